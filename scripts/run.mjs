@@ -1,0 +1,98 @@
+// Runs a script with the Node this project pins, installing what is missing first.
+//
+// This file alone has to run on whatever Node started npm (20 or newer), so it is plain JavaScript and uses
+// built-in modules only. Everything after it runs on node_modules/.bin/node.
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const windows = process.platform === 'win32';
+const pinnedNode = join(root, 'node_modules', '.bin', windows ? 'node.cmd' : 'node');
+
+/** Runs `step` unless the stamp it left last time still matches the files it depends on. */
+function once(name, inputs, stillThere, step) {
+  const hash = createHash('sha256');
+  for (const input of inputs) hash.update(readFileSync(join(root, input)));
+  const stamp = join(root, 'node_modules', `.penstock-${name}`);
+  const digest = hash.digest('hex');
+  if (stillThere() && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
+  step();
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, digest);
+}
+
+function mustRun(command, args, env = {}) {
+  const done = spawnSync(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    shell: windows,
+  });
+  if (done.status === 0) return;
+  process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}\n`);
+  process.stderr.write(`penstock: "${command} ${args.join(' ')}" failed; see above\n`);
+  process.exit(1);
+}
+
+/** Two commands started at once in a fresh clone must not install over each other. */
+function withLock(step) {
+  const lock = join(root, '.install-lock');
+  const deadline = Date.now() + 10 * 60_000;
+  for (;;) {
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+      const abandoned = existsSync(lock) && Date.now() - statSync(lock).mtimeMs > 10 * 60_000;
+      if (abandoned) rmSync(lock, { recursive: true, force: true });
+      else if (Date.now() > deadline)
+        throw new Error(`another install holds ${lock}; remove it if none is running`);
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    }
+  }
+  try {
+    step();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
+
+function install() {
+  once(
+    'install',
+    ['package.json', 'package-lock.json', '.npmrc'],
+    () => existsSync(pinnedNode),
+    () => {
+      process.stderr.write('penstock: installing dependencies (once)\n');
+      mustRun('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund']);
+    },
+  );
+  const sources = ['prisma/schema.prisma', 'scripts/generate.ts', 'package-lock.json'];
+  once(
+    'generate',
+    sources,
+    () => existsSync(join(root, 'src', 'generated', 'sqlite', 'client.ts')),
+    () => {
+      mustRun(pinnedNode, [join('scripts', 'generate.ts')]);
+    },
+  );
+}
+
+const supported = Number(process.versions.node.split('.')[0]) >= 20;
+if (!supported) {
+  process.stderr.write(`penstock: npm runs on Node ${process.versions.node}; use 20 or newer\n`);
+  process.exit(1);
+}
+withLock(install);
+
+const child = spawn(pinnedNode, process.argv.slice(2), {
+  stdio: 'inherit',
+  shell: windows,
+  env: { ...process.env, PATH: `${dirname(pinnedNode)}${windows ? ';' : ':'}${process.env.PATH}` },
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(signal ? 128 : (code ?? 1)));

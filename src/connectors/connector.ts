@@ -1,0 +1,173 @@
+import type { Static, TSchema } from 'typebox';
+import type { ErrorCode, FieldError } from '../errors.ts';
+import type { ConnectionSchema, FieldTypeName } from '../formats/schema.ts';
+
+/**
+ * The contract between Penstock and a kind of system it can talk to.
+ *
+ * A connector is one folder that exports one `defineConnector(...)`. Everything about it that the rest of the house
+ * shows (routes, forms, OpenAPI, masking of secrets, metadata columns, the `source`/`sink`/`testing` flags) is
+ * derived from that definition. Connectors know neither the database nor HTTP nor each other: what they need arrives
+ * as arguments. They never retry by themselves: they throw, and the worker decides.
+ *
+ * Everything thrown is a `PenstockError`. Its code says whether it is passing (the worker reconnects with back-off)
+ * or permanent (the job fails and says why).
+ */
+
+/** What a connector logs with. Never give it a configuration object: those hold secrets. */
+export interface Logger {
+  debug(details: object, message: string): void;
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+/** Who is connecting. Stable across restarts and machines, so a broker can recognise a returning client. */
+export interface Identity {
+  jobId: string;
+  /** The node of the pipeline's graph, unique within the job. */
+  operatorId: string;
+  /** 0 … parallelism - 1. */
+  taskIndex: number;
+}
+
+/** One incoming message, and the duty to acknowledge it. */
+export interface Delivery {
+  readonly payload: Buffer;
+  /** Values of the connector's metadata columns by name. Read when asked for, so cheap when nobody asks. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** When it arrived, in milliseconds since 1970, from a monotonic-enough clock (`performance.timeOrigin` based). */
+  readonly receivedAt: number;
+  /**
+   * Says that the message is safe downstream. Call it once, in any order; acknowledgements leave in order of
+   * receipt. Nothing else acknowledges a message: one that was never acked is delivered again after a reconnect.
+   * A late call, after the connection it came from is gone, does nothing.
+   */
+  ack(): void;
+}
+
+export interface RunContext<P, T> {
+  profile: P;
+  table: T;
+  identity: Identity;
+  /** Most messages in flight: unsettled deliveries of a source, unconfirmed messages of a sink. */
+  window: number;
+  /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
+  signal: AbortSignal;
+  logger: Logger;
+}
+
+/**
+ * A running source. Iterating it waits for at least one message and then answers all that have arrived, never more
+ * than the window; it ends after `drain`, and throws when the connection is lost or the signal aborts.
+ */
+export interface Source extends AsyncIterable<Delivery[]> {
+  /** Asks for no more messages. What has arrived already is still answered, then the iteration ends. */
+  drain(): Promise<void>;
+  /**
+   * Sends the acknowledgements that are due and disconnects. Unacknowledged messages stay with the broker and come
+   * again. Safe to call twice and after a failure; never throws.
+   */
+  close(): Promise<void>;
+}
+
+/** One outgoing message. */
+export interface Outgoing {
+  payload: Buffer;
+}
+
+export interface Sink {
+  /**
+   * Writes in order, and resolves when every message is durable there (for MQTT: PUBACK or PUBCOMP received; at
+   * QoS 0: handed to the operating system). Several writes may be pending; they are sent in the order of the calls.
+   */
+  write(messages: Outgoing[]): Promise<void>;
+  /** Disconnects. Pending writes reject. Safe to call twice and after a failure; never throws. */
+  close(): Promise<void>;
+}
+
+export type CheckOutcome = 'ok' | 'warning' | 'failed' | 'skipped';
+
+/** One step of a connection test, reported when it is over. */
+export interface CheckStep {
+  /** e.g. `resolve`, `tcp`, `tls`, `mqtt_connect`, `subscribe`, `publish`, `first_message`, `decode`. */
+  name: string;
+  outcome: CheckOutcome;
+  durationMs: number;
+  /** Why it failed or warns; null when it is ok. */
+  code: ErrorCode | null;
+  /** One sentence for a person. */
+  message: string;
+  /** What to do about it; null when there is nothing to do. */
+  hint: string | null;
+  /** Facts about the step: addresses, protocol version, reason codes, certificate names, limits. No secrets. */
+  details: Record<string, unknown>;
+}
+
+export interface CheckContext<P, T> {
+  profile: P;
+  /** The table to test, or undefined to test the profile alone. */
+  table: T | undefined;
+  /** How the table's messages should look, when a sample is to be decoded. */
+  schema: ConnectionSchema | undefined;
+  /** `none`: publish nothing. */
+  probe: 'publish' | 'none';
+  /** For each step. The caller bounds the whole with `signal`. */
+  stepTimeoutMs: number;
+  signal: AbortSignal;
+  /** Call it for every step, in order, as soon as the step is over. */
+  report(step: CheckStep): void;
+}
+
+/** A column that a source can fill from a message's metadata. */
+export interface MetadataColumn {
+  name: string;
+  type: FieldTypeName;
+  description: string;
+}
+
+/** The WITH (…) options of a SQL table definition, each taken at most once; what nobody takes is refused. */
+export interface Options {
+  take(name: string): string | undefined;
+  takeBoolean(name: string): boolean | undefined;
+  takeInteger(name: string): number | undefined;
+}
+
+export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSchema = TSchema> {
+  id: string;
+  name: string;
+  description: string;
+  /** An SVG document. */
+  icon: string;
+  /**
+   * JSON Schema of a profile's `config`, as Arroyo's forms read it. Beside the JSON Schema keywords it has
+   * `sensitive`: the names of the properties that are secrets, as JSON pointers without the leading slash. Strings
+   * with `format: 'var-str'` may hold `{{ NAME }}`, which is replaced before the connector sees it.
+   */
+  profile: P;
+  /** JSON Schema of a table's `config`. */
+  table: T;
+  metadata: readonly MetadataColumn[];
+  /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
+  validateProfile?(profile: Static<P>): FieldError[];
+  validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
+  /** The address of the system, for people: Arroyo's `description` of a profile. No secrets. */
+  describe(profile: Static<P>): string;
+  direction(table: Static<T>): 'source' | 'sink';
+  /** Reads `CREATE TABLE … WITH (…)`. The profile's options are only read when `withProfile` is true. */
+  fromOptions(options: Options, withProfile: boolean): { profile: unknown; table: unknown };
+  /** Tests a connection. Resolves when done, also after a failed step; throws only when the signal aborts. */
+  check?(context: CheckContext<Static<P>, Static<T>>): Promise<void>;
+  /** Connects and subscribes; rejects with the first thing that went wrong. */
+  openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
+  openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;
+  /** Removes what a source or sink left on the other side under this identity, such as a broker's session. */
+  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window'>): Promise<void>;
+}
+
+/** Checks a definition's types against its own schemas; answers it unchanged. */
+export function defineConnector<P extends TSchema, T extends TSchema>(
+  definition: ConnectorDefinition<P, T>,
+): ConnectorDefinition<P, T> {
+  return definition;
+}

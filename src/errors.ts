@@ -1,0 +1,99 @@
+/**
+ * Every error Penstock raises on purpose, by its stable code.
+ *
+ * `passing` says whether trying again later can help: the worker retries a passing error and fails a job on any
+ * other. Codes are part of the API: they are never renamed. Nothing here knows HTTP.
+ */
+export const errorCatalog = {
+  invalid_request: { title: 'The request is not valid', passing: false },
+  invalid_config: { title: 'The connector configuration is not valid', passing: false },
+  invalid_schema: { title: 'The connection schema is not valid', passing: false },
+  invalid_query: { title: 'The query is not valid', passing: false },
+  unknown_connector: { title: 'There is no such connector', passing: false },
+  not_found: { title: 'There is no such object', passing: false },
+  name_taken: { title: 'The name is already used', passing: false },
+  connection_profile_in_use: { title: 'The connection profile is in use', passing: false },
+  connection_table_in_use: { title: 'The connection table is in use', passing: false },
+  pipeline_running: { title: 'The pipeline is still running', passing: false },
+  illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
+  unauthorized: { title: 'A valid API key is required', passing: false },
+  too_many_requests: { title: 'Too many requests at once', passing: true },
+  database_unavailable: { title: 'The database does not answer', passing: true },
+  variable_not_allowed: { title: 'A variable may not be read', passing: false },
+  secret_unreadable: { title: 'A stored secret cannot be opened with the configured key', passing: false },
+  internal: { title: 'Something went wrong inside Penstock', passing: true },
+
+  bad_data: { title: 'A message could not be decoded', passing: false },
+  bad_row: { title: 'A row could not be transformed or written', passing: false },
+
+  name_not_resolved: { title: 'The host name does not resolve', passing: true },
+  connection_refused: { title: 'The port is closed', passing: true },
+  connection_timeout: { title: 'The server does not answer', passing: true },
+  connection_lost: { title: 'The connection was lost', passing: true },
+  network_unreachable: { title: 'There is no route to the host', passing: true },
+  tls_certificate_expired: { title: 'The server certificate has expired', passing: false },
+  tls_unknown_issuer: { title: 'The issuer of the server certificate is not trusted', passing: false },
+  tls_name_mismatch: { title: 'The server certificate is for another name', passing: false },
+  tls_client_certificate_required: { title: 'The server asks for a client certificate', passing: false },
+  tls_client_certificate_refused: { title: 'The server refuses the client certificate', passing: false },
+  tls_not_spoken: { title: 'The server does not speak TLS on this port', passing: false },
+  tls_bad_material: { title: 'A certificate or key cannot be read', passing: false },
+  tls_failed: { title: 'The TLS handshake failed', passing: true },
+
+  mqtt_not_spoken: { title: 'The server does not speak MQTT on this port', passing: false },
+  mqtt_bad_credentials: { title: 'The broker refuses the user name or password', passing: false },
+  mqtt_not_authorized: { title: 'The broker does not allow this client', passing: false },
+  mqtt_client_id_rejected: { title: 'The broker refuses the client id', passing: false },
+  mqtt_client_id_in_use: { title: 'Another client uses the same client id', passing: false },
+  mqtt_protocol_refused: { title: 'The broker does not speak this MQTT version', passing: false },
+  mqtt_server_unavailable: { title: 'The broker is not available', passing: true },
+  mqtt_refused: { title: 'The broker refused the connection', passing: true },
+  mqtt_subscribe_refused: { title: 'The broker refuses the subscription', passing: false },
+  mqtt_qos_downgraded: { title: 'The broker grants a lower quality of service', passing: false },
+  mqtt_publish_refused: { title: 'The broker refuses the message', passing: false },
+  mqtt_packet_too_large: { title: 'A message is larger than allowed', passing: false },
+  mqtt_no_message: { title: 'No message arrived while testing', passing: false },
+  mqtt_protocol_error: { title: 'The broker broke the MQTT protocol', passing: true },
+} as const;
+
+export type ErrorCode = keyof typeof errorCatalog;
+
+/** One thing wrong with one field. `path` is a JSON pointer into what was sent, `''` for the whole. */
+export interface FieldError {
+  path: string;
+  message: string;
+}
+
+export interface PenstockErrorDetails {
+  /** What the reader can do about it. */
+  hint?: string;
+  errors?: FieldError[];
+  cause?: unknown;
+}
+
+/** The one error class. `message` is for people and holds no secret. */
+export class PenstockError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly errors: FieldError[];
+
+  constructor(code: ErrorCode, message: string, details: PenstockErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    this.name = 'PenstockError';
+    this.code = code;
+    this.hint = details.hint;
+    this.errors = details.errors ?? [];
+  }
+
+  /** Whether trying the same again later can help. */
+  get passing(): boolean {
+    return errorCatalog[this.code].passing;
+  }
+}
+
+/** Wraps what was not raised on purpose, so that callers can rely on `PenstockError`. */
+export function asPenstockError(error: unknown): PenstockError {
+  if (error instanceof PenstockError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new PenstockError('internal', message, { cause: error });
+}

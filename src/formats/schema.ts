@@ -1,0 +1,144 @@
+import Type, { type Static } from 'typebox';
+
+/**
+ * The wire shape of a connection schema: what a message of a table looks like, and what to do with one that does
+ * not. Names and nesting are Arroyo's (`ConnectionSchema` in its OpenAPI document), so its clients can send them.
+ */
+
+const strict = { additionalProperties: false } as const;
+
+export const fieldTypes = [
+  'int32',
+  'int64',
+  'uint32',
+  'uint64',
+  'float32',
+  'float64',
+  'decimal128',
+  'bool',
+  'string',
+  'bytes',
+  'timestamp',
+  'json',
+  'struct',
+  'list',
+] as const;
+export type FieldTypeName = (typeof fieldTypes)[number];
+
+const typeProperties = {
+  type: Type.Enum([...fieldTypes], { description: 'The type of the value' }),
+  unit: Type.Optional(
+    Type.Enum(['second', 'millisecond', 'microsecond', 'nanosecond'], {
+      description: 'timestamp only: its precision, millisecond if left out',
+    }),
+  ),
+  precision: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 38, description: 'decimal128 only: digits in all' }),
+  ),
+  scale: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 38, description: 'decimal128 only: digits behind the point' }),
+  ),
+  fields: Type.Optional(
+    Type.Unsafe<Field[]>({
+      type: 'array',
+      maxItems: 1000,
+      items: { $ref: 'Field#' },
+      description: 'struct only',
+    }),
+  ),
+  items: Type.Optional(Type.Unsafe<ListItem>({ $ref: 'ListItem#' })),
+  required: Type.Optional(
+    Type.Boolean({ description: 'Whether a missing or null value makes the message bad; false if left out' }),
+  ),
+  sql_name: Type.Optional(
+    Type.Union([Type.String({ maxLength: 10_000 }), Type.Null()], {
+      description: 'The type in SQL; ignored when sent',
+    }),
+  ),
+};
+
+/** One column of a table, or one member of a struct. */
+export const Field = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 256 }),
+    ...typeProperties,
+    metadata_key: Type.Optional(
+      Type.Union([Type.String({ maxLength: 64 }), Type.Null()], {
+        description: "Fill this column from the connector's metadata instead of the payload",
+      }),
+    ),
+  },
+  { $id: 'Field', ...strict },
+);
+export interface Field extends ListItem {
+  name: string;
+  metadata_key?: string | null;
+}
+
+/** What a list holds. */
+export const ListItem = Type.Object(
+  { name: Type.Optional(Type.String({ maxLength: 256 })), ...typeProperties },
+  { $id: 'ListItem', ...strict },
+);
+export interface ListItem {
+  name?: string;
+  type: FieldTypeName;
+  unit?: 'second' | 'millisecond' | 'microsecond' | 'nanosecond';
+  precision?: number;
+  scale?: number;
+  fields?: Field[];
+  items?: ListItem;
+  required?: boolean;
+  sql_name?: string | null;
+}
+
+/** How a message's bytes become a row. `type` is the format; the rest are its options. */
+export const Format = Type.Object(
+  {
+    type: Type.Enum(['json', 'raw_string']),
+    confluent_schema_registry: Type.Optional(Type.Literal(false)),
+    include_schema: Type.Optional(Type.Literal(false)),
+    debezium: Type.Optional(Type.Literal(false)),
+    unstructured: Type.Optional(
+      Type.Boolean({ description: 'json only: the whole document in one json column called value' }),
+    ),
+    timestamp_format: Type.Optional(
+      Type.Enum(['rfc3339', 'unix_millis'], {
+        description: 'json only: how timestamps are written; rfc3339 if left out',
+      }),
+    ),
+  },
+  strict,
+);
+export type Format = Static<typeof Format>;
+
+export const BadData = Type.Object(
+  {
+    behavior: Type.Enum(['fail', 'drop'], {
+      description: 'fail stops the job, drop counts the message and goes on',
+    }),
+  },
+  strict,
+);
+export type BadData = Static<typeof BadData>;
+
+export const SchemaDefinition = Type.Object(
+  { type: Type.Literal('json_schema'), schema: Type.String({ maxLength: 200_000 }) },
+  strict,
+);
+
+const orNull = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
+
+export const ConnectionSchema = Type.Object(
+  {
+    format: orNull(Format),
+    bad_data: orNull(BadData),
+    framing: Type.Optional(Type.Null()),
+    fields: Type.Optional(Type.Array(Type.Unsafe<Field>({ $ref: 'Field#' }), { maxItems: 1000 })),
+    definition: orNull(SchemaDefinition),
+    inferred: orNull(Type.Boolean()),
+    primary_keys: Type.Optional(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 100 })),
+  },
+  { $id: 'ConnectionSchema', ...strict },
+);
+export type ConnectionSchema = Static<typeof ConnectionSchema>;
