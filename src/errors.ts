@@ -17,14 +17,20 @@ export const errorCatalog = {
   pipeline_running: { title: 'The pipeline is still running', passing: false },
   illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
   unauthorized: { title: 'A valid API key is required', passing: false },
+  payload_too_large: { title: 'The body is too large', passing: false },
+  unsupported_media_type: { title: 'The body is not of a type that can be read', passing: false },
   too_many_requests: { title: 'Too many requests at once', passing: true },
   database_unavailable: { title: 'The database does not answer', passing: true },
+  database_migration_failed: { title: 'A database migration did not succeed', passing: false },
+  database_migration_edited: { title: 'A database migration was changed after it ran', passing: false },
+  database_too_new: { title: 'The database belongs to a newer version of Penstock', passing: false },
   variable_not_allowed: { title: 'A variable may not be read', passing: false },
   secret_unreadable: { title: 'A stored secret cannot be opened with the configured key', passing: false },
   internal: { title: 'Something went wrong inside Penstock', passing: true },
 
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
+  query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },
   connection_refused: { title: 'The port is closed', passing: true },
@@ -96,4 +102,54 @@ export function asPenstockError(error: unknown): PenstockError {
   if (error instanceof PenstockError) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new PenstockError('internal', message, { cause: error });
+}
+
+/** What a JSON Schema validator (Ajv, TypeBox) reports about one violation. */
+interface SchemaViolation {
+  keyword: string;
+  instancePath: string;
+  message?: string;
+  params: object;
+}
+
+/**
+ * Says what a validator found in sentences that tell what to change: one per path, the most telling first, at most
+ * 20.
+ */
+export function explainViolations(violations: Iterable<SchemaViolation>): FieldError[] {
+  const found = new Map<string, FieldError>();
+  const unions: FieldError[] = [];
+  for (const violation of violations) {
+    if (found.size >= 20) break;
+    const explained = explainViolation(violation);
+    if (violation.keyword === 'anyOf' || violation.keyword === 'oneOf') unions.push(...explained);
+    else for (const error of explained) if (!found.has(error.path)) found.set(error.path, error);
+  }
+  return found.size > 0 ? [...found.values()] : unions;
+}
+
+const asList = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [String(value)]);
+
+function explainViolation({ keyword, instancePath, message, params }: SchemaViolation): FieldError[] {
+  const given = params as Record<string, unknown>;
+  const below = (name: string): string =>
+    `${instancePath}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  switch (keyword) {
+    case 'additionalProperties':
+      return asList(given.additionalProperty ?? given.additionalProperties).map((name) => ({
+        path: below(name),
+        message: 'is not a known field; remove it or correct its name',
+      }));
+    case 'required':
+      return asList(given.missingProperty ?? given.requiredProperties).map((name) => ({
+        path: below(name),
+        message: 'is required',
+      }));
+    case 'enum':
+      return [{ path: instancePath, message: `must be one of ${asList(given.allowedValues).join(', ')}` }];
+    case 'const':
+      return [{ path: instancePath, message: `must be ${JSON.stringify(given.allowedValue)}` }];
+    default:
+      return [{ path: instancePath, message: message ?? `does not satisfy ${keyword}` }];
+  }
 }

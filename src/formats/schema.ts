@@ -139,6 +139,19 @@ export const ConnectionSchema = Type.Object(
     inferred: orNull(Type.Boolean()),
     primary_keys: Type.Optional(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 100 })),
   },
-  { $id: 'ConnectionSchema', ...strict },
+  {
+    $id: 'ConnectionSchema',
+    ...strict,
+    examples: [
+      {
+        format: { type: 'json' },
+        bad_data: { behavior: 'drop' },
+        fields: [
+          { name: 'device', type: 'string', required: true },
+          { name: 'celsius', type: 'float64' },
+        ],
+      },
+    ],
+  },
 );
 export type ConnectionSchema = Static<typeof ConnectionSchema>;

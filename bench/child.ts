@@ -1,0 +1,67 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+/** How long a process may take to end by itself before it is killed. */
+const stopMs = 5_000;
+const keptLines = 5;
+
+/** What to start. `failed` is called when the process ends although nobody has stopped it. */
+export interface Command {
+  name: string;
+  command: string;
+  args: string[];
+  options?: SpawnOptions;
+  onLine?(line: string): void;
+  failed(error: Error): void;
+}
+
+/** A process of the benchmark. What it writes to stderr is kept for the message when it fails. */
+export class Child {
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<void>;
+  readonly #lastLines: string[] = [];
+  #stopping = false;
+
+  constructor({ name, command, args, options, onLine, failed }: Command) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const child = spawn(command, args, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#process = child;
+    this.#ended = promise;
+    child.once('error', (cause) => {
+      failed(new Error(`${name} could not be started`, { cause }));
+      resolve();
+    });
+    child.once('close', (code, signal) => {
+      if (!this.#stopping) failed(new Error(`${name} ended with ${signal ?? code}: ${this.#said()}`));
+      resolve();
+    });
+    if (child.stderr)
+      createInterface({ input: child.stderr }).on('line', (line) => this.#heard(line, onLine));
+  }
+
+  /** The process id. Throws when the process could not be started. */
+  get pid(): number {
+    const { pid } = this.#process;
+    if (pid === undefined) throw new Error('the process could not be started');
+    return pid;
+  }
+
+  /** Asks the process to end, kills it when it does not in time, and resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#process.kill('SIGTERM');
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopMs);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+
+  #heard(line: string, onLine: ((line: string) => void) | undefined): void {
+    this.#lastLines.push(line);
+    if (this.#lastLines.length > keptLines) this.#lastLines.shift();
+    onLine?.(line);
+  }
+
+  #said(): string {
+    return this.#lastLines.join(' | ') || 'it said nothing';
+  }
+}

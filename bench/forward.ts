@@ -1,0 +1,106 @@
+import { parseArgs } from 'node:util';
+import type { QoS } from 'mqtt-packet';
+import { type ContestantName, contestantNames } from './contestants.ts';
+import { assertProc } from './proc.ts';
+import { machineFacts, type Result, table } from './report.ts';
+import { type Figures, measure } from './stretch.ts';
+
+/** Measures what forwarding a message costs. README.md says what is measured, how, and what it is not. */
+
+const usage = `Usage: npm run bench -- [--rounds 3] [--seconds 5] [--qos 0,1,2] [--only ${contestantNames.join(',')}]
+`;
+
+interface Plan {
+  rounds: number;
+  seconds: number;
+  levels: QoS[];
+  names: ContestantName[];
+}
+
+class UsageError extends Error {}
+
+function readArguments(args: string[]): Plan {
+  const options = {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    qos: { type: 'string', default: '0,1,2' },
+    only: { type: 'string', default: contestantNames.join(',') },
+  } as const;
+  let values: Record<keyof typeof options, string>;
+  try {
+    ({ values } = parseArgs({ args, options }));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return {
+    rounds: positive('rounds', values.rounds),
+    seconds: positive('seconds', values.seconds),
+    levels: chosen('qos', values.qos, ['0', '1', '2']).map((level) => Number(level) as QoS),
+    names: chosen('only', values.only, contestantNames),
+  };
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= 1000) return value;
+  throw new UsageError(`--${name} must be a number from 1 to 1000`);
+}
+
+function chosen<T extends string>(name: string, text: string, possible: readonly T[]): T[] {
+  const asked = text.split(',').map((part) => part.trim());
+  const unknown = asked.find((part) => !(possible as readonly string[]).includes(part));
+  if (unknown === undefined) return possible.filter((each) => asked.includes(each));
+  throw new UsageError(`--${name}: "${unknown}" is none of ${possible.join(', ')}`);
+}
+
+/** Aborts when the person or the system wants the benchmark to end. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  // A Ctrl-C may arrive twice, from the terminal and from npm: the second one must not end the tidying up.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => controller.abort(new Error(`interrupted by ${signal}`)));
+  return controller.signal;
+}
+
+async function measureAll({ rounds, seconds, levels, names }: Plan, signal: AbortSignal): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let round = 1; round <= rounds; round++)
+    for (const qos of levels)
+      for (const name of rotated(names, round)) {
+        const outcome = await measure(name, qos, seconds, signal).catch((error: unknown) => error as Error);
+        signal.throwIfAborted();
+        results.push({ name, qos, round, outcome });
+        process.stderr.write(`round ${round}/${rounds}, QoS ${qos}, ${name}: ${progress(outcome)}\n`);
+      }
+  return results;
+}
+
+/** In every round another one goes first. */
+const rotated = <T>(items: T[], by: number): T[] => {
+  const first = by % items.length;
+  return [...items.slice(first), ...items.slice(0, first)];
+};
+
+function progress(outcome: Figures | Error): string {
+  if (outcome instanceof Error) return `failed: ${outcome.message}`;
+  const { perSecond, cpuMicrosPerMessage, lost, duplicates } = outcome;
+  const flaws = lost + duplicates > 0 ? `, ${lost} lost, ${duplicates} duplicated` : '';
+  return `${perSecond.toFixed(0)} messages/s, ${cpuMicrosPerMessage.toFixed(1)} µs${flaws}`;
+}
+
+async function main(): Promise<number> {
+  try {
+    const plan = readArguments(process.argv.slice(2));
+    assertProc();
+    process.stdout.write(`${machineFacts()}\n\n`);
+    const results = await measureAll(plan, interruption());
+    process.stdout.write(`${table(results)}\n`);
+    return results.some(({ outcome }) => outcome instanceof Error) ? 1 : 0;
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message}\n`);
+    if (error instanceof UsageError) process.stderr.write(usage);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+process.exitCode = await main();

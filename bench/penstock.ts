@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Api } from '../src/demo/api.ts';
+import type { Child } from './child.ts';
+import type { Route, Start } from './contestants.ts';
+import { within } from './deadline.ts';
+import { topic } from './message.ts';
+import type { Rig } from './rig.ts';
+
+const serveMs = 30_000;
+const runMs = 30_000;
+const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'];
+
+/** A table's messages as one text each. */
+export const rawString = { format: { type: 'raw_string' } };
+/** A table's messages as JSON objects with two columns. */
+export const json = {
+  format: { type: 'json' },
+  fields: [
+    { name: 'seq', type: 'int64', required: true },
+    { name: 'text', type: 'string', required: true },
+  ],
+};
+
+/** Penstock as it is shipped, API and worker in one process, with one pipeline between tables of this schema. */
+export function pipeline(schema: object, query: string): Start {
+  return async (route, rig) => {
+    const { child, address } = await startPenstock(rig);
+    await within(runMs, 'starting the pipeline', rig.signal, setUp(new Api(address), route, schema, query));
+    return child;
+  };
+}
+
+async function startPenstock(rig: Rig): Promise<{ child: Child; address: string }> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const child = rig.run({
+    name: 'Penstock',
+    command: process.execPath,
+    args: [fileURLToPath(import.meta.resolve('../src/main.ts')), 'all'],
+    // Its working directory is empty, so that no .env file of the developer's is read.
+    options: { cwd: rig.folder, env: environment(rig.folder) },
+    onLine: (line) => {
+      const address = servingAddress(line);
+      if (address) resolve(address);
+    },
+  });
+  return { child, address: await within(serveMs, 'starting Penstock', rig.signal, promise) };
+}
+
+function environment(folder: string): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PENSTOCK_'));
+  return {
+    ...Object.fromEntries(inherited),
+    PENSTOCK_PORT: '0',
+    PENSTOCK_DATA_DIR: folder,
+    PENSTOCK_DATABASE_URL: `file:${join(folder, 'penstock.db')}`,
+  };
+}
+
+function servingAddress(line: string): string | undefined {
+  try {
+    const entry = JSON.parse(line) as { msg?: string; address?: string };
+    return entry.msg === 'penstock is serving' ? entry.address : undefined;
+  } catch {
+    // Node.js writes its own warnings to stderr, which are not JSON.
+    return undefined;
+  }
+}
+
+async function setUp(api: Api, route: Route, schema: object, query: string): Promise<void> {
+  await createTable(api, 'source', route.fromPort, { topic, qos: qosNames[route.qos], type: {} }, schema);
+  const sink = { topic, qos: qosNames[route.qos], type: { retain: false } };
+  await createTable(api, 'sink', route.toPort, sink, schema);
+  const { id } = await api.post('/pipelines', { name: 'bench', query: `${query};`, parallelism: 1 });
+  await api.untilRunning(id, runMs);
+}
+
+async function createTable(
+  api: Api,
+  name: string,
+  port: number,
+  config: object,
+  schema: object,
+): Promise<void> {
+  const connector = 'mqtt';
+  const url = `mqtt://127.0.0.1:${port}`;
+  const profile = await api.post('/connection_profiles', {
+    name: `${name}_broker`,
+    connector,
+    config: { url },
+  });
+  const table = { name, connector, connection_profile_id: profile.id, config, schema };
+  await api.post('/connection_tables', table);
+}

@@ -1,0 +1,36 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+
+/** Reads from /proc what a process has used. Only Linux has that. */
+
+/** Throws where there is no /proc. */
+export function assertProc(): void {
+  if (existsSync('/proc/self/stat')) return;
+  throw new Error('the benchmark reads CPU time and memory from /proc, so it needs Linux');
+}
+
+/** CPU time of a process and all its threads so far, in microseconds; the kernel counts in steps of about 10 ms. */
+export function cpuMicros(pid: number): number {
+  // The second field is the name in brackets, which may itself hold spaces and brackets.
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [user, system] = [fields[11], fields[12]].map(Number);
+  if (user === undefined || system === undefined) throw new Error(`/proc/${pid}/stat is not as expected`);
+  return (user + system) * tickMicros;
+}
+
+/** The most memory a process has had resident at once since its start, in bytes. */
+export function peakBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
+  if (kilobytes === undefined) throw new Error(`/proc/${pid}/status has no VmHWM`);
+  return Number(kilobytes) * 1024;
+}
+
+const tickMicros = 1_000_000 / ticksPerSecond();
+
+function ticksPerSecond(): number {
+  const { stdout } = spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' });
+  // Every Linux that Node.js runs on has 100.
+  return Number(stdout?.trim()) || 100;
+}

@@ -1,0 +1,37 @@
+// Everything that must hold before a commit: types, lint, dead code, tests. `tests` runs the tests alone, `soak` the
+// long ones. Further arguments go to vitest: npm test -- test/api
+import { spawn } from 'node:child_process';
+import { installServers } from './servers.ts';
+
+const bin = (name: string): string => `node_modules/.bin/${name}`;
+
+/** Runs a command with its output shown; answers its exit code. */
+function run(command: string, args: string[], env: Record<string, string> = {}): Promise<number> {
+  const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+const [mode = 'all', ...rest] = process.argv.slice(2);
+const vitest = ['run', ...rest];
+const steps: [string, () => Promise<number>][] = [];
+if (mode === 'all') {
+  steps.push(['types', () => run(bin('tsc'), ['--noEmit'])]);
+  steps.push(['lint', () => run(bin('biome'), ['check', '--error-on-warnings', '.'])]);
+  steps.push(['dead code', () => run(bin('knip'), [])]);
+}
+steps.push(['servers', async () => installServers()]);
+if (mode === 'soak') steps.push(['soak', () => run(bin('vitest'), vitest, { PENSTOCK_SOAK: '1' })]);
+else steps.push(['tests', () => run(bin('vitest'), vitest)]);
+
+const startedAt = performance.now();
+const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+for (const [name, step] of steps) {
+  const since = performance.now();
+  const code = await step();
+  console.log(`${code === 0 ? '✓' : '✗'} ${name} (${seconds(since)})`);
+  if (code !== 0) process.exit(1);
+}
+console.log(`✓ all in ${seconds(startedAt)}`);

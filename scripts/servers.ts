@@ -1,0 +1,61 @@
+// The servers that the tests talk to: mosquitto and PostgreSQL.
+import { type StdioOptions, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+
+const debianPostgres = '/usr/lib/postgresql';
+
+interface Server {
+  name: string;
+  present(): boolean;
+  packages: { apt: string; brew: string; dnf: string };
+}
+
+const onPath = (command: string): boolean =>
+  spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
+
+const servers: Server[] = [
+  {
+    name: 'mosquitto',
+    present: () =>
+      existsSync('/usr/sbin/mosquitto') ||
+      spawnSync('mosquitto', ['-h'], { stdio: 'ignore' }).error === undefined,
+    packages: { apt: 'mosquitto', brew: 'mosquitto', dnf: 'mosquitto' },
+  },
+  {
+    name: 'PostgreSQL',
+    present: () =>
+      onPath('initdb') ||
+      onPath('pg_config') ||
+      (existsSync(debianPostgres) &&
+        readdirSync(debianPostgres).some((version) => existsSync(`${debianPostgres}/${version}/bin/initdb`))),
+    packages: { apt: 'postgresql', brew: 'postgresql@17', dnf: 'postgresql-server' },
+  },
+];
+
+/** Installs what is missing where that is possible without asking; answers an exit code. */
+export function installServers(): number {
+  const missing = servers.filter((server) => !server.present());
+  if (missing.length === 0) return 0;
+  const names = missing.map(({ name }) => name).join(' and ');
+  if (process.platform === 'linux' && process.getuid?.() === 0 && onPath('apt-get')) {
+    console.log(`installing ${names}`);
+    const wanted = missing.map(({ packages }) => packages.apt);
+    // RUNLEVEL=1: Debian starts what it installs, and a broker on the default port is none of the tests' business.
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+    const stdio: StdioOptions = ['ignore', 'ignore', 'inherit'];
+    spawnSync('apt-get', ['update', '-qq'], { stdio, env });
+    const done = spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...wanted], {
+      stdio,
+      env,
+    });
+    if (done.status === 0 && missing.every((server) => server.present())) return 0;
+  }
+  console.error(`The tests need ${names}. Install with one of:`);
+  for (const [manager, command] of [
+    ['apt', 'sudo apt-get install'],
+    ['dnf', 'sudo dnf install'],
+    ['brew', 'brew install'],
+  ] as const)
+    console.error(`  ${command} ${missing.map(({ packages }) => packages[manager]).join(' ')}`);
+  return 1;
+}

@@ -1,0 +1,92 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import Type from 'typebox';
+import type { ConnectorDefinition } from '../connectors/connector.ts';
+import { connectorFor, connectors as known } from '../connectors/registry.ts';
+import { PenstockError } from '../errors.ts';
+import type { Deps } from './app.ts';
+import { problems } from './problem.ts';
+import { Collection, IdParams } from './schemas.ts';
+
+const Connector = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  icon: Type.String({ description: 'An SVG document' }),
+  description: Type.String(),
+  enabled: Type.Boolean(),
+  source: Type.Boolean({ description: 'Whether tables can be read from it' }),
+  sink: Type.Boolean({ description: 'Whether tables can be written to it' }),
+  testing: Type.Boolean({ description: 'Whether its connections can be tested' }),
+  custom_schemas: Type.Boolean({ description: 'Whether a table brings its own schema' }),
+  hidden: Type.Boolean(),
+  connection_config: Type.String({ description: "JSON Schema of a profile's config, as text" }),
+  table_config: Type.String({ description: "JSON Schema of a table's config, as text" }),
+});
+
+const ConnectorDetail = Type.Object({
+  ...Connector.properties,
+  connection_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'connection_config, parsed' }),
+  table_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'table_config, parsed' }),
+  metadata_columns: Type.Array(
+    Type.Object({ name: Type.String(), type: Type.String(), description: Type.String() }),
+    { description: 'What a field can name as its metadata_key' },
+  ),
+});
+
+/** The flags follow from what the connector can do, so they cannot be wrong. */
+function toWire(connector: ConnectorDefinition) {
+  return {
+    id: connector.id,
+    name: connector.name,
+    icon: connector.icon,
+    description: connector.description,
+    enabled: true,
+    source: connector.openSource !== undefined,
+    sink: connector.openSink !== undefined,
+    testing: connector.check !== undefined,
+    custom_schemas: true,
+    hidden: false,
+    connection_config: JSON.stringify(connector.profile),
+    table_config: JSON.stringify(connector.table),
+  };
+}
+
+export const connectors =
+  (_deps: Deps): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    app.get(
+      '/connectors',
+      {
+        schema: {
+          operationId: 'listConnectors',
+          summary: 'List the connectors',
+          tags: ['connectors'],
+          response: { 200: Collection(Connector), ...problems() },
+        },
+      },
+      async () => ({ data: known.map(toWire) }),
+    );
+
+    app.get(
+      '/connectors/:id',
+      {
+        schema: {
+          operationId: 'getConnector',
+          summary: 'Get a connector with its schemas and metadata columns',
+          tags: ['connectors'],
+          params: IdParams,
+          response: { 200: ConnectorDetail, ...problems(400, 404) },
+        },
+      },
+      async ({ params }) => {
+        if (!known.some(({ id }) => id === params.id))
+          throw new PenstockError('not_found', `There is no connector ${params.id}`);
+        const connector = connectorFor(params.id);
+        return {
+          ...toWire(connector),
+          connection_schema: JSON.parse(JSON.stringify(connector.profile)),
+          table_schema: JSON.parse(JSON.stringify(connector.table)),
+          metadata_columns: [...connector.metadata],
+        };
+      },
+    );
+  };

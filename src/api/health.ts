@@ -1,0 +1,81 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import Type from 'typebox';
+import { healthy } from '../db.ts';
+import { PenstockError } from '../errors.ts';
+import type { Deps } from './app.ts';
+import { problems } from './problem.ts';
+
+const Status = Type.Object({ status: Type.Literal('ok') }, { examples: [{ status: 'ok' }] });
+
+export const health =
+  (deps: Deps): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    const schema = (operationId: string, summary: string) => ({
+      operationId,
+      summary,
+      tags: ['operation'],
+      security: [],
+    });
+
+    app.get(
+      '/api/v1/ping',
+      {
+        schema: {
+          ...schema('ping', 'Answer Pong'),
+          response: { 200: Type.String({ examples: ['Pong'] }), ...problems() },
+        },
+      },
+      async (_request, reply) => reply.type('application/json').send(JSON.stringify('Pong')),
+    );
+
+    app.get(
+      '/healthz',
+      {
+        logLevel: 'warn',
+        schema: {
+          ...schema('getHealth', 'Tell that the process is alive'),
+          response: { 200: Status, ...problems() },
+        },
+      },
+      async () => ({ status: 'ok' as const }),
+    );
+
+    app.get(
+      '/readyz',
+      {
+        logLevel: 'warn',
+        schema: {
+          ...schema('getReadiness', 'Tell whether requests can be served'),
+          response: { 200: Status, ...problems(503) },
+        },
+      },
+      async () => {
+        if (!(await healthy(deps.db)))
+          throw new PenstockError('database_unavailable', 'The database does not answer', {
+            hint: 'Try again shortly.',
+          });
+        return { status: 'ok' as const };
+      },
+    );
+
+    app.get(
+      '/metrics',
+      {
+        logLevel: 'warn',
+        schema: {
+          operationId: 'getMetrics',
+          summary: 'Get the metrics in the Prometheus text format',
+          tags: ['operation'],
+          produces: ['text/plain'],
+          response: {
+            200: {
+              description: 'Metrics',
+              content: { 'text/plain': { schema: Type.String({ examples: ['up 1'] }) } },
+            },
+            ...problems(),
+          },
+        },
+      },
+      async (_request, reply) => reply.type(deps.metrics.contentType).send(await deps.metrics.metrics()),
+    );
+  };

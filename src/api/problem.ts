@@ -1,0 +1,148 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import Type, { type TSchema } from 'typebox';
+import { type ErrorCode, errorCatalog, explainViolations, PenstockError } from '../errors.ts';
+
+/** An error on the wire: RFC 9457, with a stable `code` and, for Arroyo's clients, `error`. */
+export const Problem = Type.Object(
+  {
+    type: Type.String({ description: 'Where this kind of error is described' }),
+    title: Type.String({ description: 'The kind of error' }),
+    status: Type.Integer({ description: 'The HTTP status' }),
+    detail: Type.String({ description: 'What is wrong with this request' }),
+    instance: Type.String({ description: 'The request id, to find it in the log' }),
+    code: Type.Enum(Object.keys(errorCatalog), { description: 'A stable name to decide on in a program' }),
+    hint: Type.Union([Type.String(), Type.Null()], { description: 'What to do about it' }),
+    errors: Type.Array(
+      Type.Object({
+        path: Type.String({ description: 'JSON pointer into what was sent; empty for the whole' }),
+        message: Type.String(),
+      }),
+    ),
+    error: Type.String({ description: 'The same as detail, where Arroyo has it' }),
+  },
+  {
+    $id: 'Problem',
+    examples: [
+      {
+        type: 'urn:penstock:error:name_taken',
+        title: 'The name is already used',
+        status: 409,
+        detail: 'There is a connection profile called "plant" already',
+        instance: 'req-1',
+        code: 'name_taken',
+        hint: 'Choose another name, or delete the other one first.',
+        errors: [{ path: '/name', message: 'is already used' }],
+        error: 'There is a connection profile called "plant" already',
+      },
+    ],
+  },
+);
+
+/** Every code that is not here is the client's to mend: 400. */
+const statuses: Partial<Record<ErrorCode, number>> = {
+  unauthorized: 401,
+  not_found: 404,
+  name_taken: 409,
+  connection_profile_in_use: 409,
+  connection_table_in_use: 409,
+  pipeline_running: 409,
+  illegal_state: 409,
+  payload_too_large: 413,
+  unsupported_media_type: 415,
+  too_many_requests: 429,
+  internal: 500,
+  database_unavailable: 503,
+};
+
+const descriptions: Record<number, string> = {
+  400: 'The request is not valid',
+  401: 'A valid API key is required',
+  404: 'There is no such object',
+  409: 'It conflicts with what is there',
+  413: 'The body is too large',
+  415: 'The body is not JSON',
+  429: 'Too many requests at once',
+  500: 'Something went wrong inside Penstock; the log has the details',
+  503: 'Not available at the moment',
+};
+
+/** The error responses of a route: those named, and the ones any route may answer. */
+export function problems(...named: number[]): Record<number, TSchema> {
+  const all = [...new Set([...named, 401, 500, 503])].sort();
+  return Object.fromEntries(
+    all.map((status) => [
+      status,
+      Type.Unsafe({
+        description: descriptions[status],
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+      }),
+    ]),
+  );
+}
+
+/** The error responses of a route with a body. */
+export const bodyProblems = (...named: number[]): Record<number, TSchema> =>
+  problems(400, 413, 415, ...named);
+
+/** The one error handler: everything that goes wrong in a request ends here. */
+export function answerProblem(
+  error: FastifyError | Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const raised = translate(error);
+  const status = statuses[raised.code] ?? 400;
+  if (status >= 500) request.log.error({ err: error }, 'request failed');
+  // The inside of a 5xx is for the log only.
+  const detail =
+    raised.code === 'internal'
+      ? 'Something went wrong; the log has it under this request id'
+      : raised.message;
+  if (status === 503 || status === 429) reply.header('retry-after', '5');
+  if (status === 401) reply.header('www-authenticate', 'Bearer');
+  reply
+    .code(status)
+    .type('application/problem+json')
+    .send({
+      type: `urn:penstock:error:${raised.code}`,
+      title: errorCatalog[raised.code].title,
+      status,
+      detail,
+      instance: request.id,
+      code: raised.code,
+      hint: raised.hint ?? null,
+      errors: raised.errors,
+      error: detail,
+    });
+}
+
+/** What Fastify itself refuses, by its codes. */
+const fastifyErrors: Record<string, [ErrorCode, string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ['payload_too_large', 'The body is larger than 1 MiB'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'unsupported_media_type',
+    'The body must be JSON: send content-type: application/json',
+  ],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_request', 'The body is empty, but the content type says JSON'],
+  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body is not as long as content-length says'],
+  FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL'],
+};
+
+function translate(error: FastifyError | Error): PenstockError {
+  if (error instanceof PenstockError) return error;
+  if ('validation' in error && error.validation) return refusedBySchema(error);
+  const code = 'code' in error ? String(error.code) : '';
+  const known = fastifyErrors[code];
+  if (known) return new PenstockError(known[0], known[1]);
+  const status = 'statusCode' in error ? Number(error.statusCode) : 500;
+  if (status >= 400 && status < 500) return new PenstockError('invalid_request', error.message);
+  return new PenstockError('internal', error.message, { cause: error });
+}
+
+function refusedBySchema(error: FastifyError): PenstockError {
+  const part = error.validationContext ?? 'request';
+  const errors = explainViolations((error.validation ?? []) as Parameters<typeof explainViolations>[0]);
+  const sentences = errors.map(({ path, message }) => `${path || 'it'} ${message}`).join('; ');
+  return new PenstockError('invalid_request', `The ${part} is not valid: ${sentences}`, { errors });
+}

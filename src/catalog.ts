@@ -1,0 +1,152 @@
+import type { ConnectorDefinition } from './connectors/connector.ts';
+import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors/registry.ts';
+import type { Db } from './db.ts';
+import { PenstockError } from './errors.ts';
+import type { ConnectionSchema } from './formats/schema.ts';
+import type { Catalog, Connection, InlineTable, TableDefinition } from './pipeline/plan.ts';
+import {
+  type JsonObject,
+  openConfig,
+  resolveVariables,
+  type SecretBox,
+  sealConfig,
+  type Variables,
+} from './secrets.ts';
+
+/**
+ * Stored profiles and tables as the connectors and the pipelines want them: JSON parsed and secrets opened. The API
+ * and the worker both read them here.
+ */
+
+/** What a sealed secret of a profile is bound to. */
+const profileOwner = (id: string): string => `connection_profile/${id}`;
+const leftoverOwner = (id: string): string => `leftover/${id}`;
+
+interface ProfileRow {
+  id: string;
+  name: string;
+  connector: string;
+  config: string;
+}
+
+/** A connector with a configuration it can use. */
+export interface Unlocked {
+  connector: ConnectorDefinition;
+  profile: unknown;
+  config: unknown;
+}
+
+interface LeftoverRow {
+  id: string;
+  connector: string;
+  profile: string;
+  config: string;
+}
+
+export class StoredCatalog implements Catalog {
+  readonly #db: Db;
+  readonly #secrets: SecretBox;
+  readonly #variables: Variables;
+
+  constructor(db: Db, secrets: SecretBox, variables: Variables) {
+    this.#db = db;
+    this.#secrets = secrets;
+    this.#variables = variables;
+  }
+
+  async table(name: string, exact: boolean): Promise<TableDefinition | undefined> {
+    const include = { connectionProfile: true } as const;
+    const named = await this.#db.connectionTable.findUnique({ where: { name }, include });
+    const row = named ?? (exact ? null : await this.#alike(name));
+    if (!row) return undefined;
+    return {
+      name: row.name,
+      connector: row.connector,
+      direction: row.tableType as 'source' | 'sink',
+      schema: JSON.parse(row.schema ?? '{}') as ConnectionSchema,
+      stored: { tableId: row.id },
+      profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
+      config: JSON.parse(row.config) as JsonObject,
+    };
+  }
+
+  async #alike(name: string) {
+    const wanted = name.toLowerCase();
+    const alike = (await this.tableNames()).filter((other) => other.toLowerCase() === wanted);
+    // Two that differ only in case: the query has to say which, in quotes.
+    if (alike.length !== 1) return null;
+    const [only] = alike;
+    return this.#db.connectionTable.findUnique({
+      where: { name: only as string },
+      include: { connectionProfile: true },
+    });
+  }
+
+  async tableNames(): Promise<readonly string[]> {
+    const rows = await this.#db.connectionTable.findMany({ select: { name: true } });
+    return rows.map(({ name }) => name);
+  }
+
+  async inline({ connector: id, profileName, options }: InlineTable): Promise<Connection> {
+    const connector = connectorFor(id);
+    const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
+    const given = connector.fromOptions(options, stored === undefined);
+    const profile = stored ?? given.profile;
+    if (!stored) checkProfileConfig(id, profile, '');
+    checkTableConfig(id, given.table, profile, '');
+    return {
+      direction: connector.direction(given.table),
+      profile,
+      config: given.table,
+      metadata: connector.metadata,
+    };
+  }
+
+  async #profileNamed(name: string, connector: string): Promise<JsonObject> {
+    const row = await this.#db.connectionProfile.findUnique({ where: { name } });
+    if (row?.connector === connector) return this.profile(row);
+    const what = row ? `is for ${row.connector}, not ${connector}` : 'does not exist';
+    throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
+  }
+
+  /** A stored profile's config with its secrets opened; `{{ NAME }}` stays as it is. */
+  profile(row: ProfileRow): JsonObject {
+    const { profile } = connectorFor(row.connector);
+    return openConfig(JSON.parse(row.config) as JsonObject, profile, this.#secrets, profileOwner(row.id));
+  }
+
+  /** What is stored of a profile's config. */
+  sealProfile(id: string, connector: string, config: JsonObject): string {
+    return JSON.stringify(
+      sealConfig(config, connectorFor(connector).profile, this.#secrets, profileOwner(id)),
+    );
+  }
+
+  /** Replaces `{{ NAME }}` in a config: the last thing to happen before a connector gets it. */
+  resolve(connector: ConnectorDefinition, config: unknown): JsonObject {
+    return resolveVariables(config as JsonObject, connector.profile, this.#variables);
+  }
+
+  /** A table of a plan, ready to be opened. */
+  unlock(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Unlocked {
+    const connector = connectorFor(table.connector);
+    return { connector, profile: this.resolve(connector, table.profile), config: table.config };
+  }
+
+  /** What is stored to find the broker of a table again when its pipeline is gone. */
+  sealLeftover(id: string, table: TableDefinition): { connector: string; profile: string; config: string } {
+    const { profile } = connectorFor(table.connector);
+    const sealed = sealConfig(table.profile as JsonObject, profile, this.#secrets, leftoverOwner(id));
+    return {
+      connector: table.connector,
+      profile: JSON.stringify(sealed),
+      config: JSON.stringify(table.config),
+    };
+  }
+
+  unlockLeftover({ id, connector, profile, config }: LeftoverRow): Unlocked {
+    const { profile: schema } = connectorFor(connector);
+    const opened = openConfig(JSON.parse(profile) as JsonObject, schema, this.#secrets, leftoverOwner(id));
+    return this.unlock({ connector, profile: opened, config: JSON.parse(config) });
+  }
+}

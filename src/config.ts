@@ -1,0 +1,131 @@
+import Type, { type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { PenstockError } from './errors.ts';
+
+/**
+ * Every setting, as an environment variable: name, type, default and meaning. README's table of settings is made
+ * from this schema, and a test holds them together.
+ */
+export const Environment = Type.Object({
+  PENSTOCK_HOST: Type.String({
+    default: '127.0.0.1',
+    minLength: 1,
+    description: 'address to listen on; any other than a loopback address needs `PENSTOCK_ADMIN_KEY`',
+  }),
+  PENSTOCK_PORT: Type.Integer({
+    default: 5115,
+    minimum: 0,
+    maximum: 65535,
+    description: 'port; 0 picks a free one',
+  }),
+  PENSTOCK_DATABASE_URL: Type.String({
+    pattern: '^(file:.+|postgres(ql)?://.+)$',
+    default: 'file:./data/penstock.db',
+    description: '`file:` for the embedded SQLite, or `postgresql://…`',
+  }),
+  PENSTOCK_DATA_DIR: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'folder for the generated secret key',
+  }),
+  PENSTOCK_SECRET_KEY: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        '32 bytes in base64, or several with commas: the first seals, all open; generated if left out',
+    }),
+  ),
+  PENSTOCK_ADMIN_KEY: Type.Optional(
+    Type.String({
+      minLength: 16,
+      description: 'when set, every call needs it as a bearer token; 16 characters or more',
+    }),
+  ),
+  PENSTOCK_ALLOWED_VARS: Type.String({
+    default: 'PENSTOCK_VAR_*',
+    description: 'names that `{{ NAME }}` may read, with commas; `*` at the end matches any rest',
+  }),
+  PENSTOCK_CERT_DIR: Type.Optional(
+    Type.String({ minLength: 1, description: 'folder under which TLS paths may lie' }),
+  ),
+  PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
+    default: 'info',
+    description: 'how much is logged: JSON lines on stderr, pretty on a terminal',
+  }),
+});
+export type Environment = Static<typeof Environment>;
+
+export interface Config {
+  host: string;
+  port: number;
+  databaseUrl: string;
+  dataDir: string;
+  secretKeys: string[] | undefined;
+  adminKey: string | undefined;
+  allowedVars: string[];
+  certDir: string | undefined;
+  logLevel: Environment['PENSTOCK_LOG_LEVEL'];
+}
+
+const compiled = Compile(Environment);
+const loopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+
+/**
+ * Reads the settings from `env` (usually `process.env`). Variables that are empty count as left out, and unknown
+ * `PENSTOCK_*` names are refused, because they are most often misspelt. Throws `invalid_config` naming each variable.
+ */
+export function loadConfig(env: Record<string, string | undefined>): Config {
+  const given = Object.entries(env).filter(([name, value]) => name.startsWith('PENSTOCK_') && value !== '');
+  const known = given.filter(([name]) => name in Environment.properties);
+  const candidate = Value.Convert(Environment, Value.Default(Environment, Object.fromEntries(known)));
+  const errors = compiled.Errors(candidate).map((error) => ({
+    path: error.instancePath.slice(1),
+    message: `${error.instancePath.slice(1)} ${error.message}`,
+  }));
+  const variables = list((candidate as Environment).PENSTOCK_ALLOWED_VARS ?? '');
+  for (const [name] of given) {
+    const isVariable = variables.some((pattern) => matchesName(pattern, name));
+    if (!(name in Environment.properties) && !isVariable)
+      errors.push({
+        path: name,
+        message: `${name} is not a setting; see the table of settings in README.md`,
+      });
+  }
+  if (errors.length === 0) errors.push(...contradictions(candidate as Environment));
+  if (errors.length > 0) {
+    const sentences = errors.map((error) => error.message).join('; ');
+    throw new PenstockError('invalid_config', `The settings are not valid: ${sentences}`, { errors });
+  }
+  return toConfig(candidate as Environment);
+}
+
+/** Whether `name` is matched by `pattern`, in which a final `*` stands for any rest. */
+export function matchesName(pattern: string, name: string): boolean {
+  return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
+}
+
+function contradictions(env: Environment): { path: string; message: string }[] {
+  if (loopback.test(env.PENSTOCK_HOST) || env.PENSTOCK_ADMIN_KEY) return [];
+  const message = `PENSTOCK_HOST=${env.PENSTOCK_HOST} is reachable by others, so PENSTOCK_ADMIN_KEY must be set too`;
+  return [{ path: 'PENSTOCK_HOST', message }];
+}
+
+function toConfig(env: Environment): Config {
+  return {
+    host: env.PENSTOCK_HOST,
+    port: env.PENSTOCK_PORT,
+    databaseUrl: env.PENSTOCK_DATABASE_URL,
+    dataDir: env.PENSTOCK_DATA_DIR,
+    secretKeys: env.PENSTOCK_SECRET_KEY === undefined ? undefined : list(env.PENSTOCK_SECRET_KEY),
+    adminKey: env.PENSTOCK_ADMIN_KEY,
+    allowedVars: list(env.PENSTOCK_ALLOWED_VARS),
+    certDir: env.PENSTOCK_CERT_DIR,
+    logLevel: env.PENSTOCK_LOG_LEVEL,
+  };
+}

@@ -1,0 +1,2 @@
+/** Every connector, one line each. */
+export { mqtt } from './mqtt/index.ts';

@@ -1,0 +1,152 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { MqttClient } from 'mqtt';
+import { afterEach, describe, expect, test } from 'vitest';
+import { ackAll, Reader, sourceContext, texts } from '../../../test/support/mqtt.ts';
+import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
+import { until } from '../../../test/support/until.ts';
+import type { Source } from '../connector.ts';
+import { assertSeams } from './acks.ts';
+import { openSource } from './source.ts';
+
+const cleanUp: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const step of cleanUp.splice(0).reverse()) await step();
+});
+
+async function broker(script: Script = {}): Promise<ScriptedBroker> {
+  const started = await ScriptedBroker.start(script);
+  cleanUp.push(() => started.stop());
+  return started;
+}
+
+async function sourceOn(
+  { url }: ScriptedBroker,
+  window: number,
+  profile: object = {},
+  qos: 'AtMostOnce' | 'AtLeastOnce' | 'ExactlyOnce' = 'ExactlyOnce',
+): Promise<{ source: Source; reader: Reader }> {
+  const source = await openSource(sourceContext({ url, ...profile }, 'a/b', qos, { window }));
+  cleanUp.push(() => source.close());
+  return { source, reader: new Reader(source) };
+}
+
+describe('the seams of MQTT.js', () => {
+  test('is the version that acks.ts was written for', () => {
+    const path = createRequire(import.meta.url).resolve('mqtt/package.json');
+    expect(JSON.parse(readFileSync(path, 'utf8')).version).toBe('5.16.0');
+  });
+
+  test('are all there', () => {
+    expect(() => assertSeams()).not.toThrow();
+  });
+
+  test('fail loudly when one is missing', () => {
+    const without = Object.create(MqttClient.prototype, { _sendPacket: { value: undefined } });
+    expect(() => assertSeams(without)).toThrow(/has no _sendPacket/);
+  });
+});
+
+for (const protocolVersion of ['5', '3.1.1'] as const) {
+  describe(`acknowledgements on the wire, MQTT ${protocolVersion}`, () => {
+    test('leave in order of receipt, only when all before are settled', async () => {
+      const server = await broker();
+      const { source, reader } = await sourceOn(server, 100, { protocolVersion });
+      server.connection.publish(1, 3);
+      const [one, two, three] = await reader.take(3);
+      three?.ack();
+      two?.ack();
+      server.connection.publish(1, 1, 4);
+      await reader.take(1);
+      expect(server.connection.of('puback')).toEqual([]);
+      one?.ack();
+      const pubacks = await server.connection.expect('puback', 3);
+      expect(pubacks.map(({ messageId }) => messageId)).toEqual([1, 2, 3]);
+      await source.close();
+      expect(server.connection.of('puback').length).toBe(3);
+    });
+
+    test('at QoS 2 are a withheld PUBREC, and PUBCOMP at once', async () => {
+      const server = await broker();
+      const { reader } = await sourceOn(server, 100, { protocolVersion });
+      server.connection.publish(2, 1);
+      const [delivery] = await reader.take(1);
+      expect(server.connection.of('pubrec')).toEqual([]);
+      delivery?.ack();
+      await server.connection.expect('pubrec', 1);
+      server.connection.send({ cmd: 'pubrel', messageId: 1 });
+      await server.connection.expect('pubcomp', 1);
+      // PUBREL delivers nothing: the next delivery is the next message.
+      server.connection.publish(2, 1, 2);
+      expect(texts(await reader.take(1))).toEqual(['m2']);
+    });
+
+    test('a repeated QoS 2 message is delivered once until it is released', async () => {
+      const server = await broker();
+      const { reader } = await sourceOn(server, 100, { protocolVersion });
+      server.connection.publish(2, 1, 7);
+      const [delivery] = await reader.take(1);
+      server.connection.publish(2, 1, 7, true);
+      server.connection.publish(2, 1, 8);
+      expect(texts(await reader.take(1))).toEqual(['m8']);
+      delivery?.ack();
+      await server.connection.expect('pubrec', 1);
+      server.connection.publish(2, 1, 7, true);
+      await server.connection.expect('pubrec', 2);
+      server.connection.send({ cmd: 'pubrel', messageId: 7 });
+      await server.connection.expect('pubcomp', 1);
+      server.connection.publish(2, 1, 7);
+      expect(texts(await reader.take(1))).toEqual(['m7']);
+    });
+
+    test.each([0, 1, 2] as const)('no more than the window is taken at QoS %i, and all in the end', async (qos) => {
+      const server = await broker();
+      const { source, reader } = await sourceOn(server, 10, { protocolVersion });
+      server.connection.publish(qos, 500);
+      const seen: string[] = [];
+      for (let round = 0; round < 50; round += 1) {
+        const batch = await reader.take(10);
+        expect(batch.length).toBe(10);
+        seen.push(...texts(batch));
+        ackAll(batch);
+        if (qos !== 0) await server.connection.expect(qos === 1 ? 'puback' : 'pubrec', seen.length);
+      }
+      expect(seen).toEqual(Array.from({ length: 500 }, (_, index) => `m${index + 1}`));
+      await source.close();
+    });
+
+    test('a full window does not cost the connection, though no PINGRESP can be read', async () => {
+      const server = await broker();
+      const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
+      server.connection.publish(1, 6);
+      const held = await reader.take(2);
+      await server.connection.expect('pingreq', 4);
+      ackAll(held);
+      for (let round = 0; round < 2; round += 1) ackAll(await reader.take(2));
+      await server.connection.expect('puback', 6);
+      // The keep-alive works as ever afterwards.
+      const pings = server.connection.of('pingreq').length;
+      await server.connection.expect('pingreq', pings + 2);
+      expect(server.connections.length).toBe(1);
+      expect(server.connection.socket.destroyed).toBe(false);
+    });
+
+    test('a server that does not answer pings loses the connection', async () => {
+      const server = await broker({ on: (packet) => packet.cmd === 'pingreq' });
+      const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
+      expect(await reader.failure()).toMatchObject({ code: 'connection_lost' });
+    });
+
+    test('none leaves after the connection is closed', async () => {
+      const server = await broker();
+      const { source, reader } = await sourceOn(server, 10, { protocolVersion });
+      server.connection.publish(1, 2);
+      const [first, second] = await reader.take(2);
+      first?.ack();
+      await source.close();
+      second?.ack();
+      await until('the end of the connection', () => server.connection.socket.closed);
+      expect(server.connection.received.map(({ cmd }) => cmd).slice(-2)).toEqual(['puback', 'disconnect']);
+    });
+  });
+}

@@ -1,0 +1,64 @@
+import type { IPublishPacket } from 'mqtt';
+import type { Delivery } from '../connector.ts';
+import type { AckQueue, Owed } from './ack-queue.ts';
+import type { Qos } from './table.ts';
+
+/** One received PUBLISH: what the queue owes for it, and what the rest of the house reads of it. */
+export class MqttDelivery implements Delivery, Owed {
+  readonly payload: Buffer;
+  readonly receivedAt: number;
+  readonly packetId: number;
+  readonly qos: Qos;
+  settled = false;
+  readonly #topic: string;
+  readonly #packet: IPublishPacket;
+  readonly #queue: AckQueue;
+  #metadata: Metadata | undefined;
+
+  constructor(topic: string, packet: IPublishPacket, queue: AckQueue) {
+    this.payload = packet.payload as Buffer;
+    this.receivedAt = performance.timeOrigin + performance.now();
+    this.packetId = packet.messageId ?? 0;
+    this.qos = packet.qos;
+    this.#topic = topic;
+    this.#packet = packet;
+    this.#queue = queue;
+  }
+
+  /** Made when first asked for: most tables have no metadata column. */
+  get metadata(): Readonly<Record<string, unknown>> {
+    this.#metadata ??= new Metadata(this.#topic, this.#packet);
+    return this.#metadata as unknown as Readonly<Record<string, unknown>>;
+  }
+
+  ack(): void {
+    this.#queue.settle(this);
+  }
+}
+
+/** The values of `metadataColumns` (see `table.ts`), read straight from the packet. */
+class Metadata {
+  readonly topic: string;
+  readonly #packet: IPublishPacket;
+
+  constructor(topic: string, packet: IPublishPacket) {
+    this.topic = topic;
+    this.#packet = packet;
+  }
+
+  get qos(): number {
+    return this.#packet.qos;
+  }
+
+  get retain(): boolean {
+    return this.#packet.retain;
+  }
+
+  get dup(): boolean {
+    return this.#packet.dup;
+  }
+
+  get message_id(): number | null {
+    return this.#packet.qos === 0 ? null : (this.#packet.messageId ?? null);
+  }
+}

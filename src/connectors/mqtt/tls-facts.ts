@@ -1,0 +1,96 @@
+import type { PeerCertificate, TLSSocket } from 'node:tls';
+import type { Finding } from './check-steps.ts';
+import { untilReported, within } from './deadline.ts';
+import type { Endpoint } from './profile.ts';
+import { tlsError } from './socket-errors.ts';
+
+/** How long to wait for a TLS 1.3 server to say that it has accepted the client's side. */
+const verdictMs = 300;
+const dayMs = 86_400_000;
+const soonDays = 14;
+
+/**
+ * Describes an established TLS connection. In TLS 1.3 the server judges the client certificate after the handshake is
+ * over for the client, so this waits briefly for its session ticket or its alert. Throws `tls_…`.
+ */
+export async function tlsFinding(
+  socket: TLSSocket,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<Finding<TLSSocket>> {
+  if (socket.getProtocol() === 'TLSv1.3') await acceptedByServer(socket, endpoint, signal);
+  const certificate = socket.getPeerCertificate();
+  const days = Math.floor((Date.parse(certificate.valid_to) - Date.now()) / dayMs);
+  const finding: Finding<TLSSocket> = {
+    value: socket,
+    message: `${socket.getProtocol()} with a certificate for ${named(certificate)}`,
+    details: facts(socket, certificate, days),
+  };
+  if (!socket.authorized) {
+    const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
+    const why = tlsError(
+      typeof error === 'string' ? { name: '', message: '', code: error } : error,
+      endpoint.host,
+      1,
+    );
+    return {
+      ...finding,
+      code: why.code,
+      message: `${why.message}; the profile says to connect all the same`,
+      ...(why.hint === undefined ? {} : { hint: why.hint }),
+    };
+  }
+  return days > soonDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
+}
+
+async function acceptedByServer(socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+  const enough = new Error('no verdict');
+  try {
+    await within(
+      verdictMs,
+      signal,
+      () => enough,
+      (soon) => verdict(socket, endpoint, soon),
+    );
+  } catch (error) {
+    if (error !== enough) throw error;
+  }
+}
+
+const verdict = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> =>
+  untilReported<void>(signal, (resolve, reject) => {
+    let settled: NodeJS.Immediate | undefined;
+    // OpenSSL is still reading when it reports the ticket: what is written before it is done is never sent.
+    const ticket = () => {
+      settled = setImmediate(resolve);
+    };
+    const closed = () => reject(tlsError(socket.errored ?? undefined, endpoint.host, socket.bytesRead));
+    socket.once('session', ticket).once('close', closed);
+    return () => {
+      clearImmediate(settled);
+      socket.off('session', ticket).off('close', closed);
+    };
+  });
+
+function facts(socket: TLSSocket, certificate: PeerCertificate, days: number): Record<string, unknown> {
+  return {
+    protocol: socket.getProtocol(),
+    cipher: socket.getCipher().standardName,
+    subject: distinguishedName(certificate.subject),
+    issuer: distinguishedName(certificate.issuer),
+    names: (certificate.subjectaltname ?? '').split(', ').filter((name) => name !== ''),
+    validFrom: new Date(certificate.valid_from).toISOString(),
+    validTo: new Date(certificate.valid_to).toISOString(),
+    daysToExpiry: days,
+    fingerprint256: certificate.fingerprint256,
+    verified: socket.authorized,
+  };
+}
+
+const distinguishedName = (name: object): string =>
+  Object.entries(name)
+    .map(([key, value]) => `${key}=${String(value)}`)
+    .join(', ');
+
+const named = (certificate: PeerCertificate): string =>
+  certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);

@@ -1,0 +1,115 @@
+import { type LookupAddress, lookup } from 'node:dns';
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { PenstockError } from '../../errors.ts';
+import { untilReported } from './deadline.ts';
+import { type Endpoint, given, type MqttProfile } from './profile.ts';
+import { socketError, tlsError } from './socket-errors.ts';
+import { secureContext } from './tls-material.ts';
+
+/**
+ * Opens the sockets that MQTT runs over, one step per function, so that a connection test can report each of them.
+ * A socket that is handed out always has an error listener: what went wrong stays readable in `socket.errored`.
+ */
+
+/** Resolves a host name to all its addresses. Throws `name_not_resolved`. */
+export async function resolveHost(host: string, signal: AbortSignal): Promise<LookupAddress[]> {
+  const family = isIP(host);
+  if (family !== 0) return [{ address: host, family }];
+  return untilReported<LookupAddress[]>(signal, (resolve, reject) => {
+    lookup(host, { all: true }, (error, addresses) => {
+      if (error) reject(notResolved(host, error));
+      else resolve(addresses);
+    });
+    return () => undefined;
+  });
+}
+
+function notResolved(host: string, cause: NodeJS.ErrnoException): PenstockError {
+  return new PenstockError(
+    'name_not_resolved',
+    `The host name ${host} does not resolve (${cause.code ?? 'no answer'})`,
+    { hint: 'Check the spelling, and that the machine Penstock runs on can resolve the name.', cause },
+  );
+}
+
+/** Connects to the first of `addresses` that answers. Throws `connection_refused` and its like. */
+export async function connectTcp(
+  endpoint: Endpoint,
+  addresses: LookupAddress[],
+  signal: AbortSignal,
+): Promise<Socket> {
+  const answerAll: LookupFunction = (_host, options, callback) => {
+    const [first] = addresses;
+    if (options.all === true || first === undefined) callback(null, addresses);
+    else callback(null, first.address, first.family);
+  };
+  const socket = connect({
+    host: endpoint.host,
+    port: endpoint.port,
+    lookup: answerAll,
+    autoSelectFamily: true,
+    noDelay: true,
+    keepAlive: true,
+  });
+  return whenOpen(socket, 'connect', signal, (error) => socketError(error, endpoint));
+}
+
+/** Does the TLS handshake on a connected socket. Throws `tls_…`; the socket is then closed. */
+export async function startTls(
+  socket: Socket,
+  endpoint: Endpoint,
+  profile: MqttProfile,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  const name = given(profile.serverName) ? profile.serverName : endpoint.host;
+  let secure: TLSSocket;
+  try {
+    secure = connectTls({
+      socket,
+      host: name,
+      ...(isIP(name) === 0 ? { servername: name } : {}),
+      secureContext: secureContext(profile.tls),
+      rejectUnauthorized: profile.rejectUnauthorized ?? true,
+    });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return whenOpen(secure, 'secureConnect', signal, (error) => tlsError(error, name, socket.bytesRead));
+}
+
+/** Resolves, connects and, where the URL says so, starts TLS. */
+export async function openSocket(
+  endpoint: Endpoint,
+  profile: MqttProfile,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const addresses = await resolveHost(endpoint.host, signal);
+  const socket = await connectTcp(endpoint, addresses, signal);
+  return endpoint.tls ? startTls(socket, endpoint, profile, signal) : socket;
+}
+
+async function whenOpen<S extends Socket>(
+  socket: S,
+  event: 'connect' | 'secureConnect',
+  signal: AbortSignal,
+  translate: (error: NodeJS.ErrnoException | undefined) => PenstockError,
+): Promise<S> {
+  socket.on('error', keepInErrored);
+  try {
+    await untilReported<void>(signal, (resolve, reject) => {
+      const opened = () => resolve();
+      const closed = () => reject(translate(socket.errored ?? undefined));
+      socket.once(event, opened).once('close', closed);
+      return () => socket.off(event, opened).off('close', closed);
+    });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** Node keeps the error in `socket.errored`, and `close` follows: that is where it is handled. */
+const keepInErrored = (): void => undefined;

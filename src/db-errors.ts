@@ -1,0 +1,136 @@
+import {
+  PrismaClientInitializationError,
+  PrismaClientKnownRequestError,
+  PrismaClientRustPanicError,
+  PrismaClientUnknownRequestError,
+  PrismaClientValidationError,
+} from '@prisma/client/runtime/client';
+import { type ErrorCode, PenstockError } from './errors.ts';
+
+// What a driver adapter tells of a failed statement; Prisma hands it on in `meta`, also for raw queries.
+interface DriverFailure {
+  kind: string;
+  /** PostgreSQL: SQLSTATE. */
+  code?: string;
+  /** SQLite: the extended result code. */
+  extendedCode?: number;
+  constraint?: { fields?: string[]; index?: string };
+}
+
+const unavailableKinds = new Set([
+  'AuthenticationFailed',
+  'ConnectionClosed',
+  'DatabaseAccessDenied',
+  'DatabaseDoesNotExist',
+  'DatabaseNotReachable',
+  'SocketTimeout',
+  'TlsConnectionError',
+  'TooManyConnections',
+  'TransactionAlreadyClosed',
+  'TransactionWriteConflict',
+]);
+
+// Errors of Prisma's own: no connection or no end of a transaction within the time allowed.
+const unavailableCodes = new Set(['P2024', 'P2028']);
+
+// SQLSTATE classes: connection, no transaction any more, resources, lock not available, shutdown or cancel, system.
+const unavailableClasses = new Set(['08', '25', '53', '55', '57', '58']);
+
+// LOCKED, NOMEM, IOERR, FULL, CANTOPEN, PROTOCOL
+const unavailableResults = new Set([6, 7, 10, 13, 14, 15]);
+
+const inUse: Record<string, ErrorCode> = {
+  ConnectionProfile: 'connection_profile_in_use',
+  ConnectionTable: 'connection_table_in_use',
+};
+
+/** What was asked of Prisma when it failed. */
+interface Operation {
+  model?: string | undefined;
+  name: string;
+}
+
+/**
+ * Says an error out of a database call in our words; the original is kept as `cause`. Other people's errors, such as
+ * those a handler throws inside a transaction, come back as they are.
+ */
+export function translate(error: unknown, operation: Operation): unknown {
+  if (error instanceof PrismaClientKnownRequestError) return known(error, operation);
+  if (error instanceof PrismaClientInitializationError) return unavailable(error);
+  if (isPrismaError(error))
+    return new PenstockError('internal', 'The store was used wrongly', { cause: error });
+  return error;
+}
+
+/** As `translate`, for errors that can only come from Prisma or from the driver below it. */
+export function translateDriver(error: unknown, operation: Operation): unknown {
+  const translated = translate(error, operation);
+  if (translated !== error || error instanceof PenstockError) return translated;
+  const mistake = error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
+  // pg raises plain errors, without a code, for a connection that is lost or cannot be had.
+  return mistake ? error : unavailable(error);
+}
+
+function known(error: PrismaClientKnownRequestError, operation: Operation): PenstockError {
+  const failure = driverFailure(error);
+  if (error.code === 'P2025') return notFound(error, operation);
+  if (unavailableCodes.has(error.code) || (failure && isUnavailable(failure))) return unavailable(error);
+  if (failure?.kind === 'UniqueConstraintViolation' && isName(failure)) return nameTaken(error, operation);
+  if (failure?.kind === 'ForeignKeyConstraintViolation' || failure?.kind === 'RestrictViolation')
+    return stillReferred(error, operation);
+  return new PenstockError('internal', 'The database refused an operation', { cause: error });
+}
+
+function driverFailure(error: PrismaClientKnownRequestError): DriverFailure | undefined {
+  const adapterError = error.meta?.driverAdapterError as { cause?: DriverFailure } | undefined;
+  return adapterError?.cause;
+}
+
+function isUnavailable({ kind, code, extendedCode }: DriverFailure): boolean {
+  if (unavailableKinds.has(kind)) return true;
+  if (kind === 'postgres') return unavailableClasses.has((code ?? '').slice(0, 2));
+  return kind === 'sqlite' && unavailableResults.has((extendedCode ?? 0) & 0xff);
+}
+
+// PostgreSQL tells the index, which Prisma's conventions call <Model>_name_key; SQLite tells the columns.
+function isName({ constraint }: DriverFailure): boolean {
+  return constraint?.fields?.join() === 'name' || (constraint?.index ?? '').endsWith('_name_key');
+}
+
+function unavailable(cause: unknown): PenstockError {
+  const hint =
+    'Try again shortly. If it lasts, check that the database runs and that PENSTOCK_DATABASE_URL is right.';
+  return new PenstockError('database_unavailable', 'The database does not answer', { hint, cause });
+}
+
+function nameTaken(cause: unknown, { model }: Operation): PenstockError {
+  return new PenstockError('name_taken', `Another ${spoken(model)} has this name`, {
+    hint: 'Choose another name.',
+    errors: [{ path: '/name', message: 'is already used' }],
+    cause,
+  });
+}
+
+function notFound(cause: unknown, { model }: Operation): PenstockError {
+  return new PenstockError('not_found', `There is no such ${spoken(model)}`, { cause });
+}
+
+function stillReferred(cause: unknown, { model, name }: Operation): PenstockError {
+  if (!name.startsWith('delete'))
+    return new PenstockError('not_found', `Something this ${spoken(model)} refers to does not exist`, {
+      cause,
+    });
+  return new PenstockError(inUse[model ?? ''] ?? 'internal', `The ${spoken(model)} is still in use`, {
+    cause,
+  });
+}
+
+const spoken = (model = 'object'): string => model.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();
+
+function isPrismaError(error: unknown): boolean {
+  return (
+    error instanceof PrismaClientValidationError ||
+    error instanceof PrismaClientUnknownRequestError ||
+    error instanceof PrismaClientRustPanicError
+  );
+}

@@ -1,0 +1,57 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+
+const devices = ['pump-1', 'pump-2', 'press-1', 'oven-1', 'oven-2'];
+
+/** Simulated devices, and a listener that keeps account: which alerts must come, which came, which came twice. */
+export class Fleet {
+  readonly #client: MqttClient;
+  readonly #expected = new Set<string>();
+  readonly #arrived = new Set<string>();
+  #published = 0;
+  #received = 0;
+
+  private constructor(client: MqttClient) {
+    this.#client = client;
+  }
+
+  static async connect(url: string): Promise<Fleet> {
+    const client = await connectAsync(url, { clientId: 'demo_fleet', clean: true });
+    const fleet = new Fleet(client);
+    client.on('message', (_topic, payload) => fleet.#arrive(payload));
+    await client.subscribeAsync('plant/alerts', { qos: 1 });
+    return fleet;
+  }
+
+  /** One device publishes one reading and waits for the broker to take it. Every third reading is too hot. */
+  async publishOne(): Promise<void> {
+    const seq = this.#published++;
+    const device = devices[seq % devices.length] as string;
+    const hot = seq % 3 === 0;
+    const celsius = hot ? 91 + (seq % 7) : 60 + (seq % 25);
+    if (hot) this.#expected.add(`${device}/${seq}`);
+    await this.#client.publishAsync(`plant/${device}/readings`, JSON.stringify({ device, seq, celsius }), {
+      qos: 1,
+    });
+  }
+
+  #arrive(payload: Buffer): void {
+    const { device, seq } = JSON.parse(payload.toString()) as { device: string; seq: number };
+    this.#received++;
+    this.#arrived.add(`${device}/${seq}`);
+  }
+
+  /** Alerts that must come and have not yet. */
+  missing(): string[] {
+    return [...this.#expected].filter((alert) => !this.#arrived.has(alert));
+  }
+
+  tally(): string {
+    const twice = this.#received - this.#arrived.size;
+    const repeated = twice > 0 ? ` (${twice} of them twice)` : '';
+    return `${this.#published} in, ${this.#arrived.size} out${repeated}`;
+  }
+
+  async close(): Promise<void> {
+    await this.#client.endAsync(true);
+  }
+}

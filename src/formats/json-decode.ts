@@ -1,0 +1,190 @@
+import { PenstockError } from '../errors.ts';
+import { parseDecimal } from './decimal.ts';
+import type { Row, Value } from './format.ts';
+import { isNestedWithin, isRawNumber, numberText } from './json-text.ts';
+import { getterOf, setterOf } from './own-property.ts';
+import type { Field, Format, ListItem } from './schema.ts';
+import { type SqlTyped, unitOf } from './sql-type.ts';
+import { parseTimestamp, timestampFromMs } from './timestamp.ts';
+
+/** Turns one parsed JSON value into the value of a field; throws `bad_data`. */
+export type Reader = (value: unknown) => Value;
+
+/** As deep as serde_json, and so Arroyo, reads a document. */
+const maxJsonDepth = 128;
+
+const integerRanges = {
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint32: [0, 2 ** 32 - 1],
+} as const;
+const bigintRanges = {
+  int64: [-(2n ** 63n), 2n ** 63n - 1n],
+  uint64: [0n, 2n ** 64n - 1n],
+} as const;
+const largestFloat32 = 3.4028234663852886e38;
+
+/** The error of a message that does not fit its schema. `path` is a JSON pointer; items of a list are `*`. */
+export function badData(path: string, problem: string): PenstockError {
+  const subject = path === '' ? 'The payload' : `The field ${path}`;
+  return new PenstockError('bad_data', `${subject} ${problem}`, { errors: [{ path, message: problem }] });
+}
+
+/** Compiles the reader of an object with these fields. Properties that no field names are ignored, as in Arroyo. */
+export function objectReader(
+  fields: readonly Field[],
+  path: string,
+  format: Format,
+): (value: unknown) => Row {
+  const steps = fields.map((field) => ({
+    get: typeof field.metadata_key === 'string' ? () => null : getterOf(field.name),
+    set: setterOf(field.name),
+    read: typeof field.metadata_key === 'string' ? () => null : fieldReader(field, path, format),
+  }));
+  return (value) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) {
+      throw badData(path, 'is not an object');
+    }
+    const row: Row = {};
+    for (const { get, set, read } of steps) set(row, read(get(value)));
+    return row;
+  };
+}
+
+function fieldReader(field: Field, parent: string, format: Format): Reader {
+  const path = `${parent}/${field.name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return withNull(valueReader(field, path, format), field.required === true, path);
+}
+
+function withNull(read: Reader, required: boolean, path: string): Reader {
+  if (!required) return (value) => (value === undefined || value === null ? null : read(value));
+  return (value) => {
+    if (value === undefined) throw badData(path, 'is required but missing');
+    if (value === null) throw badData(path, 'is required but null');
+    return read(value);
+  };
+}
+
+function valueReader(type: ListItem, path: string, format: Format): Reader {
+  switch (type.type) {
+    case 'int32':
+    case 'uint32':
+      return integerReader(type.type, path);
+    case 'int64':
+    case 'uint64':
+      return bigintReader(type.type, path);
+    case 'float32':
+    case 'float64':
+      return floatReader(type.type, path);
+    case 'decimal128':
+      return decimalReader(type, path);
+    case 'bool':
+      return plainReader('boolean', 'is not true or false', path);
+    case 'string':
+      return plainReader('string', 'is not a string', path);
+    case 'bytes':
+      return bytesReader(path);
+    case 'timestamp':
+      return timestampReader(type, path, format);
+    case 'json':
+      return jsonReader(path);
+    case 'struct':
+      return objectReader(type.fields ?? [], path, format);
+    case 'list':
+      return listReader(type.items ?? { type: 'string' }, path, format);
+  }
+}
+
+function plainReader(kind: 'boolean' | 'string', problem: string, path: string): Reader {
+  return (value) => {
+    if (typeof value !== kind) throw badData(path, problem);
+    return value as boolean | string;
+  };
+}
+
+function integerReader(type: keyof typeof integerRanges, path: string): Reader {
+  const [least, most] = integerRanges[type];
+  return (value) => {
+    const number = typeof value === 'number' ? value : Number(numberText(value) ?? Number.NaN);
+    if (!Number.isInteger(number)) throw badData(path, 'is not a whole number');
+    if (number < least || number > most) throw badData(path, `is out of the range of ${type}`);
+    return number === 0 ? 0 : number;
+  };
+}
+
+/** Also takes the digits as a string: many JSON writers cannot write a large integer in any other way. */
+function bigintReader(type: keyof typeof bigintRanges, path: string): Reader {
+  const [least, most] = bigintRanges[type];
+  return (value) => {
+    const text = typeof value === 'string' ? value : numberText(value);
+    const integer = text === undefined ? undefined : parseInteger(text);
+    if (integer === undefined) throw badData(path, 'is not a whole number');
+    if (integer < least || integer > most) throw badData(path, `is out of the range of ${type}`);
+    return integer;
+  };
+}
+
+function parseInteger(text: string): bigint | undefined {
+  if (/^-?\d{1,40}$/.test(text)) return BigInt(text);
+  const decimal = /^-?[\d.]{1,80}(?:[eE][+-]?\d{1,3})?$/.test(text) ? parseDecimal(text, 80, 40) : undefined;
+  const [whole = '', fraction = ''] = decimal?.split('.') ?? [];
+  return decimal !== undefined && /^0*$/.test(fraction) ? BigInt(whole) : undefined;
+}
+
+function floatReader(type: 'float32' | 'float64', path: string): Reader {
+  const largest = type === 'float32' ? largestFloat32 : Number.MAX_VALUE;
+  return (value) => {
+    const number = typeof value === 'number' ? value : Number(numberText(value) ?? Number.NaN);
+    if (Number.isNaN(number)) throw badData(path, 'is not a number');
+    if (Math.abs(number) > largest) throw badData(path, `is out of the range of ${type}`);
+    return type === 'float32' ? Math.fround(number) : number;
+  };
+}
+
+function decimalReader(type: SqlTyped, path: string): Reader {
+  const { precision = 38, scale = 0 } = type;
+  return (value) => {
+    const text = typeof value === 'string' ? value : numberText(value);
+    if (text === undefined) throw badData(path, 'is not a number');
+    const decimal = parseDecimal(text, precision, scale);
+    if (decimal === undefined)
+      throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);
+    return decimal;
+  };
+}
+
+function bytesReader(path: string): Reader {
+  const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+  return (value) => {
+    if (typeof value !== 'string' || !base64.test(value)) throw badData(path, 'is not a base64 string');
+    return Buffer.from(value, 'base64');
+  };
+}
+
+function timestampReader(type: SqlTyped, path: string, format: Format): Reader {
+  const unit = unitOf(type);
+  const millis = format.timestamp_format === 'unix_millis';
+  const problem = millis ? 'is not a time in milliseconds since 1970' : 'is not an RFC 3339 time';
+  return (value) => {
+    let time: bigint | undefined;
+    if (typeof value === 'string') time = parseTimestamp(value, unit);
+    else if (millis && Number.isSafeInteger(value)) time = timestampFromMs(BigInt(value as number), unit);
+    if (time === undefined) throw badData(path, problem);
+    return time;
+  };
+}
+
+function jsonReader(path: string): Reader {
+  return (value) => {
+    if (!isNestedWithin(value, maxJsonDepth)) throw badData(path, `is nested more than ${maxJsonDepth} deep`);
+    return JSON.stringify(value);
+  };
+}
+
+function listReader(items: ListItem, path: string, format: Format): Reader {
+  const itemPath = `${path}/*`;
+  const read = withNull(valueReader(items, itemPath, format), items.required === true, itemPath);
+  return (value) => {
+    if (!Array.isArray(value)) throw badData(path, 'is not a list');
+    return value.map((item) => read(item));
+  };
+}

@@ -1,0 +1,160 @@
+import type { FieldError } from '../errors.ts';
+import type { ConnectionSchema, Field, FieldTypeName, ListItem } from './schema.ts';
+
+/** A metadata column that a connector offers to `metadata_key`. */
+export interface KnownMetadata {
+  name: string;
+  type: FieldTypeName;
+}
+
+/** How deep structs and lists may be nested in each other. */
+const maxDepth = 32;
+
+/**
+ * What is wrong with a schema beyond its JSON Schema: an empty list when nothing is. Paths are JSON pointers into the
+ * schema, e.g. `/fields/2/precision`. `metadata` are the columns that the table's connector offers; without it the
+ * keys are not looked up. Judge a schema with a `definition` after `expandSchema`.
+ */
+export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
+  const errors: FieldError[] = [];
+  const fields = schema.fields ?? [];
+  if (!schema.format) {
+    errors.push({ path: '/format', message: 'Say how messages are written: json or raw_string' });
+  }
+  validateOptions(schema, errors);
+  validateFields(fields, '/fields', 1, errors);
+  fields.forEach((field, index) => {
+    validateMetadataKey(field, `/fields/${index}/metadata_key`, metadata, errors);
+  });
+  validateShape(schema, fields, errors);
+  for (const [index, key] of (schema.primary_keys ?? []).entries()) {
+    if (!fields.some((field) => field.name === key)) {
+      errors.push({ path: `/primary_keys/${index}`, message: `There is no field called ${key}` });
+    }
+  }
+  return errors;
+}
+
+function validateOptions({ format }: ConnectionSchema, errors: FieldError[]): void {
+  if (!format || format.type === 'json') return;
+  for (const option of ['unstructured', 'timestamp_format'] as const) {
+    if (format[option] === undefined || format[option] === false) continue;
+    errors.push({ path: `/format/${option}`, message: `${option} is only for the format json` });
+  }
+}
+
+function validateFields(fields: readonly Field[], path: string, depth: number, errors: FieldError[]): void {
+  const seen = new Set<string>();
+  fields.forEach((field, index) => {
+    const at = `${path}/${index}`;
+    if (seen.has(field.name)) {
+      errors.push({ path: `${at}/name`, message: `There are two fields called ${field.name}` });
+    }
+    seen.add(field.name);
+    validateType(field, at, depth, errors);
+  });
+}
+
+function validateType(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
+  if (depth > maxDepth) {
+    errors.push({ path, message: `Fields may be nested ${maxDepth} deep at most` });
+    return;
+  }
+  validateStray(item, path, errors);
+  if (item.type === 'decimal128') validateDecimal(item, path, errors);
+  if (item.type === 'struct') validateStruct(item, path, depth, errors);
+  if (item.type !== 'list') return;
+  if (item.items) validateType(item.items, `${path}/items`, depth + 1, errors);
+  else errors.push({ path: `${path}/items`, message: 'A list needs items: the type of what it holds' });
+}
+
+const owners = {
+  unit: 'timestamp',
+  precision: 'decimal128',
+  scale: 'decimal128',
+  fields: 'struct',
+  items: 'list',
+} as const;
+
+/** Refuses a property that belongs to another type, which would otherwise be ignored without a word. */
+function validateStray(item: ListItem, path: string, errors: FieldError[]): void {
+  for (const [property, type] of Object.entries(owners)) {
+    if (item[property as keyof typeof owners] === undefined || item.type === type) continue;
+    errors.push({ path: `${path}/${property}`, message: `${property} is only for the type ${type}` });
+  }
+}
+
+function validateDecimal(item: ListItem, path: string, errors: FieldError[]): void {
+  const { precision, scale } = item;
+  if (precision === undefined) {
+    errors.push({
+      path: `${path}/precision`,
+      message: 'A decimal128 needs its precision: 1 to 38 digits in all',
+    });
+  }
+  if (scale === undefined) {
+    errors.push({
+      path: `${path}/scale`,
+      message: 'A decimal128 needs its scale: the digits behind the point',
+    });
+  }
+  if (precision !== undefined && scale !== undefined && scale > precision) {
+    errors.push({ path: `${path}/scale`, message: `The scale may not exceed the precision, ${precision}` });
+  }
+}
+
+function validateStruct(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
+  const members = item.fields ?? [];
+  if (members.length === 0) {
+    errors.push({ path: `${path}/fields`, message: 'A struct needs at least one field' });
+  }
+  validateFields(members, `${path}/fields`, depth + 1, errors);
+  members.forEach((member, index) => {
+    if (!member.metadata_key) return;
+    const message = 'Only a column of its own can be filled from the metadata, not a member of a struct';
+    errors.push({ path: `${path}/fields/${index}/metadata_key`, message });
+  });
+}
+
+function validateMetadataKey(
+  field: Field,
+  path: string,
+  known: readonly KnownMetadata[] | undefined,
+  errors: FieldError[],
+): void {
+  if (!known || typeof field.metadata_key !== 'string') return;
+  const column = known.find((candidate) => candidate.name === field.metadata_key);
+  if (!column) {
+    const names = known.map((candidate) => candidate.name).join(', ');
+    const offered = names === '' ? 'it has none' : `it has ${names}`;
+    errors.push({ path, message: `The connector has no metadata called ${field.metadata_key}: ${offered}` });
+  } else if (column.type !== field.type) {
+    const message = `The metadata ${column.name} is of type ${column.type}, so the field cannot be ${field.type}`;
+    errors.push({ path, message });
+  }
+}
+
+/** raw_string and unstructured json hold the whole message in one field, whose name and type are fixed. */
+function validateShape(
+  { format, inferred }: ConnectionSchema,
+  fields: readonly Field[],
+  errors: FieldError[],
+) {
+  if (!format || (inferred && fields.length === 0)) return;
+  const payload = fields.filter((field) => typeof field.metadata_key !== 'string');
+  const whole = wholeMessageType(format);
+  if (whole) {
+    const [only] = payload;
+    if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;
+    const kind = whole === 'json' ? 'Unstructured json' : 'raw_string';
+    const message = `${kind} needs exactly one field beside the metadata: value, of type ${whole}`;
+    errors.push({ path: '/fields', message });
+  } else if (payload.length === 0) {
+    errors.push({ path: '/fields', message: 'Say which fields a message has; there must be at least one' });
+  }
+}
+
+function wholeMessageType(format: NonNullable<ConnectionSchema['format']>): 'string' | 'json' | undefined {
+  if (format.type === 'raw_string') return 'string';
+  return format.unstructured ? 'json' : undefined;
+}

@@ -1,0 +1,202 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { parseArgs, parseEnv } from 'node:util';
+import { Registry } from '@prometheus-io/client';
+import { type Logger, pino } from 'pino';
+import { buildApp } from './api/app.ts';
+import { StoredCatalog } from './catalog.ts';
+import { type Config, loadConfig } from './config.ts';
+import { closeDb, type Db, openDb } from './db.ts';
+import { runDemo } from './demo/demo.ts';
+import { asPenstockError, PenstockError } from './errors.ts';
+import { applyMigrations } from './migrations.ts';
+import { loadSecretKeys, SecretBox, variablesFrom } from './secrets.ts';
+import { isOwnerAlive } from './worker/lease.ts';
+import { Worker } from './worker/worker.ts';
+
+/**
+ * The process: reads the settings, opens the database, starts the roles asked for, and closes all of it in reverse
+ * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments.
+ */
+
+const roles = {
+  all: 'serve the API and run pipelines (the default)',
+  api: 'serve the API only',
+  worker: 'run pipelines only',
+  migrate: 'bring the database up to date and exit',
+  demo: 'show the whole on a broker and a fleet of its own (--exit ends by itself)',
+} as const;
+type Role = keyof typeof roles;
+
+const usage = `Usage: penstock [${Object.keys(roles).join(' | ')}] [--help] [--version]
+
+${Object.entries(roles)
+  .map(([role, text]) => `  ${role.padEnd(8)} ${text}`)
+  .join('\n')}
+
+Settings are read from the environment, and from a file .env if there is one: see README.md.
+Exit codes: 0 fine, 1 failed, 2 usage.
+`;
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/** After this long a shutdown is not waited for any more. */
+const shutdownDeadlineMs = 25_000;
+
+class UsageError extends Error {}
+
+function readArguments(argv: string[]): { role: Role; exit: boolean } | 'answered' {
+  const options = {
+    help: { type: 'boolean' },
+    version: { type: 'boolean' },
+    exit: { type: 'boolean' },
+  } as const;
+  let parsed: { values: { help?: boolean; version?: boolean; exit?: boolean }; positionals: string[] };
+  try {
+    parsed = parseArgs({ args: argv, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const { values, positionals } = parsed;
+  if (values.help) process.stdout.write(usage);
+  else if (values.version) process.stdout.write(`${version}\n`);
+  if (values.help || values.version) return 'answered';
+  const [role = 'all', ...rest] = positionals;
+  if (!(role in roles)) throw new UsageError(`there is no command ${role}`);
+  if (rest.length > 0) throw new UsageError(`too many arguments: ${rest.join(' ')}`);
+  if (values.exit && role !== 'demo') throw new UsageError('--exit goes with demo');
+  return { role: role as Role, exit: values.exit ?? false };
+}
+
+function readEnvironment(): Record<string, string | undefined> {
+  const fromFile = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
+  return { ...fromFile, ...process.env };
+}
+
+function createLogger(config: Config): Logger {
+  const destination = { dest: 2, sync: false };
+  if (!process.stderr.isTTY) return pino({ level: config.logLevel }, pino.destination(destination));
+  const target = { target: 'pino-pretty', options: { destination: 2, ignore: 'pid,hostname' } };
+  return pino({ level: config.logLevel, transport: target });
+}
+
+/** What has been opened, closed again in reverse order. */
+class Closing {
+  readonly #steps: [string, () => Promise<void>][] = [];
+
+  add(name: string, close: () => Promise<void>): void {
+    this.#steps.push([name, close]);
+  }
+
+  /** Closes everything, whatever fails on the way; answers what failed. */
+  async run(): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    for (const [name, close] of this.#steps.splice(0).reverse()) {
+      await close().catch((cause: unknown) =>
+        failures.push(new Error(`closing the ${name} failed`, { cause })),
+      );
+    }
+    return failures;
+  }
+}
+
+function startWorker(
+  config: Config,
+  db: Db,
+  catalog: StoredCatalog,
+  logger: Logger,
+  metrics: Registry,
+): Worker {
+  const owner = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
+  // Behind PostgreSQL two machines may have one name; only a file says that they are the same.
+  const sameMachine = config.databaseUrl.startsWith('file:');
+  const isDead = (other: string): boolean =>
+    sameMachine && !isOwnerAlive(other, owner, (pid) => process.kill(pid, 0));
+  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead });
+  worker.start();
+  return worker;
+}
+
+async function serve(role: Role, config: Config, logger: Logger, closing: Closing): Promise<void> {
+  const applied = await applyMigrations(config.databaseUrl);
+  if (applied.length > 0) logger.info({ migrations: applied }, 'database brought up to date');
+  if (role === 'migrate') return;
+  const db = await openDb(config.databaseUrl);
+  closing.add('database', () => closeDb(db));
+  const secrets = new SecretBox(loadSecretKeys(config.secretKeys, config.dataDir));
+  const catalog = new StoredCatalog(db, secrets, variablesFrom(readEnvironment(), config.allowedVars));
+  const metrics = new Registry();
+  let nudge = (): void => {};
+  if (role !== 'api') {
+    const worker = startWorker(config, db, catalog, logger, metrics);
+    closing.add('worker', () => worker.stop());
+    nudge = () => worker.nudge();
+  }
+  if (role === 'worker') return;
+  const app = await buildApp({ db, catalog, logger, metrics, version, adminKey: config.adminKey, nudge });
+  closing.add('API', () => app.close());
+  const address = await app.listen({ host: config.host, port: config.port });
+  logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');
+}
+
+/** Resolves with the signal that asks the process to end. */
+function askedToStop(): Promise<NodeJS.Signals> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
+  return promise;
+}
+
+async function runService(role: Role): Promise<number> {
+  const config = loadConfig(readEnvironment());
+  const logger = createLogger(config);
+  const closing = new Closing();
+  const stop = askedToStop();
+  let code = 0;
+  try {
+    await serve(role, config, logger, closing);
+    if (role !== 'migrate') logger.info({ signal: await stop }, 'stopping');
+  } catch (error) {
+    logger.fatal({ err: error }, startFailure(error));
+    code = 1;
+  }
+  const late = setTimeout(() => {
+    logger.fatal('did not stop in time');
+    process.exit(1);
+  }, shutdownDeadlineMs);
+  const failures = await closing.run();
+  clearTimeout(late);
+  for (const err of failures) logger.error({ err }, 'not closed cleanly');
+  logger.flush();
+  return failures.length > 0 ? 1 : code;
+}
+
+function startFailure(error: unknown): string {
+  const raised = asPenstockError(error);
+  return raised.hint ? `${raised.message}. ${raised.hint}` : raised.message;
+}
+
+async function main(): Promise<number> {
+  try {
+    const asked = readArguments(process.argv.slice(2));
+    if (asked === 'answered') return 0;
+    if (asked.role !== 'demo') return await runService(asked.role);
+    return await runDemo({
+      exit: asked.exit,
+      stop: askedToStop(),
+      node: process.execPath,
+      environment: process.env,
+      print: (line) => process.stdout.write(`${line}\n`),
+    });
+  } catch (error) {
+    process.stderr.write(`penstock: ${(error as Error).message}\n`);
+    if (error instanceof UsageError) process.stderr.write(usage);
+    return error instanceof UsageError || (error instanceof PenstockError && error.code === 'invalid_config')
+      ? 2
+      : 1;
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { providerOf } from './db.ts';
+import { PenstockError } from './errors.ts';
+import { type Migration, openSession, type Recorded, type Session } from './migration-session.ts';
+
+const committed = fileURLToPath(new URL('../prisma/migrations', import.meta.url));
+
+/**
+ * Brings the database up to date and answers the names of the migrations it applied. It may run in any number of
+ * processes at once, and `_prisma_migrations` is left as `prisma migrate deploy` would leave it, so that both can be
+ * used on one database.
+ *
+ * Each migration is one transaction with its record, so that a crash leaves none half applied. Throws
+ * `database_migration_failed`, `database_migration_edited`, `database_too_new` or `database_unavailable`, having
+ * changed nothing but what earlier migrations did.
+ *
+ * @param folder holds a folder of migrations for each provider
+ */
+export async function applyMigrations(url: string, folder = committed): Promise<string[]> {
+  const provider = providerOf(url);
+  const migrations = await readMigrations(join(folder, provider));
+  const session = await reached(openSession(url, provider));
+  try {
+    const applied: string[] = [];
+    for (;;) {
+      const name = await applyNext(session, migrations);
+      if (name === null) return applied;
+      applied.push(name);
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+async function readMigrations(folder: string): Promise<Migration[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  return Promise.all(names.sort().map((name) => readMigration(folder, name)));
+}
+
+async function readMigration(folder: string, name: string): Promise<Migration> {
+  // Whatever a checkout did to the line endings, the checksum is that of the file as it was committed.
+  const sql = (await readFile(join(folder, name, 'migration.sql'), 'utf8')).replaceAll('\r\n', '\n');
+  return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
+}
+
+/** Applies the first migration that is missing and answers its name, or null when none is. */
+async function applyNext(session: Session, migrations: Migration[]): Promise<string | null> {
+  const startedAt = new Date();
+  await reached(session.begin());
+  const recorded = (await reached(session.recorded())).filter((row) => !row.rolledBack);
+  assertFits(recorded, migrations);
+  const done = new Set(recorded.map((row) => row.name));
+  const next = migrations.find((migration) => !done.has(migration.name));
+  if (next === undefined) {
+    await reached(session.rollback());
+    return null;
+  }
+  await session.apply(next, startedAt).catch((cause: unknown) => {
+    throw didNotApply(next, cause);
+  });
+  return next.name;
+}
+
+/** Refuses a database on which these migrations cannot be continued. */
+function assertFits(recorded: Recorded[], migrations: Migration[]): void {
+  const known = new Map(migrations.map((migration) => [migration.name, migration]));
+  for (const { name, checksum, finished } of recorded) {
+    const migration = known.get(name);
+    if (!finished) throw halfApplied(name);
+    if (migration === undefined) throw tooNew(name);
+    if (migration.checksum !== checksum) throw edited(name);
+  }
+}
+
+function halfApplied(name: string): PenstockError {
+  return new PenstockError(
+    'database_migration_failed',
+    `The migration ${name} was begun and never finished`,
+    {
+      hint:
+        'Undo by hand what it left behind (or restore a backup), then tell so with: ' +
+        'UPDATE "_prisma_migrations" SET "rolled_back_at" = CURRENT_TIMESTAMP ' +
+        `WHERE "migration_name" = '${name}' AND "finished_at" IS NULL; and start again.`,
+    },
+  );
+}
+
+function tooNew(name: string): PenstockError {
+  return new PenstockError(
+    'database_too_new',
+    `The database has a migration this version does not know: ${name}`,
+    {
+      hint: 'Run the version of Penstock that was used last, or a newer one, or restore a backup from before it.',
+    },
+  );
+}
+
+function edited(name: string): PenstockError {
+  return new PenstockError(
+    'database_migration_edited',
+    `The migration ${name} is not the one that was applied`,
+    {
+      hint: `Put back the file migration.sql of ${name} as it was released, and write what is to change as a new migration.`,
+    },
+  );
+}
+
+function didNotApply({ name }: Migration, cause: unknown): PenstockError {
+  return new PenstockError('database_migration_failed', `The migration ${name} could not be applied`, {
+    hint: 'The database is as it was before. Remove the cause, which the log has, and start again.',
+    cause,
+  });
+}
+
+/** Until a migration runs, what fails is the database. */
+async function reached<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (cause instanceof PenstockError) throw cause;
+    throw new PenstockError('database_unavailable', 'The database cannot be reached or locked', {
+      hint: 'Check that it runs, that PENSTOCK_DATABASE_URL is right, and that no other process holds it locked.',
+      cause,
+    });
+  }
+}

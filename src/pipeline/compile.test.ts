@@ -1,0 +1,484 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { PenstockError } from '../errors.ts';
+import { sqlType } from '../formats/codec.ts';
+import type { Field } from '../formats/schema.ts';
+import { compileQuery, diagnose } from './compile.ts';
+import { exampleCatalog, storedTable } from './example-catalog.ts';
+import type { Catalog } from './plan.ts';
+
+const readings = storedTable('readings', 'source', [
+  { name: 'id', type: 'int64', required: true },
+  { name: 'name', type: 'string' },
+  { name: 'celsius', type: 'float64' },
+  { name: 'tags', type: 'list', items: { type: 'string' } },
+  { name: 'place', type: 'struct', fields: [{ name: 'room', type: 'string' }] },
+  { name: 'raw', type: 'json' },
+]);
+const alerts = storedTable('alerts', 'sink', [
+  { name: 'id', type: 'int64', required: true },
+  { name: 'celsius', type: 'float64' },
+]);
+const anything =
+  "CREATE TABLE copy WITH (connector = 'mqtt', type = 'sink', topic = 'copy', format = 'json');\n";
+
+function stored(): ReturnType<typeof exampleCatalog> {
+  return exampleCatalog(readings, alerts);
+}
+
+async function planned(query: string, catalog: Catalog = stored()) {
+  const plan = await compileQuery(query, catalog);
+  const [insert] = plan.inserts;
+  if (!insert) throw new Error('no insert');
+  return { plan, insert };
+}
+
+async function refusal(query: string, catalog: Catalog = stored()) {
+  const result = await diagnose(query, catalog);
+  if ('plan' in result) throw new Error('the query was accepted');
+  return result.diagnostics;
+}
+
+const seed = `CREATE TABLE mqtt_input (value TEXT) WITH (connector = 'mqtt', url = 'mqtt://localhost:1883',
+  topic = 'sensor/data', type = 'source', format = 'json');
+CREATE TABLE mqtt_output (value TEXT) WITH (connector = 'mqtt', url = 'mqtt://localhost:1883',
+  topic = 'sensor/out', type = 'sink', format = 'json', qos = 1);
+INSERT INTO mqtt_output SELECT value FROM mqtt_input;`;
+
+describe('a query that creates its tables', () => {
+  test('is planned as a pass-through when it copies', async () => {
+    const { plan, insert } = await planned(seed);
+    expect(insert.select).toEqual({ kind: 'passthrough' });
+    expect(insert.source).toMatchObject({
+      name: 'mqtt_input',
+      connector: 'mqtt',
+      direction: 'source',
+      config: { topic: 'sensor/data' },
+      profile: { url: 'mqtt://localhost:1883' },
+    });
+    expect(insert.sink.config).toEqual({ topic: 'sensor/out', qos: 1 });
+    expect(insert.source.schema).toMatchObject({
+      format: { type: 'json' },
+      fields: [{ name: 'value', type: 'string' }],
+    });
+    expect(plan.tables.map(({ name }) => name)).toEqual(['mqtt_input', 'mqtt_output']);
+  });
+
+  test('draws a graph from the source to the sink, with the transform if there is one', async () => {
+    const { plan } = await planned(seed);
+    expect(plan.graph).toEqual({
+      nodes: [
+        { node_id: 0, operator: 'mqtt', description: 'mqtt_input (source)', parallelism: 1 },
+        { node_id: 1, operator: 'mqtt', description: 'mqtt_output (sink)', parallelism: 1 },
+      ],
+      edges: [{ src_id: 0, dest_id: 1, key_type: '()', value_type: '()', edge_type: 'Forward' }],
+    });
+    const { plan: computed } = await planned(seed.replace('SELECT value', 'SELECT upper(value)'));
+    expect(computed.graph.nodes.map(({ operator }) => operator)).toEqual(['mqtt', 'sql', 'mqtt']);
+    expect(computed.graph.edges.map(({ src_id, dest_id }) => [src_id, dest_id])).toEqual([
+      [0, 1],
+      [1, 2],
+    ]);
+  });
+
+  test('keeps the ids of source and sink when its SELECT is edited', async () => {
+    const { insert: before } = await planned(seed);
+    const { insert: after } = await planned(
+      seed.replace(/value FROM mqtt_input/, "value FROM mqtt_input WHERE value > 'm'"),
+    );
+    expect(after.operatorIds).toEqual(before.operatorIds);
+    const ids = Object.values(before.operatorIds);
+    expect(new Set(ids).size).toBe(3);
+    for (const id of ids) expect(id).toMatch(/^[0-9A-Za-z_]{1,27}$/);
+  });
+
+  test('reads every type that sqlType writes, and the common synonyms', async () => {
+    const types = {
+      INTEGER: 'INTEGER',
+      int: 'INTEGER',
+      'SMALLINT UNSIGNED': 'INTEGER UNSIGNED',
+      'BIGINT UNSIGNED': 'BIGINT UNSIGNED',
+      FLOAT: 'FLOAT',
+      'DOUBLE PRECISION': 'DOUBLE',
+      'DECIMAL(10, 2)': 'DECIMAL(10, 2)',
+      DECIMAL: 'DECIMAL(38, 10)',
+      'VARCHAR(20)': 'TEXT',
+      STRING: 'TEXT',
+      BYTEA: 'BINARY',
+      BLOB: 'BINARY',
+      TIMESTAMP: 'TIMESTAMP(9)',
+      'TIMESTAMP(3)': 'TIMESTAMP(3)',
+      'BIGINT[][]': 'BIGINT[][]',
+      'ARRAY<JSON>': 'JSON[]',
+      'STRUCT <a INTEGER, "b c" STRUCT<d TEXT[]>>': 'STRUCT <a INTEGER, b c STRUCT <d TEXT[]>>',
+    };
+    const columns = Object.keys(types).map((type, index) => `c${index} ${type}`);
+    const query = seed.replace(
+      'mqtt_input (value TEXT)',
+      `mqtt_input (value TEXT NOT NULL, ${columns.join(', ')})`,
+    );
+    const { insert } = await planned(query);
+    const [value, ...fields] = insert.source.schema.fields ?? [];
+    expect(value?.required).toBe(true);
+    expect(fields.map(sqlType)).toEqual(Object.values(types));
+  });
+
+  test('takes format, bad data and metadata from the definition', async () => {
+    const query = `
+      CREATE TABLE "In" ("va""lue" JSON, t TEXT METADATA FROM 'topic') WITH ('connector' = 'mqtt', topic = 'a;b''c', -- comment
+        type = 'source', format = 'json', json.timestamp_format = 'UnixMillis', bad_data = 'drop', connection_profile = 'p');
+      /* a ; in /* nested */ comment */
+      CREATE TABLE o (v JSON, t TEXT) WITH (connector = 'mqtt', type = 'sink', format = 'json', json.unstructured = false);
+      INSERT INTO O SELECT * FROM "In"`;
+    const { insert } = await planned(query);
+    expect(insert.source).toMatchObject({ name: 'In', profile: { name: 'p' }, config: { topic: "a;b'c" } });
+    expect(insert.source.schema).toMatchObject({
+      format: { type: 'json', timestamp_format: 'unix_millis' },
+      bad_data: { behavior: 'drop' },
+      fields: [{ name: 'va"lue' }, { name: 't', metadata_key: 'topic' }],
+    });
+    expect(insert.select).toMatchObject({
+      kind: 'project',
+      columns: [{ from: 'va"lue', to: 'v' }, { to: 't' }],
+    });
+  });
+
+  test('gives a sink without columns those of the SELECT', async () => {
+    const { insert } = await planned(
+      `${anything}INSERT INTO copy SELECT id, upper(name) AS shout, celsius * 2 AS twice, tags[1] AS tag, raw->'$.a' AS a,
+       now() AS at, 1.5 AS fixed FROM readings`,
+    );
+    expect(insert.sink.schema.inferred).toBe(true);
+    expect(insert.sink.schema.fields?.map(({ name, sql_name }) => `${name} ${sql_name}`)).toEqual([
+      'id BIGINT',
+      'shout TEXT',
+      'twice DOUBLE',
+      'tag TEXT',
+      'a JSON',
+      'at TIMESTAMP(6)',
+      'fixed DECIMAL(2, 1)',
+    ]);
+  });
+
+  test('gives raw_string its column', async () => {
+    const query = `CREATE TABLE a WITH (connector = 'mqtt', type = 'source', format = 'raw_string');
+      CREATE TABLE b WITH (connector = 'mqtt', type = 'sink', format = 'raw_string');
+      INSERT INTO b SELECT upper(value) AS value FROM a`;
+    const { insert } = await planned(query);
+    expect(insert.source.schema.fields).toMatchObject([{ name: 'value', type: 'string' }]);
+    await expect(refusal(query.replace('AS value', ''))).resolves.toMatchObject([
+      { message: expect.stringContaining('value, of type string; name the columns of the SELECT with AS') },
+    ]);
+  });
+});
+
+describe('a query over stored tables', () => {
+  test('finds them whatever the case, unless the name is quoted', async () => {
+    const { insert } = await planned('insert into ALERTS select ID, r.Celsius from Readings r');
+    expect(insert.source.stored).toEqual({ tableId: 'ct_readings' });
+    expect(insert.select).toEqual({
+      kind: 'project',
+      columns: [
+        { from: 'id', to: 'id', convert: 'none' },
+        { from: 'celsius', to: 'celsius', convert: 'none' },
+      ],
+    });
+    await expect(refusal('INSERT INTO "ALERTS" SELECT id, celsius FROM readings')).resolves.toEqual([
+      { message: 'There is no table called ALERTS; did you mean alerts?', span: span(1, 13, 1, 21) },
+    ]);
+  });
+
+  test('widens numbers without DuckDB where JavaScript can', async () => {
+    const narrow = storedTable('narrow', 'source', [
+      { name: 'a', type: 'int32' },
+      { name: 'b', type: 'float32' },
+    ]);
+    const { insert } = await planned(
+      'INSERT INTO alerts SELECT * FROM narrow',
+      exampleCatalog(narrow, alerts),
+    );
+    expect(insert.select).toEqual({
+      kind: 'project',
+      columns: [
+        { from: 'a', to: 'id', convert: 'to_bigint' },
+        { from: 'b', to: 'celsius', convert: 'none' },
+      ],
+    });
+  });
+
+  test('lets a fault of the catalog through as it is', async () => {
+    const away = new PenstockError('database_unavailable', 'The database does not answer');
+    const catalog: Catalog = {
+      ...stored(),
+      table: () => Promise.reject(away),
+      inline: () => Promise.reject(away),
+    };
+    await expect(diagnose('INSERT INTO alerts SELECT 1 FROM readings', catalog)).rejects.toBe(away);
+    await expect(diagnose(seed, catalog)).rejects.toBe(away);
+  });
+
+  test('is refused as invalid_query with the place in each message', async () => {
+    const error = await compileQuery(
+      'INSERT INTO alerts SELECT nope,\n sum(id) FROM readings',
+      stored(),
+    ).catch((e) => e);
+    expect(error).toMatchObject({
+      code: 'invalid_query',
+      errors: [
+        { path: '/query', message: 'Line 1, column 27: There is no column nope' },
+        { path: '/query', message: expect.stringMatching(/^Line 2, column 2: The aggregate sum/) },
+      ],
+    });
+  });
+});
+
+function span(line: number, column: number, endLine: number, endColumn: number) {
+  return { start: { line, column }, end: { line: endLine, column: endColumn } };
+}
+
+/** Each refused SELECT, with the message and the words it points to. */
+const refusedSelects: [select: string, message: string, at: string][] = [
+  ['SELECT id, celsius FROM readings JOIN alerts ON true', 'Joins are not supported', 'alerts'],
+  ['SELECT id, celsius FROM readings, readings r', 'Joins are not supported', 'readings r'],
+  ['SELECT id, celsius FROM (SELECT * FROM readings)', 'A SELECT in FROM is not supported', ''],
+  ['SELECT id, (SELECT 1) FROM readings', 'A SELECT inside an expression is not supported', '(SELECT'],
+  ['SELECT id, celsius FROM readings WHERE id IN (SELECT 1)', 'A SELECT inside an expression', 'IN'],
+  ['WITH x AS (SELECT 1) SELECT id, celsius FROM readings', 'WITH queries are not supported', 'WITH'],
+  ['WITH RECURSIVE x AS (SELECT 1 UNION SELECT 2) SELECT * FROM x', 'WITH queries are not supported', 'WITH'],
+  ['SELECT count(*), celsius FROM readings', 'The aggregate count is not possible', 'count'],
+  ['SELECT max(id), celsius FROM readings', 'The aggregate max is not possible', 'max'],
+  ['SELECT id, geomean(celsius) FROM readings', 'The aggregate geomean is not possible', 'geomean'],
+  ['SELECT DISTINCT id, celsius FROM readings', 'DISTINCT is not possible', 'DISTINCT'],
+  ['SELECT id, celsius FROM readings GROUP BY ALL', 'GROUP BY is not possible', 'GROUP'],
+  ['SELECT id, celsius FROM readings GROUP BY id, celsius', 'GROUP BY is not possible', 'GROUP'],
+  ['SELECT id, celsius FROM readings HAVING true', 'HAVING is not possible', 'HAVING'],
+  ['SELECT id, celsius FROM readings ORDER BY id', 'ORDER BY is not possible', 'ORDER'],
+  ['SELECT id, celsius FROM readings LIMIT 5', 'LIMIT and OFFSET are not possible', 'LIMIT'],
+  ['SELECT id, celsius FROM readings QUALIFY row_number() OVER () = 1', 'QUALIFY is not possible', 'QUALIFY'],
+  ['SELECT row_number() OVER (), celsius FROM readings', 'The window function row_number', 'row_number'],
+  [
+    'SELECT id, celsius FROM readings UNION ALL SELECT id, celsius FROM readings',
+    'UNION, EXCEPT and',
+    'UNION',
+  ],
+  ['SELECT id, celsius FROM readings TABLESAMPLE 10%', 'TABLESAMPLE is not possible', 'TABLESAMPLE'],
+  ['SELECT id, celsius FROM readings USING SAMPLE 10%', 'is not possible on a stream', ''],
+  ["SELECT * FROM read_csv('/etc/passwd')", 'Functions that answer tables', 'read_csv'],
+  ['SELECT * FROM generate_series(1, 1000000000000)', 'Functions that answer tables', 'generate_series'],
+  ["SELECT * FROM '/etc/passwd'", 'There is no table called /etc/passwd', "'/etc/passwd'"],
+  ['SELECT * FROM duckdb_settings()', 'Functions that answer tables', 'duckdb_settings'],
+  ['SELECT * FROM information_schema.tables', 'Tables have a single name', 'information_schema'],
+  ['SELECT * FROM sqlite_master', 'There is no table called sqlite_master', 'sqlite_master'],
+  ['VALUES (1, 2)', 'VALUES cannot be read from', ''],
+  ['SELECT 1, 2', 'FROM and the name of a source table are missing', ''],
+  ['SHOW TABLES', 'Only SELECT is possible here', ''],
+  ['DESCRIBE readings', 'Only SELECT is possible here', ''],
+  ['PIVOT readings ON id', 'Only a SELECT can follow', 'PIVOT'],
+  ['DELETE FROM readings', 'Only a SELECT can follow', 'DELETE'],
+  ["COPY readings TO '/tmp/x'", 'Only a SELECT can follow', 'COPY'],
+  ["ATTACH '/tmp/x.db'", 'Only a SELECT can follow', 'ATTACH'],
+  ['INSTALL httpfs', 'Only a SELECT can follow', 'INSTALL'],
+  ['PRAGMA database_list', 'Only a SELECT can follow', 'PRAGMA'],
+  ['SET threads = 4', 'Only a SELECT can follow', 'SET'],
+  ["SELECT id, getenv('HOME') FROM readings", 'The function getenv is not available', 'getenv'],
+  ['SELECT id, sleep_ms(1000000) FROM readings', 'The function sleep_ms is not available', 'sleep_ms'],
+  [
+    "SELECT id, current_setting('memory_limit') FROM readings",
+    'The function current_setting',
+    'current_setting',
+  ],
+  ["SELECT id, write_log('x') FROM readings", 'The function write_log is not available', 'write_log'],
+  ["SELECT id, nextval('s') FROM readings", 'The function nextval is not available', 'nextval'],
+  ['SELECT id, $1 FROM readings', 'Parameters such as ? or $1', ''],
+  ['SELECT id, ? FROM readings', 'Parameters such as ? or $1', ''],
+  ['SELECT COLUMNS(*) FROM readings', 'COLUMNS(…) is not supported', 'COLUMNS'],
+  ['SELECT id, celsius FROM alerts', 'alerts is a sink: it cannot be read from', 'alerts'],
+  ['SELECT id, celsius FROM reading', 'There is no table called reading; did you mean readings?', 'reading'],
+  ['SELECT id, celsus FROM readings', 'There is no column celsus; did you mean celsius?', 'celsus'],
+  ['SELECT id, "CELSIUS" FROM readings', 'There is no column CELSIUS', '"CELSIUS"'],
+  ['SELECT id, readings FROM readings', 'There is no column readings', 'readings FROM'],
+  ['SELECT id, rowid FROM readings', 'There is no column rowid', 'rowid'],
+  ['SELECT id, place.nope FROM readings', 'Could not find key "nope" in struct', ''],
+  ['SELECT id, list_transform(tags, x -> y) FROM readings', 'There is no column y', 'y)'],
+  ['SELECT id, celsius FROM readings AS r(a, b)', 'Rename columns with AS', 'readings'],
+  ['SELECT id, nope(celsius) FROM readings', 'Scalar Function with name nope does not exist', 'nope'],
+  ['SELECT id, len(range(1000000000)) FROM readings', 'The size given to range must be', 'range'],
+  ["SELECT id, len(repeat('x', id)) FROM readings", 'The size given to repeat must be', 'repeat'],
+  [
+    "SELECT id, len(repeat(repeat('x', 999), 999)) FROM readings",
+    'repeat is not possible inside',
+    "repeat('x'",
+  ],
+  ['SELECT id, celsius +', 'syntax error at end of input', ''],
+  ["SELECT 'ü', selec celsius x FROM readings", 'syntax error at or near "x"', 'x FROM'],
+  ['SELECT id FROM readings', 'The SELECT has 1 column, but the sink has 2: id, celsius', 'SELECT'],
+  ['SELECT * FROM readings', 'The SELECT has 6 columns, but the sink has 2', 'SELECT'],
+  [
+    'SELECT id, name FROM readings',
+    'name is TEXT, but the column celsius of the sink is DOUBLE; write CAST(',
+    'name',
+  ],
+  [
+    'SELECT celsius, id FROM readings',
+    'celsius is DOUBLE, but the column id of the sink is BIGINT',
+    'celsius',
+  ],
+  ['SELECT NULL, celsius FROM readings', 'The column id of the sink may not be null', 'NULL'],
+  ['SELECT id, INTERVAL 1 DAY FROM readings', 'but the column celsius of the sink is DOUBLE', '1'],
+];
+
+describe('a SELECT that cannot be right on a stream', () => {
+  test.each(refusedSelects)('is refused: %s', async (select, message, at) => {
+    const query = `-- ünïcode\nINSERT INTO alerts\n${select};`;
+    const [first, ...rest] = await refusal(query);
+    expect([first, ...rest].map((diagnostic) => diagnostic?.message).join('\n')).toContain(message);
+    if (at === '') return;
+    const start = { line: 3, column: select.indexOf(at) + 1 };
+    expect([first, ...rest].map((diagnostic) => diagnostic?.span?.start)).toContainEqual(start);
+  });
+});
+
+/** Each refused query outside its SELECT. */
+const refusedQueries: [query: string, message: string, line?: number, column?: number][] = [
+  ['', 'The query writes nothing'],
+  ['-- only a comment', 'The query writes nothing'],
+  ['SELECT 1', 'The rows of this SELECT go nowhere', 1, 1],
+  ['UPDATE readings SET id = 1', 'A query is made of CREATE TABLE and INSERT INTO', 1, 1],
+  ['CREATE VIEW v AS SELECT 1', 'Only tables can be created', 1, 8],
+  [
+    'INSERT INTO alerts SELECT id, celsius FROM readings; INSERT INTO alerts SELECT 1',
+    'A query has one INSERT',
+    1,
+    66,
+  ],
+  ['INSERT INTO alerts (id) SELECT id FROM readings', 'A list of columns is not possible here', 1, 20],
+  ['INSERT INTO alerts', 'A SELECT is missing here', 1, 19],
+  ['INSERT INTO alrts SELECT 1', 'There is no table called alrts; did you mean alerts?', 1, 13],
+  ['INSERT INTO readings SELECT 1', 'readings is a source: it cannot be written to', 1, 13],
+  ['INSERT INTO a.alerts SELECT 1', 'Tables have a single name', 1, 14],
+  ["INSERT INTO alerts SELECT 'abc", 'This string never ends', 1, 27],
+  ["INSERT INTO alerts SELECT E'a'", 'Escape strings', 1, 27],
+  ['INSERT INTO alerts /* SELECT', 'This comment never ends', 1, 20],
+  ['INSERT INTO "alerts', 'This quoted name never ends', 1, 13],
+  ['CREATE TABLE t (a INT)', 'WITH is missing after the columns', 1, 23],
+  ['CREATE TABLE t (a NOPE) WITH ()', 'There is no type NOPE', 1, 19],
+  ['CREATE TABLE t (a INTEGR) WITH ()', 'did you mean integer', 1, 19],
+  ['CREATE TABLE t (a TIMESTAMP(4)) WITH ()', 'The precision of a timestamp is 0, 3, 6 or 9', 1, 29],
+  ['CREATE TABLE t (a DECIMAL(40)) WITH ()', 'A decimal has 1 to 38 digits', 1, 27],
+  ['CREATE TABLE t (a INT, A INT) WITH ()', 'There are two columns called A', 1, 24],
+  ["CREATE TABLE t (a INT) WITH (x = 'a', x = 'b')", 'The option x is given twice', 1, 39],
+  ['CREATE TABLE t (a INT) WITH (x = y)', 'The value of the option x must be a string', 1, 34],
+  ["CREATE TABLE t (a INT) WITH (topic = 'x')", 'The option connector is missing', 1, 24],
+  ["CREATE TABLE t (a INT DEFAULT 1) WITH (connector = 'mqtt')", 'After the type of a column come', 1, 23],
+];
+
+describe('a query of the wrong form', () => {
+  test.each(refusedQueries)('is refused: %s', async (query, message, line, column) => {
+    const text = query.startsWith('CREATE TABLE')
+      ? `${query}; INSERT INTO alerts SELECT 1 FROM readings`
+      : query;
+    const wanted = line === undefined ? undefined : { line, column };
+    const found = await refusal(text);
+    expect(found[0]?.message).toContain(message);
+    expect(found[0]?.span?.start).toEqual(wanted);
+  });
+
+  const options = "connector = 'mqtt', type = 'source', format = 'json'";
+  const wrongTables: [table: string, message: string][] = [
+    [`(a INT) WITH (${options}, topik = 'x')`, 'There is no option topik here; did you mean topic?'],
+    [`(a INT) WITH (${options}, json.unstructurd = 'true')`, 'did you mean json.unstructured?'],
+    [`(a INT) WITH (${options}, qos = 'two')`, 'The option qos must be a whole number'],
+    [`(a INT) WITH (${options}, bad_data = 'hide')`, 'The option bad_data must be one of fail, drop'],
+    [`(a INT) WITH (${options}, json.unstructured = 'maybe')`, "must be 'true' or 'false'"],
+    [`(a INT) WITH (${options}, json.unstructured = 'true')`, 'Unstructured json needs exactly one field'],
+    [`WITH (${options})`, 'Say which fields a message has'],
+    ["(a INT) WITH (connector = 'mqtt', type = 'source')", 'Say how messages are written'],
+    [
+      "(a INT) WITH (connector = 'mqtt', format = 'avro')",
+      'The option format must be one of json, raw_string',
+    ],
+    ["(a INT) WITH (connector = 'kafka', format = 'json')", 'There is no connector kafka'],
+    [
+      `(a INT, t TEXT METADATA FROM 'qos') WITH (${options})`,
+      'The connector has no metadata called qos: it has topic',
+    ],
+    [`(a INT, t INT METADATA FROM 'topic') WITH (${options})`, 'The metadata topic is of type string'],
+    [
+      `(a INT, t TEXT METADATA FROM 'topic') WITH (connector = 'mqtt', type = 'sink', format = 'json')`,
+      'is for sources',
+    ],
+  ];
+  test.each(wrongTables)('has a table refused: %s', async (table, message) => {
+    const found = await refusal(
+      `CREATE TABLE t ${table}; INSERT INTO alerts SELECT id, celsius FROM readings`,
+    );
+    expect(found.map((diagnostic) => diagnostic.message).join('\n')).toContain(message);
+    expect(found[0]?.span?.start.line).toBe(1);
+  });
+
+  test('cannot hold two fields that differ only in case', async () => {
+    const twins = storedTable('twins', 'source', [
+      { name: 'a', type: 'int32' },
+      { name: 'A', type: 'int32' },
+    ]);
+    const found = await refusal(`${anything}INSERT INTO copy SELECT * FROM twins`, exampleCatalog(twins));
+    expect(found[0]?.message).toContain('the fields a and A, which SQL cannot tell apart');
+  });
+
+  test('cannot hold a struct with a member that DuckDB loses', async () => {
+    const member: Field = { name: '__proto__', type: 'int32' };
+    const odd = storedTable('odd', 'source', [{ name: 'a', type: 'struct', fields: [member] }]);
+    const found = await refusal(`${anything}INSERT INTO copy SELECT * FROM odd`, exampleCatalog(odd));
+    expect(found[0]?.message).toContain('a struct with a member __proto__');
+  });
+
+  test('is never answered by anything but a plan or diagnostics, whatever the text', async () => {
+    const word = fc.constantFrom(
+      ...[
+        'CREATE',
+        'TABLE',
+        'INSERT',
+        'INTO',
+        'alerts',
+        'SELECT',
+        'FROM',
+        'readings',
+        'WITH',
+        '(',
+        ')',
+        ',',
+        ';',
+      ],
+      ...[
+        "'",
+        '"',
+        '$$',
+        '--',
+        '/*',
+        '*/',
+        '=',
+        '*',
+        'id',
+        'celsius',
+        "'mqtt'",
+        'connector',
+        'WHERE',
+        '1',
+        '->',
+        '\n',
+      ],
+    );
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.array(word).map((words) => words.join(' ')),
+      fc.array(word).map((words) => `INSERT INTO alerts SELECT id, celsius FROM readings ${words.join(' ')}`),
+    );
+    await fc.assert(
+      fc.asyncProperty(text, async (query) => {
+        const result = await diagnose(query, stored());
+        if ('diagnostics' in result) expect(result.diagnostics.length).toBeGreaterThan(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto';
+import type { InsertPlan, PipelineGraph, PipelineNode } from './plan.ts';
+
+/**
+ * The name of an operator: `<kind>_<part of the table's name>_<hash of all of it>`. A source's or sink's depends on
+ * its table alone, so that its session with a broker outlives an edit of the query.
+ */
+export function operatorId(kind: 'source' | 'sink' | 'transform', name: string): string {
+  const readable = name.replaceAll(/[^0-9A-Za-z]+/g, '_').slice(0, 10);
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 6);
+  return `${kind}_${readable}_${hash}`;
+}
+
+/** The graph of a plan as Arroyo's console draws it: each source and sink once, a transform for each insert. */
+export function graphOf(inserts: readonly InsertPlan[], parallelism = 1): PipelineGraph {
+  const nodes = new Map<string, PipelineNode>();
+  const graph: PipelineGraph = { nodes: [], edges: [] };
+  const add = (id: string, operator: string, description: string): number => {
+    const known = nodes.get(id);
+    if (known) return known.node_id;
+    const node = { node_id: graph.nodes.length, operator, description, parallelism };
+    nodes.set(id, node);
+    graph.nodes.push(node);
+    return node.node_id;
+  };
+  for (const { source, sink, select, operatorIds } of inserts) {
+    const path = [add(operatorIds.source, source.connector, `${source.name} (source)`)];
+    if (select.kind !== 'passthrough')
+      path.push(add(operatorIds.transform, select.kind, describeSelect(select.kind)));
+    path.push(add(operatorIds.sink, sink.connector, `${sink.name} (sink)`));
+    for (const [index, src_id] of path.slice(0, -1).entries()) {
+      const dest_id = path[index + 1] ?? src_id;
+      graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });
+    }
+  }
+  return graph;
+}
+
+function describeSelect(kind: 'project' | 'sql'): string {
+  return kind === 'project' ? 'picks columns' : 'computes rows';
+}

@@ -1,0 +1,124 @@
+import type { KnownMetadata } from '../formats/codec.ts';
+import type { ConnectionSchema } from '../formats/schema.ts';
+
+/**
+ * What a query means: which tables it uses, and which rows flow from which source to which sink. A plan is plain
+ * data. It holds the connectors' configurations, secrets included: keep it in memory.
+ */
+
+/** The WITH (…) options a connector takes its configuration from: the same shape as the connectors' `Options`. */
+export interface WithOptions {
+  take(name: string): string | undefined;
+  takeBoolean(name: string): boolean | undefined;
+  takeInteger(name: string): number | undefined;
+}
+
+/** How a table is reached, as its connector reads it. */
+export interface Connection {
+  direction: 'source' | 'sink';
+  profile: unknown;
+  config: unknown;
+  /** The metadata columns a source of this connector offers. */
+  metadata: readonly KnownMetadata[];
+}
+
+/** A `CREATE TABLE` that the caller is to connect. */
+export interface InlineTable {
+  name: string;
+  connector: string;
+  /** The name of a stored connection profile, from the option `connection_profile`. */
+  profileName: string | undefined;
+  /** Take what the connector knows; what is left when `inline` resolves is refused as unknown. */
+  options: WithOptions;
+  schema: ConnectionSchema;
+}
+
+/** A table that a query may use. */
+export interface TableDefinition {
+  name: string;
+  connector: string;
+  direction: 'source' | 'sink';
+  /** With its fields, as `expandSchema` leaves it. */
+  schema: ConnectionSchema;
+  /** Where a stored table comes from; undefined for one the query creates. */
+  stored?: { tableId: string };
+  /** What the connector opens it with. */
+  profile: unknown;
+  config: unknown;
+}
+
+/** What a query may refer to, given by the caller. */
+export interface Catalog {
+  /**
+   * The stored table of that name, or undefined. `exact` is true for a quoted name; without it a name that differs
+   * only in case may be answered too, when no table has exactly this one.
+   */
+  table(name: string, exact: boolean): Promise<TableDefinition | undefined>;
+  /** The names of stored tables, some of them at least, for suggestions. Asked for only when one is not found. */
+  tableNames(): Promise<readonly string[]>;
+  /**
+   * Connects a table that the query creates. What it throws as a `PenstockError` (`unknown_connector`,
+   * `invalid_config`, `not_found` for the profile, …) becomes a diagnostic at that table's options.
+   */
+  inline(table: InlineTable): Promise<Connection>;
+}
+
+/** How the rows of the source become rows of the sink. Both lists of columns are in the order of the sink's. */
+export type Select =
+  /** The very same rows. */
+  | { kind: 'passthrough' }
+  /** Columns renamed, reordered or left out. */
+  | { kind: 'project'; columns: readonly ProjectedColumn[] }
+  /**
+   * Everything else: DuckDB runs `sql` over small batches. Its first column is the number of the input row, which it
+   * reads from the further column `rowColumn` of the source.
+   */
+  | { kind: 'sql'; sql: string; rowColumn: string };
+
+export interface ProjectedColumn {
+  from: string;
+  to: string;
+  /** What the value goes through: nothing, or one of the widenings that JavaScript does without loss. */
+  convert: 'none' | 'to_bigint';
+}
+
+/** One `INSERT INTO`. */
+export interface InsertPlan {
+  source: TableDefinition;
+  sink: TableDefinition;
+  /**
+   * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters. Those of source and sink
+   * depend on the table's name alone, so that editing the query keeps their sessions with the broker.
+   */
+  operatorIds: { source: string; transform: string; sink: string };
+  select: Select;
+}
+
+export interface Plan {
+  /** Every table the inserts use, once. */
+  tables: TableDefinition[];
+  inserts: InsertPlan[];
+  graph: PipelineGraph;
+}
+
+/** The wire shape of Arroyo's graph. */
+export interface PipelineGraph {
+  nodes: PipelineNode[];
+  edges: PipelineEdge[];
+}
+
+export interface PipelineNode {
+  node_id: number;
+  /** The connector of a source or sink; `project` or `sql` for a transform. */
+  operator: string;
+  description: string;
+  parallelism: number;
+}
+
+export interface PipelineEdge {
+  src_id: number;
+  dest_id: number;
+  key_type: string;
+  value_type: string;
+  edge_type: string;
+}

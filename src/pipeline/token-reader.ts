@@ -1,0 +1,88 @@
+import type { Findings, Range } from './diagnostic.ts';
+import type { Token } from './tokens.ts';
+
+/** A name in SQL. `exact` is true for a quoted one, whose case counts. */
+export interface Identifier extends Range {
+  text: string;
+  exact: boolean;
+}
+
+/** Reads the tokens of one statement from left to right; what does not fit is reported and ends the reading. */
+export class TokenReader {
+  readonly #tokens: readonly Token[];
+  readonly #end: Range;
+  readonly findings: Findings;
+  #position = 0;
+
+  /** `end` is where the statement ends, for what is missing there. */
+  constructor(tokens: readonly Token[], end: Range, findings: Findings) {
+    this.#tokens = tokens;
+    this.#end = end;
+    this.findings = findings;
+  }
+
+  /** The next token, or the one `ahead` of it, without taking it. */
+  peek(ahead = 0): Token | undefined {
+    return this.#tokens[this.#position + ahead];
+  }
+
+  /** Where the next token is, or the end of the statement. */
+  get here(): Range {
+    return this.peek() ?? this.#end;
+  }
+
+  next(): Token | undefined {
+    const token = this.peek();
+    this.#position += 1;
+    return token;
+  }
+
+  /** Whether the next tokens are these keywords or symbols. */
+  sees(...texts: string[]): boolean {
+    return texts.every((text, index) => isText(this.peek(index), text));
+  }
+
+  /** Takes these keywords or symbols if they come next. */
+  takes(...texts: string[]): boolean {
+    if (!this.sees(...texts)) return false;
+    this.#position += texts.length;
+    return true;
+  }
+
+  expect(text: string, where: string): void {
+    if (!this.takes(text)) this.refuse(`${text} is missing ${where}`);
+  }
+
+  identifier(what: string): Identifier {
+    const token = this.peek();
+    if (token?.kind !== 'word' && token?.kind !== 'name') return this.refuse(`${what} is missing here`);
+    if (token.text === '') this.refuse('A name may not be empty');
+    this.#position += 1;
+    return { text: token.text, exact: token.kind === 'name', from: token.from, to: token.to };
+  }
+
+  string(what: string): Token {
+    const token = this.peek();
+    if (token?.kind !== 'string') return this.refuse(`${what} must be a string in single quotes`);
+    this.#position += 1;
+    return token;
+  }
+
+  /** A whole number, e.g. a precision. */
+  count(what: string): number {
+    const token = this.peek();
+    if (token?.kind !== 'number' || !/^\d{1,9}$/.test(token.text))
+      return this.refuse(`${what} must be a number`);
+    this.#position += 1;
+    return Number(token.text);
+  }
+
+  refuse(message: string, range: Range = this.here): never {
+    return this.findings.stop(message, range);
+  }
+}
+
+function isText(token: Token | undefined, text: string): boolean {
+  if (token === undefined || (token.kind !== 'word' && token.kind !== 'symbol')) return false;
+  return token.text.toLowerCase() === text.toLowerCase();
+}

@@ -1,0 +1,102 @@
+import type { Findings, Range } from './diagnostic.ts';
+
+/** A piece of SQL. `text` is what it means: quotes and doubled quotes are taken off names and strings. */
+export interface Token extends Range {
+  kind: 'word' | 'name' | 'string' | 'number' | 'symbol';
+  text: string;
+}
+
+const maxQueryLength = 200_000;
+
+// Sticky patterns, tried in this order. A backslash has no meaning in a standard string.
+const patterns: readonly { kind: Token['kind'] | 'space'; pattern: RegExp }[] = [
+  { kind: 'space', pattern: /[\s\u00a0\ufeff]+|--[^\n\r]*/y },
+  { kind: 'word', pattern: /[\p{L}_][\p{L}\p{N}\p{M}_$]*/uy },
+  { kind: 'number', pattern: /(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?/y },
+  { kind: 'symbol', pattern: /::|->>|->|<=|>=|<>|!=|\|\||[^\p{L}\p{N}\s]/uy },
+];
+
+/** Splits a query into tokens, without comments and white space. Reports what never ends through `findings`. */
+export function tokenise(query: string, findings: Findings): Token[] {
+  if (query.length > maxQueryLength) {
+    findings.stop(`The query is longer than ${maxQueryLength} characters`);
+  }
+  const tokens: Token[] = [];
+  let offset = 0;
+  while (offset < query.length) {
+    const next = quoted(query, offset, findings) ?? matched(query, offset, findings);
+    if (next.kind !== 'space') tokens.push(next as Token);
+    offset = next.to;
+  }
+  return tokens;
+}
+
+type Piece = Omit<Token, 'kind'> & { kind: Token['kind'] | 'space' };
+
+function matched(query: string, from: number, findings: Findings): Piece {
+  for (const { kind, pattern } of patterns) {
+    pattern.lastIndex = from;
+    const text = pattern.exec(query)?.[0];
+    if (text) return { kind, text, from, to: from + text.length };
+  }
+  return findings.stop('There is a character here that SQL does not know', { from, to: from + 1 });
+}
+
+function quoted(query: string, from: number, findings: Findings): Piece | undefined {
+  const [first, second] = [query[from], query[from + 1]];
+  if (first === "'") return delimited(query, from, "'", 'string', findings);
+  if (first === '"') return delimited(query, from, '"', 'name', findings);
+  if (first === '/' && second === '*') return comment(query, from, findings);
+  if (first === '$') return dollarQuoted(query, from, findings);
+  if ((first === 'e' || first === 'E') && second === "'" && !/[\p{L}\p{N}_$]/u.test(query[from - 1] ?? '')) {
+    const message = "Escape strings such as E'…' are not supported; write a plain '…' string";
+    return findings.stop(message, { from, to: from + 2 });
+  }
+  return undefined;
+}
+
+function delimited(
+  query: string,
+  from: number,
+  quote: string,
+  kind: 'string' | 'name',
+  findings: Findings,
+): Piece {
+  let end = query.indexOf(quote, from + 1);
+  while (end !== -1 && query[end + 1] === quote) end = query.indexOf(quote, end + 2);
+  if (end === -1) {
+    const what = kind === 'string' ? 'string' : 'quoted name';
+    findings.stop(`This ${what} never ends; a ${quote} is missing`, { from, to: from + 1 });
+  }
+  const text = query.slice(from + 1, end).replaceAll(quote + quote, quote);
+  return { kind, text, from, to: end + 1 };
+}
+
+/** Comments nest, as in DuckDB's grammar. */
+function comment(query: string, from: number, findings: Findings): Piece {
+  const edge = /\/\*|\*\//g;
+  edge.lastIndex = from;
+  let depth = 0;
+  for (let match = edge.exec(query); match; match = edge.exec(query)) {
+    depth += match[0] === '/*' ? 1 : -1;
+    if (depth === 0) return { kind: 'space', text: '', from, to: edge.lastIndex };
+  }
+  return findings.stop('This comment never ends; a */ is missing', { from, to: from + 2 });
+}
+
+/** A `$$…$$` or `$tag$…$tag$` string. */
+function dollarQuoted(query: string, from: number, findings: Findings): Piece | undefined {
+  const opening = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
+  opening.lastIndex = from;
+  const tag = opening.exec(query)?.[0];
+  if (!tag) return undefined;
+  const end = query.indexOf(tag, from + tag.length);
+  if (end === -1)
+    findings.stop(`This string never ends; a ${tag} is missing`, { from, to: from + tag.length });
+  return { kind: 'string', text: query.slice(from + tag.length, end), from, to: end + tag.length };
+}
+
+/** The token's place, and through to another one's end. */
+export function rangeOf(first: Token, last: Token = first): Range {
+  return { from: first.from, to: last.to };
+}

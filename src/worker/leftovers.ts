@@ -1,0 +1,35 @@
+import { connectorFor } from '../connectors/registry.ts';
+import { asPenstockError } from '../errors.ts';
+import { backoffMs } from './backoff.ts';
+import type { WorkerDeps } from './worker.ts';
+
+/** A broker that does not answer for so long keeps what it has; its own session expiry ends it then. */
+const maxAttempts = 20;
+const deadlineMs = 5000;
+
+/** Removes what deleted pipelines left on brokers, one at a time, trying again with back-off. */
+export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promise<void> {
+  const due = await db.leftover.findFirst({ where: { nextTry: { lte: BigInt(Date.now()) * 1000n } } });
+  if (!due) return;
+  const { id, jobId, operatorId, taskIndex } = due;
+  const connector = connectorFor(due.connector);
+  try {
+    const { profile, config } = catalog.unlockLeftover(due);
+    const signal = AbortSignal.timeout(deadlineMs);
+    const identity = { jobId, operatorId, taskIndex };
+    await connector.forget?.({ profile, table: config, identity, signal, logger });
+    await db.leftover.deleteMany({ where: { id } });
+  } catch (error) {
+    const { code, message } = asPenstockError(error);
+    if (due.attempts + 1 >= maxAttempts) {
+      logger.warn(
+        { job: jobId, code },
+        `gave up removing the broker session of a deleted pipeline: ${message}`,
+      );
+      await db.leftover.deleteMany({ where: { id } });
+      return;
+    }
+    const nextTry = BigInt(Date.now() + 1000 + backoffMs(due.attempts + 4)) * 1000n;
+    await db.leftover.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
+  }
+}

@@ -1,0 +1,48 @@
+import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
+
+/** What a task counts. One set a process; the labels are ids of jobs, so there are as many series as jobs. */
+export interface WorkerMetrics {
+  received: Counter<'job'>;
+  receivedBytes: Counter<'job'>;
+  sent: Counter<'job'>;
+  sentBytes: Counter<'job'>;
+  bad: Counter<'job' | 'code'>;
+  restarts: Counter<'job' | 'code'>;
+  inFlight: Gauge<'job'>;
+  latency: Histogram<'job'>;
+  jobs: Gauge<'state'>;
+}
+
+export function createMetrics(registry: Registry): WorkerMetrics {
+  const registers = [registry];
+  const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Counter({ name: `penstock_${name}_total`, help, labelNames, registers });
+  return {
+    received: counter('messages_received', 'Messages taken from sources', 'job'),
+    receivedBytes: counter('bytes_received', 'Payload bytes taken from sources', 'job'),
+    sent: counter('messages_sent', 'Messages confirmed by sinks', 'job'),
+    sentBytes: counter('bytes_sent', 'Payload bytes confirmed by sinks', 'job'),
+    bad: counter('bad_messages', 'Messages that could not be decoded, transformed or encoded', 'job', 'code'),
+    restarts: counter('task_restarts', 'Tasks begun again after a passing error', 'job', 'code'),
+    inFlight: new Gauge({
+      name: 'penstock_messages_in_flight',
+      help: 'Messages received and not yet acknowledged',
+      labelNames: ['job'],
+      registers,
+    }),
+    latency: new Histogram({
+      name: 'penstock_end_to_end_seconds',
+      help: 'From the arrival of a batch to the confirmation of the sink',
+      labelNames: ['job'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    jobs: new Gauge({ name: 'penstock_jobs', help: 'Jobs of this worker', labelNames: ['state'], registers }),
+  };
+}
+
+/** Drops the series of a job that has gone. */
+export function forgetJob(metrics: WorkerMetrics, job: string): void {
+  const { received, receivedBytes, sent, sentBytes, inFlight, latency } = metrics;
+  for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, latency]) metric.remove({ job });
+}

@@ -1,0 +1,121 @@
+import { randomInt } from 'node:crypto';
+import type { Logger } from '../connectors/connector.ts';
+import type { Db } from '../db.ts';
+import { errorCatalog, type PenstockError } from '../errors.ts';
+import type { JobState } from '../job.ts';
+
+/** Messages kept of a job; the oldest go. */
+const keptMessages = 1000;
+/** Messages waiting to be written while the database does not answer; the newest are dropped, counted. */
+const maxWaiting = 100;
+
+interface Failure {
+  failureCode: string | null;
+  failureMessage: string | null;
+  failureDomain: string | null;
+}
+
+const noFailure: Failure = { failureCode: null, failureMessage: null, failureDomain: null };
+
+/** Whose business an error is: the person's who configured the pipeline, another system's, or ours. */
+function domainOf({ code }: PenstockError): 'user' | 'external' | 'internal' {
+  if (code === 'internal') return 'internal';
+  return errorCatalog[code].passing ? 'external' : 'user';
+}
+
+/**
+ * The actual state of one job, as it is in memory and, as soon as the database lets us, in its row. Changes are never
+ * lost while the process lives: what could not be written is written with the next flush.
+ */
+export class JobRecord {
+  readonly #db: Db;
+  readonly #jobId: string;
+  readonly #worker: string;
+  readonly #logger: Logger;
+  #state: JobState = 'Scheduling';
+  #changes: Record<string, unknown> = {};
+  #messages: { createdAt: bigint; level: string; code: string | null; message: string; details: string }[] =
+    [];
+  #unwritten = 0;
+  #lastSampled = new Map<string, number>();
+
+  constructor(db: Db, jobId: string, worker: string, logger: Logger) {
+    this.#db = db;
+    this.#jobId = jobId;
+    this.#worker = worker;
+    this.#logger = logger;
+  }
+
+  get state(): JobState {
+    return this.#state;
+  }
+
+  /** Notes a state, and why; `more` are other columns of the row. */
+  enter(state: JobState, error?: PenstockError, more: Record<string, unknown> = {}): void {
+    const now = BigInt(Date.now()) * 1000n;
+    const since = state === this.#state && 'state' in this.#changes ? {} : { stateSince: now };
+    const failure: Failure = error
+      ? { failureCode: error.code, failureMessage: error.message, failureDomain: domainOf(error) }
+      : noFailure;
+    this.#state = state;
+    Object.assign(this.#changes, { state, ...since, updatedAt: now }, failure, more);
+    if (error) this.say(state === 'Failed' ? 'error' : 'warn', error);
+  }
+
+  /** Adds to the job's messages. Of those with one code at most one a second is kept, with the number left out. */
+  say(level: 'info' | 'warn' | 'error', error: PenstockError): void {
+    const last = this.#lastSampled.get(error.code) ?? Number.NEGATIVE_INFINITY;
+    if (performance.now() - last < 1000 && level !== 'error') return;
+    this.#lastSampled.set(error.code, performance.now());
+    if (this.#messages.length >= maxWaiting) {
+      this.#unwritten++;
+      return;
+    }
+    const details = JSON.stringify({ hint: error.hint ?? null, errors: error.errors });
+    const createdAt = BigInt(Date.now()) * 1000n;
+    this.#messages.push({ createdAt, level, code: error.code, message: error.message, details });
+  }
+
+  /** Writes what is not written yet. Throws when the database does not answer; nothing is lost then. */
+  async flush(): Promise<void> {
+    if (Object.keys(this.#changes).length > 0) {
+      const changes = this.#changes;
+      this.#changes = {};
+      try {
+        await this.#db.job.updateMany({ where: { id: this.#jobId, worker: this.#worker }, data: changes });
+      } catch (error) {
+        this.#changes = { ...changes, ...this.#changes };
+        throw error;
+      }
+    }
+    if (this.#messages.length > 0) await this.#flushMessages();
+  }
+
+  async #flushMessages(): Promise<void> {
+    const batch = this.#messages.slice();
+    const data = batch.map((message) => ({ id: messageId(), jobId: this.#jobId, ...message }));
+    await this.#db.jobMessage.createMany({ data });
+    this.#messages.splice(0, batch.length);
+    if (this.#unwritten > 0)
+      this.#logger.warn(
+        { job: this.#jobId, count: this.#unwritten },
+        'job messages left out while the database was away',
+      );
+    this.#unwritten = 0;
+    const oldest = await this.#db.jobMessage.findFirst({
+      where: { jobId: this.#jobId },
+      orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+      skip: keptMessages,
+    });
+    if (oldest)
+      await this.#db.jobMessage.deleteMany({
+        where: { jobId: this.#jobId, createdAt: { lte: oldest.createdAt } },
+      });
+  }
+}
+
+function messageId(): string {
+  return `jlm_${Date.now().toString(36)}${randomInt(2 ** 40)
+    .toString(36)
+    .padStart(8, '0')}`;
+}

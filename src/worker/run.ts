@@ -1,0 +1,255 @@
+import type {
+  ConnectorDefinition,
+  Delivery,
+  Identity,
+  Logger,
+  Outgoing,
+  Sink,
+  Source,
+} from '../connectors/connector.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
+import { codecFor } from '../formats/codec.ts';
+import type { Codec, Row, Value } from '../formats/format.ts';
+import type { InsertPlan } from '../pipeline/plan.ts';
+import { openTransform, type Transform } from '../pipeline/transform.ts';
+import { backoffMs, delay } from './backoff.ts';
+import type { WorkerMetrics } from './metrics.ts';
+
+/** One side of a task: a connector with a configuration it can use, secrets opened and variables replaced. */
+export interface Endpoint {
+  connector: ConnectorDefinition;
+  profile: unknown;
+  config: unknown;
+  operatorId: string;
+}
+
+export interface TaskSpec {
+  jobId: string;
+  taskIndex: number;
+  insert: InsertPlan;
+  source: Endpoint;
+  sink: Endpoint;
+}
+
+/** What a task tells whoever started it. */
+export interface TaskEvents {
+  /** Connected at both ends, messages flow. */
+  running(): void;
+  /** A passing error: it tries again after `retryInMs`. */
+  recovering(error: PenstockError, retryInMs: number): void;
+  /** A message was dropped because it could not be decoded, transformed or encoded. */
+  bad(error: PenstockError): void;
+}
+
+/** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
+const window = 1000;
+/** Batches handed to the sink and not yet confirmed. */
+const maxPendingBatches = 16;
+/** After running this long a task counts as healthy, and its back-off starts from the beginning. */
+const healthyMs = 60_000;
+/** How long a drain may take before what is in flight is left to the broker. */
+const drainDeadlineMs = 10_000;
+
+/**
+ * One parallel slice of a job: reads its source, transforms, writes to its sink, and acknowledges each message once
+ * the sink has confirmed what came of it. Invariants 1 to 4 of docs/delivery.md are kept here.
+ */
+export class Task {
+  readonly #spec: TaskSpec;
+  readonly #events: TaskEvents;
+  readonly #metrics: WorkerMetrics;
+  readonly #logger: Logger;
+  readonly #cancel = new AbortController();
+  #source: Source | undefined;
+  #draining = false;
+
+  constructor(spec: TaskSpec, events: TaskEvents, metrics: WorkerMetrics, logger: Logger) {
+    this.#spec = spec;
+    this.#events = events;
+    this.#metrics = metrics;
+    this.#logger = logger;
+  }
+
+  /** Runs until it is stopped; rejects with the first error that is not passing. Call it once. */
+  async run(): Promise<void> {
+    for (let failures = 0; !this.#ending; ) {
+      const startedAt = performance.now();
+      try {
+        await this.#attempt();
+        return;
+      } catch (error) {
+        if (this.#ending) return;
+        const raised = asPenstockError(error);
+        if (!raised.passing) throw raised;
+        failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
+        const retryInMs = backoffMs(failures);
+        this.#metrics.restarts.inc({ job: this.#spec.jobId, code: raised.code });
+        this.#events.recovering(raised, retryInMs);
+        await delay(retryInMs, this.#cancel.signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Takes no more messages and lets those in flight finish, within a deadline. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    if (!this.#source) return this.stop();
+    const overdue = setTimeout(() => this.stop(), drainDeadlineMs);
+    this.#cancel.signal.addEventListener('abort', () => clearTimeout(overdue), { once: true });
+    await this.#source.drain();
+  }
+
+  /** Stops at once. What is not acknowledged stays with the broker. */
+  stop(): void {
+    this.#cancel.abort(new Error('the task was stopped'));
+  }
+
+  get #ending(): boolean {
+    return this.#draining || this.#cancel.signal.aborted;
+  }
+
+  /** One connection of source and sink, until either is lost, the task is stopped, or the source has drained. */
+  async #attempt(): Promise<void> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
+    const open: { close(): Promise<void> | void }[] = [];
+    try {
+      const transform = await openTransform(this.#spec.insert);
+      open.push(transform);
+      const sink = await this.#openSink(signal);
+      open.push(sink);
+      const source = await this.#openSource(signal);
+      open.push(source);
+      this.#source = source;
+      if (this.#draining) await source.drain();
+      this.#events.running();
+      await this.#pump(source, transform, sink, failed);
+    } finally {
+      this.#source = undefined;
+      // The source first: it sends the acknowledgements that are due.
+      for (const opened of open.reverse()) await opened.close();
+      this.#metrics.inFlight.set({ job: this.#spec.jobId }, 0);
+      if (this.#ending) this.stop();
+    }
+  }
+
+  #context(endpoint: Endpoint, signal: AbortSignal) {
+    const identity: Identity = {
+      jobId: this.#spec.jobId,
+      operatorId: endpoint.operatorId,
+      taskIndex: this.#spec.taskIndex,
+    };
+    const { profile, config } = endpoint;
+    return { profile, table: config, identity, window, signal, logger: this.#logger };
+  }
+
+  #openSource(signal: AbortSignal): Promise<Source> {
+    const { connector } = this.#spec.source;
+    if (!connector.openSource)
+      throw new PenstockError('invalid_query', `${connector.name} cannot be read from`);
+    return connector.openSource(this.#context(this.#spec.source, signal));
+  }
+
+  #openSink(signal: AbortSignal): Promise<Sink> {
+    const { connector } = this.#spec.sink;
+    if (!connector.openSink)
+      throw new PenstockError('invalid_query', `${connector.name} cannot be written to`);
+    return connector.openSink(this.#context(this.#spec.sink, signal));
+  }
+
+  /**
+   * Moves batches from the source to the sink. Several may wait for the sink; they reach it in order. The first
+   * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
+   */
+  async #pump(source: Source, transform: Transform, sink: Sink, failed: AbortController): Promise<void> {
+    const rows = new RowReader(this.#spec.insert);
+    const pending = new Set<Promise<void>>();
+    for await (const deliveries of source) {
+      const messages = await this.#transformed(deliveries, rows, transform);
+      const settled = this.#settle(deliveries, messages, sink)
+        .catch((error: unknown) => failed.abort(error))
+        .finally(() => pending.delete(settled));
+      pending.add(settled);
+      if (pending.size >= maxPendingBatches) await Promise.race(pending);
+    }
+    await Promise.all(pending);
+    failed.signal.throwIfAborted();
+  }
+
+  async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink): Promise<void> {
+    const { jobId: job } = this.#spec;
+    this.#metrics.inFlight.inc({ job }, deliveries.length);
+    if (messages.length > 0) await sink.write(messages);
+    for (const delivery of deliveries) delivery.ack();
+    this.#metrics.inFlight.dec({ job }, deliveries.length);
+    this.#metrics.sent.inc({ job }, messages.length);
+    this.#metrics.sentBytes.inc({ job }, bytes(messages));
+    const first = deliveries[0];
+    if (first) this.#metrics.latency.observe({ job }, (Date.now() - first.receivedAt) / 1000);
+  }
+
+  /** Decodes, transforms and encodes a batch. Bad messages fail the job or are left out, as their table says. */
+  async #transformed(deliveries: Delivery[], rows: RowReader, transform: Transform): Promise<Outgoing[]> {
+    const { jobId: job } = this.#spec;
+    this.#metrics.received.inc({ job }, deliveries.length);
+    this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
+    const decoded: Row[] = [];
+    for (const delivery of deliveries) {
+      try {
+        decoded.push(rows.read(delivery));
+      } catch (error) {
+        this.#bad(error);
+      }
+    }
+    const result = await transform.run(decoded);
+    for (const { error } of result.bad) this.#bad(error);
+    const messages: Outgoing[] = [];
+    for (const row of result.rows) {
+      try {
+        messages.push({ payload: rows.write(row) });
+      } catch (error) {
+        this.#bad(error);
+      }
+    }
+    return messages;
+  }
+
+  #bad(error: unknown): void {
+    const raised = asPenstockError(error);
+    if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
+    if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
+    this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
+    this.#events.bad(raised);
+  }
+}
+
+/** Between messages and rows: the codecs of both ends, and the columns that come from metadata. */
+class RowReader {
+  readonly #source: Codec;
+  readonly #sink: Codec;
+  readonly #metadata: { column: string; key: string }[];
+
+  constructor({ source, sink }: InsertPlan) {
+    this.#source = codecFor(source.schema);
+    this.#sink = codecFor(sink.schema);
+    this.#metadata = (source.schema.fields ?? []).flatMap(({ name, metadata_key }) =>
+      metadata_key ? [{ column: name, key: metadata_key }] : [],
+    );
+  }
+
+  read(delivery: Delivery): Row {
+    const row = this.#source.decode(delivery.payload);
+    for (const { column, key } of this.#metadata) row[column] = (delivery.metadata[key] ?? null) as Value;
+    return row;
+  }
+
+  write(row: Row): Buffer {
+    return this.#sink.encode(row);
+  }
+}
+
+function bytes(messages: readonly { payload: Buffer }[]): number {
+  let sum = 0;
+  for (const { payload } of messages) sum += payload.length;
+  return sum;
+}

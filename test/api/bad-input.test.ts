@@ -1,0 +1,166 @@
+import { request as httpRequest } from 'node:http';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { errorCatalog } from '../../src/errors.ts';
+import { type Document, type Json, operationsOf } from '../support/document.ts';
+import { type Service, startService } from '../support/service.ts';
+
+/** Every route is sent what it cannot accept, made from its own example; none may answer with anything but a 4xx. */
+
+let service: Service;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(() => service.close());
+
+const routes = () => operationsOf(service.app.swagger() as unknown as Document);
+
+const wrongValues: Json[] = [null, true, -1, 1e308, 'x'.repeat(300), '\u0000', [], [[]], {}, { unknown: 1 }];
+
+/** One wrong thing at a time: a value of another type, a missing or an unknown field, at every depth. */
+function* mutations(value: Json, rebuild: (changed: Json) => Json, depth = 0): Generator<Json> {
+  for (const wrong of wrongValues) {
+    if (JSON.stringify(wrong) !== JSON.stringify(value)) yield rebuild(wrong);
+  }
+  if (depth > 4 || typeof value !== 'object' || value === null) return;
+  if (Array.isArray(value)) {
+    for (const [i, item] of value.entries())
+      yield* mutations(item, (changed) => rebuild(value.with(i, changed)), depth + 1);
+    return;
+  }
+  yield rebuild({ ...value, unknown_field: 1 });
+  yield rebuild({ ...value, __proto__x: { polluted: true } });
+  for (const [name, item] of Object.entries(value)) {
+    const { [name]: _dropped, ...others } = value;
+    yield rebuild(others);
+    yield* mutations(item, (changed) => rebuild({ ...value, [name]: changed }), depth + 1);
+  }
+}
+
+function expectProblem(body: Record<string, unknown>, status: number): void {
+  expect(body).toMatchObject({
+    status,
+    title: expect.any(String),
+    detail: expect.any(String),
+    error: body.detail,
+  });
+  expect(Object.keys(errorCatalog)).toContain(body.code);
+  expect(String(body.detail).length).toBeGreaterThan(10);
+}
+
+describe('bad input', () => {
+  test('in a body is answered with a 4xx that says what to change, by every route that takes one', async () => {
+    const withBody = routes().filter(({ operation }) => operation.requestBody);
+    expect(withBody.length).toBeGreaterThan(6);
+    let sent = 0;
+    let refused = 0;
+    for (const { method, path, example } of withBody) {
+      expect(example, `${method} ${path} has an example`).toBeDefined();
+      const url = path.replace('{id}', 'none_0000000000');
+      for (const body of mutations(example as Json, (changed) => changed)) {
+        const response = await service.request[method as 'post'](url)
+          .set('accept', 'application/json')
+          .send(JSON.stringify(body))
+          .type('json');
+        const said = `${method} ${path} ${JSON.stringify(body)?.slice(0, 300)} → ${response.status} ${response.text.slice(0, 500)}`;
+        expect(response.status, said).toBeLessThan(500);
+        sent++;
+        if (response.status < 400) continue;
+        refused++;
+        expect(response.type, said).toBe('application/problem+json');
+        expectProblem(response.body, response.status);
+        if (response.body.code === 'invalid_request' && response.body.errors.length > 0)
+          for (const { path: at, message } of response.body.errors)
+            expect(typeof at === 'string' && message.length > 3, said).toBe(true);
+      }
+    }
+    expect(refused).toBeGreaterThan(200);
+    expect(sent).toBeGreaterThan(refused);
+  }, 120_000);
+
+  test('that is not JSON, empty, or of another type is refused by every route that takes a body', async () => {
+    for (const { method, path, operation } of routes()) {
+      if (!operation.requestBody) continue;
+      const url = path.replace('{id}', 'none_0000000000');
+      const send = (type: string, text: string) =>
+        service.request[method as 'post'](url).set('content-type', type).send(text);
+      for (const text of ['{', '{"a":}', 'nul', '[1,', '"', '']) {
+        const response = await send('application/json', text);
+        expect([response.status, response.body.code], `${method} ${path} ${text}`).toEqual([
+          400,
+          'invalid_request',
+        ]);
+      }
+      expect((await send('text/plain', 'hello')).body).toMatchObject({
+        status: 415,
+        code: 'unsupported_media_type',
+      });
+    }
+  });
+
+  test('of 10 MB is refused with 413', async () => {
+    const body = JSON.stringify({ name: 'x'.repeat(10_000_000), connector: 'mqtt', config: {} });
+    const answer = await post('/api/v1/connection_profiles', body);
+    expect(answer.status).toBe(413);
+    expectProblem(JSON.parse(answer.text), 413);
+    expect(JSON.parse(answer.text).code).toBe('payload_too_large');
+  });
+
+  test.each([
+    'limit=0',
+    'limit=-1',
+    'limit=101',
+    'limit=ten',
+    'limit=1.5',
+    'starting_after=',
+    'starting_after=ct_none',
+    'page=2',
+  ])('in page parameters (%s) is refused with the name of the parameter', async (query) => {
+    for (const list of ['connection_tables', 'pipelines']) {
+      const { status, body } = await service.request.get(`/api/v1/${list}?${query}`);
+      expect(status, JSON.stringify(body)).toBe(400);
+      expectProblem(body, 400);
+      expect(body.errors[0].path).toBe(`/${query.split('=')[0]}`);
+    }
+  });
+
+  test('in a path is answered with 404, whatever it holds', async () => {
+    for (const { method, path, operation } of routes()) {
+      if (!path.includes('{') || operation.requestBody) continue;
+      for (const id of ['none', '%00', '..%2f..', 'x'.repeat(64), "'%20OR%201=1"]) {
+        const url = path.replace('{id}', id).replace('{job_id}', id);
+        const { status } = await service.request[method as 'get'](url);
+        expect([400, 404], `${method} ${url}`).toContain(status);
+      }
+    }
+  });
+
+  test('in the path of a route that does not exist gives a problem too', async () => {
+    const { status, body } = await service.request.put('/api/v1/nothing').send({});
+    expect(status).toBe(404);
+    expectProblem(body, 404);
+  });
+
+  test('never ends up as an error of ours in the log', () => {
+    expect(service.logged()).not.toContain('request failed');
+  });
+});
+
+/** Sends more than the server wants to read: it may close the connection while we still write. */
+function post(path: string, body: string): Promise<{ status: number; text: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  let answered = false;
+  const outgoing = httpRequest(service.address + path, { method: 'POST', headers }, (response) => {
+    answered = true;
+    let text = '';
+    response.on('data', (chunk) => {
+      text += chunk;
+    });
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+  });
+  outgoing.on('error', (error) => {
+    if (!answered) reject(error);
+  });
+  outgoing.end(body);
+  return promise;
+}

@@ -1,0 +1,133 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const src = join(import.meta.dirname, '..', 'src');
+
+/** What each part of the house may import, beside its own files. Root files are named, folders stand for all of theirs. */
+const allowed: Record<string, string[]> = {
+  'main.ts': [
+    'api',
+    'worker',
+    'demo',
+    'catalog.ts',
+    'config.ts',
+    'db.ts',
+    'migrations.ts',
+    'secrets.ts',
+    'errors.ts',
+  ],
+  'config.ts': ['errors.ts'],
+  'db.ts': ['db-errors.ts', 'db-sqlite.ts', 'errors.ts', 'generated'],
+  'db-errors.ts': ['errors.ts', 'generated'],
+  'db-sqlite.ts': ['errors.ts'],
+  'migrations.ts': ['db.ts', 'db-sqlite.ts', 'errors.ts'],
+  'secrets.ts': ['config.ts', 'errors.ts'],
+  'catalog.ts': ['connectors', 'pipeline', 'formats', 'db.ts', 'secrets.ts', 'errors.ts'],
+  'errors.ts': [],
+  'job.ts': [],
+  api: ['connectors', 'pipeline', 'formats', 'catalog.ts', 'job.ts', 'db.ts', 'secrets.ts', 'errors.ts'],
+  worker: ['connectors', 'pipeline', 'formats', 'catalog.ts', 'job.ts', 'db.ts', 'secrets.ts', 'errors.ts'],
+  connectors: ['formats', 'errors.ts'],
+  pipeline: ['formats', 'errors.ts'],
+  formats: ['errors.ts'],
+  demo: ['errors.ts'],
+};
+
+/** Packages that only some parts may know. */
+const keepers: Record<string, string[]> = {
+  fastify: ['api'],
+  '@fastify/swagger': ['api'],
+  '@fastify/swagger-ui': ['api'],
+  '@fastify/type-provider-typebox': ['api'],
+  '@prisma/client': ['db.ts', 'db-errors.ts', 'db-sqlite.ts'],
+  '@duckdb/node-api': ['pipeline'],
+  mqtt: ['connectors', 'demo'],
+  aedes: ['demo'],
+  pino: ['main.ts'],
+};
+
+interface Source {
+  path: string;
+  part: string;
+  text: string;
+  imports: string[];
+}
+
+const partOf = (path: string): string => path.split('/')[0] as string;
+
+const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts') && !path.startsWith('generated') && !path.endsWith('.test.ts'))
+  .map((path) => {
+    const text = readFileSync(join(src, path), 'utf8');
+    const found = text.matchAll(
+      /(?:^|\n)\s*(?:import|export)[^'"`;]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import '([^']+)'/g,
+    );
+    return {
+      path,
+      part: partOf(path),
+      text,
+      imports: [...found].map((m) => (m[1] ?? m[2] ?? m[3]) as string),
+    };
+  });
+
+const target = (from: Source, specifier: string): string =>
+  relative(src, join(src, dirname(from.path), specifier));
+
+describe('the house', () => {
+  test('has only parts whose imports are ruled here', () => {
+    expect([...new Set(sources.map(({ part }) => part))].filter((part) => !(part in allowed))).toEqual([]);
+  });
+
+  test('imports in one direction', () => {
+    const crossing = sources.flatMap((source) =>
+      source.imports
+        .filter((specifier) => specifier.startsWith('.'))
+        .map((specifier) => partOf(target(source, specifier)))
+        .filter((part) => part !== source.part && !allowed[source.part]?.includes(part))
+        .map((part) => `${source.path} imports ${part}`),
+    );
+    expect(crossing).toEqual([]);
+  });
+
+  test('keeps each connector to itself', () => {
+    const crossing = sources
+      .filter(({ path }) => /^connectors\/[^/]+\//.test(path))
+      .flatMap((source) =>
+        source.imports
+          .filter((specifier) => specifier.startsWith('.'))
+          .map((specifier) => target(source, specifier))
+          .filter((path) => path.startsWith('connectors/') && path !== 'connectors/connector.ts')
+          .filter((path) => dirname(path) !== dirname(source.path))
+          .map((path) => `${source.path} imports ${path}`),
+      );
+    expect(crossing).toEqual([]);
+  });
+
+  test('knows each framework in one place only', () => {
+    const strangers = sources.flatMap((source) =>
+      source.imports
+        .filter((name) =>
+          Object.entries(keepers).some(([kept, parts]) => isOf(name, kept) && !parts.includes(source.part)),
+        )
+        .map((name) => `${source.path} imports ${name}`),
+    );
+    expect(strangers).toEqual([]);
+  });
+
+  test('touches the process in main.ts only', () => {
+    const touching = sources.filter(
+      ({ part, text }) =>
+        part !== 'main.ts' && /(?<![\w./'-])process\.|node:process/.test(withoutComments(text)),
+    );
+    expect(touching.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('has no folder or file that says nothing about what it holds', () => {
+    const vague = /(^|\/)(controllers|services|repositories|dto|utils?|common|helpers?|misc|types)(\/|\.ts$)/;
+    expect(sources.filter(({ path }) => vague.test(path)).map(({ path }) => path)).toEqual([]);
+  });
+});
+
+const isOf = (name: string, kept: string): boolean => name === kept || name.startsWith(`${kept}/`);
+const withoutComments = (text: string): string => text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');

@@ -1,0 +1,131 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { Penstock } from '../support/penstock.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { until } from '../support/service.ts';
+import { Traffic } from '../support/traffic.ts';
+
+/** Real processes, killed while messages flow. `npm run soak` does the same for longer. */
+
+const soak = process.env.PENSTOCK_SOAK === '1';
+const messages = soak ? 200_000 : 20_000;
+const kills = soak ? 20 : 3;
+const patience = soak ? 600_000 : 120_000;
+
+let broker: Mosquitto;
+let penstock: Penstock;
+
+beforeEach(async () => {
+  // The default drops what is queued beyond 1,000 messages, without a word to anybody.
+  broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
+  penstock = await Penstock.start();
+});
+afterEach(async () => {
+  await penstock.stop();
+  await broker.stop();
+});
+
+async function startPipeline(qos: 'AtLeastOnce' | 'ExactlyOnce'): Promise<string> {
+  const { request } = penstock;
+  const profile = await created(request, '/connection_profiles', profileBody(broker.url));
+  await created(
+    request,
+    '/connection_tables',
+    tableBody('readings', profile.id, { topic: 'in', type: {}, qos }),
+  );
+  await created(
+    request,
+    '/connection_tables',
+    tableBody('out', profile.id, { topic: 'out', type: { retain: false }, qos }),
+  );
+  const query = 'INSERT INTO out SELECT * FROM readings';
+  const { id } = await created(request, '/pipelines', { name: 'all', query, parallelism: 1 });
+  await until('the job runs', async () => (await jobOf(request, id)).state === 'Running');
+  return id;
+}
+
+/** `count` moments between the first and the last message, at random, in order. */
+const moments = (count: number): number[] =>
+  Array.from({ length: count }, () => randomInt(messages / 20, messages)).sort((a, b) => a - b);
+
+/** Does `strike` once at each moment, one after the other, while messages are published. */
+async function underFire(traffic: Traffic, count: number, strike: () => Promise<void>): Promise<void> {
+  const due = moments(count);
+  let striking = Promise.resolve();
+  let struck = 0;
+  await traffic.publish(messages, (sent) => {
+    while (struck < due.length && sent >= (due[struck] as number)) {
+      struck++;
+      striking = striking.then(strike);
+    }
+  });
+  await striking;
+  expect(struck).toBe(count);
+}
+
+async function expectAllArrive(traffic: Traffic, what: string): Promise<void> {
+  await until('every message arrives', async () => traffic.arrived === traffic.sent, patience).catch(
+    () => {},
+  );
+  const { sent, missing, duplicated } = traffic;
+  console.log(`${what}: ${sent} sent, ${missing.length} lost, ${duplicated} duplicated`);
+  expect(missing.slice(0, 10)).toEqual([]);
+}
+
+describe.each([
+  { qos: 1, name: 'AtLeastOnce' },
+  { qos: 2, name: 'ExactlyOnce' },
+] as const)('at QoS $qos', ({ qos, name }) => {
+  test(
+    `nothing is lost when the process is killed ${kills} times`,
+    async () => {
+      const id = await startPipeline(name);
+      const traffic = await Traffic.open(broker.url, 'in', 'out', qos);
+      await underFire(traffic, kills, async () => {
+        await penstock.kill('SIGKILL');
+        await pause(randomInt(300));
+        await penstock.resume();
+      });
+      await expectAllArrive(traffic, `${kills} × kill -9 of Penstock at QoS ${qos}`);
+      expect(await jobOf(penstock.request, id)).toMatchObject({ state: 'Running', run_id: kills + 1 });
+      await traffic.close();
+    },
+    patience * 2,
+  );
+
+  test(
+    'nothing is lost when the broker is restarted, and the job recovers',
+    async () => {
+      const id = await startPipeline(name);
+      const traffic = await Traffic.open(broker.url, 'in', 'out', qos);
+      await underFire(traffic, kills, async () => {
+        await broker.kill('SIGTERM');
+        await pause(randomInt(300));
+        await broker.resume();
+      });
+      await expectAllArrive(traffic, `${kills} × restart of the broker at QoS ${qos}`);
+      expect(await jobOf(penstock.request, id)).toMatchObject({
+        state: 'Running',
+        run_id: 1,
+        failure_reason: null,
+      });
+      await traffic.close();
+    },
+    patience * 2,
+  );
+});
+
+test('SIGTERM drains, exits with 0, and leaves nothing unsent', async () => {
+  await startPipeline('AtLeastOnce');
+  const traffic = await Traffic.open(broker.url, 'in', 'out', 1);
+  let exit: Promise<number | null> | undefined;
+  await traffic.publish(2000, (sent) => {
+    if (sent === 1000) exit = penstock.kill('SIGTERM');
+  });
+  expect(await exit).toBe(0);
+  await penstock.resume();
+  await expectAllArrive(traffic, 'SIGTERM in the middle at QoS 1');
+  await traffic.close();
+});

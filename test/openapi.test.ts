@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { type Document, openApiDocument, operationsOf } from './support/document.ts';
+
+const text = await openApiDocument();
+const document = JSON.parse(text) as Document;
+const operations = operationsOf(document);
+
+describe('the OpenAPI document', () => {
+  test('is the one that is committed (npm run openapi writes it)', () => {
+    expect(text).toBe(readFileSync(new URL('../openapi/openapi.json', import.meta.url), 'utf8'));
+  });
+
+  test('gives every operation an id of its own', () => {
+    const ids = operations.map(({ operation }) => operation.operationId);
+    expect(ids).not.toContain(undefined);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test.each(operations)('$name says what it does, takes and answers', ({ operation, example }) => {
+    expect(operation.summary).toMatch(/^[A-Z].*[^.]$/);
+    expect(operation.tags).toHaveLength(1);
+    const success = operation.responses['200'];
+    expect(success).toBeDefined();
+    expect(operation.responses['500']?.content).toHaveProperty(['application/problem+json', 'schema']);
+    if (operation.requestBody) {
+      expect(Object.keys(operation.requestBody.content)).toEqual(['application/json']);
+      expect(operation.responses['400']).toBeDefined();
+      expect(example).toBeDefined();
+    }
+  });
+
+  test('refers only to components that it has', () => {
+    const referred = [...text.matchAll(/"\$ref": "#\/components\/schemas\/([^"]+)"/g)].map(
+      (match) => match[1] as string,
+    );
+    expect(referred.length).toBeGreaterThan(0);
+    expect(referred.filter((name) => !(name in document.components.schemas))).toEqual([]);
+    expect(text.match(/"\$ref": "(?!#\/components)/)).toBeNull();
+  });
+});

@@ -1,0 +1,58 @@
+import { generate } from 'selfsigned';
+
+/** Certificates made on the fly: an authority, servers and clients, good ones and bad ones. */
+
+export interface Pair {
+  cert: string;
+  key: string;
+}
+
+const dayMs = 86_400_000;
+
+async function make(
+  name: string,
+  options: Parameters<typeof generate>[1],
+  days = 30,
+  firstDay = -1,
+): Promise<Pair> {
+  const made = await generate([{ name: 'commonName', value: name }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+    notBeforeDate: new Date(Date.now() + firstDay * dayMs),
+    notAfterDate: new Date(Date.now() + days * dayMs),
+    ...options,
+  });
+  return { cert: made.cert, key: made.private };
+}
+
+/** An authority that signs others. */
+export const makeAuthority = (name = 'Penstock test authority'): Promise<Pair> =>
+  make(name, {
+    extensions: [
+      { name: 'basicConstraints', cA: true, critical: true },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+    ],
+  });
+
+/** A server certificate for `names`; it expired yesterday when `days` is -1. */
+export const makeServer = (ca: Pair, names = ['localhost', '127.0.0.1'], days = 30): Promise<Pair> =>
+  make(
+    names[0] ?? 'localhost',
+    {
+      ca,
+      extensions: [
+        { name: 'extKeyUsage', serverAuth: true },
+        {
+          name: 'subjectAltName',
+          altNames: names.map((name) =>
+            /^[\d.]+$/.test(name) ? { type: 7 as const, ip: name } : { type: 2 as const, value: name },
+          ),
+        },
+      ],
+    },
+    days,
+    days < 0 ? -10 : -1,
+  );
+
+export const makeClient = (ca: Pair, name = 'Penstock test client'): Promise<Pair> =>
+  make(name, { ca, extensions: [{ name: 'extKeyUsage', clientAuth: true }] });

@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { closeDb, type Db, openDb } from '../../src/db.ts';
+import { openSqlite } from '../../src/db-sqlite.ts';
+import { applyMigrations } from '../../src/migrations.ts';
+import { sharedPostgres } from './shared-postgres.ts';
+
+/** An empty database of a test's own. */
+export interface TestDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
+/** A database with our tables, opened; `close` drops it too. */
+export interface TestStore {
+  url: string;
+  db: Db;
+  close(): Promise<void>;
+}
+
+/** For `describe.each(databases)('… on $provider', ({ create, open }) => …)`. */
+export const databases = [
+  { provider: 'sqlite', create: createSqlite, open: () => openStore(createSqlite) },
+  { provider: 'postgresql', create: createPostgres, open: () => openStore(createPostgres) },
+] as const;
+
+/** The embedded default, for tests that are not about the store. */
+export const openTestStore = (): Promise<TestStore> => openStore(createSqlite);
+
+async function openStore(create: () => Promise<TestDatabase>): Promise<TestStore> {
+  const { url, drop } = await create();
+  await applyMigrations(url);
+  const db = await openDb(url);
+  const close = async () => {
+    await closeDb(db);
+    await drop();
+  };
+  return { url, db, close };
+}
+
+async function createSqlite(): Promise<TestDatabase> {
+  const folder = await mkdtemp(join(tmpdir(), 'penstock-db-'));
+  return { url: `file:${join(folder, 'test.db')}`, drop: () => rm(folder, { recursive: true, force: true }) };
+}
+
+async function createPostgres(): Promise<TestDatabase> {
+  const server = sharedPostgres();
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await execute(server, `CREATE DATABASE ${name}`);
+  const drop = async () => {
+    await execute(server, `DROP DATABASE ${name} WITH (FORCE)`);
+  };
+  return { url: server.replace(/\/postgres$/, `/${name}`), drop };
+}
+
+/** Runs SQL on a database past everything that Penstock does, and answers its rows. */
+export async function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  if (url.startsWith('file:')) return executeSqlite(url, sql);
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function executeSqlite(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  const client = openSqlite(url, 0);
+  try {
+    const { rows } = await client.execute(sql);
+    return rows.map((row) => ({ ...row }));
+  } finally {
+    client.close();
+  }
+}

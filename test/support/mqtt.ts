@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto';
+import { connectAsync, type MqttClient } from 'mqtt';
+import type { CheckStep, Delivery, Logger, RunContext, Source } from '../../src/connectors/connector.ts';
+import { check } from '../../src/connectors/mqtt/check.ts';
+import type { MqttProfile } from '../../src/connectors/mqtt/profile.ts';
+import type { MqttTable } from '../../src/connectors/mqtt/table.ts';
+import { asPenstockError, type PenstockError } from '../../src/errors.ts';
+import type { ConnectionSchema } from '../../src/formats/schema.ts';
+
+/** What the tests of the MQTT connector share: contexts, a plain client, and ways to read a source. */
+
+export type MqttContext = RunContext<MqttProfile, MqttTable>;
+
+/** A logger that keeps what it is told. */
+export function recordingLogger(): Logger & { lines: { level: string; details: object; message: string }[] } {
+  const lines: { level: string; details: object; message: string }[] = [];
+  const at = (level: string) => (details: object, message: string) => {
+    lines.push({ level, details, message });
+  };
+  return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+export const unique = (): string => randomBytes(6).toString('hex');
+
+const base = (profile: MqttProfile): Omit<MqttContext, 'table'> => ({
+  profile,
+  identity: { jobId: `job_${unique()}`, operatorId: 'op', taskIndex: 0 },
+  window: 100,
+  signal: new AbortController().signal,
+  logger: recordingLogger(),
+});
+
+/** A context to read `topic` with. */
+export const sourceContext = (
+  profile: MqttProfile,
+  topic: string,
+  qos: MqttTable['qos'] = 'AtLeastOnce',
+  rest: Partial<MqttContext> = {},
+): MqttContext => ({ ...base(profile), table: { topic, qos, type: {} } as MqttTable, ...rest });
+
+/** A context to write `topic` with. */
+export const sinkContext = (
+  profile: MqttProfile,
+  topic: string,
+  qos: MqttTable['qos'] = 'AtLeastOnce',
+  rest: Partial<MqttContext> & { retain?: boolean } = {},
+): MqttContext => {
+  const { retain = false, ...others } = rest;
+  return { ...base(profile), table: { topic, qos, type: { retain } } as MqttTable, ...others };
+};
+
+/** An ordinary client, to publish and to look with. */
+export const plainClient = (url: string, options: object = {}): Promise<MqttClient> =>
+  connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, clientId: `plain_${unique()}`, ...options });
+
+/** Publishes `prefix0`, `prefix1` … and waits for their confirmation. */
+export async function publishMany(
+  client: MqttClient,
+  topic: string,
+  count: number,
+  qos: 0 | 1 | 2 = 1,
+  prefix = 'm',
+): Promise<void> {
+  const sent = Array.from({ length: count }, (_, index) =>
+    client.publishAsync(topic, `${prefix}${index}`, { qos }),
+  );
+  await Promise.all(sent);
+}
+
+/** Reads a source delivery by delivery. */
+export class Reader {
+  readonly #iterator: AsyncIterator<Delivery[]>;
+  #rest: Delivery[] = [];
+
+  constructor(source: Source) {
+    this.#iterator = source[Symbol.asyncIterator]();
+  }
+
+  /** The next `count` deliveries; fewer when the source ends. */
+  async take(count: number): Promise<Delivery[]> {
+    while (this.#rest.length < count) {
+      const next = await this.#iterator.next();
+      if (next.done) break;
+      this.#rest.push(...next.value);
+    }
+    return this.#rest.splice(0, count);
+  }
+
+  /** Reads to the end, and answers what it threw. */
+  async failure(): Promise<unknown> {
+    try {
+      while (!(await this.#iterator.next()).done);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+}
+
+export const texts = (deliveries: Delivery[]): string[] => deliveries.map(({ payload }) => String(payload));
+
+export const ackAll = (deliveries: Delivery[]): void => {
+  for (const delivery of deliveries) delivery.ack();
+};
+
+/** The error that a promise rejects with. */
+export async function errorOf(promise: Promise<unknown>): Promise<PenstockError> {
+  try {
+    await promise;
+  } catch (error) {
+    return asPenstockError(error);
+  }
+  throw new Error('It did not fail');
+}
+
+export interface CheckRequest {
+  table?: MqttTable;
+  schema?: ConnectionSchema;
+  probe?: 'publish' | 'none';
+  stepTimeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/** Runs a connection test and answers its steps. */
+export async function checked(profile: MqttProfile, request: CheckRequest = {}): Promise<CheckStep[]> {
+  const steps: CheckStep[] = [];
+  await check({
+    profile,
+    table: request.table,
+    schema: request.schema,
+    probe: request.probe ?? 'publish',
+    stepTimeoutMs: request.stepTimeoutMs ?? 10_000,
+    signal: request.signal ?? new AbortController().signal,
+    report: (step) => steps.push(step),
+  });
+  return steps;
+}
+
+/** `name:outcome` or `name:outcome:code` of each step. */
+export const outline = (steps: CheckStep[]): string[] =>
+  steps.map(({ name, outcome, code }) => [name, outcome, code].filter((part) => part !== null).join(':'));

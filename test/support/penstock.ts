@@ -1,0 +1,93 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import supertest from 'supertest';
+import { freePort } from './mosquitto.ts';
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+const main = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** A real Penstock process with a data folder of its own, to be killed and started again. */
+export class Penstock {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'penstock-process-'));
+  readonly #settings: Record<string, string>;
+  readonly #port: number;
+  #child: ChildProcess | undefined;
+  #log = '';
+
+  private constructor(port: number, settings: Record<string, string>) {
+    this.#port = port;
+    this.#settings = settings;
+  }
+
+  static async start(settings: Record<string, string> = {}): Promise<Penstock> {
+    const penstock = new Penstock(await freePort(), settings);
+    await penstock.resume();
+    return penstock;
+  }
+
+  get request(): ReturnType<typeof supertest> {
+    return supertest(`http://127.0.0.1:${this.#port}`);
+  }
+
+  get log(): string {
+    return this.#log;
+  }
+
+  /** Starts it and waits until it is ready. */
+  async resume(): Promise<void> {
+    const child = spawn(process.execPath, [main, 'all'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: {
+        PATH: process.env.PATH,
+        PENSTOCK_PORT: String(this.#port),
+        PENSTOCK_DATA_DIR: this.#folder,
+        PENSTOCK_DATABASE_URL: `file:${join(this.#folder, 'penstock.db')}`,
+        ...this.#settings,
+      },
+    });
+    this.#child = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    child.stderr.on('data', (chunk) => {
+      this.#log = (this.#log + String(chunk)).slice(-1_000_000);
+    });
+    const deadline = Date.now() + 30_000;
+    while (!(await this.#ready())) {
+      if (child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`Penstock did not start: ${this.#log}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async #ready(): Promise<boolean> {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.#port}/readyz`)).ok;
+    } catch {
+      // Not listening yet.
+      return false;
+    }
+  }
+
+  /** Ends the process; answers its exit code, null when a signal ended it. */
+  async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+    return child.exitCode;
+  }
+
+  /** Ends it for good and removes its folder. */
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,145 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { chown, mkdtemp } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import pg from 'pg';
+
+export interface Postgres {
+  /** The URL of the database called `name`, `postgres` being there from the start. */
+  url(name: string): string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a real PostgreSQL, on a free port of 127.0.0.1, with its data in a folder that goes with it. It ends, and
+ * its folder is removed, by `stop()` or when this process ends in whatever way.
+ */
+export async function startPostgres(): Promise<Postgres> {
+  const bin = findBinaries();
+  const user = notRoot();
+  const folder = await mkdtemp(join(tmpdir(), 'penstock-pg-'));
+  if (user !== null) await chown(folder, user.uid, user.gid);
+  const port = await freePort();
+  const server = spawnServer(bin, folder, port, user);
+  const url = (name: string): string => `postgresql://penstock@127.0.0.1:${port}/${name}`;
+  try {
+    await answering(url('postgres'), server, join(folder, 'log'));
+  } catch (error) {
+    await stop(server);
+    throw error;
+  }
+  return { url, stop: () => stop(server) };
+}
+
+// $1: the binaries, $2: the folder, $3: the port. The shell lives as long as the server, and its standard input as
+// long as whoever started it: when that closes, also because of a kill -9, the server is told to quit.
+const script = `
+set -e
+exec 3<&0 >"$2/log" 2>&1
+"$1/initdb" --pgdata="$2/data" --username=penstock --auth=trust --encoding=UTF8 --locale=C --no-sync --no-instructions
+set +e
+"$1/postgres" -D "$2/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$2" \\
+  -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=200 3<&- &
+server=$!
+(cat <&3 >/dev/null; kill -QUIT $server) &
+wait $server
+rm -rf "$2"
+`;
+
+interface User {
+  uid: number;
+  gid: number;
+}
+
+function spawnServer(bin: string, folder: string, port: number, user: User | null): ChildProcess {
+  // Detached: an interrupt typed at the terminal ends the tests, and these end the server.
+  return spawn('sh', ['-c', script, 'sh', bin, folder, String(port)], {
+    ...user,
+    cwd: folder,
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+}
+
+async function stop(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const exited = new Promise((resolve) => server.once('exit', resolve));
+  server.stdin?.end();
+  await exited;
+}
+
+/** Resolves when a query is answered; fails when the server ends or half a minute has passed. */
+async function answering(url: string, server: ChildProcess, log: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const failure = await ping(url);
+    if (failure === null) return;
+    const ended = server.exitCode !== null || server.signalCode !== null;
+    if (ended || Date.now() > deadline) {
+      const said = existsSync(log) ? readFileSync(log, 'utf8') : '';
+      throw new Error(`PostgreSQL did not start\n${said}`, { cause: failure });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+async function ping(url: string): Promise<unknown> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+    return null;
+  } catch (error) {
+    return error;
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** The folder of initdb and postgres: on the PATH, or where Debian puts them. */
+function findBinaries(): string {
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    ...configuredFolder(),
+    ...globSync('/usr/lib/postgresql/*/bin').sort().reverse(),
+  ];
+  const found = folders.find((folder) =>
+    ['initdb', 'postgres'].every((name) => existsSync(join(folder, name))),
+  );
+  if (found !== undefined) return found;
+  throw new Error(
+    'the tests need a PostgreSQL server: install the package postgresql (Debian, Ubuntu) or its like',
+  );
+}
+
+function configuredFolder(): string[] {
+  try {
+    return [
+      execFileSync('pg_config', ['--bindir'], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }).trim(),
+    ];
+  } catch {
+    return []; // not installed: it is one place of several to look
+  }
+}
+
+/** PostgreSQL refuses to run as root; its package makes a user for it. */
+function notRoot(): User | null {
+  if (process.getuid?.() !== 0) return null;
+  const id = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port was given');
+  return address.port;
+}

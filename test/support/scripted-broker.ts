@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import * as mqttPacket from 'mqtt-packet';
+import { until } from './until.ts';
+
+type Packet = mqttPacket.Packet;
+
+/** What the broker does differently; a packet answered with null is not answered. */
+export interface Script {
+  connack?: Partial<mqttPacket.IConnackPacket>;
+  suback?: number;
+  /** Called for each packet before the usual answer; true means that there is none. */
+  on?(packet: Packet, connection: ScriptedConnection): boolean | undefined;
+}
+
+/**
+ * The broker's side of one connection after another, packet by packet, to see what a client puts on the wire and to
+ * do what a real broker would not. It answers CONNECT, SUBSCRIBE, PINGREQ, PUBLISH and PUBREL unless told otherwise.
+ */
+export class ScriptedBroker {
+  readonly connections: ScriptedConnection[] = [];
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(script: Script = {}): Promise<ScriptedBroker> {
+    const server = createServer((socket) => broker.connections.push(new ScriptedConnection(socket, script)));
+    const broker = new ScriptedBroker(server);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return broker;
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${(this.#server.address() as { port: number }).port}`;
+  }
+
+  /** The newest connection. */
+  get connection(): ScriptedConnection {
+    const connection = this.connections.at(-1);
+    if (!connection) throw new Error('nobody has connected');
+    return connection;
+  }
+
+  async stop(): Promise<void> {
+    for (const { socket } of this.connections) socket.destroy();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
+
+export class ScriptedConnection {
+  readonly socket: Socket;
+  readonly received: Packet[] = [];
+  #version = 5;
+
+  constructor(socket: Socket, script: Script) {
+    this.socket = socket;
+    let parser = mqttPacket.parser();
+    const handle = (packet: Packet) => {
+      if (packet.cmd === 'connect') {
+        this.#version = packet.protocolVersion ?? 4;
+        parser = mqttPacket.parser({ protocolVersion: this.#version });
+        parser.on('packet', handle);
+      }
+      this.received.push(packet);
+      if (script.on?.(packet, this) !== true) this.#answer(packet, script);
+    };
+    parser.on('packet', handle);
+    socket.on('data', (chunk: Buffer) => parser.parse(chunk)).on('error', () => undefined);
+  }
+
+  /** Packets received so far of one kind. */
+  of<C extends Packet['cmd']>(cmd: C): Extract<Packet, { cmd: C }>[] {
+    return this.received.filter((packet) => packet.cmd === cmd) as Extract<Packet, { cmd: C }>[];
+  }
+
+  /** Waits until `count` packets of one kind have been received. */
+  async expect<C extends Packet['cmd']>(cmd: C, count: number): Promise<Extract<Packet, { cmd: C }>[]> {
+    await until(`${count} ${cmd}`, () => this.of(cmd).length >= count);
+    return this.of(cmd);
+  }
+
+  send(...packets: Packet[]): void {
+    const options = { protocolVersion: this.#version };
+    this.socket.write(Buffer.concat(packets.map((packet) => mqttPacket.generate(packet, options))));
+  }
+
+  /** Publishes `count` messages of which the first has this packet identifier. */
+  publish(qos: 0 | 1 | 2, count: number, firstId = 1, dup = false): void {
+    const packets = Array.from({ length: count }, (_, index) => ({
+      cmd: 'publish' as const,
+      topic: 'a/b',
+      payload: Buffer.from(`m${firstId + index}`),
+      qos,
+      dup,
+      retain: false,
+      ...(qos > 0 ? { messageId: firstId + index } : {}),
+    }));
+    this.send(...packets);
+  }
+
+  #answer(packet: Packet, script: Script): void {
+    const { messageId = 0 } = packet;
+    if (packet.cmd === 'connect') {
+      this.send({ cmd: 'connack', sessionPresent: false, reasonCode: 0, returnCode: 0, ...script.connack });
+    }
+    if (packet.cmd === 'subscribe') {
+      const granted = packet.subscriptions.map(({ qos }) => script.suback ?? qos);
+      this.send({ cmd: 'suback', messageId, granted: granted as mqttPacket.QoS[] });
+    }
+    if (packet.cmd === 'pingreq') this.send({ cmd: 'pingresp' });
+    if (packet.cmd === 'publish' && packet.qos === 1) this.send({ cmd: 'puback', messageId });
+    if (packet.cmd === 'publish' && packet.qos === 2) this.send({ cmd: 'pubrec', messageId });
+    if (packet.cmd === 'pubrel') this.send({ cmd: 'pubcomp', messageId });
+  }
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { Registry } from '@prometheus-io/client';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import supertest from 'supertest';
+import { buildApp } from '../../src/api/app.ts';
+import { StoredCatalog } from '../../src/catalog.ts';
+import type { Db } from '../../src/db.ts';
+import { SecretBox } from '../../src/secrets.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import { openTestStore, type TestStore } from './databases.ts';
+
+export interface Service {
+  app: FastifyInstance;
+  db: Db;
+  /** Where it listens, without the path. */
+  address: string;
+  /** Everything it logged, as text. */
+  logged(): string;
+  request: ReturnType<typeof supertest>;
+  close(): Promise<void>;
+}
+
+interface ServiceOptions {
+  open?: () => Promise<TestStore>;
+  /** Whether jobs run too. */
+  worker?: boolean;
+  adminKey?: string;
+  variables?: Record<string, string>;
+}
+
+/** The whole of Penstock in this process, over a database of its own, listening on a free port. */
+export async function startService(options: ServiceOptions = {}): Promise<Service> {
+  const store = await (options.open ?? openTestStore)();
+  const { db } = store;
+  let log = '';
+  const write = (line: string): void => {
+    log += line;
+  };
+  const logger = pino({ level: 'debug' }, { write });
+  const variables = (name: string): string => options.variables?.[name] ?? '';
+  const catalog = new StoredCatalog(db, new SecretBox([randomBytes(32).toString('base64')]), variables);
+  const metrics = new Registry();
+  const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
+  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead: () => false });
+  if (options.worker) worker.start();
+  const nudge = (): void => worker.nudge();
+  const app = await buildApp({
+    db,
+    catalog,
+    logger,
+    metrics,
+    version: '0.0.0',
+    adminKey: options.adminKey,
+    nudge,
+  });
+  const address = await app.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    app,
+    db,
+    address,
+    logged: () => log,
+    request: supertest(address),
+    async close() {
+      await app.close();
+      if (options.worker) await worker.stop();
+      await store.close();
+    },
+  };
+}
+
+/** Asks again until `answer` gives something; fails with `what` after the deadline. */
+export async function until<T>(
+  what: string,
+  answer: () => Promise<T | undefined | false>,
+  ms = 20_000,
+): Promise<T> {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const got = await answer();
+    if (got !== undefined && got !== false) return got;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
