@@ -9,7 +9,7 @@ import { cpuMicros, peakBytes } from './proc.ts';
 import { Rig } from './rig.ts';
 
 /** Time for compilers and caches to settle before anything is measured. */
-const warmUpMs = 2_000;
+const warmUpMs = 4_000;
 
 /** What one stretch measured. */
 export interface Figures {

@@ -24,15 +24,13 @@ const leaf: fc.Arbitrary<ListItem> = fc.oneof(
     { type: 'bytes' },
     { type: 'json' },
   ),
-  fc
-    .tuple(fc.integer({ min: 1, max: 38 }), fc.integer({ min: 0, max: 38 }))
-    .map(
-      ([precision, scale]): ListItem => ({
-        type: 'decimal128',
-        precision,
-        scale: Math.min(precision, scale),
-      }),
-    ),
+  fc.tuple(fc.integer({ min: 1, max: 38 }), fc.integer({ min: 0, max: 38 })).map(
+    ([precision, scale]): ListItem => ({
+      type: 'decimal128',
+      precision,
+      scale: Math.min(precision, scale),
+    }),
+  ),
   fc
     .constantFrom('second', 'millisecond', 'microsecond', 'nanosecond')
     .map((unit): ListItem => ({ type: 'timestamp', unit })),
@@ -63,7 +61,9 @@ export const arbitraryFields: fc.Arbitrary<Field[]> = fieldsOf(types, names);
 
 /** A row that fits the fields. */
 export function arbitraryRow(fields: readonly Field[]): fc.Arbitrary<Row> {
-  const values = fields.map((field) => (field.required ? valueOf(field) : fc.option(valueOf(field))));
+  const values = fields.map((field) =>
+    field.required ? arbitraryValue(field) : fc.option(arbitraryValue(field)),
+  );
   return fc.tuple(...values).map((tuple) => {
     const row: Row = {};
     fields.forEach((field, index) => {
@@ -77,7 +77,7 @@ export function arbitraryRow(fields: readonly Field[]): fc.Arbitrary<Row> {
 const seconds = { min: -62_167_219_200n, max: 253_402_300_799n };
 const nanoseconds = { min: -(2n ** 63n) + 1n, max: 2n ** 63n - 2n };
 
-function valueOf(type: ListItem): fc.Arbitrary<Value> {
+function arbitraryValue(type: ListItem): fc.Arbitrary<Value> {
   switch (type.type) {
     case 'int32':
       return fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
@@ -104,7 +104,7 @@ function valueOf(type: ListItem): fc.Arbitrary<Value> {
     case 'timestamp':
       return timestamp(type.unit ?? 'millisecond');
     case 'list':
-      return fc.array(fc.option(valueOf(type.items ?? { type: 'string' })), { maxLength: 4 });
+      return fc.array(fc.option(arbitraryValue(type.items ?? { type: 'string' })), { maxLength: 4 });
     case 'struct':
       return arbitraryRow(type.fields ?? []);
   }

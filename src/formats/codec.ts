@@ -6,7 +6,7 @@ import type { ConnectionSchema } from './schema.ts';
 import { validateSchema } from './validate-schema.ts';
 
 export { expandSchema } from './expand-schema.ts';
-export { type SqlTyped, sqlType } from './sql-type.ts';
+export { sqlType } from './sql-type.ts';
 export { type KnownMetadata, validateSchema } from './validate-schema.ts';
 
 /** The formats there are. A new one is one file and one entry here. */

@@ -478,7 +478,7 @@ describe('a query of the wrong form', () => {
         const result = await diagnose(query, stored());
         if ('diagnostics' in result) expect(result.diagnostics.length).toBeGreaterThan(0);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });

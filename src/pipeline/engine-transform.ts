@@ -10,7 +10,7 @@ import { getterOf, setterOf } from '../formats/own-property.ts';
 import type { Field } from '../formats/schema.ts';
 import { connectEngine, type EngineError, engineError, engineFailed, quoteName } from './engine.ts';
 import type { Select, TableDefinition } from './plan.ts';
-import { createTable } from './select.ts';
+import { createTable } from './rewrite.ts';
 import type { Transform, Transformed, TransformOptions } from './transform.ts';
 import { vectorOf } from './vectors.ts';
 

@@ -1,6 +1,7 @@
 import type { Field } from '../formats/schema.ts';
 import { suggestion } from './closest.ts';
 import type { Findings } from './diagnostic.ts';
+import { isGrowing, unboundedGrowth } from './growth.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /** What the expressions of a SELECT are judged by. */
@@ -48,20 +49,6 @@ function sameName(one: string, other: string): boolean {
 const engineFunctions =
   /^(?:pg_|has_|inet_|current_(?!date$|time$|timestamp$|localtime$|localtimestamp$)|sleep|set_?seed$|write_log$|getvariable$|getenv$|nextval$|currval$|txid_|stats$|json_serialize|json_deserialize|json_execute|in_search_path$|obj_description$|col_description$|shobj_description$|get_block_size$|user$|session_user$|parse_duckdb_log|generate_subscripts$)/;
 
-/** Functions that make a value as large as they are told, by which of their arguments say so. */
-const growingArguments: Readonly<Record<string, readonly number[]>> = {
-  range: [0, 1, 2],
-  generate_series: [0, 1, 2],
-  repeat: [1],
-  lpad: [1],
-  rpad: [1],
-  list_resize: [1],
-  array_resize: [1],
-  bar: [3],
-};
-/** DuckDB does not count such values in its memory limit, and cannot be interrupted while it makes one. */
-const mostGrowth = 1000;
-
 class Visitor {
   readonly #scope: Scope;
   readonly #places: Places;
@@ -84,7 +71,7 @@ class Visitor {
   }
 
   #visitInside(node: TreeNode): void {
-    const grows = growthOf(node) !== undefined ? 1 : 0;
+    const grows = isGrowing(node) ? 1 : 0;
     this.#growing += grows;
     for (const value of Object.values(node)) this.visit(value);
     this.#growing -= grows;
@@ -122,9 +109,11 @@ class Visitor {
       const message = `The aggregate ${shown} is not possible: a stream never ends, so it would never have a result`;
       return this.#refuse(node, message);
     }
-    if (engineFunctions.test(name))
+    if (engineFunctions.test(name)) {
       return this.#refuse(node, `The function ${name} is not available in a query`);
-    return true;
+    }
+    const growth = unboundedGrowth(node, name, this.#growing > 0);
+    return growth === undefined || this.#refuse(node, growth);
   }
 
   #judgeColumn(node: TreeNode): boolean {
@@ -165,29 +154,4 @@ class Visitor {
     this.#findings.add(message, this.#places.of(node));
     return false;
   }
-}
-
-/** The arguments that say how large a growing function's value gets; undefined for any other function. */
-function growthOf(node: TreeNode): TreeNode[] | undefined {
-  const name = String(node.function_name).toLowerCase();
-  if (node.class !== 'FUNCTION' || !Object.hasOwn(growingArguments, name)) return undefined;
-  const given = children(node.children);
-  return growingArguments[name]?.flatMap((index) => given[index] ?? []);
-}
-
-function isSmallConstant(node: TreeNode): boolean {
-  if (node.class !== 'CONSTANT') return isNegated(node);
-  const { value } = node.value as { value?: unknown };
-  return typeof value === 'number' && Number.isInteger(value) && value <= mostGrowth;
-}
-
-/** `-1` is read as the minus of 1. */
-function isNegated(node: TreeNode): boolean {
-  const [operand] = children(node.children);
-  return (
-    node.class === 'FUNCTION' &&
-    node.function_name === '-' &&
-    operand !== undefined &&
-    isSmallConstant(operand)
-  );
 }

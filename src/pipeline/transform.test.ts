@@ -183,7 +183,7 @@ describe('for any rows', () => {
         expect([inJavaScript.select.kind, inEngine.select.kind]).toEqual(['project', 'sql']);
         expect(await transformed(inEngine, rows)).toEqual(await transformed(inJavaScript, rows));
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -206,7 +206,7 @@ describe('for any rows', () => {
       const bad = [...head.bad.map(({ index }) => index), ...tail.bad.map(({ index }) => index + shift)];
       expect(whole.bad.map(({ index }) => index)).toEqual(bad);
     });
-    await fc.assert(property, { numRuns: 100 });
+    await fc.assert(property, { numRuns: 60 });
     await transform.close();
   });
 });

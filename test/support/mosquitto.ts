@@ -21,12 +21,12 @@ export interface MosquittoOptions {
   tls?: { ca: string; cert: string; key: string };
 }
 
-const running = new Set<ChildProcess>();
-const folders = new Set<string>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
+/** Ends with this process, however that ends, and takes the broker and its folder along. */
+const watch = (pid: number, folder: string): ChildProcess =>
+  spawn('/bin/sh', ['-c', 'cat > /dev/null; kill -9 "$0"; rm -rf "$1"', String(pid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
 
 function find(name: string): string {
   const places = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
@@ -51,12 +51,12 @@ export class Mosquitto {
   readonly #folder: string;
   readonly #configFile: string;
   #child: ChildProcess | undefined;
+  #watcher: ChildProcess | undefined;
   #log = '';
 
   private constructor(port: number, options: MosquittoOptions) {
     this.port = port;
     this.#folder = mkdtempSync(join(tmpdir(), 'penstock-mosquitto-'));
-    folders.add(this.#folder);
     this.#configFile = join(this.#folder, 'mosquitto.conf');
     const lines = this.#configure(options).map((line) => line.replaceAll('{dir}', this.#folder));
     writeFileSync(this.#configFile, `${lines.join('\n')}\n`);
@@ -91,8 +91,7 @@ export class Mosquitto {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    running.add(child);
-    child.once('exit', () => running.delete(child));
+    this.#watcher = watch(child.pid ?? 0, this.#folder);
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
         this.#log = (this.#log + String(chunk)).slice(-1_000_000);
@@ -111,6 +110,7 @@ export class Mosquitto {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
+    this.#watcher?.kill('SIGKILL');
     child.kill(signal);
     child.kill('SIGCONT');
     await exited;
@@ -120,7 +120,6 @@ export class Mosquitto {
   async stop(): Promise<void> {
     await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
-    folders.delete(this.#folder);
   }
 
   #configure(options: MosquittoOptions): string[] {

@@ -157,10 +157,11 @@ describe('a sink', () => {
     });
     const sink = await open(sinkContext({ url: server.url }, 'a/b'));
     const written = sink.write(messages(4));
-    await server.connection.expect('publish', 3);
-    server.connection.send({ cmd: 'puback', messageId: 1 });
-    await server.connection.expect('publish', 4);
-    for (const messageId of [2, 3, 4]) server.connection.send({ cmd: 'puback', messageId });
+    const confirm = ({ messageId = 0 }) => server.connection.send({ cmd: 'puback', messageId });
+    const first = await server.connection.expect('publish', 3);
+    first.slice(0, 1).forEach(confirm);
+    const all = await server.connection.expect('publish', 4);
+    all.slice(1).forEach(confirm);
     await written;
   });
 

@@ -1,0 +1,44 @@
+import { children, isNode, type TreeNode } from './parse-tree.ts';
+
+/**
+ * Functions that make a value as large as they are told, by which of their arguments say so. DuckDB does not count
+ * such values in its memory limit, cannot be interrupted while it makes one, and makes those of constants while it
+ * plans: they must be bounded before it sees them.
+ */
+const sizeArguments: Readonly<Record<string, readonly number[]>> = {
+  range: [0, 1, 2],
+  generate_series: [0, 1, 2],
+  repeat: [1],
+  lpad: [1],
+  rpad: [1],
+  list_resize: [1],
+  array_resize: [1],
+  bar: [3],
+};
+const mostGrowth = 1000;
+
+export function isGrowing(node: TreeNode): boolean {
+  return node.class === 'FUNCTION' && Object.hasOwn(sizeArguments, nameOf(node));
+}
+
+/** Why a function call may make a value without bounds; undefined when it cannot. */
+export function unboundedGrowth(node: TreeNode, name: string, insideAnother: boolean): string | undefined {
+  if (!isGrowing(node)) return undefined;
+  if (insideAnother) return `${name} is not possible inside a function of its kind`;
+  const given = children(node.children);
+  const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => given[index]).filter(isNode);
+  if (sizes.every(isSmallConstant)) return undefined;
+  return `The size given to ${name} must be a plain number up to ${mostGrowth}`;
+}
+
+function nameOf(node: TreeNode): string {
+  return String(node.function_name).toLowerCase();
+}
+
+/** `-1` is read as the minus of 1. */
+function isSmallConstant(node: TreeNode): boolean {
+  if (node.class === 'FUNCTION' && node.function_name === '-')
+    return children(node.children).every(isSmallConstant);
+  const value = node.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
+  return typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= mostGrowth;
+}

@@ -1,0 +1,247 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { databases } from '../support/databases.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService, until } from '../support/service.ts';
+
+let broker: Mosquitto;
+beforeAll(async () => {
+  broker = await Mosquitto.start({
+    users: { penstock: 'right', tester: 'right' },
+    acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\n',
+  });
+});
+afterAll(() => broker.stop());
+
+/** A client that collects what arrives on a topic. */
+async function listen(topic: string): Promise<{ client: MqttClient; messages: string[] }> {
+  const client = await connectAsync(broker.url, { username: 'tester', password: 'right' });
+  const messages: string[] = [];
+  client.on('message', (_topic, payload) => messages.push(payload.toString()));
+  await client.subscribeAsync(topic, { qos: 1 });
+  return { client, messages };
+}
+
+const credentials = { username: 'penstock', password: 'right' };
+
+describe.each(databases)('a pipeline on $provider', ({ open }) => {
+  let service: Service;
+  let ears: { client: MqttClient; messages: string[] };
+  beforeEach(async () => {
+    service = await startService({ open, worker: true });
+    ears = await listen('out/#');
+  });
+  afterEach(async () => {
+    await ears.client.endAsync();
+    await service.close();
+  });
+
+  const running = (id: string) => inState(id, 'Running');
+  const inState = (id: string, state: string) =>
+    until(`the job is ${state}`, async () => {
+      const job = await jobOf(service.request, id);
+      if (job.state === 'Failed' && state !== 'Failed') throw new Error(JSON.stringify(job.failure_reason));
+      return job.state === state && job;
+    });
+  const send = (topic: string, payload: string) => ears.client.publishAsync(topic, payload, { qos: 1 });
+  const received = (count: number) =>
+    until(`${count} messages`, async () => ears.messages.length >= count && ears.messages);
+
+  /** Creates profile, tables and a pipeline from `in` to `out`, and waits until it runs. */
+  async function forward(query: string, schema?: object, config: object = credentials): Promise<string> {
+    const profile = await created(
+      service.request,
+      '/connection_profiles',
+      profileBody(broker.url, { config: { url: broker.url, ...config } }),
+    );
+    await created(
+      service.request,
+      '/connection_tables',
+      tableBody('readings', profile.id, { topic: 'in', type: {} }, schema),
+    );
+    await created(
+      service.request,
+      '/connection_tables',
+      tableBody('alerts', profile.id, { topic: 'out/x', type: { retain: false } }, schema),
+    );
+    const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    return id;
+  }
+
+  test('filters and projects by SQL', async () => {
+    await running(
+      await forward(
+        'INSERT INTO alerts SELECT upper(device), seq, celsius * 2 FROM readings WHERE celsius > 90',
+      ),
+    );
+    await send('in', JSON.stringify({ device: 'a', seq: 1, celsius: 80 }));
+    await send('in', '{"device":"b","seq":9007199254740993,"celsius":91}');
+    await send('in', JSON.stringify({ device: 'c', seq: 3, celsius: 100 }));
+    expect(await received(2)).toEqual([
+      '{"device":"B","seq":9007199254740993,"celsius":182}',
+      '{"device":"C","seq":3,"celsius":200}',
+    ]);
+  });
+
+  test('stops and starts, keeping what was published in between', async () => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings');
+    await running(id);
+    const stopped = await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
+    expect(stopped.body).toMatchObject({ stop: 'graceful', action_in_progress: true });
+    await inState(id, 'Stopped');
+    for (let seq = 0; seq < 5; seq++) await send('in', JSON.stringify({ device: 'd', seq, celsius: 1 }));
+    expect(ears.messages).toEqual([]);
+    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
+    await running(id);
+    expect((await received(5)).map((text) => JSON.parse(text).seq)).toEqual([0, 1, 2, 3, 4]);
+    expect((await jobOf(service.request, id)).run_id).toBe(2);
+  });
+
+  test.each(['immediate', 'force', 'checkpoint'])('stops by %s', async (stop) => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings');
+    await running(id);
+    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop });
+    expect(await inState(id, 'Stopped')).toMatchObject({ tasks: null, failure_reason: null });
+  });
+
+  test('restarts when asked', async () => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings');
+    await running(id);
+    await service.request.post(`/api/v1/pipelines/${id}/restart`).send({});
+    await until('a second run', async () => (await jobOf(service.request, id)).run_id === 2);
+    await running(id);
+    await send('in', '{"device":"d","seq":1,"celsius":1}');
+    await received(1);
+  });
+
+  test('fails at once, with the code, when the password is wrong, and can be started again', async () => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings', undefined, {
+      username: 'penstock',
+      password: 'wrong-canary',
+    });
+    const job = await inState(id, 'Failed');
+    // mosquitto answers a wrong password with "not authorized".
+    expect(job.failure_reason).toMatchObject({ code: 'mqtt_not_authorized', domain: 'user' });
+    const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+    expect(body.data[0]).toMatchObject({ level: 'error', code: 'mqtt_not_authorized' });
+    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
+    await until('another try', async () => (await jobOf(service.request, id)).run_id === 2);
+    await inState(id, 'Failed');
+    expect(service.logged()).not.toContain('wrong-canary');
+    expect(JSON.stringify(body)).not.toContain('wrong-canary');
+  });
+
+  test('recovers when the broker was away', async () => {
+    const own = await Mosquitto.start();
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings', undefined, { url: own.url });
+    await running(id);
+    await own.kill('SIGTERM');
+    await inState(id, 'Recovering');
+    await own.resume();
+    await running(id);
+    await own.stop();
+  });
+
+  test('drops and counts bad messages when its table says so', async () => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings');
+    await running(id);
+    await send('in', 'not json, secret-payload');
+    await send('in', '{"device":1,"seq":1}');
+    await send('in', '{"device":"d","seq":1,"celsius":1}');
+    expect(await received(1)).toEqual(['{"device":"d","seq":1,"celsius":1}']);
+    const { id: job } = await jobOf(service.request, id);
+    const errors = await until('an entry', async () => {
+      const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job}/errors`);
+      return body.data.length > 0 && body.data;
+    });
+    expect(errors[0]).toMatchObject({ level: 'warn', code: 'bad_data' });
+    expect(JSON.stringify(errors)).not.toContain('secret-payload');
+    expect((await service.request.get('/metrics')).text).toMatch(
+      new RegExp(`penstock_bad_messages_total\\{job="${job}",code="bad_data"\\} 2`),
+    );
+  });
+
+  test('fails on bad messages when its table says so, and keeps the message', async () => {
+    const schema = {
+      format: { type: 'json' },
+      bad_data: { behavior: 'fail' },
+      fields: [{ name: 'a', type: 'int32' }],
+    };
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings', schema);
+    await running(id);
+    await send('in', '{"a":"no number"}');
+    const job = await inState(id, 'Failed');
+    expect(job.failure_reason).toMatchObject({ code: 'bad_data', error: expect.stringContaining('/a') });
+  });
+
+  test('is deleted only when it rests, and takes its broker session with it', async () => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings');
+    const job = await running(id);
+    const early = await service.request.delete(`/api/v1/pipelines/${id}`);
+    expect([early.status, early.body.code]).toEqual([409, 'pipeline_running']);
+    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
+    await inState(id, 'Stopped');
+    expect((await service.request.delete(`/api/v1/pipelines/${id}`)).status).toBe(200);
+    expect((await service.request.get(`/api/v1/pipelines/${id}`)).status).toBe(404);
+    await until('the session is removed', async () => (await service.db.leftover.count()) === 0);
+    expect(
+      broker.log
+        .split('\n')
+        .filter((line) => line.includes(`penstock_${job.id}_`))
+        .join('\n'),
+    ).toMatch(/c1/);
+  });
+});
+
+describe('the SQL of the tour', () => {
+  test('runs with tables defined inline', async () => {
+    const open = await Mosquitto.start();
+    const service = await startService({ worker: true });
+    const client = await connectAsync(open.url);
+    const messages: string[] = [];
+    client.on('message', (_topic, payload) => messages.push(payload.toString()));
+    await client.subscribeAsync('sensor/copy');
+    const query = `CREATE TABLE mqtt_input (value TEXT) WITH (connector = 'mqtt', url = '${open.url}', topic = 'sensor/data', type = 'source', format = 'json');
+      CREATE TABLE mqtt_output (value TEXT) WITH (connector = 'mqtt', url = '${open.url}', topic = 'sensor/copy', type = 'sink', format = 'json');
+      INSERT INTO mqtt_output SELECT value FROM mqtt_input;`;
+    const { id } = await created(service.request, '/pipelines', { name: 'seed', query, parallelism: 1 });
+    await until('it runs', async () => (await jobOf(service.request, id)).state === 'Running');
+    await client.publishAsync('sensor/data', '{"value":"21.5","more":1}');
+    await until('a message', async () => messages.length > 0);
+    expect(messages).toEqual(['{"value":"21.5"}']);
+    await client.endAsync();
+    await service.close();
+    await open.stop();
+  });
+
+  test('streams the steps of a table test as events, and answers them as one object', async () => {
+    const service = await startService();
+    const { profile } = await createTables(service.request, `mqtt://127.0.0.1:${broker.port}`);
+    const body = tableBody('x', profile, { topic: 'plant/x', type: { retain: false } });
+    const events = await service.request.post('/api/v1/connection_tables/test').send(body);
+    expect(events.type).toBe('text/event-stream');
+    const parsed = events.text
+      .split('\n\n')
+      .filter(Boolean)
+      .map((frame) => JSON.parse(frame.replace(/^data: /, '')));
+    expect(parsed.at(-1)).toMatchObject({
+      error: true,
+      done: true,
+      name: 'summary',
+      code: expect.stringMatching(/^mqtt_/),
+    });
+    expect(parsed.slice(0, -1).map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['resolve', 'tcp', 'mqtt_connect']),
+    );
+    const json = await service.request
+      .post('/api/v1/connection_tables/test')
+      .set('accept', 'application/json')
+      .send(body);
+    expect(json.body).toMatchObject({ error: true, done: true, code: parsed.at(-1).code });
+    expect(json.body.steps.map(({ name }: { name: string }) => name)).toEqual(
+      parsed.slice(0, -1).map(({ name }) => name),
+    );
+    await service.close();
+  });
+});
