@@ -71,7 +71,7 @@ function install() {
       mustRun('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund']);
     },
   );
-  const sources = ['prisma/schema.prisma', 'scripts/generate.ts', 'package-lock.json'];
+  const sources = ['prisma/schema.prisma', 'scripts/generate.ts', 'scripts/schema.ts', 'package-lock.json'];
   once(
     'generate',
     sources,

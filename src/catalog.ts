@@ -1,6 +1,5 @@
 import type { ConnectorDefinition } from './connectors/connector.ts';
 import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors/registry.ts';
-import type { Db } from './db.ts';
 import { PenstockError } from './errors.ts';
 import type { ConnectionSchema } from './formats/schema.ts';
 import type { Catalog, Connection, InlineTable, TableDefinition } from './pipeline/plan.ts';
@@ -12,6 +11,7 @@ import {
   sealConfig,
   type Variables,
 } from './secrets.ts';
+import type { Db } from './store/db.ts';
 
 /**
  * Stored profiles and tables as the connectors and the pipelines want them: JSON parsed and secrets opened. The API

@@ -7,11 +7,11 @@ import { type Logger, pino } from 'pino';
 import { buildApp } from './api/app.ts';
 import { StoredCatalog } from './catalog.ts';
 import { type Config, loadConfig } from './config.ts';
-import { closeDb, type Db, openDb } from './db.ts';
 import { runDemo } from './demo/demo.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
-import { applyMigrations } from './migrations.ts';
 import { loadSecretKeys, SecretBox, variablesFrom } from './secrets.ts';
+import { closeDb, type Db, openDb } from './store/db.ts';
+import { applyMigrations } from './store/migrations.ts';
 import { isOwnerAlive } from './worker/lease.ts';
 import { Worker } from './worker/worker.ts';
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import { healthy } from '../db.ts';
 import { PenstockError } from '../errors.ts';
+import { healthy } from '../store/db.ts';
 import type { Deps } from './app.ts';
 import { problems } from './problem.ts';
 

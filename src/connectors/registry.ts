@@ -13,7 +13,11 @@ interface Registered {
 const registry = new Map<string, Registered>(
   Object.values(all as unknown as Record<string, ConnectorDefinition>).map((definition) => [
     definition.id,
-    { definition, profile: Compile(definition.profile as TSchema), table: Compile(definition.table as TSchema) },
+    {
+      definition,
+      profile: Compile(definition.profile as TSchema),
+      table: Compile(definition.table as TSchema),
+    },
   ]),
 );
 
@@ -26,7 +30,9 @@ function registered(id: string): Registered {
   });
 }
 
-export const connectors: readonly ConnectorDefinition[] = [...registry.values()].map(({ definition }) => definition);
+export const connectors: readonly ConnectorDefinition[] = [...registry.values()].map(
+  ({ definition }) => definition,
+);
 
 /** Throws `unknown_connector`. */
 export const connectorFor = (id: string): ConnectorDefinition => registered(id).definition;
@@ -49,5 +55,7 @@ function refuse(errors: FieldError[], at: string): void {
   if (errors.length === 0) return;
   const located = errors.map(({ path, message }) => ({ path: `${at}${path}`, message }));
   const sentences = located.map(({ path, message }) => `${path} ${message}`).join('; ');
-  throw new PenstockError('invalid_config', `The configuration is not valid: ${sentences}`, { errors: located });
+  throw new PenstockError('invalid_config', `The configuration is not valid: ${sentences}`, {
+    errors: located,
+  });
 }

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from '../connectors/connector.ts';
-import type { Db } from '../db.ts';
 import { errorCatalog, type PenstockError } from '../errors.ts';
 import type { JobState } from '../job.ts';
+import type { Db } from '../store/db.ts';
 
 /** Messages kept of a job; the oldest go. */
 const keptMessages = 1000;

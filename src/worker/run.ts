@@ -185,7 +185,11 @@ export class Task {
     this.#metrics.sent.inc({ job }, messages.length);
     this.#metrics.sentBytes.inc({ job }, bytes(messages));
     const first = deliveries[0];
-    if (first) this.#metrics.latency.observe({ job }, (Date.now() - first.receivedAt) / 1000);
+    if (first)
+      this.#metrics.latency.observe(
+        { job },
+        (performance.timeOrigin + performance.now() - first.receivedAt) / 1000,
+      );
   }
 
   /** Decodes, transforms and encodes a batch. Bad messages fail the job or are left out, as their table says. */

@@ -1,8 +1,8 @@
 import type { Registry } from '@prometheus-io/client';
 import type { StoredCatalog } from '../catalog.ts';
 import type { Logger } from '../connectors/connector.ts';
-import type { Db } from '../db.ts';
 import { drains, type JobState, type StopMode } from '../job.ts';
+import type { Db } from '../store/db.ts';
 import { leaseTtlMs, type Owner, ownerName, renewEveryMs } from './lease.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';

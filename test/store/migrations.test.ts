@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { applyMigrations } from '../../src/migrations.ts';
+import { applyMigrations } from '../../src/store/migrations.ts';
 import { databases, execute, type TestDatabase } from '../support/databases.ts';
 import { runTogether, startRunner } from './processes.ts';
 

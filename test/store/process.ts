@@ -1,9 +1,9 @@
 // A process of its own for the tests of the store: it says `ready`, waits for a line on its standard input, does what
 // its arguments say, and prints the answer as JSON.
 import { once } from 'node:events';
-import { closeDb, openDb } from '../../src/db.ts';
 import { PenstockError } from '../../src/errors.ts';
-import { applyMigrations } from '../../src/migrations.ts';
+import { closeDb, openDb } from '../../src/store/db.ts';
+import { applyMigrations } from '../../src/store/migrations.ts';
 
 const commands = {
   /** Starts as the service does. */

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { migrationBetween, migrationsOf, schemaFor } from '../../scripts/schema.ts';
-import { openSqlite } from '../../src/db-sqlite.ts';
-import { applyMigrations } from '../../src/migrations.ts';
+import { applyMigrations } from '../../src/store/migrations.ts';
+import { openSqlite } from '../../src/store/sqlite.ts';
 import { databases, execute, type TestDatabase } from '../support/databases.ts';
 
 // What the structure of a database consists of, in no order that depends on how it came about.

@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { closeDb, type Db, openDb } from '../../src/db.ts';
-import { openSqlite } from '../../src/db-sqlite.ts';
-import { applyMigrations } from '../../src/migrations.ts';
+import { closeDb, type Db, openDb } from '../../src/store/db.ts';
+import { applyMigrations } from '../../src/store/migrations.ts';
+import { openSqlite } from '../../src/store/sqlite.ts';
 import { sharedPostgres } from './shared-postgres.ts';
 
 /** An empty database of a test's own. */

@@ -5,8 +5,8 @@ import { pino } from 'pino';
 import supertest from 'supertest';
 import { buildApp } from '../../src/api/app.ts';
 import { StoredCatalog } from '../../src/catalog.ts';
-import type { Db } from '../../src/db.ts';
 import { SecretBox } from '../../src/secrets.ts';
+import type { Db } from '../../src/store/db.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { openTestStore, type TestStore } from './databases.ts';
 

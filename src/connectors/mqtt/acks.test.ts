@@ -99,21 +99,24 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
       expect(texts(await reader.take(1))).toEqual(['m7']);
     });
 
-    test.each([0, 1, 2] as const)('no more than the window is taken at QoS %i, and all in the end', async (qos) => {
-      const server = await broker();
-      const { source, reader } = await sourceOn(server, 10, { protocolVersion });
-      server.connection.publish(qos, 500);
-      const seen: string[] = [];
-      for (let round = 0; round < 50; round += 1) {
-        const batch = await reader.take(10);
-        expect(batch.length).toBe(10);
-        seen.push(...texts(batch));
-        ackAll(batch);
-        if (qos !== 0) await server.connection.expect(qos === 1 ? 'puback' : 'pubrec', seen.length);
-      }
-      expect(seen).toEqual(Array.from({ length: 500 }, (_, index) => `m${index + 1}`));
-      await source.close();
-    });
+    test.each([0, 1, 2] as const)(
+      'no more than the window is taken at QoS %i, and all in the end',
+      async (qos) => {
+        const server = await broker();
+        const { source, reader } = await sourceOn(server, 10, { protocolVersion });
+        server.connection.publish(qos, 500);
+        const seen: string[] = [];
+        for (let round = 0; round < 50; round += 1) {
+          const batch = await reader.take(10);
+          expect(batch.length).toBe(10);
+          seen.push(...texts(batch));
+          ackAll(batch);
+          if (qos !== 0) await server.connection.expect(qos === 1 ? 'puback' : 'pubrec', seen.length);
+        }
+        expect(seen).toEqual(Array.from({ length: 500 }, (_, index) => `m${index + 1}`));
+        await source.close();
+      },
+    );
 
     test('a full window does not cost the connection, though no PINGRESP can be read', async () => {
       const server = await broker();

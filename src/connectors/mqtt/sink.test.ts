@@ -43,7 +43,9 @@ async function listen(topic: string): Promise<string[]> {
   const client = await plainClient(broker.url);
   cleanUp.push(() => client.endAsync());
   const seen: string[] = [];
-  client.on('message', (_topic, payload, { retain }) => seen.push(`${String(payload)}${retain ? ' retained' : ''}`));
+  client.on('message', (_topic, payload, { retain }) =>
+    seen.push(`${String(payload)}${retain ? ' retained' : ''}`),
+  );
   await client.subscribeAsync(topic, { qos: 2 });
   return seen;
 }
@@ -56,15 +58,18 @@ const names = (count: number): string[] => Array.from({ length: count }, (_, ind
 describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
   const profile = () => ({ url: broker.url, protocolVersion });
 
-  test.each(['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'] as const)('writes %s in the order of the calls', async (qos) => {
-    const topic = `out/${unique()}`;
-    const seen = await listen(topic);
-    const sink = await open(sinkContext(profile(), topic, qos));
-    const writes = [sink.write(messages(150)), sink.write([]), sink.write(messages(250, 150))];
-    await Promise.all(writes);
-    await until('all messages', () => seen.length >= 400);
-    expect(seen).toEqual(names(400));
-  });
+  test.each(['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'] as const)(
+    'writes %s in the order of the calls',
+    async (qos) => {
+      const topic = `out/${unique()}`;
+      const seen = await listen(topic);
+      const sink = await open(sinkContext(profile(), topic, qos));
+      const writes = [sink.write(messages(150)), sink.write([]), sink.write(messages(250, 150))];
+      await Promise.all(writes);
+      await until('all messages', () => seen.length >= 400);
+      expect(seen).toEqual(names(400));
+    },
+  );
 
   test('keeps a message for later subscribers when the table says retain', async () => {
     const topic = `out/${unique()}`;
@@ -77,13 +82,16 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
 
   test('never has more in flight than the window, and goes on as answers come', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
-    const sink = await open(sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { window: 5 }));
+    const sink = await open(
+      sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { window: 5 }),
+    );
     const written = sink.write(messages(12));
     for (const count of [5, 10, 12]) {
       const publishes = await server.connection.expect('publish', count);
       expect(publishes.length).toBe(count);
       const unanswered = publishes.slice(server.connection.of('puback').length).slice(-5);
-      for (const { messageId } of unanswered) server.connection.send({ cmd: 'puback', messageId: messageId ?? 0 });
+      for (const { messageId } of unanswered)
+        server.connection.send({ cmd: 'puback', messageId: messageId ?? 0 });
     }
     await written;
   });
@@ -117,7 +125,9 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const controller = new AbortController();
     const { signal } = controller;
-    const sink = await open(sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { signal }));
+    const sink = await open(
+      sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { signal }),
+    );
     const written = sink.write(messages(1));
     const reason = new Error('stop it');
     controller.abort(reason);
@@ -139,16 +149,21 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
 describe('a sink', () => {
   test('obeys the packet size that the broker tells', async () => {
     const sink = await open(sinkContext({ url: broker.url }, `out/${unique()}`));
-    expect((await errorOf(sink.write([{ payload: Buffer.alloc(20_000) }]))).code).toBe('mqtt_packet_too_large');
+    expect((await errorOf(sink.write([{ payload: Buffer.alloc(20_000) }]))).code).toBe(
+      'mqtt_packet_too_large',
+    );
     await sink.write([{ payload: Buffer.alloc(19_900) }]);
   });
 
-  test.each(['AtLeastOnce', 'ExactlyOnce'] as const)('says that and why the broker refuses a message at %s', async (qos) => {
-    const sink = await open(sinkContext({ url: broker.url }, 'forbidden', qos));
-    const error = await errorOf(sink.write(messages(1)));
-    expect(error.code).toBe('mqtt_publish_refused');
-    expect(error.message).toContain('not authorized (0x87)');
-  });
+  test.each(['AtLeastOnce', 'ExactlyOnce'] as const)(
+    'says that and why the broker refuses a message at %s',
+    async (qos) => {
+      const sink = await open(sinkContext({ url: broker.url }, 'forbidden', qos));
+      const error = await errorOf(sink.write(messages(1)));
+      expect(error.code).toBe('mqtt_publish_refused');
+      expect(error.message).toContain('not authorized (0x87)');
+    },
+  );
 
   test('obeys the receive maximum of the broker', async () => {
     const server = await scripted({
@@ -198,7 +213,9 @@ describe('a sink', () => {
 
   test('refuses to start when the table says retain and the broker keeps nothing', async () => {
     const server = await scripted({ connack: { properties: { retainAvailable: false } } });
-    const error = await errorOf(openSink(sinkContext({ url: server.url }, 'a/b', 'AtLeastOnce', { retain: true })));
+    const error = await errorOf(
+      openSink(sinkContext({ url: server.url }, 'a/b', 'AtLeastOnce', { retain: true })),
+    );
     expect(error.code).toBe('mqtt_publish_refused');
   });
 

@@ -73,30 +73,33 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
     expect(Math.abs(receivedAt - Date.now())).toBeLessThan(60_000);
   });
 
-  test.each(['AtLeastOnce', 'ExactlyOnce'] as const)('gets back at %s what it did not acknowledge, and no more', async (name) => {
-    const context = sourceContext(profile(), `in/${unique()}`, name);
-    const { topic } = context.table;
-    const killer = new AbortController();
-    const first = await openSource({ ...context, signal: killer.signal });
-    await publishMany(publisher, topic, 10, 2);
-    const reader = new Reader(first);
-    const taken = await reader.take(10);
-    ackAll(taken.slice(0, 5));
-    await until('the acknowledgements to arrive', () => acknowledged(context) >= 5);
-    killer.abort(new Error('killed'));
-    await first.close();
+  test.each(['AtLeastOnce', 'ExactlyOnce'] as const)(
+    'gets back at %s what it did not acknowledge, and no more',
+    async (name) => {
+      const context = sourceContext(profile(), `in/${unique()}`, name);
+      const { topic } = context.table;
+      const killer = new AbortController();
+      const first = await openSource({ ...context, signal: killer.signal });
+      await publishMany(publisher, topic, 10, 2);
+      const reader = new Reader(first);
+      const taken = await reader.take(10);
+      ackAll(taken.slice(0, 5));
+      await until('the acknowledgements to arrive', () => acknowledged(context) >= 5);
+      killer.abort(new Error('killed'));
+      await first.close();
 
-    const { source, reader: again } = await open(context);
-    const back = await again.take(5);
-    expect(texts(back)).toEqual(['m5', 'm6', 'm7', 'm8', 'm9']);
-    expect(back.every(({ metadata }) => metadata.dup === true)).toBe(true);
-    ackAll(back);
-    await source.close();
+      const { source, reader: again } = await open(context);
+      const back = await again.take(5);
+      expect(texts(back)).toEqual(['m5', 'm6', 'm7', 'm8', 'm9']);
+      expect(back.every(({ metadata }) => metadata.dup === true)).toBe(true);
+      ackAll(back);
+      await source.close();
 
-    const { reader: last } = await open(context);
-    await publisher.publishAsync(topic, 'end', { qos: 1 });
-    expect(texts(await last.take(1))).toEqual(['end']);
-  });
+      const { reader: last } = await open(context);
+      await publisher.publishAsync(topic, 'end', { qos: 1 });
+      expect(texts(await last.take(1))).toEqual(['end']);
+    },
+  );
 
   test('gets back everything when a late message is acknowledged but an earlier one is not', async () => {
     const context = sourceContext(profile(), `in/${unique()}`);
@@ -198,8 +201,9 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
 /** How many acknowledgements the broker has logged for this client: PUBACK, or PUBCOMP for a whole QoS 2 exchange. */
 function acknowledged(context: MqttContext): number {
   const id = `penstock_${context.identity.jobId}_op_0`;
-  return broker.log.split('\n').filter((line) => / Received (PUBACK|PUBREC) from /.test(line) && line.includes(id))
-    .length;
+  return broker.log
+    .split('\n')
+    .filter((line) => / Received (PUBACK|PUBREC) from /.test(line) && line.includes(id)).length;
 }
 
 describe('a source', () => {
@@ -262,10 +266,12 @@ describe('a source', () => {
   test('reads a shared subscription beside others, each message once', async () => {
     const topic = `in/${unique()}`;
     const filter = `$share/group_${unique()}/${topic}`;
-    const readers = await Promise.all([0, 1].map((taskIndex) => {
-      const context = sourceContext({ url: broker.url }, filter);
-      return open({ ...context, identity: { ...context.identity, taskIndex } });
-    }));
+    const readers = await Promise.all(
+      [0, 1].map((taskIndex) => {
+        const context = sourceContext({ url: broker.url }, filter);
+        return open({ ...context, identity: { ...context.identity, taskIndex } });
+      }),
+    );
     const seen: string[] = [];
     const reading = readers.map(async ({ source }) => {
       for await (const batch of source) {
@@ -283,7 +289,9 @@ describe('a source', () => {
 
   test('leaves no socket behind when it is closed with a full window and unread messages', async () => {
     const server = await scripted({});
-    const { source, reader } = await open(sourceContext({ url: server.url }, 'a/b', 'AtLeastOnce', { window: 1 }));
+    const { source, reader } = await open(
+      sourceContext({ url: server.url }, 'a/b', 'AtLeastOnce', { window: 1 }),
+    );
     server.connection.publish(1, 2_000);
     await reader.take(1);
     await source.close();

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
-import { PenstockError } from './errors.ts';
+import { PenstockError } from '../errors.ts';
 
 /** A connection as `@libsql/client` gives it: promises on the outside, but every call blocks until it is done. */
 export type SqliteClient = ReturnType<PrismaLibSql['createClient']>;

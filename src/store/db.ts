@@ -1,8 +1,8 @@
 import { PrismaPg } from '@prisma/adapter-pg';
-import { translate, translateDriver } from './db-errors.ts';
-import { SqliteAdapter } from './db-sqlite.ts';
-import { PenstockError } from './errors.ts';
-import type { Prisma, PrismaClient } from './generated/sqlite/client.ts';
+import { PenstockError } from '../errors.ts';
+import type { Prisma, PrismaClient } from '../generated/sqlite/client.ts';
+import { translate, translateDriver } from './errors.ts';
+import { SqliteAdapter } from './sqlite.ts';
 
 /**
  * The Prisma client, the same for both databases. What a call on it throws is a `PenstockError`: `name_taken`,
@@ -74,10 +74,10 @@ async function connect(url: string): Promise<Db> {
     transactionOptions: { maxWait: limits.transactionStart, timeout: limits.transaction },
   } as const;
   if (providerOf(url) === 'sqlite') {
-    const { PrismaClient } = await import('./generated/sqlite/client.ts');
+    const { PrismaClient } = await import('../generated/sqlite/client.ts');
     return new PrismaClient({ ...options, adapter: await openSqliteAdapter(url) });
   }
-  const { PrismaClient } = await import('./generated/postgresql/client.ts');
+  const { PrismaClient } = await import('../generated/postgresql/client.ts');
   // Of the same schema; what only PostgreSQL can do, such as filters that ignore case, is not in the type.
   return new PrismaClient({ ...options, adapter: postgres(url) }) as unknown as Db;
 }

@@ -5,7 +5,7 @@ import {
   PrismaClientUnknownRequestError,
   PrismaClientValidationError,
 } from '@prisma/client/runtime/client';
-import { type ErrorCode, PenstockError } from './errors.ts';
+import { type ErrorCode, PenstockError } from '../errors.ts';
 
 // What a driver adapter tells of a failed statement; Prisma hands it on in `meta`, also for raw queries.
 interface DriverFailure {
@@ -33,8 +33,11 @@ const unavailableKinds = new Set([
 // Errors of Prisma's own: no connection or no end of a transaction within the time allowed.
 const unavailableCodes = new Set(['P2024', 'P2028']);
 
-// SQLSTATE classes: connection, no transaction any more, resources, lock not available, shutdown or cancel, system.
-const unavailableClasses = new Set(['08', '25', '53', '55', '57', '58']);
+// SQLSTATE classes: connection, resources, lock not available, shutdown or cancel, system.
+const unavailableClasses = new Set(['08', '53', '55', '57', '58']);
+
+// A transaction that PostgreSQL ended because it idled or took too long.
+const unavailableStates = new Set(['25P03', '25P04']);
 
 // LOCKED, NOMEM, IOERR, FULL, CANTOPEN, PROTOCOL
 const unavailableResults = new Set([6, 7, 10, 13, 14, 15]);
@@ -88,7 +91,8 @@ function driverFailure(error: PrismaClientKnownRequestError): DriverFailure | un
 
 function isUnavailable({ kind, code, extendedCode }: DriverFailure): boolean {
   if (unavailableKinds.has(kind)) return true;
-  if (kind === 'postgres') return unavailableClasses.has((code ?? '').slice(0, 2));
+  if (kind === 'postgres' && code !== undefined)
+    return unavailableStates.has(code) || unavailableClasses.has(code.slice(0, 2));
   return kind === 'sqlite' && unavailableResults.has((extendedCode ?? 0) & 0xff);
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { openSqlite, type SqliteClient } from './db-sqlite.ts';
+import { openSqlite, type SqliteClient } from './sqlite.ts';
 
 export interface Migration {
   name: string;

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PenstockError } from '../errors.ts';
 import { providerOf } from './db.ts';
-import { PenstockError } from './errors.ts';
-import { type Migration, openSession, type Recorded, type Session } from './migration-session.ts';
+import { type Migration, openSession, type Recorded, type Session } from './session.ts';
 
-const committed = fileURLToPath(new URL('../prisma/migrations', import.meta.url));
+const committed = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 
 /**
  * Brings the database up to date and answers the names of the migrations it applied. It may run in any number of

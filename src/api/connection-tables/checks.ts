@@ -1,0 +1,73 @@
+import type { ConnectorDefinition } from '../../connectors/connector.ts';
+import { checkTableConfig, connectorFor } from '../../connectors/registry.ts';
+import { type FieldError, PenstockError } from '../../errors.ts';
+import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
+import type { ConnectionSchema } from '../../formats/schema.ts';
+import type { JsonObject } from '../../secrets.ts';
+import type { Deps } from '../app.ts';
+import type { ConnectionTablePost } from './wire.ts';
+
+/** A table's body that satisfies everything. */
+interface Checked {
+  connector: ConnectorDefinition;
+  profile: JsonObject;
+  config: JsonObject;
+  schema: ConnectionSchema;
+}
+
+/** Throws what does not hold of a table's body, with its path. */
+export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise<Checked> {
+  const connector = connectorFor(body.connector);
+  const profile = await profileOf(deps, body);
+  checkTableConfig(body.connector, body.config, profile);
+  const missing = [{ path: '/schema', message: 'is required: it says how a message becomes a row' }];
+  if (!body.schema) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
+  const schema = checkSchema(body.schema, '/schema', connector.metadata);
+  return { connector, profile, config: body.config as JsonObject, schema };
+}
+
+async function profileOf({ db, catalog }: Deps, body: ConnectionTablePost): Promise<JsonObject> {
+  const { connector, connection_profile_id: id } = body;
+  if (!id) throw wrongProfile('is required: create a connection profile first');
+  const row = await db.connectionProfile.findUnique({ where: { id } });
+  if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);
+  if (row.connector !== connector)
+    throw wrongProfile(`names a profile of ${row.connector}, not of ${connector}`);
+  return catalog.profile(row);
+}
+
+function wrongProfile(message: string): PenstockError {
+  const path = '/connection_profile_id';
+  return new PenstockError('invalid_request', `${path} ${message}`, { errors: [{ path, message }] });
+}
+
+/**
+ * Answers the schema with its fields filled in. Throws `invalid_schema` with what is wrong below `at`. Without
+ * `metadata` any metadata key may be right.
+ */
+export function checkSchema(
+  schema: ConnectionSchema,
+  at: string,
+  metadata?: readonly KnownMetadata[],
+): ConnectionSchema {
+  const full = expandBelow(schema, at);
+  const errors = validateSchema(full, metadata);
+  if (errors.length > 0) throw invalidSchema(errors, at);
+  return full;
+}
+
+function expandBelow(schema: ConnectionSchema, at: string): ConnectionSchema {
+  try {
+    return expandSchema(schema);
+  } catch (error) {
+    if (error instanceof PenstockError && error.code === 'invalid_schema')
+      throw invalidSchema(error.errors, at);
+    throw error;
+  }
+}
+
+function invalidSchema(errors: FieldError[], at: string): PenstockError {
+  const moved = errors.map(({ path, message }) => ({ path: `${at}${path}`, message }));
+  const sentences = moved.map(({ path, message }) => `${path} ${message}`).join('; ');
+  return new PenstockError('invalid_schema', `The schema is not valid: ${sentences}`, { errors: moved });
+}

@@ -1,0 +1,142 @@
+import Type, { type Static } from 'typebox';
+import { PenstockError } from '../../errors.ts';
+import { actionFor, type JobState, type StopMode } from '../../job.ts';
+import type { Db } from '../../store/db.ts';
+import { Name, StopMode as StopModeSchema, strict } from '../schemas.ts';
+
+export const PipelineGraph = Type.Object(
+  {
+    nodes: Type.Array(
+      Type.Object({
+        node_id: Type.Integer(),
+        operator: Type.String(),
+        description: Type.String(),
+        parallelism: Type.Integer(),
+      }),
+    ),
+    edges: Type.Array(
+      Type.Object({
+        src_id: Type.Integer(),
+        dest_id: Type.Integer(),
+        key_type: Type.String(),
+        value_type: Type.String(),
+        edge_type: Type.String(),
+      }),
+    ),
+  },
+  { $id: 'PipelineGraph' },
+);
+
+export const Pipeline = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  query: Type.String(),
+  udfs: Type.Array(Type.Unknown(), { description: 'Always empty' }),
+  checkpoint_interval_micros: Type.Integer(),
+  stop: StopModeSchema,
+  created_at: Type.Integer({ description: 'Unix microseconds' }),
+  action: Type.Union([StopModeSchema, Type.Null()], {
+    description: 'What to send as stop for the action offered',
+  }),
+  action_text: Type.String({ description: 'The caption of that action' }),
+  action_in_progress: Type.Boolean(),
+  graph: Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }),
+  preview: Type.Boolean(),
+  state_url: Type.Null(),
+  tags: Type.Record(Type.String(), Type.String()),
+  parallelism: Type.Integer(),
+});
+
+const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
+  connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',
+  type = 'source', format = 'json');
+CREATE TABLE alerts (device TEXT, celsius DOUBLE) WITH (
+  connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/alerts', qos = 'AtLeastOnce',
+  type = 'sink', format = 'json');
+INSERT INTO alerts SELECT device, celsius FROM readings WHERE celsius > 90;`;
+
+const Query = Type.String({ minLength: 1, maxLength: 100_000, description: 'SQL' });
+const NoUdfs = Type.Optional(
+  Type.Union([Type.Array(Type.Unknown(), { maxItems: 0 }), Type.Null()], {
+    description: 'There are none: [] or left out',
+  }),
+);
+const CheckpointInterval = Type.Integer({ minimum: 1_000_000, maximum: 86_400_000_000 });
+const Parallelism = Type.Integer({
+  minimum: 1,
+  maximum: 1,
+  description: 'Tasks side by side; more than one is not available yet',
+});
+
+export const PipelinePost = Type.Object(
+  {
+    name: Name,
+    query: Query,
+    parallelism: Parallelism,
+    udfs: NoUdfs,
+    checkpoint_interval_micros: Type.Optional(Type.Union([CheckpointInterval, Type.Null()])),
+    tags: Type.Optional(
+      Type.Union([Type.Record(Type.String(), Type.String({ maxLength: 256 })), Type.Null()]),
+    ),
+  },
+  { ...strict, examples: [{ name: 'overheating', query: exampleQuery, parallelism: 1 }] },
+);
+
+export const PipelinePatch = Type.Object(
+  {
+    stop: Type.Optional(StopModeSchema),
+    parallelism: Type.Optional(Parallelism),
+    checkpoint_interval_micros: Type.Optional(CheckpointInterval),
+  },
+  { ...strict, minProperties: 1, examples: [{ stop: 'graceful' }] },
+);
+
+export const Restart = Type.Object(
+  {
+    force: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
+    ignore_state: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
+  },
+  { ...strict, examples: [{ force: false }] },
+);
+
+const Location = Type.Object({ line: Type.Integer(), column: Type.Integer() });
+export const ValidateQueryPost = Type.Object(
+  { query: Query, udfs: NoUdfs },
+  { ...strict, examples: [{ query: exampleQuery }] },
+);
+export const QueryValidationResult = Type.Object({
+  graph: Type.Union([Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }), Type.Null()]),
+  errors: Type.Array(
+    Type.Object({
+      message: Type.String(),
+      span: Type.Optional(Type.Object({ start: Location, end: Location }, { description: 'Counted from 1' })),
+    }),
+  ),
+});
+
+const withJob = (db: Db, id: string) => db.pipeline.findUnique({ where: { id }, include: { job: true } });
+type PipelineRow = NonNullable<Awaited<ReturnType<typeof withJob>>>;
+type PipelineAndJob = PipelineRow & { job: NonNullable<PipelineRow['job']> };
+
+/** A pipeline with its job; throws `not_found`. */
+export async function findPipeline(db: Db, id: string): Promise<PipelineAndJob> {
+  const row = await withJob(db, id);
+  if (row?.job) return { ...row, job: row.job };
+  throw new PenstockError('not_found', `There is no pipeline ${id}`);
+}
+
+export const toWire = (row: PipelineAndJob): Static<typeof Pipeline> => ({
+  id: row.id,
+  name: row.name,
+  query: row.query,
+  udfs: [],
+  checkpoint_interval_micros: Number(row.checkpointIntervalMicros),
+  stop: row.job.stop as StopMode,
+  created_at: Number(row.createdAt),
+  ...actionFor(row.job.state as JobState, row.job.stop === 'none'),
+  graph: JSON.parse(row.graph),
+  preview: false,
+  state_url: null,
+  tags: JSON.parse(row.tags),
+  parallelism: row.parallelism,
+});
