@@ -1,5 +1,8 @@
-// Writes openapi/openapi.json from what the service serves. A test fails when the two differ.
-import { writeFileSync } from 'node:fs';
+// Writes what is made from the code: openapi/openapi.json and README's table of settings. Tests fail when they differ.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { openApiDocument } from '../test/support/document.ts';
+import { withSettings } from '../test/support/settings.ts';
 
 writeFileSync(new URL('../openapi/openapi.json', import.meta.url), await openApiDocument());
+const readme = new URL('../README.md', import.meta.url);
+writeFileSync(readme, withSettings(readFileSync(readme, 'utf8')));

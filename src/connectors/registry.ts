@@ -11,7 +11,7 @@ interface Registered {
 }
 
 const registry = new Map<string, Registered>(
-  Object.values(all as unknown as Record<string, ConnectorDefinition>).map((definition) => [
+  Object.values(all).map((definition: ConnectorDefinition) => [
     definition.id,
     {
       definition,

@@ -10,7 +10,7 @@ export function backoffMs(attempt: number, random: () => number = Math.random): 
 
 /** Waits, or rejects with the signal's reason as soon as it aborts. */
 export function delay(ms: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
+  if (signal.aborted) return Promise.reject(signal.reason);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(done, ms);
   signal.addEventListener('abort', cancelled);

@@ -36,7 +36,7 @@ export class JobRecord {
   #changes: Record<string, unknown> = {};
   #messages: { createdAt: bigint; level: string; code: string | null; message: string; details: string }[] =
     [];
-  #unwritten = 0;
+  #leftOut = 0;
   #lastSampled = new Map<string, number>();
 
   constructor(db: Db, jobId: string, worker: string, logger: Logger) {
@@ -48,6 +48,11 @@ export class JobRecord {
 
   get state(): JobState {
     return this.#state;
+  }
+
+  /** Whether the row is behind. */
+  get unwritten(): boolean {
+    return Object.keys(this.#changes).length > 0;
   }
 
   /** Notes a state, and why; `more` are other columns of the row. */
@@ -68,7 +73,7 @@ export class JobRecord {
     if (performance.now() - last < 1000 && level !== 'error') return;
     this.#lastSampled.set(error.code, performance.now());
     if (this.#messages.length >= maxWaiting) {
-      this.#unwritten++;
+      this.#leftOut++;
       return;
     }
     const details = JSON.stringify({ hint: error.hint ?? null, errors: error.errors });
@@ -78,7 +83,7 @@ export class JobRecord {
 
   /** Writes what is not written yet. Throws when the database does not answer; nothing is lost then. */
   async flush(): Promise<void> {
-    if (Object.keys(this.#changes).length > 0) {
+    if (this.unwritten) {
       const changes = this.#changes;
       this.#changes = {};
       try {
@@ -96,12 +101,12 @@ export class JobRecord {
     const data = batch.map((message) => ({ id: messageId(), jobId: this.#jobId, ...message }));
     await this.#db.jobMessage.createMany({ data });
     this.#messages.splice(0, batch.length);
-    if (this.#unwritten > 0)
+    if (this.#leftOut > 0)
       this.#logger.warn(
-        { job: this.#jobId, count: this.#unwritten },
+        { job: this.#jobId, count: this.#leftOut },
         'job messages left out while the database was away',
       );
-    this.#unwritten = 0;
+    this.#leftOut = 0;
     const oldest = await this.#db.jobMessage.findFirst({
       where: { jobId: this.#jobId },
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],

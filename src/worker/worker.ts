@@ -110,6 +110,8 @@ export class Worker {
   async #reconcile(): Promise<void> {
     await this.#renew();
     await this.#claim();
+    // Before the rows are read, so that they are not older than what is known here.
+    for (const { record } of this.#jobs.values()) await record.flush();
     const mine = await this.#deps.db.job.findMany({ where: { worker: this.#name } });
     const ids = new Set(mine.map(({ id }) => id));
     for (const [id, job] of this.#jobs) if (!ids.has(id)) await this.#lost(id, job);
@@ -164,7 +166,6 @@ export class Worker {
 
   async #bringAbout(row: JobRow): Promise<void> {
     const job = this.#jobs.get(row.id);
-    await job?.record.flush();
     const wanted = row.stop as StopMode;
     const restart = row.restartRequests > row.restartsDone;
     if (job && !job.over) {
@@ -172,7 +173,8 @@ export class Worker {
       else if (restart) job.askToEnd(true, 'Restarting');
       return;
     }
-    if (job) await this.#settle(row, job);
+    if (job?.record.unwritten) this.#nudged = true;
+    else if (job) await this.#settle(row, job);
     else if (wanted !== 'none') await this.#release(row, 'Stopped');
     else this.#begin(row, row.restartRequests);
   }

@@ -139,7 +139,7 @@ describe('the test of a profile', () => {
   });
 
   test('says that a server closes the connection without a word', async () => {
-    const step = failed(await checked(await faulty((socket) => socket.end())));
+    const step = failed(await checked(await faulty((socket) => socket.resume().end())));
     expect(step).toMatchObject({ name: 'mqtt_connect', code: 'mqtt_refused' });
   });
 

@@ -7,7 +7,7 @@ import { Opening } from './opening.ts';
 import { describe, type Endpoint, given, type MqttProfile, parseUrl } from './profile.ts';
 import { connectRefused } from './reasons.ts';
 import { isTlsReason, silence, tlsError } from './socket-errors.ts';
-import { openSocket } from './transport.ts';
+import { lastError, openSocket } from './transport.ts';
 
 /** Connects one MQTT.js client over a socket of ours. It never reconnects: whoever asked for it decides that. */
 
@@ -117,7 +117,8 @@ function connacked(
 function refusedBy(packet: IConnackPacket, version: Version): PenstockError | undefined {
   const code = (version === 5 ? packet.reasonCode : packet.returnCode) ?? 0;
   if (code === 0) return undefined;
-  return connectRefused(code, version, packet.properties?.reasonString);
+  // A refusal below 0x80 is in the words of 3.1.1, whatever was asked for.
+  return connectRefused(code, code < 128 ? 4 : 5, packet.properties?.reasonString);
 }
 
 /** Some servers answer CONNECT with a DISCONNECT, which MQTT 5 does not foresee but its reason codes cover. */
@@ -125,8 +126,8 @@ const leftBy = (packet: IDisconnectPacket): PenstockError =>
   connectRefused(packet.reasonCode ?? 128, 5, packet.properties?.reasonString);
 
 function closedEarly(socket: Socket): PenstockError {
-  const error = socket.errored as NodeJS.ErrnoException | null;
-  if (error && isTlsReason(error)) return tlsError(error, '', socket.bytesRead);
+  const error = lastError(socket);
+  if (isTlsReason(error)) return tlsError(error, '', 1);
   return new PenstockError('mqtt_refused', 'The server closed the connection instead of answering CONNECT', {
     hint: 'Check the port (does it have TLS?), and whether the broker limits who may connect.',
     cause: silence,

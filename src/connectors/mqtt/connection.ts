@@ -139,10 +139,16 @@ export class Connection {
 
   readonly #closed = (): void => {
     if (!this.#open || this.#ending || this.#lost) return;
-    this.#lost = this.#reason ?? new PenstockError('connection_lost', 'The broker closed the connection');
+    this.#lost = this.#reason ?? closedSilently();
     this.#onLost?.(this.#lost);
   };
 }
+
+/** Brokers that say nothing when another client takes over a session (mosquitto 2.0, all of 3.1.1) end up here too. */
+const closedSilently = (): PenstockError =>
+  new PenstockError('connection_lost', 'The broker closed the connection', {
+    hint: 'If this happens again and again, look for another client with the same client id, and into the log of the broker.',
+  });
 
 /** An error of MQTT.js on an open connection: of the socket, of its parser, or of what a packet said. */
 function translate(error: Error & { code?: unknown }): PenstockError {

@@ -93,6 +93,11 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
   ERR_SSL_TLSV1_ALERT_ACCESS_DENIED: refusedCertificate(
     'The server denies access to this client certificate',
   ),
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: {
+    code: 'tls_failed',
+    message: 'The server refuses the TLS handshake',
+    hint: 'It may want a client certificate (tls.cert, tls.key), or ciphers that this client does not offer.',
+  },
   ERR_SSL_WRONG_VERSION_NUMBER: notTls,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: notTls,
   ERR_SSL_HTTP_REQUEST: notTls,
@@ -104,7 +109,7 @@ export function tlsError(
   name: string,
   bytesRead: number,
 ): PenstockError {
-  const code = error?.code ?? '';
+  const code = tlsCode(error);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(error, name);
   const known = tlsReasons[code];
   if (known) return new PenstockError(known.code, known.message, { hint: known.hint, cause: error });
@@ -122,7 +127,11 @@ export function tlsError(
 
 /** Whether the code is one that TLS raised; refusals of a client certificate come after the handshake in TLS 1.3. */
 export const isTlsReason = (error: NodeJS.ErrnoException | undefined): boolean =>
-  (error?.code ?? '') in tlsReasons;
+  tlsCode(error) in tlsReasons;
+
+/** OpenSSL 3.2 renamed its oldest alerts. */
+const tlsCode = (error: NodeJS.ErrnoException | undefined): string =>
+  error?.code?.replace('SSL/TLS_ALERT', 'SSLV3_ALERT') ?? '';
 
 /** The cause of an error that stands for a server that closed the connection instead of answering. */
 export const silence = new Error('closed without an answer');

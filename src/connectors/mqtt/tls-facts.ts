@@ -3,6 +3,7 @@ import type { Finding } from './check-steps.ts';
 import { untilReported, within } from './deadline.ts';
 import type { Endpoint } from './profile.ts';
 import { tlsError } from './socket-errors.ts';
+import { lastError } from './transport.ts';
 
 /** How long to wait for a TLS 1.3 server to say that it has accepted the client's side. */
 const verdictMs = 300;
@@ -64,7 +65,7 @@ const verdict = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Pr
     const ticket = () => {
       settled = setImmediate(resolve);
     };
-    const closed = () => reject(tlsError(socket.errored ?? undefined, endpoint.host, socket.bytesRead));
+    const closed = () => reject(tlsError(lastError(socket), endpoint.host, 1));
     socket.once('session', ticket).once('close', closed);
     return () => {
       clearImmediate(settled);

@@ -9,8 +9,14 @@ import { secureContext } from './tls-material.ts';
 
 /**
  * Opens the sockets that MQTT runs over, one step per function, so that a connection test can report each of them.
- * A socket that is handed out always has an error listener: what went wrong stays readable in `socket.errored`.
+ * A socket that is handed out always has an error listener: `lastError` tells later what went wrong.
  */
+
+/** Node's own `errored` misses what TLS reports after the handshake. */
+const errors = new WeakMap<Socket, NodeJS.ErrnoException>();
+
+/** The last error of a socket that this file opened; undefined when it had none. */
+export const lastError = (socket: Socket): NodeJS.ErrnoException | undefined => errors.get(socket);
 
 /** Resolves a host name to all its addresses. Throws `name_not_resolved`. */
 export async function resolveHost(host: string, signal: AbortSignal): Promise<LookupAddress[]> {
@@ -96,11 +102,11 @@ async function whenOpen<S extends Socket>(
   signal: AbortSignal,
   translate: (error: NodeJS.ErrnoException | undefined) => PenstockError,
 ): Promise<S> {
-  socket.on('error', keepInErrored);
+  socket.on('error', (error) => errors.set(socket, error));
   try {
     await untilReported<void>(signal, (resolve, reject) => {
       const opened = () => resolve();
-      const closed = () => reject(translate(socket.errored ?? undefined));
+      const closed = () => reject(translate(lastError(socket)));
       socket.once(event, opened).once('close', closed);
       return () => socket.off(event, opened).off('close', closed);
     });
@@ -110,6 +116,3 @@ async function whenOpen<S extends Socket>(
     throw error;
   }
 }
-
-/** Node keeps the error in `socket.errored`, and `close` follows: that is where it is handled. */
-const keepInErrored = (): void => undefined;

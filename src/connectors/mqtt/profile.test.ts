@@ -1,0 +1,225 @@
+import { Compile } from 'typebox/compile';
+import { describe, expect, test } from 'vitest';
+import { PenstockError } from '../../errors.ts';
+import type { Identity, Options } from '../connector.ts';
+import { clientId } from './identity.ts';
+import { mqtt } from './index.ts';
+import { describe as describeProfile, type MqttProfile, parseUrl, validateProfile } from './profile.ts';
+import { MqttTable, validateTable } from './table.ts';
+import { takenOver } from './takeover.ts';
+import { checkTopicFilter, checkTopicName } from './topic.ts';
+
+const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+const problems = (profile: MqttProfile) => validateProfile(profile).map(({ path }) => path);
+
+describe('a profile', () => {
+  const schema = Compile(mqtt.profile);
+
+  test("accepts what Arroyo's console sends, blank fields included", () => {
+    const sent = {
+      url: 'tcp://localhost:1883',
+      username: '',
+      password: '',
+      tls: { ca: '', cert: '' },
+      clientPrefix: 'x',
+    };
+    expect(schema.Check(sent)).toBe(true);
+    expect(validateProfile(sent)).toEqual([]);
+  });
+
+  test('refuses unknown fields, at the top and in tls', () => {
+    expect(schema.Check({ url: 'mqtt://h', speed: 1 })).toBe(false);
+    expect(schema.Check({ url: 'mqtt://h', tls: { pfx: '' } })).toBe(false);
+  });
+
+  test('names its secrets', () => {
+    expect((mqtt.profile as unknown as { sensitive: string[] }).sensitive).toEqual(['password', 'tls/key']);
+  });
+
+  test.each([
+    ['mqtt://h', { host: 'h', port: 1883, tls: false }],
+    ['tcp://h:1884', { host: 'h', port: 1884, tls: false }],
+    ['mqtts://h/', { host: 'h', port: 8883, tls: true }],
+    ['ssl://[::1]:1', { host: '::1', port: 1, tls: true }],
+  ])('reads %s', (url, endpoint) => {
+    expect(parseUrl(url)).toEqual(endpoint);
+  });
+
+  test.each([
+    'localhost',
+    'http://h',
+    'mqtt://',
+    'mqtt://h:0',
+    'mqtt://h:70000',
+    'mqtt://h/path',
+    'mqtt://h?x=1',
+    'ws://h',
+  ])('refuses %s', (url) => {
+    expect(problems({ url })).toEqual(['/url']);
+  });
+
+  test('refuses credentials in the URL and repeats them nowhere', () => {
+    const profile = { url: 'mqtt://ada:S3cret@broker' };
+    expect(JSON.stringify(validateProfile(profile))).toMatch(/fields username and password/);
+    expect(JSON.stringify(validateProfile(profile)) + describeProfile(profile)).not.toContain('S3cret');
+  });
+
+  test('describes its address', () => {
+    expect(describeProfile({ url: 'ssl://broker' })).toBe('mqtts://broker:8883');
+    expect(describeProfile({ url: 'tcp://[::1]' })).toBe('mqtt://[::1]:1883');
+  });
+
+  test('refuses contradictory options', () => {
+    expect(problems({ url: 'mqtt://h', tls: { ca: pem } })).toEqual(['/tls']);
+    expect(problems({ url: 'mqtts://h', tls: { cert: pem } })).toEqual(['/tls/key']);
+    expect(problems({ url: 'mqtts://h', tls: { key: pem } })).toEqual(['/tls/cert']);
+    expect(problems({ url: 'mqtts://h', tls: { ca: '/etc/ca.pem' } })).toEqual(['/tls/ca']);
+    expect(problems({ url: 'mqtts://h', tls: { ca: '{{ CA }}' } })).toEqual([]);
+    expect(problems({ url: 'mqtt://h', password: 'p' })).toEqual(['/username']);
+    expect(problems({ url: 'mqtt://h', password: 'p', protocolVersion: '5' })).toEqual([]);
+    expect(problems({ url: 'mqtt://h', clientPrefix: 'a b' })).toEqual(['/clientPrefix']);
+  });
+});
+
+describe('a table', () => {
+  test("accepts Arroyo's shapes and no others", () => {
+    const schema = Compile(MqttTable);
+    expect(schema.Check({ topic: 'a', type: {} })).toBe(true);
+    expect(schema.Check({ topic: 'a', qos: 'ExactlyOnce', type: { retain: false } })).toBe(true);
+    expect(schema.Check({ topic: 'a', qos: '1', type: {} })).toBe(false);
+    expect(schema.Check({ topic: 'a', type: { retain: 'yes' } })).toBe(false);
+    expect(schema.Check({ topic: 'a' })).toBe(false);
+  });
+
+  test('reads a filter and writes a name', () => {
+    expect(validateTable({ topic: 'a/#', type: {} })).toEqual([]);
+    expect(validateTable({ topic: 'a/#', type: { retain: false } })).toMatchObject([{ path: '/topic' }]);
+    expect(mqtt.direction({ topic: 'a', type: {} })).toBe('source');
+    expect(mqtt.direction({ topic: 'a', type: { retain: false } })).toBe('sink');
+  });
+
+  test.each(['a', '/', 'a//b', '+', '#', '+/b/#', 'a/+', '$SYS/#', '$share/g/a/+', '$share/g//', 'ä/ 😀'])(
+    'takes the filter %s',
+    (filter) => {
+      expect(checkTopicFilter(filter)).toBeNull();
+    },
+  );
+
+  test.each([
+    '',
+    'a#',
+    'a/#/b',
+    'a+/b',
+    '#/a',
+    'a\0b',
+    '$share/',
+    '$share/g',
+    '$share/g/',
+    '$share//a',
+    '$share/g+/a',
+    '\ud800',
+    'x'.repeat(65_536),
+  ])('refuses the filter %s', (filter) => {
+    expect(checkTopicFilter(filter)).toMatch(/\(MQTT \d/);
+  });
+
+  test('measures topics in bytes, and takes no wildcard in a name', () => {
+    expect(checkTopicName('ä'.repeat(32_767))).toBeNull();
+    expect(checkTopicName('ä'.repeat(32_768))).toMatch(/65,535/);
+    expect(checkTopicName('a/+')).toMatch(/3\.3\.2\.1/);
+  });
+});
+
+class Given implements Options {
+  readonly left: Map<string, string>;
+
+  constructor(options: Record<string, string>) {
+    this.left = new Map(Object.entries(options));
+  }
+
+  take(name: string): string | undefined {
+    const value = this.left.get(name);
+    this.left.delete(name);
+    return value;
+  }
+
+  takeBoolean(name: string): boolean | undefined {
+    const value = this.take(name);
+    return value === undefined ? undefined : value === 'true';
+  }
+
+  takeInteger(name: string): number | undefined {
+    const value = this.take(name);
+    return value === undefined ? undefined : Number(value);
+  }
+}
+
+describe('SQL options', () => {
+  test('become a profile and a table', () => {
+    const options = new Given({
+      url: 'mqtts://h',
+      username: 'ada',
+      password: 'p',
+      'tls.ca': pem,
+      client_prefix: 'x',
+      max_packet_size: '2048',
+      protocol_version: '5',
+      keep_alive_secs: '9',
+      session_expiry_secs: '60',
+      topic: 'a/b',
+      type: 'sink',
+      qos: 'ExactlyOnce',
+      'sink.retain': 'true',
+    });
+    const { profile, table } = mqtt.fromOptions(options, true);
+    expect(options.left.size).toBe(0);
+    expect(profile).toEqual({
+      url: 'mqtts://h',
+      username: 'ada',
+      password: 'p',
+      tls: { ca: pem },
+      clientPrefix: 'x',
+      maxPacketSize: 2048,
+      protocolVersion: '5',
+      keepAliveSecs: 9,
+      sessionExpirySecs: 60,
+    });
+    expect(table).toEqual({ topic: 'a/b', qos: 'ExactlyOnce', type: { retain: true } });
+  });
+
+  test('leave those of the profile alone when there is one', () => {
+    const options = new Given({ url: 'mqtt://h', topic: 'a', type: 'source' });
+    expect(mqtt.fromOptions(options, false)).toEqual({ profile: undefined, table: { topic: 'a', type: {} } });
+    expect([...options.left.keys()]).toEqual(['url']);
+  });
+
+  test('refuse a type that is none', () => {
+    expect(() => mqtt.fromOptions(new Given({ topic: 'a', type: 'both' }), true)).toThrow(PenstockError);
+  });
+});
+
+describe('a client id', () => {
+  const identity: Identity = { jobId: 'job_0aZ', operatorId: 'source_1', taskIndex: 3 };
+
+  test('names the task and stays the same', () => {
+    expect(clientId({ url: '' }, identity)).toBe('penstock_job_0aZ_source_1_3');
+    expect(clientId({ url: '', clientPrefix: 'acme' }, identity)).toBe('acme_job_0aZ_source_1_3');
+  });
+
+  test('has only characters that every broker takes, a bounded length, and is never shared', () => {
+    const odd = ['a b', 'a.b', 'a/b', 'x'.repeat(70_000), `${'x'.repeat(70_000)}y`];
+    const ids = odd.map((operatorId) => clientId({ url: '' }, { ...identity, operatorId }));
+    for (const id of ids) expect(id).toMatch(/^[0-9A-Za-z_-]{1,256}$/);
+    expect(new Set(ids).size).toBe(odd.length);
+  });
+});
+
+describe('the memory of takeovers', () => {
+  test('lasts a minute and is bounded', () => {
+    expect(takenOver('a', 0).code).toBe('connection_lost');
+    expect(takenOver('a', 59_000).code).toBe('mqtt_client_id_in_use');
+    expect(takenOver('a', 200_000).code).toBe('connection_lost');
+    for (let index = 0; index < 1_000; index += 1) takenOver(`other ${index}`, 200_001);
+    expect(takenOver('a', 200_002).code).toBe('connection_lost');
+  });
+});

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../src/config.ts';
+import { withSettings } from './support/settings.ts';
+
+describe('the settings', () => {
+  test('stand in README as the schema has them (npm run openapi writes them)', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+    expect(readme).toBe(withSettings(readme));
+  });
+
+  test('are all optional', () => {
+    expect(loadConfig({ PATH: '/bin', PENSTOCK_PORT: '' })).toEqual({
+      host: '127.0.0.1',
+      port: 5115,
+      databaseUrl: 'file:./data/penstock.db',
+      dataDir: './data',
+      secretKeys: undefined,
+      adminKey: undefined,
+      allowedVars: ['PENSTOCK_VAR_*'],
+      logLevel: 'info',
+    });
+  });
+
+  test('read numbers and lists', () => {
+    const config = loadConfig({
+      PENSTOCK_PORT: '0',
+      PENSTOCK_SECRET_KEY: 'a, b',
+      PENSTOCK_ALLOWED_VARS: 'A,B_*',
+    });
+    expect(config).toMatchObject({ port: 0, secretKeys: ['a', 'b'], allowedVars: ['A', 'B_*'] });
+  });
+
+  test.each([
+    [{ PENSTOCK_PORT: 'http' }, 'PENSTOCK_PORT'],
+    [{ PENSTOCK_PORT: '65536' }, 'PENSTOCK_PORT'],
+    [{ PENSTOCK_DATABASE_URL: 'mysql://x' }, 'PENSTOCK_DATABASE_URL'],
+    [{ PENSTOCK_LOG_LEVEL: 'loud' }, 'PENSTOCK_LOG_LEVEL'],
+    [{ PENSTOCK_PROT: '1' }, 'PENSTOCK_PROT is not a setting'],
+    [{ PENSTOCK_HOST: '0.0.0.0' }, 'PENSTOCK_ADMIN_KEY must be set'],
+    [{ PENSTOCK_ADMIN_KEY: 'short' }, 'PENSTOCK_ADMIN_KEY'],
+  ])('refuse %o and name the variable', (env, name) => {
+    expect(() => loadConfig(env)).toThrow(name);
+  });
+
+  test('let variables for configurations pass, which are no settings', () => {
+    expect(() => loadConfig({ PENSTOCK_VAR_PASSWORD: 'x' })).not.toThrow();
+  });
+});
