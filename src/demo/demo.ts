@@ -32,7 +32,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const { print } = options;
   const folder = await mkdtemp(join(tmpdir(), 'penstock-demo-'));
   const broker = await startBroker();
-  const fleet = await Fleet.connect(broker.url);
+  const fleet = await Fleet.connect(broker.url, print);
   const penstock = new PenstockProcess({ ...options, folder });
   try {
     print(`A broker listens on ${broker.url}; five devices publish to plant/<device>/readings.`);

@@ -2,21 +2,27 @@ import { connectAsync, type MqttClient } from 'mqtt';
 
 const devices = ['pump-1', 'pump-2', 'press-1', 'oven-1', 'oven-2'];
 
+/** Readings that are shown one by one. */
+const shown = 9;
+
 /** Simulated devices, and a listener that keeps account: which alerts must come, which came, which came twice. */
 export class Fleet {
   readonly #client: MqttClient;
   readonly #expected = new Set<string>();
   readonly #arrived = new Set<string>();
+  readonly #show: (line: string) => void;
   #published = 0;
   #received = 0;
 
-  private constructor(client: MqttClient) {
+  private constructor(client: MqttClient, show: (line: string) => void) {
     this.#client = client;
+    this.#show = show;
   }
 
-  static async connect(url: string): Promise<Fleet> {
+  /** `show` gets a line for each of the first messages, in and out. */
+  static async connect(url: string, show: (line: string) => void): Promise<Fleet> {
     const client = await connectAsync(url, { clientId: 'demo_fleet', clean: true });
-    const fleet = new Fleet(client);
+    const fleet = new Fleet(client, show);
     client.on('message', (_topic, payload) => fleet.#arrive(payload));
     await client.subscribeAsync('plant/alerts', { qos: 1 });
     return fleet;
@@ -29,14 +35,15 @@ export class Fleet {
     const hot = seq % 3 === 0;
     const celsius = hot ? 91 + (seq % 7) : 60 + (seq % 25);
     if (hot) this.#expected.add(`${device}/${seq}`);
-    await this.#client.publishAsync(`plant/${device}/readings`, JSON.stringify({ device, seq, celsius }), {
-      qos: 1,
-    });
+    const topic = `plant/${device}/readings`;
+    const payload = JSON.stringify({ device, seq, celsius });
+    if (seq < shown) this.#show(`  in   ${topic.padEnd(24)} ${payload}`);
+    await this.#client.publishAsync(topic, payload, { qos: 1 });
   }
 
   #arrive(payload: Buffer): void {
     const { device, seq } = JSON.parse(payload.toString()) as { device: string; seq: number };
-    this.#received++;
+    if (this.#received++ < shown / 3) this.#show(`  out  ${'plant/alerts'.padEnd(24)} ${payload}`);
     this.#arrived.add(`${device}/${seq}`);
   }
 

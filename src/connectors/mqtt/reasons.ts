@@ -80,7 +80,8 @@ const hints: Partial<Record<ErrorCode, string>> = {
 
 /** The error for a CONNACK that refuses. `version` is the one the CONNACK is written in. */
 export function connectRefused(code: number, version: 4 | 5, reasonString?: string): PenstockError {
-  const reason = version === 5 ? code : (fromReturnCode[code] ?? code);
+  // Reason codes of MQTT 5 begin at 128: a broker that answers a lower one means a return code of 3.1.1 (aedes does).
+  const reason = version === 5 && code >= 128 ? code : (fromReturnCode[code] ?? code);
   const error = connectCodes[reason] ?? 'mqtt_refused';
   return new PenstockError(error, `The broker refused the connection: ${inWords(reason, reasonString)}`, {
     ...(hints[error] === undefined ? {} : { hint: hints[error] }),
