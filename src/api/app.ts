@@ -1,36 +1,19 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import type { Registry } from '@prometheus-io/client';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync } from 'fastify';
-import type { StoredCatalog } from '../catalog.ts';
+import Fastify, { type FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
-import type { Db } from '../store/db.ts';
 import { connectionProfiles } from './connection-profiles.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { connectors } from './connectors.ts';
+import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
 import { jobs } from './jobs.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { validatorCompiler } from './validation.ts';
-
-export interface Deps {
-  db: Db;
-  catalog: StoredCatalog;
-  logger: FastifyBaseLogger;
-  metrics: Registry;
-  version: string;
-  /** When set, every call but health and documentation needs it as a bearer token. */
-  adminKey?: string | undefined;
-  /** Tells the worker that something was written. Only makes it look sooner. */
-  nudge(): void;
-}
-
-/** A plugin of ours, typed by its schemas. */
-export type Resource = (deps: Deps) => FastifyPluginAsync;
 
 const base = '/api/v1';
 

@@ -3,8 +3,8 @@ import Type, { type Static } from 'typebox';
 import { checkProfileConfig, connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import { type JsonObject, maskConfig, maskedPaths } from '../secrets.ts';
-import type { Deps } from './app.ts';
 import { answerCheck } from './check.ts';
+import type { Deps } from './deps.ts';
 import { bodyProblems, problems } from './problem.ts';
 import {
   Collection,

@@ -3,7 +3,7 @@ import Type from 'typebox';
 import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { connectorFor, connectors as known } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
-import type { Deps } from './app.ts';
+import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 import { Collection, IdParams } from './schemas.ts';
 

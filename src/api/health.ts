@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import { PenstockError } from '../errors.ts';
 import { healthy } from '../store/db.ts';
-import type { Deps } from './app.ts';
+import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 
 const Status = Type.Object({ status: Type.Literal('ok') }, { examples: [{ status: 'ok' }] });

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import { jobStates } from '../job.ts';
-import type { Deps } from './app.ts';
+import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 import { Collection, IdParams, newestFirst, Page, PageQuery, startAfter, strict, toPage } from './schemas.ts';
 

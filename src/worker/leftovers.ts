@@ -1,7 +1,7 @@
 import { connectorFor } from '../connectors/registry.ts';
 import { asPenstockError } from '../errors.ts';
 import { backoffMs } from './backoff.ts';
-import type { WorkerDeps } from './worker.ts';
+import type { WorkerDeps } from './deps.ts';
 
 /** A broker that does not answer for so long keeps what it has; its own session expiry ends it then. */
 const maxAttempts = 20;

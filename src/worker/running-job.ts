@@ -3,10 +3,10 @@ import type { JobState } from '../job.ts';
 import { compileQuery } from '../pipeline/compile.ts';
 import type { InsertPlan } from '../pipeline/plan.ts';
 import { backoffMs, delay } from './backoff.ts';
+import type { WorkerDeps } from './deps.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { JobRecord } from './record.ts';
 import { Task, type TaskSpec } from './run.ts';
-import type { WorkerDeps } from './worker.ts';
 
 /** One job while this worker holds it: compiles the query as it and its tables are now, and runs its tasks. */
 export class RunningJob {

@@ -1,23 +1,10 @@
-import type { Registry } from '@prometheus-io/client';
-import type { StoredCatalog } from '../catalog.ts';
-import type { Logger } from '../connectors/connector.ts';
 import { drains, type JobState, type StopMode } from '../job.ts';
-import type { Db } from '../store/db.ts';
-import { leaseTtlMs, type Owner, ownerName, renewEveryMs } from './lease.ts';
+import type { WorkerDeps } from './deps.ts';
+import { leaseTtlMs, ownerName, renewEveryMs } from './lease.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';
 import { JobRecord } from './record.ts';
 import { RunningJob } from './running-job.ts';
-
-export interface WorkerDeps {
-  db: Db;
-  catalog: StoredCatalog;
-  logger: Logger;
-  metrics: Registry;
-  owner: Owner;
-  /** Whether the worker of that name is known to have died, so that its lease need not run out first. */
-  isDead(owner: string): boolean;
-}
 
 /** How often the database is asked for changes; a nudge asks at once. */
 const pollEveryMs = 1000;

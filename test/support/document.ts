@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Registry } from '@prometheus-io/client';
 import { pino } from 'pino';
-import { buildApp, type Deps } from '../../src/api/app.ts';
+import { buildApp } from '../../src/api/app.ts';
+import type { Deps } from '../../src/api/deps.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;

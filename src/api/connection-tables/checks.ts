@@ -4,7 +4,7 @@ import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import type { JsonObject } from '../../secrets.ts';
-import type { Deps } from '../app.ts';
+import type { Deps } from '../deps.ts';
 import type { ConnectionTablePost } from './wire.ts';
 
 /** A table's body that satisfies everything. */

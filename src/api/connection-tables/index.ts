@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import type { Deps } from '../app.ts';
+import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { IdParams, newestFirst, newId, nowMicros, Page, PageQuery, startAfter, toPage } from '../schemas.ts';
 import { checkTable } from './checks.ts';

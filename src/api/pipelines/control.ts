@@ -4,7 +4,7 @@ import type { StoredCatalog } from '../../catalog.ts';
 import { PenstockError } from '../../errors.ts';
 import { isResting, type JobState } from '../../job.ts';
 import { diagnose } from '../../pipeline/compile.ts';
-import type { Deps } from '../app.ts';
+import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { IdParams, newId, nowMicros } from '../schemas.ts';
 import { findPipeline, Pipeline, PipelinePatch, Restart, toWire } from './wire.ts';

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { compileQuery, diagnose } from '../../pipeline/compile.ts';
 import type { Plan } from '../../pipeline/plan.ts';
-import type { Deps } from '../app.ts';
+import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { IdParams, newestFirst, newId, nowMicros, Page, PageQuery, startAfter, toPage } from '../schemas.ts';
 import { control } from './control.ts';

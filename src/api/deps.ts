@@ -1,0 +1,20 @@
+import type { Registry } from '@prometheus-io/client';
+import type { FastifyBaseLogger, FastifyPluginAsync } from 'fastify';
+import type { StoredCatalog } from '../catalog.ts';
+import type { Db } from '../store/db.ts';
+
+/** What the API is given. */
+export interface Deps {
+  db: Db;
+  catalog: StoredCatalog;
+  logger: FastifyBaseLogger;
+  metrics: Registry;
+  version: string;
+  /** When set, every call but health and documentation needs it as a bearer token. */
+  adminKey?: string | undefined;
+  /** Tells the worker that something was written. Only makes it look sooner. */
+  nudge(): void;
+}
+
+/** A plugin of ours, typed by its schemas. */
+export type Resource = (deps: Deps) => FastifyPluginAsync;

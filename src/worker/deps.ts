@@ -1,0 +1,16 @@
+import type { Registry } from '@prometheus-io/client';
+import type { StoredCatalog } from '../catalog.ts';
+import type { Logger } from '../connectors/connector.ts';
+import type { Db } from '../store/db.ts';
+import type { Owner } from './lease.ts';
+
+/** What a worker is given. */
+export interface WorkerDeps {
+  db: Db;
+  catalog: StoredCatalog;
+  logger: Logger;
+  metrics: Registry;
+  owner: Owner;
+  /** Whether the worker of that name is known to have died, so that its lease need not run out first. */
+  isDead(owner: string): boolean;
+}
