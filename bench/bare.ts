@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Child } from './child.ts';
-import type { Route } from './contestants.ts';
 import type { Rig } from './rig.ts';
+import type { Route } from './route.ts';
 
 /** What one would write without Penstock: MQTT.js, publishing from `message`. */
 export async function startBareLoop({ fromPort, toPort, qos }: Route, rig: Rig): Promise<Child> {

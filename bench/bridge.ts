@@ -1,8 +1,8 @@
 import { startBroker } from './brokers.ts';
 import type { Child } from './child.ts';
-import type { Route } from './contestants.ts';
 import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
+import type { Route } from './route.ts';
 
 /** mosquitto's own bridge: a third mosquitto that reads from broker A and writes to broker B, so its CPU is its own. */
 export async function startBridge({ fromPort, toPort, qos }: Route, rig: Rig): Promise<Child> {

@@ -1,19 +1,7 @@
-import type { QoS } from 'mqtt-packet';
 import { startBareLoop } from './bare.ts';
 import { startBridge } from './bridge.ts';
-import type { Child } from './child.ts';
 import { json, pipeline, rawString } from './penstock.ts';
-import type { Rig } from './rig.ts';
-
-/** What to forward: from a port of the loopback interface to another. */
-export interface Route {
-  fromPort: number;
-  toPort: number;
-  qos: QoS;
-}
-
-/** A forwarder. It answers the process whose CPU time is measured, once that is on its way to forward. */
-export type Start = (route: Route, rig: Rig) => Promise<Child>;
+import type { Start } from './route.ts';
 
 /** The forwarders by name, in the order of the report. */
 export const contestants = {

@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Api } from '../src/demo/api.ts';
 import type { Child } from './child.ts';
-import type { Route, Start } from './contestants.ts';
 import { within } from './deadline.ts';
 import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
+import type { Route, Start } from './route.ts';
 
 const serveMs = 30_000;
 const runMs = 30_000;
