@@ -33,8 +33,7 @@ function mustRun(command, args, env = {}) {
   });
   if (done.status === 0) return;
   process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}\n`);
-  process.stderr.write(`penstock: "${command} ${args.join(' ')}" failed; see above\n`);
-  process.exit(1);
+  throw new Error(`"${command} ${args.join(' ')}" failed; see above`);
 }
 
 /** Two commands started at once in a fresh clone must not install over each other. */
@@ -87,7 +86,12 @@ if (!supported) {
   process.stderr.write(`penstock: npm runs on Node ${process.versions.node}; use 20 or newer\n`);
   process.exit(1);
 }
-withLock(install);
+try {
+  withLock(install);
+} catch (error) {
+  process.stderr.write(`penstock: ${error.message}\n`);
+  process.exit(1);
+}
 
 const child = spawn(pinnedNode, process.argv.slice(2), {
   stdio: 'inherit',

@@ -65,6 +65,16 @@ async function underFire(traffic: Traffic, count: number, strike: () => Promise<
   expect(struck).toBe(count);
 }
 
+/** Waits until messages get through again, so that the next strike hits a pipeline at work. */
+async function moving(traffic: Traffic): Promise<void> {
+  const before = traffic.arrived;
+  await until(
+    'messages get through',
+    async () => traffic.arrived > before || traffic.arrived >= messages,
+    60_000,
+  );
+}
+
 async function expectAllArrive(traffic: Traffic, what: string): Promise<void> {
   await until('every message arrives', async () => traffic.arrived === traffic.sent, patience).catch(
     () => {},
@@ -87,6 +97,7 @@ describe.each([
         await penstock.kill('SIGKILL');
         await pause(randomInt(300));
         await penstock.resume();
+        await moving(traffic);
       });
       await expectAllArrive(traffic, `${kills} × kill -9 of Penstock at QoS ${qos}`);
       expect(await jobOf(penstock.request, id)).toMatchObject({ state: 'Running', run_id: kills + 1 });
@@ -104,6 +115,7 @@ describe.each([
         await broker.kill('SIGTERM');
         await pause(randomInt(300));
         await broker.resume();
+        await moving(traffic);
       });
       await expectAllArrive(traffic, `${kills} × restart of the broker at QoS ${qos}`);
       expect(await jobOf(penstock.request, id)).toMatchObject({
