@@ -33,6 +33,13 @@ export const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finish
 
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
+/** The state to show at `now` (unix microseconds): a job whose worker has died waits for another one. */
+export function shownState(job: { state: string; leaseUntil: bigint | null }, now: bigint): JobState {
+  const state = job.state as JobState;
+  const held = job.leaseUntil !== null && job.leaseUntil >= now;
+  return held || isResting(state) ? state : 'Scheduling';
+}
+
 interface Action {
   /** The caption of the one button that makes sense now. */
   action_text: string;

@@ -1,10 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
-import { jobStates } from '../job.ts';
+import { jobStates, shownState } from '../job.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
-import { Collection, IdParams, newestFirst, Page, PageQuery, startAfter, strict, toPage } from './schemas.ts';
+import {
+  Collection,
+  IdParams,
+  newestFirst,
+  nowMicros,
+  Page,
+  PageQuery,
+  startAfter,
+  strict,
+  toPage,
+} from './schemas.ts';
 
 const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'Whose business it is' });
 
@@ -54,6 +64,7 @@ interface Row {
   stop: string;
   state: string;
   stateSince: bigint;
+  leaseUntil: bigint | null;
   runId: number;
   startTime: bigint | null;
   finishTime: bigint | null;
@@ -78,7 +89,7 @@ function toWire(row: Row): Static<typeof Job> {
     id: row.id,
     pipeline_id: row.pipelineId,
     running_desired: row.stop === 'none',
-    state: row.state as Static<typeof Job>['state'],
+    state: shownState(row, nowMicros()),
     run_id: row.runId,
     start_time: orNull(row.startTime),
     finish_time: orNull(row.finishTime),

@@ -59,12 +59,22 @@ export class Worker {
     this.#wake();
     await this.#loop;
     await this.#clearing;
-    await Promise.all([...this.#jobs.values()].map((job) => job.end(true)));
+    const jobs = [...this.#jobs.values()];
+    await Promise.all(jobs.map((job) => job.end(true)));
     this.#jobs.clear();
+    for (const { record } of jobs) await record.flush();
+    await this.#letGo();
+  }
+
+  /** Gives up every lease. What should run says so: it waits for a worker. */
+  async #letGo(): Promise<void> {
+    const stateSince = BigInt(Date.now()) * 1000n;
+    const mine = { worker: this.#name };
     await this.#deps.db.job.updateMany({
-      where: { worker: this.#name },
-      data: { worker: null, leaseUntil: null },
+      where: { ...mine, stop: 'none', state: { not: 'Failed' } },
+      data: { state: 'Scheduling', stateSince },
     });
+    await this.#deps.db.job.updateMany({ where: mine, data: { worker: null, leaseUntil: null } });
   }
 
   async #run(): Promise<void> {

@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import { actionFor, type JobState, type StopMode } from '../../job.ts';
+import { actionFor, type StopMode, shownState } from '../../job.ts';
 import type { Db } from '../../store/db.ts';
-import { Name, StopMode as StopModeSchema, strict } from '../schemas.ts';
+import { Name, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
 export const PipelineGraph = Type.Object(
   {
@@ -133,7 +133,7 @@ export const toWire = (row: PipelineAndJob): Static<typeof Pipeline> => ({
   checkpoint_interval_micros: Number(row.checkpointIntervalMicros),
   stop: row.job.stop as StopMode,
   created_at: Number(row.createdAt),
-  ...actionFor(row.job.state as JobState, row.job.stop === 'none'),
+  ...actionFor(shownState(row.job, nowMicros()), row.job.stop === 'none'),
   graph: JSON.parse(row.graph),
   preview: false,
   state_url: null,

@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest';
+import { actionFor, jobStates, shownState } from '../src/job.ts';
+
+describe('the state that is shown of a job', () => {
+  test.each([
+    ['Running', 2n, 'Running'],
+    ['Running', 0n, 'Scheduling'],
+    ['Running', null, 'Scheduling'],
+    ['Stopping', 0n, 'Scheduling'],
+    ['Failed', null, 'Failed'],
+    ['Stopped', null, 'Stopped'],
+    ['Created', null, 'Created'],
+  ] as const)('is right for %s with a lease until %s', (state, leaseUntil, shown) => {
+    expect(shownState({ state, leaseUntil }, 1n)).toBe(shown);
+  });
+});
+
+describe('the action offered for a job', () => {
+  test('is to stop what is meant to run, and to start what is not', () => {
+    expect(actionFor('Running', true)).toMatchObject({ action: 'checkpoint', action_text: 'Stop' });
+    for (const state of ['Created', 'Stopped', 'Failed'] as const)
+      expect(actionFor(state, false)).toEqual({
+        action: 'none',
+        action_text: 'Start',
+        action_in_progress: false,
+      });
+  });
+
+  test('exists in words for every state', () => {
+    for (const state of jobStates)
+      for (const running of [true, false])
+        expect(actionFor(state, running).action_text).toMatch(/^[A-Z][a-z]+$/);
+  });
+});
