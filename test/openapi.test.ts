@@ -6,6 +6,12 @@ const text = await openApiDocument();
 const document = JSON.parse(text) as Document;
 const operations = operationsOf(document);
 
+/** A media type with the components that it refers to, as text. */
+const resolved = (media: object): string =>
+  JSON.stringify(media).replaceAll(/\{"\$ref":"#\/components\/schemas\/(\w+)"\}/g, (_, name: string) =>
+    JSON.stringify(document.components.schemas[name]),
+  );
+
 describe('the OpenAPI document', () => {
   test('is the one that is committed (npm run openapi writes it)', () => {
     expect(text).toBe(readFileSync(new URL('../openapi/openapi.json', import.meta.url), 'utf8'));
@@ -22,6 +28,8 @@ describe('the OpenAPI document', () => {
     expect(operation.tags).toHaveLength(1);
     const success = operation.responses['200'];
     expect(success).toBeDefined();
+    const answers = Object.values(success?.content ?? {});
+    for (const media of answers) expect(resolved(media), 'an example of the answer').toMatch(/"examples?":/);
     expect(operation.responses['500']?.content).toHaveProperty(['application/problem+json', 'schema']);
     if (operation.requestBody) {
       expect(Object.keys(operation.requestBody.content)).toEqual(['application/json']);

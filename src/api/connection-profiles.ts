@@ -2,13 +2,14 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { checkProfileConfig, connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
-import { type JsonObject, maskConfig, maskedPaths } from '../secrets.ts';
+import { type JsonObject, mask, maskConfig, maskedPaths } from '../secrets.ts';
 import { answerCheck } from './check.ts';
 import type { Deps } from './deps.ts';
 import { bodyProblems, problems } from './problem.ts';
 import {
   Collection,
   ConnectorConfig,
+  Deleted,
   IdParams,
   Name,
   newestFirst,
@@ -17,19 +18,31 @@ import {
   strict,
 } from './schemas.ts';
 
-export const ConnectionProfile = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  connector: Type.String(),
-  config: ConnectorConfig,
-  description: Type.String({ description: 'The address, for people' }),
-});
-
 const post = {
   name: 'plant',
   connector: 'mqtt',
   config: { url: 'mqtt://localhost:1883', username: 'penstock', password: '{{ PENSTOCK_VAR_PASSWORD }}' },
 };
+
+/** A profile as it is answered: its secrets masked. */
+export const exampleProfile = {
+  id: 'cp_3fK0x9QzLm',
+  ...post,
+  config: { ...post.config, password: mask },
+  description: post.config.url,
+};
+
+export const ConnectionProfile = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    connector: Type.String(),
+    config: ConnectorConfig,
+    description: Type.String({ description: 'The address, for people' }),
+  },
+  { examples: [exampleProfile] },
+);
+
 export const ConnectionProfilePost = Type.Object(
   { name: Name, connector: Type.String({ maxLength: 64 }), config: ConnectorConfig },
   { ...strict, examples: [post] },
@@ -141,7 +154,7 @@ export const connectionProfiles =
           summary: 'Delete a connection profile that no table uses',
           tags,
           params: IdParams,
-          response: { 200: Type.Null({ description: 'Deleted' }), ...problems(400, 404, 409) },
+          response: { 200: Deleted, ...problems(400, 404, 409) },
         },
       },
       async ({ params }) => {

@@ -7,30 +7,62 @@ import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 import { Collection, IdParams } from './schemas.ts';
 
-const Connector = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  icon: Type.String({ description: 'An SVG document' }),
-  description: Type.String(),
-  enabled: Type.Boolean(),
-  source: Type.Boolean({ description: 'Whether tables can be read from it' }),
-  sink: Type.Boolean({ description: 'Whether tables can be written to it' }),
-  testing: Type.Boolean({ description: 'Whether its connections can be tested' }),
-  custom_schemas: Type.Boolean({ description: 'Whether a table brings its own schema' }),
-  hidden: Type.Boolean(),
-  connection_config: Type.String({ description: "JSON Schema of a profile's config, as text" }),
-  table_config: Type.String({ description: "JSON Schema of a table's config, as text" }),
-});
+const example = {
+  id: 'mqtt',
+  name: 'MQTT',
+  icon: '<svg xmlns="http://www.w3.org/2000/svg"/>',
+  description: 'Read from and write to an MQTT broker',
+  enabled: true,
+  source: true,
+  sink: true,
+  testing: true,
+  custom_schemas: true,
+  hidden: false,
+  connection_config: '{"type":"object"}',
+  table_config: '{"type":"object"}',
+};
 
-const ConnectorDetail = Type.Object({
-  ...Connector.properties,
-  connection_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'connection_config, parsed' }),
-  table_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'table_config, parsed' }),
-  metadata_columns: Type.Array(
-    Type.Object({ name: Type.String(), type: Type.String(), description: Type.String() }),
-    { description: 'What a field can name as its metadata_key' },
-  ),
-});
+const Connector = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    icon: Type.String({ description: 'An SVG document' }),
+    description: Type.String(),
+    enabled: Type.Boolean(),
+    source: Type.Boolean({ description: 'Whether tables can be read from it' }),
+    sink: Type.Boolean({ description: 'Whether tables can be written to it' }),
+    testing: Type.Boolean({ description: 'Whether its connections can be tested' }),
+    custom_schemas: Type.Boolean({ description: 'Whether a table brings its own schema' }),
+    hidden: Type.Boolean(),
+    connection_config: Type.String({ description: "JSON Schema of a profile's config, as text" }),
+    table_config: Type.String({ description: "JSON Schema of a table's config, as text" }),
+  },
+  { examples: [example] },
+);
+
+const ConnectorDetail = Type.Object(
+  {
+    ...Connector.properties,
+    connection_schema: Type.Record(Type.String(), Type.Unknown(), {
+      description: 'connection_config, parsed',
+    }),
+    table_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'table_config, parsed' }),
+    metadata_columns: Type.Array(
+      Type.Object({ name: Type.String(), type: Type.String(), description: Type.String() }),
+      { description: 'What a field can name as its metadata_key' },
+    ),
+  },
+  {
+    examples: [
+      {
+        ...example,
+        connection_schema: { type: 'object' },
+        table_schema: { type: 'object' },
+        metadata_columns: [{ name: 'topic', type: 'string', description: 'The topic of the message' }],
+      },
+    ],
+  },
+);
 
 /** The flags follow from what the connector can do, so they cannot be wrong. */
 function toWire(connector: ConnectorDefinition) {

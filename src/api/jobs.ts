@@ -18,40 +18,78 @@ import {
 
 const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'Whose business it is' });
 
-const Job = Type.Object({
-  id: Type.String(),
-  pipeline_id: Type.String(),
-  running_desired: Type.Boolean({ description: 'Whether it is meant to run' }),
-  state: Type.Enum([...jobStates]),
-  run_id: Type.Integer({ description: 'Counts its starts' }),
-  start_time: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()]),
-  finish_time: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()]),
-  tasks: Type.Union([Type.Integer(), Type.Null()]),
-  failure_reason: Type.Union([
-    Type.Object({
-      error: Type.String(),
-      domain: Domain,
-      code: Type.String({ description: 'As in a problem' }),
-    }),
-    Type.Null(),
-  ]),
-  created_at: Type.Integer({ description: 'Unix microseconds' }),
-  scheduler_config: Type.Object({}, { description: 'Always empty' }),
-  env_vars: Type.Object({}, { description: 'Always empty' }),
-  state_since: Type.Integer({ description: 'Unix microseconds' }),
-});
+const Job = Type.Object(
+  {
+    id: Type.String(),
+    pipeline_id: Type.String(),
+    running_desired: Type.Boolean({ description: 'Whether it is meant to run' }),
+    state: Type.Enum([...jobStates]),
+    run_id: Type.Integer({ description: 'Counts its starts' }),
+    start_time: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()]),
+    finish_time: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()]),
+    tasks: Type.Union([Type.Integer(), Type.Null()]),
+    failure_reason: Type.Union([
+      Type.Object({
+        error: Type.String(),
+        domain: Domain,
+        code: Type.String({ description: 'As in a problem' }),
+      }),
+      Type.Null(),
+    ]),
+    created_at: Type.Integer({ description: 'Unix microseconds' }),
+    scheduler_config: Type.Object({}, { description: 'Always empty' }),
+    env_vars: Type.Object({}, { description: 'Always empty' }),
+    state_since: Type.Integer({ description: 'Unix microseconds' }),
+  },
+  {
+    examples: [
+      {
+        id: 'job_Y2kD6fWq0S',
+        pipeline_id: 'pl_5TgR7bN1wC',
+        running_desired: true,
+        state: 'Running',
+        run_id: 1,
+        start_time: 1_790_000_000_000_000,
+        finish_time: null,
+        tasks: 1,
+        failure_reason: null,
+        created_at: 1_790_000_000_000_000,
+        scheduler_config: {},
+        env_vars: {},
+        state_since: 1_790_000_000_100_000,
+      },
+    ],
+  },
+);
 
-const JobLogMessage = Type.Object({
-  id: Type.String(),
-  created_at: Type.Integer({ description: 'Unix microseconds' }),
-  operator_id: Type.Union([Type.String(), Type.Null()]),
-  task_index: Type.Union([Type.Integer(), Type.Null()]),
-  level: Type.Enum(['info', 'warn', 'error']),
-  message: Type.String(),
-  details: Type.String({ description: 'JSON: the hint and the fields concerned' }),
-  error_domain: Type.Union([Domain, Type.Null()]),
-  code: Type.Union([Type.String(), Type.Null()]),
-});
+const JobLogMessage = Type.Object(
+  {
+    id: Type.String(),
+    created_at: Type.Integer({ description: 'Unix microseconds' }),
+    operator_id: Type.Union([Type.String(), Type.Null()]),
+    task_index: Type.Union([Type.Integer(), Type.Null()]),
+    level: Type.Enum(['info', 'warn', 'error']),
+    message: Type.String(),
+    details: Type.String({ description: 'JSON: the hint and the fields concerned' }),
+    error_domain: Type.Union([Domain, Type.Null()]),
+    code: Type.Union([Type.String(), Type.Null()]),
+  },
+  {
+    examples: [
+      {
+        id: 'jlm_mfz3k1c0a7b2',
+        created_at: 1_790_000_000_000_000,
+        operator_id: null,
+        task_index: null,
+        level: 'warn',
+        message: 'The broker closed the connection',
+        details: '{"hint":null,"errors":[]}',
+        error_domain: null,
+        code: 'connection_lost',
+      },
+    ],
+  },
+);
 
 const JobParams = Type.Object(
   { id: IdParams.properties.id, job_id: Type.String({ minLength: 1, maxLength: 64 }) },
@@ -185,7 +223,7 @@ export const jobs =
           operationId: 'listUdfs',
           summary: "List user-defined functions: there are none, but Arroyo's console asks",
           tags: ['pipelines'],
-          response: { 200: Collection(Type.Unknown()), ...problems() },
+          response: { 200: Collection(Type.Unknown({ examples: [{}] })), ...problems() },
         },
       },
       async () => ({ data: [] }),

@@ -80,6 +80,9 @@ export async function startAfter(
   return { OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: last.id } }] };
 }
 
+/** The answer to a DELETE. */
+export const Deleted = Type.Null({ description: 'Deleted', examples: [null] });
+
 /** A configuration object whose shape the connector's schema gives. */
 export const ConnectorConfig = Type.Unsafe<Record<string, never>>({
   type: 'object',
@@ -90,6 +93,18 @@ export const ConnectorConfig = Type.Unsafe<Record<string, never>>({
 export const StopMode = Type.Enum([...stopModes], {
   description: 'none: run. checkpoint, graceful: drain, then stop. immediate, force: stop at once',
 });
+
+const testExample = {
+  error: false,
+  done: true,
+  message: 'Connected to mqtt://localhost:1883',
+  name: 'summary',
+  outcome: 'ok',
+  durationMs: 14,
+  code: null,
+  hint: null,
+  details: {},
+};
 
 /** One event of a connection test: Arroyo's `{error, done, message}`, and what the step found. */
 export const TestMessage = Type.Object(
@@ -104,20 +119,8 @@ export const TestMessage = Type.Object(
     hint: Type.Union([Type.String(), Type.Null()], { description: 'What to do about it' }),
     details: Type.Record(Type.String(), Type.Unknown()),
   },
-  { $id: 'TestMessage' },
+  { $id: 'TestMessage', examples: [testExample] },
 );
-
-const testExample = {
-  error: false,
-  done: true,
-  message: 'Connected to mqtt://localhost:1883',
-  name: 'summary',
-  outcome: 'ok',
-  durationMs: 14,
-  code: null,
-  hint: null,
-  details: {},
-};
 
 /** The answer of a test that was asked for as JSON: its last event, with every step. */
 export const TestResult = Type.Object(

@@ -1,9 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
-import { IdParams, newestFirst, newId, nowMicros, Page, PageQuery, startAfter, toPage } from '../schemas.ts';
+import {
+  Deleted,
+  IdParams,
+  newestFirst,
+  newId,
+  nowMicros,
+  Page,
+  PageQuery,
+  startAfter,
+  toPage,
+} from '../schemas.ts';
 import { checkTable } from './checks.ts';
 import { tryTables } from './try.ts';
 import { ConnectionTable, ConnectionTablePost, findTable, include, toWire } from './wire.ts';
@@ -95,7 +104,7 @@ export const connectionTables =
           summary: 'Delete a connection table that no pipeline uses',
           tags,
           params: IdParams,
-          response: { 200: Type.Null({ description: 'Deleted' }), ...problems(400, 404, 409) },
+          response: { 200: Deleted, ...problems(400, 404, 409) },
         },
       },
       async ({ params: { id } }) => {

@@ -78,7 +78,7 @@ export const tryTables =
           summary: 'Tell whether a connection schema is valid',
           tags,
           body: Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }),
-          response: { 200: Type.Null({ description: 'It is valid' }), ...bodyProblems() },
+          response: { 200: Type.Null({ description: 'It is valid', examples: [null] }), ...bodyProblems() },
         },
       },
       async ({ body }) => {

@@ -2,20 +2,8 @@ import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import type { Db } from '../../store/db.ts';
-import { ConnectionProfile, profileToWire } from '../connection-profiles.ts';
+import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles.ts';
 import { ConnectorConfig, Name, strict } from '../schemas.ts';
-
-export const ConnectionTable = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  created_at: Type.Integer({ description: 'Unix microseconds' }),
-  connector: Type.String(),
-  connection_profile: Type.Union([ConnectionProfile, Type.Null()]),
-  table_type: Type.Enum(['source', 'sink']),
-  config: ConnectorConfig,
-  schema: Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }),
-  consumers: Type.Integer({ description: 'Pipelines that use it' }),
-});
 
 const post = {
   name: 'readings',
@@ -31,6 +19,36 @@ const post = {
     ],
   },
 };
+
+export const ConnectionTable = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    created_at: Type.Integer({ description: 'Unix microseconds' }),
+    connector: Type.String(),
+    connection_profile: Type.Union([ConnectionProfile, Type.Null()]),
+    table_type: Type.Enum(['source', 'sink']),
+    config: ConnectorConfig,
+    schema: Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }),
+    consumers: Type.Integer({ description: 'Pipelines that use it' }),
+  },
+  {
+    examples: [
+      {
+        id: 'ct_8Qm2Vh4TzX',
+        name: post.name,
+        created_at: 1_790_000_000_000_000,
+        connector: post.connector,
+        connection_profile: exampleProfile,
+        table_type: 'source',
+        config: post.config,
+        schema: post.schema,
+        consumers: 1,
+      },
+    ],
+  },
+);
+
 export const ConnectionTablePost = Type.Object(
   {
     name: Name,

@@ -1,12 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import Type from 'typebox';
 import type { StoredCatalog } from '../../catalog.ts';
 import { PenstockError } from '../../errors.ts';
 import { isResting, type JobState } from '../../job.ts';
 import { diagnose } from '../../pipeline/compile.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
-import { IdParams, newId, nowMicros } from '../schemas.ts';
+import { Deleted, IdParams, newId, nowMicros } from '../schemas.ts';
 import { findPipeline, Pipeline, PipelinePatch, Restart, toWire } from './wire.ts';
 
 /** Stopping, starting, restarting and deleting: what is wanted is written down, the worker brings it about. */
@@ -75,7 +74,7 @@ export const control =
           summary: 'Delete a pipeline that does not run, and what it left on its brokers',
           tags,
           params: IdParams,
-          response: { 200: Type.Null({ description: 'Deleted' }), ...problems(400, 404, 409) },
+          response: { 200: Deleted, ...problems(400, 404, 409) },
         },
       },
       async ({ params: { id } }) => {

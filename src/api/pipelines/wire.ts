@@ -4,6 +4,61 @@ import { actionFor, type StopMode, shownState } from '../../job.ts';
 import type { Db } from '../../store/db.ts';
 import { Name, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
+const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
+  connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',
+  type = 'source', format = 'json');
+CREATE TABLE alerts (device TEXT, celsius DOUBLE) WITH (
+  connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/alerts', qos = 'AtLeastOnce',
+  type = 'sink', format = 'json');
+INSERT INTO alerts SELECT device, celsius FROM readings WHERE celsius > 90;`;
+
+const exampleGraph = {
+  nodes: [
+    { node_id: 1, operator: 'mqtt', description: 'readings', parallelism: 1 },
+    {
+      node_id: 2,
+      operator: 'sql',
+      description: 'SELECT device, celsius FROM readings WHERE celsius > 90',
+      parallelism: 1,
+    },
+    { node_id: 3, operator: 'mqtt', description: 'alerts', parallelism: 1 },
+  ],
+  edges: [
+    {
+      src_id: 1,
+      dest_id: 2,
+      key_type: '()',
+      value_type: 'device TEXT, celsius DOUBLE',
+      edge_type: 'Forward',
+    },
+    {
+      src_id: 2,
+      dest_id: 3,
+      key_type: '()',
+      value_type: 'device TEXT, celsius DOUBLE',
+      edge_type: 'Forward',
+    },
+  ],
+};
+
+const examplePipeline = {
+  id: 'pl_5TgR7bN1wC',
+  name: 'overheating',
+  query: exampleQuery,
+  udfs: [],
+  checkpoint_interval_micros: 10_000_000,
+  stop: 'none',
+  created_at: 1_790_000_000_000_000,
+  action: 'checkpoint',
+  action_text: 'Stop',
+  action_in_progress: false,
+  graph: exampleGraph,
+  preview: false,
+  state_url: null,
+  tags: {},
+  parallelism: 1,
+};
+
 export const PipelineGraph = Type.Object(
   {
     nodes: Type.Array(
@@ -24,36 +79,31 @@ export const PipelineGraph = Type.Object(
       }),
     ),
   },
-  { $id: 'PipelineGraph' },
+  { $id: 'PipelineGraph', examples: [exampleGraph] },
 );
 
-export const Pipeline = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  query: Type.String(),
-  udfs: Type.Array(Type.Unknown(), { description: 'Always empty' }),
-  checkpoint_interval_micros: Type.Integer(),
-  stop: StopModeSchema,
-  created_at: Type.Integer({ description: 'Unix microseconds' }),
-  action: Type.Union([StopModeSchema, Type.Null()], {
-    description: 'What to send as stop for the action offered',
-  }),
-  action_text: Type.String({ description: 'The caption of that action' }),
-  action_in_progress: Type.Boolean(),
-  graph: Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }),
-  preview: Type.Boolean(),
-  state_url: Type.Null(),
-  tags: Type.Record(Type.String(), Type.String()),
-  parallelism: Type.Integer(),
-});
-
-const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
-  connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',
-  type = 'source', format = 'json');
-CREATE TABLE alerts (device TEXT, celsius DOUBLE) WITH (
-  connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/alerts', qos = 'AtLeastOnce',
-  type = 'sink', format = 'json');
-INSERT INTO alerts SELECT device, celsius FROM readings WHERE celsius > 90;`;
+export const Pipeline = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    query: Type.String(),
+    udfs: Type.Array(Type.Unknown(), { description: 'Always empty' }),
+    checkpoint_interval_micros: Type.Integer(),
+    stop: StopModeSchema,
+    created_at: Type.Integer({ description: 'Unix microseconds' }),
+    action: Type.Union([StopModeSchema, Type.Null()], {
+      description: 'What to send as stop for the action offered',
+    }),
+    action_text: Type.String({ description: 'The caption of that action' }),
+    action_in_progress: Type.Boolean(),
+    graph: Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }),
+    preview: Type.Boolean(),
+    state_url: Type.Null(),
+    tags: Type.Record(Type.String(), Type.String()),
+    parallelism: Type.Integer(),
+  },
+  { examples: [examplePipeline] },
+);
 
 const Query = Type.String({ minLength: 1, maxLength: 100_000, description: 'SQL' });
 const NoUdfs = Type.Optional(
@@ -104,15 +154,20 @@ export const ValidateQueryPost = Type.Object(
   { query: Query, udfs: NoUdfs },
   { ...strict, examples: [{ query: exampleQuery }] },
 );
-export const QueryValidationResult = Type.Object({
-  graph: Type.Union([Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }), Type.Null()]),
-  errors: Type.Array(
-    Type.Object({
-      message: Type.String(),
-      span: Type.Optional(Type.Object({ start: Location, end: Location }, { description: 'Counted from 1' })),
-    }),
-  ),
-});
+export const QueryValidationResult = Type.Object(
+  {
+    graph: Type.Union([Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }), Type.Null()]),
+    errors: Type.Array(
+      Type.Object({
+        message: Type.String(),
+        span: Type.Optional(
+          Type.Object({ start: Location, end: Location }, { description: 'Counted from 1' }),
+        ),
+      }),
+    ),
+  },
+  { examples: [{ graph: exampleGraph, errors: [] }] },
+);
 
 const withJob = (db: Db, id: string) => db.pipeline.findUnique({ where: { id }, include: { job: true } });
 type PipelineRow = NonNullable<Awaited<ReturnType<typeof withJob>>>;
