@@ -1,8 +1,6 @@
 // The servers that the tests talk to: mosquitto and PostgreSQL.
 import { type StdioOptions, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-
-const debianPostgres = '/usr/lib/postgresql';
+import { existsSync, globSync } from 'node:fs';
 
 interface Server {
   name: string;
@@ -12,6 +10,12 @@ interface Server {
 
 const onPath = (command: string): boolean =>
   spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
+
+/** Where PostgreSQL keeps its server programs when they are not on the PATH. */
+function postgresFolders(): string[] {
+  const { stdout } = spawnSync('pg_config', ['--bindir'], { encoding: 'utf8' });
+  return [stdout?.trim() ?? '', ...globSync('/usr/lib/postgresql/*/bin')];
+}
 
 const servers: Server[] = [
   {
@@ -23,11 +27,7 @@ const servers: Server[] = [
   },
   {
     name: 'PostgreSQL',
-    present: () =>
-      onPath('initdb') ||
-      onPath('pg_config') ||
-      (existsSync(debianPostgres) &&
-        readdirSync(debianPostgres).some((version) => existsSync(`${debianPostgres}/${version}/bin/initdb`))),
+    present: () => onPath('initdb') || postgresFolders().some((folder) => existsSync(`${folder}/initdb`)),
     packages: { apt: 'postgresql', brew: 'postgresql@17', dnf: 'postgresql-server' },
   },
 ];
