@@ -98,5 +98,12 @@ const child = spawn(pinnedNode, process.argv.slice(2), {
   shell: windows,
   env: { ...process.env, PATH: `${dirname(pinnedNode)}${windows ? ';' : ':'}${process.env.PATH}` },
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+// A terminal sends this one to the child as well.
+process.on('SIGINT', () => {});
+// npm passes no signal on to us. When it is gone, the shell between us is too, and we have another parent.
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) child.kill('SIGTERM');
+}, 500).unref();
 child.on('exit', (code, signal) => process.exit(signal ? 128 : (code ?? 1)));

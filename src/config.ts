@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
-import { PenstockError } from './errors.ts';
+import { explainViolations, type FieldError, PenstockError } from './errors.ts';
 
 /**
  * Every setting, as an environment variable: name, type, default and meaning. README's table of settings is made
@@ -80,10 +80,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   const given = Object.entries(env).filter(([name, value]) => name.startsWith('PENSTOCK_') && value !== '');
   const known = given.filter(([name]) => name in Environment.properties);
   const candidate = Value.Convert(Environment, Value.Default(Environment, Object.fromEntries(known)));
-  const errors = compiled.Errors(candidate).map((error) => ({
-    path: error.instancePath.slice(1),
-    message: `${error.instancePath.slice(1)} ${error.message}`,
-  }));
+  const errors = explainViolations(compiled.Errors(candidate)).map(({ path, message }) =>
+    explain(path.slice(1), message),
+  );
   const variables = list((candidate as Environment).PENSTOCK_ALLOWED_VARS ?? '');
   for (const [name] of given) {
     const isVariable = variables.some((pattern) => matchesName(pattern, name));
@@ -99,6 +98,13 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     throw new PenstockError('invalid_config', `The settings are not valid: ${sentences}`, { errors });
   }
   return toConfig(candidate as Environment);
+}
+
+/** What is wrong with a setting, and what it is. */
+function explain(name: string, message: string): FieldError {
+  const { description = '' } =
+    (Environment.properties as Record<string, { description?: string }>)[name] ?? {};
+  return { path: name, message: `${name} ${message} (${description})` };
 }
 
 /** Whether `name` is matched by `pattern`, in which a final `*` stands for any rest. */

@@ -16,6 +16,7 @@ export const errorCatalog = {
   connection_table_in_use: { title: 'The connection table is in use', passing: false },
   pipeline_running: { title: 'The pipeline is still running', passing: false },
   illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
+  host_not_allowed: { title: 'The host name is not one of ours', passing: false },
   unauthorized: { title: 'A valid API key is required', passing: false },
   payload_too_large: { title: 'The body is too large', passing: false },
   unsupported_media_type: { title: 'The body is not of a type that can be read', passing: false },
@@ -100,8 +101,10 @@ export class PenstockError extends Error {
 /** Wraps what was not raised on purpose, so that callers can rely on `PenstockError`. */
 export function asPenstockError(error: unknown): PenstockError {
   if (error instanceof PenstockError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new PenstockError('internal', message, { cause: error });
+  // What it says is for the log, as the cause: it was not written for people, and may hold anything.
+  return new PenstockError('internal', 'Something went wrong inside Penstock; its log has the details', {
+    cause: error,
+  });
 }
 
 /** What a JSON Schema validator (Ajv, TypeBox) reports about one violation. */
@@ -122,7 +125,9 @@ export function explainViolations(violations: Iterable<SchemaViolation>): FieldE
   for (const violation of violations) {
     if (found.size >= 20) break;
     const explained = explainViolation(violation);
-    if (violation.keyword === 'anyOf' || violation.keyword === 'oneOf') unions.push(...explained);
+    // Of a union with null the other branch is what was meant.
+    const aside = ['anyOf', 'oneOf'].includes(violation.keyword) || violation.message === 'must be null';
+    if (aside) unions.push(...explained);
     else for (const error of explained) if (!found.has(error.path)) found.set(error.path, error);
   }
   return found.size > 0 ? [...found.values()] : unions;
@@ -140,6 +145,8 @@ function explainViolation({ keyword, instancePath, message, params }: SchemaViol
         path: below(name),
         message: 'is not a known field; remove it or correct its name',
       }));
+    case 'boolean':
+      return [{ path: instancePath, message: 'is not a known field; remove it or correct its name' }];
     case 'required':
       return asList(given.missingProperty ?? given.requiredProperties).map((name) => ({
         path: below(name),

@@ -115,7 +115,7 @@ function startWorker(
   const sameMachine = config.databaseUrl.startsWith('file:');
   const isDead = (other: string): boolean =>
     sameMachine && !isOwnerAlive(other, owner, (pid) => process.kill(pid, 0));
-  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead });
+  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead, shared: !sameMachine });
   worker.start();
   return worker;
 }
@@ -142,10 +142,13 @@ async function serve(role: Role, config: Config, logger: Logger, closing: Closin
   logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');
 }
 
-/** Resolves with the signal that asks the process to end. */
+/**
+ * Resolves with the signal that asks the process to end. The handlers stay: a terminal and whoever started us may both
+ * send one, and the second must not cut the first short.
+ */
 function askedToStop(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve);
   return promise;
 }
 
@@ -159,8 +162,9 @@ async function runService(role: Role): Promise<number> {
     await serve(role, config, logger, closing);
     if (role !== 'migrate') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
-    logger.fatal({ err: error }, startFailure(error));
-    code = 1;
+    const expected = error instanceof PenstockError && error.code !== 'internal';
+    logger.fatal(expected ? {} : { err: error }, startFailure(error, config));
+    code = error instanceof PenstockError && error.code === 'invalid_config' ? 2 : 1;
   }
   const late = setTimeout(() => {
     logger.fatal('did not stop in time');
@@ -173,7 +177,12 @@ async function runService(role: Role): Promise<number> {
   return failures.length > 0 ? 1 : code;
 }
 
-function startFailure(error: unknown): string {
+function startFailure(error: unknown, { host, port, dataDir }: Config): string {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return `port ${port} of ${host} is taken; set PENSTOCK_PORT to another one`;
+  if (code === 'EADDRNOTAVAIL') return `there is no address ${host} here; set PENSTOCK_HOST to another one`;
+  if (code === 'ENOTDIR' || code === 'EACCES')
+    return `${dataDir} cannot be used; set PENSTOCK_DATA_DIR to a folder`;
   const raised = asPenstockError(error);
   return raised.hint ? `${raised.message}. ${raised.hint}` : raised.message;
 }

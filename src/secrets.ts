@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TSchema } from 'typebox';
-import { matchesName } from './config.ts';
+import { Environment, matchesName } from './config.ts';
 import { PenstockError } from './errors.ts';
 
 /**
@@ -38,7 +38,7 @@ export class SecretBox {
       if (key.length !== 32)
         throw new PenstockError(
           'invalid_config',
-          'A secret key must be 32 bytes in base64 (openssl rand -base64 32)',
+          'PENSTOCK_SECRET_KEY must be 32 bytes in base64 (openssl rand -base64 32)',
         );
       this.#keys.set(keyId(key), key);
     }
@@ -88,13 +88,20 @@ export function loadSecretKeys(configured: string[] | undefined, dataDir: string
   if (configured) return configured;
   const path = join(dataDir, 'secret.key');
   mkdirSync(dataDir, { recursive: true });
+  if (!existsSync(path)) writeOnce(path, `${randomBytes(32).toString('base64')}\n`);
+  return [readFileSync(path, 'utf8').trim()];
+}
+
+/** Writes a file that is there whole or not at all, and stays as the first who writes it has it. */
+function writeOnce(path: string, text: string): void {
+  const draft = `${path}.${randomBytes(4).toString('hex')}`;
+  writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true });
   try {
-    const key = randomBytes(32).toString('base64');
-    writeFileSync(path, `${key}\n`, { mode: 0o600, flag: 'wx', flush: true });
-    return [key];
+    linkSync(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return [readFileSync(path, 'utf8').trim()];
+  } finally {
+    unlinkSync(draft);
   }
 }
 
@@ -162,10 +169,17 @@ export type Variables = (name: string) => string;
 /** Reads `{{ NAME }}` from `env`, for the allowed names only; throws `variable_not_allowed` for any other. */
 export function variablesFrom(env: Record<string, string | undefined>, allowed: string[]): Variables {
   return (name) => {
-    const value = allowed.some((pattern) => matchesName(pattern, name)) ? env[name] : undefined;
+    // Our own settings hold keys and passwords, whatever the patterns say.
+    const readable =
+      !(name in Environment.properties) && allowed.some((pattern) => matchesName(pattern, name));
+    if (!readable)
+      throw new PenstockError('variable_not_allowed', `The variable ${name} may not be read`, {
+        hint: `List ${name} in PENSTOCK_ALLOWED_VARS where Penstock runs, or use a name that is allowed there.`,
+      });
+    const value = env[name];
     if (value !== undefined) return value;
-    throw new PenstockError('variable_not_allowed', `The variable ${name} is not set, or may not be read`, {
-      hint: `Set ${name} where Penstock runs, and list it in PENSTOCK_ALLOWED_VARS.`,
+    throw new PenstockError('variable_not_allowed', `The variable ${name} is not set`, {
+      hint: `Set ${name} where Penstock runs, and start it again.`,
     });
   };
 }

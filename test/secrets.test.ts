@@ -83,6 +83,12 @@ describe('secrets', () => {
 describe('variables', () => {
   const variables = variablesFrom({ PENSTOCK_VAR_X: 'y', HOME: '/root' }, ['PENSTOCK_VAR_*']);
 
+  test('cannot read a setting of ours, even when everything is allowed', () => {
+    const all = variablesFrom({ PENSTOCK_ADMIN_KEY: 'k', A: 'b' }, ['*']);
+    expect(all('A')).toBe('b');
+    expect(() => all('PENSTOCK_ADMIN_KEY')).toThrow('PENSTOCK_ADMIN_KEY');
+  });
+
   test('are replaced in strings of format var-str only', () => {
     expect(resolveVariables(config, schema, variables)).toEqual({ ...config, tls: { key: 'pem y' } });
   });

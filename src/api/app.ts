@@ -13,7 +13,7 @@ import { jobs } from './jobs.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
-import { validatorCompiler } from './validation.ts';
+import { readJsonOnly, validatorCompiler } from './validation.ts';
 
 const base = '/api/v1';
 
@@ -28,10 +28,11 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     requestTimeout: 30_000,
     connectionTimeout: 0,
     forceCloseConnections: true,
+    frameworkErrors: answerProblem,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 128 },
     requestIdHeader: false,
   });
-  app.removeContentTypeParser('text/plain');
+  readJsonOnly(app);
   app.setErrorHandler(answerProblem);
   app.setNotFoundHandler((request) => {
     throw new PenstockError('not_found', `There is no ${request.method} ${request.url.split('?')[0]}`, {
@@ -41,7 +42,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
-  if (deps.adminKey) app.addHook('onRequest', requireKey(deps.adminKey));
+  app.addHook('onRequest', deps.adminKey ? requireKey(deps.adminKey) : requireLoopbackName);
   for (const schema of shared) app.addSchema(schema);
   app.setValidatorCompiler(validatorCompiler(shared));
   await document(app, deps.version);
@@ -52,7 +53,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
 }
 
 /** Open to everybody: what a load balancer asks, and the documentation. */
-const open = [/^\/(healthz|readyz)$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
+const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
 
 function requireKey(adminKey: string) {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
@@ -66,6 +67,19 @@ function requireKey(adminKey: string) {
       hint: 'Send the key as authorization: Bearer <key>.',
     });
   };
+}
+
+const loopbackName = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/**
+ * Without a key everything rests on who can reach the loopback interface. A web page can, under a name of its own
+ * that it lets resolve to 127.0.0.1: such names are refused.
+ */
+async function requireLoopbackName({ host }: { host: string }): Promise<void> {
+  if (loopbackName.test(host.replace(/:\d+$/, ''))) return;
+  throw new PenstockError('host_not_allowed', 'Without an API key only loopback names are served', {
+    hint: 'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
+  });
 }
 
 async function document(app: FastifyInstance, version: string): Promise<void> {
@@ -104,5 +118,6 @@ async function document(app: FastifyInstance, version: string): Promise<void> {
     refResolver: { buildLocalReference: (json) => String(json.$id) },
   });
   await app.register(swaggerUi, { routePrefix: `${base}/swagger-ui` });
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(`${base}/swagger-ui`));
   app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
 }

@@ -68,10 +68,16 @@ export function profileToWire(row: Row): Static<typeof ConnectionProfile> {
   };
 }
 
+/** Arroyo's console sends the profile's name a second time, among the connector's fields. */
+function withoutName({ name, config }: ConnectionProfilePost): JsonObject {
+  const { name: again, ...fields } = config as JsonObject;
+  return again === name ? fields : (config as JsonObject);
+}
+
 /** Throws when the config is not valid, or holds the mask in place of a secret that nobody has stored. */
 function refuseInvalid(body: ConnectionProfilePost): JsonObject {
-  checkProfileConfig(body.connector, body.config);
-  const config = body.config as JsonObject;
+  const config = withoutName(body);
+  checkProfileConfig(body.connector, config);
   const masked = maskedPaths(config, connectorFor(body.connector).profile);
   if (masked.length === 0) return config;
   throw new PenstockError('invalid_config', `The mask stands in place of a secret at ${masked.join(', ')}`, {

@@ -4,6 +4,7 @@ import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { connectorFor, connectors as known } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import type { Deps } from './deps.ts';
+import { formSchema } from './form-schema.ts';
 import { problems } from './problem.ts';
 import { Collection, IdParams } from './schemas.ts';
 
@@ -77,8 +78,8 @@ function toWire(connector: ConnectorDefinition) {
     testing: connector.check !== undefined,
     custom_schemas: true,
     hidden: false,
-    connection_config: JSON.stringify(connector.profile),
-    table_config: JSON.stringify(connector.table),
+    connection_config: JSON.stringify(formSchema(connector.profile)),
+    table_config: JSON.stringify(formSchema(connector.table)),
   };
 }
 
@@ -115,8 +116,8 @@ export const connectors =
         const connector = connectorFor(params.id);
         return {
           ...toWire(connector),
-          connection_schema: JSON.parse(JSON.stringify(connector.profile)),
-          table_schema: JSON.parse(JSON.stringify(connector.table)),
+          connection_schema: formSchema(connector.profile),
+          table_schema: formSchema(connector.table),
           metadata_columns: [...connector.metadata],
         };
       },

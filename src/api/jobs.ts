@@ -6,6 +6,7 @@ import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 import {
   Collection,
+  Id,
   IdParams,
   newestFirst,
   nowMicros,
@@ -91,10 +92,7 @@ const JobLogMessage = Type.Object(
   },
 );
 
-const JobParams = Type.Object(
-  { id: IdParams.properties.id, job_id: Type.String({ minLength: 1, maxLength: 64 }) },
-  strict,
-);
+const JobParams = Type.Object({ id: Id, job_id: Id }, strict);
 
 interface Row {
   id: string;

@@ -1,6 +1,12 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type TSchema } from 'typebox';
-import { type ErrorCode, errorCatalog, explainViolations, PenstockError } from '../errors.ts';
+import {
+  asPenstockError,
+  type ErrorCode,
+  errorCatalog,
+  explainViolations,
+  PenstockError,
+} from '../errors.ts';
 
 /** An error on the wire: RFC 9457, with a stable `code` and, for Arroyo's clients, `error`. */
 export const Problem = Type.Object(
@@ -22,25 +28,13 @@ export const Problem = Type.Object(
   },
   {
     $id: 'Problem',
-    examples: [
-      {
-        type: 'urn:penstock:error:name_taken',
-        title: 'The name is already used',
-        status: 409,
-        detail: 'There is a connection profile called "plant" already',
-        instance: 'req-1',
-        code: 'name_taken',
-        hint: 'Choose another name, or delete the other one first.',
-        errors: [{ path: '/name', message: 'is already used' }],
-        error: 'There is a connection profile called "plant" already',
-      },
-    ],
   },
 );
 
 /** Every code that is not here is the client's to mend: 400. */
 const statuses: Partial<Record<ErrorCode, number>> = {
   unauthorized: 401,
+  host_not_allowed: 403,
   not_found: 404,
   name_taken: 409,
   connection_profile_in_use: 409,
@@ -50,6 +44,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   payload_too_large: 413,
   unsupported_media_type: 415,
   too_many_requests: 429,
+  secret_unreadable: 500,
   internal: 500,
   database_unavailable: 503,
 };
@@ -57,6 +52,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 const descriptions: Record<number, string> = {
   400: 'The request is not valid',
   401: 'A valid API key is required',
+  403: 'It may not be asked under this name',
   404: 'There is no such object',
   409: 'It conflicts with what is there',
   413: 'The body is too large',
@@ -66,15 +62,37 @@ const descriptions: Record<number, string> = {
   503: 'Not available at the moment',
 };
 
+const exampleCodes: Record<number, ErrorCode> = {
+  400: 'invalid_request',
+  401: 'unauthorized',
+  403: 'host_not_allowed',
+  404: 'not_found',
+  409: 'name_taken',
+  413: 'payload_too_large',
+  415: 'unsupported_media_type',
+  429: 'too_many_requests',
+  500: 'internal',
+  503: 'database_unavailable',
+};
+
+function exampleOf(status: number): object {
+  const code = exampleCodes[status] ?? 'internal';
+  const { title } = errorCatalog[code];
+  const errors =
+    status === 400 || status === 409 ? [{ path: '/name', message: 'what is wrong with it' }] : [];
+  const type = `urn:penstock:error:${code}`;
+  return { type, title, status, detail: title, instance: 'req-1', code, hint: null, errors, error: title };
+}
+
 /** The error responses of a route: those named, and the ones any route may answer. */
 export function problems(...named: number[]): Record<number, TSchema> {
-  const all = [...new Set([...named, 401, 500, 503])].sort();
+  const all = [...new Set([...named, 401, 403, 500, 503])].sort();
   return Object.fromEntries(
     all.map((status) => [
       status,
       Type.Unsafe({
         description: descriptions[status],
-        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' }, example: exampleOf(status) } },
       }),
     ]),
   );
@@ -93,11 +111,7 @@ export function answerProblem(
   const raised = translate(error);
   const status = statuses[raised.code] ?? 400;
   if (status >= 500) request.log.error({ err: error }, 'request failed');
-  // The inside of a 5xx is for the log only.
-  const detail =
-    raised.code === 'internal'
-      ? 'Something went wrong; the log has it under this request id'
-      : raised.message;
+  const detail = raised.message;
   if (status === 503 || status === 429) reply.header('retry-after', '5');
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   reply
@@ -123,10 +137,10 @@ const fastifyErrors: Record<string, [ErrorCode, string]> = {
     'unsupported_media_type',
     'The body must be JSON: send content-type: application/json',
   ],
-  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_request', 'The body is empty, but the content type says JSON'],
   FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body is not as long as content-length says'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL'],
+  FST_ERR_MAX_PARAM_LENGTH: ['not_found', 'There is nothing with so long an id'],
 };
 
 function translate(error: FastifyError | Error): PenstockError {
@@ -137,7 +151,7 @@ function translate(error: FastifyError | Error): PenstockError {
   if (known) return new PenstockError(known[0], known[1]);
   const status = 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status >= 400 && status < 500) return new PenstockError('invalid_request', error.message);
-  return new PenstockError('internal', error.message, { cause: error });
+  return asPenstockError(error);
 }
 
 function refusedBySchema(error: FastifyError): PenstockError {

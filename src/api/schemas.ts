@@ -27,16 +27,16 @@ export const Name = Type.String({
   description: 'Unique among its kind',
 });
 
-export const IdParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }, strict);
+/** An id of ours. Anything else names nothing, and is not asked of the database. */
+const idPattern = '^[0-9A-Za-z_]{1,64}$';
+export const Id = Type.String({ pattern: idPattern });
+
+export const IdParams = Type.Object({ id: Id }, strict);
 
 export const PageQuery = Type.Object(
   {
     starting_after: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 64,
-        description: 'The id of the last object of the previous page',
-      }),
+      Type.String({ pattern: idPattern, description: 'The id of the last object of the previous page' }),
     ),
     limit: Type.Integer({ minimum: 1, maximum: 100, default: 10, description: 'Objects per page' }),
   },

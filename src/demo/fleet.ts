@@ -55,7 +55,7 @@ export class Fleet {
   tally(): string {
     const twice = this.#received - this.#arrived.size;
     const repeated = twice > 0 ? ` (${twice} of them twice)` : '';
-    return `${this.#published} in, ${this.#arrived.size} out${repeated}`;
+    return `${this.#published} in, ${this.#arrived.size} of ${this.#expected.size} alerts out${repeated}`;
   }
 
   async close(): Promise<void> {

@@ -95,8 +95,17 @@ export class PenstockProcess {
     this.#child = child;
     this.#starts++;
     createInterface({ input: child.stderr }).on('line', (line) => this.#logged(line));
+    let served = false;
+    this.#ready.promise.then(
+      () => {
+        served = true;
+      },
+      () => {},
+    );
     child.once('exit', () => {
-      if (!this.#stopping) this.#launch();
+      if (this.#stopping) return;
+      if (served) this.#launch();
+      else this.#ready.reject(new Error('Penstock did not start; see above'));
     });
   }
 

@@ -99,6 +99,9 @@ export const Format = Type.Object(
     confluent_schema_registry: Type.Optional(Type.Literal(false)),
     include_schema: Type.Optional(Type.Literal(false)),
     debezium: Type.Optional(Type.Literal(false)),
+    schema_id: Type.Optional(Type.Null()),
+    decimal_encoding: Type.Optional(Type.Literal('number')),
+    compression: Type.Optional(Type.Literal('uncompressed')),
     unstructured: Type.Optional(
       Type.Boolean({ description: 'json only: the whole document in one json column called value' }),
     ),

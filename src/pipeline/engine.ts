@@ -35,7 +35,11 @@ async function start(): Promise<DuckDBInstance> {
 
 /** A connection of its own to the shared instance; temporary tables are seen by it alone. Close it after use. */
 export async function connectEngine(): Promise<DuckDBConnection> {
-  shared ??= start();
+  shared ??= start().catch((error: unknown) => {
+    // The next one tries again.
+    shared = undefined;
+    throw error;
+  });
   const instance = await shared;
   return instance.connect();
 }

@@ -22,8 +22,8 @@ export type Tx = Prisma.TransactionClient;
 const limits = {
   connect: 5_000,
   transactionStart: 10_000,
-  transaction: 15_000,
-  query: 30_000,
+  transaction: 10_000,
+  query: 10_000,
 };
 
 /** Which database a URL names: `file:` or `postgresql:`; `invalid_config` for any other. */

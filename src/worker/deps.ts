@@ -13,4 +13,6 @@ export interface WorkerDeps {
   owner: Owner;
   /** Whether the worker of that name is known to have died, so that its lease need not run out first. */
   isDead(owner: string): boolean;
+  /** Whether other workers may share the database, so that a lease that ran out may be another's by now. */
+  shared: boolean;
 }

@@ -3,8 +3,8 @@ import { asPenstockError } from '../errors.ts';
 import { backoffMs } from './backoff.ts';
 import type { WorkerDeps } from './deps.ts';
 
-/** A broker that does not answer for so long keeps what it has; its own session expiry ends it then. */
-const maxAttempts = 20;
+/** A broker that does not answer for a day keeps what it has; its own session expiry ends it then. */
+const maxAgeMicros = 86_400_000_000n;
 const deadlineMs = 5000;
 
 /** Removes what deleted pipelines left on brokers, one at a time, trying again with back-off. */
@@ -12,8 +12,8 @@ export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promi
   const due = await db.leftover.findFirst({ where: { nextTry: { lte: BigInt(Date.now()) * 1000n } } });
   if (!due) return;
   const { id, jobId, operatorId, taskIndex } = due;
-  const connector = connectorFor(due.connector);
   try {
+    const connector = connectorFor(due.connector);
     const { profile, config } = catalog.unlockLeftover(due);
     const signal = AbortSignal.timeout(deadlineMs);
     const identity = { jobId, operatorId, taskIndex };
@@ -21,7 +21,7 @@ export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promi
     await db.leftover.deleteMany({ where: { id } });
   } catch (error) {
     const { code, message } = asPenstockError(error);
-    if (due.attempts + 1 >= maxAttempts) {
+    if (BigInt(Date.now()) * 1000n - due.createdAt > maxAgeMicros) {
       logger.warn(
         { job: jobId, code },
         `gave up removing the broker session of a deleted pipeline: ${message}`,

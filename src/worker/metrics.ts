@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
+import { errorCatalog } from '../errors.ts';
 
 /** What a task counts. One set a process; the labels are ids of jobs, so there are as many series as jobs. */
 export interface WorkerMetrics {
@@ -45,4 +46,8 @@ export function createMetrics(registry: Registry): WorkerMetrics {
 export function forgetJob(metrics: WorkerMetrics, job: string): void {
   const { received, receivedBytes, sent, sentBytes, inFlight, latency } = metrics;
   for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, latency]) metric.remove({ job });
+  for (const code of Object.keys(errorCatalog)) {
+    metrics.bad.remove({ job, code });
+    metrics.restarts.remove({ job, code });
+  }
 }

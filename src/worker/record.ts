@@ -32,7 +32,7 @@ export class JobRecord {
   readonly #jobId: string;
   readonly #worker: string;
   readonly #logger: Logger;
-  #state: JobState = 'Scheduling';
+  #state: JobState | undefined;
   #changes: Record<string, unknown> = {};
   #messages: { createdAt: bigint; level: string; code: string | null; message: string; details: string }[] =
     [];
@@ -47,7 +47,7 @@ export class JobRecord {
   }
 
   get state(): JobState {
-    return this.#state;
+    return this.#state ?? 'Scheduling';
   }
 
   /** Whether the row is behind. */
@@ -58,9 +58,9 @@ export class JobRecord {
   /** Notes a state, and why; `more` are other columns of the row. */
   enter(state: JobState, error?: PenstockError, more: Record<string, unknown> = {}): void {
     const now = BigInt(Date.now()) * 1000n;
-    const since = state === this.#state && 'state' in this.#changes ? {} : { stateSince: now };
+    const since = state === this.#state ? {} : { stateSince: now };
     const failure: Failure = error
-      ? { failureCode: error.code, failureMessage: error.message, failureDomain: domainOf(error) }
+      ? { failureCode: error.code, failureMessage: printable(error.message), failureDomain: domainOf(error) }
       : noFailure;
     this.#state = state;
     Object.assign(this.#changes, { state, ...since, updatedAt: now }, failure, more);
@@ -78,7 +78,7 @@ export class JobRecord {
     }
     const details = JSON.stringify({ hint: error.hint ?? null, errors: error.errors });
     const createdAt = BigInt(Date.now()) * 1000n;
-    this.#messages.push({ createdAt, level, code: error.code, message: error.message, details });
+    this.#messages.push({ createdAt, level, code: error.code, message: printable(error.message), details });
   }
 
   /** Writes what is not written yet. Throws when the database does not answer; nothing is lost then. */
@@ -96,6 +96,12 @@ export class JobRecord {
     if (this.#messages.length > 0) await this.#flushMessages();
   }
 
+  /** Forgets what is not written. */
+  discard(): void {
+    this.#changes = {};
+    this.#messages = [];
+  }
+
   async #flushMessages(): Promise<void> {
     const batch = this.#messages.slice();
     const data = batch.map((message) => ({ id: messageId(), jobId: this.#jobId, ...message }));
@@ -107,17 +113,20 @@ export class JobRecord {
         'job messages left out while the database was away',
       );
     this.#leftOut = 0;
-    const oldest = await this.#db.jobMessage.findFirst({
+    const newestToGo = await this.#db.jobMessage.findFirst({
       where: { jobId: this.#jobId },
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
       skip: keptMessages,
     });
-    if (oldest)
+    if (newestToGo)
       await this.#db.jobMessage.deleteMany({
-        where: { jobId: this.#jobId, createdAt: { lte: oldest.createdAt } },
+        where: { jobId: this.#jobId, createdAt: { lte: newestToGo.createdAt } },
       });
   }
 }
+
+/** Text from elsewhere, such as a broker's reason: PostgreSQL takes no NUL, and a terminal no escape sequence. */
+const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);
 
 function messageId(): string {
   return `jlm_${Date.now().toString(36)}${randomInt(2 ** 40)

@@ -37,6 +37,8 @@ export interface TaskEvents {
   running(): void;
   /** A passing error: it tries again after `retryInMs`. */
   recovering(error: PenstockError, retryInMs: number): void;
+  /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
+  mayConnect(): boolean;
   /** A message was dropped because it could not be decoded, transformed or encoded. */
   bad(error: PenstockError): void;
 }
@@ -62,6 +64,7 @@ export class Task {
   readonly #cancel = new AbortController();
   #source: Source | undefined;
   #draining = false;
+  #overdue: NodeJS.Timeout | undefined;
 
   constructor(spec: TaskSpec, events: TaskEvents, metrics: WorkerMetrics, logger: Logger) {
     this.#spec = spec;
@@ -75,12 +78,14 @@ export class Task {
     for (let failures = 0; !this.#ending; ) {
       const startedAt = performance.now();
       try {
+        await this.#whenSafe();
         await this.#attempt();
         return;
       } catch (error) {
-        if (this.#ending) return;
+        if (this.#cancel.signal.aborted) return;
         const raised = asPenstockError(error);
         if (!raised.passing) throw raised;
+        if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
         const retryInMs = backoffMs(failures);
         this.#metrics.restarts.inc({ job: this.#spec.jobId, code: raised.code });
@@ -94,14 +99,18 @@ export class Task {
   async drain(): Promise<void> {
     this.#draining = true;
     if (!this.#source) return this.stop();
-    const overdue = setTimeout(() => this.stop(), drainDeadlineMs);
-    this.#cancel.signal.addEventListener('abort', () => clearTimeout(overdue), { once: true });
+    this.#overdue = setTimeout(() => this.stop(), drainDeadlineMs);
     await this.#source.drain();
   }
 
   /** Stops at once. What is not acknowledged stays with the broker. */
   stop(): void {
     this.#cancel.abort(new Error('the task was stopped'));
+  }
+
+  /** Another worker may have the job while our lease cannot be renewed: it has the session then. */
+  async #whenSafe(): Promise<void> {
+    while (!this.#events.mayConnect()) await delay(250, this.#cancel.signal);
   }
 
   get #ending(): boolean {
@@ -121,7 +130,6 @@ export class Task {
       const source = await this.#openSource(signal);
       open.push(source);
       this.#source = source;
-      if (this.#draining) await source.drain();
       this.#events.running();
       await this.#pump(source, transform, sink, failed);
     } finally {
@@ -129,7 +137,7 @@ export class Task {
       // The source first: it sends the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
       this.#metrics.inFlight.set({ job: this.#spec.jobId }, 0);
-      if (this.#ending) this.stop();
+      clearTimeout(this.#overdue);
     }
   }
 
@@ -162,10 +170,10 @@ export class Task {
    * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
    */
   async #pump(source: Source, transform: Transform, sink: Sink, failed: AbortController): Promise<void> {
-    const rows = new RowReader(this.#spec.insert);
+    const codecs = new Codecs(this.#spec.insert);
     const pending = new Set<Promise<void>>();
     for await (const deliveries of source) {
-      const messages = await this.#transformed(deliveries, rows, transform);
+      const messages = await this.#transformed(deliveries, codecs, transform);
       const settled = this.#settle(deliveries, messages, sink)
         .catch((error: unknown) => failed.abort(error))
         .finally(() => pending.delete(settled));
@@ -193,14 +201,14 @@ export class Task {
   }
 
   /** Decodes, transforms and encodes a batch. Bad messages fail the job or are left out, as their table says. */
-  async #transformed(deliveries: Delivery[], rows: RowReader, transform: Transform): Promise<Outgoing[]> {
+  async #transformed(deliveries: Delivery[], codecs: Codecs, transform: Transform): Promise<Outgoing[]> {
     const { jobId: job } = this.#spec;
     this.#metrics.received.inc({ job }, deliveries.length);
     this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
     const decoded: Row[] = [];
     for (const delivery of deliveries) {
       try {
-        decoded.push(rows.read(delivery));
+        decoded.push(codecs.read(delivery));
       } catch (error) {
         this.#bad(error);
       }
@@ -210,7 +218,7 @@ export class Task {
     const messages: Outgoing[] = [];
     for (const row of result.rows) {
       try {
-        messages.push({ payload: rows.write(row) });
+        messages.push({ payload: codecs.write(row) });
       } catch (error) {
         this.#bad(error);
       }
@@ -221,14 +229,14 @@ export class Task {
   #bad(error: unknown): void {
     const raised = asPenstockError(error);
     if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
-    if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
     this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
+    if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
     this.#events.bad(raised);
   }
 }
 
 /** Between messages and rows: the codecs of both ends, and the columns that come from metadata. */
-class RowReader {
+class Codecs {
   readonly #source: Codec;
   readonly #sink: Codec;
   readonly #metadata: { column: string; key: string }[];

@@ -8,17 +8,25 @@ import type { WorkerMetrics } from './metrics.ts';
 import type { JobRecord } from './record.ts';
 import { Task, type TaskSpec } from './run.ts';
 
+/** What the worker that holds a job gives it. */
+interface Holder {
+  metrics: WorkerMetrics;
+  /** Called whenever there is something new to write down. */
+  changed(): void;
+  /** Whether connecting is safe: nobody else can hold the job. */
+  mayConnect(): boolean;
+}
+
 /** One job while this worker holds it: compiles the query as it and its tables are now, and runs its tasks. */
 export class RunningJob {
   readonly record: JobRecord;
+  readonly id: string;
   /** Whether it has come to its end, by itself or because it was asked to. */
   over = false;
   /** Why it ended by itself. */
   failure: PenstockError | undefined;
-  readonly #id: string;
   readonly #deps: WorkerDeps;
-  readonly #metrics: WorkerMetrics;
-  readonly #changed: () => void;
+  readonly #holder: Holder;
   readonly #cancel = new AbortController();
   readonly #recovering = new Set<Task>();
   readonly #starting = new Set<Task>();
@@ -26,13 +34,11 @@ export class RunningJob {
   #ending = false;
   #done: Promise<void> = Promise.resolve();
 
-  /** `changed` is called whenever there is something new to write down. */
-  constructor(id: string, deps: WorkerDeps, record: JobRecord, metrics: WorkerMetrics, changed: () => void) {
-    this.#id = id;
+  constructor(id: string, deps: WorkerDeps, record: JobRecord, holder: Holder) {
+    this.id = id;
     this.#deps = deps;
     this.record = record;
-    this.#metrics = metrics;
-    this.#changed = changed;
+    this.#holder = holder;
   }
 
   begin(restartsDone: number): void {
@@ -45,7 +51,7 @@ export class RunningJob {
     });
     this.#done = this.#run().finally(() => {
       this.over = true;
-      this.#changed();
+      this.#holder.changed();
     });
   }
 
@@ -72,9 +78,9 @@ export class RunningJob {
       const specs = await this.#prepare();
       this.#tasks = specs.map((spec) => this.#task(spec));
       for (const task of this.#tasks) this.#starting.add(task);
-      this.record.enter('Scheduling', undefined, { tasks: specs.length });
       // It may have been asked to end while it was being prepared.
       if (this.#ending) return;
+      this.record.enter('Scheduling', undefined, { tasks: specs.length });
       await Promise.all(
         this.#tasks.map((task) => task.run().catch((error: unknown) => this.#endedBy(error))),
       );
@@ -100,7 +106,7 @@ export class RunningJob {
   async #compile(): Promise<TaskSpec[]> {
     const { db, catalog } = this.#deps;
     const { pipeline } = await db.job.findUniqueOrThrow({
-      where: { id: this.#id },
+      where: { id: this.id },
       include: { pipeline: true },
     });
     const plan = await compileQuery(pipeline.query, catalog);
@@ -113,7 +119,7 @@ export class RunningJob {
     const { catalog } = this.#deps;
     const source = { ...catalog.unlock(insert.source), operatorId: insert.operatorIds.source };
     const sink = { ...catalog.unlock(insert.sink), operatorId: insert.operatorIds.sink };
-    return { jobId: this.#id, taskIndex, insert, source, sink };
+    return { jobId: this.id, taskIndex, insert, source, sink };
   }
 
   #task(spec: TaskSpec): Task {
@@ -127,29 +133,38 @@ export class RunningJob {
         },
         recovering: (error, retryInMs) => {
           this.#recovering.add(task);
-          this.#deps.logger.warn({ job: this.#id, code: error.code, retryInMs }, error.message);
+          this.#log(error, retryInMs);
           if (!this.#ending) this.#note('Recovering', error);
         },
         bad: (error) => {
           this.record.say('warn', error);
         },
+        mayConnect: () => this.#holder.mayConnect(),
       },
-      this.#metrics,
+      this.#holder.metrics,
       this.#deps.logger,
     );
     return task;
   }
 
+  /** What is passing is the business of an operator; what is internal is ours, with all there is to know. */
+  #log(error: PenstockError, retryInMs: number): void {
+    const details = { job: this.id, code: error.code, retryInMs };
+    if (error.code === 'internal')
+      this.#deps.logger.error({ ...details, err: error }, 'a task failed; it tries again');
+    else this.#deps.logger.warn(details, error.message);
+  }
+
   #note(state: JobState, error?: PenstockError): void {
     this.record.enter(state, error);
-    this.#changed();
+    this.#holder.changed();
   }
 
   /** One task failed for good, so the job did: the others stop too. */
   #endedBy(error: unknown): void {
     if (this.#cancel.signal.aborted) return;
     const raised = asPenstockError(error);
-    if (raised.code === 'internal') this.#deps.logger.error({ err: error, job: this.#id }, 'the job failed');
+    if (raised.code === 'internal') this.#deps.logger.error({ err: error, job: this.id }, 'the job failed');
     this.failure ??= raised;
     this.record.enter('Failed', raised);
     this.#cancel.abort(raised);

@@ -1,6 +1,8 @@
+import { asPenstockError } from '../errors.ts';
 import { drains, type JobState, type StopMode } from '../job.ts';
 import type { WorkerDeps } from './deps.ts';
-import { leaseTtlMs, ownerName, renewEveryMs } from './lease.ts';
+import { ownerName } from './lease.ts';
+import { type JobRow, Leases } from './leases.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';
 import { JobRecord } from './record.ts';
@@ -8,17 +10,8 @@ import { RunningJob } from './running-job.ts';
 
 /** How often the database is asked for changes; a nudge asks at once. */
 const pollEveryMs = 1000;
-
-/** The part of a job's row that decides what to do with it. */
-interface JobRow {
-  id: string;
-  stop: string;
-  state: string;
-  restartRequests: number;
-  restartsDone: number;
-  worker: string | null;
-  leaseUntil: bigint | null;
-}
+/** How long a stopping worker waits for the database; leases that are not given up run out. */
+const farewellMs = 5000;
 
 /**
  * Runs jobs: claims those that should run, starts them, keeps their rows true, and stops them when that is wanted.
@@ -26,21 +19,20 @@ interface JobRow {
  */
 export class Worker {
   readonly #deps: WorkerDeps;
-  readonly #name: string;
   readonly #metrics: WorkerMetrics;
+  readonly #leases: Leases;
   readonly #jobs = new Map<string, RunningJob>();
   readonly #stopping = new AbortController();
   #wake = (): void => {};
   #nudged = false;
   #loop: Promise<void> = Promise.resolve();
-  #renewedAt = 0;
   #databaseDown = false;
   #clearing: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
-    this.#name = ownerName(deps.owner);
     this.#metrics = createMetrics(deps.metrics);
+    this.#leases = new Leases(deps);
   }
 
   start(): void {
@@ -53,28 +45,30 @@ export class Worker {
     this.#wake();
   }
 
-  /** Drains every job, gives up the leases, and leaves the broker sessions for whoever runs the jobs next. */
+  /**
+   * Drains every job, gives up the leases, and leaves the broker sessions for whoever runs the jobs next. Jobs drain
+   * whether the database answers or not.
+   */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake();
-    await this.#loop;
-    await this.#clearing;
     const jobs = [...this.#jobs.values()];
     await Promise.all(jobs.map((job) => job.end(true)));
-    this.#jobs.clear();
-    for (const { record } of jobs) await record.flush();
-    await this.#letGo();
+    const farewell = this.#sayFarewell(jobs).catch((err: unknown) =>
+      this.#deps.logger.warn({ err }, 'leases could not be given up; they run out by themselves'),
+    );
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, farewellMs);
+    await Promise.race([farewell, late]);
+    clearTimeout(timer);
   }
 
-  /** Gives up every lease. What should run says so: it waits for a worker. */
-  async #letGo(): Promise<void> {
-    const stateSince = BigInt(Date.now()) * 1000n;
-    const mine = { worker: this.#name };
-    await this.#deps.db.job.updateMany({
-      where: { ...mine, stop: 'none', state: { not: 'Failed' } },
-      data: { state: 'Scheduling', stateSince },
-    });
-    await this.#deps.db.job.updateMany({ where: mine, data: { worker: null, leaseUntil: null } });
+  async #sayFarewell(jobs: RunningJob[]): Promise<void> {
+    await this.#loop;
+    await this.#clearing;
+    this.#jobs.clear();
+    for (const { id, record } of jobs) await this.#write(id, record);
+    await this.#leases.letGo();
   }
 
   async #run(): Promise<void> {
@@ -82,8 +76,7 @@ export class Worker {
       this.#nudged = false;
       try {
         await this.#reconcile();
-        if (this.#databaseDown) this.#deps.logger.info({}, 'the database answers again');
-        this.#databaseDown = false;
+        if (this.#databaseDown) this.#answersAgain();
       } catch (err) {
         // Jobs that run go on running: only what they report waits.
         if (!this.#databaseDown) this.#deps.logger.error({ err }, 'the database does not answer; jobs go on');
@@ -91,6 +84,12 @@ export class Worker {
       }
       if (!this.#nudged) await this.#pause();
     }
+  }
+
+  #answersAgain(): void {
+    this.#databaseDown = false;
+    this.#leases.answersAgain();
+    this.#deps.logger.info({}, 'the database answers again');
   }
 
   #pause(): Promise<void> {
@@ -105,51 +104,33 @@ export class Worker {
   }
 
   async #reconcile(): Promise<void> {
-    await this.#renew();
-    await this.#claim();
+    await this.#leases.renew();
+    if (this.#databaseDown) this.#answersAgain();
+    await this.#leases.claim();
     // Before the rows are read, so that they are not older than what is known here.
-    for (const { record } of this.#jobs.values()) await record.flush();
-    const mine = await this.#deps.db.job.findMany({ where: { worker: this.#name } });
+    for (const { id, record } of this.#jobs.values()) await this.#write(id, record);
+    const mine = await this.#leases.mine();
     const ids = new Set(mine.map(({ id }) => id));
     for (const [id, job] of this.#jobs) if (!ids.has(id)) await this.#lost(id, job);
     for (const row of mine) await this.#bringAbout(row);
-    this.#clearing ??= clearLeftovers(this.#deps).finally(() => {
-      this.#clearing = undefined;
-    });
+    this.#clearing ??= clearLeftovers(this.#deps)
+      .catch((err: unknown) =>
+        this.#deps.logger.warn({ err }, 'what deleted pipelines left on brokers waits'),
+      )
+      .finally(() => {
+        this.#clearing = undefined;
+      });
     this.#count();
   }
 
-  async #renew(): Promise<void> {
-    if (performance.now() - this.#renewedAt < renewEveryMs && this.#renewedAt > 0) return;
-    const leaseUntil = BigInt(Date.now() + leaseTtlMs) * 1000n;
-    await this.#deps.db.job.updateMany({ where: { worker: this.#name }, data: { leaseUntil } });
-    this.#renewedAt = performance.now();
-  }
-
-  /** Takes every job that nobody holds and that is not as it is wanted. */
-  async #claim(): Promise<void> {
-    const now = BigInt(Date.now()) * 1000n;
-    const unsettled = [
-      { stop: 'none', state: { notIn: ['Failed', 'Finished'] satisfies JobState[] } },
-      {
-        stop: { not: 'none' },
-        state: { notIn: ['Created', 'Stopped', 'Failed', 'Finished'] satisfies JobState[] },
-      },
-      { restartRequests: { gt: this.#deps.db.job.fields.restartsDone } },
-    ];
-    const held = { worker: { not: null }, NOT: { worker: this.#name } };
-    const candidates = await this.#deps.db.job.findMany({
-      where: { AND: [{ OR: unsettled }, { OR: [{ worker: null }, held] }] },
-      select: { id: true, worker: true, leaseUntil: true },
-    });
-    for (const { id, worker, leaseUntil } of candidates) {
-      const free = worker === null || (leaseUntil ?? 0n) < now || this.#deps.isDead(worker);
-      if (!free) continue;
-      // Conditional, so that of several workers one gets it.
-      await this.#deps.db.job.updateMany({
-        where: { id, worker, leaseUntil },
-        data: { worker: this.#name, leaseUntil: now + BigInt(leaseTtlMs) * 1000n },
-      });
+  /** Writes a job's record. A row that takes nothing, because it is gone say, must not hold up the others. */
+  async #write(id: string, record: JobRecord): Promise<void> {
+    try {
+      await record.flush();
+    } catch (err) {
+      if (asPenstockError(err).code === 'database_unavailable') throw err;
+      this.#deps.logger.error({ err, job: id }, 'what a job reports cannot be written');
+      record.discard();
     }
   }
 
@@ -162,50 +143,39 @@ export class Worker {
   }
 
   async #bringAbout(row: JobRow): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
     const job = this.#jobs.get(row.id);
     const wanted = row.stop as StopMode;
     const restart = row.restartRequests > row.restartsDone;
     if (job && !job.over) {
       if (wanted !== 'none') job.askToEnd(drains(wanted));
       else if (restart) job.askToEnd(true, 'Restarting');
-      return;
-    }
-    if (job?.record.unwritten) this.#nudged = true;
-    else if (job) await this.#settle(row, job);
-    else if (wanted !== 'none') await this.#release(row, 'Stopped');
-    else this.#begin(row, row.restartRequests);
+    } else if (job) {
+      // What it has reported since is written first; the row is older than that.
+      if (job.record.unwritten) this.#nudged = true;
+      else await this.#settle(row, job);
+    } else if (wanted === 'none' && (restart || !isDone(row.state))) this.#begin(row);
+    else await this.#leases.release(row, isDone(row.state) ? row.state : 'Stopped');
   }
 
   /** A job of ours has come to its end: begin again, or write down how it ended and let go of it. */
   async #settle(row: JobRow, job: RunningJob): Promise<void> {
-    this.#jobs.delete(row.id);
-    if (row.restartRequests > row.restartsDone && row.stop === 'none')
-      return this.#begin(row, row.restartRequests);
+    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row);
+    await this.#leases.release(row, job.failure ? 'Failed' : 'Stopped');
     forgetJob(this.#metrics, row.id);
-    await this.#release(row, job.failure ? 'Failed' : 'Stopped');
+    this.#jobs.delete(row.id);
   }
 
-  #begin(row: JobRow, restartsDone: number): void {
-    const record = new JobRecord(this.#deps.db, row.id, this.#name, this.#deps.logger);
-    const job = new RunningJob(row.id, this.#deps, record, this.#metrics, () => this.nudge());
-    this.#jobs.set(row.id, job);
-    job.begin(restartsDone);
-  }
-
-  async #release(row: JobRow, state: JobState): Promise<void> {
-    const now = BigInt(Date.now()) * 1000n;
-    const ended = state === row.state ? {} : { state, stateSince: now, finishTime: now };
-    await this.#deps.db.job.updateMany({
-      where: { id: row.id, worker: this.#name },
-      data: {
-        ...ended,
-        restartsDone: row.restartRequests,
-        tasks: null,
-        worker: null,
-        leaseUntil: null,
-        updatedAt: now,
-      },
+  #begin(row: JobRow): void {
+    const { db, owner, logger } = this.#deps;
+    const record = new JobRecord(db, row.id, ownerName(owner), logger);
+    const job = new RunningJob(row.id, this.#deps, record, {
+      metrics: this.#metrics,
+      changed: () => this.nudge(),
+      mayConnect: () => !this.#deps.shared || this.#leases.hold,
     });
+    this.#jobs.set(row.id, job);
+    job.begin(row.restartRequests);
   }
 
   #count(): void {
@@ -213,3 +183,6 @@ export class Worker {
     for (const job of this.#jobs.values()) this.#metrics.jobs.inc({ state: job.record.state });
   }
 }
+
+const isDone = (state: string): state is Extract<JobState, 'Failed' | 'Finished'> =>
+  state === 'Failed' || state === 'Finished';

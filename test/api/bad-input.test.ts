@@ -1,16 +1,13 @@
 import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { errorCatalog } from '../../src/errors.ts';
+import { databases } from '../support/databases.ts';
 import { type Document, type Json, operationsOf } from '../support/document.ts';
 import { type Service, startService } from '../support/service.ts';
 
 /** Every route is sent what it cannot accept, made from its own example; none may answer with anything but a 4xx. */
 
 let service: Service;
-beforeAll(async () => {
-  service = await startService();
-});
-afterAll(() => service.close());
 
 const routes = () => operationsOf(service.app.swagger() as unknown as Document);
 
@@ -47,7 +44,12 @@ function expectProblem(body: Record<string, unknown>, status: number): void {
   expect(String(body.detail).length).toBeGreaterThan(10);
 }
 
-describe('bad input', () => {
+describe.each(databases)('bad input on $provider', ({ open }) => {
+  beforeAll(async () => {
+    service = await startService({ open });
+  });
+  afterAll(() => service.close());
+
   test('in a body is answered with a 4xx that says what to change, by every route that takes one', async () => {
     const withBody = routes().filter(({ operation }) => operation.requestBody);
     expect(withBody.length).toBeGreaterThan(6);
@@ -131,6 +133,51 @@ describe('bad input', () => {
         const { status } = await service.request[method as 'get'](url);
         expect([400, 404], `${method} ${url}`).toContain(status);
       }
+    }
+  });
+
+  test.each(['/%zz', `/api/v1/pipelines/${'x'.repeat(300)}`, '/api/v1/connection_tables?starting_after=%00'])(
+    'that the router refuses (%s) gives a problem too',
+    async (path) => {
+      const { status, body } = await service.request.get(path);
+      expect([400, 404]).toContain(status);
+      expectProblem(body, status);
+    },
+  );
+
+  test('of a thousand mistakes is refused without looking for all of them', async () => {
+    const fields = Array.from({ length: 60_000 }, () => ({ a: 1 }));
+    const { status, body } = await service.request
+      .post('/api/v1/connection_tables/schemas/test')
+      .send({ fields });
+    expect(status).toBe(400);
+    expect(body.errors).toHaveLength(1);
+  });
+
+  test('nested without end is refused', async () => {
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"items":', '}'],
+    ] as const) {
+      const text = `{"fields":[{"name":"a","type":"list","items":${open.repeat(50_000)}1${close.repeat(50_000)}}]}`;
+      const { status, body } = await service.request
+        .post('/api/v1/connection_tables/schemas/test')
+        .type('json')
+        .send(text);
+      expect(status).toBe(400);
+      expectProblem(body, 400);
+    }
+  });
+
+  test('of a name with a NUL in a query is refused, not asked of the database', async () => {
+    for (const query of [
+      'INSERT INTO a SELECT * FROM "a\u0000"',
+      "CREATE TABLE t (a TEXT) WITH (connection_profile = '\u0000')",
+    ]) {
+      const { status } = await service.request
+        .post('/api/v1/pipelines')
+        .send({ name: 'p', query, parallelism: 1 });
+      expect(status).toBe(400);
     }
   });
 

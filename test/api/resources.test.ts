@@ -214,6 +214,26 @@ describe('operation', () => {
     await service.close();
   });
 
+  test('takes no other name than a loopback one, when there is no key', async () => {
+    const service = await startService();
+    const status = async (host: string) =>
+      (await service.request.get('/api/v1/connectors').set('host', host)).status;
+    for (const host of ['localhost', 'localhost:5115', '127.0.0.1:1', '[::1]:5115'])
+      expect(await status(host), host).toBe(200);
+    for (const host of ['rebound.example', '127.0.0.1.rebound.example', 'localhost.example:5115'])
+      expect(await status(host), host).toBe(403);
+    await service.close();
+  });
+
+  test('reads no body where none is needed, whatever the content type says', async () => {
+    const service = await startService();
+    const answer = await service.request
+      .delete('/api/v1/pipelines/pl_none')
+      .set('content-type', 'application/json');
+    expect(answer.status).toBe(404);
+    await service.close();
+  });
+
   test('wants the key for everything but health and documentation, when one is set', async () => {
     const service = await startService({ adminKey: 'a-key-of-some-length' });
     const status = async (path: string, key?: string) =>

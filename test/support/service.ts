@@ -42,7 +42,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const catalog = new StoredCatalog(db, new SecretBox([randomBytes(32).toString('base64')]), variables);
   const metrics = new Registry();
   const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
-  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead: () => false });
+  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead: () => false, shared: false });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();
   const app = await buildApp({

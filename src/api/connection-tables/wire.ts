@@ -3,7 +3,7 @@ import { PenstockError } from '../../errors.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import type { Db } from '../../store/db.ts';
 import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles.ts';
-import { ConnectorConfig, Name, strict } from '../schemas.ts';
+import { ConnectorConfig, Id, Name, strict } from '../schemas.ts';
 
 const post = {
   name: 'readings',
@@ -53,7 +53,7 @@ export const ConnectionTablePost = Type.Object(
   {
     name: Name,
     connector: Type.String({ maxLength: 64 }),
-    connection_profile_id: Type.Optional(Type.Union([Type.String({ maxLength: 64 }), Type.Null()])),
+    connection_profile_id: Type.Optional(Type.Union([Id, Type.Null()])),
     config: ConnectorConfig,
     schema: Type.Optional(
       Type.Union([Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }), Type.Null()]),

@@ -35,9 +35,9 @@ export const control =
           await db.pipeline.update({ where: { id }, data: { checkpointIntervalMicros, updatedAt } });
         }
         if (body.stop !== undefined) {
-          // Starting a job that has failed is asking for another run.
-          const again =
-            body.stop === 'none' && job.state === 'Failed' ? { restartRequests: { increment: 1 } } : {};
+          // Starting a job that has failed, or has not come to rest yet, is asking for another run.
+          const start = body.stop === 'none' && (job.state === 'Failed' || job.stop !== 'none');
+          const again = start ? { restartRequests: { increment: 1 } } : {};
           await db.job.update({ where: { id: job.id }, data: { stop: body.stop, updatedAt, ...again } });
           deps.nudge();
         }
@@ -80,7 +80,9 @@ export const control =
       async ({ params: { id } }) => {
         const { job, query, parallelism } = await findPipeline(db, id);
         const running = new PenstockError('pipeline_running', `The pipeline is ${job.state}`, {
-          hint: 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
+          hint: isResting(job.state as JobState)
+            ? 'Its worker is still letting go of it; try again in a moment.'
+            : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
         });
         if (!isResting(job.state as JobState)) throw running;
         const leftovers = await leftoversOf(catalog, query, job.id, parallelism);

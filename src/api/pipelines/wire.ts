@@ -105,11 +105,15 @@ export const Pipeline = Type.Object(
   { examples: [examplePipeline] },
 );
 
-const Query = Type.String({ minLength: 1, maxLength: 100_000, description: 'SQL' });
+const Query = Type.String({ minLength: 1, maxLength: 100_000, pattern: '^[^\\u0000]*$', description: 'SQL' });
 const NoUdfs = Type.Optional(
   Type.Union([Type.Array(Type.Unknown(), { maxItems: 0 }), Type.Null()], {
     description: 'There are none: [] or left out',
   }),
+);
+/** Arroyo's, with nothing in it. */
+const NoneOf = Type.Optional(
+  Type.Union([Type.Object({}, strict), Type.Null()], { description: 'There are none: {} or left out' }),
 );
 const CheckpointInterval = Type.Integer({ minimum: 1_000_000, maximum: 86_400_000_000 });
 const Parallelism = Type.Integer({
@@ -128,6 +132,9 @@ export const PipelinePost = Type.Object(
     tags: Type.Optional(
       Type.Union([Type.Record(Type.String(), Type.String({ maxLength: 256 })), Type.Null()]),
     ),
+    state_url: Type.Optional(Type.Null()),
+    env_vars: NoneOf,
+    scheduler_config: NoneOf,
   },
   { ...strict, examples: [{ name: 'overheating', query: exampleQuery, parallelism: 1 }] },
 );
@@ -143,8 +150,12 @@ export const PipelinePatch = Type.Object(
 
 export const Restart = Type.Object(
   {
-    force: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
-    ignore_state: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
+    force: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Null()], { description: 'Accepted; every restart drains first' }),
+    ),
+    ignore_state: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Null()], { description: 'Accepted; there is no state to ignore' }),
+    ),
   },
   { ...strict, examples: [{ force: false }] },
 );

@@ -1,0 +1,110 @@
+import type { JobState } from '../job.ts';
+import type { Db } from '../store/db.ts';
+import type { WorkerDeps } from './deps.ts';
+import { leaseTtlMs, ownerName, renewEveryMs } from './lease.ts';
+
+/** The part of a job's row that decides what to do with it. */
+export interface JobRow {
+  id: string;
+  stop: string;
+  state: string;
+  restartRequests: number;
+  restartsDone: number;
+}
+
+const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
+const ttlMicros = BigInt(leaseTtlMs) * 1000n;
+
+/** The jobs that this worker holds, in their rows. Every method talks to the database and throws as `Db` does. */
+export class Leases {
+  readonly #db: Db;
+  readonly #name: string;
+  readonly #isDead: (owner: string) => boolean;
+  #renewedAt = Number.NEGATIVE_INFINITY;
+  #answersSince = Number.NEGATIVE_INFINITY;
+
+  constructor({ db, owner, isDead }: Pick<WorkerDeps, 'db' | 'owner' | 'isDead'>) {
+    this.#db = db;
+    this.#name = ownerName(owner);
+    this.#isDead = isDead;
+  }
+
+  /** Whether nobody else can have taken a job of ours yet. */
+  get hold(): boolean {
+    return performance.now() - this.#renewedAt < leaseTtlMs;
+  }
+
+  /** The database answers after it did not: leases that ran out meanwhile get a chance to be renewed first. */
+  answersAgain(): void {
+    this.#answersSince = performance.now();
+  }
+
+  async renew(): Promise<void> {
+    const at = performance.now();
+    if (at - this.#renewedAt < renewEveryMs) return;
+    const leaseUntil = nowMicros() + ttlMicros;
+    await this.#db.job.updateMany({ where: { worker: this.#name }, data: { leaseUntil } });
+    // From before it was sent: it may have taken its time.
+    this.#renewedAt = at;
+  }
+
+  mine(): Promise<JobRow[]> {
+    return this.#db.job.findMany({ where: { worker: this.#name } });
+  }
+
+  /** Takes every job that nobody holds and that is not as it is wanted. */
+  async claim(): Promise<void> {
+    const candidates = await this.#db.job.findMany({
+      where: {
+        AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { not: this.#name } }] }],
+      },
+      select: { id: true, worker: true, leaseUntil: true },
+    });
+    for (const { id, worker, leaseUntil } of candidates) {
+      if (!this.#isFree(worker, leaseUntil)) continue;
+      // Conditional, so that of several workers one gets it.
+      const data = { worker: this.#name, leaseUntil: nowMicros() + ttlMicros };
+      await this.#db.job.updateMany({ where: { id, worker, leaseUntil }, data });
+    }
+  }
+
+  #unsettled() {
+    const done: JobState[] = ['Failed', 'Finished'];
+    return [
+      { stop: 'none', state: { notIn: done } },
+      { stop: { not: 'none' }, state: { notIn: [...done, 'Created', 'Stopped'] } },
+      { restartRequests: { gt: this.#db.job.fields.restartsDone } },
+      // Its worker died between writing down how it ended and letting go of it.
+      { state: { in: [...done, 'Stopped'] }, worker: { not: null } },
+    ];
+  }
+
+  #isFree(worker: string | null, leaseUntil: bigint | null): boolean {
+    if (worker === null || this.#isDead(worker)) return true;
+    const settled = performance.now() - this.#answersSince > leaseTtlMs;
+    return settled && (leaseUntil ?? 0n) < nowMicros();
+  }
+
+  /** Lets go of a job that has come to rest in `state`. */
+  async release(row: JobRow, state: JobState): Promise<void> {
+    const now = nowMicros();
+    const ended = state === row.state ? {} : { state, stateSince: now, finishTime: now };
+    const noFailure =
+      state === 'Failed' ? {} : { failureCode: null, failureMessage: null, failureDomain: null };
+    const free = { worker: null, leaseUntil: null, tasks: null, updatedAt: now };
+    await this.#db.job.updateMany({
+      where: { id: row.id, worker: this.#name },
+      data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+    });
+  }
+
+  /** Gives up every lease. What should run says so: it waits for a worker. */
+  async letGo(): Promise<void> {
+    const mine = { worker: this.#name };
+    await this.#db.job.updateMany({
+      where: { ...mine, stop: 'none', state: { notIn: ['Failed', 'Finished'] satisfies JobState[] } },
+      data: { state: 'Scheduling', stateSince: nowMicros() },
+    });
+    await this.#db.job.updateMany({ where: mine, data: { worker: null, leaseUntil: null } });
+  }
+}
