@@ -32,8 +32,12 @@ export class Penstock {
     return penstock;
   }
 
+  get address(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
   get request(): ReturnType<typeof supertest> {
-    return supertest(`http://127.0.0.1:${this.#port}`);
+    return supertest(this.address);
   }
 
   get log(): string {

@@ -1,0 +1,95 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { connectAsync } from 'mqtt';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Mosquitto } from './support/mosquitto.ts';
+import { Penstock } from './support/penstock.ts';
+import { until } from './support/service.ts';
+
+const root = join(import.meta.dirname, '..');
+
+/** What README and the documents tell a newcomer to do, done literally. */
+describe('the tour', () => {
+  let broker: Mosquitto;
+  let penstock: Penstock;
+  beforeAll(async () => {
+    broker = await Mosquitto.start();
+    penstock = await Penstock.start();
+  });
+  afterAll(async () => {
+    await penstock.stop();
+    await broker.stop();
+  });
+
+  /** The commands of README's tour, at the addresses of this test; without those that need a broker's own clients. */
+  function commands(): string {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const tour = readme.slice(readme.indexOf('## A tour in'), readme.indexOf('## Running it'));
+    const blocks = [...tour.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] as string);
+    const ours = blocks.filter((block) => !/npm start|mosquitto_/.test(block));
+    expect(ours.length).toBeGreaterThan(4);
+    return ours
+      .join('\n')
+      .replaceAll('http://127.0.0.1:5115', penstock.address)
+      .replaceAll('localhost:1883', `127.0.0.1:${broker.port}`);
+  }
+
+  /** Runs bash without a terminal; rejects, with what it printed, when it fails. */
+  const bash = (script: string, ...args: string[]) => {
+    const running = promisify(execFile)('bash', ['-c', script, 'bash', ...args], { timeout: 60_000 });
+    running.child.stdin?.end();
+    return running;
+  };
+
+  test('of README ends with pipelines that carry messages', async () => {
+    const { stdout, stderr } = await bash(`set -euo pipefail\n${commands()}`);
+    expect(stderr).toBe('');
+    expect(stdout).not.toContain('"status":4');
+    await until('both pipelines run', async () => {
+      const { body } = await penstock.request.get('/api/v1/jobs');
+      return body.data.length === 2 && body.data.every(({ state }: { state: string }) => state === 'Running');
+    });
+    const client = await connectAsync(broker.url);
+    const seen: string[] = [];
+    client.on('message', (topic, payload) => seen.push(`${topic} ${payload}`));
+    await client.subscribeAsync(['plant/alerts', 'sensor/copy'], { qos: 1 });
+    await client.publishAsync('plant/oven-1/readings', '{"device": "oven-1", "celsius": 95.5}', { qos: 1 });
+    await client.publishAsync('plant/oven-2/readings', '{"device": "oven-2", "celsius": 20}', { qos: 1 });
+    await client.publishAsync('sensor/data', '{"value": "x"}', { qos: 1 });
+    await until('both answers', async () => seen.length >= 2);
+    expect(seen.toSorted()).toEqual([
+      'plant/alerts {"device":"oven-1","celsius":95.5}',
+      'sensor/copy {"value":"x"}',
+    ]);
+    await client.endAsync();
+  });
+
+  test('of examples/tour.sh runs, twice, and leaves nothing behind', async () => {
+    const before = (await penstock.request.get('/api/v1/connection_profiles')).body.data.length;
+    for (const _ of [1, 2]) {
+      const { stdout, stderr } = await bash(
+        '"$@"',
+        join(root, 'examples/tour.sh'),
+        broker.url,
+        penstock.address,
+      );
+      expect(stderr).toBe('');
+      expect(stdout).toContain('is running');
+      expect(stdout).toContain('Removed.');
+    }
+    expect((await penstock.request.get('/api/v1/connection_profiles')).body.data).toHaveLength(before);
+  });
+});
+
+test('no document is left with a placeholder', () => {
+  for (const name of [
+    'README.md',
+    'docs/delivery.md',
+    'docs/operate.md',
+    'docs/security.md',
+    'bench/README.md',
+  ])
+    expect(readFileSync(join(root, name), 'utf8'), name).not.toMatch(/FAULT_TABLE|TODO|TBD|XXX/);
+});
