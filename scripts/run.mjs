@@ -81,6 +81,17 @@ function install() {
   );
 }
 
+/** Our parent and, where the system tells (Linux), its parent. */
+function ancestors() {
+  try {
+    const [, , , grandparent] = readFileSync(`/proc/${process.ppid}/stat`, 'utf8').split(' ');
+    return `${process.ppid} ${grandparent}`;
+  } catch {
+    // No such file: another system, or a parent that has just gone.
+    return String(process.ppid);
+  }
+}
+
 const supported = Number(process.versions.node.split('.')[0]) >= 20;
 if (!supported) {
   process.stderr.write(`penstock: npm runs on Node ${process.versions.node}; use 20 or newer\n`);
@@ -101,9 +112,9 @@ const child = spawn(pinnedNode, process.argv.slice(2), {
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 // A terminal sends this one to the child as well.
 process.on('SIGINT', () => {});
-// npm passes no signal on to us. When it is gone, the shell between us is too, and we have another parent.
-const parent = process.ppid;
+// npm passes no signal on to us, and the shell between us outlives it: when npm is gone, the shell has another parent.
+const ancestry = ancestors();
 setInterval(() => {
-  if (process.ppid !== parent) child.kill('SIGTERM');
+  if (ancestors() !== ancestry) child.kill('SIGTERM');
 }, 500).unref();
 child.on('exit', (code, signal) => process.exit(signal ? 128 : (code ?? 1)));
