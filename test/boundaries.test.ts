@@ -33,6 +33,7 @@ const keepers: Record<string, string[]> = {
   '@libsql/client': ['store'],
   '@duckdb/node-api': ['pipeline'],
   mqtt: ['connectors', 'demo'],
+  ws: ['connectors'],
   aedes: ['demo'],
   pino: ['main.ts'],
 };

@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
 import { publishError } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
-import { type MqttTable, type Qos, qosOf } from './table.ts';
+import { type MqttTable, type Qos, qosOf, retains } from './table.ts';
 import { isShared, splitShared } from './topic.ts';
 
 /** The steps of a connection test that move messages, once the broker has accepted the client. */
@@ -28,13 +28,17 @@ interface Sample {
 
 const patienceMs = 3_000;
 
+const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
+/** The most that a PUBLISH has beside topic and payload. */
+const packetOverhead = 10;
+
 /** What many brokers allow only on some topics; a profile test cannot know them. */
 const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connection_lost'] as const;
 
 /** A round trip on a topic that nobody else uses. */
 export async function checkProfile({ context, steps, connection }: Tested): Promise<void> {
   const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
-  const inbox = new Inbox(connection);
+  const inbox = new Inbox(connection, context.profile);
   const tolerate = { tolerate: restricted, details: { topic } };
   const subscribed = await steps.run(
     'subscribe',
@@ -43,7 +47,7 @@ export async function checkProfile({ context, steps, connection }: Tested): Prom
   );
   if (context.probe === 'none') {
     steps.skip('publish', 'Nothing is published, as asked');
-    steps.skip('first_message', 'Nothing was published');
+    steps.skip('first_message', 'Not waited for: nothing was published');
     return;
   }
   const published = await steps.run('publish', (signal) => publish(connection, topic, 1, signal), tolerate);
@@ -57,7 +61,7 @@ export async function checkProfile({ context, steps, connection }: Tested): Prom
 /** Subscribes to the table's filter, waits a little for a message, and decodes it. */
 export async function checkSource({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
   const filter = ownGroup(table.topic);
-  const inbox = new Inbox(connection);
+  const inbox = new Inbox(connection, context.profile);
   await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), {
     details: { topic: table.topic },
   });
@@ -75,9 +79,17 @@ export async function checkSink({ context, steps, connection }: Tested, table: M
     steps.skip('publish', 'Nothing is published, as asked');
     return;
   }
-  const details = { details: { topic: table.topic } };
-  await steps.run('publish', (signal) => publish(connection, table.topic, qosOf(table), signal), details);
+  const work = async (signal: AbortSignal) => {
+    if (retains(table) && !present(connection).limits.retain) throw noRetained();
+    return publish(connection, table.topic, qosOf(table), signal);
+  };
+  await steps.run('publish', work, { details: { topic: table.topic } });
 }
+
+const noRetained = (): PenstockError =>
+  new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
+    hint: 'Set retain to false in the table.',
+  });
 
 /**
  * A member of a shared subscription takes messages away from the others. The test joins a group of its own instead,
@@ -107,7 +119,7 @@ async function subscribe(
     value: granted,
     code: 'mqtt_qos_downgraded',
     message: `The broker grants QoS ${granted} instead of ${asked}`,
-    hint: granted === 0 ? 'At QoS 0 messages can be lost.' : 'Messages can come twice after a failure.',
+    hint: downgradedHint(granted),
     details,
   };
 }
@@ -120,7 +132,7 @@ async function publish(
 ): Promise<Finding<true>> {
   const { client, limits, version } = present(connection);
   const qos = Math.min(asked, limits.maximumQos) as Qos;
-  const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
+  refuseTooLarge(topic, limits.maximumPacketSize);
   const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
     client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
       if (error) reject(publishError(topic, error, packet));
@@ -128,22 +140,47 @@ async function publish(
     });
     return () => undefined;
   });
+  const details = { topic, asked, qos, bytes: payload.length, reasonCode };
+  if (qos < asked) {
+    const message = `The broker takes messages at QoS ${qos} only, not at ${asked}`;
+    return { value: true, code: 'mqtt_qos_downgraded', message, hint: downgradedHint(qos), details };
+  }
   return {
     value: true,
     message: qos === 0 ? 'Sent; at QoS 0 there is no answer' : 'Published, and the broker has confirmed it',
-    details: { topic, qos, bytes: payload.length, reasonCode },
-    ...(version === 4 ? { hint: 'With MQTT 3.1.1 a broker may drop a message and still confirm it.' } : {}),
+    details,
+    ...(version === 4 ? { hint: unseenDenial } : {}),
   };
+}
+
+const unseenDenial =
+  'With MQTT 3.1.1 it cannot be seen whether the broker has denied the message: it may drop it and still confirm it. ' +
+  'Read the topic with another client to be sure.';
+
+const downgradedHint = (qos: Qos): string =>
+  qos === 0 ? 'At QoS 0 messages can be lost.' : 'Messages can come twice after a failure.';
+
+/** A broker cuts the connection at a packet larger than it allows. */
+function refuseTooLarge(topic: string, maximumPacketSize: number): void {
+  const bytes = packetOverhead + Buffer.byteLength(topic) + payload.length;
+  if (bytes <= maximumPacketSize) return;
+  throw new PenstockError(
+    'mqtt_packet_too_large',
+    `The test message needs a packet of ${bytes} bytes, and the broker takes ${maximumPacketSize}`,
+    { hint: 'Raise the limit of the broker.', facts: { bytes, maximumPacketSize } },
+  );
 }
 
 /** Keeps the first message that arrives, from before the subscription on. */
 class Inbox {
   readonly #connection: Connection | undefined;
+  readonly #largest: number | undefined;
   #sample: Sample | undefined;
   #arrived: (() => void) | undefined;
 
-  constructor(connection: Connection | undefined) {
+  constructor(connection: Connection | undefined, profile: MqttProfile) {
     this.#connection = connection;
+    this.#largest = profile.maxPacketSize;
     connection?.client.on('message', (topic, payload, { qos, retain }) => {
       this.#sample ??= { topic, payload, qos, retain };
       this.#arrived?.();
@@ -162,6 +199,7 @@ class Inbox {
         (soon) => this.#wait(soon),
       );
       const { payload, ...rest } = sample;
+      this.#refuseTooLarge(sample);
       return { value: sample, message: 'A message arrived', details: { ...rest, bytes: payload.length } };
     } catch (error) {
       if (error !== enough) throw error;
@@ -171,9 +209,21 @@ class Inbox {
         message: `No message arrived within ${ms} ms`,
         hint:
           'Perhaps nobody publishes just now. Or the broker accepted the subscription but does not let this user ' +
-          'read the topic: some brokers keep silent about that.',
+          'read the topic: some brokers keep silent about that.' +
+          (this.#largest === undefined ? '' : ' Messages larger than maxPacketSize are not sent at all.'),
       };
     }
+  }
+
+  /** With MQTT 5 the broker sends no such message; one of 3.1.1 knows no limit. */
+  #refuseTooLarge({ topic, payload }: Sample): void {
+    const bytes = payload.length;
+    if (this.#largest === undefined || bytes <= this.#largest) return;
+    throw new PenstockError(
+      'mqtt_packet_too_large',
+      `A message of ${bytes} bytes arrived, and maxPacketSize is ${this.#largest}`,
+      { hint: 'Raise maxPacketSize in the profile.', facts: { topic, bytes, maxPacketSize: this.#largest } },
+    );
   }
 
   #wait(signal: AbortSignal): Promise<Sample> {
