@@ -4,7 +4,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
-import { connectionProfiles } from './connection-profiles.ts';
+import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
@@ -32,6 +32,8 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     requestIdHeader: false,
   });
   app.removeContentTypeParser('text/plain');
+  const json = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/merge-patch+json', { parseAs: 'string' }, json);
   app.setErrorHandler(answerProblem);
   app.setNotFoundHandler((request) => {
     throw new PenstockError('not_found', `There is no ${request.method} ${request.url.split('?')[0]}`, {

@@ -80,6 +80,13 @@ export async function startAfter(
   return { OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: last.id } }] };
 }
 
+/** The id of a connector. */
+export const ConnectorId = Type.String({ maxLength: 64 });
+
+/** The schema of a body that may be left out. */
+export const optionalBody = <T extends TSchema>(body: T) =>
+  Type.Unsafe<Static<T> | null | undefined>({ ...body, type: ['object', 'null'] });
+
 /** A configuration object whose shape the connector's schema gives. */
 export const ConnectorConfig = Type.Unsafe<Record<string, never>>({
   type: 'object',

@@ -2,7 +2,7 @@ import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import type { Db } from '../../store/db.ts';
-import { ConnectionProfile, profileToWire } from '../connection-profiles.ts';
+import { ConnectionProfile, profileToWire } from '../connection-profiles/wire.ts';
 import { ConnectorConfig, Name, strict } from '../schemas.ts';
 
 export const ConnectionTable = Type.Object({
