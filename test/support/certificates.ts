@@ -57,6 +57,12 @@ export const makeServer = (ca: Pair, names = ['localhost', '127.0.0.1'], days = 
     days < 0 ? -10 : -1,
   );
 
+/** A server certificate for localhost that nobody else has signed. */
+export const makeSelfSigned = (): Promise<Pair> =>
+  make('localhost', {
+    extensions: [{ name: 'subjectAltName', altNames: [{ type: 2 as const, value: 'localhost' }] }],
+  });
+
 export const makeClient = (ca: Pair, keyType: KeyType = 'ec'): Promise<Pair> =>
   make('Penstock test client', {
     ca,

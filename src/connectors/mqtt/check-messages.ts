@@ -4,7 +4,8 @@ import { codecFor, expandSchema } from '../../formats/codec.ts';
 import type { CheckContext } from '../connector.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
 import type { Connection } from './connection.ts';
-import { untilReported, within } from './deadline.ts';
+import { untilReported } from './deadline.ts';
+import { Inbox, type Sample } from './inbox.ts';
 import { publishError } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
 import { type MqttTable, type Qos, qosOf, retains } from './table.ts';
@@ -19,14 +20,8 @@ export interface Tested {
   connection: Connection | undefined;
 }
 
-interface Sample {
-  topic: string;
-  payload: Buffer;
-  qos: number;
-  retain: boolean;
-}
-
-const patienceMs = 3_000;
+/** A 3.1.1 broker that knows shared subscriptions answers at once. */
+const sharedPatienceMs = 1_000;
 
 const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
 /** The most that a PUBLISH has beside topic and payload. */
@@ -35,9 +30,12 @@ const packetOverhead = 10;
 /** What many brokers allow only on some topics; a profile test cannot know them. */
 const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connection_lost'] as const;
 
+/** A topic that nobody else uses. */
+const checkTopic = (): string => `penstock/check/${randomBytes(8).toString('hex')}`;
+
 /** A round trip on a topic that nobody else uses. */
 export async function checkProfile({ context, steps, connection }: Tested): Promise<void> {
-  const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
+  const topic = checkTopic();
   const inbox = new Inbox(connection, context.profile);
   const tolerate = { tolerate: restricted, details: { topic } };
   const subscribed = await steps.run(
@@ -61,6 +59,7 @@ export async function checkProfile({ context, steps, connection }: Tested): Prom
 /** Subscribes to the table's filter, waits a little for a message, and decodes it. */
 export async function checkSource({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
   const filter = ownGroup(table.topic);
+  if (isShared(filter) && connection?.version === 4) await checkShared({ context, steps, connection });
   const inbox = new Inbox(connection, context.profile);
   await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), {
     details: { topic: table.topic },
@@ -71,6 +70,30 @@ export async function checkSource({ context, steps, connection }: Tested, table:
   else if (connection !== undefined && sample === undefined)
     steps.skip('decode', 'There is no message to decode');
   else await steps.run('decode', async () => decoded(schema, sample as Sample));
+}
+
+/** MQTT 5 brokers say whether they know shared subscriptions; of a 3.1.1 broker it is found out by using one. */
+async function checkShared({ context, steps, connection }: Tested): Promise<void> {
+  if (context.probe === 'none') {
+    steps.skip('shared', 'Not tried, because nothing is to be published');
+    return;
+  }
+  const topic = checkTopic();
+  const inbox = new Inbox(connection, context.profile);
+  const tolerate = { tolerate: restricted, details: { topic } };
+  const work = async (signal: AbortSignal): Promise<Finding<unknown>> => {
+    await subscribe(connection, ownGroup(`$share/x/${topic}`), 1, signal);
+    await publish(connection, topic, 1, signal);
+    const { value } = await inbox.first(Math.min(context.stepTimeoutMs, sharedPatienceMs), signal);
+    if (value !== undefined) return { value, message: 'The broker knows shared subscriptions' };
+    return {
+      value,
+      code: 'mqtt_shared_unsupported',
+      message: 'No message comes through a shared subscription',
+      hint: 'Use a filter without $share here: the broker seems to take the filter for an ordinary topic.',
+    };
+  };
+  await steps.run('shared', work, tolerate);
 }
 
 /** Publishes one message that says what it is to the table's topic, never retained. */
@@ -134,6 +157,8 @@ async function publish(
   const qos = Math.min(asked, limits.maximumQos) as Qos;
   refuseTooLarge(topic, limits.maximumPacketSize);
   const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
+    // MQTT.js keeps an unanswered message for a reconnection that does not come.
+    present(connection).whenLost(reject);
     client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
       if (error) reject(publishError(topic, error, packet));
       else resolve((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
@@ -169,73 +194,6 @@ function refuseTooLarge(topic: string, maximumPacketSize: number): void {
     `The test message needs a packet of ${bytes} bytes, and the broker takes ${maximumPacketSize}`,
     { hint: 'Raise the limit of the broker.', facts: { bytes, maximumPacketSize } },
   );
-}
-
-/** Keeps the first message that arrives, from before the subscription on. */
-class Inbox {
-  readonly #connection: Connection | undefined;
-  readonly #largest: number | undefined;
-  #sample: Sample | undefined;
-  #arrived: (() => void) | undefined;
-
-  constructor(connection: Connection | undefined, profile: MqttProfile) {
-    this.#connection = connection;
-    this.#largest = profile.maxPacketSize;
-    connection?.client.on('message', (topic, payload, { qos, retain }) => {
-      this.#sample ??= { topic, payload, qos, retain };
-      this.#arrived?.();
-    });
-  }
-
-  /** Waits up to three seconds, and less than the step's deadline. No message is a warning. */
-  async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<Sample | undefined>> {
-    const ms = Math.min(patienceMs, stepTimeoutMs * 0.8);
-    const enough = new Error('no message');
-    try {
-      const sample = await within(
-        ms,
-        signal,
-        () => enough,
-        (soon) => this.#wait(soon),
-      );
-      const { payload, ...rest } = sample;
-      this.#refuseTooLarge(sample);
-      return { value: sample, message: 'A message arrived', details: { ...rest, bytes: payload.length } };
-    } catch (error) {
-      if (error !== enough) throw error;
-      return {
-        value: undefined,
-        code: 'mqtt_no_message',
-        message: `No message arrived within ${ms} ms`,
-        hint:
-          'Perhaps nobody publishes just now. Or the broker accepted the subscription but does not let this user ' +
-          'read the topic: some brokers keep silent about that.' +
-          (this.#largest === undefined ? '' : ' Messages larger than maxPacketSize are not sent at all.'),
-      };
-    }
-  }
-
-  /** With MQTT 5 the broker sends no such message; one of 3.1.1 knows no limit. */
-  #refuseTooLarge({ topic, payload }: Sample): void {
-    const bytes = payload.length;
-    if (this.#largest === undefined || bytes <= this.#largest) return;
-    throw new PenstockError(
-      'mqtt_packet_too_large',
-      `A message of ${bytes} bytes arrived, and maxPacketSize is ${this.#largest}`,
-      { hint: 'Raise maxPacketSize in the profile.', facts: { topic, bytes, maxPacketSize: this.#largest } },
-    );
-  }
-
-  #wait(signal: AbortSignal): Promise<Sample> {
-    return untilReported<Sample>(signal, (resolve, reject) => {
-      this.#arrived = () => this.#sample && resolve(this.#sample);
-      this.#connection?.whenLost(reject);
-      this.#arrived();
-      return () => {
-        this.#arrived = undefined;
-      };
-    });
-  }
 }
 
 function decoded(schema: Parameters<typeof codecFor>[0], sample: Sample): Finding<true> {
