@@ -1,4 +1,9 @@
+import { createPrivateKey } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { makeAuthority, makeClient, makeServer } from '../support/certificates.ts';
 import { FaultyServer } from '../support/faulty-server.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient, unique } from '../support/mqtt.ts';
@@ -140,6 +145,40 @@ describe('the test of something stored', () => {
       hint: expect.stringContaining('timeout_ms'),
     });
     await silent.stop();
+  });
+});
+
+describe('a certificate that is given by its path', () => {
+  test('is read for each test, and its key and passphrase are shown to nobody', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'penstock-certificates-'));
+    const ca = await makeAuthority();
+    const tls = { ca: ca.cert, ...(await makeServer(ca)) };
+    const broker = await Mosquitto.start({ tls, config: ['require_certificate true'] });
+    const service = await startService({ certDir: folder });
+    const { cert, key } = await makeClient(ca);
+    const passphrase = 'passphrase-canary';
+    const lock = { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase } as const;
+    const config = {
+      url: `mqtts://localhost:${broker.port}`,
+      tls: { ca: 'ca.pem', cert, key: 'client/key.pem', passphrase },
+    };
+    const profile = await created(service.request, '/connection_profiles', profileBody('', { config }));
+    expect(profile.config).toEqual({ ...config, tls: { ...config.tls, key: mask, passphrase: mask } });
+    const post = () =>
+      service.request
+        .post(`/api/v1/connection_profiles/${profile.id}/test`)
+        .set('accept', 'application/json');
+    const missing = await post();
+    expect([missing.status, missing.body.code]).toEqual([400, 'certificate_unreadable']);
+    expect(missing.body.errors.map(({ path }: { path: string }) => path)).toEqual(['/tls/ca', '/tls/key']);
+    mkdirSync(join(folder, 'client'));
+    writeFileSync(join(folder, 'ca.pem'), ca.cert);
+    writeFileSync(join(folder, 'client', 'key.pem'), createPrivateKey(key).export(lock));
+    expect((await post()).body).toMatchObject({ outcome: 'ok' });
+    expect(service.logged()).not.toContain(passphrase);
+    await service.close();
+    await broker.stop();
+    rmSync(folder, { recursive: true });
   });
 });
 

@@ -29,7 +29,7 @@ export class Opening {
     if (this.#bytes.toString('latin1').startsWith('HTTP')) {
       return notSpoken(
         'The server speaks HTTP on this port',
-        'Use the port that the broker has for MQTT, often 1883 or 8883.',
+        'Use the port that the broker has for MQTT, often 1883 or 8883, or ws:// if this is the one for WebSocket.',
       );
     }
     return notSpoken(

@@ -18,7 +18,7 @@ export function peerFacts(socket: TLSSocket): Record<string, unknown> {
     ...(typeof socket.alpnProtocol === 'string' ? { alpn: socket.alpnProtocol } : {}),
   };
   // Without a certificate Node answers an empty object.
-  if (certificate.subject === undefined) return spoken;
+  if (certificate.fingerprint256 === undefined) return spoken;
   return {
     ...spoken,
     ...certificateFacts(certificate),
@@ -58,8 +58,8 @@ function chainOf(certificate: DetailedPeerCertificate): DetailedPeerCertificate[
 const isoDate = (text: string): string =>
   Number.isNaN(Date.parse(text)) ? text : new Date(text).toISOString();
 
-/** `CN=broker, O=Acme`. */
-export const distinguishedName = (name: object): string =>
-  Object.entries(name)
+/** `CN=broker, O=Acme`; empty for a certificate that has names of hosts only. */
+export const distinguishedName = (name: object | undefined): string =>
+  Object.entries(name ?? {})
     .map(([key, value]) => `${key}=${String(value)}`)
     .join(', ');
