@@ -1,4 +1,4 @@
-/** Addresses of brokers: one URL, or several with commas. What is wrong with one is said without repeating any of it. */
+/** Addresses of brokers: one URL, or several with commas. What is wrong with one is said, and no part of it repeated. */
 
 /** Where a broker listens, and what it speaks there. */
 export interface Endpoint {
