@@ -1,3 +1,4 @@
+import { type CertificateFiles, certificatesIn, readCertificates } from './certificate-files.ts';
 import type { ConnectorDefinition } from './connectors/connector.ts';
 import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors/registry.ts';
 import { PenstockError } from './errors.ts';
@@ -47,11 +48,18 @@ export class StoredCatalog implements Catalog {
   readonly #db: Db;
   readonly #secrets: SecretBox;
   readonly #variables: Variables;
+  readonly #files: CertificateFiles;
 
-  constructor(db: Db, secrets: SecretBox, variables: Variables) {
+  constructor(
+    db: Db,
+    secrets: SecretBox,
+    variables: Variables,
+    files: CertificateFiles = certificatesIn(undefined),
+  ) {
     this.#db = db;
     this.#secrets = secrets;
     this.#variables = variables;
+    this.#files = files;
   }
 
   async table(name: string, exact: boolean): Promise<TableDefinition | undefined> {
@@ -122,9 +130,14 @@ export class StoredCatalog implements Catalog {
     );
   }
 
-  /** Replaces `{{ NAME }}` in a config: the last thing to happen before a connector gets it. */
+  /**
+   * Replaces `{{ NAME }}` and the paths of certificates in a config: the last thing to happen before a connector gets
+   * it. Throws `variable_not_allowed` and `certificate_unreadable`.
+   */
   resolve(connector: ConnectorDefinition, config: unknown): JsonObject {
-    return resolveVariables(config as JsonObject, connector.profile, this.#variables);
+    const { profile } = connector;
+    const filled = resolveVariables(config as JsonObject, profile, this.#variables);
+    return readCertificates(filled, profile, this.#files);
   }
 
   /** A table of a plan, ready to be opened. */

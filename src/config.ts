@@ -46,6 +46,13 @@ export const Environment = Type.Object({
     default: 'PENSTOCK_VAR_*',
     description: 'names that `{{ NAME }}` may read, with commas; `*` at the end matches any rest',
   }),
+  PENSTOCK_CERT_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'folder under which the paths of certificates and keys may lie; without it they are refused',
+    }),
+  ),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
     description: 'how much is logged: JSON lines on stderr, pretty on a terminal',
@@ -61,6 +68,7 @@ export interface Config {
   secretKeys: string[] | undefined;
   adminKey: string | undefined;
   allowedVars: string[];
+  certDir: string | undefined;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
 }
 
@@ -127,6 +135,7 @@ function toConfig(env: Environment): Config {
     secretKeys: env.PENSTOCK_SECRET_KEY === undefined ? undefined : list(env.PENSTOCK_SECRET_KEY),
     adminKey: env.PENSTOCK_ADMIN_KEY,
     allowedVars: list(env.PENSTOCK_ALLOWED_VARS),
+    certDir: env.PENSTOCK_CERT_DIR,
     logLevel: env.PENSTOCK_LOG_LEVEL,
   };
 }

@@ -26,6 +26,7 @@ export const errorCatalog = {
   database_migration_edited: { title: 'A database migration was changed after it ran', passing: false },
   database_too_new: { title: 'The database belongs to a newer version of Penstock', passing: false },
   variable_not_allowed: { title: 'A variable may not be read', passing: false },
+  certificate_unreadable: { title: 'A file with a certificate or key cannot be read', passing: false },
   secret_unreadable: { title: 'A stored secret cannot be opened with the configured key', passing: false },
   internal: { title: 'Something went wrong inside Penstock', passing: true },
 
@@ -40,6 +41,7 @@ export const errorCatalog = {
   network_unreachable: { title: 'There is no route to the host', passing: true },
   tls_certificate_expired: { title: 'The server certificate has expired', passing: false },
   tls_unknown_issuer: { title: 'The issuer of the server certificate is not trusted', passing: false },
+  tls_self_signed: { title: 'The server certificate is signed by itself and not trusted', passing: false },
   tls_name_mismatch: { title: 'The server certificate is for another name', passing: false },
   tls_client_certificate_required: { title: 'The server asks for a client certificate', passing: false },
   tls_client_certificate_refused: { title: 'The server refuses the client certificate', passing: false },
@@ -47,6 +49,7 @@ export const errorCatalog = {
   tls_bad_material: { title: 'A certificate or key cannot be read', passing: false },
   tls_failed: { title: 'The TLS handshake failed', passing: true },
 
+  websocket_refused: { title: 'The server refuses the WebSocket', passing: false },
   mqtt_not_spoken: { title: 'The server does not speak MQTT on this port', passing: false },
   mqtt_bad_credentials: { title: 'The broker refuses the user name or password', passing: false },
   mqtt_not_authorized: { title: 'The broker does not allow this client', passing: false },
@@ -55,6 +58,8 @@ export const errorCatalog = {
   mqtt_protocol_refused: { title: 'The broker does not speak this MQTT version', passing: false },
   mqtt_server_unavailable: { title: 'The broker is not available', passing: true },
   mqtt_refused: { title: 'The broker refused the connection', passing: true },
+  mqtt_will_refused: { title: 'The broker does not take the last will', passing: false },
+  mqtt_shared_unsupported: { title: 'The broker knows no shared subscriptions', passing: false },
   mqtt_subscribe_refused: { title: 'The broker refuses the subscription', passing: false },
   mqtt_qos_downgraded: { title: 'The broker grants a lower quality of service', passing: false },
   mqtt_publish_refused: { title: 'The broker refuses the message', passing: false },
@@ -75,6 +80,8 @@ export interface PenstockErrorDetails {
   /** What the reader can do about it. */
   hint?: string;
   errors?: FieldError[];
+  /** Numbers and names for a program to look at, such as a reason code. No secrets. */
+  facts?: Record<string, unknown>;
   cause?: unknown;
 }
 
@@ -83,6 +90,7 @@ export class PenstockError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly errors: FieldError[];
+  readonly facts: Record<string, unknown>;
 
   constructor(code: ErrorCode, message: string, details: PenstockErrorDetails = {}) {
     super(message, { cause: details.cause });
@@ -90,6 +98,7 @@ export class PenstockError extends Error {
     this.code = code;
     this.hint = details.hint;
     this.errors = details.errors ?? [];
+    this.facts = details.facts ?? {};
   }
 
   /** Whether trying the same again later can help. */

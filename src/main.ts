@@ -6,6 +6,7 @@ import { Registry } from '@prometheus-io/client';
 import { type Logger, pino } from 'pino';
 import { buildApp } from './api/app.ts';
 import { StoredCatalog } from './catalog.ts';
+import { certificatesIn } from './certificate-files.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runDemo } from './demo/demo.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
@@ -127,7 +128,8 @@ async function serve(role: Role, config: Config, logger: Logger, closing: Closin
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
   const secrets = new SecretBox(loadSecretKeys(config.secretKeys, config.dataDir));
-  const catalog = new StoredCatalog(db, secrets, variablesFrom(readEnvironment(), config.allowedVars));
+  const variables = variablesFrom(readEnvironment(), config.allowedVars);
+  const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(config.certDir));
   const metrics = new Registry();
   let nudge = (): void => {};
   if (role !== 'api') {

@@ -164,6 +164,16 @@ export function maskedPaths(config: JsonObject, schema: TSchema): string[] {
   return found;
 }
 
+/** Answers a copy of `config` in which each secret that is the mask has become the one `stored` has there. */
+export function keepMasked(config: JsonObject, stored: JsonObject, schema: TSchema): JsonObject {
+  const kept = new Map<string, Json>();
+  mapSecrets(stored, schema, (value, path) => {
+    kept.set(path, value);
+    return value;
+  });
+  return mapSecrets(config, schema, (value, path) => (value === mask ? (kept.get(path) ?? mask) : value));
+}
+
 export type Variables = (name: string) => string;
 
 /** Reads `{{ NAME }}` from `env`, for the allowed names only; throws `variable_not_allowed` for any other. */
@@ -184,20 +194,36 @@ export function variablesFrom(env: Record<string, string | undefined>, allowed: 
   };
 }
 
-/** Answers a copy of `config` with each `{{ NAME }}` in its strings of format `var-str` replaced. */
-export function resolveVariables(config: JsonObject, schema: TSchema, variables: Variables): JsonObject {
-  const resolve = (
-    value: Json,
-    at: { format?: string; properties?: Record<string, object> } | undefined,
-  ): Json => {
-    if (typeof value === 'string' && at?.format === 'var-str')
-      return value.replaceAll(/\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g, (_, name: string) =>
-        variables(name),
-      );
+/** What a connector's schema says of one property; `format` and `file` are explained in the connector contract. */
+interface Property {
+  format?: string;
+  file?: boolean;
+  properties?: Record<string, Property>;
+}
+
+/** Answers a copy of `config` in which each string has become what `change` makes of it; `path` is its JSON pointer. */
+export function mapStrings(
+  config: JsonObject,
+  schema: TSchema,
+  change: (value: string, property: Property, path: string) => string,
+): JsonObject {
+  const map = (value: Json, at: Property | undefined, path: string): Json => {
+    if (typeof value === 'string') return at === undefined ? value : change(value, at, path);
     if (!isObject(value)) return value;
     return Object.fromEntries(
-      Object.entries(value).map(([name, inner]) => [name, resolve(inner, at?.properties?.[name])]),
+      Object.entries(value).map(([name, inner]) => [
+        name,
+        map(inner, at?.properties?.[name], `${path}/${name}`),
+      ]),
     );
   };
-  return resolve(config, schema) as JsonObject;
+  return map(config, schema as Property, '') as JsonObject;
 }
+
+/** Answers a copy of `config` with each `{{ NAME }}` in its strings of format `var-str` replaced. */
+export const resolveVariables = (config: JsonObject, schema: TSchema, variables: Variables): JsonObject =>
+  mapStrings(config, schema, (value, { format }) =>
+    format === 'var-str'
+      ? value.replaceAll(/\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g, (_, name: string) => variables(name))
+      : value,
+  );

@@ -18,6 +18,7 @@ describe('the settings', () => {
       secretKeys: undefined,
       adminKey: undefined,
       allowedVars: ['PENSTOCK_VAR_*'],
+      certDir: undefined,
       logLevel: 'info',
     });
   });

@@ -4,7 +4,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
-import { connectionProfiles } from './connection-profiles.ts';
+import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';

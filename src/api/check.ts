@@ -1,15 +1,44 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import Type from 'typebox';
 import type { CheckContext, CheckStep, ConnectorDefinition } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { streamEvents } from './sse.ts';
 
-/** A whole test takes no longer, nor do its steps. */
-const limits = { stepTimeoutMs: 10_000, totalMs: 30_000 };
-/** At most so many tests run at a time in one process. */
+/** At most so many run at a time in one process, tests and looks for topics together. */
 const maxConcurrent = 8;
 let running = 0;
 
-type Asked = Pick<CheckContext<unknown, unknown>, 'profile' | 'table' | 'schema' | 'probe'>;
+/** A whole test takes no longer, nor do its steps; at most a minute, if the caller says so. */
+const defaults = { stepTimeoutMs: 10_000, timeoutMs: 30_000 };
+const timeout = { minimum: 100, maximum: 60_000 } as const;
+
+/** How to test, beside what: further fields of the body of a test. */
+export const testOptions = {
+  probe: Type.Optional(
+    Type.Enum(['publish', 'none'], {
+      default: 'publish',
+      description: 'none: publish nothing, so that a sink table or a profile is tested up to the login only',
+    }),
+  ),
+  timeout_ms: Type.Optional(
+    Type.Integer({
+      ...timeout,
+      default: defaults.timeoutMs,
+      description: 'Milliseconds for the test in all',
+    }),
+  ),
+  step_timeout_ms: Type.Optional(
+    Type.Integer({ ...timeout, default: defaults.stepTimeoutMs, description: 'Milliseconds for each step' }),
+  ),
+};
+
+interface TestOptions {
+  probe?: 'publish' | 'none';
+  timeout_ms?: number;
+  step_timeout_ms?: number;
+}
+
+type Tested = Pick<CheckContext<unknown, unknown>, 'profile' | 'table' | 'schema'>;
 
 interface TestEvent extends CheckStep {
   error: boolean;
@@ -26,23 +55,17 @@ export async function answerCheck(
   request: FastifyRequest,
   reply: FastifyReply,
   connector: ConnectorDefinition,
-  asked: Asked,
+  tested: Tested,
   preferred: 'json' | 'events',
 ): Promise<FastifyReply> {
-  if (running >= maxConcurrent)
-    throw new PenstockError(
-      'too_many_requests',
-      `${maxConcurrent} tests are running already; try again in a moment`,
-    );
+  const options = (request.body ?? {}) as TestOptions;
+  const events = startCheck(connector, tested, options, whileListening(reply));
   const accept = request.headers.accept ?? '';
   const wanted = /\btext\/event-stream\b/.test(accept)
     ? 'events'
     : /\bjson\b/.test(accept)
       ? 'json'
       : preferred;
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort(new Error('the client went away')));
-  const events = runCheck(connector, asked, gone.signal);
   if (wanted === 'events') return streamEvents(reply, events);
   const steps: TestEvent[] = [];
   for await (const event of events) steps.push(event);
@@ -50,60 +73,110 @@ export async function answerCheck(
   return reply.send({ ...summary, steps });
 }
 
-/** Yields each step as it ends, then the summary. Ending the iteration early cancels the test. */
-async function* runCheck(
+/** Aborts when the client goes away. */
+export function whileListening(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort(new Error('the client went away')));
+  return gone.signal;
+}
+
+/** A place among those that run at a time, until the function it answers is called. Throws `too_many_requests`. */
+export function takePlace(): () => void {
+  if (running >= maxConcurrent) {
+    throw new PenstockError(
+      'too_many_requests',
+      `${maxConcurrent} tests are running already; try again in a moment`,
+    );
+  }
+  running++;
+  return () => {
+    running--;
+  };
+}
+
+/** Starts a test at once, so that it counts from now on. Throws `too_many_requests`. */
+function startCheck(
   connector: ConnectorDefinition,
-  asked: Asked,
+  tested: Tested,
+  options: TestOptions,
   gone: AbortSignal,
 ): AsyncGenerator<TestEvent> {
+  const leave = takePlace();
+  const { timeout_ms: timeoutMs = defaults.timeoutMs, probe = 'publish' } = options;
+  const { step_timeout_ms: stepTimeoutMs = defaults.stepTimeoutMs } = options;
   const cancel = new AbortController();
-  const deadline = AbortSignal.timeout(limits.totalMs);
+  const deadline = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([gone, cancel.signal, deadline]);
-  const startedAt = performance.now();
-  const queue: CheckStep[] = [];
-  let wake = (): void => {};
-  let over = false;
-  running++;
-  const report = (step: CheckStep): void => {
-    queue.push(step);
-    wake();
-  };
-  const check = { ...asked, stepTimeoutMs: limits.stepTimeoutMs, signal, report };
-  const run = (connector.check?.(check) ?? Promise.resolve())
+  const reported = new Reported();
+  const report = (step: CheckStep): void => reported.add(step);
+  const over = (connector.check?.({ ...tested, probe, stepTimeoutMs, signal, report }) ?? Promise.resolve())
     .catch((error: unknown) => {
-      if (!gone.aborted && !cancel.signal.aborted) report(failedStep(error, deadline.aborted));
+      if (!gone.aborted && !cancel.signal.aborted) report(failedStep(error, deadline.aborted, timeoutMs));
     })
     .finally(() => {
-      over = true;
-      wake();
+      leave();
+      reported.end();
     });
+  return follow(reported, connector.describe(tested.profile), async () => {
+    cancel.abort(new Error('the test was cancelled'));
+    await over;
+  });
+}
+
+/** Yields each step as it ends, then the summary. Ending the iteration early cancels the test. */
+async function* follow(
+  reported: Reported,
+  address: string,
+  cancel: () => Promise<void>,
+): AsyncGenerator<TestEvent> {
+  const startedAt = performance.now();
   const seen: CheckStep[] = [];
   try {
-    while (!over || queue.length > 0) {
-      const step = queue.shift();
-      if (step) {
-        seen.push(step);
-        yield { error: step.outcome === 'failed', done: false, ...step };
-      } else {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
+    for await (const step of reported) {
+      seen.push(step);
+      yield { error: step.outcome === 'failed', done: false, ...step };
     }
-    yield summarise(connector.describe(asked.profile), seen, performance.now() - startedAt);
+    yield summarise(address, seen, performance.now() - startedAt);
   } finally {
-    cancel.abort(new Error('the test was cancelled'));
-    await run;
-    running--;
+    await cancel();
   }
 }
 
-function failedStep(error: unknown, timedOut: boolean): CheckStep {
+/** Steps that wait to be answered. */
+class Reported {
+  readonly #queue: CheckStep[] = [];
+  #wake: (() => void) | undefined;
+  #over = false;
+
+  add(step: CheckStep): void {
+    this.#queue.push(step);
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.#over = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<CheckStep> {
+    for (;;) {
+      const step = this.#queue.shift();
+      if (step) yield step;
+      else if (this.#over) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+}
+
+function failedStep(error: unknown, timedOut: boolean, timeoutMs: number): CheckStep {
   const raised = timedOut
-    ? new PenstockError(
-        'connection_timeout',
-        `The test did not finish within ${limits.totalMs / 1000} seconds`,
-      )
+    ? new PenstockError('connection_timeout', `The test did not finish within ${timeoutMs} ms`, {
+        hint: 'Allow it more time with timeout_ms, up to 60000.',
+      })
     : asPenstockError(error);
   return {
     name: 'test',
@@ -132,3 +205,12 @@ function summarise(address: string, steps: CheckStep[], durationMs: number): Tes
     details: telling ? { step: telling.name } : {},
   };
 }
+
+/** Both forms a test can be answered in. */
+export const checkResponse = Type.Unsafe<never>({
+  description: 'How each step went',
+  content: {
+    'application/json': { schema: { $ref: 'TestResult#' } },
+    'text/event-stream': { schema: { $ref: 'TestMessage#' } },
+  },
+});

@@ -130,6 +130,8 @@ export function answerProblem(
     });
 }
 
+type Violations = Parameters<typeof explainViolations>[0];
+
 /** What Fastify itself refuses, by its codes. */
 const fastifyErrors: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['payload_too_large', 'The body is larger than 1 MiB'],
@@ -145,7 +147,8 @@ const fastifyErrors: Record<string, [ErrorCode, string]> = {
 
 function translate(error: FastifyError | Error): PenstockError {
   if (error instanceof PenstockError) return error;
-  if ('validation' in error && error.validation) return refusedBySchema(error);
+  if ('validation' in error && error.validation)
+    return refusedBySchema(error.validation as Violations, error.validationContext ?? 'request');
   const code = 'code' in error ? String(error.code) : '';
   const known = fastifyErrors[code];
   if (known) return new PenstockError(known[0], known[1]);
@@ -154,9 +157,9 @@ function translate(error: FastifyError | Error): PenstockError {
   return asPenstockError(error);
 }
 
-function refusedBySchema(error: FastifyError): PenstockError {
-  const part = error.validationContext ?? 'request';
-  const errors = explainViolations((error.validation ?? []) as Parameters<typeof explainViolations>[0]);
+/** The error for a `part` of a request, such as its body, that does not satisfy its schema. */
+export function refusedBySchema(violations: Violations, part: string): PenstockError {
+  const errors = explainViolations(violations);
   const sentences = errors.map(({ path, message }) => `${path || 'it'} ${message}`).join('; ');
   return new PenstockError('invalid_request', `The ${part} is not valid: ${sentences}`, { errors });
 }

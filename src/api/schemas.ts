@@ -83,6 +83,13 @@ export async function startAfter(
 /** The answer to a DELETE. */
 export const Deleted = Type.Null({ description: 'Deleted', examples: [null] });
 
+/** The id of a connector. */
+export const ConnectorId = Type.String({ maxLength: 64 });
+
+/** The schema of a body that may be left out. */
+export const optionalBody = <T extends TSchema>(body: T) =>
+  Type.Unsafe<Static<T> | null | undefined>({ ...body, type: ['object', 'null'] });
+
 /** A configuration object whose shape the connector's schema gives. */
 export const ConnectorConfig = Type.Unsafe<Record<string, never>>({
   type: 'object',

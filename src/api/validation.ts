@@ -57,7 +57,8 @@ function validator(
 export function readJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  const types = ['application/json', 'application/merge-patch+json'];
+  app.addContentTypeParser(types, { parseAs: 'string' }, (request, body, done) => {
     if (body === '') return done(null, undefined);
     // With a callback it returns nothing.
     void parse(request, body as string, (error, value) => {

@@ -119,6 +119,12 @@ export interface CheckContext<P, T> {
   report(step: CheckStep): void;
 }
 
+export interface AutocompleteContext<P> {
+  profile: P;
+  /** Aborts when the caller goes away. */
+  signal: AbortSignal;
+}
+
 /** A column that a source can fill from a message's metadata. */
 export interface MetadataColumn {
   name: string;
@@ -142,7 +148,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /**
    * JSON Schema of a profile's `config`, as Arroyo's forms read it. Beside the JSON Schema keywords it has
    * `sensitive`: the names of the properties that are secrets, as JSON pointers without the leading slash. Strings
-   * with `format: 'var-str'` may hold `{{ NAME }}`, which is replaced before the connector sees it.
+   * with `format: 'var-str'` may hold `{{ NAME }}`, which is replaced before the connector sees it. A string with
+   * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text.
    */
   profile: P;
   /** JSON Schema of a table's `config`. */
@@ -158,6 +165,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   fromOptions(options: Options, withProfile: boolean): { profile: unknown; table: unknown };
   /** Tests a connection. Resolves when done, also after a failed step; throws only when the signal aborts. */
   check?(context: CheckContext<Static<P>, Static<T>>): Promise<void>;
+  /**
+   * What is really there, for forms to offer: values by the name of the table's field. It takes a few seconds at most,
+   * bounds what it answers, and leaves nothing behind. Throws what is wrong with the connection.
+   */
+  autocomplete?(context: AutocompleteContext<Static<P>>): Promise<Record<string, string[]>>;
   /** Connects and subscribes; rejects with the first thing that went wrong. */
   openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
   openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;

@@ -85,13 +85,15 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
       const url = path.replace('{id}', 'none_0000000000');
       const send = (type: string, text: string) =>
         service.request[method as 'post'](url).set('content-type', type).send(text);
-      for (const text of ['{', '{"a":}', 'nul', '[1,', '"', '']) {
+      for (const text of ['{', '{"a":}', 'nul', '[1,', '"']) {
         const response = await send('application/json', text);
         expect([response.status, response.body.code], `${method} ${path} ${text}`).toEqual([
           400,
           'invalid_request',
         ]);
       }
+      // None where one may be left out, and then the id names nothing.
+      expect([400, 404]).toContain((await send('application/json', '')).status);
       expect((await send('text/plain', 'hello')).body).toMatchObject({
         status: 415,
         code: 'unsupported_media_type',

@@ -25,9 +25,12 @@ async function make(
   return { cert: made.cert, key: made.private };
 }
 
-/** An authority that signs others. */
-export const makeAuthority = (name = 'Penstock test authority'): Promise<Pair> =>
+type KeyType = 'ec' | 'rsa';
+
+/** An authority that signs others, with keys of its own type. */
+export const makeAuthority = (name = 'Penstock test authority', keyType: KeyType = 'ec'): Promise<Pair> =>
   make(name, {
+    keyType,
     extensions: [
       { name: 'basicConstraints', cA: true, critical: true },
       { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
@@ -54,5 +57,15 @@ export const makeServer = (ca: Pair, names = ['localhost', '127.0.0.1'], days = 
     days < 0 ? -10 : -1,
   );
 
-export const makeClient = (ca: Pair, name = 'Penstock test client'): Promise<Pair> =>
-  make(name, { ca, extensions: [{ name: 'extKeyUsage', clientAuth: true }] });
+/** A server certificate for localhost that nobody else has signed. */
+export const makeSelfSigned = (): Promise<Pair> =>
+  make('localhost', {
+    extensions: [{ name: 'subjectAltName', altNames: [{ type: 2 as const, value: 'localhost' }] }],
+  });
+
+export const makeClient = (ca: Pair, keyType: KeyType = 'ec'): Promise<Pair> =>
+  make('Penstock test client', {
+    ca,
+    keyType,
+    extensions: [{ name: 'extKeyUsage', clientAuth: true }],
+  });

@@ -159,7 +159,8 @@ function hashed(users: Record<string, string>): string {
     .join('');
 }
 
-async function accepts(port: number): Promise<boolean> {
+/** Whether something listens on a port. */
+export async function accepts(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {
     await once(socket, 'connect');

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import supertest from 'supertest';
 import { buildApp } from '../../src/api/app.ts';
 import { StoredCatalog } from '../../src/catalog.ts';
+import { certificatesIn } from '../../src/certificate-files.ts';
 import { SecretBox } from '../../src/secrets.ts';
 import type { Db } from '../../src/store/db.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -27,6 +28,7 @@ interface ServiceOptions {
   worker?: boolean;
   adminKey?: string;
   variables?: Record<string, string>;
+  certDir?: string;
 }
 
 /** The whole of Penstock in this process, over a database of its own, listening on a free port. */
@@ -39,7 +41,8 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   };
   const logger = pino({ level: 'debug' }, { write });
   const variables = (name: string): string => options.variables?.[name] ?? '';
-  const catalog = new StoredCatalog(db, new SecretBox([randomBytes(32).toString('base64')]), variables);
+  const secrets = new SecretBox([randomBytes(32).toString('base64')]);
+  const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(options.certDir));
   const metrics = new Registry();
   const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
   const worker = new Worker({ db, catalog, logger, metrics, owner, isDead: () => false, shared: false });

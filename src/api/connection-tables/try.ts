@@ -1,15 +1,46 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import type { JsonObject } from '../../secrets.ts';
-import { answerCheck } from '../check.ts';
-import { checkResponse } from '../connection-profiles.ts';
+import { answerCheck, checkResponse, testOptions } from '../check.ts';
 import type { Deps } from '../deps.ts';
-import { bodyProblems, problems } from '../problem.ts';
-import { IdParams } from '../schemas.ts';
+import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
+import { bodyProblems, refusedBySchema } from '../problem.ts';
+import { ConnectorConfig, ConnectorId, IdParams, Name, optionalBody, strict } from '../schemas.ts';
 import { checkSchema, checkTable } from './checks.ts';
 import { ConnectionTablePost, findTable } from './wire.ts';
+
+const example = {
+  name: 'readings',
+  connector: 'mqtt',
+  connection_profile_id: 'cp_3fK0x9QzLm',
+  config: { topic: 'plant/+/temperature', type: {} },
+  schema: { format: { type: 'json' }, fields: [{ name: 'celsius', type: 'float64' }] },
+};
+const TableTest = Type.Object(
+  { ...ConnectionTablePost.properties, ...testOptions },
+  { ...strict, examples: [{ ...example, timeout_ms: 5_000 }] },
+);
+
+/** What to try instead of what is stored. */
+const TableTestPatch = Type.Object(
+  {
+    name: Type.Optional(Name),
+    connector: Type.Optional(ConnectorId),
+    connection_profile_id: Type.Optional(Type.String({ maxLength: 64 })),
+    config: Type.Optional(ConnectorConfig),
+    schema: Type.Optional(
+      Type.Unsafe<object>({
+        type: 'object',
+        additionalProperties: true,
+        description: 'A merge patch for the schema',
+      }),
+    ),
+    ...testOptions,
+  },
+  { ...strict, examples: [{ config: { topic: 'plant/+/humidity' } }] },
+);
 
 /** Trying out tables, stored and unsaved, and schemas. */
 export const tryTables =
@@ -26,19 +57,14 @@ export const tryTables =
           summary: 'Test a connection table without storing it',
           description: 'Answers one event a step, or with `accept: application/json` one object.',
           tags,
-          body: ConnectionTablePost,
+          body: TableTest,
           response: { 200: checkResponse, ...bodyProblems(429) },
         },
       },
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
-        const asked = {
-          profile: catalog.resolve(connector, profile),
-          table: config,
-          schema,
-          probe: 'publish' as const,
-        };
-        return answerCheck(request, reply, connector, asked, 'events');
+        const tested = { profile: catalog.resolve(connector, profile), table: config, schema };
+        return answerCheck(request, reply, connector, tested, 'events');
       },
     );
 
@@ -47,26 +73,24 @@ export const tryTables =
       {
         schema: {
           operationId: 'testStoredConnectionTable',
-          summary: 'Test a stored connection table',
-          description: 'Answers one event a step, or with `accept: application/json` one object.',
+          summary: 'Test a stored connection table, or changes to it',
+          description:
+            'Without a body the table is tested as it is stored. Otherwise the body is an RFC 7396 merge patch that is ' +
+            'tried without storing it. Answers one event a step, or with `accept: application/json` one object.',
           tags,
           params: IdParams,
-          response: { 200: checkResponse, ...problems(400, 404, 429) },
+          body: optionalBody(TableTestPatch),
+          response: { 200: checkResponse, ...bodyProblems(404, 429) },
         },
       },
       async (request, reply) => {
         const row = await findTable(db, request.params.id);
-        const connector = connectorFor(row.connector);
-        const profile = row.connectionProfile ? catalog.profile(row.connectionProfile) : {};
-        const schema = JSON.parse(row.schema ?? '{}') as ConnectionSchema;
-        const table = JSON.parse(row.config) as JsonObject;
-        const asked = {
-          profile: catalog.resolve(connector, profile),
-          table,
-          schema,
-          probe: 'publish' as const,
-        };
-        return answerCheck(request, reply, connector, asked, 'events');
+        const body = patched(row, request.body);
+        const validate = request.compileValidationSchema(ConnectionTablePost, 'body');
+        if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
+        const { connector, profile, config, schema } = await checkTable(deps, body);
+        const tested = { profile: catalog.resolve(connector, profile), table: config, schema };
+        return answerCheck(request, reply, connector, tested, 'events');
       },
     );
 
@@ -87,3 +111,20 @@ export const tryTables =
       },
     );
   };
+
+/** A stored table with a patch, to be checked like one that is created. */
+function patched(
+  row: Awaited<ReturnType<typeof findTable>>,
+  patch: Static<typeof TableTestPatch> | null | undefined,
+): ConnectionTablePost {
+  refuseOtherConnector(connectorFor(row.connector), patch?.connector);
+  const { probe: _probe, timeout_ms: _timeout, step_timeout_ms: _step, ...changes } = patch ?? {};
+  const stored = {
+    name: row.name,
+    connector: row.connector,
+    connection_profile_id: row.connectionProfileId,
+    config: JSON.parse(row.config),
+    schema: JSON.parse(row.schema ?? '{}'),
+  };
+  return mergePatch(stored, changes as JsonObject) as unknown as ConnectionTablePost;
+}

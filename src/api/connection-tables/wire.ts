@@ -2,7 +2,7 @@ import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import type { Db } from '../../store/db.ts';
-import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles.ts';
+import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles/wire.ts';
 import { ConnectorConfig, Id, Name, strict } from '../schemas.ts';
 
 const post = {

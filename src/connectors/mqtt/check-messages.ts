@@ -4,10 +4,11 @@ import { codecFor, expandSchema } from '../../formats/codec.ts';
 import type { CheckContext } from '../connector.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
 import type { Connection } from './connection.ts';
-import { untilReported, within } from './deadline.ts';
+import { untilReported } from './deadline.ts';
+import { Inbox, type Sample } from './inbox.ts';
 import { publishError } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
-import { type MqttTable, type Qos, qosOf } from './table.ts';
+import { type MqttTable, type Qos, qosOf, retains } from './table.ts';
 import { isShared, splitShared } from './topic.ts';
 
 /** The steps of a connection test that move messages, once the broker has accepted the client. */
@@ -19,22 +20,23 @@ export interface Tested {
   connection: Connection | undefined;
 }
 
-interface Sample {
-  topic: string;
-  payload: Buffer;
-  qos: number;
-  retain: boolean;
-}
+/** A 3.1.1 broker that knows shared subscriptions answers at once. */
+const sharedPatienceMs = 1_000;
 
-const patienceMs = 3_000;
+const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
+/** The most that a PUBLISH has beside topic and payload. */
+const packetOverhead = 10;
 
 /** What many brokers allow only on some topics; a profile test cannot know them. */
 const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connection_lost'] as const;
 
+/** A topic that nobody else uses. */
+const checkTopic = (): string => `penstock/check/${randomBytes(8).toString('hex')}`;
+
 /** A round trip on a topic that nobody else uses. */
 export async function checkProfile({ context, steps, connection }: Tested): Promise<void> {
-  const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
-  const inbox = new Inbox(connection);
+  const topic = checkTopic();
+  const inbox = new Inbox(connection, context.profile);
   const tolerate = { tolerate: restricted, details: { topic } };
   const subscribed = await steps.run(
     'subscribe',
@@ -43,7 +45,7 @@ export async function checkProfile({ context, steps, connection }: Tested): Prom
   );
   if (context.probe === 'none') {
     steps.skip('publish', 'Nothing is published, as asked');
-    steps.skip('first_message', 'Nothing was published');
+    steps.skip('first_message', 'Not waited for: nothing was published');
     return;
   }
   const published = await steps.run('publish', (signal) => publish(connection, topic, 1, signal), tolerate);
@@ -57,7 +59,8 @@ export async function checkProfile({ context, steps, connection }: Tested): Prom
 /** Subscribes to the table's filter, waits a little for a message, and decodes it. */
 export async function checkSource({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
   const filter = ownGroup(table.topic);
-  const inbox = new Inbox(connection);
+  if (isShared(filter) && connection?.version === 4) await checkShared({ context, steps, connection });
+  const inbox = new Inbox(connection, context.profile);
   await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), {
     details: { topic: table.topic },
   });
@@ -69,15 +72,47 @@ export async function checkSource({ context, steps, connection }: Tested, table:
   else await steps.run('decode', async () => decoded(schema, sample as Sample));
 }
 
+/** MQTT 5 brokers say whether they know shared subscriptions; of a 3.1.1 broker it is found out by using one. */
+async function checkShared({ context, steps, connection }: Tested): Promise<void> {
+  if (context.probe === 'none') {
+    steps.skip('shared', 'Not tried, because nothing is to be published');
+    return;
+  }
+  const topic = checkTopic();
+  const inbox = new Inbox(connection, context.profile);
+  const tolerate = { tolerate: restricted, details: { topic } };
+  const work = async (signal: AbortSignal): Promise<Finding<unknown>> => {
+    await subscribe(connection, ownGroup(`$share/x/${topic}`), 1, signal);
+    await publish(connection, topic, 1, signal);
+    const { value } = await inbox.first(Math.min(context.stepTimeoutMs, sharedPatienceMs), signal);
+    if (value !== undefined) return { value, message: 'The broker knows shared subscriptions' };
+    return {
+      value,
+      code: 'mqtt_shared_unsupported',
+      message: 'No message comes through a shared subscription',
+      hint: 'Use a filter without $share here: the broker seems to take the filter for an ordinary topic.',
+    };
+  };
+  await steps.run('shared', work, tolerate);
+}
+
 /** Publishes one message that says what it is to the table's topic, never retained. */
 export async function checkSink({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
   if (context.probe === 'none') {
     steps.skip('publish', 'Nothing is published, as asked');
     return;
   }
-  const details = { details: { topic: table.topic } };
-  await steps.run('publish', (signal) => publish(connection, table.topic, qosOf(table), signal), details);
+  const work = async (signal: AbortSignal) => {
+    if (retains(table) && !present(connection).limits.retain) throw noRetained();
+    return publish(connection, table.topic, qosOf(table), signal);
+  };
+  await steps.run('publish', work, { details: { topic: table.topic } });
 }
+
+const noRetained = (): PenstockError =>
+  new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
+    hint: 'Set retain to false in the table.',
+  });
 
 /**
  * A member of a shared subscription takes messages away from the others. The test joins a group of its own instead,
@@ -107,7 +142,7 @@ async function subscribe(
     value: granted,
     code: 'mqtt_qos_downgraded',
     message: `The broker grants QoS ${granted} instead of ${asked}`,
-    hint: granted === 0 ? 'At QoS 0 messages can be lost.' : 'Messages can come twice after a failure.',
+    hint: downgradedHint(granted),
     details,
   };
 }
@@ -120,72 +155,45 @@ async function publish(
 ): Promise<Finding<true>> {
   const { client, limits, version } = present(connection);
   const qos = Math.min(asked, limits.maximumQos) as Qos;
-  const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
+  refuseTooLarge(topic, limits.maximumPacketSize);
   const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
+    // MQTT.js keeps an unanswered message for a reconnection that does not come.
+    present(connection).whenLost(reject);
     client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
       if (error) reject(publishError(topic, error, packet));
       else resolve((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
     });
     return () => undefined;
   });
+  const details = { topic, asked, qos, bytes: payload.length, reasonCode };
+  if (qos < asked) {
+    const message = `The broker takes messages at QoS ${qos} only, not at ${asked}`;
+    return { value: true, code: 'mqtt_qos_downgraded', message, hint: downgradedHint(qos), details };
+  }
   return {
     value: true,
     message: qos === 0 ? 'Sent; at QoS 0 there is no answer' : 'Published, and the broker has confirmed it',
-    details: { topic, qos, bytes: payload.length, reasonCode },
-    ...(version === 4 ? { hint: 'With MQTT 3.1.1 a broker may drop a message and still confirm it.' } : {}),
+    details,
+    ...(version === 4 ? { hint: unseenDenial } : {}),
   };
 }
 
-/** Keeps the first message that arrives, from before the subscription on. */
-class Inbox {
-  readonly #connection: Connection | undefined;
-  #sample: Sample | undefined;
-  #arrived: (() => void) | undefined;
+const unseenDenial =
+  'With MQTT 3.1.1 it cannot be seen whether the broker has denied the message: it may drop it and still confirm it. ' +
+  'Read the topic with another client to be sure.';
 
-  constructor(connection: Connection | undefined) {
-    this.#connection = connection;
-    connection?.client.on('message', (topic, payload, { qos, retain }) => {
-      this.#sample ??= { topic, payload, qos, retain };
-      this.#arrived?.();
-    });
-  }
+const downgradedHint = (qos: Qos): string =>
+  qos === 0 ? 'At QoS 0 messages can be lost.' : 'Messages can come twice after a failure.';
 
-  /** Waits up to three seconds, and less than the step's deadline. No message is a warning. */
-  async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<Sample | undefined>> {
-    const ms = Math.min(patienceMs, stepTimeoutMs * 0.8);
-    const enough = new Error('no message');
-    try {
-      const sample = await within(
-        ms,
-        signal,
-        () => enough,
-        (soon) => this.#wait(soon),
-      );
-      const { payload, ...rest } = sample;
-      return { value: sample, message: 'A message arrived', details: { ...rest, bytes: payload.length } };
-    } catch (error) {
-      if (error !== enough) throw error;
-      return {
-        value: undefined,
-        code: 'mqtt_no_message',
-        message: `No message arrived within ${ms} ms`,
-        hint:
-          'Perhaps nobody publishes just now. Or the broker accepted the subscription but does not let this user ' +
-          'read the topic: some brokers keep silent about that.',
-      };
-    }
-  }
-
-  #wait(signal: AbortSignal): Promise<Sample> {
-    return untilReported<Sample>(signal, (resolve, reject) => {
-      this.#arrived = () => this.#sample && resolve(this.#sample);
-      this.#connection?.whenLost(reject);
-      this.#arrived();
-      return () => {
-        this.#arrived = undefined;
-      };
-    });
-  }
+/** A broker cuts the connection at a packet larger than it allows. */
+function refuseTooLarge(topic: string, maximumPacketSize: number): void {
+  const bytes = packetOverhead + Buffer.byteLength(topic) + payload.length;
+  if (bytes <= maximumPacketSize) return;
+  throw new PenstockError(
+    'mqtt_packet_too_large',
+    `The test message needs a packet of ${bytes} bytes, and the broker takes ${maximumPacketSize}`,
+    { hint: 'Raise the limit of the broker.', facts: { bytes, maximumPacketSize } },
+  );
 }
 
 function decoded(schema: Parameters<typeof codecFor>[0], sample: Sample): Finding<true> {

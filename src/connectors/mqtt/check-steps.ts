@@ -22,9 +22,28 @@ interface StepOptions {
 export class CheckSteps {
   readonly #context: Pick<CheckContext<unknown, unknown>, 'report' | 'signal' | 'stepTimeoutMs'>;
   #failed = false;
+  #server: string | undefined;
+  #lenient = false;
 
   constructor(context: Pick<CheckContext<unknown, unknown>, 'report' | 'signal' | 'stepTimeoutMs'>) {
     this.#context = context;
+  }
+
+  /**
+   * Begins the steps for one server of several. When `lenient`, what fails is a warning, and what would follow it is
+   * not reported: another server may do.
+   */
+  begin(server: string, lenient: boolean): void {
+    this.#failed = false;
+    this.#server = server;
+    this.#lenient = lenient;
+  }
+
+  /** Goes on with steps that count for all servers; `failed` when none of them can be used. */
+  goOn(failed: boolean): void {
+    this.#failed = failed;
+    this.#server = undefined;
+    this.#lenient = false;
   }
 
   /**
@@ -39,7 +58,7 @@ export class CheckSteps {
     const { signal, stepTimeoutMs } = this.#context;
     signal.throwIfAborted();
     if (this.#failed) {
-      this.skip(name, 'Not tried, because an earlier step failed');
+      if (!this.#lenient) this.skip(name, 'Not tried, because an earlier step failed');
       return undefined;
     }
     const start = performance.now();
@@ -66,11 +85,15 @@ export class CheckSteps {
   #reportError(name: string, start: number, error: PenstockError, options: StepOptions): void {
     const tolerated = options.tolerate?.includes(error.code) ?? false;
     if (!tolerated) this.#failed = true;
-    this.#report(name, tolerated ? 'warning' : 'failed', start, {
+    this.#report(name, tolerated || this.#lenient ? 'warning' : 'failed', start, {
       code: error.code,
       message: error.message,
       ...(error.hint === undefined ? {} : { hint: error.hint }),
-      details: { ...options.details, ...(error.errors.length > 0 ? { errors: error.errors } : {}) },
+      details: {
+        ...options.details,
+        ...error.facts,
+        ...(error.errors.length > 0 ? { errors: error.errors } : {}),
+      },
     });
   }
 
@@ -87,7 +110,7 @@ export class CheckSteps {
       code: step.code ?? null,
       message: step.message,
       hint: step.hint ?? null,
-      details: step.details ?? {},
+      details: { ...(this.#server === undefined ? {} : { server: this.#server }), ...step.details },
     });
   }
 }

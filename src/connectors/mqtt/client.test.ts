@@ -1,10 +1,10 @@
-import { getEventListeners, once } from 'node:events';
-import { createServer } from 'node:net';
-import { Aedes } from 'aedes';
+import { getEventListeners } from 'node:events';
+import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { startAedes } from '../../../test/support/aedes-broker.ts';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../test/support/certificates.ts';
 import { answering, FaultyServer } from '../../../test/support/faulty-server.ts';
-import { Mosquitto } from '../../../test/support/mosquitto.ts';
+import { freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
 import {
   ackAll,
   errorOf,
@@ -16,6 +16,7 @@ import {
   texts,
   unique,
 } from '../../../test/support/mqtt.ts';
+import { ScriptedBroker } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
 import { type ConnectRequest, connect } from './client.ts';
 import type { MqttProfile } from './profile.ts';
@@ -48,17 +49,10 @@ async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<
   return server;
 }
 
-/** A broker that knows nothing of MQTT 5, and says so. */
 async function olderBroker(): Promise<string> {
-  const aedes = await Aedes.createBroker();
-  const server = createServer((socket) => aedes.handle(socket)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  cleanUp.push(async () => {
-    await new Promise<void>((resolve) => aedes.close(() => resolve()));
-    server.close();
-    await once(server, 'close');
-  });
-  return `mqtt://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const aedes = await startAedes();
+  cleanUp.push(() => aedes.stop());
+  return aedes.url;
 }
 
 describe('connecting', () => {
@@ -70,6 +64,48 @@ describe('connecting', () => {
     expect((await errorOf(connect(request({ url, protocolVersion: '5' })))).code).toBe(
       'mqtt_protocol_refused',
     );
+  });
+
+  test('remembers a broker that refuses MQTT 5, until it refuses 3.1.1 instead', async () => {
+    let accepted = 4;
+    const versions: number[] = [];
+    const server = await ScriptedBroker.start({
+      on: (packet, connection) => {
+        if (packet.cmd !== 'connect') return false;
+        const version = packet.protocolVersion ?? 4;
+        versions.push(version);
+        if (version === accepted) return false;
+        connection.send({ cmd: 'connack', sessionPresent: false, reasonCode: 0x84, returnCode: 1 });
+        return true;
+      },
+    });
+    cleanUp.push(() => server.stop());
+    const asked = async (url: string) => {
+      versions.length = 0;
+      await (await connect(request({ url }))).close();
+      return [...versions];
+    };
+    expect(await asked(server.url)).toEqual([5, 4]);
+    expect(await asked(server.url)).toEqual([4]);
+    expect(await asked(`${server.url}/`)).toEqual([5, 4]);
+    accepted = 5;
+    expect(await asked(server.url)).toEqual([4, 5]);
+    expect(await asked(server.url)).toEqual([5]);
+  });
+
+  test('does not take silence for a refusal of MQTT 5 where 5 has worked before', async () => {
+    let silent = false;
+    const server = await ScriptedBroker.start({
+      on: (_packet, connection) => {
+        if (silent) connection.socket.end();
+        return silent;
+      },
+    });
+    cleanUp.push(() => server.stop());
+    await (await connect(request({ url: server.url }))).close();
+    silent = true;
+    expect(await errorOf(connect(request({ url: server.url })))).toMatchObject({ code: 'mqtt_refused' });
+    expect(server.connections).toHaveLength(2);
   });
 
   test('carries messages through a 3.1.1 broker', async () => {
@@ -147,6 +183,78 @@ describe('connecting', () => {
     expect([client.keepaliveManager, client.connected]).toEqual([null, false]);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
     expect(held()).toBe(before);
+  });
+});
+
+describe('a list of servers', () => {
+  test('is tried in turn, the one that worked last first', async () => {
+    const gone = await Mosquitto.start();
+    cleanUp.push(() => gone.stop());
+    const refused = await faulty((socket) => socket.destroy());
+    const url = `${refused.url},${gone.url},${broker.url}`;
+    const socketTo = async () => {
+      const connection = await connect(request({ url }));
+      const { remotePort } = connection.client.stream as Socket;
+      await connection.close();
+      return remotePort;
+    };
+    expect(await socketTo()).toBe(gone.port);
+    await gone.kill();
+    expect(await socketTo()).toBe(broker.port);
+    await gone.resume();
+    expect(await socketTo()).toBe(broker.port);
+  });
+
+  test('fails with what is worth trying again, and says what is wrong with each', async () => {
+    const older = await olderBroker();
+    const closed = `mqtt://127.0.0.1:${await freePort()}`;
+    const error = await errorOf(connect(request({ url: `${older},${closed}`, protocolVersion: '5' })));
+    expect(error).toMatchObject({ code: 'connection_refused', passing: true });
+    expect(error.message).toMatch(/^None of the 2 servers.*unsupported protocol version.*nothing listens/s);
+  });
+
+  test('ends at a server that refuses the user', async () => {
+    const locked = await Mosquitto.start({ users: { ada: 'right' } });
+    cleanUp.push(() => locked.stop());
+    const never = await faulty((socket) => socket.resume());
+    const url = `${locked.url},${never.url}`;
+    const error = await errorOf(connect(request({ url, username: 'ada', password: 'wrong' })));
+    expect(error.code).toBe('mqtt_not_authorized');
+    expect(never.open).toBe(0);
+  });
+});
+
+describe('a last will', () => {
+  test.each(['5', '3.1.1'] as const)(
+    'is published when the connection breaks, not when it is closed (%s)',
+    async (protocolVersion) => {
+      const topic = `will/${unique()}`;
+      const will = { topic, payload: 'gone', qos: 'AtLeastOnce' as const, retain: true };
+      const profile = { url: broker.url, protocolVersion, will };
+      const watcher = await plainClient(broker.url);
+      cleanUp.push(() => watcher.endAsync());
+      const seen: string[] = [];
+      watcher.on('message', (_topic, payload) => seen.push(String(payload)));
+      await watcher.subscribeAsync(`${topic}/#`, { qos: 1 });
+      await (await connect(request(profile))).close();
+      await watcher.publishAsync(`${topic}/marker`, 'closed', { qos: 1 });
+      await (await connect(request(profile))).destroy();
+      await until('the last will', () => seen.includes('gone'));
+      expect(seen).toEqual(['closed', 'gone']);
+    },
+  );
+
+  test('says with MQTT 5 how long the broker waits', async () => {
+    const server = await ScriptedBroker.start();
+    cleanUp.push(() => server.stop());
+    await (await connect(request({ url: server.url, will: { topic: 'a', delaySecs: 30 } }))).close();
+    const [packet] = await server.connection.expect('connect', 1);
+    expect(packet?.will).toMatchObject({
+      topic: 'a',
+      qos: 0,
+      retain: false,
+      properties: { willDelayInterval: 30 },
+    });
   });
 });
 

@@ -1,12 +1,15 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
-import { PenstockError } from '../../errors.ts';
+import { asPenstockError, type ErrorCode, PenstockError } from '../../errors.ts';
+import { describe, describeEndpoint, type Endpoint, parseUrls } from './address.ts';
 import { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
+import { inTurn, KnownVersions, rememberServer, type Version } from './known-brokers.ts';
 import { Opening } from './opening.ts';
-import { describe, type Endpoint, given, type MqttProfile, parseUrl } from './profile.ts';
+import { given, type MqttProfile } from './profile.ts';
 import { connectRefused } from './reasons.ts';
 import { isTlsReason, silence, tlsError } from './socket-errors.ts';
+import { type Qos, qosNames } from './table.ts';
 import { lastError, openSocket } from './transport.ts';
 
 /** Connects one MQTT.js client over a socket of ours. It never reconnects: whoever asked for it decides that. */
@@ -20,53 +23,118 @@ export interface ConnectRequest {
   sessionExpirySecs: number;
   /** Most messages of QoS 1 and 2 that the broker may send unacknowledged (MQTT 5). */
   receiveMaximum?: number;
+  /** Whether the broker is to publish the profile's last will if the connection breaks; true if left out. */
+  withWill?: boolean;
   signal: AbortSignal;
   /** Called with each client before it sends CONNECT, to bind what must not miss the first message. */
   prepare?(client: MqttClient): void;
 }
 
-type Version = 4 | 5;
+/** The servers of a profile as listed. Throws `invalid_config` when the URL is not one. */
+export function endpointsOf(profile: MqttProfile): Endpoint[] {
+  const endpoints = parseUrls(profile.url);
+  if (typeof endpoints === 'object') return endpoints;
+  throw new PenstockError('invalid_config', `The URL ${endpoints}`, {
+    errors: [{ path: '/url', message: endpoints }],
+  });
+}
 
-/** The endpoint of a profile. Throws `invalid_config` when the URL is not one. */
-export function endpointOf(profile: MqttProfile): Endpoint {
-  const endpoint = parseUrl(profile.url);
-  if (typeof endpoint === 'object') return endpoint;
-  throw new PenstockError('invalid_config', `The URL ${endpoint}`, {
-    errors: [{ path: '/url', message: endpoint }],
+/** What a broker answers to who we are: the next server of its cluster would say the same. */
+const answers: readonly ErrorCode[] = [
+  'mqtt_bad_credentials',
+  'mqtt_not_authorized',
+  'mqtt_client_id_rejected',
+];
+
+/**
+ * Opens a socket and logs in to the first server of the profile that lets us, each within the profile's
+ * `connectTimeoutMs`. Throws what went wrong: a name, network, TLS or MQTT code; when several servers failed, a passing
+ * error before a permanent one.
+ */
+export async function connect(request: ConnectRequest): Promise<Connection> {
+  const { profile, signal } = request;
+  const failures: PenstockError[] = [];
+  const endpoints = endpointsOf(profile);
+  for (const endpoint of inTurn(profile.url, endpoints)) {
+    try {
+      const connection = await connectTo(endpoint, request);
+      rememberServer(profile.url, endpoint);
+      return connection;
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(asPenstockError(error));
+      if (answers.includes(asPenstockError(error).code)) throw error;
+    }
+  }
+  throw worst(failures, endpoints);
+}
+
+function worst(failures: PenstockError[], endpoints: Endpoint[]): PenstockError {
+  const telling = (failures.find(({ passing }) => passing) ?? failures[0]) as PenstockError;
+  if (endpoints.length === 1) return telling;
+  const sentences = failures.map(({ message }) => message).join('; ');
+  return new PenstockError(telling.code, `None of the ${endpoints.length} servers takes us: ${sentences}`, {
+    ...(telling.hint === undefined ? {} : { hint: telling.hint }),
+    cause: telling,
   });
 }
 
 /**
- * Opens a socket and logs in, within the profile's `connectTimeoutMs`. Throws what went wrong first: a name, network,
- * TLS or MQTT code. `first` is a socket that is open already, for a test that has opened it step by step; it is
- * closed if logging in fails.
+ * The same for one server. `first` is a stream that is open already, for a test that has opened it step by step; it
+ * is closed if logging in fails. Such a test finds out the version anew; others begin with the one they know.
  */
-export async function connect(request: ConnectRequest, first?: Socket): Promise<Connection> {
+export async function connectTo(
+  endpoint: Endpoint,
+  request: ConnectRequest,
+  first?: Duplex,
+): Promise<Connection> {
   const { profile, signal } = request;
-  const endpoint = endpointOf(profile);
   const ms = profile.connectTimeoutMs ?? 10_000;
   const late = () =>
-    new PenstockError('connection_timeout', `${describe(profile)} does not answer within ${ms} ms`);
+    new PenstockError('connection_timeout', `${describeEndpoint(endpoint)} does not answer within ${ms} ms`);
   return within(ms, signal, late, async (soon) => {
-    const open = async (socket?: Socket) => socket ?? (await openSocket(endpoint, profile, soon));
-    if (profile.protocolVersion === '3.1.1') return logIn(await open(first), 4, request, soon);
-    try {
-      return await logIn(await open(first), 5, request, soon);
-    } catch (error) {
-      if (profile.protocolVersion === '5' || !mayBeOlder(error)) throw error;
-      return await logIn(await open(), 4, request, soon);
-    }
+    let open: Duplex | undefined = first;
+    const attempt = async (version: Version) => {
+      const stream = open ?? (await openSocket(endpoint, profile, soon));
+      open = undefined;
+      return logIn(stream, version, request, soon);
+    };
+    if (profile.protocolVersion === '3.1.1') return attempt(4);
+    if (profile.protocolVersion === '5') return attempt(5);
+    const versions = new KnownVersions(profile.url, endpoint);
+    return attemptBoth(attempt, first === undefined ? versions.known : undefined, versions);
   });
 }
 
-/** Brokers that know nothing of MQTT 5 refuse its CONNECT, or close the connection without a word. */
-const mayBeOlder = (error: unknown): boolean =>
-  error instanceof PenstockError && (error.code === 'mqtt_protocol_refused' || isSilence(error));
+/**
+ * Speaks MQTT 5, or what is known, and then the other version. Brokers that know nothing of MQTT 5 refuse its CONNECT,
+ * or close the connection without a word; only the refusal is worth remembering, silence may have another reason.
+ */
+async function attemptBoth(
+  attempt: (version: Version) => Promise<Connection>,
+  known: Version | undefined,
+  versions: KnownVersions,
+): Promise<Connection> {
+  const begun = known ?? 5;
+  try {
+    const connection = await attempt(begun);
+    if (begun === 5) versions.remember(5);
+    return connection;
+  } catch (error) {
+    if (!(error instanceof PenstockError)) throw error;
+    const refused = error.code === 'mqtt_protocol_refused';
+    if (!refused && !(known === undefined && isSilence(error))) throw error;
+    versions.forget();
+    const connection = await attempt(begun === 5 ? 4 : 5);
+    if (refused) versions.remember(connection.version);
+    return connection;
+  }
+}
 
 const isSilence = (error: PenstockError): boolean => error.code === 'mqtt_refused' && error.cause === silence;
 
 async function logIn(
-  socket: Socket,
+  socket: Duplex,
   version: Version,
   request: ConnectRequest,
   signal: AbortSignal,
@@ -88,7 +156,7 @@ const identityOf = (request: ConnectRequest): string => `${request.clientId}@${d
 
 function connacked(
   client: MqttClient,
-  socket: Socket,
+  socket: Duplex,
   version: Version,
   signal: AbortSignal,
 ): Promise<IConnackPacket> {
@@ -125,7 +193,7 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
 const leftBy = (packet: IDisconnectPacket): PenstockError =>
   connectRefused(packet.reasonCode ?? 128, 5, packet.properties?.reasonString);
 
-function closedEarly(socket: Socket): PenstockError {
+function closedEarly(socket: Duplex): PenstockError {
   const error = lastError(socket);
   if (isTlsReason(error)) return tlsError(error, '', 1);
   return new PenstockError('mqtt_refused', 'The server closed the connection instead of answering CONNECT', {
@@ -155,7 +223,23 @@ function clientOptions(version: Version, request: ConnectRequest): IClientOption
     keepalive: profile.keepAliveSecs ?? 30,
     ...(given(profile.username) ? { username: profile.username } : {}),
     ...(given(profile.password) ? { password: profile.password } : {}),
+    ...(profile.will === undefined || request.withWill === false
+      ? {}
+      : { will: willOf(profile.will, version) }),
     ...(version === 5 ? { properties: connectProperties(request) } : {}),
+  };
+}
+
+function willOf(
+  will: NonNullable<MqttProfile['will']>,
+  version: Version,
+): NonNullable<IClientOptions['will']> {
+  return {
+    topic: will.topic,
+    payload: Buffer.from(will.payload ?? ''),
+    qos: qosNames.indexOf(will.qos ?? 'AtMostOnce') as Qos,
+    retain: will.retain ?? false,
+    ...(version === 5 ? { properties: { willDelayInterval: will.delaySecs ?? 0 } } : {}),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { IConnackPacket, IDisconnectPacket, MqttClient } from 'mqtt';
 import type { ISubackPacket } from 'mqtt-packet';
 import { PenstockError } from '../../errors.ts';
@@ -31,7 +31,9 @@ export class Connection {
   readonly client: MqttClient;
   readonly version: 4 | 5;
   limits: Limits = limitsOf(undefined, 5);
-  readonly #socket: Socket;
+  /** What the broker said in its CONNACK beside the limits; undefined before it came. */
+  connack: IConnackPacket | undefined;
+  readonly #socket: Duplex;
   readonly #identity: string;
   #onLost: ((error: PenstockError) => void) | undefined;
   #reason: PenstockError | undefined;
@@ -40,7 +42,7 @@ export class Connection {
   #ending: Promise<void> | undefined;
 
   /** `identity` names the session in the takeover memory. */
-  constructor(client: MqttClient, socket: Socket, version: 4 | 5, identity: string) {
+  constructor(client: MqttClient, socket: Duplex, version: 4 | 5, identity: string) {
     this.client = client;
     this.version = version;
     this.#socket = socket;
@@ -51,6 +53,7 @@ export class Connection {
   /** The broker has accepted: from now on a closed connection is a lost one. */
   opened(connack: IConnackPacket): void {
     this.limits = limitsOf(connack, this.version);
+    this.connack = connack;
     this.#open = true;
   }
 

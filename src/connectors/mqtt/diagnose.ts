@@ -1,8 +1,8 @@
 import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { PenstockError } from '../../errors.ts';
+import type { Endpoint } from './address.ts';
 import { untilReported } from './deadline.ts';
-import type { Endpoint } from './profile.ts';
 
 /**
  * A server that closes the connection without a word may be broken, or be spoken to in the wrong way. Only a

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
+import { describe } from './address.ts';
+import { autocomplete } from './autocomplete.ts';
 import { check } from './check.ts';
 import { fromOptions } from './options.ts';
-import { describe, MqttProfile, validateProfile } from './profile.ts';
+import { MqttProfile } from './profile.ts';
 import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
 import { direction, MqttTable, metadataColumns, validateTable } from './table.ts';
+import { validateProfile } from './validate-profile.ts';
 
-/** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP or TLS. */
+/** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({
   id: 'mqtt',
   name: 'MQTT',
@@ -22,6 +25,7 @@ export const mqtt = defineConnector({
   direction,
   fromOptions,
   check,
+  autocomplete,
   openSource,
   openSink,
   forget,

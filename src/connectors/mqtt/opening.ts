@@ -1,13 +1,13 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { PenstockError } from '../../errors.ts';
 import { connectRefused } from './reasons.ts';
 
 /** Looks at the first bytes a server sends, to say what it speaks if that is not the MQTT we asked for. */
 export class Opening {
   #bytes: Buffer = Buffer.alloc(0);
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
 
-  constructor(socket: Socket) {
+  constructor(socket: Duplex) {
     this.#socket = socket;
     socket.on('data', this.#look);
   }
@@ -29,7 +29,7 @@ export class Opening {
     if (this.#bytes.toString('latin1').startsWith('HTTP')) {
       return notSpoken(
         'The server speaks HTTP on this port',
-        'Use the port that the broker has for MQTT, often 1883 or 8883.',
+        'Use the port that the broker has for MQTT, often 1883 or 8883, or ws:// if this is the one for WebSocket.',
       );
     }
     return notSpoken(

@@ -25,23 +25,42 @@ function takeType(options: Options): object {
 }
 
 function takeProfile(options: Options): object {
-  const tls = present({
-    ca: options.take('tls.ca'),
-    cert: options.take('tls.cert'),
-    key: options.take('tls.key'),
-  });
   return present({
     url: options.take('url'),
     username: options.take('username'),
     password: options.take('password'),
-    tls: Object.keys(tls).length > 0 ? tls : undefined,
+    tls: group({
+      ca: options.take('tls.ca'),
+      cert: options.take('tls.cert'),
+      key: options.take('tls.key'),
+      passphrase: options.take('tls.passphrase'),
+    }),
     clientPrefix: options.take('client_prefix'),
     maxPacketSize: options.takeInteger('max_packet_size'),
     protocolVersion: options.take('protocol_version'),
     keepAliveSecs: options.takeInteger('keep_alive_secs'),
+    connectTimeoutMs: options.takeInteger('connect_timeout_ms'),
     sessionExpirySecs: options.takeInteger('session_expiry_secs'),
+    rejectUnauthorized: options.takeBoolean('reject_unauthorized'),
+    serverName: options.take('server_name'),
+    alpn: list(options.take('alpn')),
+    will: group({
+      topic: options.take('will.topic'),
+      payload: options.take('will.payload'),
+      qos: options.take('will.qos'),
+      retain: options.takeBoolean('will.retain'),
+      delaySecs: options.takeInteger('will.delay_secs'),
+    }),
   });
 }
+
+/** Options that belong together: undefined when none of them is given. */
+function group(fields: Record<string, unknown>): Record<string, unknown> | undefined {
+  const some = present(fields);
+  return Object.keys(some).length > 0 ? some : undefined;
+}
+
+const list = (text: string | undefined): string[] | undefined => text?.split(',').map((part) => part.trim());
 
 const present = (fields: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

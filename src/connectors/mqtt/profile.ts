@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import type { FieldError } from '../../errors.ts';
+import { qosNames } from './table.ts';
 
 /**
  * The schema of an MQTT connection profile. Field names, titles and `sensitive` agree with Arroyo's, so its forms and
@@ -10,8 +10,9 @@ const pem = (title: string, what: string) =>
   Type.Optional(
     Type.String({
       title,
-      description: `${what}, as PEM text that begins with -----BEGIN`,
+      description: `${what}: PEM text that begins with -----BEGIN, or the path of such a file in the folder PENSTOCK_CERT_DIR`,
       format: 'var-str',
+      file: true,
       maxLength: 200_000,
     }),
   );
@@ -20,18 +21,78 @@ export const MqttTls = Type.Object(
   {
     ca: pem('CA', 'Certificates of the issuers to trust instead of the well-known ones'),
     cert: pem('Cert', 'Certificate that this client shows to the broker, followed by its intermediates'),
-    key: pem('Key', 'Private key of the client certificate'),
+    key: pem('Key', 'Private key of the client certificate (PKCS#8, PKCS#1 or SEC1)'),
+    passphrase: Type.Optional(
+      Type.String({
+        title: 'Passphrase',
+        description: 'What the private key is encrypted with, if it is',
+        format: 'var-str',
+        maxLength: 1_024,
+      }),
+    ),
   },
   { title: 'TLS', additionalProperties: false },
+);
+
+const Will = Type.Object(
+  {
+    topic: Type.String({
+      title: 'Topic',
+      description: 'Topic that the last will is published to; no wildcards',
+      minLength: 1,
+      maxLength: 65_535,
+    }),
+    payload: Type.Optional(
+      Type.String({
+        title: 'Payload',
+        description: 'What the last will says',
+        default: '',
+        maxLength: 65_535,
+      }),
+    ),
+    qos: Type.Optional(
+      Type.Enum([...qosNames], {
+        title: 'Quality of Service',
+        description: 'With which quality of service the broker publishes it',
+        default: 'AtMostOnce',
+      }),
+    ),
+    retain: Type.Optional(
+      Type.Boolean({
+        title: 'Retain',
+        description: 'Whether the broker keeps it for later subscribers',
+        default: false,
+      }),
+    ),
+    delaySecs: Type.Optional(
+      Type.Integer({
+        title: 'Delay',
+        description: 'Seconds that the broker waits for the client to come back first (MQTT 5)',
+        default: 0,
+        minimum: 0,
+        maximum: 4_294_967_295,
+      }),
+    ),
+  },
+  {
+    title: 'Last Will',
+    description:
+      'Message that the broker publishes when a connection of a job ends without a DISCONNECT. Every source and ' +
+      'sink of the profile leaves the same one; a connection test leaves none.',
+    additionalProperties: false,
+  },
 );
 
 export const MqttProfile = Type.Object(
   {
     url: Type.String({
       title: 'Url',
+      // One string, not an array: Arroyo's clients and forms know the field as a string, and a URL holds no comma here.
       description:
         'Address of the broker, such as mqtt://broker.example:1883. Use mqtt:// or tcp:// without TLS, mqtts:// or ' +
-        'ssl:// with it; the port may be left out (1883, with TLS 8883).',
+        'ssl:// with it, ws:// or wss:// for MQTT over WebSocket (often with the path /mqtt); the port may be left ' +
+        'out (1883, with TLS 8883; WebSocket 80 and 443). Several addresses with commas between them are the ' +
+        'servers of one cluster, tried in turn, the one that worked last first.',
       minLength: 1,
       maxLength: 2048,
     }),
@@ -75,7 +136,8 @@ export const MqttProfile = Type.Object(
       Type.Enum(['auto', '5', '3.1.1'], {
         title: 'Protocol Version',
         description:
-          'MQTT version to speak; auto tries 5 and falls back to 3.1.1 where the broker refuses it',
+          'MQTT version to speak; auto tries 5 and falls back to 3.1.1 where the broker refuses it, and remembers that ' +
+          'for an hour',
         default: 'auto',
       }),
     ),
@@ -91,7 +153,7 @@ export const MqttProfile = Type.Object(
     connectTimeoutMs: Type.Optional(
       Type.Integer({
         title: 'Connect Timeout',
-        description: 'Milliseconds for connecting in all: name resolution, TCP, TLS and MQTT',
+        description: 'Milliseconds for connecting to one server in all: name resolution, TCP, TLS and MQTT',
         default: 10_000,
         minimum: 100,
         maximum: 300_000,
@@ -121,92 +183,22 @@ export const MqttProfile = Type.Object(
         title: 'Server Name',
         description:
           'Name that the server certificate must be for, and that is sent as SNI, if not the host of the URL',
+        pattern: '^[0-9A-Za-z._:-]*$',
         maxLength: 253,
       }),
     ),
+    alpn: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+        title: 'ALPN',
+        description: 'Application protocols to offer in TLS, such as mqtt, where one port serves several',
+        maxItems: 8,
+      }),
+    ),
+    will: Type.Optional(Will),
   },
-  { title: 'MqttConfig', additionalProperties: false, sensitive: ['password', 'tls/key'] },
+  { title: 'MqttConfig', additionalProperties: false, sensitive: ['password', 'tls/key', 'tls/passphrase'] },
 );
 export type MqttProfile = Static<typeof MqttProfile>;
 
-/** Where a profile's broker listens. */
-export interface Endpoint {
-  /** Name or address, an IPv6 address without brackets. */
-  host: string;
-  port: number;
-  tls: boolean;
-}
-
-const schemes: Readonly<Record<string, { tls: boolean; port: number }>> = {
-  'mqtt:': { tls: false, port: 1883 },
-  'tcp:': { tls: false, port: 1883 },
-  'mqtts:': { tls: true, port: 8883 },
-  'ssl:': { tls: true, port: 8883 },
-};
-
-/** Reads a broker URL. Answers a sentence about what is wrong with it instead if it is not one; it repeats no part. */
-export function parseUrl(url: string): Endpoint | string {
-  if (!URL.canParse(url)) return 'is not a URL: write it like mqtt://broker.example:1883';
-  const parsed = new URL(url);
-  const scheme = schemes[parsed.protocol];
-  if (/^wss?:$/.test(parsed.protocol))
-    return 'MQTT over WebSocket is not supported yet: use mqtt:// or mqtts://';
-  if (!scheme) return 'must begin with mqtt://, tcp://, mqtts:// or ssl://';
-  if (parsed.username !== '' || parsed.password !== '') {
-    return 'must not hold credentials: use the fields username and password';
-  }
-  if (parsed.hostname === '') return 'names no host';
-  if (parsed.port === '0') return 'must not have port 0';
-  if (!/^\/?$/.test(parsed.pathname) || parsed.search !== '' || parsed.hash !== '') {
-    return 'must end after the port: there is no path in MQTT over TCP';
-  }
-  const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
-  return { host, port: parsed.port === '' ? scheme.port : Number(parsed.port), tls: scheme.tls };
-}
-
-/** The profile's address as people write it, without credentials. */
-export function describe(profile: MqttProfile): string {
-  const endpoint = parseUrl(profile.url);
-  if (typeof endpoint === 'string') return 'an invalid URL';
-  const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
-  return `${endpoint.tls ? 'mqtts' : 'mqtt'}://${host}:${endpoint.port}`;
-}
-
 /** A form sends an empty string for what was left blank: both mean that nothing was given. */
 export const given = (text: string | undefined): text is string => text !== undefined && text !== '';
-
-const variable = /\{\{.*\}\}/s;
-
-/** What the schema cannot say about a profile: the URL, and options that contradict each other. */
-export function validateProfile(profile: MqttProfile): FieldError[] {
-  const errors: FieldError[] = [];
-  const refuse = (path: string, message: string) => errors.push({ path, message });
-  const endpoint = parseUrl(profile.url);
-  if (typeof endpoint === 'string') refuse('/url', endpoint);
-
-  const { ca, cert, key } = profile.tls ?? {};
-  if (typeof endpoint === 'object' && !endpoint.tls && [ca, cert, key].some(given)) {
-    refuse('/tls', 'is only used with mqtts:// or ssl://: change the URL or remove it');
-  }
-  for (const [name, value] of Object.entries({ ca, cert, key })) {
-    if (given(value) && !value.trimStart().startsWith('-----BEGIN') && !variable.test(value)) {
-      refuse(
-        `/tls/${name}`,
-        'must be PEM text that begins with -----BEGIN; file paths are not supported yet',
-      );
-    }
-  }
-  if (given(cert) && !given(key)) refuse('/tls/key', 'is needed with a client certificate');
-  if (given(key) && !given(cert)) refuse('/tls/cert', 'is needed with a private key');
-
-  if (given(profile.password) && !given(profile.username) && profile.protocolVersion !== '5') {
-    refuse('/username', 'is needed with a password before MQTT 5 (MQTT 3.1.1, section 3.1.2.9)');
-  }
-  if (/[^0-9A-Za-z_-]/.test(profile.clientPrefix ?? '')) {
-    refuse(
-      '/clientPrefix',
-      'may hold letters, digits, _ and - only, as some brokers accept no other client ids',
-    );
-  }
-  return errors;
-}

@@ -63,8 +63,12 @@ const connectCodes: Readonly<Record<number, ErrorCode>> = {
   138: 'mqtt_not_authorized',
   139: 'mqtt_server_unavailable',
   140: 'mqtt_not_authorized',
+  144: 'mqtt_will_refused',
   149: 'mqtt_packet_too_large',
   151: 'mqtt_server_unavailable',
+  153: 'mqtt_will_refused',
+  154: 'mqtt_will_refused',
+  155: 'mqtt_will_refused',
   159: 'mqtt_server_unavailable',
 };
 
@@ -75,6 +79,7 @@ const hints: Partial<Record<ErrorCode, string>> = {
     'allows this user, this client id and this address.',
   mqtt_client_id_rejected: 'Try a shorter clientPrefix, or one that the broker allows for this user.',
   mqtt_protocol_refused: 'Set protocolVersion to auto, or to the version that the broker speaks.',
+  mqtt_will_refused: 'Change the topic, qos or retain of the last will (will) to what the broker allows.',
   mqtt_server_unavailable: 'The broker is overloaded, starting or stopping. Trying again later can help.',
 };
 
@@ -85,8 +90,16 @@ export function connectRefused(code: number, version: 4 | 5, reasonString?: stri
   const error = connectCodes[reason] ?? 'mqtt_refused';
   return new PenstockError(error, `The broker refused the connection: ${inWords(reason, reasonString)}`, {
     ...(hints[error] === undefined ? {} : { hint: hints[error] }),
+    facts: factsOf(reason, reasonString),
   });
 }
+
+/** A reason code for a program, and in words. */
+const factsOf = (code: number, reasonString?: string): Record<string, unknown> => ({
+  reasonCode: code,
+  reason: words[code] ?? 'unknown reason',
+  ...(reasonString === undefined ? {} : { reasonString: reasonString.slice(0, 200) }),
+});
 
 const disconnectCodes: Readonly<Record<number, ErrorCode>> = {
   129: 'mqtt_protocol_error',
@@ -108,7 +121,9 @@ const disconnectCodes: Readonly<Record<number, ErrorCode>> = {
 /** The error for a DISCONNECT that the server sent (MQTT 5 only), except a takeover: see `takeover.ts`. */
 export function disconnected(code: number, reasonString?: string): PenstockError {
   const error = disconnectCodes[code] ?? 'connection_lost';
-  return new PenstockError(error, `The broker disconnected: ${inWords(code, reasonString)}`);
+  return new PenstockError(error, `The broker disconnected: ${inWords(code, reasonString)}`, {
+    facts: factsOf(code, reasonString),
+  });
 }
 
 /** The error for a SUBACK that refuses. 3.1.1 knows the one code 0x80. */
@@ -116,7 +131,10 @@ export function subscribeRefused(filter: string, code: number, reasonString?: st
   return new PenstockError(
     'mqtt_subscribe_refused',
     `The broker refuses the subscription to ${filter}: ${inWords(code, reasonString)}`,
-    { hint: 'Check that the broker allows this user to read the topic.' },
+    {
+      hint: 'Check that the broker allows this user to read the topic.',
+      facts: factsOf(code, reasonString),
+    },
   );
 }
 
@@ -131,8 +149,11 @@ export function publishRefused(topic: string, code: number, reasonString?: strin
   return new PenstockError(
     error,
     `The broker refuses a message to ${topic}: ${inWords(code, reasonString)}`,
-    error === 'mqtt_publish_refused'
-      ? { hint: 'Check that the broker allows this user to write the topic.' }
-      : {},
+    {
+      ...(error === 'mqtt_publish_refused'
+        ? { hint: 'Check that the broker allows this user to write the topic.' }
+        : {}),
+      facts: factsOf(code, reasonString),
+    },
   );
 }

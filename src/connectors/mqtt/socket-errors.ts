@@ -1,5 +1,5 @@
 import { type ErrorCode, PenstockError } from '../../errors.ts';
-import type { Endpoint } from './profile.ts';
+import type { Endpoint } from './address.ts';
 
 /** Translates what Node says about TCP and TLS. `undefined` stands for a connection that was closed without a word. */
 
@@ -72,7 +72,11 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
     message: 'The server certificate is not valid yet',
     hint: "Check the clocks of the broker and of this machine, and the certificate's first day.",
   },
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted('The server certificate is signed by itself and not trusted'),
+  DEPTH_ZERO_SELF_SIGNED_CERT: {
+    code: 'tls_self_signed',
+    message: 'The server certificate is signed by itself and not trusted',
+    hint: 'If it is the certificate you expect, put it into tls.ca.',
+  },
   SELF_SIGNED_CERT_IN_CHAIN: untrusted('The server certificate comes from an issuer that is not trusted'),
   UNABLE_TO_GET_ISSUER_CERT: untrusted('The issuer of the server certificate is not known'),
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted('The issuer of the server certificate is not known'),
@@ -98,21 +102,30 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
     message: 'The server refuses the TLS handshake',
     hint: 'It may want a client certificate (tls.cert, tls.key), or ciphers that this client does not offer.',
   },
+  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: {
+    code: 'tls_failed',
+    message: 'The server knows none of the application protocols offered (ALPN)',
+    hint: 'Set alpn to what the broker expects on this port, or remove it.',
+  },
   ERR_SSL_WRONG_VERSION_NUMBER: notTls,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: notTls,
   ERR_SSL_HTTP_REQUEST: notTls,
 };
 
-/** The error for a TLS connection that failed; `name` is the one the certificate had to be for. */
+/**
+ * The error for a TLS connection that failed; `name` is the one the certificate had to be for, `facts` what the server
+ * had shown before.
+ */
 export function tlsError(
   error: NodeJS.ErrnoException | undefined,
   name: string,
   bytesRead: number,
+  facts: Record<string, unknown> = {},
 ): PenstockError {
   const code = tlsCode(error);
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(error, name);
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(error, name, facts);
   const known = tlsReasons[code];
-  if (known) return new PenstockError(known.code, known.message, { hint: known.hint, cause: error });
+  if (known) return new PenstockError(known.code, known.message, { hint: known.hint, facts, cause: error });
   if (bytesRead === 0) {
     return new PenstockError('tls_failed', 'The server closed the connection when TLS was started', {
       hint: 'Check that this port has TLS: use mqtt:// for one that has not.',
@@ -121,6 +134,7 @@ export function tlsError(
   }
   return new PenstockError('tls_failed', `The TLS handshake failed (${code || 'closed by the server'})`, {
     hint: 'Check which TLS versions, ciphers and client certificates the broker accepts.',
+    facts,
     cause: error,
   });
 }
@@ -136,7 +150,11 @@ const tlsCode = (error: NodeJS.ErrnoException | undefined): string =>
 /** The cause of an error that stands for a server that closed the connection instead of answering. */
 export const silence = new Error('closed without an answer');
 
-function nameMismatch(error: NodeJS.ErrnoException | undefined, name: string): PenstockError {
+function nameMismatch(
+  error: NodeJS.ErrnoException | undefined,
+  name: string,
+  facts: Record<string, unknown>,
+): PenstockError {
   const certificate = (error as { cert?: { subjectaltname?: string } } | undefined)?.cert;
   const names = certificate?.subjectaltname?.slice(0, 300) ?? 'no name at all';
   return new PenstockError(
@@ -144,6 +162,7 @@ function nameMismatch(error: NodeJS.ErrnoException | undefined, name: string): P
     `The server certificate is not for ${name}, but for ${names}`,
     {
       hint: 'Use one of these names in the URL, or set serverName to it.',
+      facts,
       cause: error,
     },
   );

@@ -1,13 +1,13 @@
 import type { PeerCertificate, TLSSocket } from 'node:tls';
+import type { Endpoint } from './address.ts';
 import type { Finding } from './check-steps.ts';
 import { untilReported, within } from './deadline.ts';
-import type { Endpoint } from './profile.ts';
 import { tlsError } from './socket-errors.ts';
+import { daysToExpiry, distinguishedName, peerFacts } from './tls-peer.ts';
 import { lastError } from './transport.ts';
 
 /** How long to wait for a TLS 1.3 server to say that it has accepted the client's side. */
 const verdictMs = 300;
-const dayMs = 86_400_000;
 const soonDays = 14;
 
 /**
@@ -21,11 +21,11 @@ export async function tlsFinding(
 ): Promise<Finding<TLSSocket>> {
   if (socket.getProtocol() === 'TLSv1.3') await acceptedByServer(socket, endpoint, signal);
   const certificate = socket.getPeerCertificate();
-  const days = Math.floor((Date.parse(certificate.valid_to) - Date.now()) / dayMs);
+  const days = daysToExpiry(certificate);
   const finding: Finding<TLSSocket> = {
     value: socket,
     message: `${socket.getProtocol()} with a certificate for ${named(certificate)}`,
-    details: facts(socket, certificate, days),
+    details: { ...peerFacts(socket), verified: socket.authorized },
   };
   if (!socket.authorized) {
     const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
@@ -72,26 +72,6 @@ const verdict = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Pr
       socket.off('session', ticket).off('close', closed);
     };
   });
-
-function facts(socket: TLSSocket, certificate: PeerCertificate, days: number): Record<string, unknown> {
-  return {
-    protocol: socket.getProtocol(),
-    cipher: socket.getCipher().standardName,
-    subject: distinguishedName(certificate.subject),
-    issuer: distinguishedName(certificate.issuer),
-    names: (certificate.subjectaltname ?? '').split(', ').filter((name) => name !== ''),
-    validFrom: new Date(certificate.valid_from).toISOString(),
-    validTo: new Date(certificate.valid_to).toISOString(),
-    daysToExpiry: days,
-    fingerprint256: certificate.fingerprint256,
-    verified: socket.authorized,
-  };
-}
-
-const distinguishedName = (name: object): string =>
-  Object.entries(name)
-    .map(([key, value]) => `${key}=${String(value)}`)
-    .join(', ');
 
 const named = (certificate: PeerCertificate): string =>
   certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);

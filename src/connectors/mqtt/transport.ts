@@ -1,11 +1,15 @@
 import { type LookupAddress, lookup } from 'node:dns';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { PenstockError } from '../../errors.ts';
+import type { Endpoint } from './address.ts';
 import { untilReported } from './deadline.ts';
-import { type Endpoint, given, type MqttProfile } from './profile.ts';
+import { given, type MqttProfile } from './profile.ts';
 import { socketError, tlsError } from './socket-errors.ts';
 import { secureContext } from './tls-material.ts';
+import { peerFacts } from './tls-peer.ts';
+import { openWebSocket } from './web-socket.ts';
 
 /**
  * Opens the sockets that MQTT runs over, one step per function, so that a connection test can report each of them.
@@ -13,10 +17,10 @@ import { secureContext } from './tls-material.ts';
  */
 
 /** Node's own `errored` misses what TLS reports after the handshake. */
-const errors = new WeakMap<Socket, NodeJS.ErrnoException>();
+const errors = new WeakMap<Duplex, NodeJS.ErrnoException>();
 
 /** The last error of a socket that this file opened; undefined when it had none. */
-export const lastError = (socket: Socket): NodeJS.ErrnoException | undefined => errors.get(socket);
+export const lastError = (socket: Duplex): NodeJS.ErrnoException | undefined => errors.get(socket);
 
 /** Resolves a host name to all its addresses. Throws `name_not_resolved`. */
 export async function resolveHost(host: string, signal: AbortSignal): Promise<LookupAddress[]> {
@@ -77,23 +81,41 @@ export async function startTls(
       ...(isIP(name) === 0 ? { servername: name } : {}),
       secureContext: secureContext(profile.tls),
       rejectUnauthorized: profile.rejectUnauthorized ?? true,
+      ...(profile.alpn === undefined || profile.alpn.length === 0 ? {} : { ALPNProtocols: profile.alpn }),
     });
   } catch (error) {
     socket.destroy();
     throw error;
   }
-  return whenOpen(secure, 'secureConnect', signal, (error) => tlsError(error, name, socket.bytesRead));
+  // Node looks at the certificate in its own listener, and closes the connection when it refuses it.
+  let facts: Record<string, unknown> = {};
+  secure.prependOnceListener('secure', () => {
+    facts = peerFacts(secure);
+  });
+  return whenOpen(secure, 'secureConnect', signal, (error) => tlsError(error, name, socket.bytesRead, facts));
 }
 
-/** Resolves, connects and, where the URL says so, starts TLS. */
+/** Resolves, connects and, where the URL says so, starts TLS and opens a WebSocket. */
 export async function openSocket(
   endpoint: Endpoint,
   profile: MqttProfile,
   signal: AbortSignal,
-): Promise<Socket> {
+): Promise<Duplex> {
   const addresses = await resolveHost(endpoint.host, signal);
-  const socket = await connectTcp(endpoint, addresses, signal);
-  return endpoint.tls ? startTls(socket, endpoint, profile, signal) : socket;
+  const plain = await connectTcp(endpoint, addresses, signal);
+  const socket = endpoint.tls ? await startTls(plain, endpoint, profile, signal) : plain;
+  return endpoint.path === undefined ? socket : startWebSocket(socket, endpoint, signal);
+}
+
+/** Opens a WebSocket for MQTT on a connected socket. Throws `websocket_refused`; the socket is then closed. */
+export async function startWebSocket(
+  socket: Socket,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  const stream = await openWebSocket(socket, endpoint, signal);
+  stream.on('error', (error: NodeJS.ErrnoException) => errors.set(stream, lastError(socket) ?? error));
+  return stream;
 }
 
 async function whenOpen<S extends Socket>(

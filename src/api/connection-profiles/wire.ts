@@ -1,0 +1,83 @@
+import Type, { type Static } from 'typebox';
+import { checkProfileConfig, connectorFor } from '../../connectors/registry.ts';
+import { PenstockError } from '../../errors.ts';
+import { type JsonObject, mask, maskConfig, maskedPaths } from '../../secrets.ts';
+import type { Db } from '../../store/db.ts';
+import { ConnectorConfig, ConnectorId, Name, strict } from '../schemas.ts';
+
+const post = {
+  name: 'plant',
+  connector: 'mqtt',
+  config: { url: 'mqtt://localhost:1883', username: 'penstock', password: 'secret' },
+};
+
+/** A profile as it is answered: its secrets masked. */
+export const exampleProfile = {
+  id: 'cp_3fK0x9QzLm',
+  ...post,
+  config: { ...post.config, password: mask },
+  description: post.config.url,
+};
+
+export const ConnectionProfile = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    connector: Type.String(),
+    config: ConnectorConfig,
+    description: Type.String({ description: 'The address, for people' }),
+  },
+  { examples: [exampleProfile] },
+);
+
+export const ConnectionProfilePost = Type.Object(
+  { name: Name, connector: ConnectorId, config: ConnectorConfig },
+  { ...strict, examples: [post] },
+);
+type ConnectionProfilePost = Static<typeof ConnectionProfilePost>;
+
+interface Row {
+  id: string;
+  name: string;
+  connector: string;
+  config: string;
+}
+
+export function profileToWire(row: Row): Static<typeof ConnectionProfile> {
+  const connector = connectorFor(row.connector);
+  const config = JSON.parse(row.config) as JsonObject;
+  return {
+    id: row.id,
+    name: row.name,
+    connector: row.connector,
+    config: maskConfig(config, connector.profile) as never,
+    description: connector.describe(config),
+  };
+}
+
+/** Arroyo's console sends the profile's name a second time, among the connector's fields. */
+function withoutName({ name, config }: Partial<ConnectionProfilePost>): JsonObject {
+  const { name: again, ...fields } = config as unknown as JsonObject;
+  return again !== undefined && again === name ? fields : (config as unknown as JsonObject);
+}
+
+/** Throws when the config is not valid, or holds the mask in place of a secret that nobody has stored. */
+export function checkProfile(
+  body: Pick<ConnectionProfilePost, 'connector' | 'config'> & { name?: string },
+): JsonObject {
+  const config = withoutName(body);
+  checkProfileConfig(body.connector, config);
+  const masked = maskedPaths(config, connectorFor(body.connector).profile);
+  if (masked.length === 0) return config;
+  throw new PenstockError('invalid_config', `The mask stands in place of a secret at ${masked.join(', ')}`, {
+    hint: 'Send the secret itself: nothing is stored yet that the mask could stand for.',
+    errors: masked.map((path) => ({ path: `/config${path}`, message: 'is the mask, not a secret' })),
+  });
+}
+
+/** Throws `not_found`. */
+export async function findProfile(db: Db, id: string) {
+  const row = await db.connectionProfile.findUnique({ where: { id } });
+  if (row) return row;
+  throw new PenstockError('not_found', `There is no connection profile ${id}`);
+}

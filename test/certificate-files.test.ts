@@ -1,0 +1,90 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { certificatesIn, readCertificates } from '../src/certificate-files.ts';
+import { connectorFor } from '../src/connectors/registry.ts';
+import type { PenstockError } from '../src/errors.ts';
+
+const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+const { profile } = connectorFor('mqtt');
+
+describe('the paths of certificates', () => {
+  let base: string;
+  let folder: string;
+  beforeAll(() => {
+    base = mkdtempSync(join(tmpdir(), 'penstock-certificates-'));
+    folder = join(base, 'certs');
+    mkdirSync(join(folder, 'plant'), { recursive: true });
+    mkdirSync(join(base, 'certs-of-others'));
+    for (const path of ['certs/ca.pem', 'certs/plant/ca.pem', 'outside.pem', 'certs-of-others/ca.pem'])
+      writeFileSync(join(base, path), pem);
+    writeFileSync(join(folder, 'text.pem'), 'no certificate');
+    writeFileSync(join(folder, 'large.pem'), pem + 'x'.repeat(300_000));
+    symlinkSync('ca.pem', join(folder, 'current.pem'));
+    symlinkSync('../outside.pem', join(folder, 'escape.pem'));
+    symlinkSync('..', join(folder, 'up'));
+    execFileSync('mkfifo', [join(folder, 'pipe.pem')]);
+  });
+  afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+  const read = (ca: string, dir: string | undefined = folder) =>
+    readCertificates({ url: 'mqtts://h', tls: { ca } }, profile, certificatesIn(dir));
+  const refusal = (ca: string, dir?: string): PenstockError => {
+    try {
+      read(ca, dir);
+    } catch (error) {
+      return error as PenstockError;
+    }
+    throw new Error(`${ca} was read`);
+  };
+
+  test('become what the files hold', () => {
+    const config = { url: 'mqtts://h', tls: { ca: pem } };
+    expect(read('ca.pem')).toEqual(config);
+    expect(read('plant/ca.pem')).toEqual(config);
+    expect(read(join(folder, 'plant', 'ca.pem'))).toEqual(config);
+    expect(read('current.pem')).toEqual(config);
+  });
+
+  test('leave text and everything else alone', () => {
+    const config = { url: 'ca.pem', username: 'ca.pem', tls: { ca: pem, cert: '' } };
+    expect(readCertificates(config, profile, certificatesIn(undefined))).toEqual(config);
+  });
+
+  test.each([
+    '../outside.pem',
+    'escape.pem',
+    'up/outside.pem',
+    '/etc/passwd',
+    'missing.pem',
+    '.',
+    'ca.pem\0',
+  ])('are refused outside of the folder as if there was nothing: %j', (path) => {
+    const error = refusal(path);
+    expect(error.code).toBe('certificate_unreadable');
+    expect(error.errors).toEqual([{ path: '/tls/ca', message: 'names no file below PENSTOCK_CERT_DIR' }]);
+  });
+
+  test('are refused in a folder whose name begins alike', () => {
+    expect(refusal(join(base, 'certs-of-others', 'ca.pem')).message).toContain('names no file below');
+  });
+
+  test.each([
+    ['plant', 'not a file'],
+    ['pipe.pem', 'not a file'],
+    ['large.pem', 'more than 256 KiB'],
+    ['text.pem', 'not in PEM form'],
+  ])('are refused for what is no certificate: %s', (path, why) => {
+    expect(refusal(path).message).toContain(why);
+  });
+
+  test('are refused without a folder, and what might be a key is not repeated', () => {
+    const error = () =>
+      readCertificates({ tls: { key: 'MIIBVgIBADANBg' } }, profile, certificatesIn(undefined));
+    expect(error).toThrow('/tls/key names a file, and PENSTOCK_CERT_DIR is not set');
+    expect(error).not.toThrow('MIIBVg');
+    expect(refusal('ca.pem', join(base, 'nowhere')).message).toContain('is not there');
+  });
+});
