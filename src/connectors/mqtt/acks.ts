@@ -1,5 +1,4 @@
-import { Readable } from 'node:stream';
-import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
+import { type IPublishPacket, MqttClient } from 'mqtt';
 import { AckQueue } from './ack-queue.ts';
 import { MqttDelivery } from './delivery.ts';
 
@@ -20,8 +19,6 @@ interface Internals {
   reschedulePing(force?: boolean): void;
   sendPing(): void;
   _sendPacket(packet: SentPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
-  _storeAndSend(packet: SentPacket, done: (() => void) | undefined, stored: () => void): void;
-  _writePacket(packet: SentPacket, done?: () => void): void;
 }
 
 interface SentPacket {
@@ -42,8 +39,6 @@ const members = [
   'reschedulePing',
   'sendPing',
   '_sendPacket',
-  '_storeAndSend',
-  '_writePacket',
 ] as const satisfies readonly (keyof Internals)[];
 
 /** Throws when the installed MQTT.js lacks a member that this file relies on. Call it before the first connection. */
@@ -164,32 +159,3 @@ export class DeferredAcks {
     };
   }
 }
-
-/**
- * Makes a client send messages without keeping a copy for a resumed session. A sink starts clean each time: what was
- * not confirmed is still owed by the source, which sends it again.
- */
-export function keepNoCopies(client: MqttClient): void {
-  assertSeams(client);
-  const internals = client as unknown as Internals;
-  internals._storeAndSend = (packet, done) => internals._writePacket(packet, done);
-}
-
-/** A store for `keepNoCopies`: it finds everything it is asked to delete, and holds nothing. */
-export const noStore: NonNullable<IClientOptions['outgoingStore']> = {
-  put(_packet, done) {
-    done();
-    return this;
-  },
-  get(_packet, done) {
-    done(new Error('nothing is stored'));
-    return this;
-  },
-  del(packet, done) {
-    done(undefined, packet as Parameters<typeof done>[1]);
-    return this;
-  },
-  createStream: () =>
-    Readable.from([]) as ReturnType<NonNullable<IClientOptions['outgoingStore']>['createStream']>,
-  close: (done) => done(),
-};

@@ -1,11 +1,14 @@
+import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { PenstockError } from '../../errors.ts';
 import type { Outgoing, RunContext, Sink } from '../connector.ts';
-import { keepNoCopies, noStore } from './acks.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { clientId } from './identity.ts';
+import { InFlight, type Sent } from './in-flight.ts';
+import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { PendingWrite } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
+import { publishRefused } from './reasons.ts';
 import { type MqttTable, type Qos, qosOf, retains } from './table.ts';
 
 /** How many QoS 2 messages a 3.1.1 broker takes at once is not said; mosquitto's default is this. */
@@ -20,10 +23,6 @@ export async function openSink(context: RunContext<MqttProfile, MqttTable>): Pro
     clean: true,
     sessionExpirySecs: 0,
     signal,
-    prepare: (client) => {
-      client.outgoingStore = noStore;
-      keepNoCopies(client);
-    },
   });
   try {
     return new MqttSink(context, connection);
@@ -33,19 +32,24 @@ export async function openSink(context: RunContext<MqttProfile, MqttTable>): Pro
   }
 }
 
+type Answer = IPubackPacket | IPubrecPacket | IPubcompPacket;
+
 class MqttSink implements Sink {
   readonly #connection: Connection;
   readonly #signal: AbortSignal;
   readonly #topic: string;
-  readonly #options: { qos: Qos; retain: boolean };
-  /** Most messages in flight. */
-  readonly #most: number;
-  readonly #largestPayload: number;
+  readonly #head: PublishHead;
+  readonly #qos: Qos;
+  readonly #retain: boolean;
+  readonly #largestPacket: number;
+  readonly #writer: PacketWriter;
+  readonly #inFlight: InFlight;
   /** Writes with messages still to send, in order of the calls. Their number is bounded by whoever writes. */
   readonly #waiting: PendingWrite[] = [];
+  /** QoS 0: writes that the writer has, and how many bytes it will have written with each. */
+  readonly #leaving: { write: PendingWrite; at: number }[] = [];
   /** All writes that have not resolved. */
   readonly #pending = new Set<PendingWrite>();
-  #inFlight = 0;
   #failure: unknown;
 
   constructor(context: RunContext<MqttProfile, MqttTable>, connection: Connection) {
@@ -54,27 +58,31 @@ class MqttSink implements Sink {
     this.#connection = connection;
     this.#signal = signal;
     this.#topic = table.topic;
-    this.#options = { qos: possibleQos(context, limits.maximumQos), retain: retains(table) };
-    if (this.#options.retain && !limits.retain) {
+    this.#head = { topic: Buffer.from(table.topic), properties: version === 5 ? noProperties : nothing };
+    this.#qos = possibleQos(context, limits.maximumQos);
+    this.#retain = retains(table);
+    if (this.#retain && !limits.retain) {
       throw new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
         hint: 'Set retain to false in the table.',
       });
     }
-    const { qos } = this.#options;
-    const brokers = version === 4 && qos === 2 ? qos2InFlight : limits.receiveMaximum;
-    this.#most = Math.max(1, Math.min(window, brokers));
-    const packet = Math.min(limits.maximumPacketSize, profile.maxPacketSize ?? Number.POSITIVE_INFINITY);
-    this.#largestPayload = packet - overhead(table.topic, qos, version);
+    const brokers = version === 4 && this.#qos === 2 ? qos2InFlight : limits.receiveMaximum;
+    this.#inFlight = new InFlight(Math.max(1, Math.min(window, brokers)));
+    this.#largestPacket = Math.min(
+      limits.maximumPacketSize,
+      profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
+    );
+    this.#writer = new PacketWriter(client.stream, this.#written);
     connection.whenLost((error) => this.#fail(error));
-    client.stream.on('drain', this.#send);
+    client.on('packetreceive', this.#received);
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
   async write(messages: Outgoing[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     if (messages.length === 0) return;
-    if (messages.some((message) => message.payload.length > this.#largestPayload)) throw this.#tooLarge();
-    const write = new PendingWrite(messages, this.#topic, () => this.#settled());
+    if (messages.some(({ payload }) => this.#sizeOf(payload) > this.#largestPacket)) throw this.#tooLarge();
+    const write = new PendingWrite(messages);
     this.#waiting.push(write);
     this.#pending.add(write);
     this.#send();
@@ -87,34 +95,79 @@ class MqttSink implements Sink {
 
   async close(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#aborted);
-    this.#connection.client.stream.off('drain', this.#send);
+    const unanswered = this.#inFlight.count > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));
-    await this.#connection.close();
+    await (unanswered ? this.#connection.destroy() : this.#connection.close());
+    this.#connection.client.off('packetreceive', this.#received);
   }
 
-  #settled(): void {
-    this.#inFlight -= 1;
+  #send(): void {
+    while (this.#failure === undefined && !this.#inFlight.full && !this.#writer.full) {
+      const write = this.#waiting[0];
+      if (write === undefined) return;
+      const index = write.take();
+      if (index >= 0) this.#publish(write, index);
+      else {
+        this.#waiting.shift();
+        if (this.#qos === 0) this.#leaving.push({ write, at: this.#writer.takenBytes });
+        this.#handOver();
+      }
+    }
+  }
+
+  #handOver(): void {
+    while (this.#leaving[0] !== undefined && this.#leaving[0].at <= this.#writer.writtenBytes) {
+      this.#leaving.shift()?.write.handedOver();
+    }
+  }
+
+  #publish(write: PendingWrite, index: number): void {
+    const { payload } = write.messages[index] as Outgoing;
+    const packetId = this.#qos === 0 ? 0 : this.#inFlight.add(write, index);
+    this.#writer.publish(this.#head, payload, this.#qos, this.#retain, packetId);
+  }
+
+  readonly #written = (): void => {
+    this.#handOver();
+    this.#send();
+  };
+
+  /** MQTT.js ignores the answers to messages that it has not sent itself: these are for us alone. */
+  readonly #received = (packet: Packet): void => {
+    if (packet.cmd !== 'puback' && packet.cmd !== 'pubrec' && packet.cmd !== 'pubcomp') return;
+    const sent = this.#inFlight.find(packet.messageId ?? 0);
+    if (sent !== undefined) this.#answered(sent, packet);
+  };
+
+  #answered(sent: Sent, { cmd, reasonCode = 0, properties }: Answer): void {
+    const repeated = cmd === 'pubrec' && sent.released;
+    const due = this.#qos === 1 ? 'puback' : sent.released ? 'pubcomp' : 'pubrec';
+    if (cmd !== due && !repeated) {
+      this.#broken(`${cmd.toUpperCase()} does not answer a message at QoS ${this.#qos}`);
+    } else if (reasonCode >= 128) {
+      this.#refused(sent, reasonCode, properties?.reasonString);
+    } else if (cmd === 'pubrec') {
+      sent.released = true;
+      this.#writer.release(sent.packetId);
+    } else {
+      const { write } = sent;
+      this.#inFlight.remove(sent);
+      write?.confirm();
+      this.#send();
+    }
+  }
+
+  #refused(sent: Sent, reason: number, said: string | undefined): void {
+    const { write } = sent;
+    this.#inFlight.remove(sent);
+    write?.fail(publishRefused(this.#topic, reason, said));
     this.#send();
   }
 
-  readonly #send = (): void => {
-    const { client } = this.#connection;
-    const { qos } = this.#options;
-    while (this.#failure === undefined && this.#inFlight < this.#most && !client.stream.writableNeedDrain) {
-      const write = this.#waiting[0];
-      if (write === undefined) return;
-      const message = write.take();
-      if (message === undefined) {
-        this.#waiting.shift();
-        if (qos === 0) client.stream.write(nothing, write.handedOver);
-      } else if (qos === 0) {
-        client.publish(this.#topic, message.payload, this.#options);
-      } else {
-        this.#inFlight += 1;
-        client.publish(this.#topic, message.payload, this.#options, write.acknowledged);
-      }
-    }
-  };
+  #broken(message: string): void {
+    this.#fail(new PenstockError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${message}`));
+    void this.#connection.destroy();
+  }
 
   readonly #aborted = (): void => {
     this.#fail(this.#signal.reason);
@@ -123,14 +176,20 @@ class MqttSink implements Sink {
 
   #fail(error: unknown): void {
     this.#failure ??= error;
+    this.#writer.stop();
     this.#waiting.length = 0;
+    this.#leaving.length = 0;
     for (const write of this.#pending) write.fail(error);
+  }
+
+  #sizeOf(payload: Buffer): number {
+    return publishSize(this.#head, payload.length, this.#qos);
   }
 
   #tooLarge(): PenstockError {
     return new PenstockError(
       'mqtt_packet_too_large',
-      `A message is larger than the ${this.#largestPayload} bytes that fit into a packet`,
+      `A message does not fit into the ${this.#largestPacket} bytes that a packet may have`,
       {
         hint: 'Make the messages smaller, or raise maxPacketSize in the profile or the limit of the broker.',
       },
@@ -138,8 +197,9 @@ class MqttSink implements Sink {
   }
 }
 
-/** Written behind QoS 0 messages, to learn when the operating system has taken them. */
 const nothing = Buffer.alloc(0);
+/** Their length, which is zero. */
+const noProperties = Buffer.of(0);
 
 /** What the table asks for, or what is left of it without giving up the delivery guarantee. */
 function possibleQos(context: RunContext<MqttProfile, MqttTable>, maximum: Qos): Qos {
@@ -161,7 +221,3 @@ function possibleQos(context: RunContext<MqttProfile, MqttTable>, maximum: Qos):
   );
   return maximum;
 }
-
-/** Bytes of a PUBLISH packet beside its payload, at most: header, remaining length, topic, identifier, properties. */
-const overhead = (topic: string, qos: Qos, version: 4 | 5): number =>
-  1 + 4 + 2 + Buffer.byteLength(topic) + (qos > 0 ? 2 : 0) + (version === 5 ? 1 : 0);
