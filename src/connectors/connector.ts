@@ -1,5 +1,7 @@
 import type { Static, TSchema } from 'typebox';
-import type { ErrorCode, FieldError } from '../errors.ts';
+import type { ErrorCode, FieldError, PenstockError } from '../errors.ts';
+import type { ColumnUse } from '../formats/column-use.ts';
+import type { Row } from '../formats/format.ts';
 import type { ConnectionSchema, FieldTypeName } from '../formats/schema.ts';
 
 /**
@@ -74,14 +76,25 @@ export interface Source extends AsyncIterable<Delivery[]> {
 /** One outgoing message. */
 export interface Outgoing {
   payload: Buffer;
+  /** What the payload was made of: a topic or a key may be made of its columns too. */
+  row: Row;
+}
+
+/** A message that was not written and never will be, though the connection is well. */
+export interface Refusal {
+  /** Which one of those given to `write`. */
+  index: number;
+  error: PenstockError;
 }
 
 export interface Sink {
   /**
    * Writes in order, and resolves when every message is durable there (for MQTT: PUBACK or PUBCOMP received; at
    * QoS 0: handed to the operating system). Several writes may be pending; they are sent in the order of the calls.
+   * Answers the messages that are refused, by us or by the other side, in order: none of them is there, all others
+   * are. Rejects when it cannot be known what is there, as when the connection is lost.
    */
-  write(messages: Outgoing[]): Promise<void>;
+  write(messages: Outgoing[]): Promise<Refusal[]>;
   /** Disconnects. Pending writes reject. Safe to call twice and after a failure; never throws. */
   close(): Promise<void>;
 }
@@ -151,6 +164,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
+  /** The columns of the table's schema that a sink's config refers to; they are checked where the schema is known. */
+  columnsOf?(table: Static<T>): ColumnUse[];
   /** The address of the system, for people: Arroyo's `description` of a profile. No secrets. */
   describe(profile: Static<P>): string;
   direction(table: Static<T>): 'source' | 'sink';

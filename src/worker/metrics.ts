@@ -22,7 +22,12 @@ export function createMetrics(registry: Registry): WorkerMetrics {
     receivedBytes: counter('bytes_received', 'Payload bytes taken from sources', 'job'),
     sent: counter('messages_sent', 'Messages confirmed by sinks', 'job'),
     sentBytes: counter('bytes_sent', 'Payload bytes confirmed by sinks', 'job'),
-    bad: counter('bad_messages', 'Messages that could not be decoded, transformed or encoded', 'job', 'code'),
+    bad: counter(
+      'bad_messages',
+      'Messages that could not be decoded, transformed, encoded or written',
+      'job',
+      'code',
+    ),
     restarts: counter('task_restarts', 'Tasks begun again after a passing error', 'job', 'code'),
     inFlight: new Gauge({
       name: 'penstock_messages_in_flight',

@@ -4,6 +4,7 @@ import type {
   Identity,
   Logger,
   Outgoing,
+  Refusal,
   Sink,
   Source,
 } from '../connectors/connector.ts';
@@ -37,7 +38,7 @@ export interface TaskEvents {
   running(): void;
   /** A passing error: it tries again after `retryInMs`. */
   recovering(error: PenstockError, retryInMs: number): void;
-  /** A message was dropped because it could not be decoded, transformed or encoded. */
+  /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
   bad(error: PenstockError): void;
 }
 
@@ -179,11 +180,12 @@ export class Task {
   async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink): Promise<void> {
     const { jobId: job } = this.#spec;
     this.#metrics.inFlight.inc({ job }, deliveries.length);
-    if (messages.length > 0) await sink.write(messages);
+    const refusals = messages.length > 0 ? await sink.write(messages) : [];
+    for (const { error } of refusals) this.#leaveOut(error);
     for (const delivery of deliveries) delivery.ack();
     this.#metrics.inFlight.dec({ job }, deliveries.length);
-    this.#metrics.sent.inc({ job }, messages.length);
-    this.#metrics.sentBytes.inc({ job }, bytes(messages));
+    this.#metrics.sent.inc({ job }, messages.length - refusals.length);
+    this.#metrics.sentBytes.inc({ job }, bytes(messages) - bytes(refused(messages, refusals)));
     const first = deliveries[0];
     if (first)
       this.#metrics.latency.observe(
@@ -210,7 +212,7 @@ export class Task {
     const messages: Outgoing[] = [];
     for (const row of result.rows) {
       try {
-        messages.push({ payload: rows.write(row) });
+        messages.push({ payload: rows.write(row), row });
       } catch (error) {
         this.#bad(error);
       }
@@ -221,6 +223,11 @@ export class Task {
   #bad(error: unknown): void {
     const raised = asPenstockError(error);
     if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
+    this.#leaveOut(raised);
+  }
+
+  /** Drops a message that cannot be used, or fails the job, as the source table says. */
+  #leaveOut(raised: PenstockError): void {
     if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
     this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
     this.#events.bad(raised);
@@ -251,6 +258,9 @@ class RowReader {
     return this.#sink.encode(row);
   }
 }
+
+const refused = (messages: readonly Outgoing[], refusals: readonly Refusal[]): Outgoing[] =>
+  refusals.map(({ index }) => messages[index] as Outgoing);
 
 function bytes(messages: readonly { payload: Buffer }[]): number {
   let sum = 0;

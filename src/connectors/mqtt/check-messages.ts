@@ -8,6 +8,7 @@ import { untilReported, within } from './deadline.ts';
 import { publishError } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
 import { type MqttTable, type Qos, qosOf } from './table.ts';
+import { columnsIn } from './template.ts';
 import { isShared, splitShared } from './topic.ts';
 
 /** The steps of a connection test that move messages, once the broker has accepted the client. */
@@ -73,6 +74,10 @@ export async function checkSource({ context, steps, connection }: Tested, table:
 export async function checkSink({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
   if (context.probe === 'none') {
     steps.skip('publish', 'Nothing is published, as asked');
+    return;
+  }
+  if (columnsIn(table.topic).length > 0) {
+    steps.skip('publish', 'Nothing is published: the topic depends on the columns of a row');
     return;
   }
   const details = { details: { topic: table.topic } };

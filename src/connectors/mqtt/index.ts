@@ -5,7 +5,7 @@ import { fromOptions } from './options.ts';
 import { describe, MqttProfile, validateProfile } from './profile.ts';
 import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
-import { direction, MqttTable, metadataColumns, validateTable } from './table.ts';
+import { columnsOf, direction, MqttTable, metadataColumns, validateTable } from './table.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP or TLS. */
 export const mqtt = defineConnector({
@@ -18,6 +18,7 @@ export const mqtt = defineConnector({
   metadata: metadataColumns,
   validateProfile,
   validateTable,
+  columnsOf,
   describe,
   direction,
   fromOptions,

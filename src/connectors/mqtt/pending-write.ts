@@ -1,21 +1,22 @@
 import type { Packet } from 'mqtt-packet';
 import { PenstockError } from '../../errors.ts';
-import type { Outgoing } from '../connector.ts';
+import type { Outgoing, Refusal } from '../connector.ts';
 import { publishRefused } from './reasons.ts';
 
 /** One call of a sink's `write`: which of its messages are sent and confirmed. */
 export class PendingWrite {
-  /** Settles when every message is confirmed, or the first one is not. */
-  readonly done: Promise<void>;
+  /** Resolves with the refusals when every message is confirmed or refused. */
+  readonly done: Promise<Refusal[]>;
   readonly messages: readonly Outgoing[];
-  readonly #resolve: () => void;
+  readonly #refusals: Refusal[] = [];
+  readonly #resolve: (refusals: Refusal[]) => void;
   readonly #reject: (error: unknown) => void;
   #next = 0;
-  #confirmed = 0;
+  #answered = 0;
   #failed = false;
 
   constructor(messages: readonly Outgoing[]) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<Refusal[]>();
     this.done = promise;
     this.messages = messages;
     this.#resolve = resolve;
@@ -35,13 +36,23 @@ export class PendingWrite {
   }
 
   confirm(): void {
-    this.#confirmed += 1;
-    if (this.#confirmed === this.messages.length) this.#resolve();
+    this.#answered += 1;
+    if (this.#answered === this.messages.length) this.#finish();
+  }
+
+  /** The message will never be there; the others go on. */
+  refuse(index: number, error: PenstockError): void {
+    this.#refusals.push({ index, error });
+    this.confirm();
   }
 
   /** At QoS 0 nobody confirms: the operating system has taken all messages. */
   handedOver(): void {
-    this.#resolve();
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#resolve(this.#refusals.sort((a, b) => a.index - b.index));
   }
 }
 

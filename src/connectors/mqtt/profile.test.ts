@@ -1,11 +1,11 @@
 import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
-import { PenstockError } from '../../errors.ts';
+import { type FieldError, PenstockError } from '../../errors.ts';
 import type { Identity, Options } from '../connector.ts';
 import { clientId } from './identity.ts';
 import { mqtt } from './index.ts';
 import { describe as describeProfile, type MqttProfile, parseUrl, validateProfile } from './profile.ts';
-import { MqttTable, validateTable } from './table.ts';
+import { columnsOf, MqttTable, validateTable } from './table.ts';
 import { takenOver } from './takeover.ts';
 import { checkTopicFilter, checkTopicName } from './topic.ts';
 
@@ -153,6 +153,51 @@ class Given implements Options {
     return value === undefined ? undefined : Number(value);
   }
 }
+
+describe('a sink table with columns', () => {
+  const table = (topic: string, more: object = {}) => ({ topic, type: { retain: false, ...more } });
+  const wrong = (config: object, profile?: MqttProfile): FieldError[] =>
+    validateTable(config as MqttTable, profile);
+
+  test('takes them in the topic and in what is sent along', () => {
+    const config = table('a/{{ device }}/b{{ n }}', {
+      expirySecs: 60,
+      contentType: '',
+      correlationData: '{{ token }}',
+      userProperties: { site: '{{ site }}' },
+    });
+    expect(wrong(config)).toEqual([]);
+    const uses = columnsOf(config as MqttTable);
+    expect(uses.map(({ path, column }) => `${path} ${column}`)).toEqual([
+      '/topic device',
+      '/topic n',
+      '/type/correlationData token',
+      '/type/userProperties site',
+    ]);
+    expect(columnsOf({ topic: 'a/{{ b }}', type: {} })).toEqual([]);
+  });
+
+  test.each([
+    ['a/{{ device', '/topic'],
+    ['a/{{ }}', '/topic'],
+    ['a/}}', '/topic'],
+    ['a/#/{{ device }}', '/topic'],
+  ])('refuses the topic %s', (topic, path) => {
+    expect(wrong(table(topic)).map((error) => error.path)).toEqual([path]);
+  });
+
+  test('refuses properties that are none, and any with 3.1.1', () => {
+    expect(wrong(table('a', { expirySecs: 'soon' })).map(({ path }) => path)).toEqual(['/type/expirySecs']);
+    expect(wrong(table('a', { responseTopic: 'a/+' })).map(({ path }) => path)).toEqual([
+      '/type/responseTopic',
+    ]);
+    const older: MqttProfile = { url: 'mqtt://a', protocolVersion: '3.1.1' };
+    expect(wrong(table('a', { contentType: 'x' }), older).map(({ path }) => path)).toEqual([
+      '/type/contentType',
+    ]);
+    expect(wrong(table('a'), older)).toEqual([]);
+  });
+});
 
 describe('SQL options', () => {
   test('become a profile and a table', () => {

@@ -1,6 +1,6 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
-import { PenstockError } from '../../errors.ts';
-import type { Outgoing, RunContext, Sink } from '../connector.ts';
+import { asPenstockError, PenstockError } from '../../errors.ts';
+import type { Outgoing, Refusal, RunContext, Sink } from '../connector.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { clientId } from './identity.ts';
@@ -8,8 +8,9 @@ import { InFlight, type Sent } from './in-flight.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { PendingWrite } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
-import { publishRefused } from './reasons.ts';
-import { type MqttTable, type Qos, qosOf, retains } from './table.ts';
+import { PublishHeads } from './publish-heads.ts';
+import { inWords, publishRefused } from './reasons.ts';
+import { type MqttTable, type Qos, qosOf, sinkOf } from './table.ts';
 
 /** How many QoS 2 messages a 3.1.1 broker takes at once is not said; mosquitto's default is this. */
 const qos2InFlight = 20;
@@ -37,8 +38,7 @@ type Answer = IPubackPacket | IPubrecPacket | IPubcompPacket;
 class MqttSink implements Sink {
   readonly #connection: Connection;
   readonly #signal: AbortSignal;
-  readonly #topic: string;
-  readonly #head: PublishHead;
+  readonly #heads: PublishHeads;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #largestPacket: number;
@@ -57,10 +57,10 @@ class MqttSink implements Sink {
     const { limits, version, client } = connection;
     this.#connection = connection;
     this.#signal = signal;
-    this.#topic = table.topic;
-    this.#head = { topic: Buffer.from(table.topic), properties: version === 5 ? noProperties : nothing };
+    if (version === 4) refuseProperties(table);
+    this.#heads = new PublishHeads(table, version);
     this.#qos = possibleQos(context, limits.maximumQos);
-    this.#retain = retains(table);
+    this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) {
       throw new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
         hint: 'Set retain to false in the table.',
@@ -78,16 +78,15 @@ class MqttSink implements Sink {
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
-  async write(messages: Outgoing[]): Promise<void> {
+  async write(messages: Outgoing[]): Promise<Refusal[]> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (messages.length === 0) return;
-    if (messages.some(({ payload }) => this.#sizeOf(payload) > this.#largestPacket)) throw this.#tooLarge();
+    if (messages.length === 0) return [];
     const write = new PendingWrite(messages);
     this.#waiting.push(write);
     this.#pending.add(write);
     this.#send();
     try {
-      await write.done;
+      return await write.done;
     } finally {
       this.#pending.delete(write);
     }
@@ -122,9 +121,20 @@ class MqttSink implements Sink {
   }
 
   #publish(write: PendingWrite, index: number): void {
-    const { payload } = write.messages[index] as Outgoing;
+    const { payload, row } = write.messages[index] as Outgoing;
+    let head: PublishHead;
+    try {
+      head = this.#heads.of(row);
+    } catch (error) {
+      write.refuse(index, asPenstockError(error));
+      return;
+    }
+    if (publishSize(head, payload.length, this.#qos) > this.#largestPacket) {
+      write.refuse(index, this.#tooLarge());
+      return;
+    }
     const packetId = this.#qos === 0 ? 0 : this.#inFlight.add(write, index);
-    this.#writer.publish(this.#head, payload, this.#qos, this.#retain, packetId);
+    this.#writer.publish(head, payload, this.#qos, this.#retain, packetId);
   }
 
   readonly #written = (): void => {
@@ -145,7 +155,7 @@ class MqttSink implements Sink {
     if (cmd !== due && !repeated) {
       this.#broken(`${cmd.toUpperCase()} does not answer a message at QoS ${this.#qos}`);
     } else if (reasonCode >= 128) {
-      this.#refused(sent, reasonCode, properties?.reasonString);
+      this.#refused(sent, cmd, reasonCode, properties?.reasonString);
     } else if (cmd === 'pubrec') {
       sent.released = true;
       this.#writer.release(sent.packetId);
@@ -157,11 +167,22 @@ class MqttSink implements Sink {
     }
   }
 
-  #refused(sent: Sent, reason: number, said: string | undefined): void {
-    const { write } = sent;
-    this.#inFlight.remove(sent);
-    write?.fail(publishRefused(this.#topic, reason, said));
-    this.#send();
+  /** The broker refuses one message for good, or none can be written now: then what is there cannot be told. */
+  #refused(sent: Sent, cmd: Answer['cmd'], reason: number, said: string | undefined): void {
+    const { write, index } = sent;
+    if (write === undefined) return;
+    const message = write.messages[index] as Outgoing;
+    const error = publishRefused(String(this.#heads.of(message.row).topic), reason, said);
+    if (cmd === 'pubcomp' || reason === packetIdInUse) {
+      this.#broken(`${cmd.toUpperCase()} says ${inWords(reason, said)}`);
+    } else if (error.passing) {
+      this.#fail(error);
+      void this.#connection.destroy();
+    } else {
+      this.#inFlight.remove(sent);
+      write.refuse(index, error);
+      this.#send();
+    }
   }
 
   #broken(message: string): void {
@@ -182,10 +203,6 @@ class MqttSink implements Sink {
     for (const write of this.#pending) write.fail(error);
   }
 
-  #sizeOf(payload: Buffer): number {
-    return publishSize(this.#head, payload.length, this.#qos);
-  }
-
   #tooLarge(): PenstockError {
     return new PenstockError(
       'mqtt_packet_too_large',
@@ -197,9 +214,22 @@ class MqttSink implements Sink {
   }
 }
 
-const nothing = Buffer.alloc(0);
-/** Their length, which is zero. */
-const noProperties = Buffer.of(0);
+const packetIdInUse = 0x91;
+
+/** Throws when a table wants something sent along that MQTT 3.1.1 cannot carry. */
+function refuseProperties(table: MqttTable): void {
+  const { retain: _, ...properties } = sinkOf(table) ?? { retain: false };
+  const names = Object.keys(properties);
+  if (names.length === 0) return;
+  throw new PenstockError(
+    'mqtt_protocol_refused',
+    `The broker speaks MQTT 3.1.1, in which a message cannot carry ${names.join(', ')}`,
+    {
+      hint: 'Remove them from the table, or use a broker that speaks MQTT 5.',
+      errors: names.map((name) => ({ path: `/type/${name}`, message: 'needs MQTT 5' })),
+    },
+  );
+}
 
 /** What the table asks for, or what is left of it without giving up the delivery guarantee. */
 function possibleQos(context: RunContext<MqttProfile, MqttTable>, maximum: Qos): Qos {
