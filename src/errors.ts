@@ -30,6 +30,7 @@ export const errorCatalog = {
 
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
+  source_silent: { title: 'A source has brought no message for too long', passing: true },
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },

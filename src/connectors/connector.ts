@@ -36,7 +36,7 @@ export interface Identity {
 /** One incoming message, and the duty to acknowledge it. */
 export interface Delivery {
   readonly payload: Buffer;
-  /** Values of the connector's metadata columns by name. Read when asked for, so cheap when nobody asks. */
+  /** Values of the connector's metadata columns by name; a timestamp is a bigint of microseconds. Read when asked for, so cheap when nobody asks. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** When it arrived, in milliseconds since 1970, from a monotonic-enough clock (`performance.timeOrigin` based). */
   readonly receivedAt: number;
@@ -71,6 +71,13 @@ export interface Source extends AsyncIterable<Delivery[]> {
    * again. Safe to call twice and after a failure; never throws.
    */
   close(): Promise<void>;
+}
+
+/** How a source table is to be read; the worker sees to it. */
+export interface Pace {
+  messagesPerSecond?: number;
+  /** The job warns when it has got no message for so long. */
+  maxSilenceSecs?: number;
 }
 
 /** One outgoing message. */
@@ -136,6 +143,8 @@ export interface CheckContext<P, T> {
 export interface MetadataColumn {
   name: string;
   type: FieldTypeName;
+  /** Of a list: the type of what it holds. */
+  items?: FieldTypeName;
   description: string;
 }
 
@@ -164,6 +173,7 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
+  pace?(table: Static<T>): Pace;
   /** The columns of the table's schema that a sink's config refers to; they are checked where the schema is known. */
   columnsOf?(table: Static<T>): ColumnUse[];
   /** The address of the system, for people: Arroyo's `description` of a profile. No secrets. */

@@ -9,6 +9,7 @@ export interface WorkerMetrics {
   bad: Counter<'job' | 'code'>;
   restarts: Counter<'job' | 'code'>;
   inFlight: Gauge<'job'>;
+  silent: Gauge<'job'>;
   latency: Histogram<'job'>;
   jobs: Gauge<'state'>;
 }
@@ -35,6 +36,12 @@ export function createMetrics(registry: Registry): WorkerMetrics {
       labelNames: ['job'],
       registers,
     }),
+    silent: new Gauge({
+      name: 'penstock_sources_silent',
+      help: 'Sources without a message for longer than their table allows',
+      labelNames: ['job'],
+      registers,
+    }),
     latency: new Histogram({
       name: 'penstock_end_to_end_seconds',
       help: 'From the arrival of a batch to the confirmation of the sink',
@@ -48,6 +55,7 @@ export function createMetrics(registry: Registry): WorkerMetrics {
 
 /** Drops the series of a job that has gone. */
 export function forgetJob(metrics: WorkerMetrics, job: string): void {
-  const { received, receivedBytes, sent, sentBytes, inFlight, latency } = metrics;
-  for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, latency]) metric.remove({ job });
+  const { received, receivedBytes, sent, sentBytes, inFlight, silent, latency } = metrics;
+  for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, silent, latency])
+    metric.remove({ job });
 }

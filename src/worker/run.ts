@@ -4,17 +4,20 @@ import type {
   Identity,
   Logger,
   Outgoing,
+  Pace,
   Refusal,
   Sink,
   Source,
 } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
-import { codecFor } from '../formats/codec.ts';
-import type { Codec, Row, Value } from '../formats/format.ts';
+import type { Row } from '../formats/format.ts';
 import type { InsertPlan } from '../pipeline/plan.ts';
 import { openTransform, type Transform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
 import type { WorkerMetrics } from './metrics.ts';
+import { paced } from './pace.ts';
+import { RowReader } from './row-reader.ts';
+import { SilenceWatch } from './silence.ts';
 
 /** One side of a task: a connector with a configuration it can use, secrets opened and variables replaced. */
 export interface Endpoint {
@@ -40,6 +43,8 @@ export interface TaskEvents {
   recovering(error: PenstockError, retryInMs: number): void;
   /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
   bad(error: PenstockError): void;
+  /** The source has brought no message for longer than its table allows. Nothing is done about it. */
+  silent(error: PenstockError): void;
 }
 
 /** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
@@ -61,6 +66,8 @@ export class Task {
   readonly #metrics: WorkerMetrics;
   readonly #logger: Logger;
   readonly #cancel = new AbortController();
+  readonly #pace: Pace;
+  readonly #silence: SilenceWatch | undefined;
   #source: Source | undefined;
   #draining = false;
 
@@ -69,10 +76,26 @@ export class Task {
     this.#events = events;
     this.#metrics = metrics;
     this.#logger = logger;
+    this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
+    const { maxSilenceSecs } = this.#pace;
+    if (maxSilenceSecs !== undefined) {
+      this.#silence = new SilenceWatch(maxSilenceSecs * 1000, (silent) =>
+        this.#silent(silent, maxSilenceSecs),
+      );
+    }
   }
 
   /** Runs until it is stopped; rejects with the first error that is not passing. Call it once. */
   async run(): Promise<void> {
+    this.#silence?.start();
+    try {
+      await this.#attempts();
+    } finally {
+      this.#silence?.stop();
+    }
+  }
+
+  async #attempts(): Promise<void> {
     for (let failures = 0; !this.#ending; ) {
       const startedAt = performance.now();
       try {
@@ -124,7 +147,9 @@ export class Task {
       this.#source = source;
       if (this.#draining) await source.drain();
       this.#events.running();
-      await this.#pump(source, transform, sink, failed);
+      const { messagesPerSecond } = this.#pace;
+      const batches = messagesPerSecond === undefined ? source : paced(source, messagesPerSecond, signal);
+      await this.#pump(batches, transform, sink, failed);
     } finally {
       this.#source = undefined;
       // The source first: it sends the acknowledgements that are due.
@@ -162,14 +187,23 @@ export class Task {
    * Moves batches from the source to the sink. Several may wait for the sink; they reach it in order. The first
    * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
    */
-  async #pump(source: Source, transform: Transform, sink: Sink, failed: AbortController): Promise<void> {
+  async #pump(
+    batches: AsyncIterable<Delivery[]>,
+    transform: Transform,
+    sink: Sink,
+    failed: AbortController,
+  ): Promise<void> {
     const rows = new RowReader(this.#spec.insert);
     const pending = new Set<Promise<void>>();
-    for await (const deliveries of source) {
+    for await (const deliveries of batches) {
       const messages = await this.#transformed(deliveries, rows, transform);
+      this.#silence?.heard();
       const settled = this.#settle(deliveries, messages, sink)
         .catch((error: unknown) => failed.abort(error))
-        .finally(() => pending.delete(settled));
+        .finally(() => {
+          this.#silence?.settled();
+          pending.delete(settled);
+        });
       pending.add(settled);
       if (pending.size >= maxPendingBatches) await Promise.race(pending);
     }
@@ -220,6 +254,15 @@ export class Task {
     return messages;
   }
 
+  #silent(silent: boolean, maxSilenceSecs: number): void {
+    const { jobId: job, insert } = this.#spec;
+    this.#metrics.silent.inc({ job }, silent ? 1 : -1);
+    if (!silent) return;
+    const message = `${insert.source.name} has brought no message for ${maxSilenceSecs} s`;
+    const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
+    this.#events.silent(new PenstockError('source_silent', message, { hint }));
+  }
+
   #bad(error: unknown): void {
     const raised = asPenstockError(error);
     if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
@@ -231,31 +274,6 @@ export class Task {
     if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
     this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
     this.#events.bad(raised);
-  }
-}
-
-/** Between messages and rows: the codecs of both ends, and the columns that come from metadata. */
-class RowReader {
-  readonly #source: Codec;
-  readonly #sink: Codec;
-  readonly #metadata: { column: string; key: string }[];
-
-  constructor({ source, sink }: InsertPlan) {
-    this.#source = codecFor(source.schema);
-    this.#sink = codecFor(sink.schema);
-    this.#metadata = (source.schema.fields ?? []).flatMap(({ name, metadata_key }) =>
-      metadata_key ? [{ column: name, key: metadata_key }] : [],
-    );
-  }
-
-  read(delivery: Delivery): Row {
-    const row = this.#source.decode(delivery.payload);
-    for (const { column, key } of this.#metadata) row[column] = (delivery.metadata[key] ?? null) as Value;
-    return row;
-  }
-
-  write(row: Row): Buffer {
-    return this.#sink.encode(row);
   }
 }
 

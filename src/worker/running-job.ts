@@ -133,6 +133,9 @@ export class RunningJob {
         bad: (error) => {
           this.record.say('warn', error);
         },
+        silent: (error) => {
+          this.record.say('warn', error);
+        },
       },
       this.#metrics,
       this.#deps.logger,

@@ -188,6 +188,45 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(await codes()).toEqual(['bad_row', 'mqtt_publish_refused']);
   });
 
+  test('reads metadata as columns, and warns of a source that is silent', async () => {
+    const { request } = service;
+    const profile = await created(
+      request,
+      '/connection_profiles',
+      profileBody(broker.url, { config: { url: broker.url, ...credentials } }),
+    );
+    const fields = [
+      { name: 'value', type: 'string' },
+      { name: 'levels', type: 'list', items: { type: 'string' }, metadata_key: 'topic_segments' },
+      { name: 'at', type: 'timestamp', unit: 'second', metadata_key: 'timestamp' },
+      { name: 'props', type: 'json', metadata_key: 'user_properties' },
+    ];
+    const source = { topic: 'in/+', type: { maxSilenceSecs: 1, messagesPerSecond: 1000 } };
+    const schema = { format: { type: 'raw_string' }, fields };
+    await created(request, '/connection_tables', tableBody('readings', profile.id, source, schema));
+    const sink = { topic: 'out/x', type: { retain: false } };
+    const wanted = fields.map(({ metadata_key: _, ...field }) => field);
+    const json = { format: { type: 'json' }, fields: wanted };
+    await created(request, '/connection_tables', tableBody('alerts', profile.id, sink, json));
+    const query = 'INSERT INTO alerts SELECT value, levels, "at", props FROM readings';
+    const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    await running(id);
+    await send('in/a', 'hello');
+    const [text = ''] = await received(1);
+    const row = JSON.parse(text);
+    expect(row).toMatchObject({ value: 'hello', levels: ['in', 'a'], props: null });
+    expect(Math.abs(Date.parse(row.at) - Date.now())).toBeLessThan(60_000);
+
+    const job = await jobOf(request, id);
+    const gauge = `penstock_sources_silent{job="${job.id}"} 1`;
+    await until('the gauge', async () => (await request.get('/metrics')).text.includes(gauge));
+    await until('the warning', async () => {
+      const { body } = await request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+      return (body.data as { code: string }[]).some(({ code }) => code === 'source_silent');
+    });
+    expect((await jobOf(request, id)).state).toBe('Running');
+  });
+
   test('refuses a topic of columns that the sink does not have', async () => {
     const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
     const sink = { topic: 'out/{{ nobody }}', type: { retain: false } };

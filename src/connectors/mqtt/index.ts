@@ -5,7 +5,7 @@ import { fromOptions } from './options.ts';
 import { describe, MqttProfile, validateProfile } from './profile.ts';
 import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
-import { columnsOf, direction, MqttTable, metadataColumns, validateTable } from './table.ts';
+import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './table.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP or TLS. */
 export const mqtt = defineConnector({
@@ -19,6 +19,7 @@ export const mqtt = defineConnector({
   validateProfile,
   validateTable,
   columnsOf,
+  pace,
   describe,
   direction,
   fromOptions,

@@ -18,7 +18,13 @@ export function fromOptions(options: Options, withProfile: boolean): { profile: 
 
 function takeType(options: Options): object {
   const type = options.take('type');
-  if (type === 'source') return {};
+  if (type === 'source') {
+    return present({
+      retained: options.take('source.retained'),
+      messagesPerSecond: options.takeInteger('source.messages_per_second'),
+      maxSilenceSecs: options.takeInteger('source.max_silence_secs'),
+    });
+  }
   if (type === 'sink') return takeSink(options);
   const message = "The option type must be 'source' or 'sink'";
   throw new PenstockError('invalid_config', message, { errors: [{ path: '/type', message }] });

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import type { FieldError } from '../../errors.ts';
 import type { ColumnUse } from '../../formats/column-use.ts';
-import type { MetadataColumn } from '../connector.ts';
+import type { MetadataColumn, Pace } from '../connector.ts';
 import type { MqttProfile } from './profile.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
 import { checkTopicFilter, checkTopicName } from './topic.ts';
@@ -11,7 +11,36 @@ import { checkTopicFilter, checkTopicName } from './topic.ts';
 /** Behind the description of everything that a message can only carry in MQTT 5. */
 const five = ' (MQTT 5). May hold columns: {{ name }}; it is left out when one of them is null.';
 
-const Source = Type.Object({}, { title: 'Source', additionalProperties: false });
+const Source = Type.Object(
+  {
+    retained: Type.Optional(
+      Type.Enum(['always', 'when_new', 'never'], {
+        title: 'Retained Messages',
+        description:
+          'Whether the last messages that the broker keeps of its topics are read: at every connection, when the ' +
+          'subscription is new, or never. With MQTT 3.1.1 a broker sends them at every connection; never drops them.',
+        default: 'when_new',
+      }),
+    ),
+    messagesPerSecond: Type.Optional(
+      Type.Number({
+        title: 'Rate Limit',
+        description: 'Most messages to read in a second; what is beyond that waits at the broker',
+        minimum: 0.001,
+        maximum: 1_000_000,
+      }),
+    ),
+    maxSilenceSecs: Type.Optional(
+      Type.Integer({
+        title: 'Maximum Silence',
+        description: 'Seconds without a message after which the job warns; nothing is restarted',
+        minimum: 1,
+        maximum: 604_800,
+      }),
+    ),
+  },
+  { title: 'Source', additionalProperties: false },
+);
 
 const Sink = Type.Object(
   {
@@ -99,6 +128,13 @@ export const direction = (table: MqttTable): 'source' | 'sink' =>
 export const sinkOf = (table: MqttTable): Static<typeof Sink> | undefined =>
   'retain' in table.type ? table.type : undefined;
 
+/** What a table says about the messages it reads; undefined for a sink. */
+export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
+  'retain' in table.type ? undefined : table.type;
+
+/** How fast a source table is read, and how long it may be silent. */
+export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
+
 /** Checks the topic, a filter for a source, a name or template for a sink, and what MQTT 3.1.1 cannot carry. */
 export function validateTable(table: MqttTable, profile?: MqttProfile): FieldError[] {
   const sink = sinkOf(table);
@@ -178,4 +214,28 @@ export const metadataColumns = [
     description: 'Whether the broker says that it may have sent the message before',
   },
   { name: 'message_id', type: 'int32', description: 'Packet identifier; null at quality of service 0' },
+  {
+    name: 'topic_segments',
+    type: 'list',
+    items: 'string',
+    description: 'Levels of the topic, as a list of strings',
+  },
+  { name: 'timestamp', type: 'timestamp', description: 'When the message arrived here' },
+  { name: 'content_type', type: 'string', description: 'Content type (MQTT 5)' },
+  { name: 'response_topic', type: 'string', description: 'Topic that an answer is to be sent to (MQTT 5)' },
+  {
+    name: 'correlation_data',
+    type: 'bytes',
+    description: 'Data by which the asker recognises the answer (MQTT 5)',
+  },
+  {
+    name: 'expiry_secs',
+    type: 'int64',
+    description: 'Seconds that the message had left to live when the broker sent it (MQTT 5)',
+  },
+  {
+    name: 'user_properties',
+    type: 'json',
+    description: 'User properties as an object; a name that comes more than once has a list (MQTT 5)',
+  },
 ] as const satisfies readonly MetadataColumn[];
