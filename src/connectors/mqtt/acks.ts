@@ -13,7 +13,7 @@ import { MqttDelivery } from './delivery.ts';
 
 /** The members of MQTT.js that are replaced here or called from here. */
 interface Internals {
-  options: { customHandleAcks: CustomHandleAcks };
+  options: { customHandleAcks: CustomHandleAcks; reschedulePings?: boolean };
   handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
   reschedulePing(force?: boolean): void;
@@ -99,6 +99,7 @@ export class DeferredAcks {
 
   #takeOver(): void {
     const client = this.#client;
+    pingOnTime(this.#client);
     client.options.customHandleAcks = (topic, _payload, packet, answer) => {
       if (packet.qos === 2) this.#arriveOnce(topic, packet, () => answer(null, withoutMemory));
       else this.#arrive(topic, packet, answer);
@@ -158,4 +159,12 @@ export class DeferredAcks {
       client.reschedulePing(true);
     };
   }
+}
+
+/**
+ * Sends a PINGREQ whenever the keep-alive is over, whatever else was received. MQTT.js would set its timer anew for
+ * each packet, which costs more than a ping now and then.
+ */
+export function pingOnTime(client: { options: { reschedulePings?: boolean } }): void {
+  client.options.reschedulePings = false;
 }

@@ -1,6 +1,7 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../connector.ts';
+import { pingOnTime } from './acks.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { clientId } from './identity.ts';
@@ -24,6 +25,7 @@ export async function openSink(context: RunContext<MqttProfile, MqttTable>): Pro
     clean: true,
     sessionExpirySecs: 0,
     signal,
+    prepare: pingOnTime,
   });
   try {
     return new MqttSink(context, connection);
