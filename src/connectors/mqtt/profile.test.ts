@@ -1,6 +1,6 @@
 import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
-import { type FieldError, PenstockError } from '../../errors.ts';
+import { explainViolations, type FieldError, PenstockError } from '../../errors.ts';
 import type { Identity, Options } from '../connector.ts';
 import { clientId } from './identity.ts';
 import { mqtt } from './index.ts';
@@ -89,6 +89,17 @@ describe('a table', () => {
     expect(schema.Check({ topic: 'a', qos: '1', type: {} })).toBe(false);
     expect(schema.Check({ topic: 'a', type: { retain: 'yes' } })).toBe(false);
     expect(schema.Check({ topic: 'a' })).toBe(false);
+  });
+
+  test.each([
+    [{ retained: 'x' }, '/type/retained must be one of always, when_new, never'],
+    [{ retain: true, expirySecs: -1 }, '/type/expirySecs must be >= 0'],
+    [{ retain: 'yes' }, '/type/retain must be boolean'],
+    [{ retain: true, foo: 1 }, '/type/foo is not a known field; remove it or correct its name'],
+    [3, '/type must be object'],
+  ])('says of the type %j what is wrong with what was probably meant', (type, message) => {
+    const violations = Compile(MqttTable).Errors({ topic: 'a', type });
+    expect(explainViolations(violations).map((error) => `${error.path} ${error.message}`)).toEqual([message]);
   });
 
   test('reads a filter and writes a name', () => {
@@ -230,6 +241,42 @@ describe('SQL options', () => {
       sessionExpirySecs: 60,
     });
     expect(table).toEqual({ topic: 'a/b', qos: 'ExactlyOnce', type: { retain: true } });
+  });
+
+  test('say how a table is read and what is sent along', () => {
+    const of = (given: Record<string, string>) => {
+      const options = new Given({ topic: 'a', ...given });
+      const { table } = mqtt.fromOptions(options, false) as { table: MqttTable };
+      expect(options.left.size).toBe(0);
+      expect(Compile(MqttTable).Check(table)).toBe(true);
+      return table.type;
+    };
+    const source = {
+      'source.retained': 'never',
+      'source.messages_per_second': '5',
+      'source.max_silence_secs': '60',
+    };
+    expect(of({ type: 'source', ...source })).toEqual({
+      retained: 'never',
+      messagesPerSecond: 5,
+      maxSilenceSecs: 60,
+    });
+    const sink = {
+      'sink.expiry_secs': '60',
+      'sink.content_type': 'text/plain',
+      'sink.response_topic': 'back/{{ device }}',
+      'sink.correlation_data': '{{ token }}',
+      'sink.user_properties': '{"site": "{{ site }}"}',
+    };
+    expect(of({ type: 'sink', ...sink })).toEqual({
+      retain: false,
+      expirySecs: '60',
+      contentType: 'text/plain',
+      responseTopic: 'back/{{ device }}',
+      correlationData: '{{ token }}',
+      userProperties: { site: '{{ site }}' },
+    });
+    expect(() => of({ type: 'sink', 'sink.user_properties': 'site' })).toThrow(PenstockError);
   });
 
   test('leave those of the profile alone when there is one', () => {
