@@ -245,7 +245,7 @@ describe('a sink', () => {
         [1, 'mqtt_publish_refused'],
         [3, 'mqtt_publish_refused'],
       ]);
-      expect(refusals[0]?.error.message).toContain(`forbidden/${topic}: not authorized (0x87)`);
+      expect(refusals[0]?.error.message).toContain(`{{ to }}/${topic}: not authorized (0x87)`);
       await until('the others', () => seen.length >= 3);
       expect(seen).toEqual(['m0', 'm2', 'm4']);
     },

@@ -40,6 +40,7 @@ type Answer = IPubackPacket | IPubrecPacket | IPubcompPacket;
 class MqttSink implements Sink {
   readonly #connection: Connection;
   readonly #signal: AbortSignal;
+  readonly #topic: string;
   readonly #heads: PublishHeads;
   readonly #qos: Qos;
   readonly #retain: boolean;
@@ -59,6 +60,7 @@ class MqttSink implements Sink {
     const { limits, version, client } = connection;
     this.#connection = connection;
     this.#signal = signal;
+    this.#topic = table.topic;
     if (version === 4) refuseProperties(table);
     this.#heads = new PublishHeads(table, version);
     this.#qos = possibleQos(context, limits.maximumQos);
@@ -173,8 +175,8 @@ class MqttSink implements Sink {
   #refused(sent: Sent, cmd: Answer['cmd'], reason: number, said: string | undefined): void {
     const { write, index } = sent;
     if (write === undefined) return;
-    const message = write.messages[index] as Outgoing;
-    const error = publishRefused(String(this.#heads.of(message.row).topic), reason, said);
+    // As the table writes it: what the columns of a row hold is in no error.
+    const error = publishRefused(this.#topic, reason, said);
     if (cmd === 'pubcomp' || reason === packetIdInUse) {
       this.#broken(`${cmd.toUpperCase()} says ${inWords(reason, said)}`);
     } else if (error.passing) {
