@@ -67,6 +67,7 @@ export class StoredCatalog implements Catalog {
     const named = await this.#db.connectionTable.findUnique({ where: { name }, include });
     const row = named ?? (exact ? null : await this.#alike(name));
     if (!row) return undefined;
+    const config = JSON.parse(row.config) as JsonObject;
     return {
       name: row.name,
       connector: row.connector,
@@ -74,7 +75,8 @@ export class StoredCatalog implements Catalog {
       schema: JSON.parse(row.schema ?? '{}') as ConnectionSchema,
       stored: { tableId: row.id },
       profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
-      config: JSON.parse(row.config) as JsonObject,
+      config,
+      uses: connectorFor(row.connector).columnsOf?.(config) ?? [],
     };
   }
 
@@ -106,6 +108,7 @@ export class StoredCatalog implements Catalog {
       direction: connector.direction(given.table),
       profile,
       config: given.table,
+      uses: connector.columnsOf?.(given.table) ?? [],
       metadata: connector.metadata,
     };
   }

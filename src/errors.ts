@@ -32,6 +32,7 @@ export const errorCatalog = {
 
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
+  source_silent: { title: 'A source has brought no message for too long', passing: true },
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },
@@ -119,6 +120,7 @@ export function asPenstockError(error: unknown): PenstockError {
 /** What a JSON Schema validator (Ajv, TypeBox) reports about one violation. */
 interface SchemaViolation {
   keyword: string;
+  schemaPath: string;
   instancePath: string;
   message?: string;
   params: object;
@@ -131,7 +133,7 @@ interface SchemaViolation {
 export function explainViolations(violations: Iterable<SchemaViolation>): FieldError[] {
   const found = new Map<string, FieldError>();
   const unions: FieldError[] = [];
-  for (const violation of violations) {
+  for (const violation of likelyMeant([...violations])) {
     if (found.size >= 20) break;
     const explained = explainViolation(violation);
     // Of a union with null the other branch is what was meant.
@@ -140,6 +142,31 @@ export function explainViolations(violations: Iterable<SchemaViolation>): FieldE
     else for (const error of explained) if (!found.has(error.path)) found.set(error.path, error);
   }
   return found.size > 0 ? [...found.values()] : unions;
+}
+
+const branch = /^(.*?\/(?:oneOf|anyOf))\/(\d+)\//;
+const structural: readonly string[] = ['additionalProperties', 'required', 'boolean'];
+
+/**
+ * Of a choice between shapes, what is wrong with the one that was probably meant: the one with the fewest properties
+ * too many or missing, and of those the first.
+ */
+function likelyMeant(violations: SchemaViolation[]): SchemaViolation[] {
+  const strangers = new Map<string, Map<string, number>>();
+  for (const { schemaPath, keyword } of violations) {
+    const [, choice, shape] = branch.exec(`${schemaPath}/`) ?? [];
+    if (choice === undefined || shape === undefined) continue;
+    const shapes = strangers.get(choice) ?? new Map<string, number>();
+    strangers.set(choice, shapes);
+    shapes.set(shape, (shapes.get(shape) ?? 0) + (structural.includes(keyword) ? 1 : 0));
+  }
+  const meant = new Map(
+    [...strangers].map(([choice, shapes]) => [choice, [...shapes].sort(([, a], [, b]) => a - b)[0]?.[0]]),
+  );
+  return violations.filter(({ schemaPath }) => {
+    const [, choice = '', shape] = branch.exec(`${schemaPath}/`) ?? [];
+    return shape === undefined || meant.get(choice) === shape;
+  });
 }
 
 const asList = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [String(value)]);
@@ -154,6 +181,7 @@ function explainViolation({ keyword, instancePath, message, params }: SchemaViol
         path: below(name),
         message: 'is not a known field; remove it or correct its name',
       }));
+    // TypeBox reports the same property once more, as one that the schema `false` refuses.
     case 'boolean':
       return [{ path: instancePath, message: 'is not a known field; remove it or correct its name' }];
     case 'required':

@@ -1,5 +1,7 @@
 import type { Static, TSchema } from 'typebox';
-import type { ErrorCode, FieldError } from '../errors.ts';
+import type { ErrorCode, FieldError, PenstockError } from '../errors.ts';
+import type { ColumnUse } from '../formats/column-use.ts';
+import type { Row } from '../formats/format.ts';
 import type { ConnectionSchema, FieldTypeName } from '../formats/schema.ts';
 
 /**
@@ -34,7 +36,7 @@ export interface Identity {
 /** One incoming message, and the duty to acknowledge it. */
 export interface Delivery {
   readonly payload: Buffer;
-  /** Values of the connector's metadata columns by name. Read when asked for, so cheap when nobody asks. */
+  /** Values of the connector's metadata columns by name; a timestamp is a bigint of microseconds. Read when asked for, so cheap when nobody asks. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** When it arrived, in milliseconds since 1970, from a monotonic-enough clock (`performance.timeOrigin` based). */
   readonly receivedAt: number;
@@ -52,6 +54,11 @@ export interface RunContext<P, T> {
   identity: Identity;
   /** Most messages in flight: unsettled deliveries of a source, unconfirmed messages of a sink. */
   window: number;
+  /**
+   * To be called when the connection is lost, so that this is noticed while there is nothing to write. A source need
+   * not: its iteration throws.
+   */
+  lost?(error: PenstockError): void;
   /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
   signal: AbortSignal;
   logger: Logger;
@@ -71,17 +78,35 @@ export interface Source extends AsyncIterable<Delivery[]> {
   close(): Promise<void>;
 }
 
+/** How a source table is to be read; the worker sees to it. */
+export interface Pace {
+  messagesPerSecond?: number;
+  /** The job warns when it has got no message for so long. */
+  maxSilenceSecs?: number;
+}
+
 /** One outgoing message. */
 export interface Outgoing {
   payload: Buffer;
+  /** What the payload was made of: a topic or a key may be made of its columns too. */
+  row: Row;
+}
+
+/** A message that was not written and never will be, though the connection is well. */
+export interface Refusal {
+  /** Which one of those given to `write`. */
+  index: number;
+  error: PenstockError;
 }
 
 export interface Sink {
   /**
    * Writes in order, and resolves when every message is durable there (for MQTT: PUBACK or PUBCOMP received; at
    * QoS 0: handed to the operating system). Several writes may be pending; they are sent in the order of the calls.
+   * Answers the messages that are refused, by us or by the other side, in order: none of them is there, all others
+   * are. Rejects when it cannot be known what is there, as when the connection is lost.
    */
-  write(messages: Outgoing[]): Promise<void>;
+  write(messages: Outgoing[]): Promise<Refusal[]>;
   /** Disconnects. Pending writes reject. Safe to call twice and after a failure; never throws. */
   close(): Promise<void>;
 }
@@ -129,6 +154,8 @@ export interface AutocompleteContext<P> {
 export interface MetadataColumn {
   name: string;
   type: FieldTypeName;
+  /** Of a list: the type of what it holds. */
+  items?: FieldTypeName;
   description: string;
 }
 
@@ -158,6 +185,9 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
+  pace?(table: Static<T>): Pace;
+  /** The columns of the table's schema that a sink's config refers to; they are checked where the schema is known. */
+  columnsOf?(table: Static<T>): ColumnUse[];
   /** The address of the system, for people: Arroyo's `description` of a profile. No secrets. */
   describe(profile: Static<P>): string;
   direction(table: Static<T>): 'source' | 'sink';
@@ -181,5 +211,9 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
 export function defineConnector<P extends TSchema, T extends TSchema>(
   definition: ConnectorDefinition<P, T>,
 ): ConnectorDefinition<P, T> {
+  if ('sensitive' in definition.table)
+    throw new Error(
+      `${definition.id}: secrets belong into the profile; those of a table are neither sealed nor masked`,
+    );
   return definition;
 }

@@ -1,6 +1,8 @@
 import type { TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { explainViolations, type FieldError, PenstockError } from '../errors.ts';
+import { checkColumnUses } from '../formats/column-use.ts';
+import type { Field } from '../formats/schema.ts';
 import * as all from './all.ts';
 import type { ConnectorDefinition } from './connector.ts';
 
@@ -49,6 +51,16 @@ export function checkTableConfig(id: string, config: unknown, profile: unknown, 
   const { definition, table } = registered(id);
   const errors = explainViolations(table.Errors(config));
   refuse(errors.length > 0 ? errors : (definition.validateTable?.(config, profile) ?? []), at);
+}
+
+/** The same for the columns that a valid config refers to. */
+export function checkTableColumns(
+  id: string,
+  config: unknown,
+  fields: readonly Field[],
+  at = '/config',
+): void {
+  refuse(checkColumnUses(registered(id).definition.columnsOf?.(config) ?? [], fields), at);
 }
 
 function refuse(errors: FieldError[], at: string): void {

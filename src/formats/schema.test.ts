@@ -111,6 +111,19 @@ describe('validating a schema', () => {
     expect(pathsOf(schema('qos'), known)).toEqual(['/fields/1/metadata_key']);
   });
 
+  test('wants a list of what the metadata is a list of', () => {
+    const known: KnownMetadata[] = [{ name: 'levels', type: 'list', items: 'string' }];
+    const schema = (type: 'string' | 'int64'): ConnectionSchema => ({
+      format: json,
+      fields: [
+        { name: 'a', type: 'bool' },
+        { name: 'b', type: 'list', items: { type }, metadata_key: 'levels' },
+      ],
+    });
+    expect(pathsOf(schema('string'), known)).toEqual([]);
+    expect(pathsOf(schema('int64'), known)).toEqual(['/fields/1/metadata_key']);
+  });
+
   test('stops codecFor with the same errors', () => {
     expect(() => codecFor({ format: json })).toThrow(PenstockError);
     expect(() => codecFor({ format: json })).toThrow(expect.objectContaining({ code: 'invalid_schema' }));

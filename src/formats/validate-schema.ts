@@ -5,6 +5,8 @@ import type { ConnectionSchema, Field, FieldTypeName, ListItem } from './schema.
 export interface KnownMetadata {
   name: string;
   type: FieldTypeName;
+  /** Of a list: the type of what it holds. */
+  items?: FieldTypeName;
 }
 
 /** How deep structs and lists may be nested in each other. */
@@ -130,6 +132,9 @@ function validateMetadataKey(
     errors.push({ path, message: `The connector has no metadata called ${field.metadata_key}: ${offered}` });
   } else if (column.type !== field.type) {
     const message = `The metadata ${column.name} is of type ${column.type}, so the field cannot be ${field.type}`;
+    errors.push({ path, message });
+  } else if (column.items !== field.items?.type) {
+    const message = `The metadata ${column.name} is a list of ${column.items}, so the field must be one too`;
     errors.push({ path, message });
   }
 }

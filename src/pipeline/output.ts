@@ -1,4 +1,5 @@
 import { sqlType, validateSchema } from '../formats/codec.ts';
+import { checkColumnUses } from '../formats/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema.ts';
 import { engineTypeName, fieldType, isAssignable } from './column-types.ts';
 import type { Findings, Range } from './diagnostic.ts';
@@ -33,6 +34,18 @@ export function withColumns(
   const inferred = { ...sink, schema };
   refuseNames(inferred, range, findings);
   return inferred;
+}
+
+/** Checks that a sink has the columns its configuration refers to, such as those of a topic. */
+export function checkUses(
+  { schema, uses = [], name }: TableDefinition,
+  range: Range,
+  findings: Findings,
+): void {
+  for (const { path, message } of checkColumnUses(uses, schema.fields ?? [])) {
+    findings.add(`${path.slice(1)} of ${name} ${message}`, range);
+  }
+  findings.settle();
 }
 
 /** Compares what the SELECT answers with the columns of the sink, by position, as INSERT … SELECT does. */

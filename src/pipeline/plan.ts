@@ -1,4 +1,5 @@
 import type { KnownMetadata } from '../formats/codec.ts';
+import type { ColumnUse } from '../formats/column-use.ts';
 import type { ConnectionSchema } from '../formats/schema.ts';
 
 /**
@@ -18,6 +19,8 @@ export interface Connection {
   direction: 'source' | 'sink';
   profile: unknown;
   config: unknown;
+  /** The columns that `config` refers to, if any. */
+  uses?: readonly ColumnUse[];
   /** The metadata columns a source of this connector offers. */
   metadata: readonly KnownMetadata[];
 }
@@ -45,6 +48,8 @@ export interface TableDefinition {
   /** What the connector opens it with. */
   profile: unknown;
   config: unknown;
+  /** The columns that `config` refers to, if any. */
+  uses?: readonly ColumnUse[];
 }
 
 /** What a query may refer to, given by the caller. */

@@ -12,7 +12,7 @@ import {
 } from './engine.ts';
 import { checkExpressions, findColumn, type Scope } from './expressions.ts';
 import { refuseNames } from './field-names.ts';
-import { checkOutput, withColumns } from './output.ts';
+import { checkOutput, checkUses, withColumns } from './output.ts';
 import { children, isPresent, Places, parseSelect, type TreeNode } from './parse-tree.ts';
 import type { ProjectedColumn, Select, TableDefinition } from './plan.ts';
 import { createTable, engineSelect } from './rewrite.ts';
@@ -51,6 +51,7 @@ export async function planSelect(
   }
   const analysis = await analyse(connection, query, insert, tables, findings);
   const sink = withColumns(named, analysis, insert.sink, findings);
+  checkUses(sink, insert.sink, findings);
   checkOutput(sink.schema.fields ?? [], analysis, findings);
   const select = simpleSelect(analysis, sink) ?? (await engineSelect(connection, analysis, sink));
   return { source: analysis.source, sink, select };

@@ -59,9 +59,9 @@ async function connectTable(
   const connection = await asFinding(() => catalog.inline(inline), findings, optionsRange);
   options.refuseRest();
   findings.settle();
-  const { direction, profile, config } = connection;
+  const { direction, profile, config, uses = [] } = connection;
   const complete = completeSchema(statement, schema, connection, findings);
-  return { name: name.text, connector, direction, schema: complete, profile, config };
+  return { name: name.text, connector, direction, schema: complete, profile, config, uses };
 }
 
 function declaredSchema({ fields, primaryKeys, options }: CreateTable): ConnectionSchema {

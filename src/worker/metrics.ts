@@ -10,6 +10,7 @@ export interface WorkerMetrics {
   bad: Counter<'job' | 'code'>;
   restarts: Counter<'job' | 'code'>;
   inFlight: Gauge<'job'>;
+  silent: Gauge<'job'>;
   latency: Histogram<'job'>;
   jobs: Gauge<'state'>;
 }
@@ -23,11 +24,22 @@ export function createMetrics(registry: Registry): WorkerMetrics {
     receivedBytes: counter('bytes_received', 'Payload bytes taken from sources', 'job'),
     sent: counter('messages_sent', 'Messages confirmed by sinks', 'job'),
     sentBytes: counter('bytes_sent', 'Payload bytes confirmed by sinks', 'job'),
-    bad: counter('bad_messages', 'Messages that could not be decoded, transformed or encoded', 'job', 'code'),
+    bad: counter(
+      'bad_messages',
+      'Messages that could not be decoded, transformed, encoded or written',
+      'job',
+      'code',
+    ),
     restarts: counter('task_restarts', 'Tasks begun again after a passing error', 'job', 'code'),
     inFlight: new Gauge({
       name: 'penstock_messages_in_flight',
       help: 'Messages received and not yet acknowledged',
+      labelNames: ['job'],
+      registers,
+    }),
+    silent: new Gauge({
+      name: 'penstock_sources_silent',
+      help: 'Sources without a message for longer than their table allows',
       labelNames: ['job'],
       registers,
     }),
@@ -44,8 +56,9 @@ export function createMetrics(registry: Registry): WorkerMetrics {
 
 /** Drops the series of a job that has gone. */
 export function forgetJob(metrics: WorkerMetrics, job: string): void {
-  const { received, receivedBytes, sent, sentBytes, inFlight, latency } = metrics;
-  for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, latency]) metric.remove({ job });
+  const { received, receivedBytes, sent, sentBytes, inFlight, silent, latency } = metrics;
+  for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, silent, latency])
+    metric.remove({ job });
   for (const code of Object.keys(errorCatalog)) {
     metrics.bad.remove({ job, code });
     metrics.restarts.remove({ job, code });

@@ -4,16 +4,20 @@ import type {
   Identity,
   Logger,
   Outgoing,
+  Pace,
+  Refusal,
   Sink,
   Source,
 } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
-import { codecFor } from '../formats/codec.ts';
-import type { Codec, Row, Value } from '../formats/format.ts';
+import type { Row } from '../formats/format.ts';
 import type { InsertPlan } from '../pipeline/plan.ts';
 import { openTransform, type Transform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
+import { Codecs } from './codecs.ts';
 import type { WorkerMetrics } from './metrics.ts';
+import { paced } from './pace.ts';
+import { SilenceWatch } from './silence.ts';
 
 /** One side of a task: a connector with a configuration it can use, secrets opened and variables replaced. */
 export interface Endpoint {
@@ -39,8 +43,10 @@ export interface TaskEvents {
   recovering(error: PenstockError, retryInMs: number): void;
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
-  /** A message was dropped because it could not be decoded, transformed or encoded. */
+  /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
   bad(error: PenstockError): void;
+  /** The source has brought no message for longer than its table allows. Nothing is done about it. */
+  silent(error: PenstockError): void;
 }
 
 /** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
@@ -62,6 +68,8 @@ export class Task {
   readonly #metrics: WorkerMetrics;
   readonly #logger: Logger;
   readonly #cancel = new AbortController();
+  readonly #pace: Pace;
+  readonly #silence: SilenceWatch | undefined;
   #source: Source | undefined;
   #draining = false;
   #overdue: NodeJS.Timeout | undefined;
@@ -71,10 +79,26 @@ export class Task {
     this.#events = events;
     this.#metrics = metrics;
     this.#logger = logger;
+    this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
+    const { maxSilenceSecs } = this.#pace;
+    if (maxSilenceSecs !== undefined) {
+      this.#silence = new SilenceWatch(maxSilenceSecs * 1000, (silent) =>
+        this.#silent(silent, maxSilenceSecs),
+      );
+    }
   }
 
   /** Runs until it is stopped; rejects with the first error that is not passing. Call it once. */
   async run(): Promise<void> {
+    this.#silence?.start();
+    try {
+      await this.#attempts();
+    } finally {
+      this.#silence?.stop();
+    }
+  }
+
+  async #attempts(): Promise<void> {
     for (let failures = 0; !this.#ending; ) {
       const startedAt = performance.now();
       try {
@@ -125,13 +149,15 @@ export class Task {
     try {
       const transform = await openTransform(this.#spec.insert);
       open.push(transform);
-      const sink = await this.#openSink(signal);
+      const sink = await this.#openSink(signal, failed);
       open.push(sink);
       const source = await this.#openSource(signal);
       open.push(source);
       this.#source = source;
       this.#events.running();
-      await this.#pump(source, transform, sink, failed);
+      const { messagesPerSecond } = this.#pace;
+      const batches = messagesPerSecond === undefined ? source : paced(source, messagesPerSecond, signal);
+      await this.#pump(batches, transform, sink, failed);
     } finally {
       this.#source = undefined;
       // The source first: it sends the acknowledgements that are due.
@@ -158,25 +184,35 @@ export class Task {
     return connector.openSource(this.#context(this.#spec.source, signal));
   }
 
-  #openSink(signal: AbortSignal): Promise<Sink> {
+  #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
     const { connector } = this.#spec.sink;
     if (!connector.openSink)
       throw new PenstockError('invalid_query', `${connector.name} cannot be written to`);
-    return connector.openSink(this.#context(this.#spec.sink, signal));
+    const lost = (error: PenstockError): void => failed.abort(error);
+    return connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
   }
 
   /**
    * Moves batches from the source to the sink. Several may wait for the sink; they reach it in order. The first
    * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
    */
-  async #pump(source: Source, transform: Transform, sink: Sink, failed: AbortController): Promise<void> {
+  async #pump(
+    batches: AsyncIterable<Delivery[]>,
+    transform: Transform,
+    sink: Sink,
+    failed: AbortController,
+  ): Promise<void> {
     const codecs = new Codecs(this.#spec.insert);
     const pending = new Set<Promise<void>>();
-    for await (const deliveries of source) {
+    for await (const deliveries of batches) {
       const messages = await this.#transformed(deliveries, codecs, transform);
+      this.#silence?.heard();
       const settled = this.#settle(deliveries, messages, sink)
         .catch((error: unknown) => failed.abort(error))
-        .finally(() => pending.delete(settled));
+        .finally(() => {
+          this.#silence?.settled();
+          pending.delete(settled);
+        });
       pending.add(settled);
       if (pending.size >= maxPendingBatches) await Promise.race(pending);
     }
@@ -187,11 +223,12 @@ export class Task {
   async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink): Promise<void> {
     const { jobId: job } = this.#spec;
     this.#metrics.inFlight.inc({ job }, deliveries.length);
-    if (messages.length > 0) await sink.write(messages);
+    const refusals = messages.length > 0 ? await sink.write(messages) : [];
+    for (const { error } of refusals) this.#leaveOut(error);
     for (const delivery of deliveries) delivery.ack();
     this.#metrics.inFlight.dec({ job }, deliveries.length);
-    this.#metrics.sent.inc({ job }, messages.length);
-    this.#metrics.sentBytes.inc({ job }, bytes(messages));
+    this.#metrics.sent.inc({ job }, messages.length - refusals.length);
+    this.#metrics.sentBytes.inc({ job }, bytes(messages) - bytes(refused(messages, refusals)));
     const first = deliveries[0];
     if (first)
       this.#metrics.latency.observe(
@@ -218,7 +255,7 @@ export class Task {
     const messages: Outgoing[] = [];
     for (const row of result.rows) {
       try {
-        messages.push({ payload: codecs.write(row) });
+        messages.push({ payload: codecs.write(row), row });
       } catch (error) {
         this.#bad(error);
       }
@@ -226,39 +263,31 @@ export class Task {
     return messages;
   }
 
+  #silent(silent: boolean, maxSilenceSecs: number): void {
+    const { jobId: job, insert } = this.#spec;
+    this.#metrics.silent.inc({ job }, silent ? 1 : -1);
+    if (!silent) return;
+    const message = `${insert.source.name} has brought no message for ${maxSilenceSecs} s`;
+    const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
+    this.#events.silent(new PenstockError('source_silent', message, { hint }));
+  }
+
   #bad(error: unknown): void {
     const raised = asPenstockError(error);
     if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
+    this.#leaveOut(raised);
+  }
+
+  /** Drops a message that cannot be used, or fails the job, as the source table says. */
+  #leaveOut(raised: PenstockError): void {
     this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
     if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
     this.#events.bad(raised);
   }
 }
 
-/** Between messages and rows: the codecs of both ends, and the columns that come from metadata. */
-class Codecs {
-  readonly #source: Codec;
-  readonly #sink: Codec;
-  readonly #metadata: { column: string; key: string }[];
-
-  constructor({ source, sink }: InsertPlan) {
-    this.#source = codecFor(source.schema);
-    this.#sink = codecFor(sink.schema);
-    this.#metadata = (source.schema.fields ?? []).flatMap(({ name, metadata_key }) =>
-      metadata_key ? [{ column: name, key: metadata_key }] : [],
-    );
-  }
-
-  read(delivery: Delivery): Row {
-    const row = this.#source.decode(delivery.payload);
-    for (const { column, key } of this.#metadata) row[column] = (delivery.metadata[key] ?? null) as Value;
-    return row;
-  }
-
-  write(row: Row): Buffer {
-    return this.#sink.encode(row);
-  }
-}
+const refused = (messages: readonly Outgoing[], refusals: readonly Refusal[]): Outgoing[] =>
+  refusals.map(({ index }) => messages[index] as Outgoing);
 
 function bytes(messages: readonly { payload: Buffer }[]): number {
   let sum = 0;

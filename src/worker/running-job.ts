@@ -140,6 +140,9 @@ export class RunningJob {
           this.record.say('warn', error);
         },
         mayConnect: () => this.#holder.mayConnect(),
+        silent: (error) => {
+          this.record.say('warn', error);
+        },
       },
       this.#holder.metrics,
       this.#deps.logger,

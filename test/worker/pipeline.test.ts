@@ -9,7 +9,7 @@ let broker: Mosquitto;
 beforeAll(async () => {
   broker = await Mosquitto.start({
     users: { penstock: 'right', tester: 'right' },
-    acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\n',
+    acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
   });
 });
 afterAll(() => broker.stop());
@@ -49,7 +49,12 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     until(`${count} messages`, async () => ears.messages.length >= count && ears.messages);
 
   /** Creates profile, tables and a pipeline from `in` to `out`, and waits until it runs. */
-  async function forward(query: string, schema?: object, config: object = credentials): Promise<string> {
+  async function forward(
+    query: string,
+    schema?: object,
+    config: object = credentials,
+    to = 'out/x',
+  ): Promise<string> {
     const profile = await created(
       service.request,
       '/connection_profiles',
@@ -63,7 +68,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await created(
       service.request,
       '/connection_tables',
-      tableBody('alerts', profile.id, { topic: 'out/x', type: { retain: false } }, schema),
+      tableBody('alerts', profile.id, { topic: to, type: { retain: false } }, schema),
     );
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
     return id;
@@ -160,6 +165,82 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect((await service.request.get('/metrics')).text).toMatch(
       new RegExp(`penstock_bad_messages_total\\{job="${job}",code="bad_data"\\} 2`),
     );
+  });
+
+  test('writes to topics made of columns, and drops what the broker refuses', async () => {
+    const id = await forward(
+      'INSERT INTO alerts SELECT * FROM readings',
+      undefined,
+      undefined,
+      'out/{{ device }}',
+    );
+    await running(id);
+    for (const device of ['a', 'secret', '#', 'b'])
+      await send('in', JSON.stringify({ device, seq: 1, celsius: 1 }));
+    const messages = await received(2);
+    expect(messages.map((text) => JSON.parse(text).device)).toEqual(['a', 'b']);
+    const job = await jobOf(service.request, id);
+    const codes = async () => {
+      const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+      return (body.data as { code: string }[]).map(({ code }) => code).sort();
+    };
+    await until('both are reported', async () => (await codes()).length >= 2);
+    expect(await codes()).toEqual(['bad_row', 'mqtt_publish_refused']);
+  });
+
+  test('reads metadata as columns, and warns of a source that is silent', async () => {
+    const { request } = service;
+    const profile = await created(
+      request,
+      '/connection_profiles',
+      profileBody(broker.url, { config: { url: broker.url, ...credentials } }),
+    );
+    const fields = [
+      { name: 'value', type: 'string' },
+      { name: 'levels', type: 'list', items: { type: 'string' }, metadata_key: 'topic_segments' },
+      { name: 'at', type: 'timestamp', unit: 'second', metadata_key: 'timestamp' },
+      { name: 'props', type: 'json', metadata_key: 'user_properties' },
+    ];
+    const source = { topic: 'in/+', type: { maxSilenceSecs: 1, messagesPerSecond: 1000 } };
+    const schema = { format: { type: 'raw_string' }, fields };
+    await created(request, '/connection_tables', tableBody('readings', profile.id, source, schema));
+    const sink = { topic: 'out/x', type: { retain: false } };
+    const wanted = fields.map(({ metadata_key: _, ...field }) => field);
+    const json = { format: { type: 'json' }, fields: wanted };
+    await created(request, '/connection_tables', tableBody('alerts', profile.id, sink, json));
+    const query = 'INSERT INTO alerts SELECT value, levels, "at", props FROM readings';
+    const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    await running(id);
+    await send('in/a', 'hello');
+    const [text = ''] = await received(1);
+    const row = JSON.parse(text);
+    expect(row).toMatchObject({ value: 'hello', levels: ['in', 'a'], props: null });
+    expect(Math.abs(Date.parse(row.at) - Date.now())).toBeLessThan(60_000);
+
+    const job = await jobOf(request, id);
+    const gauge = `penstock_sources_silent{job="${job.id}"} 1`;
+    await until('the gauge', async () => (await request.get('/metrics')).text.includes(gauge));
+    await until('the warning', async () => {
+      const { body } = await request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+      return (body.data as { code: string }[]).some(({ code }) => code === 'source_silent');
+    });
+    expect((await jobOf(request, id)).state).toBe('Running');
+  });
+
+  test('refuses a topic of columns that the sink does not have', async () => {
+    const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
+    const sink = { topic: 'out/{{ nobody }}', type: { retain: false } };
+    const stored = await service.request
+      .post('/api/v1/connection_tables')
+      .send(tableBody('alerts', profile.id, sink));
+    expect(stored.status).toBe(400);
+    expect(stored.body.errors[0].path).toBe('/config/topic');
+    const source = { topic: 'in', type: {} };
+    await created(service.request, '/connection_tables', tableBody('readings', profile.id, source));
+    const query = `CREATE TABLE alerts WITH (connector = 'mqtt', connection_profile = 'plant', type = 'sink',
+      topic = 'out/{{ nobody }}', format = 'json'); INSERT INTO alerts SELECT device FROM readings`;
+    const { body } = await service.request.post('/api/v1/pipelines/validate_query').send({ query });
+    expect(JSON.stringify(body)).toContain('refers to the column nobody');
   });
 
   test('fails on bad messages when its table says so, and keeps the message', async () => {

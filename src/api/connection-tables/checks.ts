@@ -1,5 +1,5 @@
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
-import { checkTableConfig, connectorFor } from '../../connectors/registry.ts';
+import { checkTableColumns, checkTableConfig, connectorFor } from '../../connectors/registry.ts';
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
@@ -23,6 +23,9 @@ export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise
   const missing = [{ path: '/schema', message: 'is required: it says how a message becomes a row' }];
   if (!body.schema) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
   const schema = checkSchema(body.schema, '/schema', connector.metadata);
+  // A sink without columns gets those of its query; then its config is checked against them.
+  if (schema.fields?.length || !schema.inferred)
+    checkTableColumns(body.connector, body.config, schema.fields ?? []);
   return { connector, profile, config: body.config as JsonObject, schema };
 }
 

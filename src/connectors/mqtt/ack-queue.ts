@@ -13,6 +13,8 @@ export interface Owed {
   /** Packet identifier; 0 at QoS 0, which owes nothing on the wire but takes its place in the window. */
   readonly packetId: number;
   readonly qos: Qos;
+  /** What it holds in memory; 0 if left out. */
+  readonly bytes?: number;
   settled: boolean;
 }
 
@@ -21,10 +23,14 @@ const pubackHeader = 0x4002;
 const pubrecHeader = 0x5002;
 const ackBytes = 4;
 
+/** Unsettled payloads may take so much; a larger one is taken when nothing else is there. */
+const mostBytes = 64 * 1024 * 1024;
+
 export class AckQueue {
   readonly #owed: (Owed | undefined)[];
   #head = 0;
   #length = 0;
+  #bytes = 0;
   /** QoS 2 identifiers between PUBLISH and PUBREL; true once PUBREC is sent. At most 65,535. */
   readonly #exactlyOnce = new Map<number, boolean>();
   readonly #write: (acks: Buffer) => void;
@@ -44,12 +50,12 @@ export class AckQueue {
   }
 
   get full(): boolean {
-    return this.#length >= this.#owed.length;
+    return this.#length >= this.#owed.length || (this.#bytes >= mostBytes && this.#length > 0);
   }
 
-  /** Whether at most half the window is taken. */
+  /** Whether at most half of what may be taken is. */
   get half(): boolean {
-    return this.#length <= this.#owed.length >> 1;
+    return this.#length <= this.#owed.length >> 1 && this.#bytes <= mostBytes / 2;
   }
 
   /** Takes a delivery in. Only while not `full`. */
@@ -57,6 +63,7 @@ export class AckQueue {
     if (this.full) throw new RangeError('The window is full');
     this.#owed[(this.#head + this.#length) % this.#owed.length] = owed;
     this.#length += 1;
+    this.#bytes += owed.bytes ?? 0;
     if (owed.qos === 2) this.#exactlyOnce.set(owed.packetId, false);
   }
 
@@ -93,6 +100,7 @@ export class AckQueue {
   abandon(): void {
     this.#void = true;
     this.#length = 0;
+    this.#bytes = 0;
     this.#owed.fill(undefined);
     this.#exactlyOnce.clear();
   }
@@ -106,6 +114,7 @@ export class AckQueue {
       this.#owed[this.#head] = undefined;
       this.#head = (this.#head + 1) % this.#owed.length;
       this.#length -= 1;
+      this.#bytes -= owed.bytes ?? 0;
       this.#collect(owed, due);
       owed = this.#owed[this.#head];
     }

@@ -1,5 +1,4 @@
-import { Readable } from 'node:stream';
-import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
+import { type IPublishPacket, MqttClient } from 'mqtt';
 import { AckQueue } from './ack-queue.ts';
 import { MqttDelivery } from './delivery.ts';
 
@@ -14,14 +13,12 @@ import { MqttDelivery } from './delivery.ts';
 
 /** The members of MQTT.js that are replaced here or called from here. */
 interface Internals {
-  options: { customHandleAcks: CustomHandleAcks };
+  options: { customHandleAcks: CustomHandleAcks; reschedulePings?: boolean };
   handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
   reschedulePing(force?: boolean): void;
   sendPing(): void;
   _sendPacket(packet: SentPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
-  _storeAndSend(packet: SentPacket, done: (() => void) | undefined, stored: () => void): void;
-  _writePacket(packet: SentPacket, done?: () => void): void;
 }
 
 interface SentPacket {
@@ -42,8 +39,6 @@ const members = [
   'reschedulePing',
   'sendPing',
   '_sendPacket',
-  '_storeAndSend',
-  '_writePacket',
 ] as const satisfies readonly (keyof Internals)[];
 
 /** Throws when the installed MQTT.js lacks a member that this file relies on. Call it before the first connection. */
@@ -104,6 +99,7 @@ export class DeferredAcks {
 
   #takeOver(): void {
     const client = this.#client;
+    pingOnTime(this.#client);
     client.options.customHandleAcks = (topic, _payload, packet, answer) => {
       if (packet.qos === 2) this.#arriveOnce(topic, packet, () => answer(null, withoutMemory));
       else this.#arrive(topic, packet, answer);
@@ -166,30 +162,9 @@ export class DeferredAcks {
 }
 
 /**
- * Makes a client send messages without keeping a copy for a resumed session. A sink starts clean each time: what was
- * not confirmed is still owed by the source, which sends it again.
+ * Sends a PINGREQ whenever the keep-alive is over, whatever else was received. MQTT.js would set its timer anew for
+ * each packet, which costs more than a ping now and then.
  */
-export function keepNoCopies(client: MqttClient): void {
-  assertSeams(client);
-  const internals = client as unknown as Internals;
-  internals._storeAndSend = (packet, done) => internals._writePacket(packet, done);
+export function pingOnTime(client: { options: { reschedulePings?: boolean } }): void {
+  client.options.reschedulePings = false;
 }
-
-/** A store for `keepNoCopies`: it finds everything it is asked to delete, and holds nothing. */
-export const noStore: NonNullable<IClientOptions['outgoingStore']> = {
-  put(_packet, done) {
-    done();
-    return this;
-  },
-  get(_packet, done) {
-    done(new Error('nothing is stored'));
-    return this;
-  },
-  del(packet, done) {
-    done(undefined, packet as Parameters<typeof done>[1]);
-    return this;
-  },
-  createStream: () =>
-    Readable.from([]) as ReturnType<NonNullable<IClientOptions['outgoingStore']>['createStream']>,
-  close: (done) => done(),
-};

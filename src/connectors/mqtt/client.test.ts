@@ -115,7 +115,7 @@ describe('connecting', () => {
     cleanUp.push(() => source.close());
     const sink = await openSink(sinkContext({ url }, topic));
     cleanUp.push(() => sink.close());
-    await sink.write([{ payload: Buffer.from('hello') }]);
+    await sink.write([{ payload: Buffer.from('hello'), row: {} }]);
     const taken = await new Reader(source).take(1);
     expect(texts(taken)).toEqual(['hello']);
     ackAll(taken);
@@ -174,7 +174,7 @@ describe('connecting', () => {
     for (let round = 0; round < 3; round += 1) {
       const source = await openSource({ ...sourceContext({ url: broker.url }, topic), signal });
       const sink = await openSink({ ...sinkContext({ url: broker.url }, topic), signal });
-      await sink.write([{ payload: Buffer.from('x') }]);
+      await sink.write([{ payload: Buffer.from('x'), row: {} }]);
       await Promise.all([source.close(), sink.close()]);
     }
     const connection = await connect(request({ url: broker.url }, { signal }));
@@ -284,7 +284,7 @@ describe('over TLS', () => {
       const sink = await openSink(sinkContext(profile, topic, qos));
       cleanUp.push(() => sink.close());
       const payload = Buffer.alloc(50_000, 'x');
-      await sink.write(Array.from({ length: 20 }, () => ({ payload })));
+      await sink.write(Array.from({ length: 20 }, () => ({ payload, row: {} })));
       const taken = await new Reader(source).take(20);
       expect(taken.every((delivery) => delivery.payload.equals(payload))).toBe(true);
       ackAll(taken);

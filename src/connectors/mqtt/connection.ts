@@ -22,6 +22,9 @@ export interface Limits {
   maximumPacketSize: number;
 }
 
+/** MQTT 5, section 3.8.3.1. */
+const retainHandling = { always: 0, when_new: 1, never: 2 } as const;
+
 const sessionTakenOver = 0x8e;
 const closeTimeoutMs = 2_000;
 const largestPacket = 268_435_460;
@@ -64,13 +67,18 @@ export class Connection {
   }
 
   /**
-   * Subscribes and answers the granted QoS. Throws `mqtt_subscribe_refused`. A subscription that exists already is
-   * not sent its retained messages again (MQTT 5). The caller's signal is the deadline.
+   * Subscribes and answers the granted QoS. Throws `mqtt_subscribe_refused`. `retained` says when the broker is to send
+   * what it has kept (MQTT 5). The caller's signal is the deadline.
    */
-  async subscribe(filter: string, qos: Qos, signal: AbortSignal): Promise<Qos> {
+  async subscribe(
+    filter: string,
+    qos: Qos,
+    signal: AbortSignal,
+    retained: keyof typeof retainHandling = 'when_new',
+  ): Promise<Qos> {
     if (isShared(filter) && !this.limits.shared) throw subscribeRefused(filter, 158);
     if (hasWildcard(filter) && !this.limits.wildcards) throw subscribeRefused(filter, 162);
-    const suback = await this.#subscribe(filter, qos, signal);
+    const suback = await this.#subscribe(filter, { qos, rh: retainHandling[retained] }, signal);
     const [granted = 128] = suback.granted as number[];
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
     return granted as Qos;
@@ -89,9 +97,13 @@ export class Connection {
     return this.#ending;
   }
 
-  #subscribe(filter: string, qos: Qos, signal: AbortSignal): Promise<ISubackPacket> {
+  #subscribe(
+    filter: string,
+    { qos, rh }: { qos: Qos; rh: 0 | 1 | 2 },
+    signal: AbortSignal,
+  ): Promise<ISubackPacket> {
     return untilReported<ISubackPacket>(signal, (resolve, reject) => {
-      const options = this.version === 5 ? { qos, rh: 1 } : { qos };
+      const options = this.version === 5 ? { qos, rh } : { qos };
       this.client.subscribe(filter, options, (error, _grants, suback) => {
         if (suback) resolve(suback);
         else

@@ -27,8 +27,17 @@ export class MqttDelivery implements Delivery, Owed {
 
   /** Made when first asked for: most tables have no metadata column. */
   get metadata(): Readonly<Record<string, unknown>> {
-    this.#metadata ??= new Metadata(this.#topic, this.#packet);
+    this.#metadata ??= new Metadata(this.#topic, this.#packet, this.receivedAt);
     return this.#metadata as unknown as Readonly<Record<string, unknown>>;
+  }
+
+  /** Whether the broker had kept it for new subscribers. */
+  get retained(): boolean {
+    return this.#packet.retain;
+  }
+
+  get bytes(): number {
+    return this.payload.length;
   }
 
   ack(): void {
@@ -40,10 +49,12 @@ export class MqttDelivery implements Delivery, Owed {
 class Metadata {
   readonly topic: string;
   readonly #packet: IPublishPacket;
+  readonly #receivedAt: number;
 
-  constructor(topic: string, packet: IPublishPacket) {
+  constructor(topic: string, packet: IPublishPacket, receivedAt: number) {
     this.topic = topic;
     this.#packet = packet;
+    this.#receivedAt = receivedAt;
   }
 
   get qos(): number {
@@ -60,5 +71,36 @@ class Metadata {
 
   get message_id(): number | null {
     return this.#packet.qos === 0 ? null : (this.#packet.messageId ?? null);
+  }
+
+  get topic_segments(): string[] {
+    return this.topic.split('/');
+  }
+
+  /** In microseconds. */
+  get timestamp(): bigint {
+    return BigInt(Math.round(this.#receivedAt * 1_000));
+  }
+
+  get content_type(): string | null {
+    return this.#packet.properties?.contentType ?? null;
+  }
+
+  get response_topic(): string | null {
+    return this.#packet.properties?.responseTopic ?? null;
+  }
+
+  get correlation_data(): Buffer | null {
+    return this.#packet.properties?.correlationData ?? null;
+  }
+
+  get expiry_secs(): bigint | null {
+    const seconds = this.#packet.properties?.messageExpiryInterval;
+    return seconds === undefined ? null : BigInt(seconds);
+  }
+
+  get user_properties(): string | null {
+    const properties = this.#packet.properties?.userProperties;
+    return properties === undefined ? null : JSON.stringify(properties);
   }
 }

@@ -7,7 +7,7 @@ import { fromOptions } from './options.ts';
 import { MqttProfile } from './profile.ts';
 import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
-import { direction, MqttTable, metadataColumns, validateTable } from './table.ts';
+import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './table.ts';
 import { validateProfile } from './validate-profile.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
@@ -21,6 +21,8 @@ export const mqtt = defineConnector({
   metadata: metadataColumns,
   validateProfile,
   validateTable,
+  columnsOf,
+  pace,
   describe,
   direction,
   fromOptions,

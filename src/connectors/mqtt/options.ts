@@ -18,10 +18,38 @@ export function fromOptions(options: Options, withProfile: boolean): { profile: 
 
 function takeType(options: Options): object {
   const type = options.take('type');
-  if (type === 'source') return {};
-  if (type === 'sink') return { retain: options.takeBoolean('sink.retain') ?? false };
+  if (type === 'source') {
+    return present({
+      retained: options.take('source.retained'),
+      messagesPerSecond: options.takeInteger('source.messages_per_second'),
+      maxSilenceSecs: options.takeInteger('source.max_silence_secs'),
+    });
+  }
+  if (type === 'sink') return takeSink(options);
   const message = "The option type must be 'source' or 'sink'";
   throw new PenstockError('invalid_config', message, { errors: [{ path: '/type', message }] });
+}
+
+function takeSink(options: Options): object {
+  return present({
+    retain: options.takeBoolean('sink.retain') ?? false,
+    expirySecs: options.take('sink.expiry_secs'),
+    contentType: options.take('sink.content_type'),
+    responseTopic: options.take('sink.response_topic'),
+    correlationData: options.take('sink.correlation_data'),
+    userProperties: takeObject(options, 'sink.user_properties'),
+  });
+}
+
+function takeObject(options: Options, name: string): unknown {
+  const text = options.take(name);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const message = `The option ${name} must be a JSON object, like {"site": "{{ site }}"}`;
+    throw new PenstockError('invalid_config', message, { errors: [{ path: '', message }], cause });
+  }
 }
 
 function takeProfile(options: Options): object {

@@ -1,38 +1,33 @@
 import type { Packet } from 'mqtt-packet';
 import { PenstockError } from '../../errors.ts';
-import type { Outgoing } from '../connector.ts';
+import type { Outgoing, Refusal } from '../connector.ts';
 import { publishRefused } from './reasons.ts';
 
 /** One call of a sink's `write`: which of its messages are sent and confirmed. */
 export class PendingWrite {
-  /** Settles when every message is confirmed, or the first one is not. */
-  readonly done: Promise<void>;
-  readonly #messages: Outgoing[];
-  readonly #topic: string;
-  readonly #settled: () => void;
-  readonly #resolve: () => void;
+  /** Resolves with the refusals when every message is confirmed or refused. */
+  readonly done: Promise<Refusal[]>;
+  readonly messages: readonly Outgoing[];
+  readonly #refusals: Refusal[] = [];
+  readonly #resolve: (refusals: Refusal[]) => void;
   readonly #reject: (error: unknown) => void;
   #next = 0;
-  #confirmed = 0;
+  #answered = 0;
   #failed = false;
 
-  /** `settled` is called for every message that was sent and has been answered, well or badly. */
-  constructor(messages: Outgoing[], topic: string, settled: () => void) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+  constructor(messages: readonly Outgoing[]) {
+    const { promise, resolve, reject } = Promise.withResolvers<Refusal[]>();
     this.done = promise;
-    this.#messages = messages;
-    this.#topic = topic;
-    this.#settled = settled;
+    this.messages = messages;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
-  /** The next message to send; undefined when all are sent or the write has failed. */
-  take(): Outgoing | undefined {
-    if (this.#failed) return undefined;
-    const message = this.#messages[this.#next];
+  /** The index of the next message to send; -1 when all are sent or the write has failed. */
+  take(): number {
+    if (this.#failed || this.#next === this.messages.length) return -1;
     this.#next += 1;
-    return message;
+    return this.#next - 1;
   }
 
   fail(error: unknown): void {
@@ -40,22 +35,24 @@ export class PendingWrite {
     this.#reject(error);
   }
 
-  /** MQTT.js calls it for each message: one function for the whole write. */
-  readonly acknowledged = (error?: (Error & { code?: unknown }) | null, packet?: Packet): void => {
-    if (error) this.fail(publishError(this.#topic, error, packet));
-    else this.#confirm();
-    this.#settled();
-  };
+  confirm(): void {
+    this.#answered += 1;
+    if (this.#answered === this.messages.length) this.#finish();
+  }
 
-  /** At QoS 0 nobody confirms: the socket has taken all messages, or is gone. */
-  readonly handedOver = (error?: Error | null): void => {
-    if (error) this.fail(new PenstockError('connection_lost', 'The connection was lost', { cause: error }));
-    else this.#resolve();
-  };
+  /** The message will never be there; the others go on. */
+  refuse(index: number, error: PenstockError): void {
+    this.#refusals.push({ index, error });
+    this.confirm();
+  }
 
-  #confirm(): void {
-    this.#confirmed += 1;
-    if (this.#confirmed === this.#messages.length) this.#resolve();
+  /** At QoS 0 nobody confirms: the operating system has taken all messages. */
+  handedOver(): void {
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#resolve(this.#refusals.sort((a, b) => a.index - b.index));
   }
 }
 

@@ -2,13 +2,13 @@ import { createPrivateKey } from 'node:crypto';
 import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
 import { makeAuthority } from '../../../test/support/certificates.ts';
-import { PenstockError } from '../../errors.ts';
+import { explainViolations, type FieldError, PenstockError } from '../../errors.ts';
 import type { Identity, Options } from '../connector.ts';
 import { describe as describeProfile, parseUrl, parseUrls } from './address.ts';
 import { clientId } from './identity.ts';
 import { mqtt } from './index.ts';
 import type { MqttProfile } from './profile.ts';
-import { MqttTable, validateTable } from './table.ts';
+import { columnsOf, MqttTable, validateTable } from './table.ts';
 import { takenOver } from './takeover.ts';
 import { checkTopicFilter, checkTopicName } from './topic.ts';
 import { validateProfile } from './validate-profile.ts';
@@ -154,6 +154,17 @@ describe('a table', () => {
     expect(schema.Check({ topic: 'a' })).toBe(false);
   });
 
+  test.each([
+    [{ retained: 'x' }, '/type/retained must be one of always, when_new, never'],
+    [{ retain: true, expirySecs: -1 }, '/type/expirySecs must be >= 0'],
+    [{ retain: 'yes' }, '/type/retain must be boolean'],
+    [{ retain: true, foo: 1 }, '/type/foo is not a known field; remove it or correct its name'],
+    [3, '/type must be object'],
+  ])('says of the type %j what is wrong with what was probably meant', (type, message) => {
+    const violations = Compile(MqttTable).Errors({ topic: 'a', type });
+    expect(explainViolations(violations).map((error) => `${error.path} ${error.message}`)).toEqual([message]);
+  });
+
   test('reads a filter and writes a name', () => {
     expect(validateTable({ topic: 'a/#', type: {} })).toEqual([]);
     expect(validateTable({ topic: 'a/#', type: { retain: false } })).toMatchObject([{ path: '/topic' }]);
@@ -217,6 +228,51 @@ class Given implements Options {
   }
 }
 
+describe('a sink table with columns', () => {
+  const table = (topic: string, more: object = {}) => ({ topic, type: { retain: false, ...more } });
+  const wrong = (config: object, profile?: MqttProfile): FieldError[] =>
+    validateTable(config as MqttTable, profile);
+
+  test('takes them in the topic and in what is sent along', () => {
+    const config = table('a/{{ device }}/b{{ n }}', {
+      expirySecs: 60,
+      contentType: '',
+      correlationData: '{{ token }}',
+      userProperties: { site: '{{ site }}' },
+    });
+    expect(wrong(config)).toEqual([]);
+    const uses = columnsOf(config as MqttTable);
+    expect(uses.map(({ path, column }) => `${path} ${column}`)).toEqual([
+      '/topic device',
+      '/topic n',
+      '/type/correlationData token',
+      '/type/userProperties site',
+    ]);
+    expect(columnsOf({ topic: 'a/{{ b }}', type: {} })).toEqual([]);
+  });
+
+  test.each([
+    ['a/{{ device', '/topic'],
+    ['a/{{ }}', '/topic'],
+    ['a/}}', '/topic'],
+    ['a/#/{{ device }}', '/topic'],
+  ])('refuses the topic %s', (topic, path) => {
+    expect(wrong(table(topic)).map((error) => error.path)).toEqual([path]);
+  });
+
+  test('refuses properties that are none, and any with 3.1.1', () => {
+    expect(wrong(table('a', { expirySecs: 'soon' })).map(({ path }) => path)).toEqual(['/type/expirySecs']);
+    expect(wrong(table('a', { responseTopic: 'a/+' })).map(({ path }) => path)).toEqual([
+      '/type/responseTopic',
+    ]);
+    const older: MqttProfile = { url: 'mqtt://a', protocolVersion: '3.1.1' };
+    expect(wrong(table('a', { contentType: 'x' }), older).map(({ path }) => path)).toEqual([
+      '/type/contentType',
+    ]);
+    expect(wrong(table('a'), older)).toEqual([]);
+  });
+});
+
 describe('SQL options', () => {
   test('become a profile and a table', () => {
     const options = new Given({
@@ -263,6 +319,42 @@ describe('SQL options', () => {
       will: { topic: 'gone', payload: 'bye', qos: 'AtLeastOnce', retain: true, delaySecs: 7 },
     });
     expect(table).toEqual({ topic: 'a/b', qos: 'ExactlyOnce', type: { retain: true } });
+  });
+
+  test('say how a table is read and what is sent along', () => {
+    const of = (given: Record<string, string>) => {
+      const options = new Given({ topic: 'a', ...given });
+      const { table } = mqtt.fromOptions(options, false) as { table: MqttTable };
+      expect(options.left.size).toBe(0);
+      expect(Compile(MqttTable).Check(table)).toBe(true);
+      return table.type;
+    };
+    const source = {
+      'source.retained': 'never',
+      'source.messages_per_second': '5',
+      'source.max_silence_secs': '60',
+    };
+    expect(of({ type: 'source', ...source })).toEqual({
+      retained: 'never',
+      messagesPerSecond: 5,
+      maxSilenceSecs: 60,
+    });
+    const sink = {
+      'sink.expiry_secs': '60',
+      'sink.content_type': 'text/plain',
+      'sink.response_topic': 'back/{{ device }}',
+      'sink.correlation_data': '{{ token }}',
+      'sink.user_properties': '{"site": "{{ site }}"}',
+    };
+    expect(of({ type: 'sink', ...sink })).toEqual({
+      retain: false,
+      expirySecs: '60',
+      contentType: 'text/plain',
+      responseTopic: 'back/{{ device }}',
+      correlationData: '{{ token }}',
+      userProperties: { site: '{{ site }}' },
+    });
+    expect(() => of({ type: 'sink', 'sink.user_properties': 'site' })).toThrow(PenstockError);
   });
 
   test('leave those of the profile alone when there is one', () => {

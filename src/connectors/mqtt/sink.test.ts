@@ -10,14 +10,14 @@ import {
 } from '../../../test/support/mqtt.ts';
 import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
-import type { Outgoing, Sink } from '../connector.ts';
+import type { Outgoing, Refusal, Sink } from '../connector.ts';
 import { openSink } from './sink.ts';
 
 let broker: Mosquitto;
 beforeAll(async () => {
   broker = await Mosquitto.start({
     acl: 'topic readwrite out/#\n',
-    config: ['max_packet_size 20000', 'max_queued_messages 0'],
+    config: ['max_packet_size 20000', 'max_queued_messages 100000'],
   });
 });
 afterAll(() => broker?.stop());
@@ -51,7 +51,7 @@ async function listen(topic: string): Promise<string[]> {
 }
 
 const messages = (count: number, first = 0): Outgoing[] =>
-  Array.from({ length: count }, (_, index) => ({ payload: Buffer.from(`m${first + index}`) }));
+  Array.from({ length: count }, (_, index) => ({ payload: Buffer.from(`m${first + index}`), row: {} }));
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `m${index}`);
 
@@ -134,36 +134,149 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     await expect(written).rejects.toBe(reason);
   });
 
-  test('refuses a message that the profile says is too large, without sending any of its write', async () => {
+  test('refuses a message that the profile says is too large, and writes the others', async () => {
     const topic = `out/${unique()}`;
     const seen = await listen(topic);
     const sink = await open(sinkContext({ ...profile(), maxPacketSize: 1_000 }, topic));
-    const large = [{ payload: Buffer.from('small') }, { payload: Buffer.alloc(1_000) }];
-    expect((await errorOf(sink.write(large))).code).toBe('mqtt_packet_too_large');
-    await sink.write(messages(1));
-    await until('the message after it', () => seen.length > 0);
-    expect(seen).toEqual(['m0']);
+    const [first, last] = messages(2) as [Outgoing, Outgoing];
+    const refusals = await sink.write([first, { payload: Buffer.alloc(1_000), row: {} }, last]);
+    expect(codesOf(refusals)).toEqual([[1, 'mqtt_packet_too_large']]);
+    await until('the messages around it', () => seen.length >= 2);
+    expect(seen).toEqual(['m0', 'm1']);
+  });
+
+  test('makes the topic of columns, and refuses rows that give none', async () => {
+    const topic = `out/${unique()}`;
+    const client = await plainClient(broker.url);
+    cleanUp.push(() => client.endAsync());
+    const topics: string[] = [];
+    client.on('message', (to) => topics.push(to.slice(topic.length)));
+    await client.subscribeAsync(`${topic}/#`, { qos: 2 });
+    const sink = await open(sinkContext(profile(), `${topic}/{{ site }}/n{{number}}`));
+    const sites = ['a', 'b/c', '', 'x+', '#', '/a', 'a/', 'a//b', 'a\0b', null, 'ä'];
+    const rows = sites.map((site, index) => ({ site, number: BigInt(index) }));
+    const refusals = await sink.write(rows.map((row) => ({ payload: Buffer.from('x'), row })));
+    expect(refusals.map(({ index }) => sites[index])).toEqual(sites.slice(2, -1));
+    expect(refusals.every(({ error }) => error.code === 'bad_row')).toBe(true);
+    expect(refusals[0]?.error.errors).toEqual([
+      { path: '/topic', message: 'The column site gives the topic an empty level' },
+    ]);
+    await until('the others', () => topics.length >= 3);
+    expect(topics).toEqual(['/a/n0', '/b/c/n1', '/ä/n10']);
+  });
+});
+
+/** The index and the code of each. */
+const codesOf = (refusals: Refusal[]) => refusals.map(({ index, error }) => [index, error.code]);
+
+const withType = (context: MqttContext, type: object): MqttContext => ({
+  ...context,
+  table: { ...context.table, type } as MqttContext['table'],
+});
+
+describe('properties', () => {
+  const type = {
+    retain: false,
+    expirySecs: '{{ ttl }}',
+    contentType: 'application/json',
+    responseTopic: 'answers/{{ device }}',
+    correlationData: '{{ token }}',
+    userProperties: { site: 'Köln', device: '{{ device }}' },
+  };
+
+  test('come from constants and columns, and are left out when a column is null', async () => {
+    const server = await scripted({});
+    const sink = await open(withType(sinkContext({ url: server.url }, 'a/b'), type));
+    const payload = Buffer.from('x');
+    const full = { ttl: 60n, device: 'd1', token: Buffer.of(0, 255) };
+    const refusals = await sink.write([
+      { payload, row: full },
+      { payload, row: { ttl: null, device: null, token: null } },
+      { payload, row: { ...full, ttl: -1n } },
+      { payload, row: { ...full, device: '#' } },
+    ]);
+    expect(codesOf(refusals)).toEqual([
+      [2, 'bad_row'],
+      [3, 'bad_row'],
+    ]);
+    const [one, two] = server.connection.of('publish');
+    expect(one?.properties).toEqual({
+      messageExpiryInterval: 60,
+      contentType: 'application/json',
+      responseTopic: 'answers/d1',
+      correlationData: Buffer.of(0, 255),
+      userProperties: expect.objectContaining({ site: 'Köln', device: 'd1' }),
+    });
+    expect(two?.properties).toEqual({
+      contentType: 'application/json',
+      userProperties: expect.objectContaining({ site: 'Köln' }),
+    });
+  });
+
+  test('are refused on MQTT 3.1.1 when the sink is opened', async () => {
+    const server = await scripted({});
+    const profile = { url: server.url, protocolVersion: '3.1.1' } as const;
+    const error = await errorOf(openSink(withType(sinkContext(profile, 'a/b'), type)));
+    expect(error.code).toBe('mqtt_protocol_refused');
+    expect(error.errors.map(({ path }) => path)).toContain('/type/expirySecs');
+    await until('the end of the connection', () => server.connection.socket.closed);
   });
 });
 
 describe('a sink', () => {
   test('obeys the packet size that the broker tells', async () => {
     const sink = await open(sinkContext({ url: broker.url }, `out/${unique()}`));
-    expect((await errorOf(sink.write([{ payload: Buffer.alloc(20_000) }]))).code).toBe(
-      'mqtt_packet_too_large',
-    );
-    await sink.write([{ payload: Buffer.alloc(19_900) }]);
+    const large = (size: number): Outgoing[] => [{ payload: Buffer.alloc(size), row: {} }];
+    expect(codesOf(await sink.write(large(20_000)))).toEqual([[0, 'mqtt_packet_too_large']]);
+    expect(await sink.write(large(19_900))).toEqual([]);
   });
 
   test.each(['AtLeastOnce', 'ExactlyOnce'] as const)(
-    'says that and why the broker refuses a message at %s',
+    'says which messages the broker refuses at %s and why, and writes the others',
     async (qos) => {
-      const sink = await open(sinkContext({ url: broker.url }, 'forbidden', qos));
-      const error = await errorOf(sink.write(messages(1)));
-      expect(error.code).toBe('mqtt_publish_refused');
-      expect(error.message).toContain('not authorized (0x87)');
+      const topic = unique();
+      const seen = await listen(`out/${topic}`);
+      const sink = await open(sinkContext({ url: broker.url }, `{{ to }}/${topic}`, qos));
+      const to = ['out', 'forbidden', 'out', 'forbidden', 'out'];
+      const refusals = await sink.write(
+        to.map((where, index) => ({ payload: Buffer.from(`m${index}`), row: { to: where } })),
+      );
+      expect(codesOf(refusals)).toEqual([
+        [1, 'mqtt_publish_refused'],
+        [3, 'mqtt_publish_refused'],
+      ]);
+      expect(refusals[0]?.error.message).toContain(`{{ to }}/${topic}: not authorized (0x87)`);
+      await until('the others', () => seen.length >= 3);
+      expect(seen).toEqual(['m0', 'm2', 'm4']);
     },
   );
+
+  test.each([
+    [0x97, 'mqtt_server_unavailable'],
+    [0x91, 'mqtt_protocol_error'],
+  ] as const)(
+    'takes the answer %i for a fault of the connection, not of the message',
+    async (reasonCode, code) => {
+      const server = await scripted({
+        on: (packet, connection) => {
+          if (packet.cmd !== 'publish') return false;
+          connection.send({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode });
+          return true;
+        },
+      });
+      const sink = await open(sinkContext({ url: server.url }, 'a/b'));
+      expect(await errorOf(sink.write(messages(2)))).toMatchObject({ code, passing: true });
+    },
+  );
+
+  test('takes an answer that does not fit the QoS for a broken protocol, and ignores one to nothing', async () => {
+    const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
+    const sink = await open(sinkContext({ url: server.url }, 'a/b'));
+    const written = errorOf(sink.write(messages(1)));
+    await server.connection.expect('publish', 1);
+    server.connection.send({ cmd: 'puback', messageId: 99 }, { cmd: 'pubrec', messageId: 1 });
+    expect((await written).code).toBe('mqtt_protocol_error');
+  });
 
   test('obeys the receive maximum of the broker', async () => {
     const server = await scripted({
@@ -225,7 +338,7 @@ describe('a sink', () => {
     server.connection.socket.pause();
     let resolved = false;
     const payload = Buffer.alloc(1_000_000);
-    const written = sink.write(Array.from({ length: 40 }, () => ({ payload }))).then(() => {
+    const written = sink.write(Array.from({ length: 40 }, () => ({ payload, row: {} }))).then(() => {
       resolved = true;
     });
     const small = sink.write(messages(1));

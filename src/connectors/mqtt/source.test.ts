@@ -265,6 +265,54 @@ describe('a source', () => {
     expect(await reader.failure()).toMatchObject({ code: 'mqtt_server_unavailable', passing: true });
   });
 
+  test('fills the metadata of MQTT 5, and has none of it where a message has none', async () => {
+    const topic = `in/${unique()}`;
+    const { reader } = await open(sourceContext({ url: broker.url }, topic));
+    const properties = {
+      messageExpiryInterval: 60,
+      contentType: 'text/plain',
+      responseTopic: 'back',
+      correlationData: Buffer.of(0, 1),
+      userProperties: { site: 'x', tag: ['a', 'b'] },
+    };
+    await publisher.publishAsync(topic, 'full', { qos: 1, properties });
+    await publisher.publishAsync(topic, 'bare', { qos: 1 });
+    const [full, bare] = await reader.take(2);
+    expect(full?.metadata.topic_segments).toEqual(topic.split('/'));
+    expect(Number(full?.metadata.timestamp) / 1000).toBeCloseTo(full?.receivedAt ?? 0, 0);
+    const { content_type, response_topic, correlation_data, user_properties } = full?.metadata ?? {};
+    expect([content_type, response_topic, correlation_data]).toEqual(['text/plain', 'back', Buffer.of(0, 1)]);
+    expect(JSON.parse(String(user_properties))).toEqual({ site: 'x', tag: ['a', 'b'] });
+    expect(full?.metadata.expiry_secs).toBeLessThanOrEqual(60n);
+    const none = ['content_type', 'response_topic', 'correlation_data', 'expiry_secs', 'user_properties'];
+    for (const name of none) expect(bare?.metadata[name]).toBeNull();
+  });
+
+  test.each([
+    ['5', 'always', ['kept', 'live', 'kept', 'live']],
+    ['5', 'when_new', ['kept', 'live', 'live']],
+    ['5', 'never', ['live', 'live']],
+    ['3.1.1', 'never', ['live', 'live']],
+  ] as const)('with MQTT %s reads retained messages %s', async (protocolVersion, retained, wanted) => {
+    const context = sourceContext({ url: broker.url, protocolVersion }, `in/${unique()}/+`);
+    const { table } = context;
+    const at = (name: string) => table.topic.replace('+', name);
+    await publisher.publishAsync(at('kept'), 'kept', { qos: 1, retain: true });
+    const seen: string[] = [];
+    for (const expected of [
+      wanted.slice(0, wanted.indexOf('live') + 1),
+      wanted.slice(wanted.indexOf('live') + 1),
+    ]) {
+      const source = await openSource({ ...context, table: { ...table, type: { retained } } });
+      await publisher.publishAsync(at('live'), 'live', { qos: 1 });
+      const deliveries = await new Reader(source).take(expected.length);
+      seen.push(...texts(deliveries));
+      ackAll(deliveries);
+      await source.close();
+    }
+    expect(seen).toEqual(wanted);
+  });
+
   test('fails when a message is larger than maxPacketSize', async () => {
     const server = await scripted({});
     for (const protocolVersion of versions) {

@@ -8,7 +8,7 @@ import { within } from './deadline.ts';
 import type { MqttDelivery } from './delivery.ts';
 import { clientId } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
-import { type MqttTable, qosOf } from './table.ts';
+import { type MqttTable, qosOf, sourceOf } from './table.ts';
 
 const week = 604_800;
 
@@ -108,7 +108,8 @@ class MqttSource implements Source {
 
   #takeOver(client: MqttClient): void {
     this.#acks?.abandon();
-    const { window, profile } = this.#context;
+    const { window, profile, table } = this.#context;
+    const never = sourceOf(table)?.retained === 'never';
     const most = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
     const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
       if (delivery.payload.length > most) {
@@ -117,8 +118,13 @@ class MqttSource implements Source {
         );
         return;
       }
-      this.#arrived.push(delivery);
-      this.#wake?.();
+      // MQTT 3.1.1 has no way to tell the broker that they are not wanted.
+      if (never && delivery.retained) {
+        delivery.ack();
+      } else {
+        this.#arrived.push(delivery);
+        this.#wake?.();
+      }
       if (acks.queue.full) this.#flowing?.();
     });
     this.#acks = acks;
@@ -133,17 +139,23 @@ class MqttSource implements Source {
     const asked = qosOf(table);
     const ms = profile.connectTimeoutMs ?? 10_000;
     const late = () => new PenstockError('connection_timeout', `No SUBACK within ${ms} ms`);
-    const granted = within(ms, signal, late, async (soon) => {
-      const qos = await connection.subscribe(table.topic, asked, soon);
-      if (qos < asked) this.#warnDowngraded(qos, asked);
-    });
+    const granted = connection
+      .subscribe(table.topic, asked, signal, sourceOf(table)?.retained)
+      .then((qos) => {
+        if (qos < asked) this.#warnDowngraded(qos, asked);
+      });
+    const inTime = within(ms, signal, late, () => granted);
     const flowing = new Promise<'flowing'>((resolve) => {
       this.#flowing = () => resolve('flowing');
       if (this.#acks?.queue.full === true) resolve('flowing');
     });
-    const first = await Promise.race([granted, flowing]);
+    const first = await Promise.race([inTime, flowing]);
     this.#flowing = undefined;
-    if (first === 'flowing') granted.catch((error: unknown) => this.#fail(error));
+    if (this.#failure !== undefined) throw this.#failure;
+    if (first !== 'flowing') return;
+    // The answer waits behind messages that nobody has room for yet; how long that takes is the sink's business.
+    inTime.catch(() => {});
+    granted.catch((error: unknown) => this.#fail(error));
   }
 
   #warnDowngraded(granted: number, asked: number): void {

@@ -71,7 +71,7 @@ describe('MQTT over WebSocket', () => {
       const sink = await openSink(sinkContext(secure, topic, qos));
       cleanUp.push(() => sink.close());
       const payload = Buffer.alloc(20_000, 'x');
-      await sink.write(Array.from({ length: 3 }, () => ({ payload })));
+      await sink.write(Array.from({ length: 3 }, () => ({ payload, row: {} })));
       const taken = await new Reader(source).take(3);
       expect(taken.every((delivery) => delivery.payload.equals(payload))).toBe(true);
       ackAll(taken);
@@ -84,7 +84,7 @@ describe('MQTT over WebSocket', () => {
     await (await openSource(context)).close();
     const sink = await openSink(sinkContext(plain, topic));
     cleanUp.push(() => sink.close());
-    await sink.write([{ payload: Buffer.from('kept') }]);
+    await sink.write([{ payload: Buffer.from('kept'), row: {} }]);
     const source = await openSource(context);
     cleanUp.push(() => source.close());
     const taken = await new Reader(source).take(1);

@@ -1,0 +1,37 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { InFlight } from './in-flight.ts';
+import { PendingWrite } from './pending-write.ts';
+
+const write = new PendingWrite([]);
+
+test('no packet identifier is given out twice, none is lost, and the last one freed is used last', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 20 }), fc.array(fc.nat(30), { maxLength: 200 }), (most, moves) => {
+      const inFlight = new InFlight(most);
+      const free = Array.from({ length: most }, (_, index) => index + 1);
+      const used: number[] = [];
+      for (const move of moves) {
+        const [given] = used.splice(move % most, 1);
+        const sent = given === undefined ? undefined : inFlight.find(given);
+        if (given !== undefined && sent) {
+          inFlight.remove(sent);
+          free.push(given);
+          expect(inFlight.find(given)).toBeUndefined();
+        } else if (!inFlight.full) {
+          const packetId = inFlight.add(write, move);
+          expect(packetId).toBe(free.shift());
+          expect(inFlight.find(packetId)).toMatchObject({ packetId, write, index: move, released: false });
+          used.push(packetId);
+        }
+        expect(inFlight.count).toBe(used.length);
+        expect(inFlight.full).toBe(free.length === 0);
+      }
+    }),
+  );
+});
+
+test('knows no message of an identifier that was never given out', () => {
+  const inFlight = new InFlight(2);
+  for (const packetId of [0, 1, 3, 65_535]) expect(inFlight.find(packetId)).toBeUndefined();
+});

@@ -1,0 +1,48 @@
+/** Watches for how long nothing has been heard. It is told of each batch, so hearing costs no timer. */
+export class SilenceWatch {
+  readonly #maxMs: number;
+  readonly #changed: (silent: boolean) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #heardAt = 0;
+  #silent = false;
+  #busy = 0;
+
+  /** `changed` is called with true after `maxMs` without a batch, and with false when there is one again. */
+  constructor(maxMs: number, changed: (silent: boolean) => void) {
+    this.#maxMs = maxMs;
+    this.#changed = changed;
+  }
+
+  start(): void {
+    this.#heardAt = performance.now();
+    this.#timer = setTimeout(this.#look, this.#maxMs);
+  }
+
+  /** A batch has come. Until `settled` nobody listens for more, so that is no silence. */
+  heard(): void {
+    this.#busy += 1;
+    if (!this.#silent) return;
+    this.#silent = false;
+    this.#changed(false);
+  }
+
+  settled(): void {
+    this.#busy -= 1;
+    this.#heardAt = performance.now();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    if (this.#silent) this.#changed(false);
+    this.#silent = false;
+  }
+
+  readonly #look = (): void => {
+    const left = this.#busy > 0 ? this.#maxMs : this.#heardAt + this.#maxMs - performance.now();
+    if (left <= 0 && !this.#silent) {
+      this.#silent = true;
+      this.#changed(true);
+    }
+    this.#timer = setTimeout(this.#look, left > 0 ? Math.ceil(left) : this.#maxMs);
+  };
+}

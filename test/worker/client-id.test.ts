@@ -1,0 +1,35 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { clientId } from '../../src/connectors/mqtt/identity.ts';
+import { operatorId } from '../../src/pipeline/graph.ts';
+
+/** Two definitions cannot claim one client id: it holds the job, which is made for one pipeline alone. */
+
+const word = fc.oneof(fc.stringMatching(/^[a-z_]{1,4}$/), fc.string({ maxLength: 300 }));
+const identity = fc.record({
+  jobId: fc.stringMatching(/^job_[0-9A-Za-z]{10}$/),
+  operatorId: fc.tuple(fc.constantFrom('source', 'sink'), word).map(([kind, name]) => operatorId(kind, name)),
+  taskIndex: fc.nat(64),
+});
+const prefix = fc.constantFrom(undefined, 'a', 'a_job', 'x'.repeat(300));
+
+test('a client id belongs to one task of one operator of one job', () => {
+  fc.assert(
+    fc.property(prefix, identity, identity, (clientPrefix, one, other) => {
+      const profile = { url: 'mqtt://a', ...(clientPrefix === undefined ? {} : { clientPrefix }) };
+      const same = JSON.stringify(one) === JSON.stringify(other);
+      expect(clientId(profile, one) === clientId(profile, other)).toBe(same);
+      expect(clientId(profile, one)).toBe(clientId(profile, { ...one }));
+    }),
+  );
+});
+
+test('the source and the sink of one table name have two', () => {
+  const [source, sink] = (['source', 'sink'] as const).map((kind) =>
+    clientId(
+      { url: 'mqtt://a' },
+      { jobId: 'job_0123456789', operatorId: operatorId(kind, 'readings'), taskIndex: 0 },
+    ),
+  );
+  expect(source).not.toBe(sink);
+});
