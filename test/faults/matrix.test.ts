@@ -11,10 +11,10 @@ import { line, markdown, type Outcome } from './outcome.ts';
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const rounds = soak ? 5 : 1;
-const perSecond = soak ? 2_000 : 800;
+const rounds = soak ? 2 : 1;
+const perSecond = soak ? 1_500 : 800;
 /** Messages before the first fault, and after each. */
-const stretch = soak ? 5_000 : 400;
+const stretch = soak ? 2_000 : 400;
 const patienceMs = soak ? 300_000 : 60_000;
 
 const outcomes: Outcome[] = [];

@@ -164,10 +164,13 @@ class Link {
 
   #pass(direction: Direction, chunk: Buffer): void {
     if (this.#silent) return;
-    const to = direction === 'up' ? this.#broker : this.#client;
+    const [from, to] = direction === 'up' ? [this.#client, this.#broker] : [this.#broker, this.#client];
     const cut = this.#cut;
     if (cut?.direction !== direction || chunk.length < 2) {
-      to.write(chunk);
+      if (to.write(chunk)) return;
+      // Without this the link would hold what should stay with the broker.
+      from.pause();
+      to.once('drain', () => from.resume());
       return;
     }
     this.#silent = true;

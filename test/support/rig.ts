@@ -16,8 +16,14 @@ export interface RigOptions {
   source: Broker;
   sink: Broker;
   qos: 1 | 2;
-  /** Quality of service of the publisher and the subscriber at the two ends, where it is not that of the tables. */
-  trafficQos?: 1 | 2;
+  /** Quality of service of the sink table, where it is not that of the source table. */
+  sinkQos?: 1 | 2;
+  /** Start of the topics' names, where pipelines share a broker. */
+  topics?: string;
+  /** Quality of service of the publisher, where it is not that of the source table. */
+  publishQos?: 1 | 2;
+  /** Quality of service of the subscriber, where it is not that of the publisher. */
+  watchQos?: 1 | 2;
   /** Fields of both profiles beside the URL. */
   profile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
@@ -25,6 +31,8 @@ export interface RigOptions {
 }
 
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
+
+const topicsOf = ({ topics = 'test' }: RigOptions) => ({ from: `${topics}/in`, to: `${topics}/out` });
 
 const fields = [
   { name: 'device', type: 'string', required: true },
@@ -63,10 +71,12 @@ export class Rig {
     const source = await FaultyLink.start(options.source.port, ledger.sourceTap);
     const sink = await FaultyLink.start(options.sink.port, ledger.sinkTap);
     const penstock = await Penstock.start();
+    const { from, to } = topicsOf(options);
     const traffic = await Traffic.open(
-      { url: options.source.url, topic: 'in' },
-      { url: options.sink.url, topic: 'out' },
-      options.trafficQos ?? options.qos,
+      { url: options.source.url, topic: from },
+      { url: options.sink.url, topic: to },
+      options.publishQos ?? options.qos,
+      options.watchQos,
     );
     const rig = new Rig(options, { penstock, ledger, source, sink, traffic });
     await rig.#startPipeline();
@@ -98,7 +108,8 @@ export class Rig {
 
   async #startPipeline(): Promise<void> {
     const { request } = this.penstock;
-    const qos = qosNames[this.#options.qos];
+    const { qos, sinkQos = qos } = this.#options;
+    const { from, to } = topicsOf(this.#options);
     const schema = {
       format: { type: 'json' },
       bad_data: { behavior: 'drop' },
@@ -106,8 +117,12 @@ export class Rig {
       ...this.#options.schema,
     };
     const ends = [
-      { name: 'readings', url: this.source.url, table: { topic: 'in', type: {}, qos } },
-      { name: 'out', url: this.sink.url, table: { topic: 'out', type: { retain: false }, qos } },
+      { name: 'readings', url: this.source.url, table: { topic: from, type: {}, qos: qosNames[qos] } },
+      {
+        name: 'out',
+        url: this.sink.url,
+        table: { topic: to, type: { retain: false }, qos: qosNames[sinkQos] },
+      },
     ];
     for (const { name, url, table } of ends) {
       const config = { url, ...this.#options.profile };

@@ -37,7 +37,7 @@ export class Traffic {
   }
 
   /** Both ends keep their session, so that only what is between them can lose anything. */
-  static async open(from: Place, to: Place, qos: 1 | 2): Promise<Traffic> {
+  static async open(from: Place, to: Place, qos: 1 | 2, watchQos = qos): Promise<Traffic> {
     const id = randomInt(2 ** 40).toString(36);
     const session = { clean: false, reconnectPeriod: 100 };
     const publisher = await connectAsync(from.url, { ...session, clientId: `traffic_in_${id}` });
@@ -45,7 +45,7 @@ export class Traffic {
     // Lost connections are part of what is tested; the clients connect again by themselves.
     for (const client of [publisher, subscriber]) client.on('error', () => {});
     const traffic = new Traffic(publisher, subscriber, from.topic, to.topic, qos);
-    await subscriber.subscribeAsync(to.topic, { qos });
+    await subscriber.subscribeAsync(to.topic, { qos: watchQos });
     return traffic;
   }
 
