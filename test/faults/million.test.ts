@@ -24,6 +24,7 @@ test.skipIf(!soak)(
     try {
       await traffic.publish(messages);
       await until('every message arrives', () => traffic.arrived === messages, 900_000).catch(() => {});
+      await until('all are acknowledged', () => ledger.acknowledged >= messages).catch(() => {});
       const seconds = Math.round((performance.now() - since) / 1000);
       const third = Math.floor(resident.length / 3);
       const first = megabytes(median(resident.slice(0, third)));
