@@ -7,7 +7,7 @@ import { until } from '../support/until.ts';
 /** Brokers that are not mosquitto: what they can do works, and what they cannot do the connection test says. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const stretch = soak ? 10_000 : 500;
+const stretch = soak ? 5_000 : 400;
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
 /** Why a kind of broker is left out of this run, in its tests' names. */

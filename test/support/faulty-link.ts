@@ -121,6 +121,8 @@ class Link {
       this.#pass('up', chunk);
     });
     this.#broker.on('data', (chunk: Buffer) => {
+      // What the client cannot get is not reported, what it says into the void is.
+      if (this.#silent) return;
       tap('down', chunk);
       if (this.#delayMs() === 0 && this.#late.length === 0) this.#pass('down', chunk);
       else this.#passLater(chunk);
