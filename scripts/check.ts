@@ -22,7 +22,7 @@ if (mode === 'all') {
   steps.push(['lint', () => run(bin('biome'), ['check', '--error-on-warnings', '.'])]);
   steps.push(['dead code', () => run(bin('knip'), [])]);
 }
-steps.push(['servers', async () => installServers()]);
+steps.push(['servers', async () => installServers(mode === 'soak')]);
 if (mode === 'soak') steps.push(['soak', () => run(bin('vitest'), vitest, { PENSTOCK_SOAK: '1' })]);
 else steps.push(['tests', () => run(bin('vitest'), vitest)]);
 

@@ -1,4 +1,4 @@
-// The servers that the tests talk to: mosquitto and PostgreSQL.
+// The servers that the tests talk to: mosquitto and PostgreSQL, and for the long tests two other brokers.
 import { type StdioOptions, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 
@@ -6,6 +6,8 @@ interface Server {
   name: string;
   present(): boolean;
   packages: { apt: string; brew: string; dnf: string };
+  /** Only the long tests use it, and without it they leave out what needs it. */
+  optional?: true;
 }
 
 const onPath = (command: string): boolean =>
@@ -30,11 +32,26 @@ const servers: Server[] = [
     present: () => onPath('initdb') || postgresFolders().some((folder) => existsSync(`${folder}/initdb`)),
     packages: { apt: 'postgresql', brew: 'postgresql@17', dnf: 'postgresql-server' },
   },
+  {
+    name: 'RabbitMQ',
+    present: () => existsSync('/usr/sbin/rabbitmq-server') || onPath('rabbitmq-server'),
+    packages: { apt: 'rabbitmq-server', brew: 'rabbitmq', dnf: 'rabbitmq-server' },
+    optional: true,
+  },
+  {
+    name: 'nats-server',
+    present: () => onPath('nats-server'),
+    packages: { apt: 'nats-server', brew: 'nats-server', dnf: 'nats-server' },
+    optional: true,
+  },
 ];
 
-/** Installs what is missing where that is possible without asking; answers an exit code. */
-export function installServers(): number {
-  const missing = servers.filter((server) => !server.present());
+/**
+ * Installs what is missing where that is possible without asking; answers an exit code. `all` means the optional
+ * ones too, whose absence is no failure.
+ */
+export function installServers(all = false): number {
+  const missing = servers.filter((server) => (all || !server.optional) && !server.present());
   if (missing.length === 0) return 0;
   const names = missing.map(({ name }) => name).join(' and ');
   if (process.platform === 'linux' && process.getuid?.() === 0 && onPath('apt-get')) {
@@ -57,5 +74,5 @@ export function installServers(): number {
     ['brew', 'brew install'],
   ] as const)
     console.error(`  ${command} ${missing.map(({ packages }) => packages[manager]).join(' ')}`);
-  return 1;
+  return missing.every((server) => server.optional || server.present()) ? 0 : 1;
 }

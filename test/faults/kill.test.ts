@@ -19,13 +19,15 @@ let penstock: Penstock;
 
 beforeEach(async () => {
   // The default drops what is queued beyond 1,000 messages, without a word to anybody.
-  broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
+  broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
   penstock = await Penstock.start();
 });
 afterEach(async () => {
   await penstock.stop();
   await broker.stop();
 });
+
+const at = (topic: string) => ({ url: broker.url, topic });
 
 async function startPipeline(qos: 'AtLeastOnce' | 'ExactlyOnce'): Promise<string> {
   const { request } = penstock;
@@ -92,7 +94,7 @@ describe.each([
     `nothing is lost when the process is killed ${kills} times`,
     async () => {
       const id = await startPipeline(name);
-      const traffic = await Traffic.open(broker.url, 'in', 'out', qos);
+      const traffic = await Traffic.open(at('in'), at('out'), qos);
       await underFire(traffic, kills, async () => {
         await penstock.kill('SIGKILL');
         await pause(randomInt(300));
@@ -110,7 +112,7 @@ describe.each([
     'nothing is lost when the broker is restarted, and the job recovers',
     async () => {
       const id = await startPipeline(name);
-      const traffic = await Traffic.open(broker.url, 'in', 'out', qos);
+      const traffic = await Traffic.open(at('in'), at('out'), qos);
       await underFire(traffic, kills, async () => {
         await broker.kill('SIGTERM');
         await pause(randomInt(300));
@@ -131,7 +133,7 @@ describe.each([
 
 test('SIGTERM drains, exits with 0, and leaves nothing unsent', async () => {
   await startPipeline('AtLeastOnce');
-  const traffic = await Traffic.open(broker.url, 'in', 'out', 1);
+  const traffic = await Traffic.open(at('in'), at('out'), 1);
   let exit: Promise<number | null> | undefined;
   await traffic.publish(2000, (sent) => {
     if (sent === 1000) exit = penstock.kill('SIGTERM');

@@ -29,7 +29,8 @@ test('of two processes on one PostgreSQL one runs the job, and the other takes o
     return found.state === 'Running' && found;
   });
   expect(job.run_id).toBe(1);
-  const traffic = await Traffic.open(broker.url, 'plant/x/readings', 'plant/alerts', 1);
+  const at = (topic: string) => ({ url: broker.url, topic });
+  const traffic = await Traffic.open(at('plant/x/readings'), at('plant/alerts'), 1);
   await traffic.publish(500);
   const metrics = async (of: Penstock) => (await of.request.get('/metrics')).text.includes(`job="${job.id}"`);
   await until('messages are counted', async () => (await metrics(one)) || (await metrics(two)));

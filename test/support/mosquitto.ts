@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { watch } from './watch.ts';
 
 /** A real mosquitto of a test's own: a free port of 127.0.0.1, a temporary folder, killed by pid. */
 
@@ -19,14 +20,9 @@ export interface MosquittoOptions {
   /** An access control list, in mosquitto's own notation. */
   acl?: string;
   tls?: { ca: string; cert: string; key: string };
+  /** Logs no packets: that is work of its own when there are many. */
+  quiet?: boolean;
 }
-
-/** Ends with this process, however that ends, and takes the broker and its folder along. */
-const watch = (pid: number, folder: string): ChildProcess =>
-  spawn('/bin/sh', ['-c', 'cat > /dev/null; kill -9 "$0"; rm -rf "$1"', String(pid), folder], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  });
 
 function find(name: string): string {
   const places = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
@@ -49,7 +45,7 @@ export async function freePort(): Promise<number> {
 export class Mosquitto {
   readonly port: number;
   readonly #folder: string;
-  readonly #configFile: string;
+  readonly #arguments: string[];
   #child: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
   #log = '';
@@ -57,9 +53,10 @@ export class Mosquitto {
   private constructor(port: number, options: MosquittoOptions) {
     this.port = port;
     this.#folder = mkdtempSync(join(tmpdir(), 'penstock-mosquitto-'));
-    this.#configFile = join(this.#folder, 'mosquitto.conf');
+    const configFile = join(this.#folder, 'mosquitto.conf');
+    this.#arguments = ['-c', configFile, ...(options.quiet ? [] : ['-v'])];
     const lines = this.#configure(options).map((line) => line.replaceAll('{dir}', this.#folder));
-    writeFileSync(this.#configFile, `${lines.join('\n')}\n`);
+    writeFileSync(configFile, `${lines.join('\n')}\n`);
   }
 
   /** Starts a broker and waits until it accepts connections. */
@@ -87,9 +84,7 @@ export class Mosquitto {
 
   /** Starts it again after `kill`, on the same port with what it has saved. */
   async resume(): Promise<void> {
-    const child = spawn(find('mosquitto'), ['-c', this.#configFile, '-v'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(find('mosquitto'), this.#arguments, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     this.#watcher = watch(child.pid ?? 0, this.#folder);
     for (const stream of [child.stdout, child.stderr]) {
@@ -159,7 +154,7 @@ function hashed(users: Record<string, string>): string {
     .join('');
 }
 
-/** Whether something listens on a port. */
+/** Whether somebody listens on a port of this machine. */
 export async function accepts(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {

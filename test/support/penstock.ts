@@ -1,15 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import supertest from 'supertest';
 import { freePort } from './mosquitto.ts';
-
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
+import { watch } from './watch.ts';
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname;
 
@@ -19,6 +15,7 @@ export class Penstock {
   readonly #settings: Record<string, string>;
   readonly #port: number;
   #child: ChildProcess | undefined;
+  #watcher: ChildProcess | undefined;
   #log = '';
 
   private constructor(port: number, settings: Record<string, string>) {
@@ -40,6 +37,12 @@ export class Penstock {
     return supertest(this.address);
   }
 
+  /** Resident memory of the process in bytes, as the kernel counts it. */
+  get residentBytes(): number {
+    const status = readFileSync(`/proc/${this.#child?.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  }
+
   get log(): string {
     return this.#log;
   }
@@ -57,8 +60,7 @@ export class Penstock {
       },
     });
     this.#child = child;
-    running.add(child);
-    child.once('exit', () => running.delete(child));
+    this.#watcher = watch(child.pid ?? 0, this.#folder);
     child.stderr.on('data', (chunk) => {
       this.#log = (this.#log + String(chunk)).slice(-1_000_000);
     });
@@ -84,6 +86,7 @@ export class Penstock {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
     const exited = once(child, 'exit');
+    this.#watcher?.kill('SIGKILL');
     child.kill(signal);
     await exited;
     return child.exitCode;

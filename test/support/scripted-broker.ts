@@ -33,8 +33,12 @@ export class ScriptedBroker {
     return broker;
   }
 
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
   get url(): string {
-    return `mqtt://127.0.0.1:${(this.#server.address() as { port: number }).port}`;
+    return `mqtt://127.0.0.1:${this.port}`;
   }
 
   /** The newest connection. */

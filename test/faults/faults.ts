@@ -1,0 +1,122 @@
+import type { FaultyLink } from '../support/faulty-link.ts';
+import type { Mosquitto, MosquittoOptions } from '../support/mosquitto.ts';
+import type { Rig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+/** What can happen to one side of a pipeline. */
+
+export type Side = 'source' | 'sink';
+
+/** What is struck: a broker, and the network before it. */
+export interface Target {
+  side: Side;
+  broker: Mosquitto;
+  link: FaultyLink;
+  rig: Rig;
+  soak: boolean;
+}
+
+export interface Fault {
+  name: string;
+  sides: readonly Side[];
+  /** Which of the cases run in every check: `source 1` is the source at QoS 1. */
+  always: readonly string[];
+  /** The broker forgets what it had confirmed, so that what it held is lost. */
+  forgets?: true;
+  /** It is over by itself, or takes so long that it is done once only. */
+  once?: true;
+  broker?: MosquittoOptions;
+  /** Does it; resolves when it is over. */
+  strike(target: Target): Promise<void>;
+}
+
+const both: readonly Side[] = ['source', 'sink'];
+
+const away =
+  (signal: 'SIGKILL' | 'SIGTERM', meanwhile: (target: Target) => Promise<void> = async () => {}) =>
+  async (target: Target): Promise<void> => {
+    target.link.refuse();
+    await target.broker.kill(signal);
+    await meanwhile(target);
+    await target.broker.resume();
+    await target.link.heal();
+  };
+
+/** Until the publisher has gone on for so many seconds of its own pace. */
+const whileSending =
+  (seconds: { soak: number; check: number }) =>
+  async ({ rig, soak }: Target): Promise<void> => {
+    const end = performance.now() + (soak ? seconds.soak : seconds.check) * 1000;
+    const before = rig.traffic.sent;
+    await until(
+      'messages are sent meanwhile',
+      () => performance.now() > end && rig.traffic.sent > before,
+      120_000,
+    );
+  };
+
+async function cutSilently({ link }: Target): Promise<void> {
+  const before = link.accepted;
+  link.blackhole();
+  await until('the silence is noticed', () => link.accepted > before, 60_000);
+  await link.heal();
+}
+
+async function slowDown({ link, rig, soak }: Target): Promise<void> {
+  const mark = Math.max(rig.ledger.highestTaken, rig.ledger.highestGiven);
+  link.delayAnswers(soak ? 2_000 : 300);
+  await rig.passed(mark + 100);
+  link.delayAnswers(0);
+}
+
+async function reset({ link, side }: Target): Promise<void> {
+  const before = link.resets;
+  link.resetMidPacket(side === 'source' ? 'down' : 'up');
+  await until('a packet is cut', () => link.resets > before, 60_000);
+}
+
+export const faults: readonly Fault[] = [
+  {
+    name: 'broker killed',
+    sides: both,
+    always: ['source 1', 'sink 1'],
+    forgets: true,
+    strike: away('SIGKILL'),
+  },
+  {
+    name: 'broker restarted, persistent',
+    sides: both,
+    // kill.test.ts does this to both sides at once.
+    always: [],
+    strike: away('SIGTERM'),
+  },
+  {
+    name: 'broker restarted, not persistent',
+    sides: both,
+    always: [],
+    forgets: true,
+    broker: { config: ['persistence false'] },
+    strike: away('SIGTERM'),
+  },
+  { name: 'link cut silently', sides: both, always: ['source 1', 'sink 2'], strike: cutSilently },
+  {
+    name: 'broker slow to answer',
+    sides: both,
+    always: ['sink 1'],
+    once: true,
+    strike: slowDown,
+  },
+  {
+    name: 'reset in the middle of a packet',
+    sides: both,
+    always: ['source 2', 'sink 1'],
+    strike: reset,
+  },
+  {
+    name: 'broker away for long',
+    sides: ['sink'],
+    always: ['sink 1'],
+    once: true,
+    strike: away('SIGTERM', whileSending({ soak: 60, check: 5 })),
+  },
+];

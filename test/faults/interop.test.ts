@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checked, outline, plainClient } from '../support/mqtt.ts';
+import { type Kind, kinds } from '../support/other-brokers.ts';
+import { type Broker, Rig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+/** Brokers that are not mosquitto: what they can do works, and what they cannot do the connection test says. */
+
+const soak = process.env.PENSTOCK_SOAK === '1';
+const stretch = soak ? 5_000 : 400;
+const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
+
+/** Why a kind of broker is left out of this run, in its tests' names. */
+function reasonToSkip({ installed, quick }: Kind): string {
+  if (!installed) return ' (skipped: not installed)';
+  return quick || soak ? '' : ' (skipped: slow to start, see npm run soak)';
+}
+
+const entries = kinds.map((kind) => ({ kind, name: `${kind.name}${reasonToSkip(kind)}` }));
+
+for (const { kind, name } of entries) {
+  describe.skipIf(reasonToSkip(kind) !== '')(name, () => {
+    let broker: Broker;
+    beforeAll(async () => {
+      broker = await kind.start();
+    }, 150_000);
+    afterAll(() => broker?.stop());
+
+    const borrowed = (): Broker => ({ ...broker, stop: async () => {} });
+
+    test.each([1, 2] as const)(
+      'loses nothing at QoS %d when Penstock is killed',
+      async (qos) => {
+        const ends = { source: borrowed(), sink: borrowed() };
+        const possible = Math.min(qos, kind.maximumQos) as 1 | 2;
+        const rig = await Rig.start({
+          ...ends,
+          qos,
+          sinkQos: possible,
+          publishQos: possible,
+          // From aedes, MQTT.js loses messages at QoS 2 in a session that is kept, with no Penstock between.
+          watchQos: 1,
+          topics: `qos${qos}`,
+        });
+        try {
+          const { traffic, ledger, penstock } = rig;
+          const stop = traffic.keepPublishing(1000);
+          await rig.passed(stretch);
+          await penstock.kill('SIGKILL');
+          await penstock.resume();
+          await rig.passed(ledger.highestGiven + stretch);
+          await stop();
+          await until('every message arrives', () => traffic.arrived === traffic.sent, 60_000).catch(
+            () => {},
+          );
+          const { sent, missing, duplicated } = traffic;
+          console.log(`${kind.name}, QoS ${qos}: ${sent} sent, ${missing.length} lost, ${duplicated} twice`);
+          expect(missing).toEqual([]);
+          expect(ledger).toMatchObject({ early: 0, disordered: 0 });
+        } finally {
+          await rig.close();
+        }
+      },
+      180_000,
+    );
+
+    test('the connection test of a profile makes a round trip', async () => {
+      const steps = await checked({ url: broker.url });
+      expect(outline(steps)).toEqual([
+        'resolve:ok',
+        'tcp:ok',
+        'mqtt_connect:ok',
+        'subscribe:ok',
+        'publish:ok',
+        'first_message:ok',
+      ]);
+      expect(steps[2]).toMatchObject({ details: { protocolVersion: '3.1.1' } });
+    });
+
+    test.each([1, 2] as const)(
+      'the connection test of a source table at QoS %d says what is granted',
+      async (qos) => {
+        const client = await plainClient(broker.url, { protocolVersion: 4 });
+        const publishing = setInterval(() => client.publish('check/in', '{}', { qos: 1 }), 50);
+        const table = { topic: 'check/in', qos: qosNames[qos], type: {} };
+        const steps = await checked({ url: broker.url }, { table });
+        clearInterval(publishing);
+        await client.endAsync(true);
+        const subscribe = qos <= kind.maximumQos ? 'subscribe:ok' : 'subscribe:warning:mqtt_qos_downgraded';
+        expect(outline(steps).slice(3)).toEqual([subscribe, 'first_message:ok', 'decode:skipped']);
+      },
+    );
+
+    test('the connection test of a sink table publishes', async () => {
+      const table = { topic: 'check/out', qos: qosNames[1], type: { retain: false } };
+      const steps = await checked({ url: broker.url }, { table });
+      expect(outline(steps).slice(3)).toEqual(['publish:ok']);
+    });
+  });
+}

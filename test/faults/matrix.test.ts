@@ -1,0 +1,114 @@
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { Rig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+import { type Fault, faults, type Side } from './faults.ts';
+import { line, markdown, type Outcome } from './outcome.ts';
+
+/**
+ * Every fault of `faults.ts`, at either side and either quality of service, on a pipeline between two brokers. A check
+ * runs the cases that matter most, once each; `npm run soak` runs all of them, with more messages and several times.
+ */
+
+const soak = process.env.PENSTOCK_SOAK === '1';
+const rounds = soak ? 2 : 1;
+const perSecond = soak ? 1_000 : 800;
+/** Messages before the first fault, and after each. */
+const stretch = soak ? 1_500 : 400;
+const patienceMs = soak ? 300_000 : 60_000;
+
+const outcomes: Outcome[] = [];
+afterAll(() => {
+  if (soak) console.log(markdown(outcomes));
+});
+
+let rig: Rig | undefined;
+afterEach(async () => {
+  await rig?.close();
+  rig = undefined;
+});
+
+const brokerOf = (options = {}): Promise<Mosquitto> => {
+  const config = ['max_queued_messages 0', ...((options as { config?: string[] }).config ?? [])];
+  return Mosquitto.start({ ...options, config, quiet: true });
+};
+
+interface Course {
+  recoveriesMs: number[];
+  /** The numbers sent while a fault was on, or before: what a broker that forgets may lose. */
+  exposed: number;
+}
+
+/** Keeps messages flowing while the fault strikes; resolves when all are sent. */
+async function endure(fault: Fault, side: Side, brokers: Record<Side, Mosquitto>, at: Rig): Promise<Course> {
+  const { ledger, traffic } = at;
+  const course: Course = { recoveriesMs: [], exposed: 0 };
+  const stop = traffic.keepPublishing(perSecond);
+  await at.passed(stretch);
+  for (let round = 0; round < (fault.once ? 1 : rounds); round++) {
+    await fault.strike({ side, broker: brokers[side], link: at[side], rig: at, soak });
+    const over = performance.now();
+    // What the source had been given may still be on its way through.
+    const back = await at.passed(side === 'source' ? ledger.highestGiven : ledger.highestTaken, patienceMs);
+    course.recoveriesMs.push(back - over);
+    course.exposed = traffic.sent;
+    // Caught up, so that the next fault does not meet what this one has left.
+    await at.passed(traffic.sent + stretch, patienceMs);
+  }
+  await stop();
+  return course;
+}
+
+/** Waits for what can still arrive, and counts. `expected` says how many numbers the sink's broker should confirm. */
+async function account(fault: Fault, side: Side, qos: 1 | 2, course: Course, at: Rig): Promise<Outcome> {
+  const { ledger, traffic } = at;
+  const forgetful = fault.forgets === true && side === 'source';
+  await at.passed(traffic.sent - 2, patienceMs).catch(() => {});
+  if (!forgetful)
+    await until('all are confirmed', () => ledger.taken.size === traffic.sent, patienceMs).catch(() => {});
+  await traffic.settle();
+  const { missing } = traffic;
+  const lost = missing.filter((seq) => !ledger.taken.has(seq)).length;
+  return {
+    fault: fault.name,
+    side,
+    qos,
+    sent: traffic.sent,
+    lost,
+    lostBehind: missing.length - lost,
+    duplicated: traffic.duplicated,
+    recoveriesMs: fault.name === 'broker slow to answer' ? [] : course.recoveriesMs,
+  };
+}
+
+const cases = faults.flatMap((fault) =>
+  fault.sides.flatMap((side) =>
+    ([1, 2] as const)
+      .filter((qos) => soak || fault.always.includes(`${side} ${qos}`))
+      .map((qos) => ({ fault, name: fault.name, side, qos })),
+  ),
+);
+
+describe.each(cases)('$name, at the $side, QoS $qos', ({ fault, side, qos }) => {
+  test(
+    fault.forgets ? 'nothing is lost but what the broker forgets' : 'nothing is lost',
+    async () => {
+      const brokers = { source: await brokerOf(fault.broker), sink: await brokerOf(fault.broker) };
+      // Short, so that silence is noticed within seconds.
+      const profile = { keepAliveSecs: soak ? 5 : 2, connectTimeoutMs: soak ? 5_000 : 2_000 };
+      const at = await Rig.start({ ...brokers, qos, profile });
+      rig = at;
+      const course = await endure(fault, side, brokers, at);
+      const outcome = await account(fault, side, qos, course, at);
+      outcomes.push(outcome);
+      console.log(line(outcome));
+      const { taken, early, disordered } = at.ledger;
+      const lost = at.traffic.missing.filter((seq) => !taken.has(seq));
+      expect(lost.filter((seq) => !fault.forgets || side === 'sink' || seq >= course.exposed)).toEqual([]);
+      if (!fault.forgets) expect(at.traffic.missing).toEqual([]);
+      expect({ early, disordered }).toEqual({ early: 0, disordered: 0 });
+      expect(await at.job()).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
+    },
+    patienceMs * 10,
+  );
+});

@@ -1,0 +1,185 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+/** Towards the broker or back. */
+export type Direction = 'up' | 'down';
+
+/** Called with what one end of a connection has sent, before it is passed on or swallowed. */
+export type Tap = (direction: Direction, chunk: Buffer) => void;
+
+/**
+ * A TCP connection to a broker on 127.0.0.1 as a bad network makes it: silent, slow, refused or broken in the middle
+ * of a packet. What a fault has touched stays broken: only connections made after `heal` are sound.
+ */
+export class FaultyLink {
+  /** Connections that clients have opened so far, served or not. */
+  accepted = 0;
+  /** Connections that were reset in the middle of a packet. */
+  resets = 0;
+  readonly #target: number;
+  readonly #tap: () => Tap;
+  readonly #links = new Set<Link>();
+  #server: Server;
+  #port = 0;
+  #silent = false;
+  #delayMs = 0;
+
+  private constructor(target: number, tap: () => Tap) {
+    this.#target = target;
+    this.#tap = tap;
+    this.#server = this.#createServer();
+  }
+
+  /** Listens on a free port. `tap` is called for each connection that reaches the broker. */
+  static async start(target: number, tap: () => Tap): Promise<FaultyLink> {
+    const link = new FaultyLink(target, tap);
+    await link.#listen();
+    return link;
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${this.#port}`;
+  }
+
+  /** From now on nothing gets through and nobody is told: connections stay open, new ones are accepted and ignored. */
+  blackhole(): void {
+    this.#silent = true;
+    for (const link of this.#links) link.silence();
+  }
+
+  /** Refuses new connections. */
+  refuse(): void {
+    this.#server.close();
+  }
+
+  /** Serves new connections again. */
+  async heal(): Promise<void> {
+    this.#silent = false;
+    if (this.#server.listening) return;
+    this.#server = this.#createServer();
+    await this.#listen();
+  }
+
+  /** Holds back what the broker says, for so long. */
+  delayAnswers(ms: number): void {
+    this.#delayMs = ms;
+  }
+
+  /** Passes on all but the last byte of what comes next in this direction, then resets the connection at both ends. */
+  resetMidPacket(direction: Direction): void {
+    for (const link of this.#links) {
+      link.cutNext(direction, () => {
+        this.resets += 1;
+      });
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const link of this.#links) link.destroy();
+    if (!this.#server.listening) return;
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  async #listen(): Promise<void> {
+    this.#server.listen(this.#port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    this.#port = (this.#server.address() as { port: number }).port;
+  }
+
+  #createServer(): Server {
+    return createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+      this.accepted += 1;
+      const link = new Link(client, this.#target, this.#tap(), () => this.#delayMs);
+      if (this.#silent) link.silence();
+      this.#links.add(link);
+      void link.ended.then(() => this.#links.delete(link));
+    });
+  }
+}
+
+/** One client and its connection to the broker. */
+class Link {
+  readonly ended: Promise<void>;
+  readonly #client: Socket;
+  readonly #broker: Socket;
+  readonly #delayMs: () => number;
+  readonly #late: { chunk: Buffer; due: number }[] = [];
+  #silent = false;
+  #cut: { direction: Direction; done: () => void } | undefined;
+
+  constructor(client: Socket, target: number, tap: Tap, delayMs: () => number) {
+    this.#client = client;
+    this.#broker = connect({ port: target, host: '127.0.0.1', noDelay: true });
+    this.#delayMs = delayMs;
+    const ends = [this.#client, this.#broker];
+    this.ended = Promise.all(ends.map((end) => once(end, 'close').catch(() => {}))).then(() => {});
+    for (const end of ends) end.on('error', () => {}).on('close', () => this.#closed());
+    for (const end of ends) end.on('end', () => this.#closed());
+    this.#client.on('data', (chunk: Buffer) => {
+      tap('up', chunk);
+      this.#pass('up', chunk);
+    });
+    this.#broker.on('data', (chunk: Buffer) => {
+      // What the client cannot get is not reported, what it says into the void is.
+      if (this.#silent) return;
+      tap('down', chunk);
+      if (this.#delayMs() === 0 && this.#late.length === 0) this.#pass('down', chunk);
+      else this.#passLater(chunk);
+    });
+  }
+
+  silence(): void {
+    this.#silent = true;
+  }
+
+  cutNext(direction: Direction, done: () => void): void {
+    this.#cut = { direction, done };
+  }
+
+  destroy(): void {
+    this.#client.destroy();
+    this.#broker.destroy();
+  }
+
+  /** An end that goes takes the other along, unless the two cannot hear each other. */
+  #closed(): void {
+    if (!this.#silent) this.destroy();
+    else if (this.#client.destroyed || this.#client.readableEnded) this.#client.destroy();
+  }
+
+  #passLater(chunk: Buffer): void {
+    this.#late.push({ chunk, due: performance.now() + this.#delayMs() });
+    if (this.#late.length === 1) this.#passWhenDue();
+  }
+
+  #passWhenDue(): void {
+    const [next] = this.#late;
+    if (next === undefined || this.#client.destroyed) return;
+    const waitMs = Math.max(0, next.due - performance.now());
+    setTimeout(() => {
+      this.#late.shift();
+      this.#pass('down', next.chunk);
+      this.#passWhenDue();
+    }, waitMs);
+  }
+
+  #pass(direction: Direction, chunk: Buffer): void {
+    if (this.#silent) return;
+    const [from, to] = direction === 'up' ? [this.#client, this.#broker] : [this.#broker, this.#client];
+    const cut = this.#cut;
+    if (cut?.direction !== direction || chunk.length < 2) {
+      if (to.write(chunk)) return;
+      // Without this the link would hold what should stay with the broker.
+      from.pause();
+      to.once('drain', () => from.resume());
+      return;
+    }
+    this.#silent = true;
+    to.write(chunk.subarray(0, -1), () => {
+      this.#client.resetAndDestroy();
+      this.#broker.resetAndDestroy();
+      cut.done();
+    });
+  }
+}

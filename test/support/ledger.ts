@@ -1,0 +1,89 @@
+import * as mqttPacket from 'mqtt-packet';
+import type { Direction, Tap } from './faulty-link.ts';
+
+type Packet = mqttPacket.Packet;
+type Handler = (direction: Direction, packet: Packet) => void;
+
+/** Reads what goes over one connection, both ways, as MQTT. */
+function dissect(handle: Handler): Tap {
+  const parserOf = (direction: Direction, protocolVersion: number) =>
+    mqttPacket
+      .parser({ protocolVersion })
+      .on('packet', (packet: Packet) => seen(direction, packet))
+      .on('error', () => {});
+  const parsers = { up: parserOf('up', 4), down: parserOf('down', 4) };
+  const seen = (direction: Direction, packet: Packet) => {
+    if (packet.cmd === 'connect') {
+      const version = packet.protocolVersion ?? 4;
+      parsers.up = parserOf('up', version);
+      parsers.down = parserOf('down', version);
+    }
+    handle(direction, packet);
+  };
+  return (direction, chunk) => parsers[direction].parse(chunk);
+}
+
+const numberOf = (payload: Buffer | string): number =>
+  (JSON.parse(payload.toString()) as { seq?: number }).seq ?? Number.NaN;
+
+/**
+ * Keeps account of one pipeline's messages on the wire, by their numbers: what its source was given and has
+ * acknowledged, and what its sink's broker has confirmed. It needs no clock: an acknowledgement is early when the
+ * sink's broker had not answered yet.
+ */
+export class Ledger {
+  /** Numbers that the sink's broker has confirmed. */
+  readonly taken = new Set<number>();
+  highestTaken = -1;
+  /** The highest number that the source's broker has handed out. */
+  highestGiven = -1;
+  /** Acknowledgements of the source. */
+  acknowledged = 0;
+  /** Acknowledgements sent before the sink's broker had confirmed (invariant 1). */
+  early = 0;
+  /** Acknowledgements that did not come in order of receipt (invariant 2). */
+  disordered = 0;
+
+  /** For the link to the source's broker. */
+  readonly sourceTap = (): Tap => {
+    const owed: { id: number; seq: number }[] = [];
+    let head = 0;
+    return dissect((direction, packet) => {
+      if (direction === 'down' && packet.cmd === 'publish' && packet.qos > 0) {
+        const seq = numberOf(packet.payload);
+        this.highestGiven = Math.max(this.highestGiven, seq);
+        owed.push({ id: packet.messageId ?? 0, seq });
+      }
+      if (direction === 'up' && (packet.cmd === 'puback' || packet.cmd === 'pubrec')) {
+        const due = owed[head];
+        head += 1;
+        this.acknowledged += 1;
+        if (due?.id !== packet.messageId) this.disordered += 1;
+        else if (!this.taken.has(due?.seq ?? Number.NaN)) this.early += 1;
+        if (head > 10_000) owed.splice(0, head);
+        if (head > 10_000) head = 0;
+      }
+    });
+  };
+
+  /** For the link to the sink's broker. */
+  readonly sinkTap = (): Tap => {
+    const asked = new Map<number, number>();
+    return dissect((direction, packet) => {
+      if (direction === 'up' && packet.cmd === 'publish' && packet.qos > 0) {
+        asked.set(packet.messageId ?? 0, numberOf(packet.payload));
+      }
+      if (direction !== 'down') return;
+      const refused = 'reasonCode' in packet && (packet.reasonCode ?? 0) >= 128;
+      if ((packet.cmd === 'puback' || packet.cmd === 'pubcomp') && !refused) {
+        const seq = asked.get(packet.messageId ?? 0);
+        if (seq !== undefined) this.#take(seq);
+      }
+    });
+  };
+
+  #take(seq: number): void {
+    this.taken.add(seq);
+    this.highestTaken = Math.max(this.highestTaken, seq);
+  }
+}

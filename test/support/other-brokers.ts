@@ -1,0 +1,124 @@
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startBroker } from '../../src/demo/broker.ts';
+import { freePort } from './mosquitto.ts';
+import type { Broker } from './rig.ts';
+import { ServerProcess, whereIs } from './server-process.ts';
+
+/** A kind of broker beside mosquitto. */
+export interface Kind {
+  name: string;
+  installed: boolean;
+  /** Whether it is up within a second or two. */
+  quick: boolean;
+  /** What it takes from a publisher. */
+  maximumQos: 1 | 2;
+  start(): Promise<Broker>;
+}
+
+const folderOf = (name: string): string => mkdtempSync(join(tmpdir(), `penstock-${name}-`));
+
+const urlOf = (port: number): string => `mqtt://127.0.0.1:${port}`;
+
+async function startAedes(): Promise<Broker> {
+  const { url, close } = await startBroker();
+  return { url, port: Number(new URL(url).port), stop: close };
+}
+
+async function startNats(): Promise<Broker> {
+  const folder = folderOf('nats');
+  const port = await freePort();
+  const configFile = join(folder, 'nats.conf');
+  const config = [
+    'server_name: penstock',
+    `listen: "127.0.0.1:${await freePort()}"`,
+    `jetstream { store_dir: "${folder}" }`,
+    // By default it waits 30 seconds before it delivers again, also in a session that was taken up anew.
+    `mqtt { host: "127.0.0.1", port: ${port}, ack_wait: "3s" }`,
+  ];
+  writeFileSync(configFile, config.join('\n'));
+  const command = whereIs('nats-server') ?? 'nats-server';
+  const server = await ServerProcess.start({ command, args: ['-c', configFile], port, folder });
+  return { url: urlOf(port), port, stop: () => server.stop() };
+}
+
+const rabbitmqHome = '/usr/lib/rabbitmq/lib';
+
+/** The start script itself: the one on the path switches to a user whose folders are the system's. */
+function rabbitmqScript(): string | undefined {
+  if (!whereIs('rabbitmq-server') || !whereIs('epmd')) return undefined;
+  try {
+    const [version] = readdirSync(rabbitmqHome).filter((name) => name.startsWith('rabbitmq_server-'));
+    return version && join(rabbitmqHome, version, 'sbin', 'rabbitmq-server');
+  } catch {
+    // Installed some other way.
+    return whereIs('rabbitmq-server');
+  }
+}
+
+async function startRabbitmq(): Promise<Broker> {
+  const folder = folderOf('rabbitmq');
+  const [port, names, distribution] = [await freePort(), await freePort(), await freePort()];
+  const config = [
+    'listeners.tcp = none',
+    `mqtt.listeners.tcp.1 = 127.0.0.1:${port}`,
+    'mqtt.allow_anonymous = true',
+  ];
+  writeFileSync(join(folder, 'rabbitmq.conf'), `${config.join('\n')}\n`);
+  writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_mqtt].\n');
+  const env = rabbitmqSettings(folder, names, distribution);
+  // Erlang's port mapper, which it would otherwise start as a daemon that outlives it.
+  const mapper = await ServerProcess.start({
+    command: whereIs('epmd') ?? 'epmd',
+    args: ['-port', String(names), '-address', '127.0.0.1'],
+    port: names,
+    folder: folderOf('epmd'),
+  });
+  try {
+    const command = rabbitmqScript() ?? 'rabbitmq-server';
+    const server = await ServerProcess.start({ command, args: [], env, port, folder });
+    const stop = async () => {
+      await server.stop();
+      await mapper.stop();
+    };
+    return { url: urlOf(port), port, stop };
+  } catch (error) {
+    await mapper.stop();
+    throw error;
+  }
+}
+
+const rabbitmqSettings = (folder: string, names: number, distribution: number): Record<string, string> => ({
+  ERL_EPMD_PORT: String(names),
+  ERL_EPMD_ADDRESS: '127.0.0.1',
+  RABBITMQ_NODENAME: `penstock${names}@localhost`,
+  RABBITMQ_DIST_PORT: String(distribution),
+  RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
+  RABBITMQ_LOG_BASE: join(folder, 'log'),
+  RABBITMQ_LOGS: '-',
+  RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+  RABBITMQ_CONF_ENV_FILE: join(folder, 'none'),
+  RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
+  RABBITMQ_GENERATED_CONFIG_DIR: join(folder, 'generated'),
+  RABBITMQ_FEATURE_FLAGS_FILE: join(folder, 'feature_flags'),
+  RABBITMQ_PID_FILE: join(folder, 'pid'),
+});
+
+export const kinds: readonly Kind[] = [
+  { name: 'aedes', installed: true, quick: true, maximumQos: 2, start: startAedes },
+  {
+    name: 'nats-server',
+    installed: whereIs('nats-server') !== undefined,
+    quick: true,
+    maximumQos: 1,
+    start: startNats,
+  },
+  {
+    name: 'RabbitMQ',
+    installed: rabbitmqScript() !== undefined,
+    quick: false,
+    maximumQos: 1,
+    start: startRabbitmq,
+  },
+];

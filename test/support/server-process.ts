@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, rmSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { accepts } from './mosquitto.ts';
+import { until } from './until.ts';
+import { watch } from './watch.ts';
+
+interface Started {
+  command: string;
+  args: string[];
+  env?: Record<string, string>;
+  /** Where it listens when it is ready. */
+  port: number;
+  /** Its own; removed with it. */
+  folder: string;
+}
+
+/** The path of a program, undefined when it is not installed. */
+export function whereIs(name: string): string | undefined {
+  const places = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  return places.map((place) => join(place, name)).find((path) => existsSync(path));
+}
+
+/** A server of a test's own with all the processes it starts, which end with it. */
+export class ServerProcess {
+  readonly #child: ChildProcess;
+  readonly #watcher: ChildProcess;
+  readonly #folder: string;
+  #log = '';
+
+  private constructor({ command, args, env, folder }: Started) {
+    // A process group of its own, to be killed as a whole.
+    this.#child = spawn(command, args, {
+      detached: true,
+      cwd: folder,
+      env: { PATH: process.env.PATH, HOME: folder, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#folder = folder;
+    this.#watcher = watch(-(this.#child.pid ?? 0), folder);
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on('data', (chunk) => {
+        this.#log = (this.#log + String(chunk)).slice(-100_000);
+      });
+    }
+  }
+
+  /** Starts it and waits until it accepts connections. */
+  static async start(started: Started): Promise<ServerProcess> {
+    const server = new ServerProcess(started);
+    try {
+      await until(`${started.command} listens`, () => server.#gone || accepts(started.port), 120_000);
+      if (server.#gone) throw new Error(`${started.command} did not start: ${server.#log}`);
+      return server;
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+  }
+
+  get #gone(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Ends it and removes its folder. */
+  async stop(): Promise<void> {
+    this.#watcher.kill('SIGKILL');
+    if (!this.#gone) {
+      const exited = once(this.#child, 'exit');
+      process.kill(-(this.#child.pid ?? 0), 'SIGKILL');
+      await exited;
+    }
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
