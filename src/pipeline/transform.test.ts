@@ -146,10 +146,10 @@ describe('a transform', () => {
     const insert = await planned("SELECT n, list_sort(string_split(s, ''))[1] AS first FROM i", numbers);
     const rows: Row[] = [
       { n: 1, s: 'ba' },
-      { n: 2, s: 'ba'.repeat(400_000) },
+      { n: 2, s: 'ba'.repeat(1_200_000) },
       { n: 3, s: 'c' },
     ];
-    const { rows: good, bad } = await transformed(insert, rows, { batchTimeoutMs: 100 });
+    const { rows: good, bad } = await transformed(insert, rows, { batchTimeoutMs: 50 });
     expect(good).toEqual([
       { n: 1, first: 'a' },
       { n: 3, first: 'c' },

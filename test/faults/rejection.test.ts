@@ -33,7 +33,8 @@ describe.each([1, 2] as const)('at QoS %d', (qos) => {
         return true;
       },
     });
-    rig = await Rig.start({ source: await sourceBroker(), sink, qos });
+    const schema = { bad_data: { behavior: 'fail' } };
+    rig = await Rig.start({ source: await sourceBroker(), sink, qos, schema });
     const { ledger, traffic } = rig;
     const running = rig;
     await traffic.publish(300);
