@@ -21,7 +21,6 @@ const bigintRanges = {
   int64: [-(2n ** 63n), 2n ** 63n - 1n],
   uint64: [0n, 2n ** 64n - 1n],
 } as const;
-const largestFloat32 = 3.4028234663852886e38;
 
 /** The error of a message that does not fit its schema. `path` is a JSON pointer; items of a list are `*`. */
 export function badData(path: string, problem: string): PenstockError {
@@ -131,12 +130,13 @@ function parseInteger(text: string): bigint | undefined {
 }
 
 function floatReader(type: 'float32' | 'float64', path: string): Reader {
-  const largest = type === 'float32' ? largestFloat32 : Number.MAX_VALUE;
   return (value) => {
-    const number = typeof value === 'number' ? value : Number(numberText(value) ?? Number.NaN);
-    if (Number.isNaN(number)) throw badData(path, 'is not a number');
-    if (Math.abs(number) > largest) throw badData(path, `is out of the range of ${type}`);
-    return type === 'float32' ? Math.fround(number) : number;
+    const exact = typeof value === 'number' ? value : Number(numberText(value) ?? Number.NaN);
+    if (Number.isNaN(exact)) throw badData(path, 'is not a number');
+    // Rounded first: the shortest text of the largest float32, 3.4028235e+38, is larger than it.
+    const number = type === 'float32' ? Math.fround(exact) : exact;
+    if (!Number.isFinite(number)) throw badData(path, `is out of the range of ${type}`);
+    return number;
   };
 }
 
