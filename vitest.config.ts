@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     pool: 'forks',
+    setupFiles: ['test/support/seed.ts'],
     globalSetup: ['test/support/shared-postgres.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
