@@ -31,7 +31,7 @@ interface ProfileRow {
 }
 
 /** A connector with a configuration it can use. */
-export interface Unlocked {
+export interface Usable {
   connector: ConnectorDefinition;
   profile: unknown;
   config: unknown;
@@ -144,7 +144,7 @@ export class StoredCatalog implements Catalog {
   }
 
   /** A table of a plan, ready to be opened. */
-  unlock(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Unlocked {
+  usable(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Usable {
     const connector = connectorFor(table.connector);
     return { connector, profile: this.resolve(connector, table.profile), config: table.config };
   }
@@ -160,9 +160,9 @@ export class StoredCatalog implements Catalog {
     };
   }
 
-  unlockLeftover({ id, connector, profile, config }: LeftoverRow): Unlocked {
+  usableLeftover({ id, connector, profile, config }: LeftoverRow): Usable {
     const { profile: schema } = connectorFor(connector);
     const opened = openConfig(JSON.parse(profile) as JsonObject, schema, this.#secrets, leftoverOwner(id));
-    return this.unlock({ connector, profile: opened, config: JSON.parse(config) });
+    return this.usable({ connector, profile: opened, config: JSON.parse(config) });
   }
 }

@@ -10,7 +10,7 @@ export const strict = { additionalProperties: false } as const;
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /** A new id such as `cp_3fK0x9QzLm`. */
-export function newId(prefix: 'cp' | 'ct' | 'pl' | 'job' | 'jlm' | 'lo'): string {
+export function newId(prefix: 'cp' | 'ct' | 'pl' | 'job' | 'lo'): string {
   let id = `${prefix}_`;
   for (let i = 0; i < 10; i++) id += alphabet[randomInt(alphabet.length)];
   return id;

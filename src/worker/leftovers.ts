@@ -14,7 +14,7 @@ export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promi
   const { id, jobId, operatorId, taskIndex } = due;
   try {
     const connector = connectorFor(due.connector);
-    const { profile, config } = catalog.unlockLeftover(due);
+    const { profile, config } = catalog.usableLeftover(due);
     const signal = AbortSignal.timeout(deadlineMs);
     const identity = { jobId, operatorId, taskIndex };
     await connector.forget?.({ profile, table: config, identity, signal, logger });

@@ -117,8 +117,8 @@ export class RunningJob {
 
   #spec(insert: InsertPlan, taskIndex: number): TaskSpec {
     const { catalog } = this.#deps;
-    const source = { ...catalog.unlock(insert.source), operatorId: insert.operatorIds.source };
-    const sink = { ...catalog.unlock(insert.sink), operatorId: insert.operatorIds.sink };
+    const source = { ...catalog.usable(insert.source), operatorId: insert.operatorIds.source };
+    const sink = { ...catalog.usable(insert.sink), operatorId: insert.operatorIds.sink };
     return { jobId: this.id, taskIndex, insert, source, sink };
   }
 
