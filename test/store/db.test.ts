@@ -46,7 +46,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
   test('keeps microseconds exactly', async () => {
     await store.db.connectionProfile.create({ data: profile('cp_1') });
     const found = await store.db.connectionProfile.findMany({ where: { createdAt: { gte: now } } });
-    expect(found).toEqual([{ ...profile('cp_1'), version: 1 }]);
+    expect(found).toEqual([{ ...profile('cp_1'), version: 1, labels: '{}' }]);
   });
 
   test('says that a name is taken, when creating and when renaming', async () => {
