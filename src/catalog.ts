@@ -20,7 +20,7 @@ import type { Db } from './store/db.ts';
  */
 
 /** What a sealed secret of a profile is bound to. */
-const profileOwner = (id: string): string => `connection_profile/${id}`;
+export const profileOwner = (id: string): string => `connection_profile/${id}`;
 const leftoverOwner = (id: string): string => `leftover/${id}`;
 
 interface ProfileRow {

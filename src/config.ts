@@ -11,7 +11,7 @@ export const Environment = Type.Object({
   PENSTOCK_HOST: Type.String({
     default: '127.0.0.1',
     minLength: 1,
-    description: 'address to listen on; any other than a loopback address needs `PENSTOCK_ADMIN_KEY`',
+    description: 'address to listen on; any other than a loopback address needs an admin key',
   }),
   PENSTOCK_PORT: Type.Integer({
     default: 5115,
@@ -39,7 +39,7 @@ export const Environment = Type.Object({
   PENSTOCK_ADMIN_KEY: Type.Optional(
     Type.String({
       minLength: 16,
-      description: 'when set, every call needs it as a bearer token; 16 characters or more',
+      description: 'one more admin key, beside those in the database; 16 characters or more',
     }),
   ),
   PENSTOCK_ALLOWED_VARS: Type.String({
@@ -100,7 +100,6 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
         message: `${name} is not a setting; see the table of settings in README.md`,
       });
   }
-  if (errors.length === 0) errors.push(...contradictions(candidate as Environment));
   if (errors.length > 0) {
     const sentences = errors.map((error) => error.message).join('; ');
     throw new PenstockError('invalid_config', `The settings are not valid: ${sentences}`, { errors });
@@ -120,11 +119,8 @@ export function matchesName(pattern: string, name: string): boolean {
   return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
 }
 
-function contradictions(env: Environment): { path: string; message: string }[] {
-  if (loopback.test(env.PENSTOCK_HOST) || env.PENSTOCK_ADMIN_KEY) return [];
-  const message = `PENSTOCK_HOST=${env.PENSTOCK_HOST} is reachable by others, so PENSTOCK_ADMIN_KEY must be set too`;
-  return [{ path: 'PENSTOCK_HOST', message }];
-}
+/** Whether only this machine can reach an address that is listened on. */
+export const isLoopback = (host: string): boolean => loopback.test(host);
 
 function toConfig(env: Environment): Config {
   return {

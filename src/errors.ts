@@ -18,6 +18,7 @@ export const errorCatalog = {
   illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
   host_not_allowed: { title: 'The host name is not one of ours', passing: false },
   unauthorized: { title: 'A valid API key is required', passing: false },
+  forbidden: { title: 'The API key does not allow this', passing: false },
   payload_too_large: { title: 'The body is too large', passing: false },
   unsupported_media_type: { title: 'The body is not of a type that can be read', passing: false },
   too_many_requests: { title: 'Too many requests at once', passing: true },

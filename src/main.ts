@@ -7,9 +7,12 @@ import { type Logger, pino } from 'pino';
 import { buildApp } from './api/app.ts';
 import { StoredCatalog } from './catalog.ts';
 import { certificatesIn } from './certificate-files.ts';
-import { type Config, loadConfig } from './config.ts';
+import { type Config, isLoopback, loadConfig } from './config.ts';
 import { runDemo } from './demo/demo.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
+import { hasAdminKey, KeyRing } from './keys.ts';
+import { type KeysCommand, KeysUsageError, keysUsage, readKeysCommand } from './keys-command.ts';
+import { countUnreadable } from './reseal.ts';
 import { loadSecretKeys, SecretBox, variablesFrom } from './secrets.ts';
 import { closeDb, type Db, openDb } from './store/db.ts';
 import { applyMigrations } from './store/migrations.ts';
@@ -26,6 +29,7 @@ const roles = {
   api: 'serve the API only',
   worker: 'run pipelines only',
   migrate: 'bring the database up to date and exit',
+  keys: 'make, list and revoke API keys, and rotate the secret key (penstock keys --help)',
   demo: 'show the whole on a broker and a fleet of its own (--exit ends by itself)',
 } as const;
 type Role = keyof typeof roles;
@@ -49,7 +53,14 @@ const shutdownDeadlineMs = 25_000;
 
 class UsageError extends Error {}
 
-function readArguments(argv: string[]): { role: Role; exit: boolean } | 'answered' {
+interface Arguments {
+  role: Role;
+  exit: boolean;
+  keys?: KeysCommand;
+}
+
+function readArguments(argv: string[]): Arguments | 'answered' {
+  if (argv[0] === 'keys') return readKeys(argv.slice(1));
   const options = {
     help: { type: 'boolean' },
     version: { type: 'boolean' },
@@ -70,6 +81,12 @@ function readArguments(argv: string[]): { role: Role; exit: boolean } | 'answere
   if (rest.length > 0) throw new UsageError(`too many arguments: ${rest.join(' ')}`);
   if (values.exit && role !== 'demo') throw new UsageError('--exit goes with demo');
   return { role: role as Role, exit: values.exit ?? false };
+}
+
+function readKeys(args: string[]): Arguments | 'answered' {
+  if (!args.includes('--help')) return { role: 'keys', exit: false, keys: readKeysCommand(args) };
+  process.stdout.write(keysUsage);
+  return 'answered';
 }
 
 function readEnvironment(): Record<string, string | undefined> {
@@ -121,13 +138,26 @@ function startWorker(
   return worker;
 }
 
-async function serve(role: Role, config: Config, logger: Logger, closing: Closing): Promise<void> {
+async function serve(
+  { role, keys: command }: Arguments,
+  config: Config,
+  logger: Logger,
+  closing: Closing,
+): Promise<void> {
   const applied = await applyMigrations(config.databaseUrl);
   if (applied.length > 0) logger.info({ migrations: applied }, 'database brought up to date');
   if (role === 'migrate') return;
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
   const secrets = new SecretBox(loadSecretKeys(config.secretKeys, config.dataDir));
+  const exposed = !isLoopback(config.host);
+  const keys = new KeyRing(db, config.adminKey, exposed);
+  const print = (line: string): unknown => process.stdout.write(`${line}\n`);
+  if (command) return command.run({ db, keys, secrets, print });
+  if (role !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db))) throw unguarded(config);
+  const unreadable = await countUnreadable(db, secrets);
+  if (unreadable > 0)
+    logger.warn({ profiles: unreadable }, 'some profiles have secrets that no configured key can open');
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
   const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(config.certDir));
   const metrics = new Registry();
@@ -138,11 +168,20 @@ async function serve(role: Role, config: Config, logger: Logger, closing: Closin
     nudge = () => worker.nudge();
   }
   if (role === 'worker') return;
-  const app = await buildApp({ db, catalog, logger, metrics, version, adminKey: config.adminKey, nudge });
+  const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge });
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
   logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');
 }
+
+const unguarded = ({ host }: Config): PenstockError =>
+  new PenstockError(
+    'invalid_config',
+    `PENSTOCK_HOST=${host} is reachable by others, and there is no admin key`,
+    {
+      hint: 'Make one with penstock keys create <name> --role admin, or set PENSTOCK_ADMIN_KEY.',
+    },
+  );
 
 /**
  * Resolves with the signal that asks the process to end. The handlers stay: a terminal and whoever started us may both
@@ -154,15 +193,16 @@ function askedToStop(): Promise<NodeJS.Signals> {
   return promise;
 }
 
-async function runService(role: Role): Promise<number> {
+async function runService(asked: Arguments): Promise<number> {
+  const { role } = asked;
   const config = loadConfig(readEnvironment());
   const logger = createLogger(config);
   const closing = new Closing();
   const stop = askedToStop();
   let code = 0;
   try {
-    await serve(role, config, logger, closing);
-    if (role !== 'migrate') logger.info({ signal: await stop }, 'stopping');
+    await serve(asked, config, logger, closing);
+    if (role !== 'migrate' && role !== 'keys') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
     const expected = error instanceof PenstockError && error.code !== 'internal';
     logger.fatal(expected ? {} : { err: error }, startFailure(error, config));
@@ -189,11 +229,16 @@ function startFailure(error: unknown, { host, port, dataDir }: Config): string {
   return raised.hint ? `${raised.message}. ${raised.hint}` : raised.message;
 }
 
+const isUsage = (error: unknown): boolean =>
+  error instanceof UsageError ||
+  error instanceof KeysUsageError ||
+  (error instanceof PenstockError && error.code === 'invalid_config');
+
 async function main(): Promise<number> {
   try {
     const asked = readArguments(process.argv.slice(2));
     if (asked === 'answered') return 0;
-    if (asked.role !== 'demo') return await runService(asked.role);
+    if (asked.role !== 'demo') return await runService(asked);
     return await runDemo({
       exit: asked.exit,
       stop: askedToStop(),
@@ -204,9 +249,8 @@ async function main(): Promise<number> {
   } catch (error) {
     process.stderr.write(`penstock: ${(error as Error).message}\n`);
     if (error instanceof UsageError) process.stderr.write(usage);
-    return error instanceof UsageError || (error instanceof PenstockError && error.code === 'invalid_config')
-      ? 2
-      : 1;
+    if (error instanceof KeysUsageError) process.stderr.write(keysUsage);
+    return isUsage(error) ? 2 : 1;
   }
 }
 

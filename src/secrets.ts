@@ -47,6 +47,16 @@ export class SecretBox {
     this.#current = first;
   }
 
+  /** Whether a sealed value was sealed with the key that seals now. */
+  isCurrent(blob: string): boolean {
+    return blob.split('.')[1] === this.#current;
+  }
+
+  /** Whether there is the key that sealed a value. */
+  hasKeyOf(blob: string): boolean {
+    return this.#keys.has(blob.split('.')[1] ?? '');
+  }
+
   seal(text: string, belongsTo: string): string {
     const iv = randomBytes(12);
     const cipher = createCipheriv('aes-256-gcm', this.#keys.get(this.#current) as Buffer, iv);
@@ -147,6 +157,16 @@ export function openConfig(
   return mapSecrets(config, schema, (value, path) =>
     isSealed(value) ? box.open(value.$sealed, `${belongsTo}/${path}`) : value,
   );
+}
+
+/** The sealed values of a stored configuration. */
+export function sealedIn(config: JsonObject, schema: TSchema): string[] {
+  const found: string[] = [];
+  mapSecrets(config, schema, (value) => {
+    if (isSealed(value)) found.push(value.$sealed);
+    return value;
+  });
+  return found;
 }
 
 /** What may be shown of a configuration, stored or sent: every secret masked, `{{ NAME }}` left as it is. */

@@ -1,9 +1,11 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifySchema, type RouteOptions } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
+import { guard, roleFor } from './access.ts';
+import { apiKeys } from './api-keys.ts';
+import { audit, keepAudit } from './audit.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { connectors } from './connectors.ts';
@@ -42,44 +44,23 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
-  app.addHook('onRequest', deps.adminKey ? requireKey(deps.adminKey) : requireLoopbackName);
+  guard(app, deps.keys);
+  keepAudit(app, deps.db);
   for (const schema of shared) app.addSchema(schema);
   app.setValidatorCompiler(validatorCompiler(shared));
   await document(app, deps.version);
   await app.register(health(deps));
-  const resources: Resource[] = [connectors, connectionProfiles, connectionTables, pipelines, jobs];
+  const resources: Resource[] = [
+    connectors,
+    connectionProfiles,
+    connectionTables,
+    pipelines,
+    jobs,
+    apiKeys,
+    audit,
+  ];
   for (const resource of resources) await app.register(resource(deps), { prefix: base });
   return app;
-}
-
-/** Open to everybody: what a load balancer asks, and the documentation. */
-const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
-
-function requireKey(adminKey: string) {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  const expected = digest(adminKey);
-  return async (request: { url: string; headers: { authorization?: string | undefined } }): Promise<void> => {
-    const path = request.url.split('?')[0] as string;
-    if (open.some((pattern) => pattern.test(path))) return;
-    const [scheme, token = ''] = (request.headers.authorization ?? '').split(' ');
-    if (scheme?.toLowerCase() === 'bearer' && timingSafeEqual(digest(token), expected)) return;
-    throw new PenstockError('unauthorized', 'This call needs a valid API key', {
-      hint: 'Send the key as authorization: Bearer <key>.',
-    });
-  };
-}
-
-const loopbackName = /^(localhost|127(\.\d+){3}|\[::1\])$/;
-
-/**
- * Without a key everything rests on who can reach the loopback interface. A web page can, under a name of its own
- * that it lets resolve to 127.0.0.1: such names are refused.
- */
-async function requireLoopbackName({ host }: { host: string }): Promise<void> {
-  if (loopbackName.test(host.replace(/:\d+$/, ''))) return;
-  throw new PenstockError('host_not_allowed', 'Without an API key only loopback names are served', {
-    hint: 'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
-  });
 }
 
 async function document(app: FastifyInstance, version: string): Promise<void> {
@@ -102,6 +83,7 @@ async function document(app: FastifyInstance, version: string): Promise<void> {
           description: 'Stored queries that carry rows from source tables to sink tables',
         },
         { name: 'jobs', description: 'Pipelines being run' },
+        { name: 'access', description: 'Keys, and who did what with them' },
         { name: 'operation', description: 'Health and metrics' },
       ],
       components: {
@@ -109,15 +91,30 @@ async function document(app: FastifyInstance, version: string): Promise<void> {
           key: {
             type: 'http',
             scheme: 'bearer',
-            description: 'The key in PENSTOCK_ADMIN_KEY, where one is set',
+            description: 'An API key, or the one in PENSTOCK_ADMIN_KEY. Needed as soon as there is one',
           },
         },
       },
       security: [{ key: [] }, {}],
     },
+    transform: sayRole,
     refResolver: { buildLocalReference: (json) => String(json.$id) },
   });
   await app.register(swaggerUi, { routePrefix: `${base}/swagger-ui` });
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(`${base}/swagger-ui`));
   app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
+}
+
+interface Operation {
+  schema: FastifySchema & { hide?: boolean; security?: readonly object[]; description?: string };
+  url: string;
+  route: RouteOptions;
+}
+
+/** Says in the document which role an operation needs. */
+function sayRole({ schema, url, route }: Operation): { schema: FastifySchema; url: string } {
+  if (schema === undefined || schema.hide === true || schema.security?.length === 0) return { schema, url };
+  const role = roleFor([route.method].flat()[0] ?? 'GET', route.config?.role);
+  const description = [schema.description, `Needs the role ${role}.`].filter(Boolean).join(' ');
+  return { schema: { ...schema, description } as FastifySchema, url };
 }

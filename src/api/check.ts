@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { CheckContext, CheckStep, ConnectorDefinition } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
+import { auditedAs } from './audit.ts';
 import { streamEvents } from './sse.ts';
 
 /** At most so many run at a time in one process, tests and looks for topics together. */
@@ -66,11 +67,22 @@ export async function answerCheck(
     : /\bjson\b/.test(accept)
       ? 'json'
       : preferred;
-  if (wanted === 'events') return streamEvents(reply, events);
+  if (wanted === 'events') return streamEvents(reply, noting(request, events));
   const steps: TestEvent[] = [];
   for await (const event of events) steps.push(event);
   const summary = steps.pop();
   return reply.send({ ...summary, steps });
+}
+
+/** Hands the events on, and puts the summary into the audit log. */
+async function* noting(
+  request: FastifyRequest,
+  events: AsyncGenerator<TestEvent>,
+): AsyncGenerator<TestEvent> {
+  for await (const event of events) {
+    if (event.done) auditedAs(request, { after: event });
+    yield event;
+  }
 }
 
 /** Aborts when the client goes away. */

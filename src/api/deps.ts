@@ -1,6 +1,7 @@
 import type { Registry } from '@prometheus-io/client';
 import type { FastifyBaseLogger, FastifyPluginAsync } from 'fastify';
 import type { StoredCatalog } from '../catalog.ts';
+import type { KeyRing } from '../keys.ts';
 import type { Db } from '../store/db.ts';
 
 /** What the API is given. */
@@ -10,8 +11,7 @@ export interface Deps {
   logger: FastifyBaseLogger;
   metrics: Registry;
   version: string;
-  /** When set, every call but health and documentation needs it as a bearer token. */
-  adminKey?: string | undefined;
+  keys: KeyRing;
   /** Tells the worker that something was written. Only makes it look sooner. */
   nudge(): void;
 }

@@ -34,6 +34,7 @@ export const Problem = Type.Object(
 /** Every code that is not here is the client's to mend: 400. */
 const statuses: Partial<Record<ErrorCode, number>> = {
   unauthorized: 401,
+  forbidden: 403,
   host_not_allowed: 403,
   not_found: 404,
   name_taken: 409,
@@ -52,7 +53,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 const descriptions: Record<number, string> = {
   400: 'The request is not valid',
   401: 'A valid API key is required',
-  403: 'It may not be asked under this name',
+  403: 'The API key does not allow this, or it may not be asked under this name',
   404: 'There is no such object',
   409: 'It conflicts with what is there',
   413: 'The body is too large',
@@ -65,7 +66,7 @@ const descriptions: Record<number, string> = {
 const exampleCodes: Record<number, ErrorCode> = {
   400: 'invalid_request',
   401: 'unauthorized',
-  403: 'host_not_allowed',
+  403: 'forbidden',
   404: 'not_found',
   409: 'name_taken',
   413: 'payload_too_large',

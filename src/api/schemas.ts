@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
 import { errorCatalog, PenstockError } from '../errors.ts';
 import { stopModes } from '../job.ts';
@@ -7,14 +6,7 @@ import { stopModes } from '../job.ts';
 
 export const strict = { additionalProperties: false } as const;
 
-const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-
-/** A new id such as `cp_3fK0x9QzLm`. */
-export function newId(prefix: 'cp' | 'ct' | 'pl' | 'job' | 'lo'): string {
-  let id = `${prefix}_`;
-  for (let i = 0; i < 10; i++) id += alphabet[randomInt(alphabet.length)];
-  return id;
-}
+export { newId } from '../store/id.ts';
 
 /** Now, in unix microseconds. */
 export const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;

@@ -6,6 +6,7 @@ import supertest from 'supertest';
 import { buildApp } from '../../src/api/app.ts';
 import { StoredCatalog } from '../../src/catalog.ts';
 import { certificatesIn } from '../../src/certificate-files.ts';
+import { KeyRing } from '../../src/keys.ts';
 import { SecretBox } from '../../src/secrets.ts';
 import type { Db } from '../../src/store/db.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -54,7 +55,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     logger,
     metrics,
     version: '0.0.0',
-    adminKey: options.adminKey,
+    keys: new KeyRing(db, options.adminKey, false),
     nudge,
   });
   const address = await app.listen({ host: '127.0.0.1', port: 0 });

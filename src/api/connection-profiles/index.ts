@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { PenstockError } from '../../errors.ts';
+import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { Collection, Deleted, IdParams, newestFirst, newId, nowMicros } from '../schemas.ts';
@@ -84,8 +85,9 @@ export const connectionProfiles =
           response: { 200: Deleted, ...problems(400, 404, 409) },
         },
       },
-      async ({ params }) => {
-        await findProfile(db, params.id);
+      async (request) => {
+        const { params } = request;
+        auditedAs(request, { before: profileToWire(await findProfile(db, params.id)) });
         const users = await db.connectionTable.findMany({
           where: { connectionProfileId: params.id },
           select: { name: true },

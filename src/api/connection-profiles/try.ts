@@ -102,6 +102,7 @@ export const tryProfiles =
     app.get(
       '/connection_profiles/:id/autocomplete',
       {
+        config: { role: 'operator' },
         schema: {
           operationId: 'autocompleteConnectionProfile',
           summary: 'Look at what is there to read: for MQTT, topics',

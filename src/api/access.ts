@@ -1,0 +1,68 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { PenstockError } from '../errors.ts';
+import { anybody, type Caller, type KeyRing, mayAct, type Role } from '../keys.ts';
+
+/**
+ * Who may call what. A route needs a viewer's key to be read and an operator's to write, unless its `config.role`
+ * says otherwise; the document says it of every operation.
+ */
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The least role that may call this. */
+    role?: Role;
+  }
+  interface FastifyRequest {
+    /** Who calls; null where everybody may. */
+    caller: Caller | null;
+  }
+}
+
+/** Open to everybody: what a load balancer asks, and the documentation. */
+const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
+
+/** The least role for a route. */
+export const roleFor = (method: string, role: Role | undefined): Role =>
+  role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');
+
+export function guard(app: FastifyInstance, keys: KeyRing): void {
+  app.decorateRequest('caller', null);
+  app.addHook('onRequest', async (request) => {
+    const path = request.url.split('?')[0] as string;
+    const needed = roleFor(request.method, request.routeOptions.config.role);
+    if (!(await keys.needed())) {
+      requireLoopbackName(request.host);
+      request.caller = anybody;
+    } else if (!open.some((pattern) => pattern.test(path))) {
+      request.caller = await identified(request, keys);
+      if (!mayAct(request.caller.role, needed)) throw forbidden(request.caller, needed);
+    }
+  });
+}
+
+async function identified({ headers }: FastifyRequest, keys: KeyRing): Promise<Caller> {
+  const [scheme, key = ''] = (headers.authorization ?? '').split(' ');
+  const caller = scheme?.toLowerCase() === 'bearer' ? await keys.callerOf(key) : undefined;
+  if (caller !== undefined) return caller;
+  throw new PenstockError('unauthorized', 'This call needs a valid API key', {
+    hint: 'Send the key as authorization: Bearer <key>.',
+  });
+}
+
+const forbidden = ({ role, name }: Caller, needed: Role): PenstockError =>
+  new PenstockError('forbidden', `The key ${name} has the role ${role}, and this needs ${needed}`, {
+    hint: `Use a key with the role ${needed}.`,
+  });
+
+const loopbackName = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/**
+ * Without a key everything rests on who can reach the loopback interface. A web page can, under a name of its own
+ * that it lets resolve to 127.0.0.1: such names are refused.
+ */
+function requireLoopbackName(host: string): void {
+  if (loopbackName.test(host.replace(/:\d+$/, ''))) return;
+  throw new PenstockError('host_not_allowed', 'Without an API key only loopback names are served', {
+    hint: 'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
+  });
+}

@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Penstock } from './support/penstock.ts';
+import { profileBody } from './support/resources.ts';
+
+const main = new URL('../src/main.ts', import.meta.url).pathname;
+
+let folder: string;
+let settings: Record<string, string>;
+let penstock: Penstock | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'penstock-keys-'));
+  settings = { PENSTOCK_DATA_DIR: folder, PENSTOCK_DATABASE_URL: `file:${join(folder, 'penstock.db')}` };
+});
+afterEach(async () => {
+  await penstock?.stop();
+  penstock = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs a command to its end. */
+function run(args: string[], more: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { PATH: process.env.PATH, ...settings, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => (out += chunk));
+  child.stderr.on('data', (chunk) => (err += chunk));
+  return new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
+    child.once('close', (code) => resolve({ code, out: out.trim(), err })),
+  );
+}
+
+test('makes, lists and revokes keys, beside a running service', async () => {
+  penstock = await Penstock.start(settings);
+  const made = await run(['keys', 'create', 'me', '--role', 'admin']);
+  expect(made).toMatchObject({ code: 0, out: expect.stringMatching(/^pk_[\w-]{43}$/) });
+  const { address } = penstock;
+  const status = async (key: string) =>
+    (await fetch(`${address}/api/v1/pipelines`, { headers: { authorization: `Bearer ${key}` } })).status;
+  expect(await status(made.out)).toBe(200);
+  expect(await status('pk_wrong')).toBe(401);
+  expect((await run(['keys', 'create', 'bot', '--role', 'viewer', '--expires-days', '30'])).code).toBe(0);
+  const list = await run(['keys', 'list']);
+  expect(list.out).toMatch(
+    /^bot {2}viewer {2}expires 20\d\d-.* {2}last used never\nme {2}admin {2}expires never/,
+  );
+  expect((await run(['keys', 'revoke', 'bot'])).out).toBe('bot is revoked.');
+  const gone = await run(['keys', 'revoke', 'bot']);
+  expect(gone).toMatchObject({ code: 1, err: expect.stringContaining('There is no key called bot') });
+});
+
+test.each([
+  [['keys'], 'there is no keys'],
+  [['keys', 'create'], 'wrong arguments'],
+  [['keys', 'create', 'a', '--role', 'king'], '--role must be one of'],
+  [['keys', 'create', 'a', '--role', 'admin', '--expires-days', '0'], '--expires-days'],
+  [['keys', 'list', 'a'], 'wrong arguments'],
+  [['keys', 'revoke', 'a', '--role', 'admin'], 'go with create'],
+  [['keys', 'list', '--what'], '--what'],
+])('refuses %o with 2', async (args, said) => {
+  expect(await run(args)).toMatchObject({ code: 2, err: expect.stringContaining(said) });
+});
+
+test('does not listen for others before there is an admin key', async () => {
+  const others = { PENSTOCK_HOST: '0.0.0.0', PENSTOCK_PORT: '0' };
+  const refused = await run(['api'], others);
+  expect(refused).toMatchObject({ code: 2, err: expect.stringContaining('penstock keys create') });
+  expect((await run(['keys', 'create', 'me', '--role', 'admin'])).code).toBe(0);
+  penstock = await Penstock.start({ ...settings, PENSTOCK_HOST: '0.0.0.0' });
+  expect((await fetch(`${penstock.address}/api/v1/pipelines`)).status).toBe(401);
+});
+
+test('rotates the secret key, after which the old one can go', async () => {
+  const [old, fresh] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')] as const;
+  penstock = await Penstock.start({ ...settings, PENSTOCK_SECRET_KEY: old });
+  const config = { url: 'mqtt://127.0.0.1:1', username: 'me', password: 'to be kept' };
+  const created = await penstock.request
+    .post('/api/v1/connection_profiles')
+    .send(profileBody('', { config }));
+  expect(created.status).toBe(200);
+  await penstock.kill('SIGTERM');
+  const wrong = await run(['api'], { PENSTOCK_SECRET_KEY: fresh });
+  expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the one this database') });
+  const both = { PENSTOCK_SECRET_KEY: `${fresh},${old}` };
+  expect((await run(['keys', 'rotate'], both)).out).toBe('1 profile is sealed with the first key now.');
+  expect((await run(['keys', 'rotate'], both)).out).toBe('0 profiles are sealed with the first key now.');
+  expect((await run(['api'], { PENSTOCK_SECRET_KEY: old })).code).toBe(1);
+  const again = await Penstock.start({ ...settings, PENSTOCK_SECRET_KEY: fresh });
+  const tested = await again.request
+    .post(`/api/v1/connection_profiles/${created.body.id}/test`)
+    .set('accept', 'application/json')
+    .send({});
+  await again.stop();
+  expect(tested.body.steps.at(-1)).toMatchObject({ code: null });
+  expect(tested.body.code).toBe('connection_refused');
+});
