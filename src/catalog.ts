@@ -4,6 +4,7 @@ import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors
 import { PenstockError } from './errors.ts';
 import type { ConnectionSchema } from './formats/schema.ts';
 import type { Catalog, Connection, InlineTable, TableDefinition } from './pipeline/plan.ts';
+import { openQuery, sealQuery } from './query-secrets.ts';
 import {
   type JsonObject,
   openConfig,
@@ -131,6 +132,16 @@ export class StoredCatalog implements Catalog {
     return JSON.stringify(
       sealConfig(config, connectorFor(connector).profile, this.#secrets, profileOwner(id)),
     );
+  }
+
+  /** What is stored of a pipeline's query: its secrets sealed. */
+  sealQuery(pipelineId: string, query: string): string {
+    return sealQuery(this.#secrets, pipelineId, query);
+  }
+
+  /** A stored query with its secrets opened. */
+  query({ id, query }: { id: string; query: string }): string {
+    return openQuery(this.#secrets, id, query);
   }
 
   /**

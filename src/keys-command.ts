@@ -94,5 +94,5 @@ const revoke = (name: string): KeysCommand => ({
 
 const rotate: KeysCommand['run'] = async ({ db, secrets, print }) => {
   const count = await resealAll(db, secrets);
-  print(`${count} ${count === 1 ? 'profile is' : 'profiles are'} sealed with the first key now.`);
+  print(`${count} more ${count === 1 ? 'object is' : 'objects are'} sealed with the first key now.`);
 };

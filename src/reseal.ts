@@ -1,6 +1,7 @@
 import { profileOwner } from './catalog.ts';
 import { connectorFor } from './connectors/registry.ts';
 import { PenstockError } from './errors.ts';
+import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
 import { type JsonObject, openConfig, type SecretBox, sealConfig, sealedIn } from './secrets.ts';
 import type { Db } from './store/db.ts';
 
@@ -8,21 +9,19 @@ import type { Db } from './store/db.ts';
 
 const pageSize = 200;
 
-interface SealedRow {
-  id: string;
-  connector: string;
-  config: string;
+/** A row with secrets, and how to write it anew. */
+interface Sealed {
+  blobs: string[];
+  /** Seals them with the first key, if nobody has written the row meanwhile; answers how many rows were written. */
+  reseal(): Promise<number>;
 }
 
-/** All profiles with a secret, page by page. */
-async function* sealedProfiles(db: Db): AsyncGenerator<SealedRow> {
+/** All rows of a kind, page by page. */
+async function* pages<T extends { id: string }>(
+  find: (page: { where: { id: { gt: string } }; orderBy: { id: 'asc' }; take: number }) => Promise<T[]>,
+): AsyncGenerator<T> {
   for (let after = ''; ; ) {
-    const rows = await db.connectionProfile.findMany({
-      where: { id: { gt: after }, config: { contains: '"$sealed"' } },
-      orderBy: { id: 'asc' },
-      take: pageSize,
-      select: { id: true, connector: true, config: true },
-    });
+    const rows = await find({ where: { id: { gt: after } }, orderBy: { id: 'asc' }, take: pageSize });
     yield* rows;
     const last = rows.at(-1);
     if (last === undefined || rows.length < pageSize) return;
@@ -30,22 +29,37 @@ async function* sealedProfiles(db: Db): AsyncGenerator<SealedRow> {
   }
 }
 
-const read = ({ connector, config }: SealedRow) => {
-  const { profile: schema } = connectorFor(connector);
-  const stored = JSON.parse(config) as JsonObject;
-  return { schema, stored, blobs: sealedIn(stored, schema) };
-};
+async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
+  for await (const { id, connector, config } of pages((page) => db.connectionProfile.findMany(page))) {
+    const { profile: schema } = connectorFor(connector);
+    const stored = JSON.parse(config) as JsonObject;
+    const owner = profileOwner(id);
+    const reseal = async (): Promise<number> => {
+      const fresh = JSON.stringify(sealConfig(openConfig(stored, schema, box, owner), schema, box, owner));
+      const written = { where: { id, config }, data: { config: fresh } };
+      return (await db.connectionProfile.updateMany(written)).count;
+    };
+    yield { blobs: sealedIn(stored, schema), reseal };
+  }
+  for await (const { id, query } of pages((page) => db.pipeline.findMany(page))) {
+    const reseal = async (): Promise<number> => {
+      const fresh = sealQuery(box, id, openQuery(box, id, query));
+      return (await db.pipeline.updateMany({ where: { id, query }, data: { query: fresh } })).count;
+    };
+    yield { blobs: sealedInQuery(query), reseal };
+  }
+}
 
 /**
- * Answers how many profiles have a secret that was sealed with a key we do not have. Throws `secret_unreadable` when
- * all of them have: then the key is not the one of this database.
+ * Answers how many profiles and pipelines have a secret that was sealed with a key we do not have. Throws
+ * `secret_unreadable` when all of them have: then the key is not the one of this database.
  */
 export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {
   let sealed = 0;
   let unreadable = 0;
-  for await (const row of sealedProfiles(db)) {
-    sealed += 1;
-    if (!read(row).blobs.every((blob) => box.hasKeyOf(blob))) unreadable += 1;
+  for await (const { blobs } of everySealed(db, box)) {
+    if (blobs.length > 0) sealed += 1;
+    if (!blobs.every((blob) => box.hasKeyOf(blob))) unreadable += 1;
   }
   if (sealed === 0 || unreadable < sealed) return unreadable;
   throw new PenstockError(
@@ -59,20 +73,12 @@ export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {
 
 /**
  * Seals every secret with the first key again, so that the others can be taken out of the settings. Safe beside a
- * running service: a profile that is edited meanwhile is left to that edit. Answers how many profiles were written.
+ * running service: what is edited meanwhile is left to that edit. Answers how many rows were written.
  */
 export async function resealAll(db: Db, box: SecretBox): Promise<number> {
   let written = 0;
-  for await (const row of sealedProfiles(db)) {
-    const { schema, stored, blobs } = read(row);
-    if (blobs.every((blob) => box.isCurrent(blob))) continue;
-    const owner = profileOwner(row.id);
-    const config = JSON.stringify(sealConfig(openConfig(stored, schema, box, owner), schema, box, owner));
-    const { count } = await db.connectionProfile.updateMany({
-      where: { id: row.id, config: row.config },
-      data: { config },
-    });
-    written += count;
+  for await (const { blobs, reseal } of everySealed(db, box)) {
+    if (!blobs.every((blob) => box.isCurrent(blob))) written += await reseal();
   }
   return written;
 }

@@ -116,7 +116,7 @@ function writeOnce(path: string, text: string): void {
 }
 
 /** The paths that a connector's schema marks as secret. */
-function sensitivePaths(schema: TSchema): string[] {
+export function sensitivePaths(schema: TSchema): string[] {
   return 'sensitive' in schema ? (schema.sensitive as string[]) : [];
 }
 

@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readKeysCommand } from '../src/keys-command.ts';
 import { Penstock } from './support/penstock.ts';
-import { profileBody } from './support/resources.ts';
+import { jobOf, profileBody } from './support/resources.ts';
+import { until } from './support/service.ts';
 
 const main = new URL('../src/main.ts', import.meta.url).pathname;
 
@@ -57,15 +59,19 @@ test('makes, lists and revokes keys, beside a running service', async () => {
 });
 
 test.each([
-  [['keys'], 'there is no keys'],
-  [['keys', 'create'], 'wrong arguments'],
-  [['keys', 'create', 'a', '--role', 'king'], '--role must be one of'],
-  [['keys', 'create', 'a', '--role', 'admin', '--expires-days', '0'], '--expires-days'],
-  [['keys', 'list', 'a'], 'wrong arguments'],
-  [['keys', 'revoke', 'a', '--role', 'admin'], 'go with create'],
-  [['keys', 'list', '--what'], '--what'],
-])('refuses %o with 2', async (args, said) => {
-  expect(await run(args)).toMatchObject({ code: 2, err: expect.stringContaining(said) });
+  [[], 'there is no keys'],
+  [['create'], 'wrong arguments'],
+  [['create', 'a', '--role', 'king'], '--role must be one of'],
+  [['create', 'a', '--role', 'admin', '--expires-days', '0'], '--expires-days'],
+  [['list', 'a'], 'wrong arguments'],
+  [['revoke', 'a', '--role', 'admin'], 'go with create'],
+  [['list', '--what'], '--what'],
+])('refuses %o', (args, said) => {
+  expect(() => readKeysCommand(args)).toThrow(said);
+});
+
+test('says how it is used, with 2, when the arguments are wrong', async () => {
+  expect(await run(['keys', 'what'])).toMatchObject({ code: 2, err: expect.stringContaining('keys rotate') });
 });
 
 test('does not listen for others before there is an admin key', async () => {
@@ -77,6 +83,13 @@ test('does not listen for others before there is an admin key', async () => {
   expect((await fetch(`${penstock.address}/api/v1/pipelines`)).status).toBe(401);
 });
 
+const inlineQuery = `
+  CREATE TABLE readings (x TEXT) WITH (connector = 'mqtt', url = 'mqtt://127.0.0.1:1', type = 'source',
+    username = 'me', password = 'in the query', topic = 'a', format = 'json');
+  CREATE TABLE copies (x TEXT) WITH (connector = 'mqtt', url = 'mqtt://127.0.0.1:1', type = 'sink',
+    topic = 'b', format = 'json', 'sink.retain' = 'false');
+  INSERT INTO copies SELECT * FROM readings`;
+
 test('rotates the secret key, after which the old one can go', async () => {
   const [old, fresh] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')] as const;
   penstock = await Penstock.start({ ...settings, PENSTOCK_SECRET_KEY: old });
@@ -85,18 +98,27 @@ test('rotates the secret key, after which the old one can go', async () => {
     .post('/api/v1/connection_profiles')
     .send(profileBody('', { config }));
   expect(created.status).toBe(200);
+  const pipeline = await penstock.request
+    .post('/api/v1/pipelines')
+    .send({ name: 'p', query: inlineQuery, parallelism: 1 });
+  expect(pipeline.body.query, pipeline.text).toBe(inlineQuery.replace('in the query', '********'));
   await penstock.kill('SIGTERM');
   const wrong = await run(['api'], { PENSTOCK_SECRET_KEY: fresh });
   expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the one this database') });
   const both = { PENSTOCK_SECRET_KEY: `${fresh},${old}` };
-  expect((await run(['keys', 'rotate'], both)).out).toBe('1 profile is sealed with the first key now.');
-  expect((await run(['keys', 'rotate'], both)).out).toBe('0 profiles are sealed with the first key now.');
+  expect((await run(['keys', 'rotate'], both)).out).toBe('2 more objects are sealed with the first key now.');
+  expect((await run(['keys', 'rotate'], both)).out).toBe('0 more objects are sealed with the first key now.');
   expect((await run(['api'], { PENSTOCK_SECRET_KEY: old })).code).toBe(1);
   const again = await Penstock.start({ ...settings, PENSTOCK_SECRET_KEY: fresh });
   const tested = await again.request
     .post(`/api/v1/connection_profiles/${created.body.id}/test`)
     .set('accept', 'application/json')
     .send({});
+  const job = await until('the job to try', async () => {
+    const found = await jobOf(again.request, pipeline.body.id);
+    return found.state === 'Recovering' && found;
+  });
+  expect(job.failure_reason?.code).toBe('connection_refused');
   await again.stop();
   expect(tested.body.steps.at(-1)).toMatchObject({ code: null });
   expect(tested.body.code).toBe('connection_refused');

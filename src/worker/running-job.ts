@@ -109,7 +109,7 @@ export class RunningJob {
       where: { id: this.id },
       include: { pipeline: true },
     });
-    const plan = await compileQuery(pipeline.query, catalog);
+    const plan = await compileQuery(catalog.query(pipeline), catalog);
     return plan.inserts.flatMap((insert) =>
       Array.from({ length: pipeline.parallelism }, (_, taskIndex) => this.#spec(insert, taskIndex)),
     );

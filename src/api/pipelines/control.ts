@@ -78,14 +78,14 @@ export const control =
         },
       },
       async ({ params: { id } }) => {
-        const { job, query, parallelism } = await findPipeline(db, id);
+        const { job, parallelism, ...stored } = await findPipeline(db, id);
         const running = new PenstockError('pipeline_running', `The pipeline is ${job.state}`, {
           hint: isResting(job.state as JobState)
             ? 'Its worker is still letting go of it; try again in a moment.'
             : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
         });
         if (!isResting(job.state as JobState)) throw running;
-        const leftovers = await leftoversOf(catalog, query, job.id, parallelism);
+        const leftovers = await leftoversOf(catalog, catalog.query(stored), job.id, parallelism);
         await db.$transaction(async (tx) => {
           // Only as long as no worker has taken it in the meantime.
           const { count } = await tx.pipeline.deleteMany({

@@ -44,7 +44,7 @@ export const pipelines =
           data: {
             id,
             name: body.name,
-            query: body.query,
+            query: catalog.sealQuery(id, body.query),
             parallelism: body.parallelism,
             checkpointIntervalMicros: BigInt(body.checkpoint_interval_micros ?? defaultCheckpointInterval),
             tags: JSON.stringify(body.tags ?? {}),

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { actionFor, type StopMode, shownState } from '../../job.ts';
+import { maskQuery } from '../../query-secrets.ts';
 import type { Db } from '../../store/db.ts';
 import { Name, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
@@ -194,7 +195,7 @@ export async function findPipeline(db: Db, id: string): Promise<PipelineAndJob> 
 export const toWire = (row: PipelineAndJob): Static<typeof Pipeline> => ({
   id: row.id,
   name: row.name,
-  query: row.query,
+  query: maskQuery(row.query),
   udfs: [],
   checkpoint_interval_micros: Number(row.checkpointIntervalMicros),
   stop: row.job.stop as StopMode,
