@@ -53,6 +53,12 @@ export const Environment = Type.Object({
         'folder under which the paths of certificates and keys may lie; without it they are refused',
     }),
   ),
+  PENSTOCK_RATE_LIMIT: Type.Integer({
+    default: 6000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description: 'requests that each caller may make in a minute; 0 for any number',
+  }),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
     description: 'how much is logged: JSON lines on stderr, pretty on a terminal',
@@ -69,6 +75,7 @@ export interface Config {
   adminKey: string | undefined;
   allowedVars: string[];
   certDir: string | undefined;
+  requestsPerMinute: number;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
 }
 
@@ -132,6 +139,7 @@ function toConfig(env: Environment): Config {
     adminKey: env.PENSTOCK_ADMIN_KEY,
     allowedVars: list(env.PENSTOCK_ALLOWED_VARS),
     certDir: env.PENSTOCK_CERT_DIR,
+    requestsPerMinute: env.PENSTOCK_RATE_LIMIT,
     logLevel: env.PENSTOCK_LOG_LEVEL,
   };
 }

@@ -22,6 +22,7 @@ export const errorCatalog = {
   payload_too_large: { title: 'The body is too large', passing: false },
   unsupported_media_type: { title: 'The body is not of a type that can be read', passing: false },
   too_many_requests: { title: 'Too many requests at once', passing: true },
+  overloaded: { title: 'Penstock is overloaded', passing: true },
   database_unavailable: { title: 'The database does not answer', passing: true },
   database_migration_failed: { title: 'A database migration did not succeed', passing: false },
   database_migration_edited: { title: 'A database migration was changed after it ran', passing: false },

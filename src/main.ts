@@ -51,6 +51,9 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 /** After this long a shutdown is not waited for any more. */
 const shutdownDeadlineMs = 25_000;
 
+/** A process that takes this long to get round to its requests refuses them. */
+const maxEventLoopDelayMs = 1_000;
+
 class UsageError extends Error {}
 
 interface Arguments {
@@ -168,7 +171,17 @@ async function serve(
     nudge = () => worker.nudge();
   }
   if (role === 'worker') return;
-  const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge });
+  const limits = { requestsPerMinute: config.requestsPerMinute, maxEventLoopDelayMs };
+  const app = await buildApp({
+    db,
+    catalog,
+    logger,
+    metrics,
+    version,
+    keys,
+    nudge,
+    limits,
+  });
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
   logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');

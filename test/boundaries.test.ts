@@ -62,9 +62,11 @@ const allowed: Record<string, string[]> = {
 /** Packages that only some parts may know. */
 const keepers: Record<string, string[]> = {
   fastify: ['api'],
+  '@fastify/rate-limit': ['api'],
   '@fastify/swagger': ['api'],
   '@fastify/swagger-ui': ['api'],
   '@fastify/type-provider-typebox': ['api'],
+  '@fastify/under-pressure': ['api'],
   '@prisma/client': ['store'],
   '@prisma/adapter-libsql': ['store'],
   '@prisma/adapter-pg': ['store'],

@@ -19,6 +19,7 @@ describe('the settings', () => {
       adminKey: undefined,
       allowedVars: ['PENSTOCK_VAR_*'],
       certDir: undefined,
+      requestsPerMinute: 6000,
       logLevel: 'info',
     });
   });

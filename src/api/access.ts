@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { anybody, type Caller, type KeyRing, mayAct, type Role } from '../keys.ts';
+import type { Limits } from './limits.ts';
 
 /**
  * Who may call what. A route needs a viewer's key to be read and an operator's to write, unless its `config.role`
@@ -21,11 +22,14 @@ declare module 'fastify' {
 /** Open to everybody: what a load balancer asks, and the documentation. */
 const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
 
+/** By what a caller is told from others: a key, wherever it is used; an address where no key is needed. */
+export const callerName = ({ caller, ip }: FastifyRequest): string => caller?.id ?? `${caller?.name} ${ip}`;
+
 /** The least role for a route. */
 export const roleFor = (method: string, role: Role | undefined): Role =>
   role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');
 
-export function guard(app: FastifyInstance, keys: KeyRing): void {
+export function guard(app: FastifyInstance, keys: KeyRing, limits: Limits): void {
   app.decorateRequest('caller', null);
   app.addHook('onRequest', async (request) => {
     const path = request.url.split('?')[0] as string;
@@ -33,17 +37,20 @@ export function guard(app: FastifyInstance, keys: KeyRing): void {
     if (!(await keys.needed())) {
       requireLoopbackName(request.host);
       request.caller = anybody;
+      await limits.caller(request);
     } else if (!open.some((pattern) => pattern.test(path))) {
-      request.caller = await identified(request, keys);
+      request.caller = await identified(request, keys, limits);
+      await limits.caller(request);
       if (!mayAct(request.caller.role, needed)) throw forbidden(request.caller, needed);
     }
   });
 }
 
-async function identified({ headers }: FastifyRequest, keys: KeyRing): Promise<Caller> {
-  const [scheme, key = ''] = (headers.authorization ?? '').split(' ');
+async function identified(request: FastifyRequest, keys: KeyRing, limits: Limits): Promise<Caller> {
+  const [scheme, key = ''] = (request.headers.authorization ?? '').split(' ');
   const caller = scheme?.toLowerCase() === 'bearer' ? await keys.callerOf(key) : undefined;
   if (caller !== undefined) return caller;
+  await limits.stranger(request);
   throw new PenstockError('unauthorized', 'This call needs a valid API key', {
     hint: 'Send the key as authorization: Bearer <key>.',
   });

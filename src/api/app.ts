@@ -12,6 +12,7 @@ import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
 import { jobs } from './jobs.ts';
+import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
@@ -33,7 +34,9 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     frameworkErrors: answerProblem,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 128 },
     requestIdHeader: false,
+    http: serverLimits,
   });
+  app.server.maxConnections = maxConnections;
   readJsonOnly(app);
   app.setErrorHandler(answerProblem);
   app.setNotFoundHandler((request) => {
@@ -44,7 +47,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
-  guard(app, deps.keys);
+  guard(app, deps.keys, await setLimits(app, deps.limits));
   keepAudit(app, deps.db);
   for (const schema of shared) app.addSchema(schema);
   app.setValidatorCompiler(validatorCompiler(shared));

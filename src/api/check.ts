@@ -60,16 +60,16 @@ export async function answerCheck(
   preferred: 'json' | 'events',
 ): Promise<FastifyReply> {
   const options = (request.body ?? {}) as TestOptions;
-  const events = startCheck(connector, tested, options, whileListening(reply));
+  const start = () => startCheck(connector, tested, options, whileListening(reply));
   const accept = request.headers.accept ?? '';
   const wanted = /\btext\/event-stream\b/.test(accept)
     ? 'events'
     : /\bjson\b/.test(accept)
       ? 'json'
       : preferred;
-  if (wanted === 'events') return streamEvents(reply, noting(request, events));
+  if (wanted === 'events') return streamEvents(request, reply, () => noting(request, start()));
   const steps: TestEvent[] = [];
-  for await (const event of events) steps.push(event);
+  for await (const event of start()) steps.push(event);
   const summary = steps.pop();
   return reply.send({ ...summary, steps });
 }

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyPluginAsync } from 'fastify';
 import type { StoredCatalog } from '../catalog.ts';
 import type { KeyRing } from '../keys.ts';
 import type { Db } from '../store/db.ts';
+import type { LimitSettings } from './limits.ts';
 
 /** What the API is given. */
 export interface Deps {
@@ -12,6 +13,7 @@ export interface Deps {
   metrics: Registry;
   version: string;
   keys: KeyRing;
+  limits: LimitSettings;
   /** Tells the worker that something was written. Only makes it look sooner. */
   nudge(): void;
 }

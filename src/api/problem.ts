@@ -48,6 +48,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   secret_unreadable: 500,
   internal: 500,
   database_unavailable: 503,
+  overloaded: 503,
 };
 
 const descriptions: Record<number, string> = {
@@ -113,7 +114,8 @@ export function answerProblem(
   const status = statuses[raised.code] ?? 400;
   if (status >= 500) request.log.error({ err: error }, 'request failed');
   const detail = raised.message;
-  if (status === 503 || status === 429) reply.header('retry-after', '5');
+  const { retryAfterSecs = 5 } = raised.facts;
+  if (status === 503 || status === 429) reply.header('retry-after', String(retryAfterSecs));
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   reply
     .code(status)

@@ -1,18 +1,54 @@
 import { Readable } from 'node:stream';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { PenstockError } from '../errors.ts';
+import { callerName } from './access.ts';
 
 const heartbeatMs = 15_000;
+/** Streams open at a time, for one caller and for all. */
+const most = { each: 32, all: 1_000 };
+const open = new Map<string, number>();
 
 /**
- * Answers a request with server-sent events, one per object that `events` yields (WHATWG HTML, 9.2). A comment every
- * 15 seconds keeps proxies from closing a quiet stream. When the client goes away `events` is ended by `return()`.
+ * Answers a request with server-sent events, one per object that what `start` answers yields (WHATWG HTML, 9.2). A comment every
+ * 15 seconds keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`.
+ * Throws `too_many_requests` for one stream too many.
  */
-export function streamEvents(reply: FastifyReply, events: AsyncIterable<object>): FastifyReply {
-  return reply
-    .type('text/event-stream')
-    .header('cache-control', 'no-cache')
-    .header('x-accel-buffering', 'no')
-    .send(Readable.from(frames(events), { objectMode: false, highWaterMark: 16 * 1024 }));
+export function streamEvents(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  start: () => AsyncIterable<object>,
+): FastifyReply {
+  const leave = takeStream(request);
+  try {
+    const events = start();
+    reply.raw.once('close', leave);
+    return reply
+      .type('text/event-stream')
+      .header('cache-control', 'no-cache')
+      .header('x-accel-buffering', 'no')
+      .send(Readable.from(frames(events), { objectMode: false, highWaterMark: 16 * 1024 }));
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+/** A place among the open streams, until the function it answers is called. */
+function takeStream(request: FastifyRequest): () => void {
+  const name = callerName(request);
+  const own = open.get(name) ?? 0;
+  const all = [...open.values()].reduce((sum, count) => sum + count, 0);
+  if (own >= most.each || all >= most.all) {
+    const message =
+      own >= most.each ? `${most.each} streams of yours are open` : `${most.all} streams are open`;
+    throw new PenstockError('too_many_requests', message, { hint: 'Close one of them first.' });
+  }
+  open.set(name, own + 1);
+  return () => {
+    const left = (open.get(name) ?? 1) - 1;
+    if (left > 0) open.set(name, left);
+    else open.delete(name);
+  };
 }
 
 async function* frames(events: AsyncIterable<object>): AsyncGenerator<string> {

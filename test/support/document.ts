@@ -16,6 +16,7 @@ export async function openApiDocument(): Promise<string> {
     logger: pino({ level: 'silent' }),
     metrics: new Registry(),
     version,
+    limits: { requestsPerMinute: 0, maxEventLoopDelayMs: 0 },
     nudge: () => {},
   });
   await app.ready();

@@ -28,6 +28,8 @@ interface ServiceOptions {
   /** Whether jobs run too. */
   worker?: boolean;
   adminKey?: string;
+  requestsPerMinute?: number;
+  maxEventLoopDelayMs?: number;
   variables?: Record<string, string>;
   certDir?: string;
 }
@@ -56,6 +58,10 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     metrics,
     version: '0.0.0',
     keys: new KeyRing(db, options.adminKey, false),
+    limits: {
+      requestsPerMinute: options.requestsPerMinute ?? 0,
+      maxEventLoopDelayMs: options.maxEventLoopDelayMs ?? 0,
+    },
     nudge,
   });
   const address = await app.listen({ host: '127.0.0.1', port: 0 });
