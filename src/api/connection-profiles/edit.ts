@@ -5,8 +5,8 @@ import { type JsonObject, keepMasked, maskedPaths } from '../../secrets.ts';
 import type { Tx } from '../../store/db.ts';
 import { approveProfile, refuseRename, refuseUsedProfile } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
+import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
-import type { Kind, Saved } from '../resource.ts';
 import { newId, nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
 import {
@@ -25,6 +25,8 @@ export const profileKind = (deps: Deps): Kind<Row, ConnectionProfilePost> => ({
   path: 'connection_profiles',
   title: 'ConnectionProfile',
   noun: 'connection profile',
+  creates: 'Create a connection profile',
+  changes: 'Change a connection profile',
   deletes: 'Delete a connection profile that nothing uses',
   Answer: ConnectionProfile,
   Body: ConnectionProfilePost,

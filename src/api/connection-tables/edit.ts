@@ -3,8 +3,8 @@ import { connectorFor } from '../../connectors/registry.ts';
 import type { Tx } from '../../store/db.ts';
 import { approveTable, refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
+import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
-import type { Kind, Saved } from '../resource.ts';
 import { newId, nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
 import { checkTable } from './checks.ts';
@@ -23,6 +23,8 @@ export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
   path: 'connection_tables',
   title: 'ConnectionTable',
   noun: 'connection table',
+  creates: 'Create a connection table',
+  changes: 'Change a connection table',
   deletes: 'Delete a connection table that no pipeline uses',
   Answer: ConnectionTable,
   Body: ConnectionTablePost,

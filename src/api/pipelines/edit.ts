@@ -5,8 +5,8 @@ import type { JsonObject } from '../../secrets.ts';
 import type { Tx } from '../../store/db.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
+import type { Kind, Saved } from '../kind.ts';
 import { Overlay } from '../overlay.ts';
-import type { Kind, Saved } from '../resource.ts';
 import { newId, nowMicros } from '../schemas.ts';
 import { type Basis, expectOne, hold } from '../write.ts';
 import { removal } from './control.ts';
@@ -28,6 +28,8 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
   path: 'pipelines',
   title: 'Pipeline',
   noun: 'pipeline',
+  creates: 'Create a pipeline and start its job',
+  changes: 'Stop, start or change a pipeline',
   deletes: 'Delete a pipeline that does not run, and what it left on its brokers',
   Answer: Pipeline,
   Body: PipelinePost,

@@ -3,8 +3,8 @@ import { PenstockError } from '../../errors.ts';
 import { actionFor, type StopMode, shownState } from '../../job.ts';
 import type { JsonObject } from '../../secrets.ts';
 import type { Db, Tx } from '../../store/db.ts';
+import type { Named } from '../kind.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
-import type { Named } from '../resource.ts';
 import { Name, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
 const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
