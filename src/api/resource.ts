@@ -9,7 +9,7 @@ import { mergePatch } from './merge-patch.ts';
 import { checkPreconditions, etagOf, Preconditions, type Versioned } from './precondition.ts';
 import { bodyProblems, problems, refusedBySchema } from './problem.ts';
 import { Deleted, IdParams, NameParams } from './schemas.ts';
-import { WriteQuery, write } from './write.ts';
+import { Outdated, WriteQuery, write } from './write.ts';
 
 const eTag = { etag: { type: 'string', description: 'Changes with the definition; for `if-match`' } };
 const eTagAndLocation = {
@@ -43,6 +43,8 @@ interface Wanted<Row, Body> {
   current: Row | undefined;
   /** What was sent, if it was a patch. */
   patch?: JsonObject;
+  /** Whether one that others create meanwhile is to be replaced. */
+  orReplace?: boolean;
 }
 type Save<Row, Body> = (
   request: FastifyRequest,
@@ -59,10 +61,11 @@ function saving<Row extends Versioned, Body extends { name: string }>(
     const { query, headers } = request as WriteRequest;
     let creates = false;
     const { row, drains, forWorker } = await write(deps.db, query.dry_run, async () => {
-      const { body, current, patch } = await ask();
+      const { body, current, patch, orReplace = false } = await ask();
       checkPreconditions(headers, current);
       creates = current === undefined;
-      return kind.save(body, current, patch);
+      const store = await kind.save(body, current, patch);
+      return creates && orReplace ? (tx) => store(tx).catch(outdatedIfTaken) : store;
     });
     if (!query.dry_run) {
       if (forWorker) deps.nudge();
@@ -71,6 +74,10 @@ function saving<Row extends Versioned, Body extends { name: string }>(
     }
     return { ...kind.toWire(row), drains };
   };
+}
+
+function outdatedIfTaken(error: unknown): never {
+  throw error instanceof PenstockError && error.code === 'name_taken' ? new Outdated() : error;
 }
 
 function addReads<Row extends Versioned, Body extends { name: string }>(
@@ -153,7 +160,7 @@ function addCreates<Row extends Versioned, Body extends { name: string }>(
       save(request, reply, async () => {
         const body = request.body as Body;
         refuseOtherName(body.name, byName(request).name);
-        return { body, current: (await kind.find(byName(request))) ?? undefined };
+        return { body, current: (await kind.find(byName(request))) ?? undefined, orReplace: true };
       }),
   );
 }
