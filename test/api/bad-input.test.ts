@@ -57,7 +57,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     let refused = 0;
     for (const { method, path, example } of withBody) {
       expect(example, `${method} ${path} has an example`).toBeDefined();
-      const url = path.replace('{id}', 'none_0000000000');
+      const url = path.replace('{id}', 'none_0000000000').replace('{name}', 'none');
       for (const body of mutations(example as Json, (changed) => changed)) {
         const response = await service.request[method as 'post'](url)
           .set('accept', 'application/json')
@@ -82,7 +82,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
   test('that is not JSON, empty, or of another type is refused by every route that takes a body', async () => {
     for (const { method, path, operation } of routes()) {
       if (!operation.requestBody) continue;
-      const url = path.replace('{id}', 'none_0000000000');
+      const url = path.replace('{id}', 'none_0000000000').replace('{name}', 'none');
       const send = (type: string, text: string) =>
         service.request[method as 'post'](url).set('content-type', type).send(text);
       for (const text of ['{', '{"a":}', 'nul', '[1,', '"']) {
@@ -131,7 +131,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     for (const { method, path, operation } of routes()) {
       if (!path.includes('{') || operation.requestBody) continue;
       for (const id of ['none', '%00', '..%2f..', 'x'.repeat(64), "'%20OR%201=1"]) {
-        const url = path.replace('{id}', id).replace('{job_id}', id);
+        const url = path.replace('{id}', id).replace('{job_id}', id).replace('{name}', id);
         const { status } = await service.request[method as 'get'](url);
         expect([400, 404], `${method} ${url}`).toContain(status);
       }
