@@ -23,7 +23,7 @@ const usingProfile = (id: string) => ({
   OR: [namingProfile(id), { tables: { some: { connectionTable: tablesOf(id) } } }],
 });
 
-type PipelineFilter = ReturnType<typeof usingProfile> | ReturnType<typeof usingTable>;
+type PipelineFilter = ReturnType<typeof usingProfile | typeof usingTable | typeof namingProfile>;
 
 const concerned = (db: Db | Tx, where: PipelineFilter) =>
   db.pipeline.findMany({ where, include: { job: true }, orderBy: { id: 'asc' } });
@@ -46,7 +46,9 @@ export async function approveProfile(deps: Deps, changed: NonNullable<Change['pr
     ),
   );
   if (broken.length > 0) throw dependentsBroken(broken);
-  const approved = await approve(deps, usingProfile(changed.id), { profile: changed });
+  // What a query means does not depend on the profiles of stored tables: those have just been checked.
+  const affected = usingProfile(changed.id);
+  const approved = await approve(deps, affected, { profile: changed }, namingProfile(changed.id));
   const versions = versionsOf(tables);
   return {
     ...approved,
@@ -75,11 +77,18 @@ function refusalOf(who: string, check: () => void): FieldError[] {
   }
 }
 
-async function approve(deps: Deps, where: PipelineFilter, change: Change): Promise<Approved> {
+/** Compiles the pipelines that `compiling` picks of those that a change concerns, which is all if it is left out. */
+async function approve(
+  deps: Deps,
+  where: PipelineFilter,
+  change: Change,
+  compiling: PipelineFilter = where,
+): Promise<Approved> {
   const pipelines = await concerned(deps.db, where);
   const graphs = new Map<string, string>();
   const broken: FieldError[] = [];
-  for (const { id, name, query, graph } of pipelines) {
+  const toCompile = compiling === where ? pipelines : await concerned(deps.db, compiling);
+  for (const { id, name, query, graph } of toCompile) {
     const result = await compiled(deps, query, change);
     if (typeof result === 'string') {
       // One that was not valid before either, since an update of Penstock say, is no reason against the change.
