@@ -2,6 +2,7 @@ import { type CertificateFiles, certificatesIn, readCertificates } from './certi
 import type { ConnectorDefinition } from './connectors/connector.ts';
 import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors/registry.ts';
 import { PenstockError } from './errors.ts';
+import { expandSchema } from './formats/codec.ts';
 import type { ConnectionSchema } from './formats/schema.ts';
 import type { Catalog, Connection, InlineTable, TableDefinition } from './pipeline/plan.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
@@ -31,6 +32,33 @@ interface ProfileRow {
   config: string;
 }
 
+interface TableRow {
+  id: string;
+  name: string;
+  connector: string;
+  tableType: string;
+  config: string;
+  schema: string | null;
+  connectionProfile: ProfileRow | null;
+}
+
+/** Where queries find tables and profiles by their exact names. */
+export interface Definitions {
+  tableNamed(name: string): Promise<TableRow | null>;
+  tableNames(): Promise<readonly string[]>;
+  profileNamed(name: string): Promise<ProfileRow | null>;
+}
+
+const storedIn = (db: Db): Definitions => ({
+  tableNamed: (name) =>
+    db.connectionTable.findUnique({ where: { name }, include: { connectionProfile: true } }),
+  async tableNames() {
+    const rows = await db.connectionTable.findMany({ select: { name: true } });
+    return rows.map(({ name }) => name);
+  },
+  profileNamed: (name) => db.connectionProfile.findUnique({ where: { name } }),
+});
+
 /** A connector with a configuration it can use. */
 export interface Usable {
   connector: ConnectorDefinition;
@@ -50,22 +78,29 @@ export class StoredCatalog implements Catalog {
   readonly #secrets: SecretBox;
   readonly #variables: Variables;
   readonly #files: CertificateFiles;
+  readonly #definitions: Definitions;
 
   constructor(
     db: Db,
     secrets: SecretBox,
     variables: Variables,
     files: CertificateFiles = certificatesIn(undefined),
+    definitions: Definitions = storedIn(db),
   ) {
     this.#db = db;
     this.#secrets = secrets;
     this.#variables = variables;
     this.#files = files;
+    this.#definitions = definitions;
+  }
+
+  /** The same with other tables and profiles than the stored ones, to see what a query would mean then. */
+  over(definitions: Definitions): StoredCatalog {
+    return new StoredCatalog(this.#db, this.#secrets, this.#variables, this.#files, definitions);
   }
 
   async table(name: string, exact: boolean): Promise<TableDefinition | undefined> {
-    const include = { connectionProfile: true } as const;
-    const named = await this.#db.connectionTable.findUnique({ where: { name }, include });
+    const named = await this.#definitions.tableNamed(name);
     const row = named ?? (exact ? null : await this.#alike(name));
     if (!row) return undefined;
     const config = JSON.parse(row.config) as JsonObject;
@@ -73,7 +108,7 @@ export class StoredCatalog implements Catalog {
       name: row.name,
       connector: row.connector,
       direction: row.tableType as 'source' | 'sink',
-      schema: JSON.parse(row.schema ?? '{}') as ConnectionSchema,
+      schema: expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema),
       stored: { tableId: row.id },
       profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
       config,
@@ -87,15 +122,11 @@ export class StoredCatalog implements Catalog {
     // Two that differ only in case: the query has to say which, in quotes.
     if (alike.length !== 1) return null;
     const [only] = alike;
-    return this.#db.connectionTable.findUnique({
-      where: { name: only as string },
-      include: { connectionProfile: true },
-    });
+    return this.#definitions.tableNamed(only as string);
   }
 
-  async tableNames(): Promise<readonly string[]> {
-    const rows = await this.#db.connectionTable.findMany({ select: { name: true } });
-    return rows.map(({ name }) => name);
+  tableNames(): Promise<readonly string[]> {
+    return this.#definitions.tableNames();
   }
 
   async inline({ connector: id, profileName, options }: InlineTable): Promise<Connection> {
@@ -115,7 +146,7 @@ export class StoredCatalog implements Catalog {
   }
 
   async #profileNamed(name: string, connector: string): Promise<JsonObject> {
-    const row = await this.#db.connectionProfile.findUnique({ where: { name } });
+    const row = await this.#definitions.profileNamed(name);
     if (row?.connector === connector) return this.profile(row);
     const what = row ? `is for ${row.connector}, not ${connector}` : 'does not exist';
     throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);

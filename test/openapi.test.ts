@@ -23,7 +23,7 @@ describe('the OpenAPI document', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test.each(operations)('$name says what it does, takes and answers', ({ operation, example }) => {
+  test.each(operations)('$name says what it does, takes and answers', ({ name, operation, example }) => {
     expect(operation.summary).toMatch(/^[A-Z].*[^.]$/);
     expect(operation.tags).toHaveLength(1);
     const success = operation.responses['200'];
@@ -32,7 +32,8 @@ describe('the OpenAPI document', () => {
     for (const media of answers) expect(resolved(media), 'an example of the answer').toMatch(/"examples?":/);
     expect(operation.responses['500']?.content).toHaveProperty(['application/problem+json', 'schema']);
     if (operation.requestBody) {
-      expect(Object.keys(operation.requestBody.content)).toEqual(['application/json']);
+      const mergePatch = name.startsWith('PATCH') ? ['application/merge-patch+json'] : [];
+      expect(Object.keys(operation.requestBody.content)).toEqual(['application/json', ...mergePatch]);
       expect(operation.responses['400']).toBeDefined();
       expect(example).toBeDefined();
     }

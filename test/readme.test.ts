@@ -87,6 +87,7 @@ test('no document is left with a placeholder', () => {
   for (const name of [
     'README.md',
     'docs/delivery.md',
+    'docs/edit.md',
     'docs/operate.md',
     'docs/security.md',
     'bench/README.md',

@@ -24,6 +24,7 @@ const idPattern = '^[0-9A-Za-z_]{1,64}$';
 export const Id = Type.String({ pattern: idPattern });
 
 export const IdParams = Type.Object({ id: Id }, strict);
+export const NameParams = Type.Object({ name: Name }, strict);
 
 export const PageQuery = Type.Object(
   {
@@ -68,9 +69,13 @@ export async function startAfter(
       errors: [error],
     });
   }
-  const { createdAt } = last;
-  return { OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: last.id } }] };
+  return listedAfter(last);
 }
+
+/** The part of a `where` for everything that a list has after that row. */
+export const listedAfter = ({ id, createdAt }: { id: string; createdAt: bigint }) => ({
+  OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }],
+});
 
 /** The answer to a DELETE. */
 export const Deleted = Type.Null({ description: 'Deleted', examples: [null] });

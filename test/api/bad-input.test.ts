@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { errorCatalog } from '../../src/errors.ts';
 import { databases } from '../support/databases.ts';
 import { type Document, type Json, operationsOf } from '../support/document.ts';
+import { created, createTables } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
 /** Every route is sent what it cannot accept, made from its own example; none may answer with anything but a 4xx. */
@@ -44,9 +45,23 @@ function expectProblem(body: Record<string, unknown>, status: number): void {
   expect(String(body.detail).length).toBeGreaterThan(10);
 }
 
+/** Edits are tried on what is there, so that they get past looking it up. */
+async function urlFor(method: string, path: string, body: Json): Promise<string> {
+  const sent = (body as { name?: unknown } | null)?.name;
+  const name = typeof sent === 'string' && sent !== '' && sent.length <= 100 ? sent : 'none';
+  const [, collection] = path.split('/').slice(2);
+  const edits = method === 'put' || method === 'patch';
+  const { body: list } = edits ? await service.request.get(`/api/v1/${collection}`) : { body: { data: [] } };
+  const id = list.data.at(-1)?.id ?? 'none_0000000000';
+  return path.replace('{id}', id).replace('{name}', encodeURIComponent(name));
+}
+
 describe.each(databases)('bad input on $provider', ({ open }) => {
   beforeAll(async () => {
     service = await startService({ open });
+    await createTables(service.request, 'mqtt://127.0.0.1:1');
+    const query = 'INSERT INTO alerts SELECT * FROM readings';
+    await created(service.request, '/pipelines', { name: 'all', query, parallelism: 1 });
   });
   afterAll(() => service.close());
 
@@ -57,14 +72,15 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     let refused = 0;
     for (const { method, path, example } of withBody) {
       expect(example, `${method} ${path} has an example`).toBeDefined();
-      const url = path.replace('{id}', 'none_0000000000');
       for (const body of mutations(example as Json, (changed) => changed)) {
+        const url = await urlFor(method, path, body);
         const response = await service.request[method as 'post'](url)
           .set('accept', 'application/json')
           .send(JSON.stringify(body))
           .type('json');
         const said = `${method} ${path} ${JSON.stringify(body)?.slice(0, 300)} → ${response.status} ${response.text.slice(0, 500)}`;
         expect(response.status, said).toBeLessThan(500);
+        if (method !== 'post') expect(response.status, said).not.toBe(404);
         sent++;
         if (response.status < 400) continue;
         refused++;
@@ -82,7 +98,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
   test('that is not JSON, empty, or of another type is refused by every route that takes a body', async () => {
     for (const { method, path, operation } of routes()) {
       if (!operation.requestBody) continue;
-      const url = path.replace('{id}', 'none_0000000000');
+      const url = path.replace('{id}', 'none_0000000000').replace('{name}', 'none');
       const send = (type: string, text: string) =>
         service.request[method as 'post'](url).set('content-type', type).send(text);
       for (const text of ['{', '{"a":}', 'nul', '[1,', '"']) {
@@ -131,7 +147,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     for (const { method, path, operation } of routes()) {
       if (!path.includes('{') || operation.requestBody) continue;
       for (const id of ['none', '%00', '..%2f..', 'x'.repeat(64), "'%20OR%201=1"]) {
-        const url = path.replace('{id}', id).replace('{job_id}', id);
+        const url = path.replace('{id}', id).replace('{job_id}', id).replace('{name}', id);
         const { status } = await service.request[method as 'get'](url);
         expect([400, 404], `${method} ${url}`).toContain(status);
       }

@@ -23,6 +23,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
       connector: 'mqtt',
       config: { ...config, password: '********' },
       description: nowhere,
+      labels: {},
     });
     expect(await get(`/connection_profiles/${profile.id}`)).toEqual(profile);
     expect(await get('/connection_profiles')).toEqual({ data: [profile] });
@@ -84,7 +85,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     });
   });
 
-  test('a table is answered with its profile, its direction, its expanded schema and how many use it', async () => {
+  test('a table is answered with its profile, its direction and how many use it, and listed with all of its columns', async () => {
     const { readings } = await createTables(service.request, nowhere);
     await created(service.request, '/pipelines', {
       name: 'p',
@@ -99,12 +100,11 @@ describe.each(databases)('resources on $provider', ({ open }) => {
       config: { topic: 'plant/+/readings', qos: 'AtLeastOnce', type: {} },
       consumers: 1,
     });
-    expect(table.schema.fields[1]).toMatchObject({
-      name: 'seq',
-      type: 'int64',
-      required: true,
-      sql_name: 'BIGINT',
-    });
+    const seq = { name: 'seq', type: 'int64', required: true };
+    expect(table.schema.fields[1]).toEqual(seq);
+    const { data } = await get('/connection_tables');
+    const listed = data.find(({ id }: { id: string }) => id === readings);
+    expect(listed.schema.fields[1]).toEqual({ ...seq, sql_name: 'BIGINT' });
     expect(table.created_at).toBeGreaterThan(1.6e15);
   });
 
@@ -154,6 +154,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
       state_url: null,
       tags: { site: 'north' },
       parallelism: 1,
+      labels: {},
     });
     const { data } = await get(`/pipelines/${pipeline.id}/jobs`);
     expect(data).toHaveLength(1);

@@ -3,6 +3,7 @@ import { checkProfileConfig, connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, mask, maskConfig, maskedPaths } from '../../secrets.ts';
 import type { Db } from '../../store/db.ts';
+import { Labels, LabelsPatch } from '../labels.ts';
 import { ConnectorConfig, ConnectorId, Name, strict } from '../schemas.ts';
 
 const post = {
@@ -17,6 +18,7 @@ export const exampleProfile = {
   ...post,
   config: { ...post.config, password: mask },
   description: post.config.url,
+  labels: {},
 };
 
 export const ConnectionProfile = Type.Object(
@@ -26,21 +28,33 @@ export const ConnectionProfile = Type.Object(
     connector: Type.String(),
     config: ConnectorConfig,
     description: Type.String({ description: 'The address, for people' }),
+    labels: Labels,
   },
   { examples: [exampleProfile] },
 );
 
 export const ConnectionProfilePost = Type.Object(
-  { name: Name, connector: ConnectorId, config: ConnectorConfig },
-  { ...strict, examples: [post] },
+  { name: Name, connector: ConnectorId, config: ConnectorConfig, labels: Type.Optional(Labels) },
+  { ...strict, examples: [{ ...post, labels: { site: 'north' } }] },
 );
-type ConnectionProfilePost = Static<typeof ConnectionProfilePost>;
+export type ConnectionProfilePost = Static<typeof ConnectionProfilePost>;
+
+export const ConnectionProfilePatch = Type.Object(
+  {
+    name: Type.Optional(Name),
+    connector: Type.Optional(ConnectorId),
+    config: Type.Optional(ConnectorConfig),
+    labels: Type.Optional(LabelsPatch),
+  },
+  { ...strict, examples: [{ config: { password: 'another' } }, { labels: { site: null } }] },
+);
 
 interface Row {
   id: string;
   name: string;
   connector: string;
   config: string;
+  labels: string;
 }
 
 export function profileToWire(row: Row): Static<typeof ConnectionProfile> {
@@ -52,8 +66,17 @@ export function profileToWire(row: Row): Static<typeof ConnectionProfile> {
     connector: row.connector,
     config: maskConfig(config, connector.profile) as never,
     description: connector.describe(config),
+    labels: JSON.parse(row.labels),
   };
 }
+
+/** What would have to be sent to store the row as it is. */
+export const profileToBody = (row: Row): JsonObject => ({
+  name: row.name,
+  connector: row.connector,
+  config: maskConfig(JSON.parse(row.config) as JsonObject, connectorFor(row.connector).profile),
+  labels: JSON.parse(row.labels),
+});
 
 /** Arroyo's console sends the profile's name a second time, among the connector's fields. */
 function withoutName({ name, config }: Partial<ConnectionProfilePost>): JsonObject {

@@ -10,6 +10,7 @@ import type { ConnectionTablePost } from './wire.ts';
 /** A table's body that satisfies everything. */
 interface Checked {
   connector: ConnectorDefinition;
+  profileRow: Awaited<ReturnType<typeof profileRowOf>>;
   profile: JsonObject;
   config: JsonObject;
   schema: ConnectionSchema;
@@ -18,7 +19,8 @@ interface Checked {
 /** Throws what does not hold of a table's body, with its path. */
 export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise<Checked> {
   const connector = connectorFor(body.connector);
-  const profile = await profileOf(deps, body);
+  const profileRow = await profileRowOf(deps, body);
+  const profile = deps.catalog.profile(profileRow);
   checkTableConfig(body.connector, body.config, profile);
   const missing = [{ path: '/schema', message: 'is required: it says how a message becomes a row' }];
   if (!body.schema) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
@@ -26,17 +28,17 @@ export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise
   // A sink without columns gets those of its query; then its config is checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);
-  return { connector, profile, config: body.config as JsonObject, schema };
+  return { connector, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
-async function profileOf({ db, catalog }: Deps, body: ConnectionTablePost): Promise<JsonObject> {
+async function profileRowOf({ db }: Deps, body: ConnectionTablePost) {
   const { connector, connection_profile_id: id } = body;
   if (!id) throw wrongProfile('is required: create a connection profile first');
   const row = await db.connectionProfile.findUnique({ where: { id } });
   if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);
   if (row.connector !== connector)
     throw wrongProfile(`names a profile of ${row.connector}, not of ${connector}`);
-  return catalog.profile(row);
+  return row;
 }
 
 function wrongProfile(message: string): PenstockError {

@@ -9,7 +9,7 @@ import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, refusedBySchema } from '../problem.ts';
 import { ConnectorConfig, ConnectorId, IdParams, Name, optionalBody, strict } from '../schemas.ts';
 import { checkSchema, checkTable } from './checks.ts';
-import { ConnectionTablePost, findTable } from './wire.ts';
+import { ConnectionTablePost, findTable, SchemaPatch, type TableRow, tableToBody } from './wire.ts';
 
 const example = {
   name: 'readings',
@@ -30,13 +30,7 @@ const TableTestPatch = Type.Object(
     connector: Type.Optional(ConnectorId),
     connection_profile_id: Type.Optional(Type.String({ maxLength: 64 })),
     config: Type.Optional(ConnectorConfig),
-    schema: Type.Optional(
-      Type.Unsafe<object>({
-        type: 'object',
-        additionalProperties: true,
-        description: 'A merge patch for the schema',
-      }),
-    ),
+    schema: Type.Optional(SchemaPatch),
     ...testOptions,
   },
   { ...strict, examples: [{ config: { topic: 'plant/+/humidity' } }] },
@@ -114,17 +108,10 @@ export const tryTables =
 
 /** A stored table with a patch, to be checked like one that is created. */
 function patched(
-  row: Awaited<ReturnType<typeof findTable>>,
+  row: TableRow,
   patch: Static<typeof TableTestPatch> | null | undefined,
 ): ConnectionTablePost {
   refuseOtherConnector(connectorFor(row.connector), patch?.connector);
   const { probe: _probe, timeout_ms: _timeout, step_timeout_ms: _step, ...changes } = patch ?? {};
-  const stored = {
-    name: row.name,
-    connector: row.connector,
-    connection_profile_id: row.connectionProfileId,
-    config: JSON.parse(row.config),
-    schema: JSON.parse(row.schema ?? '{}'),
-  };
-  return mergePatch(stored, changes as JsonObject) as unknown as ConnectionTablePost;
+  return mergePatch(tableToBody(row), changes as JsonObject) as unknown as ConnectionTablePost;
 }

@@ -2,7 +2,10 @@ import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { actionFor, type StopMode, shownState } from '../../job.ts';
 import { maskQuery } from '../../query-secrets.ts';
-import type { Db } from '../../store/db.ts';
+import type { JsonObject } from '../../secrets.ts';
+import type { Db, Tx } from '../../store/db.ts';
+import type { Named } from '../kind.ts';
+import { Labels, LabelsPatch } from '../labels.ts';
 import { Name, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
 const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
@@ -58,6 +61,7 @@ const examplePipeline = {
   state_url: null,
   tags: {},
   parallelism: 1,
+  labels: {},
 };
 
 export const PipelineGraph = Type.Object(
@@ -102,6 +106,7 @@ export const Pipeline = Type.Object(
     state_url: Type.Null(),
     tags: Type.Record(Type.String(), Type.String()),
     parallelism: Type.Integer(),
+    labels: Labels,
   },
   { examples: [examplePipeline] },
 );
@@ -136,17 +141,38 @@ export const PipelinePost = Type.Object(
     state_url: Type.Optional(Type.Null()),
     env_vars: NoneOf,
     scheduler_config: NoneOf,
+    labels: Type.Optional(Labels),
   },
-  { ...strict, examples: [{ name: 'overheating', query: exampleQuery, parallelism: 1 }] },
+  {
+    ...strict,
+    examples: [{ name: 'overheating', query: exampleQuery, parallelism: 1, labels: { site: 'north' } }],
+  },
 );
+export type PipelinePost = Static<typeof PipelinePost>;
 
 export const PipelinePatch = Type.Object(
   {
     stop: Type.Optional(StopModeSchema),
     parallelism: Type.Optional(Parallelism),
-    checkpoint_interval_micros: Type.Optional(CheckpointInterval),
+    checkpoint_interval_micros: Type.Optional(Type.Union([CheckpointInterval, Type.Null()])),
+    name: Type.Optional(Name),
+    query: Type.Optional(Query),
+    tags: Type.Optional(
+      Type.Union([
+        Type.Record(Type.String(), Type.Union([Type.String({ maxLength: 256 }), Type.Null()])),
+        Type.Null(),
+      ]),
+    ),
+    labels: Type.Optional(LabelsPatch),
   },
-  { ...strict, minProperties: 1, examples: [{ stop: 'graceful' }] },
+  {
+    ...strict,
+    minProperties: 1,
+    examples: [
+      { stop: 'graceful' },
+      { query: exampleQuery.replace('> 90', '> 95'), labels: { site: null, line: '2' } },
+    ],
+  },
 );
 
 export const Restart = Type.Object(
@@ -181,18 +207,34 @@ export const QueryValidationResult = Type.Object(
   { examples: [{ graph: exampleGraph, errors: [] }] },
 );
 
-const withJob = (db: Db, id: string) => db.pipeline.findUnique({ where: { id }, include: { job: true } });
-type PipelineRow = NonNullable<Awaited<ReturnType<typeof withJob>>>;
-type PipelineAndJob = PipelineRow & { job: NonNullable<PipelineRow['job']> };
+const withJob = (db: Db | Tx, where: Named) => db.pipeline.findUnique({ where, include: { job: true } });
+type Row = NonNullable<Awaited<ReturnType<typeof withJob>>>;
+export type PipelineRow = Row & { job: NonNullable<Row['job']> };
+
+/** A pipeline with its job, or null. */
+export async function pipelineNamed(db: Db | Tx, named: Named): Promise<PipelineRow | null> {
+  const row = await withJob(db, named);
+  return row?.job ? { ...row, job: row.job } : null;
+}
 
 /** A pipeline with its job; throws `not_found`. */
-export async function findPipeline(db: Db, id: string): Promise<PipelineAndJob> {
-  const row = await withJob(db, id);
-  if (row?.job) return { ...row, job: row.job };
+export async function findPipeline(db: Db | Tx, id: string): Promise<PipelineRow> {
+  const row = await pipelineNamed(db, { id });
+  if (row) return row;
   throw new PenstockError('not_found', `There is no pipeline ${id}`);
 }
 
-export const toWire = (row: PipelineAndJob): Static<typeof Pipeline> => ({
+/** What would have to be sent to store the row as it is. */
+export const pipelineToBody = (row: PipelineRow): JsonObject => ({
+  name: row.name,
+  query: maskQuery(row.query),
+  parallelism: row.parallelism,
+  checkpoint_interval_micros: Number(row.checkpointIntervalMicros),
+  tags: JSON.parse(row.tags),
+  labels: JSON.parse(row.labels),
+});
+
+export const toWire = (row: PipelineRow): Static<typeof Pipeline> => ({
   id: row.id,
   name: row.name,
   query: maskQuery(row.query),
@@ -206,4 +248,5 @@ export const toWire = (row: PipelineAndJob): Static<typeof Pipeline> => ({
   state_url: null,
   tags: JSON.parse(row.tags),
   parallelism: row.parallelism,
+  labels: JSON.parse(row.labels),
 });

@@ -1,0 +1,586 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { databases } from '../support/databases.ts';
+import { inlineQuery, type Plant, plant, unique } from '../support/edit.ts';
+import { created, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService } from '../support/service.ts';
+
+const nowhere = 'mqtt://127.0.0.1:1';
+const mask = '********';
+
+describe.each(databases)('edits on $provider', ({ open }) => {
+  let service: Service;
+  beforeAll(async () => {
+    service = await startService({ open });
+  });
+  afterAll(() => service.close());
+
+  type Sending = { headers?: Record<string, string>; dryRun?: boolean };
+  const send = async (
+    method: 'get' | 'post' | 'put' | 'patch' | 'delete',
+    path: string,
+    body?: object,
+    { headers = {}, dryRun = false }: Sending = {},
+  ) => {
+    const request = service.request[method](`/api/v1${path}${dryRun ? '?dry_run=true' : ''}`).set(headers);
+    return body ? request.send(body) : request;
+  };
+  const get = async (path: string) => (await send('get', path)).body;
+  const eTag = async (path: string) => (await send('get', path)).headers.etag as string;
+  const edits = async (pipeline: string) =>
+    (await service.db.job.findUniqueOrThrow({ where: { pipelineId: pipeline } })).editRequests;
+  const pipelineOf = async (given: Plant) => {
+    const body = { name: given.names.pipeline, query: given.query, parallelism: 1 };
+    return (await created(service.request, '/pipelines', body)).id;
+  };
+  const profileOf = (given: Plant, config: object, more: object = {}) =>
+    profileBody(nowhere, {
+      name: given.names.profile,
+      config: { url: nowhere, username: 'me', ...config },
+      ...more,
+    });
+  const storedPassword = async (id: string) => {
+    const row = await service.db.connectionProfile.findUniqueOrThrow({ where: { id } });
+    return JSON.parse(row.config).password as unknown;
+  };
+  /** What stays the same when nothing is written. */
+  const everything = async () => ({
+    profiles: await service.db.connectionProfile.findMany({ orderBy: { id: 'asc' } }),
+    tables: await service.db.connectionTable.findMany({ orderBy: { id: 'asc' } }),
+    pipelines: await service.db.pipeline.findMany({
+      orderBy: { id: 'asc' },
+      include: { job: true, tables: true, profiles: true },
+    }),
+  });
+
+  test('the same PUT twice changes nothing the second time, for each kind of object', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    const labels = { site: 'north' };
+    const source = { topic: 'plant/+/celsius', type: {} };
+    for (const [path, body] of [
+      [`/connection_profiles/${given.profile}`, profileOf(given, { password: 'second-canary' }, { labels })],
+      [
+        `/connection_tables/${given.readings}`,
+        { ...tableBody(given.names.readings, given.profile, source), labels },
+      ],
+      [
+        `/pipelines/${pipeline}`,
+        { name: given.names.pipeline, query: given.query.replace('90', '95'), parallelism: 1, labels },
+      ],
+    ] as const) {
+      const before = await eTag(path);
+      const first = await send('put', path, body);
+      expect(first.status, first.text).toBe(200);
+      expect(first.headers.etag).not.toBe(before);
+      expect(first.headers.etag).toMatch(/^"\w+\.2"$/);
+      expect(first.body.drains).toEqual([{ id: pipeline, name: given.names.pipeline }]);
+      expect(first.body.labels).toEqual(labels);
+      const [requests, there] = [await edits(pipeline), await everything()];
+      // As another program may write the same.
+      const reordered = Object.fromEntries(Object.entries(body).toReversed());
+      const second = await send('put', path, reordered);
+      expect([second.status, second.headers.etag]).toEqual([200, first.headers.etag]);
+      expect(second.body.drains).toEqual([]);
+      expect(await edits(pipeline)).toBe(requests);
+      expect(await everything()).toEqual(there);
+    }
+    expect(await edits(pipeline)).toBe(3);
+  });
+
+  test('what was sent comes back as it was sent, after POST, PUT and PATCH', async () => {
+    const given = await plant(service.request);
+    const schema = {
+      format: { type: 'json' },
+      fields: [{ name: 'at', type: 'timestamp' }],
+      bad_data: null,
+    };
+    const config = { topic: 'a', type: {} };
+    const body = {
+      name: unique('t'),
+      connector: 'mqtt',
+      connection_profile_id: given.profile,
+      config,
+      schema,
+    };
+    const posted = await created(service.request, '/connection_tables', body);
+    expect(posted).toMatchObject(body);
+    expect(posted.schema).toStrictEqual(schema);
+    expect(posted.config).toStrictEqual(config);
+    const other = {
+      ...body,
+      schema: { fields: [{ name: 'b', type: 'bytes', required: false }], format: schema.format },
+    };
+    const put = await send('put', `/connection_tables/${posted.id}`, other);
+    expect(put.body.schema).toStrictEqual(other.schema);
+    const patched = await send('patch', `/connection_tables/${posted.id}`, {
+      config: { qos: 'ExactlyOnce' },
+    });
+    expect(patched.body.config).toStrictEqual({ ...config, qos: 'ExactlyOnce' });
+    expect(patched.body.schema).toStrictEqual(other.schema);
+    expect(await get(`/connection_tables/${posted.id}`)).toMatchObject({
+      ...other,
+      config: patched.body.config,
+    });
+  });
+
+  test('the mask keeps a secret in PUT and PATCH, null clears it, and no other value is answered', async () => {
+    const given = await plant(service.request);
+    const path = `/connection_profiles/${given.profile}`;
+    const first = await storedPassword(given.profile);
+    const kept = await send('put', path, profileOf(given, { password: mask, clientPrefix: 'x' }));
+    expect([kept.status, kept.body.config.password]).toEqual([200, mask]);
+    const opened = async () => {
+      const answer = await send('patch', path, { config: { password: 'first-canary' } });
+      return answer.headers.etag;
+    };
+    // The same secret is no change, so what was kept is what was there first.
+    expect(await opened()).toBe(kept.headers.etag);
+    expect(await storedPassword(given.profile)).not.toBe(first);
+    const merged = await send('patch', path, { config: { clientPrefix: 'y', password: mask } });
+    expect(await opened()).toBe(merged.headers.etag);
+    const cleared = await send('patch', path, { config: { password: null, username: null } });
+    expect(cleared.body.config).toEqual({ url: nowhere, clientPrefix: 'y' });
+    expect(await storedPassword(given.profile)).toBeUndefined();
+    const nothing = await send('patch', path, { config: { username: 'me', password: mask } });
+    expect(nothing.body).toMatchObject({ code: 'invalid_config', errors: [{ path: '/config/password' }] });
+    expect(service.logged()).not.toContain('first-canary');
+  });
+
+  test('a merge patch is read under its own content type too', async () => {
+    const { profile } = await plant(service.request);
+    const headers = { 'content-type': 'application/merge-patch+json' };
+    const answer = await send(
+      'patch',
+      `/connection_profiles/${profile}`,
+      { labels: { a: 'b' } },
+      { headers },
+    );
+    expect([answer.status, answer.body.labels]).toEqual([200, { a: 'b' }]);
+  });
+
+  test('refuses another connector, unknown fields and what a POST would refuse, with the path', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    const profile = `/connection_profiles/${given.profile}`;
+    const table = `/connection_tables/${given.readings}`;
+    const there = await everything();
+    for (const [method, path, body, at] of [
+      ['patch', profile, { connector: 'kafka' }, '/connector'],
+      ['put', profile, { ...profileOf(given, {}), connector: 'kafka' }, '/connector'],
+      ['patch', profile, { config: { url: 'ftp://x' } }, '/config/url'],
+      ['patch', profile, { config: { colour: 'red' } }, '/config/colour'],
+      ['patch', profile, { colour: 'red' }, '/colour'],
+      ['patch', profile, { name: '' }, '/name'],
+      ['patch', profile, { config: { url: null } }, '/config/url'],
+      ['patch', table, { connection_profile_id: 'cp_none' }, '/connection_profile_id'],
+      ['patch', table, { config: { topic: 'a/#/b' } }, '/config/topic'],
+      ['patch', table, { schema: { fields: [{ name: 'a', type: 'text' }] } }, '/schema/fields/0/type'],
+      ['patch', table, { schema: { colour: 1 } }, '/schema/colour'],
+      ['patch', `/pipelines/${pipeline}`, { query: 'SELECT' }, '/query'],
+      ['patch', `/pipelines/${pipeline}`, { query: null }, '/query'],
+      ['patch', `/pipelines/${pipeline}`, { stop: 'softly' }, '/stop'],
+      ['patch', profile, { labels: { '-a': 'b' } }, '/labels'],
+      ['patch', profile, { labels: { a: 'b c' } }, '/labels/a'],
+      [
+        'patch',
+        profile,
+        { labels: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, ''])) },
+        '/labels',
+      ],
+      ['patch', profile, { labels: { ['k'.repeat(64)]: '' } }, '/labels'],
+      ['patch', profile, { labels: { k: 'v'.repeat(64) } }, '/labels/k'],
+    ] as const) {
+      const { status, body: answer } = await send(method, path, body);
+      expect([status, answer.errors?.[0]?.path], JSON.stringify([body, answer])).toEqual([400, at]);
+    }
+    expect(await everything()).toEqual(there);
+  });
+
+  test('an edit is refused when a pipeline or a table that uses it would not be valid any more', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    const there = await everything();
+    const gone = { schema: { fields: [{ name: 'device', type: 'string' }] } };
+    const broken = await send('patch', `/connection_tables/${given.readings}`, gone);
+    expect([broken.status, broken.body.code]).toEqual([409, 'dependents_broken']);
+    expect(broken.body.errors[0].message).toContain(given.names.pipeline);
+    expect(broken.body.errors[0].message).toMatch(/line 1: .*celsius/);
+    const turned = await send('patch', `/connection_tables/${given.readings}`, {
+      config: { topic: 'plant/readings', type: { retain: false } },
+    });
+    expect([turned.status, turned.body.code], turned.text).toEqual([409, 'dependents_broken']);
+    expect(await everything()).toEqual(there);
+    expect(await edits(pipeline)).toBe(0);
+  });
+
+  test('an edit of a profile is refused when a table of its would not be valid any more', async () => {
+    const { profile, alerts, names } = await plant(service.request);
+    const older = () =>
+      send('patch', `/connection_profiles/${profile}`, { config: { protocolVersion: '3.1.1' } });
+    await send('patch', `/connection_tables/${alerts}`, { config: { type: { expirySecs: '60' } } });
+    const stored = await older();
+    expect([stored.status, stored.body.code]).toEqual([409, 'dependents_broken']);
+    expect(stored.body.errors[0].message).toMatch(new RegExp(`^table ${names.alerts}: .*needs MQTT 5`));
+    await send('patch', `/connection_tables/${alerts}`, { config: { type: { expirySecs: null } } });
+    const query = inlineQuery(names.profile).replace("'sink',", "'sink', sink.expiry_secs = '60',");
+    const pipeline = await created(service.request, '/pipelines', {
+      name: names.pipeline,
+      query,
+      parallelism: 1,
+    });
+    const inline = await older();
+    expect([inline.status, inline.body.code]).toEqual([409, 'dependents_broken']);
+    expect(inline.body.errors[0].message).toMatch(new RegExp(`^pipeline ${names.pipeline}: line 3: `));
+    await send('patch', `/pipelines/${pipeline.id}`, { query: inlineQuery(names.profile) });
+    expect((await older()).status).toBe(200);
+  });
+
+  test('a pipeline that was not valid before either is no reason against an edit', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    const query = `${given.query} AND colour = 'red'`;
+    await service.db.pipeline.update({ where: { id: pipeline }, data: { query } });
+    const answer = await send('patch', `/connection_profiles/${given.profile}`, {
+      config: { password: 'x' },
+    });
+    expect([answer.status, answer.body.drains.length], answer.text).toEqual([200, 1]);
+  });
+
+  test('a secret that cannot be opened any more can be entered again', async () => {
+    const given = await plant(service.request);
+    const row = await service.db.connectionProfile.findUniqueOrThrow({ where: { id: given.profile } });
+    const config = row.config.replace(/v1\.[0-9a-f]+/, 'v1.00000000');
+    expect(config).not.toBe(row.config);
+    await service.db.connectionProfile.update({ where: { id: given.profile }, data: { config } });
+    const path = `/connection_profiles/${given.profile}`;
+    expect((await send('put', path, profileOf(given, { password: mask }))).body.code).toBe(
+      'secret_unreadable',
+    );
+    const entered = await send('patch', path, { config: { password: 'again-canary' } });
+    expect([entered.status, entered.body.config.password], entered.text).toEqual([200, mask]);
+    expect((await send('put', path, profileOf(given, { password: mask }))).status).toBe(200);
+  });
+
+  test('an edit of a profile reaches the pipelines that name it in their query', async () => {
+    const { profile, names } = await plant(service.request);
+    const pipeline = await created(service.request, '/pipelines', {
+      name: names.pipeline,
+      query: inlineQuery(names.profile),
+      parallelism: 1,
+    });
+    const answer = await send('patch', `/connection_profiles/${profile}`, { config: { password: 'other' } });
+    expect(answer.body.drains).toEqual([{ id: pipeline.id, name: names.pipeline }]);
+    expect(await edits(pipeline.id)).toBe(1);
+    const used = await send('delete', `/connection_profiles/${profile}`);
+    expect([used.status, used.body.code]).toEqual([409, 'connection_profile_in_use']);
+    expect(used.body.detail).toContain(`pipeline ${names.pipeline}`);
+    expect(used.body.detail).toContain(names.readings);
+    const renamed = await send('patch', `/connection_profiles/${profile}`, { name: unique('other') });
+    expect([renamed.status, renamed.body.code]).toEqual([409, 'connection_profile_in_use']);
+    expect(renamed.body.detail).toContain(names.pipeline);
+    // Another query lets go of it.
+    const tables = await plant(service.request);
+    expect((await send('patch', `/pipelines/${pipeline.id}`, { query: tables.query })).status).toBe(200);
+    expect((await send('patch', `/connection_profiles/${profile}`, { name: unique('other') })).status).toBe(
+      200,
+    );
+  });
+
+  test('a profile that only inline tables use cannot be deleted', async () => {
+    const name = unique('lonely');
+    const { id } = await created(service.request, '/connection_profiles', profileBody(nowhere, { name }));
+    const query = inlineQuery(name);
+    await created(service.request, '/pipelines', { name: unique('p'), query, parallelism: 1 });
+    const answer = await send('delete', `/connection_profiles/${id}`);
+    expect([answer.status, answer.body.code]).toEqual([409, 'connection_profile_in_use']);
+  });
+
+  test('a name that queries use stays; others can be changed', async () => {
+    const given = await plant(service.request);
+    const free = await send('patch', `/connection_tables/${given.readings}`, { name: unique('free') });
+    expect(free.status).toBe(200);
+    await send('patch', `/connection_tables/${given.readings}`, { name: given.names.readings });
+    const pipeline = await pipelineOf(given);
+    const refused = await send('patch', `/connection_tables/${given.readings}`, { name: unique('other') });
+    expect([refused.status, refused.body.code]).toEqual([409, 'connection_table_in_use']);
+    expect(refused.body).toMatchObject({
+      errors: [{ path: '/name' }],
+      detail: expect.stringContaining(given.names.pipeline),
+    });
+    // Tables know their profile by its id.
+    const profile = await send('patch', `/connection_profiles/${given.profile}`, { name: unique('other') });
+    expect([profile.status, profile.body.drains]).toEqual([200, []]);
+    const renamed = await send('patch', `/pipelines/${pipeline}`, { name: unique('other') });
+    expect([renamed.status, renamed.body.drains]).toEqual([200, []]);
+    expect(await edits(pipeline)).toBe(0);
+    const taken = (await plant(service.request)).names;
+    for (const [path, name] of [
+      [`/connection_profiles/${given.profile}`, taken.profile],
+      [`/connection_tables/${given.alerts}`, taken.alerts],
+    ] as const) {
+      const answer = await send('patch', path, { name });
+      expect([answer.status, answer.body.errors?.[0]?.path], answer.text).toEqual([409, '/name']);
+    }
+  });
+
+  test('labels and names change without the jobs being told; what they run is told', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    for (const path of [
+      `/connection_profiles/${given.profile}`,
+      `/connection_tables/${given.readings}`,
+      `/pipelines/${pipeline}`,
+    ]) {
+      const before = await eTag(path);
+      const { headers, body } = await send('patch', path, { labels: { a: 'b', c: 'd' } });
+      expect(headers.etag).not.toBe(before);
+      expect(body.drains).toEqual([]);
+      expect((await send('patch', path, { labels: { a: null } })).body.labels).toEqual({ c: 'd' });
+      expect((await send('patch', path, { labels: null })).body.labels).toEqual({});
+    }
+    expect(await edits(pipeline)).toBe(0);
+    const query = given.query.replace('90', '80');
+    const edited = await send('patch', `/pipelines/${pipeline}`, { query });
+    expect(edited.body).toMatchObject({ query, drains: [{ id: pipeline }] });
+    expect(await edits(pipeline)).toBe(1);
+    // A job that is not meant to run has nothing to drain, and is told all the same.
+    await send('patch', `/pipelines/${pipeline}`, { stop: 'graceful' });
+    const stopped = await send('patch', `/connection_tables/${given.readings}`, {
+      config: { topic: 'elsewhere' },
+    });
+    expect(stopped.body.drains).toEqual([]);
+    expect(await edits(pipeline)).toBe(2);
+  });
+
+  test("a pipeline's ETag is that of its definition: stopping and restarting leave it", async () => {
+    const given = await plant(service.request);
+    const path = `/pipelines/${await pipelineOf(given)}`;
+    const before = await eTag(path);
+    const stopped = await send('patch', path, { stop: 'graceful' }, { headers: { 'if-match': before } });
+    expect([stopped.status, stopped.body.stop, stopped.headers.etag]).toEqual([200, 'graceful', before]);
+    await send('post', `${path}/restart`, {});
+    expect(await eTag(path)).toBe(before);
+  });
+
+  test('if-match lets a write pass in the version it names only, and if-none-match creates only', async () => {
+    const given = await plant(service.request);
+    const path = `/connection_profiles/${given.profile}`;
+    const old = await eTag(path);
+    const change = (headers: Record<string, string>, value: string) =>
+      send('patch', path, { labels: { value } }, { headers });
+    const first = await change({ 'if-match': old }, 'a');
+    expect(first.status).toBe(200);
+    const stale = await change({ 'if-match': old }, 'b');
+    expect([stale.status, stale.body.code]).toEqual([412, 'precondition_failed']);
+    expect(stale.body.detail).toContain(first.headers.etag);
+    expect((await change({ 'if-match': `"x", ${first.headers.etag}` }, 'c')).status).toBe(200);
+    expect((await change({ 'if-match': '*' }, 'd')).status).toBe(200);
+    expect((await change({ 'if-match': `W/${await eTag(path)}` }, 'e')).status).toBe(412);
+    const unreadable = await change({ 'if-match': 'abc' }, 'f');
+    expect([unreadable.status, unreadable.body.errors[0].path]).toEqual([400, '/if-match']);
+    const deleted = await send('delete', path, undefined, { headers: { 'if-match': old } });
+    expect(deleted.status).toBe(412);
+    const body = profileOf(given, {});
+    const byName = `/connection_profiles/by-name/${given.names.profile}`;
+    const onlyNew = await send('put', byName, body, { headers: { 'if-none-match': '*' } });
+    expect([onlyNew.status, onlyNew.body.code]).toEqual([412, 'precondition_failed']);
+    expect((await get(path)).labels).toEqual({ value: 'd' });
+    const other = unique('new');
+    const absent = await send(
+      'put',
+      `/connection_profiles/by-name/${other}`,
+      { ...body, name: other },
+      {
+        headers: { 'if-match': '*' },
+      },
+    );
+    expect(absent.status).toBe(412);
+  });
+
+  test('PUT by name creates, then replaces, and is got by that name', async () => {
+    const given = await plant(service.request);
+    const odd = `${unique('Größe')} 50% / ${'ü'.repeat(70)}`;
+    const table = tableBody(odd, given.profile, { topic: 'a', type: {} });
+    const path = `/connection_tables/by-name/${encodeURIComponent(odd)}`;
+    expect((await send('get', path)).status).toBe(404);
+    const first = await send('put', path, table, { headers: { 'if-none-match': '*' } });
+    expect(first.status, first.text).toBe(200);
+    expect(first.headers.location).toBe(`/api/v1/connection_tables/${first.body.id}`);
+    const again = await send('put', path, table);
+    expect([again.body.id, again.headers.etag, again.headers.location]).toEqual([
+      first.body.id,
+      first.headers.etag,
+      undefined,
+    ]);
+    const replaced = await send('put', path, { ...table, config: { topic: 'b', type: {} } });
+    expect(replaced.headers.etag).toBe(`"${first.body.id}.2"`);
+    const got = await send('get', path);
+    expect([got.body.config.topic, got.headers.etag]).toEqual(['b', replaced.headers.etag]);
+    const other = await send('put', path, { ...table, name: 'another' });
+    expect([other.status, other.body.errors[0].path]).toEqual([400, '/name']);
+    expect((await send('put', '/connection_tables/ct_none000000', table)).status).toBe(404);
+    const query = given.query;
+    const pipeline = { name: given.names.pipeline, query, parallelism: 1 };
+    const made = await send('put', `/pipelines/by-name/${pipeline.name}`, pipeline);
+    expect([made.status, made.body.drains]).toEqual([200, []]);
+    expect((await send('put', `/pipelines/by-name/${pipeline.name}`, pipeline)).body.id).toBe(made.body.id);
+    expect(await edits(made.body.id)).toBe(0);
+  });
+
+  test('a dry run answers what would be answered and changes nothing, for each write of each kind', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    await service.db.job.updateMany({
+      where: { pipelineId: pipeline },
+      data: { stop: 'graceful', state: 'Stopped' },
+    });
+    const lonely = await created(
+      service.request,
+      '/connection_profiles',
+      profileBody(nowhere, { name: unique('l') }),
+    );
+    const there = await everything();
+    const dryRun = true;
+    const name = unique('new');
+    const table = tableBody(name, given.profile, { topic: 'a', type: {} });
+    for (const [method, path, body] of [
+      ['post', '/connection_profiles', profileBody(nowhere, { name })],
+      ['post', '/connection_tables', table],
+      ['post', '/pipelines', { name, query: given.query, parallelism: 1 }],
+      ['put', `/connection_profiles/${given.profile}`, profileOf(given, { password: 'x' })],
+      ['put', `/connection_tables/by-name/${name}`, table],
+      ['patch', `/connection_tables/${given.readings}`, { config: { topic: 'b' } }],
+      ['patch', `/pipelines/${pipeline}`, { query: given.query.replace('90', '1'), stop: 'none' }],
+      ['delete', `/connection_profiles/${lonely.id}`, undefined],
+      ['delete', `/pipelines/${pipeline}`, undefined],
+    ] as const) {
+      const answer = await send(method, path, body, { dryRun });
+      expect(answer.status, answer.text).toBe(200);
+      expect([answer.headers.etag, answer.headers.location]).toEqual([undefined, undefined]);
+      if (body && 'name' in body) expect(answer.body.name).toBe(body.name);
+      expect(await everything(), `${method} ${path}`).toEqual(there);
+    }
+    const refused = [
+      ['post', '/connection_profiles', profileBody(nowhere, { name: given.names.profile }), 'name_taken'],
+      ['delete', `/connection_profiles/${given.profile}`, undefined, 'connection_profile_in_use'],
+      ['delete', `/connection_tables/${given.readings}`, undefined, 'connection_table_in_use'],
+      ['patch', `/connection_tables/${given.readings}`, { name }, 'connection_table_in_use'],
+    ] as const;
+    for (const [method, path, body, code] of refused)
+      expect((await send(method, path, body, { dryRun })).body.code, path).toBe(code);
+    expect((await service.request.delete(`/api/v1/pipelines/${pipeline}?dry_run=perhaps`)).status).toBe(400);
+    expect(await everything()).toEqual(there);
+  });
+
+  test('a dry run of an edit names the pipelines that it would drain', async () => {
+    const given = await plant(service.request);
+    const pipeline = await pipelineOf(given);
+    const answer = await send(
+      'patch',
+      `/connection_profiles/${given.profile}`,
+      { config: { password: 'x' } },
+      { dryRun: true },
+    );
+    expect(answer.body.drains).toEqual([{ id: pipeline, name: given.names.pipeline }]);
+    expect(await edits(pipeline)).toBe(0);
+  });
+
+  test('patches at the same time all count, and none mixes with another', async () => {
+    const { profile } = await plant(service.request);
+    const path = `/connection_profiles/${profile}`;
+    const writers = Array.from({ length: 12 }, (_, i) => `w${i}`);
+    const answers = await Promise.all(
+      writers.map((writer) => send('patch', path, { labels: { [writer]: 'x' } })),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(writers.map(() => 200));
+    expect(new Set(answers.map(({ headers }) => headers.etag)).size).toBe(writers.length);
+    expect(Object.keys((await get(path)).labels).sort()).toEqual(writers.toSorted());
+    // Whole objects: what is there in the end is what one of them has sent.
+    const bodies = writers.map((writer) => ({
+      labels: { [writer]: 'y' },
+      config: { url: `mqtt://${writer}` },
+    }));
+    const { name } = await get(path);
+    const replaced = await Promise.all(
+      bodies.map((body) => send('put', path, { name, connector: 'mqtt', ...body })),
+    );
+    expect(replaced.map(({ status }) => status)).toEqual(writers.map(() => 200));
+    const { labels, config } = await get(path);
+    expect(bodies).toContainEqual({ labels, config });
+  });
+
+  test('of writers with the same if-match one wins', async () => {
+    const { readings } = await plant(service.request);
+    const path = `/connection_tables/${readings}`;
+    const headers = { 'if-match': await eTag(path) };
+    const topics = Array.from({ length: 8 }, (_, i) => `t${i}`);
+    const answers = await Promise.all(
+      topics.map((topic) => send('patch', path, { config: { topic } }, { headers })),
+    );
+    const statuses = answers.map(({ status }) => status).sort();
+    expect(statuses).toEqual([200, ...topics.slice(1).map(() => 412)]);
+  });
+
+  test('of a PUT by name at the same time one creates and the others find it', async () => {
+    const name = unique('raced');
+    const path = `/connection_profiles/by-name/${name}`;
+    const body = profileBody(nowhere, { name });
+    const answers = await Promise.all([1, 2, 3, 4, 5].map(() => send('put', path, body)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+    expect(new Set(answers.map(({ body: { id } }) => id)).size).toBe(1);
+    expect(answers.filter(({ headers }) => headers.location)).toHaveLength(1);
+  });
+
+  test('edits of a query and of its table at the same time leave a pipeline that is valid', async () => {
+    for (let round = 0; round < 5; round++) {
+      const given = await plant(service.request);
+      const pipeline = await pipelineOf(given);
+      const fields = ['device', 'seq', 'kelvin'].map((name) => ({
+        name,
+        type: name === 'device' ? 'string' : 'float64',
+      }));
+      const idle = `INSERT INTO ${given.names.alerts} SELECT device, seq, NULL AS celsius FROM ${given.names.readings}`;
+      await send('patch', `/pipelines/${pipeline}`, { query: idle });
+      const before = await edits(pipeline);
+      // Each of them is right by itself, and wrong once the other is done.
+      const answers = await Promise.all([
+        send('patch', `/connection_tables/${given.readings}`, {
+          schema: {
+            fields: [
+              { name: 'seq', type: 'int64', required: true },
+              ...fields.filter(({ name }) => name !== 'seq'),
+            ],
+          },
+        }),
+        send('patch', `/pipelines/${pipeline}`, { query: given.query }),
+      ]);
+      const passed = answers.filter(({ status }) => status === 200).length;
+      expect(passed, answers.map(({ text }) => text).join('\n')).toBe(1);
+      expect(await edits(pipeline)).toBe(before + 1);
+      const { query } = await get(`/pipelines/${pipeline}`);
+      const { body } = await send('post', '/pipelines/validate_query', { query });
+      expect(body.errors).toEqual([]);
+    }
+  });
+
+  test('deleting and using at the same time leave nothing that refers to what is gone', async () => {
+    for (let round = 0; round < 5; round++) {
+      const name = unique('raced');
+      const { id } = await created(service.request, '/connection_profiles', profileBody(nowhere, { name }));
+      const body = { name: unique('p'), query: inlineQuery(name), parallelism: 1 };
+      const [made, deleted] = await Promise.all([
+        send('post', '/pipelines', body),
+        send('delete', `/connection_profiles/${id}`),
+      ]);
+      expect([made.status, deleted.status]).toSatisfy(
+        ([first, second]: number[]) => (first === 200 && second === 409) || (first === 400 && second === 200),
+      );
+    }
+  });
+
+  test('hardly ever ends up as an error of ours in the log', () => {
+    const failures = service.logged().split('request failed').length - 1;
+    // Of the secret that could not be opened.
+    expect(failures).toBe(1);
+  });
+});

@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Mosquitto } from './support/mosquitto.ts';
+import { Penstock } from './support/penstock.ts';
+import { created, createTables } from './support/resources.ts';
+
+/** What docs/edit.md tells to do, done literally. */
+let broker: Mosquitto;
+let penstock: Penstock;
+beforeAll(async () => {
+  broker = await Mosquitto.start();
+  penstock = await Penstock.start();
+});
+afterAll(async () => {
+  await penstock.stop();
+  await broker.stop();
+});
+
+test('the commands of docs/edit.md do what it says', async () => {
+  await createTables(penstock.request, broker.url);
+  const query = 'INSERT INTO alerts SELECT * FROM readings';
+  await created(penstock.request, '/pipelines', { name: 'all', query, parallelism: 1 });
+  const text = readFileSync(new URL('../docs/edit.md', import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/^( *)```sh\n([\s\S]*?)```/gm)].map((match) => match[2] as string);
+  expect(blocks).toHaveLength(7);
+  const script = blocks
+    .map((block, i) => `echo "== ${i}"\n${block}`)
+    .join('\n')
+    .replaceAll('http://127.0.0.1:5115', penstock.address)
+    .replaceAll('localhost:1883', `127.0.0.1:${broker.port}`);
+  const running = promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], { timeout: 60_000 });
+  const { stdout, stderr } = await running;
+  expect(stderr).toBe('');
+  const said = stdout.split(/== \d\n/).slice(1);
+  const [, tried, stored, dry, conditional, put, selected] = said as string[];
+  expect(tried).toContain('"error":false');
+  const drains = /"drains":\[{"id":"pl_\w+","name":"all"}\]/;
+  expect(stored).toMatch(drains);
+  expect(stored).toContain('"password":"********"');
+  expect(dry).toMatch(drains);
+  expect(dry).toContain('"code":"connection_profile_in_use"');
+  expect(conditional).toContain('"site":"north"');
+  expect(conditional?.trimEnd()).toMatch(/"status":412$/);
+  const [first, second] = put?.trim().split('\n') ?? [];
+  expect(first).toContain('"labels":{"site":"north"}');
+  expect(JSON.parse(second as string)).toMatchObject({ name: 'plant', drains: [] });
+  expect(selected).toBe('"name":"plant"\n');
+});
