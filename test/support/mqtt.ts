@@ -28,6 +28,7 @@ const base = (profile: MqttProfile): Omit<MqttContext, 'table'> => ({
   window: 100,
   signal: new AbortController().signal,
   logger: recordingLogger(),
+  warn: () => undefined,
 });
 
 /** A context to read `topic` with. */
