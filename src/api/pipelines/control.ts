@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { StoredCatalog } from '../../catalog.ts';
 import { PenstockError } from '../../errors.ts';
 import { isResting, type JobState } from '../../job.ts';
-import { diagnose } from '../../pipeline/compile.ts';
+import { compileQuery } from '../../pipeline/compile.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
-import { Deleted, IdParams, newId, nowMicros } from '../schemas.ts';
+import { Deleted, IdParams, nowMicros } from '../schemas.ts';
+import { checkParallelism } from './parallelism.ts';
 import { findPipeline, Pipeline, PipelinePatch, Restart, toWire } from './wire.ts';
 
 /** Stopping, starting, restarting and deleting: what is wanted is written down, the worker brings it about. */
@@ -20,7 +20,7 @@ export const control =
       {
         schema: {
           operationId: 'patchPipeline',
-          summary: 'Stop or start a pipeline',
+          summary: 'Stop or start a pipeline, or change how many tasks it has',
           tags,
           params: IdParams,
           body: PipelinePatch,
@@ -28,19 +28,29 @@ export const control =
         },
       },
       async ({ params: { id }, body }) => {
-        const { job } = await findPipeline(db, id);
+        const { job, query } = await findPipeline(db, id);
+        const { stop, parallelism, checkpoint_interval_micros: interval } = body;
+        if (parallelism !== undefined) checkParallelism(await compileQuery(query, catalog), parallelism);
         const updatedAt = nowMicros();
-        if (body.checkpoint_interval_micros !== undefined) {
-          const checkpointIntervalMicros = BigInt(body.checkpoint_interval_micros);
-          await db.pipeline.update({ where: { id }, data: { checkpointIntervalMicros, updatedAt } });
-        }
-        if (body.stop !== undefined) {
-          // Starting a job that has failed, or has not come to rest yet, is asking for another run.
-          const start = body.stop === 'none' && (job.state === 'Failed' || job.stop !== 'none');
-          const again = start ? { restartRequests: { increment: 1 } } : {};
-          await db.job.update({ where: { id: job.id }, data: { stop: body.stop, updatedAt, ...again } });
-          deps.nudge();
-        }
+        // Starting a job that has failed, or has not come to rest yet, is asking for another run.
+        const start = stop === 'none' && (job.state === 'Failed' || job.stop !== 'none');
+        await db.pipeline.update({
+          where: { id },
+          data: {
+            updatedAt,
+            ...(interval === undefined ? {} : { checkpointIntervalMicros: BigInt(interval) }),
+            ...(parallelism === undefined ? {} : { parallelism }),
+            job: {
+              update: {
+                updatedAt,
+                ...(stop === undefined ? {} : { stop }),
+                ...(start ? { restartRequests: { increment: 1 }, restartForce: false } : {}),
+                ...(parallelism === undefined ? {} : { editRequests: { increment: 1 } }),
+              },
+            },
+          },
+        });
+        deps.nudge();
         return toWire(await findPipeline(db, id));
       },
     );
@@ -57,9 +67,10 @@ export const control =
           response: { 200: Pipeline, ...bodyProblems(404) },
         },
       },
-      async ({ params: { id } }) => {
+      async ({ params: { id }, body }) => {
         const { job } = await findPipeline(db, id);
-        const data = { stop: 'none', restartRequests: { increment: 1 }, updatedAt: nowMicros() };
+        const again = { restartRequests: { increment: 1 }, restartForce: body.force ?? false };
+        const data = { stop: 'none', ...again, updatedAt: nowMicros() };
         await db.job.update({ where: { id: job.id }, data });
         deps.nudge();
         return toWire(await findPipeline(db, id));
@@ -78,47 +89,27 @@ export const control =
         },
       },
       async ({ params: { id } }) => {
-        const { job, query, parallelism } = await findPipeline(db, id);
+        const { job } = await findPipeline(db, id);
         const running = new PenstockError('pipeline_running', `The pipeline is ${job.state}`, {
           hint: isResting(job.state as JobState)
             ? 'Its worker is still letting go of it; try again in a moment.'
             : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
         });
         if (!isResting(job.state as JobState)) throw running;
-        const leftovers = await leftoversOf(catalog, query, job.id, parallelism);
         await db.$transaction(async (tx) => {
           // Only as long as no worker has taken it in the meantime.
           const { count } = await tx.pipeline.deleteMany({
             where: { id, job: { worker: null, state: job.state } },
           });
           if (count === 0) throw running;
-          if (job.runId > 0) await tx.leftover.createMany({ data: leftovers });
+          const now = nowMicros();
+          await tx.sourceSession.updateMany({
+            where: { jobId: job.id },
+            data: { state: 'leftover', stateSince: now, attempts: 0, nextTry: now },
+          });
         });
         deps.nudge();
         return null;
       },
     );
   };
-
-/** The broker sessions that a job may have left: one for each of its sources and tasks. */
-async function leftoversOf(catalog: StoredCatalog, query: string, jobId: string, parallelism: number) {
-  const result = await diagnose(query, catalog);
-  // A query that does not compile any more cannot tell where its sessions are; they expire by themselves.
-  if (!('plan' in result)) return [];
-  const now = nowMicros();
-  return result.plan.inserts.flatMap(({ source, operatorIds }) =>
-    Array.from({ length: parallelism }, (_, taskIndex) => {
-      const id = newId('lo');
-      const sealed = catalog.sealLeftover(id, source);
-      return {
-        id,
-        ...sealed,
-        jobId,
-        operatorId: operatorIds.source,
-        taskIndex,
-        createdAt: now,
-        nextTry: now,
-      };
-    }),
-  );
-}

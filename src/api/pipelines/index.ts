@@ -5,6 +5,7 @@ import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { IdParams, newestFirst, newId, nowMicros, Page, PageQuery, startAfter, toPage } from '../schemas.ts';
 import { control } from './control.ts';
+import { checkParallelism } from './parallelism.ts';
 import {
   findPipeline,
   Pipeline,
@@ -38,6 +39,7 @@ export const pipelines =
       },
       async ({ body }, reply) => {
         const plan = await compileQuery(body.query, catalog);
+        checkParallelism(plan, body.parallelism);
         const id = newId('pl');
         const now = nowMicros();
         await db.pipeline.create({
