@@ -55,6 +55,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
   const inState = (state: string) =>
     until(`the job is ${state}`, async () => {
       const now = await jobOf(service.request, pipeline);
+      if (now.state === 'Failed' && state !== 'Failed') throw new Error(JSON.stringify(now.failure_reason));
       return now.state === state && now;
     });
   const running = () => inState('Running');
@@ -108,17 +109,15 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     await tableConfig('readings', { topic: `${input}/new`, type: {} });
     await start();
     await arrived(5);
-    await until(
-      'the old filter is taken back',
-      async () => broker.log.includes(`\t${input}`) || unsubscribed(),
-    );
+    await until('the old filter is taken back', async () => {
+      const { tables } = await service.db.sourceSession.findFirstOrThrow();
+      return JSON.parse(tables).length === 1;
+    });
     await send(100);
     await send(5, `${input}/new`);
     await arrived(6);
     expect(seqs()).toEqual([0, 1, 2, 3, 4, 5]);
   });
-  const unsubscribed = () =>
-    broker.log.includes('Received UNSUBSCRIBE') && broker.log.includes(`penstock_${job}`);
 
   test('of a topic reach a job that runs', async () => {
     await tableConfig('readings', { topic: `${input}/new`, type: {} });
@@ -149,10 +148,10 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     await edited();
     const now = await until('the refusal', async () => {
       const shown = await jobOf(service.request, pipeline);
-      return shown.state === 'Running' && shown.failure_reason && shown;
+      return (shown.state === 'Running' && shown.failure_reason) || undefined;
     });
-    expect(now.failure_reason).toMatchObject({ code: 'mqtt_not_authorized', domain: 'user' });
-    expect(now.failure_reason.error).toContain('taken back');
+    expect(now).toMatchObject({ code: 'mqtt_not_authorized', domain: 'user' });
+    expect(now.error).toContain('taken back');
     expect((await messages())[0]).toMatchObject({ level: 'error', code: 'mqtt_not_authorized' });
     await send(1);
     await arrived(1);
@@ -238,7 +237,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     await stop();
     await send(2);
     await tableConfig('alerts', { topic: 'out/x', type: { retain: false } });
-    await profileConfig({ url: `${other.url},${other.url}`, ...login });
+    await profileConfig({ url: other.url, ...login });
     const ear = await connectAsync(other.url);
     const there: string[] = [];
     ear.on('message', (_topic, payload) => there.push(payload.toString()));
