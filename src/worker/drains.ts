@@ -98,10 +98,20 @@ export class Drains {
   async #empty(drain: Drain, spec: TaskSpec): Promise<boolean> {
     const { session, cancel } = drain;
     const { create, sessions, warn } = this.#tools;
-    const task = create(spec, sessions.wound(session), { running: () => {}, recovering: warn });
+    let last: PenstockError | undefined;
+    const task = create(spec, sessions.wound(session), {
+      running: () => {},
+      recovering: (error) => {
+        // Said once: it may be a broker that is gone for good.
+        if (error.code !== last?.code) warn(error);
+        last = error;
+        if (isOld(session)) task.stop();
+      },
+    });
     drain.task = task;
     if (cancel.signal.aborted) return false;
     await task.run();
+    if (last && isOld(session) && !task.ranOut) throw last;
     return task.ranOut;
   }
 
@@ -151,7 +161,7 @@ export class Drains {
 
   async #gaveUp(session: Session, error: PenstockError): Promise<boolean> {
     const { sessions, warn } = this.#tools;
-    const old = BigInt(Date.now()) * 1000n - session.stateSince > maxAgeMicros;
+    const old = isOld(session);
     const what = old
       ? 'A session could not be emptied for a day; what is queued in it is given up'
       : 'A session could not be emptied yet';
@@ -170,3 +180,5 @@ export class Drains {
     );
   }
 }
+
+const isOld = ({ stateSince }: Session): boolean => BigInt(Date.now()) * 1000n - stateSince > maxAgeMicros;

@@ -255,6 +255,47 @@ describe.each(databases)('edits on $provider', ({ open }) => {
   });
 });
 
+test('a session whose broker is gone is given up after a day, and the job goes on', async () => {
+  const gone = await Mosquitto.start();
+  const service = await startService({ worker: true });
+  const { request, db, catalog } = service;
+  const { id: profile } = await created(request, '/connection_profiles', profileBody(gone.url));
+  await created(request, '/connection_tables', tableBody('readings', profile, { topic: 'in', type: {} }));
+  const sink = { topic: 'out', type: { retain: false } };
+  await created(request, '/connection_tables', tableBody('alerts', profile, sink));
+  const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+  const running = () => until('it runs', async () => (await jobOf(request, id)).state === 'Running');
+  await running();
+  await gone.stop();
+  const other = await Mosquitto.start();
+  await db.connectionProfile.update({
+    where: { id: profile },
+    data: { config: catalog.sealProfile(profile, 'mqtt', { url: other.url }) },
+  });
+  await db.job.updateMany({ data: { editRequests: { increment: 1 } } });
+  const session = (state: string) =>
+    until(
+      `a session that is ${state}`,
+      async () => (await db.sourceSession.count({ where: { state } })) === 1,
+    );
+  await session('draining');
+  await running();
+  await request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
+  await until('it rests', async () => (await jobOf(request, id)).state === 'Stopped');
+  const twoDaysAgo = BigInt(Date.now() - 2 * 86_400_000) * 1000n;
+  await db.sourceSession.updateMany({ where: { state: 'draining' }, data: { stateSince: twoDaysAgo } });
+  await request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' }).expect(200);
+  await session('leftover');
+  await running();
+  const { id: job } = await jobOf(request, id);
+  await until('it is said', async () => {
+    const { body } = await request.get(`/api/v1/pipelines/${id}/jobs/${job}/errors`);
+    return (body.data as { message: string }[]).some(({ message }) => message.includes('is given up'));
+  });
+  await service.close();
+  await other.stop();
+});
+
 describe('a session that the broker forgets', () => {
   test('is warned of and counted, once it has been there', async () => {
     const mortal = await Mosquitto.start();

@@ -15,6 +15,8 @@ import { type MqttTable, sourceOf } from './table.ts';
 const week = 604_800;
 /** A session that brought nothing for so long, with all acknowledged, is taken for empty. */
 const quietMs = 1_000;
+/** A session to which more comes than is read is unsubscribed after so long all the same. */
+const catchUpMs = 60_000;
 
 /** Connects with the identity's session and subscribes. See `openSource` in the connector contract. */
 export async function openSource(context: RunContext<MqttProfile, MqttTable>): Promise<Source> {
@@ -197,10 +199,12 @@ class MqttSource implements Source {
 
   /**
    * Ends the iteration when the broker has nothing more for a session that is subscribed to nothing: all that came is
-   * acknowledged, the broker has seen that, and for a while nothing else came.
+   * acknowledged, the broker has seen that, and for a while nothing else came. A broker may drop what it has queued for
+   * a shared subscription when its last member leaves (MQTT 4.8.2), so that is read before.
    */
   async #windUp(connection: Connection): Promise<void> {
     const { signal } = this.#context;
+    await this.#caughtUp(connection, signal);
     await unsubscribe(this.#context, connection);
     this.#heardAt = performance.now();
     for (let before = -1; before !== this.#received && this.#failure === undefined; ) {
@@ -210,6 +214,15 @@ class MqttSource implements Source {
     }
     this.#ended = true;
     this.#wake?.();
+  }
+
+  /** Waits until the broker leaves room in the window: it would fill it if it had more. */
+  async #caughtUp(connection: Connection, signal: AbortSignal): Promise<void> {
+    const end = performance.now() + catchUpMs;
+    do {
+      await pause(quietMs / 10, undefined, { signal });
+      await connection.ping(signal);
+    } while (this.#failure === undefined && this.#acks?.queue.half === false && performance.now() < end);
   }
 
   async #quiet(signal: AbortSignal): Promise<void> {

@@ -133,6 +133,28 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     expect(received[2]).toMatchObject({ unsubscriptions: ['old/#', 'older'] });
   });
 
+  test('is read before it is unsubscribed, and is empty when the broker has seen every acknowledgement', async () => {
+    const server = await scripted({
+      connack: { sessionPresent: true },
+      on: ({ cmd }, connection) => {
+        if (cmd === 'connect') setImmediate(() => connection.publish(1, 5));
+        return false;
+      },
+    });
+    const context = sourceContext({ url: server.url, protocolVersion }, 'a/b');
+    const { source } = await open({ ...context, session: remembered({ windUp: true }) });
+    const read: string[] = [];
+    for await (const batch of source) {
+      read.push(...texts(batch));
+      ackAll(batch);
+    }
+    expect(read).toHaveLength(5);
+    const said = server.connection.received.map(({ cmd }) => cmd);
+    expect(said.indexOf('pingreq')).toBeLessThan(said.indexOf('unsubscribe'));
+    expect(said.lastIndexOf('pingreq')).toBeGreaterThan(said.lastIndexOf('puback'));
+    expect(said).not.toContain('subscribe');
+  });
+
   test('is given up when the broker never answers SUBSCRIBE', async () => {
     const server = await scripted({ on: ({ cmd }) => cmd === 'subscribe' });
     const profile = { url: server.url, protocolVersion, connectTimeoutMs: 1000 };
