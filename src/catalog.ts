@@ -4,7 +4,7 @@ import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors
 import { PenstockError } from './errors.ts';
 import { expandSchema } from './formats/codec.ts';
 import type { ConnectionSchema } from './formats/schema.ts';
-import type { Catalog, Connection, InlineTable, TableDefinition } from './pipeline/plan.ts';
+import type { Catalog, Connection, InlineTable, InsertPlan, TableDefinition } from './pipeline/plan.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
 import {
   type JsonObject,
@@ -23,7 +23,8 @@ import type { Db } from './store/db.ts';
 
 /** What a sealed secret of a profile is bound to. */
 export const profileOwner = (id: string): string => `connection_profile/${id}`;
-const leftoverOwner = (id: string): string => `leftover/${id}`;
+/** And one of a session; it says leftover because those were the first to be stored. */
+export const sessionOwner = (id: string): string => `leftover/${id}`;
 
 interface ProfileRow {
   id: string;
@@ -66,11 +67,21 @@ export interface Usable {
   config: unknown;
 }
 
-interface LeftoverRow {
+interface SessionRow {
   id: string;
   connector: string;
   profile: string;
-  config: string;
+  tables: string;
+  insert: string | null;
+}
+
+/** How to reach a session with a broker, and where its messages went. */
+export interface StoredSession {
+  profile: JsonObject;
+  /** The tables that it may be subscribed as, the newest first. */
+  tables: unknown[];
+  /** Undefined when nobody is to drain it. */
+  insert: InsertPlan | undefined;
 }
 
 export class StoredCatalog implements Catalog {
@@ -191,20 +202,26 @@ export class StoredCatalog implements Catalog {
     return { connector, profile: this.resolve(connector, table.profile), config: table.config };
   }
 
-  /** What is stored to find the broker of a table again when its pipeline is gone. */
-  sealLeftover(id: string, table: TableDefinition): { connector: string; profile: string; config: string } {
-    const { profile } = connectorFor(table.connector);
-    const sealed = sealConfig(table.profile as JsonObject, profile, this.#secrets, leftoverOwner(id));
-    return {
-      connector: table.connector,
-      profile: JSON.stringify(sealed),
-      config: JSON.stringify(table.config),
-    };
+  /** What is stored to reach a session when nothing else tells of it any more. */
+  sealSession(id: string, insert: InsertPlan): { connector: string; profile: string; insert: string } {
+    const { profile, ...source } = insert.source;
+    const { connector } = source;
+    const { profile: schema } = connectorFor(connector);
+    const sealed = sealConfig(profile as JsonObject, schema, this.#secrets, sessionOwner(id));
+    const rest = this.#secrets.seal(JSON.stringify({ ...insert, source }), sessionOwner(id));
+    return { connector, profile: JSON.stringify(sealed), insert: rest };
   }
 
-  usableLeftover({ id, connector, profile, config }: LeftoverRow): Usable {
+  /** Throws `secret_unreadable`. */
+  openSession({ id, connector, profile, tables, insert }: SessionRow): StoredSession {
     const { profile: schema } = connectorFor(connector);
-    const opened = openConfig(JSON.parse(profile) as JsonObject, schema, this.#secrets, leftoverOwner(id));
-    return this.usable({ connector, profile: opened, config: JSON.parse(config) });
+    const owner = sessionOwner(id);
+    const opened = openConfig(JSON.parse(profile) as JsonObject, schema, this.#secrets, owner);
+    const rest = insert === null ? undefined : (JSON.parse(this.#secrets.open(insert, owner)) as InsertPlan);
+    return {
+      profile: opened,
+      tables: JSON.parse(tables),
+      insert: rest && { ...rest, source: { ...rest.source, profile: opened } },
+    };
   }
 }

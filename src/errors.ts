@@ -38,6 +38,7 @@ export const errorCatalog = {
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
   source_silent: { title: 'A source has brought no message for too long', passing: true },
+  cannot_share: { title: 'The source cannot be read by several tasks', passing: false },
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },
@@ -66,6 +67,8 @@ export const errorCatalog = {
   mqtt_refused: { title: 'The broker refused the connection', passing: true },
   mqtt_will_refused: { title: 'The broker does not take the last will', passing: false },
   mqtt_shared_unsupported: { title: 'The broker knows no shared subscriptions', passing: false },
+  mqtt_retained_not_shared: { title: 'Retained messages do not reach shared subscriptions', passing: false },
+  mqtt_session_lost: { title: 'The broker has forgotten a session', passing: true },
   mqtt_subscribe_refused: { title: 'The broker refuses the subscription', passing: false },
   mqtt_qos_downgraded: { title: 'The broker grants a lower quality of service', passing: false },
   mqtt_publish_refused: { title: 'The broker refuses the message', passing: false },

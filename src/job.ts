@@ -1,6 +1,6 @@
 /**
  * What the API and the worker both say about a job. They meet in its database row: the API writes the desired state
- * (`stop`, `restartRequests`), the worker writes the actual one (`state` and what goes with it).
+ * (`stop`, `restartRequests`, `editRequests`), the worker writes the actual one (`state` and what goes with it).
  */
 
 /** Arroyo's names, on the wire too. */

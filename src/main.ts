@@ -160,7 +160,7 @@ async function serve(
   if (role !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db))) throw unguarded(config);
   const unreadable = await countUnreadable(db, secrets);
   if (unreadable > 0)
-    logger.warn({ profiles: unreadable }, 'some profiles have secrets that no configured key can open');
+    logger.warn({ objects: unreadable }, 'there are secrets that no configured key can open');
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
   const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(config.certDir));
   const metrics = new Registry();

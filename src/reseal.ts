@@ -1,4 +1,4 @@
-import { profileOwner } from './catalog.ts';
+import { profileOwner, sessionOwner } from './catalog.ts';
 import { connectorFor } from './connectors/registry.ts';
 import { PenstockError } from './errors.ts';
 import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
@@ -48,10 +48,25 @@ async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
     };
     yield { blobs: sealedInQuery(query), reseal };
   }
+  for await (const row of pages((page) => db.sourceSession.findMany(page))) {
+    const { id, connector, profile, insert } = row;
+    const { profile: schema } = connectorFor(connector);
+    const stored = JSON.parse(profile) as JsonObject;
+    const owner = sessionOwner(id);
+    const reseal = async (): Promise<number> => {
+      const opened = openConfig(stored, schema, box, owner);
+      const fresh = {
+        profile: JSON.stringify(sealConfig(opened, schema, box, owner)),
+        insert: insert === null ? null : box.seal(box.open(insert, owner), owner),
+      };
+      return (await db.sourceSession.updateMany({ where: { id, profile, insert }, data: fresh })).count;
+    };
+    yield { blobs: [...sealedIn(stored, schema), ...(insert === null ? [] : [insert])], reseal };
+  }
 }
 
 /**
- * Answers how many profiles and pipelines have a secret that was sealed with a key we do not have. Throws
+ * Answers how many objects have a secret that was sealed with a key we do not have. Throws
  * `secret_unreadable` when all of them have: then the key is not the one of this database.
  */
 export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {

@@ -8,6 +8,7 @@ import type { JsonObject } from '../secrets.ts';
 import type { Db, Tx } from '../store/db.ts';
 import type { Deps } from './deps.ts';
 import { type Change, Overlay } from './overlay.ts';
+import { parallelismProblem } from './pipelines/parallelism.ts';
 import { Outdated } from './write.ts';
 
 /** The pipelines whose jobs take over a change, and so finish what is in flight first. */
@@ -88,12 +89,12 @@ async function approve(
   const graphs = new Map<string, string>();
   const broken: FieldError[] = [];
   const toCompile = compiling === where ? pipelines : await concerned(deps.db, compiling);
-  for (const { id, name, query: stored, graph } of toCompile) {
+  for (const { id, name, query: stored, graph, parallelism } of toCompile) {
     const query = deps.catalog.query({ id, query: stored });
-    const result = await compiled(deps, query, change);
+    const result = await compiled(deps, query, parallelism, change);
     if (typeof result === 'string') {
       // One that was not valid before either, since an update of Penstock say, is no reason against the change.
-      if (typeof (await compiled(deps, query, {})) !== 'string')
+      if (typeof (await compiled(deps, query, parallelism, {})) !== 'string')
         broken.push({ path: '', message: `pipeline ${name}: ${result}` });
     } else if (!isDeepStrictEqual(JSON.parse(graph), result)) graphs.set(id, JSON.stringify(result));
   }
@@ -105,9 +106,14 @@ async function approve(
 }
 
 /** The graph of a query with a change made, or what is wrong with it. */
-async function compiled(deps: Deps, query: string, change: Change): Promise<PipelineGraph | string> {
+async function compiled(
+  deps: Deps,
+  query: string,
+  parallelism: number,
+  change: Change,
+): Promise<PipelineGraph | string> {
   const result = await diagnose(query, deps.catalog.over(new Overlay(deps.db, change)));
-  if ('plan' in result) return result.plan.graph;
+  if ('plan' in result) return parallelismProblem(result.plan, parallelism) ?? result.plan.graph;
   return result.diagnostics
     .map(({ message, span }) => (span ? `line ${span.start.line}: ${message}` : message))
     .join('; ');

@@ -48,10 +48,31 @@ export interface Delivery {
   ack(): void;
 }
 
+/**
+ * What the worker remembers of the session that a source takes up: what the other side keeps for it while nobody is
+ * connected. It outlives the process.
+ */
+export interface RememberedSession<T> {
+  /** Whether it has been open before, so that the other side should still have it. If not, messages are lost: warn. */
+  known: boolean;
+  /**
+   * Tables that it may still be subscribed as, beside the context's. Once that one is subscribed, the source takes back
+   * what it does not ask for. What is queued already is still handed out.
+   */
+  former: readonly T[];
+  /**
+   * Whether nobody will open it again: the source subscribes to nothing, takes back all it is subscribed to, hands out
+   * what the other side still holds, and its iteration ends when everything is acknowledged and nothing more comes.
+   */
+  windUp: boolean;
+}
+
 export interface RunContext<P, T> {
   profile: P;
   table: T;
   identity: Identity;
+  /** Of a source whose connector has `session`. */
+  session?: RememberedSession<T>;
   /** Most messages in flight: unsettled deliveries of a source, unconfirmed messages of a sink. */
   window: number;
   /**
@@ -59,6 +80,8 @@ export interface RunContext<P, T> {
    * not: its iteration throws.
    */
   lost?(error: PenstockError): void;
+  /** Shows something to the operator, among the messages of the job. Nothing else comes of it. */
+  warn(error: PenstockError): void;
   /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
   signal: AbortSignal;
   logger: Logger;
@@ -69,6 +92,8 @@ export interface RunContext<P, T> {
  * than the window; it ends after `drain`, and throws when the connection is lost or the signal aborts.
  */
 export interface Source extends AsyncIterable<Delivery[]> {
+  /** How it found its session, if its connector has `session`. */
+  readonly session?: FoundSession;
   /** Asks for no more messages. What has arrived already is still answered, then the iteration ends. */
   drain(): Promise<void>;
   /**
@@ -76,6 +101,13 @@ export interface Source extends AsyncIterable<Delivery[]> {
    * again. Safe to call twice and after a failure; never throws.
    */
   close(): Promise<void>;
+}
+
+export interface FoundSession {
+  /** Whether the other side had it. */
+  resumed: boolean;
+  /** Resolves once it is subscribed as its table says and as nothing else. It never rejects: a lost source stays silent. */
+  settled: Promise<void>;
 }
 
 /** How a source table is to be read; the worker sees to it. */
@@ -203,8 +235,19 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Connects and subscribes; rejects with the first thing that went wrong. */
   openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
   openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;
-  /** Removes what a source or sink left on the other side under this identity, such as a broker's session. */
-  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window'>): Promise<void>;
+  /**
+   * Names the session that a source of this identity has on the other side, when what comes while nobody is connected is
+   * kept there. Another name is another session.
+   */
+  session?(profile: Static<P>, identity: Identity): string;
+  /** Removes the session of a source from the other side, with what it holds. */
+  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
+  /**
+   * The source table as one of several tasks reads it, so that each message goes to one of them; `group` is of
+   * [0-9A-Za-z_] and the same for all of them. Left out by a connector that cannot do that. Throws `cannot_share` for a
+   * table that cannot be shared.
+   */
+  shared?(table: Static<T>, group: string): Static<T>;
 }
 
 /** Checks a definition's types against its own schemas; answers it unchanged. */

@@ -9,7 +9,9 @@ export interface JobRow {
   stop: string;
   state: string;
   restartRequests: number;
+  restartForce: boolean;
   restartsDone: number;
+  editRequests: number;
 }
 
 const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;

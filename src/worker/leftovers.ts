@@ -9,27 +9,30 @@ const deadlineMs = 5000;
 
 /** Removes what deleted pipelines left on brokers, one at a time, trying again with back-off. */
 export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promise<void> {
-  const due = await db.leftover.findFirst({ where: { nextTry: { lte: BigInt(Date.now()) * 1000n } } });
+  const due = await db.sourceSession.findFirst({
+    where: { state: 'leftover', nextTry: { lte: BigInt(Date.now()) * 1000n } },
+  });
   if (!due) return;
   const { id, jobId, operatorId, taskIndex } = due;
   try {
     const connector = connectorFor(due.connector);
-    const { profile, config } = catalog.usableLeftover(due);
+    const { profile, tables } = catalog.openSession(due);
+    const usable = catalog.resolve(connector, profile);
     const signal = AbortSignal.timeout(deadlineMs);
     const identity = { jobId, operatorId, taskIndex };
-    await connector.forget?.({ profile, table: config, identity, signal, logger });
-    await db.leftover.deleteMany({ where: { id } });
+    await connector.forget?.({ profile: usable, table: tables[0], identity, signal, logger });
+    await db.sourceSession.deleteMany({ where: { id } });
   } catch (error) {
     const { code, message } = asPenstockError(error);
-    if (BigInt(Date.now()) * 1000n - due.createdAt > maxAgeMicros) {
+    if (BigInt(Date.now()) * 1000n - due.stateSince > maxAgeMicros) {
       logger.warn(
         { job: jobId, code },
         `gave up removing the broker session of a deleted pipeline: ${message}`,
       );
-      await db.leftover.deleteMany({ where: { id } });
+      await db.sourceSession.deleteMany({ where: { id } });
       return;
     }
     const nextTry = BigInt(Date.now() + 1000 + backoffMs(due.attempts + 4)) * 1000n;
-    await db.leftover.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
+    await db.sourceSession.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
   }
 }

@@ -9,6 +9,7 @@ export interface WorkerMetrics {
   sentBytes: Counter<'job'>;
   bad: Counter<'job' | 'code'>;
   restarts: Counter<'job' | 'code'>;
+  sessionsLost: Counter<'job'>;
   inFlight: Gauge<'job'>;
   silent: Gauge<'job'>;
   latency: Histogram<'job'>;
@@ -31,6 +32,7 @@ export function createMetrics(registry: Registry): WorkerMetrics {
       'code',
     ),
     restarts: counter('task_restarts', 'Tasks begun again after a passing error', 'job', 'code'),
+    sessionsLost: counter('sessions_lost', 'Sessions that the broker of a source had forgotten', 'job'),
     inFlight: new Gauge({
       name: 'penstock_messages_in_flight',
       help: 'Messages received and not yet acknowledged',
@@ -54,10 +56,36 @@ export function createMetrics(registry: Registry): WorkerMetrics {
   };
 }
 
+/** What one attempt of a task holds unacknowledged, as part of what its job does. */
+export class InFlight {
+  readonly #gauge: Gauge<'job'>;
+  readonly #job: string;
+  #count = 0;
+  #ended = false;
+
+  constructor({ inFlight }: WorkerMetrics, job: string) {
+    this.#gauge = inFlight;
+    this.#job = job;
+    this.#gauge.inc({ job }, 0);
+  }
+
+  add(messages: number): void {
+    if (this.#ended) return;
+    this.#count += messages;
+    this.#gauge.inc({ job: this.#job }, messages);
+  }
+
+  /** What is in flight belongs to nobody any more; what settles later is not counted. */
+  end(): void {
+    this.add(-this.#count);
+    this.#ended = true;
+  }
+}
+
 /** Drops the series of a job that has gone. */
 export function forgetJob(metrics: WorkerMetrics, job: string): void {
-  const { received, receivedBytes, sent, sentBytes, inFlight, silent, latency } = metrics;
-  for (const metric of [received, receivedBytes, sent, sentBytes, inFlight, silent, latency])
+  const { received, receivedBytes, sent, sentBytes, sessionsLost, inFlight, silent, latency } = metrics;
+  for (const metric of [received, receivedBytes, sent, sentBytes, sessionsLost, inFlight, silent, latency])
     metric.remove({ job });
   for (const code of Object.keys(errorCatalog)) {
     metrics.bad.remove({ job, code });

@@ -59,12 +59,26 @@ export class JobRecord {
   enter(state: JobState, error?: PenstockError, more: Record<string, unknown> = {}): void {
     const now = BigInt(Date.now()) * 1000n;
     const since = state === this.#state ? {} : { stateSince: now };
-    const failure: Failure = error
-      ? { failureCode: error.code, failureMessage: printable(error.message), failureDomain: domainOf(error) }
-      : noFailure;
     this.#state = state;
-    Object.assign(this.#changes, { state, ...since, updatedAt: now }, failure, more);
-    if (error) this.say(state === 'Failed' ? 'error' : 'warn', error);
+    Object.assign(this.#changes, { state, ...since, updatedAt: now }, noFailure, more);
+    if (!error) return;
+    this.blame(error);
+    this.say(state === 'Failed' ? 'error' : 'warn', error);
+  }
+
+  /** Shows what is wrong with the job in the state that it is in. */
+  blame(error: PenstockError): void {
+    const failure: Failure = {
+      failureCode: error.code,
+      failureMessage: printable(error.message),
+      failureDomain: domainOf(error),
+    };
+    Object.assign(this.#changes, failure);
+  }
+
+  /** Notes other columns of the row. */
+  set(columns: Record<string, unknown>): void {
+    Object.assign(this.#changes, columns);
   }
 
   /** Adds to the job's messages. Of those with one code at most one a second is kept, with the number left out. */

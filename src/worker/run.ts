@@ -1,5 +1,4 @@
 import type {
-  ConnectorDefinition,
   Delivery,
   Identity,
   Logger,
@@ -11,29 +10,14 @@ import type {
 } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Row } from '../formats/format.ts';
-import type { InsertPlan } from '../pipeline/plan.ts';
 import { openTransform, type Transform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
 import { Codecs } from './codecs.ts';
-import type { WorkerMetrics } from './metrics.ts';
+import { InFlight, type WorkerMetrics } from './metrics.ts';
 import { paced } from './pace.ts';
+import type { TaskSession } from './sessions.ts';
 import { SilenceWatch } from './silence.ts';
-
-/** One side of a task: a connector with a configuration it can use, secrets opened and variables replaced. */
-export interface Endpoint {
-  connector: ConnectorDefinition;
-  profile: unknown;
-  config: unknown;
-  operatorId: string;
-}
-
-export interface TaskSpec {
-  jobId: string;
-  taskIndex: number;
-  insert: InsertPlan;
-  source: Endpoint;
-  sink: Endpoint;
-}
+import type { Endpoint, TaskSpec } from './specs.ts';
 
 /** What a task tells whoever started it. */
 export interface TaskEvents {
@@ -43,10 +27,16 @@ export interface TaskEvents {
   recovering(error: PenstockError, retryInMs: number): void;
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
-  /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
-  bad(error: PenstockError): void;
-  /** The source has brought no message for longer than its table allows. Nothing is done about it. */
-  silent(error: PenstockError): void;
+  /** Something to be seen: a message was dropped, the source is silent, the connector warns. */
+  warn(error: PenstockError): void;
+}
+
+/** What a task works with. */
+export interface TaskTools {
+  events: TaskEvents;
+  session: TaskSession;
+  metrics: WorkerMetrics;
+  logger: Logger;
 }
 
 /** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
@@ -70,13 +60,16 @@ export class Task {
   readonly #cancel = new AbortController();
   readonly #pace: Pace;
   readonly #silence: SilenceWatch | undefined;
+  readonly #session: TaskSession;
   #source: Source | undefined;
   #draining = false;
+  #ranOut = false;
   #overdue: NodeJS.Timeout | undefined;
 
-  constructor(spec: TaskSpec, events: TaskEvents, metrics: WorkerMetrics, logger: Logger) {
+  constructor(spec: TaskSpec, { events, session, metrics, logger }: TaskTools) {
     this.#spec = spec;
     this.#events = events;
+    this.#session = session;
     this.#metrics = metrics;
     this.#logger = logger;
     this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
@@ -88,7 +81,12 @@ export class Task {
     }
   }
 
-  /** Runs until it is stopped; rejects with the first error that is not passing. Call it once. */
+  /** Whether it ended because its source had no more, not because it was asked to. */
+  get ranOut(): boolean {
+    return this.#ranOut;
+  }
+
+  /** Runs until it is stopped or its source has no more; rejects with the first error that is not passing. Call it once. */
   async run(): Promise<void> {
     this.#silence?.start();
     try {
@@ -104,6 +102,7 @@ export class Task {
       try {
         await this.#whenSafe();
         await this.#attempt();
+        this.#ranOut = !this.#ending;
         return;
       } catch (error) {
         if (this.#cancel.signal.aborted) return;
@@ -123,6 +122,7 @@ export class Task {
   async drain(): Promise<void> {
     this.#draining = true;
     if (!this.#source) return this.stop();
+    clearTimeout(this.#overdue);
     this.#overdue = setTimeout(() => this.stop(), drainDeadlineMs);
     await this.#source.drain();
   }
@@ -146,42 +146,48 @@ export class Task {
     const failed = new AbortController();
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     const open: { close(): Promise<void> | void }[] = [];
+    const inFlight = new InFlight(this.#metrics, this.#spec.jobId);
     try {
       const transform = await openTransform(this.#spec.insert);
       open.push(transform);
       const sink = await this.#openSink(signal, failed);
       open.push(sink);
-      const source = await this.#openSource(signal);
-      open.push(source);
+      const source = await this.#openSource(signal, open);
       this.#source = source;
       this.#events.running();
       const { messagesPerSecond } = this.#pace;
       const batches = messagesPerSecond === undefined ? source : paced(source, messagesPerSecond, signal);
-      await this.#pump(batches, transform, sink, failed);
+      await this.#pump(batches, transform, sink, failed, inFlight);
     } finally {
       this.#source = undefined;
       // The source first: it sends the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
-      this.#metrics.inFlight.set({ job: this.#spec.jobId }, 0);
+      inFlight.end();
       clearTimeout(this.#overdue);
     }
   }
 
   #context(endpoint: Endpoint, signal: AbortSignal) {
-    const identity: Identity = {
-      jobId: this.#spec.jobId,
-      operatorId: endpoint.operatorId,
-      taskIndex: this.#spec.taskIndex,
-    };
-    const { profile, config } = endpoint;
-    return { profile, table: config, identity, window, signal, logger: this.#logger };
+    const { jobId, taskIndex } = this.#spec;
+    const { profile, config, operatorId } = endpoint;
+    const identity: Identity = { jobId, operatorId, taskIndex };
+    const warn = (error: PenstockError): void => this.#events.warn(error);
+    return { profile, table: config, identity, window, signal, logger: this.#logger, warn };
   }
 
-  #openSource(signal: AbortSignal): Promise<Source> {
+  /** Opens the source with what is remembered of its session, and adds it to what is open. */
+  async #openSource(signal: AbortSignal, open: { close(): Promise<void> | void }[]): Promise<Source> {
     const { connector } = this.#spec.source;
     if (!connector.openSource)
       throw new PenstockError('invalid_query', `${connector.name} cannot be read from`);
-    return connector.openSource(this.#context(this.#spec.source, signal));
+    const session = await this.#session.opening();
+    const context = this.#context(this.#spec.source, signal);
+    const source = await connector.openSource(session ? { ...context, session } : context);
+    open.push(source);
+    if (source.session && session?.known && !source.session.resumed)
+      this.#metrics.sessionsLost.inc({ job: this.#spec.jobId });
+    if (source.session) await this.#session.opened(source.session);
+    return source;
   }
 
   #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
@@ -201,13 +207,14 @@ export class Task {
     transform: Transform,
     sink: Sink,
     failed: AbortController,
+    inFlight: InFlight,
   ): Promise<void> {
     const codecs = new Codecs(this.#spec.insert);
     const pending = new Set<Promise<void>>();
     for await (const deliveries of batches) {
       const messages = await this.#transformed(deliveries, codecs, transform);
       this.#silence?.heard();
-      const settled = this.#settle(deliveries, messages, sink)
+      const settled = this.#settle(deliveries, messages, sink, inFlight)
         .catch((error: unknown) => failed.abort(error))
         .finally(() => {
           this.#silence?.settled();
@@ -220,13 +227,13 @@ export class Task {
     failed.signal.throwIfAborted();
   }
 
-  async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink): Promise<void> {
+  async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink, inFlight: InFlight): Promise<void> {
     const { jobId: job } = this.#spec;
-    this.#metrics.inFlight.inc({ job }, deliveries.length);
+    inFlight.add(deliveries.length);
     const refusals = messages.length > 0 ? await sink.write(messages) : [];
     for (const { error } of refusals) this.#leaveOut(error);
     for (const delivery of deliveries) delivery.ack();
-    this.#metrics.inFlight.dec({ job }, deliveries.length);
+    inFlight.add(-deliveries.length);
     this.#metrics.sent.inc({ job }, messages.length - refusals.length);
     this.#metrics.sentBytes.inc({ job }, bytes(messages) - bytes(refused(messages, refusals)));
     const first = deliveries[0];
@@ -269,7 +276,7 @@ export class Task {
     if (!silent) return;
     const message = `${insert.source.name} has brought no message for ${maxSilenceSecs} s`;
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
-    this.#events.silent(new PenstockError('source_silent', message, { hint }));
+    this.#events.warn(new PenstockError('source_silent', message, { hint }));
   }
 
   #bad(error: unknown): void {
@@ -282,7 +289,7 @@ export class Task {
   #leaveOut(raised: PenstockError): void {
     this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
     if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
-    this.#events.bad(raised);
+    this.#events.warn(raised);
   }
 }
 

@@ -1,12 +1,15 @@
-import { asPenstockError, type PenstockError } from '../errors.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../job.ts';
-import { compileQuery } from '../pipeline/compile.ts';
-import type { InsertPlan } from '../pipeline/plan.ts';
 import { backoffMs, delay } from './backoff.ts';
+import { Crew } from './crew.ts';
 import type { WorkerDeps } from './deps.ts';
+import { Drains } from './drains.ts';
+import { Edits } from './edits.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { JobRecord } from './record.ts';
-import { Task, type TaskSpec } from './run.ts';
+import { Task, type TaskEvents } from './run.ts';
+import { JobSessions, type TaskSession } from './sessions.ts';
+import { compileJob, sameJob, type TaskSpec } from './specs.ts';
 
 /** What the worker that holds a job gives it. */
 interface Holder {
@@ -17,7 +20,16 @@ interface Holder {
   mayConnect(): boolean;
 }
 
-/** One job while this worker holds it: compiles the query as it and its tables are now, and runs its tasks. */
+/** What was asked of a job, as counted in its row. */
+interface Asked {
+  restartRequests: number;
+  editRequests: number;
+}
+
+/**
+ * One job while this worker holds it: runs its query as it and its tables are now, follows their edits, and goes back to
+ * what ran before when an edit does not start.
+ */
 export class RunningJob {
   readonly record: JobRecord;
   readonly id: string;
@@ -28,43 +40,63 @@ export class RunningJob {
   readonly #deps: WorkerDeps;
   readonly #holder: Holder;
   readonly #cancel = new AbortController();
-  readonly #recovering = new Set<Task>();
-  readonly #starting = new Set<Task>();
-  #tasks: Task[] = [];
+  readonly #sessions: JobSessions;
+  readonly #crew: Crew;
+  readonly #drains: Drains;
+  readonly #edits: Edits;
   #ending = false;
+  #stirred = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
-  constructor(id: string, deps: WorkerDeps, record: JobRecord, holder: Holder) {
+  constructor(id: string, deps: WorkerDeps, record: JobRecord, holder: Holder, asked: Asked) {
     this.id = id;
     this.#deps = deps;
     this.record = record;
     this.#holder = holder;
-  }
-
-  begin(restartsDone: number): void {
-    const startTime = BigInt(Date.now()) * 1000n;
+    this.#edits = new Edits(asked.editRequests);
+    this.#sessions = new JobSessions(deps, id);
+    this.#crew = new Crew((spec, events) => this.#task(spec, this.#sessions.of(spec), events), {
+      running: () => this.#running(),
+      recovering: (error, retryInMs) => {
+        this.#log(error, retryInMs);
+        if (!this.#ending) this.#note('Recovering', error);
+      },
+      failed: (error) => this.#failed(error),
+      left: (error) => this.record.say('warn', error),
+    });
+    this.#drains = new Drains({
+      deps,
+      jobId: id,
+      sessions: this.#sessions,
+      create: (spec, session, events) => this.#task(spec, session, events),
+      warn: (error) => this.record.say('warn', error),
+    });
     this.record.enter('Scheduling', undefined, {
-      restartsDone,
-      startTime,
+      restartsDone: asked.restartRequests,
+      editsDone: asked.editRequests,
+      startTime: BigInt(Date.now()) * 1000n,
       finishTime: null,
       runId: { increment: 1 },
     });
+  }
+
+  begin(): void {
     this.#done = this.#run().finally(() => {
       this.over = true;
       this.#holder.changed();
     });
   }
 
+  /** Tells it how many edits there were of what it runs. */
+  edit(editRequests: number): void {
+    if (this.#edits.ask(editRequests)) this.#stirred.resolve();
+  }
+
   /** Asks it to end: after what is in flight is done, or at once. A second call can only make it more urgent. */
   askToEnd(drain: boolean, state: JobState = 'Stopping'): void {
     if (!this.#ending) this.record.enter(state);
     if (this.#ending && drain) return;
-    this.#ending = true;
-    if (!drain || this.#tasks.length === 0) this.#cancel.abort(new Error('the job was stopped'));
-    for (const task of this.#tasks) {
-      if (drain) task.drain().catch((error: unknown) => this.#endedBy(error));
-      else task.stop();
-    }
+    this.#end(drain);
   }
 
   /** Asks it to end and waits until it has. */
@@ -73,81 +105,102 @@ export class RunningJob {
     await this.#done;
   }
 
+  #end(drain: boolean): void {
+    this.#ending = true;
+    // Whatever waits to try again need not; the tasks have their own way to end.
+    this.#cancel.abort(new Error('the job was stopped'));
+    this.#crew.end(drain);
+    this.#drains.end(drain);
+    this.#stirred.resolve();
+  }
+
   async #run(): Promise<void> {
     try {
-      const specs = await this.#prepare();
-      this.#tasks = specs.map((spec) => this.#task(spec));
-      for (const task of this.#tasks) this.#starting.add(task);
-      // It may have been asked to end while it was being prepared.
-      if (this.#ending) return;
-      this.record.enter('Scheduling', undefined, { tasks: specs.length });
-      await Promise.all(
-        this.#tasks.map((task) => task.run().catch((error: unknown) => this.#endedBy(error))),
-      );
+      await this.#become(await this.#prepare());
+      while (!this.#ending) {
+        const before = this.#edits.takeBack();
+        if (before) await this.#become(before);
+        else if (this.#edits.pending) await this.#edit();
+        else {
+          await this.#stirred.promise;
+          this.#stirred = Promise.withResolvers<void>();
+        }
+      }
     } catch (error) {
-      this.#endedBy(error);
+      if (!this.#ending) this.#endedBy(asPenstockError(error));
+    }
+    await this.#crew.ended();
+    await this.#drains.ended();
+  }
+
+  /** Reads its sessions and compiles its query; tries again for as long as the database is what is missing. */
+  async #prepare(): Promise<TaskSpec[]> {
+    const specs = await this.#despiteOutages(
+      async () => {
+        await this.#sessions.load();
+        return compileJob(this.#deps, this.id);
+      },
+      (error) => this.#note('Recovering', error),
+    );
+    if (!this.#ending) this.record.enter('Scheduling');
+    return specs;
+  }
+
+  async #become(specs: TaskSpec[]): Promise<void> {
+    // It may have been asked to end while it was being prepared.
+    if (this.#ending) return;
+    this.record.set({ tasks: specs.length });
+    await this.#drains.release(specs);
+    await this.#crew.become(specs);
+  }
+
+  /** Brings what runs to what is stored now. What does not compile changes nothing but what the job reports. */
+  async #edit(): Promise<void> {
+    const asked = this.#edits.begin();
+    try {
+      const specs = await this.#despiteOutages(() => compileJob(this.#deps, this.id));
+      this.record.set({ editsDone: asked });
+      if (sameJob(specs, this.#crew.specs)) {
+        this.#edits.refusal = undefined;
+        if (this.record.state === 'Running') this.#note('Running');
+        return;
+      }
+      this.#edits.trying(this.#crew.specs);
+      this.#note('Restarting');
+      await this.#become(specs);
+    } catch (error) {
+      if (this.#ending) return;
+      this.record.set({ editsDone: asked });
+      this.#refused('The edit cannot be run, and what ran before goes on', asPenstockError(error));
     }
   }
 
-  /** Compiles the query; tries again for as long as the database is what is missing. */
-  async #prepare(): Promise<TaskSpec[]> {
+  async #despiteOutages<T>(work: () => Promise<T>, failed?: (error: PenstockError) => void): Promise<T> {
     for (let failures = 0; ; failures++) {
       try {
-        return await this.#compile();
+        return await work();
       } catch (error) {
         const raised = asPenstockError(error);
         if (raised.code !== 'database_unavailable') throw raised;
-        this.record.enter('Recovering', raised);
+        failed?.(raised);
         await delay(backoffMs(failures), this.#cancel.signal);
       }
     }
   }
 
-  async #compile(): Promise<TaskSpec[]> {
-    const { db, catalog } = this.#deps;
-    const { pipeline } = await db.job.findUniqueOrThrow({
-      where: { id: this.id },
-      include: { pipeline: true },
-    });
-    const plan = await compileQuery(catalog.query(pipeline), catalog);
-    return plan.inserts.flatMap((insert) =>
-      Array.from({ length: pipeline.parallelism }, (_, taskIndex) => this.#spec(insert, taskIndex)),
-    );
+  #task(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
+    const warn = (error: PenstockError): void => this.record.say('warn', error);
+    const mayConnect = (): boolean => this.#holder.mayConnect();
+    const { metrics } = this.#holder;
+    const { logger } = this.#deps;
+    return new Task(spec, { events: { ...events, warn, mayConnect }, session, metrics, logger });
   }
 
-  #spec(insert: InsertPlan, taskIndex: number): TaskSpec {
-    const { catalog } = this.#deps;
-    const source = { ...catalog.usable(insert.source), operatorId: insert.operatorIds.source };
-    const sink = { ...catalog.usable(insert.sink), operatorId: insert.operatorIds.sink };
-    return { jobId: this.id, taskIndex, insert, source, sink };
-  }
-
-  #task(spec: TaskSpec): Task {
-    const task: Task = new Task(
-      spec,
-      {
-        running: () => {
-          this.#starting.delete(task);
-          this.#recovering.delete(task);
-          if (!this.#ending && this.#starting.size + this.#recovering.size === 0) this.#note('Running');
-        },
-        recovering: (error, retryInMs) => {
-          this.#recovering.add(task);
-          this.#log(error, retryInMs);
-          if (!this.#ending) this.#note('Recovering', error);
-        },
-        bad: (error) => {
-          this.record.say('warn', error);
-        },
-        mayConnect: () => this.#holder.mayConnect(),
-        silent: (error) => {
-          this.record.say('warn', error);
-        },
-      },
-      this.#holder.metrics,
-      this.#deps.logger,
-    );
-    return task;
+  #running(): void {
+    if (this.#ending) return;
+    this.#edits.ran();
+    this.#note('Running');
+    this.#drains.begin(this.#crew.specs);
   }
 
   /** What is passing is the business of an operator; what is internal is ours, with all there is to know. */
@@ -160,17 +213,34 @@ export class RunningJob {
 
   #note(state: JobState, error?: PenstockError): void {
     this.record.enter(state, error);
+    if (!error && this.#edits.refusal) this.record.blame(this.#edits.refusal);
+    this.#holder.changed();
+  }
+
+  /** A task has failed for good: an edit that has never run is taken back, any other job ends. */
+  #failed(error: PenstockError): void {
+    if (this.#ending || !this.#edits.canGoBack) {
+      this.#endedBy(error);
+    } else if (this.#edits.goBack()) {
+      this.#refused('The edit did not start and was taken back', error);
+      this.#stirred.resolve();
+    }
+  }
+
+  #refused(what: string, { code, message, hint, errors }: PenstockError): void {
+    const refusal = new PenstockError(code, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
+    this.#edits.refusal = refusal;
+    this.record.say('error', refusal);
+    this.record.blame(refusal);
     this.#holder.changed();
   }
 
   /** One task failed for good, so the job did: the others stop too. */
-  #endedBy(error: unknown): void {
-    if (this.#cancel.signal.aborted) return;
-    const raised = asPenstockError(error);
-    if (raised.code === 'internal') this.#deps.logger.error({ err: error, job: this.id }, 'the job failed');
-    this.failure ??= raised;
+  #endedBy(raised: PenstockError): void {
+    if (this.failure) return;
+    if (raised.code === 'internal') this.#deps.logger.error({ err: raised, job: this.id }, 'the job failed');
+    this.failure = raised;
     this.record.enter('Failed', raised);
-    this.#cancel.abort(raised);
-    for (const task of this.#tasks) task.stop();
+    this.#end(false);
   }
 }

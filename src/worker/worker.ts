@@ -149,7 +149,8 @@ export class Worker {
     const restart = row.restartRequests > row.restartsDone;
     if (job && !job.over) {
       if (wanted !== 'none') job.askToEnd(drains(wanted));
-      else if (restart) job.askToEnd(true, 'Restarting');
+      else if (restart) job.askToEnd(!row.restartForce, 'Restarting');
+      else job.edit(row.editRequests);
     } else if (job) {
       // What it has reported since is written first; the row is older than that.
       if (job.record.unwritten) this.#nudged = true;
@@ -169,13 +170,14 @@ export class Worker {
   #begin(row: JobRow): void {
     const { db, owner, logger } = this.#deps;
     const record = new JobRecord(db, row.id, ownerName(owner), logger);
-    const job = new RunningJob(row.id, this.#deps, record, {
+    const holder = {
       metrics: this.#metrics,
       changed: () => this.nudge(),
       mayConnect: () => !this.#deps.shared || this.#leases.hold,
-    });
+    };
+    const job = new RunningJob(row.id, this.#deps, record, holder, row);
     this.#jobs.set(row.id, job);
-    job.begin(row.restartRequests);
+    job.begin();
   }
 
   #count(): void {

@@ -21,9 +21,9 @@ const table = (id: string, connectionProfileId: string) => ({
   connectionProfileId,
   tableType: 'source',
 });
-const leftover = (id: string) => ({
-  ...{ id, connector: 'mqtt', profile: '{}', config: '{}', jobId: 'job_1', operatorId: 'op' },
-  ...{ taskIndex: 0, createdAt: now, nextTry: now },
+const session = (id: string) => ({
+  ...{ id, connector: 'mqtt', profile: '{}', tables: '[]', jobId: 'job_1', operatorId: 'op' },
+  ...{ taskIndex: 0, stateSince: now },
 });
 
 const failure = (work: Promise<unknown>): Promise<unknown> =>
@@ -94,8 +94,8 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     const error = await failure(store.db.$queryRawUnsafe('SELECT secret FROM nowhere'));
     expect(error).toBeInstanceOf(PenstockError);
     expect(error).toMatchObject({ code: 'internal', message: 'The database refused an operation' });
-    const wrong = { data: { nonsense: 1 } } as unknown as Parameters<typeof store.db.leftover.create>[0];
-    expect(await failure(store.db.leftover.create(wrong))).toMatchObject({ code: 'internal' });
+    const wrong = { data: { nonsense: 1 } } as unknown as Parameters<typeof store.db.sourceSession.create>[0];
+    expect(await failure(store.db.sourceSession.create(wrong))).toMatchObject({ code: 'internal' });
   });
 
   test('translates inside transactions too, of both kinds', async () => {
@@ -147,32 +147,32 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
 
   test('runs many transactions at once', async () => {
     const { db } = store;
-    await db.leftover.create({ data: leftover('counter') });
+    await db.sourceSession.create({ data: session('counter') });
     const work = Array.from({ length: 30 }, (_, index) =>
       db.$transaction(async (tx) => {
-        await tx.leftover.create({ data: leftover(`${index}`) });
-        await tx.leftover.update({ where: { id: 'counter' }, data: { attempts: { increment: 1 } } });
+        await tx.sourceSession.create({ data: session(`${index}`) });
+        await tx.sourceSession.update({ where: { id: 'counter' }, data: { attempts: { increment: 1 } } });
       }),
     );
     await Promise.all(work);
-    expect(await db.leftover.findUnique({ where: { id: 'counter' } })).toMatchObject({ attempts: 30 });
-    expect(await db.leftover.count()).toBe(31);
+    expect(await db.sourceSession.findUnique({ where: { id: 'counter' } })).toMatchObject({ attempts: 30 });
+    expect(await db.sourceSession.count()).toBe(31);
   });
 
   test('goes on after a transaction that took too long', async () => {
     const { db } = store;
     const late = db.$transaction(
       async (tx) => {
-        await tx.leftover.create({ data: leftover('late') });
+        await tx.sourceSession.create({ data: session('late') });
         // SQLite answers without a turn of the event loop, which the clock of the transaction needs.
-        for (;;) await tx.leftover.count().finally(() => nextTurn());
+        for (;;) await tx.sourceSession.count().finally(() => nextTurn());
       },
       { timeout: 50 },
     );
     expect(await failure(late)).toMatchObject({ code: 'database_unavailable', passing: true });
-    expect(await db.leftover.count()).toBe(0);
-    await db.$transaction((tx) => tx.leftover.create({ data: leftover('next') }));
-    expect(await db.leftover.count()).toBe(1);
+    expect(await db.sourceSession.count()).toBe(0);
+    await db.$transaction((tx) => tx.sourceSession.create({ data: session('next') }));
+    expect(await db.sourceSession.count()).toBe(1);
   });
 
   test('is healthy while it answers in time', async () => {
@@ -210,7 +210,7 @@ describe('the file of sqlite', () => {
   test('keeps its settings on the connection that it uses, also after transactions', async () => {
     expect(await pragmas()).toEqual(expected);
     await store.db.$transaction(async (tx) => {
-      await tx.leftover.create({ data: leftover('1') });
+      await tx.sourceSession.create({ data: session('1') });
     });
     await failure(store.db.$transaction(() => Promise.reject(new Error('no'))));
     expect(await pragmas()).toEqual(expected);
@@ -228,19 +228,19 @@ describe('the file of sqlite', () => {
       await end.promise;
     });
     await begun.promise;
-    const second = db.$transaction((tx) => tx.leftover.create({ data: leftover('2') }), { maxWait: 50 });
+    const second = db.$transaction((tx) => tx.sourceSession.create({ data: session('2') }), { maxWait: 50 });
     expect(await failure(second)).toMatchObject({ code: 'database_unavailable' });
     end.resolve();
     await first;
-    await db.$transaction((tx) => tx.leftover.create({ data: leftover('3') }));
-    expect(await db.leftover.count()).toBe(1);
+    await db.$transaction((tx) => tx.sourceSession.create({ data: session('3') }));
+    expect(await db.sourceSession.count()).toBe(1);
   });
 
   test('lets several processes write to one file', async () => {
-    await store.db.leftover.create({ data: leftover('counter') });
+    await store.db.sourceSession.create({ data: session('counter') });
     const answers = await runTogether(3, 'count', store.url, '40');
     expect(answers).toEqual([{ answer: '40' }, { answer: '40' }, { answer: '40' }]);
-    const counter = await store.db.leftover.findUnique({ where: { id: 'counter' } });
+    const counter = await store.db.sourceSession.findUnique({ where: { id: 'counter' } });
     expect(counter).toMatchObject({ attempts: 120 });
   });
 
@@ -249,17 +249,17 @@ describe('the file of sqlite', () => {
     const hurry = () => store.db.$queryRawUnsafe('PRAGMA busy_timeout = 1');
     const other = await openDb(store.url);
     await other.$transaction(async (tx) => {
-      await tx.leftover.create({ data: leftover('1') });
+      await tx.sourceSession.create({ data: session('1') });
       const blocked = { code: 'database_unavailable', passing: true };
       await hurry();
-      expect(await failure(store.db.leftover.create({ data: leftover('2') }))).toMatchObject(blocked);
+      expect(await failure(store.db.sourceSession.create({ data: session('2') }))).toMatchObject(blocked);
       await hurry();
-      const inTransaction = store.db.$transaction((own) => own.leftover.create({ data: leftover('2') }));
+      const inTransaction = store.db.$transaction((own) => own.sourceSession.create({ data: session('2') }));
       expect(await failure(inTransaction)).toMatchObject(blocked);
-      expect(await store.db.leftover.count()).toBe(0);
+      expect(await store.db.sourceSession.count()).toBe(0);
     });
-    await store.db.leftover.create({ data: leftover('2') });
-    expect(await store.db.leftover.count()).toBe(2);
+    await store.db.sourceSession.create({ data: session('2') });
+    expect(await store.db.sourceSession.count()).toBe(2);
     expect(await pragmas()).toEqual(expected);
     await closeDb(other);
   });
@@ -313,7 +313,7 @@ describe('a database that cannot be had', () => {
     await execute(url, `SELECT pg_terminate_backend(pid) ${sleeping}`);
     expect(await cut).toMatchObject(unavailable);
     expect(await inTransaction).toMatchObject(unavailable);
-    expect(await db.leftover.count()).toBe(0);
+    expect(await db.sourceSession.count()).toBe(0);
     await close();
   });
 
@@ -325,8 +325,8 @@ describe('a database that cannot be had', () => {
     expect(await healthy(db)).toBe(true);
     await server.stop();
     expect(await healthy(db)).toBe(false);
-    expect(await failure(db.leftover.count())).toMatchObject(unavailable);
-    expect(await failure(db.$transaction((tx) => tx.leftover.count()))).toMatchObject(unavailable);
+    expect(await failure(db.sourceSession.count())).toMatchObject(unavailable);
+    expect(await failure(db.$transaction((tx) => tx.sourceSession.count()))).toMatchObject(unavailable);
     await closeDb(db);
   });
 });

@@ -43,6 +43,30 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     expect(await rows('SELECT * FROM "Pipeline"')).toEqual([]);
   });
 
+  test('keeps what was there since the first migration', async () => {
+    const [first = ''] = (await readdir(join(committed, provider))).sort();
+    await write(first, await readFile(join(committed, provider, first, 'migration.sql'), 'utf8'));
+    await apply();
+    for (const statement of populated) await rows(statement);
+    await applyMigrations(database.url);
+    const left = {
+      ...{ id: 'lo_1', jobId: 'job_0', operatorId: 'source_a', taskIndex: 2, connector: 'mqtt' },
+      ...{ profile: '{"url":"mqtt://a"}', tables: '[{"topic":"t"}]', insert: null, state: 'leftover' },
+      attempts: 3,
+    };
+    expect(await rows('SELECT * FROM "SourceSession"')).toMatchObject([left]);
+    for (const [table, id] of [
+      ['ConnectionProfile', 'cp_1'],
+      ['ConnectionTable', 'ct_1'],
+      ['Pipeline', 'pl_1'],
+      ['Job', 'job_1'],
+      ['JobMessage', 'jlm_1'],
+    ])
+      expect(await rows(`SELECT id FROM "${table}"`)).toEqual([{ id }]);
+    expect(await rows('SELECT "connectionTableId" FROM "PipelineTable"')).toHaveLength(1);
+    expect(await rows('SELECT "state", "runId" FROM "Job"')).toMatchObject([{ state: 'Running', runId: 7 }]);
+  });
+
   test('records a migration as prisma migrate deploy does', async () => {
     await write('1_first', 'CREATE TABLE a (id INTEGER);\n');
     await apply();
@@ -220,6 +244,23 @@ test('says that a database cannot be reached', async () => {
     code: 'database_unavailable',
   });
 });
+
+/** One row of each table as the first migration left it. */
+const populated = [
+  `INSERT INTO "ConnectionProfile" (id, name, connector, config, "createdAt", "updatedAt")
+     VALUES ('cp_1', 'plant', 'mqtt', '{}', 1, 1)`,
+  `INSERT INTO "ConnectionTable" (id, name, connector, "connectionProfileId", "tableType", config, "createdAt", "updatedAt")
+     VALUES ('ct_1', 'readings', 'mqtt', 'cp_1', 'source', '{}', 1, 1)`,
+  `INSERT INTO "Pipeline" (id, name, query, parallelism, "checkpointIntervalMicros", tags, graph, "createdAt", "updatedAt")
+     VALUES ('pl_1', 'p', 'q', 1, 1, '{}', '{}', 1, 1)`,
+  `INSERT INTO "PipelineTable" ("pipelineId", "connectionTableId") VALUES ('pl_1', 'ct_1')`,
+  `INSERT INTO "Job" (id, "pipelineId", "createdAt", "updatedAt", state, "stateSince", "runId")
+     VALUES ('job_1', 'pl_1', 1, 1, 'Running', 1, 7)`,
+  `INSERT INTO "JobMessage" (id, "jobId", "createdAt", level, message, details)
+     VALUES ('jlm_1', 'job_1', 1, 'warn', 'm', '{}')`,
+  `INSERT INTO "Leftover" (id, connector, profile, config, "jobId", "operatorId", "taskIndex", "createdAt", attempts, "nextTry")
+     VALUES ('lo_1', 'mqtt', '{"url":"mqtt://a"}', '{"topic":"t"}', 'job_0', 'source_a', 2, 5, 3, 9)`,
+];
 
 const migrating = `FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%pg_sleep(600)%'`;

@@ -14,13 +14,13 @@ const commands = {
     return applied;
   },
 
-  /** Counts up `leftover.attempts` in transactions that read first. */
+  /** Counts up `sourceSession.attempts` in transactions that read first. */
   async count(url: string, times: string): Promise<unknown> {
     const db = await openDb(url);
     for (let done = 0; done < Number(times); done += 1) {
       await db.$transaction(async (tx) => {
-        const { attempts } = await tx.leftover.findUniqueOrThrow({ where: { id: 'counter' } });
-        await tx.leftover.update({ where: { id: 'counter' }, data: { attempts: attempts + 1 } });
+        const { attempts } = await tx.sourceSession.findUniqueOrThrow({ where: { id: 'counter' } });
+        await tx.sourceSession.update({ where: { id: 'counter' }, data: { attempts: attempts + 1 } });
       });
     }
     await closeDb(db);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { connectAsync, type MqttClient } from 'mqtt';
+import { connect, connectAsync, type MqttClient } from 'mqtt';
 import type { CheckStep, Delivery, Logger, RunContext, Source } from '../../src/connectors/connector.ts';
 import { check } from '../../src/connectors/mqtt/check.ts';
 import type { MqttProfile } from '../../src/connectors/mqtt/profile.ts';
@@ -28,6 +28,7 @@ const base = (profile: MqttProfile): Omit<MqttContext, 'table'> => ({
   window: 100,
   signal: new AbortController().signal,
   logger: recordingLogger(),
+  warn: () => undefined,
 });
 
 /** A context to read `topic` with. */
@@ -52,6 +53,16 @@ export const sinkContext = (
 /** An ordinary client, to publish and to look with. */
 export const plainClient = (url: string, options: object = {}): Promise<MqttClient> =>
   connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, clientId: `plain_${unique()}`, ...options });
+
+/** Whether the broker has a session under this client id. It has none any more when this resolves. */
+export async function takeSession(url: string, clientId: string, options: object = {}): Promise<boolean> {
+  const client = connect(url, { protocolVersion: 5, reconnectPeriod: 0, clean: false, clientId, ...options });
+  const found = await new Promise<boolean>((resolve, reject) => {
+    client.once('connect', ({ sessionPresent }) => resolve(sessionPresent)).once('error', reject);
+  });
+  await client.endAsync();
+  return found;
+}
 
 /** mosquitto disconnects a client with more than 20 unfinished QoS 2 messages. */
 const atOnce = 10;

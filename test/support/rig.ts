@@ -28,6 +28,8 @@ export interface RigOptions {
   profile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
   schema?: object;
+  /** The source table's `type`: how it is to be read. */
+  read?: object;
 }
 
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
@@ -88,6 +90,27 @@ export class Rig {
     return jobOf(this.penstock.request, this.#pipeline);
   }
 
+  /** Changes the pipeline: its parallelism, or whether it runs. */
+  async patch(body: { parallelism?: number; stop?: string }): Promise<void> {
+    await this.penstock.request.patch(`/api/v1/pipelines/${this.#pipeline}`).send(body).expect(200);
+  }
+
+  /** Waits until the job runs with so many tasks. */
+  async runsWith(tasks: number): Promise<void> {
+    await until(
+      `${tasks} tasks run`,
+      async () => {
+        const job = await this.job();
+        return job.state === 'Running' && job.tasks === tasks;
+      },
+      60_000,
+    );
+  }
+
+  async delete(): Promise<void> {
+    await this.penstock.request.delete(`/api/v1/pipelines/${this.#pipeline}`).expect(200);
+  }
+
   async restart(): Promise<void> {
     await this.penstock.request.post(`/api/v1/pipelines/${this.#pipeline}/restart`).send({}).expect(200);
   }
@@ -108,7 +131,7 @@ export class Rig {
 
   async #startPipeline(): Promise<void> {
     const { request } = this.penstock;
-    const { qos, sinkQos = qos } = this.#options;
+    const { qos, sinkQos = qos, read = {} } = this.#options;
     const { from, to } = topicsOf(this.#options);
     const schema = {
       format: { type: 'json' },
@@ -117,7 +140,7 @@ export class Rig {
       ...this.#options.schema,
     };
     const ends = [
-      { name: 'readings', url: this.source.url, table: { topic: from, type: {}, qos: qosNames[qos] } },
+      { name: 'readings', url: this.source.url, table: { topic: from, type: read, qos: qosNames[qos] } },
       {
         name: 'out',
         url: this.sink.url,

@@ -15,7 +15,7 @@ export interface Script {
 
 /**
  * The broker's side of one connection after another, packet by packet, to see what a client puts on the wire and to
- * do what a real broker would not. It answers CONNECT, SUBSCRIBE, PINGREQ, PUBLISH and PUBREL unless told otherwise.
+ * do what a real broker would not. It answers CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, PUBLISH and PUBREL unless told otherwise.
  */
 export class ScriptedBroker {
   readonly connections: ScriptedConnection[] = [];
@@ -114,6 +114,9 @@ export class ScriptedConnection {
     if (packet.cmd === 'subscribe') {
       const granted = packet.subscriptions.map(({ qos }) => script.suback ?? qos);
       this.send({ cmd: 'suback', messageId, granted: granted as mqttPacket.QoS[] });
+    }
+    if (packet.cmd === 'unsubscribe') {
+      this.send({ cmd: 'unsuback', messageId, granted: packet.unsubscriptions.map(() => 0) });
     }
     if (packet.cmd === 'pingreq') this.send({ cmd: 'pingresp' });
     if (packet.cmd === 'publish' && packet.qos === 1) this.send({ cmd: 'puback', messageId });

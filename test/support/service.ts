@@ -15,6 +15,7 @@ import { openTestStore, type TestStore } from './databases.ts';
 export interface Service {
   app: FastifyInstance;
   db: Db;
+  catalog: StoredCatalog;
   /** Where it listens, without the path. */
   address: string;
   /** Everything it logged, as text. */
@@ -27,6 +28,10 @@ interface ServiceOptions {
   open?: () => Promise<TestStore>;
   /** Whether jobs run too. */
   worker?: boolean;
+  /** What the worker sees of the database, if not the same as the API. */
+  workerDb?: (db: Db) => Db;
+  /** Whether other workers may share the database. */
+  shared?: boolean;
   adminKey?: string;
   requestsPerMinute?: number;
   maxEventLoopDelayMs?: number;
@@ -48,7 +53,9 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(options.certDir));
   const metrics = new Registry();
   const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
-  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead: () => false, shared: false });
+  const { shared = false, workerDb = (same) => same } = options;
+  const seen = { db: workerDb(db), catalog, logger, metrics };
+  const worker = new Worker({ ...seen, owner, isDead: () => false, shared });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();
   const app = await buildApp({
@@ -68,6 +75,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   return {
     app,
     db,
+    catalog,
     address,
     logged: () => log,
     request: supertest(address),

@@ -265,7 +265,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await inState(id, 'Stopped');
     expect((await service.request.delete(`/api/v1/pipelines/${id}`)).status).toBe(200);
     expect((await service.request.get(`/api/v1/pipelines/${id}`)).status).toBe(404);
-    await until('the session is removed', async () => (await service.db.leftover.count()) === 0);
+    await until('the session is removed', async () => (await service.db.sourceSession.count()) === 0);
     expect(
       broker.log
         .split('\n')

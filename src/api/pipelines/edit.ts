@@ -11,6 +11,7 @@ import { Overlay } from '../overlay.ts';
 import { newId, nowMicros } from '../schemas.ts';
 import { type Basis, expectOne, hold } from '../write.ts';
 import { removal } from './control.ts';
+import { checkParallelism } from './parallelism.ts';
 import {
   findPipeline,
   Pipeline,
@@ -40,7 +41,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
   toBody: pipelineToBody,
   toWire,
   save: (body, current, patch) => (current ? replace(deps, body, current, patch) : create(deps, body)),
-  remove: (row) => removal(deps, row),
+  remove: async (row) => removal(row),
 });
 
 /** What a query comes to, and which profiles and tables it was compiled with. */
@@ -51,9 +52,10 @@ interface Compiled {
   profiles: { connectionProfileId: string }[];
 }
 
-async function compiled({ db, catalog }: Deps, query: string): Promise<Compiled> {
+async function compiled({ db, catalog }: Deps, query: string, parallelism: number): Promise<Compiled> {
   const overlay = new Overlay(db);
   const plan = await compileQuery(query, catalog.over(overlay));
+  checkParallelism(plan, parallelism);
   return {
     graph: JSON.stringify(plan.graph),
     basis: overlay,
@@ -73,7 +75,7 @@ const columnsOf = (body: PipelinePost) => ({
 });
 
 async function create(deps: Deps, body: PipelinePost) {
-  const { graph, basis, tables, profiles } = await compiled(deps, body.query);
+  const { graph, basis, tables, profiles } = await compiled(deps, body.query, body.parallelism);
   const columns = columnsOf(body);
   const now = columns.updatedAt;
   const id = newId('pl');
@@ -101,7 +103,7 @@ async function replace(
   const changed = runsOtherwise || isChanged(body, current);
   const stop = patch?.stop as StopMode | undefined;
   if (!changed && stop === undefined) return async () => ({ row: current, drains: [], forWorker: false });
-  const result = runsOtherwise ? await compiled(deps, query) : undefined;
+  const result = runsOtherwise ? await compiled(deps, query, body.parallelism) : undefined;
   const sealed = query === before ? current.query : catalog.sealQuery(id, query);
   return async (tx) => {
     if (result) await hold(tx, result.basis);
@@ -141,5 +143,5 @@ async function useOthers(tx: Tx, pipelineId: string, { graph, tables, profiles }
 /** Starting a job that has failed, or has not come to rest yet, is asking for another run. */
 function wanting(stop: StopMode, job: PipelineRow['job']) {
   const again = stop === 'none' && (job.state === 'Failed' || job.stop !== 'none');
-  return again ? { stop, restartRequests: { increment: 1 } } : { stop };
+  return again ? { stop, restartRequests: { increment: 1 }, restartForce: false } : { stop };
 }

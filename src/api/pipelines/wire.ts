@@ -124,8 +124,9 @@ const NoneOf = Type.Optional(
 const CheckpointInterval = Type.Integer({ minimum: 1_000_000, maximum: 86_400_000_000 });
 const Parallelism = Type.Integer({
   minimum: 1,
-  maximum: 1,
-  description: 'Tasks side by side; more than one is not available yet',
+  maximum: 64,
+  description:
+    'Tasks side by side. More than one share the messages of the source, and keep no order between them',
 });
 
 export const PipelinePost = Type.Object(
@@ -178,7 +179,9 @@ export const PipelinePatch = Type.Object(
 export const Restart = Type.Object(
   {
     force: Type.Optional(
-      Type.Union([Type.Boolean(), Type.Null()], { description: 'Accepted; every restart drains first' }),
+      Type.Union([Type.Boolean(), Type.Null()], {
+        description: 'Do not wait for what is in flight; it comes again',
+      }),
     ),
     ignore_state: Type.Optional(
       Type.Union([Type.Boolean(), Type.Null()], { description: 'Accepted; there is no state to ignore' }),
@@ -234,6 +237,12 @@ export const pipelineToBody = (row: PipelineRow): JsonObject => ({
   labels: JSON.parse(row.labels),
 });
 
+/** Every operator has as many tasks as the pipeline. */
+function graphOf({ graph, parallelism }: PipelineRow): Static<typeof PipelineGraph> {
+  const { nodes, edges } = JSON.parse(graph) as Static<typeof PipelineGraph>;
+  return { nodes: nodes.map((node) => ({ ...node, parallelism })), edges };
+}
+
 export const toWire = (row: PipelineRow): Static<typeof Pipeline> => ({
   id: row.id,
   name: row.name,
@@ -243,7 +252,7 @@ export const toWire = (row: PipelineRow): Static<typeof Pipeline> => ({
   stop: row.job.stop as StopMode,
   created_at: Number(row.createdAt),
   ...actionFor(shownState(row.job, nowMicros()), row.job.stop === 'none'),
-  graph: JSON.parse(row.graph),
+  graph: graphOf(row),
   preview: false,
   state_url: null,
   tags: JSON.parse(row.tags),

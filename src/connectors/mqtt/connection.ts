@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { IConnackPacket, IDisconnectPacket, MqttClient } from 'mqtt';
-import type { ISubackPacket } from 'mqtt-packet';
+import type { ISubackPacket, IUnsubackPacket } from 'mqtt-packet';
 import { PenstockError } from '../../errors.ts';
 import { untilReported } from './deadline.ts';
-import { disconnected, subscribeRefused } from './reasons.ts';
+import { disconnected, sharedUnsupported, subscribeRefused, unsubscribeRefused } from './reasons.ts';
 import { isTlsReason, tlsError } from './socket-errors.ts';
 import type { Qos } from './table.ts';
 import { takenOver } from './takeover.ts';
@@ -67,7 +67,7 @@ export class Connection {
   }
 
   /**
-   * Subscribes and answers the granted QoS. Throws `mqtt_subscribe_refused`. `retained` says when the broker is to send
+   * Subscribes and answers the granted QoS. Throws `mqtt_subscribe_refused` or `mqtt_shared_unsupported`. `retained` says when the broker is to send
    * what it has kept (MQTT 5). The caller's signal is the deadline.
    */
   async subscribe(
@@ -76,12 +76,39 @@ export class Connection {
     signal: AbortSignal,
     retained: keyof typeof retainHandling = 'when_new',
   ): Promise<Qos> {
-    if (isShared(filter) && !this.limits.shared) throw subscribeRefused(filter, 158);
+    if (isShared(filter) && !this.limits.shared) throw sharedUnsupported(filter);
     if (hasWildcard(filter) && !this.limits.wildcards) throw subscribeRefused(filter, 162);
     const suback = await this.#subscribe(filter, { qos, rh: retainHandling[retained] }, signal);
     const [granted = 128] = suback.granted as number[];
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
     return granted as Qos;
+  }
+
+  /** Takes subscriptions back; one that there is not is no error. Throws `mqtt_subscribe_refused`. */
+  async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
+    if (filters.length === 0) return;
+    const unsuback = await untilReported<IUnsubackPacket>(signal, (resolve, reject) => {
+      this.client.unsubscribe([...filters], (error, packet) => {
+        if (packet) resolve(packet as IUnsubackPacket);
+        else reject(this.#lostBecause(error));
+      });
+      return () => undefined;
+    });
+    const answers = (unsuback.granted ?? []) as number[];
+    const at = answers.findIndex((code) => code >= 128);
+    if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', answers[at] ?? 128);
+  }
+
+  /** Resolves when the broker has answered a PINGREQ: it has handled all that was sent before. */
+  ping(signal: AbortSignal): Promise<void> {
+    return untilReported<void>(signal, (resolve) => {
+      const seen = ({ cmd }: { cmd: string }) => {
+        if (cmd === 'pingresp') resolve();
+      };
+      this.client.on('packetreceive', seen);
+      this.client.sendPing();
+      return () => void this.client.off('packetreceive', seen);
+    });
   }
 
   /** Ends the connection with a DISCONNECT that leaves the session as it is. Complete when it resolves; never throws. */
@@ -106,13 +133,14 @@ export class Connection {
       const options = this.version === 5 ? { qos, rh } : { qos };
       this.client.subscribe(filter, options, (error, _grants, suback) => {
         if (suback) resolve(suback);
-        else
-          reject(
-            this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause: error }),
-          );
+        else reject(this.#lostBecause(error));
       });
       return () => undefined;
     });
+  }
+
+  #lostBecause(cause: unknown): PenstockError {
+    return this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause });
   }
 
   async #end(): Promise<void> {

@@ -20,6 +20,10 @@ export function clientId(profile: MqttProfile, identity: Identity): string {
   return `${clean.slice(0, maxClientId - hash.length - 1)}_${hash}`;
 }
 
+/** Names the session that a source has: see `session` in the connector contract. */
+export const sessionName = (profile: MqttProfile, identity: Identity): string =>
+  `${clientId(profile, identity)} at ${profile.url}`;
+
 /** A client id that nobody else has, for a connection test. */
 export const checkClientId = (profile: MqttProfile): string =>
   `${prefixOf(profile)}_check_${randomBytes(8).toString('hex')}`;

@@ -3,10 +3,12 @@ import { defineConnector } from '../connector.ts';
 import { describe } from './address.ts';
 import { autocomplete } from './autocomplete.ts';
 import { check } from './check.ts';
+import { sessionName } from './identity.ts';
 import { fromOptions } from './options.ts';
 import { MqttProfile } from './profile.ts';
 import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
+import { shared } from './subscription.ts';
 import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './table.ts';
 import { validateProfile } from './validate-profile.ts';
 
@@ -30,5 +32,7 @@ export const mqtt = defineConnector({
   autocomplete,
   openSource,
   openSink,
+  session: sessionName,
   forget,
+  shared,
 });

@@ -128,6 +128,7 @@ export function disconnected(code: number, reasonString?: string): PenstockError
 
 /** The error for a SUBACK that refuses. 3.1.1 knows the one code 0x80. */
 export function subscribeRefused(filter: string, code: number, reasonString?: string): PenstockError {
+  if (code === 158) return sharedUnsupported(filter);
   return new PenstockError(
     'mqtt_subscribe_refused',
     `The broker refuses the subscription to ${filter}: ${inWords(code, reasonString)}`,
@@ -137,6 +138,24 @@ export function subscribeRefused(filter: string, code: number, reasonString?: st
     },
   );
 }
+
+export const unsubscribeRefused = (filter: string, code: number): PenstockError =>
+  new PenstockError(
+    'mqtt_subscribe_refused',
+    `The broker does not take back the subscription to ${filter}: ${inWords(code)}`,
+    { hint: 'Check that the broker allows this user to unsubscribe.', facts: factsOf(code) },
+  );
+
+/** The error for a broker that says that it has no shared subscriptions (MQTT 5 only). */
+export const sharedUnsupported = (filter: string): PenstockError =>
+  new PenstockError(
+    'mqtt_shared_unsupported',
+    `The broker has no shared subscriptions, and ${filter} needs one`,
+    {
+      hint: 'Set the parallelism of the pipeline to 1, use a filter without $share, or another broker.',
+      facts: factsOf(158),
+    },
+  );
 
 /** The error for a PUBACK, PUBREC or PUBCOMP that refuses (MQTT 5 only). */
 export function publishRefused(topic: string, code: number, reasonString?: string): PenstockError {

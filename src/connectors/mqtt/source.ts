@@ -1,16 +1,22 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { PenstockError } from '../../errors.ts';
-import type { Delivery, RunContext, Source } from '../connector.ts';
+import type { Delivery, FoundSession, RunContext, Source } from '../connector.ts';
 import { DeferredAcks } from './acks.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
-import { within } from './deadline.ts';
+import { untilReported, within } from './deadline.ts';
 import type { MqttDelivery } from './delivery.ts';
 import { clientId } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
-import { type MqttTable, qosOf, sourceOf } from './table.ts';
+import { subscribeAs, unsubscribe } from './subscription.ts';
+import { type MqttTable, sourceOf } from './table.ts';
 
 const week = 604_800;
+/** A session that brought nothing for so long, with all acknowledged, is taken for empty. */
+const quietMs = 1_000;
+/** A session to which more comes than is read is unsubscribed after so long all the same. */
+const catchUpMs = 60_000;
 
 /** Connects with the identity's session and subscribes. See `openSource` in the connector contract. */
 export async function openSource(context: RunContext<MqttProfile, MqttTable>): Promise<Source> {
@@ -22,7 +28,9 @@ export async function openSource(context: RunContext<MqttProfile, MqttTable>): P
 /**
  * Removes the session that a source left on the broker, with the messages queued in it. Throws like connecting does.
  */
-export async function forget(context: Omit<RunContext<MqttProfile, MqttTable>, 'window'>): Promise<void> {
+export async function forget(
+  context: Omit<RunContext<MqttProfile, MqttTable>, 'window' | 'warn'>,
+): Promise<void> {
   const { profile, identity, signal } = context;
   const connection = await connect({
     profile,
@@ -45,13 +53,21 @@ class MqttSource implements Source {
   #ended = false;
   /** Resolves `open` when the window fills up before SUBACK has been read. */
   #flowing: (() => void) | undefined;
+  session: FoundSession | undefined;
+  readonly #whenSettled: Promise<void>;
+  readonly #settled: () => void;
+  #received = 0;
+  #heardAt = 0;
 
   constructor(context: RunContext<MqttProfile, MqttTable>) {
     this.#context = context;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#whenSettled = promise;
+    this.#settled = resolve;
   }
 
   async open(): Promise<void> {
-    const { profile, identity, window, signal } = this.#context;
+    const { profile, identity, session, window, signal } = this.#context;
     try {
       this.#connection = await connect({
         profile,
@@ -64,7 +80,9 @@ class MqttSource implements Source {
       });
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
-      await this.#subscribe(this.#connection);
+      this.#found(this.#connection);
+      if (session?.windUp) this.#windUp(this.#connection).catch((error: unknown) => this.#fail(error));
+      else await this.#subscribed(this.#connection);
     } catch (error) {
       await this.close();
       throw error;
@@ -106,12 +124,32 @@ class MqttSource implements Source {
     await this.#connection?.close();
   }
 
+  #found({ limits: { sessionPresent } }: Connection): void {
+    const { profile, session, warn } = this.#context;
+    this.session = { resumed: sessionPresent, settled: this.#whenSettled };
+    if (sessionPresent || !session?.known) return;
+    const days = (profile.sessionExpirySecs ?? week) / 86_400;
+    warn(
+      new PenstockError(
+        'mqtt_session_lost',
+        'The broker has forgotten the session, and what was queued in it',
+        {
+          hint:
+            'Let the broker save its sessions across restarts (mosquitto: persistence true), and keep them as long as a ' +
+            `pipeline may be away: the profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
+        },
+      ),
+    );
+  }
+
   #takeOver(client: MqttClient): void {
     this.#acks?.abandon();
     const { window, profile, table } = this.#context;
     const never = sourceOf(table)?.retained === 'never';
     const most = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
     const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
+      this.#received += 1;
+      this.#heardAt = performance.now();
       if (delivery.payload.length > most) {
         this.#fail(
           new PenstockError('mqtt_packet_too_large', 'The broker sent a message larger than maxPacketSize'),
@@ -131,20 +169,21 @@ class MqttSource implements Source {
   }
 
   /**
-   * Subscribes at every connection, also in a resumed session: that is harmless, and tells of lost rights. The broker
-   * may fill the window before its SUBACK; then the answer is looked at when it comes.
+   * Waits until the session is subscribed as it should be. The broker may fill the window before its SUBACK; then the
+   * answer is looked at when it comes.
    */
-  async #subscribe(connection: Connection): Promise<void> {
-    const { profile, table, signal } = this.#context;
-    const asked = qosOf(table);
+  async #subscribed(connection: Connection): Promise<void> {
+    const { profile, signal } = this.#context;
     const ms = profile.connectTimeoutMs ?? 10_000;
     const late = () => new PenstockError('connection_timeout', `No SUBACK within ${ms} ms`);
-    const granted = connection
-      .subscribe(table.topic, asked, signal, sourceOf(table)?.retained)
-      .then((qos) => {
-        if (qos < asked) this.#warnDowngraded(qos, asked);
-      });
-    const inTime = within(ms, signal, late, () => granted);
+    const bound = subscribeAs(this.#context, connection);
+    bound.then(this.#settled, () => {});
+    const inTime = within(ms, signal, late, (soon) =>
+      untilReported<void>(soon, (resolve, reject) => {
+        bound.then(resolve, reject);
+        return () => undefined;
+      }),
+    );
     const flowing = new Promise<'flowing'>((resolve) => {
       this.#flowing = () => resolve('flowing');
       if (this.#acks?.queue.full === true) resolve('flowing');
@@ -155,13 +194,43 @@ class MqttSource implements Source {
     if (first !== 'flowing') return;
     // The answer waits behind messages that nobody has room for yet; how long that takes is the sink's business.
     inTime.catch(() => {});
-    granted.catch((error: unknown) => this.#fail(error));
+    bound.catch((error: unknown) => this.#fail(error));
   }
 
-  #warnDowngraded(granted: number, asked: number): void {
-    const { logger, table } = this.#context;
-    const details = { code: 'mqtt_qos_downgraded', topic: table.topic, asked, granted };
-    logger.warn(details, 'The broker grants a lower quality of service than the table asks for');
+  /**
+   * Ends the iteration when the broker has nothing more for a session that is subscribed to nothing: all that came is
+   * acknowledged, the broker has seen that, and for a while nothing else came. A broker may drop what it has queued for
+   * a shared subscription when its last member leaves (MQTT 4.8.2), so that is read before.
+   */
+  async #windUp(connection: Connection): Promise<void> {
+    const { signal } = this.#context;
+    await this.#caughtUp(connection, signal);
+    await unsubscribe(this.#context, connection);
+    this.#heardAt = performance.now();
+    for (let before = -1; before !== this.#received && this.#failure === undefined; ) {
+      await this.#quiet(signal);
+      before = this.#received;
+      await connection.ping(signal);
+    }
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  /** Waits until the broker leaves room in the window: it would fill it if it had more. */
+  async #caughtUp(connection: Connection, signal: AbortSignal): Promise<void> {
+    const end = performance.now() + catchUpMs;
+    do {
+      await pause(quietMs / 10, undefined, { signal });
+      await connection.ping(signal);
+    } while (this.#failure === undefined && this.#acks?.queue.half === false && performance.now() < end);
+  }
+
+  async #quiet(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const since = performance.now() - this.#heardAt;
+      if (this.#failure !== undefined || (this.#acks?.queue.length === 0 && since >= quietMs)) return;
+      await pause(quietMs / 10, undefined, { signal });
+    }
   }
 
   readonly #aborted = (): void => {

@@ -1,0 +1,219 @@
+import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { StoredSession } from '../catalog.ts';
+import type { FoundSession, RememberedSession } from '../connectors/connector.ts';
+import { connectorFor } from '../connectors/registry.ts';
+import { asPenstockError } from '../errors.ts';
+import type { WorkerDeps } from './deps.ts';
+import { sourceIdentity, type TaskSpec } from './specs.ts';
+
+/**
+ * The sessions that the sources of a job have with their brokers. A row is written before a session is first opened, and
+ * goes when the session is gone, so that a crash leaves none behind that nobody knows of (invariant 8 of
+ * docs/delivery.md).
+ */
+
+/** A session as its row has it, opened. */
+export interface Session extends StoredSession {
+  id: string;
+  operatorId: string;
+  taskIndex: number;
+  connector: string;
+  established: boolean;
+  /** held | draining */
+  state: string;
+  stateSince: bigint;
+}
+
+/** What a task says of its source's session, and is told. */
+export interface TaskSession {
+  /** Before the source is opened. Throws as the database does, if there is something to be written first. */
+  opening(): Promise<RememberedSession<unknown> | undefined>;
+  /** The source is open. */
+  opened(found: FoundSession): Promise<void>;
+}
+
+export class JobSessions {
+  readonly #deps: WorkerDeps;
+  readonly #jobId: string;
+  #sessions: Session[] = [];
+
+  constructor(deps: WorkerDeps, jobId: string) {
+    this.#deps = deps;
+    this.#jobId = jobId;
+  }
+
+  /** Throws as the database does. */
+  async load(): Promise<void> {
+    const { db, catalog, logger } = this.#deps;
+    const where = { jobId: this.#jobId, state: { not: 'leftover' } };
+    const rows = await db.sourceSession.findMany({ where, orderBy: { id: 'asc' } });
+    this.#sessions = rows.flatMap((row) => {
+      try {
+        return [{ ...row, ...catalog.openSession(row) }];
+      } catch (error) {
+        // It stays in the database, for when the key is back.
+        const { code, message } = asPenstockError(error);
+        logger.warn({ job: this.#jobId, code }, `a session of a source cannot be read: ${message}`);
+        return [];
+      }
+    });
+  }
+
+  /** For a task that reads its source for as long as the job runs. */
+  of(spec: TaskSpec): TaskSession {
+    let fresh = false;
+    let session: Session | undefined;
+    return {
+      opening: async () => {
+        if (!spec.source.connector.session) return undefined;
+        session = this.#find(spec);
+        fresh ||= session === undefined;
+        session = session ? await this.#renew(session, spec) : await this.#create(spec);
+        const former = this.#alike(session).flatMap(({ tables }) =>
+          tables.filter(differs(spec.source.config)),
+        );
+        return { known: session.established, former, windUp: false };
+      },
+      opened: async ({ resumed, settled }) => {
+        if (!session) return;
+        // New to us and not to the broker: the broker of another row, by another address.
+        if (fresh && resumed) await this.#keepOnly(session);
+        fresh = false;
+        if (!session.established || session.state !== 'held') {
+          Object.assign(session, { established: true, state: 'held' });
+          await this.#tryToWrite(session);
+        }
+        settled.then(() => session && this.#settled(session, spec.source.config));
+      },
+    };
+  }
+
+  /** For a task that drains a session. */
+  wound(session: Session): TaskSession {
+    return {
+      opening: async () => ({ known: session.established, former: session.tables, windUp: true }),
+      opened: async () => {},
+    };
+  }
+
+  /** Sessions that none of these tasks will have. */
+  orphans(specs: readonly TaskSpec[]): Session[] {
+    const wanted = new Set(specs.map((spec) => this.#find(spec)?.id));
+    return this.#sessions.filter(({ id }) => !wanted.has(id));
+  }
+
+  /** Whether a session is the one that a task would have. */
+  belongs(session: Session, spec: TaskSpec): boolean {
+    const identity = sourceIdentity(spec);
+    if (identity.operatorId !== session.operatorId || identity.taskIndex !== session.taskIndex) return false;
+    const { connector, profile } = spec.source;
+    return connector.session?.(profile, identity) === this.#nameOf(session);
+  }
+
+  /** Throws as the database does. */
+  async enter(session: Session, state: 'draining' | 'leftover'): Promise<void> {
+    const stateSince = BigInt(Date.now()) * 1000n;
+    const data = { state, stateSince, nextTry: stateSince };
+    // One that is draining already began at its own time.
+    const where = { id: session.id, state: { not: state } };
+    const { count } = await this.#deps.db.sourceSession.updateMany({ where, data });
+    if (count > 0) Object.assign(session, { state, stateSince });
+    if (state === 'leftover') this.#forget(session);
+  }
+
+  /** The session is no more. Throws as the database does. */
+  async drop(session: Session): Promise<void> {
+    await this.#deps.db.sourceSession.deleteMany({ where: { id: session.id } });
+    this.#forget(session);
+  }
+
+  #forget({ id }: Session): void {
+    this.#sessions = this.#sessions.filter((other) => other.id !== id);
+  }
+
+  #find(spec: TaskSpec): Session | undefined {
+    return this.#sessions.find((session) => this.belongs(session, spec));
+  }
+
+  /** The session and others of the same task, which may be the same by another address. */
+  #alike({ operatorId, taskIndex }: Session): Session[] {
+    return this.#sessions.filter((other) => other.operatorId === operatorId && other.taskIndex === taskIndex);
+  }
+
+  /** Undefined when its profile cannot be used any more. */
+  #nameOf({ connector: id, profile, operatorId, taskIndex }: Session): string | undefined {
+    const connector = connectorFor(id);
+    try {
+      const usable = this.#deps.catalog.resolve(connector, profile);
+      return connector.session?.(usable, { jobId: this.#jobId, operatorId, taskIndex });
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #create({ insert, source, taskIndex }: TaskSpec): Promise<Session> {
+    const id = `ses_${randomBytes(8).toString('hex')}`;
+    const { connector } = insert.source;
+    const profile = insert.source.profile as Session['profile'];
+    const place = { operatorId: source.operatorId, taskIndex, connector };
+    const state = { established: false, state: 'held', stateSince: BigInt(Date.now()) * 1000n };
+    const session = { id, ...place, ...state, profile, insert, tables: [source.config] };
+    await this.#deps.db.sourceSession.create({
+      data: { id, jobId: this.#jobId, ...place, ...state, ...this.#sealed(session) },
+    });
+    this.#sessions.push(session);
+    return session;
+  }
+
+  /** Writes down what is new about a session before it is used. */
+  async #renew(session: Session, { insert, source }: TaskSpec): Promise<Session> {
+    const tables = [source.config, ...session.tables.filter(differs(source.config))];
+    const profile = insert.source.profile as Session['profile'];
+    const next = { ...session, profile, insert, tables };
+    if (isDeepStrictEqual(next, session)) return session;
+    await this.#write(next);
+    return Object.assign(session, next);
+  }
+
+  async #keepOnly(session: Session): Promise<void> {
+    for (const other of this.#alike(session)) {
+      if (other === session) continue;
+      session.tables = [...session.tables, ...other.tables];
+      await this.drop(other);
+    }
+  }
+
+  /** It is subscribed as this table and as nothing else. */
+  #settled(session: Session, table: unknown): void {
+    if (differs(table)(session.tables[0]) || session.tables.length === 1) return;
+    session.tables = [table];
+    void this.#tryToWrite(session);
+  }
+
+  /** What is not written is known here, and makes no difference but after a crash: then more is taken back than need be. */
+  async #tryToWrite(session: Session): Promise<void> {
+    try {
+      await this.#write(session);
+    } catch (error) {
+      const { code } = asPenstockError(error);
+      this.#deps.logger.warn({ job: this.#jobId, code }, 'what is known of a session cannot be written');
+    }
+  }
+
+  async #write(session: Session): Promise<void> {
+    const { id, established, state } = session;
+    const data = { ...this.#sealed(session), established, state };
+    await this.#deps.db.sourceSession.updateMany({ where: { id }, data });
+  }
+
+  #sealed({ id, insert, tables }: Session) {
+    const sealed = insert ? this.#deps.catalog.sealSession(id, insert) : {};
+    return { ...(sealed as { profile: string; insert: string }), tables: JSON.stringify(tables) };
+  }
+}
+
+const differs =
+  (table: unknown) =>
+  (other: unknown): boolean =>
+    !isDeepStrictEqual(table, other);

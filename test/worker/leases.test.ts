@@ -1,0 +1,152 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { PenstockError } from '../../src/errors.ts';
+import type { Db } from '../../src/store/db.ts';
+import { leaseTtlMs } from '../../src/worker/lease.ts';
+import { Leases } from '../../src/worker/leases.ts';
+import { databases, type TestStore } from '../support/databases.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { created, createTables, jobOf } from '../support/resources.ts';
+import { type Service, startService, until } from '../support/service.ts';
+
+/** What keeps a job from being run twice while the database is away, and what frees one whose worker is gone. */
+
+const micros = (ms: number): bigint => BigInt(ms) * 1000n;
+const pipeline = (state: string, lease: { worker: string; leaseUntil: bigint } | object) => ({
+  ...{ id: 'pl_1', name: 'p', query: 'q', parallelism: 1, checkpointIntervalMicros: 1n, tags: '{}' },
+  ...{ graph: '{"nodes":[],"edges":[]}', createdAt: 1n, updatedAt: 1n },
+  job: { create: { id: 'job_1', createdAt: 1n, updatedAt: 1n, stateSince: 1n, state, ...lease } },
+});
+
+describe.each(databases)('leases on $provider', ({ open }) => {
+  let store: TestStore;
+  beforeEach(async () => {
+    store = await open();
+    vi.useFakeTimers({ toFake: ['performance'] });
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    await store.close();
+  });
+
+  const holder = async () => (await store.db.job.findFirstOrThrow()).worker;
+
+  test('of others that ran out during an outage are left alone until those could renew', async () => {
+    const ranOut = { worker: 'other', leaseUntil: micros(Date.now() - 1000) };
+    await store.db.pipeline.create({ data: pipeline('Running', ranOut) });
+    const owner = { host: 'me', pid: 1, nonce: 'n' };
+    const leases = new Leases({ db: store.db, owner, isDead: () => false });
+    leases.answersAgain();
+    await leases.claim();
+    expect(await holder()).toBe('other');
+    vi.advanceTimersByTime(leaseTtlMs - 1);
+    await leases.claim();
+    expect(await holder()).toBe('other');
+    vi.advanceTimersByTime(2);
+    await leases.claim();
+    expect(await holder()).toBe('me/1/n');
+  });
+});
+
+describe('a worker', () => {
+  let service: Service | undefined;
+  afterEach(async () => {
+    vi.useRealTimers();
+    await service?.close();
+    service = undefined;
+  });
+
+  test('frees a job whose worker died between writing Failed and letting go of it', async () => {
+    service = await startService({ worker: true });
+    const { db, request } = service;
+    const dead = { worker: 'dead', leaseUntil: micros(Date.now() - 1000) };
+    await db.pipeline.create({ data: pipeline('Failed', dead) });
+    await until('it is free', async () => (await db.job.findFirstOrThrow()).worker === null);
+    expect(await db.job.findFirst()).toMatchObject({ state: 'Failed', runId: 0 });
+    await request.delete('/api/v1/pipelines/pl_1').expect(200);
+  });
+
+  test('does not connect again while it cannot know whether its lease is its own', async () => {
+    let down = false;
+    vi.useFakeTimers({ toFake: ['performance'], shouldAdvanceTime: true });
+    const broker = await Mosquitto.start();
+    service = await startService({ worker: true, shared: true, workerDb: (db) => failing(db, () => down) });
+    const { db, request } = service;
+    await createTables(request, broker.url);
+    const query = 'INSERT INTO alerts SELECT * FROM readings';
+    const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
+    await until('its session is known', async () => (await db.sourceSession.findFirst())?.established);
+
+    down = true;
+    const outage = 'the database does not answer; jobs go on';
+    await until('the outage', async () => service?.logged().includes(outage));
+    vi.advanceTimersByTime(leaseTtlMs + 1);
+    await broker.kill('SIGTERM');
+    await broker.resume();
+    const connected = () => broker.log.split('as penstock_job_').length - 1;
+    const before = connected();
+    // It has noticed, and waited longer than any first back-off.
+    await until('the loss', async () => service?.logged().includes('connection_lost'));
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(connected()).toBe(before);
+
+    down = false;
+    await until('it is back', async () => connected() > before);
+    await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
+    await service.close();
+    service = undefined;
+    await broker.stop();
+  });
+
+  test('does not wait for what is in flight when a restart is forced', async () => {
+    const broker = await Mosquitto.start();
+    service = await startService({ worker: true });
+    const { request } = service;
+    await createTables(request, broker.url);
+    const query = 'INSERT INTO alerts SELECT * FROM readings';
+    const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    /** How the source's connections ended so far, as the broker saw it. */
+    const endings = () =>
+      broker.log
+        .split('\n')
+        .map((line) => /Client penstock_\w+_source_\w+ (disconnected|closed its connection)/.exec(line)?.[1])
+        .filter((ending) => ending !== undefined);
+    const run = (count: number) =>
+      until(`run ${count}`, async () => {
+        const job = await jobOf(request, id);
+        return job.state === 'Running' && job.run_id === count;
+      });
+    await run(1);
+    await request.post(`/api/v1/pipelines/${id}/restart`).send({}).expect(200);
+    await run(2);
+    await request.post(`/api/v1/pipelines/${id}/restart`).send({ force: true }).expect(200);
+    await run(3);
+    await request.post(`/api/v1/pipelines/${id}/restart`).send({ force: false }).expect(200);
+    await run(4);
+    expect(endings()).toEqual(['disconnected', 'closed its connection', 'disconnected']);
+    await service.close();
+    service = undefined;
+    await broker.stop();
+  });
+});
+
+/** The database, but not while it is down: then every call on a table fails as when it does not answer. */
+function failing(db: Db, down: () => boolean): Db {
+  const refuse = (): never => {
+    throw new PenstockError('database_unavailable', 'The database does not answer');
+  };
+  const guarded = (model: object): object =>
+    new Proxy(model, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== 'function') return member;
+        return async (...args: unknown[]) => (down() ? refuse() : member.apply(target, args));
+      },
+    });
+  return new Proxy(db, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === 'object' && member !== null ? guarded(member) : member;
+    },
+  });
+}
