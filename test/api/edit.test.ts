@@ -65,7 +65,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       ],
       [
         `/pipelines/${pipeline}`,
-        { name: given.names.pipeline, query: given.query.replace('90', '95'), parallelism: 1, labels },
+        { name: given.names.pipeline, query: given.query.replace('> 90', '> 95'), parallelism: 1, labels },
       ],
     ] as const) {
       const before = await eTag(path);
@@ -339,7 +339,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       expect((await send('patch', path, { labels: null })).body.labels).toEqual({});
     }
     expect(await edits(pipeline)).toBe(0);
-    const query = given.query.replace('90', '80');
+    const query = given.query.replace('> 90', '> 80');
     const edited = await send('patch', `/pipelines/${pipeline}`, { query });
     expect(edited.body).toMatchObject({ query, drains: [{ id: pipeline }] });
     expect(await edits(pipeline)).toBe(1);
@@ -450,7 +450,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       ['put', `/connection_profiles/${given.profile}`, profileOf(given, { password: 'x' })],
       ['put', `/connection_tables/by-name/${name}`, table],
       ['patch', `/connection_tables/${given.readings}`, { config: { topic: 'b' } }],
-      ['patch', `/pipelines/${pipeline}`, { query: given.query.replace('90', '1'), stop: 'none' }],
+      ['patch', `/pipelines/${pipeline}`, { query: given.query.replace('> 90', '> 1'), stop: 'none' }],
       ['delete', `/connection_profiles/${lonely.id}`, undefined],
       ['delete', `/pipelines/${pipeline}`, undefined],
     ] as const) {
