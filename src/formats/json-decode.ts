@@ -1,9 +1,9 @@
-import { PenstockError } from '../errors.ts';
+import { badData, pathOf } from './bad.ts';
 import { parseDecimal } from './decimal.ts';
-import type { Row, Value } from './format.ts';
+import type { FormatOf, Row, Value } from './format.ts';
 import { isNestedWithin, isRawNumber, numberText } from './json-text.ts';
 import { getterOf, setterOf } from './own-property.ts';
-import type { Field, Format, ListItem } from './schema.ts';
+import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
 import { parseTimestamp, timestampFromMs } from './timestamp.ts';
 
@@ -22,17 +22,11 @@ const bigintRanges = {
   uint64: [0n, 2n ** 64n - 1n],
 } as const;
 
-/** The error of a message that does not fit its schema. `path` is a JSON pointer; items of a list are `*`. */
-export function badData(path: string, problem: string): PenstockError {
-  const subject = path === '' ? 'The payload' : `The field ${path}`;
-  return new PenstockError('bad_data', `${subject} ${problem}`, { errors: [{ path, message: problem }] });
-}
-
 /** Compiles the reader of an object with these fields. Properties that no field names are ignored, as in Arroyo. */
 export function objectReader(
   fields: readonly Field[],
   path: string,
-  format: Format,
+  format: FormatOf<'json'>,
 ): (value: unknown) => Row {
   const steps = fields.map((field) => ({
     get: typeof field.metadata_key === 'string' ? () => null : getterOf(field.name),
@@ -49,8 +43,8 @@ export function objectReader(
   };
 }
 
-function fieldReader(field: Field, parent: string, format: Format): Reader {
-  const path = `${parent}/${field.name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+function fieldReader(field: Field, parent: string, format: FormatOf<'json'>): Reader {
+  const path = pathOf(parent, field.name);
   return withNull(valueReader(field, path, format), field.required === true, path);
 }
 
@@ -63,7 +57,7 @@ function withNull(read: Reader, required: boolean, path: string): Reader {
   };
 }
 
-function valueReader(type: ListItem, path: string, format: Format): Reader {
+function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -160,7 +154,7 @@ function bytesReader(path: string): Reader {
   };
 }
 
-function timestampReader(type: SqlTyped, path: string, format: Format): Reader {
+function timestampReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
   const unit = unitOf(type);
   const millis = format.timestamp_format === 'unix_millis';
   const problem = millis ? 'is not a time in milliseconds since 1970' : 'is not an RFC 3339 time';
@@ -180,7 +174,7 @@ function jsonReader(path: string): Reader {
   };
 }
 
-function listReader(items: ListItem, path: string, format: Format): Reader {
+function listReader(items: ListItem, path: string, format: FormatOf<'json'>): Reader {
   const itemPath = `${path}/*`;
   const read = withNull(valueReader(items, itemPath, format), items.required === true, itemPath);
   return (value) => {

@@ -1,7 +1,7 @@
-import { PenstockError } from '../errors.ts';
-import type { Row, Value } from './format.ts';
+import { badRow, pathOf } from './bad.ts';
+import type { FormatOf, Row, Value } from './format.ts';
 import { getterOf } from './own-property.ts';
-import type { Field, Format, ListItem } from './schema.ts';
+import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
 import { formatTimestamp, timestampToMs } from './timestamp.ts';
 
@@ -15,17 +15,11 @@ const ranges = {
   uint64: [0n, 2n ** 64n - 1n],
 } as const;
 
-/** The error of a row that cannot be written. `path` is a JSON pointer; items of a list are `*`. */
-export function badRow(path: string, problem: string): PenstockError {
-  const subject = path === '' ? 'The row' : `The column ${path}`;
-  return new PenstockError('bad_row', `${subject} ${problem}`, { errors: [{ path, message: problem }] });
-}
-
 /**
  * Compiles the writer of an object with these fields, in their order. A null is written, as `null`; metadata columns
  * are not part of the message.
  */
-export function objectWriter(fields: readonly Field[], path: string, format: Format): Writer {
+export function objectWriter(fields: readonly Field[], path: string, format: FormatOf<'json'>): Writer {
   const written = fields.filter((field) => typeof field.metadata_key !== 'string');
   const steps = written.map((field, index) => ({
     prefix: `${index === 0 ? '' : ','}${JSON.stringify(field.name)}:`,
@@ -41,8 +35,8 @@ export function objectWriter(fields: readonly Field[], path: string, format: For
   };
 }
 
-function fieldWriter(field: Field, parent: string, format: Format): Writer {
-  const path = `${parent}/${field.name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+function fieldWriter(field: Field, parent: string, format: FormatOf<'json'>): Writer {
+  const path = pathOf(parent, field.name);
   return withNull(valueWriter(field, path, format), field.required === true, path);
 }
 
@@ -54,7 +48,7 @@ function withNull(write: Writer, required: boolean, path: string): Writer {
   };
 }
 
-function valueWriter(type: ListItem, path: string, format: Format): Writer {
+function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -144,7 +138,7 @@ function bytesWriter(path: string): Writer {
   };
 }
 
-function timestampWriter(type: SqlTyped, path: string, format: Format): Writer {
+function timestampWriter(type: SqlTyped, path: string, format: FormatOf<'json'>): Writer {
   const unit = unitOf(type);
   const millis = format.timestamp_format === 'unix_millis';
   return (value) => {
@@ -173,7 +167,7 @@ function isJson(text: string): boolean {
   }
 }
 
-function listWriter(items: ListItem, path: string, format: Format): Writer {
+function listWriter(items: ListItem, path: string, format: FormatOf<'json'>): Writer {
   const itemPath = `${path}/*`;
   const write = withNull(valueWriter(items, itemPath, format), items.required === true, itemPath);
   return (value) => {

@@ -1,10 +1,13 @@
 import { isUtf8 } from 'node:buffer';
-import type { Codec, FormatDefinition, Row } from './format.ts';
-import { badData, objectReader } from './json-decode.ts';
-import { badRow, jsonWriter, objectWriter } from './json-encode.ts';
+import { PenstockError } from '../errors.ts';
+import { badData, badRow } from './bad.ts';
+import type { Codec, FormatDefinition, FormatOf, Row } from './format.ts';
+import { objectReader } from './json-decode.ts';
+import { jsonWriter, objectWriter } from './json-encode.ts';
+import { fieldsFromJsonSchema } from './json-schema.ts';
 import { isNestedWithin, parseExactly } from './json-text.ts';
 import { metadataColumns } from './own-property.ts';
-import type { ConnectionSchema, Field, Format, ListItem } from './schema.ts';
+import type { Field, ListItem } from './schema.ts';
 
 /**
  * One JSON document a message, in UTF-8.
@@ -13,15 +16,24 @@ import type { ConnectionSchema, Field, Format, ListItem } from './schema.ts';
  * last digit (reading also takes them as strings), bytes are base64, timestamps RFC 3339 or milliseconds since 1970,
  * and a json field is any value. Unstructured, the whole document is the text of the one column `value`.
  */
-export const json: FormatDefinition = {
+export const json: FormatDefinition<'json'> = {
   type: 'json',
-  codec(schema) {
-    const format: Format = schema.format ?? { type: 'json' };
-    return format.unstructured ? unstructuredCodec(schema) : structuredCodec(schema.fields ?? [], format);
+  newlines: 'lines',
+  wholeMessage: ({ unstructured }) => (unstructured ? 'json' : undefined),
+  definition: {
+    type: 'json_schema',
+    fieldsFrom({ format, definition }) {
+      if (!format.unstructured) return fieldsFromJsonSchema(definition.schema, '/definition/schema');
+      const message = 'Unstructured json has one fixed column; leave the definition or unstructured out';
+      throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
+    },
+  },
+  codec({ fields = [], format }) {
+    return format.unstructured ? unstructuredCodec(fields) : structuredCodec(fields, format);
   },
 };
 
-function structuredCodec(fields: readonly Field[], format: Format): Codec {
+function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Codec {
   const read = objectReader(fields, '', format);
   const write = objectWriter(fields, '', format);
   const parse = fields.some(needsExactNumbers) ? parseExactly : (text: string): unknown => JSON.parse(text);
@@ -31,8 +43,8 @@ function structuredCodec(fields: readonly Field[], format: Format): Codec {
   };
 }
 
-function unstructuredCodec(schema: ConnectionSchema): Codec {
-  const metadata = metadataColumns(schema);
+function unstructuredCodec(fields: readonly Field[]): Codec {
+  const metadata = metadataColumns(fields);
   const write = jsonWriter('/value');
   return {
     decode(payload) {

@@ -88,9 +88,6 @@ describe('validating a schema', () => {
     expect(
       pathsOf({ format: { ...json, unstructured: true }, fields: [{ ...value, type: 'json' }] }),
     ).toEqual([]);
-    expect(pathsOf({ format: { type: 'raw_string', unstructured: true }, fields: [value] })).toEqual([
-      '/format/unstructured',
-    ]);
   });
 
   test('knows the metadata of the connector, if it is told', () => {

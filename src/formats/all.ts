@@ -1,0 +1,4 @@
+/** Every format, one line each. */
+export { json } from './json.ts';
+export { rawBytes } from './raw-bytes.ts';
+export { rawString } from './raw-string.ts';
