@@ -78,8 +78,12 @@ const ProtobufFormat = Type.Object(
 );
 
 const ParquetFormat = Type.Object(
-  { type: Type.Literal('parquet') },
-  { title: 'Parquet', description: 'Refused: parquet is a file, not a message', additionalProperties: true },
+  {
+    type: Type.Literal('parquet'),
+    compression: Type.Optional(Type.Unknown()),
+    row_group_bytes: Type.Optional(Type.Unknown()),
+  },
+  { title: 'Parquet', description: 'Refused: parquet is a file, not a message', ...strict },
 );
 
 const RawStringFormat = Type.Object(
