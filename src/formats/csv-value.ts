@@ -40,7 +40,10 @@ export function cellReader(field: Field, path: string): (cell: string) => Value 
     case 'json':
     case 'struct':
     case 'list':
-      return (cell) => read(parseText(cell, path));
+      return (cell) => {
+        const value = parseText(cell, path);
+        return value === null ? null : read(value);
+      };
     default:
       return read;
   }

@@ -93,14 +93,19 @@ function rowReader(
   };
 }
 
-/** Compiles what puts a cell into a row. */
+/**
+ * Compiles what puts a cell into a row. Where an empty text is no value it is null, quoted too: some writers quote
+ * every cell.
+ */
 function columnReader(field: Field): (row: Row, cell: string | null) => void {
   const path = pathOf('', field.name);
   const set: SetProperty = setterOf(field.name);
   const read = cellReader(field, path);
+  const mayBeEmpty = field.type === 'string' || field.type === 'bytes';
   return (row, cell) => {
-    if (cell === null && field.required) throw badData(path, 'is required but null');
-    set(row, cell === null ? null : read(cell));
+    const value = cell === null || (cell === '' && !mayBeEmpty) ? null : read(cell);
+    if (value === null && field.required) throw badData(path, 'is required but null');
+    set(row, value);
   };
 }
 

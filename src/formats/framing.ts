@@ -62,7 +62,7 @@ function* linesOf(payload: Buffer): Generator<Buffer> {
   for (let from = 0; from < payload.length; ) {
     const found = payload.indexOf(newline, from);
     const end = found === -1 ? payload.length : found;
-    const stop = end > from && payload[end - 1] === carriageReturn ? end - 1 : end;
+    const stop = found > from && payload[found - 1] === carriageReturn ? found - 1 : end;
     yield payload.subarray(from, stop);
     from = end + 1;
   }
