@@ -44,7 +44,7 @@ function validator(
   shared: readonly TSchema[],
   options: { coerceTypes: boolean; useDefaults: boolean; allErrors: boolean },
 ): Ajv {
-  const ajv = new Ajv({ strict: false, removeAdditional: false, ...options });
+  const ajv = new Ajv({ strict: false, removeAdditional: false, discriminator: true, ...options });
   addFormats.default(ajv);
   for (const schema of shared) ajv.addSchema(schema);
   return ajv;

@@ -1,7 +1,8 @@
 import { PenstockError } from '../errors.ts';
-import type { Codec, FormatDefinition } from './format.ts';
-import { json } from './json.ts';
-import { rawString } from './raw-string.ts';
+import { gzipped } from './compression.ts';
+import type { Codec, Row } from './format.ts';
+import { byLines } from './framing.ts';
+import { formatOf } from './registry.ts';
 import type { ConnectionSchema } from './schema.ts';
 import { validateSchema } from './validate-schema.ts';
 
@@ -9,19 +10,27 @@ export { expandSchema } from './expand-schema.ts';
 export { sqlType } from './sql-type.ts';
 export { type KnownMetadata, validateSchema } from './validate-schema.ts';
 
-/** The formats there are. A new one is one file and one entry here. */
-const formats: readonly FormatDefinition[] = [json, rawString];
-
 /**
  * Prepares the codec of a schema: the work that depends on the schema alone is done here, once. The schema must be
  * expanded (`expandSchema`); throws `invalid_schema`, with the same `errors` as `validateSchema`, when it is not valid.
  */
 export function codecFor(schema: ConnectionSchema): Codec {
   const errors = validateSchema(schema);
-  const format = formats.find((candidate) => candidate.type === schema.format?.type);
-  if (errors.length > 0 || !format) {
+  const { format } = schema;
+  const definition = format && formatOf(format);
+  if (errors.length > 0 || !definition) {
     const [first] = errors;
     throw new PenstockError('invalid_schema', first?.message ?? 'The schema has no known format', { errors });
   }
-  return format.codec(schema);
+  const { framing } = schema;
+  const codec = definition.codec({ ...schema, format });
+  const framed =
+    framing && definition.newlines !== 'own'
+      ? byLines(codec, framing, definition.newlines === 'values')
+      : codec;
+  return format.compression === 'gzip' ? gzipped(framed) : framed;
 }
+
+/** The rows of a message, of which there may be any number; throws the first error. */
+export const rowsOf = (codec: Codec, payload: Buffer): Row[] =>
+  codec.decodeAll?.(payload) ?? [codec.decode(payload)];

@@ -1,12 +1,13 @@
 import { PenstockError } from '../errors.ts';
-import { fieldsFromJsonSchema } from './json-schema.ts';
-import type { ConnectionSchema, Field, ListItem } from './schema.ts';
+import type { SchemaIn } from './format.ts';
+import { formatOf } from './registry.ts';
+import type { ConnectionSchema, Field, FormatType, ListItem, SchemaDefinition } from './schema.ts';
 import { sqlType } from './sql-type.ts';
 
 /**
- * Completes a schema as it was sent: derives `fields` from its `definition` where there is one, gives unstructured
- * formats without fields the one they need, and fills in `required` and every `sql_name`. Answers a new schema, and
- * the same again for its own answer. Throws `invalid_schema` with the path of what a definition cannot express.
+ * Completes a schema as it was sent: derives `fields` from its `definition` where there is one, gives formats that
+ * hold a whole message in one field that field, and fills in `required` and every `sql_name`. Answers a new schema,
+ * and the same again for its own answer. Throws `invalid_schema` with the path of what a definition cannot express.
  */
 export function expandSchema(schema: ConnectionSchema): ConnectionSchema {
   return { ...schema, fields: fieldsOf(schema).map(expandItem) };
@@ -17,19 +18,27 @@ function fieldsOf(schema: ConnectionSchema): readonly Field[] {
   if (!schema.definition) return fields.length > 0 ? fields : wholeMessageField(schema);
   // Metadata columns are not part of a message, so a definition cannot hold them: they stay beside it.
   const metadata = fields.filter((field) => typeof field.metadata_key === 'string');
-  if (schema.format?.type !== 'json' || schema.format.unstructured) {
-    const message = 'A JSON Schema describes structured json; leave the definition out or change the format';
+  return [...derivedFields(schema, schema.definition), ...metadata];
+}
+
+function derivedFields({ format, ...schema }: ConnectionSchema, definition: SchemaDefinition): Field[] {
+  const language = format && formatOf(format)?.definition;
+  if (!format || language?.type !== definition.type) {
+    const takes = language ? `takes ${language.type}` : 'takes no definition';
+    const subject = format ? `The format ${format.type} ${takes}` : 'There is no format to go with it';
+    const message = `${subject}; leave the definition out or change the format`;
     throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
   }
-  const derived = fieldsFromJsonSchema(schema.definition.schema, '/definition/schema');
-  return [...derived, ...metadata];
+  return language.fieldsFrom({ ...schema, format, definition } as SchemaIn<FormatType> & {
+    definition: SchemaDefinition;
+  });
 }
 
 /** A schema whose fields are inferred from a query has none yet, and must not get one here. */
 function wholeMessageField({ format, inferred }: ConnectionSchema): readonly Field[] {
   if (!format || inferred) return [];
-  if (format.type === 'raw_string') return [{ name: 'value', type: 'string', required: true }];
-  return format.unstructured ? [{ name: 'value', type: 'json', required: true }] : [];
+  const type = formatOf(format)?.wholeMessage?.(format);
+  return type ? [{ name: 'value', type, required: true }] : [];
 }
 
 function expandItem<T extends ListItem>(item: T): T {

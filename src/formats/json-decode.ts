@@ -1,9 +1,9 @@
-import { PenstockError } from '../errors.ts';
-import { parseDecimal } from './decimal.ts';
-import type { Row, Value } from './format.ts';
-import { isNestedWithin, isRawNumber, numberText } from './json-text.ts';
+import { badData, pathOf } from './bad.ts';
+import { decimalOfBytes, parseDecimal } from './decimal.ts';
+import type { FormatOf, Row, Value } from './format.ts';
+import { isNestedWithin, isRawNumber, numberText, parseExactly } from './json-text.ts';
 import { getterOf, setterOf } from './own-property.ts';
-import type { Field, Format, ListItem } from './schema.ts';
+import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
 import { parseTimestamp, timestampFromMs } from './timestamp.ts';
 
@@ -22,17 +22,11 @@ const bigintRanges = {
   uint64: [0n, 2n ** 64n - 1n],
 } as const;
 
-/** The error of a message that does not fit its schema. `path` is a JSON pointer; items of a list are `*`. */
-export function badData(path: string, problem: string): PenstockError {
-  const subject = path === '' ? 'The payload' : `The field ${path}`;
-  return new PenstockError('bad_data', `${subject} ${problem}`, { errors: [{ path, message: problem }] });
-}
-
 /** Compiles the reader of an object with these fields. Properties that no field names are ignored, as in Arroyo. */
 export function objectReader(
   fields: readonly Field[],
   path: string,
-  format: Format,
+  format: FormatOf<'json'>,
 ): (value: unknown) => Row {
   const steps = fields.map((field) => ({
     get: typeof field.metadata_key === 'string' ? () => null : getterOf(field.name),
@@ -49,8 +43,8 @@ export function objectReader(
   };
 }
 
-function fieldReader(field: Field, parent: string, format: Format): Reader {
-  const path = `${parent}/${field.name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+function fieldReader(field: Field, parent: string, format: FormatOf<'json'>): Reader {
+  const path = pathOf(parent, field.name);
   return withNull(valueReader(field, path, format), field.required === true, path);
 }
 
@@ -63,7 +57,8 @@ function withNull(read: Reader, required: boolean, path: string): Reader {
   };
 }
 
-function valueReader(type: ListItem, path: string, format: Format): Reader {
+/** Compiles the reader of one value that is not null. */
+export function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -75,7 +70,7 @@ function valueReader(type: ListItem, path: string, format: Format): Reader {
     case 'float64':
       return floatReader(type.type, path);
     case 'decimal128':
-      return decimalReader(type, path);
+      return decimalReader(type, path, format);
     case 'bool':
       return plainReader('boolean', 'is not true or false', path);
     case 'string':
@@ -85,7 +80,7 @@ function valueReader(type: ListItem, path: string, format: Format): Reader {
     case 'timestamp':
       return timestampReader(type, path, format);
     case 'json':
-      return jsonReader(path);
+      return jsonReader(path, format.include_schema === true);
     case 'struct':
       return objectReader(type.fields ?? [], path, format);
     case 'list':
@@ -114,8 +109,9 @@ function integerReader(type: keyof typeof integerRanges, path: string): Reader {
 function bigintReader(type: keyof typeof bigintRanges, path: string): Reader {
   const [least, most] = bigintRanges[type];
   return (value) => {
-    const text = typeof value === 'string' ? value : numberText(value);
-    const integer = text === undefined ? undefined : parseInteger(text);
+    const integer = Number.isSafeInteger(value)
+      ? BigInt(value as number)
+      : parseInteger(digitsOf(value) ?? '');
     if (integer === undefined) throw badData(path, 'is not a whole number');
     if (integer < least || integer > most) throw badData(path, `is out of the range of ${type}`);
     return integer;
@@ -140,17 +136,24 @@ function floatReader(type: 'float32' | 'float64', path: string): Reader {
   };
 }
 
-function decimalReader(type: SqlTyped, path: string): Reader {
+function decimalReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
   const { precision = 38, scale = 0 } = type;
+  const asBytes = format.decimal_encoding === 'bytes';
+  const readBytes = bytesReader(path);
   return (value) => {
-    const text = typeof value === 'string' ? value : numberText(value);
-    if (text === undefined) throw badData(path, 'is not a number');
+    const inBytes = asBytes && typeof value === 'string';
+    const text = inBytes ? decimalOfBytes(readBytes(value) as Buffer, scale) : digitsOf(value);
+    if (text === undefined)
+      throw badData(path, inBytes ? 'has more than 16 bytes, or none' : 'is not a number');
     const decimal = parseDecimal(text, precision, scale);
     if (decimal === undefined)
       throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);
     return decimal;
   };
 }
+
+const digitsOf = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value : numberText(value);
 
 function bytesReader(path: string): Reader {
   const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -160,7 +163,7 @@ function bytesReader(path: string): Reader {
   };
 }
 
-function timestampReader(type: SqlTyped, path: string, format: Format): Reader {
+function timestampReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
   const unit = unitOf(type);
   const millis = format.timestamp_format === 'unix_millis';
   const problem = millis ? 'is not a time in milliseconds since 1970' : 'is not an RFC 3339 time';
@@ -173,14 +176,26 @@ function timestampReader(type: SqlTyped, path: string, format: Format): Reader {
   };
 }
 
-function jsonReader(path: string): Reader {
+/** Kafka Connect has no type for any JSON: with its schema a json column is a string that holds the text. */
+function jsonReader(path: string, inString: boolean): Reader {
   return (value) => {
-    if (!isNestedWithin(value, maxJsonDepth)) throw badData(path, `is nested more than ${maxJsonDepth} deep`);
-    return JSON.stringify(value);
+    const document = inString && typeof value === 'string' ? parseText(value, path) : value;
+    if (!isNestedWithin(document, maxJsonDepth))
+      throw badData(path, `is nested more than ${maxJsonDepth} deep`);
+    return JSON.stringify(document);
   };
 }
 
-function listReader(items: ListItem, path: string, format: Format): Reader {
+/** A JSON text inside a message; throws `bad_data`. */
+export function parseText(text: string, path: string): unknown {
+  try {
+    return parseExactly(text);
+  } catch {
+    throw badData(path, 'is not a JSON text');
+  }
+}
+
+function listReader(items: ListItem, path: string, format: FormatOf<'json'>): Reader {
   const itemPath = `${path}/*`;
   const read = withNull(valueReader(items, itemPath, format), items.required === true, itemPath);
   return (value) => {

@@ -1,7 +1,8 @@
-import { PenstockError } from '../errors.ts';
-import type { Row, Value } from './format.ts';
+import { badRow, pathOf } from './bad.ts';
+import { bytesOfDecimal } from './decimal.ts';
+import type { FormatOf, Row, Value } from './format.ts';
 import { getterOf } from './own-property.ts';
-import type { Field, Format, ListItem } from './schema.ts';
+import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
 import { formatTimestamp, timestampToMs } from './timestamp.ts';
 
@@ -15,17 +16,11 @@ const ranges = {
   uint64: [0n, 2n ** 64n - 1n],
 } as const;
 
-/** The error of a row that cannot be written. `path` is a JSON pointer; items of a list are `*`. */
-export function badRow(path: string, problem: string): PenstockError {
-  const subject = path === '' ? 'The row' : `The column ${path}`;
-  return new PenstockError('bad_row', `${subject} ${problem}`, { errors: [{ path, message: problem }] });
-}
-
 /**
  * Compiles the writer of an object with these fields, in their order. A null is written, as `null`; metadata columns
  * are not part of the message.
  */
-export function objectWriter(fields: readonly Field[], path: string, format: Format): Writer {
+export function objectWriter(fields: readonly Field[], path: string, format: FormatOf<'json'>): Writer {
   const written = fields.filter((field) => typeof field.metadata_key !== 'string');
   const steps = written.map((field, index) => ({
     prefix: `${index === 0 ? '' : ','}${JSON.stringify(field.name)}:`,
@@ -41,8 +36,8 @@ export function objectWriter(fields: readonly Field[], path: string, format: For
   };
 }
 
-function fieldWriter(field: Field, parent: string, format: Format): Writer {
-  const path = `${parent}/${field.name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+function fieldWriter(field: Field, parent: string, format: FormatOf<'json'>): Writer {
+  const path = pathOf(parent, field.name);
   return withNull(valueWriter(field, path, format), field.required === true, path);
 }
 
@@ -54,7 +49,8 @@ function withNull(write: Writer, required: boolean, path: string): Writer {
   };
 }
 
-function valueWriter(type: ListItem, path: string, format: Format): Writer {
+/** Compiles the writer of one value that is not null. */
+export function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -65,7 +61,7 @@ function valueWriter(type: ListItem, path: string, format: Format): Writer {
     case 'float64':
       return floatWriter(type.type, type.required === true, path);
     case 'decimal128':
-      return decimalWriter(path);
+      return decimalWriter(path, format);
     case 'bool':
       return boolWriter(path);
     case 'string':
@@ -75,7 +71,7 @@ function valueWriter(type: ListItem, path: string, format: Format): Writer {
     case 'timestamp':
       return timestampWriter(type, path, format);
     case 'json':
-      return jsonWriter(path);
+      return format.include_schema ? jsonStringWriter(path) : jsonWriter(path);
     case 'struct':
       return objectWriter(type.fields ?? [], path, format);
     case 'list':
@@ -116,10 +112,11 @@ function float32Text(value: number): string {
   return String(Number(value.toPrecision(9)));
 }
 
-function decimalWriter(path: string): Writer {
+function decimalWriter(path: string, { decimal_encoding }: FormatOf<'json'>): Writer {
   return (value) => {
     if (typeof value !== 'string' || !/^-?\d+(?:\.\d+)?$/.test(value)) throw badRow(path, 'is not a decimal');
-    return value;
+    if (decimal_encoding === 'string') return `"${value}"`;
+    return decimal_encoding === 'bytes' ? `"${bytesOfDecimal(value).toString('base64')}"` : value;
   };
 }
 
@@ -130,10 +127,14 @@ function boolWriter(path: string): Writer {
   };
 }
 
+// Asking costs less than JSON.stringify. Surrogates are left to it: half a pair needs an escape.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what needs an escape
+const needsEscape = /["\\\u0000-\u001f\ud800-\udfff]/;
+
 function stringWriter(path: string): Writer {
   return (value) => {
     if (typeof value !== 'string') throw badRow(path, 'is not a string');
-    return JSON.stringify(value);
+    return needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
   };
 }
 
@@ -144,7 +145,7 @@ function bytesWriter(path: string): Writer {
   };
 }
 
-function timestampWriter(type: SqlTyped, path: string, format: Format): Writer {
+function timestampWriter(type: SqlTyped, path: string, format: FormatOf<'json'>): Writer {
   const unit = unitOf(type);
   const millis = format.timestamp_format === 'unix_millis';
   return (value) => {
@@ -164,6 +165,12 @@ export function jsonWriter(path: string): Writer {
   };
 }
 
+/** The same as the text of a JSON string. */
+function jsonStringWriter(path: string): Writer {
+  const write = jsonWriter(path);
+  return (value) => JSON.stringify(write(value));
+}
+
 function isJson(text: string): boolean {
   try {
     JSON.parse(text);
@@ -173,7 +180,7 @@ function isJson(text: string): boolean {
   }
 }
 
-function listWriter(items: ListItem, path: string, format: Format): Writer {
+function listWriter(items: ListItem, path: string, format: FormatOf<'json'>): Writer {
   const itemPath = `${path}/*`;
   const write = withNull(valueWriter(items, itemPath, format), items.required === true, itemPath);
   return (value) => {

@@ -1,5 +1,5 @@
 import type { Row, Value } from './format.ts';
-import type { ConnectionSchema } from './schema.ts';
+import type { Field } from './schema.ts';
 
 /**
  * Columns are named by users, so one may be called `__proto__` or `constructor`. These make reading and writing such
@@ -28,9 +28,8 @@ export function setterOf(name: string): SetProperty {
   };
 }
 
-/** One setter for each metadata column of a schema: a codec sets them to null, and the worker fills them. */
-export function metadataColumns(schema: ConnectionSchema): SetProperty[] {
-  const fields = schema.fields ?? [];
+/** One setter for each metadata column: a codec sets them to null, and the worker fills them. */
+export function metadataColumns(fields: readonly Field[]): SetProperty[] {
   return fields
     .filter((field) => typeof field.metadata_key === 'string')
     .map((field) => setterOf(field.name));

@@ -1,31 +1,35 @@
 import { isUtf8 } from 'node:buffer';
-import { PenstockError } from '../errors.ts';
+import { badData, badRow } from './bad.ts';
 import type { FormatDefinition, Row } from './format.ts';
 import { metadataColumns } from './own-property.ts';
 
 /** The whole message is one string, in the column `value`. */
-export const rawString: FormatDefinition = {
+export const rawString: FormatDefinition<'raw_string'> = {
   type: 'raw_string',
-  codec(schema) {
-    const metadata = metadataColumns(schema);
+  newlines: 'values',
+  wholeMessage: () => 'string',
+  codec({ fields = [] }) {
+    const metadata = metadataColumns(fields);
+    const decodeText = (text: string): Row => {
+      const row: Row = { value: text };
+      for (const set of metadata) set(row, null);
+      return row;
+    };
     return {
+      decodeText,
       decode(payload) {
-        if (!isUtf8(payload)) {
-          throw new PenstockError('bad_data', 'The payload is not UTF-8 text', {
-            errors: [{ path: '/value', message: 'is not UTF-8 text' }],
-          });
-        }
-        const row: Row = { value: payload.toString() };
-        for (const set of metadata) set(row, null);
-        return row;
+        if (!isUtf8(payload)) throw badData('/value', 'is not UTF-8 text');
+        return decodeText(payload.toString());
       },
-      encode(row) {
-        if (typeof row.value === 'string') return Buffer.from(row.value);
-        const message = 'The column value must hold a text to be written as raw_string';
-        throw new PenstockError('bad_row', message, {
-          errors: [{ path: '/value', message: 'is not a text' }],
-        });
-      },
+      encodeText,
+      encode: (row) => Buffer.from(encodeText(row)),
     };
   },
 };
+
+function encodeText({ value }: Row): string {
+  if (typeof value !== 'string') throw badRow('/value', 'is not a text');
+  // UTF-8 has no bytes for half a surrogate pair: another character would be written in its place.
+  if (!value.isWellFormed()) throw badRow('/value', 'holds half a surrogate pair, which UTF-8 cannot write');
+  return value;
+}

@@ -1,4 +1,7 @@
 import Type, { type Static } from 'typebox';
+import { Format, Framing, SchemaDefinition } from './wire-format.ts';
+
+export type { Format, FormatType, SchemaDefinition } from './wire-format.ts';
 
 /**
  * The wire shape of a connection schema: what a message of a table looks like, and what to do with one that does
@@ -92,29 +95,6 @@ export interface ListItem {
   sql_name?: string | null;
 }
 
-/** How a message's bytes become a row. `type` is the format; the rest are its options. */
-export const Format = Type.Object(
-  {
-    type: Type.Enum(['json', 'raw_string']),
-    confluent_schema_registry: Type.Optional(Type.Literal(false)),
-    include_schema: Type.Optional(Type.Literal(false)),
-    debezium: Type.Optional(Type.Literal(false)),
-    schema_id: Type.Optional(Type.Null()),
-    decimal_encoding: Type.Optional(Type.Literal('number')),
-    compression: Type.Optional(Type.Literal('uncompressed')),
-    unstructured: Type.Optional(
-      Type.Boolean({ description: 'json only: the whole document in one json column called value' }),
-    ),
-    timestamp_format: Type.Optional(
-      Type.Enum(['rfc3339', 'unix_millis'], {
-        description: 'json only: how timestamps are written; rfc3339 if left out',
-      }),
-    ),
-  },
-  strict,
-);
-export type Format = Static<typeof Format>;
-
 export const BadData = Type.Object(
   {
     behavior: Type.Enum(['fail', 'drop'], {
@@ -125,18 +105,13 @@ export const BadData = Type.Object(
 );
 export type BadData = Static<typeof BadData>;
 
-export const SchemaDefinition = Type.Object(
-  { type: Type.Literal('json_schema'), schema: Type.String({ maxLength: 200_000 }) },
-  strict,
-);
-
 const orNull = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
 export const ConnectionSchema = Type.Object(
   {
     format: orNull(Format),
     bad_data: orNull(BadData),
-    framing: Type.Optional(Type.Null()),
+    framing: orNull(Framing),
     fields: Type.Optional(Type.Array(Type.Unsafe<Field>({ $ref: 'Field#' }), { maxItems: 1000 })),
     definition: orNull(SchemaDefinition),
     inferred: orNull(Type.Boolean()),

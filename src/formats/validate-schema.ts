@@ -1,4 +1,6 @@
 import type { FieldError } from '../errors.ts';
+import type { WholeMessage } from './format.ts';
+import { formatOf, formatTypes } from './registry.ts';
 import type { ConnectionSchema, Field, FieldTypeName, ListItem } from './schema.ts';
 
 /** A metadata column that a connector offers to `metadata_key`. */
@@ -20,15 +22,11 @@ const maxDepth = 32;
 export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
   const errors: FieldError[] = [];
   const fields = schema.fields ?? [];
-  if (!schema.format) {
-    errors.push({ path: '/format', message: 'Say how messages are written: json or raw_string' });
-  }
-  validateOptions(schema, errors);
   validateFields(fields, '/fields', 1, errors);
   fields.forEach((field, index) => {
     validateMetadataKey(field, `/fields/${index}/metadata_key`, metadata, errors);
   });
-  validateShape(schema, fields, errors);
+  validateFormat(schema, fields, errors);
   for (const [index, key] of (schema.primary_keys ?? []).entries()) {
     if (!fields.some((field) => field.name === key)) {
       errors.push({ path: `/primary_keys/${index}`, message: `There is no field called ${key}` });
@@ -37,12 +35,35 @@ export function validateSchema(schema: ConnectionSchema, metadata?: readonly Kno
   return errors;
 }
 
-function validateOptions({ format }: ConnectionSchema, errors: FieldError[]): void {
-  if (!format || format.type === 'json') return;
-  for (const option of ['unstructured', 'timestamp_format'] as const) {
-    if (format[option] === undefined || format[option] === false) continue;
-    errors.push({ path: `/format/${option}`, message: `${option} is only for the format json` });
+/** What the format says is asked last: it may rely on fields that are valid by themselves. */
+function validateFormat(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
+  const { format } = schema;
+  const types = formatTypes.join(', ');
+  if (!format) {
+    errors.push({ path: '/format', message: `Say how messages are written: ${types}` });
+    return;
   }
+  const definition = formatOf(format);
+  if (!definition) {
+    const message = `Messages in ${format.type} are not supported; use one of ${types}`;
+    errors.push({ path: '/format/type', message });
+    return;
+  }
+  if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
+    const message = 'There is no schema registry: put the schema into the definition';
+    errors.push({ path: '/format/confluent_schema_registry', message });
+  }
+  if (schema.framing && !definition.newlines) {
+    const message = `The format ${format.type} cannot be framed by newlines: its bytes may hold some`;
+    errors.push({ path: '/framing', message });
+  }
+  if ((schema.framing?.max_line_length ?? 1) < 1) {
+    const message = 'A line must be allowed at least one byte';
+    errors.push({ path: '/framing/max_line_length', message });
+  }
+  validateShape(schema, definition.wholeMessage?.(format), fields, errors);
+  if (errors.length > 0) return;
+  errors.push(...(definition.validate?.({ ...schema, format }) ?? []));
 }
 
 function validateFields(fields: readonly Field[], path: string, depth: number, errors: FieldError[]): void {
@@ -139,27 +160,22 @@ function validateMetadataKey(
   }
 }
 
-/** raw_string and unstructured json hold the whole message in one field, whose name and type are fixed. */
+/** Formats that hold the whole message in one field fix its name and type. */
 function validateShape(
   { format, inferred }: ConnectionSchema,
+  whole: WholeMessage | undefined,
   fields: readonly Field[],
   errors: FieldError[],
 ) {
-  if (!format || (inferred && fields.length === 0)) return;
+  if (inferred && fields.length === 0) return;
   const payload = fields.filter((field) => typeof field.metadata_key !== 'string');
-  const whole = wholeMessageType(format);
   if (whole) {
     const [only] = payload;
     if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;
-    const kind = whole === 'json' ? 'Unstructured json' : 'raw_string';
+    const kind = whole === 'json' ? `Unstructured ${format?.type}` : format?.type;
     const message = `${kind} needs exactly one field beside the metadata: value, of type ${whole}`;
     errors.push({ path: '/fields', message });
   } else if (payload.length === 0) {
     errors.push({ path: '/fields', message: 'Say which fields a message has; there must be at least one' });
   }
-}
-
-function wholeMessageType(format: NonNullable<ConnectionSchema['format']>): 'string' | 'json' | undefined {
-  if (format.type === 'raw_string') return 'string';
-  return format.unstructured ? 'json' : undefined;
 }

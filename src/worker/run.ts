@@ -27,7 +27,7 @@ export interface TaskEvents {
   recovering(error: PenstockError, retryInMs: number): void;
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
-  /** Something to be seen: a message was dropped, the source is silent, the connector warns. */
+  /** Something to be seen: a row was dropped, the source is silent, the connector warns. */
   warn(error: PenstockError): void;
 }
 
@@ -250,13 +250,8 @@ export class Task {
     this.#metrics.received.inc({ job }, deliveries.length);
     this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
     const decoded: Row[] = [];
-    for (const delivery of deliveries) {
-      try {
-        decoded.push(codecs.read(delivery));
-      } catch (error) {
-        this.#bad(error);
-      }
-    }
+    const bad = (error: unknown): void => this.#bad(error);
+    for (const delivery of deliveries) for (const row of codecs.read(delivery, bad)) decoded.push(row);
     const result = await transform.run(decoded);
     for (const { error } of result.bad) this.#bad(error);
     const messages: Outgoing[] = [];
