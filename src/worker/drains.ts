@@ -15,7 +15,7 @@ interface DrainTools {
   sessions: JobSessions;
   /** Makes a task that moves messages; nothing is reported of its state. */
   create(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task;
-  warn(error: PenstockError): void;
+  say(level: 'warn' | 'error', error: PenstockError): void;
 }
 
 interface Drain {
@@ -75,7 +75,7 @@ export class Drains {
 
   #stop({ cancel, task }: Drain, gently: boolean): void {
     cancel.abort(new Error('the drain was stopped'));
-    if (gently) task?.drain().catch((error: unknown) => this.#tools.warn(asPenstockError(error)));
+    if (gently) task?.drain().catch((error: unknown) => this.#tools.say('warn', asPenstockError(error)));
     else task?.stop();
   }
 
@@ -97,13 +97,13 @@ export class Drains {
   /** Whether nothing is left in the session; false when it was stopped before. */
   async #empty(drain: Drain, spec: TaskSpec): Promise<boolean> {
     const { session, cancel } = drain;
-    const { create, sessions, warn } = this.#tools;
+    const { create, sessions, say } = this.#tools;
     let last: PenstockError | undefined;
     const task = create(spec, sessions.wound(session), {
       running: () => {},
       recovering: (error) => {
         // Said once: it may be a broker that is gone for good.
-        if (error.code !== last?.code) warn(error);
+        if (error.code !== last?.code) say('warn', error);
         last = error;
         if (isOld(session)) task.stop();
       },
@@ -160,13 +160,14 @@ export class Drains {
   }
 
   async #gaveUp(session: Session, error: PenstockError): Promise<boolean> {
-    const { sessions, warn } = this.#tools;
+    const { sessions, say } = this.#tools;
     const old = isOld(session);
     const what = old
       ? 'A session could not be emptied for a day; what is queued in it is given up'
       : 'A session could not be emptied yet';
     const { code, hint, errors } = error;
-    warn(
+    say(
+      old ? 'error' : 'warn',
       new PenstockError(code, `${what}: ${error.message}`, {
         ...(hint ? { hint } : {}),
         errors,

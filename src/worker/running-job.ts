@@ -69,7 +69,7 @@ export class RunningJob {
       jobId: id,
       sessions: this.#sessions,
       create: (spec, session, events) => this.#task(spec, session, events),
-      warn: (error) => this.record.say('warn', error),
+      say: (level, error) => this.record.say(level, error),
     });
     this.record.enter('Scheduling', undefined, {
       restartsDone: asked.restartRequests,

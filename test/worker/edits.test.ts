@@ -21,7 +21,7 @@ afterAll(() => broker.stop());
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
 
-describe.each(databases)('edits on $provider', ({ open }) => {
+describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) => {
   let service: Service;
   let tester: MqttClient;
   let received: { topic: string; seq: number }[];
@@ -255,7 +255,9 @@ describe.each(databases)('edits on $provider', ({ open }) => {
   });
 });
 
-test('a session whose broker is gone is given up after a day, and the job goes on', async () => {
+test('a session whose broker is gone is given up after a day, and the job goes on', {
+  timeout: 120_000,
+}, async () => {
   const gone = await Mosquitto.start();
   const service = await startService({ worker: true });
   const { request, db, catalog } = service;
@@ -297,7 +299,7 @@ test('a session whose broker is gone is given up after a day, and the job goes o
 });
 
 describe('a session that the broker forgets', () => {
-  test('is warned of and counted, once it has been there', async () => {
+  test('is warned of and counted, once it has been there', { timeout: 120_000 }, async () => {
     const mortal = await Mosquitto.start();
     const service = await startService({ worker: true });
     const { request } = service;

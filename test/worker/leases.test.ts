@@ -47,7 +47,7 @@ describe.each(databases)('leases on $provider', ({ open }) => {
   });
 });
 
-describe('a worker', () => {
+describe('a worker', { timeout: 120_000 }, () => {
   let service: Service | undefined;
   afterEach(async () => {
     vi.useRealTimers();

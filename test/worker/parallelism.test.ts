@@ -12,7 +12,7 @@ import { type Service, startService, until } from '../support/service.ts';
 const clientOf = (job: string, task: number): string =>
   `penstock_${job}_${operatorId('source', 'readings')}_${task}`;
 
-describe('a pipeline whose number of tasks changes', () => {
+describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () => {
   let broker: Mosquitto;
   let rig: Rig;
   beforeEach(async () => {
