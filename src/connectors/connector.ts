@@ -59,6 +59,8 @@ export interface RunContext<P, T> {
    * not: its iteration throws.
    */
   lost?(error: PenstockError): void;
+  /** Tells whoever runs the job of something that does not stop it, such as a weaker guarantee. */
+  warn?(error: PenstockError): void;
   /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
   signal: AbortSignal;
   logger: Logger;

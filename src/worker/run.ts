@@ -45,8 +45,8 @@ export interface TaskEvents {
   mayConnect(): boolean;
   /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
   bad(error: PenstockError): void;
-  /** The source has brought no message for longer than its table allows. Nothing is done about it. */
-  silent(error: PenstockError): void;
+  /** Something that nothing is done about, such as a source that is silent for longer than its table allows. */
+  warned(error: PenstockError): void;
 }
 
 /** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
@@ -174,7 +174,8 @@ export class Task {
       taskIndex: this.#spec.taskIndex,
     };
     const { profile, config } = endpoint;
-    return { profile, table: config, identity, window, signal, logger: this.#logger };
+    const warn = (error: PenstockError): void => this.#events.warned(error);
+    return { profile, table: config, identity, window, signal, logger: this.#logger, warn };
   }
 
   #openSource(signal: AbortSignal): Promise<Source> {
@@ -269,7 +270,7 @@ export class Task {
     if (!silent) return;
     const message = `${insert.source.name} has brought no message for ${maxSilenceSecs} s`;
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
-    this.#events.silent(new PenstockError('source_silent', message, { hint }));
+    this.#events.warned(new PenstockError('source_silent', message, { hint }));
   }
 
   #bad(error: unknown): void {

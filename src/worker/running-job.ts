@@ -140,7 +140,8 @@ export class RunningJob {
           this.record.say('warn', error);
         },
         mayConnect: () => this.#holder.mayConnect(),
-        silent: (error) => {
+        warned: (error) => {
+          this.#deps.logger.warn({ job: this.id, code: error.code }, error.message);
           this.record.say('warn', error);
         },
       },

@@ -3,8 +3,8 @@ import type { AutocompleteContext } from '../connector.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
-import { checkClientId } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
+import { checkRequest } from './reach.ts';
 
 /** Connecting and listening together take no longer. */
 const totalMs = 2_000;
@@ -42,12 +42,7 @@ export async function autocomplete({
 
 async function listen(profile: MqttProfile, heard: Topics, signal: AbortSignal): Promise<void> {
   const connection = await connect({
-    profile,
-    clientId: checkClientId(profile),
-    clean: true,
-    sessionExpirySecs: 0,
-    withWill: false,
-    signal,
+    ...checkRequest(profile, signal),
     prepare: (client) => client.on('message', (topic, payload) => heard.add(topic, payload.length)),
   });
   try {

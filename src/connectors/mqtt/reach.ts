@@ -5,7 +5,7 @@ import { PenstockError } from '../../errors.ts';
 import type { CheckContext } from '../connector.ts';
 import type { Endpoint } from './address.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
-import { connectTo, endpointsOf } from './client.ts';
+import { type ConnectRequest, connectTo, endpointsOf } from './client.ts';
 import type { Connection } from './connection.ts';
 import { diagnosePlain, diagnoseTls } from './diagnose.ts';
 import { checkClientId } from './identity.ts';
@@ -104,19 +104,17 @@ const logIn = (
   endpoint: Endpoint,
   stream: Duplex,
   signal: AbortSignal,
-): Promise<Connection> =>
-  connectTo(
-    endpoint,
-    {
-      profile,
-      clientId: checkClientId(profile),
-      clean: true,
-      sessionExpirySecs: 0,
-      withWill: false,
-      signal,
-    },
-    stream,
-  );
+): Promise<Connection> => connectTo(endpoint, checkRequest(profile, signal), stream);
+
+/** How a connection test logs in: under an id of its own, with a session that ends with it. */
+export const checkRequest = (profile: MqttProfile, signal: AbortSignal): ConnectRequest => ({
+  profile,
+  clientId: checkClientId(profile),
+  clean: true,
+  sessionExpirySecs: 0,
+  withWill: false,
+  signal,
+});
 
 function accepted(connection: Connection, profile: MqttProfile): Finding<Connection> {
   const { version, limits } = connection;

@@ -7,8 +7,9 @@ import type { Connection } from './connection.ts';
 import { within } from './deadline.ts';
 import type { MqttDelivery } from './delivery.ts';
 import { clientId } from './identity.ts';
+import { lowered } from './lowered-qos.ts';
 import type { MqttProfile } from './profile.ts';
-import { type MqttTable, qosOf, sourceOf } from './table.ts';
+import { type MqttTable, type Qos, qosOf, sourceOf } from './table.ts';
 
 const week = 604_800;
 
@@ -158,10 +159,9 @@ class MqttSource implements Source {
     granted.catch((error: unknown) => this.#fail(error));
   }
 
-  #warnDowngraded(granted: number, asked: number): void {
-    const { logger, table } = this.#context;
-    const details = { code: 'mqtt_qos_downgraded', topic: table.topic, asked, granted };
-    logger.warn(details, 'The broker grants a lower quality of service than the table asks for');
+  #warnDowngraded(granted: Qos, asked: Qos): void {
+    const { warn, table } = this.#context;
+    warn?.(lowered(table.topic, asked, granted, 'The broker grants less than the table asks for'));
   }
 
   readonly #aborted = (): void => {
