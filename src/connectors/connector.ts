@@ -59,8 +59,8 @@ export interface RunContext<P, T> {
    * not: its iteration throws.
    */
   lost?(error: PenstockError): void;
-  /** Tells whoever runs the job of something that does not stop it, such as a weaker guarantee. */
-  warn?(error: PenstockError): void;
+  /** Shows something to the operator, among the messages of the job. Nothing else comes of it. */
+  warn(error: PenstockError): void;
   /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
   signal: AbortSignal;
   logger: Logger;
@@ -206,7 +206,7 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
   openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;
   /** Removes what a source or sink left on the other side under this identity, such as a broker's session. */
-  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window'>): Promise<void>;
+  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
 }
 
 /** Checks a definition's types against its own schemas; answers it unchanged. */

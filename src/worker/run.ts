@@ -43,10 +43,8 @@ export interface TaskEvents {
   recovering(error: PenstockError, retryInMs: number): void;
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
-  /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
-  bad(error: PenstockError): void;
-  /** Something that nothing is done about, such as a source that is silent for longer than its table allows. */
-  warned(error: PenstockError): void;
+  /** Something to be seen: a message was dropped, the source is silent, the connector warns. */
+  warn(error: PenstockError): void;
 }
 
 /** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
@@ -174,7 +172,7 @@ export class Task {
       taskIndex: this.#spec.taskIndex,
     };
     const { profile, config } = endpoint;
-    const warn = (error: PenstockError): void => this.#events.warned(error);
+    const warn = (error: PenstockError): void => this.#events.warn(error);
     return { profile, table: config, identity, window, signal, logger: this.#logger, warn };
   }
 
@@ -270,7 +268,7 @@ export class Task {
     if (!silent) return;
     const message = `${insert.source.name} has brought no message for ${maxSilenceSecs} s`;
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
-    this.#events.warned(new PenstockError('source_silent', message, { hint }));
+    this.#events.warn(new PenstockError('source_silent', message, { hint }));
   }
 
   #bad(error: unknown): void {
@@ -283,7 +281,7 @@ export class Task {
   #leaveOut(raised: PenstockError): void {
     this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
     if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
-    this.#events.bad(raised);
+    this.#events.warn(raised);
   }
 }
 

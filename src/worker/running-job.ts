@@ -136,14 +136,10 @@ export class RunningJob {
           this.#log(error, retryInMs);
           if (!this.#ending) this.#note('Recovering', error);
         },
-        bad: (error) => {
+        warn: (error) => {
           this.record.say('warn', error);
         },
         mayConnect: () => this.#holder.mayConnect(),
-        warned: (error) => {
-          this.#deps.logger.warn({ job: this.id, code: error.code }, error.message);
-          this.record.say('warn', error);
-        },
       },
       this.#holder.metrics,
       this.#deps.logger,

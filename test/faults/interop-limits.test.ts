@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSink } from '../../src/connectors/mqtt/sink.ts';
-import type { PenstockError } from '../../src/errors.ts';
-import { checked, errorOf, outline, sinkContext } from '../support/mqtt.ts';
+import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } from '../support/mqtt.ts';
 import { type Kind, kinds } from '../support/other-brokers.ts';
 import type { Broker } from '../support/rig.ts';
 
@@ -41,13 +40,12 @@ suite('nats-server', (url) => {
   });
 
   test('a sink that asks for QoS 2 writes at QoS 1 after two connections, and warns', async () => {
-    const warnings: PenstockError[] = [];
-    const warn = (error: PenstockError) => warnings.push(error);
+    const { warn, warnings } = recordingWarnings();
     const context = sinkContext({ url: url() }, 'sink/out', 'ExactlyOnce', { warn });
     const write = async () => {
       const opened = await openSink(context);
       try {
-        return await opened.write([{ payload: Buffer.from('x'), row: {} }]);
+        return await opened.write(messages(1));
       } finally {
         await opened.close();
       }
@@ -70,11 +68,9 @@ suite('RabbitMQ', (url) => {
   });
 
   test('a sink that asks for QoS 2 takes the answer of QoS 1 for a confirmation, and warns once', async () => {
-    const warnings: PenstockError[] = [];
-    const warn = (error: PenstockError) => warnings.push(error);
+    const { warn, warnings } = recordingWarnings();
     const opened = await openSink(sinkContext({ url: url() }, 'sink/out', 'ExactlyOnce', { warn }));
-    const messages = Array.from({ length: 50 }, () => ({ payload: Buffer.from('x'), row: {} }));
-    expect(await opened.write(messages)).toEqual([]);
+    expect(await opened.write(messages(50))).toEqual([]);
     await opened.close();
     expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 2, granted: 1 } }]);
   });

@@ -3,7 +3,7 @@ import { afterAll, onTestFinished } from 'vitest';
 import type { Sink, Source } from '../../src/connectors/connector.ts';
 import { openSink } from '../../src/connectors/mqtt/sink.ts';
 import { openSource } from '../../src/connectors/mqtt/source.ts';
-import { startAedes } from './aedes-broker.ts';
+import { type AedesBroker, startAedes } from './aedes-broker.ts';
 import { FaultyServer } from './faulty-server.ts';
 import { Mosquitto, type MosquittoOptions } from './mosquitto.ts';
 import { type MqttContext, plainClient, Reader } from './mqtt.ts';
@@ -18,46 +18,46 @@ export async function sharedMosquitto(options?: MosquittoOptions): Promise<Mosqu
   return broker;
 }
 
-/** A mosquitto for one test, to be killed. */
-export async function mortalMosquitto(): Promise<Mosquitto> {
-  const broker = await Mosquitto.start();
+/** A mosquitto for one test. */
+export async function mosquitto(options?: MosquittoOptions): Promise<Mosquitto> {
+  const broker = await Mosquitto.start(options);
   onTestFinished(() => broker.stop());
   return broker;
 }
 
 /** A broker that speaks 3.1.1 only. */
-export async function olderBroker(tls?: Parameters<typeof startAedes>[0]): Promise<string> {
+export async function aedes(tls?: Parameters<typeof startAedes>[0]): Promise<AedesBroker> {
   const broker = await startAedes(tls);
   onTestFinished(() => broker.stop());
-  return broker.url;
+  return broker;
 }
 
-export async function scriptedBroker(script: Script = {}): Promise<ScriptedBroker> {
+export async function scripted(script: Script = {}): Promise<ScriptedBroker> {
   const broker = await ScriptedBroker.start(script);
   onTestFinished(() => broker.stop());
   return broker;
 }
 
-export async function faultyServer(serve: Parameters<typeof FaultyServer.start>[0]): Promise<FaultyServer> {
+export async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<FaultyServer> {
   const server = await FaultyServer.start(serve);
   onTestFinished(() => server.stop());
   return server;
 }
 
 /** An ordinary client. */
-export async function client(url: string, options?: object): Promise<MqttClient> {
+export async function ordinaryClient(url: string, options?: object): Promise<MqttClient> {
   const opened = await plainClient(url, options);
   onTestFinished(() => opened.endAsync());
   return opened;
 }
 
-export async function sinkOf(...given: Parameters<typeof openSink>): Promise<Sink> {
+export async function openedSink(...given: Parameters<typeof openSink>): Promise<Sink> {
   const sink = await openSink(...given);
   onTestFinished(() => sink.close());
   return sink;
 }
 
-export async function sourceOf(context: MqttContext): Promise<{ source: Source; reader: Reader }> {
+export async function openedSource(context: MqttContext): Promise<{ source: Source; reader: Reader }> {
   const source = await openSource(context);
   onTestFinished(() => source.close());
   return { source, reader: new Reader(source) };

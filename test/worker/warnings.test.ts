@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { scriptedBroker } from '../support/fixtures.ts';
+import { scripted } from '../support/fixtures.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { startService, until } from '../support/service.ts';
 
 test('a job shows that a broker does less than its tables ask for, and runs all the same', async () => {
-  const server = await scriptedBroker({ connack: { properties: { maximumQoS: 1 } }, suback: 1 });
+  const server = await scripted({ connack: { properties: { maximumQoS: 1 } }, suback: 1 });
   const service = await startService({ worker: true });
   onTestFinished(() => service.close());
   const { request } = service;

@@ -3,8 +3,8 @@ import type { AutocompleteContext } from '../connector.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
+import { visitor } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
-import { checkRequest } from './reach.ts';
 
 /** Connecting and listening together take no longer. */
 const totalMs = 2_000;
@@ -42,7 +42,8 @@ export async function autocomplete({
 
 async function listen(profile: MqttProfile, heard: Topics, signal: AbortSignal): Promise<void> {
   const connection = await connect({
-    ...checkRequest(profile, signal),
+    ...visitor(profile),
+    signal,
     prepare: (client) => client.on('message', (topic, payload) => heard.add(topic, payload.length)),
   });
   try {

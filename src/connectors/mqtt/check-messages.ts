@@ -6,10 +6,10 @@ import type { CheckSteps, Finding } from './check-steps.ts';
 import { connect } from './client.ts';
 import { type Connection, closedByPeer } from './connection.ts';
 import { untilReported } from './deadline.ts';
+import { visitor } from './identity.ts';
 import { Inbox, type Sample } from './inbox.ts';
 import { publishError } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
-import { checkRequest } from './reach.ts';
 import { type MqttTable, type Qos, qosOf, sinkOf } from './table.ts';
 import { columnsIn } from './template.ts';
 import { isShared, splitShared } from './topic.ts';
@@ -130,7 +130,7 @@ async function publishAtOne(
   topic: string,
   signal: AbortSignal,
 ): Promise<Finding<true>> {
-  const connection = await connect(checkRequest(profile, signal));
+  const connection = await connect({ ...visitor(profile), signal });
   try {
     const finding = await publish(connection, topic, 1, signal);
     return {

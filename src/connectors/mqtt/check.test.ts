@@ -1,9 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../test/support/certificates.ts';
 import { answering, FaultyServer } from '../../../test/support/faulty-server.ts';
+import { mosquitto, ordinaryClient, scripted } from '../../../test/support/fixtures.ts';
 import { freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
 import { checked, outline, plainClient, unique } from '../../../test/support/mqtt.ts';
-import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
+import type { Script } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
 import type { CheckStep } from '../connector.ts';
 import type { MqttProfile } from './profile.ts';
@@ -27,20 +28,12 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([plain, closed, tls, mutual].map((broker) => broker?.stop())));
 
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
-
-async function scripted(script: Script): Promise<MqttProfile> {
-  const server = await ScriptedBroker.start(script);
-  cleanUp.push(() => server.stop());
-  return { url: server.url };
-}
+/** The profile of a broker that does as told. */
+const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });
 
 async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<MqttProfile> {
   const server = await FaultyServer.start(serve);
-  cleanUp.push(async () => {
+  onTestFinished(async () => {
     await until('the end of the connections', () => server.open === 0);
     await server.stop();
   });
@@ -144,10 +137,9 @@ describe('the test of a profile', () => {
   });
 
   test('tells the refusals of certificates apart', async () => {
-    const expired = await Mosquitto.start({
+    const expired = await mosquitto({
       tls: { ca: ca.cert, ...(await makeServer(ca, ['127.0.0.1'], -1)) },
     });
-    cleanUp.push(() => expired.stop());
     const code = async (profile: MqttProfile) => {
       const { name, code, hint } = failed(await checked(profile));
       expect(name).toBe('tls');
@@ -203,7 +195,7 @@ describe('the test of a profile', () => {
     [0x97, undefined, 'mqtt_server_unavailable'],
     [0x80, undefined, 'mqtt_refused'],
   ] as const)('translates CONNACK %i (return code %s)', async (reasonCode, returnCode, code) => {
-    const profile = await scripted({ connack: { reasonCode, returnCode: returnCode ?? 3 } });
+    const profile = await profileOf({ connack: { reasonCode, returnCode: returnCode ?? 3 } });
     expect(failed(await checked({ ...profile, protocolVersion: '5' })).code).toBe(code);
     if (returnCode === undefined) return;
     expect(failed(await checked({ ...profile, protocolVersion: '3.1.1' })).code).toBe(code);
@@ -211,7 +203,7 @@ describe('the test of a profile', () => {
 
   test('passes on what the broker says about its refusal', async () => {
     const properties = { reasonString: 'come back on Monday' };
-    const step = failed(await checked(await scripted({ connack: { reasonCode: 0x89, properties } })));
+    const step = failed(await checked(await profileOf({ connack: { reasonCode: 0x89, properties } })));
     expect(step.message).toBe('The broker refused the connection: server busy (0x89): come back on Monday');
   });
 
@@ -226,7 +218,7 @@ describe('the test of a profile', () => {
       'publish:warning:mqtt_publish_refused',
       'first_message:skipped',
     ]);
-    const refusing = await scripted({ suback: 0x87 });
+    const refusing = await profileOf({ suback: 0x87 });
     expect(outline(await checked(refusing))).toContain('subscribe:warning:mqtt_subscribe_refused');
   });
 
@@ -251,10 +243,8 @@ describe('the test of a profile', () => {
   });
 
   test('leaves nothing on the broker', async () => {
-    const broker = await Mosquitto.start();
-    cleanUp.push(() => broker.stop());
-    const watcher = await plainClient(broker.url);
-    cleanUp.push(() => watcher.endAsync());
+    const broker = await mosquitto();
+    const watcher = await ordinaryClient(broker.url);
     const facts = new Map<string, string>();
     watcher.on('message', (topic, payload) => facts.set(topic, String(payload)));
     await watcher.subscribeAsync('$SYS/broker/#');
@@ -316,21 +306,20 @@ describe('the test of a source table', () => {
   });
 
   test('says that the subscription is refused, or downgraded', async () => {
-    const refused = await checked(await scripted({ suback: 0x87 }), { table: table('a/b'), schema });
+    const refused = await checked(await profileOf({ suback: 0x87 }), { table: table('a/b'), schema });
     expect(outline(refused).slice(-3)).toEqual([
       'subscribe:failed:mqtt_subscribe_refused',
       'first_message:skipped',
       'decode:skipped',
     ]);
     const request = { table: table('a/b'), stepTimeoutMs: 300 };
-    const downgraded = await checked(await scripted({ suback: 0 }), request);
+    const downgraded = await checked(await profileOf({ suback: 0 }), request);
     expect(outline(downgraded)).toContain('subscribe:warning:mqtt_qos_downgraded');
   });
 
   test('takes no message away from the members of a shared subscription', async () => {
     const topic = `check/${unique()}`;
-    const member = await plainClient(plain.url);
-    cleanUp.push(() => member.endAsync());
+    const member = await ordinaryClient(plain.url);
     const seen: string[] = [];
     member.on('message', (_topic, payload) => seen.push(String(payload)));
     await member.subscribeAsync(`$share/team/${topic}`, { qos: 1 });
@@ -355,8 +344,7 @@ describe('the test of a sink table', () => {
 
   test('publishes one message that says what it is, not retained', async () => {
     const topic = `check/${unique()}`;
-    const watcher = await plainClient(plain.url);
-    cleanUp.push(() => watcher.endAsync());
+    const watcher = await ordinaryClient(plain.url);
     const seen: string[] = [];
     watcher.on('message', (_topic, payload) => seen.push(String(payload)));
     await watcher.subscribeAsync(topic);

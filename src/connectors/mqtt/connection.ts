@@ -84,6 +84,18 @@ export class Connection {
     return granted as Qos;
   }
 
+  /** Resolves when the broker has answered a PINGREQ: it has handled all that was sent before. */
+  ping(signal: AbortSignal): Promise<void> {
+    return untilReported<void>(signal, (resolve) => {
+      const seen = ({ cmd }: { cmd: string }) => {
+        if (cmd === 'pingresp') resolve();
+      };
+      this.client.on('packetreceive', seen);
+      this.client.sendPing();
+      return () => void this.client.off('packetreceive', seen);
+    });
+  }
+
   /** Ends the connection with a DISCONNECT that leaves the session as it is. Complete when it resolves; never throws. */
   close(): Promise<void> {
     this.#ending ??= this.#end();

@@ -81,7 +81,7 @@ export class SinkQos {
   #warn(granted: Qos, how: string): void {
     if (this.#warned) return;
     this.#warned = true;
-    this.#context.warn?.(lowered(this.#context.table.topic, this.#asked, granted, how));
+    this.#context.warn(lowered(this.#context.table.topic, this.#asked, granted, how));
   }
 }
 

@@ -5,10 +5,10 @@ import { PenstockError } from '../../errors.ts';
 import type { CheckContext } from '../connector.ts';
 import type { Endpoint } from './address.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
-import { type ConnectRequest, connectTo, endpointsOf } from './client.ts';
+import { connectTo, endpointsOf } from './client.ts';
 import type { Connection } from './connection.ts';
 import { diagnosePlain, diagnoseTls } from './diagnose.ts';
-import { checkClientId } from './identity.ts';
+import { visitor } from './identity.ts';
 import { given, type MqttProfile } from './profile.ts';
 import { silence } from './socket-errors.ts';
 import { type MqttTable, type Qos, qosNames } from './table.ts';
@@ -104,17 +104,7 @@ const logIn = (
   endpoint: Endpoint,
   stream: Duplex,
   signal: AbortSignal,
-): Promise<Connection> => connectTo(endpoint, checkRequest(profile, signal), stream);
-
-/** How a connection test logs in: under an id of its own, with a session that ends with it. */
-export const checkRequest = (profile: MqttProfile, signal: AbortSignal): ConnectRequest => ({
-  profile,
-  clientId: checkClientId(profile),
-  clean: true,
-  sessionExpirySecs: 0,
-  withWill: false,
-  signal,
-});
+): Promise<Connection> => connectTo(endpoint, { ...visitor(profile), signal }, stream);
 
 function accepted(connection: Connection, profile: MqttProfile): Finding<Connection> {
   const { version, limits } = connection;

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { generate } from 'mqtt-packet';
 import { expect, onTestFinished, test } from 'vitest';
-import { client, scriptedBroker, sharedMosquitto } from '../../../test/support/fixtures.ts';
+import { ordinaryClient, scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
 import {
   ackAll,
   errorOf,
@@ -77,7 +77,7 @@ test.each(['5', '3.1.1'] as const)(
 test('a source gives up likewise, and what it has not acknowledged is still there', async () => {
   const context = sourceContext({ url: broker.url, protocolVersion: '3.1.1' }, `in/${unique()}`);
   await (await openSource(context)).close();
-  const publisher = await client(broker.url);
+  const publisher = await ordinaryClient(broker.url);
   for (let number = 0; number < 50; number += 1)
     await publisher.publishAsync(context.table.topic, `m${number}`, { qos: 1 });
   const end = rivalOf(context, false);
@@ -107,7 +107,7 @@ async function failureOf(context: MqttContext): Promise<void> {
 }
 
 test('a broker that closes every connection is no rival', async () => {
-  const server = await scriptedBroker({
+  const server = await scripted({
     on: (packet, connection) => {
       if (packet.cmd === 'connect') setTimeout(() => connection.socket.end(), 50);
       return false;
@@ -118,7 +118,7 @@ test('a broker that closes every connection is no rival', async () => {
 }, 60_000);
 
 test('a broker that closes the connections of whoever publishes is no rival', async () => {
-  const server = await scriptedBroker({
+  const server = await scripted({
     on: (packet, connection) => {
       if (packet.cmd !== 'publish') return false;
       connection.socket.end();
@@ -137,7 +137,7 @@ test('a broker that closes the connections of whoever publishes is no rival', as
 test.each([1, 3])(
   'a broker that keeps only the newest %d connections is no rival',
   async (most) => {
-    const server = await scriptedBroker({
+    const server = await scripted({
       on: (packet) => {
         const open = server.connections.filter(({ socket }) => !socket.destroyed && !socket.writableEnded);
         if (packet.cmd === 'connect') for (const { socket } of open.slice(0, -most)) socket.end();
@@ -147,7 +147,8 @@ test.each([1, 3])(
     const crowd = setInterval(() => plainClient(server.url).catch(() => undefined), 50);
     onTestFinished(() => clearInterval(crowd));
     const errors = await ends(sinkContext({ url: server.url }, 'a/b'), 7);
-    expect(codesOf(errors)).toEqual(Array.from({ length: 7 }, () => lost));
+    // Some are closed before CONNACK.
+    expect(errors.map(({ passing }) => passing)).toEqual(Array.from({ length: 7 }, () => true));
   },
   60_000,
 );

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { PenstockError } from '../../errors.ts';
 import { DeferredAcks } from './acks.ts';
 import type { ConnectRequest } from './client.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
+import { visitor } from './identity.ts';
 import { absolve, idInUse, isSuspicious } from './takeover.ts';
 
 /**
@@ -84,31 +84,18 @@ class Trial {
         return () => undefined;
       }),
     );
-    if (closed) await Promise.all(this.#witnesses.map((witness) => this.#isHeard(witness)));
+    if (closed) {
+      const answered = this.#witnesses.map((witness) => this.#within(answerMs, (soon) => witness.ping(soon)));
+      await Promise.all(answered);
+    }
     return closed;
   }
 
   async #callWitness(): Promise<void> {
-    const { receiveMaximum: _, prepare: __, ...request } = this.#request;
-    const clientId = `${request.clientId.slice(0, 200)}_witness_${randomBytes(4).toString('hex')}`;
-    const anew = { clientId, clean: true, sessionExpirySecs: 0, withWill: false };
-    const witness = await this.#connect({ ...request, ...anew });
+    const { profile, signal } = this.#request;
+    const witness = await this.#connect({ ...visitor(profile), signal });
     this.#witnesses.push(witness);
     this.#open.push(witness);
-  }
-
-  /** Rejects when the broker does not answer a PINGREQ. */
-  #isHeard(witness: Connection): Promise<void> {
-    const { client } = witness;
-    return this.#within(answerMs, (signal) =>
-      untilReported<void>(signal, (resolve, reject) => {
-        const received = (packet: { cmd: string }) => packet.cmd === 'pingresp' && resolve();
-        client.on('packetreceive', received);
-        witness.whenLost(reject);
-        client.sendPing();
-        return () => client.off('packetreceive', received);
-      }),
-    );
   }
 
   #within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

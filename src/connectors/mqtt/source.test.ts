@@ -7,7 +7,7 @@ import {
   plainClient,
   publishMany,
   Reader,
-  recordingLogger,
+  recordingWarnings,
   sourceContext,
   texts,
   unique,
@@ -182,12 +182,10 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
   });
 
   test('warns when the broker grants a lower quality of service', async () => {
-    const logger = recordingLogger();
+    const { warn, warnings } = recordingWarnings();
     const { url } = await scripted({ suback: 0 });
-    await open({ ...sourceContext({ url, protocolVersion }, 'a/b'), logger });
-    expect(logger.lines).toMatchObject([
-      { level: 'warn', details: { code: 'mqtt_qos_downgraded', asked: 1, granted: 0 } },
-    ]);
+    await open({ ...sourceContext({ url, protocolVersion }, 'a/b'), warn });
+    expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 1, granted: 0 } }]);
   });
 
   test('refuses to start when the subscription is refused, and leaves no connection', async () => {

@@ -23,7 +23,9 @@ export async function openSource(context: RunContext<MqttProfile, MqttTable>): P
 /**
  * Removes the session that a source left on the broker, with the messages queued in it. Throws like connecting does.
  */
-export async function forget(context: Omit<RunContext<MqttProfile, MqttTable>, 'window'>): Promise<void> {
+export async function forget(
+  context: Omit<RunContext<MqttProfile, MqttTable>, 'window' | 'warn'>,
+): Promise<void> {
   const { profile, identity, signal } = context;
   const connection = await connect({
     profile,
@@ -161,7 +163,7 @@ class MqttSource implements Source {
 
   #warnDowngraded(granted: Qos, asked: Qos): void {
     const { warn, table } = this.#context;
-    warn?.(lowered(table.topic, asked, granted, 'The broker grants less than the table asks for'));
+    warn(lowered(table.topic, asked, granted, 'The broker grants less than the table asks for'));
   }
 
   readonly #aborted = (): void => {
