@@ -166,3 +166,10 @@ export async function checked(profile: MqttProfile, request: CheckRequest = {}):
 /** `name:outcome` or `name:outcome:code` of each step. */
 export const outline = (steps: CheckStep[]): string[] =>
   steps.map(({ name, outcome, code }) => [name, outcome, code].filter((part) => part !== null).join(':'));
+
+/** The step that failed. */
+export const failed = (steps: CheckStep[]): CheckStep => {
+  const step = steps.find(({ outcome }) => outcome === 'failed');
+  if (!step) throw new Error(`nothing failed: ${outline(steps)}`);
+  return step;
+};
