@@ -1,4 +1,6 @@
+import { connect, type Socket } from 'node:net';
 import type { MqttClient } from 'mqtt';
+import { generate } from 'mqtt-packet';
 import { afterAll, onTestFinished } from 'vitest';
 import type { Sink, Source } from '../../src/connectors/connector.ts';
 import { openSink } from '../../src/connectors/mqtt/sink.ts';
@@ -61,4 +63,26 @@ export async function openedSource(context: MqttContext): Promise<{ source: Sour
   const source = await openSource(context);
   onTestFinished(() => source.close());
   return { source, reader: new Reader(source) };
+}
+
+/**
+ * A client that comes back whenever it loses its connection, and acknowledges nothing. Ends with its test, or when what
+ * it answers is called.
+ */
+export function rivalOf(port: number, clientId: string, clean: boolean): () => void {
+  let ended = false;
+  let socket: Socket;
+  const come = () => {
+    if (ended) return;
+    socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    socket.write(generate({ cmd: 'connect', protocolVersion: 4, clean, clientId, keepalive: 0 }));
+    socket.resume().once('close', () => setTimeout(come, 100));
+  };
+  come();
+  const end = () => {
+    ended = true;
+    socket.destroy();
+  };
+  onTestFinished(end);
+  return end;
 }

@@ -1,7 +1,5 @@
-import { connect, type Socket } from 'node:net';
-import { generate } from 'mqtt-packet';
 import { expect, onTestFinished, test } from 'vitest';
-import { ordinaryClient, scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
+import { ordinaryClient, rivalOf, scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
 import {
   ackAll,
   errorOf,
@@ -21,26 +19,9 @@ import { openSource } from './source.ts';
 
 const broker = await sharedMosquitto();
 
-/** A client that comes back whenever it loses its connection, and acknowledges nothing. Answers how to end it. */
-function rivalOf({ profile, identity }: MqttContext, clean: boolean): () => void {
-  const { port } = new URL(profile.url);
-  const id = clientId(profile, identity);
-  let ended = false;
-  let socket: Socket;
-  const come = () => {
-    if (ended) return;
-    socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
-    socket.write(generate({ cmd: 'connect', protocolVersion: 4, clean, clientId: id, keepalive: 0 }));
-    socket.resume().once('close', () => setTimeout(come, 100));
-  };
-  come();
-  const end = () => {
-    ended = true;
-    socket.destroy();
-  };
-  onTestFinished(end);
-  return end;
-}
+/** Answers how to end it. */
+const rivalTo = ({ profile, identity }: MqttContext, clean: boolean): (() => void) =>
+  rivalOf(broker.port, clientId(profile, identity), clean);
 
 /** Opens a sink again and again, as a task does; answers why each one ended. */
 async function ends(context: MqttContext, times: number): Promise<PenstockError[]> {
@@ -65,7 +46,7 @@ test.each(['5', '3.1.1'] as const)(
   'an MQTT %s sink gives up where another client with its id always comes back',
   async (protocolVersion) => {
     const context = sinkContext({ url: broker.url, protocolVersion }, `out/${unique()}`);
-    rivalOf(context, true);
+    rivalTo(context, true);
     const errors = await ends(context, 5);
     expect(codesOf(errors)).toEqual([lost, lost, lost, 'mqtt_client_id_in_use']);
     expect(errors[2]?.message).toContain('3 times within a minute');
@@ -80,7 +61,7 @@ test('a source gives up likewise, and what it has not acknowledged is still ther
   const publisher = await ordinaryClient(broker.url);
   for (let number = 0; number < 50; number += 1)
     await publisher.publishAsync(context.table.topic, `m${number}`, { qos: 1 });
-  const end = rivalOf(context, false);
+  const end = rivalTo(context, false);
   const codes: string[] = [];
   while (codes.at(-1) !== 'mqtt_client_id_in_use' && codes.length < 6) {
     codes.push((await errorOf(failureOf(context))).code);
