@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checked, outline } from '../support/mqtt.ts';
+import { openSink } from '../../src/connectors/mqtt/sink.ts';
+import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } from '../support/mqtt.ts';
 import { type Kind, kinds } from '../support/other-brokers.ts';
 import type { Broker } from '../support/rig.ts';
 
@@ -32,18 +33,46 @@ const sharedSubscription = (url: () => string): void => {
 suite('aedes', sharedSubscription);
 
 suite('nats-server', (url) => {
-  test('a connection that is closed at a QoS 2 message is reported as lost, at once', async () => {
-    const steps = await checked({ url: url() }, { table: sink, stepTimeoutMs: 2_000 });
-    expect(outline(steps)[3]).toBe('publish:failed:connection_lost');
+  test('a connection that is closed at a QoS 2 message, and not at one of QoS 1, is reported as downgraded', async () => {
+    const steps = await checked({ url: url() }, { table: sink });
+    expect(outline(steps)[3]).toBe('publish:warning:mqtt_qos_downgraded');
+    expect(steps[3]).toMatchObject({ message: expect.stringContaining('closes the connection') });
+  });
+
+  test('a sink that asks for QoS 2 writes at QoS 1 after two connections, and warns', async () => {
+    const { warn, warnings } = recordingWarnings();
+    const context = sinkContext({ url: url() }, 'sink/out', 'ExactlyOnce', { warn });
+    const write = async () => {
+      const opened = await openSink(context);
+      try {
+        return await opened.write(messages(1));
+      } finally {
+        await opened.close();
+      }
+    };
+    for (let time = 0; time < 2; time += 1) {
+      expect(await errorOf(write())).toMatchObject({ code: 'connection_lost' });
+      expect(warnings).toEqual([]);
+    }
+    expect(await write()).toEqual([]);
+    expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 2, granted: 1 } }]);
   });
 
   sharedSubscription(url);
 });
 
 suite('RabbitMQ', (url) => {
-  test.fails('a QoS 2 message that is answered like one of QoS 1 is reported as downgraded', async () => {
+  test('a QoS 2 message that is answered like one of QoS 1 is reported as downgraded', async () => {
     const steps = await checked({ url: url() }, { table: sink });
     expect(outline(steps)[3]).toBe('publish:warning:mqtt_qos_downgraded');
+  });
+
+  test('a sink that asks for QoS 2 takes the answer of QoS 1 for a confirmation, and warns once', async () => {
+    const { warn, warnings } = recordingWarnings();
+    const opened = await openSink(sinkContext({ url: url() }, 'sink/out', 'ExactlyOnce', { warn }));
+    expect(await opened.write(messages(50))).toEqual([]);
+    await opened.close();
+    expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 2, granted: 1 } }]);
   });
 
   sharedSubscription(url);

@@ -36,7 +36,6 @@ for (const { kind, name } of entries) {
         const rig = await Rig.start({
           ...ends,
           qos,
-          sinkQos: possible,
           publishQos: possible,
           // From aedes, MQTT.js loses messages at QoS 2 in a session that is kept, with no Penstock between.
           watchQos: 1,

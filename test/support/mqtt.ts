@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { connect, connectAsync, type MqttClient } from 'mqtt';
-import type { CheckStep, Delivery, Logger, RunContext, Source } from '../../src/connectors/connector.ts';
+import type {
+  CheckStep,
+  Delivery,
+  Logger,
+  Outgoing,
+  Refusal,
+  RunContext,
+  Source,
+} from '../../src/connectors/connector.ts';
 import { check } from '../../src/connectors/mqtt/check.ts';
 import type { MqttProfile } from '../../src/connectors/mqtt/profile.ts';
 import type { MqttTable } from '../../src/connectors/mqtt/table.ts';
@@ -18,6 +26,12 @@ export function recordingLogger(): Logger & { lines: { level: string; details: o
     lines.push({ level, details, message });
   };
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** Keeps what a connector warns of. */
+export function recordingWarnings(): { warnings: PenstockError[]; warn(error: PenstockError): void } {
+  const warnings: PenstockError[] = [];
+  return { warnings, warn: (error) => void warnings.push(error) };
 }
 
 export const unique = (): string => randomBytes(6).toString('hex');
@@ -82,6 +96,13 @@ export async function publishMany(
     await Promise.all(some);
   }
 }
+
+/** Messages to write: `m0`, `m1` … */
+export const messages = (count: number, first = 0): Outgoing[] =>
+  Array.from({ length: count }, (_, index) => ({ payload: Buffer.from(`m${first + index}`), row: {} }));
+
+/** The index and the code of each. */
+export const codesOf = (refusals: Refusal[]) => refusals.map(({ index, error }) => [index, error.code]);
 
 /** Reads a source delivery by delivery. */
 export class Reader {
@@ -155,3 +176,10 @@ export async function checked(profile: MqttProfile, request: CheckRequest = {}):
 /** `name:outcome` or `name:outcome:code` of each step. */
 export const outline = (steps: CheckStep[]): string[] =>
   steps.map(({ name, outcome, code }) => [name, outcome, code].filter((part) => part !== null).join(':'));
+
+/** The step that failed. */
+export const failed = (steps: CheckStep[]): CheckStep => {
+  const step = steps.find(({ outcome }) => outcome === 'failed');
+  if (!step) throw new Error(`nothing failed: ${outline(steps)}`);
+  return step;
+};

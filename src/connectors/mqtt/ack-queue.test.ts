@@ -85,6 +85,27 @@ describe('the acknowledgement queue', () => {
     expect(() => queue.push(owed(2))).toThrow(RangeError);
   });
 
+  test('takes at most 64 MiB of unsettled payloads, and a larger one when nothing else is there', () => {
+    const mebibyte = 1024 * 1024;
+    const { queue } = queueOf(10);
+    const [first, second] = [
+      { ...owed(1), bytes: 40 * mebibyte },
+      { ...owed(2), bytes: 24 * mebibyte },
+    ];
+    queue.push(first);
+    expect(queue.full).toBe(false);
+    queue.push(second);
+    expect(queue.full).toBe(true);
+    expect(() => queue.push(owed(3))).toThrow(RangeError);
+    queue.settle(first);
+    queue.flush();
+    expect([queue.full, queue.half]).toEqual([false, true]);
+    queue.settle(second);
+    queue.flush();
+    queue.push({ ...owed(4), bytes: 200 * mebibyte });
+    expect([queue.full, queue.half]).toEqual([true, false]);
+  });
+
   test('acknowledges each delivery at most once, in order, never before it is settled, whatever happens', () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('push' as const), qos: fc.constantFrom<Qos>(0, 1, 2) }),

@@ -1,24 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { MqttClient } from 'mqtt';
-import { afterEach, describe, expect, test } from 'vitest';
-import { ackAll, Reader, sourceContext, texts } from '../../../test/support/mqtt.ts';
-import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
+import { describe, expect, test } from 'vitest';
+import { openedSource, scripted } from '../../../test/support/fixtures.ts';
+import { ackAll, type Reader, sourceContext, texts } from '../../../test/support/mqtt.ts';
+import type { ScriptedBroker } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
 import type { Source } from '../connector.ts';
 import { assertSeams } from './acks.ts';
-import { openSource } from './source.ts';
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
-
-async function broker(script: Script = {}): Promise<ScriptedBroker> {
-  const started = await ScriptedBroker.start(script);
-  cleanUp.push(() => started.stop());
-  return started;
-}
 
 async function sourceOn(
   { url }: ScriptedBroker,
@@ -26,9 +15,7 @@ async function sourceOn(
   profile: object = {},
   qos: 'AtMostOnce' | 'AtLeastOnce' | 'ExactlyOnce' = 'ExactlyOnce',
 ): Promise<{ source: Source; reader: Reader }> {
-  const source = await openSource(sourceContext({ url, ...profile }, 'a/b', qos, { window }));
-  cleanUp.push(() => source.close());
-  return { source, reader: new Reader(source) };
+  return openedSource(sourceContext({ url, ...profile }, 'a/b', qos, { window }));
 }
 
 describe('the seams of MQTT.js', () => {
@@ -50,7 +37,7 @@ describe('the seams of MQTT.js', () => {
 for (const protocolVersion of ['5', '3.1.1'] as const) {
   describe(`acknowledgements on the wire, MQTT ${protocolVersion}`, () => {
     test('leave in order of receipt, only when all before are settled', async () => {
-      const server = await broker();
+      const server = await scripted();
       const { source, reader } = await sourceOn(server, 100, { protocolVersion });
       server.connection.publish(1, 3);
       const [one, two, three] = await reader.take(3);
@@ -67,7 +54,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
     });
 
     test('at QoS 2 are a withheld PUBREC, and PUBCOMP at once', async () => {
-      const server = await broker();
+      const server = await scripted();
       const { reader } = await sourceOn(server, 100, { protocolVersion });
       server.connection.publish(2, 1);
       const [delivery] = await reader.take(1);
@@ -82,7 +69,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
     });
 
     test('a repeated QoS 2 message is delivered once until it is released', async () => {
-      const server = await broker();
+      const server = await scripted();
       const { reader } = await sourceOn(server, 100, { protocolVersion });
       server.connection.publish(2, 1, 7);
       const [delivery] = await reader.take(1);
@@ -102,7 +89,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
     test.each([0, 1, 2] as const)(
       'no more than the window is taken at QoS %i, and all in the end',
       async (qos) => {
-        const server = await broker();
+        const server = await scripted();
         const { source, reader } = await sourceOn(server, 10, { protocolVersion });
         server.connection.publish(qos, 500);
         const seen: string[] = [];
@@ -119,7 +106,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
     );
 
     test('a full window does not cost the connection, though no PINGRESP can be read', async () => {
-      const server = await broker();
+      const server = await scripted();
       const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
       server.connection.publish(1, 6);
       const held = await reader.take(2);
@@ -135,13 +122,28 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
     });
 
     test('a server that does not answer pings loses the connection', async () => {
-      const server = await broker({ on: (packet) => packet.cmd === 'pingreq' });
+      const server = await scripted({ on: (packet) => packet.cmd === 'pingreq' });
       const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
       expect(await reader.failure()).toMatchObject({ code: 'connection_lost' });
     });
 
+    test('a broker that sends messages and no PINGRESP is alive', async () => {
+      const server = await scripted({
+        on: (packet, connection) => {
+          if (packet.cmd !== 'pingreq') return false;
+          // As when it waits behind them.
+          connection.publish(0, 1);
+          return true;
+        },
+      });
+      const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
+      for (let count = 0; count < 4; count += 1) ackAll(await reader.take(1));
+      expect(server.connection.of('pingreq').length).toBeGreaterThanOrEqual(4);
+      expect(server.connection.socket.destroyed).toBe(false);
+    });
+
     test('none leaves after the connection is closed', async () => {
-      const server = await broker();
+      const server = await scripted();
       const { source, reader } = await sourceOn(server, 10, { protocolVersion });
       server.connection.publish(1, 2);
       const [first, second] = await reader.take(2);

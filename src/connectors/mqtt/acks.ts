@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { type IPublishPacket, MqttClient } from 'mqtt';
 import { AckQueue } from './ack-queue.ts';
 import { MqttDelivery } from './delivery.ts';
@@ -13,6 +14,7 @@ import { MqttDelivery } from './delivery.ts';
 
 /** The members of MQTT.js that are replaced here or called from here. */
 interface Internals {
+  stream: Duplex;
   options: { customHandleAcks: CustomHandleAcks; reschedulePings?: boolean };
   handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
@@ -146,12 +148,21 @@ export class DeferredAcks {
     goOn();
   }
 
-  /** While nothing is read, a PINGRESP cannot be seen: pings go on, so that the broker keeps the link, unanswered. */
+  /**
+   * While nothing is read, a PINGRESP cannot be seen, and while much is read it may wait behind that for long: pings go
+   * on, so that the broker keeps the link, unanswered.
+   */
   #keepAlive(): void {
     const client = this.#client;
     const timeout = client.onKeepaliveTimeout.bind(client);
+    const ping = client.sendPing.bind(client);
+    let readAtPing = 0;
+    client.sendPing = () => {
+      readAtPing = bytesRead(client.stream);
+      ping();
+    };
     client.onKeepaliveTimeout = () => {
-      if (!this.paused) {
+      if (!this.paused && bytesRead(client.stream) === readAtPing) {
         timeout();
         return;
       }
@@ -160,6 +171,9 @@ export class DeferredAcks {
     };
   }
 }
+
+/** A WebSocket does not count: there only the PINGRESP is a sign of life. */
+const bytesRead = (stream: Duplex): number => ('bytesRead' in stream ? Number(stream.bytesRead) : 0);
 
 /**
  * Sends a PINGREQ whenever the keep-alive is over, whatever else was received. MQTT.js would set its timer anew for

@@ -1,35 +1,17 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { FaultyServer } from '../../../test/support/faulty-server.ts';
-import { Mosquitto } from '../../../test/support/mosquitto.ts';
-import { errorOf, plainClient } from '../../../test/support/mqtt.ts';
-import { ScriptedBroker } from '../../../test/support/scripted-broker.ts';
+import { describe, expect, test } from 'vitest';
+import { faulty, ordinaryClient, scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
+import { errorOf } from '../../../test/support/mqtt.ts';
 import { until } from '../../../test/support/until.ts';
 import { autocomplete } from './autocomplete.ts';
+
+const broker = await sharedMosquitto();
 
 const topicsOf = async (url: string, signal = new AbortController().signal) =>
   (await autocomplete({ profile: { url, will: { topic: 'gone' } }, signal })).topic;
 
 describe('looking for topics', () => {
-  let broker: Mosquitto;
-  beforeAll(async () => {
-    broker = await Mosquitto.start();
-  });
-  afterAll(() => broker?.stop());
-
-  const cleanUp: (() => Promise<void>)[] = [];
-  afterEach(async () => {
-    for (const step of cleanUp.splice(0).reverse()) await step();
-  });
-
-  async function scripted(script: Parameters<typeof ScriptedBroker.start>[0]): Promise<ScriptedBroker> {
-    const server = await ScriptedBroker.start(script);
-    cleanUp.push(() => server.stop());
-    return server;
-  }
-
   test('hears retained messages and those that pass, and leaves nothing behind', async () => {
-    const client = await plainClient(broker.url);
-    cleanUp.push(() => client.endAsync());
+    const client = await ordinaryClient(broker.url);
     await client.publishAsync('kept/b', 'x', { qos: 1, retain: true });
     const looking = topicsOf(broker.url);
     await until('the subscription', () => /penstock_check_\w+ 0 #/.test(broker.log));
@@ -92,8 +74,7 @@ describe('looking for topics', () => {
   });
 
   test('gives up on a server that is silent, and at once when its caller goes away', async () => {
-    const silent = await FaultyServer.start((socket) => socket.resume());
-    cleanUp.push(() => silent.stop());
+    const silent = await faulty((socket) => socket.resume());
     expect((await errorOf(topicsOf(silent.url))).code).toBe('connection_timeout');
     const caller = new AbortController();
     const reason = new Error('gone');

@@ -3,7 +3,7 @@ import type { AutocompleteContext } from '../connector.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
-import { checkClientId } from './identity.ts';
+import { visitor } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
 
 /** Connecting and listening together take no longer. */
@@ -42,11 +42,7 @@ export async function autocomplete({
 
 async function listen(profile: MqttProfile, heard: Topics, signal: AbortSignal): Promise<void> {
   const connection = await connect({
-    profile,
-    clientId: checkClientId(profile),
-    clean: true,
-    sessionExpirySecs: 0,
-    withWill: false,
+    ...visitor(profile),
     signal,
     prepare: (client) => client.on('message', (topic, payload) => heard.add(topic, payload.length)),
   });

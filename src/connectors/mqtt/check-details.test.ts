@@ -1,22 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AedesBroker, startAedes } from '../../../test/support/aedes-broker.ts';
 import { makeAuthority, makeSelfSigned, makeServer, type Pair } from '../../../test/support/certificates.ts';
-import { FaultyServer } from '../../../test/support/faulty-server.ts';
+import { aedes, faulty, mosquitto, ordinaryClient, scripted } from '../../../test/support/fixtures.ts';
 import { freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
 import { checked, outline, plainClient, unique } from '../../../test/support/mqtt.ts';
-import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
+import type { Script } from '../../../test/support/scripted-broker.ts';
 import { autocomplete } from './autocomplete.ts';
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
-
-async function scripted(script: Script): Promise<ScriptedBroker> {
-  const server = await ScriptedBroker.start(script);
-  cleanUp.push(() => server.stop());
-  return server;
-}
 
 const source = (topic: string) => ({ topic, qos: 'AtLeastOnce' as const, type: {} });
 const sink = (topic: string, retain = false) => ({ topic, qos: 'ExactlyOnce' as const, type: { retain } });
@@ -54,8 +43,7 @@ describe('the details of TLS', () => {
 
   test('tell a certificate that is signed by itself, which can be trusted by name', async () => {
     const self = await makeSelfSigned();
-    const broker = await startAedes(self);
-    cleanUp.push(() => broker.stop());
+    const broker = await aedes(self);
     const [, , step] = await checked({ url: broker.url });
     expect(step).toMatchObject({
       code: 'tls_self_signed',
@@ -67,8 +55,7 @@ describe('the details of TLS', () => {
   });
 
   test('cannot be had from a port that is silent', async () => {
-    const silent = await FaultyServer.start((socket) => socket.resume());
-    cleanUp.push(() => silent.stop());
+    const silent = await faulty((socket) => socket.resume());
     const steps = await checked({ url: silent.url.replace('mqtt', 'mqtts') }, { stepTimeoutMs: 300 });
     expect(outline(steps)[2]).toBe('tls:failed:connection_timeout');
   });
@@ -199,8 +186,7 @@ describe('a message', () => {
   });
 
   test('that is larger than maxPacketSize is refused where the broker sends it all the same', async () => {
-    const broker = await startAedes();
-    cleanUp.push(() => broker.stop());
+    const broker = await aedes();
     const topic = unique();
     const client = await plainClient(broker.url, { protocolVersion: 4 });
     await client.publishAsync(topic, Buffer.alloc(500), { qos: 1, retain: true });
@@ -224,8 +210,7 @@ describe('a message', () => {
   });
 
   test('that is denied cannot be seen with 3.1.1, and the hint says so', async () => {
-    const broker = await Mosquitto.start({ acl: 'topic read #\n' });
-    cleanUp.push(() => broker.stop());
+    const broker = await mosquitto({ acl: 'topic read #\n' });
     const table = { table: { ...sink('a'), qos: 'AtLeastOnce' as const } };
     const five = await checked({ url: broker.url }, table);
     expect(outline(five).at(-1)).toBe('publish:failed:mqtt_publish_refused');
@@ -262,17 +247,15 @@ describe('a 3.1.1 broker', () => {
     expect(outline(without).slice(3, 5)).toEqual(['shared:warning:mqtt_shared_unsupported', 'subscribe:ok']);
     const asked = await checked({ url: broker.url }, { ...request, probe: 'none' });
     expect(outline(asked)[3]).toBe('shared:skipped');
-    const mosquitto = await Mosquitto.start();
-    cleanUp.push(() => mosquitto.stop());
-    const within = await checked({ url: mosquitto.url, protocolVersion: '3.1.1' }, request);
+    const other = await mosquitto();
+    const within = await checked({ url: other.url, protocolVersion: '3.1.1' }, request);
     expect(outline(within).slice(3, 5)).toEqual(['shared:ok', 'subscribe:ok']);
-    expect(outline(await checked({ url: mosquitto.url }, request))[3]).toBe('subscribe:ok');
+    expect(outline(await checked({ url: other.url }, request))[3]).toBe('subscribe:ok');
   });
 
   test('passes the tests of tables', async () => {
     const topic = unique();
-    const client = await plainClient(broker.url, { protocolVersion: 4 });
-    cleanUp.push(() => client.endAsync());
+    const client = await ordinaryClient(broker.url, { protocolVersion: 4 });
     await client.publishAsync(`${topic}/x`, '{"a": 1}', { qos: 1, retain: true });
     const schema = { format: { type: 'json' as const }, fields: [{ name: 'a', type: 'int64' as const }] };
     const read = await checked({ url: broker.url }, { table: source(`${topic}/+`), schema });

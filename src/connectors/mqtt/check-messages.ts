@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { PenstockError } from '../../errors.ts';
+import { asPenstockError, PenstockError } from '../../errors.ts';
 import { codecFor, expandSchema, rowsOf } from '../../formats/codec.ts';
 import type { CheckContext } from '../connector.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
-import type { Connection } from './connection.ts';
+import { connect } from './client.ts';
+import { type Connection, closedByPeer } from './connection.ts';
 import { untilReported } from './deadline.ts';
+import { visitor } from './identity.ts';
 import { Inbox, type Sample } from './inbox.ts';
 import { publishError } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
@@ -108,10 +110,39 @@ export async function checkSink({ context, steps, connection }: Tested, table: M
     return;
   }
   const work = async (signal: AbortSignal) => {
-    if (sinkOf(table)?.retain && !present(connection).limits.retain) throw noRetained();
-    return publish(connection, table.topic, qosOf(table), signal);
+    const { limits, version } = present(connection);
+    if (sinkOf(table)?.retain && !limits.retain) throw noRetained();
+    const asked = qosOf(table);
+    try {
+      return await publish(connection, table.topic, asked, signal);
+    } catch (error) {
+      const mayBeQos2 = asked === 2 && version === 4 && closedByPeer(asPenstockError(error));
+      if (mayBeQos2) return await publishAtOne(context, table.topic, signal);
+      throw error;
+    }
   };
   await steps.run('publish', work, { details: { topic: table.topic } });
+}
+
+/** Some brokers of 3.1.1 close the connection at a QoS 2 message (nats-server): one at QoS 1 is the proof. */
+async function publishAtOne(
+  { profile }: CheckContext<MqttProfile, MqttTable>,
+  topic: string,
+  signal: AbortSignal,
+): Promise<Finding<true>> {
+  const connection = await connect({ ...visitor(profile), signal });
+  try {
+    const finding = await publish(connection, topic, 1, signal);
+    return {
+      ...finding,
+      code: 'mqtt_qos_downgraded',
+      message: 'The broker closes the connection at a message of QoS 2, and takes one of QoS 1',
+      hint: downgradedHint(1),
+      details: { ...finding.details, asked: 2 },
+    };
+  } finally {
+    await connection.destroy();
+  }
 }
 
 const noRetained = (): PenstockError =>
@@ -159,16 +190,20 @@ async function publish(
   signal: AbortSignal,
 ): Promise<Finding<true>> {
   const { client, limits, version } = present(connection);
-  const qos = Math.min(asked, limits.maximumQos) as Qos;
+  let qos = Math.min(asked, limits.maximumQos) as Qos;
   refuseTooLarge(topic, limits.maximumPacketSize);
   const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
     // MQTT.js keeps an unanswered message for a reconnection that does not come.
     present(connection).whenLost(reject);
+    const received = ({ cmd }: { cmd: string }) => {
+      if (cmd === 'puback') qos = 1;
+    };
+    client.on('packetreceive', received);
     client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
       if (error) reject(publishError(topic, error, packet));
       else resolve((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
     });
-    return () => undefined;
+    return () => client.off('packetreceive', received);
   });
   const details = { topic, asked, qos, bytes: payload.length, reasonCode };
   if (qos < asked) {

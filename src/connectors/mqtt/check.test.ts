@@ -1,11 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../test/support/certificates.ts';
 import { answering, FaultyServer } from '../../../test/support/faulty-server.ts';
+import { mosquitto, ordinaryClient, scripted } from '../../../test/support/fixtures.ts';
 import { freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
-import { checked, outline, plainClient, unique } from '../../../test/support/mqtt.ts';
-import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
+import { checked, failed, outline } from '../../../test/support/mqtt.ts';
+import type { Script } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
-import type { CheckStep } from '../connector.ts';
 import type { MqttProfile } from './profile.ts';
 
 let plain: Mosquitto;
@@ -27,20 +27,12 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([plain, closed, tls, mutual].map((broker) => broker?.stop())));
 
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
-
-async function scripted(script: Script): Promise<MqttProfile> {
-  const server = await ScriptedBroker.start(script);
-  cleanUp.push(() => server.stop());
-  return { url: server.url };
-}
+/** The profile of a broker that does as told. */
+const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });
 
 async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<MqttProfile> {
   const server = await FaultyServer.start(serve);
-  cleanUp.push(async () => {
+  onTestFinished(async () => {
     await until('the end of the connections', () => server.open === 0);
     await server.stop();
   });
@@ -48,12 +40,6 @@ async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<
 }
 
 const secured = (broker: Mosquitto): string => `mqtts://127.0.0.1:${broker.port}`;
-
-const failed = (steps: CheckStep[]): CheckStep => {
-  const step = steps.find(({ outcome }) => outcome === 'failed');
-  if (!step) throw new Error(`nothing failed: ${outline(steps)}`);
-  return step;
-};
 
 const trip = ['subscribe:ok', 'publish:ok', 'first_message:ok'];
 
@@ -144,10 +130,9 @@ describe('the test of a profile', () => {
   });
 
   test('tells the refusals of certificates apart', async () => {
-    const expired = await Mosquitto.start({
+    const expired = await mosquitto({
       tls: { ca: ca.cert, ...(await makeServer(ca, ['127.0.0.1'], -1)) },
     });
-    cleanUp.push(() => expired.stop());
     const code = async (profile: MqttProfile) => {
       const { name, code, hint } = failed(await checked(profile));
       expect(name).toBe('tls');
@@ -203,7 +188,7 @@ describe('the test of a profile', () => {
     [0x97, undefined, 'mqtt_server_unavailable'],
     [0x80, undefined, 'mqtt_refused'],
   ] as const)('translates CONNACK %i (return code %s)', async (reasonCode, returnCode, code) => {
-    const profile = await scripted({ connack: { reasonCode, returnCode: returnCode ?? 3 } });
+    const profile = await profileOf({ connack: { reasonCode, returnCode: returnCode ?? 3 } });
     expect(failed(await checked({ ...profile, protocolVersion: '5' })).code).toBe(code);
     if (returnCode === undefined) return;
     expect(failed(await checked({ ...profile, protocolVersion: '3.1.1' })).code).toBe(code);
@@ -211,7 +196,7 @@ describe('the test of a profile', () => {
 
   test('passes on what the broker says about its refusal', async () => {
     const properties = { reasonString: 'come back on Monday' };
-    const step = failed(await checked(await scripted({ connack: { reasonCode: 0x89, properties } })));
+    const step = failed(await checked(await profileOf({ connack: { reasonCode: 0x89, properties } })));
     expect(step.message).toBe('The broker refused the connection: server busy (0x89): come back on Monday');
   });
 
@@ -226,7 +211,7 @@ describe('the test of a profile', () => {
       'publish:warning:mqtt_publish_refused',
       'first_message:skipped',
     ]);
-    const refusing = await scripted({ suback: 0x87 });
+    const refusing = await profileOf({ suback: 0x87 });
     expect(outline(await checked(refusing))).toContain('subscribe:warning:mqtt_subscribe_refused');
   });
 
@@ -251,10 +236,8 @@ describe('the test of a profile', () => {
   });
 
   test('leaves nothing on the broker', async () => {
-    const broker = await Mosquitto.start();
-    cleanUp.push(() => broker.stop());
-    const watcher = await plainClient(broker.url);
-    cleanUp.push(() => watcher.endAsync());
+    const broker = await mosquitto();
+    const watcher = await ordinaryClient(broker.url);
     const facts = new Map<string, string>();
     watcher.on('message', (topic, payload) => facts.set(topic, String(payload)));
     await watcher.subscribeAsync('$SYS/broker/#');
@@ -274,107 +257,5 @@ describe('the test of a profile', () => {
     await watcher.publishAsync('end', '', { qos: 1 });
     await until('the last message', () => retained.includes('end'));
     expect(retained.filter((topic) => !topic.startsWith('$SYS'))).toEqual(['end']);
-  });
-});
-
-const schema = {
-  format: { type: 'json' as const },
-  fields: [{ name: 'temperature', type: 'float64' as const, required: true }],
-};
-
-describe('the test of a source table', () => {
-  const table = (topic: string) => ({ topic, qos: 'AtLeastOnce' as const, type: {} });
-
-  async function retained(topic: string, payload: string): Promise<void> {
-    const client = await plainClient(plain.url);
-    await client.publishAsync(topic, payload, { qos: 1, retain: true });
-    await client.endAsync();
-  }
-
-  test('subscribes, waits for a message and decodes it', async () => {
-    const topic = `check/${unique()}`;
-    await retained(`${topic}/one`, '{"temperature": 21.5}');
-    const steps = await checked({ url: plain.url }, { table: table(`${topic}/+`), schema });
-    expect(outline(steps).slice(3)).toEqual(['subscribe:ok', 'first_message:ok', 'decode:ok']);
-    expect(steps.at(-1)?.details).toMatchObject({ topic: `${topic}/one`, columns: ['temperature'] });
-  });
-
-  test('says that and where the message does not fit the schema', async () => {
-    const topic = `check/${unique()}`;
-    await retained(topic, '{"temperature": "warm"}');
-    const steps = await checked({ url: plain.url }, { table: table(topic), schema });
-    expect(outline(steps).slice(-1)).toEqual(['decode:failed:bad_data']);
-    expect(JSON.stringify(steps)).not.toContain('warm');
-  });
-
-  test('warns when no message comes', async () => {
-    const steps = await checked(
-      { url: plain.url },
-      { table: table(`check/${unique()}`), schema, stepTimeoutMs: 500 },
-    );
-    expect(outline(steps).slice(-2)).toEqual(['first_message:warning:mqtt_no_message', 'decode:skipped']);
-  });
-
-  test('says that the subscription is refused, or downgraded', async () => {
-    const refused = await checked(await scripted({ suback: 0x87 }), { table: table('a/b'), schema });
-    expect(outline(refused).slice(-3)).toEqual([
-      'subscribe:failed:mqtt_subscribe_refused',
-      'first_message:skipped',
-      'decode:skipped',
-    ]);
-    const request = { table: table('a/b'), stepTimeoutMs: 300 };
-    const downgraded = await checked(await scripted({ suback: 0 }), request);
-    expect(outline(downgraded)).toContain('subscribe:warning:mqtt_qos_downgraded');
-  });
-
-  test('takes no message away from the members of a shared subscription', async () => {
-    const topic = `check/${unique()}`;
-    const member = await plainClient(plain.url);
-    cleanUp.push(() => member.endAsync());
-    const seen: string[] = [];
-    member.on('message', (_topic, payload) => seen.push(String(payload)));
-    await member.subscribeAsync(`$share/team/${topic}`, { qos: 1 });
-    const testing = checked(
-      { url: plain.url },
-      { table: table(`$share/team/${topic}`), stepTimeoutMs: 10_000 },
-    );
-    await until(
-      'the subscription of the test',
-      () =>
-        plain.log.includes(`penstock_check_`) &&
-        /\$share\/penstock_check_\w+\//.test(plain.log.slice(plain.log.indexOf(topic))),
-    );
-    for (let index = 0; index < 4; index += 1) await member.publishAsync(topic, `${index}`, { qos: 1 });
-    expect(outline(await testing)).toContain('first_message:ok');
-    await until('all messages', () => seen.length === 4);
-  });
-});
-
-describe('the test of a sink table', () => {
-  const table = (topic: string, retain = true) => ({ topic, qos: 'AtLeastOnce' as const, type: { retain } });
-
-  test('publishes one message that says what it is, not retained', async () => {
-    const topic = `check/${unique()}`;
-    const watcher = await plainClient(plain.url);
-    cleanUp.push(() => watcher.endAsync());
-    const seen: string[] = [];
-    watcher.on('message', (_topic, payload) => seen.push(String(payload)));
-    await watcher.subscribeAsync(topic);
-    const steps = await checked({ url: plain.url }, { table: table(topic) });
-    expect(outline(steps).slice(3)).toEqual(['publish:ok']);
-    await until('the message', () => seen.length === 1);
-    expect(seen[0]).toContain('connection test');
-  });
-
-  test('publishes nothing when told so', async () => {
-    const steps = await checked({ url: plain.url }, { table: table('check/none'), probe: 'none' });
-    expect(outline(steps).slice(3)).toEqual(['publish:skipped']);
-  });
-
-  test('says that the broker refuses the message', async () => {
-    const profile = { url: closed.url, username: 'ada', password: 'right' };
-    const steps = await checked(profile, { table: table('forbidden') });
-    expect(failed(steps)).toMatchObject({ name: 'publish', code: 'mqtt_publish_refused' });
-    expect(outline(await checked(profile, { table: table('mine/x') })).slice(-1)).toEqual(['publish:ok']);
   });
 });

@@ -1,16 +1,24 @@
 import { getEventListeners } from 'node:events';
 import type { Socket } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { startAedes } from '../../../test/support/aedes-broker.ts';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../test/support/certificates.ts';
-import { answering, FaultyServer } from '../../../test/support/faulty-server.ts';
+import { answering } from '../../../test/support/faulty-server.ts';
+import {
+  aedes,
+  faulty,
+  mosquitto,
+  openedSink,
+  openedSource,
+  ordinaryClient,
+  scripted,
+  sharedMosquitto,
+} from '../../../test/support/fixtures.ts';
 import { freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
 import {
   ackAll,
   errorOf,
   plainClient,
   publishMany,
-  Reader,
   sinkContext,
   sourceContext,
   texts,
@@ -23,16 +31,7 @@ import type { MqttProfile } from './profile.ts';
 import { openSink } from './sink.ts';
 import { openSource } from './source.ts';
 
-let broker: Mosquitto;
-beforeAll(async () => {
-  broker = await Mosquitto.start();
-});
-afterAll(() => broker?.stop());
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
+const broker = await sharedMosquitto();
 
 const request = (profile: MqttProfile, rest: Partial<ConnectRequest> = {}): ConnectRequest => ({
   profile,
@@ -43,21 +42,9 @@ const request = (profile: MqttProfile, rest: Partial<ConnectRequest> = {}): Conn
   ...rest,
 });
 
-async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<FaultyServer> {
-  const server = await FaultyServer.start(serve);
-  cleanUp.push(() => server.stop());
-  return server;
-}
-
-async function olderBroker(): Promise<string> {
-  const aedes = await startAedes();
-  cleanUp.push(() => aedes.stop());
-  return aedes.url;
-}
-
 describe('connecting', () => {
   test('falls back to 3.1.1 where the broker refuses MQTT 5, unless told not to', async () => {
-    const url = await olderBroker();
+    const url = (await aedes()).url;
     const connection = await connect(request({ url }));
     expect(connection.version).toBe(4);
     await connection.close();
@@ -79,7 +66,7 @@ describe('connecting', () => {
         return true;
       },
     });
-    cleanUp.push(() => server.stop());
+    onTestFinished(() => server.stop());
     const asked = async (url: string) => {
       versions.length = 0;
       await (await connect(request({ url }))).close();
@@ -101,7 +88,7 @@ describe('connecting', () => {
         return silent;
       },
     });
-    cleanUp.push(() => server.stop());
+    onTestFinished(() => server.stop());
     await (await connect(request({ url: server.url }))).close();
     silent = true;
     expect(await errorOf(connect(request({ url: server.url })))).toMatchObject({ code: 'mqtt_refused' });
@@ -109,14 +96,12 @@ describe('connecting', () => {
   });
 
   test('carries messages through a 3.1.1 broker', async () => {
-    const url = await olderBroker();
+    const url = (await aedes()).url;
     const topic = unique();
-    const source = await openSource(sourceContext({ url }, topic));
-    cleanUp.push(() => source.close());
-    const sink = await openSink(sinkContext({ url }, topic));
-    cleanUp.push(() => sink.close());
+    const { reader } = await openedSource(sourceContext({ url }, topic));
+    const sink = await openedSink(sinkContext({ url }, topic));
     await sink.write([{ payload: Buffer.from('hello'), row: {} }]);
-    const taken = await new Reader(source).take(1);
+    const taken = await reader.take(1);
     expect(texts(taken)).toEqual(['hello']);
     ackAll(taken);
   });
@@ -157,8 +142,7 @@ describe('connecting', () => {
   });
 
   test('holds no secret in its errors', async () => {
-    const locked = await Mosquitto.start({ users: { ada: 'right' } });
-    cleanUp.push(() => locked.stop());
+    const locked = await mosquitto({ users: { ada: 'right' } });
     const error = await errorOf(connect(request({ url: locked.url, username: 'ada', password: 'S3cret' })));
     expect(JSON.stringify([error, error.message, String(error.cause)])).not.toContain('S3cret');
     const connection = await connect(request({ url: locked.url, username: 'ada', password: 'right' }));
@@ -188,8 +172,7 @@ describe('connecting', () => {
 
 describe('a list of servers', () => {
   test('is tried in turn, the one that worked last first', async () => {
-    const gone = await Mosquitto.start();
-    cleanUp.push(() => gone.stop());
+    const gone = await mosquitto();
     const refused = await faulty((socket) => socket.destroy());
     const url = `${refused.url},${gone.url},${broker.url}`;
     const socketTo = async () => {
@@ -206,7 +189,7 @@ describe('a list of servers', () => {
   });
 
   test('fails with what is worth trying again, and says what is wrong with each', async () => {
-    const older = await olderBroker();
+    const older = (await aedes()).url;
     const closed = `mqtt://127.0.0.1:${await freePort()}`;
     const error = await errorOf(connect(request({ url: `${older},${closed}`, protocolVersion: '5' })));
     expect(error).toMatchObject({ code: 'connection_refused', passing: true });
@@ -214,8 +197,7 @@ describe('a list of servers', () => {
   });
 
   test('ends at a server that refuses the user', async () => {
-    const locked = await Mosquitto.start({ users: { ada: 'right' } });
-    cleanUp.push(() => locked.stop());
+    const locked = await mosquitto({ users: { ada: 'right' } });
     const never = await faulty((socket) => socket.resume());
     const url = `${locked.url},${never.url}`;
     const error = await errorOf(connect(request({ url, username: 'ada', password: 'wrong' })));
@@ -231,8 +213,7 @@ describe('a last will', () => {
       const topic = `will/${unique()}`;
       const will = { topic, payload: 'gone', qos: 'AtLeastOnce' as const, retain: true };
       const profile = { url: broker.url, protocolVersion, will };
-      const watcher = await plainClient(broker.url);
-      cleanUp.push(() => watcher.endAsync());
+      const watcher = await ordinaryClient(broker.url);
       const seen: string[] = [];
       watcher.on('message', (_topic, payload) => seen.push(String(payload)));
       await watcher.subscribeAsync(`${topic}/#`, { qos: 1 });
@@ -245,8 +226,7 @@ describe('a last will', () => {
   );
 
   test('says with MQTT 5 how long the broker waits', async () => {
-    const server = await ScriptedBroker.start();
-    cleanUp.push(() => server.stop());
+    const server = await scripted();
     await (await connect(request({ url: server.url, will: { topic: 'a', delaySecs: 30 } }))).close();
     const [packet] = await server.connection.expect('connect', 1);
     expect(packet?.will).toMatchObject({
@@ -279,13 +259,11 @@ describe('over TLS', () => {
         tls: { ca: ca.cert, ...(await makeClient(ca)) },
       };
       const topic = unique();
-      const source = await openSource(sourceContext(profile, topic, qos));
-      cleanUp.push(() => source.close());
-      const sink = await openSink(sinkContext(profile, topic, qos));
-      cleanUp.push(() => sink.close());
+      const { reader } = await openedSource(sourceContext(profile, topic, qos));
+      const sink = await openedSink(sinkContext(profile, topic, qos));
       const payload = Buffer.alloc(50_000, 'x');
       await sink.write(Array.from({ length: 20 }, () => ({ payload, row: {} })));
-      const taken = await new Reader(source).take(20);
+      const taken = await reader.take(20);
       expect(taken.every((delivery) => delivery.payload.equals(payload))).toBe(true);
       ackAll(taken);
     },
@@ -302,9 +280,8 @@ describe('a session', () => {
     const publisher = await plainClient(broker.url);
     await publishMany(publisher, context.table.topic, 1);
     await publisher.endAsync();
-    const source = await openSource(context);
-    cleanUp.push(() => source.close());
+    const { source, reader } = await openedSource(context);
     await source.drain();
-    expect(await new Reader(source).take(1)).toEqual([]);
+    expect(await reader.take(1)).toEqual([]);
   });
 });

@@ -8,6 +8,7 @@ import { inTurn, KnownVersions, rememberServer, type Version } from './known-bro
 import { Opening } from './opening.ts';
 import { given, type MqttProfile } from './profile.ts';
 import { connectRefused } from './reasons.ts';
+import { refuseToFight } from './rival.ts';
 import { isTlsReason, silence, tlsError } from './socket-errors.ts';
 import { type Qos, qosNames } from './table.ts';
 import { lastError, openSocket } from './transport.ts';
@@ -49,9 +50,14 @@ const answers: readonly ErrorCode[] = [
 /**
  * Opens a socket and logs in to the first server of the profile that lets us, each within the profile's
  * `connectTimeoutMs`. Throws what went wrong: a name, network, TLS or MQTT code; when several servers failed, a passing
- * error before a permanent one.
+ * error before a permanent one; `mqtt_client_id_in_use` when another client is certain to claim the same id.
  */
 export async function connect(request: ConnectRequest): Promise<Connection> {
+  await refuseToFight(request, identityOf(request), connectAny);
+  return connectAny(request);
+}
+
+async function connectAny(request: ConnectRequest): Promise<Connection> {
   const { profile, signal } = request;
   const failures: PenstockError[] = [];
   const endpoints = endpointsOf(profile);

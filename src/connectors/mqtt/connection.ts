@@ -6,7 +6,7 @@ import { untilReported } from './deadline.ts';
 import { disconnected, sharedUnsupported, subscribeRefused, unsubscribeRefused } from './reasons.ts';
 import { isTlsReason, tlsError } from './socket-errors.ts';
 import type { Qos } from './table.ts';
-import { takenOver } from './takeover.ts';
+import { hungUp, takenOver } from './takeover.ts';
 import { hasWildcard, isShared } from './topic.ts';
 
 /** What the broker allows, from its CONNACK (MQTT 5); for 3.1.1 what that version implies. */
@@ -33,23 +33,23 @@ const largestPacket = 268_435_460;
 export class Connection {
   readonly client: MqttClient;
   readonly version: 4 | 5;
+  /** Names the session where this process remembers things of it. */
+  readonly identity: string;
   limits: Limits = limitsOf(undefined, 5);
   /** What the broker said in its CONNACK beside the limits; undefined before it came. */
   connack: IConnackPacket | undefined;
   readonly #socket: Duplex;
-  readonly #identity: string;
   #onLost: ((error: PenstockError) => void) | undefined;
   #reason: PenstockError | undefined;
   #lost: PenstockError | undefined;
   #open = false;
   #ending: Promise<void> | undefined;
 
-  /** `identity` names the session in the takeover memory. */
   constructor(client: MqttClient, socket: Duplex, version: 4 | 5, identity: string) {
     this.client = client;
     this.version = version;
     this.#socket = socket;
-    this.#identity = identity;
+    this.identity = identity;
     client.on('error', this.#failed).on('disconnect', this.#told).on('close', this.#closed);
   }
 
@@ -170,7 +170,7 @@ export class Connection {
     const code = packet.reasonCode ?? 0;
     this.#reason =
       code === sessionTakenOver
-        ? takenOver(this.#identity)
+        ? takenOver(this.identity)
         : disconnected(code, packet.properties?.reasonString);
     this.#socket.destroy();
   };
@@ -182,16 +182,32 @@ export class Connection {
 
   readonly #closed = (): void => {
     if (!this.#open || this.#ending || this.#lost) return;
-    this.#lost = this.#reason ?? closedSilently();
+    this.#lost = this.#reason ?? closedSilently(hungUp(this.identity));
     this.#onLost?.(this.#lost);
   };
 }
 
+/** The cause of an error that says that the other end closed the connection without a word. */
+const hangUp = new Error('closed by the other end');
+
 /** Brokers that say nothing when another client takes over a session (mosquitto 2.0, all of 3.1.1) end up here too. */
-const closedSilently = (): PenstockError =>
-  new PenstockError('connection_lost', 'The broker closed the connection', {
-    hint: 'If this happens again and again, look for another client with the same client id, and into the log of the broker.',
-  });
+const closedSilently = (times: number): PenstockError =>
+  new PenstockError(
+    'connection_lost',
+    times < 2
+      ? 'The broker closed the connection'
+      : `The broker closed the connection, ${times} times within a minute`,
+    {
+      hint: 'If this happens again and again, look for another client with the same client id, and into the log of the broker.',
+      cause: hangUp,
+    },
+  );
+
+/** Whether the other end closed the connection of its own will, which loses a reset what it has not read. */
+export function closedByPeer({ cause }: PenstockError): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  return cause === hangUp || code === 'ECONNRESET' || code === 'EPIPE';
+}
 
 /** An error of MQTT.js on an open connection: of the socket, of its parser, or of what a packet said. */
 function translate(error: Error & { code?: unknown }): PenstockError {

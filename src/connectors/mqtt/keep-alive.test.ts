@@ -1,41 +1,27 @@
 import { connect, type Socket } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { FaultyServer } from '../../../test/support/faulty-server.ts';
-import { Mosquitto } from '../../../test/support/mosquitto.ts';
+import { describe, expect, test } from 'vitest';
 import {
-  errorOf,
-  plainClient,
-  Reader,
-  sinkContext,
-  sourceContext,
-  unique,
-} from '../../../test/support/mqtt.ts';
-import { openSink } from './sink.ts';
-import { openSource } from './source.ts';
+  faulty,
+  openedSink,
+  openedSource,
+  ordinaryClient,
+  sharedMosquitto,
+} from '../../../test/support/fixtures.ts';
+import { errorOf, sinkContext, sourceContext, unique } from '../../../test/support/mqtt.ts';
 
 /** A link that stays open and carries nothing any more, as when a router between forgets it. */
 
-let broker: Mosquitto;
-beforeAll(async () => {
-  broker = await Mosquitto.start();
-});
-afterAll(() => broker?.stop());
-
-const cleanUp: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
+const broker = await sharedMosquitto();
 
 /** A way to the broker that can be made to swallow everything, in both directions. */
 async function tunnel(): Promise<{ url: string; blackhole(): void }> {
   const ways: [Socket, Socket][] = [];
-  const server = await FaultyServer.start((socket) => {
+  const server = await faulty((socket) => {
     const onward = connect(broker.port, '127.0.0.1').on('error', () => socket.destroy());
     socket.pipe(onward).pipe(socket);
     socket.once('close', () => onward.destroy());
     ways.push([socket, onward]);
   });
-  cleanUp.push(() => server.stop());
   const blackhole = () => {
     for (const [socket, onward] of ways) {
       socket.unpipe(onward).resume();
@@ -49,25 +35,23 @@ describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersio
   test('is found out by a source, which loses nothing', async () => {
     const { url, blackhole } = await tunnel();
     const context = sourceContext({ url, protocolVersion, keepAliveSecs: 1 }, `in/${unique()}`);
-    const source = await openSource(context);
-    cleanUp.push(() => source.close());
-    const reader = new Reader(source);
+    const { reader } = await openedSource(context);
     blackhole();
-    const publisher = await plainClient(broker.url);
-    cleanUp.push(() => publisher.endAsync());
+    const publisher = await ordinaryClient(broker.url);
     await publisher.publishAsync(context.table.topic, 'unseen', { qos: 1 });
     expect(await reader.failure()).toMatchObject({ code: 'connection_lost', passing: true });
-    const again = await openSource({ ...context, profile: { ...context.profile, url: broker.url } });
-    cleanUp.push(() => again.close());
-    const [delivery] = await new Reader(again).take(1);
+    const { reader: again } = await openedSource({
+      ...context,
+      profile: { ...context.profile, url: broker.url },
+    });
+    const [delivery] = await again.take(1);
     expect(String(delivery?.payload)).toBe('unseen');
   });
 
   test('is found out by a sink, busy or not', async () => {
     const { url, blackhole } = await tunnel();
     const profile = { url, protocolVersion, keepAliveSecs: 1 };
-    const sink = await openSink(sinkContext(profile, `out/${unique()}`));
-    cleanUp.push(() => sink.close());
+    const sink = await openedSink(sinkContext(profile, `out/${unique()}`));
     const message = () => [{ payload: Buffer.from('x'), row: {} }];
     await sink.write(message());
     blackhole();
@@ -78,8 +62,7 @@ describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersio
 
   test('is not suspected while messages flow and pings are answered', async () => {
     const { url } = await tunnel();
-    const sink = await openSink(sinkContext({ url, protocolVersion, keepAliveSecs: 1 }, `out/${unique()}`));
-    cleanUp.push(() => sink.close());
+    const sink = await openedSink(sinkContext({ url, protocolVersion, keepAliveSecs: 1 }, `out/${unique()}`));
     const end = performance.now() + 3_000;
     while (performance.now() < end) await sink.write([{ payload: Buffer.from('x'), row: {} }]);
   });

@@ -1,4 +1,5 @@
 import { describeEndpoint, type Endpoint } from './address.ts';
+import { remember } from './remember.ts';
 
 /**
  * What this process has learnt about the brokers of its profiles: which server of a list worked last, and which version
@@ -10,7 +11,6 @@ export type Version = 4 | 5;
 
 /** A broker that is upgraded is noticed after this long at the latest. */
 const memoryMs = 3_600_000;
-const mostRemembered = 1_000;
 
 interface Learnt {
   version: Version;
@@ -56,13 +56,4 @@ export class KnownVersions {
   forget(): void {
     versions.delete(this.#key);
   }
-}
-
-/** The newest last; beyond the bound the oldest is forgotten. */
-function remember<V>(memory: Map<string, V>, key: string, value: V): void {
-  memory.delete(key);
-  memory.set(key, value);
-  if (memory.size <= mostRemembered) return;
-  const oldest = memory.keys().next();
-  if (!oldest.done) memory.delete(oldest.value);
 }

@@ -1,47 +1,25 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { Mosquitto } from '../../../test/support/mosquitto.ts';
+import { describe, expect, test } from 'vitest';
+import { openedSink, ordinaryClient, scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
 import {
+  codesOf,
   errorOf,
   type MqttContext,
-  plainClient,
-  recordingLogger,
+  messages,
   sinkContext,
   unique,
 } from '../../../test/support/mqtt.ts';
-import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
-import type { Outgoing, Refusal, Sink } from '../connector.ts';
+import type { PenstockError } from '../../errors.ts';
+import type { Outgoing } from '../connector.ts';
 import { openSink } from './sink.ts';
 
-let broker: Mosquitto;
-beforeAll(async () => {
-  broker = await Mosquitto.start({
-    acl: 'topic readwrite out/#\n',
-    config: ['max_packet_size 20000', 'max_queued_messages 100000'],
-  });
+const broker = await sharedMosquitto({
+  acl: 'topic readwrite out/#\n',
+  config: ['max_packet_size 20000', 'max_queued_messages 100000'],
 });
-afterAll(() => broker?.stop());
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
-
-async function open(context: MqttContext): Promise<Sink> {
-  const sink = await openSink(context);
-  cleanUp.push(() => sink.close());
-  return sink;
-}
-
-async function scripted(script: Script): Promise<ScriptedBroker> {
-  const server = await ScriptedBroker.start(script);
-  cleanUp.push(() => server.stop());
-  return server;
-}
 
 async function listen(topic: string): Promise<string[]> {
-  const client = await plainClient(broker.url);
-  cleanUp.push(() => client.endAsync());
+  const client = await ordinaryClient(broker.url);
   const seen: string[] = [];
   client.on('message', (_topic, payload, { retain }) =>
     seen.push(`${String(payload)}${retain ? ' retained' : ''}`),
@@ -49,9 +27,6 @@ async function listen(topic: string): Promise<string[]> {
   await client.subscribeAsync(topic, { qos: 2 });
   return seen;
 }
-
-const messages = (count: number, first = 0): Outgoing[] =>
-  Array.from({ length: count }, (_, index) => ({ payload: Buffer.from(`m${first + index}`), row: {} }));
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `m${index}`);
 
@@ -63,7 +38,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     async (qos) => {
       const topic = `out/${unique()}`;
       const seen = await listen(topic);
-      const sink = await open(sinkContext(profile(), topic, qos));
+      const sink = await openedSink(sinkContext(profile(), topic, qos));
       const writes = [sink.write(messages(150)), sink.write([]), sink.write(messages(250, 150))];
       await Promise.all(writes);
       await until('all messages', () => seen.length >= 400);
@@ -73,7 +48,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
 
   test('keeps a message for later subscribers when the table says retain', async () => {
     const topic = `out/${unique()}`;
-    const sink = await open(sinkContext(profile(), topic, 'AtLeastOnce', { retain: true }));
+    const sink = await openedSink(sinkContext(profile(), topic, 'AtLeastOnce', { retain: true }));
     await sink.write(messages(1));
     const seen = await listen(topic);
     await until('the retained message', () => seen.length === 1);
@@ -82,7 +57,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
 
   test('never has more in flight than the window, and goes on as answers come', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
-    const sink = await open(
+    const sink = await openedSink(
       sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { window: 5 }),
     );
     const written = sink.write(messages(12));
@@ -98,7 +73,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
 
   test('rejects what is pending when it is closed, and what comes later', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
-    const sink = await open(sinkContext({ url: server.url, protocolVersion }, 'a/b'));
+    const sink = await openedSink(sinkContext({ url: server.url, protocolVersion }, 'a/b'));
     const failure = errorOf(sink.write(messages(3)));
     await server.connection.expect('publish', 3);
     await sink.close();
@@ -110,13 +85,13 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
   test('rejects with connection_lost when the connection breaks, and never sends from before again', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const context = sinkContext({ url: server.url, protocolVersion }, 'a/b', 'ExactlyOnce');
-    const sink = await open(context);
+    const sink = await openedSink(context);
     const failure = errorOf(sink.write(messages(3)));
     await server.connection.expect('publish', 3);
     server.connection.socket.destroy();
     expect(await failure).toMatchObject({ code: 'connection_lost', passing: true });
     await sink.close();
-    await open(context);
+    await openedSink(context);
     expect(server.connection.received.map(({ cmd }) => cmd)).toEqual(['connect']);
     expect(server.connection.of('connect')[0]?.clean).toBe(true);
   });
@@ -125,7 +100,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const controller = new AbortController();
     const { signal } = controller;
-    const sink = await open(
+    const sink = await openedSink(
       sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { signal }),
     );
     const written = sink.write(messages(1));
@@ -137,7 +112,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
   test('refuses a message that the profile says is too large, and writes the others', async () => {
     const topic = `out/${unique()}`;
     const seen = await listen(topic);
-    const sink = await open(sinkContext({ ...profile(), maxPacketSize: 1_000 }, topic));
+    const sink = await openedSink(sinkContext({ ...profile(), maxPacketSize: 1_000 }, topic));
     const [first, last] = messages(2) as [Outgoing, Outgoing];
     const refusals = await sink.write([first, { payload: Buffer.alloc(1_000), row: {} }, last]);
     expect(codesOf(refusals)).toEqual([[1, 'mqtt_packet_too_large']]);
@@ -147,12 +122,11 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
 
   test('makes the topic of columns, and refuses rows that give none', async () => {
     const topic = `out/${unique()}`;
-    const client = await plainClient(broker.url);
-    cleanUp.push(() => client.endAsync());
+    const client = await ordinaryClient(broker.url);
     const topics: string[] = [];
     client.on('message', (to) => topics.push(to.slice(topic.length)));
     await client.subscribeAsync(`${topic}/#`, { qos: 2 });
-    const sink = await open(sinkContext(profile(), `${topic}/{{ site }}/n{{number}}`));
+    const sink = await openedSink(sinkContext(profile(), `${topic}/{{ site }}/n{{number}}`));
     const sites = ['a', 'b/c', '', 'x+', '#', '/a', 'a/', 'a//b', 'a\0b', null, 'ä'];
     const rows = sites.map((site, index) => ({ site, number: BigInt(index) }));
     const refusals = await sink.write(rows.map((row) => ({ payload: Buffer.from('x'), row })));
@@ -165,9 +139,6 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     expect(topics).toEqual(['/a/n0', '/b/c/n1', '/ä/n10']);
   });
 });
-
-/** The index and the code of each. */
-const codesOf = (refusals: Refusal[]) => refusals.map(({ index, error }) => [index, error.code]);
 
 const withType = (context: MqttContext, type: object): MqttContext => ({
   ...context,
@@ -186,7 +157,7 @@ describe('properties', () => {
 
   test('come from constants and columns, and are left out when a column is null', async () => {
     const server = await scripted({});
-    const sink = await open(withType(sinkContext({ url: server.url }, 'a/b'), type));
+    const sink = await openedSink(withType(sinkContext({ url: server.url }, 'a/b'), type));
     const payload = Buffer.from('x');
     const full = { ttl: 60n, device: 'd1', token: Buffer.of(0, 255) };
     const refusals = await sink.write([
@@ -224,19 +195,55 @@ describe('properties', () => {
 });
 
 describe('a sink', () => {
-  test('obeys the packet size that the broker tells', async () => {
-    const sink = await open(sinkContext({ url: broker.url }, `out/${unique()}`));
-    const large = (size: number): Outgoing[] => [{ payload: Buffer.alloc(size), row: {} }];
-    expect(codesOf(await sink.write(large(20_000)))).toEqual([[0, 'mqtt_packet_too_large']]);
-    expect(await sink.write(large(19_900))).toEqual([]);
+  test('tells of a lost connection while it has nothing to write', async () => {
+    const server = await scripted();
+    const { promise, resolve } = Promise.withResolvers<PenstockError>();
+    await openedSink({ ...sinkContext({ url: server.url }, 'a/b'), lost: resolve });
+    server.connection.socket.destroy();
+    expect(await promise).toMatchObject({ code: 'connection_lost', passing: true });
   });
+
+  test('gives up a broker that answers pings and no message', async () => {
+    const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
+    const sink = await openedSink(sinkContext({ url: server.url, keepAliveSecs: 1 }, 'a/b'), 3_000);
+    const error = await errorOf(sink.write(messages(2)));
+    expect(error).toMatchObject({ code: 'connection_timeout', passing: true });
+    expect(error.message).toBe('The broker has confirmed no message for 3 s');
+    expect(server.connection.of('pingreq').length).toBeGreaterThan(0);
+    await until('the end of the connection', () => server.connection.socket.closed);
+  });
+
+  test('keeps a broker that has nothing to answer, or answers slowly, for longer than its patience', async () => {
+    let owed: (() => void) | undefined;
+    const server = await scripted({
+      on: (packet, connection) => {
+        if (packet.cmd !== 'publish') return false;
+        const { messageId = 0 } = packet;
+        owed = () => connection.send({ cmd: 'puback', messageId });
+        return true;
+      },
+    });
+    const sink = await openedSink(
+      sinkContext({ url: server.url, keepAliveSecs: 1 }, 'a/b', 'AtLeastOnce', { window: 1 }),
+      3_000,
+    );
+    await server.connection.expect('pingreq', 4);
+    const written = sink.write(messages(4));
+    for (let count = 1; count <= 4; count += 1) {
+      await server.connection.expect('publish', count);
+      const pings = server.connection.of('pingreq').length;
+      await server.connection.expect('pingreq', pings + 1);
+      owed?.();
+    }
+    expect(await written).toEqual([]);
+  }, 30_000);
 
   test.each(['AtLeastOnce', 'ExactlyOnce'] as const)(
     'says which messages the broker refuses at %s and why, and writes the others',
     async (qos) => {
       const topic = unique();
       const seen = await listen(`out/${topic}`);
-      const sink = await open(sinkContext({ url: broker.url }, `{{ to }}/${topic}`, qos));
+      const sink = await openedSink(sinkContext({ url: broker.url }, `{{ to }}/${topic}`, qos));
       const to = ['out', 'forbidden', 'out', 'forbidden', 'out'];
       const refusals = await sink.write(
         to.map((where, index) => ({ payload: Buffer.from(`m${index}`), row: { to: where } })),
@@ -264,77 +271,23 @@ describe('a sink', () => {
           return true;
         },
       });
-      const sink = await open(sinkContext({ url: server.url }, 'a/b'));
+      const sink = await openedSink(sinkContext({ url: server.url }, 'a/b'));
       expect(await errorOf(sink.write(messages(2)))).toMatchObject({ code, passing: true });
     },
   );
 
   test('takes an answer that does not fit the QoS for a broken protocol, and ignores one to nothing', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
-    const sink = await open(sinkContext({ url: server.url }, 'a/b'));
+    const sink = await openedSink(sinkContext({ url: server.url }, 'a/b'));
     const written = errorOf(sink.write(messages(1)));
     await server.connection.expect('publish', 1);
     server.connection.send({ cmd: 'puback', messageId: 99 }, { cmd: 'pubrec', messageId: 1 });
     expect((await written).code).toBe('mqtt_protocol_error');
   });
 
-  test('obeys the receive maximum of the broker', async () => {
-    const server = await scripted({
-      connack: { properties: { receiveMaximum: 3 } },
-      on: (packet) => packet.cmd === 'publish',
-    });
-    const sink = await open(sinkContext({ url: server.url }, 'a/b'));
-    const written = sink.write(messages(4));
-    const confirm = ({ messageId = 0 }) => server.connection.send({ cmd: 'puback', messageId });
-    const first = await server.connection.expect('publish', 3);
-    first.slice(0, 1).forEach(confirm);
-    const all = await server.connection.expect('publish', 4);
-    all.slice(1).forEach(confirm);
-    await written;
-  });
-
-  test('has at most 20 messages in flight at QoS 2 of MQTT 3.1.1', async () => {
-    let most = 0;
-    let unanswered = 0;
-    const server = await scripted({
-      on: (packet) => {
-        if (packet.cmd === 'publish') unanswered += 1;
-        if (packet.cmd === 'pubrel') unanswered -= 1;
-        most = Math.max(most, unanswered);
-        return false;
-      },
-    });
-    const profile = { url: server.url, protocolVersion: '3.1.1' } as const;
-    const sink = await open(sinkContext(profile, 'a/b', 'ExactlyOnce', { window: 1_000 }));
-    await sink.write(messages(200));
-    expect(most).toBeLessThanOrEqual(20);
-  });
-
-  test('lowers QoS 2 to what the broker takes, and says so; it does not lower to 0', async () => {
-    const logger = recordingLogger();
-    const some = await scripted({ connack: { properties: { maximumQoS: 1 } } });
-    const sink = await open(sinkContext({ url: some.url }, 'a/b', 'ExactlyOnce', { logger }));
-    await sink.write(messages(1));
-    expect(some.connection.of('publish')[0]?.qos).toBe(1);
-    expect(logger.lines).toMatchObject([{ level: 'warn', details: { code: 'mqtt_qos_downgraded' } }]);
-
-    const none = await scripted({ connack: { properties: { maximumQoS: 0 } } });
-    const error = await errorOf(openSink(sinkContext({ url: none.url }, 'a/b')));
-    expect(error.code).toBe('mqtt_qos_downgraded');
-    await until('the end of the connection', () => none.connection.socket.closed);
-  });
-
-  test('refuses to start when the table says retain and the broker keeps nothing', async () => {
-    const server = await scripted({ connack: { properties: { retainAvailable: false } } });
-    const error = await errorOf(
-      openSink(sinkContext({ url: server.url }, 'a/b', 'AtLeastOnce', { retain: true })),
-    );
-    expect(error.code).toBe('mqtt_publish_refused');
-  });
-
   test('waits at QoS 0 until the socket has taken the messages', async () => {
     const server = await scripted({});
-    const sink = await open(sinkContext({ url: server.url }, 'a/b', 'AtMostOnce'));
+    const sink = await openedSink(sinkContext({ url: server.url }, 'a/b', 'AtMostOnce'));
     server.connection.socket.pause();
     let resolved = false;
     const payload = Buffer.alloc(1_000_000);

@@ -6,21 +6,25 @@ import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { clientId } from './identity.ts';
 import { InFlight, type Sent } from './in-flight.ts';
+import { SinkQos } from './lowered-qos.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { PendingWrite } from './pending-write.ts';
 import type { MqttProfile } from './profile.ts';
 import { PublishHeads } from './publish-heads.ts';
 import { inWords, publishRefused } from './reasons.ts';
-import { type MqttTable, type Qos, qosOf, sinkOf } from './table.ts';
+import { type MqttTable, type Qos, sinkOf } from './table.ts';
 
 /** How many QoS 2 messages a 3.1.1 broker takes at once is not said; mosquitto's default is this. */
 const qos2InFlight = 20;
 
-/** A broker that confirms nothing for so long, with messages to confirm, is given up. */
-const silenceMs = 30_000;
-
-/** Connects with a session of its own that ends with the connection. See `openSink` in the connector contract. */
-export async function openSink(context: RunContext<MqttProfile, MqttTable>): Promise<Sink> {
+/**
+ * Connects with a session of its own that ends with the connection. A broker that confirms nothing for `patienceMs`, with
+ * messages to confirm, is given up. See `openSink` in the connector contract.
+ */
+export async function openSink(
+  context: RunContext<MqttProfile, MqttTable>,
+  patienceMs = 30_000,
+): Promise<Sink> {
   const { profile, identity, signal } = context;
   const connection = await connect({
     profile,
@@ -31,7 +35,7 @@ export async function openSink(context: RunContext<MqttProfile, MqttTable>): Pro
     prepare: pingOnTime,
   });
   try {
-    return new MqttSink(context, connection);
+    return new MqttSink(context, connection, patienceMs);
   } catch (error) {
     await connection.close();
     throw error;
@@ -45,6 +49,7 @@ class MqttSink implements Sink {
   readonly #signal: AbortSignal;
   readonly #topic: string;
   readonly #heads: PublishHeads;
+  readonly #sinkQos: SinkQos;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #largestPacket: number;
@@ -56,11 +61,12 @@ class MqttSink implements Sink {
   readonly #leaving: { write: PendingWrite; at: number }[] = [];
   /** All writes that have not resolved. */
   readonly #pending = new Set<PendingWrite>();
+  readonly #patienceMs: number;
   readonly #silence: NodeJS.Timeout;
   #confirmedAt = performance.now();
   #failure: unknown;
 
-  constructor(context: RunContext<MqttProfile, MqttTable>, connection: Connection) {
+  constructor(context: RunContext<MqttProfile, MqttTable>, connection: Connection, patienceMs: number) {
     const { table, profile, window, signal } = context;
     const { limits, version, client } = connection;
     this.#connection = connection;
@@ -68,7 +74,9 @@ class MqttSink implements Sink {
     this.#topic = table.topic;
     if (version === 4) refuseProperties(table);
     this.#heads = new PublishHeads(table, version);
-    this.#qos = possibleQos(context, limits.maximumQos);
+    this.#sinkQos = new SinkQos(context, connection);
+    this.#qos = this.#sinkQos.used;
+    this.#patienceMs = patienceMs;
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) {
       throw new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
@@ -83,11 +91,12 @@ class MqttSink implements Sink {
     );
     this.#writer = new PacketWriter(client.stream, this.#written);
     connection.whenLost((error) => {
+      if (this.#inFlight.count > 0) this.#sinkQos.lost(error);
       this.#fail(error);
       context.lost?.(error);
     });
     client.on('packetreceive', this.#received);
-    this.#silence = setInterval(() => this.#listen(), silenceMs / 6);
+    this.#silence = setInterval(() => this.#listen(), patienceMs / 6);
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
@@ -118,8 +127,8 @@ class MqttSink implements Sink {
   #listen(): void {
     const now = performance.now();
     if (this.#inFlight.count === 0) this.#confirmedAt = now;
-    if (now - this.#confirmedAt < silenceMs) return;
-    const message = `The broker has confirmed no message for ${silenceMs / 1000} s`;
+    if (now - this.#confirmedAt < this.#patienceMs) return;
+    const message = `The broker has confirmed no message for ${this.#patienceMs / 1000} s`;
     this.#fail(new PenstockError('connection_timeout', message));
     void this.#connection.destroy();
   }
@@ -177,7 +186,10 @@ class MqttSink implements Sink {
   #answered(sent: Sent, { cmd, reasonCode = 0, properties }: Answer): void {
     const repeated = cmd === 'pubrec' && sent.released;
     const due = this.#qos === 1 ? 'puback' : sent.released ? 'pubcomp' : 'pubrec';
-    if (cmd !== due && !repeated) {
+    const takenForOne = cmd === 'puback' && due === 'pubrec';
+    if (takenForOne) this.#sinkQos.takenForOne();
+    else if (cmd === due) this.#sinkQos.answered();
+    if (cmd !== due && !repeated && !takenForOne) {
       this.#broken(`${cmd.toUpperCase()} does not answer a message at QoS ${this.#qos}`);
     } else if (reasonCode >= 128) {
       this.#refused(sent, cmd, reasonCode, properties?.reasonString);
@@ -254,25 +266,4 @@ function refuseProperties(table: MqttTable): void {
       errors: names.map((name) => ({ path: `/type/${name}`, message: 'needs MQTT 5' })),
     },
   );
-}
-
-/** What the table asks for, or what is left of it without giving up the delivery guarantee. */
-function possibleQos(context: RunContext<MqttProfile, MqttTable>, maximum: Qos): Qos {
-  const asked = qosOf(context.table);
-  if (asked <= maximum) return asked;
-  if (maximum === 0) {
-    throw new PenstockError(
-      'mqtt_qos_downgraded',
-      'The broker takes messages at QoS 0 only, which may lose them',
-      {
-        hint: 'Set the qos of the table to AtMostOnce if lost messages do no harm.',
-      },
-    );
-  }
-  const details = { code: 'mqtt_qos_downgraded', topic: context.table.topic, asked, granted: maximum };
-  context.logger.warn(
-    details,
-    'The broker takes messages at a lower quality of service than the table asks for',
-  );
-  return maximum;
 }

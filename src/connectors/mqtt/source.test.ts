@@ -1,5 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { Mosquitto } from '../../../test/support/mosquitto.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import {
+  mosquitto,
+  openedSource as open,
+  scripted,
+  sharedMosquitto,
+} from '../../../test/support/fixtures.ts';
 import {
   ackAll,
   errorOf,
@@ -7,43 +12,17 @@ import {
   plainClient,
   publishMany,
   Reader,
-  recordingLogger,
+  recordingWarnings,
   sourceContext,
   texts,
   unique,
 } from '../../../test/support/mqtt.ts';
-import { type Script, ScriptedBroker } from '../../../test/support/scripted-broker.ts';
 import { until } from '../../../test/support/until.ts';
-import type { Source } from '../connector.ts';
 import { forget, openSource } from './source.ts';
 
-let broker: Mosquitto;
-let publisher: Awaited<ReturnType<typeof plainClient>>;
-beforeAll(async () => {
-  broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
-  publisher = await plainClient(broker.url);
-});
-afterAll(async () => {
-  await publisher?.endAsync();
-  await broker?.stop();
-});
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
-
-async function open(context: MqttContext): Promise<{ source: Source; reader: Reader }> {
-  const source = await openSource(context);
-  cleanUp.push(() => source.close());
-  return { source, reader: new Reader(source) };
-}
-
-async function scripted(script: Script): Promise<ScriptedBroker> {
-  const server = await ScriptedBroker.start(script);
-  cleanUp.push(() => server.stop());
-  return server;
-}
+const broker = await sharedMosquitto({ config: ['max_queued_messages 0'] });
+const publisher = await plainClient(broker.url);
+afterAll(() => publisher.endAsync());
 
 const versions = ['5', '3.1.1'] as const;
 const qualities = [
@@ -182,12 +161,10 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
   });
 
   test('warns when the broker grants a lower quality of service', async () => {
-    const logger = recordingLogger();
+    const { warn, warnings } = recordingWarnings();
     const { url } = await scripted({ suback: 0 });
-    await open({ ...sourceContext({ url, protocolVersion }, 'a/b'), logger });
-    expect(logger.lines).toMatchObject([
-      { level: 'warn', details: { code: 'mqtt_qos_downgraded', asked: 1, granted: 0 } },
-    ]);
+    await open({ ...sourceContext({ url, protocolVersion }, 'a/b'), warn });
+    expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 1, granted: 0 } }]);
   });
 
   test('refuses to start when the subscription is refused, and leaves no connection', async () => {
@@ -209,8 +186,7 @@ function acknowledged(context: MqttContext): number {
 
 describe('a source', () => {
   test('fails with connection_lost when the broker dies, and goes on after its return', async () => {
-    const mortal = await Mosquitto.start();
-    cleanUp.push(() => mortal.stop());
+    const mortal = await mosquitto();
     const context = sourceContext({ url: mortal.url }, 'a/b');
     const { source, reader } = await open(context);
     const before = await plainClient(mortal.url);

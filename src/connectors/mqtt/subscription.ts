@@ -1,6 +1,7 @@
 import { PenstockError } from '../../errors.ts';
 import type { RunContext } from '../connector.ts';
 import type { Connection } from './connection.ts';
+import { lowered } from './lowered-qos.ts';
 import type { MqttProfile } from './profile.ts';
 import { type MqttTable, qosOf, sourceOf } from './table.ts';
 import { isShared, splitShared } from './topic.ts';
@@ -31,14 +32,12 @@ export function shared(table: MqttTable, group: string): MqttTable {
  * does not ask for any more is taken back after that, so that at no time nobody is subscribed.
  */
 export async function subscribeAs(context: Context, connection: Connection): Promise<void> {
-  const { table, signal, logger } = context;
+  const { table, signal, warn } = context;
   refuseUnproven(table.topic, connection.version);
   const asked = qosOf(table);
   const granted = await connection.subscribe(table.topic, asked, signal, sourceOf(table)?.retained);
-  if (granted < asked) {
-    const details = { code: 'mqtt_qos_downgraded', topic: table.topic, asked, granted };
-    logger.warn(details, 'The broker grants a lower quality of service than the table asks for');
-  }
+  if (granted < asked)
+    warn(lowered(table.topic, asked, granted, 'The broker grants less than the table asks for'));
   if (!connection.limits.sessionPresent) warnOfRetained(context);
   await connection.unsubscribe(
     formerFilters(context).filter((filter) => filter !== table.topic),

@@ -1,14 +1,13 @@
 import { createPrivateKey } from 'node:crypto';
 import { createServer } from 'node:http';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { startAedes } from '../../../test/support/aedes-broker.ts';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../test/support/certificates.ts';
+import { aedes, openedSink, openedSource } from '../../../test/support/fixtures.ts';
 import { accepts, freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
 import {
   ackAll,
   checked,
   outline,
-  Reader,
   sinkContext,
   sourceContext,
   texts,
@@ -16,13 +15,7 @@ import {
 } from '../../../test/support/mqtt.ts';
 import { until } from '../../../test/support/until.ts';
 import type { MqttProfile } from './profile.ts';
-import { openSink } from './sink.ts';
 import { openSource } from './source.ts';
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
-});
 
 let ca: Pair;
 let server: Pair;
@@ -66,13 +59,11 @@ describe('MQTT over WebSocket', () => {
     'carries messages there and back at %s',
     async (qos) => {
       const topic = unique();
-      const source = await openSource(sourceContext(plain, topic, qos));
-      cleanUp.push(() => source.close());
-      const sink = await openSink(sinkContext(secure, topic, qos));
-      cleanUp.push(() => sink.close());
+      const { reader } = await openedSource(sourceContext(plain, topic, qos));
+      const sink = await openedSink(sinkContext(secure, topic, qos));
       const payload = Buffer.alloc(20_000, 'x');
       await sink.write(Array.from({ length: 3 }, () => ({ payload, row: {} })));
-      const taken = await new Reader(source).take(3);
+      const taken = await reader.take(3);
       expect(taken.every((delivery) => delivery.payload.equals(payload))).toBe(true);
       ackAll(taken);
     },
@@ -82,19 +73,17 @@ describe('MQTT over WebSocket', () => {
     const topic = unique();
     const context = sourceContext(plain, topic);
     await (await openSource(context)).close();
-    const sink = await openSink(sinkContext(plain, topic));
-    cleanUp.push(() => sink.close());
+    const sink = await openedSink(sinkContext(plain, topic));
     await sink.write([{ payload: Buffer.from('kept'), row: {} }]);
-    const source = await openSource(context);
-    cleanUp.push(() => source.close());
-    const taken = await new Reader(source).take(1);
+    const { reader } = await openedSource(context);
+    const taken = await reader.take(1);
     expect(texts(taken)).toEqual(['kept']);
     ackAll(taken);
   });
 
   test('says that the server has no WebSocket there', async () => {
     const http = createServer((_request, response) => response.writeHead(404).end()).listen(0, '127.0.0.1');
-    cleanUp.push(async () => {
+    onTestFinished(async () => {
       http.closeAllConnections();
       http.close();
     });
@@ -166,8 +155,7 @@ describe('the key of a client certificate', () => {
 
 describe('ALPN', () => {
   test('is offered, and its refusal told', async () => {
-    const broker = await startAedes({ ...server, ALPNProtocols: ['mqtt'] });
-    cleanUp.push(() => broker.stop());
+    const broker = await aedes({ ...server, ALPNProtocols: ['mqtt'] });
     const profile = { url: broker.url, tls: { ca: ca.cert } };
     const steps = await checked({ ...profile, alpn: ['x', 'mqtt'] });
     expect(steps[2]).toMatchObject({ name: 'tls', outcome: 'ok', details: { alpn: 'mqtt' } });

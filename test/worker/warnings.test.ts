@@ -1,0 +1,31 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { scripted } from '../support/fixtures.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { startService, until } from '../support/service.ts';
+
+test('a job shows that a broker does less than its tables ask for, and runs all the same', async () => {
+  const server = await scripted({ connack: { properties: { maximumQoS: 1 } }, suback: 1 });
+  const service = await startService({ worker: true });
+  onTestFinished(() => service.close());
+  const { request } = service;
+  const profile = await created(request, '/connection_profiles', profileBody(server.url));
+  const qos = 'ExactlyOnce';
+  const ends = [
+    tableBody('readings', profile.id, { topic: 'in', type: {}, qos }),
+    tableBody('alerts', profile.id, { topic: 'out', type: { retain: false }, qos }),
+  ];
+  for (const table of ends) await created(request, '/connection_tables', table);
+  const query = 'INSERT INTO alerts SELECT * FROM readings';
+  const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+  await until('the job runs', async () => (await jobOf(request, id)).state === 'Running');
+  const job = await jobOf(request, id);
+  const warnings = await until('a warning', async () => {
+    const { body } = await request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+    const said = body.data as { code: string; message: string; level: string }[];
+    return said.length > 0 && said;
+  });
+  expect(warnings[0]).toMatchObject({
+    code: 'mqtt_qos_downgraded',
+    message: expect.stringContaining('QoS 1 instead of 2'),
+  });
+});
