@@ -6,6 +6,8 @@ import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
+import { InferredSchema } from './connection-tables/infer.ts';
+import { TailEvent } from './connection-tables/tail.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
@@ -18,7 +20,17 @@ import { readJsonOnly, validatorCompiler } from './validation.ts';
 const base = '/api/v1';
 
 /** Schemas that others refer to by `$id`; in the document they are components of that name. */
-const shared = [Problem, Field, ListItem, ConnectionSchema, TestMessage, TestResult, PipelineGraph];
+const shared = [
+  Problem,
+  Field,
+  ListItem,
+  ConnectionSchema,
+  TestMessage,
+  TestResult,
+  PipelineGraph,
+  TailEvent,
+  InferredSchema,
+];
 
 /** The HTTP service, ready to `listen()` or `inject()`. It owns nothing it was given: closing it leaves `deps` open. */
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {

@@ -29,7 +29,11 @@ export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise
   return { connector, profile, config: body.config as JsonObject, schema };
 }
 
-async function profileOf({ db, catalog }: Deps, body: ConnectionTablePost): Promise<JsonObject> {
+/** The config of the profile that a body names, its secrets opened. Throws when there is none. */
+export async function profileOf(
+  { db, catalog }: Deps,
+  body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
+): Promise<JsonObject> {
   const { connector, connection_profile_id: id } = body;
   if (!id) throw wrongProfile('is required: create a connection profile first');
   const row = await db.connectionProfile.findUnique({ where: { id } });

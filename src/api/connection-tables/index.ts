@@ -14,6 +14,8 @@ import {
   toPage,
 } from '../schemas.ts';
 import { checkTable } from './checks.ts';
+import { inferSchemas } from './infer.ts';
+import { tailTables } from './tail.ts';
 import { tryTables } from './try.ts';
 import { ConnectionTable, ConnectionTablePost, findTable, include, toWire } from './wire.ts';
 
@@ -22,7 +24,7 @@ export const connectionTables =
   async (app) => {
     const { db } = deps;
     const tags = ['connection_tables'];
-    await app.register(tryTables(deps));
+    for (const more of [tryTables, inferSchemas, tailTables]) await app.register(more(deps));
 
     app.post(
       '/connection_tables',

@@ -9,6 +9,7 @@ import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
 import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './table.ts';
 import { validateProfile } from './validate-profile.ts';
+import { watch } from './watch.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({
@@ -28,6 +29,7 @@ export const mqtt = defineConnector({
   fromOptions,
   check,
   autocomplete,
+  watch,
   openSource,
   openSink,
   forget,
