@@ -7,7 +7,7 @@ import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { InferredSchema } from './connection-tables/infer.ts';
-import { TailEvent } from './connection-tables/tail.ts';
+import { TailEvent } from './connection-tables/tail-events.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';

@@ -135,7 +135,10 @@ describe('the schema of a table', () => {
     expect(notes).toEqual(['2 of 4 messages are not JSON objects: they would be bad data']);
     const bad = preview.filter(({ name }: { name: string }) => name === 'bad_message');
     expect(bad).toEqual([
-      expect.objectContaining({ code: 'bad_data', payload: expect.objectContaining({ text: 'secret-payload' }) }),
+      expect.objectContaining({
+        code: 'bad_data',
+        payload: expect.objectContaining({ text: 'secret-payload' }),
+      }),
       expect.objectContaining({ code: 'bad_data', payload: expect.objectContaining({ base64: '//4=' }) }),
     ]);
     expect(service.logged()).not.toContain('secret-payload');
@@ -220,5 +223,6 @@ describe('the schema of a table', () => {
   });
 
   /** The client ids of tests that the broker has answered a subscription. */
-  const checkers = () => [...broker.log.matchAll(/Sending SUBACK to (penstock_check_\w+)/g)].map(([, id]) => id);
+  const checkers = () =>
+    [...broker.log.matchAll(/Sending SUBACK to (penstock_check_\w+)/g)].map(([, id]) => id);
 });

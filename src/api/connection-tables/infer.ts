@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
-import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts';
+import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { checkTableConfig, connectorFor } from '../../connectors/registry.ts';
-import { asPenstockError, PenstockError } from '../../errors.ts';
+import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
-import { enoughToRequire, SchemaInference } from '../../formats/infer-schema.ts';
+import { enoughToRequire } from '../../formats/infer-schema.ts';
 import { payloadKinds } from '../../formats/payload-kind.ts';
 import { type ConnectionSchema, Format, fieldTypes } from '../../formats/schema.ts';
 import type { JsonObject } from '../../secrets.ts';
@@ -15,12 +15,11 @@ import { bodyProblems } from '../problem.ts';
 import { ConnectorConfig, Id, strict } from '../schemas.ts';
 import { profileOf } from './checks.ts';
 import { MessageEvents, rowExample, withRaw } from './message-event.ts';
-import { refuseSink, type TailEvent } from './tail.ts';
+import { previewed, type Sample, type Sampled, takeSample } from './sample.ts';
+import { refuseSink } from './tail.ts';
+import type { TailEvent } from './tail-events.ts';
 
 const defaults = { messages: 100, timeoutMs: 10_000 };
-/** After so many bytes of payload enough was seen. */
-const mostBytes = 8 * 1024 * 1024;
-const previewed = 10;
 
 const InferRequest = Type.Object(
   {
@@ -163,7 +162,8 @@ export const inferSchemas =
         const leave = takePlace();
         const gone = whileListening(reply);
         try {
-          const sample = await takeSample(sampled, body, gone);
+          const { messages = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs } = body;
+          const sample = await takeSample(sampled, { messages, timeoutMs }, gone);
           return reply.type('application/json').send(answer(sampled.connector, sample, body));
         } catch (error) {
           if (!gone.aborted) throw error;
@@ -174,12 +174,6 @@ export const inferSchemas =
       },
     );
   };
-
-interface Sampled {
-  connector: ConnectorDefinition;
-  profile: JsonObject;
-  table: JsonObject;
-}
 
 async function checkRequest(deps: Deps, body: InferRequest): Promise<Sampled> {
   const connector = connectorFor(body.connector);
@@ -214,87 +208,6 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
     });
   }
 }
-
-/** Why sampling ends that was not cut short. */
-const enough = new Error('enough');
-
-/** What is kept of the messages that arrive. */
-class Sample {
-  readonly inference = new SchemaInference();
-  /** Those to show. */
-  readonly first: Watched[] = [];
-  messages = 0;
-  bytes = 0;
-  /** Why there are not more, when that is neither the number nor the time. */
-  lost: PenstockError | undefined;
-  readonly #most: number;
-  readonly #over = new AbortController();
-  #since: number | undefined;
-  #until: number | undefined;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** Aborts when there is enough. */
-  get over(): AbortSignal {
-    return this.#over.signal;
-  }
-
-  /** From when messages could arrive until there was enough; undefined when they never could. */
-  get elapsedMs(): number | undefined {
-    return this.#since === undefined
-      ? undefined
-      : Math.round((this.#until ?? performance.now()) - this.#since);
-  }
-
-  readonly listening = (): void => {
-    this.#since ??= performance.now();
-  };
-
-  readonly deliver = (message: Watched): void => {
-    if (this.#over.signal.aborted) return;
-    this.listening();
-    this.messages += 1;
-    this.bytes += message.payload.length;
-    this.inference.observe(message.payload);
-    if (this.first.length < previewed) this.first.push(message);
-    if (this.messages >= this.#most || this.bytes >= mostBytes) this.stop();
-  };
-
-  readonly stop = (): void => {
-    this.#until ??= performance.now();
-    this.#over.abort(enough);
-  };
-}
-
-/** Throws what went wrong before the first message, unless it is only that none came. */
-async function takeSample(
-  { connector, profile, table }: Sampled,
-  { messages = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs }: InferRequest,
-  gone: AbortSignal,
-): Promise<Sample> {
-  const sample = new Sample(messages);
-  const { listening, deliver } = sample;
-  const timer = setTimeout(sample.stop, timeoutMs);
-  try {
-    const signal = AbortSignal.any([gone, sample.over]);
-    await connector.watch?.({ profile, table, signal, listening, deliver });
-    throw new PenstockError('invalid_request', `Messages of ${connector.id} cannot be looked at`);
-  } catch (error) {
-    if (gone.aborted || (error !== enough && sample.messages === 0)) throw error;
-    if (sample.elapsedMs === undefined) throw tooSlow(timeoutMs);
-    if (error !== enough) sample.lost = asPenstockError(error);
-  } finally {
-    clearTimeout(timer);
-  }
-  return sample;
-}
-
-const tooSlow = (timeoutMs: number): PenstockError =>
-  new PenstockError('connection_timeout', `The server did not take a subscription within ${timeoutMs} ms`, {
-    hint: 'Test the connection to see which step takes long, or allow more time with timeout_ms, up to 60000.',
-  });
 
 /** As JSON text: the preview has 64-bit integers. */
 function answer(connector: ConnectorDefinition, sample: Sample, body: InferRequest): string {

@@ -20,6 +20,15 @@ export function clientId(profile: MqttProfile, identity: Identity): string {
   return `${clean.slice(0, maxClientId - hash.length - 1)}_${hash}`;
 }
 
-/** A client id that nobody else has, for a connection test. */
-export const checkClientId = (profile: MqttProfile): string =>
+/** A client id that nobody else has. */
+const checkClientId = (profile: MqttProfile): string =>
   `${prefixOf(profile)}_check_${randomBytes(8).toString('hex')}`;
+
+/** How to connect as somebody who leaves nothing behind: an own id, no session to keep, no last will. */
+export const visitor = (profile: MqttProfile) => ({
+  profile,
+  clientId: checkClientId(profile),
+  clean: true,
+  sessionExpirySecs: 0,
+  withWill: false,
+});

@@ -8,7 +8,7 @@ import type { CheckSteps, Finding } from './check-steps.ts';
 import { connectTo, endpointsOf } from './client.ts';
 import type { Connection } from './connection.ts';
 import { diagnosePlain, diagnoseTls } from './diagnose.ts';
-import { checkClientId } from './identity.ts';
+import { visitor } from './identity.ts';
 import { given, type MqttProfile } from './profile.ts';
 import { silence } from './socket-errors.ts';
 import { type MqttTable, type Qos, qosNames } from './table.ts';
@@ -104,19 +104,7 @@ const logIn = (
   endpoint: Endpoint,
   stream: Duplex,
   signal: AbortSignal,
-): Promise<Connection> =>
-  connectTo(
-    endpoint,
-    {
-      profile,
-      clientId: checkClientId(profile),
-      clean: true,
-      sessionExpirySecs: 0,
-      withWill: false,
-      signal,
-    },
-    stream,
-  );
+): Promise<Connection> => connectTo(endpoint, { ...visitor(profile), signal }, stream);
 
 function accepted(connection: Connection, profile: MqttProfile): Finding<Connection> {
   const { version, limits } = connection;

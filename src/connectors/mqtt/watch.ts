@@ -6,7 +6,7 @@ import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
 import { Metadata } from './delivery.ts';
-import { checkClientId } from './identity.ts';
+import { visitor } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
 import { type MqttTable, sourceOf } from './table.ts';
 import { isShared, splitShared } from './topic.ts';
@@ -21,11 +21,7 @@ export async function lookOn<T>(
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = await connect({
-    profile,
-    clientId: checkClientId(profile),
-    clean: true,
-    sessionExpirySecs: 0,
-    withWill: false,
+    ...visitor(profile),
     signal,
     prepare: (client) => {
       pingOnTime(client);
