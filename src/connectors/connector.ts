@@ -159,8 +159,8 @@ export interface WatchContext<P, T> {
   /** Called once, when messages can arrive. */
   listening(): void;
   /**
-   * Called with every message, in order of arrival; it does not throw. Nothing waits for the caller: what it has no
-   * room for it drops.
+   * Called with every message, in order of arrival. Nothing waits for the caller: what it has no room for it drops.
+   * What it throws ends the watch, which rejects with it.
    */
   deliver(message: Watched): void;
   /** Ends it. */

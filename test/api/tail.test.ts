@@ -253,7 +253,7 @@ describe('the tail of a table', () => {
       name: 'summary',
       error: false,
       done: true,
-      message: '0 rows, 0 bad messages, 0 left out',
+      message: 'The tail is over (rows: 0, bad messages: 0, left out: 0)',
     });
   });
 
@@ -286,7 +286,7 @@ describe('the tail of a table', () => {
       error: true,
       done: true,
       code: 'connection_lost',
-      message: expect.stringContaining('0 rows'),
+      message: expect.stringContaining('rows: 0'),
     });
     const { status, body: problem } = await service.request.get(`/api/v1/connection_tables/${id}/tail`);
     expect([status, problem.code]).toEqual([400, 'connection_refused']);
@@ -342,7 +342,7 @@ describe('what a tail answers', () => {
     expect(events.at(-1)).toMatchObject({
       error: true,
       code: 'connection_lost',
-      message: `It broke (${rows} rows, 0 bad messages, ${left_out} left out)`,
+      message: `It broke (rows: ${rows}, bad messages: 0, left out: ${left_out})`,
     });
   });
 });

@@ -106,7 +106,7 @@ export const InferredSchema = Type.Object(
     $id: 'InferredSchema',
     examples: [
       {
-        message: 'Looked at 50 messages',
+        message: 'Messages looked at: 50',
         hint: null,
         messages: 50,
         bytes: 1800,
@@ -230,10 +230,10 @@ function answer(connector: ConnectorDefinition, sample: Sample, body: InferReque
 
 function outcome(messages: number, elapsedMs: number, lost: PenstockError | undefined) {
   if (lost) {
-    const message = `Looked at ${messages} messages until the connection was lost: ${lost.message}`;
+    const message = `Messages looked at until the connection was lost: ${messages}. ${lost.message}`;
     return { message, hint: lost.hint ?? null };
   }
-  if (messages > 0) return { message: `Looked at ${messages} messages`, hint: null };
+  if (messages > 0) return { message: `Messages looked at: ${messages}`, hint: null };
   return {
     message: `No message arrived within ${elapsedMs} ms, so there is nothing to propose`,
     hint:

@@ -3,7 +3,7 @@ import { StringDecoder } from 'node:string_decoder';
 import Type from 'typebox';
 import type { ConnectorDefinition, MetadataColumn, Watched } from '../../connectors/connector.ts';
 import { type FillMetadata, metadataFiller } from '../../connectors/metadata.ts';
-import { asPenstockError, errorCatalog, type PenstockError } from '../../errors.ts';
+import { errorCatalog, PenstockError } from '../../errors.ts';
 import { codecFor } from '../../formats/codec.ts';
 import type { Codec } from '../../formats/format.ts';
 import { objectWriter, type Writer } from '../../formats/json-encode.ts';
@@ -86,6 +86,7 @@ export class MessageEvents {
     this.#writeMetadata = writerOf(connector.metadata.map(fieldOf));
   }
 
+  /** Throws only what is a defect of ours. */
   show(message: Watched): MessageEvent {
     const { payload, metadata } = message;
     const seen = {
@@ -105,7 +106,8 @@ export class MessageEvents {
         seen,
       );
     } catch (error) {
-      return bad(asPenstockError(error), payload, seen);
+      if (!(error instanceof PenstockError)) throw error;
+      return bad(error, payload, seen);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts';
-import { asPenstockError, PenstockError } from '../../errors.ts';
+import { PenstockError } from '../../errors.ts';
 import { SchemaInference } from '../../formats/infer-schema.ts';
 import type { JsonObject } from '../../secrets.ts';
 
@@ -88,7 +88,8 @@ export async function takeSample(
   } catch (error) {
     if (gone.aborted || (error !== enough && sample.messages === 0)) throw error;
     if (sample.elapsedMs === undefined) throw tooSlow(timeoutMs);
-    if (error !== enough) sample.lost = asPenstockError(error);
+    if (error instanceof PenstockError) sample.lost = error;
+    else if (error !== enough) throw error;
   } finally {
     clearTimeout(timer);
   }

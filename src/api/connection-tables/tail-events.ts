@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { Watched } from '../../connectors/connector.ts';
-import { asPenstockError } from '../../errors.ts';
+import { asPenstockError, type ErrorCode } from '../../errors.ts';
 import { EventQueue } from '../event-queue.ts';
 import { strict } from '../schemas.ts';
 import { type MessageEvents, messageProperties, rowExample } from './message-event.ts';
@@ -102,14 +102,14 @@ export class Tail {
     if (this.#counts.rows + this.#counts.bad_messages >= this.#query.rows) this.#over.abort(enough);
   }
 
-  /** Adds the last event. `error` is why nothing comes any more. */
-  end(error: unknown): void {
+  /** Adds the last event. `error` is why nothing comes any more; answers the code that it was given there. */
+  end(error: unknown): { code: ErrorCode | null } {
     for (const timer of this.#timers) clearInterval(timer);
     this.#tellLeftOut();
     const { rows, bad_messages, left_out } = this.#counts;
     const { code, message, hint } = error === enough ? ended : asPenstockError(error);
-    const sum = `${rows} rows, ${bad_messages} bad messages, ${left_out} left out`;
-    const said = error === enough ? sum : `${message} (${sum})`;
+    const sum = `rows: ${rows}, bad messages: ${bad_messages}, left out: ${left_out}`;
+    const said = error === enough ? `The tail is over (${sum})` : `${message} (${sum})`;
     const summary = {
       error: error !== enough,
       done: true,
@@ -120,6 +120,7 @@ export class Tail {
     };
     this.#add({ ...summary, counts: this.#counts });
     this.events.end();
+    return { code };
   }
 
   #hasRoom(): boolean {
@@ -133,7 +134,7 @@ export class Tail {
 
   #tellLeftOut(): void {
     if (this.#untold === 0 || this.events.size >= mostWaiting) return;
-    const message = `${this.#untold} messages were left out`;
+    const message = `Messages left out: ${this.#untold}`;
     this.#add({ error: false, done: false, name: 'left_out', message, left_out: this.#untold });
     this.#untold = 0;
   }

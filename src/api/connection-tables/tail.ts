@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger } from 'fastify';
 import Type from 'typebox';
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
@@ -42,7 +43,8 @@ export const tailTables =
           response: { 200: tailResponse, ...problems(400, 404, 429) },
         },
       },
-      async ({ params, query }, reply) => {
+      async (request, reply) => {
+        const { params, query } = request;
         const row = await findTable(db, params.id);
         const connector = connectorFor(row.connector);
         refuseSink(row.tableType);
@@ -54,7 +56,7 @@ export const tailTables =
           schema: JSON.parse(row.schema ?? '{}') as ConnectionSchema,
         };
         const gone = whileListening(reply);
-        const events = await startTail(tailed, query, gone);
+        const events = await startTail(tailed, query, gone, request.log);
         if (gone.aborted) return reply.hijack();
         return streamEvents(reply, events);
       },
@@ -86,6 +88,7 @@ async function startTail(
   { connector, profile, table, schema }: Tailed,
   query: TailQuery,
   gone: AbortSignal,
+  log: FastifyBaseLogger,
 ): Promise<AsyncIterable<string>> {
   const tail = new Tail(new MessageEvents(connector, schema), query);
   const leave = places.take();
@@ -106,7 +109,8 @@ async function startTail(
   void watching
     .catch((error: unknown) => {
       listening.reject(error);
-      tail.end(error);
+      const { code } = tail.end(error);
+      if (code === 'internal' && !gone.aborted) log.error({ err: error }, 'tail failed');
     })
     .finally(leave);
   try {

@@ -44,9 +44,16 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
   const { profile, table, signal } = context;
   const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
   const retained = sourceOf(table)?.retained;
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {});
   const heard = (topic: string, packet: IPublishPacket): void => {
     // MQTT 3.1.1 has no way to tell the broker that they are not wanted.
-    if (retained !== 'never' || !packet.retain) context.deliver(watched(topic, packet));
+    if (retained === 'never' && packet.retain) return;
+    try {
+      context.deliver(watched(topic, packet));
+    } catch (error) {
+      broken.reject(error);
+    }
   };
   return lookOn(profile, signal, heard, async (connection) => {
     const ms = profile.connectTimeoutMs ?? 10_000;
@@ -55,6 +62,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
     context.listening();
     return await untilReported<never>(signal, (_resolve, reject) => {
       connection.whenLost(reject);
+      broken.promise.catch(reject);
       return () => undefined;
     });
   });
