@@ -8,6 +8,8 @@ import { apiKeys } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
+import { InferredSchema } from './connection-tables/infer.ts';
+import { TailEvent } from './connection-tables/tail-events.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
@@ -21,7 +23,17 @@ import { readJsonOnly, validatorCompiler } from './validation.ts';
 const base = '/api/v1';
 
 /** Schemas that others refer to by `$id`; in the document they are components of that name. */
-const shared = [Problem, Field, ListItem, ConnectionSchema, TestMessage, TestResult, PipelineGraph];
+const shared = [
+  Problem,
+  Field,
+  ListItem,
+  ConnectionSchema,
+  TestMessage,
+  TestResult,
+  PipelineGraph,
+  TailEvent,
+  InferredSchema,
+];
 
 /** The HTTP service, ready to `listen()` or `inject()`. It owns nothing it was given: closing it leaves `deps` open. */
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {

@@ -3,11 +3,12 @@ import Type from 'typebox';
 import type { CheckContext, CheckStep, ConnectorDefinition } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { auditedAs } from './audit.ts';
+import { EventQueue } from './event-queue.ts';
+import { Places } from './places.ts';
 import { streamEvents } from './sse.ts';
 
-/** At most so many run at a time in one process, tests and looks for topics together. */
-const maxConcurrent = 8;
-let running = 0;
+/** At most so many run at a time in one process: tests, looks for topics and inferences of schemas together. */
+const places = new Places(8, 'tests');
 
 /** A whole test takes no longer, nor do its steps; at most a minute, if the caller says so. */
 const defaults = { stepTimeoutMs: 10_000, timeoutMs: 30_000 };
@@ -93,18 +94,7 @@ export function whileListening(reply: FastifyReply): AbortSignal {
 }
 
 /** A place among those that run at a time, until the function it answers is called. Throws `too_many_requests`. */
-export function takePlace(): () => void {
-  if (running >= maxConcurrent) {
-    throw new PenstockError(
-      'too_many_requests',
-      `${maxConcurrent} tests are running already; try again in a moment`,
-    );
-  }
-  running++;
-  return () => {
-    running--;
-  };
-}
+export const takePlace = (): (() => void) => places.take();
 
 /** Starts a test at once, so that it counts from now on. Throws `too_many_requests`. */
 function startCheck(
@@ -119,7 +109,7 @@ function startCheck(
   const cancel = new AbortController();
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([gone, cancel.signal, deadline]);
-  const reported = new Reported();
+  const reported = new EventQueue<CheckStep>();
   const report = (step: CheckStep): void => reported.add(step);
   const over = (connector.check?.({ ...tested, probe, stepTimeoutMs, signal, report }) ?? Promise.resolve())
     .catch((error: unknown) => {
@@ -137,7 +127,7 @@ function startCheck(
 
 /** Yields each step as it ends, then the summary. Ending the iteration early cancels the test. */
 async function* follow(
-  reported: Reported,
+  reported: EventQueue<CheckStep>,
   address: string,
   cancel: () => Promise<void>,
 ): AsyncGenerator<TestEvent> {
@@ -151,36 +141,6 @@ async function* follow(
     yield summarise(address, seen, performance.now() - startedAt);
   } finally {
     await cancel();
-  }
-}
-
-/** Steps that wait to be answered. */
-class Reported {
-  readonly #queue: CheckStep[] = [];
-  #wake: (() => void) | undefined;
-  #over = false;
-
-  add(step: CheckStep): void {
-    this.#queue.push(step);
-    this.#wake?.();
-  }
-
-  end(): void {
-    this.#over = true;
-    this.#wake?.();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<CheckStep> {
-    for (;;) {
-      const step = this.#queue.shift();
-      if (step) yield step;
-      else if (this.#over) return;
-      else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    }
   }
 }
 

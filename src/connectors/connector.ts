@@ -182,6 +182,23 @@ export interface AutocompleteContext<P> {
   signal: AbortSignal;
 }
 
+/** A message that is only looked at: nothing is to be acknowledged. */
+export type Watched = Omit<Delivery, 'ack'>;
+
+export interface WatchContext<P, T> {
+  profile: P;
+  table: T;
+  /** Called once, when messages can arrive. */
+  listening(): void;
+  /**
+   * Called with every message, in order of arrival. Nothing waits for the caller: what it has no room for it drops.
+   * What it throws ends the watch, which rejects with it.
+   */
+  deliver(message: Watched): void;
+  /** Ends it. */
+  signal: AbortSignal;
+}
+
 /** A column that a source can fill from a message's metadata. */
 export interface MetadataColumn {
   name: string;
@@ -232,6 +249,12 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    * bounds what it answers, and leaves nothing behind. Throws what is wrong with the connection.
    */
   autocomplete?(context: AutocompleteContext<Static<P>>): Promise<Record<string, string[]>>;
+  /**
+   * Shows the messages that a source table reads, beside whoever reads them in earnest: under an identity of its own,
+   * taking nothing from anybody, leaving nothing behind. Never resolves: it rejects with what went wrong, or with the
+   * signal's reason once it has disconnected.
+   */
+  watch?(context: WatchContext<Static<P>, Static<T>>): Promise<never>;
   /** Connects and subscribes; rejects with the first thing that went wrong. */
   openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
   openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;

@@ -31,6 +31,22 @@ export function codecFor(schema: ConnectionSchema): Codec {
   return format.compression === 'gzip' ? gzipped(framed) : framed;
 }
 
+/**
+ * The rows of a message that can be read. What cannot, the message or only some of its rows, goes to `bad`, which may
+ * throw: nothing is read after it.
+ */
+export function readRows(codec: Codec, payload: Buffer, bad: (error: unknown) => void): Row[] {
+  const errors: unknown[] = [];
+  let rows: Row[] = [];
+  try {
+    rows = codec.decodeAll?.(payload, (error) => errors.push(error)) ?? [codec.decode(payload)];
+  } catch (error) {
+    errors.push(error);
+  }
+  for (const error of errors) bad(error);
+  return rows;
+}
+
 /** The rows of a message, of which there may be any number; throws the first error. */
 export const rowsOf = (codec: Codec, payload: Buffer): Row[] =>
   codec.decodeAll?.(payload) ?? [codec.decode(payload)];

@@ -32,6 +32,13 @@ export function parseExactly(text: string): unknown {
   );
 }
 
+/** JSON.parse, but every number becomes a `RawNumber`, so that 20.0 is told from 20. Throws like JSON.parse. */
+export function parseAsWritten(text: string): unknown {
+  return sourceAware.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined ? sourceAware.rawJSON(source) : value,
+  );
+}
+
 function isExact(value: number, source: string): boolean {
   return String(value) === source || (source.length <= exactDigits && Number.isFinite(value));
 }

@@ -31,7 +31,11 @@ export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise
   return { connector, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
-async function profileRowOf({ db }: Deps, body: ConnectionTablePost) {
+/** The stored profile that a body names. Throws when there is none. */
+export async function profileRowOf(
+  { db }: Deps,
+  body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
+) {
   const { connector, connection_profile_id: id } = body;
   if (!id) throw wrongProfile('is required: create a connection profile first');
   const row = await db.connectionProfile.findUnique({ where: { id } });

@@ -5,6 +5,8 @@ import { problems } from '../problem.ts';
 import { resource } from '../resource.ts';
 import { Page, startAfter, toPage } from '../schemas.ts';
 import { tableKind } from './edit.ts';
+import { inferSchemas } from './infer.ts';
+import { tailTables } from './tail.ts';
 import { tryTables } from './try.ts';
 import { ConnectionTable, include, toListed } from './wire.ts';
 
@@ -12,7 +14,7 @@ export const connectionTables =
   (deps: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
     const { db } = deps;
-    await app.register(tryTables(deps));
+    for (const more of [tryTables, inferSchemas, tailTables]) await app.register(more(deps));
     await app.register(resource(deps, tableKind(deps)));
 
     app.get(

@@ -1,10 +1,9 @@
 import { PenstockError } from '../../errors.ts';
 import type { AutocompleteContext } from '../connector.ts';
-import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
-import { visitor } from './identity.ts';
 import type { MqttProfile } from './profile.ts';
+import { lookOn } from './watch.ts';
 
 /** Connecting and listening together take no longer. */
 const totalMs = 2_000;
@@ -40,19 +39,16 @@ export async function autocomplete({
   return { topic: heard.sorted() };
 }
 
-async function listen(profile: MqttProfile, heard: Topics, signal: AbortSignal): Promise<void> {
-  const connection = await connect({
-    ...visitor(profile),
+const listen = (profile: MqttProfile, heard: Topics, signal: AbortSignal): Promise<void> =>
+  lookOn(
+    profile,
     signal,
-    prepare: (client) => client.on('message', (topic, payload) => heard.add(topic, payload.length)),
-  });
-  try {
-    await subscribe(connection, signal);
-    await heard.untilFull(connection, signal);
-  } finally {
-    await (signal.aborted ? connection.destroy() : connection.close());
-  }
-}
+    (topic, packet) => heard.add(topic, packet.payload.length),
+    async (connection) => {
+      await subscribe(connection, signal);
+      await heard.untilFull(connection, signal);
+    },
+  );
 
 async function subscribe(connection: Connection, signal: AbortSignal): Promise<void> {
   let refusal: unknown;

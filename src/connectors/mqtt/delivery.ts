@@ -46,7 +46,7 @@ export class MqttDelivery implements Delivery, Owed {
 }
 
 /** The values of `metadataColumns` (see `table.ts`), read straight from the packet. */
-class Metadata {
+export class Metadata {
   readonly topic: string;
   readonly #packet: IPublishPacket;
   readonly #receivedAt: number;

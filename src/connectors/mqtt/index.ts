@@ -11,6 +11,7 @@ import { forget, openSource } from './source.ts';
 import { shared } from './subscription.ts';
 import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './table.ts';
 import { validateProfile } from './validate-profile.ts';
+import { watch } from './watch.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({
@@ -30,6 +31,7 @@ export const mqtt = defineConnector({
   fromOptions,
   check,
   autocomplete,
+  watch,
   openSource,
   openSink,
   session: sessionName,

@@ -1,0 +1,32 @@
+import type { Row, Value } from '../formats/format.ts';
+import { setterOf } from '../formats/own-property.ts';
+import type { Field } from '../formats/schema.ts';
+import type { Watched } from './connector.ts';
+
+/** Sets the metadata columns of a decoded row. */
+export type FillMetadata = (row: Row, metadata: Watched['metadata']) => void;
+
+/** Prepares the filling of those fields that have a `metadata_key`. */
+export function metadataFiller(fields: readonly Field[]): FillMetadata {
+  const columns = fields.flatMap((field) =>
+    field.metadata_key
+      ? [{ set: setterOf(field.name), read: metadataReader(field, field.metadata_key) }]
+      : [],
+  );
+  return (row, metadata) => {
+    for (const { set, read } of columns) set(row, read(metadata));
+  };
+}
+
+/** Reads a metadata column. A timestamp comes in microseconds and is wanted in the unit of its field. */
+function metadataReader(field: Field, key: string): (metadata: Watched['metadata']) => Value {
+  if (field.type !== 'timestamp') return (metadata) => (metadata[key] ?? null) as Value;
+  const unit = microsecondsIn[field.unit ?? 'millisecond'];
+  return (metadata) => {
+    const micros = metadata[key] as bigint | null | undefined;
+    return micros == null ? null : unit > 0n ? micros / unit : micros * 1000n;
+  };
+}
+
+/** 0 for what is shorter than a microsecond. */
+const microsecondsIn = { second: 1_000_000n, millisecond: 1000n, microsecond: 1n, nanosecond: 0n } as const;

@@ -1,0 +1,348 @@
+import type { MqttClient } from 'mqtt';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { MessageEvents } from '../../src/api/connection-tables/message-event.ts';
+import { Tail as AnsweredTail } from '../../src/api/connection-tables/tail-events.ts';
+import { connectorFor } from '../../src/connectors/registry.ts';
+import { PenstockError } from '../../src/errors.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient, unique } from '../support/mqtt.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService } from '../support/service.ts';
+import { Traffic } from '../support/traffic.ts';
+import { until } from '../support/until.ts';
+
+type Json = Record<string, unknown>;
+
+/** A caller that reads the events of a tail as they come. */
+class Tail {
+  readonly events: Json[] = [];
+  text = '';
+  readonly #caller = new AbortController();
+  readonly #over: Promise<void>;
+  readonly #address: string;
+
+  constructor(service: Service, table: string, query = '') {
+    this.#address = `${service.address}/api/v1/connection_tables/${table}/tail${query}`;
+    this.#over = this.#read();
+  }
+
+  static async open(service: Service, table: string, query = ''): Promise<Tail> {
+    const tail = new Tail(service, table, query);
+    await tail.has('listening');
+    return tail;
+  }
+
+  named(name: string): Json[] {
+    return this.events.filter((event) => event.name === name);
+  }
+
+  async has(name: string, count = 1): Promise<Json[]> {
+    await until(`${count} ${name}`, () => this.named(name).length >= count, 30_000);
+    return this.named(name);
+  }
+
+  /** Reads to the end and answers the last event. */
+  async last(): Promise<Json> {
+    await this.#over;
+    return this.events.at(-1) as Json;
+  }
+
+  async hangUp(): Promise<void> {
+    this.#caller.abort();
+    await this.#over.catch(() => {});
+  }
+
+  async #read(): Promise<void> {
+    const response = await fetch(this.#address, { signal: this.#caller.signal });
+    if (response.status !== 200) throw new Error(await response.text());
+    expect(response.headers.get('content-type')).toBe('text/event-stream');
+    let rest = '';
+    for await (const chunk of (response.body as ReadableStream<Uint8Array>).pipeThrough(
+      new TextDecoderStream() as never,
+    ) as unknown as AsyncIterable<string>) {
+      this.text += chunk;
+      const frames = (rest + chunk).split('\n\n');
+      rest = frames.pop() ?? '';
+      for (const frame of frames)
+        if (frame.startsWith('data: ')) this.events.push(JSON.parse(frame.slice('data: '.length)));
+    }
+  }
+}
+
+let broker: Mosquitto;
+let client: MqttClient;
+beforeAll(async () => {
+  broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
+  client = await plainClient(broker.url);
+});
+afterAll(async () => {
+  await client?.endAsync();
+  await broker?.stop();
+});
+
+describe('the tail of a table', () => {
+  let service: Service;
+  let profile: string;
+  let topic: string;
+  beforeEach(async () => {
+    service = await startService({ worker: true });
+    profile = (await created(service.request, '/connection_profiles', profileBody(broker.url))).id;
+    topic = `tail/${unique()}`;
+  });
+  afterEach(() => service.close());
+
+  const table = async (filter: string, schema?: object, name = 'readings') => {
+    const body = tableBody(name, profile, { topic: filter, type: {} }, schema);
+    return (await created(service.request, '/connection_tables', body)).id;
+  };
+  const send = (to: string, payload: string | Buffer, properties?: object) =>
+    client.publishAsync(to, payload, { qos: 1, ...(properties ? { properties } : {}) });
+  /** The client ids that subscribed to the topic of this test, tails and others. */
+  const tails = () =>
+    [...broker.log.matchAll(/(penstock_check_\w+) \d (\S+)/g)]
+      .filter(([, , filter]) => filter?.startsWith(topic))
+      .map(([, id]) => id);
+
+  test('shows rows with all metadata, numbers exact', async () => {
+    const fields = [
+      { name: 'seq', type: 'int64', required: true },
+      { name: 'data', type: 'bytes' },
+      { name: 'at', type: 'timestamp', unit: 'microsecond' },
+      { name: 'place', type: 'string', metadata_key: 'topic' },
+    ];
+    const id = await table(`${topic}/+`, { format: { type: 'json' }, fields });
+    const tail = await Tail.open(service, id, '?seconds=30&rows=1');
+    const payload = '{"seq":9007199254740993,"data":"AAEC","at":"2026-01-31T08:15:00.25Z"}';
+    await send(`${topic}/a`, payload, {
+      contentType: 'application/json',
+      correlationData: Buffer.of(1, 2),
+      userProperties: { site: 'north' },
+    });
+    expect(await tail.last()).toMatchObject({
+      done: true,
+      error: false,
+      code: null,
+      counts: { messages: 1, rows: 1, bad_messages: 0, left_out: 0 },
+    });
+    expect(tail.text).toContain(
+      `"row":{"seq":9007199254740993,"data":"AAEC","at":"2026-01-31T08:15:00.250000Z","place":"${topic}/a"}`,
+    );
+    expect(tail.events.map(({ name }) => name)).toEqual(['listening', 'row', 'summary']);
+    const { metadata, ...row } = tail.events[1] as { metadata: Json };
+    expect(row).toMatchObject({
+      error: false,
+      done: false,
+      bytes: payload.length,
+      received_at: expect.any(Number),
+    });
+    expect(metadata).toEqual({
+      topic: `${topic}/a`,
+      qos: 0,
+      retain: false,
+      dup: false,
+      message_id: null,
+      topic_segments: [...topic.split('/'), 'a'],
+      timestamp: expect.stringMatching(/^20\d\d-.*\.\d{6}Z$/),
+      content_type: 'application/json',
+      response_topic: null,
+      correlation_data: 'AQI=',
+      expiry_secs: null,
+      user_properties: { site: 'north' },
+    });
+  });
+
+  test('shows bad messages with their error and their beginning, and logs none of it', async () => {
+    const id = await table(topic);
+    const tail = await Tail.open(service, id, '?seconds=30&rows=4');
+    await send(topic, '{"device":1,"note":"secret-payload"}');
+    await send(topic, Buffer.of(0xff, 0xfe));
+    await send(topic, `${'ä'.repeat(4000)}secret-end`);
+    await send(topic, '{"device":"d","seq":1}');
+    expect(await tail.last()).toMatchObject({ counts: { rows: 1, bad_messages: 3 } });
+    const bad = tail.named('bad_message');
+    expect(bad[0]).toMatchObject({
+      error: true,
+      done: false,
+      code: 'bad_data',
+      message: 'The field /device is not a string',
+      errors: [{ path: '/device', message: 'is not a string' }],
+      payload: { text: '{"device":1,"note":"secret-payload"}', base64: null, truncated: false },
+      metadata: { topic },
+    });
+    expect(bad[1]).toMatchObject({ payload: { text: null, base64: '//4=', truncated: false } });
+    expect(bad[2]).toMatchObject({ bytes: 8010, payload: { text: 'ä'.repeat(2048), truncated: true } });
+    expect(service.logged()).not.toContain('secret-payload');
+  });
+
+  test('writes a document with line breaks on one line', async () => {
+    const id = await table(topic, { format: { type: 'json', unstructured: true } });
+    const tail = await Tail.open(service, id, '?seconds=30&rows=1');
+    await send(topic, '{\r\n  "a": [1,\n\n2]\n}');
+    await tail.last();
+    expect(tail.named('row')[0]).toMatchObject({ row: { value: { a: [1, 2] } } });
+  });
+
+  test('does not show what is too large, and says so', async () => {
+    const id = await table(topic, { format: { type: 'raw_string' } });
+    const tail = await Tail.open(service, id, '?seconds=30&rows=2');
+    await send(topic, 'x'.repeat(70_000));
+    await send(topic, 'x'.repeat(1_100_000));
+    await tail.last();
+    const rows = tail.named('row');
+    expect(rows.map(({ row, bytes }) => [row, bytes])).toEqual([
+      [null, 70_000],
+      [null, 1_100_000],
+    ]);
+    expect(rows.map(({ message }) => message)).toEqual([
+      'The message fits the schema; it is too large to be shown',
+      'A message of 1100000 bytes is not shown',
+    ]);
+  });
+
+  test.each(['plain', 'shared'])('takes nothing from a pipeline that reads the table (%s)', async (kind) => {
+    const from = kind === 'shared' ? `$share/group/${topic}/in` : `${topic}/in`;
+    const id = await table(from);
+    const sink = tableBody('alerts', profile, { topic: `${topic}/out`, type: { retain: false } });
+    await created(service.request, '/connection_tables', sink);
+    const query = 'INSERT INTO alerts SELECT * FROM readings';
+    const pipeline = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    await until('it runs', async () => (await jobOf(service.request, pipeline.id)).state === 'Running');
+    const traffic = await Traffic.open(
+      { url: broker.url, topic: `${topic}/in` },
+      { url: broker.url, topic: `${topic}/out` },
+      1,
+    );
+    const first = await Tail.open(service, id, '?seconds=60');
+    const second = await Tail.open(service, id, '?seconds=60&rows_per_second=100');
+    expect(tails()).toHaveLength(2);
+    expect(broker.log).not.toMatch(/penstock_check_\w+ \d \$share/);
+    await traffic.publish(1000);
+    await first.has('row');
+    await first.hangUp();
+    await traffic.publish(1000);
+    await until('everything has come through', () => traffic.missing.length === 0, 60_000);
+    expect(traffic.duplicated).toBe(0);
+    await second.has('row', 100);
+    await second.hangUp();
+    expect((await jobOf(service.request, pipeline.id)).state).toBe('Running');
+    await traffic.close();
+  });
+
+  test('of a flood shows some in a second and counts the others', async () => {
+    const id = await table(topic);
+    const tail = await Tail.open(service, id, '?seconds=120&rows_per_second=7');
+    const total = 20_000;
+    for (let seq = 0; seq < total; seq += 200)
+      await Promise.all(
+        Array.from({ length: 200 }, (_, i) => send(topic, JSON.stringify({ device: 'd', seq: seq + i }))),
+      );
+    const sum = () =>
+      tail.named('row').length +
+      tail.named('left_out').reduce((all, event) => all + Number(event.left_out), 0);
+    await until('every message is accounted for', () => sum() === total, 60_000);
+    expect(tail.named('row').length).toBeGreaterThanOrEqual(7);
+    expect(tail.named('row').length).toBeLessThan(total / 10);
+    expect(tail.named('left_out').length).toBeGreaterThan(0);
+    await tail.hangUp();
+  });
+
+  test('ends after its time', async () => {
+    const id = await table(topic);
+    const tail = await Tail.open(service, id, '?seconds=1');
+    expect(await tail.last()).toMatchObject({
+      name: 'summary',
+      error: false,
+      done: true,
+      message: 'The tail is over (rows: 0, bad messages: 0, left out: 0)',
+    });
+  });
+
+  test('leaves the broker when its caller hangs up, and no session behind', async () => {
+    const id = await table(topic);
+    const tail = await Tail.open(service, id, '?seconds=600');
+    const [clientId] = tails();
+    await tail.hangUp();
+    await until('the broker has seen it go', () => broker.log.includes(`Client ${clientId} disconnected.`));
+    // Whoever has a session is told so when the id connects again with a session to keep.
+    const again = await plainClient(broker.url, { clientId, clean: false });
+    expect(broker.log).toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(0, 0\\)`));
+    expect(broker.log).not.toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(1, 0\\)`));
+    await again.endAsync();
+    expect(service.logged()).not.toContain('request failed');
+  });
+
+  test('ends with an error when the broker goes', async () => {
+    const own = await Mosquitto.start();
+    const other = await created(service.request, '/connection_profiles', {
+      ...profileBody(own.url),
+      name: 'other',
+    });
+    const body = tableBody('t', other.id, { topic, type: {} });
+    const { id } = await created(service.request, '/connection_tables', body);
+    const tail = await Tail.open(service, id, '?seconds=600');
+    await own.kill();
+    expect(await tail.last()).toMatchObject({
+      name: 'summary',
+      error: true,
+      done: true,
+      code: 'connection_lost',
+      message: expect.stringContaining('rows: 0'),
+    });
+    const { status, body: problem } = await service.request.get(`/api/v1/connection_tables/${id}/tail`);
+    expect([status, problem.code]).toEqual([400, 'connection_refused']);
+    await own.stop();
+  });
+
+  test('is refused when too many run, and taken again when one is over', async () => {
+    const id = await table(topic);
+    const path = `/api/v1/connection_tables/${id}/tail`;
+    const eight = await Promise.all(Array.from({ length: 8 }, () => Tail.open(service, id, '?seconds=600')));
+    const refused = await service.request.get(path);
+    expect([refused.status, refused.headers['retry-after']]).toEqual([429, '5']);
+    expect(refused.body).toMatchObject({ code: 'too_many_requests' });
+    await eight[0]?.hangUp();
+    await until('there is room again', async () => {
+      const answer = await service.request.get(`${path}?seconds=1`);
+      return answer.status === 200;
+    });
+    await Promise.all(eight.map((tail) => tail.hangUp()));
+  });
+
+  test('is refused for a sink, for nothing, and without end', async () => {
+    const sink = tableBody('alerts', profile, { topic, type: { retain: false } });
+    const { id } = await created(service.request, '/connection_tables', sink);
+    const get = async (path: string) => {
+      const { status, body } = await service.request.get(`/api/v1/connection_tables/${path}`);
+      return [status, body.code];
+    };
+    expect(await get(`${id}/tail`)).toEqual([400, 'invalid_request']);
+    expect(await get('ct_nowhere/tail')).toEqual([404, 'not_found']);
+    for (const query of ['seconds=601', 'seconds=0', 'rows=0', 'rows_per_second=101', 'colour=red'])
+      expect(await get(`${id}/tail?${query}`), query).toEqual([400, 'invalid_request']);
+    expect((await service.request.head(`/api/v1/connection_tables/${id}/tail`)).status).toBe(404);
+  });
+});
+
+describe('what a tail answers', () => {
+  test('waits for a slow reader up to a bound; the rest is left out', async () => {
+    const schema = { format: { type: 'raw_string' }, fields: [{ name: 'value', type: 'string' }] } as const;
+    const shown = new MessageEvents(connectorFor('mqtt'), { ...schema, fields: [...schema.fields] });
+    const tail = new AnsweredTail(shown, { seconds: 60, rows: 10_000, rows_per_second: 100 });
+    const message = { payload: Buffer.alloc(30_000, 'x'), metadata: {}, receivedAt: Date.now() };
+    for (let count = 0; count < 90; count += 1) tail.deliver(message);
+    expect(tail.events.size).toBeLessThan(1_100_000);
+    tail.end(new PenstockError('connection_lost', 'It broke'));
+    const events: Json[] = [];
+    for await (const json of tail.events) events.push(JSON.parse(json));
+    const { rows, left_out } = (events.at(-1) as { counts: { rows: number; left_out: number } }).counts;
+    expect(rows + left_out).toBe(90);
+    expect(rows).toBe(events.filter(({ name }) => name === 'row').length);
+    expect(rows).toBeGreaterThan(30);
+    expect(rows).toBeLessThan(40);
+    expect(events.at(-1)).toMatchObject({
+      error: true,
+      code: 'connection_lost',
+      message: `It broke (rows: ${rows}, bad messages: 0, left out: ${left_out})`,
+    });
+  });
+});
