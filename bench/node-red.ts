@@ -29,10 +29,10 @@ export function installNodeRed(): void {
   });
   if (status === 0) renameSync(unfinished, home);
   else rmSync(unfinished, { recursive: true, force: true });
-  if (status !== 0) throw new Error(`npm could not install it (${error?.message ?? lastLine(stderr)})`);
+  if (status !== 0) throw new Error(`npm could not install it (${error?.message ?? firstLine(stderr)})`);
 }
 
-const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
 /** Node-RED with `mqtt in` wired to `mqtt out`; it has neither editor nor admin API, and sends no usage data. */
 export async function startNodeRed({ fromPort, toPort, qos }: Route, rig: Rig): Promise<Child> {
