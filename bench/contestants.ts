@@ -1,5 +1,6 @@
 import { startBareLoop } from './bare.ts';
 import { startBridge } from './bridge.ts';
+import { installNodeRed, startNodeRed } from './node-red.ts';
 import { json, pipeline, rawString } from './penstock.ts';
 import type { Start } from './route.ts';
 
@@ -7,6 +8,7 @@ import type { Start } from './route.ts';
 export const contestants = {
   bridge: startBridge,
   bare: startBareLoop,
+  'node-red': startNodeRed,
   penstock: pipeline(rawString, 'INSERT INTO sink SELECT * FROM source'),
   'penstock-json': pipeline(json, 'INSERT INTO sink SELECT seq, text FROM source'),
   'penstock-where': pipeline(json, 'INSERT INTO sink SELECT seq, text FROM source WHERE seq > 0'),
@@ -14,3 +16,25 @@ export const contestants = {
 
 export type ContestantName = keyof typeof contestants;
 export const contestantNames = Object.keys(contestants) as ContestantName[];
+
+/** What has to be there before anything is measured. Each throws when its forwarder cannot take part. */
+const installations: Partial<Record<ContestantName, () => void>> = { 'node-red': installNodeRed };
+
+/** Those that take part unless others are named: what would have to be downloaded has to be asked for. */
+export const usualNames = contestantNames.filter((name) => !(name in installations));
+
+/** Those of `names` that can take part; `skip` is told of the others. */
+export function ready(
+  names: ContestantName[],
+  skip: (name: ContestantName, why: string) => void,
+): ContestantName[] {
+  return names.filter((name) => {
+    try {
+      installations[name]?.();
+      return true;
+    } catch (error) {
+      skip(name, (error as Error).message);
+      return false;
+    }
+  });
+}

@@ -1,19 +1,21 @@
 import { parseArgs } from 'node:util';
 import type { QoS } from 'mqtt-packet';
-import { type ContestantName, contestantNames } from './contestants.ts';
+import { type ContestantName, contestantNames, ready, usualNames } from './contestants.ts';
 import { assertProc } from './proc.ts';
 import { machineFacts, type Result, table } from './report.ts';
 import { type Figures, measure } from './stretch.ts';
 
 /** Measures what forwarding a message costs. README.md says what is measured, how, and what it is not. */
 
-const usage = `Usage: npm run bench -- [--rounds 3] [--seconds 5] [--qos 0,1,2] [--only ${contestantNames.join(',')}]
+const usage = `Usage: npm run bench -- [--rounds 3] [--seconds 5] [--qos 0,1,2] [--rate <messages a second>]
+                        [--only ${contestantNames.join(',')}]
 `;
 
 interface Plan {
   rounds: number;
   seconds: number;
   levels: QoS[];
+  rate: number | undefined;
   names: ContestantName[];
 }
 
@@ -24,26 +26,28 @@ function readArguments(args: string[]): Plan {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
     qos: { type: 'string', default: '0,1,2' },
-    only: { type: 'string', default: contestantNames.join(',') },
+    only: { type: 'string', default: usualNames.join(',') },
+    rate: { type: 'string' },
   } as const;
-  let values: Record<keyof typeof options, string>;
+  let values: Record<'rounds' | 'seconds' | 'qos' | 'only', string> & { rate?: string };
   try {
     ({ values } = parseArgs({ args, options }));
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
   return {
-    rounds: positive('rounds', values.rounds),
-    seconds: positive('seconds', values.seconds),
+    rounds: positive('rounds', values.rounds, 1000),
+    seconds: positive('seconds', values.seconds, 1000),
+    rate: values.rate === undefined ? undefined : positive('rate', values.rate, 100_000),
     levels: chosen('qos', values.qos, ['0', '1', '2']).map((level) => Number(level) as QoS),
     names: chosen('only', values.only, contestantNames),
   };
 }
 
-function positive(name: string, text: string): number {
+function positive(name: string, text: string, most: number): number {
   const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= 1000) return value;
-  throw new UsageError(`--${name} must be a number from 1 to 1000`);
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+  throw new UsageError(`--${name} must be a number from 1 to ${most}`);
 }
 
 function chosen<T extends string>(name: string, text: string, possible: readonly T[]): T[] {
@@ -62,12 +66,15 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-async function measureAll({ rounds, seconds, levels, names }: Plan, signal: AbortSignal): Promise<Result[]> {
+async function measureAll(plan: Plan, signal: AbortSignal): Promise<Result[]> {
+  const { rounds, seconds, levels, rate, names } = plan;
   const results: Result[] = [];
   for (let round = 1; round <= rounds; round++)
     for (const qos of levels)
       for (const name of rotated(names, round)) {
-        const outcome = await measure(name, qos, seconds, signal).catch((error: unknown) => error as Error);
+        const outcome = await measure({ name, qos, seconds, rate }, signal).catch(
+          (error: unknown) => error as Error,
+        );
         signal.throwIfAborted();
         results.push({ name, qos, round, outcome });
         process.stderr.write(`round ${round}/${rounds}, QoS ${qos}, ${name}: ${progress(outcome)}\n`);
@@ -83,18 +90,20 @@ const rotated = <T>(items: T[], by: number): T[] => {
 
 function progress(outcome: Figures | Error): string {
   if (outcome instanceof Error) return `failed: ${outcome.message}`;
-  const { perSecond, cpuMicrosPerMessage, lost, duplicates } = outcome;
+  const { perSecond, cpuMicrosPerMessage, delayMs, lost, duplicates } = outcome;
   const flaws = lost + duplicates > 0 ? `, ${lost} lost, ${duplicates} duplicated` : '';
-  return `${perSecond.toFixed(0)} messages/s, ${cpuMicrosPerMessage.toFixed(1)} µs${flaws}`;
+  return `${perSecond.toFixed(0)} messages/s, ${cpuMicrosPerMessage.toFixed(1)} µs, delay ${delayMs.p50.toFixed(2)} ms${flaws}`;
 }
 
 async function main(): Promise<number> {
   try {
     const plan = readArguments(process.argv.slice(2));
     assertProc();
+    const skip = (name: string, why: string) => process.stderr.write(`without ${name}: ${why}\n`);
+    const names = ready(plan.names, skip);
     process.stdout.write(`${machineFacts()}\n\n`);
-    const results = await measureAll(plan, interruption());
-    process.stdout.write(`${table(results)}\n`);
+    const results = await measureAll({ ...plan, names }, interruption());
+    process.stdout.write(`${table(results, plan.rate)}\n`);
     return results.some(({ outcome }) => outcome instanceof Error) ? 1 : 0;
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`);

@@ -22,23 +22,70 @@ export function machineFacts(): string {
   ].join('\n');
 }
 
-const head = [
-  'QoS',
-  'forwarder',
-  'messages/s',
-  'CPU µs/message',
-  'of the bridge',
-  'of the bare loop',
-  'peak RSS MB',
-  'lost',
-  'duplicated',
-];
+/** Forwarders that others are measured against, and what the column is called. */
+const baselines = [
+  ['bridge', 'of the bridge'],
+  ['bare', 'of the bare loop'],
+  ['node-red', 'of Node-RED'],
+] as const satisfies [ContestantName, string][];
 
-/** The medians over the rounds as a Markdown table, and below it what failed. */
-export function table(results: Result[]): string {
+interface Column {
+  title: string;
+  cell(group: Result[], all: Result[]): string;
+}
+
+const measured = (group: Result[]): Figures[] =>
+  group.flatMap(({ outcome }) => (outcome instanceof Error ? [] : [outcome]));
+
+const middle = (title: string, decimals: number, read: (figures: Figures) => number): Column => ({
+  title,
+  cell: (group) => text(median(measured(group).map(read)), decimals),
+});
+
+const sum = (title: string, read: (figures: Figures) => number): Column => ({
+  title,
+  cell: (group) => {
+    const values = measured(group).map(read);
+    return values.length === 0
+      ? text(undefined, 0)
+      : text(
+          values.reduce((a, b) => a + b),
+          0,
+        );
+  },
+});
+
+/** Under full load a delay is the number of messages on the way by their rate, and says nothing more. */
+function columns(results: Result[], rate: number | undefined): Column[] {
+  const present = baselines.filter(([against]) => results.some(({ name }) => name === against));
+  return [
+    { title: 'QoS', cell: ([first]) => String(first?.qos) },
+    { title: 'forwarder', cell: ([first]) => String(first?.name) },
+    middle('messages/s', 0, ({ perSecond }) => perSecond),
+    middle('CPU µs/message', 1, ({ cpuMicrosPerMessage }) => cpuMicrosPerMessage),
+    ...present.map(([against, title]) => ({
+      title,
+      cell: (group: Result[], all: Result[]) => text(median(ratios(group, all, against)), 2),
+    })),
+    ...(rate === undefined
+      ? []
+      : [
+          middle('delay p50 ms', 2, ({ delayMs }) => delayMs.p50),
+          middle('delay p99 ms', 2, ({ delayMs }) => delayMs.p99),
+        ]),
+    middle('peak RSS MB', 0, ({ peakBytes }) => peakBytes / 1e6),
+    sum('lost', ({ lost }) => lost),
+    sum('duplicated', ({ duplicates }) => duplicates),
+  ];
+}
+
+/** The medians over the rounds as a Markdown table, and below it what failed. `rate` is that of a paced load. */
+export function table(results: Result[], rate: number | undefined): string {
   const groups = Map.groupBy(results, ({ name, qos }) => `${qos} ${name}`);
-  const lines = [head, head.map((_, index) => (index === 1 ? '---' : '--:'))];
-  for (const group of [...groups.values()].sort(inOrder)) lines.push(row(group, results));
+  const shown = columns(results, rate);
+  const lines = [shown.map(({ title }) => title), shown.map((_, index) => (index === 1 ? '---' : '--:'))];
+  for (const group of [...groups.values()].sort(inOrder))
+    lines.push(shown.map(({ cell }) => cell(group, results)));
   const failures = results.flatMap(({ name, qos, round, outcome }) =>
     outcome instanceof Error ? [`- ${name}, QoS ${qos}, round ${round}: ${outcome.message}`] : [],
   );
@@ -49,26 +96,6 @@ export function table(results: Result[]): string {
 const inOrder = ([a]: Result[], [b]: Result[]): number => place(a) - place(b);
 const place = (result: Result | undefined): number =>
   result ? result.qos * contestantNames.length + contestantNames.indexOf(result.name) : 0;
-
-function row(group: Result[], all: Result[]): string[] {
-  const [first] = group;
-  const measured = group.flatMap(({ outcome }) => (outcome instanceof Error ? [] : [outcome]));
-  const of = (read: (figures: Figures) => number, decimals: number): string =>
-    text(median(measured.map(read)), decimals);
-  const sum = (read: (figures: Figures) => number): string =>
-    text(measured.length === 0 ? undefined : measured.reduce((total, each) => total + read(each), 0), 0);
-  return [
-    String(first?.qos),
-    String(first?.name),
-    of(({ perSecond }) => perSecond, 0),
-    of(({ cpuMicrosPerMessage }) => cpuMicrosPerMessage, 1),
-    text(median(ratios(group, all, 'bridge')), 2),
-    text(median(ratios(group, all, 'bare')), 2),
-    of(({ peakBytes }) => peakBytes / 1e6, 0),
-    sum(({ lost }) => lost),
-    sum(({ duplicates }) => duplicates),
-  ];
-}
 
 /** CPU per message against another forwarder in the same round, so that what slows a round down slows both. */
 function ratios(group: Result[], all: Result[], against: ContestantName): number[] {

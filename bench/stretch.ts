@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QoS } from 'mqtt-packet';
 import { startBroker } from './brokers.ts';
-import { ClosedLoop } from './closed-loop.ts';
 import { type ContestantName, contestants } from './contestants.ts';
 import { Counter } from './counter.ts';
 import { Generator } from './generator.ts';
+import { ClosedLoop, type Load, PacedLoad } from './load.ts';
 import { cpuMicros, peakBytes } from './proc.ts';
 import { Rig } from './rig.ts';
 
@@ -16,6 +16,8 @@ export interface Figures {
   perSecond: number;
   /** CPU time of the forwarding process, all its threads, per message that arrived. */
   cpuMicrosPerMessage: number;
+  /** From publishing to arrival, both brokers included: the median and the 99th percentile, in milliseconds. */
+  delayMs: { p50: number; p99: number };
   /** The most memory it had resident at once, since its start. */
   peakBytes: number;
   /** Messages that never arrived, and arrivals beyond the first; the warm-up counts too. */
@@ -23,53 +25,64 @@ export interface Figures {
   duplicates: number;
 }
 
+/** What to measure, and how. */
+export interface Stretch {
+  name: ContestantName;
+  qos: QoS;
+  seconds: number;
+  /** Messages a second; undefined for as many as go through. */
+  rate: number | undefined;
+}
+
 /**
  * Measures one forwarder at one QoS: new brokers, a new process, a warm-up, then `seconds` of measuring. Rejects with
  * what went wrong, or the reason of `interrupted`; nothing is left running either way.
  */
-export async function measure(
-  name: ContestantName,
-  qos: QoS,
-  seconds: number,
-  interrupted: AbortSignal,
-): Promise<Figures> {
+export async function measure(stretch: Stretch, interrupted: AbortSignal): Promise<Figures> {
+  const { name, qos, seconds, rate } = stretch;
   await using rig = await Rig.setUp(interrupted);
   try {
     const from = await startBroker(rig, 'a');
     const to = await startBroker(rig, 'b');
-    const loop = new ClosedLoop();
-    await Counter.subscribe(to.port, rig, loop);
+    const load = rate === undefined ? new ClosedLoop() : new PacedLoad(rate, (error) => rig.fail(error));
+    await Counter.subscribe(to.port, rig, load);
     const generator = await Generator.connect(from.port, qos, rig);
     const { pid } = await contestants[name]({ fromPort: from.port, toPort: to.port, qos }, rig);
-    await loop.start(generator, rig.signal);
-    return await run(loop, pid, seconds, rig.signal);
+    await load.start(generator, rig.signal);
+    return await run(load, pid, seconds, rig.signal);
   } catch (error) {
     // Whatever was being waited for, the rig knows what broke first.
     throw rig.signal.aborted ? rig.signal.reason : error;
   }
 }
 
-async function run(loop: ClosedLoop, pid: number, seconds: number, signal: AbortSignal): Promise<Figures> {
+async function run(load: Load, pid: number, seconds: number, signal: AbortSignal): Promise<Figures> {
   await sleep(warmUpMs, undefined, { signal });
-  const before = sample(loop, pid);
+  const before = sample(load, pid);
+  load.delays = [];
   await sleep(seconds * 1000, undefined, { signal });
-  const after = sample(loop, pid);
+  const after = sample(load, pid);
+  const delays = Float64Array.from(load.delays).sort();
   const peak = peakBytes(pid);
-  await loop.drain(signal);
+  await load.drain(signal);
   const counted = after.counted - before.counted;
   if (counted === 0)
-    throw new Error(`nothing was forwarded while measuring; ${loop.missing} messages are lost`);
+    throw new Error(`nothing was forwarded while measuring; ${load.missing} messages are lost`);
   return {
     perSecond: (counted / (after.at - before.at)) * 1000,
     cpuMicrosPerMessage: (after.cpu - before.cpu) / counted,
+    delayMs: { p50: percentile(delays, 0.5), p99: percentile(delays, 0.99) },
     peakBytes: peak,
-    lost: loop.missing,
-    duplicates: loop.duplicates,
+    lost: load.missing,
+    duplicates: load.duplicates,
   };
 }
 
-const sample = (loop: ClosedLoop, pid: number) => ({
+const percentile = (sorted: Float64Array, share: number): number =>
+  sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
+
+const sample = (load: Load, pid: number) => ({
   at: performance.now(),
-  counted: loop.counted,
+  counted: load.counted,
   cpu: cpuMicros(pid),
 });

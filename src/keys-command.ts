@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
 import { PenstockError } from './errors.ts';
 import { type KeyRing, type KeyRow, type Role, roles } from './keys.ts';
-import { resealAll } from './reseal.ts';
 import type { SecretBox } from './secrets.ts';
 import type { Db } from './store/db.ts';
 
@@ -93,6 +92,7 @@ const revoke = (name: string): KeysCommand => ({
 });
 
 const rotate: KeysCommand['run'] = async ({ db, secrets, print }) => {
+  const { resealAll } = await import('./reseal.ts');
   const count = await resealAll(db, secrets);
   print(`${count} more ${count === 1 ? 'object is' : 'objects are'} sealed with the first key now.`);
 };

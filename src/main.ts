@@ -4,24 +4,18 @@ import { hostname } from 'node:os';
 import { parseArgs, parseEnv } from 'node:util';
 import { Registry } from '@prometheus-io/client';
 import { type Logger, pino } from 'pino';
-import { buildApp } from './api/app.ts';
-import { StoredCatalog } from './catalog.ts';
-import { certificatesIn } from './certificate-files.ts';
+import type { StoredCatalog } from './catalog.ts';
 import { type Config, isLoopback, loadConfig } from './config.ts';
-import { runDemo } from './demo/demo.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
 import { hasAdminKey, KeyRing } from './keys.ts';
 import { type KeysCommand, KeysUsageError, keysUsage, readKeysCommand } from './keys-command.ts';
-import { countUnreadable } from './reseal.ts';
 import { loadSecretKeys, SecretBox, variablesFrom } from './secrets.ts';
-import { closeDb, type Db, openDb } from './store/db.ts';
-import { applyMigrations } from './store/migrations.ts';
-import { isOwnerAlive } from './worker/lease.ts';
-import { Worker } from './worker/worker.ts';
+import type { Db } from './store/db.ts';
+import type { Worker } from './worker/worker.ts';
 
 /**
  * The process: reads the settings, opens the database, starts the roles asked for, and closes all of it in reverse
- * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments.
+ * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads what it uses.
  */
 
 const roles = {
@@ -104,6 +98,24 @@ function createLogger(config: Config): Logger {
   return pino({ level: config.logLevel, transport: target });
 }
 
+/**
+ * A young generation that fits what is in flight, and a limit to how far the old one grows before it is collected. See
+ * "Where the memory goes" in bench/README.md before you change them.
+ */
+const heapFlags = ['--max-semi-space-size=8', '--heap-growing-percent=60'];
+
+/**
+ * Starts the program again in this process, with V8's sizes, which it reads only at its start. Whoever gives V8 sizes
+ * of their own keeps them; so does who watches us over IPC, which would break, and Windows, which cannot do it.
+ */
+function startWithSmallHeap(): void {
+  const given = `${process.execArgv.join(' ')} ${process.env.NODE_OPTIONS ?? ''}`;
+  if (/semi-space-size|heap-growing-percent/.test(given) || process.connected) return;
+  if (process.platform === 'win32' || process.execve === undefined) return;
+  const args = [process.execPath, ...heapFlags, ...process.execArgv, ...process.argv.slice(1)];
+  process.execve(process.execPath, args);
+}
+
 /** What has been opened, closed again in reverse order. */
 class Closing {
   readonly #steps: [string, () => Promise<void>][] = [];
@@ -124,13 +136,17 @@ class Closing {
   }
 }
 
-function startWorker(
+async function startWorker(
   config: Config,
   db: Db,
   catalog: StoredCatalog,
   logger: Logger,
   metrics: Registry,
-): Worker {
+): Promise<Worker> {
+  const [{ Worker }, { isOwnerAlive }] = await Promise.all([
+    import('./worker/worker.ts'),
+    import('./worker/lease.ts'),
+  ]);
   const owner = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
   // Behind PostgreSQL two machines may have one name; only a file says that they are the same.
   const sameMachine = config.databaseUrl.startsWith('file:');
@@ -147,6 +163,10 @@ async function serve(
   logger: Logger,
   closing: Closing,
 ): Promise<void> {
+  const [{ applyMigrations }, { closeDb, openDb }] = await Promise.all([
+    import('./store/migrations.ts'),
+    import('./store/db.ts'),
+  ]);
   const applied = await applyMigrations(config.databaseUrl);
   if (applied.length > 0) logger.info({ migrations: applied }, 'database brought up to date');
   if (role === 'migrate') return;
@@ -158,30 +178,27 @@ async function serve(
   const print = (line: string): unknown => process.stdout.write(`${line}\n`);
   if (command) return command.run({ db, keys, secrets, print });
   if (role !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db))) throw unguarded(config);
+  const { countUnreadable } = await import('./reseal.ts');
   const unreadable = await countUnreadable(db, secrets);
   if (unreadable > 0)
     logger.warn({ objects: unreadable }, 'there are secrets that no configured key can open');
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
+  const [{ StoredCatalog }, { certificatesIn }] = await Promise.all([
+    import('./catalog.ts'),
+    import('./certificate-files.ts'),
+  ]);
   const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(config.certDir));
   const metrics = new Registry();
   let nudge = (): void => {};
   if (role !== 'api') {
-    const worker = startWorker(config, db, catalog, logger, metrics);
+    const worker = await startWorker(config, db, catalog, logger, metrics);
     closing.add('worker', () => worker.stop());
     nudge = () => worker.nudge();
   }
   if (role === 'worker') return;
+  const { buildApp } = await import('./api/app.ts');
   const limits = { requestsPerMinute: config.requestsPerMinute, maxEventLoopDelayMs };
-  const app = await buildApp({
-    db,
-    catalog,
-    logger,
-    metrics,
-    version,
-    keys,
-    nudge,
-    limits,
-  });
+  const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge, limits });
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
   logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');
@@ -251,7 +268,11 @@ async function main(): Promise<number> {
   try {
     const asked = readArguments(process.argv.slice(2));
     if (asked === 'answered') return 0;
-    if (asked.role !== 'demo') return await runService(asked);
+    if (asked.role !== 'demo') {
+      if (asked.role !== 'keys') startWithSmallHeap();
+      return await runService(asked);
+    }
+    const { runDemo } = await import('./demo/demo.ts');
     return await runDemo({
       exit: asked.exit,
       stop: askedToStop(),

@@ -1,10 +1,10 @@
 import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
-import { connectEngine } from './engine.ts';
 import { graphOf, operatorId } from './graph.ts';
 import type { Catalog, InsertPlan, Plan } from './plan.ts';
-import { planSelect } from './select.ts';
+import type { SelectPlan } from './select.ts';
 import { type Insert, readStatements } from './statements.ts';
 import { Tables } from './tables.ts';
+import { planWholeRows } from './whole-rows.ts';
 
 /**
  * Turns a query into a plan. Throws `invalid_query` with one entry of `errors` for everything that is wrong, all
@@ -48,15 +48,30 @@ async function planInsert(
   tables: Tables,
   findings: Findings,
 ): Promise<InsertPlan> {
+  const plan =
+    (await planWholeRows(insert, tables, findings)) ?? (await planInEngine(query, insert, tables, findings));
+  const operatorIds = {
+    source: operatorId('source', plan.source.name),
+    transform: operatorId('transform', plan.sink.name),
+    sink: operatorId('sink', plan.sink.name),
+  };
+  return { ...plan, operatorIds };
+}
+
+async function planInEngine(
+  query: string,
+  insert: Insert,
+  tables: Tables,
+  findings: Findings,
+): Promise<SelectPlan> {
+  // DuckDB is loaded by the first query that needs it.
+  const [{ connectEngine }, { planSelect }] = await Promise.all([
+    import('./engine.ts'),
+    import('./select.ts'),
+  ]);
   const connection = await connectEngine();
   try {
-    const plan = await planSelect(connection, query, insert, tables, findings);
-    const operatorIds = {
-      source: operatorId('source', plan.source.name),
-      transform: operatorId('transform', plan.sink.name),
-      sink: operatorId('sink', plan.sink.name),
-    };
-    return { ...plan, operatorIds };
+    return await planSelect(connection, query, insert, tables, findings);
   } finally {
     connection.closeSync();
   }

@@ -1,7 +1,6 @@
 import type { PenstockError } from '../errors.ts';
 import type { Row, Value } from '../formats/format.ts';
 import { getterOf, setterOf } from '../formats/own-property.ts';
-import { EngineTransform } from './engine-transform.ts';
 import type { InsertPlan, ProjectedColumn } from './plan.ts';
 
 /** What became of a batch. Every input row is in `origin` any number of times, or in `bad` once. */
@@ -41,8 +40,10 @@ export async function openTransform(insert: InsertPlan, options: TransformOption
       return inJavaScript((row) => row);
     case 'project':
       return inJavaScript(projection(select.columns));
-    case 'sql':
+    case 'sql': {
+      const { EngineTransform } = await import('./engine-transform.ts');
       return EngineTransform.open(insert.source, insert.sink, select, options);
+    }
   }
 }
 

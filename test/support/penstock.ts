@@ -39,8 +39,12 @@ export class Penstock {
 
   /** Resident memory of the process in bytes, as the kernel counts it. */
   get residentBytes(): number {
-    const status = readFileSync(`/proc/${this.#child?.pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+    return Number(/VmRSS:\s+(\d+) kB/.exec(this.proc('status'))?.[1] ?? 0) * 1024;
+  }
+
+  /** What the kernel says of the process in a file of its folder in /proc. */
+  proc(file: 'status' | 'maps' | 'cmdline'): string {
+    return readFileSync(`/proc/${this.#child?.pid}/${file}`, 'utf8');
   }
 
   get log(): string {

@@ -4,6 +4,7 @@ import Type from 'typebox';
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
+import { expandSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema.ts';
 import { whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';
@@ -54,7 +55,7 @@ export const tailTables =
           connector,
           profile: catalog.resolve(connector, config),
           table: JSON.parse(row.config),
-          schema: JSON.parse(row.schema ?? '{}') as ConnectionSchema,
+          schema: expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema),
         };
         const gone = whileListening(reply);
         const events = await startTail(tailed, query, gone, request.log);

@@ -4,15 +4,23 @@ import { AckQueue, type Owed } from './ack-queue.ts';
 import type { Qos } from './table.ts';
 
 interface Written {
-  kind: 'puback' | 'pubrec';
+  kind: 'puback' | 'pubrec' | 'pubcomp';
   id: number;
 }
+
+const kinds = new Map<number, Written['kind']>([
+  [0x40, 'puback'],
+  [0x50, 'pubrec'],
+  [0x70, 'pubcomp'],
+]);
 
 function read(bytes: Buffer): Written[] {
   const written: Written[] = [];
   for (let at = 0; at < bytes.length; at += 4) {
     expect(bytes[at + 1]).toBe(2);
-    written.push({ kind: bytes[at] === 0x40 ? 'puback' : 'pubrec', id: bytes.readUInt16BE(at + 2) });
+    const kind = kinds.get(bytes[at] as number);
+    if (!kind) throw new Error(`${bytes[at]} is no acknowledgement`);
+    written.push({ kind, id: bytes.readUInt16BE(at + 2) });
   }
   return written;
 }
@@ -76,6 +84,33 @@ describe('the acknowledgement queue', () => {
     ]);
     queue.released(5);
     expect(queue.repeats(5)).toBe(false);
+  });
+
+  test('answers every PUBREL, together with what else is due, and none on a void connection', async () => {
+    const writes: Written[][] = [];
+    const queue = new AckQueue(
+      10,
+      (acks) => writes.push(read(acks)),
+      () => undefined,
+    );
+    const entry = owed(5, 2);
+    queue.push(entry);
+    queue.settle(entry);
+    queue.released(3);
+    queue.released(4);
+    await Promise.resolve();
+    expect(writes).toEqual([
+      [
+        { kind: 'pubrec', id: 5 },
+        { kind: 'pubcomp', id: 3 },
+        { kind: 'pubcomp', id: 4 },
+      ],
+    ]);
+    queue.released(5);
+    queue.abandon();
+    queue.released(6);
+    await Promise.resolve();
+    expect(writes.length).toBe(1);
   });
 
   test('refuses more than its window', () => {

@@ -21,6 +21,7 @@ export interface Owed {
 /** The first two bytes of an acknowledgement without properties, and its size; the packet identifier follows. */
 const pubackHeader = 0x4002;
 const pubrecHeader = 0x5002;
+const pubcompHeader = 0x7002;
 const ackBytes = 4;
 
 /** Unsettled payloads may take so much; a larger one is taken when nothing else is there. */
@@ -33,6 +34,8 @@ export class AckQueue {
   #bytes = 0;
   /** QoS 2 identifiers between PUBLISH and PUBREL; true once PUBREC is sent. At most 65,535. */
   readonly #exactlyOnce = new Map<number, boolean>();
+  /** Identifiers whose PUBREL has come and whose PUBCOMP is due. */
+  #released: number[] = [];
   readonly #write: (acks: Buffer) => void;
   readonly #drained: () => void;
   #flushing = false;
@@ -77,18 +80,22 @@ export class AckQueue {
     return answered !== undefined;
   }
 
-  /** The broker has released a QoS 2 identifier (PUBREL): its next PUBLISH is a new message. */
+  /**
+   * The broker has released a QoS 2 identifier (PUBREL): its next PUBLISH is a new message. PUBCOMP leaves at the end of
+   * the current microtask, for an identifier that is not known too.
+   */
   released(packetId: number): void {
     this.#exactlyOnce.delete(packetId);
+    if (this.#void) return;
+    this.#released.push(packetId);
+    this.#schedule();
   }
 
   /** Marks a delivery of this queue as safe. What is due leaves at the end of the current microtask. */
   settle(owed: Owed): void {
     if (owed.settled || this.#void) return;
     owed.settled = true;
-    if (this.#flushing || this.#owed[this.#head] !== owed) return;
-    this.#flushing = true;
-    queueMicrotask(this.#flush);
+    if (this.#owed[this.#head] === owed) this.#schedule();
   }
 
   /** Sends what is due now rather than at the end of the microtask. */
@@ -103,6 +110,13 @@ export class AckQueue {
     this.#bytes = 0;
     this.#owed.fill(undefined);
     this.#exactlyOnce.clear();
+    this.#released = [];
+  }
+
+  #schedule(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(this.#flush);
   }
 
   readonly #flush = (): void => {
@@ -118,6 +132,7 @@ export class AckQueue {
       this.#collect(owed, due);
       owed = this.#owed[this.#head];
     }
+    for (const packetId of this.#released.splice(0)) due.push(pubcompHeader, packetId);
     if (due.length > 0) this.#write(encode(due));
     if (this.#length < before) this.#drained();
   };

@@ -15,6 +15,7 @@ import { MqttDelivery } from './delivery.ts';
 /** The members of MQTT.js that are replaced here or called from here. */
 interface Internals {
   stream: Duplex;
+  incomingStore: { get(packet: unknown, answer: (error: Error) => void): unknown };
   options: { customHandleAcks: CustomHandleAcks; reschedulePings?: boolean };
   handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
@@ -58,6 +59,9 @@ export function assertSeams(client: object = MqttClient.prototype): void {
  * is ours: MQTT.js would hand the message out at PUBREL, and drop the link when the broker oversteps the window.
  */
 const withoutMemory = 16;
+
+/** MQTT.js looks each PUBREL up among the messages it has stored, which are none. Its own error traces the stack. */
+const notStored = new Error('No message is stored');
 
 export class DeferredAcks {
   readonly queue: AckQueue;
@@ -116,9 +120,10 @@ export class DeferredAcks {
         done?.();
         return;
       }
-      if (packet.cmd === 'pubcomp') this.queue.released(packet.messageId ?? 0);
-      send(packet, done, stored, noStore);
+      if (packet.cmd === 'pubcomp') this.#complete(packet.messageId ?? 0, done);
+      else send(packet, done, stored, noStore);
     };
+    client.incomingStore.get = (_packet, answer) => answer(notStored);
     this.#keepAlive();
   }
 
@@ -137,6 +142,14 @@ export class DeferredAcks {
   #arriveOnce(topic: string, packet: IPublishPacket, answer: () => void): void {
     if (this.queue.repeats(packet.messageId ?? 0)) answer();
     else this.#arrive(topic, packet, answer);
+  }
+
+  /** A broker that goes on releasing and reads no PUBCOMP is not read any more, as MQTT.js would have it. */
+  #complete(packetId: number, done?: () => void): void {
+    this.queue.released(packetId);
+    const { stream } = this.#client;
+    if (stream.writableNeedDrain === true && done) stream.once('drain', done);
+    else done?.();
   }
 
   #drained(): void {

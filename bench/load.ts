@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Arrivals } from './counter.ts';
+import type { Generator } from './generator.ts';
+import { probe } from './message.ts';
+
+const probeEveryMs = 100;
+const probeDeadlineMs = 15_000;
+/** After this long without an arrival, what is still missing is lost. */
+const quietMs = 3_000;
+const drainDeadlineMs = 20_000;
+/** How long to go on listening for duplicates when everything has arrived. */
+const listenMs = 250;
+
+/** What is published when, and what became of it. How much is due at a time is left to the kinds of load. */
+export abstract class Load implements Arrivals {
+  /** Messages that arrived for the first time. */
+  counted = 0;
+  duplicates = 0;
+  /** Milliseconds between publishing and arrival of each message that was counted. */
+  delays: number[] = [];
+  /** When each message that has not arrived was published. */
+  readonly #missing = new Map<number, number>();
+  #generator: Generator | undefined;
+  #probed = false;
+  #lastSeq = probe;
+  #lastArrival = 0;
+
+  get missing(): number {
+    return this.#missing.size;
+  }
+
+  arrived(seq: number): void {
+    const now = performance.now();
+    this.#lastArrival = now;
+    const publishedAt = this.#missing.get(seq);
+    if (seq === probe) this.#probed = true;
+    else if (publishedAt === undefined) this.duplicates++;
+    else {
+      this.#missing.delete(seq);
+      this.counted++;
+      this.delays.push(now - publishedAt);
+    }
+  }
+
+  abstract caughtUp(): void;
+  /** Begins to call `publish`. */
+  protected abstract flow(): void;
+  /** Calls it no more. */
+  protected abstract stop(): void;
+
+  /** Publishes single messages until one arrives, so the forwarder is known to be ready; then starts the flow. */
+  async start(generator: Generator, signal: AbortSignal): Promise<void> {
+    const deadline = performance.now() + probeDeadlineMs;
+    while (!this.#probed) {
+      if (performance.now() > deadline) throw new Error(`nothing was forwarded for ${probeDeadlineMs} ms`);
+      generator.publish(probe, 1);
+      await sleep(probeEveryMs, undefined, { signal });
+    }
+    this.#generator = generator;
+    this.flow();
+  }
+
+  /** Ends the flow and waits for what is on the way. What is `missing` after that is lost. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.stop();
+    this.#lastArrival = performance.now();
+    const deadline = this.#lastArrival + drainDeadlineMs;
+    while (this.missing > 0 && performance.now() < Math.min(deadline, this.#lastArrival + quietMs)) {
+      await sleep(20, undefined, { signal });
+    }
+    await sleep(listenMs, undefined, { signal });
+  }
+
+  protected publish(count: number): void {
+    const now = performance.now();
+    this.#generator?.publish(this.#lastSeq + 1, count);
+    for (let index = 0; index < count; index++) this.#missing.set(++this.#lastSeq, now);
+  }
+}
+
+/** Messages that are published and not yet counted: enough to keep every forwarder busy. */
+const mostOnTheWay = 1_000;
+
+/**
+ * Keeps a fixed number of messages on the way: each arrival lets one more be published. So the slowest part sets the
+ * pace and no queue grows. A lost message keeps its place, and a forwarder that loses many comes to a halt.
+ */
+export class ClosedLoop extends Load {
+  #flowing = false;
+
+  caughtUp(): void {
+    if (!this.#flowing) return;
+    const count = mostOnTheWay - this.missing;
+    if (count > 0) this.publish(count);
+  }
+
+  protected flow(): void {
+    this.#flowing = true;
+    this.caughtUp();
+  }
+
+  protected stop(): void {
+    this.#flowing = false;
+  }
+}
+
+/** The brokers drop nothing, so a queue would grow for ever. */
+const mostBehindMs = 2_000;
+
+/**
+ * Publishes a fixed number of messages a second, whatever arrives: once a millisecond what is due, or a message at a
+ * time when that is less often.
+ */
+export class PacedLoad extends Load {
+  readonly #perSecond: number;
+  readonly #fail: (error: Error) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #startedAt = 0;
+  #published = 0;
+
+  /** `fail` is told when the forwarder is two seconds behind. */
+  constructor(perSecond: number, fail: (error: Error) => void) {
+    super();
+    this.#perSecond = perSecond;
+    this.#fail = fail;
+  }
+
+  caughtUp(): void {}
+
+  protected flow(): void {
+    this.#startedAt = performance.now();
+    this.#timer = setInterval(() => this.#due(), 1);
+  }
+
+  protected stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #due(): void {
+    const count =
+      Math.floor(((performance.now() - this.#startedAt) / 1000) * this.#perSecond) - this.#published;
+    if (count <= 0) return;
+    if (this.missing > (this.#perSecond * mostBehindMs) / 1000 + 100) {
+      this.stop();
+      this.#fail(new Error(`it does not keep up with ${this.#perSecond} messages a second`));
+      return;
+    }
+    this.#published += count;
+    this.publish(count);
+  }
+}

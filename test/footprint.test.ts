@@ -1,0 +1,43 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { Penstock } from './support/penstock.ts';
+
+let penstock: Penstock | undefined;
+
+afterEach(async () => {
+  await penstock?.stop();
+});
+
+const tables = ['source', 'sink']
+  .map(
+    (type) => `CREATE TABLE ${type}_table (value BIGINT) WITH (connector = 'mqtt', type = '${type}',
+    url = 'mqtt://127.0.0.1:1', topic = '${type}', format = 'json');`,
+  )
+  .join('\n');
+
+async function understands(select: string): Promise<void> {
+  const query = `${tables} INSERT INTO sink_table ${select};`;
+  const answer = await penstock?.request.post('/api/v1/pipelines/validate_query').send({ query });
+  expect(answer?.body.errors ?? []).toEqual([]);
+  expect(answer?.status).toBe(200);
+}
+
+describe.runIf(process.platform === 'linux')('a process', () => {
+  test('loads DuckDB with the first query that needs it', async () => {
+    penstock = await Penstock.start();
+    await understands('SELECT * FROM source_table');
+    expect(penstock.proc('maps')).not.toContain('duckdb');
+    await understands('SELECT value + 1 FROM source_table');
+    expect(penstock.proc('maps')).toContain('duckdb');
+  });
+
+  test('sizes its own heap, and ends as it should afterwards', async () => {
+    penstock = await Penstock.start();
+    expect(penstock.proc('cmdline')).toMatch(/--max-semi-space-size=\d+\0.*main\.ts\0all/);
+    expect(await penstock.kill('SIGTERM')).toBe(0);
+  });
+
+  test('leaves the heap to whoever has sized it', async () => {
+    penstock = await Penstock.start({ NODE_OPTIONS: '--max-semi-space-size=32' });
+    expect(penstock.proc('cmdline')).not.toContain('--max-semi-space-size');
+  });
+});
