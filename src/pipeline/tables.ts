@@ -28,11 +28,14 @@ export class Tables {
     this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
   }
 
-  /** The table of that name; an unknown one is reported with those that are named much like it. */
-  async named({ text, exact, ...range }: Identifier): Promise<TableDefinition> {
+  /** The table of that name; an unknown one is reported with those, or the `others`, that are named much like it. */
+  async named(
+    { text, exact, ...range }: Identifier,
+    others: readonly string[] = [],
+  ): Promise<TableDefinition> {
     const table = find(this.#created, text, exact) ?? (await this.#catalog.table(text, exact));
     if (table) return table;
-    const names = [...this.#created.keys(), ...(await this.#catalog.tableNames())];
+    const names = [...this.#created.keys(), ...others, ...(await this.#catalog.tableNames())];
     return this.#findings.stop(`There is no table called ${text}${suggestion(text, names)}`, range);
   }
 }
