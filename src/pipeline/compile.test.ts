@@ -287,6 +287,20 @@ const refusedSelects: [select: string, message: string, at: string][] = [
     'The function current_setting',
     'current_setting',
   ],
+  ["SELECT * FROM read_text('/etc/passwd')", 'Functions that answer tables', 'read_text'],
+  ["SELECT * FROM glob('/*')", 'Functions that answer tables', 'glob'],
+  ["SELECT * FROM query('SELECT 1')", 'Functions that answer tables', 'query'],
+  ["SELECT * FROM query_table('alerts')", 'Functions that answer tables', 'query_table'],
+  ['SELECT * FROM duckdb_secrets()', 'Functions that answer tables', 'duckdb_secrets'],
+  ['SELECT * FROM pg_catalog.pg_tables', 'Tables have a single name', 'pg_catalog'],
+  ["SELECT id, getvariable('x') FROM readings", 'The function getvariable is not available', 'getvariable'],
+  ['SELECT id, txid_current() FROM readings', 'The function txid_current is not available', 'txid_current'],
+  ['SELECT id, random() FROM readings', 'answers something else each time', 'random'],
+  ['SELECT id, uuid() FROM readings', 'answers something else each time', 'uuid'],
+  ['SELECT id, gen_random_uuid() FROM readings', 'answers something else each time', 'gen_random_uuid'],
+  ['LOAD httpfs', 'Only a SELECT can follow', 'LOAD'],
+  ["EXPORT DATABASE 'x'", 'Only a SELECT can follow', 'EXPORT'],
+  ['CALL pragma_version()', 'Only a SELECT can follow', 'CALL'],
   ["SELECT id, write_log('x') FROM readings", 'The function write_log is not available', 'write_log'],
   ["SELECT id, nextval('s') FROM readings", 'The function nextval is not available', 'nextval'],
   ['SELECT id, $1 FROM readings', 'Parameters such as ? or $1', ''],
@@ -308,6 +322,18 @@ const refusedSelects: [select: string, message: string, at: string][] = [
     "SELECT id, len(repeat(repeat('x', 999), 999)) FROM readings",
     'repeat is not possible inside',
     "repeat('x'",
+  ],
+  [
+    "SELECT id, printf('%999999999d', id) FROM readings",
+    'The format given to printf must be a plain text, with widths below 1000',
+    'printf',
+  ],
+  ["SELECT id, format('{:>{}}', name, id) FROM readings", 'The format given to format must be', 'format'],
+  ['SELECT id, format(name, id) FROM readings', 'The format given to format must be', 'format'],
+  [
+    `SELECT name AS a0, ${Array.from({ length: 30 }, (_, i) => `a${i} || a${i} AS a${i + 1}`).join(', ')} FROM readings`,
+    'This uses names given with AS, or columns of views, again too often',
+    '|| a10',
   ],
   ['SELECT id, celsius +', 'syntax error at end of input', ''],
   ["SELECT 'ü', selec celsius x FROM readings", 'syntax error at or near "x"', 'x FROM'],
@@ -408,6 +434,27 @@ describe('a query of the wrong form', () => {
     );
     expect(found.map((diagnostic) => diagnostic.message).join('\n')).toContain(message);
     expect(found[0]?.span?.start.line).toBe(1);
+  });
+
+  test.each([
+    ['/qos', "'9'"],
+    ['/type/qos', "'9'"],
+    ['/will/qos', "'7'"],
+    ['/maxSilenceSecs', '5'],
+    ['/nothing', 'WITH'],
+  ])('points to the option that the connector means by %s', async (path, at) => {
+    const refusing: Catalog = {
+      ...stored(),
+      async inline({ options: given }) {
+        for (const name of ['connector', 'qos', 'will.qos', 'source.max_silence_secs']) given.take(name);
+        throw new PenstockError('invalid_config', 'no', { errors: [{ path, message: 'is wrong' }] });
+      },
+    };
+    const table = `CREATE TABLE t (a INT) WITH (connector = 'mqtt', qos = '9', will.qos = '7', source.max_silence_secs = 5)`;
+    const found = await refusal(`${table}; INSERT INTO alerts SELECT 1 FROM t`, refusing);
+    expect(found).toMatchObject([
+      { message: `${path}: is wrong`, span: { start: { line: 1, column: table.indexOf(at) + 1 } } },
+    ]);
   });
 
   test('cannot hold two fields that differ only in case', async () => {

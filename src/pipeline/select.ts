@@ -23,7 +23,8 @@ export interface Analysis {
   view: View | undefined;
   tree: TreeNode;
   root: TreeNode;
-  scope: Scope;
+  /** Of its largest expression. */
+  size: number;
   output: OutputColumn[];
   places: Places;
 }
@@ -50,7 +51,7 @@ export async function planView(
   findings: Findings,
 ): Promise<void> {
   const analysis = await analyse(connection, statement, known, findings);
-  const { source, output, view, places } = analysis;
+  const { source, output, view, size, places } = analysis;
   const twin = output.find(
     ({ name }, index) => output.findIndex((other) => sameName(other.name, name)) < index,
   );
@@ -59,7 +60,11 @@ export async function planView(
   }
   const text = known.query.slice(statement.select.from, statement.select.to);
   const below = chain(view);
-  known.views.add({ name: statement.name.text, text, columns: output, below, source }, statement, findings);
+  known.views.add(
+    { name: statement.name.text, text, columns: output, size, below, source },
+    statement,
+    findings,
+  );
 }
 
 const sameName = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
@@ -129,15 +134,16 @@ async function analyse(
   const scope: Scope = {
     qualifiers: [view?.name ?? source.name, String(from.alias ?? '')],
     columns: view?.columns ?? source.schema.fields ?? [],
+    size: view?.size ?? 0,
     aliases: new Set(),
     parameters: new Set(),
     functions: await functionKinds(connection),
   };
-  checkExpressions(root, scope, places, findings);
+  const size = checkExpressions(root, scope, places, findings);
   findings.settle();
   refuseNames(source, places.of(from), findings);
   const output = await typeCheck(connection, { source, view, text }, places, findings);
-  return { source, view, tree, root, scope, output, places };
+  return { source, view, tree, root, size, output, places };
 }
 
 function refuseText(

@@ -124,6 +124,16 @@ describe('a view', () => {
     expect(found?.span?.start).toEqual({ line, column });
   });
 
+  test('cannot make others explode', async () => {
+    const doubled = Array.from({ length: 20 }, (_, index) => {
+      const from = index === 0 ? 'readings' : `v${index - 1}`;
+      const value = index === 0 ? 'raw' : 'x || x';
+      return `CREATE VIEW v${index} AS SELECT id, ${value} AS x FROM ${from};`;
+    });
+    const found = await refusal(`${doubled.join('\n')} INSERT INTO log SELECT id FROM v19`);
+    expect(found?.message).toContain('again too often');
+  });
+
   test('cannot be written to, and its columns are known to who reads it', async () => {
     const written = await refusal(`${views}INSERT INTO hot SELECT id, celsius FROM readings`);
     expect(written?.message).toBe('hot is a view: it cannot be written to');

@@ -198,27 +198,4 @@ describe('for any rows', () => {
       { numRuns: 60 },
     );
   });
-
-  test('how they are split into batches does not show', async () => {
-    const insert = await planQuery('SELECT 100 // CAST(s AS INTEGER) AS q, n FROM i WHERE n <> 3', numbers);
-    const transform = await openTransform(insert);
-    const row = fc.record({
-      n: fc.integer({ min: 0, max: 5 }),
-      s: fc.constantFrom('1', '2', 'x', '0', null),
-    });
-    const property = fc.asyncProperty(fc.array(row, { maxLength: 40 }), fc.nat(40), async (rows, at) => {
-      const [whole, head, tail] = await Promise.all([
-        transform.run(rows),
-        transform.run(rows.slice(0, at)),
-        transform.run(rows.slice(at)),
-      ]);
-      const shift = Math.min(at, rows.length);
-      expect(whole.rows).toEqual([...head.rows, ...tail.rows]);
-      expect(whole.origin).toEqual([...head.origin, ...tail.origin.map((index) => index + shift)]);
-      const bad = [...head.bad.map(({ index }) => index), ...tail.bad.map(({ index }) => index + shift)];
-      expect(whole.bad.map(({ index }) => index)).toEqual(bad);
-    });
-    await fc.assert(property, { numRuns: 60 });
-    await transform.close();
-  });
 });

@@ -11,6 +11,8 @@ export interface View {
   /** Its SELECT as it is written. */
   text: string;
   columns: readonly { name: string }[];
+  /** Of its largest expression, with all it uses written out. */
+  size: number;
   /** The views between it and the source, the nearest to the source first. */
   below: readonly View[];
   source: TableDefinition;

@@ -250,7 +250,7 @@ const micros = fc.oneof(
   fc.integer({ min: -5000, max: 60_000 }).map((days) => BigInt(days) * 86_400_000_000n),
 );
 
-function valueOf(type: ListItem & { name?: string }): fc.Arbitrary<Value> {
+function fieldValue(type: ListItem & { name?: string }): fc.Arbitrary<Value> {
   switch (type.type) {
     case 'int32':
       return number(-(2 ** 31), 2 ** 31 - 1);
@@ -285,7 +285,7 @@ function valueOf(type: ListItem & { name?: string }): fc.Arbitrary<Value> {
       return micros.map((count) => count / (type.unit === 'second' ? 1_000_000n : 1000n));
     }
     case 'list':
-      return fc.array(fc.option(valueOf(type.items ?? { type: 'string' })), { maxLength: 4 });
+      return fc.array(fc.option(fieldValue(type.items ?? { type: 'string' })), { maxLength: 4 });
     case 'struct':
       return rowOf(type.fields ?? []);
     default:
@@ -294,7 +294,7 @@ function valueOf(type: ListItem & { name?: string }): fc.Arbitrary<Value> {
 }
 
 function rowOf(members: readonly Field[]): fc.Arbitrary<Row> {
-  const values = members.map((field) => fc.option(valueOf(field), { freq: 6 }));
+  const values = members.map((field) => fc.option(fieldValue(field), { freq: 6 }));
   return fc
     .tuple(...values)
     .map((tuple) => Object.fromEntries(members.map(({ name }, index) => [name, tuple[index] ?? null])));

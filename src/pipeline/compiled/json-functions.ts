@@ -6,7 +6,7 @@ import type { Build } from './strings.ts';
 /** `->` answers JSON, `->>` text. */
 function extract(write: (found: string) => Value): Build {
   return ([json, at]) => {
-    if (!json || json.type.id !== 'VARCHAR') return refuse('JSON of another type');
+    if (json?.type.id !== 'VARCHAR') return refuse('JSON of another type');
     const path = pathOf(at);
     const { isJson } = json.type;
     return strict([json], (text: string) => {

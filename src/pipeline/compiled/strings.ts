@@ -105,10 +105,19 @@ const position = ofTexts((text: string, part: string) =>
   hasAstral.test(text) ? defer() : BigInt(text.indexOf(part) + 1),
 );
 
-/** An empty separator is DuckDB's, and what is left of an empty text. */
-const split = ofTexts((text: string, separator: string) =>
+const pieces = ofTexts((text: string, separator: string) =>
+  // An empty separator is DuckDB's, and what is left of an empty text.
   separator === '' || text === '' ? defer() : text.split(separator),
 );
+/** A separator that is NULL separates nothing. */
+const split: Build = (args, type) => {
+  const [text, separator] = args;
+  const pieced = pieces(args, type);
+  return (row) => {
+    const whole = separator?.evaluate(row) === null ? text?.evaluate(row) : null;
+    return typeof whole === 'string' ? [whole] : pieced(row);
+  };
+};
 
 function like(negated: boolean, folded: boolean): Build {
   return ([text, pattern], type) => {
