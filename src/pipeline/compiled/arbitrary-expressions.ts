@@ -300,6 +300,68 @@ function rowOf(members: readonly Field[]): fc.Arbitrary<Row> {
     .map((tuple) => Object.fromEntries(members.map(({ name }, index) => [name, tuple[index] ?? null])));
 }
 
+/** Rows of nothing but edges: what a run must not miss by chance. */
+export const edgeRows: Row[] = [
+  {
+    i: -(2 ** 31),
+    d: Number.NaN,
+    f: Number.NaN,
+    x: '-999999999.999',
+    s: '\u{fffd}',
+    ts: -1n,
+    o: null,
+    b: -(2n ** 63n),
+  },
+  {
+    i: 2 ** 31 - 1,
+    d: Number.POSITIVE_INFINITY,
+    f: -0,
+    x: '0.005',
+    s: '😀b',
+    ts: 253402300799999999n,
+    o: true,
+    b: 0n,
+  },
+  {
+    i: 0,
+    d: -0,
+    f: Number.NEGATIVE_INFINITY,
+    x: '-0.005',
+    s: 'a_c',
+    ts: -62135596800000000n,
+    o: false,
+    b: 2n ** 63n - 1n,
+  },
+  { i: -1, d: -2.5, f: 0.1, x: '-1.500', s: ' abc ', ts: 951782400000000n, o: true, b: -1n },
+  {
+    i: 3,
+    d: 0.49999999999999994,
+    f: 2.5,
+    x: '1.500',
+    s: 'aab',
+    ts: 1769847300250001n,
+    o: false,
+    b: 2n ** 53n + 1n,
+  },
+].map((edge) => ({
+  ...Object.fromEntries(fields.map(({ name }) => [name, null])),
+  ...edge,
+  f: Math.fround(edge.f),
+  u: 2 ** 32 - 1,
+  ub: 2n ** 64n - 1n,
+  xx: '-0.0000000005',
+  n: '-12.5',
+  t: 'ab',
+  j: '{"a":[1,{"b":"x"}],"b":{"a":"y"},"a b":-1.50,"c":[null,true]}',
+  li: [3, null, -1],
+  ls: ['a', null],
+  lx: ['-1.500', null],
+  st: { a: 3, B: 'abc', x: '0.005' },
+  tm: -1n,
+  tn: 1n,
+  tt: 0n,
+}));
+
 export const rows: fc.Arbitrary<Row[]> = fc.array(rowOf(fields), { minLength: 3, maxLength: 12 });
 
 /** A text in SQL. */
@@ -644,11 +706,28 @@ const expressions = fc.letrec<Record<Kind, string>>((tie) => {
   return Object.fromEntries(made) as { [K in Kind]: fc.Arbitrary<string> };
 });
 
-/** Every form once, with the simplest parts: what a run has to meet to have met everything. */
+/** What comes first in a form that is tried by itself. */
+const columns: Readonly<Record<Kind, string>> = {
+  ...{
+    int: 'i',
+    big: 'b',
+    unsigned: 'u',
+    double: 'd',
+    float: 'f',
+    decimal: 'x',
+    bool: 'o',
+    text: 's',
+    json: 'j',
+  },
+  ...{ time: 'ts', date: 'ts::DATE', any: 'x' },
+};
+
+/** Every form once, a column and the simplest other parts: what a run has to meet to have met everything. */
 export function everyForm(seed: number): string[] {
   return kinds.flatMap((kind) =>
-    forms[kind].map(({ sql, parts }) => {
-      const [inner = []] = fc.sample(fc.tuple(...parts.map((part) => leaves[part])), { numRuns: 1, seed });
+    forms[kind].map(({ sql, parts }, index) => {
+      const simple = parts.map((part, at) => (at === 0 ? fc.constant(columns[part]) : leaves[part]));
+      const [inner = []] = fc.sample(fc.tuple(...simple), { numRuns: 1, seed: seed + index });
       return sql.replaceAll(/\$(\d)/g, (_, index: string) => String(inner[Number(index)]));
     }),
   );

@@ -15,7 +15,8 @@ export function epoch(divisor: bigint) {
     const [time] = args;
     if (!time || type.id !== 'BIGINT') return refuse('this epoch');
     const micros = microsOf(time.type);
-    return strict(args, (value: never) => floorDivide(micros(value), divisor));
+    // Towards zero, not towards the past.
+    return strict(args, (value: never) => micros(value) / divisor);
   };
 }
 
