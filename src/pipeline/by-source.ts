@@ -8,11 +8,14 @@ export interface SourcePlan {
   outputs: readonly InsertPlan[];
 }
 
-/** Groups inserts by the table they read, which is one session with the broker however many there are. */
+/**
+ * Groups inserts by the table they read, so that it takes one session with the broker however many there are: that
+ * of the first.
+ */
 export function bySource(inserts: readonly InsertPlan[]): SourcePlan[] {
-  const groups = Map.groupBy(inserts, ({ operatorIds }) => operatorIds.source);
-  return [...groups].flatMap(([operatorId, outputs]) => {
+  const groups = Map.groupBy(inserts, ({ source }) => source.name);
+  return [...groups.values()].flatMap((outputs) => {
     const [first] = outputs;
-    return first ? [{ source: first.source, operatorId, outputs }] : [];
+    return first ? [{ source: first.source, operatorId: first.operatorIds.source, outputs }] : [];
   });
 }

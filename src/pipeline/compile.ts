@@ -82,8 +82,9 @@ class Reading {
       const plan = await planSelect(connection, { sink, ...select }, this, this.findings);
       const twins = before.filter((insert) => insert.sink.name === plan.sink.name);
       const writer = twins.length === 0 ? plan.sink.name : nameAgain(plan, twins);
+      const reads = before.some(({ source }) => source.name === plan.source.name);
       const operatorIds = {
-        source: operatorId('source', plan.source.name),
+        source: operatorId('source', reads ? `${plan.source.name} for ${writer}` : plan.source.name),
         transform: operatorId('transform', writer),
         sink: operatorId('sink', writer),
       };

@@ -24,10 +24,10 @@ export function graphOf(inserts: readonly InsertPlan[], parallelism = 1): Pipeli
     return node.node_id;
   };
   for (const { source, sink, select, operatorIds } of inserts) {
-    const path = [add(operatorIds.source, source.connector, `${source.name} (source)`)];
+    const path = [add(`from ${source.name}`, source.connector, `${source.name} (source)`)];
     if (select.kind !== 'passthrough')
       path.push(add(operatorIds.transform, select.kind, describeSelect(select)));
-    path.push(add(operatorIds.sink, sink.connector, `${sink.name} (sink)`));
+    path.push(add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`));
     for (const [index, src_id] of path.slice(0, -1).entries()) {
       const dest_id = path[index + 1] ?? src_id;
       graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });

@@ -106,10 +106,10 @@ export interface InsertPlan {
   source: TableDefinition;
   sink: TableDefinition;
   /**
-   * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters. Those of source and sink
-   * depend on the table's name alone, so that editing the query keeps their sessions with the broker; of several
-   * inserts into one sink all but the first have the name of the source, too. Inserts that read one source have
-   * the same one: see `bySource`.
+   * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters, that no other insert has.
+   * Those of source and sink depend on the table's name alone, so that editing the query keeps their sessions with
+   * the broker; of several inserts with one source or sink only the first has such a name. `bySource` answers which
+   * inserts may share the session of their first.
    */
   operatorIds: { source: string; transform: string; sink: string };
   select: Select;

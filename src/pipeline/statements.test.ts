@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Row } from '../formats/format.ts';
 import { bySource } from './by-source.ts';
@@ -160,16 +161,14 @@ describe('several inserts', () => {
       ['doors', ['log']],
     ]);
     expect(new Set(groups.map(({ operatorId }) => operatorId)).size).toBe(2);
-    for (const { operatorId, outputs } of groups) {
-      for (const { operatorIds } of outputs) expect(operatorIds.source).toBe(operatorId);
-    }
+    for (const { operatorId, outputs } of groups) expect(outputs[0]?.operatorIds.source).toBe(operatorId);
   });
 
   test('never share a client id with the broker, and keep the one a single insert has', async () => {
     const plans = await inserts(several);
     const [alone] = await inserts('INSERT INTO log SELECT id FROM doors');
     expect(plans[1]?.operatorIds).toEqual(alone?.operatorIds);
-    for (const kind of ['sink', 'transform'] as const) {
+    for (const kind of ['source', 'sink', 'transform'] as const) {
       const ids = plans.map(({ operatorIds }) => operatorIds[kind]);
       expect(new Set(ids).size).toBe(4);
       for (const id of ids) expect(id).toMatch(/^[0-9A-Za-z_]{1,27}$/);
@@ -180,6 +179,8 @@ describe('several inserts', () => {
     const { graph, tables } = await compileQuery(several, catalog);
     const sources = graph.nodes.filter(({ description }) => description.endsWith('(source)'));
     expect(sources.map(({ description }) => description)).toEqual(['readings (source)', 'doors (source)']);
+    const sinks = graph.nodes.filter(({ description }) => description.endsWith('(sink)'));
+    expect(sinks.map(({ description }) => description)).toEqual(['alerts (sink)', 'log (sink)']);
     expect(tables.map(({ name }) => name)).toEqual(['readings', 'alerts', 'doors', 'log']);
   });
 
@@ -241,4 +242,13 @@ test('the graph says what evaluates each insert, and why DuckDB has to', async (
     'sql: computes rows in DuckDB, for the function regexp_matches',
     'mqtt: alerts (sink)',
   ]);
+});
+
+test('the query that docs/sql.md begins with is valid, and compiled', async () => {
+  const page = readFileSync(new URL('../../docs/sql.md', import.meta.url), 'utf8');
+  const query = /```sql\n([^`]+)```/.exec(page)?.[1] ?? '';
+  const { inserts: planned } = await compileQuery(query, exampleCatalog());
+  expect(
+    planned.map(({ select, sink }) => [select.kind, sink.schema.fields?.map(({ name }) => name)]),
+  ).toEqual([['compiled', ['device', 'fahrenheit', 'room']]]);
 });
