@@ -312,6 +312,11 @@ const refusedSelects: [select: string, message: string, at: string][] = [
   ['SELECT id, "CELSIUS" FROM readings', 'There is no column CELSIUS', '"CELSIUS"'],
   ['SELECT id, readings FROM readings', 'There is no column readings', 'readings FROM'],
   ['SELECT id, rowid FROM readings', 'There is no column rowid', 'rowid'],
+  [
+    'SELECT id, current_timestamp FROM readings',
+    'current_timestamp is not known here; write now()',
+    'current_t',
+  ],
   ['SELECT id, place.nope FROM readings', 'Could not find key "nope" in struct', ''],
   ['SELECT id, list_transform(tags, x -> y) FROM readings', 'There is no column y', 'y)'],
   ['SELECT id, celsius FROM readings AS r(a, b)', 'Rename columns with AS', 'readings'],

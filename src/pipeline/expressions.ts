@@ -93,6 +93,13 @@ function sameName(one: string, other: string): boolean {
 const engineFunctions =
   /^(?:pg_|has_|inet_|current_(?!date$|time$|timestamp$|localtime$|localtimestamp$)|sleep|set_?seed$|write_log$|getvariable$|getenv$|nextval$|currval$|txid_|stats$|json_serialize|json_deserialize|json_execute|in_search_path$|obj_description$|col_description$|shobj_description$|get_block_size$|user$|session_user$|parse_duckdb_log|generate_subscripts$)/;
 
+/** Words that the standard has for the time, which DuckDB's parse tree shows as columns. */
+const clocks: Readonly<Record<string, string>> = {
+  current_timestamp: 'now()',
+  localtimestamp: 'now()',
+  current_date: 'today()',
+};
+
 class Visitor {
   readonly #scope: Scope;
   readonly #places: Places;
@@ -171,6 +178,10 @@ class Visitor {
     const found = findColumn(names, this.#scope);
     if (found && !this.#isMiscast(node, found.column, found.part)) return false;
     if (!found && this.#scope.aliases.has(first.toLowerCase())) return false;
+    const clock = clocks[first.toLowerCase()];
+    if (clock !== undefined && names.length === 1) {
+      return this.#refuse(node, `${first} is not known here; write ${clock}`);
+    }
     const wanted = names[found?.part ?? 0] ?? first;
     const known = this.#scope.columns.map((column) => column.name);
     return this.#refuse(node, `There is no column ${names.join('.')}${suggestion(wanted, known)}`);
