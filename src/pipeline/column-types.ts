@@ -6,7 +6,7 @@ import {
   DuckDBTypeId as Id,
 } from '@duckdb/node-api';
 import type { Field, ListItem } from '../formats/schema.ts';
-import { quoteName } from './engine.ts';
+import { quoteName } from './quote.ts';
 
 /** What DuckDB calls the type of a field, in `CREATE TABLE` and in casts. */
 export function engineTypeName(type: ListItem): string {

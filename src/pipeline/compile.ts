@@ -1,9 +1,12 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
 import { graphOf, operatorId } from './graph.ts';
-import type { Catalog, InsertPlan, Plan } from './plan.ts';
+import type { Catalog, InsertPlan, Plan, PreviewPlan } from './plan.ts';
 import type { SelectPlan } from './select.ts';
 import { type Insert, readStatements } from './statements.ts';
 import { Tables } from './tables.ts';
+import type { Identifier } from './token-reader.ts';
+import { Views } from './views.ts';
 import { planWholeRows } from './whole-rows.ts';
 
 /**
@@ -12,12 +15,21 @@ import { planWholeRows } from './whole-rows.ts';
  * that are not the query's, such as a database that does not answer, comes through unchanged.
  */
 export async function compileQuery(query: string, catalog: Catalog): Promise<Plan> {
-  const findings = new Findings(query);
-  const statements = readStatements(query, findings);
-  const insert = onlyInsert(statements.inserts, findings);
-  const tables = new Tables(catalog, findings);
-  for (const statement of statements.tables) await tables.create(statement);
-  return planOf([await planInsert(query, insert, tables, findings)]);
+  const reading = await Reading.start(query, catalog, false);
+  const inserts: InsertPlan[] = [];
+  for (const insert of reading.inserts) inserts.push(await reading.plan(insert, inserts));
+  return planOf(inserts);
+}
+
+/**
+ * Turns a query into what a preview runs: each of its SELECTs, with the columns it answers; a SELECT may stand alone.
+ * An INSERT is previewed as the SELECT it has, and its sink is not looked at. Throws as `compileQuery` does.
+ */
+export async function compilePreview(query: string, catalog: Catalog): Promise<PreviewPlan[]> {
+  const reading = await Reading.start(query, catalog, true);
+  const previews: PreviewPlan[] = [];
+  for (const insert of reading.inserts) previews.push(await reading.preview(insert, previews.length));
+  return previews;
 }
 
 /** Compiles a query and answers what is wrong with it instead of throwing that. */
@@ -34,44 +46,98 @@ export async function diagnose(
   }
 }
 
-function onlyInsert(inserts: readonly Insert[], findings: Findings): Insert {
-  const [first, second] = inserts;
-  if (!first) return findings.stop('The query writes nothing; an INSERT INTO … SELECT is missing');
-  if (second)
-    findings.stop('A query has one INSERT INTO; make a pipeline of its own of this one', second.sink);
-  return first;
+/** A query whose tables and views are known. */
+class Reading {
+  readonly query: string;
+  readonly findings: Findings;
+  readonly tables: Tables;
+  readonly views = new Views();
+  readonly inserts: readonly Insert[];
+
+  readonly #hasViews: boolean;
+
+  private constructor(
+    query: string,
+    findings: Findings,
+    tables: Tables,
+    inserts: readonly Insert[],
+    hasViews: boolean,
+  ) {
+    this.#hasViews = hasViews;
+    this.query = query;
+    this.findings = findings;
+    this.tables = tables;
+    this.inserts = inserts;
+  }
+
+  static async start(query: string, catalog: Catalog, preview: boolean): Promise<Reading> {
+    const findings = new Findings(query);
+    const { tables, views, inserts } = readStatements(query, preview, findings);
+    if (inserts.length === 0) {
+      const missing = preview ? 'a SELECT is missing' : 'an INSERT INTO … SELECT is missing';
+      findings.stop(`The query writes nothing; ${missing}`);
+    }
+    const reading = new Reading(query, findings, new Tables(catalog, findings), inserts, views.length > 0);
+    for (const statement of tables) await reading.tables.create(statement);
+    for (const view of views) {
+      await connected((connection, { planView }) => planView(connection, view, reading, findings));
+    }
+    return reading;
+  }
+
+  async plan(insert: Insert, before: readonly InsertPlan[]): Promise<InsertPlan> {
+    const { sink, ...select } = insert;
+    // `readStatements` lets a SELECT stand alone for previews only.
+    if (!sink) return this.findings.stop('The rows of this SELECT go nowhere', select.select);
+    const plan = await this.#planned({ sink, ...select });
+    const twins = before.filter((other) => other.sink.name === plan.sink.name);
+    const writer = twins.length === 0 ? plan.sink.name : nameAgain(plan, twins);
+    const reads = before.some(({ source }) => source.name === plan.source.name);
+    const operatorIds = {
+      source: operatorId('source', reads ? `${plan.source.name} for ${writer}` : plan.source.name),
+      transform: operatorId('transform', writer),
+      sink: operatorId('sink', writer),
+    };
+    return { ...plan, operatorIds };
+  }
+
+  async #planned(insert: Insert & { sink: Identifier }): Promise<SelectPlan> {
+    // A view may have the name of a table.
+    const whole = this.#hasViews ? undefined : await planWholeRows(insert, this.tables, this.findings);
+    return (
+      whole ?? connected((connection, { planSelect }) => planSelect(connection, insert, this, this.findings))
+    );
+  }
+
+  preview(insert: Insert, position: number): Promise<PreviewPlan> {
+    return connected(async (connection, { planPreview }) => {
+      const plan = await planPreview(connection, insert, this, this.findings);
+      const operatorIds = {
+        source: operatorId('source', plan.source.name),
+        transform: operatorId('transform', `preview ${position}`),
+      };
+      return { ...plan, operatorIds };
+    });
+  }
 }
 
-async function planInsert(
-  query: string,
-  insert: Insert,
-  tables: Tables,
-  findings: Findings,
-): Promise<InsertPlan> {
-  const plan =
-    (await planWholeRows(insert, tables, findings)) ?? (await planInEngine(query, insert, tables, findings));
-  const operatorIds = {
-    source: operatorId('source', plan.source.name),
-    transform: operatorId('transform', plan.sink.name),
-    sink: operatorId('sink', plan.sink.name),
-  };
-  return { ...plan, operatorIds };
+/** A name for a further insert into a sink: a broker would drop one of two clients of the same name. */
+function nameAgain(plan: Pick<InsertPlan, 'sink' | 'source'>, twins: readonly InsertPlan[]): string {
+  const same = twins.filter(({ source }) => source.name === plan.source.name).length;
+  return `${plan.sink.name} from ${plan.source.name}${same > 0 ? ` ${same + 1}` : ''}`;
 }
 
-async function planInEngine(
-  query: string,
-  insert: Insert,
-  tables: Tables,
-  findings: Findings,
-): Promise<SelectPlan> {
-  // DuckDB is loaded by the first query that needs it.
-  const [{ connectEngine }, { planSelect }] = await Promise.all([
-    import('./engine.ts'),
-    import('./select.ts'),
-  ]);
+/**
+ * With DuckDB, which the first query that needs it loads, and a connection of its own, as temporary tables are left
+ * behind.
+ */
+async function connected<T>(
+  work: (connection: DuckDBConnection, planning: typeof import('./select.ts')) => Promise<T>,
+): Promise<T> {
+  const [{ connectEngine }, planning] = await Promise.all([import('./engine.ts'), import('./select.ts')]);
   const connection = await connectEngine();
   try {
-    return await planSelect(connection, query, insert, tables, findings);
+    return await work(connection, planning);
   } finally {
     connection.closeSync();
   }

@@ -19,7 +19,8 @@ export interface CreateTable {
 export function readCreateTable(tokens: TokenReader): CreateTable {
   tokens.takes('create');
   tokens.takes('temporary');
-  if (!tokens.takes('table')) tokens.refuse('Only tables can be created: CREATE TABLE name (…) WITH (…)');
+  if (!tokens.takes('table'))
+    tokens.refuse('Only tables and views can be created: CREATE TABLE name (…) WITH (…)');
   tokens.takes('if', 'not', 'exists');
   const name = tokens.identifier('The name of the table');
   if (tokens.sees('.')) tokens.refuse('Tables have a single name, without a schema before it');

@@ -8,10 +8,12 @@ import { PenstockError } from '../errors.ts';
 import type { Row, Value } from '../formats/format.ts';
 import { getterOf, setterOf } from '../formats/own-property.ts';
 import type { Field } from '../formats/schema.ts';
-import { connectEngine, type EngineError, engineError, engineFailed, quoteName } from './engine.ts';
-import type { Select, TableDefinition } from './plan.ts';
+import { connectEngine, type EngineError, engineError, engineFailed } from './engine.ts';
+import type { EngineSelect, TableDefinition } from './plan.ts';
+import { quoteName } from './quote.ts';
 import { createTable } from './rewrite.ts';
 import type { Transform, Transformed, TransformOptions } from './transform.ts';
+import { alone, inCompany } from './turns.ts';
 import { vectorOf } from './vectors.ts';
 
 /** As many rows as a chunk of DuckDB holds. */
@@ -39,8 +41,8 @@ export class EngineTransform implements Transform {
 
   static async open(
     source: TableDefinition,
-    sink: TableDefinition,
-    select: Select & { kind: 'sql' },
+    sink: Pick<TableDefinition, 'schema'>,
+    select: Pick<EngineSelect, 'sql' | 'rowColumn'>,
     options: TransformOptions,
   ): Promise<EngineTransform> {
     const connection = await connectEngine();
@@ -58,7 +60,7 @@ export class EngineTransform implements Transform {
     connection: DuckDBConnection,
     statement: DuckDBPreparedStatement,
     source: TableDefinition,
-    sink: TableDefinition,
+    sink: Pick<TableDefinition, 'schema'>,
     sql: string,
     { batchTimeoutMs = 10_000, runTimeoutMs = 60_000 }: TransformOptions,
   ) {
@@ -106,10 +108,12 @@ export class EngineTransform implements Transform {
       const message = `The query needed more than ${this.#runTimeoutMs} ms for ${rows.length} rows`;
       throw new PenstockError('query_too_slow', message);
     }
-    const failure = await this.#batch(rows, from, to, result);
+    const failure = await inCompany(() => this.#batch(rows, from, to, result));
     if (!failure) return;
     if (to - from === 1) {
-      result.bad.push({ index: from, error: this.#badRow(failure) });
+      const blamed =
+        failure.kind in scarce ? await alone(() => this.#batch(rows, from, to, result)) : failure;
+      if (blamed) result.bad.push({ index: from, error: this.#badRow(blamed) });
       return;
     }
     const middle = from + Math.ceil((to - from) / 2);
@@ -208,6 +212,9 @@ const reasons: Readonly<Record<string, string>> = {
   'Object Size': 'a value is too large',
   INTERRUPT: 'it takes too long',
 };
+
+/** Kinds that other transforms may have caused, as they share the engine: only a row that fails alone is to blame. */
+const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
 
 const rowVector = vectorOf({ type: 'int32' });
 

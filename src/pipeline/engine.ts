@@ -15,11 +15,24 @@ const options = {
   threads: '1',
 };
 
+/**
+ * Nothing is to be gained on small batches, and what a query means is easier to say when it runs as it is written:
+ * which expressions are evaluated for a row decides whether that row fails. One of them would do harm: a prepared
+ * statement is planned while its table is empty, and statistics_propagation would conclude that it stays so.
+ */
+const disabledOptimizers = [
+  ...['expression_rewriter', 'filter_pullup', 'filter_pushdown', 'empty_result_pullup', 'cte_filter_pusher'],
+  ...['regex_range', 'in_clause', 'join_order', 'deliminator', 'unnest_rewriter', 'unused_columns'],
+  ...['statistics_propagation', 'common_subexpressions', 'common_aggregate', 'column_lifetime'],
+  ...['build_side_probe_side', 'limit_pushdown', 'top_n', 'compressed_materialization', 'duplicate_groups'],
+  ...['reorder_filter', 'sampling_pushdown', 'join_filter_pushdown', 'extension', 'materialized_cte'],
+  ...['sum_rewriter', 'late_materialization', 'cte_inlining'],
+];
+
 const settings = [
   "SET GLOBAL TimeZone = 'UTC'",
   'SET GLOBAL errors_as_json = true',
-  // A prepared statement is planned while its table is empty, and this pass would conclude that it stays so.
-  "SET GLOBAL disabled_optimizers = 'statistics_propagation'",
+  `SET GLOBAL disabled_optimizers = '${disabledOptimizers.join(',')}'`,
   'SET GLOBAL lock_configuration = true',
 ];
 
@@ -98,11 +111,6 @@ export async function askEngine(
   return String(result.getRows()[0]?.at(-1));
 }
 
-/** A name in double quotes, safe in any statement. */
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
 /** The error of a part that does not work as it should; never the fault of a query. */
 export function engineFailed(action: string, cause: unknown): PenstockError {
   const { kind } = engineError(cause);
@@ -111,24 +119,15 @@ export function engineFailed(action: string, cause: unknown): PenstockError {
   return new PenstockError('internal', `DuckDB could not ${action}: ${kind}`, { cause });
 }
 
-let aggregates: Promise<ReadonlySet<string>> | undefined;
+/** How long DuckDB may work on checking a query: some functions of constants are evaluated while it plans. */
+const checkTimeoutMs = 5000;
 
-/** The names of all functions that need more than one row, macros that hide such a function included. */
-export function aggregateNames(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
-  aggregates ??= readAggregates(connection);
-  return aggregates;
-}
-
-async function readAggregates(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
-  const functions = await connection.runAndReadAll(
-    "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'",
-  );
-  const names = new Set(functions.getRows().map(([name]) => String(name)));
-  const macros = await connection.runAndReadAll(
-    "SELECT function_name, macro_definition FROM duckdb_functions() WHERE function_type = 'macro'",
-  );
-  const calls = new RegExp(`\\b(?:${[...names].join('|')})\\(`);
-  for (const [name, definition] of macros.getRows())
-    if (calls.test(String(definition))) names.add(String(name));
-  return names;
+/** Does something with a connection, which is interrupted when that takes too long: it rejects with `INTERRUPT`. */
+export async function bounded<T>(connection: DuckDBConnection, work: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => connection.interrupt(), checkTimeoutMs);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,6 +1,6 @@
-import type { Field } from '../formats/schema.ts';
 import { suggestion } from './closest.ts';
 import type { Findings } from './diagnostic.ts';
+import type { FunctionKinds } from './function-kinds.ts';
 import { isGrowing, unboundedGrowth } from './growth.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
@@ -8,36 +8,80 @@ import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 export interface Scope {
   /** The table's name and its alias: what may stand before a column. */
   qualifiers: readonly string[];
-  columns: readonly Field[];
+  columns: readonly { name: string }[];
+  /** How large the expressions behind the columns are: 0 unless they are those of a view. */
+  size: number;
   /** Names given with AS, which later expressions may use. */
   aliases: ReadonlySet<string>;
   /** Parameters of the lambdas around an expression. */
   parameters: ReadonlySet<string>;
-  aggregates: ReadonlySet<string>;
+  functions: FunctionKinds;
 }
 
-/** Reports every expression that needs more than one row, looks outside the row, or names an unknown column. */
-export function checkExpressions(root: TreeNode, scope: Scope, places: Places, findings: Findings): void {
+/**
+ * Reports every expression that needs more than one row, looks outside the row, or names an unknown column. Answers
+ * the size of the largest.
+ */
+export function checkExpressions(root: TreeNode, scope: Scope, places: Places, findings: Findings): number {
   const aliases = new Set(children(root.select_list).map((item) => String(item.alias ?? '').toLowerCase()));
   aliases.delete('');
   const visitor = new Visitor({ ...scope, aliases }, places, findings);
   visitor.visit(root.select_list);
   visitor.visit(root.where_clause);
+  return checkRepetition(children(root.select_list), scope.size, places, findings);
+}
+
+/**
+ * DuckDB writes a name given with AS out again wherever it is used, and values grow where views use each other's: a
+ * few names become millions of expressions, or of bytes.
+ */
+const mostNodes = 10_000;
+
+/** The size of the largest expression with all it uses written out. */
+function checkRepetition(
+  items: readonly TreeNode[],
+  below: number,
+  places: Places,
+  findings: Findings,
+): number {
+  const sizes = new Map<string, number>();
+  let largest = below;
+  for (const item of items) {
+    const size = sizeOf(item, sizes, below);
+    if (size > mostNodes) {
+      const message =
+        'This uses names given with AS, or columns of views, again too often; compute less in it';
+      findings.add(message, places.of(item));
+      return size;
+    }
+    const alias = String(item.alias ?? '').toLowerCase();
+    if (alias !== '') sizes.set(alias, size);
+    largest = Math.max(largest, size);
+  }
+  return largest;
+}
+
+function sizeOf(part: unknown, sizes: ReadonlyMap<string, number>, below: number): number {
+  if (Array.isArray(part)) return part.reduce((sum: number, item) => sum + sizeOf(item, sizes, below), 0);
+  if (!isNode(part)) return 0;
+  const [name] = part.class === 'COLUMN_REF' ? ((part.column_names as string[] | undefined) ?? []) : [];
+  const repeated = name === undefined ? 0 : (sizes.get(name.toLowerCase()) ?? below);
+  return Object.values(part).reduce((sum: number, value) => sum + sizeOf(value, sizes, below), 1 + repeated);
 }
 
 /** The column that a reference names, with the part of `names` it is; undefined when there is no such column. */
-export function findColumn(
+export function findColumn<T extends { name: string }>(
   names: readonly string[],
-  scope: Pick<Scope, 'qualifiers' | 'columns'>,
-): { field: Field; part: number } | undefined {
+  scope: { qualifiers: readonly string[]; columns: readonly T[] },
+): { column: T; part: number } | undefined {
   const [first = '', second] = names;
   const qualified = second !== undefined && scope.qualifiers.some((name) => sameName(name, first));
   const part = qualified && !named(scope.columns, first) ? 1 : 0;
-  const field = named(scope.columns, names[part] ?? '');
-  return field && { field, part };
+  const column = named(scope.columns, names[part] ?? '');
+  return column && { column, part };
 }
 
-function named(columns: readonly Field[], name: string): Field | undefined {
+function named<T extends { name: string }>(columns: readonly T[], name: string): T | undefined {
   return columns.find((column) => sameName(column.name, name));
 }
 
@@ -48,6 +92,13 @@ function sameName(one: string, other: string): boolean {
 /** Functions that say something about the engine, act on it or wait: nothing a row depends on. */
 const engineFunctions =
   /^(?:pg_|has_|inet_|current_(?!date$|time$|timestamp$|localtime$|localtimestamp$)|sleep|set_?seed$|write_log$|getvariable$|getenv$|nextval$|currval$|txid_|stats$|json_serialize|json_deserialize|json_execute|in_search_path$|obj_description$|col_description$|shobj_description$|get_block_size$|user$|session_user$|parse_duckdb_log|generate_subscripts$)/;
+
+/** Words that the standard has for the time, which DuckDB's parse tree shows as columns. */
+const clocks: Readonly<Record<string, string>> = {
+  current_timestamp: 'now()',
+  localtimestamp: 'now()',
+  current_date: 'today()',
+};
 
 class Visitor {
   readonly #scope: Scope;
@@ -104,9 +155,13 @@ class Visitor {
 
   #judgeFunction(node: TreeNode): boolean {
     const name = String(node.function_name).toLowerCase();
-    if (this.#scope.aggregates.has(name)) {
+    if (this.#scope.functions.aggregates.has(name)) {
       const shown = name === 'count_star' ? 'count' : name;
       const message = `The aggregate ${shown} is not possible: a stream never ends, so it would never have a result`;
+      return this.#refuse(node, message);
+    }
+    if (this.#scope.functions.volatile.has(name) && !engineFunctions.test(name)) {
+      const message = `The function ${name} answers something else each time, so a message that is delivered again would become another row; take the value from the message`;
       return this.#refuse(node, message);
     }
     if (engineFunctions.test(name)) {
@@ -121,15 +176,19 @@ class Visitor {
     const [first = ''] = names;
     if (this.#scope.parameters.has(first.toLowerCase())) return false;
     const found = findColumn(names, this.#scope);
-    if (found && !this.#isMiscast(node, found.field, found.part)) return false;
+    if (found && !this.#isMiscast(node, found.column, found.part)) return false;
     if (!found && this.#scope.aliases.has(first.toLowerCase())) return false;
+    const clock = clocks[first.toLowerCase()];
+    if (clock !== undefined && names.length === 1) {
+      return this.#refuse(node, `${first} is not known here; write ${clock}`);
+    }
     const wanted = names[found?.part ?? 0] ?? first;
     const known = this.#scope.columns.map((column) => column.name);
     return this.#refuse(node, `There is no column ${names.join('.')}${suggestion(wanted, known)}`);
   }
 
   /** Whether the column is named in double quotes but in another case. */
-  #isMiscast(node: TreeNode, field: Field, part: number): boolean {
+  #isMiscast(node: TreeNode, field: { name: string }, part: number): boolean {
     if (typeof node.query_location !== 'number') return false;
     const token = this.#places.token(node.query_location, part * 2);
     return token?.kind === 'name' && sameName(token.text, field.name) && token.text !== field.name;

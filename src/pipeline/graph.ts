@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { InsertPlan, PipelineGraph, PipelineNode } from './plan.ts';
+import type { InsertPlan, PipelineGraph, PipelineNode, Select } from './plan.ts';
 
 /**
  * The name of an operator: `<kind>_<part of the table's name>_<hash of all of it>`. A source's or sink's depends on
@@ -24,10 +24,10 @@ export function graphOf(inserts: readonly InsertPlan[], parallelism = 1): Pipeli
     return node.node_id;
   };
   for (const { source, sink, select, operatorIds } of inserts) {
-    const path = [add(operatorIds.source, source.connector, `${source.name} (source)`)];
+    const path = [add(`from ${source.name}`, source.connector, `${source.name} (source)`)];
     if (select.kind !== 'passthrough')
-      path.push(add(operatorIds.transform, select.kind, describeSelect(select.kind)));
-    path.push(add(operatorIds.sink, sink.connector, `${sink.name} (sink)`));
+      path.push(add(operatorIds.transform, select.kind, describeSelect(select)));
+    path.push(add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`));
     for (const [index, src_id] of path.slice(0, -1).entries()) {
       const dest_id = path[index + 1] ?? src_id;
       graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });
@@ -36,6 +36,13 @@ export function graphOf(inserts: readonly InsertPlan[], parallelism = 1): Pipeli
   return graph;
 }
 
-function describeSelect(kind: 'project' | 'sql'): string {
-  return kind === 'project' ? 'picks columns' : 'computes rows';
+function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): string {
+  switch (select.kind) {
+    case 'project':
+      return 'picks columns';
+    case 'compiled':
+      return 'computes rows, compiled';
+    case 'sql':
+      return `computes rows in DuckDB, for ${select.because}`;
+  }
 }

@@ -17,8 +17,12 @@ const sizeArguments: Readonly<Record<string, readonly number[]>> = {
 };
 const mostGrowth = 1000;
 
+/** Functions whose format may ask for any width, by which of their arguments it is. */
+const formats: Readonly<Record<string, number>> = { printf: 0, format: 0 };
+
 export function isGrowing(node: TreeNode): boolean {
-  return node.class === 'FUNCTION' && Object.hasOwn(sizeArguments, nameOf(node));
+  const name = node.class === 'FUNCTION' ? nameOf(node) : '';
+  return Object.hasOwn(sizeArguments, name) || Object.hasOwn(formats, name);
 }
 
 /** Why a function call may make a value without bounds; undefined when it cannot. */
@@ -26,6 +30,11 @@ export function unboundedGrowth(node: TreeNode, name: string, insideAnother: boo
   if (!isGrowing(node)) return undefined;
   if (insideAnother) return `${name} is not possible inside a function of its kind`;
   const given = children(node.children);
+  const format = formats[nameOf(node)];
+  if (format !== undefined) {
+    if (isNarrow(given[format])) return undefined;
+    return `The format given to ${name} must be a plain text, with widths below ${mostGrowth}`;
+  }
   const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => given[index]).filter(isNode);
   if (sizes.every(isSmallConstant)) return undefined;
   return `The size given to ${name} must be a plain number up to ${mostGrowth}`;
@@ -41,4 +50,10 @@ function isSmallConstant(node: TreeNode): boolean {
     return children(node.children).every(isSmallConstant);
   const value = node.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
   return typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= mostGrowth;
+}
+
+/** `{}` and `*` would take the width from a value. */
+function isNarrow(node: TreeNode | undefined): boolean {
+  const text = node?.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
+  return typeof text === 'string' && !/\d{4}|%[^%a-zA-Z]*\*|\{[^}]*\{/.test(text);
 }

@@ -9,23 +9,9 @@ import type { TableDefinition } from './plan.ts';
 import type { Analysis } from './select.ts';
 
 /** Gives a sink without columns those of the SELECT. */
-export function withColumns(
-  sink: TableDefinition,
-  { output, places }: Analysis,
-  range: Range,
-  findings: Findings,
-) {
+export function withColumns(sink: TableDefinition, analysis: Analysis, range: Range, findings: Findings) {
   if ((sink.schema.fields ?? []).length > 0 || !sink.schema.inferred) return sink;
-  const fields: Field[] = [];
-  for (const { name, type } of output) {
-    const found = fieldType(type);
-    if (!found) {
-      const message = `The column ${name} is ${type}, which no field can hold; add a CAST`;
-      findings.stop(message, places.at(undefined));
-    }
-    const field: Field = { ...found, name, required: false };
-    fields.push({ ...field, sql_name: sqlType(field) });
-  }
+  const fields = outputFields(analysis, findings);
   const schema: ConnectionSchema = { ...sink.schema, fields };
   for (const { message } of validateSchema(schema)) {
     findings.add(`${message}; name the columns of the SELECT with AS`, range);
@@ -34,6 +20,19 @@ export function withColumns(
   const inferred = { ...sink, schema };
   refuseNames(inferred, range, findings);
   return inferred;
+}
+
+/** The columns of a SELECT as fields. */
+export function outputFields({ output, places }: Analysis, findings: Findings): Field[] {
+  return output.map(({ name, type }) => {
+    const found = fieldType(type);
+    if (!found) {
+      const message = `The column ${name} is ${type}, which no field can hold; add a CAST`;
+      return findings.stop(message, places.at(undefined));
+    }
+    const field: Field = { ...found, name, required: false };
+    return { ...field, sql_name: sqlType(field) };
+  });
 }
 
 /** Checks that a sink has the columns its configuration refers to, such as those of a topic. */

@@ -32,17 +32,27 @@ export async function parseSelect(
   text: string,
 ): Promise<{ tree: TreeNode; root: TreeNode } | { failure: ParseFailure }> {
   const answer = await askEngine(connection, 'SELECT json_serialize_sql($1::VARCHAR)', text);
-  const tree = sourceAware.parse(answer, (_key, value, { source }) =>
-    typeof value === 'number' && source !== undefined && String(value) !== source
-      ? sourceAware.rawJSON(source)
-      : value,
-  ) as TreeNode;
+  const tree = readTree(answer);
   if (tree.error === true) {
     const position = tree.position === undefined ? undefined : Number(tree.position);
     return { failure: { message: String(tree.error_message), position } };
   }
   const [statement] = children(tree.statements);
   return { tree, root: (statement?.node ?? {}) as TreeNode };
+}
+
+/** Reads a tree that DuckDB wrote; a number that JavaScript cannot hold is kept as it is written. */
+export function readTree(json: string): TreeNode {
+  return sourceAware.parse(json, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined && String(value) !== source
+      ? sourceAware.rawJSON(source)
+      : value,
+  ) as TreeNode;
+}
+
+/** The digits of a number in a tree. */
+export function numberOf(value: unknown): string {
+  return isNode(value) && typeof value.rawJSON === 'string' ? value.rawJSON : String(value);
 }
 
 /** Writes a parse tree as SQL again. */

@@ -1,6 +1,7 @@
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/column-use.ts';
-import type { ConnectionSchema } from '../formats/schema.ts';
+import type { ConnectionSchema, Field } from '../formats/schema.ts';
+import type { BoundPlan } from './bound-plan.ts';
 
 /**
  * What a query means: which tables it uses, and which rows flow from which source to which sink. A plan is plain
@@ -75,10 +76,23 @@ export type Select =
   /** Columns renamed, reordered or left out. */
   | { kind: 'project'; columns: readonly ProjectedColumn[] }
   /**
+   * Filters and expressions that are evaluated in JavaScript as DuckDB would; rows of which only DuckDB knows the
+   * answer go through `sql`, as with the kind `sql`.
+   */
+  | { kind: 'compiled'; plan: BoundPlan; sql: string; rowColumn: string }
+  /**
    * Everything else: DuckDB runs `sql` over small batches. Its first column is the number of the input row, which it
    * reads from the further column `rowColumn` of the source.
    */
-  | { kind: 'sql'; sql: string; rowColumn: string };
+  | EngineSelect;
+
+export interface EngineSelect {
+  kind: 'sql';
+  sql: string;
+  rowColumn: string;
+  /** What the query uses that is not compiled, e.g. `the function regexp_matches`. */
+  because: string;
+}
 
 export interface ProjectedColumn {
   from: string;
@@ -92,10 +106,21 @@ export interface InsertPlan {
   source: TableDefinition;
   sink: TableDefinition;
   /**
-   * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters. Those of source and sink
-   * depend on the table's name alone, so that editing the query keeps their sessions with the broker.
+   * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters, that no other insert has.
+   * Those of source and sink depend on the table's name alone, so that editing the query keeps their sessions with
+   * the broker; of several inserts with one source or sink only the first has such a name. `bySource` answers which
+   * inserts may share the session of their first.
    */
   operatorIds: { source: string; transform: string; sink: string };
+  select: Select;
+}
+
+/** A SELECT whose rows go nowhere but to who asks: the plan of a preview. */
+export interface PreviewPlan {
+  source: TableDefinition;
+  /** What its rows are made of. */
+  columns: Field[];
+  operatorIds: { source: string; transform: string };
   select: Select;
 }
 
@@ -114,7 +139,7 @@ export interface PipelineGraph {
 
 export interface PipelineNode {
   node_id: number;
-  /** The connector of a source or sink; `project` or `sql` for a transform. */
+  /** The connector of a source or sink; `project`, `compiled` or `sql` for a transform. */
   operator: string;
   description: string;
   parallelism: number;

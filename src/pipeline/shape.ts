@@ -9,7 +9,10 @@ export function checkShape(root: TreeNode, places: Places, findings: Findings): 
   if (root.type !== 'SELECT_NODE') refuseNode(root, places, findings);
   const map = (root.cte_map as TreeNode | undefined)?.map;
   if (isPresent(map)) {
-    findings.stop('WITH queries are not supported; write their SELECT in place', places.keyword('with'));
+    findings.stop(
+      'WITH queries are not supported; write CREATE VIEW … AS before the INSERT',
+      places.keyword('with'),
+    );
   }
   const from = checkFrom(root.from_table as TreeNode | undefined, places, findings);
   for (const { property, keyword, message } of clauses) {
@@ -39,7 +42,10 @@ function refuseNode(root: TreeNode, places: Places, findings: Findings): never {
       places.keyword(keyword),
     );
   }
-  return findings.stop('WITH queries are not supported; write a plain SELECT', places.keyword('with'));
+  return findings.stop(
+    'WITH queries are not supported; write CREATE VIEW … AS before the INSERT',
+    places.keyword('with'),
+  );
 }
 
 function checkModifier(modifier: TreeNode, places: Places, findings: Findings): void {
@@ -63,7 +69,7 @@ function checkModifier(modifier: TreeNode, places: Places, findings: Findings): 
 
 const fromMessages: Readonly<Record<string, string>> = {
   JOIN: 'Joins are not supported: read from one table only',
-  SUBQUERY: 'A SELECT in FROM is not supported; write its expressions in place',
+  SUBQUERY: 'A SELECT in FROM is not supported; give it a name with CREATE VIEW … AS',
   TABLE_FUNCTION: 'Functions that answer tables cannot be read from; name a source table',
   EXPRESSION_LIST: 'VALUES cannot be read from; name a source table',
   EMPTY: 'FROM and the name of a source table are missing',

@@ -3,29 +3,43 @@ import type { Findings, Range } from './diagnostic.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
 import { rangeOf, type Token, tokenise } from './tokens.ts';
 
-/** `INSERT INTO sink SELECT …`. */
-export interface Insert {
-  sink: Identifier;
+/** A SELECT, still unread. */
+export interface SelectText {
   /** The part of the query that DuckDB is to read. */
   select: Range;
   tokens: readonly Token[];
 }
 
+/** `CREATE VIEW name AS SELECT …`. */
+export interface CreateView extends SelectText {
+  name: Identifier;
+}
+
+/** `INSERT INTO sink SELECT …`. A SELECT alone, which only a preview may have, has no sink. */
+export interface Insert extends SelectText {
+  sink: Identifier | undefined;
+}
+
+/** The statements of each kind, in order. */
 export interface Statements {
   tables: CreateTable[];
+  views: CreateView[];
   inserts: Insert[];
 }
 
-/** Reads a query: its table definitions, and the inserts with their SELECTs still unread. */
-export function readStatements(query: string, findings: Findings): Statements {
-  const statements: Statements = { tables: [], inserts: [] };
+/** Reads a query: its definitions of tables and views, and its inserts. A SELECT alone is refused unless `preview`. */
+export function readStatements(query: string, preview: boolean, findings: Findings): Statements {
+  const statements: Statements = { tables: [], views: [], inserts: [] };
   for (const tokens of split(tokenise(query, findings))) {
     const [first, last] = [tokens.at(0), tokens.at(-1)];
     if (!first || !last) continue;
     const reader = new TokenReader(tokens, { from: last.to, to: last.to }, findings);
-    if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
+    if (createsView(reader)) statements.views.push(readView(reader, tokens, last));
+    else if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
     else if (reader.sees('insert')) statements.inserts.push(readInsert(reader, tokens, last));
-    else refuseStatement(reader, first);
+    else if (preview && startsSelect(first)) {
+      statements.inserts.push({ sink: undefined, select: rangeOf(first, last), tokens });
+    } else refuseStatement(reader, first);
   }
   return statements;
 }
@@ -41,11 +55,42 @@ function split(tokens: readonly Token[]): Token[][] {
 
 const readsRows = new Set(['select', 'with', 'from', 'values', 'table']);
 
+const startsSelect = (first: Token): boolean => readsRows.has(first.text.toLowerCase()) || first.text === '(';
+
 function refuseStatement(reader: TokenReader, first: Token): never {
-  if (readsRows.has(first.text.toLowerCase()) || first.text === '(') {
+  if (startsSelect(first)) {
     reader.refuse('The rows of this SELECT go nowhere; write INSERT INTO a sink table before it', first);
   }
-  return reader.refuse('A query is made of CREATE TABLE and INSERT INTO … SELECT statements', first);
+  return reader.refuse(
+    'A query is made of CREATE TABLE, CREATE VIEW and INSERT INTO … SELECT statements',
+    first,
+  );
+}
+
+function createsView(reader: TokenReader): boolean {
+  return (
+    reader.sees('create', 'view') ||
+    reader.sees('create', 'temporary', 'view') ||
+    reader.sees('create', 'or', 'replace', 'view')
+  );
+}
+
+function readView(reader: TokenReader, tokens: readonly Token[], last: Token): CreateView {
+  reader.takes('create');
+  if (reader.sees('or')) reader.refuse('A view is created once; leave out OR REPLACE');
+  reader.takes('temporary');
+  reader.takes('view');
+  const name = reader.identifier('The name of the view');
+  if (reader.sees('.')) reader.refuse('Views have a single name, without a schema before it');
+  if (reader.sees('(')) reader.refuse('Name the columns with AS in the SELECT of the view');
+  reader.expect('AS', 'after the name of the view');
+  return { name, ...readSelect(reader, tokens, last) };
+}
+
+function readSelect(reader: TokenReader, tokens: readonly Token[], last: Token): SelectText {
+  const first = reader.peek();
+  if (!first) return reader.refuse('A SELECT is missing here');
+  return { select: rangeOf(first, last), tokens: tokens.slice(tokens.indexOf(first)) };
 }
 
 function readInsert(reader: TokenReader, tokens: readonly Token[], last: Token): Insert {
@@ -54,9 +99,7 @@ function readInsert(reader: TokenReader, tokens: readonly Token[], last: Token):
   const sink = reader.identifier('The name of the sink table');
   if (reader.sees('.')) reader.refuse('Tables have a single name, without a schema before it');
   if (reader.sees('(')) refuseColumnList(reader);
-  const first = reader.peek();
-  if (!first) return reader.refuse('A SELECT is missing here');
-  return { sink, select: rangeOf(first, last), tokens: tokens.slice(tokens.indexOf(first)) };
+  return { sink, ...readSelect(reader, tokens, last) };
 }
 
 function refuseColumnList(reader: TokenReader): void {

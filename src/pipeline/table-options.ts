@@ -1,5 +1,5 @@
 import { suggestion } from './closest.ts';
-import type { Findings } from './diagnostic.ts';
+import type { Findings, Range } from './diagnostic.ts';
 import type { WithOptions } from './plan.ts';
 import type { Identifier, TokenReader } from './token-reader.ts';
 import type { Token } from './tokens.ts';
@@ -11,6 +11,7 @@ import type { Token } from './tokens.ts';
 export class TableOptions implements WithOptions {
   readonly #values = new Map<string, { name: Identifier; value: Token }>();
   readonly #asked = new Set<string>();
+  readonly #places = new Map<string, Range>();
   readonly #findings: Findings;
 
   constructor(findings: Findings) {
@@ -24,7 +25,9 @@ export class TableOptions implements WithOptions {
       const name = readOptionName(tokens);
       tokens.expect('=', `after the option ${name.text}`);
       if (this.#values.has(name.text)) tokens.refuse(`The option ${name.text} is given twice`, name);
-      this.#values.set(name.text, { name, value: readOptionValue(tokens, name.text) });
+      const value = readOptionValue(tokens, name.text);
+      this.#values.set(name.text, { name, value });
+      this.#places.set(name.text, { from: value.from, to: value.to });
     } while (tokens.takes(','));
     tokens.expect(')', 'after the last option');
   }
@@ -61,6 +64,18 @@ export class TableOptions implements WithOptions {
     return known ?? this.#findings.stop(`The option ${name} must be one of ${values.join(', ')}`, value);
   }
 
+  /** The value a connector means by the path of a field, e.g. `/will/qos` or `/type/maxSilenceSecs`. */
+  placeOf(path: string): Range | undefined {
+    const wanted = path.slice(1).split('/').map(plain);
+    const last = wanted.at(-1) ?? '';
+    const names = [...this.#places.keys()];
+    const named =
+      names.find((name) => name.split('.').map(plain).join('.') === wanted.join('.')) ??
+      names.find((name) => plain(name) === last) ??
+      names.find((name) => plain(name.split('.').at(-1) ?? '') === last);
+    return named === undefined ? undefined : this.#places.get(named);
+  }
+
   /** Reports every option that nobody took. */
   refuseRest(): void {
     for (const { name } of this.#values.values()) {
@@ -68,6 +83,9 @@ export class TableOptions implements WithOptions {
     }
   }
 }
+
+/** `max_silence_secs` and `maxSilenceSecs` are the same. */
+const plain = (name: string): string => name.replaceAll('_', '').toLowerCase();
 
 function readOptionName(tokens: TokenReader): Identifier {
   const quoted = tokens.peek()?.kind === 'string' ? tokens.next() : undefined;

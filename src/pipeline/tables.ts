@@ -28,11 +28,14 @@ export class Tables {
     this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
   }
 
-  /** The table of that name; an unknown one is reported with those that are named much like it. */
-  async named({ text, exact, ...range }: Identifier): Promise<TableDefinition> {
+  /** The table of that name; an unknown one is reported with those, or the `others`, that are named much like it. */
+  async named(
+    { text, exact, ...range }: Identifier,
+    others: readonly string[] = [],
+  ): Promise<TableDefinition> {
     const table = find(this.#created, text, exact) ?? (await this.#catalog.table(text, exact));
     if (table) return table;
-    const names = [...this.#created.keys(), ...(await this.#catalog.tableNames())];
+    const names = [...this.#created.keys(), ...others, ...(await this.#catalog.tableNames())];
     return this.#findings.stop(`There is no table called ${text}${suggestion(text, names)}`, range);
   }
 }
@@ -56,7 +59,11 @@ async function connectTable(
   const profileName = options.take('connection_profile');
   const schema = declaredSchema(statement);
   const inline = { name: name.text, connector, profileName, options, schema };
-  const connection = await asFinding(() => catalog.inline(inline), findings, optionsRange);
+  const connection = await asFinding(
+    () => catalog.inline(inline),
+    findings,
+    (path) => options.placeOf(path) ?? optionsRange,
+  );
   options.refuseRest();
   findings.settle();
   const { direction, profile, config, uses = [] } = connection;
@@ -76,13 +83,19 @@ function declaredSchema({ fields, primaryKeys, options }: CreateTable): Connecti
 }
 
 /** A mistake of the reader becomes a finding; that a database is away, say, is none of the query's. */
-async function asFinding<T>(work: () => Promise<T>, findings: Findings, range: Range): Promise<T> {
+async function asFinding<T>(
+  work: () => Promise<T>,
+  findings: Findings,
+  place: (path: string) => Range,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof PenstockError) || error.passing || error.code === 'invalid_query') throw error;
-    for (const { path, message } of error.errors) findings.add(path ? `${path}: ${message}` : message, range);
-    if (error.errors.length === 0) findings.add(error.message, range);
+    for (const { path, message } of error.errors) {
+      findings.add(path ? `${path}: ${message}` : message, place(path));
+    }
+    if (error.errors.length === 0) findings.add(error.message, place(''));
     findings.settle();
     throw error;
   }

@@ -1,7 +1,7 @@
 import type { PenstockError } from '../errors.ts';
 import type { Row, Value } from '../formats/format.ts';
 import { getterOf, setterOf } from '../formats/own-property.ts';
-import type { InsertPlan, ProjectedColumn } from './plan.ts';
+import type { InsertPlan, ProjectedColumn, TableDefinition } from './plan.ts';
 
 /** What became of a batch. Every input row is in `origin` any number of times, or in `bad` once. */
 export interface Transformed {
@@ -32,14 +32,24 @@ export interface TransformOptions {
   runTimeoutMs?: number;
 }
 
+/** An insert, or a preview with the columns of its SELECT. */
+type Transformable = Pick<InsertPlan, 'source' | 'select'> & { sink: Pick<TableDefinition, 'schema'> };
+
 /** Opens the transform of one insert; throws `internal` when the engine cannot be started. */
-export async function openTransform(insert: InsertPlan, options: TransformOptions = {}): Promise<Transform> {
+export async function openTransform(
+  insert: Transformable,
+  options: TransformOptions = {},
+): Promise<Transform> {
   const { select } = insert;
   switch (select.kind) {
     case 'passthrough':
       return inJavaScript((row) => row);
     case 'project':
       return inJavaScript(projection(select.columns));
+    case 'compiled': {
+      const { CompiledTransform } = await import('./compiled/compiled-transform.ts');
+      return new CompiledTransform(insert.source, insert.sink, select, options);
+    }
     case 'sql': {
       const { EngineTransform } = await import('./engine-transform.ts');
       return EngineTransform.open(insert.source, insert.sink, select, options);

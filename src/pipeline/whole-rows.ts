@@ -15,7 +15,7 @@ import type { Token } from './tokens.ts';
  * answers undefined: then DuckDB says what it means or what is wrong with it.
  */
 export async function planWholeRows(
-  insert: Insert,
+  insert: Insert & { sink: Identifier },
   tables: Tables,
   findings: Findings,
 ): Promise<SelectPlan | undefined> {
