@@ -1,4 +1,7 @@
 /** Every format, one line each. */
+
+export { cbor } from './cbor/cbor.ts';
 export { json } from './json.ts';
+export { msgpack } from './msgpack/msgpack.ts';
 export { rawBytes } from './raw-bytes.ts';
 export { rawString } from './raw-string.ts';
