@@ -1,5 +1,6 @@
 /** Every format, one line each. */
 
+export { avro } from './avro/avro.ts';
 export { cbor } from './cbor/cbor.ts';
 export { json } from './json.ts';
 export { msgpack } from './msgpack/msgpack.ts';
