@@ -4,5 +4,6 @@ export { avro } from './avro/avro.ts';
 export { cbor } from './cbor/cbor.ts';
 export { json } from './json.ts';
 export { msgpack } from './msgpack/msgpack.ts';
+export { protobuf } from './protobuf/protobuf.ts';
 export { rawBytes } from './raw-bytes.ts';
 export { rawString } from './raw-string.ts';
