@@ -136,8 +136,7 @@ export function explainViolations(violations: Iterable<SchemaViolation>): FieldE
   for (const violation of likelyMeant([...violations])) {
     if (found.size >= 20) break;
     const explained = explainViolation(violation);
-    // Of a union with null the other branch is what was meant.
-    const aside = ['anyOf', 'oneOf'].includes(violation.keyword) || violation.message === 'must be null';
+    const aside = ['anyOf', 'oneOf', 'discriminator'].includes(violation.keyword) || isOrNull(violation);
     if (aside) unions.push(...explained);
     else for (const error of explained) if (!found.has(error.path)) found.set(error.path, error);
   }
@@ -153,12 +152,14 @@ const structural: readonly string[] = ['additionalProperties', 'required', 'bool
  */
 function likelyMeant(violations: SchemaViolation[]): SchemaViolation[] {
   const strangers = new Map<string, Map<string, number>>();
-  for (const { schemaPath, keyword } of violations) {
+  for (const violation of violations) {
+    const { schemaPath, keyword } = violation;
     const [, choice, shape] = branch.exec(`${schemaPath}/`) ?? [];
     if (choice === undefined || shape === undefined) continue;
     const shapes = strangers.get(choice) ?? new Map<string, number>();
     strangers.set(choice, shapes);
-    shapes.set(shape, (shapes.get(shape) ?? 0) + (structural.includes(keyword) ? 1 : 0));
+    const strange = isOrNull(violation) ? Number.POSITIVE_INFINITY : Number(structural.includes(keyword));
+    shapes.set(shape, (shapes.get(shape) ?? 0) + strange);
   }
   const meant = new Map(
     [...strangers].map(([choice, shapes]) => [choice, [...shapes].sort(([, a], [, b]) => a - b)[0]?.[0]]),
@@ -168,6 +169,10 @@ function likelyMeant(violations: SchemaViolation[]): SchemaViolation[] {
     return shape === undefined || meant.get(choice) === shape;
   });
 }
+
+/** Whether this is the null of a union with null: the other branch is what was meant. */
+const isOrNull = ({ schemaPath, message }: SchemaViolation): boolean =>
+  message === 'must be null' && /\/(?:oneOf|anyOf)\/\d+(?:\/type)?$/.test(schemaPath);
 
 const asList = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [String(value)]);
 

@@ -1,5 +1,7 @@
 import { PenstockError } from '../errors.ts';
-import type { Codec } from './format.ts';
+import { gzipped } from './compression.ts';
+import type { Codec, Row } from './format.ts';
+import { byLines } from './framing.ts';
 import { formatOf } from './registry.ts';
 import type { ConnectionSchema } from './schema.ts';
 import { validateSchema } from './validate-schema.ts';
@@ -20,5 +22,15 @@ export function codecFor(schema: ConnectionSchema): Codec {
     const [first] = errors;
     throw new PenstockError('invalid_schema', first?.message ?? 'The schema has no known format', { errors });
   }
-  return definition.codec({ ...schema, format });
+  const { framing } = schema;
+  const codec = definition.codec({ ...schema, format });
+  const framed =
+    framing && definition.newlines !== 'own'
+      ? byLines(codec, framing, definition.newlines === 'values')
+      : codec;
+  return format.compression === 'gzip' ? gzipped(framed) : framed;
 }
+
+/** The rows of a message, of which there may be any number; throws the first error. */
+export const rowsOf = (codec: Codec, payload: Buffer): Row[] =>
+  codec.decodeAll?.(payload) ?? [codec.decode(payload)];

@@ -37,3 +37,21 @@ export function formatDecimal(unscaled: bigint, scale: number): string {
 export function unscaledDecimal(text: string): bigint {
   return BigInt(text.replace('.', ''));
 }
+
+/**
+ * A decimal's text from its digits without the point as a big-endian two's complement, as Debezium, Kafka Connect and
+ * Avro write it. Answers undefined for none, and for more than the 16 bytes of a decimal128.
+ */
+export function decimalOfBytes(bytes: Buffer, scale: number): string | undefined {
+  if (bytes.length === 0 || bytes.length > 16) return undefined;
+  return formatDecimal(BigInt.asIntN(bytes.length * 8, BigInt(`0x${bytes.toString('hex')}`)), scale);
+}
+
+/** The inverse, in as few bytes as hold it. */
+export function bytesOfDecimal(text: string): Buffer {
+  const unscaled = unscaledDecimal(text);
+  let length = 1;
+  while (BigInt.asIntN(length * 8, unscaled) !== unscaled) length += 1;
+  const hex = BigInt.asUintN(length * 8, unscaled).toString(16);
+  return Buffer.from(hex.padStart(length * 2, '0'), 'hex');
+}

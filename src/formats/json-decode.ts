@@ -1,7 +1,7 @@
 import { badData, pathOf } from './bad.ts';
-import { parseDecimal } from './decimal.ts';
+import { decimalOfBytes, parseDecimal } from './decimal.ts';
 import type { FormatOf, Row, Value } from './format.ts';
-import { isNestedWithin, isRawNumber, numberText } from './json-text.ts';
+import { isNestedWithin, isRawNumber, numberText, parseExactly } from './json-text.ts';
 import { getterOf, setterOf } from './own-property.ts';
 import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
@@ -57,7 +57,8 @@ function withNull(read: Reader, required: boolean, path: string): Reader {
   };
 }
 
-function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
+/** Compiles the reader of one value that is not null. */
+export function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -69,7 +70,7 @@ function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Re
     case 'float64':
       return floatReader(type.type, path);
     case 'decimal128':
-      return decimalReader(type, path);
+      return decimalReader(type, path, format);
     case 'bool':
       return plainReader('boolean', 'is not true or false', path);
     case 'string':
@@ -79,7 +80,7 @@ function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Re
     case 'timestamp':
       return timestampReader(type, path, format);
     case 'json':
-      return jsonReader(path);
+      return jsonReader(path, format.include_schema === true);
     case 'struct':
       return objectReader(type.fields ?? [], path, format);
     case 'list':
@@ -134,17 +135,24 @@ function floatReader(type: 'float32' | 'float64', path: string): Reader {
   };
 }
 
-function decimalReader(type: SqlTyped, path: string): Reader {
+function decimalReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
   const { precision = 38, scale = 0 } = type;
+  const asBytes = format.decimal_encoding === 'bytes';
+  const readBytes = bytesReader(path);
   return (value) => {
-    const text = typeof value === 'string' ? value : numberText(value);
-    if (text === undefined) throw badData(path, 'is not a number');
+    const inBytes = asBytes && typeof value === 'string';
+    const text = inBytes ? decimalOfBytes(readBytes(value) as Buffer, scale) : digitsOf(value);
+    if (text === undefined)
+      throw badData(path, inBytes ? 'has more than 16 bytes, or none' : 'is not a number');
     const decimal = parseDecimal(text, precision, scale);
     if (decimal === undefined)
       throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);
     return decimal;
   };
 }
+
+const digitsOf = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value : numberText(value);
 
 function bytesReader(path: string): Reader {
   const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -167,11 +175,23 @@ function timestampReader(type: SqlTyped, path: string, format: FormatOf<'json'>)
   };
 }
 
-function jsonReader(path: string): Reader {
+/** Kafka Connect has no type for any JSON: with its schema a json column is a string that holds the text. */
+function jsonReader(path: string, inString: boolean): Reader {
   return (value) => {
-    if (!isNestedWithin(value, maxJsonDepth)) throw badData(path, `is nested more than ${maxJsonDepth} deep`);
-    return JSON.stringify(value);
+    const document = inString && typeof value === 'string' ? parseText(value, path) : value;
+    if (!isNestedWithin(document, maxJsonDepth))
+      throw badData(path, `is nested more than ${maxJsonDepth} deep`);
+    return JSON.stringify(document);
   };
+}
+
+/** A JSON text inside a message; throws `bad_data`. */
+export function parseText(text: string, path: string): unknown {
+  try {
+    return parseExactly(text);
+  } catch {
+    throw badData(path, 'is not a JSON text');
+  }
 }
 
 function listReader(items: ListItem, path: string, format: FormatOf<'json'>): Reader {

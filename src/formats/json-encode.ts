@@ -1,4 +1,5 @@
 import { badRow, pathOf } from './bad.ts';
+import { bytesOfDecimal } from './decimal.ts';
 import type { FormatOf, Row, Value } from './format.ts';
 import { getterOf } from './own-property.ts';
 import type { Field, ListItem } from './schema.ts';
@@ -48,7 +49,8 @@ function withNull(write: Writer, required: boolean, path: string): Writer {
   };
 }
 
-function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
+/** Compiles the writer of one value that is not null. */
+export function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -59,7 +61,7 @@ function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Wr
     case 'float64':
       return floatWriter(type.type, type.required === true, path);
     case 'decimal128':
-      return decimalWriter(path);
+      return decimalWriter(path, format);
     case 'bool':
       return boolWriter(path);
     case 'string':
@@ -69,7 +71,7 @@ function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Wr
     case 'timestamp':
       return timestampWriter(type, path, format);
     case 'json':
-      return jsonWriter(path);
+      return format.include_schema ? jsonStringWriter(path) : jsonWriter(path);
     case 'struct':
       return objectWriter(type.fields ?? [], path, format);
     case 'list':
@@ -110,10 +112,11 @@ function float32Text(value: number): string {
   return String(Number(value.toPrecision(9)));
 }
 
-function decimalWriter(path: string): Writer {
+function decimalWriter(path: string, { decimal_encoding }: FormatOf<'json'>): Writer {
   return (value) => {
     if (typeof value !== 'string' || !/^-?\d+(?:\.\d+)?$/.test(value)) throw badRow(path, 'is not a decimal');
-    return value;
+    if (decimal_encoding === 'string') return `"${value}"`;
+    return decimal_encoding === 'bytes' ? `"${bytesOfDecimal(value).toString('base64')}"` : value;
   };
 }
 
@@ -156,6 +159,12 @@ export function jsonWriter(path: string): Writer {
     if (typeof value !== 'string' || !isJson(value)) throw badRow(path, 'is not a JSON text');
     return value;
   };
+}
+
+/** The same as the text of a JSON string. */
+function jsonStringWriter(path: string): Writer {
+  const write = jsonWriter(path);
+  return (value) => JSON.stringify(write(value));
 }
 
 function isJson(text: string): boolean {

@@ -3,18 +3,18 @@ import { describe, expect, test } from 'vitest';
 import { PenstockError } from '../errors.ts';
 import { arbitraryFields, arbitraryRow } from './arbitrary-rows.ts';
 import { codecFor } from './codec.ts';
-import type { Row } from './format.ts';
-import type { Field, Format, ListItem } from './schema.ts';
+import type { FormatOf, Row } from './format.ts';
+import type { Field, ListItem } from './schema.ts';
 
-function jsonCodec(fields: Field[], format: Partial<Format> = {}) {
+function jsonCodec(fields: Field[], format: Partial<FormatOf<'json'>> = {}) {
   return codecFor({ format: { type: 'json', ...format }, fields });
 }
 
-function decodeOne(type: ListItem, json: string, format: Partial<Format> = {}) {
+function decodeOne(type: ListItem, json: string, format: Partial<FormatOf<'json'>> = {}) {
   return jsonCodec([{ ...type, name: 'a' }], format).decode(Buffer.from(`{"a":${json}}`)).a;
 }
 
-function encodeOne(type: ListItem, value: Row[string], format: Partial<Format> = {}) {
+function encodeOne(type: ListItem, value: Row[string], format: Partial<FormatOf<'json'>> = {}) {
   return jsonCodec([{ ...type, name: 'a' }], format)
     .encode({ a: value })
     .toString();

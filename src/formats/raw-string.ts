@@ -19,6 +19,9 @@ export const rawString: FormatDefinition<'raw_string'> = {
       },
       encode({ value }) {
         if (typeof value !== 'string') throw badRow('/value', 'is not a text');
+        // UTF-8 has no bytes for half a surrogate pair: another character would be written in its place.
+        if (!value.isWellFormed())
+          throw badRow('/value', 'holds half a surrogate pair, which UTF-8 cannot write');
         return Buffer.from(value);
       },
     };

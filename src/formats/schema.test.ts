@@ -265,6 +265,6 @@ describe('expanding a schema', () => {
   test('refuses a definition that is no JSON, and one for another format', () => {
     const definition = { type: 'json_schema', schema: '{' } as const;
     expect(() => expandSchema({ format: json, definition })).toThrow('not a JSON document');
-    expect(() => expandSchema({ format: { type: 'raw_string' }, definition })).toThrow('structured json');
+    expect(() => expandSchema({ format: { type: 'raw_string' }, definition })).toThrow('takes no definition');
   });
 });

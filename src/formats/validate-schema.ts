@@ -57,6 +57,10 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
     const message = `The format ${format.type} cannot be framed by newlines: its bytes may hold some`;
     errors.push({ path: '/framing', message });
   }
+  if ((schema.framing?.max_line_length ?? 1) < 1) {
+    const message = 'A line must be allowed at least one byte';
+    errors.push({ path: '/framing/max_line_length', message });
+  }
   validateShape(schema, definition.wholeMessage?.(format), fields, errors);
   if (errors.length > 0) return;
   errors.push(...(definition.validate?.({ ...schema, format }) ?? []));

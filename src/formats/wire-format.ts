@@ -1,4 +1,4 @@
-import Type, { type Static, type TObject } from 'typebox';
+import Type, { type Static, type TLiteral, type TObject } from 'typebox';
 
 /**
  * The wire shapes of a format and of framing: Arroyo's, a union tagged by `type` (`method`), and ours beside them.
@@ -78,8 +78,12 @@ const ProtobufFormat = Type.Object(
 );
 
 const ParquetFormat = Type.Object(
-  { type: Type.Literal('parquet') },
-  { title: 'Parquet', description: 'Refused: parquet is a file, not a message', additionalProperties: true },
+  {
+    type: Type.Literal('parquet'),
+    compression: Type.Optional(Type.Unknown()),
+    row_group_bytes: Type.Optional(Type.Unknown()),
+  },
+  { title: 'Parquet', description: 'Refused: parquet is a file, not a message', ...strict },
 );
 
 const RawStringFormat = Type.Object(
@@ -136,32 +140,36 @@ const SparkplugFormat = Type.Object(
   { title: 'SparkplugB', ...strict },
 );
 
-const variants = [
-  JsonFormat,
-  AvroFormat,
-  ProtobufFormat,
-  ParquetFormat,
-  RawStringFormat,
-  RawBytesFormat,
-  CsvFormat,
-  CborFormat,
-  MsgpackFormat,
-  SparkplugFormat,
-] as const;
+/** The shape of each format by its type. */
+export const formatVariants = {
+  json: JsonFormat,
+  avro: AvroFormat,
+  protobuf: ProtobufFormat,
+  parquet: ParquetFormat,
+  raw_string: RawStringFormat,
+  raw_bytes: RawBytesFormat,
+  csv: CsvFormat,
+  cbor: CborFormat,
+  msgpack: MsgpackFormat,
+  sparkplug_b: SparkplugFormat,
+} as const;
 
-/** Alternatives told apart by one property, so that an error is about the one that was meant. */
-const tagged = <T extends readonly TObject[]>(propertyName: string, oneOf: T, description: string) =>
+/** Alternatives told apart by the literal of one property, so that an error is about the one that was meant. */
+const tagged = <T extends readonly TObject[]>(tag: string, oneOf: T, description: string) =>
   Type.Unsafe<Static<T[number]>>({
     type: 'object',
-    required: [propertyName],
-    discriminator: { propertyName },
+    required: [tag],
+    properties: {
+      [tag]: Type.Enum(oneOf.map(({ properties }) => (properties[tag] as TLiteral<string>).const)),
+    },
+    discriminator: { propertyName: tag },
     oneOf,
     description,
   });
 
 /** How a message's bytes become a row. `type` is the format; the rest are its options. */
-export const Format = tagged('type', variants, 'How the bytes of a message are written');
-export type Format = Static<(typeof variants)[number]>;
+export const Format = tagged('type', Object.values(formatVariants), 'How the bytes of a message are written');
+export type Format = Static<(typeof formatVariants)[keyof typeof formatVariants]>;
 export type FormatType = Format['type'];
 
 const NewlineFraming = Type.Object(

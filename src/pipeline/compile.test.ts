@@ -143,6 +143,43 @@ describe('a query that creates its tables', () => {
     });
   });
 
+  const formats: [options: string, schema: object][] = [
+    ["format = 'json', json.debezium = 'true'", { format: { type: 'json', debezium: true } }],
+    [
+      "format = 'debezium_json', json.timestamp_format = 'RFC3339', json.include_schema = 'true'",
+      {
+        format: {
+          type: 'json',
+          debezium: true,
+          include_schema: true,
+          timestamp_format: 'rfc3339',
+          decimal_encoding: 'bytes',
+        },
+      },
+    ],
+    [
+      "format = 'json', json.decimal_encoding = 'string', json.compression = 'gzip', framing = 'newline'",
+      {
+        format: { type: 'json', decimal_encoding: 'string', compression: 'gzip' },
+        framing: { method: 'newline' },
+      },
+    ],
+    [
+      "format = 'csv', csv.delimiter = ';', csv.header = true, csv.null_value = 'NULL', framing = 'newline', framing.newline.max_length = '500'",
+      {
+        format: { type: 'csv', delimiter: ';', header: true, null_value: 'NULL' },
+        framing: { method: 'newline', max_line_length: 500 },
+      },
+    ],
+  ];
+  test.each(formats)('takes %s', async (options, schema) => {
+    const query = `CREATE TABLE a (b INT) WITH (connector = 'mqtt', type = 'source', ${options});
+      CREATE TABLE c (b INT) WITH (connector = 'mqtt', type = 'sink', ${options}); INSERT INTO c SELECT b FROM a`;
+    const { insert } = await planned(query);
+    expect(insert.source.schema).toMatchObject(schema);
+    expect(insert.sink.schema.format).toEqual((schema as { format: object }).format);
+  });
+
   test('gives a sink without columns those of the SELECT', async () => {
     const { insert } = await planned(
       `${anything}INSERT INTO copy SELECT id, upper(name) AS shout, celsius * 2 AS twice, tags[1] AS tag, raw->'$.a' AS a,
@@ -393,9 +430,18 @@ describe('a query of the wrong form', () => {
     [`(a INT) WITH (${options}, json.unstructured = 'true')`, 'Unstructured json needs exactly one field'],
     [`WITH (${options})`, 'Say which fields a message has'],
     ["(a INT) WITH (connector = 'mqtt', type = 'source')", 'Say how messages are written'],
+    ["(a INT) WITH (connector = 'mqtt', format = 'xml')", 'The option format must be one of '],
+    [`(a INT) WITH (${options}, csv.delimiter = ';')`, 'There is no option csv.delimiter here'],
+    [`(a INT) WITH (${options}, json.compression = 'zip')`, 'must be one of uncompressed, gzip'],
+    [`(a INT) WITH (${options}, json.confluent_schema_registry = 'true')`, 'There is no schema registry'],
+    [`(a INT) WITH (${options}, framing = 'tabs')`, 'The option framing must be one of newline'],
     [
-      "(a INT) WITH (connector = 'mqtt', format = 'avro')",
-      'The option format must be one of json, raw_string',
+      `(a INT) WITH (${options}, framing = 'newline', framing.newline.max_length = 0)`,
+      'A line must be allowed at least one byte',
+    ],
+    [
+      "(a INT) WITH (connector = 'mqtt', type = 'source', format = 'csv', csv.delimiter = ';;')",
+      'The delimiter must be one ASCII character',
     ],
     ["(a INT) WITH (connector = 'kafka', format = 'json')", 'There is no connector kafka'],
     [

@@ -1,11 +1,11 @@
 import { PenstockError } from '../errors.ts';
 import { expandSchema, validateSchema } from '../formats/codec.ts';
-import type { ConnectionSchema, Format } from '../formats/schema.ts';
+import type { ConnectionSchema } from '../formats/schema.ts';
 import { suggestion } from './closest.ts';
 import type { CreateTable } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
+import { readFormat, readFraming } from './format-options.ts';
 import type { Catalog, Connection, TableDefinition } from './plan.ts';
-import type { TableOptions } from './table-options.ts';
 import type { Identifier } from './token-reader.ts';
 
 /** Finds the tables that one query may use: those it creates, then the stored ones. */
@@ -69,28 +69,10 @@ function declaredSchema({ fields, primaryKeys, options }: CreateTable): Connecti
   const schema: ConnectionSchema = { fields, inferred: fields.length === 0, primary_keys: primaryKeys };
   const format = readFormat(options);
   if (format) schema.format = format;
+  const framing = readFraming(options);
+  if (framing) schema.framing = framing;
   if (behavior) schema.bad_data = { behavior };
   return schema;
-}
-
-const timestampFormats = {
-  rfc3339: 'rfc3339',
-  RFC3339: 'rfc3339',
-  unix_millis: 'unix_millis',
-  UnixMillis: 'unix_millis',
-} as const;
-
-function readFormat(options: TableOptions): Format | undefined {
-  const type = options.takeOneOf('format', ['json', 'raw_string']);
-  if (type !== 'json') return type && { type };
-  const unstructured = options.takeBoolean('json.unstructured');
-  const names = Object.keys(timestampFormats) as (keyof typeof timestampFormats)[];
-  const times = options.takeOneOf('json.timestamp_format', names);
-  return {
-    type,
-    ...(unstructured === undefined ? {} : { unstructured }),
-    ...(times === undefined ? {} : { timestamp_format: timestampFormats[times] }),
-  };
 }
 
 /** A mistake of the reader becomes a finding; that a database is away, say, is none of the query's. */

@@ -21,10 +21,26 @@ export class Codecs {
     );
   }
 
-  read(delivery: Delivery): Row {
-    const row = this.#source.decode(delivery.payload);
-    for (const { set, read } of this.#metadata) set(row, read(delivery.metadata));
-    return row;
+  /** The rows of a message. What cannot be read goes to `bad`: the message, or only some of its rows. */
+  read({ payload, metadata }: Delivery, bad: (error: unknown) => void): Row[] {
+    const rows = this.#decoded(payload, bad);
+    for (const row of rows) for (const { set, read } of this.#metadata) set(row, read(metadata));
+    return rows;
+  }
+
+  #decoded(payload: Buffer, bad: (error: unknown) => void): Row[] {
+    const errors: unknown[] = [];
+    let rows: Row[] = [];
+    try {
+      rows = this.#source.decodeAll?.(payload, (error) => errors.push(error)) ?? [
+        this.#source.decode(payload),
+      ];
+    } catch (error) {
+      errors.push(error);
+    }
+    // Only now: it throws where bad data fails the job.
+    for (const error of errors) bad(error);
+    return rows;
   }
 
   write(row: Row): Buffer {

@@ -43,7 +43,7 @@ export interface TaskEvents {
   recovering(error: PenstockError, retryInMs: number): void;
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
-  /** A message was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
+  /** A row was dropped because it could not be decoded, transformed or encoded, or because the sink refused it. */
   bad(error: PenstockError): void;
   /** The source has brought no message for longer than its table allows. Nothing is done about it. */
   silent(error: PenstockError): void;
@@ -243,13 +243,8 @@ export class Task {
     this.#metrics.received.inc({ job }, deliveries.length);
     this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
     const decoded: Row[] = [];
-    for (const delivery of deliveries) {
-      try {
-        decoded.push(codecs.read(delivery));
-      } catch (error) {
-        this.#bad(error);
-      }
-    }
+    const bad = (error: unknown): void => this.#bad(error);
+    for (const delivery of deliveries) for (const row of codecs.read(delivery, bad)) decoded.push(row);
     const result = await transform.run(decoded);
     for (const { error } of result.bad) this.#bad(error);
     const messages: Outgoing[] = [];

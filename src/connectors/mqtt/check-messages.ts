@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { PenstockError } from '../../errors.ts';
-import { codecFor, expandSchema } from '../../formats/codec.ts';
+import { codecFor, expandSchema, rowsOf } from '../../formats/codec.ts';
 import type { CheckContext } from '../connector.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
 import type { Connection } from './connection.ts';
@@ -202,10 +202,13 @@ function refuseTooLarge(topic: string, maximumPacketSize: number): void {
 }
 
 function decoded(schema: Parameters<typeof codecFor>[0], sample: Sample): Finding<true> {
-  const row = codecFor(expandSchema(schema)).decode(sample.payload);
+  const full = expandSchema(schema);
+  const rows = rowsOf(codecFor(full), sample.payload);
+  const columns = (full.fields ?? []).map(({ name }) => name);
+  const fits = 'The message fits the schema';
   return {
     value: true,
-    message: 'The message fits the schema',
-    details: { topic: sample.topic, columns: Object.keys(row) },
+    message: rows.length === 1 ? fits : `${fits} and holds ${rows.length} rows`,
+    details: { topic: sample.topic, columns, rows: rows.length },
   };
 }

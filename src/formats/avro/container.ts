@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { badData } from '../bad.ts';
-import { type AvroInput, AvroOutput, AvroInput as Input } from './bytes.ts';
+import { AvroInput, AvroOutput } from './bytes.ts';
 
 /** Object container files (Avro specification, "Object Container Files"), one to a message. */
 
@@ -22,7 +22,7 @@ export interface Container {
 /** Takes a container apart; its blocks are decompressed, their objects not yet read. Throws `bad_data`. */
 export function readContainer(payload: Buffer): Container {
   if (!payload.subarray(0, 4).equals(magic)) throw badData('', 'is not an Avro container file');
-  const input = new Input(payload, 4);
+  const input = new AvroInput(payload, 4);
   const header = new Map<string, Buffer>();
   input.blocks(() => {
     header.set(input.string(''), input.view(input.int()));
@@ -38,7 +38,7 @@ export function readContainer(payload: Buffer): Container {
     const block = decompress(input.view(input.int()), left);
     left -= block.length;
     if (count < 0 || !input.view(16).equals(sync)) throw badData('', 'is a damaged Avro container file');
-    blocks.push({ count, input: new Input(block) });
+    blocks.push({ count, input: new AvroInput(block) });
   }
   return { schema: schema.toString(), blocks };
 }
@@ -60,7 +60,8 @@ function decompressor(codec: string): (block: Buffer, maxOutputLength: number) =
 
 /** Compiles what puts one datum into a container of its own, uncompressed. */
 export function containerOf(schema: string): (datum: Buffer) => Buffer {
-  const sync = randomBytes(16);
+  // Any 16 bytes will do that the data is not likely to hold; these make the same row the same message.
+  const sync = createHash('sha256').update(schema).digest().subarray(0, 16);
   const output = new AvroOutput();
   output.fixed(magic);
   output.int(2);

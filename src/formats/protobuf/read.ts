@@ -1,4 +1,5 @@
 import protobuf from 'protobufjs';
+import { PenstockError } from '../../errors.ts';
 import { badData, pathOf } from '../bad.ts';
 import { formatDecimal } from '../decimal.ts';
 import type { Row, Value } from '../format.ts';
@@ -51,7 +52,7 @@ function readAll(read: ReadMessage, payload: Uint8Array, row: Row): void {
   try {
     read(reader, payload.length, 0, row);
   } catch (error) {
-    throw error instanceof Error && error.name === 'PenstockError' ? error : malformed();
+    throw error instanceof PenstockError ? error : malformed();
   }
 }
 
@@ -62,7 +63,9 @@ function messageReader(type: protobuf.Type, fields: readonly Field[], path: stri
   for (const field of fields) {
     const set = setterOf(field.name);
     const at = pathOf(path, field.name);
-    const member = typeof field.metadata_key === 'string' ? undefined : memberOf(type, field.name);
+    const isMetadata = typeof field.metadata_key === 'string';
+    const member = isMetadata ? undefined : memberOf(type, field.name);
+    if (!isMetadata && !member) throw notInMessage(at);
     const empty = member ? emptyOf(member) : null;
     begin.push((row) => set(row, typeof empty === 'function' ? empty() : empty));
     if (!member) continue;
@@ -83,6 +86,11 @@ function messageReader(type: protobuf.Type, fields: readonly Field[], path: stri
     walk(reader, to, depth, row);
     for (const check of end) check(row);
   };
+}
+
+function notInMessage(path: string): PenstockError {
+  const message = `The message of the definition has no field ${path}`;
+  return new PenstockError('invalid_schema', message, { errors: [{ path: '/fields', message }] });
 }
 
 /** Of the members of a oneof the last that comes counts. */
@@ -428,7 +436,10 @@ function wellKnownJson(
     const read = durationReader(member, '');
     return (reader, depth) => `${read(reader, depth)}s`;
   }
-  if (kind === 'wrapper') return wrapperReader(member, type, jsonValueReader(wrappedOf(type), known));
+  if (kind === 'wrapper') {
+    const read = wrapperReader(member, type, jsonValueReader(wrappedOf(type), known));
+    return (reader, depth) => jsonOf(read(reader, depth));
+  }
   const message = newMessage(member, jsonMessageReader(type, known));
   if (kind === 'struct') return (reader, depth) => (message(reader, depth) as Row).fields;
   if (kind === 'list') return (reader, depth) => (message(reader, depth) as Row).values;

@@ -1,0 +1,86 @@
+import { PenstockError } from '../errors.ts';
+import { badData, badRow } from './bad.ts';
+import { type Codec, maxRowsOfMessage, type Row } from './format.ts';
+import type { ConnectionSchema } from './schema.ts';
+
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+
+/**
+ * Makes each line of a message one row. A line ends with `\n` or `\r\n`; the last one may have no end. Writing puts
+ * one row, and a `\n`, into a message. An empty line is left out unless it `isValue`.
+ */
+export function byLines(
+  codec: Codec,
+  framing: NonNullable<ConnectionSchema['framing']>,
+  isValue: boolean,
+): Codec {
+  const longest = framing.max_line_length ?? Number.POSITIVE_INFINITY;
+  const tooLong = `is longer than the ${longest} bytes of max_line_length`;
+
+  function decodeLine(line: Buffer): Row {
+    if (line.length > longest) throw badData('', tooLong);
+    return codec.decode(line);
+  }
+
+  function decodeAll(payload: Buffer, bad?: (error: PenstockError) => void): Row[] {
+    const rows: Row[] = [];
+    let number = 0;
+    let tried = 0;
+    for (const line of linesOf(payload)) {
+      number += 1;
+      if (line.length === 0 && !isValue) continue;
+      tried += 1;
+      if (tried > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} lines`);
+      try {
+        rows.push(decodeLine(line));
+      } catch (error) {
+        const located = inLine(error, number);
+        if (!bad) throw located;
+        bad(located);
+      }
+    }
+    return rows;
+  }
+
+  return {
+    decodeAll,
+    decode: (payload) => onlyRow(decodeAll(payload)),
+    encode(row) {
+      const line = codec.encode(row);
+      if (line.includes(newline) || line.at(-1) === carriageReturn)
+        throw badRow('', 'holds the end of a line, so it cannot be one line of a message');
+      if (line.length > longest) throw badRow('', tooLong);
+      return Buffer.concat([line, lineEnd]);
+    },
+  };
+}
+
+const lineEnd = Buffer.from([newline]);
+
+function* linesOf(payload: Buffer): Generator<Buffer> {
+  for (let from = 0; from < payload.length; ) {
+    const found = payload.indexOf(newline, from);
+    const end = found === -1 ? payload.length : found;
+    const stop = found > from && payload[found - 1] === carriageReturn ? found - 1 : end;
+    yield payload.subarray(from, stop);
+    from = end + 1;
+  }
+}
+
+/** Says in which line, counted from 1, a row was bad. */
+export function inLine(error: unknown, line: number): PenstockError {
+  if (!(error instanceof PenstockError) || error.code !== 'bad_data') throw error;
+  const { errors, facts } = error;
+  return new PenstockError('bad_data', `Line ${line}: ${error.message}`, {
+    errors,
+    facts: { ...facts, line },
+  });
+}
+
+/** The one row of a message; throws `bad_data` when it holds none or several. */
+export function onlyRow(rows: readonly Row[]): Row {
+  const [row] = rows;
+  if (row === undefined || rows.length > 1) throw badData('', `holds ${rows.length} rows instead of one`);
+  return row;
+}

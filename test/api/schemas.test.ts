@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { created, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService } from '../support/service.ts';
+
+let service: Service;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(() => service.close());
+
+const fields = [{ name: 'a', type: 'int32' }];
+const text = [{ name: 'value', type: 'string' }];
+
+async function tested(schema: object): Promise<{ status: number; errors: unknown }> {
+  const { status, body } = await service.request.post('/api/v1/connection_tables/schemas/test').send(schema);
+  return { status, errors: body?.errors ?? null };
+}
+
+describe('schemas/test', () => {
+  const valid: object[] = [
+    // As Arroyo's console sends them.
+    {
+      format: {
+        type: 'json',
+        confluent_schema_registry: false,
+        schema_id: null,
+        include_schema: false,
+        debezium: false,
+        unstructured: false,
+        timestamp_format: 'rfc3339',
+        decimal_encoding: 'number',
+        compression: 'uncompressed',
+      },
+      bad_data: null,
+      framing: null,
+      fields,
+      definition: null,
+      inferred: null,
+    },
+    { format: { type: 'raw_string' }, fields: text },
+    {
+      format: { type: 'raw_bytes', compression: 'gzip' },
+      framing: { method: 'newline', max_line_length: null },
+    },
+    { format: { type: 'csv', delimiter: '\t', quote: "'", header: true, null_value: 'NULL' }, fields },
+    {
+      format: { type: 'json', debezium: true, include_schema: true },
+      framing: { method: 'newline' },
+      fields,
+    },
+  ];
+  test.each(valid)('takes %o', async (schema) => {
+    expect(await tested(schema)).toEqual({ status: 200, errors: null });
+  });
+
+  const invalid: [schema: object, path: string, message: string][] = [
+    [{ fields }, '/format', 'Say how messages are written'],
+    [{ format: { type: 'xml' }, fields }, '/format/type', 'must be one of json, avro, '],
+    [{ format: {}, fields }, '/format/type', 'is required'],
+    [{ format: 'json', fields }, '/format', 'must be object'],
+    [{ format: { type: 'parquet' }, fields }, '/format/type', 'Messages in parquet are not supported'],
+    [{ format: { type: 'json', delimiter: ';' }, fields }, '/format/delimiter', 'is not a known field'],
+    [{ format: { type: 'raw_string', unstructured: true } }, '/format/unstructured', 'is not a known field'],
+    [
+      { format: { type: 'json', decimal_encoding: 'hex' }, fields },
+      '/format/decimal_encoding',
+      'must be one of number, string, bytes',
+    ],
+    [
+      { format: { type: 'json', confluent_schema_registry: true }, fields },
+      '/format/confluent_schema_registry',
+      'There is no schema registry',
+    ],
+    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'must be null'],
+    [
+      { format: { type: 'json', unstructured: true, debezium: true } },
+      '/format/debezium',
+      'leave debezium or unstructured out',
+    ],
+    [{ format: { type: 'csv', delimiter: 'é' }, fields }, '/format/delimiter', 'must be one ASCII character'],
+    [{ format: { type: 'csv', delimiter: '"' }, fields }, '/format/quote', 'must differ'],
+    [{ format: { type: 'csv', null_value: 'a,b' }, fields }, '/format/null_value', 'stands unquoted'],
+    [{ format: { type: 'csv' } }, '/fields', 'Say which fields a message has'],
+    [{ format: { type: 'raw_bytes' }, fields: text }, '/fields', 'raw_bytes needs exactly one field'],
+    [
+      { format: { type: 'json' }, framing: { method: 'tabs' }, fields },
+      '/framing/method',
+      'must be one of newline',
+    ],
+    [
+      { format: { type: 'json' }, framing: { method: 'newline', max_line_length: 0 }, fields },
+      '/framing/max_line_length',
+      'must be >= 1',
+    ],
+    [
+      { format: { type: 'csv' }, definition: { type: 'json_schema', schema: '{}' } },
+      '/definition',
+      'The format csv takes no definition',
+    ],
+    [
+      { format: { type: 'json' }, definition: { type: 'avro_schema', schema: '{}' } },
+      '/definition',
+      'The format json takes json_schema',
+    ],
+    [{ format: { type: 'json' }, definition: { type: 'json_schema' } }, '/definition/schema', 'is required'],
+    [
+      {
+        format: { type: 'json' },
+        fields: [
+          {
+            name: 'l',
+            type: 'list',
+            items: { type: 'struct', fields: [...fields, { name: 'b', type: 'bool' }, ...fields] },
+          },
+        ],
+      },
+      '/fields/0/items/fields/2/name',
+      'There are two fields called a',
+    ],
+  ];
+  test.each(invalid)('refuses %o', async (schema, path, message) => {
+    const { status, errors } = await tested(schema);
+    expect(status).toBe(400);
+    expect(errors).toEqual([{ path, message: expect.stringContaining(message) }]);
+  });
+});
+
+test('a table answers its format as it was sent', async () => {
+  const { request } = service;
+  const profile = await created(request, '/connection_profiles', profileBody('mqtt://127.0.0.1:1'));
+  const schema = {
+    format: { type: 'csv', delimiter: ';', header: true, compression: 'gzip' },
+    framing: { method: 'newline', max_line_length: 500 },
+    fields,
+  };
+  const body = { ...tableBody('lines', profile.id, { topic: 'a', type: {} }), schema };
+  const table = await created(request, '/connection_tables', body);
+  const { format, framing } = (await request.get(`/api/v1/connection_tables/${table.id}`)).body.schema;
+  expect({ format, framing }).toEqual({ format: schema.format, framing: schema.framing });
+});
