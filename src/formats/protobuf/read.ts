@@ -444,8 +444,8 @@ function wellKnownJson(
   if (kind === 'struct') return (reader, depth) => (message(reader, depth) as Row).fields;
   if (kind === 'list') return (reader, depth) => (message(reader, depth) as Row).values;
   return (reader, depth) => {
-    const [[name, value] = ['null_value', null]] = Object.entries(message(reader, depth) as Row);
-    return name === 'null_value' ? null : value;
+    const [[name, value] = ['null', null]] = Object.entries(message(reader, depth) as Row);
+    return name.startsWith('null') ? null : value;
   };
 }
 

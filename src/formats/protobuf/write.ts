@@ -134,10 +134,11 @@ function tagged(member: protobuf.Field, path: string, write: Write): Write {
   const single = withTag(member.id, wire, write, member.resolvedType instanceof protobuf.Type);
   if (!member.repeated) return isImplicit(member) ? unlessDefault(member, single) : single;
   const packed = member.packed && wire !== 2 && wire !== 3;
+  const nullable = isValue(member);
   const tag = member.id * 8 + 2;
   return (value, writer) => {
     if (!Array.isArray(value)) throw badRow(path, 'is not a list');
-    if (value.some((item) => item === null || item === undefined)) {
+    if (!nullable && value.some((item) => item === null || item === undefined)) {
       throw badRow(`${path}/*`, 'is null, which a repeated field cannot hold');
     }
     if (!packed) for (const item of value) single(item, writer);
@@ -147,6 +148,11 @@ function tagged(member: protobuf.Field, path: string, write: Write): Write {
       writer.ldelim();
     }
   };
+}
+
+/** google.protobuf.Value is the one type with a null of its own. */
+function isValue({ resolvedType }: protobuf.Field): boolean {
+  return resolvedType instanceof protobuf.Type && wellKnownOf(resolvedType) === 'value';
 }
 
 function withTag(id: number, wire: number, write: Write, message: boolean): Write {
@@ -255,16 +261,19 @@ function jsonMessageWriter(type: protobuf.Type, path: string, known: KnownWriter
   // A message may hold itself, so its writer has to be there before those of its fields.
   let compiled: Write = () => {};
   known.set(type, (value, writer) => compiled(value, writer));
-  const members = new Map(
-    type.fieldsArray.map((member) => [member.name, jsonMember(member, pathOf(path, member.name), known)]),
-  );
+  const members = type.fieldsArray.map((member) => ({
+    get: getterOf(member.name),
+    write: jsonMember(member, pathOf(path, member.name), known),
+  }));
+  const names = new Set(type.fieldsArray.map(({ name }) => name));
   const checkOneofs = oneofCheck(type, path);
   compiled = (value, writer) => {
-    const entries = entriesOf(value, path);
+    if (!entriesOf(value, path).every(([name]) => names.has(name))) {
+      throw badRow(path, 'has a member that the message does not have');
+    }
     checkOneofs(value as object);
-    for (const [name, found] of entries) {
-      const write = members.get(name);
-      if (!write) throw badRow(path, 'has a member that the message does not have');
+    for (const { get, write } of members) {
+      const found = get(value as object) ?? null;
       if (found !== null) write(found, writer);
     }
   };
@@ -285,11 +294,11 @@ function jsonMember(member: protobuf.Field, path: string, known: KnownWriters): 
   const writeKey = withTag(1, wireOf(key), jsonValue(key, path, known), false);
   const isMessage = value.resolvedType instanceof protobuf.Type;
   const writeValue = withTag(2, wireOf(value), jsonValue(value, path, known), isMessage);
-  const isNull = isMessage && wellKnownOf(value.resolvedType as protobuf.Type) === 'value';
+  const nullable = isValue(value);
   const tag = member.id * 8 + 2;
   return (object, writer) => {
     for (const [name, found] of entriesOf(object, path)) {
-      if (found === null && !isNull) throw badRow(path, 'holds a null, which a map cannot');
+      if (found === null && !nullable) throw badRow(path, 'holds a null, which a map cannot');
       writer.uint32(tag).fork();
       writeKey(name, writer);
       writeValue(found, writer);
@@ -351,7 +360,7 @@ function wellKnownJson(type: protobuf.Type, path: string, known: KnownWriters): 
     case 'list':
       return wrapping(type, path, known, (value) => ({ values: value }));
     case 'value':
-      return wrapping(type, path, known, (value) => ({ [kindOf(value)]: value ?? 'NULL_VALUE' }));
+      return wrapping(type, path, known, (value) => ({ [memberFor(type, value)]: value ?? 'NULL_VALUE' }));
     default:
       return undefined;
   }
@@ -367,10 +376,15 @@ function wrapping(
   return (value, writer) => write(wrap(value), writer);
 }
 
-function kindOf(value: unknown): string {
-  if (value === null) return 'null_value';
-  if (typeof value === 'string') return 'string_value';
-  if (typeof value === 'boolean') return 'bool_value';
-  if (numberText(value) !== undefined) return 'number_value';
-  return Array.isArray(value) ? 'list_value' : 'struct_value';
+/** The member of google.protobuf.Value for a JSON value: found by its number, as the names depend on who parsed them. */
+function memberFor(type: protobuf.Type, value: unknown): string {
+  return type.fieldsById[memberNumber(value)]?.name ?? '';
+}
+
+function memberNumber(value: unknown): number {
+  if (value === null) return 1;
+  if (numberText(value) !== undefined) return 2;
+  if (typeof value === 'string') return 3;
+  if (typeof value === 'boolean') return 4;
+  return Array.isArray(value) ? 6 : 5;
 }
