@@ -1,6 +1,7 @@
 import { parse } from 'csv-parse/sync';
 import { badData } from './bad.ts';
 import { type FormatOf, maxRowsOfMessage } from './format.ts';
+import { linesOfText } from './framing.ts';
 
 /** The options of the format csv with what they are when left out. */
 export interface CsvOptions {
@@ -42,11 +43,7 @@ const tooMany = `holds more than ${maxRowsOfMessage} records`;
 function plainRecords(text: string, { delimiter, nullValue }: CsvOptions, maxBytes: number): CsvRecord[] {
   const records: CsvRecord[] = [];
   let number = 0;
-  for (let from = 0; from < text.length; ) {
-    const found = text.indexOf('\n', from);
-    const end = found === -1 ? text.length : found;
-    const line = text.slice(from, found > from && text[end - 1] === '\r' ? end - 1 : end);
-    from = end + 1;
+  for (const line of linesOfText(text)) {
     number += 1;
     if (line === '') continue;
     if (records.length === mostRecords) throw badData('', tooMany);

@@ -197,6 +197,12 @@ describe('writing csv', () => {
     expect(csv({ header: true }, false).encode({ a: null, b: '' }).toString()).toBe('a,b\n,""');
   });
 
+  test('keeps null and a text that looks like it apart', () => {
+    const codec = csv({ null_value: 'NULL' });
+    expect(codec.encode({ a: null, b: 'NULL' }).toString()).toBe('NULL,"NULL"\n');
+    expect(csv({ null_value: '7' }).encode({ a: 7, b: null }).toString()).toBe('"7",7\n');
+  });
+
   test('refuses a row that would be an empty line', () => {
     const one = (format: CsvFormat) =>
       codecFor({ format: { type: 'csv', ...format }, fields: [{ name: 'a', type: 'int32' }] });

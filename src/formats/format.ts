@@ -41,6 +41,9 @@ export interface Codec {
    */
   decodeAll?(payload: Buffer, bad?: (error: PenstockError) => void): Row[];
   encode(row: Row): Buffer;
+  /** What formats of text may have beside: the same of a text, so that lines need not be converted one by one. */
+  decodeText?(text: string): Row;
+  encodeText?(row: Row): string;
 }
 
 /** A small message can hold very many rows; each costs memory until the whole message is settled. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../errors.ts';
 import { badData, badRow } from './bad.ts';
 import { type Codec, maxRowsOfMessage, type Row } from './format.ts';
@@ -18,16 +19,19 @@ export function byLines(
   const longest = framing.max_line_length ?? Number.POSITIVE_INFINITY;
   const tooLong = `is longer than the ${longest} bytes of max_line_length`;
 
-  function decodeLine(line: Buffer): Row {
-    if (line.length > longest) throw badData('', tooLong);
-    return codec.decode(line);
+  const { decodeText, encodeText } = codec;
+
+  function decodeLine(line: Buffer | string): Row {
+    if (Number.isFinite(longest) && Buffer.byteLength(line) > longest) throw badData('', tooLong);
+    if (typeof line !== 'string') return codec.decode(line);
+    return decodeText ? decodeText(line) : codec.decode(Buffer.from(line));
   }
 
   function decodeAll(payload: Buffer, bad?: (error: PenstockError) => void): Row[] {
     const rows: Row[] = [];
     let number = 0;
     let tried = 0;
-    for (const line of linesOf(payload)) {
+    for (const line of decodeText && isUtf8(payload) ? linesOfText(payload.toString()) : linesOf(payload)) {
       number += 1;
       if (line.length === 0 && !isValue) continue;
       tried += 1;
@@ -46,17 +50,36 @@ export function byLines(
   return {
     decodeAll,
     decode: (payload) => onlyRow(decodeAll(payload)),
-    encode(row) {
-      const line = codec.encode(row);
-      if (line.includes(newline) || line.at(-1) === carriageReturn)
-        throw badRow('', 'holds the end of a line, so it cannot be one line of a message');
-      if (line.length > longest) throw badRow('', tooLong);
-      return Buffer.concat([line, lineEnd]);
-    },
+    encode: encodeText ? (row) => endText(encodeText(row)) : (row) => endBytes(codec.encode(row)),
   };
+
+  function endText(line: string): Buffer {
+    refuseLine(line.includes('\n') || line.endsWith('\r'), line);
+    return Buffer.from(`${line}\n`);
+  }
+
+  function endBytes(line: Buffer): Buffer {
+    refuseLine(line.includes(newline) || line.at(-1) === carriageReturn, line);
+    return Buffer.concat([line, lineEnd]);
+  }
+
+  function refuseLine(endsEarly: boolean, line: string | Buffer): void {
+    if (endsEarly) throw badRow('', 'holds the end of a line, so it cannot be one line of a message');
+    if (Number.isFinite(longest) && Buffer.byteLength(line) > longest) throw badRow('', tooLong);
+  }
 }
 
 const lineEnd = Buffer.from([newline]);
+
+/** The lines of a text, without their ends. */
+export function* linesOfText(text: string): Generator<string> {
+  for (let from = 0; from < text.length; ) {
+    const found = text.indexOf('\n', from);
+    const end = found === -1 ? text.length : found;
+    yield text.slice(from, found > from && text[found - 1] === '\r' ? found - 1 : end);
+    from = end + 1;
+  }
+}
 
 function* linesOf(payload: Buffer): Generator<Buffer> {
   for (let from = 0; from < payload.length; ) {

@@ -109,8 +109,9 @@ function integerReader(type: keyof typeof integerRanges, path: string): Reader {
 function bigintReader(type: keyof typeof bigintRanges, path: string): Reader {
   const [least, most] = bigintRanges[type];
   return (value) => {
-    const text = typeof value === 'string' ? value : numberText(value);
-    const integer = text === undefined ? undefined : parseInteger(text);
+    const integer = Number.isSafeInteger(value)
+      ? BigInt(value as number)
+      : parseInteger(digitsOf(value) ?? '');
     if (integer === undefined) throw badData(path, 'is not a whole number');
     if (integer < least || integer > most) throw badData(path, `is out of the range of ${type}`);
     return integer;

@@ -127,10 +127,14 @@ function boolWriter(path: string): Writer {
   };
 }
 
+// Asking costs less than JSON.stringify. Surrogates are left to it: half a pair needs an escape.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what needs an escape
+const needsEscape = /["\\\u0000-\u001f\ud800-\udfff]/;
+
 function stringWriter(path: string): Writer {
   return (value) => {
     if (typeof value !== 'string') throw badRow(path, 'is not a string');
-    return JSON.stringify(value);
+    return needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
   };
 }
 

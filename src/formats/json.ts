@@ -40,61 +40,63 @@ export const json: FormatDefinition<'json'> = {
   },
   codec({ fields = [], format, framing }) {
     const codec = format.unstructured ? unstructuredCodec(fields) : structuredCodec(fields, format);
-    return framing ? onOneLine(codec) : codec;
+    return framing && fields.some(mayHoldNewlines) ? onOneLine(codec) : codec;
   },
 };
 
-function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Codec {
+function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Codec & TextCodec {
   const { path, open, head, tail } = envelopeOf(fields, format);
   const read = objectReader(fields, path, format);
   const write = objectWriter(fields, '', format);
   const parse = fields.some(needsExactNumbers) ? parseExactly : (text: string): unknown => JSON.parse(text);
-  return {
-    decode: (payload) => read(open(parseDocument(payload, parse))),
-    encode: (row) => Buffer.from(head + write(row) + tail),
-  };
+  return ofText({
+    decodeText: (text) => read(open(parseDocument(text, parse))),
+    encodeText: (row) => head + write(row) + tail,
+  });
 }
 
-function unstructuredCodec(fields: readonly Field[]): Codec {
+function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
   const metadata = metadataColumns(fields);
   const write = jsonWriter('/value');
-  return {
-    decode(payload) {
-      const document = parseDocument(payload, JSON.parse);
+  return ofText({
+    decodeText(text) {
+      const document = parseDocument(text, JSON.parse);
       if (!isNestedWithin(document, 128)) throw badData('', 'is nested more than 128 deep');
-      const row: Row = { value: payload.toString() };
+      const row: Row = { value: text };
       for (const set of metadata) set(row, null);
       return row;
     },
-    encode(row) {
-      if (row.value === null || row.value === undefined)
-        throw badRow('/value', 'is null, so there is no message');
-      return Buffer.from(write(row.value));
+    encodeText({ value }) {
+      if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
+      return write(value);
     },
-  };
+  });
 }
 
 /** A json column is written as it is, and may be on several lines. Between values a space means the same. */
-function onOneLine(codec: Codec): Codec {
+function onOneLine({ decodeText, encodeText }: TextCodec): Codec {
+  return ofText({ decodeText, encodeText: (row) => encodeText(row).replaceAll(/[\n\r]/g, ' ') });
+}
+
+type TextCodec = Required<Pick<Codec, 'decodeText' | 'encodeText'>>;
+
+function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
   return {
-    ...codec,
-    encode(row) {
-      const text = codec.encode(row);
-      if (!text.includes(0x0a) && !text.includes(0x0d)) return text;
-      for (let index = 0; index < text.length; index += 1) {
-        if (text[index] === 0x0a || text[index] === 0x0d) text[index] = 0x20;
-      }
-      return text;
+    decodeText,
+    encodeText,
+    decode(payload) {
+      if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
+      return decodeText(payload.toString());
     },
+    encode: (row) => Buffer.from(encodeText(row)),
   };
 }
 
 /** What JSON.parse says is dropped: it quotes the payload. */
-function parseDocument(payload: Buffer, parse: (text: string) => unknown): unknown {
-  if (payload.length === 0) throw badData('', 'is empty');
-  if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
+function parseDocument(text: string, parse: (text: string) => unknown): unknown {
+  if (text === '') throw badData('', 'is empty');
   try {
-    return parse(payload.toString());
+    return parse(text);
   } catch (error) {
     // Reading numbers exactly needs stack for each level.
     throw badData('', error instanceof RangeError ? 'is nested too deep' : 'is not a JSON document');
@@ -115,4 +117,8 @@ function needsExactNumbers(item: ListItem): boolean {
     default:
       return false;
   }
+}
+
+function mayHoldNewlines({ type, items, fields = [] }: ListItem): boolean {
+  return type === 'json' || (items !== undefined && mayHoldNewlines(items)) || fields.some(mayHoldNewlines);
 }

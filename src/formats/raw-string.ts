@@ -10,20 +10,26 @@ export const rawString: FormatDefinition<'raw_string'> = {
   wholeMessage: () => 'string',
   codec({ fields = [] }) {
     const metadata = metadataColumns(fields);
+    const decodeText = (text: string): Row => {
+      const row: Row = { value: text };
+      for (const set of metadata) set(row, null);
+      return row;
+    };
     return {
+      decodeText,
       decode(payload) {
         if (!isUtf8(payload)) throw badData('/value', 'is not UTF-8 text');
-        const row: Row = { value: payload.toString() };
-        for (const set of metadata) set(row, null);
-        return row;
+        return decodeText(payload.toString());
       },
-      encode({ value }) {
-        if (typeof value !== 'string') throw badRow('/value', 'is not a text');
-        // UTF-8 has no bytes for half a surrogate pair: another character would be written in its place.
-        if (!value.isWellFormed())
-          throw badRow('/value', 'holds half a surrogate pair, which UTF-8 cannot write');
-        return Buffer.from(value);
-      },
+      encodeText,
+      encode: (row) => Buffer.from(encodeText(row)),
     };
   },
 };
+
+function encodeText({ value }: Row): string {
+  if (typeof value !== 'string') throw badRow('/value', 'is not a text');
+  // UTF-8 has no bytes for half a surrogate pair: another character would be written in its place.
+  if (!value.isWellFormed()) throw badRow('/value', 'holds half a surrogate pair, which UTF-8 cannot write');
+  return value;
+}

@@ -167,6 +167,51 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     );
   });
 
+  test('carries every good row of a framed message, and acknowledges it once', async () => {
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings', {
+      format: { type: 'csv' },
+      framing: { method: 'newline' },
+      bad_data: { behavior: 'drop' },
+      fields: [
+        { name: 'device', type: 'string', required: true },
+        { name: 'seq', type: 'int64', required: true },
+      ],
+    });
+    await running(id);
+    await send('in', 'a,1\n"b, c",2\nsecret,one\nd,4');
+    await send('in', '\n');
+    await send('in', 'e,5\n');
+    expect(await received(4)).toEqual(['a,1\n', '"b, c",2\n', 'd,4\n', 'e,5\n']);
+    const { id: job } = await jobOf(service.request, id);
+    const metrics = (await service.request.get('/metrics')).text;
+    expect(metrics).toMatch(new RegExp(`penstock_bad_messages_total\\{job="${job}",code="bad_data"\\} 1`));
+    // What is not acknowledged would come again.
+    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
+    await inState(id, 'Stopped');
+    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
+    await running(id);
+    await send('in', 'f,6');
+    expect((await received(5)).slice(4)).toEqual(['f,6\n']);
+  });
+
+  test('fails at a bad row of a framed message, before any of its rows is written', async () => {
+    const schema = (behavior: string) => ({
+      format: { type: 'json' },
+      framing: { method: 'newline' },
+      bad_data: { behavior },
+      fields: [{ name: 'seq', type: 'int64', required: true }],
+    });
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings', schema('fail'));
+    await running(id);
+    await send('in', '{"seq":1}\n{}\n{"seq":3}');
+    const job = await inState(id, 'Failed');
+    expect(job.failure_reason).toMatchObject({
+      code: 'bad_data',
+      error: expect.stringContaining('Line 2: The field /seq is required but missing'),
+    });
+    expect(ears.messages).toEqual([]);
+  });
+
   test('writes to topics made of columns, and drops what the broker refuses', async () => {
     const id = await forward(
       'INSERT INTO alerts SELECT * FROM readings',

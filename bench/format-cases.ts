@@ -1,0 +1,117 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { parse } from 'csv-parse/sync';
+import { stringify } from 'csv-stringify/sync';
+import type { Row } from '../src/formats/format.ts';
+import type { ConnectionSchema, Field } from '../src/formats/schema.ts';
+
+/** One format, and the library that one would use without Penstock to do the same. */
+export interface FormatCase {
+  name: string;
+  schema: ConnectionSchema;
+  rows: readonly Row[];
+  /** Reads a message into whatever the library makes of it. */
+  read(payload: Buffer): unknown;
+  /** Writes one row as the library takes it, which `plain` has prepared. */
+  write(row: unknown): Buffer;
+  plain(row: Row): unknown;
+}
+
+const fields: Field[] = [
+  { name: 'device', type: 'string', required: true },
+  { name: 'seq', type: 'int32', required: true },
+  { name: 'celsius', type: 'float64' },
+  { name: 'ok', type: 'bool' },
+  { name: 'site', type: 'string' },
+];
+
+const rows = Array.from(
+  { length: 100 },
+  (_, index): Row => ({
+    device: `sensor-${index % 17}`,
+    seq: 100_000 + index,
+    celsius: 20 + index / 7,
+    ok: index % 3 > 0,
+    site: 'building 4, second floor',
+  }),
+);
+
+/** The types that libraries know nothing of: exact integers and decimals, times. */
+const exactFields: Field[] = [
+  { name: 'device', type: 'string', required: true },
+  { name: 'seq', type: 'int64', required: true },
+  { name: 'price', type: 'decimal128', precision: 18, scale: 2 },
+  { name: 'at', type: 'timestamp', unit: 'millisecond' },
+  { name: 'ok', type: 'bool' },
+];
+
+const exactRows = Array.from(
+  { length: 100 },
+  (_, index): Row => ({
+    device: `sensor-${index % 17}`,
+    seq: 9_007_199_254_740_993n + BigInt(index),
+    price: `${index * 31}.50`,
+    at: 1_769_847_300_250n + BigInt(index) * 1_001n,
+    ok: index % 3 > 0,
+  }),
+);
+
+/** JSON.stringify knows no bigint: it is given what has the same length. */
+const exactPlain = ({ seq, price, at, ...row }: Row): unknown => ({
+  ...row,
+  seq: Number(seq),
+  price: Number(price),
+  at: new Date(Number(at)).toISOString(),
+});
+
+const json = {
+  read: (payload: Buffer): unknown => JSON.parse(payload.toString()),
+  write: (row: unknown): Buffer => Buffer.from(JSON.stringify(row)),
+  plain: (row: Row): unknown => row,
+};
+const csv = {
+  read: (payload: Buffer): unknown => parse(payload),
+  write: (row: unknown): Buffer => Buffer.from(stringify([row as unknown[]])),
+  plain: (row: Row): unknown => Object.values(row),
+};
+const newline = { method: 'newline' } as const;
+
+export const formatCases: readonly FormatCase[] = [
+  { name: 'json', schema: { format: { type: 'json' }, fields }, rows, ...json },
+  {
+    name: 'json, exact types',
+    schema: { format: { type: 'json' }, fields: exactFields },
+    rows: exactRows,
+    ...json,
+    plain: exactPlain,
+  },
+  {
+    name: 'json lines',
+    schema: { format: { type: 'json' }, framing: newline, fields },
+    rows,
+    ...json,
+    read: (payload) =>
+      payload
+        .toString()
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+  },
+  {
+    name: 'json, gzip',
+    schema: { format: { type: 'json', compression: 'gzip' }, fields },
+    rows,
+    ...json,
+    read: (payload) => JSON.parse(gunzipSync(payload).toString()),
+    write: (row) => gzipSync(JSON.stringify(row)),
+  },
+  { name: 'csv', schema: { format: { type: 'csv' }, fields }, rows, ...csv },
+  { name: 'csv lines', schema: { format: { type: 'csv' }, framing: newline, fields }, rows, ...csv },
+  {
+    name: 'raw_string',
+    schema: { format: { type: 'raw_string' }, fields: [{ name: 'value', type: 'string' }] },
+    rows: rows.map((row) => ({ value: JSON.stringify(row) })),
+    read: (payload) => ({ value: payload.toString() }),
+    write: (row) => Buffer.from(row as string),
+    plain: ({ value }) => value,
+  },
+];

@@ -1,0 +1,82 @@
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import { codecFor, expandSchema, rowsOf } from '../src/formats/codec.ts';
+import { type FormatCase, formatCases } from './format-cases.ts';
+
+/** Measures what reading and writing a row costs in each format. README.md says how, and what it is not. */
+
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } },
+});
+const rounds = Number(values.rounds);
+const stretchMs = 200;
+
+/** Rows in a second of CPU time, each time in the same order: Penstock, then the library. */
+interface Rates {
+  decode: [ours: number, bare: number][];
+  encode: [ours: number, bare: number][];
+}
+
+/** How often `work`, which does `rows` rows, fits into a stretch, as rows in a second of CPU time. */
+function rate(work: () => void, rows: number): number {
+  const until = performance.now() + stretchMs;
+  const before = process.cpuUsage();
+  let times = 0;
+  do {
+    work();
+    times += 1;
+  } while (performance.now() < until);
+  const { user, system } = process.cpuUsage(before);
+  return (times * rows * 1_000_000) / (user + system);
+}
+
+function measured({ schema, rows, read, write, plain }: FormatCase): Rates {
+  const codec = codecFor(expandSchema(schema));
+  const single = rows.map((row) => codec.encode(row));
+  const payloads = codec.decodeAll ? [Buffer.concat(single)] : single;
+  const prepared = rows.map(plain);
+  const decodes: [() => void, () => void] = [
+    () => payloads.forEach((payload) => void rowsOf(codec, payload)),
+    () => payloads.forEach((payload) => void read(payload)),
+  ];
+  const encodes: [() => void, () => void] = [
+    () => rows.forEach((row) => void codec.encode(row)),
+    () => prepared.forEach((row) => void write(row)),
+  ];
+  const pair = ([ours, bare]: [() => void, () => void]): [number, number] => [
+    rate(ours, rows.length),
+    rate(bare, rows.length),
+  ];
+  const rates: Rates = { decode: [], encode: [] };
+  // The first round is the warm-up.
+  for (let round = 0; round <= rounds; round += 1) {
+    const decode = pair(decodes);
+    const encode = pair(encodes);
+    if (round > 0) {
+      rates.decode.push(decode);
+      rates.encode.push(encode);
+    }
+  }
+  return rates;
+}
+
+const median = (numbers: number[]): number =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+
+/** The median of our rate in thousands, and of its share of the library's in the same round. */
+function cells(pairs: [ours: number, bare: number][]): string[] {
+  const ours = median(pairs.map(([rate]) => rate));
+  const share = median(pairs.map(([rate, bare]) => rate / bare));
+  return [Math.round(ours / 1000).toLocaleString('en'), share.toFixed(2)];
+}
+
+const [load = 0] = loadavg();
+console.info(`- ${availableParallelism()} cores, ${cpus()[0]?.model}, Node.js ${process.versions.node}`);
+console.info(`- load average before the run: ${load.toFixed(2)}\n`);
+console.info('| format | decode, 1,000 rows/s | of the library | encode, 1,000 rows/s | of the library |');
+console.info('| --- | --: | --: | --: | --: |');
+for (const formatCase of formatCases) {
+  if (!formatCase.name.includes(values.only)) continue;
+  const { decode, encode } = measured(formatCase);
+  console.info(`| ${[formatCase.name, ...cells(decode), ...cells(encode)].join(' | ')} |`);
+}
