@@ -1,5 +1,8 @@
-import { Type, types } from 'avsc';
+import avsc, { type Type } from 'avsc';
 import { PenstockError } from '../../errors.ts';
+
+// A CommonJS module whose names Node cannot see.
+const { types } = avsc;
 
 /** What an Avro schema says, as far as reading and writing needs it. A record may hold itself. */
 export type AvroType =
@@ -61,7 +64,7 @@ const logicalTypes = Object.fromEntries(logicalNames.map((name) => [name, Noted]
  */
 export function parseAvroSchema(text: string, path: string): ParsedSchema {
   try {
-    const parsed = Type.forSchema(JSON.parse(text), { logicalTypes, wrapUnions: true, registry: {} });
+    const parsed = avsc.Type.forSchema(JSON.parse(text), { logicalTypes, wrapUnions: true, registry: {} });
     const canonical = JSON.stringify(parsed.schema());
     return { type: typeOf(parsed, new Map()), fingerprint: crc64(Buffer.from(canonical)) };
   } catch (error) {
