@@ -1,8 +1,8 @@
 import { badData, pathOf } from './bad.ts';
 import type { Row, Value } from './format.ts';
 import { jsonText } from './json-value.ts';
-import { getterOf, setterOf } from './own-property.ts';
 import { bigintFrom, decimalFrom, floatFrom, integerFrom, withNull } from './read-value.ts';
+import { rowFromObject } from './row-literal.ts';
 import type { Field, ListItem } from './schema.ts';
 import { type TimestampUnit, unitOf } from './sql-type.ts';
 import { parseTimestamp } from './timestamp.ts';
@@ -25,18 +25,17 @@ export function documentReader(
   path: string,
   types: DocumentTypes,
 ): (value: unknown) => Row {
-  const steps = fields.map((field) => ({
-    get: typeof field.metadata_key === 'string' ? () => null : getterOf(field.name),
-    set: setterOf(field.name),
-    read: typeof field.metadata_key === 'string' ? () => null : fieldReader(field, path, types),
-  }));
+  const make = rowFromObject(
+    fields.map((field) => ({
+      name: field.name,
+      read: typeof field.metadata_key === 'string' ? () => null : fieldReader(field, path, types),
+    })),
+  );
   return (value) => {
     if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
       throw badData(path, 'is not a map');
     }
-    const row: Row = {};
-    for (const { get, set, read } of steps) set(row, read(get(value)));
-    return row;
+    return make(value);
   };
 }
 

@@ -8,8 +8,11 @@ import type { Field } from './schema.ts';
 
 /** The library of a format of self-describing documents, and what it needs around it. */
 export interface DocumentLibrary {
-  /** Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. */
-  check(payload: Buffer): void;
+  /**
+   * Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. Answers whether
+   * there is a text `__proto__`.
+   */
+  check(payload: Buffer): boolean;
   /** Reads maps as plain objects. It may rename `__proto__`. */
   decode(payload: Buffer): unknown;
   /** Reads maps as Maps. */
@@ -59,10 +62,10 @@ function unstructuredCodec(fields: readonly Field[], library: DocumentLibrary): 
 /** What the library says is dropped: it quotes the payload. */
 function parse(payload: Buffer, library: DocumentLibrary): unknown {
   if (payload.length === 0) throw badData('', 'is empty');
-  library.check(payload);
+  const renamed = library.check(payload);
   try {
-    // Both libraries rename this key, as a protection that is not needed here.
-    if (payload.includes('__proto__')) return plainDocument(library.decodeMaps(payload));
+    // Both libraries rename the key `__proto__`, as a protection that is not needed here.
+    if (renamed) return plainDocument(library.decodeMaps(payload));
     return library.decode(payload);
   } catch {
     throw badData('', 'is not a well-formed document');

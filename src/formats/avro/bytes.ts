@@ -1,5 +1,5 @@
 import { badData } from '../bad.ts';
-import { isText } from '../text-check.ts';
+import { textOf } from '../text-check.ts';
 
 /** Items that take no bytes at all (a list of nulls) are the one thing that bytes do not bound. */
 const itemsWithoutBytes = 1024;
@@ -96,8 +96,9 @@ export class AvroInput {
 
   string(path: string): string {
     const from = this.take(this.int());
-    if (!isText(this.bytes, from, this.at)) throw badData(path, 'is not UTF-8 text');
-    return this.bytes.toString('utf8', from, this.at);
+    const text = textOf(this.bytes, from, this.at);
+    if (text === undefined) throw badData(path, 'is not UTF-8 text');
+    return text;
   }
 
   /** Reads the blocks of an array or map and calls `item` for each thing in them. */

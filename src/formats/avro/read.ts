@@ -3,8 +3,9 @@ import { formatDecimal } from '../decimal.ts';
 import type { Row, Value } from '../format.ts';
 import { isNestedWithin, parseExactly } from '../json-text.ts';
 import { exactNumber, maxDepth } from '../json-value.ts';
-import { type SetProperty, setterOf } from '../own-property.ts';
+import { setterOf } from '../own-property.ts';
 import { bigintFrom, decimalFrom, floatFrom, integerFrom } from '../read-value.ts';
+import { rowFromSequence } from '../row-literal.ts';
 import type { Field, ListItem } from '../schema.ts';
 import { type TimestampUnit, unitOf } from '../sql-type.ts';
 import { convertTimestamp, formatTimestamp, parseTimestamp } from '../timestamp.ts';
@@ -33,36 +34,30 @@ function structReader(type: AvroType, fields: readonly Field[], path: string): R
       .filter(({ metadata_key }) => typeof metadata_key !== 'string')
       .map((field) => [avroName(field.name), field]),
   );
-  const steps: ((input: AvroInput, row: Row) => void)[] = [];
-  const nulls: SetProperty[] = [];
-  for (const field of fields) {
-    if (type.fields.some(({ name }) => wanted.get(name) === field)) continue;
-    if (field.required && typeof field.metadata_key !== 'string') {
-      throw badData(pathOf(path, field.name), 'is required but missing in the schema it was written with');
-    }
-    nulls.push(setterOf(field.name));
-  }
-  for (const member of type.fields) {
+  const steps = type.fields.map((member) => {
     const field = wanted.get(member.name);
-    steps.push(field ? fieldStep(member.type, field, path) : skipStep(member.type));
+    return field ? fieldStep(member.type, field, path) : skipStep(member.type);
+  });
+  const missing = fields.filter((field) => !type.fields.some(({ name }) => wanted.get(name) === field));
+  for (const field of missing) {
+    if (!field.required || typeof field.metadata_key === 'string') continue;
+    throw badData(pathOf(path, field.name), 'is required but missing in the schema it was written with');
   }
-  return (input) => {
-    const row: Row = {};
-    for (const step of steps) step(input, row);
-    for (const set of nulls) set(row, null);
-    return row;
-  };
+  return rowFromSequence([...steps, ...missing.map(({ name }) => ({ name, read: () => null }))]);
 }
 
-function fieldStep(type: AvroType, field: Field, parent: string): (input: AvroInput, row: Row) => void {
-  const set = setterOf(field.name);
-  const read = valueReader(type, field, pathOf(parent, field.name));
-  return (input, row) => set(row, read(input));
+interface Step {
+  name?: string;
+  read: Read<unknown>;
 }
 
-function skipStep(type: AvroType): (input: AvroInput) => void {
+function fieldStep(type: AvroType, field: Field, parent: string): Step {
+  return { name: field.name, read: valueReader(type, field, pathOf(parent, field.name)) };
+}
+
+function skipStep(type: AvroType): Step {
   const skip = skipper(type);
-  return (input) => skip(input, 0);
+  return { read: (input) => skip(input, 0) };
 }
 
 /** The reader of a value that may be null, where the field is optional. */

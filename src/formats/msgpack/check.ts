@@ -1,6 +1,6 @@
 import { badData } from '../bad.ts';
 import { maxDepth } from '../json-value.ts';
-import { isText } from '../text-check.ts';
+import { isProto, isText } from '../text-check.ts';
 
 /** Of each head from 0xc0 to 0xdf: what follows it. Specification: github.com/msgpack/msgpack/blob/master/spec.md */
 const heads: readonly (readonly [
@@ -43,63 +43,73 @@ const heads: readonly (readonly [
 
 const timestamp = 0xff;
 
+const malformed = () => badData('', 'is not one well-formed MessagePack value');
+
 /**
  * Walks over the heads of a MessagePack message without reading any value. Throws `bad_data` unless the message is one
  * well-formed value, its text is UTF-8, nesting is bounded, and its only extensions are timestamps: among those that
- * msgpackr knows are references and classes.
+ * msgpackr knows are references and classes. Answers whether one of its texts is `__proto__`.
  */
-export function checkMsgpack(bytes: Buffer): void {
-  // How many values are still missing at each level.
-  const missing: number[] = [1];
-  let at = 0;
-  const malformed = () => badData('', 'is not one well-formed MessagePack value');
+export function checkMsgpack(bytes: Buffer): boolean {
+  const walk = new Walk(bytes);
+  walk.value(0);
+  if (walk.at !== bytes.length) throw badData('', 'has bytes behind its end');
+  return walk.hasProto;
+}
 
-  const take = (size: number): number => {
-    const from = at;
-    if (size > bytes.length - at) throw malformed();
-    at += size;
+class Walk {
+  readonly bytes: Buffer;
+  at = 0;
+  hasProto = false;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  value(depth: number): void {
+    const head = this.bytes[this.#take(1)] as number;
+    if (head < 0x80 || head > 0xdf) return;
+    if (head < 0x90) this.#nested((head - 0x80) * 2, depth);
+    else if (head < 0xa0) this.#nested(head - 0x90, depth);
+    else if (head < 0xc0) this.#text(head - 0xa0);
+    else this.#long(head, depth);
+  }
+
+  #take(size: number): number {
+    const from = this.at;
+    if (size > this.bytes.length - from) throw malformed();
+    this.at = from + size;
     return from;
-  };
-  const text = (length: number) => {
-    const from = take(length);
-    if (!isText(bytes, from, at)) throw badData('', 'holds text that is not UTF-8');
-  };
-  const nest = (count: number) => {
-    if (missing.length > maxDepth) throw badData('', `is nested more than ${maxDepth} deep`);
-    if (count > bytes.length - at) throw malformed();
-    missing.push(count);
-  };
-  const long = (head: number) => {
+  }
+
+  #text(length: number): void {
+    const from = this.#take(length);
+    if (!isText(this.bytes, from, this.at)) throw badData('', 'holds text that is not UTF-8');
+    if (length === 9 && isProto(this.bytes, from)) this.hasProto = true;
+  }
+
+  #nested(count: number, depth: number): void {
+    if (depth >= maxDepth) throw badData('', `is nested more than ${maxDepth} deep`);
+    if (count > this.bytes.length - this.at) throw malformed();
+    for (let left = count; left > 0; left -= 1) this.value(depth + 1);
+  }
+
+  #long(head: number, depth: number): void {
     const [kind, size] = heads[head - 0xc0] as (typeof heads)[number];
     if (kind === 'value') {
       if (size < 0) throw malformed();
-      take(size);
+      this.#take(size);
       return;
     }
-    const length = size < 0 ? -size : bytes.readUIntBE(take(size), size);
-    if (kind === 'bytes') take(length);
-    else if (kind === 'text') text(length);
-    else if (kind === 'extension') {
-      const known = bytes[take(1)] === timestamp && (length === 4 || length === 8 || length === 12);
+    const length = size < 0 ? -size : this.bytes.readUIntBE(this.#take(size), size);
+    if (kind === 'bytes') this.#take(length);
+    else if (kind === 'text') this.#text(length);
+    else if (kind !== 'extension') this.#nested(kind === 'map' ? length * 2 : length, depth);
+    else {
+      const known =
+        this.bytes[this.#take(1)] === timestamp && (length === 4 || length === 8 || length === 12);
       if (!known) throw badData('', 'holds an extension that is not supported');
-      take(length);
-    } else nest(kind === 'map' ? length * 2 : length);
-  };
-
-  while (missing.length > 0) {
-    const top = missing.length - 1;
-    const left = missing[top] as number;
-    if (left === 0) {
-      missing.pop();
-      continue;
+      this.#take(length);
     }
-    missing[top] = left - 1;
-    const head = bytes[take(1)] as number;
-    if (head < 0x80 || head > 0xdf) continue;
-    if (head < 0x90) nest((head - 0x80) * 2);
-    else if (head < 0xa0) nest(head - 0x90);
-    else if (head < 0xc0) text(head - 0xa0);
-    else long(head);
   }
-  if (at !== bytes.length) throw badData('', 'has bytes behind its end');
 }

@@ -4,9 +4,10 @@ import { badData, pathOf } from '../bad.ts';
 import { formatDecimal } from '../decimal.ts';
 import type { Row, Value } from '../format.ts';
 import { exactNumber } from '../json-value.ts';
-import { getterOf, setterOf } from '../own-property.ts';
+import { getterOf, type SetProperty, setterOf } from '../own-property.ts';
+import { columnSetter, emptyRow } from '../row-literal.ts';
 import type { Field } from '../schema.ts';
-import { isText } from '../text-check.ts';
+import { textOf } from '../text-check.ts';
 import { formatTimestamp, timestampFromParts } from '../timestamp.ts';
 import { isImplicit, wellKnownOf, wrappedOf } from './fields.ts';
 
@@ -14,6 +15,11 @@ type Reader = protobuf.Reader;
 
 /** Reads the fields of a message up to `end` into the row. */
 type ReadMessage = (reader: Reader, end: number, depth: number, row: Row) => void;
+interface MessageReader {
+  /** A row for it, with what absent fields are. */
+  create(): Row;
+  read: ReadMessage;
+}
 /** Reads one value; a message begins with its length or is a group that ends with its own tag. */
 type ReadValue = (reader: Reader, depth: number) => unknown;
 type Step = (reader: Reader, wire: number, depth: number, row: Row) => void;
@@ -28,9 +34,9 @@ const malformed = () => badData('', 'is not a Protobuf message of its type');
  * makes objects of its classes and Longs. Throws `bad_data`; the end of the payload is that of the message.
  */
 export function rowReader(type: protobuf.Type, fields: readonly Field[]): (payload: Uint8Array) => Row {
-  const read = messageReader(type, fields, '');
+  const { create, read } = messageReader(type, fields, '');
   return (payload) => {
-    const row: Row = {};
+    const row = create();
     readAll(read, payload, row);
     return row;
   };
@@ -56,9 +62,9 @@ function readAll(read: ReadMessage, payload: Uint8Array, row: Row): void {
   }
 }
 
-function messageReader(type: protobuf.Type, fields: readonly Field[], path: string): ReadMessage {
+function messageReader(type: protobuf.Type, fields: readonly Field[], path: string): MessageReader {
   const steps = new Map<number, Step>();
-  const begin: ((row: Row) => void)[] = [];
+  const begin: { name: string; make: () => Value }[] = [];
   const end: ((row: Row) => void)[] = [];
   for (const field of fields) {
     const set = setterOf(field.name);
@@ -67,11 +73,11 @@ function messageReader(type: protobuf.Type, fields: readonly Field[], path: stri
     const member = isMetadata ? undefined : memberOf(type, field.name);
     if (!isMetadata && !member) throw notInMessage(at);
     const empty = member ? emptyOf(member) : null;
-    begin.push((row) => set(row, typeof empty === 'function' ? empty() : empty));
+    begin.push({ name: field.name, make: typeof empty === 'function' ? empty : () => empty });
     if (!member) continue;
     steps.set(
       member.id,
-      clearing(member, typedStep(member, field, at), (row, name) => setterOf(name)(row, null)),
+      clearing(member, typedStep(member, field, at), (clear) => (row) => clear(row, null)),
     );
     const get = getterOf(field.name);
     if (member.map) end.push((row) => set(row, JSON.stringify(get(row))));
@@ -81,11 +87,12 @@ function messageReader(type: protobuf.Type, fields: readonly Field[], path: stri
     });
   }
   const walk = walker(steps);
-  return (reader, to, depth, row) => {
-    for (const set of begin) set(row);
+  if (end.length === 0) return { create: emptyRow(begin), read: walk };
+  const read: ReadMessage = (reader, to, depth, row) => {
     walk(reader, to, depth, row);
     for (const check of end) check(row);
   };
+  return { create: emptyRow(begin), read };
 }
 
 function notInMessage(path: string): PenstockError {
@@ -94,12 +101,17 @@ function notInMessage(path: string): PenstockError {
 }
 
 /** Of the members of a oneof the last that comes counts. */
-function clearing(member: protobuf.Field, step: Step, clear: (row: Row, name: string) => void): Step {
+function clearing(
+  member: protobuf.Field,
+  step: Step,
+  clearer: (set: SetProperty, name: string) => (row: Row) => void,
+): Step {
   const others = (member.partOf?.oneof ?? []).filter((name) => name !== member.name);
   if (others.length === 0) return step;
+  const clears = others.map((name) => clearer(columnSetter(name), name));
   return (reader, wire, depth, row) => {
     step(reader, wire, depth, row);
-    for (const name of others) clear(row, name);
+    for (const clear of clears) clear(row);
   };
 }
 
@@ -109,6 +121,10 @@ function memberOf(type: protobuf.Type, name: string): protobuf.Field | undefined
 
 /** Reads field after field until the end, or, of a group, until the tag that ends it. */
 function walker(steps: ReadonlyMap<number, Step>): ReadMessage {
+  // Most numbers are small: an array beats the map.
+  const near: (Step | undefined)[] = [];
+  for (let number = 0; number < 256; number += 1) near.push(steps.get(number));
+  const far = new Map([...steps].filter(([number]) => number >= near.length));
   return (reader, to, depth, row) => {
     if (depth > maxNesting) throw badData('', `is nested more than ${maxNesting} deep`);
     while (reader.pos < to) {
@@ -119,7 +135,8 @@ function walker(steps: ReadonlyMap<number, Step>): ReadMessage {
         return;
       }
       if (tag < 8) throw malformed();
-      const step = steps.get(tag >>> 3);
+      const number = tag >>> 3;
+      const step = number < near.length ? near[number] : far.get(number);
       if (step) step(reader, wire, depth, row);
       else reader.skipType(wire, depth, tag >>> 3);
     }
@@ -134,22 +151,22 @@ function typedStep(member: protobuf.Field, field: Field, path: string): Step {
   const isStruct = item?.type === 'struct' && resolvedType instanceof protobuf.Type;
   if (isStruct && !member.repeated) return structStep(member, field, path);
   const read = isStruct
-    ? newMessage(member, messageReader(resolvedType, item.fields ?? [], `${path}/*`))
+    ? rowOf(member, messageReader(resolvedType, item.fields ?? [], `${path}/*`))
     : typedReader(member, path, item?.type === 'json');
   return valueStep(member, read);
 }
 
 /** A struct that comes twice is one whose second half adds to the first, as the specification has it. */
 function structStep(member: protobuf.Field, field: Field, path: string): Step {
-  const set = setterOf(field.name);
+  const set = columnSetter(field.name);
   const get = getterOf(field.name);
-  const read = messageReader(member.resolvedType as protobuf.Type, field.fields ?? [], path);
+  const { create, read } = messageReader(member.resolvedType as protobuf.Type, field.fields ?? [], path);
   const nested = nestedReader(member, read);
   return (reader, wire, depth, row) => {
     if (wire !== wireOf(member)) reader.skipType(wire, depth, member.id);
     else {
       const before = get(row) as Row | null;
-      const found: Row = {};
+      const found = create();
       nested(reader, depth, found);
       set(row, before ? merged(before, found) : found);
     }
@@ -182,7 +199,7 @@ function typedReader(member: protobuf.Field, path: string, json: boolean): ReadV
 
 /** Adds a value to its row, or to the list there. Numbers of a list come one by one or packed. */
 function valueStep(member: protobuf.Field, read: ReadValue): Step {
-  const set = setterOf(member.name);
+  const set = columnSetter(member.name);
   const get = getterOf(member.name);
   const wire = wireOf(member);
   if (!member.repeated) {
@@ -234,9 +251,13 @@ function nestedReader(
 }
 
 function newMessage(member: protobuf.Field, read: ReadMessage): ReadValue {
+  return rowOf(member, { create: () => ({}), read });
+}
+
+function rowOf(member: protobuf.Field, { create, read }: MessageReader): ReadValue {
   const nested = nestedReader(member, read);
   return (reader, depth) => {
-    const row: Row = {};
+    const row = create();
     nested(reader, depth, row);
     return row;
   };
@@ -266,9 +287,8 @@ function scalarReader(type: string, path: string): ReadValue {
     case 'string':
       return (reader) => {
         const to = lengthEnd(reader);
-        const bytes = reader.buf as Buffer;
-        if (!isText(bytes, reader.pos, to)) throw badData(path, 'is not UTF-8 text');
-        const text = bytes.toString('utf8', reader.pos, to);
+        const text = textOf(reader.buf as Buffer, reader.pos, to);
+        if (text === undefined) throw badData(path, 'is not UTF-8 text');
         reader.pos = to;
         return text;
       };
@@ -392,7 +412,7 @@ function jsonMessageReader(type: protobuf.Type, known: KnownReaders): ReadMessag
       : valueStep(member, jsonValueReader(member, known));
     steps.set(
       member.id,
-      clearing(member, step, (row, name) => delete row[name]),
+      clearing(member, step, (_set, name) => (row) => delete row[name]),
     );
   }
   const walk = walker(steps);
