@@ -86,10 +86,8 @@ describe('what fastavro has written', () => {
     expandSchema({ format: { type: 'avro', ...options }, definition });
 
   test('has the fields of its schema', () => {
-    const derived = schemaOf({}).fields?.map(({ name, type, required }) => [name, type, required]);
-    expect(derived).toEqual(
-      fields.flatMap(({ name, type }) => (name === 'large' ? [] : [[name, type, false]])),
-    );
+    const expanded = expandSchema({ fields: fields.filter(({ name }) => name !== 'large') });
+    expect(schemaOf({}).fields).toEqual(expanded.fields);
   });
 
   test.each(['null', 'deflate'])('is read from a container with the codec %s', (codec) => {
