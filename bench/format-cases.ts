@@ -1,6 +1,10 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
+import avsc from 'avsc';
+import * as cborX from 'cbor-x';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
+import { Packr } from 'msgpackr';
+import protobuf from 'protobufjs';
 import type { Row } from '../src/formats/format.ts';
 import type { ConnectionSchema, Field } from '../src/formats/schema.ts';
 
@@ -75,6 +79,51 @@ const csv = {
 };
 const newline = { method: 'newline' } as const;
 
+const cborEncoder = new cborX.Encoder({ useRecords: false, variableMapSize: true });
+const cbor = {
+  read: (payload: Buffer): unknown => cborEncoder.decode(payload),
+  write: (row: unknown): Buffer => cborEncoder.encode(row),
+  plain: (row: Row): unknown => row,
+};
+const packr = new Packr({ useRecords: false });
+const msgpack = {
+  read: (payload: Buffer): unknown => packr.unpack(payload),
+  write: (row: unknown): Buffer => packr.pack(row),
+  plain: (row: Row): unknown => row,
+};
+
+/** Dates are what these two have for a time, doubles for a decimal. */
+const dated = ({ price, at, ...row }: Row): unknown => ({
+  ...row,
+  price: Number(price),
+  at: new Date(Number(at)),
+});
+
+const avroSchema = {
+  type: 'record',
+  name: 'row',
+  fields: [
+    { name: 'device', type: 'string' },
+    { name: 'seq', type: 'int' },
+    { name: 'celsius', type: ['null', 'double'] },
+    { name: 'ok', type: ['null', 'boolean'] },
+    { name: 'site', type: ['null', 'string'] },
+  ],
+} as const;
+const avroType = avsc.Type.forSchema(avroSchema as unknown as avsc.Schema);
+
+const protoSchema = `syntax = "proto3";
+message Row {
+  string device = 1;
+  int32 seq = 2;
+  optional double celsius = 3;
+  optional bool ok = 4;
+  optional string site = 5;
+  int64 total = 6;
+}`;
+const protoType = protobuf.parse(protoSchema, { keepCase: true }).root.lookupType('Row');
+const protoRows = rows.map((row, index): Row => ({ ...row, total: 9_007_199_254_740_993n + BigInt(index) }));
+
 export const formatCases: readonly FormatCase[] = [
   { name: 'json', schema: { format: { type: 'json' }, fields }, rows, ...json },
   {
@@ -113,5 +162,40 @@ export const formatCases: readonly FormatCase[] = [
     read: (payload) => ({ value: payload.toString() }),
     write: (row) => Buffer.from(row as string),
     plain: ({ value }) => value,
+  },
+  { name: 'cbor', schema: { format: { type: 'cbor' }, fields }, rows, ...cbor },
+  {
+    name: 'cbor, exact types',
+    schema: { format: { type: 'cbor' }, fields: exactFields },
+    rows: exactRows,
+    ...cbor,
+    plain: dated,
+  },
+  { name: 'msgpack', schema: { format: { type: 'msgpack' }, fields }, rows, ...msgpack },
+  {
+    name: 'msgpack, exact types',
+    schema: { format: { type: 'msgpack' }, fields: exactFields },
+    rows: exactRows,
+    ...msgpack,
+    plain: dated,
+  },
+  {
+    name: 'avro, raw datums',
+    schema: {
+      format: { type: 'avro', raw_datums: true },
+      definition: { type: 'avro_schema', schema: JSON.stringify(avroSchema) },
+    },
+    rows,
+    read: (payload) => avroType.fromBuffer(payload),
+    write: (row) => avroType.toBuffer(row),
+    plain: (row) => row,
+  },
+  {
+    name: 'protobuf',
+    schema: { format: { type: 'protobuf' }, definition: { type: 'protobuf_schema', schema: protoSchema } },
+    rows: protoRows,
+    read: (payload) => protoType.decode(payload),
+    write: (row) => protoType.encode(row as object).finish() as Buffer,
+    plain: (row) => protoType.fromObject({ ...row, total: String(row.total) }),
   },
 ];

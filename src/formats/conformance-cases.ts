@@ -11,6 +11,8 @@ export interface CodecCase {
   whole?: true;
   /** A definition for these columns, in a format that needs one. */
   define?(fields: readonly Field[]): ConnectionSchema['definition'];
+  /** The columns, where they cannot be any. */
+  fields?: Field[];
   /** Whether the format can express the row at all. */
   expressible?(row: Row, schema: ConnectionSchema): boolean;
   /** What the format makes of a row: the same but for what it cannot tell apart. */
@@ -64,7 +66,89 @@ export const codecCases: readonly CodecCase[] = [
     name: 'csv with every option',
     format: { type: 'csv', header: true, delimiter: '\t', quote: "'", null_value: '0' },
   },
+  { name: 'avro containers', format: { type: 'avro' } },
+  { name: 'avro raw datums', format: { type: 'avro', raw_datums: true } },
+  { name: 'avro single objects', format: { type: 'avro', single_object: true } },
+  { name: 'cbor', format: { type: 'cbor' } },
+  { name: 'unstructured cbor', format: { type: 'cbor', into_unstructured_json: true }, whole: true },
+  { name: 'msgpack', format: { type: 'msgpack' } },
+  { name: 'msgpack with gzip', format: { type: 'msgpack', compression: 'gzip' } },
+  { name: 'unstructured msgpack', format: { type: 'msgpack', into_unstructured_json: true }, whole: true },
+  {
+    name: 'protobuf',
+    format: { type: 'protobuf', message_name: 'Row' },
+    define: protobufOf,
+    normal: withoutNullItems,
+  },
+  {
+    name: 'protobuf behind its length',
+    format: { type: 'protobuf', message_name: 'Row', length_delimited: true },
+    define: protobufOf,
+    normal: withoutNullItems,
+  },
+  {
+    name: 'sparkplug_b',
+    format: { type: 'sparkplug_b' },
+    fields: [
+      { name: 'name', type: 'string', required: true },
+      { name: 'alias', type: 'uint64' },
+      { name: 'payload_seq', type: 'uint64' },
+      { name: 'uint64_value', type: 'uint64', required: true },
+    ],
+  },
 ];
+
+const protobufTypes: Partial<Record<Field['type'], string>> = {
+  int32: 'sint32',
+  int64: 'int64',
+  uint32: 'uint32',
+  uint64: 'fixed64',
+  float32: 'float',
+  float64: 'double',
+  bool: 'bool',
+  string: 'string',
+  bytes: 'bytes',
+};
+
+/** A message with these columns. What Protobuf does not have becomes a type that there is not, and is refused. */
+function protobufOf(fields: readonly Field[]): ConnectionSchema['definition'] {
+  const nested: string[] = [];
+  const message = (name: string, members: readonly Field[]): string => {
+    const lines = members.map((member, index) => {
+      const item = member.items ?? member;
+      const struct = `S${nested.length}`;
+      if (item.type === 'struct') nested.push(message(`${struct}_${index}`, item.fields ?? []));
+      const nanoseconds = item.type === 'timestamp' && item.unit === 'nanosecond';
+      const plain = nanoseconds ? 'google.protobuf.Timestamp' : (protobufTypes[item.type] ?? 'nothing');
+      const type = item.type === 'struct' ? `${struct}_${index}` : plain;
+      return `${member.items ? 'repeated' : 'optional'} ${type} ${member.name} = ${index + 1};`;
+    });
+    return `message ${name} { ${lines.join(' ')} }`;
+  };
+  const row = message('Row', fields);
+  const schema = `syntax = "proto3"; import "google/protobuf/timestamp.proto"; ${nested.join(' ')} ${row}`;
+  return { type: 'protobuf_schema', schema };
+}
+
+/** A repeated field cannot hold nulls, and is empty rather than null. */
+function withoutNullItems(row: Row, { fields = [] }: ConnectionSchema): Row {
+  const normal: Row = {};
+  for (const field of fields) {
+    const value = Object.hasOwn(row, field.name) ? (row[field.name] as Value) : null;
+    setterOf(field.name)(normal, plainLists(value, field));
+  }
+  return normal;
+}
+
+function plainLists(value: Value, type: ListItem): Value {
+  const { items } = type;
+  if (items) {
+    const list = (value ?? []) as Value[];
+    return list.filter((item) => item !== null).map((item) => plainLists(item, items));
+  }
+  if (type.type !== 'struct' || value === null) return value;
+  return withoutNullItems(value as Row, { fields: type.fields ?? [] });
+}
 
 /** A line without anything in it is no record. */
 function notEmptyLine(row: Row, { fields = [] }: ConnectionSchema): boolean {

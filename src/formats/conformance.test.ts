@@ -22,6 +22,7 @@ function schemas(codecCase: CodecCase): fc.Arbitrary<ConnectionSchema> {
   const { format, framing, whole } = codecCase;
   const bare: ConnectionSchema = framing ? { format, framing } : { format };
   if (whole) return fc.constant(expandSchema(bare));
+  if (codecCase.fields) return fc.constant(expandSchema({ ...bare, fields: codecCase.fields }));
   const fits = (field: Field): boolean => isValid(complete({ ...bare, fields: [field] }, codecCase));
   return arbitraryFields
     .map((fields) => ({ ...bare, fields: fields.filter(fits) }))

@@ -86,3 +86,29 @@ function floorDivide(value: bigint, divisor: bigint): bigint {
   const quotient = value / divisor;
   return value % divisor < 0n ? quotient - 1n : quotient;
 }
+
+/** A count of one unit as a count of another, rounded down; undefined when that does not fit 64 bits. */
+export function convertTimestamp(value: bigint, from: TimestampUnit, to: TimestampUnit): bigint | undefined {
+  if (from === to) return value;
+  const [less, more] = [perSecond[from], perSecond[to]];
+  return more > less ? fitting(value * (more / less)) : floorDivide(value, less / more);
+}
+
+/** Whole seconds and the nanoseconds behind them, both of a time before 1970 too, as a count of the unit. */
+export function timestampFromParts(
+  seconds: bigint,
+  nanoseconds: bigint,
+  unit: TimestampUnit,
+): bigint | undefined {
+  return fitting(seconds * perSecond[unit] + nanoseconds / (perSecond.nanosecond / perSecond[unit]));
+}
+
+/** A count of the unit as whole seconds, rounded down, and the nanoseconds behind them. */
+export function timestampToParts(
+  value: bigint,
+  unit: TimestampUnit,
+): { seconds: bigint; nanoseconds: bigint } {
+  const seconds = floorDivide(value, perSecond[unit]);
+  const rest = value - seconds * perSecond[unit];
+  return { seconds, nanoseconds: rest * (perSecond.nanosecond / perSecond[unit]) };
+}

@@ -1,0 +1,207 @@
+import type { FieldError, PenstockError } from '../../errors.ts';
+import { asPenstockError } from '../../errors.ts';
+import { badData, badRow } from '../bad.ts';
+import type { Codec, FormatDefinition, Row, SchemaIn } from '../format.ts';
+import { maxRowsOfMessage } from '../format.ts';
+import { metadataColumns } from '../own-property.ts';
+import type { Field } from '../schema.ts';
+import { AvroInput, AvroOutput } from './bytes.ts';
+import { containerOf, readContainer } from './container.ts';
+import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
+import { documentReader, rowReader } from './read.ts';
+import { type ParsedSchema, parseAvroSchema } from './schema.ts';
+import { jsonTextWriter, rowWriter } from './write.ts';
+
+type AvroSchema = SchemaIn<'avro'>;
+type RowOf = (input: AvroInput) => Row;
+
+const definitionPath = '/definition/schema';
+
+/**
+ * Avro (specification 1.12): container files, raw datums, or the single-object encoding, whose schema is the
+ * `definition`, or is made of the fields where there is none. A container brings the schema it was written with, and
+ * its fields are found by name.
+ */
+export const avro: FormatDefinition<'avro'> = {
+  type: 'avro',
+  wholeMessage: (format) => (format.into_unstructured_json ? 'json' : undefined),
+  definition: {
+    type: 'avro_schema',
+    fieldsFrom({ format, definition }) {
+      const { type } = parseAvroSchema(definition.schema, definitionPath);
+      const fields = fieldsFromAvro(type, definitionPath);
+      return format.into_unstructured_json ? [{ name: 'value', type: 'json', required: true }] : fields;
+    },
+  },
+  validate,
+  codec(schema) {
+    const text = schemaText(schema);
+    const own = text === undefined ? undefined : { text, ...parseAvroSchema(text, definitionPath) };
+    if (schema.format.raw_datums || schema.format.single_object) return datumCodec(schema, own);
+    return containerCodec(schema, own);
+  },
+};
+
+/** None for documents whose schema is only in the container. */
+function schemaText({ definition, format, fields = [] }: AvroSchema): string | undefined {
+  if (definition) return definition.schema;
+  return format.into_unstructured_json ? undefined : avroSchemaOf(fields);
+}
+
+function validate({ format, definition, fields = [] }: AvroSchema): FieldError[] {
+  const errors: FieldError[] = [];
+  if (format.raw_datums && format.single_object) {
+    const message = 'A message is a raw datum or in the single-object encoding, not both';
+    errors.push({ path: '/format/single_object', message });
+  }
+  const bare = format.raw_datums || format.single_object;
+  if (format.into_unstructured_json && bare && !definition) {
+    const message = 'The messages do not bring their schema: give it as the definition, an avro_schema';
+    errors.push({ path: '/definition', message });
+  }
+  if (!definition && !format.into_unstructured_json) validateNames(fields, '/fields', errors);
+  return errors;
+}
+
+/** Without a definition the names of the schema are made of those of the fields. */
+function validateNames(fields: readonly Field[], path: string, errors: FieldError[]): void {
+  const seen = new Map<string, string>();
+  fields.forEach((field, index) => {
+    const at = `${path}/${index}`;
+    if (typeof field.metadata_key === 'string') return;
+    const before = seen.get(avroName(field.name));
+    if (before !== undefined) {
+      const message = `Avro would call it ${avroName(field.name)}, as it does ${before}; rename one of the two`;
+      errors.push({ path: `${at}/name`, message });
+    }
+    seen.set(avroName(field.name), field.name);
+    let item: { fields?: Field[]; items?: typeof field.items } = field;
+    let below = at;
+    for (; item.items; below += '/items') item = item.items;
+    if (item.fields) validateNames(item.fields, `${below}/fields`, errors);
+  });
+}
+
+/** Compiles the reader of one row, from the schema that the message was written with. */
+function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
+  if (!format.into_unstructured_json) return rowReader(type, fields);
+  const read = documentReader(type);
+  const metadata = metadataColumns(fields);
+  return (input) => {
+    const row: Row = { value: read(input) };
+    for (const set of metadata) set(row, null);
+    return row;
+  };
+}
+
+/** What writes the datum of a row; undefined when nothing says what it should look like. */
+function writerOf(
+  own: ParsedSchema | undefined,
+  { format, fields = [] }: AvroSchema,
+): ((row: Row) => Buffer) | undefined {
+  if (!own) return undefined;
+  const output = new AvroOutput();
+  const write = format.into_unstructured_json ? documentWriter(own) : rowWriter(own.type, fields);
+  return (row) => {
+    write(row, output.start());
+    return output.finish();
+  };
+}
+
+function documentWriter({ type }: ParsedSchema): (row: Row, output: AvroOutput) => void {
+  const write = jsonTextWriter(type, '/value');
+  return ({ value }, output) => {
+    if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
+    write(value, output);
+  };
+}
+
+const singleObject = Buffer.from([0xc3, 0x01]);
+
+function datumCodec(schema: AvroSchema, own: ParsedSchema | undefined): Codec {
+  if (!own) throw badData('', 'has no schema');
+  const header = schema.format.single_object
+    ? Buffer.concat([singleObject, own.fingerprint])
+    : Buffer.alloc(0);
+  const read = readerOf(own, schema);
+  const write = writerOf(own, schema);
+  return {
+    decode(payload) {
+      checkHeader(payload, header);
+      const input = new AvroInput(payload, header.length);
+      const row = read(input);
+      input.end();
+      return row;
+    },
+    encode(row) {
+      const datum = write?.(row) ?? Buffer.alloc(0);
+      return header.length === 0 ? datum : Buffer.concat([header, datum]);
+    },
+  };
+}
+
+function checkHeader(payload: Buffer, header: Buffer): void {
+  if (header.length === 0) return;
+  if (!payload.subarray(0, 2).equals(singleObject)) {
+    throw badData('', 'is not in the single-object encoding');
+  }
+  if (!payload.subarray(2, 10).equals(header.subarray(2))) {
+    throw badData('', 'was written with another schema than that of the table');
+  }
+}
+
+/** How many schemas of other writers are kept ready. */
+const keptSchemas = 16;
+
+function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string }) | undefined): Codec {
+  const readers = new Map<string, RowOf>();
+  const write = writerOf(own, schema);
+  const wrap = own && containerOf(own.text);
+
+  const readerFor = (text: string): RowOf => {
+    const before = readers.get(text);
+    if (before) return before;
+    const reader = readerOf(writersSchema(text), schema);
+    const [oldest] = readers.keys();
+    if (readers.size >= keptSchemas && oldest !== undefined) readers.delete(oldest);
+    readers.set(text, reader);
+    return reader;
+  };
+
+  const decodeAll = (payload: Buffer): Row[] => {
+    const container = readContainer(payload);
+    const read = readerFor(container.schema);
+    const rows: Row[] = [];
+    for (const { count, input } of container.blocks) {
+      if (rows.length + count > maxRowsOfMessage) {
+        throw badData('', `holds more than ${maxRowsOfMessage} rows`);
+      }
+      for (let left = count; left > 0; left -= 1) rows.push(read(input));
+      input.end();
+    }
+    return rows;
+  };
+
+  return {
+    decodeAll,
+    decode(payload) {
+      const [row, ...more] = decodeAll(payload);
+      if (!row || more.length > 0) throw badData('', 'does not hold exactly one row');
+      return row;
+    },
+    encode(row) {
+      if (!write || !wrap) throw badRow('', 'cannot be written without the definition, an avro_schema');
+      return wrap(write(row));
+    },
+  };
+}
+
+/** What is wrong with the schema in a message is the fault of the message. */
+function writersSchema(text: string): ParsedSchema {
+  try {
+    return parseAvroSchema(text, '');
+  } catch (error) {
+    const { code }: PenstockError = asPenstockError(error);
+    throw code === 'invalid_schema' ? badData('', 'has an Avro schema that is not valid') : error;
+  }
+}

@@ -1,0 +1,146 @@
+import avsc, { type Type } from 'avsc';
+import { PenstockError } from '../../errors.ts';
+
+// A CommonJS module whose names Node cannot see.
+const { types } = avsc;
+
+/** What an Avro schema says, as far as reading and writing needs it. A record may hold itself. */
+export type AvroType =
+  | { kind: 'null' | 'boolean' | 'float' | 'double' }
+  | { kind: 'int' | 'long' | 'bytes' | 'string'; logical?: Logical }
+  | { kind: 'fixed'; size: number; logical?: Logical }
+  | { kind: 'enum'; symbols: readonly string[] }
+  | { kind: 'record'; fields: { name: string; type: AvroType }[] }
+  | { kind: 'array' | 'map'; items: AvroType }
+  | { kind: 'union'; types: AvroType[] };
+
+interface Logical {
+  name: string;
+  /** decimal only. */
+  precision?: number;
+  scale?: number;
+}
+
+export interface ParsedSchema {
+  type: AvroType;
+  /** CRC-64-AVRO of the parsing canonical form, as the single-object encoding writes it. */
+  fingerprint: Buffer;
+}
+
+/** Keeps what the schema says of a logical type; it has no part in reading. */
+class Noted extends types.LogicalType {
+  readonly attributes: Record<string, unknown>;
+
+  constructor(schema: ConstructorParameters<typeof types.LogicalType>[0], options?: unknown) {
+    super(schema, options as never);
+    this.attributes = schema as unknown as Record<string, unknown>;
+  }
+  protected override _fromValue(value: unknown) {
+    return value;
+  }
+  protected override _toValue(value: unknown) {
+    return value;
+  }
+}
+
+const logicalNames = [
+  'decimal',
+  'uuid',
+  'date',
+  'timestamp-millis',
+  'timestamp-micros',
+  'timestamp-nanos',
+  'local-timestamp-millis',
+  'local-timestamp-micros',
+  'local-timestamp-nanos',
+  // Ours, in schemas made of fields: a string that holds a JSON text. Others see a string.
+  'json',
+] as const;
+const logicalTypes = Object.fromEntries(logicalNames.map((name) => [name, Noted]));
+
+/**
+ * Parses the text of a schema with avsc, which knows names, namespaces and what is allowed where. Throws
+ * `invalid_schema` at the path, with what avsc says.
+ */
+export function parseAvroSchema(text: string, path: string): ParsedSchema {
+  try {
+    const parsed = avsc.Type.forSchema(JSON.parse(text), { logicalTypes, wrapUnions: true, registry: {} });
+    const canonical = JSON.stringify(parsed.schema());
+    return { type: typeOf(parsed, new Map()), fingerprint: crc64(Buffer.from(canonical)) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `The definition is not an Avro schema: ${reason}`;
+    throw new PenstockError('invalid_schema', message, { errors: [{ path, message }], cause: error });
+  }
+}
+
+function typeOf(type: Type, known: Map<Type, AvroType>): AvroType {
+  const before = known.get(type);
+  if (before) return before;
+  if (type instanceof types.RecordType) {
+    const record: AvroType = { kind: 'record', fields: [] };
+    known.set(type, record);
+    for (const field of type.fields)
+      record.fields.push({ name: field.name, type: typeOf(field.type, known) });
+    return record;
+  }
+  const plain = plainType(type, known);
+  known.set(type, plain);
+  return plain;
+}
+
+function plainType(type: Type, known: Map<Type, AvroType>): AvroType {
+  if (type instanceof Noted) return withLogical(typeOf(type.underlyingType, known), type.attributes);
+  if (type instanceof types.ArrayType) return { kind: 'array', items: typeOf(type.itemsType, known) };
+  if (type instanceof types.MapType) return { kind: 'map', items: typeOf(type.valuesType, known) };
+  if (type instanceof types.WrappedUnionType) {
+    return { kind: 'union', types: type.types.map((branch) => typeOf(branch, known)) };
+  }
+  if (type instanceof types.EnumType) return { kind: 'enum', symbols: type.symbols };
+  if (type instanceof types.FixedType) return { kind: 'fixed', size: type.size };
+  return { kind: type.typeName as 'null' | 'boolean' | 'int' | 'long' | 'float' | 'double' | 'bytes' };
+}
+
+const homes: Readonly<Record<string, readonly string[]>> = {
+  decimal: ['bytes', 'fixed'],
+  uuid: ['string', 'fixed'],
+  date: ['int'],
+  json: ['string'],
+};
+
+/** A logical type that does not fit what it stands on counts for nothing, as the specification has it. */
+function withLogical(type: AvroType, attributes: Record<string, unknown>): AvroType {
+  const name = String(attributes.logicalType);
+  if (!(homes[name] ?? ['long']).includes(type.kind)) return type;
+  if (name === 'uuid' && type.kind === 'fixed' && type.size !== 16) return type;
+  const logical: Logical = { name };
+  if (name === 'decimal') {
+    const { precision, scale = 0 } = attributes;
+    const fits = Number.isInteger(precision) && Number.isInteger(scale) && (scale as number) >= 0;
+    if (!fits || (precision as number) > 38 || (precision as number) < Math.max(1, scale as number))
+      return type;
+    logical.precision = precision as number;
+    logical.scale = scale as number;
+  }
+  return { ...type, logical } as AvroType;
+}
+
+const empty = 0xc15d213aa4d7a795n;
+const table = Array.from({ length: 256 }, (_, byte) => {
+  let fingerprint = BigInt(byte);
+  for (let bit = 0; bit < 8; bit += 1) {
+    fingerprint = (fingerprint >> 1n) ^ (fingerprint & 1n ? empty : 0n);
+  }
+  return fingerprint;
+});
+
+/** CRC-64-AVRO, little-endian (Avro specification, "Schema Fingerprints"). */
+function crc64(bytes: Buffer): Buffer {
+  let fingerprint = empty;
+  for (const byte of bytes) {
+    fingerprint = (fingerprint >> 8n) ^ (table[Number((fingerprint ^ BigInt(byte)) & 0xffn)] as bigint);
+  }
+  const answer = Buffer.alloc(8);
+  answer.writeBigUInt64LE(fingerprint);
+  return answer;
+}

@@ -1,0 +1,251 @@
+import { badRow, pathOf } from '../bad.ts';
+import type { Row, Value } from '../format.ts';
+import { isNestedWithin } from '../json-text.ts';
+import { maxDepth } from '../json-value.ts';
+import { getterOf } from '../own-property.ts';
+import type { Field, ListItem } from '../schema.ts';
+import { unitOf } from '../sql-type.ts';
+import { convertTimestamp } from '../timestamp.ts';
+import {
+  bigintOf,
+  boolOf,
+  bytesOf,
+  floatOf,
+  integerOf,
+  jsonOf,
+  stringOf,
+  structOf,
+  timestampOf,
+  unscaledOf,
+} from '../write-value.ts';
+import type { AvroOutput } from './bytes.ts';
+import { bytesFromBigint } from './decimal-bytes.ts';
+import { avroName, timeUnitOf } from './fields.ts';
+import type { AvroType } from './schema.ts';
+import { columnOf, takesJson } from './write-json.ts';
+
+/** Writes a value that is not null; throws `bad_row`. */
+type Write = (value: Value, output: AvroOutput) => void;
+
+/** Compiles the writer of the rows of a table. Its fields are those of the schema, so each has its place in it. */
+export function rowWriter(type: AvroType, fields: readonly Field[]): Write {
+  return structWriter(type, fields, '');
+}
+
+function structWriter(type: AvroType, fields: readonly Field[], path: string): Write {
+  if (type.kind !== 'record') throw badRow(path, 'is not a record in the schema');
+  const written = fields.filter((field) => typeof field.metadata_key !== 'string');
+  const struct = structOf(path);
+  const steps = type.fields.map((member) => {
+    const field = written.find(({ name }) => avroName(name) === member.name);
+    if (!field) throw badRow(pathOf(path, member.name), 'is in the schema but not in the table');
+    return { get: getterOf(field.name), write: valueWriter(member.type, field, pathOf(path, field.name)) };
+  });
+  return (value, output) => {
+    const row: Row = struct(value);
+    for (const { get, write } of steps) write(get(row) as Value, output);
+  };
+}
+
+function valueWriter(type: AvroType, field: ListItem, path: string): Write {
+  if (type.kind === 'union') return unionWriter(type.types, field, path);
+  const write = field.type === 'json' ? jsonTextWriter(type, path) : plainWriter(type, field, path);
+  return (value, output) => {
+    if (value === null || value === undefined) {
+      if (type.kind === 'null') return;
+      throw badRow(path, 'is required but null');
+    }
+    write(value, output);
+  };
+}
+
+/** A union of one type and null; for any other the field is json. */
+function unionWriter(branches: readonly AvroType[], field: ListItem, path: string): Write {
+  const nullAt = branches.findIndex(({ kind }) => kind === 'null');
+  const others = branches.filter(({ kind }) => kind !== 'null');
+  const [other] = others;
+  const single = others.length === 1 && other ? other : undefined;
+  const otherAt = single ? branches.indexOf(single) : -1;
+  const write = writerOfBranch();
+  return (value, output) => {
+    if (value !== null && value !== undefined) {
+      if (otherAt >= 0) output.int(otherAt);
+      write(value, output);
+    } else if (nullAt < 0 || field.required) throw badRow(path, 'is required but null');
+    else output.int(nullAt);
+  };
+
+  function writerOfBranch(): Write {
+    if (!single) return jsonTextWriter({ kind: 'union', types: [...branches] }, path);
+    return field.type === 'json' ? jsonTextWriter(single, path) : plainWriter(single, field, path);
+  }
+}
+
+function plainWriter(type: AvroType, field: ListItem, path: string): Write {
+  switch (field.type) {
+    case 'int32':
+      return then(integerOf(field.type, path), (value, output) => output.int(value));
+    case 'uint32':
+      return then(integerOf(field.type, path), (value, output) => output.long(BigInt(value)));
+    case 'int64':
+      return then(bigintOf(field.type, path), (value, output) => output.long(value));
+    case 'uint64':
+      return decimalWriter(type, bigintOf(field.type, path), path);
+    case 'float32':
+      return then(floatOf(path), (value, output) => output.float(value));
+    case 'float64':
+      return then(floatOf(path), (value, output) => output.double(value));
+    case 'decimal128':
+      return decimalWriter(type, unscaledOf(field.scale ?? 0, path), path);
+    case 'bool':
+      return then(boolOf(path), (value, output) => output.boolean(value));
+    case 'string':
+      return stringWriter(type, path);
+    case 'bytes':
+      return bytesWriter(type, path);
+    case 'timestamp':
+      return timestampWriter(type, field, path);
+    case 'struct':
+      return structWriter(type, field.fields ?? [], path);
+    case 'list':
+      return listWriter(type, field, path);
+    case 'json':
+      return jsonTextWriter(type, path);
+  }
+}
+
+function then<T>(check: (value: Value) => T, write: (value: T, output: AvroOutput) => void): Write {
+  return (value, output) => write(check(value), output);
+}
+
+function decimalWriter(type: AvroType, digits: (value: Value) => bigint, path: string): Write {
+  const size = type.kind === 'fixed' ? type.size : undefined;
+  const precision = ('logical' in type && type.logical?.precision) || 38;
+  const limit = 10n ** BigInt(precision);
+  return (value, output) => {
+    const unscaled = digits(value);
+    const bytes = bytesFromBigint(unscaled, size);
+    if (!bytes || unscaled >= limit || unscaled <= -limit) throw badRow(path, 'has too many digits');
+    if (size === undefined) output.buffer(bytes);
+    else output.fixed(bytes);
+  };
+}
+
+function stringWriter(type: AvroType, path: string): Write {
+  const text = stringOf(path);
+  if (type.kind === 'enum') {
+    const indexes = new Map(type.symbols.map((symbol, index) => [symbol, index]));
+    return (value, output) => {
+      const index = indexes.get(text(value));
+      if (index === undefined) throw badRow(path, `is none of ${type.symbols.slice(0, 20).join(', ')}`);
+      output.int(index);
+    };
+  }
+  if (type.kind !== 'fixed') return then(text, (value, output) => output.string(value));
+  return (value, output) => {
+    const uuid = text(value);
+    if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(uuid)) throw badRow(path, 'is not a UUID');
+    output.fixed(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
+  };
+}
+
+function bytesWriter(type: AvroType, path: string): Write {
+  const bytes = bytesOf(path);
+  if (type.kind !== 'fixed') return then(bytes, (value, output) => output.buffer(value));
+  return (value, output) => {
+    const fixed = bytes(value);
+    if (fixed.length !== type.size) throw badRow(path, `is not of ${type.size} bytes`);
+    output.fixed(fixed);
+  };
+}
+
+function timestampWriter(type: AvroType, field: ListItem, path: string): Write {
+  const time = timestampOf(path);
+  const from = unitOf(field);
+  if (type.kind === 'int') {
+    return (value, output) => {
+      const seconds = time(value);
+      if (seconds % 86_400n !== 0n) throw badRow(path, 'is not midnight, as a date has to be');
+      const days = Number(seconds / 86_400n);
+      if (!Number.isSafeInteger(days) || days !== (days | 0))
+        throw badRow(path, 'is out of the range of a date');
+      output.int(days);
+    };
+  }
+  const to = timeUnitOf(type) ?? from;
+  return (value, output) => {
+    const converted = convertTimestamp(time(value), from, to);
+    if (converted === undefined) throw badRow(path, 'is out of the range of its Avro type');
+    output.long(converted);
+  };
+}
+
+function listWriter(type: AvroType, field: ListItem, path: string): Write {
+  if (type.kind !== 'array') throw badRow(path, 'is not an array in the schema');
+  const write = valueWriter(type.items, field.items ?? { type: 'string' }, `${path}/*`);
+  return (value, output) => {
+    if (!Array.isArray(value)) throw badRow(path, 'is not a list');
+    if (value.length > 0) output.int(value.length);
+    for (const item of value) write(item, output);
+    output.int(0);
+  };
+}
+
+/** Writes the text of a json column: as it is where the schema is ours, else as the value that the schema wants. */
+export function jsonTextWriter(type: AvroType, path: string): Write {
+  const parse = jsonOf(path);
+  const text = stringOf(path);
+  if (type.kind === 'string' && type.logical?.name === 'json') {
+    return (value, output) => {
+      parse(value);
+      output.string(text(value));
+    };
+  }
+  return (value, output) => {
+    const document = parse(value);
+    if (!isNestedWithin(document, maxDepth)) throw badRow(path, `is nested more than ${maxDepth} deep`);
+    writeJson(type, document, path, output);
+  };
+}
+
+function writeJson(type: AvroType, value: unknown, path: string, output: AvroOutput): void {
+  if (!takesJson(type, value)) throw badRow(path, 'does not fit the Avro schema');
+  switch (type.kind) {
+    case 'null':
+      break;
+    case 'union': {
+      const index = type.types.findIndex((branch) => takesJson(branch, value));
+      output.int(index);
+      writeJson(type.types[index] as AvroType, value, path, output);
+      break;
+    }
+    case 'record':
+      for (const { name, type: member } of type.fields) {
+        const found = getterOf(name)(value as object) ?? null;
+        writeJson(member, found, pathOf(path, name), output);
+      }
+      break;
+    case 'map':
+    case 'array':
+      writeJsonItems(type, Object.entries(value as object), path, output);
+      break;
+    default: {
+      const [field, column] = columnOf(type, value, path);
+      plainWriter(type, field, path)(column, output);
+    }
+  }
+}
+
+function writeJsonItems(
+  type: AvroType & { kind: 'map' | 'array' },
+  members: [key: string, value: unknown][],
+  path: string,
+  output: AvroOutput,
+): void {
+  if (members.length > 0) output.int(members.length);
+  for (const [key, member] of members) {
+    if (type.kind === 'map') output.string(key.toWellFormed());
+    writeJson(type.items, member, `${path}/*`, output);
+  }
+  output.int(0);
+}

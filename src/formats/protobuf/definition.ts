@@ -1,0 +1,101 @@
+import protobuf from 'protobufjs';
+import { PenstockError } from '../../errors.ts';
+import type { SchemaDefinition } from '../schema.ts';
+
+/** A definition as the wire has it: the text of a .proto file and of those it imports, by the names it uses. */
+export type ProtobufSchema = Extract<SchemaDefinition, { type: 'protobuf_schema' }>;
+
+const path = '/definition/schema';
+
+function refuse(message: string, cause?: unknown, at = path): PenstockError {
+  return new PenstockError('invalid_schema', message, { errors: [{ path: at, message }], cause });
+}
+
+/**
+ * Parses a definition with protobufjs and finds the type of its messages. Imports are looked up among the dependencies
+ * and the files of google/protobuf that protobufjs brings; nothing is read from disk or network. Throws
+ * `invalid_schema` with what is wrong and where.
+ */
+export function messageTypeOf(definition: ProtobufSchema, name: string | null | undefined): protobuf.Type {
+  const root = new protobuf.Root();
+  const own = parseFile(definition.schema, 'the definition', new protobuf.Root(), path);
+  addFile(definition.schema, 'the definition', root, definition.dependencies ?? {}, new Set());
+  try {
+    root.resolveAll();
+  } catch (error) {
+    throw refuse(`The definition refers to what it does not have: ${reasonOf(error)}`, error);
+  }
+  return find(
+    root,
+    name,
+    messagesOf(own.root).map((type) => type.fullName.slice(1)),
+  );
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function parseFile(text: string, name: string, root: protobuf.Root, at: string) {
+  try {
+    const { imports = [], weakImports = [] } = protobuf.parse(text, root, { keepCase: true });
+    return { root, imports: [...imports, ...weakImports] };
+  } catch (error) {
+    throw refuse(`The Protobuf of ${name} cannot be read: ${reasonOf(error)}`, error, at);
+  }
+}
+
+function addFile(
+  text: string,
+  name: string,
+  root: protobuf.Root,
+  dependencies: Readonly<Record<string, string>>,
+  added: Set<string>,
+): void {
+  const at = name === 'the definition' ? path : `/definition/dependencies/${name.replaceAll('/', '~1')}`;
+  for (const imported of parseFile(text, name, root, at).imports) {
+    if (added.has(imported)) continue;
+    added.add(imported);
+    if (Object.hasOwn(dependencies, imported)) {
+      addFile(dependencies[imported] ?? '', imported, root, dependencies, added);
+    } else if (!addBundled(imported, root)) {
+      const known = Object.keys(dependencies).slice(0, 20).join(', ') || 'none';
+      const message = `It imports ${imported}, which is not among its dependencies: there are ${known}`;
+      throw refuse(message, undefined, at);
+    }
+  }
+}
+
+/** protobufjs brings the well-known types; those that only describe schemas are not needed to read a message. */
+function addBundled(name: string, root: protobuf.Root): boolean {
+  if (name === 'google/protobuf/descriptor.proto') return true;
+  const bundled = name.startsWith('google/protobuf/') ? protobuf.common.get(name) : null;
+  if (!bundled) return false;
+  if (bundled.nested) root.addJSON(bundled.nested);
+  return true;
+}
+
+function messagesOf(namespace: protobuf.NamespaceBase): protobuf.Type[] {
+  return namespace.nestedArray.flatMap((nested) => {
+    if (nested instanceof protobuf.Type) return [nested];
+    return nested instanceof protobuf.Namespace ? messagesOf(nested) : [];
+  });
+}
+
+function find(
+  root: protobuf.Root,
+  name: string | null | undefined,
+  offered: readonly string[],
+): protobuf.Type {
+  const list = offered.slice(0, 20).join(', ') || 'none';
+  const [only] = offered;
+  const wanted = name ?? (offered.length === 1 ? only : undefined);
+  if (wanted === undefined) {
+    const message = `Say which of its messages is meant as message_name: there are ${list}`;
+    throw refuse(message, undefined, '/format/message_name');
+  }
+  const found = root.lookup(wanted.replace(/^\.?/, '.'));
+  if (found instanceof protobuf.Type) return found;
+  const message = `The definition has no message called ${wanted}: there are ${list}`;
+  throw refuse(message, undefined, '/format/message_name');
+}

@@ -1,0 +1,104 @@
+import protobuf from 'protobufjs';
+import { PenstockError } from '../../errors.ts';
+import type { Field, FieldTypeName, ListItem } from '../schema.ts';
+
+const scalarTypes: Readonly<Record<string, FieldTypeName>> = {
+  int32: 'int32',
+  sint32: 'int32',
+  sfixed32: 'int32',
+  uint32: 'uint32',
+  fixed32: 'uint32',
+  int64: 'int64',
+  sint64: 'int64',
+  sfixed64: 'int64',
+  uint64: 'uint64',
+  fixed64: 'uint64',
+  float: 'float32',
+  double: 'float64',
+  bool: 'bool',
+  string: 'string',
+  bytes: 'bytes',
+};
+
+/** Messages of google.protobuf that stand for a value. */
+export type WellKnown = 'timestamp' | 'duration' | 'wrapper' | 'struct' | 'value' | 'list';
+
+const wellKnown: Readonly<Record<string, WellKnown>> = {
+  Timestamp: 'timestamp',
+  Duration: 'duration',
+  DoubleValue: 'wrapper',
+  FloatValue: 'wrapper',
+  Int64Value: 'wrapper',
+  UInt64Value: 'wrapper',
+  Int32Value: 'wrapper',
+  UInt32Value: 'wrapper',
+  BoolValue: 'wrapper',
+  StringValue: 'wrapper',
+  BytesValue: 'wrapper',
+  Struct: 'struct',
+  Value: 'value',
+  ListValue: 'list',
+};
+
+export function wellKnownOf(type: protobuf.Type): WellKnown | undefined {
+  const [, name] = /^\.google\.protobuf\.(\w+)$/.exec(type.fullName) ?? [];
+  return name !== undefined && Object.hasOwn(wellKnown, name) ? wellKnown[name] : undefined;
+}
+
+/** The seconds of a Duration, with all its digits: it spans ten thousand years. */
+const duration = { type: 'decimal128', precision: 21, scale: 9 } as const;
+
+const maxFields = 2000;
+
+/**
+ * The fields of a message. Maps, google.protobuf.Struct and its like, messages without fields and messages inside
+ * themselves become json. Only what proto2 calls required is required; what has no presence is never null when read.
+ */
+export function fieldsFromMessage(type: protobuf.Type): Field[] {
+  let budget = maxFields;
+
+  const membersOf = (message: protobuf.Type, inside: readonly protobuf.Type[]): Field[] =>
+    message.fieldsArray.map((field) => {
+      budget -= 1;
+      if (budget < 0) {
+        const text = `The message has too many fields: ${maxFields} are allowed in all`;
+        throw new PenstockError('invalid_schema', text, {
+          errors: [{ path: '/definition/schema', message: text }],
+        });
+      }
+      return {
+        name: field.name,
+        ...typeOf(field, [...inside, message]),
+        required: field.required,
+      };
+    });
+  const typeOf = (field: protobuf.Field, inside: readonly protobuf.Type[]): ListItem => {
+    if (field.map) return { type: 'json' };
+    const single = singleOf(field, inside);
+    return field.repeated ? { type: 'list', items: { ...single, name: 'item', required: true } } : single;
+  };
+  const singleOf = (field: protobuf.Field, inside: readonly protobuf.Type[]): ListItem => {
+    const { resolvedType } = field;
+    if (resolvedType instanceof protobuf.Enum) return { type: 'string' };
+    if (!resolvedType) return { type: scalarTypes[field.type] ?? 'json' };
+    const known = wellKnownOf(resolvedType);
+    if (known === 'timestamp') return { type: 'timestamp', unit: 'nanosecond' };
+    if (known === 'duration') return duration;
+    if (known === 'wrapper') return singleOf(wrappedOf(resolvedType), inside);
+    if (known || inside.includes(resolvedType) || resolvedType.fieldsArray.length === 0)
+      return { type: 'json' };
+    return { type: 'struct', fields: membersOf(resolvedType, inside) };
+  };
+  return membersOf(type, []);
+}
+
+/** The one field of a wrapper. */
+export function wrappedOf(type: protobuf.Type): protobuf.Field {
+  return type.fields.value as protobuf.Field;
+}
+
+/** Whether absence means the default, and not that there is no value. */
+export function isImplicit(field: protobuf.Field): boolean {
+  const single = !field.repeated && !field.map && !(field.resolvedType instanceof protobuf.Type);
+  return single && !field.hasPresence;
+}

@@ -1,0 +1,107 @@
+import protobufjs from 'protobufjs';
+import { type FieldError, PenstockError } from '../../errors.ts';
+import { badData, badRow } from '../bad.ts';
+import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type SchemaIn } from '../format.ts';
+import { metadataColumns } from '../own-property.ts';
+import { messageTypeOf, type ProtobufSchema } from './definition.ts';
+import { fieldsFromMessage } from './fields.ts';
+import { documentReader, rowReader } from './read.ts';
+import { documentWriter, rowWriter } from './write.ts';
+
+type Schema = SchemaIn<'protobuf'>;
+
+/** Protobuf (protobuf.dev/programming-guides/encoding): one message, or records behind their lengths. */
+export const protobuf: FormatDefinition<'protobuf'> = {
+  type: 'protobuf',
+  wholeMessage: (format) => (format.into_unstructured_json ? 'json' : undefined),
+  definition: {
+    type: 'protobuf_schema',
+    fieldsFrom({ format, definition }) {
+      const type = messageTypeOf(definition as ProtobufSchema, format.message_name);
+      if (format.into_unstructured_json) return [{ name: 'value', type: 'json', required: true }];
+      return fieldsFromMessage(type);
+    },
+  },
+  validate({ definition }): FieldError[] {
+    if (definition) return [];
+    const message = 'Protobuf needs a definition, a protobuf_schema: fields alone do not say their numbers';
+    return [{ path: '/definition', message }];
+  },
+  codec(schema) {
+    const type = messageTypeOf(schema.definition as ProtobufSchema, schema.format.message_name);
+    const decode = readerOf(type, schema);
+    const encode = writerOf(type, schema);
+    return schema.format.length_delimited ? delimitedCodec(decode, encode) : { decode, encode };
+  },
+};
+
+function readerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (payload: Buffer) => Row {
+  if (!format.into_unstructured_json) return rowReader(type, fields);
+  const read = documentReader(type);
+  const metadata = metadataColumns(fields);
+  return (payload) => {
+    const row: Row = { value: read(payload) };
+    for (const set of metadata) set(row, null);
+    return row;
+  };
+}
+
+function writerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (row: Row) => Buffer {
+  const write = format.into_unstructured_json ? documentWriter(type, '/value') : rowWriter(type, fields);
+  return (row) => {
+    const message = format.into_unstructured_json ? row.value : row;
+    if (message === null || message === undefined) throw badRow('/value', 'is null, so there is no message');
+    const writer = protobufjs.Writer.create();
+    write(message, writer);
+    return writer.finish() as Buffer;
+  };
+}
+
+/** Each record behind its length as a varint, one after the other. */
+function delimitedCodec(decode: (payload: Buffer) => Row, encode: (row: Row) => Buffer): Codec {
+  const decodeAll = (payload: Buffer, bad?: (error: PenstockError) => void): Row[] => {
+    const rows: Row[] = [];
+    let records = 0;
+    for (const record of recordsOf(payload)) {
+      records += 1;
+      if (records > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} rows`);
+      try {
+        rows.push(decode(record));
+      } catch (error) {
+        if (!bad || !(error instanceof PenstockError)) throw error;
+        bad(error);
+      }
+    }
+    return rows;
+  };
+  return {
+    decodeAll,
+    decode(payload) {
+      const [row, ...more] = decodeAll(payload);
+      if (!row || more.length > 0) throw badData('', 'does not hold exactly one row');
+      return row;
+    },
+    encode(row) {
+      const record = encode(row);
+      return Buffer.concat([protobufjs.Writer.create().uint32(record.length).finish(), record]);
+    },
+  };
+}
+
+function* recordsOf(payload: Buffer): Generator<Buffer> {
+  const reader = protobufjs.Reader.create(payload);
+  while (reader.pos < payload.length) {
+    const length = lengthOf(reader);
+    if (length > payload.length - reader.pos) throw badData('', 'ends in the middle of a record');
+    yield payload.subarray(reader.pos, reader.pos + length);
+    reader.pos += length;
+  }
+}
+
+function lengthOf(reader: protobufjs.Reader): number {
+  try {
+    return reader.uint32();
+  } catch {
+    throw badData('', 'ends in the middle of a record');
+  }
+}

@@ -1,0 +1,83 @@
+import { badData } from './bad.ts';
+import { parseDecimal } from './decimal.ts';
+import type { Value } from './format.ts';
+import type { ListItem } from './schema.ts';
+
+/** Checks that the formats which bring typed values share. Each is compiled for a field and throws `bad_data`. */
+
+export const integerRanges = {
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint32: [0, 2 ** 32 - 1],
+} as const;
+export const bigintRanges = {
+  int64: [-(2n ** 63n), 2n ** 63n - 1n],
+  uint64: [0n, 2n ** 64n - 1n],
+} as const;
+
+/** Takes a number or a bigint that is in the range of the 32-bit type. */
+export function integerFrom(type: keyof typeof integerRanges, path: string): (value: unknown) => number {
+  const [least, most] = integerRanges[type];
+  return (value) => {
+    const number = typeof value === 'bigint' ? Number(value) : value;
+    if (typeof number !== 'number' || !Number.isInteger(number)) throw badData(path, 'is not a whole number');
+    if (number < least || number > most) throw badData(path, `is out of the range of ${type}`);
+    return number === 0 ? 0 : number;
+  };
+}
+
+/** Takes a bigint, or a number that is whole, in the range of the 64-bit type. */
+export function bigintFrom(type: keyof typeof bigintRanges, path: string): (value: unknown) => bigint {
+  const [least, most] = bigintRanges[type];
+  return (value) => {
+    if (typeof value === 'number' && Number.isSafeInteger(value)) {
+      if (value < 0 && least === 0n) throw badData(path, `is out of the range of ${type}`);
+      return BigInt(value);
+    }
+    const integer = typeof value === 'number' && Number.isInteger(value) ? BigInt(value) : value;
+    if (typeof integer !== 'bigint') throw badData(path, 'is not a whole number');
+    if (integer < least || integer > most) throw badData(path, `is out of the range of ${type}`);
+    return integer;
+  };
+}
+
+/** Takes any number, infinities and NaN too; refuses what float32 cannot reach. */
+export function floatFrom(type: 'float32' | 'float64', path: string): (value: unknown) => number {
+  return (value) => {
+    const exact = typeof value === 'bigint' ? Number(value) : value;
+    if (typeof exact !== 'number') throw badData(path, 'is not a number');
+    if (type === 'float64') return exact;
+    const number = Math.fround(exact);
+    if (Number.isFinite(exact) && !Number.isFinite(number)) {
+      throw badData(path, 'is out of the range of float32');
+    }
+    return number;
+  };
+}
+
+/** Takes the text of a number and gives it the scale of the field. */
+export function decimalFrom(
+  { precision = 38, scale = 0 }: ListItem,
+  path: string,
+): (text: string | undefined) => string {
+  return (text) => {
+    if (text === undefined) throw badData(path, 'is not a number');
+    const decimal = parseDecimal(text, precision, scale);
+    if (decimal === undefined)
+      throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);
+    return decimal;
+  };
+}
+
+/** Adds what a missing or null value means for the field. */
+export function withNull(
+  read: (value: unknown) => Value,
+  required: boolean,
+  path: string,
+): (value: unknown) => Value {
+  if (!required) return (value) => (value === undefined || value === null ? null : read(value));
+  return (value) => {
+    if (value === undefined) throw badData(path, 'is required but missing');
+    if (value === null) throw badData(path, 'is required but null');
+    return read(value);
+  };
+}
