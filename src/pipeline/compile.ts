@@ -80,7 +80,8 @@ class Reading {
     const reading = new Reading(query, findings, new Tables(catalog, findings), inserts, views.length > 0);
     for (const statement of tables) await reading.tables.create(statement);
     for (const view of views) {
-      await connected((connection, { planView }) => planView(connection, view, reading, findings));
+      const { planView } = await import('./select.ts');
+      await connected((connection) => planView(connection, view, reading, findings));
     }
     return reading;
   }
@@ -109,8 +110,9 @@ class Reading {
     );
   }
 
-  preview(insert: Insert, position: number): Promise<PreviewPlan> {
-    return connected(async (connection, { planPreview }) => {
+  async preview(insert: Insert, position: number): Promise<PreviewPlan> {
+    const { planPreview } = await import('./select.ts');
+    return connected(async (connection) => {
       const plan = await planPreview(connection, insert, this, this.findings);
       const operatorIds = {
         source: operatorId('source', plan.source.name),
@@ -131,13 +133,11 @@ function nameAgain(plan: Pick<InsertPlan, 'sink' | 'source'>, twins: readonly In
  * With DuckDB, which the first query that needs it loads, and a connection of its own, as temporary tables are left
  * behind.
  */
-async function connected<T>(
-  work: (connection: DuckDBConnection, planning: typeof import('./select.ts')) => Promise<T>,
-): Promise<T> {
-  const [{ connectEngine }, planning] = await Promise.all([import('./engine.ts'), import('./select.ts')]);
+async function connected<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+  const { connectEngine } = await import('./engine.ts');
   const connection = await connectEngine();
   try {
-    return await work(connection, planning);
+    return await work(connection);
   } finally {
     connection.closeSync();
   }
