@@ -105,9 +105,9 @@ class Reading {
   async #planned(insert: Insert & { sink: Identifier }): Promise<SelectPlan> {
     // A view may have the name of a table.
     const whole = this.#hasViews ? undefined : await planWholeRows(insert, this.tables, this.findings);
-    return (
-      whole ?? connected((connection, { planSelect }) => planSelect(connection, insert, this, this.findings))
-    );
+    if (whole) return whole;
+    const { planSelect } = await import('./select.ts');
+    return connected((connection) => planSelect(connection, insert, this, this.findings));
   }
 
   async preview(insert: Insert, position: number): Promise<PreviewPlan> {
