@@ -6,8 +6,6 @@ import { stopModes } from '../job.ts';
 
 export const strict = { additionalProperties: false } as const;
 
-export { newId } from '../store/id.ts';
-
 /** Now, in unix microseconds. */
 export const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
 

@@ -3,11 +3,12 @@ import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, keepMasked, maskedPaths } from '../../secrets.ts';
 import type { Tx } from '../../store/db.ts';
+import { newId } from '../../store/id.ts';
 import { approveProfile, refuseRename, refuseUsedProfile } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
-import { newId, nowMicros } from '../schemas.ts';
+import { nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
 import {
   ConnectionProfile,

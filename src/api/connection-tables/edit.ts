@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { Tx } from '../../store/db.ts';
+import { newId } from '../../store/id.ts';
 import { approveTable, refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
-import { newId, nowMicros } from '../schemas.ts';
+import { nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
 import { checkTable } from './checks.ts';
 import {
