@@ -57,12 +57,12 @@ export const tryProfiles =
       },
       async (request, reply) => {
         const connector = connectorFor(request.body.connector);
-        const profile = catalog.resolve(connector, checkProfile(request.body));
+        const reachable = catalog.resolve(connector, checkProfile(request.body));
         return answerCheck(
           request,
           reply,
           connector,
-          { profile, table: undefined, schema: undefined },
+          { ...reachable, table: undefined, schema: undefined },
           'json',
         );
       },
@@ -88,12 +88,12 @@ export const tryProfiles =
         const row = await findProfile(db, request.params.id);
         const connector = connectorFor(row.connector);
         const config = patched(connector, catalog.profile(row), request.body);
-        const profile = catalog.resolve(connector, config);
+        const reachable = catalog.resolve(connector, config);
         return answerCheck(
           request,
           reply,
           connector,
-          { profile, table: undefined, schema: undefined },
+          { ...reachable, table: undefined, schema: undefined },
           'json',
         );
       },
@@ -117,10 +117,10 @@ export const tryProfiles =
       async ({ params }, reply) => {
         const row = await findProfile(db, params.id);
         const connector = connectorFor(row.connector);
-        const profile = catalog.resolve(connector, catalog.profile(row));
+        const reachable = catalog.resolve(connector, catalog.profile(row));
         const leave = takePlace();
         try {
-          const values = await connector.autocomplete?.({ profile, signal: whileListening(reply) });
+          const values = await connector.autocomplete?.({ ...reachable, signal: whileListening(reply) });
           return { values: values ?? {} };
         } finally {
           leave();

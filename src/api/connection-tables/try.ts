@@ -57,7 +57,7 @@ export const tryTables =
       },
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
-        const tested = { profile: catalog.resolve(connector, profile), table: config, schema };
+        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
         return answerCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -83,7 +83,7 @@ export const tryTables =
         const validate = request.compileValidationSchema(ConnectionTablePost, 'body');
         if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
         const { connector, profile, config, schema } = await checkTable(deps, body);
-        const tested = { profile: catalog.resolve(connector, profile), table: config, schema };
+        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
         return answerCheck(request, reply, connector, tested, 'events');
       },
     );
