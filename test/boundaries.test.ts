@@ -58,6 +58,7 @@ const allowed: Record<string, string[]> = {
   'config.ts': ['targets.ts', 'errors.ts'],
   'targets.ts': ['errors.ts'],
   'job.ts': [],
+  'error-help.ts': ['errors.ts'],
   'errors.ts': [],
 };
 

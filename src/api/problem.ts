@@ -54,6 +54,9 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   overloaded: 503,
 };
 
+/** The HTTP status of an answer with this code. */
+export const statusOf = (code: ErrorCode): number => statuses[code] ?? 400;
+
 const descriptions: Record<number, string> = {
   400: 'The request is not valid',
   401: 'A valid API key is required',
@@ -116,7 +119,7 @@ export function answerProblem(
   reply: FastifyReply,
 ): void {
   const raised = translate(error);
-  const status = statuses[raised.code] ?? 400;
+  const status = statusOf(raised.code);
   if (status >= 500) request.log.error({ err: error }, 'request failed');
   const detail = raised.message;
   const { retryAfterSecs = 5 } = raised.facts;
