@@ -52,7 +52,7 @@ export const tryProfiles =
           description: 'Answers JSON, or with `accept: text/event-stream` one event a step.',
           tags,
           body: ProfileTest,
-          response: { 200: checkResponse, ...bodyProblems(429) },
+          response: { 200: checkResponse, ...bodyProblems() },
         },
       },
       async (request, reply) => {
@@ -81,7 +81,7 @@ export const tryProfiles =
           tags,
           params: IdParams,
           body: optionalBody(ProfileTestPatch),
-          response: { 200: checkResponse, ...bodyProblems(404, 429) },
+          response: { 200: checkResponse, ...bodyProblems(404) },
         },
       },
       async (request, reply) => {
@@ -111,7 +111,7 @@ export const tryProfiles =
             'counts as a test.',
           tags,
           params: IdParams,
-          response: { 200: Autocomplete, ...problems(400, 404, 429) },
+          response: { 200: Autocomplete, ...problems(400, 404) },
         },
       },
       async ({ params }, reply) => {

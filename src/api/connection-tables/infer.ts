@@ -154,7 +154,7 @@ export const inferSchemas =
               description: 'What was seen, and the schema that fits it',
               content: { 'application/json': { schema: { $ref: 'InferredSchema#' } } },
             }),
-            ...bodyProblems(429),
+            ...bodyProblems(),
           },
         },
       },

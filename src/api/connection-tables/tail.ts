@@ -42,7 +42,7 @@ export const tailTables =
           tags: ['connection_tables'],
           params: IdParams,
           querystring: TailQuery,
-          response: { 200: tailResponse, ...problems(400, 404, 429) },
+          response: { 200: tailResponse, ...problems(400, 404) },
         },
       },
       async (request, reply) => {
