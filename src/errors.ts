@@ -42,6 +42,7 @@ export const errorCatalog = {
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },
+  target_not_allowed: { title: 'The address is not one that may be reached', passing: false },
   connection_refused: { title: 'The port is closed', passing: true },
   connection_timeout: { title: 'The server does not answer', passing: true },
   connection_lost: { title: 'The connection was lost', passing: true },

@@ -11,6 +11,7 @@ import { hasAdminKey, KeyRing } from './keys.ts';
 import { type KeysCommand, KeysUsageError, keysUsage, readKeysCommand } from './keys-command.ts';
 import { loadSecretKeys, SecretBox, variablesFrom } from './secrets.ts';
 import type { Db } from './store/db.ts';
+import { TargetRules } from './targets.ts';
 import type { Worker } from './worker/worker.ts';
 
 /**
@@ -187,7 +188,8 @@ async function serve(
     import('./catalog.ts'),
     import('./certificate-files.ts'),
   ]);
-  const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(config.certDir));
+  const files = certificatesIn(config.certDir);
+  const catalog = new StoredCatalog(db, secrets, variables, new TargetRules(config.targets), files);
   const metrics = new Registry();
   let nudge = (): void => {};
   if (role !== 'api') {

@@ -18,6 +18,7 @@ const allowed: Record<string, string[]> = {
     'keys-command.ts',
     'reseal.ts',
     'secrets.ts',
+    'targets.ts',
     'errors.ts',
   ],
   api: [
@@ -54,8 +55,10 @@ const allowed: Record<string, string[]> = {
   'keys-command.ts': ['store', 'keys.ts', 'reseal.ts', 'secrets.ts', 'errors.ts'],
   'reseal.ts': ['connectors', 'store', 'catalog.ts', 'query-secrets.ts', 'secrets.ts', 'errors.ts'],
   'secrets.ts': ['config.ts', 'errors.ts'],
-  'config.ts': ['errors.ts'],
+  'config.ts': ['targets.ts', 'errors.ts'],
+  'targets.ts': ['errors.ts'],
   'job.ts': [],
+  'error-help.ts': ['errors.ts'],
   'errors.ts': [],
 };
 

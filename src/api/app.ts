@@ -44,7 +44,8 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionTimeout: 0,
     forceCloseConnections: true,
     frameworkErrors: answerProblem,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 128 },
+    // A name of 100 characters, each of them encoded.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_200 },
     requestIdHeader: false,
     http: serverLimits,
   });
