@@ -128,7 +128,6 @@ export type Difference = Static<typeof Difference>;
 
 const kinds = ['connection_profiles', 'connection_tables', 'pipelines'] as const;
 const actions = ['created', 'updated', 'unchanged', 'deleted'] as const;
-export type Action = (typeof actions)[number];
 
 const Change = Type.Object({
   kind: Type.Enum([...kinds]),
