@@ -58,7 +58,7 @@ export async function write<T>(
       );
     } catch (error) {
       if (error instanceof DryRun) return error.answer as T;
-      if (!(error instanceof Outdated)) throw error;
+      if (!(error instanceof Outdated) && !isConflict(error)) throw error;
     }
     // Not in step with the others.
     await pause(Math.random() * 10 * (attempt + 1));
@@ -67,6 +67,10 @@ export async function write<T>(
     hint: 'Try again.',
   });
 }
+
+/** The database has ended one of two transactions that waited for each other. */
+const isConflict = (error: unknown): boolean =>
+  error instanceof PenstockError && error.facts.conflict === true;
 
 /** What a change was checked against: the versions of profiles and tables, by their ids. */
 export interface Basis {

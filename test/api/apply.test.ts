@@ -126,7 +126,8 @@ describe.each(databases)('apply on $provider', ({ open }) => {
             .map((item) => Object.fromEntries(Object.entries(item).toReversed())),
         ]),
     );
-    const second = await applied(backwards);
+    const inOrder = await applied(bundle, '?dry_run=true');
+    const second = await applied(backwards, `?plan=${inOrder.plan}`);
     expect(second.summary).toEqual({ created: 0, updated: 0, unchanged: 4, deleted: 0 });
     expect(second.drains).toEqual([]);
     expect(await everything()).toEqual(there);
@@ -277,6 +278,50 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect(answer.drains.map(({ name }: { name: string }) => name)).toEqual([app]);
     expect((await jobNamed(app)).editRequests).toBe(1);
     expect((await exported(`app=${app}`)).body.pipelines[0].query).toBe(pipeline.query);
+  });
+
+  test('those that lock the same in another order do not fail each other', async () => {
+    const { app, bundle } = bundleOf();
+    const [source, sink] = bundle.connection_tables;
+    const [pipeline] = bundle.pipelines;
+    if (!source || !sink || !pipeline) throw new Error('no bundle');
+    const more = Array.from({ length: 6 }, (_, i) => ({ ...source, name: `${app}_in${i}` }));
+    bundle.connection_tables.push(...more);
+    // Names and ids are in no relation, so that these meet the tables in every order.
+    const pipelines = more.map(({ name }, i) => ({
+      ...pipeline,
+      name: `${app}_${i}`,
+      query: `INSERT INTO ${app}_out SELECT device, celsius FROM ${name} WHERE celsius > 90`,
+    }));
+    await applied({ ...bundle, pipelines });
+    const rounds = Array.from({ length: 5 }, (_, round) => round);
+    for (const round of rounds) {
+      const queries = pipelines.map((one) => ({ ...one, query: one.query.replace('> 90', `> ${round}`) }));
+      const tables = [...more, sink].map((one) => ({ ...one, labels: { round: String(round) } }));
+      const answers = await Promise.all([
+        apply({ pipelines: queries }),
+        apply({ connection_tables: tables }),
+        apply({ pipelines: queries.slice(3) }),
+        apply({ connection_tables: tables.slice(2) }),
+      ]);
+      expect(answers.map(({ status, body }) => [status, body.code])).toEqual(
+        answers.map(() => [200, undefined]),
+      );
+    }
+  });
+
+  test('a bundle has its bounds, and so has an export', async () => {
+    const many = Array.from({ length: 501 }, (_, i) => ({
+      name: `${i}`,
+      connector: 'mqtt',
+      config: { url },
+    }));
+    expect((await apply({ connection_profiles: many })).status).toBe(400);
+    const { status, body } = await apply({
+      connection_profiles: many.slice(1),
+      pipelines: [{ name: 'x', query: 'x', parallelism: 1 }],
+    });
+    expect([status, body.detail]).toEqual([400, expect.stringContaining('has 501 objects')]);
   });
 
   test('a pipeline that was broken before is no reason against a change', async () => {

@@ -7,7 +7,7 @@ import { readSelector, type Selector } from '../labels.ts';
 import { hold, write } from '../write.ts';
 import { type Done, named, type Part, partsOf } from './parts.ts';
 import { deferring, settle, wereBroken } from './settle.ts';
-import type { Applied, Bundle } from './wire.ts';
+import { type Applied, type Bundle, mostObjects } from './wire.ts';
 
 interface Options {
   dryRun: boolean;
@@ -31,6 +31,7 @@ export async function applyBundle(
   bundle: Bundle,
   options: Options,
 ): Promise<{ answer: Applied; forWorker: boolean }> {
+  refuseMany(bundle);
   refuseTwice(bundle);
   const selector = pruneSelector(bundle);
   const tolerated = new Set<string>();
@@ -109,7 +110,9 @@ const nouns = {
 
 async function saveAll(tx: Tx, part: Part, bundle: Bundle): Promise<Done[]> {
   const done: Done[] = [];
-  for (const [index, item] of (bundle[part.path] ?? []).entries())
+  const items = [...(bundle[part.path] ?? []).entries()];
+  // In the same order for everybody, so that a plan does not depend on that of the bundle, and locks less on luck.
+  for (const [index, item] of items.toSorted(([, one], [, other]) => (one.name < other.name ? -1 : 1)))
     done.push(await named(nouns[part.path], item.name, `/${part.path}/${index}`, () => part.save(tx, item)));
   return done;
 }
@@ -156,6 +159,12 @@ const stale = (): PenstockError =>
     hint: 'Make a new plan (dry_run=true), look at it, and apply that.',
   });
 
+function refuseMany({ connection_profiles = [], connection_tables = [], pipelines = [] }: Bundle): void {
+  const count = connection_profiles.length + connection_tables.length + pipelines.length;
+  if (count > mostObjects)
+    throw invalid('', `has ${count} objects, and ${mostObjects} is the most; make several bundles of it`);
+}
+
 function refuseTwice(bundle: Bundle): void {
   for (const kind of ['connection_profiles', 'connection_tables', 'pipelines'] as const) {
     const seen = new Set<string>();
@@ -175,4 +184,4 @@ function pruneSelector({ prune }: Bundle): Selector | undefined {
 }
 
 const invalid = (path: string, message: string): PenstockError =>
-  new PenstockError('invalid_request', `${path} ${message}`, { errors: [{ path, message }] });
+  new PenstockError('invalid_request', `${path || 'The bundle'} ${message}`, { errors: [{ path, message }] });

@@ -94,9 +94,11 @@ export const bundles =
 async function exported(deps: Deps, query: { label_selector?: string }): Promise<object> {
   const selector = readSelector(query);
   const bundle: Record<string, object[]> = {};
+  let count = 0;
   for (const part of partsOf(deps)) {
     const objects = await part.export(selector);
-    if (objects.length > mostObjects) throw tooMuch(`more than ${mostObjects} ${part.path}`);
+    count += objects.length;
+    if (count > mostObjects) throw tooMuch(`more than ${mostObjects} objects`);
     bundle[part.path] = objects;
   }
   return bundle;

@@ -9,8 +9,8 @@ import { WriteQuery } from '../write.ts';
 
 /** What apply takes and export gives: objects that refer to each other by name. */
 
-/** Objects of each kind in one bundle. */
-export const mostObjects = 1_000;
+/** Objects in one bundle. All of them are written in one transaction, which others wait for. */
+export const mostObjects = 500;
 /** Bytes of a bundle; a longer body is refused before it is read. */
 export const mostBytes = 1024 * 1024;
 
