@@ -57,6 +57,10 @@ export const errorHelp: Record<ErrorCode, Help> = {
       'The object is not in the version that `if-match` asks for, or `if-none-match: *` found one there.',
     todo: 'Get it again, look at what has changed, and send the change with the new ETag.',
   },
+  plan_stale: {
+    means: 'Something was written since the plan was made, so that applying it would do something else.',
+    todo: 'Make the plan again, look at it, and apply that one.',
+  },
   changed_meanwhile: {
     means: 'Others wrote the same objects each time that the change was tried.',
     todo: 'Send the request again.',

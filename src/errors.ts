@@ -16,6 +16,7 @@ export const errorCatalog = {
   connection_table_in_use: { title: 'The connection table is in use', passing: false },
   dependents_broken: { title: 'What uses it would no longer be valid', passing: false },
   precondition_failed: { title: 'It is not in the version that was asked for', passing: false },
+  plan_stale: { title: 'The plan is not what would be done any more', passing: false },
   changed_meanwhile: { title: 'Others change the same all the time', passing: true },
   pipeline_running: { title: 'The pipeline is still running', passing: false },
   illegal_state: { title: 'The job is in a state that does not allow this', passing: false },

@@ -10,6 +10,7 @@ const allowed: Record<string, string[]> = {
     'api',
     'worker',
     'demo',
+    'cli',
     'store',
     'catalog.ts',
     'certificate-files.ts',
@@ -35,6 +36,7 @@ const allowed: Record<string, string[]> = {
   ],
   worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'errors.ts'],
   demo: [],
+  cli: [],
   'catalog.ts': [
     'connectors',
     'pipeline',
@@ -79,6 +81,7 @@ const keepers: Record<string, string[]> = {
   ws: ['connectors'],
   aedes: ['demo'],
   pino: ['main.ts'],
+  yaml: ['api', 'cli'],
 };
 
 interface Source {

@@ -43,6 +43,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   dependents_broken: 409,
   changed_meanwhile: 409,
   precondition_failed: 412,
+  plan_stale: 412,
   pipeline_running: 409,
   illegal_state: 409,
   payload_too_large: 413,
