@@ -27,12 +27,13 @@ const allowed: Record<string, string[]> = {
     'store',
     'catalog.ts',
     'job.ts',
+    'job-stats.ts',
     'keys.ts',
     'query-secrets.ts',
     'secrets.ts',
     'errors.ts',
   ],
-  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'errors.ts'],
+  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'job-stats.ts', 'errors.ts'],
   demo: [],
   'catalog.ts': [
     'connectors',
@@ -56,6 +57,7 @@ const allowed: Record<string, string[]> = {
   'secrets.ts': ['config.ts', 'errors.ts'],
   'config.ts': ['errors.ts'],
   'job.ts': [],
+  'job-stats.ts': [],
   'errors.ts': [],
 };
 

@@ -13,8 +13,11 @@ import { TailEvent } from './connection-tables/tail-events.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
-import { jobs } from './jobs.ts';
+import { jobs } from './jobs/index.ts';
+import { TaskStatus } from './jobs/stats.ts';
+import { Job } from './jobs/wire.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
+import { PipelineEvent } from './pipelines/events.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
@@ -32,6 +35,9 @@ const shared = [
   TestResult,
   PipelineGraph,
   TailEvent,
+  Job,
+  TaskStatus,
+  PipelineEvent,
   InferredSchema,
 ];
 

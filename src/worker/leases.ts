@@ -2,6 +2,7 @@ import type { JobState } from '../job.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { leaseTtlMs, ownerName, renewEveryMs } from './lease.ts';
+import { changeOfState, messageId } from './record.ts';
 
 /** The part of a job's row that decides what to do with it. */
 export interface JobRow {
@@ -98,6 +99,9 @@ export class Leases {
       where: { id: row.id, worker: this.#name },
       data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
     });
+    if (state === row.state) return;
+    const data = { id: messageId(), jobId: row.id, ...changeOfState(now, row.state, state) };
+    await this.#db.jobMessage.createMany({ data });
   }
 
   /** Gives up every lease. What should run says so: it waits for a worker. */
