@@ -19,6 +19,7 @@ import { Job } from './jobs/wire.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { PipelineEvent } from './pipelines/events.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
+import { answerPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { readJsonOnly, validatorCompiler } from './validation.ts';
@@ -38,6 +39,7 @@ const shared = [
   Job,
   TaskStatus,
   PipelineEvent,
+  OutputData,
   InferredSchema,
 ];
 
@@ -71,11 +73,14 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler(shared));
   await document(app, deps.version);
   await app.register(health(deps));
+  const previews = new Previews(deps);
+  answerPreviews(app, previews, base);
   const resources: Resource[] = [
     connectors,
     connectionProfiles,
     connectionTables,
     pipelines,
+    () => previewRoutes(previews),
     jobs,
     apiKeys,
     audit,
