@@ -95,13 +95,16 @@ export class Leases {
     const noFailure =
       state === 'Failed' ? {} : { failureCode: null, failureMessage: null, failureDomain: null };
     const free = { worker: null, leaseUntil: null, tasks: null, updatedAt: now };
-    await this.#db.job.updateMany({
-      where: { id: row.id, worker: this.#name },
-      data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+    // At once: as soon as it is nobody's it may be deleted, and nothing can be said of it any more.
+    await this.#db.$transaction(async (tx) => {
+      const { count } = await tx.job.updateMany({
+        where: { id: row.id, worker: this.#name },
+        data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+      });
+      if (count === 0 || state === row.state) return;
+      const change = { id: messageId(), jobId: row.id, ...changeOfState(now, row.state, state) };
+      await tx.jobMessage.create({ data: change });
     });
-    if (state === row.state) return;
-    const data = { id: messageId(), jobId: row.id, ...changeOfState(now, row.state, state) };
-    await this.#db.jobMessage.createMany({ data });
   }
 
   /** Gives up every lease. What should run says so: it waits for a worker. */

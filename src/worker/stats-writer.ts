@@ -9,7 +9,7 @@ const mostAtATime = 200;
 
 /** Samples the tasks of all jobs once a second, and writes what is new of them in one transaction every two. */
 export class StatsWriter {
-  readonly #deps: WorkerDeps;
+  readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
   readonly #jobs: () => Iterable<[string, JobStats]>;
   readonly #timers: NodeJS.Timeout[] = [];
   /** Those that had their turn, the longest ago first. */
@@ -17,7 +17,7 @@ export class StatsWriter {
   #sampledAt = performance.now();
   #writing: Promise<void> | undefined;
 
-  constructor(deps: WorkerDeps, jobs: () => Iterable<[string, JobStats]>) {
+  constructor(deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>, jobs: () => Iterable<[string, JobStats]>) {
     this.#deps = deps;
     this.#jobs = jobs;
   }

@@ -84,7 +84,8 @@ export class TaskStats {
 
   /** Ends a second that took `seconds`. */
   sample(seconds: number): void {
-    this.#samples.push(counted.map((name) => rate(this.totals[name] - this.#sampled[name], seconds)));
+    const sample = counted.map((name) => rate(this.totals[name] - this.#sampled[name], seconds));
+    this.#samples.push(sample.some((count) => count !== 0) ? sample : quiet);
     this.#inFlightSamples.push(this.#inFlight);
     this.#sampled = { ...this.totals };
     if (this.#samples.length <= keptSamples) return;
@@ -121,5 +122,8 @@ export class TaskStats {
     this.#lastError = { code, message: printable(message).slice(0, 300), at: Date.now() * 1000 };
   }
 }
+
+/** One for all, as most tasks are quiet most of the time. */
+const quiet = counted.map(() => 0);
 
 const rate = (count: number, seconds: number): number => Math.round((count / seconds) * 10) / 10;

@@ -12,7 +12,7 @@ export class EventReader<T extends object = Record<string, unknown>> {
     this.#over.catch(() => {});
   }
 
-  async has(what: string, found: (event: T) => boolean, ms = 30_000): Promise<T> {
+  async has(what: string, found: (event: T) => boolean, ms = 60_000): Promise<T> {
     await until(what, () => this.events.some(found), ms);
     return this.events.find(found) as T;
   }
