@@ -2,9 +2,10 @@ import { asPenstockError, PenstockError } from '../../errors.ts';
 import { graphOf } from '../../pipeline/graph.ts';
 import type { InsertPlan, PreviewPlan } from '../../pipeline/plan.ts';
 import { maskQuery } from '../../query-secrets.ts';
+import { newId } from '../../store/id.ts';
 import type { Deps } from '../deps.ts';
 import { EventQueue } from '../event-queue.ts';
-import { newId, nowMicros } from '../schemas.ts';
+import { nowMicros } from '../schemas.ts';
 import { PreviewRows, type Shown } from './preview-rows.ts';
 import type { PipelineRow } from './wire.ts';
 
