@@ -29,12 +29,13 @@ const allowed: Record<string, string[]> = {
     'store',
     'catalog.ts',
     'job.ts',
+    'job-stats.ts',
     'keys.ts',
     'query-secrets.ts',
     'secrets.ts',
     'errors.ts',
   ],
-  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'errors.ts'],
+  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'job-stats.ts', 'errors.ts'],
   demo: [],
   cli: [],
   'catalog.ts': [
@@ -61,6 +62,7 @@ const allowed: Record<string, string[]> = {
   'targets.ts': ['errors.ts'],
   'job.ts': [],
   'error-help.ts': ['errors.ts'],
+  'job-stats.ts': [],
   'errors.ts': [],
 };
 

@@ -14,9 +14,13 @@ import { TailEvent } from './connection-tables/tail-events.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
-import { jobs } from './jobs.ts';
+import { jobs } from './jobs/index.ts';
+import { TaskStatus } from './jobs/stats.ts';
+import { Job } from './jobs/wire.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
+import { PipelineEvent } from './pipelines/events.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
+import { answerPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { readJsonOnly, validatorCompiler } from './validation.ts';
@@ -33,6 +37,10 @@ const shared = [
   TestResult,
   PipelineGraph,
   TailEvent,
+  Job,
+  TaskStatus,
+  PipelineEvent,
+  OutputData,
   InferredSchema,
 ];
 
@@ -67,11 +75,14 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler(shared));
   await document(app, deps.version);
   await app.register(health(deps));
+  const previews = new Previews(deps);
+  answerPreviews(app, previews, base);
   const resources: Resource[] = [
     connectors,
     connectionProfiles,
     connectionTables,
     pipelines,
+    () => previewRoutes(previews),
     jobs,
     bundles,
     apiKeys,

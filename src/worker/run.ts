@@ -13,11 +13,13 @@ import type { Row } from '../formats/format.ts';
 import { openTransform, type Transform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
 import { Codecs } from './codecs.ts';
-import { InFlight, type WorkerMetrics } from './metrics.ts';
+import { window } from './job-stats.ts';
+import type { InFlight, WorkerMetrics } from './metrics.ts';
 import { paced } from './pace.ts';
 import type { TaskSession } from './sessions.ts';
 import { SilenceWatch } from './silence.ts';
 import type { Endpoint, TaskSpec } from './specs.ts';
+import type { TaskStats } from './task-stats.ts';
 
 /** What a task tells whoever started it. */
 export interface TaskEvents {
@@ -28,7 +30,7 @@ export interface TaskEvents {
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
   /** Something to be seen: a row was dropped, the source is silent, the connector warns. */
-  warn(error: PenstockError): void;
+  warn(error: PenstockError, operatorId?: string): void;
 }
 
 /** What a task works with. */
@@ -36,11 +38,10 @@ export interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
   metrics: WorkerMetrics;
+  stats: TaskStats;
   logger: Logger;
 }
 
-/** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
-const window = 1000;
 /** Batches handed to the sink and not yet confirmed. */
 const maxPendingBatches = 16;
 /** After running this long a task counts as healthy, and its back-off starts from the beginning. */
@@ -56,6 +57,7 @@ export class Task {
   readonly #spec: TaskSpec;
   readonly #events: TaskEvents;
   readonly #metrics: WorkerMetrics;
+  readonly #stats: TaskStats;
   readonly #logger: Logger;
   readonly #cancel = new AbortController();
   readonly #pace: Pace;
@@ -66,11 +68,12 @@ export class Task {
   #ranOut = false;
   #overdue: NodeJS.Timeout | undefined;
 
-  constructor(spec: TaskSpec, { events, session, metrics, logger }: TaskTools) {
+  constructor(spec: TaskSpec, { events, session, metrics, stats, logger }: TaskTools) {
     this.#spec = spec;
     this.#events = events;
     this.#session = session;
     this.#metrics = metrics;
+    this.#stats = stats;
     this.#logger = logger;
     this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
     const { maxSilenceSecs } = this.#pace;
@@ -111,7 +114,7 @@ export class Task {
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
         const retryInMs = backoffMs(failures);
-        this.#metrics.restarts.inc({ job: this.#spec.jobId, code: raised.code });
+        this.#stats.recovering(raised);
         this.#events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
       }
@@ -146,7 +149,7 @@ export class Task {
     const failed = new AbortController();
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     const open: { close(): Promise<void> | void }[] = [];
-    const inFlight = new InFlight(this.#metrics, this.#spec.jobId);
+    const inFlight = this.#stats.attempt();
     try {
       const transform = await openTransform(this.#spec.insert);
       open.push(transform);
@@ -171,7 +174,7 @@ export class Task {
     const { jobId, taskIndex } = this.#spec;
     const { profile, targets, config, operatorId } = endpoint;
     const identity: Identity = { jobId, operatorId, taskIndex };
-    const warn = (error: PenstockError): void => this.#events.warn(error);
+    const warn = (error: PenstockError): void => this.#events.warn(error, operatorId);
     return { profile, targets, table: config, identity, window, signal, logger: this.#logger, warn };
   }
 
@@ -190,12 +193,16 @@ export class Task {
     return source;
   }
 
-  #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
+  async #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
     const { connector } = this.#spec.sink;
     if (!connector.openSink)
       throw new PenstockError('invalid_query', `${connector.name} cannot be written to`);
-    const lost = (error: PenstockError): void => failed.abort(error);
-    return connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
+    const lost = (error: PenstockError): void => failed.abort(this.#stats.ofSink(error));
+    try {
+      return await connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
+    } catch (error) {
+      throw this.#stats.ofSink(error);
+    }
   }
 
   /**
@@ -215,7 +222,7 @@ export class Task {
       const messages = await this.#transformed(deliveries, codecs, transform);
       this.#silence?.heard();
       const settled = this.#settle(deliveries, messages, sink, inFlight)
-        .catch((error: unknown) => failed.abort(error))
+        .catch((error: unknown) => failed.abort(this.#stats.ofSink(error)))
         .finally(() => {
           this.#silence?.settled();
           pending.delete(settled);
@@ -228,31 +235,24 @@ export class Task {
   }
 
   async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink, inFlight: InFlight): Promise<void> {
-    const { jobId: job } = this.#spec;
     inFlight.add(deliveries.length);
     const refusals = messages.length > 0 ? await sink.write(messages) : [];
     for (const { error } of refusals) this.#leaveOut(error);
     for (const delivery of deliveries) delivery.ack();
     inFlight.add(-deliveries.length);
-    this.#metrics.sent.inc({ job }, messages.length - refusals.length);
-    this.#metrics.sentBytes.inc({ job }, bytes(messages) - bytes(refused(messages, refusals)));
-    const first = deliveries[0];
-    if (first)
-      this.#metrics.latency.observe(
-        { job },
-        (performance.timeOrigin + performance.now() - first.receivedAt) / 1000,
-      );
+    const sentBytes = bytes(messages) - bytes(refused(messages, refusals));
+    const since = deliveries[0]?.receivedAt ?? 0;
+    this.#stats.sent(messages.length - refusals.length, sentBytes, since, deliveries.length);
   }
 
   /** Decodes, transforms and encodes a batch. Bad messages fail the job or are left out, as their table says. */
   async #transformed(deliveries: Delivery[], codecs: Codecs, transform: Transform): Promise<Outgoing[]> {
-    const { jobId: job } = this.#spec;
-    this.#metrics.received.inc({ job }, deliveries.length);
-    this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
+    this.#stats.received(deliveries.length, bytes(deliveries));
     const decoded: Row[] = [];
     const bad = (error: unknown): void => this.#bad(error);
     for (const delivery of deliveries) for (const row of codecs.read(delivery, bad)) decoded.push(row);
     const result = await transform.run(decoded);
+    this.#stats.transformed(decoded.length, result.rows.length);
     for (const { error } of result.bad) this.#bad(error);
     const messages: Outgoing[] = [];
     for (const row of result.rows) {
@@ -282,7 +282,7 @@ export class Task {
 
   /** Drops a message that cannot be used, or fails the job, as the source table says. */
   #leaveOut(raised: PenstockError): void {
-    this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
+    this.#stats.bad(raised);
     if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
     this.#events.warn(raised);
   }

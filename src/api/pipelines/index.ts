@@ -7,6 +7,7 @@ import { resource } from '../resource.ts';
 import { Page, startAfter, toPage } from '../schemas.ts';
 import { control } from './control.ts';
 import { pipelineKind } from './edit.ts';
+import { pipelineEvents } from './events.ts';
 import { Pipeline, QueryValidationResult, toWire, ValidateQueryPost } from './wire.ts';
 
 export { PipelineGraph } from './wire.ts';
@@ -17,6 +18,7 @@ export const pipelines =
     const { db, catalog } = deps;
     const tags = ['pipelines'];
     await app.register(control(deps));
+    await app.register(pipelineEvents(deps));
     await app.register(resource(deps, pipelineKind(deps)));
 
     app.get(
