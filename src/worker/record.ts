@@ -140,7 +140,7 @@ export class JobRecord {
 }
 
 /** Text from elsewhere, such as a broker's reason: PostgreSQL takes no NUL, and a terminal no escape sequence. */
-const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);
+export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);
 
 function messageId(): string {
   return `jlm_${Date.now().toString(36)}${randomInt(2 ** 40)

@@ -1,20 +1,12 @@
-import type {
-  Delivery,
-  Identity,
-  Logger,
-  Outgoing,
-  Pace,
-  Refusal,
-  Sink,
-  Source,
-} from '../connectors/connector.ts';
+import type { Delivery, Identity, Logger, Pace, Sink, Source } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
-import type { Row } from '../formats/format.ts';
-import { openTransform, type Transform } from '../pipeline/transform.ts';
+import { openTransform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
-import { Codecs } from './codecs.ts';
+import { BadMessages } from './bad-messages.ts';
+import type { DeadLetterStore } from './dead-letters.ts';
 import { InFlight, type WorkerMetrics } from './metrics.ts';
 import { paced } from './pace.ts';
+import { type Part, Passage, type Passenger } from './passage.ts';
 import type { TaskSession } from './sessions.ts';
 import { SilenceWatch } from './silence.ts';
 import type { Endpoint, TaskSpec } from './specs.ts';
@@ -35,14 +27,16 @@ export interface TaskEvents {
 export interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
+  letters: DeadLetterStore;
   metrics: WorkerMetrics;
   logger: Logger;
 }
 
 /** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
 const window = 1000;
-/** Batches handed to the sink and not yet confirmed. */
-const maxPendingBatches = 16;
+/** Parts of batches handed to the sink and not yet confirmed, and what they may weigh (`Part`). */
+const maxPending = 16;
+const maxPendingWeight = 4;
 /** After running this long a task counts as healthy, and its back-off starts from the beginning. */
 const healthyMs = 60_000;
 /** How long a drain may take before what is in flight is left to the broker. */
@@ -61,17 +55,21 @@ export class Task {
   readonly #pace: Pace;
   readonly #silence: SilenceWatch | undefined;
   readonly #session: TaskSession;
+  readonly #bad: BadMessages;
+  /** While it is connected at both ends. */
+  #passage: Passage | undefined;
   #source: Source | undefined;
   #draining = false;
   #ranOut = false;
   #overdue: NodeJS.Timeout | undefined;
 
-  constructor(spec: TaskSpec, { events, session, metrics, logger }: TaskTools) {
+  constructor(spec: TaskSpec, { events, session, letters, metrics, logger }: TaskTools) {
     this.#spec = spec;
     this.#events = events;
     this.#session = session;
     this.#metrics = metrics;
     this.#logger = logger;
+    this.#bad = new BadMessages(spec, metrics, letters, (error) => events.warn(error));
     this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
     const { maxSilenceSecs } = this.#pace;
     if (maxSilenceSecs !== undefined) {
@@ -118,6 +116,23 @@ export class Task {
     }
   }
 
+  /**
+   * Sends messages on their way once more, beside those of the source; nothing is acknowledged. Answers them in parts,
+   * with what failed of them; undefined when it is not connected. Rejects when it cannot be known what was written.
+   */
+  async replay<M extends Passenger>(messages: readonly M[]): Promise<Part<M>[] | undefined> {
+    const passage = this.#passage;
+    if (!passage) return undefined;
+    const done: Part<M>[] = [];
+    for (const part of passage.parts(messages, () => {})) {
+      await passage.prepare(part);
+      await passage.write(part);
+      this.#countSent(part);
+      done.push(part);
+    }
+    return done;
+  }
+
   /** Takes no more messages and lets those in flight finish, within a deadline. */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -154,12 +169,15 @@ export class Task {
       open.push(sink);
       const source = await this.#openSource(signal, open);
       this.#source = source;
+      const passage = new Passage(this.#spec.insert, transform, sink);
+      this.#passage = passage;
       this.#events.running();
       const { messagesPerSecond } = this.#pace;
       const batches = messagesPerSecond === undefined ? source : paced(source, messagesPerSecond, signal);
-      await this.#pump(batches, transform, sink, failed, inFlight);
+      await this.#pump(batches, passage, failed, inFlight);
     } finally {
       this.#source = undefined;
+      this.#passage = undefined;
       // The source first: it sends the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
       inFlight.end();
@@ -199,70 +217,76 @@ export class Task {
   }
 
   /**
-   * Moves batches from the source to the sink. Several may wait for the sink; they reach it in order. The first
+   * Moves batches from the source to the sink, in parts. Several may wait for the sink; they reach it in order. The first
    * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
    */
   async #pump(
     batches: AsyncIterable<Delivery[]>,
-    transform: Transform,
-    sink: Sink,
+    passage: Passage,
     failed: AbortController,
     inFlight: InFlight,
   ): Promise<void> {
-    const codecs = new Codecs(this.#spec.insert);
     const pending = new Set<Promise<void>>();
+    const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
+    let weight = 0;
     for await (const deliveries of batches) {
-      const messages = await this.#transformed(deliveries, codecs, transform);
-      this.#silence?.heard();
-      const settled = this.#settle(deliveries, messages, sink, inFlight)
-        .catch((error: unknown) => failed.abort(error))
-        .finally(() => {
-          this.#silence?.settled();
-          pending.delete(settled);
-        });
-      pending.add(settled);
-      if (pending.size >= maxPendingBatches) await Promise.race(pending);
+      this.#countReceived(deliveries);
+      for (const part of passage.parts(deliveries, this.#bad.failed)) {
+        await passage.prepare(part);
+        signal.throwIfAborted();
+        this.#silence?.heard();
+        weight += part.weight;
+        const settled = this.#settle(part, passage, signal, inFlight)
+          .catch((error: unknown) => failed.abort(error))
+          .finally(() => {
+            this.#silence?.settled();
+            weight -= part.weight;
+            pending.delete(settled);
+          });
+        pending.add(settled);
+        while (pending.size >= maxPending || (weight >= maxPendingWeight && pending.size > 0))
+          await Promise.race(pending);
+      }
     }
     await Promise.all(pending);
     failed.signal.throwIfAborted();
   }
 
-  async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink, inFlight: InFlight): Promise<void> {
-    const { jobId: job } = this.#spec;
-    inFlight.add(deliveries.length);
-    const refusals = messages.length > 0 ? await sink.write(messages) : [];
-    for (const { error } of refusals) this.#leaveOut(error);
-    for (const delivery of deliveries) delivery.ack();
-    inFlight.add(-deliveries.length);
-    this.#metrics.sent.inc({ job }, messages.length - refusals.length);
-    this.#metrics.sentBytes.inc({ job }, bytes(messages) - bytes(refused(messages, refusals)));
-    const first = deliveries[0];
+  /** Writes what came of a part, and acknowledges its messages: what was bad about them is settled before (invariant 1). */
+  async #settle(
+    part: Part<Delivery>,
+    passage: Passage,
+    signal: AbortSignal,
+    inFlight: InFlight,
+  ): Promise<void> {
+    const { messages, failures } = part;
+    inFlight.add(messages.length);
+    await passage.write(part);
+    messages.forEach((delivery, index) => {
+      if (!failures.has(index)) delivery.ack();
+    });
+    await this.#bad.settle(part, signal);
+    for (const index of failures.keys()) messages[index]?.ack();
+    inFlight.add(-messages.length);
+    this.#countSent(part);
+    const [first] = messages;
     if (first)
       this.#metrics.latency.observe(
-        { job },
+        { job: this.#spec.jobId },
         (performance.timeOrigin + performance.now() - first.receivedAt) / 1000,
       );
   }
 
-  /** Decodes, transforms and encodes a batch. Bad messages fail the job or are left out, as their table says. */
-  async #transformed(deliveries: Delivery[], codecs: Codecs, transform: Transform): Promise<Outgoing[]> {
+  #countReceived(deliveries: Delivery[]): void {
     const { jobId: job } = this.#spec;
     this.#metrics.received.inc({ job }, deliveries.length);
     this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
-    const decoded: Row[] = [];
-    const bad = (error: unknown): void => this.#bad(error);
-    for (const delivery of deliveries) for (const row of codecs.read(delivery, bad)) decoded.push(row);
-    const result = await transform.run(decoded);
-    for (const { error } of result.bad) this.#bad(error);
-    const messages: Outgoing[] = [];
-    for (const row of result.rows) {
-      try {
-        messages.push({ payload: codecs.write(row), row });
-      } catch (error) {
-        this.#bad(error);
-      }
-    }
-    return messages;
+  }
+
+  #countSent({ outgoing, refused }: Part<Passenger>): void {
+    const { jobId: job } = this.#spec;
+    this.#metrics.sent.inc({ job }, outgoing.length - refused.length);
+    this.#metrics.sentBytes.inc({ job }, bytes(outgoing) - bytes(refused));
   }
 
   #silent(silent: boolean, maxSilenceSecs: number): void {
@@ -273,23 +297,7 @@ export class Task {
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
     this.#events.warn(new PenstockError('source_silent', message, { hint }));
   }
-
-  #bad(error: unknown): void {
-    const raised = asPenstockError(error);
-    if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
-    this.#leaveOut(raised);
-  }
-
-  /** Drops a message that cannot be used, or fails the job, as the source table says. */
-  #leaveOut(raised: PenstockError): void {
-    this.#metrics.bad.inc({ job: this.#spec.jobId, code: raised.code });
-    if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
-    this.#events.warn(raised);
-  }
 }
-
-const refused = (messages: readonly Outgoing[], refusals: readonly Refusal[]): Outgoing[] =>
-  refusals.map(({ index }) => messages[index] as Outgoing);
 
 function bytes(messages: readonly { payload: Buffer }[]): number {
   let sum = 0;

@@ -1,0 +1,115 @@
+import type { Delivery } from '../connectors/connector.ts';
+import { metadataCodec } from '../connectors/metadata.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
+import type { Codec, Row } from '../formats/format.ts';
+import { backoffMs, delay } from './backoff.ts';
+import { type DeadLetter, type DeadLetterStore, letterFailure } from './dead-letters.ts';
+import type { WorkerMetrics } from './metrics.ts';
+import type { Failure, Part } from './passage.ts';
+import type { TaskSpec } from './specs.ts';
+
+/** Letters are stored a few at a time, so that no transaction takes long. */
+const storedAtOnce = 500;
+const bytesAtOnce = 8 * 1024 * 1024;
+
+/** What becomes of what a task cannot use, as its source table says. */
+export class BadMessages {
+  readonly #spec: TaskSpec;
+  readonly #metrics: WorkerMetrics;
+  readonly #store: DeadLetterStore;
+  readonly #warn: (error: PenstockError) => void;
+  readonly #metadata: Pick<Codec, 'encode'>;
+
+  constructor(
+    spec: TaskSpec,
+    metrics: WorkerMetrics,
+    store: DeadLetterStore,
+    warn: (error: PenstockError) => void,
+  ) {
+    this.#spec = spec;
+    this.#metrics = metrics;
+    this.#store = store;
+    this.#warn = warn;
+    this.#metadata = metadataCodec(spec.source.connector.metadata);
+  }
+
+  /** Counts and shows a failure; throws it where it is to fail the job. */
+  readonly failed = ({ error }: Failure): void => {
+    this.#metrics.bad.inc({ job: this.#spec.jobId, code: error.code });
+    if (this.#badData.behavior === 'fail') throw error;
+    this.#warn(error);
+  };
+
+  /**
+   * Resolves when the messages of a part that failed, or of which some rows did, may be acknowledged: dead letters are
+   * stored then. While the database is away it waits; rejects with the signal's reason and when there is no room.
+   */
+  async settle(part: Part<Delivery>, signal: AbortSignal): Promise<void> {
+    if (part.failures.size === 0) return;
+    const { jobId: job } = this.#spec;
+    if (this.#badData.behavior !== 'dead_letter') {
+      this.#metrics.dropped.inc({ job }, part.failures.size);
+      return;
+    }
+    for (const letters of chunks(this.#letters(part))) {
+      const evicted = await this.#stored(letters, signal);
+      this.#metrics.deadLetters.inc({ job }, letters.length);
+      if (evicted > 0) this.#evicted(evicted);
+    }
+  }
+
+  get #badData() {
+    return this.#spec.insert.source.schema.bad_data ?? { behavior: 'fail' as const };
+  }
+
+  *#letters(part: Part<Delivery>): Generator<DeadLetter> {
+    const { insert, source, taskIndex } = this.#spec;
+    const from = { operatorId: source.operatorId, taskIndex, sourceTable: insert.source.name };
+    for (const index of part.failures.keys()) {
+      const failure = letterFailure(part, index);
+      const { payload, metadata, receivedAt } = part.messages[index] as Delivery;
+      if (!failure) continue;
+      const written = this.#metadata.encode(metadata as Row).toString();
+      const at = BigInt(Math.round(receivedAt * 1000));
+      yield { ...from, ...failure, payload, metadata: written, receivedAt: at };
+    }
+  }
+
+  /** The broker keeps what is not acknowledged meanwhile, and the window bounds what waits here. */
+  async #stored(letters: DeadLetter[], signal: AbortSignal): Promise<number> {
+    for (let failures = 0; ; failures += 1) {
+      signal.throwIfAborted();
+      try {
+        return await this.#store.add(letters, this.#badData);
+      } catch (error) {
+        const raised = asPenstockError(error);
+        if (raised.code !== 'database_unavailable') throw raised;
+        this.#warn(raised);
+        await delay(backoffMs(failures), signal);
+      }
+    }
+  }
+
+  #evicted(count: number): void {
+    this.#metrics.deadLettersEvicted.inc({ job: this.#spec.jobId }, count);
+    const message = `Dead letters are at their bound: the oldest ${count} were deleted`;
+    const hint = 'Repair and replay them or delete them, or raise max_count or max_bytes in bad_data.';
+    this.#warn(new PenstockError('dead_letters_full', message, { hint }));
+  }
+}
+
+function* chunks(letters: Iterable<DeadLetter>): Generator<DeadLetter[]> {
+  let chunk: DeadLetter[] = [];
+  let bytes = 0;
+  for (const letter of letters) {
+    const { length } = letter.payload;
+    if (chunk.length > 0 && (chunk.length >= storedAtOnce || bytes + length > bytesAtOnce)) {
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+    }
+    chunk.push(letter);
+    bytes += length;
+  }
+  if (chunk.length > 0) yield chunk;
+}
