@@ -3,7 +3,7 @@ import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Codec, Row } from '../formats/format.ts';
 import { backoffMs, delay } from './backoff.ts';
-import { type DeadLetter, type DeadLetterStore, letterFailure } from './dead-letters.ts';
+import { type DeadLetter, type DeadLetterStore, letterFailure, type Stored } from './dead-letters.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { Failure, Part } from './passage.ts';
 import type { TaskSpec } from './specs.ts';
@@ -11,6 +11,11 @@ import type { TaskSpec } from './specs.ts';
 /** Letters are stored a few at a time, so that no transaction takes long. */
 const storedAtOnce = 500;
 const bytesAtOnce = 8 * 1024 * 1024;
+
+interface Letter {
+  delivery: Delivery;
+  letter: DeadLetter;
+}
 
 /** What becomes of what a task cannot use, as its source table says. */
 export class BadMessages {
@@ -41,20 +46,24 @@ export class BadMessages {
   };
 
   /**
-   * Resolves when the messages of a part that failed, or of which some rows did, may be acknowledged: dead letters are
-   * stored then. While the database is away it waits; rejects with the signal's reason and when there is no room.
+   * Acknowledges the messages of a part that failed, or of which some rows did: those that are kept as dead letters once
+   * they are stored. While the database is away it waits; rejects with the signal's reason, and with
+   * `dead_letters_full`.
    */
   async settle(part: Part<Delivery>, signal: AbortSignal): Promise<void> {
     if (part.failures.size === 0) return;
     const { jobId: job } = this.#spec;
     if (this.#badData.behavior !== 'dead_letter') {
       this.#metrics.dropped.inc({ job }, part.failures.size);
+      for (const index of part.failures.keys()) part.messages[index]?.ack();
       return;
     }
     for (const letters of chunks(this.#letters(part))) {
-      const evicted = await this.#stored(letters, signal);
-      this.#metrics.deadLetters.inc({ job }, letters.length);
+      const { stored, evicted } = await this.#stored(letters, signal);
+      for (const { delivery } of letters.slice(0, stored)) delivery.ack();
+      this.#metrics.deadLetters.inc({ job }, stored);
       if (evicted > 0) this.#evicted(evicted);
+      if (stored < letters.length) throw noRoom;
     }
   }
 
@@ -62,21 +71,23 @@ export class BadMessages {
     return this.#spec.insert.source.schema.bad_data ?? { behavior: 'fail' as const };
   }
 
-  *#letters(part: Part<Delivery>): Generator<DeadLetter> {
+  *#letters(part: Part<Delivery>): Generator<Letter> {
     const { insert, source, taskIndex } = this.#spec;
     const from = { operatorId: source.operatorId, taskIndex, sourceTable: insert.source.name };
     for (const index of part.failures.keys()) {
       const failure = letterFailure(part, index);
-      const { payload, metadata, receivedAt } = part.messages[index] as Delivery;
+      const delivery = part.messages[index] as Delivery;
       if (!failure) continue;
+      const { payload, metadata, receivedAt } = delivery;
       const written = this.#metadata.encode(metadata as Row).toString();
       const at = BigInt(Math.round(receivedAt * 1000));
-      yield { ...from, ...failure, payload, metadata: written, receivedAt: at };
+      yield { delivery, letter: { ...from, ...failure, payload, metadata: written, receivedAt: at } };
     }
   }
 
   /** The broker keeps what is not acknowledged meanwhile, and the window bounds what waits here. */
-  async #stored(letters: DeadLetter[], signal: AbortSignal): Promise<number> {
+  async #stored(some: readonly Letter[], signal: AbortSignal): Promise<Stored> {
+    const letters = some.map(({ letter }) => letter);
     for (let failures = 0; ; failures += 1) {
       signal.throwIfAborted();
       try {
@@ -93,16 +104,22 @@ export class BadMessages {
   #evicted(count: number): void {
     this.#metrics.deadLettersEvicted.inc({ job: this.#spec.jobId }, count);
     const message = `Dead letters are at their bound: the oldest ${count} were deleted`;
-    const hint = 'Repair and replay them or delete them, or raise max_count or max_bytes in bad_data.';
+    const hint = `Repair and replay them or delete them, or ${raiseBounds}.`;
     this.#warn(new PenstockError('dead_letters_full', message, { hint }));
   }
 }
 
-function* chunks(letters: Iterable<DeadLetter>): Generator<DeadLetter[]> {
-  let chunk: DeadLetter[] = [];
+const raiseBounds = 'raise max_count or max_bytes in bad_data of the source table';
+
+const noRoom = new PenstockError('dead_letters_full', 'There is no more room for dead letters', {
+  hint: `Repair and replay them or delete them, or ${raiseBounds}; then start the job again.`,
+});
+
+function* chunks(letters: Iterable<Letter>): Generator<Letter[]> {
+  let chunk: Letter[] = [];
   let bytes = 0;
   for (const letter of letters) {
-    const { length } = letter.payload;
+    const { length } = letter.letter.payload;
     if (chunk.length > 0 && (chunk.length >= storedAtOnce || bytes + length > bytesAtOnce)) {
       yield chunk;
       chunk = [];

@@ -1,4 +1,3 @@
-import { PenstockError } from '../errors.ts';
 import { type BadData, deadLetterDefaults } from '../formats/schema.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
@@ -33,14 +32,21 @@ export interface DeadLetter extends LetterFailure {
   metadata: string;
 }
 
+/** What became of letters that were to be stored. */
+export interface Stored {
+  /** So many of the first were; fewer than all where there is no room and the job is to fail. */
+  stored: number;
+  /** So many of the oldest had to go. */
+  evicted: number;
+}
+
 /** Where the tasks of one job keep their dead letters. */
 export interface DeadLetterStore {
-  /**
-   * Stores all of them or none, durably; answers how many of the oldest had to go. Throws `dead_letters_full` where
-   * those are not to give way, and as the database does.
-   */
-  add(letters: readonly DeadLetter[], bounds: BadData): Promise<number>;
+  /** When it resolves they are stored durably. Throws as the database does: none is stored then. */
+  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored>;
 }
+
+type Bounds = Required<Omit<BadData, 'behavior'>>;
 
 export class StoredDeadLetters implements DeadLetterStore {
   readonly #db: Db;
@@ -52,36 +58,45 @@ export class StoredDeadLetters implements DeadLetterStore {
     this.#jobId = jobId;
   }
 
-  add(letters: readonly DeadLetter[], badData: BadData): Promise<number> {
+  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored> {
     const bounds = { ...deadLetterDefaults, ...badData };
-    const data = letters.map((letter) => {
-      const createdAt = this.#nextTime();
-      const payload = new Uint8Array(letter.payload);
-      return { ...letter, payload, id: newId('dl'), jobId: this.#jobId, createdAt, bytes: payload.length };
-    });
     return this.#db.$transaction(async (tx) => {
-      const bytes = data.reduce((sum, letter) => sum + letter.bytes, 0);
+      // Locks the row, so that the letters of a job change one change at a time.
       const job = await tx.job.update({
         where: { id: this.#jobId },
-        data: { deadLetters: { increment: data.length }, deadLetterBytes: { increment: BigInt(bytes) } },
+        data: { deadLetters: { increment: 0 } },
       });
-      const excess = {
-        count: job.deadLetters - bounds.max_count,
-        bytes: Number(job.deadLetterBytes) - bounds.max_bytes,
-      };
-      // A letter that is larger than the bound is kept when it is the only one.
-      const full = (excess.count > 0 || excess.bytes > 0) && job.deadLetters > 1;
-      if (full && bounds.when_full === 'fail') throw noRoom(bounds);
-      await tx.deadLetter.createMany({ data });
-      return full ? this.#evict(tx, excess) : 0;
+      const held = { count: job.deadLetters, bytes: Number(job.deadLetterBytes) };
+      const some = bounds.when_full === 'fail' ? fitting(letters, held, bounds) : letters;
+      const bytes = some.reduce((sum, { payload }) => sum + payload.length, 0);
+      await tx.job.update({
+        where: { id: this.#jobId },
+        data: { deadLetters: { increment: some.length }, deadLetterBytes: { increment: BigInt(bytes) } },
+      });
+      await tx.deadLetter.createMany({ data: some.map((letter) => this.#row(letter)) });
+      const count = held.count + some.length - bounds.max_count;
+      const evicted = await this.#evict(tx, count, held.bytes + bytes - bounds.max_bytes);
+      return { stored: some.length, evicted };
     });
   }
 
-  /** Deletes the oldest until nothing is in excess; the newest stays. */
-  async #evict(tx: Tx, excess: { count: number; bytes: number }): Promise<number> {
+  #row(letter: DeadLetter) {
+    const { payload, ...rest } = letter;
+    return {
+      ...rest,
+      id: newId('dl'),
+      jobId: this.#jobId,
+      createdAt: this.#nextTime(),
+      payload: new Uint8Array(payload),
+      bytes: payload.length,
+    };
+  }
+
+  /** Deletes the oldest until there are no more letters and bytes too many; the newest stays, however large. */
+  async #evict(tx: Tx, tooMany: number, tooManyBytes: number): Promise<number> {
     let evicted = 0;
-    let { count, bytes } = excess;
-    while (count > 0 || bytes > 0) {
+    let bytes = tooManyBytes;
+    while (tooMany - evicted > 0 || bytes > 0) {
       const oldest = await tx.deadLetter.findMany({
         where: { jobId: this.#jobId },
         orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
@@ -90,9 +105,8 @@ export class StoredDeadLetters implements DeadLetterStore {
       });
       const going: string[] = [];
       for (const letter of oldest.slice(0, -1)) {
-        if (count <= 0 && bytes <= 0) break;
+        if (tooMany - evicted - going.length <= 0 && bytes <= 0) break;
         going.push(letter.id);
-        count -= 1;
         bytes -= letter.bytes;
       }
       if (going.length === 0) break;
@@ -109,14 +123,20 @@ export class StoredDeadLetters implements DeadLetterStore {
   }
 }
 
-const noRoom = ({ max_count, max_bytes }: { max_count: number; max_bytes: number }): PenstockError =>
-  new PenstockError(
-    'dead_letters_full',
-    `The dead letters of the pipeline would be more than ${max_count}, or larger than ${max_bytes} bytes`,
-    {
-      hint: 'Repair and replay dead letters or delete them, or raise max_count or max_bytes in bad_data of the source table; then start the job again.',
-    },
-  );
+/** As many of the first as there is room for. One that is larger than the bound has room when it is the only one. */
+function fitting(
+  letters: readonly DeadLetter[],
+  held: { count: number; bytes: number },
+  { max_count, max_bytes }: Bounds,
+): readonly DeadLetter[] {
+  let { count, bytes } = held;
+  const end = letters.findIndex(({ payload }) => {
+    count += 1;
+    bytes += payload.length;
+    return count > 1 && (count > max_count || bytes > max_bytes);
+  });
+  return end === -1 ? letters : letters.slice(0, end);
+}
 
 /** What failed of the message at `index`, as it is stored; undefined when nothing did. */
 export function letterFailure(part: Part<Passenger>, index: number): LetterFailure | undefined {

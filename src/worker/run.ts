@@ -266,7 +266,6 @@ export class Task {
       if (!failures.has(index)) delivery.ack();
     });
     await this.#bad.settle(part, signal);
-    for (const index of failures.keys()) messages[index]?.ack();
     inFlight.add(-messages.length);
     this.#countSent(part);
     const [first] = messages;
