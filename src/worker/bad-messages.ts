@@ -74,7 +74,7 @@ export class BadMessages {
   *#letters(part: Part<Delivery>): Generator<Letter> {
     const { insert, source, taskIndex } = this.#spec;
     const from = { operatorId: source.operatorId, taskIndex, sourceTable: insert.source.name };
-    for (const index of part.failures.keys()) {
+    for (const index of [...part.failures.keys()].sort((a, b) => a - b)) {
       const failure = letterFailure(part, index);
       const delivery = part.messages[index] as Delivery;
       if (!failure) continue;

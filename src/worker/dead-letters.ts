@@ -52,14 +52,21 @@ export class StoredDeadLetters implements DeadLetterStore {
   readonly #db: Db;
   readonly #jobId: string;
   #newest = 0n;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(db: Db, jobId: string) {
     this.#db = db;
     this.#jobId = jobId;
   }
 
+  /** One call after the other, so that letters keep the order in which they are handed over. */
   add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored> {
-    const bounds = { ...deadLetterDefaults, ...badData };
+    const result = this.#last.then(() => this.#add(letters, { ...deadLetterDefaults, ...badData }));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  #add(letters: readonly DeadLetter[], bounds: Bounds): Promise<Stored> {
     return this.#db.$transaction(async (tx) => {
       // Locks the row, so that the letters of a job change one change at a time.
       const job = await tx.job.update({
