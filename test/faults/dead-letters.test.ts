@@ -167,4 +167,4 @@ test('a message that the sink refuses for ever is kept, and all others go on', a
     { code: 'mqtt_publish_refused', stage: 'write', failed_rows: [0], row_count: 1 },
   ]);
   expect((await at.job()).state).toBe('Running');
-});
+}, 120_000);
