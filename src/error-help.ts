@@ -147,6 +147,10 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'A row could not be computed by the query, or not be written in the format of the sink.',
     todo: 'The message says what is wrong with the value. Mend the query or the schema of the sink; `bad_data` of the source says what becomes of such rows.',
   },
+  dead_letters_full: {
+    means: 'The pipeline has as many dead letters as `max_count` or `max_bytes` of its source table allow.',
+    todo: 'Repair and replay them, or delete them; or raise the bounds in `bad_data` of the table.',
+  },
   source_silent: {
     means: 'A source has brought no message for longer than `maxSilenceSecs` of its table. The job goes on.',
     todo: 'Check that somebody publishes, and that the broker lets the user read the topic; the pipeline needs nothing.',

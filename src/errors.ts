@@ -38,6 +38,7 @@ export const errorCatalog = {
 
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
+  dead_letters_full: { title: 'There is no more room for dead letters', passing: false },
   source_silent: { title: 'A source has brought no message for too long', passing: true },
   cannot_share: { title: 'The source cannot be read by several tasks', passing: false },
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },

@@ -1,7 +1,22 @@
-import type { Row, Value } from '../formats/format.ts';
+import { codecFor } from '../formats/codec.ts';
+import type { Codec, Row, Value } from '../formats/format.ts';
 import { setterOf } from '../formats/own-property.ts';
 import type { Field } from '../formats/schema.ts';
-import type { Watched } from './connector.ts';
+import type { MetadataColumn, Watched } from './connector.ts';
+
+/** A metadata column as a field that holds what the connector gives. */
+export const metadataField = ({ name, type, items }: MetadataColumn): Field => ({
+  name,
+  type,
+  ...(type === 'timestamp' ? { unit: 'microsecond' } : {}),
+  ...(items ? { items: { type: items } } : {}),
+});
+
+/** Writes the metadata of a message as a JSON object and reads it back, exactly. */
+export function metadataCodec(columns: readonly MetadataColumn[]): Pick<Codec, 'encode' | 'decode'> {
+  if (columns.length === 0) return { encode: () => Buffer.from('{}'), decode: () => ({}) };
+  return codecFor({ format: { type: 'json' }, fields: columns.map(metadataField) });
+}
 
 /** Sets the metadata columns of a decoded row. */
 export type FillMetadata = (row: Row, metadata: Watched['metadata']) => void;

@@ -32,18 +32,18 @@ export function codecFor(schema: ConnectionSchema): Codec {
 }
 
 /**
- * The rows of a message that can be read. What cannot, the message or only some of its rows, goes to `bad`, which may
- * throw: nothing is read after it.
+ * The rows of a message that can be read. What cannot goes to `bad`, which may throw: the whole message, or some of its
+ * rows, each with its number among all of them, from 0.
  */
-export function readRows(codec: Codec, payload: Buffer, bad: (error: unknown) => void): Row[] {
-  const errors: unknown[] = [];
+export function readRows(codec: Codec, payload: Buffer, bad: (error: unknown, row?: number) => void): Row[] {
+  const errors: { error: unknown; row?: number }[] = [];
   let rows: Row[] = [];
   try {
-    rows = codec.decodeAll?.(payload, (error) => errors.push(error)) ?? [codec.decode(payload)];
+    rows = codec.decodeAll?.(payload, (error, row) => errors.push({ error, row })) ?? [codec.decode(payload)];
   } catch (error) {
-    errors.push(error);
+    errors.push({ error });
   }
-  for (const error of errors) bad(error);
+  for (const { error, row } of errors) bad(error, row);
   return rows;
 }
 

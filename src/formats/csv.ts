@@ -80,13 +80,13 @@ function rowReader(
     const layout = options.header ? layoutOf(names, records.shift(), options.nullValue) : inOrder;
     if (records.length > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} records`);
     const rows: Row[] = [];
-    for (const record of records) {
+    for (const [number, record] of records.entries()) {
       try {
         rows.push(read(record, layout));
       } catch (error) {
         const located = inLine(error, record.line);
         if (!bad) throw located;
-        bad(located);
+        bad(located, number);
       }
     }
     return rows;

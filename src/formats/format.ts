@@ -36,15 +36,18 @@ export interface Codec {
   decode(payload: Buffer): Row;
   /**
    * Reads a message that may hold any number of rows, up to `maxRowsOfMessage`; where it exists it is the one to call.
-   * A row that cannot be read is handed to `bad` and the others are answered all the same. Without `bad`, or when
-   * nothing can be said of the rest of the message, its error is thrown.
+   * A row that cannot be read is handed to `bad`, with its number among all rows of the message, from 0, and the others
+   * are answered all the same. Without `bad`, or when nothing can be said of the rest of the message, its error is
+   * thrown.
    */
-  decodeAll?(payload: Buffer, bad?: (error: PenstockError) => void): Row[];
+  decodeAll?(payload: Buffer, bad?: BadRowHandler): Row[];
   encode(row: Row): Buffer;
   /** What formats of text may have beside: the same of a text, so that lines need not be converted one by one. */
   decodeText?(text: string): Row;
   encodeText?(row: Row): string;
 }
+
+export type BadRowHandler = (error: PenstockError, row: number) => void;
 
 /** A small message can hold very many rows; each costs memory until the whole message is settled. */
 export const maxRowsOfMessage = 10_000;

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../errors.ts';
 import { badData, badRow } from './bad.ts';
-import { type Codec, maxRowsOfMessage, type Row } from './format.ts';
+import { type BadRowHandler, type Codec, maxRowsOfMessage, type Row } from './format.ts';
 import type { ConnectionSchema } from './schema.ts';
 
 const newline = 0x0a;
@@ -27,7 +27,7 @@ export function byLines(
     return decodeText ? decodeText(line) : codec.decode(Buffer.from(line));
   }
 
-  function decodeAll(payload: Buffer, bad?: (error: PenstockError) => void): Row[] {
+  function decodeAll(payload: Buffer, bad?: BadRowHandler): Row[] {
     const rows: Row[] = [];
     let number = 0;
     let tried = 0;
@@ -41,7 +41,7 @@ export function byLines(
       } catch (error) {
         const located = inLine(error, number);
         if (!bad) throw located;
-        bad(located);
+        bad(located, tried - 1);
       }
     }
     return rows;

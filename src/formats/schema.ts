@@ -95,11 +95,41 @@ export interface ListItem {
   sql_name?: string | null;
 }
 
+export const badDataBehaviors = ['fail', 'drop', 'dead_letter'] as const;
+export const whenFull = ['drop_oldest', 'fail'] as const;
+
+/** What is left out of a `bad_data` with dead letters. */
+export const deadLetterDefaults = {
+  max_count: 10_000,
+  max_bytes: 100 * 1024 * 1024,
+  when_full: 'drop_oldest',
+} as const;
+
 export const BadData = Type.Object(
   {
-    behavior: Type.Enum(['fail', 'drop'], {
-      description: 'fail stops the job, drop counts the message and goes on',
+    behavior: Type.Enum([...badDataBehaviors], {
+      description:
+        'fail stops the job, drop counts the message and goes on, dead_letter keeps it to be repaired and replayed',
     }),
+    max_count: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000,
+        description: `dead_letter only: how many a pipeline keeps, ${deadLetterDefaults.max_count} if left out`,
+      }),
+    ),
+    max_bytes: Type.Optional(
+      Type.Integer({
+        minimum: 1024,
+        maximum: 100 * 1024 ** 3,
+        description: `dead_letter only: what their payloads may come to, ${deadLetterDefaults.max_bytes} if left out`,
+      }),
+    ),
+    when_full: Type.Optional(
+      Type.Enum([...whenFull], {
+        description: `dead_letter only: what gives way at a bound, the oldest or the job; ${deadLetterDefaults.when_full} if left out`,
+      }),
+    ),
   },
   strict,
 );

@@ -1,7 +1,7 @@
 import type { FieldError } from '../errors.ts';
 import type { WholeMessage } from './format.ts';
 import { formatOf, formatTypes } from './registry.ts';
-import type { ConnectionSchema, Field, FieldTypeName, ListItem } from './schema.ts';
+import { BadData, type ConnectionSchema, type Field, type FieldTypeName, type ListItem } from './schema.ts';
 
 /** A metadata column that a connector offers to `metadata_key`. */
 export interface KnownMetadata {
@@ -27,12 +27,28 @@ export function validateSchema(schema: ConnectionSchema, metadata?: readonly Kno
     validateMetadataKey(field, `/fields/${index}/metadata_key`, metadata, errors);
   });
   validateFormat(schema, fields, errors);
+  validateBadData(schema.bad_data, errors);
   for (const [index, key] of (schema.primary_keys ?? []).entries()) {
     if (!fields.some((field) => field.name === key)) {
       errors.push({ path: `/primary_keys/${index}`, message: `There is no field called ${key}` });
     }
   }
   return errors;
+}
+
+/** SQL brings bounds that no JSON Schema has seen. */
+function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldError[]): void {
+  if (!badData) return;
+  for (const bound of ['max_count', 'max_bytes', 'when_full'] as const) {
+    const value = badData[bound];
+    if (value === undefined) continue;
+    const path = `/bad_data/${bound}`;
+    const { minimum = 0, maximum = 0 } = BadData.properties[bound] as { minimum?: number; maximum?: number };
+    if (badData.behavior !== 'dead_letter')
+      errors.push({ path, message: 'is for the behavior dead_letter; remove it or change the behavior' });
+    else if (typeof value === 'number' && (value < minimum || value > maximum))
+      errors.push({ path, message: `must be between ${minimum} and ${maximum}` });
+  }
 }
 
 /** What the format says is asked last: it may rely on fields that are valid by themselves. */

@@ -450,7 +450,10 @@ describe('a query of the wrong form', () => {
     [`(a INT) WITH (${options}, topik = 'x')`, 'There is no option topik here; did you mean topic?'],
     [`(a INT) WITH (${options}, json.unstructurd = 'true')`, 'did you mean json.unstructured?'],
     [`(a INT) WITH (${options}, qos = 'two')`, 'The option qos must be a whole number'],
-    [`(a INT) WITH (${options}, bad_data = 'hide')`, 'The option bad_data must be one of fail, drop'],
+    [
+      `(a INT) WITH (${options}, bad_data = 'hide')`,
+      'The option bad_data must be one of fail, drop, dead_letter',
+    ],
     [`(a INT) WITH (${options}, json.unstructured = 'maybe')`, "must be 'true' or 'false'"],
     [`(a INT) WITH (${options}, json.unstructured = 'true')`, 'Unstructured json needs exactly one field'],
     [`WITH (${options})`, 'Say which fields a message has'],

@@ -1,6 +1,6 @@
 import { PenstockError } from '../errors.ts';
 import { expandSchema, validateSchema } from '../formats/codec.ts';
-import type { ConnectionSchema } from '../formats/schema.ts';
+import { type BadData, badDataBehaviors, type ConnectionSchema, whenFull } from '../formats/schema.ts';
 import { suggestion } from './closest.ts';
 import type { CreateTable } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
@@ -72,14 +72,28 @@ async function connectTable(
 }
 
 function declaredSchema({ fields, primaryKeys, options }: CreateTable): ConnectionSchema {
-  const behavior = options.takeOneOf('bad_data', ['fail', 'drop']);
+  const badData = readBadData(options);
   const schema: ConnectionSchema = { fields, inferred: fields.length === 0, primary_keys: primaryKeys };
   const format = readFormat(options);
   if (format) schema.format = format;
   const framing = readFraming(options);
   if (framing) schema.framing = framing;
-  if (behavior) schema.bad_data = { behavior };
+  if (badData) schema.bad_data = badData;
   return schema;
+}
+
+function readBadData(options: CreateTable['options']): BadData | undefined {
+  const behavior = options.takeOneOf('bad_data', badDataBehaviors);
+  if (behavior !== 'dead_letter') return behavior && { behavior };
+  const max_count = options.takeInteger('bad_data.max_count');
+  const max_bytes = options.takeInteger('bad_data.max_bytes');
+  const when_full = options.takeOneOf('bad_data.when_full', whenFull);
+  return {
+    behavior,
+    ...(max_count === undefined ? {} : { max_count }),
+    ...(max_bytes === undefined ? {} : { max_bytes }),
+    ...(when_full === undefined ? {} : { when_full }),
+  };
 }
 
 /** A mistake of the reader becomes a finding; that a database is away, say, is none of the query's. */

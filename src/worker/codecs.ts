@@ -16,8 +16,11 @@ export class Codecs {
     this.#fill = metadataFiller(source.schema.fields ?? []);
   }
 
-  /** The rows of a message. What cannot be read goes to `bad`: the message, or only some of its rows. */
-  read({ payload, metadata }: Delivery, bad: (error: unknown) => void): Row[] {
+  /** The rows of a message. What cannot be read goes to `bad`: the message, or some of its rows, each with its number. */
+  read(
+    { payload, metadata }: Pick<Delivery, 'payload' | 'metadata'>,
+    bad: (error: unknown, row?: number) => void,
+  ): Row[] {
     const rows = readRows(this.#source, payload, bad);
     for (const row of rows) this.#fill(row, metadata);
     return rows;

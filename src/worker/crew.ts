@@ -41,6 +41,11 @@ export class Crew {
     return [...this.#members.values()].map(({ spec }) => spec);
   }
 
+  /** Those that move messages just now. */
+  get connected(): { spec: TaskSpec; task: Task }[] {
+    return [...this.#members.values()].filter(({ connected, leaving }) => connected && !leaving);
+  }
+
   /** Tasks that have something else to do, or nothing, drain and end; then those that are missing begin. */
   async become(specs: readonly TaskSpec[]): Promise<void> {
     this.#changing = true;

@@ -55,6 +55,13 @@ export class Leases {
     return this.#db.job.findMany({ where: { worker: this.#name } });
   }
 
+  /** The jobs of ours of which dead letters are to be replayed. */
+  async withReplays(): Promise<string[]> {
+    const where = { state: 'replaying', job: { worker: this.#name } };
+    const jobs = await this.#db.deadLetter.groupBy({ by: ['jobId'], where });
+    return jobs.map(({ jobId }) => jobId);
+  }
+
   /** Takes every job that nobody holds and that is not as it is wanted. */
   async claim(): Promise<void> {
     const candidates = await this.#db.job.findMany({

@@ -8,6 +8,10 @@ export interface WorkerMetrics {
   sent: Counter<'job'>;
   sentBytes: Counter<'job'>;
   bad: Counter<'job' | 'code'>;
+  dropped: Counter<'job'>;
+  deadLetters: Counter<'job'>;
+  deadLettersEvicted: Counter<'job'>;
+  deadLettersReplayed: Counter<'job'>;
   restarts: Counter<'job' | 'code'>;
   sessionsLost: Counter<'job'>;
   inFlight: Gauge<'job'>;
@@ -35,6 +39,14 @@ export function createMetrics(
       'job',
       'code',
     ),
+    dropped: counter('messages_dropped', 'Messages of which all or some was bad and dropped', 'job'),
+    deadLetters: counter('dead_letters', 'Messages stored as dead letters', 'job'),
+    deadLettersEvicted: counter(
+      'dead_letters_evicted',
+      'Dead letters deleted to make room for newer ones',
+      'job',
+    ),
+    deadLettersReplayed: counter('dead_letters_replayed', 'Dead letters replayed wholly, and deleted', 'job'),
     restarts: counter('task_restarts', 'Tasks begun again after a passing error', 'job', 'code'),
     sessionsLost: counter('sessions_lost', 'Sessions that the broker of a source had forgotten', 'job'),
     inFlight: new Gauge({
@@ -134,7 +146,10 @@ export class InFlight {
 /** Drops the series of a job that has gone. */
 export function forgetJob(metrics: WorkerMetrics, job: string): void {
   const { received, receivedBytes, sent, sentBytes, sessionsLost, inFlight, silent, latency } = metrics;
+  const { dropped, deadLetters, deadLettersEvicted, deadLettersReplayed } = metrics;
   for (const metric of [received, receivedBytes, sent, sentBytes, sessionsLost, inFlight, silent, latency])
+    metric.remove({ job });
+  for (const metric of [dropped, deadLetters, deadLettersEvicted, deadLettersReplayed])
     metric.remove({ job });
   for (const code of Object.keys(errorCatalog)) {
     metrics.bad.remove({ job, code });

@@ -1,21 +1,13 @@
-import type {
-  Delivery,
-  Identity,
-  Logger,
-  Outgoing,
-  Pace,
-  Refusal,
-  Sink,
-  Source,
-} from '../connectors/connector.ts';
+import type { Delivery, Identity, Logger, Pace, Sink, Source } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
-import type { Row } from '../formats/format.ts';
-import { openTransform, type Transform } from '../pipeline/transform.ts';
+import { openTransform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
-import { Codecs } from './codecs.ts';
+import { BadMessages } from './bad-messages.ts';
+import type { DeadLetterStore } from './dead-letters.ts';
 import { window } from './job-stats.ts';
 import type { InFlight, WorkerMetrics } from './metrics.ts';
 import { paced } from './pace.ts';
+import { type Part, Passage, type Passenger } from './passage.ts';
 import type { TaskSession } from './sessions.ts';
 import { SilenceWatch } from './silence.ts';
 import type { Endpoint, TaskSpec } from './specs.ts';
@@ -37,13 +29,15 @@ export interface TaskEvents {
 export interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
+  letters: DeadLetterStore;
   metrics: WorkerMetrics;
   stats: TaskStats;
   logger: Logger;
 }
 
-/** Batches handed to the sink and not yet confirmed. */
-const maxPendingBatches = 16;
+/** Parts of batches handed to the sink and not yet confirmed, and what they may weigh (`Part`). */
+const maxPending = 16;
+const maxPendingWeight = 4;
 /** After running this long a task counts as healthy, and its back-off starts from the beginning. */
 const healthyMs = 60_000;
 /** How long a drain may take before what is in flight is left to the broker. */
@@ -63,18 +57,22 @@ export class Task {
   readonly #pace: Pace;
   readonly #silence: SilenceWatch | undefined;
   readonly #session: TaskSession;
+  readonly #bad: BadMessages;
+  /** While it is connected at both ends. */
+  #passage: Passage | undefined;
   #source: Source | undefined;
   #draining = false;
   #ranOut = false;
   #overdue: NodeJS.Timeout | undefined;
 
-  constructor(spec: TaskSpec, { events, session, metrics, stats, logger }: TaskTools) {
+  constructor(spec: TaskSpec, { events, session, letters, metrics, stats, logger }: TaskTools) {
     this.#spec = spec;
     this.#events = events;
     this.#session = session;
     this.#metrics = metrics;
     this.#stats = stats;
     this.#logger = logger;
+    this.#bad = new BadMessages(spec, { metrics, stats, letters, warn: (error) => events.warn(error) });
     this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
     const { maxSilenceSecs } = this.#pace;
     if (maxSilenceSecs !== undefined) {
@@ -121,6 +119,24 @@ export class Task {
     }
   }
 
+  /**
+   * Sends messages on their way once more, beside those of the source; nothing is acknowledged. Answers them in parts,
+   * with what failed of them; undefined when it is not connected. Rejects when it cannot be known what was written.
+   */
+  async replay<M extends Passenger>(messages: readonly M[]): Promise<Part<M>[] | undefined> {
+    const passage = this.#passage;
+    if (!passage) return undefined;
+    const done: Part<M>[] = [];
+    for (const part of passage.parts(messages, () => {})) {
+      await passage.prepare(part);
+      await passage.write(part);
+      const { outgoing, refused } = part;
+      this.#stats.written(outgoing.length - refused.length, bytes(outgoing) - bytes(refused));
+      done.push(part);
+    }
+    return done;
+  }
+
   /** Takes no more messages and lets those in flight finish, within a deadline. */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -157,12 +173,15 @@ export class Task {
       open.push(sink);
       const source = await this.#openSource(signal, open);
       this.#source = source;
+      const passage = new Passage(this.#spec.insert, transform, sink);
+      this.#passage = passage;
       this.#events.running();
       const { messagesPerSecond } = this.#pace;
       const batches = messagesPerSecond === undefined ? source : paced(source, messagesPerSecond, signal);
-      await this.#pump(batches, transform, sink, failed, inFlight);
+      await this.#pump(batches, passage, failed, inFlight);
     } finally {
       this.#source = undefined;
+      this.#passage = undefined;
       // The source first: it sends the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
       inFlight.end();
@@ -206,63 +225,60 @@ export class Task {
   }
 
   /**
-   * Moves batches from the source to the sink. Several may wait for the sink; they reach it in order. The first
+   * Moves batches from the source to the sink, in parts. Several may wait for the sink; they reach it in order. The first
    * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
    */
   async #pump(
     batches: AsyncIterable<Delivery[]>,
-    transform: Transform,
-    sink: Sink,
+    passage: Passage,
     failed: AbortController,
     inFlight: InFlight,
   ): Promise<void> {
-    const codecs = new Codecs(this.#spec.insert);
     const pending = new Set<Promise<void>>();
+    const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
+    let weight = 0;
     for await (const deliveries of batches) {
-      const messages = await this.#transformed(deliveries, codecs, transform);
-      this.#silence?.heard();
-      const settled = this.#settle(deliveries, messages, sink, inFlight)
-        .catch((error: unknown) => failed.abort(this.#stats.ofSink(error)))
-        .finally(() => {
-          this.#silence?.settled();
-          pending.delete(settled);
-        });
-      pending.add(settled);
-      if (pending.size >= maxPendingBatches) await Promise.race(pending);
+      this.#stats.received(deliveries.length, bytes(deliveries));
+      for (const part of passage.parts(deliveries, this.#bad.failed)) {
+        await passage.prepare(part);
+        this.#stats.transformed(part.rows.length, part.made);
+        signal.throwIfAborted();
+        this.#silence?.heard();
+        weight += part.weight;
+        const settled = this.#settle(part, passage, signal, inFlight)
+          .catch((error: unknown) => failed.abort(this.#stats.ofSink(error)))
+          .finally(() => {
+            this.#silence?.settled();
+            weight -= part.weight;
+            pending.delete(settled);
+          });
+        pending.add(settled);
+        while (pending.size >= maxPending || (weight >= maxPendingWeight && pending.size > 0))
+          await Promise.race(pending);
+      }
     }
     await Promise.all(pending);
     failed.signal.throwIfAborted();
   }
 
-  async #settle(deliveries: Delivery[], messages: Outgoing[], sink: Sink, inFlight: InFlight): Promise<void> {
-    inFlight.add(deliveries.length);
-    const refusals = messages.length > 0 ? await sink.write(messages) : [];
-    for (const { error } of refusals) this.#leaveOut(error);
-    for (const delivery of deliveries) delivery.ack();
-    inFlight.add(-deliveries.length);
-    const sentBytes = bytes(messages) - bytes(refused(messages, refusals));
-    const since = deliveries[0]?.receivedAt ?? 0;
-    this.#stats.sent(messages.length - refusals.length, sentBytes, since, deliveries.length);
-  }
-
-  /** Decodes, transforms and encodes a batch. Bad messages fail the job or are left out, as their table says. */
-  async #transformed(deliveries: Delivery[], codecs: Codecs, transform: Transform): Promise<Outgoing[]> {
-    this.#stats.received(deliveries.length, bytes(deliveries));
-    const decoded: Row[] = [];
-    const bad = (error: unknown): void => this.#bad(error);
-    for (const delivery of deliveries) for (const row of codecs.read(delivery, bad)) decoded.push(row);
-    const result = await transform.run(decoded);
-    this.#stats.transformed(decoded.length, result.rows.length);
-    for (const { error } of result.bad) this.#bad(error);
-    const messages: Outgoing[] = [];
-    for (const row of result.rows) {
-      try {
-        messages.push({ payload: codecs.write(row), row });
-      } catch (error) {
-        this.#bad(error);
-      }
-    }
-    return messages;
+  /** Writes what came of a part, and acknowledges its messages: what was bad about them is settled before (invariant 1). */
+  async #settle(
+    part: Part<Delivery>,
+    passage: Passage,
+    signal: AbortSignal,
+    inFlight: InFlight,
+  ): Promise<void> {
+    const { messages, failures, outgoing, refused } = part;
+    inFlight.add(messages.length);
+    await passage.write(part);
+    messages.forEach((delivery, index) => {
+      if (!failures.has(index)) delivery.ack();
+    });
+    await this.#bad.settle(part, signal);
+    inFlight.add(-messages.length);
+    const since = messages[0]?.receivedAt ?? 0;
+    const sentBytes = bytes(outgoing) - bytes(refused);
+    this.#stats.sent(outgoing.length - refused.length, sentBytes, since, messages.length);
   }
 
   #silent(silent: boolean, maxSilenceSecs: number): void {
@@ -273,23 +289,7 @@ export class Task {
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
     this.#events.warn(new PenstockError('source_silent', message, { hint }));
   }
-
-  #bad(error: unknown): void {
-    const raised = asPenstockError(error);
-    if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
-    this.#leaveOut(raised);
-  }
-
-  /** Drops a message that cannot be used, or fails the job, as the source table says. */
-  #leaveOut(raised: PenstockError): void {
-    this.#stats.bad(raised);
-    if (this.#spec.insert.source.schema.bad_data?.behavior !== 'drop') throw raised;
-    this.#events.warn(raised);
-  }
 }
-
-const refused = (messages: readonly Outgoing[], refusals: readonly Refusal[]): Outgoing[] =>
-  refusals.map(({ index }) => messages[index] as Outgoing);
 
 function bytes(messages: readonly { payload: Buffer }[]): number {
   let sum = 0;

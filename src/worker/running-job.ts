@@ -2,12 +2,14 @@ import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../job.ts';
 import { backoffMs, delay } from './backoff.ts';
 import { Crew } from './crew.ts';
+import { StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { Drains } from './drains.ts';
 import { Edits } from './edits.ts';
 import { JobStats } from './job-stats.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { JobRecord, MessagePlace } from './record.ts';
+import { Replays } from './replays.ts';
 import { Task, type TaskEvents } from './run.ts';
 import { JobSessions, type TaskSession } from './sessions.ts';
 import { compileJob, sameJob, type TaskSpec } from './specs.ts';
@@ -45,6 +47,8 @@ export class RunningJob {
   readonly #sessions: JobSessions;
   readonly #crew: Crew;
   readonly #drains: Drains;
+  readonly #letters: StoredDeadLetters;
+  readonly #replays: Replays;
   readonly #edits: Edits;
   #ending = false;
   #stirred = Promise.withResolvers<void>();
@@ -58,6 +62,7 @@ export class RunningJob {
     this.stats = new JobStats(holder.metrics, id);
     this.#edits = new Edits(asked.editRequests);
     this.#sessions = new JobSessions(deps, id);
+    this.#letters = new StoredDeadLetters(deps.db, id);
     this.#crew = new Crew((spec, events) => this.#member(spec, events), {
       running: () => this.#running(),
       recovering: (error, retryInMs, spec) => {
@@ -73,6 +78,12 @@ export class RunningJob {
       sessions: this.#sessions,
       create: (spec, session, events) => this.#task(spec, session, events),
       say: (level, error) => this.record.say(level, error),
+    });
+    this.#replays = new Replays({
+      deps,
+      jobId: id,
+      tasks: () => (this.#ending ? [] : this.#crew.connected),
+      replayed: (count) => holder.metrics.deadLettersReplayed.inc({ job: id }, count),
     });
     this.record.enter('Scheduling', undefined, {
       restartsDone: asked.restartRequests,
@@ -93,6 +104,11 @@ export class RunningJob {
   /** Tells it how many edits there were of what it runs. */
   edit(editRequests: number): void {
     if (this.#edits.ask(editRequests)) this.#stirred.resolve();
+  }
+
+  /** Tells it that dead letters are to be replayed. Those that cannot be just now wait for the next call. */
+  replay(): void {
+    this.#replays.begin();
   }
 
   /** Asks it to end: after what is in flight is done, or at once. A second call can only make it more urgent. */
@@ -134,6 +150,7 @@ export class RunningJob {
     }
     await this.#crew.ended();
     await this.#drains.ended();
+    await this.#replays.ended();
   }
 
   /** Reads its sessions and compiles its query; tries again for as long as the database is what is missing. */
@@ -226,7 +243,9 @@ export class RunningJob {
     const mayConnect = (): boolean => this.#holder.mayConnect();
     const { metrics } = this.#holder;
     const { logger } = this.#deps;
-    return new Task(spec, { events: { ...events, warn, mayConnect }, session, metrics, stats, logger });
+    const letters = this.#letters;
+    const tools = { session, letters, metrics, stats, logger };
+    return new Task(spec, { events: { ...events, warn, mayConnect }, ...tools });
   }
 
   #running(): void {

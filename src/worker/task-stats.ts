@@ -43,12 +43,17 @@ export class TaskStats {
   /** The sink has confirmed what came of a batch, whose first message arrived at `receivedAt` (ms since 1970). */
   sent(messages: number, bytes: number, receivedAt: number, batch: number): void {
     const ms = performance.timeOrigin + performance.now() - receivedAt;
+    this.written(messages, bytes);
+    this.#latency.add(ms, batch);
+    this.#metrics.latency.observe({ job: this.#job }, ms / 1000);
+  }
+
+  /** The sink has confirmed messages that did not come from the source now: dead letters, say. */
+  written(messages: number, bytes: number): void {
     this.totals.messages_out += messages;
     this.totals.bytes_out += bytes;
-    this.#latency.add(ms, batch);
     this.#metrics.sent.inc({ job: this.#job }, messages);
     this.#metrics.sentBytes.inc({ job: this.#job }, bytes);
-    this.#metrics.latency.observe({ job: this.#job }, ms / 1000);
   }
 
   bad({ code, message }: PenstockError): void {

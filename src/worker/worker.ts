@@ -122,6 +122,7 @@ export class Worker {
     const ids = new Set(mine.map(({ id }) => id));
     for (const [id, job] of this.#jobs) if (!ids.has(id)) await this.#lost(id, job);
     for (const row of mine) await this.#bringAbout(row);
+    for (const id of await this.#leases.withReplays()) this.#jobs.get(id)?.replay();
     this.#clearing ??= clearLeftovers(this.#deps)
       .catch((err: unknown) =>
         this.#deps.logger.warn({ err }, 'what deleted pipelines left on brokers waits'),

@@ -28,6 +28,8 @@ export interface RigOptions {
   profile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
   schema?: object;
+  /** Settings of the process, beside those of a test. */
+  settings?: Record<string, string>;
   /** The source table's `type`: how it is to be read. */
   read?: object;
 }
@@ -72,7 +74,7 @@ export class Rig {
     const ledger = new Ledger();
     const source = await FaultyLink.start(options.source.port, ledger.sourceTap);
     const sink = await FaultyLink.start(options.sink.port, ledger.sinkTap);
-    const penstock = await Penstock.start();
+    const penstock = await Penstock.start(options.settings);
     const { from, to } = topicsOf(options);
     const traffic = await Traffic.open(
       { url: options.source.url, topic: from },
@@ -83,6 +85,11 @@ export class Rig {
     const rig = new Rig(options, { penstock, ledger, source, sink, traffic });
     await rig.#startPipeline();
     return rig;
+  }
+
+  /** The pipeline's id. */
+  get pipeline(): string {
+    return this.#pipeline;
   }
 
   /** The pipeline's job as the API shows it now. */

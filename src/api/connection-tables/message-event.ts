@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { StringDecoder } from 'node:string_decoder';
 import Type from 'typebox';
-import type { ConnectorDefinition, MetadataColumn, Watched } from '../../connectors/connector.ts';
-import { type FillMetadata, metadataFiller } from '../../connectors/metadata.ts';
+import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts';
+import { type FillMetadata, metadataField, metadataFiller } from '../../connectors/metadata.ts';
 import { errorCatalog, PenstockError } from '../../errors.ts';
 import { codecFor, readRows } from '../../formats/codec.ts';
 import type { Codec } from '../../formats/format.ts';
@@ -85,7 +85,7 @@ export class MessageEvents {
     this.#codec = codecFor(schema);
     this.#fill = metadataFiller(fields);
     this.#writeRow = rowWriter(fields);
-    this.#writeMetadata = rowWriter(connector.metadata.map(fieldOf));
+    this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
   }
 
   /** One event for each row of the message, and one for each thing that is wrong with it. Throws only what is a defect of ours. */
@@ -159,10 +159,3 @@ function forgiving<T extends ListItem>(item: T): T {
     ...(item.items ? { items: forgiving(item.items) } : {}),
   };
 }
-
-const fieldOf = ({ name, type, items }: MetadataColumn): Field => ({
-  name,
-  type,
-  ...(type === 'timestamp' ? { unit: 'microsecond' } : {}),
-  ...(items ? { items: { type: items } } : {}),
-});

@@ -157,6 +157,8 @@ export class Preview {
       leaseUntil: this.ended ? null : this.#startedAt + BigInt(mostMs) * 2000n,
       recoveries: 0,
       recoveringSince: null,
+      deadLetters: 0,
+      deadLetterBytes: 0n,
     };
   }
 

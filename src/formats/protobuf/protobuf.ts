@@ -1,7 +1,14 @@
 import protobufjs from 'protobufjs';
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { badData, badRow } from '../bad.ts';
-import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type SchemaIn } from '../format.ts';
+import {
+  type BadRowHandler,
+  type Codec,
+  type FormatDefinition,
+  maxRowsOfMessage,
+  type Row,
+  type SchemaIn,
+} from '../format.ts';
 import { metadataColumns } from '../own-property.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
@@ -59,7 +66,7 @@ function writerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (row:
 
 /** Each record behind its length as a varint, one after the other. */
 function delimitedCodec(decode: (payload: Buffer) => Row, encode: (row: Row) => Buffer): Codec {
-  const decodeAll = (payload: Buffer, bad?: (error: PenstockError) => void): Row[] => {
+  const decodeAll = (payload: Buffer, bad?: BadRowHandler): Row[] => {
     const rows: Row[] = [];
     let records = 0;
     for (const record of recordsOf(payload)) {
@@ -69,7 +76,7 @@ function delimitedCodec(decode: (payload: Buffer) => Row, encode: (row: Row) => 
         rows.push(decode(record));
       } catch (error) {
         if (!bad || !(error instanceof PenstockError)) throw error;
-        bad(error);
+        bad(error, records - 1);
       }
     }
     return rows;

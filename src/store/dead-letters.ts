@@ -1,0 +1,27 @@
+import type { Prisma } from '../generated/sqlite/client.ts';
+import type { Tx } from './db.ts';
+
+/**
+ * Deletes dead letters of a job and keeps its count of them; answers how many went. Call it in a transaction. The job's
+ * row is locked first, by whatever changes the letters of a job, so that the count stays exact.
+ */
+export async function removeDeadLetters(
+  tx: Tx,
+  jobId: string,
+  which: Prisma.DeadLetterWhereInput,
+): Promise<number> {
+  const { count: locked } = await tx.job.updateMany({
+    where: { id: jobId },
+    data: { deadLetters: { increment: 0 } },
+  });
+  if (locked === 0) return 0;
+  const where = { AND: [{ jobId }, which] };
+  const { _sum } = await tx.deadLetter.aggregate({ where, _sum: { bytes: true } });
+  const { count } = await tx.deadLetter.deleteMany({ where });
+  const data = {
+    deadLetters: { decrement: count },
+    deadLetterBytes: { decrement: BigInt(_sum.bytes ?? 0) },
+  };
+  await tx.job.updateMany({ where: { id: jobId }, data });
+  return count;
+}

@@ -1,0 +1,177 @@
+import { type BadData, deadLetterDefaults } from '../formats/schema.ts';
+import type { Db, Tx } from '../store/db.ts';
+import { removeDeadLetters } from '../store/dead-letters.ts';
+import { newId } from '../store/id.ts';
+import type { Failure, Part, Passenger } from './passage.ts';
+import { printable } from './record.ts';
+
+/** So many errors of one letter are kept. */
+const keptErrors = 20;
+/** Oldest letters looked at together when they have to go. */
+const evictedAtOnce = 500;
+
+/** What failed of a message, as it is stored. */
+export interface LetterFailure {
+  stage: string;
+  code: string;
+  message: string;
+  errors: string;
+  failedRows: string | null;
+  rowCount: number | null;
+}
+
+/** A message that could not be used, with what failed of it. */
+export interface DeadLetter extends LetterFailure {
+  operatorId: string;
+  taskIndex: number;
+  sourceTable: string;
+  /** Unix microseconds. */
+  receivedAt: bigint;
+  payload: Buffer;
+  /** A JSON object. */
+  metadata: string;
+}
+
+/** What became of letters that were to be stored. */
+export interface Stored {
+  /** So many of the first were; fewer than all where there is no room and the job is to fail. */
+  stored: number;
+  /** So many of the oldest had to go. */
+  evicted: number;
+}
+
+/** Where the tasks of one job keep their dead letters. */
+export interface DeadLetterStore {
+  /** When it resolves they are stored durably. Throws as the database does: none is stored then. */
+  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored>;
+}
+
+type Bounds = Required<Omit<BadData, 'behavior'>>;
+
+export class StoredDeadLetters implements DeadLetterStore {
+  readonly #db: Db;
+  readonly #jobId: string;
+  #newest = 0n;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(db: Db, jobId: string) {
+    this.#db = db;
+    this.#jobId = jobId;
+  }
+
+  /** One call after the other, so that letters keep the order in which they are handed over. */
+  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored> {
+    const result = this.#last.then(() => this.#add(letters, { ...deadLetterDefaults, ...badData }));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  #add(letters: readonly DeadLetter[], bounds: Bounds): Promise<Stored> {
+    return this.#db.$transaction(async (tx) => {
+      // Locks the row, so that the letters of a job change one change at a time.
+      const job = await tx.job.update({
+        where: { id: this.#jobId },
+        data: { deadLetters: { increment: 0 } },
+      });
+      const held = { count: job.deadLetters, bytes: Number(job.deadLetterBytes) };
+      const some = bounds.when_full === 'fail' ? fitting(letters, held, bounds) : letters;
+      const bytes = some.reduce((sum, { payload }) => sum + payload.length, 0);
+      await tx.job.update({
+        where: { id: this.#jobId },
+        data: { deadLetters: { increment: some.length }, deadLetterBytes: { increment: BigInt(bytes) } },
+      });
+      await tx.deadLetter.createMany({ data: some.map((letter) => this.#row(letter)) });
+      const count = held.count + some.length - bounds.max_count;
+      const evicted = await this.#evict(tx, count, held.bytes + bytes - bounds.max_bytes);
+      return { stored: some.length, evicted };
+    });
+  }
+
+  #row(letter: DeadLetter) {
+    const { payload, ...rest } = letter;
+    return {
+      ...rest,
+      id: newId('dl'),
+      jobId: this.#jobId,
+      createdAt: this.#nextTime(),
+      payload: new Uint8Array(payload),
+      bytes: payload.length,
+    };
+  }
+
+  /** Deletes the oldest until there are no more letters and bytes too many; the newest stays, however large. */
+  async #evict(tx: Tx, tooMany: number, tooManyBytes: number): Promise<number> {
+    let evicted = 0;
+    let bytes = tooManyBytes;
+    while (tooMany - evicted > 0 || bytes > 0) {
+      const oldest = await tx.deadLetter.findMany({
+        where: { jobId: this.#jobId },
+        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+        take: evictedAtOnce + 1,
+        select: { id: true, bytes: true },
+      });
+      const going: string[] = [];
+      for (const letter of oldest.slice(0, -1)) {
+        if (tooMany - evicted - going.length <= 0 && bytes <= 0) break;
+        going.push(letter.id);
+        bytes -= letter.bytes;
+      }
+      if (going.length === 0) break;
+      evicted += await removeDeadLetters(tx, this.#jobId, { id: { in: going } });
+    }
+    return evicted;
+  }
+
+  /** Later than that of every letter before, so that they keep their order. */
+  #nextTime(): bigint {
+    const now = BigInt(Date.now()) * 1000n;
+    this.#newest = now > this.#newest ? now : this.#newest + 1n;
+    return this.#newest;
+  }
+}
+
+/** As many of the first as there is room for. One that is larger than the bound has room when it is the only one. */
+function fitting(
+  letters: readonly DeadLetter[],
+  held: { count: number; bytes: number },
+  { max_count, max_bytes }: Bounds,
+): readonly DeadLetter[] {
+  let { count, bytes } = held;
+  const end = letters.findIndex(({ payload }) => {
+    count += 1;
+    bytes += payload.length;
+    return count > 1 && (count > max_count || bytes > max_bytes);
+  });
+  return end === -1 ? letters : letters.slice(0, end);
+}
+
+/** What failed of the message at `index`, as it is stored; undefined when nothing did. */
+export function letterFailure(part: Part<Passenger>, index: number): LetterFailure | undefined {
+  const failures = part.failures.get(index);
+  const [first] = failures ?? [];
+  if (!failures || !first) return undefined;
+  const { stage, error } = first;
+  const { code } = error;
+  const errors = JSON.stringify(failures.slice(0, keptErrors).flatMap(errorsOf).slice(0, keptErrors));
+  const whole = failures.some(({ row }) => row === undefined);
+  const { left } = part.messages[index] as Passenger;
+  const count = part.rowCounts[index];
+  const said = { stage, code, message: printable(error.message), errors };
+  // Of what had got through before a message became unreadable, nothing is forgotten.
+  if (whole || count === undefined)
+    return { ...said, failedRows: left ? JSON.stringify([...left.rows]) : null, rowCount: left?.of ?? null };
+  const rows = new Set(failures.map(({ row }) => row as number));
+  return { ...said, failedRows: JSON.stringify([...rows].sort((a, b) => a - b)), rowCount: count };
+}
+
+const errorsOf = ({ stage, row, error }: Failure) => {
+  const { code, message, errors } = error;
+  const found = errors.length > 0 ? errors : [{ path: '', message }];
+  return found.map((one) => ({
+    stage,
+    code,
+    row: row ?? null,
+    path: printable(one.path),
+    message: printable(one.message),
+  }));
+};

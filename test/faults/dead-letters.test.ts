@@ -1,0 +1,170 @@
+import { connectAsync } from 'mqtt';
+import { afterEach, expect, test } from 'vitest';
+import { databases } from '../support/databases.ts';
+import { allLetters, badKinds, letterOf } from '../support/dead-letters.ts';
+import { FaultyLink } from '../support/faulty-link.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { Penstock } from '../support/penstock.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { Rig } from '../support/rig.ts';
+import { ScriptedBroker } from '../support/scripted-broker.ts';
+import { until } from '../support/until.ts';
+
+/** Dead letters while things break: every message is in the sink or among them, and none is acknowledged before. */
+
+const [, postgresql] = databases;
+const soak = process.env.PENSTOCK_SOAK === '1';
+const perRound = soak ? 20_000 : 1_500;
+const kills = soak ? 10 : 2;
+
+let rig: Rig | undefined;
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  await rig?.close();
+  rig = undefined;
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
+
+test('accounts for every message across kills', async () => {
+  const broker = await brokerOf();
+  closing.push(() => broker.stop());
+  const penstock = await Penstock.start();
+  closing.push(() => penstock.stop());
+  const { request } = penstock;
+  const profile = await created(request, '/connection_profiles', profileBody(broker.url));
+  const fields = [
+    { name: 'device', type: 'string', required: true },
+    { name: 'seq', type: 'int64', required: true },
+    { name: 'level', type: 'int32' },
+    { name: 'text', type: 'string' },
+  ];
+  const schema = { format: { type: 'json' }, bad_data: { behavior: 'dead_letter' }, fields };
+  const source = tableBody('readings', profile.id, { topic: 'in/+', type: {} }, schema);
+  await created(request, '/connection_tables', source);
+  const out = { topic: 'out/{{ device }}', type: { retain: false } };
+  const json = {
+    format: { type: 'json' },
+    fields: [
+      { name: 'device', type: 'string' },
+      { name: 'seq', type: 'int64' },
+      { name: 'number', type: 'int64' },
+    ],
+  };
+  await created(request, '/connection_tables', tableBody('alerts', profile.id, out, json));
+  const query = 'INSERT INTO alerts SELECT device, seq, CAST(text AS BIGINT) AS number FROM readings';
+  const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+  const runs = () =>
+    until(
+      'the job runs',
+      // A process that has just started beside all that is queued may be too busy to answer.
+      async () => (await jobOf(request, id).catch(() => undefined))?.state === 'Running',
+      60_000,
+    );
+  await runs();
+
+  const client = await connectAsync(broker.url);
+  closing.push(() => client.endAsync(true));
+  const arrived = new Set<number>();
+  client.on('message', (_topic, payload) => arrived.add(JSON.parse(payload.toString()).seq as number));
+  await client.subscribeAsync('out/#', { qos: 1 });
+  const { 'refused by the broker': _, ...others } = badKinds;
+  const kinds = Object.values(others);
+  let seq = 0;
+  const wrong = new Set<number>();
+  const round = async (): Promise<void> => {
+    const sent: Promise<unknown>[] = [];
+    for (const end = seq + perRound; seq < end; seq += 1) {
+      const kind = kinds[seq % 100];
+      if (kind) wrong.add(seq);
+      const good = JSON.stringify({ device: 'd', seq, text: '1' });
+      sent.push(client.publishAsync(`in/${seq}`, kind ? kind.payload(seq) : good, { qos: 1 }));
+    }
+    await Promise.all(sent);
+  };
+  for (let kill = 0; kill < kills; kill += 1) {
+    const before = arrived.size;
+    const publishing = round();
+    await until('messages flow', () => arrived.size > before + perRound / 10, 60_000);
+    await penstock.kill('SIGKILL');
+    await publishing;
+    await penstock.resume();
+    await runs();
+  }
+  await round();
+  await until('every good one is through', () => arrived.size === seq - wrong.size, 120_000);
+  const dead = new Map<string, number>();
+  const known = new Set<string>();
+  await until(
+    'every bad one is stored',
+    async () => {
+      for (const letter of await allLetters(request, id)) {
+        if (known.has(letter.id)) continue;
+        known.add(letter.id);
+        const { topic } = (await letterOf(request, id, letter.id)).metadata;
+        dead.set(topic, (dead.get(topic) ?? 0) + 1);
+      }
+      return dead.size >= wrong.size;
+    },
+    60_000,
+  );
+  expect([...dead.keys()].sort()).toEqual([...wrong].map((number) => `in/${number}`).sort());
+  expect([...wrong].filter((number) => arrived.has(number))).toEqual([]);
+}, 600_000);
+
+test('acknowledges no bad message while the database is away, and every one once it is stored', async () => {
+  const database = await postgresql.create();
+  closing.push(() => database.drop());
+  const behind = new URL(database.url);
+  const link = await FaultyLink.start(Number(behind.port), () => () => {});
+  closing.push(() => link.stop());
+  behind.port = new URL(link.url).port;
+  const source = await brokerOf();
+  const sink = await brokerOf();
+  const schema = { bad_data: { behavior: 'dead_letter' } };
+  const settings = { PENSTOCK_DATABASE_URL: behind.href };
+  const at = await Rig.start({ source, sink, qos: 1, schema, settings });
+  rig = at;
+  const { ledger, traffic } = at;
+  await traffic.publish(100);
+  await until('they are acknowledged', () => ledger.acknowledged === 100);
+  link.blackhole();
+  await traffic.publishRaw('{"seq":-5}');
+  await traffic.publish(100);
+  await until('what is behind it is written', () => ledger.taken.size === 200, 60_000);
+  expect(ledger.acknowledged).toBe(100);
+  await link.heal();
+  await until('all are acknowledged', () => ledger.acknowledged >= 201, 120_000);
+  const letters = await allLetters(at.penstock.request, at.pipeline);
+  expect(letters.map(({ code }) => code)).toContain('bad_data');
+  expect(traffic.missing).toEqual([]);
+  expect(ledger.disordered).toBe(0);
+}, 300_000);
+
+test('a message that the sink refuses for ever is kept, and all others go on', async () => {
+  const refusedNumber = 150;
+  const sink = await ScriptedBroker.start({
+    on(packet, connection) {
+      if (packet.cmd !== 'publish') return false;
+      if ((JSON.parse(packet.payload.toString()) as { seq: number }).seq !== refusedNumber) return false;
+      connection.send({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode: 0x99 });
+      return true;
+    },
+  });
+  const at = await Rig.start({
+    source: await brokerOf(),
+    sink,
+    qos: 1,
+    schema: { bad_data: { behavior: 'dead_letter' } },
+  });
+  rig = at;
+  const { ledger, traffic } = at;
+  await traffic.publish(300);
+  await until('all are acknowledged', () => ledger.acknowledged === 300);
+  expect([ledger.taken.size, ledger.taken.has(refusedNumber), ledger.disordered]).toEqual([299, false, 0]);
+  expect(await allLetters(at.penstock.request, at.pipeline)).toMatchObject([
+    { code: 'mqtt_publish_refused', stage: 'write', failed_rows: [0], row_count: 1 },
+  ]);
+  expect((await at.job()).state).toBe('Running');
+}, 120_000);

@@ -1,0 +1,73 @@
+import type supertest from 'supertest';
+
+type Client = ReturnType<typeof supertest>;
+
+/** A dead letter as it is listed. */
+export interface Letter {
+  id: string;
+  stage: string;
+  code: string;
+  bytes: number;
+  errors: { stage: string; row: number | null; path: string }[];
+  failed_rows: number[] | null;
+  row_count: number | null;
+  state: string;
+  replays: number;
+  replayed_at: number | null;
+}
+
+interface LetterContent extends Letter {
+  payload: { base64: string; text: string | null };
+  metadata: { topic: string };
+  attempt: { error: boolean }[];
+}
+
+/** All dead letters of a pipeline, newest first. */
+export async function allLetters(client: Client, pipeline: string): Promise<Letter[]> {
+  const found: Letter[] = [];
+  for (let after = ''; ; after = `&starting_after=${found.at(-1)?.id}`) {
+    const { body } = await client
+      .get(`/api/v1/pipelines/${pipeline}/dead_letters?limit=100${after}`)
+      .expect(200);
+    found.push(...body.data);
+    if (!body.hasMore) return found;
+  }
+}
+
+export async function letterOf(client: Client, pipeline: string, id: string): Promise<LetterContent> {
+  const { body } = await client.get(`/api/v1/pipelines/${pipeline}/dead_letters/${id}`).expect(200);
+  return body;
+}
+
+export const topicOf = ({ metadata }: LetterContent): string => metadata.topic;
+
+/** What can be wrong with a message on its way from `device, seq, level, text` to a topic made of its device. */
+export const badKinds: Record<
+  string,
+  { payload(seq: number): string | Buffer; code: string; stage: string }
+> = {
+  'not UTF-8': {
+    payload: (seq) => Buffer.from([0xff, 0xfe, seq % 256]),
+    code: 'bad_data',
+    stage: 'decode',
+  },
+  'broken JSON': { payload: (seq) => `{"device":"d","seq":${seq}`, code: 'bad_data', stage: 'decode' },
+  'required and missing': { payload: (seq) => `{"seq":${seq}}`, code: 'bad_data', stage: 'decode' },
+  'of the wrong type': { payload: () => '{"device":"d","seq":"x"}', code: 'bad_data', stage: 'decode' },
+  'out of range': {
+    payload: (seq) => `{"device":"d","seq":${seq},"level":3000000000}`,
+    code: 'bad_data',
+    stage: 'decode',
+  },
+  'a cast that fails': {
+    payload: (seq) => `{"device":"d","seq":${seq},"text":"many"}`,
+    code: 'bad_row',
+    stage: 'transform',
+  },
+  'no topic': { payload: (seq) => `{"device":"#","seq":${seq}}`, code: 'bad_row', stage: 'write' },
+  'refused by the broker': {
+    payload: (seq) => `{"device":"secret","seq":${seq}}`,
+    code: 'mqtt_publish_refused',
+    stage: 'write',
+  },
+};
