@@ -28,7 +28,7 @@ test('the commands of docs/automate.md do what it says', async () => {
   const { stdout, stderr } = await promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], {
     cwd: root,
     timeout: 60_000,
-    env: { PATH: process.env.PATH, PENSTOCK_SERVER: penstock.address },
+    env: { ...process.env, PENSTOCK_SERVER: penstock.address },
   });
   expect(stderr).toBe('');
   const [, applied, exported, planned] = stdout.split('==\n');
