@@ -6,6 +6,7 @@ import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
 import { guard, roleFor } from './access.ts';
 import { apiKeys } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';
+import { bundles } from './bundle/index.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { InferredSchema } from './connection-tables/infer.ts';
@@ -52,7 +53,8 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionTimeout: 0,
     forceCloseConnections: true,
     frameworkErrors: answerProblem,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 128 },
+    // A name of 100 characters, each of them encoded.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_200 },
     requestIdHeader: false,
     http: serverLimits,
   });
@@ -82,6 +84,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     pipelines,
     () => previewRoutes(previews),
     jobs,
+    bundles,
     apiKeys,
     audit,
   ];
@@ -109,6 +112,7 @@ async function document(app: FastifyInstance, version: string): Promise<void> {
           description: 'Stored queries that carry rows from source tables to sink tables',
         },
         { name: 'jobs', description: 'Pipelines being run' },
+        { name: 'automation', description: 'Everything at once, by name' },
         { name: 'access', description: 'Keys, and who did what with them' },
         { name: 'operation', description: 'Health and metrics' },
       ],

@@ -172,10 +172,10 @@ export class Task {
 
   #context(endpoint: Endpoint, signal: AbortSignal) {
     const { jobId, taskIndex } = this.#spec;
-    const { profile, config, operatorId } = endpoint;
+    const { profile, targets, config, operatorId } = endpoint;
     const identity: Identity = { jobId, operatorId, taskIndex };
     const warn = (error: PenstockError): void => this.#events.warn(error, operatorId);
-    return { profile, table: config, identity, window, signal, logger: this.#logger, warn };
+    return { profile, targets, table: config, identity, window, signal, logger: this.#logger, warn };
   }
 
   /** Opens the source with what is remembered of its session, and adds it to what is open. */

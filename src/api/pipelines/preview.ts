@@ -161,12 +161,12 @@ export class Preview {
   }
 
   async #watch(plan: PreviewPlan, rows: PreviewRows, listening: () => void): Promise<void> {
-    const { connector, profile, config: table } = this.#catalog.usable(plan.source);
+    const { connector, profile, targets, config: table } = this.#catalog.usable(plan.source);
     if (!connector.watch)
       throw new PenstockError('invalid_request', `Messages of ${connector.id} cannot be looked at`);
     const { signal } = this.#cancel;
     const deliver = rows.deliver.bind(rows);
-    await connector.watch({ profile, table, signal, listening, deliver });
+    await connector.watch({ profile, targets, table, signal, listening, deliver });
   }
 
   /** Waits for the first thing that ends it, then for all of it to be gone. */
