@@ -119,10 +119,25 @@ message Row {
   optional double celsius = 3;
   optional bool ok = 4;
   optional string site = 5;
-  int64 total = 6;
 }`;
-const protoType = protobuf.parse(protoSchema, { keepCase: true }).root.lookupType('Row');
-const protoRows = rows.map((row, index): Row => ({ ...row, total: 9_007_199_254_740_993n + BigInt(index) }));
+const exactProtoSchema = protoSchema.replace('}', '  int64 total = 6;\n}');
+const exactProtoRows = rows.map(
+  (row, index): Row => ({ ...row, total: 9_007_199_254_740_993n + BigInt(index) }),
+);
+
+function protobufCase(text: string) {
+  const type = protobuf.parse(text, { keepCase: true }).root.lookupType('Row');
+  return {
+    schema: {
+      format: { type: 'protobuf' },
+      definition: { type: 'protobuf_schema', schema: text },
+    } satisfies ConnectionSchema,
+    read: (payload: Buffer) => type.decode(payload),
+    write: (row: unknown) => type.encode(row as object).finish() as Buffer,
+    plain: (row: Row) =>
+      type.fromObject(row.total === undefined ? row : { ...row, total: String(row.total) }),
+  };
+}
 
 export const formatCases: readonly FormatCase[] = [
   { name: 'json', schema: { format: { type: 'json' }, fields }, rows, ...json },
@@ -190,12 +205,6 @@ export const formatCases: readonly FormatCase[] = [
     write: (row) => avroType.toBuffer(row),
     plain: (row) => row,
   },
-  {
-    name: 'protobuf',
-    schema: { format: { type: 'protobuf' }, definition: { type: 'protobuf_schema', schema: protoSchema } },
-    rows: protoRows,
-    read: (payload) => protoType.decode(payload),
-    write: (row) => protoType.encode(row as object).finish() as Buffer,
-    plain: (row) => protoType.fromObject({ ...row, total: String(row.total) }),
-  },
+  { name: 'protobuf', rows, ...protobufCase(protoSchema) },
+  { name: 'protobuf, exact types', rows: exactProtoRows, ...protobufCase(exactProtoSchema) },
 ];

@@ -1,5 +1,5 @@
 import { type CertificateFiles, certificatesIn, readCertificates } from './certificate-files.ts';
-import type { ConnectorDefinition } from './connectors/connector.ts';
+import type { ConnectorDefinition, Reachable, Targets } from './connectors/connector.ts';
 import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors/registry.ts';
 import { PenstockError } from './errors.ts';
 import { expandSchema } from './formats/codec.ts';
@@ -61,9 +61,8 @@ const storedIn = (db: Db): Definitions => ({
 });
 
 /** A connector with a configuration it can use. */
-export interface Usable {
+export interface Usable extends Reachable<unknown> {
   connector: ConnectorDefinition;
-  profile: unknown;
   config: unknown;
 }
 
@@ -88,6 +87,7 @@ export class StoredCatalog implements Catalog {
   readonly #db: Db;
   readonly #secrets: SecretBox;
   readonly #variables: Variables;
+  readonly #targets: Targets;
   readonly #files: CertificateFiles;
   readonly #definitions: Definitions;
 
@@ -95,19 +95,28 @@ export class StoredCatalog implements Catalog {
     db: Db,
     secrets: SecretBox,
     variables: Variables,
+    targets: Targets,
     files: CertificateFiles = certificatesIn(undefined),
     definitions: Definitions = storedIn(db),
   ) {
     this.#db = db;
     this.#secrets = secrets;
     this.#variables = variables;
+    this.#targets = targets;
     this.#files = files;
     this.#definitions = definitions;
   }
 
   /** The same with other tables and profiles than the stored ones, to see what a query would mean then. */
   over(definitions: Definitions): StoredCatalog {
-    return new StoredCatalog(this.#db, this.#secrets, this.#variables, this.#files, definitions);
+    return new StoredCatalog(
+      this.#db,
+      this.#secrets,
+      this.#variables,
+      this.#targets,
+      this.#files,
+      definitions,
+    );
   }
 
   async table(name: string, exact: boolean): Promise<TableDefinition | undefined> {
@@ -188,18 +197,18 @@ export class StoredCatalog implements Catalog {
 
   /**
    * Replaces `{{ NAME }}` and the paths of certificates in a config: the last thing to happen before a connector gets
-   * it. Throws `variable_not_allowed` and `certificate_unreadable`.
+   * it. What may be reached for it comes along. Throws `variable_not_allowed` and `certificate_unreadable`.
    */
-  resolve(connector: ConnectorDefinition, config: unknown): JsonObject {
+  resolve(connector: ConnectorDefinition, config: unknown): Reachable<JsonObject> {
     const { profile } = connector;
     const filled = resolveVariables(config as JsonObject, profile, this.#variables);
-    return readCertificates(filled, profile, this.#files);
+    return { profile: readCertificates(filled, profile, this.#files), targets: this.#targets };
   }
 
   /** A table of a plan, ready to be opened. */
   usable(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Usable {
     const connector = connectorFor(table.connector);
-    return { connector, profile: this.resolve(connector, table.profile), config: table.config };
+    return { connector, ...this.resolve(connector, table.profile), config: table.config };
   }
 
   /** What is stored to reach a session when nothing else tells of it any more. */

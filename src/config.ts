@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { explainViolations, type FieldError, PenstockError } from './errors.ts';
+import { targetProblems } from './targets.ts';
 
 /**
  * Every setting, as an environment variable: name, type, default and meaning. README's table of settings is made
@@ -53,6 +54,14 @@ export const Environment = Type.Object({
         'folder under which the paths of certificates and keys may lie; without it they are refused',
     }),
   ),
+  PENSTOCK_TARGETS: Type.Optional(
+    Type.String({
+      maxLength: 65_536,
+      description:
+        'hosts, `*.suffix`, addresses and networks that tests and jobs may reach, with commas; `!` in front denies; ' +
+        'without any that allows, all but link-local and metadata addresses may be reached (see docs/security.md)',
+    }),
+  ),
   PENSTOCK_RATE_LIMIT: Type.Integer({
     default: 6000,
     minimum: 0,
@@ -75,6 +84,7 @@ export interface Config {
   adminKey: string | undefined;
   allowedVars: string[];
   certDir: string | undefined;
+  targets: string[];
   requestsPerMinute: number;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
 }
@@ -107,6 +117,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
         message: `${name} is not a setting; see the table of settings in README.md`,
       });
   }
+  for (const problem of targetProblems(list((candidate as Environment).PENSTOCK_TARGETS ?? '')))
+    errors.push({ path: 'PENSTOCK_TARGETS', message: `PENSTOCK_TARGETS ${problem}` });
   if (errors.length > 0) {
     const sentences = errors.map((error) => error.message).join('; ');
     throw new PenstockError('invalid_config', `The settings are not valid: ${sentences}`, { errors });
@@ -139,6 +151,7 @@ function toConfig(env: Environment): Config {
     adminKey: env.PENSTOCK_ADMIN_KEY,
     allowedVars: list(env.PENSTOCK_ALLOWED_VARS),
     certDir: env.PENSTOCK_CERT_DIR,
+    targets: list(env.PENSTOCK_TARGETS ?? ''),
     requestsPerMinute: env.PENSTOCK_RATE_LIMIT,
     logLevel: env.PENSTOCK_LOG_LEVEL,
   };

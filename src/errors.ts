@@ -16,6 +16,7 @@ export const errorCatalog = {
   connection_table_in_use: { title: 'The connection table is in use', passing: false },
   dependents_broken: { title: 'What uses it would no longer be valid', passing: false },
   precondition_failed: { title: 'It is not in the version that was asked for', passing: false },
+  plan_stale: { title: 'The plan is not what would be done any more', passing: false },
   changed_meanwhile: { title: 'Others change the same all the time', passing: true },
   pipeline_running: { title: 'The pipeline is still running', passing: false },
   illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
@@ -43,6 +44,7 @@ export const errorCatalog = {
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },
+  target_not_allowed: { title: 'The address is not one that may be reached', passing: false },
   connection_refused: { title: 'The port is closed', passing: true },
   connection_timeout: { title: 'The server does not answer', passing: true },
   connection_lost: { title: 'The connection was lost', passing: true },

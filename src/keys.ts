@@ -74,9 +74,14 @@ export class KeyRing {
     this.#exposed = exposed;
   }
 
+  /** Whether a call needs a key whatever the database has: others can reach us, or the settings have a key. */
+  get always(): boolean {
+    return this.#admin !== undefined || this.#exposed;
+  }
+
   /** Whether a call needs a key: always, unless there is none and only this machine can call. */
   async needed(): Promise<boolean> {
-    if (this.#admin !== undefined || this.#exposed) return true;
+    if (this.always) return true;
     // That there is none is never believed: the first key closes the door at once, whoever makes it.
     if (this.#anyAt === undefined || isOld(this.#anyAt)) {
       const any = (await this.#db.apiKey.findFirst({ select: { id: true } })) !== null;

@@ -2,20 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs, parseEnv } from 'node:util';
-import { Registry } from '@prometheus-io/client';
-import { type Logger, pino } from 'pino';
+import type { Registry } from '@prometheus-io/client';
+import type { Logger } from 'pino';
 import type { StoredCatalog } from './catalog.ts';
-import { type Config, isLoopback, loadConfig } from './config.ts';
+import { type ClientCommand, clientCommands, isClientCommand } from './cli/commands.ts';
+import type { Config } from './config.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
 import { hasAdminKey, KeyRing } from './keys.ts';
 import { type KeysCommand, KeysUsageError, keysUsage, readKeysCommand } from './keys-command.ts';
-import { loadSecretKeys, SecretBox, variablesFrom } from './secrets.ts';
 import type { Db } from './store/db.ts';
+import { TargetRules } from './targets.ts';
 import type { Worker } from './worker/worker.ts';
 
 /**
  * The process: reads the settings, opens the database, starts the roles asked for, and closes all of it in reverse
- * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads what it uses.
+ * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads what it uses, and the
+ * commands that only speak to a running service next to nothing.
  */
 
 const roles = {
@@ -28,11 +30,18 @@ const roles = {
 } as const;
 type Role = keyof typeof roles;
 
+const listed = (commands: Record<string, string>): string =>
+  Object.entries(commands)
+    .map(([name, text]) => `  ${name.padEnd(8)} ${text}`)
+    .join('\n');
+
 const usage = `Usage: penstock [${Object.keys(roles).join(' | ')}] [--help] [--version]
 
-${Object.entries(roles)
-  .map(([role, text]) => `  ${role.padEnd(8)} ${text}`)
-  .join('\n')}
+${listed(roles)}
+
+Against a running Penstock (penstock ${Object.keys(clientCommands)[0]} --help says more):
+
+${listed(clientCommands)}
 
 Settings are read from the environment, and from a file .env if there is one: see README.md.
 Exit codes: 0 fine, 1 failed, 2 usage.
@@ -91,7 +100,8 @@ function readEnvironment(): Record<string, string | undefined> {
   return { ...fromFile, ...process.env };
 }
 
-function createLogger(config: Config): Logger {
+async function createLogger(config: Config): Promise<Logger> {
+  const { pino } = await import('pino');
   const destination = { dest: 2, sync: false };
   if (!process.stderr.isTTY) return pino({ level: config.logLevel }, pino.destination(destination));
   const target = { target: 'pino-pretty', options: { destination: 2, ignore: 'pid,hostname' } };
@@ -172,6 +182,11 @@ async function serve(
   if (role === 'migrate') return;
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
+  const [{ loadSecretKeys, SecretBox, variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
+    import('./secrets.ts'),
+    import('./config.ts'),
+    import('@prometheus-io/client'),
+  ]);
   const secrets = new SecretBox(loadSecretKeys(config.secretKeys, config.dataDir));
   const exposed = !isLoopback(config.host);
   const keys = new KeyRing(db, config.adminKey, exposed);
@@ -187,7 +202,8 @@ async function serve(
     import('./catalog.ts'),
     import('./certificate-files.ts'),
   ]);
-  const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(config.certDir));
+  const files = certificatesIn(config.certDir);
+  const catalog = new StoredCatalog(db, secrets, variables, new TargetRules(config.targets), files);
   const metrics = new Registry();
   let nudge = (): void => {};
   if (role !== 'api') {
@@ -225,8 +241,9 @@ function askedToStop(): Promise<NodeJS.Signals> {
 
 async function runService(asked: Arguments): Promise<number> {
   const { role } = asked;
+  const { loadConfig } = await import('./config.ts');
   const config = loadConfig(readEnvironment());
-  const logger = createLogger(config);
+  const logger = await createLogger(config);
   const closing = new Closing();
   const stop = askedToStop();
   let code = 0;
@@ -264,8 +281,28 @@ const isUsage = (error: unknown): boolean =>
   error instanceof KeysUsageError ||
   (error instanceof PenstockError && error.code === 'invalid_config');
 
+/** Speaks to a running service. */
+async function runAsClient(command: ClientCommand, args: string[]): Promise<number> {
+  const { runClient } = await import('./cli/run.ts');
+  // Whoever reads what is printed may have seen enough.
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
+  return runClient(command, args, {
+    print: (text) => process.stdout.write(`${text}\n`),
+    complain: (text) => process.stderr.write(`${text}\n`),
+    fancy: process.stdout.isTTY === true && !process.env.NO_COLOR,
+    standardInput: async () => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+      return Buffer.concat(chunks).toString('utf8');
+    },
+    environment: readEnvironment(),
+  });
+}
+
 async function main(): Promise<number> {
   try {
+    const [command, ...args] = process.argv.slice(2);
+    if (isClientCommand(command)) return await runAsClient(command, args);
     const asked = readArguments(process.argv.slice(2));
     if (asked === 'answered') return 0;
     if (asked.role !== 'demo') {

@@ -10,6 +10,7 @@ const allowed: Record<string, string[]> = {
     'api',
     'worker',
     'demo',
+    'cli',
     'store',
     'catalog.ts',
     'certificate-files.ts',
@@ -18,6 +19,7 @@ const allowed: Record<string, string[]> = {
     'keys-command.ts',
     'reseal.ts',
     'secrets.ts',
+    'targets.ts',
     'errors.ts',
   ],
   api: [
@@ -27,13 +29,15 @@ const allowed: Record<string, string[]> = {
     'store',
     'catalog.ts',
     'job.ts',
+    'job-stats.ts',
     'keys.ts',
     'query-secrets.ts',
     'secrets.ts',
     'errors.ts',
   ],
-  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'errors.ts'],
+  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'job-stats.ts', 'errors.ts'],
   demo: [],
+  cli: [],
   'catalog.ts': [
     'connectors',
     'pipeline',
@@ -54,8 +58,11 @@ const allowed: Record<string, string[]> = {
   'keys-command.ts': ['store', 'keys.ts', 'reseal.ts', 'secrets.ts', 'errors.ts'],
   'reseal.ts': ['connectors', 'store', 'catalog.ts', 'query-secrets.ts', 'secrets.ts', 'errors.ts'],
   'secrets.ts': ['config.ts', 'errors.ts'],
-  'config.ts': ['errors.ts'],
+  'config.ts': ['targets.ts', 'errors.ts'],
+  'targets.ts': ['errors.ts'],
   'job.ts': [],
+  'error-help.ts': ['errors.ts'],
+  'job-stats.ts': [],
   'errors.ts': [],
 };
 
@@ -76,6 +83,7 @@ const keepers: Record<string, string[]> = {
   ws: ['connectors'],
   aedes: ['demo'],
   pino: ['main.ts'],
+  yaml: ['api', 'cli'],
 };
 
 interface Source {

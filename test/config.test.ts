@@ -19,6 +19,7 @@ describe('the settings', () => {
       adminKey: undefined,
       allowedVars: ['PENSTOCK_VAR_*'],
       certDir: undefined,
+      targets: [],
       requestsPerMinute: 6000,
       logLevel: 'info',
     });
@@ -40,6 +41,7 @@ describe('the settings', () => {
     [{ PENSTOCK_LOG_LEVEL: 'loud' }, 'PENSTOCK_LOG_LEVEL'],
     [{ PENSTOCK_PROT: '1' }, 'PENSTOCK_PROT is not a setting'],
     [{ PENSTOCK_ADMIN_KEY: 'short' }, 'PENSTOCK_ADMIN_KEY'],
+    [{ PENSTOCK_TARGETS: 'broker.example, 10.0.0.0/33' }, 'PENSTOCK_TARGETS has "10.0.0.0/33"'],
   ])('refuse %o and name the variable', (env, name) => {
     expect(() => loadConfig(env)).toThrow(name);
   });

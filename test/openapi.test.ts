@@ -32,8 +32,9 @@ describe('the OpenAPI document', () => {
     for (const media of answers) expect(resolved(media), 'an example of the answer').toMatch(/"examples?":/);
     expect(operation.responses['500']?.content).toHaveProperty(['application/problem+json', 'schema']);
     if (operation.requestBody) {
-      const mergePatch = name.startsWith('PATCH') ? ['application/merge-patch+json'] : [];
-      expect(Object.keys(operation.requestBody.content)).toEqual(['application/json', ...mergePatch]);
+      const more = name.startsWith('PATCH') ? ['application/merge-patch+json'] : [];
+      if (name.endsWith('/apply')) more.push('application/yaml');
+      expect(Object.keys(operation.requestBody.content)).toEqual(['application/json', ...more]);
       expect(operation.responses['400']).toBeDefined();
       expect(example).toBeDefined();
     }

@@ -6,6 +6,7 @@ import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
 import { guard, roleFor } from './access.ts';
 import { apiKeys } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';
+import { bundles } from './bundle/index.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { InferredSchema } from './connection-tables/infer.ts';
@@ -13,9 +14,13 @@ import { TailEvent } from './connection-tables/tail-events.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { health } from './health.ts';
-import { jobs } from './jobs.ts';
+import { jobs } from './jobs/index.ts';
+import { TaskStatus } from './jobs/stats.ts';
+import { Job } from './jobs/wire.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
+import { PipelineEvent } from './pipelines/events.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
+import { answerPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { readJsonOnly, validatorCompiler } from './validation.ts';
@@ -32,6 +37,10 @@ const shared = [
   TestResult,
   PipelineGraph,
   TailEvent,
+  Job,
+  TaskStatus,
+  PipelineEvent,
+  OutputData,
   InferredSchema,
 ];
 
@@ -44,7 +53,8 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionTimeout: 0,
     forceCloseConnections: true,
     frameworkErrors: answerProblem,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 128 },
+    // A name of 100 characters, each of them encoded.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_200 },
     requestIdHeader: false,
     http: serverLimits,
   });
@@ -65,12 +75,16 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler(shared));
   await document(app, deps.version);
   await app.register(health(deps));
+  const previews = new Previews(deps);
+  answerPreviews(app, previews, base);
   const resources: Resource[] = [
     connectors,
     connectionProfiles,
     connectionTables,
     pipelines,
+    () => previewRoutes(previews),
     jobs,
+    bundles,
     apiKeys,
     audit,
   ];
@@ -98,6 +112,7 @@ async function document(app: FastifyInstance, version: string): Promise<void> {
           description: 'Stored queries that carry rows from source tables to sink tables',
         },
         { name: 'jobs', description: 'Pipelines being run' },
+        { name: 'automation', description: 'Everything at once, by name' },
         { name: 'access', description: 'Keys, and who did what with them' },
         { name: 'operation', description: 'Health and metrics' },
       ],

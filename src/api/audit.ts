@@ -3,9 +3,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { roles } from '../keys.ts';
 import type { Db } from '../store/db.ts';
+import { newId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
-import { Id, newestFirst, newId, nowMicros, Page, PageQuery, startAfter, toPage } from './schemas.ts';
+import { Id, newestFirst, nowMicros, Page, PageQuery, startAfter, toPage } from './schemas.ts';
 
 /**
  * Who did what. Every call that is not a GET leaves a record before it is answered; a test that is streamed leaves it

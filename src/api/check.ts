@@ -40,7 +40,7 @@ interface TestOptions {
   step_timeout_ms?: number;
 }
 
-type Tested = Pick<CheckContext<unknown, unknown>, 'profile' | 'table' | 'schema'>;
+type Tested = Pick<CheckContext<unknown, unknown>, 'profile' | 'targets' | 'table' | 'schema'>;
 
 interface TestEvent extends CheckStep {
   error: boolean;

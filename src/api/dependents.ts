@@ -19,15 +19,18 @@ export type Drains = Static<typeof Drains>;
 
 const tablesOf = (profile: string) => ({ connectionProfileId: profile });
 const namingProfile = (id: string) => ({ profiles: { some: { connectionProfileId: id } } });
-const usingTable = (id: string) => ({ tables: { some: { connectionTableId: id } } });
-const usingProfile = (id: string) => ({
+export const usingTable = (id: string) => ({ tables: { some: { connectionTableId: id } } });
+export const usingProfile = (id: string) => ({
   OR: [namingProfile(id), { tables: { some: { connectionTable: tablesOf(id) } } }],
 });
 
 type PipelineFilter = ReturnType<typeof usingProfile | typeof usingTable | typeof namingProfile>;
 
-const concerned = (db: Db | Tx, where: PipelineFilter) =>
-  db.pipeline.findMany({ where, include: { job: true }, orderBy: { id: 'asc' } });
+/** The pipelines that a change concerns, with their jobs. */
+export const concerned = (
+  db: Db | Tx,
+  where: NonNullable<Parameters<Db['pipeline']['findMany']>[0]>['where'] & object,
+) => db.pipeline.findMany({ where, include: { job: true }, orderBy: { id: 'asc' } });
 type Concerned = Awaited<ReturnType<typeof concerned>>[number];
 
 /** A change of a profile or a table that all of its dependents can live with. */
@@ -65,10 +68,29 @@ export async function approveProfile(deps: Deps, changed: NonNullable<Change['pr
 export const approveTable = (deps: Deps, changed: NonNullable<Change['table']>): Promise<Approved> =>
   approve(deps, usingTable(changed.id), { table: changed });
 
+/** How changes of profiles and tables are approved of. */
+export interface Approve {
+  profile: typeof approveProfile;
+  table: typeof approveTable;
+}
+
+/** What uses a change does not go with it: tables, and pipelines. */
+export class Broken extends Error {
+  readonly tables: FieldError[];
+  readonly pipelines: { id: string; reason: FieldError }[];
+
+  constructor(tables: Broken['tables'], pipelines: Broken['pipelines']) {
+    super('what uses it would no longer be valid');
+    this.tables = tables;
+    this.pipelines = pipelines;
+  }
+}
+
 const versionsOf = (rows: { id: string; version: number }[]): Map<string, number> =>
   new Map(rows.map(({ id, version }) => [id, version]));
 
-function refusalOf(who: string, check: () => void): FieldError[] {
+/** What `check` throws of our errors, said of `who`. */
+export function refusalOf(who: string, check: () => void): FieldError[] {
   try {
     check();
     return [];
@@ -106,7 +128,7 @@ async function approve(
 }
 
 /** The graph of a query with a change made, or what is wrong with it. */
-async function compiled(
+export async function compiled(
   deps: Deps,
   query: string,
   parallelism: number,
@@ -139,7 +161,7 @@ export const isMeantToRun = (job: Concerned['job']): boolean =>
 
 const listed = 10;
 
-function dependentsBroken(errors: FieldError[]): PenstockError {
+export function dependentsBroken(errors: FieldError[]): PenstockError {
   const [first] = errors;
   const others = errors.length - 1;
   const more = others === 0 ? '' : `, and ${others} more`;

@@ -40,11 +40,12 @@ export async function setLimits(
   { requestsPerMinute: perMinute, maxEventLoopDelayMs }: LimitSettings,
 ): Promise<Limits> {
   await app.register(rateLimit, { global: false, timeWindow: 60_000 });
+  const busy = new Busy();
   await app.register(underPressure, {
     maxEventLoopDelay: maxEventLoopDelayMs,
     pressureHandler: (request) => {
       // Whoever looks after the process has to be able to see how it is.
-      if (request.routeOptions.schema?.security?.length === 0) return;
+      if (request.routeOptions.schema?.security?.length === 0 || !busy.lasts()) return;
       throw new PenstockError('overloaded', 'Penstock does not get round to its requests', {
         hint: 'Try again shortly. If it lasts, run API and worker in processes of their own.',
       });
@@ -65,4 +66,22 @@ function refuse(count: object, most: number): void {
     hint: 'Wait for as long as Retry-After says.',
     facts: { retryAfterSecs: ttlInSeconds },
   });
+}
+
+/** A moment of being busy, as while the process starts, is no reason to refuse anything. */
+const lastingMs = 3_000;
+/** It is measured once a second: after this long without a sign of it, it was over. */
+const overMs = 2_500;
+
+class Busy {
+  #since = 0;
+  #seen = Number.NEGATIVE_INFINITY;
+
+  /** To be asked whenever the process is found to be busy. */
+  lasts(): boolean {
+    const now = performance.now();
+    if (now - this.#seen > overMs) this.#since = now;
+    this.#seen = now;
+    return now - this.#since >= lastingMs;
+  }
 }

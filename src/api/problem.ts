@@ -43,6 +43,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   dependents_broken: 409,
   changed_meanwhile: 409,
   precondition_failed: 412,
+  plan_stale: 412,
   pipeline_running: 409,
   illegal_state: 409,
   payload_too_large: 413,
@@ -53,6 +54,9 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   database_unavailable: 503,
   overloaded: 503,
 };
+
+/** The HTTP status of an answer with this code. */
+export const statusOf = (code: ErrorCode): number => statuses[code] ?? 400;
 
 const descriptions: Record<number, string> = {
   400: 'The request is not valid',
@@ -93,7 +97,7 @@ function exampleOf(status: number): object {
 
 /** The error responses of a route: those named, and the ones any route may answer. */
 export function problems(...named: number[]): Record<number, TSchema> {
-  const all = [...new Set([...named, 401, 403, 500, 503])].sort();
+  const all = [...new Set([...named, 401, 403, 429, 500, 503])].sort();
   return Object.fromEntries(
     all.map((status) => [
       status,
@@ -116,7 +120,7 @@ export function answerProblem(
   reply: FastifyReply,
 ): void {
   const raised = translate(error);
-  const status = statuses[raised.code] ?? 400;
+  const status = statusOf(raised.code);
   if (status >= 500) request.log.error({ err: error }, 'request failed');
   const detail = raised.message;
   const { retryAfterSecs = 5 } = raised.facts;
@@ -150,7 +154,7 @@ const fastifyErrors: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body is not as long as content-length says'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL'],
-  FST_ERR_MAX_PARAM_LENGTH: ['not_found', 'There is nothing with so long an id'],
+  FST_ERR_MAX_PARAM_LENGTH: ['invalid_request', 'A part of the path is longer than any id or name'],
 };
 
 function translate(error: FastifyError | Error): PenstockError {

@@ -6,8 +6,6 @@ import { stopModes } from '../job.ts';
 
 export const strict = { additionalProperties: false } as const;
 
-export { newId } from '../store/id.ts';
-
 /** Now, in unix microseconds. */
 export const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
 
@@ -77,8 +75,12 @@ export const listedAfter = ({ id, createdAt }: { id: string; createdAt: bigint }
   OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }],
 });
 
+/** The answer `null`, which says that it is done. */
+export const nothing = (description: string) =>
+  Type.Unsafe<null>({ description, content: { 'application/json': { schema: Type.Null(), example: null } } });
+
 /** The answer to a DELETE. */
-export const Deleted = Type.Null({ description: 'Deleted', examples: [null] });
+export const Deleted = nothing('Deleted');
 
 /** The id of a connector. */
 export const ConnectorId = Type.String({ maxLength: 64 });

@@ -36,24 +36,29 @@ const tries = 40;
  * in one transaction, which throws `Outdated` when what was read has changed since. Then everything is done again
  * with what is there now, so that of two writers each sees the whole of the other's change, or none of it.
  *
- * In a dry run the transaction is done, and taken back. Throws `changed_meanwhile` when others are always faster.
+ * In a dry run the transaction is done, and taken back. Throws `changed_meanwhile` when others are always faster. A
+ * transaction may take `timeoutMs`, by default as long as any.
  */
 export async function write<T>(
   db: Db,
   dryRun: boolean,
   prepare: () => Promise<(tx: Tx) => Promise<T>>,
+  timeoutMs?: number,
 ): Promise<T> {
   for (let attempt = 0; attempt < tries; attempt++) {
     const apply = await prepare();
     try {
-      return await db.$transaction(async (tx) => {
-        const answer = await apply(tx);
-        if (dryRun) throw new DryRun(answer);
-        return answer;
-      });
+      return await db.$transaction(
+        async (tx) => {
+          const answer = await apply(tx);
+          if (dryRun) throw new DryRun(answer);
+          return answer;
+        },
+        timeoutMs === undefined ? {} : { timeout: timeoutMs },
+      );
     } catch (error) {
       if (error instanceof DryRun) return error.answer as T;
-      if (!(error instanceof Outdated)) throw error;
+      if (!(error instanceof Outdated) && !isConflict(error)) throw error;
     }
     // Not in step with the others.
     await pause(Math.random() * 10 * (attempt + 1));
@@ -62,6 +67,10 @@ export async function write<T>(
     hint: 'Try again.',
   });
 }
+
+/** The database has ended one of two transactions that waited for each other. */
+const isConflict = (error: unknown): boolean =>
+  error instanceof PenstockError && error.facts.conflict === true;
 
 /** What a change was checked against: the versions of profiles and tables, by their ids. */
 export interface Basis {

@@ -24,6 +24,21 @@ export interface Logger {
   error(details: object, message: string): void;
 }
 
+/** Which addresses the operator lets tests and jobs reach. */
+export interface Targets {
+  /**
+   * Of the addresses that `host` has, those that may be dialled. A connector asks before it opens any socket, and dials
+   * only what it gets. Throws `target_not_allowed`.
+   */
+  allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];
+}
+
+/** A profile, its secrets opened and variables replaced, with what may be reached for it. */
+export interface Reachable<P> {
+  profile: P;
+  targets: Targets;
+}
+
 /** Who is connecting. Stable across restarts and machines, so a broker can recognise a returning client. */
 export interface Identity {
   jobId: string;
@@ -67,8 +82,7 @@ export interface RememberedSession<T> {
   windUp: boolean;
 }
 
-export interface RunContext<P, T> {
-  profile: P;
+export interface RunContext<P, T> extends Reachable<P> {
   table: T;
   identity: Identity;
   /** Of a source whose connector has `session`. */
@@ -161,8 +175,7 @@ export interface CheckStep {
   details: Record<string, unknown>;
 }
 
-export interface CheckContext<P, T> {
-  profile: P;
+export interface CheckContext<P, T> extends Reachable<P> {
   /** The table to test, or undefined to test the profile alone. */
   table: T | undefined;
   /** How the table's messages should look, when a sample is to be decoded. */
@@ -176,8 +189,7 @@ export interface CheckContext<P, T> {
   report(step: CheckStep): void;
 }
 
-export interface AutocompleteContext<P> {
-  profile: P;
+export interface AutocompleteContext<P> extends Reachable<P> {
   /** Aborts when the caller goes away. */
   signal: AbortSignal;
 }
@@ -185,8 +197,7 @@ export interface AutocompleteContext<P> {
 /** A message that is only looked at: nothing is to be acknowledged. */
 export type Watched = Omit<Delivery, 'ack'>;
 
-export interface WatchContext<P, T> {
-  profile: P;
+export interface WatchContext<P, T> extends Reachable<P> {
   table: T;
   /** Called once, when messages can arrive. */
   listening(): void;

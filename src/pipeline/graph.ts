@@ -12,7 +12,24 @@ export function operatorId(kind: 'source' | 'sink' | 'transform', name: string):
 }
 
 /** The graph of a plan as Arroyo's console draws it: each source and sink once, a transform for each insert. */
-export function graphOf(inserts: readonly InsertPlan[], parallelism = 1): PipelineGraph {
+export const graphOf = (inserts: readonly InsertPlan[], parallelism = 1): PipelineGraph =>
+  draw(inserts, parallelism).graph;
+
+/** The nodes that each insert has in the graph of all; null stands for a transform that rows need not go through. */
+export const nodesOf = (
+  inserts: readonly InsertPlan[],
+): { source: number; transform: number | null; sink: number }[] =>
+  draw(inserts, 1).paths.map((path) => ({
+    source: path[0] as number,
+    transform: path.length > 2 ? (path[1] as number) : null,
+    sink: path.at(-1) as number,
+  }));
+
+function draw(
+  inserts: readonly InsertPlan[],
+  parallelism: number,
+): { graph: PipelineGraph; paths: number[][] } {
+  const paths: number[][] = [];
   const nodes = new Map<string, PipelineNode>();
   const graph: PipelineGraph = { nodes: [], edges: [] };
   const add = (id: string, operator: string, description: string): number => {
@@ -28,12 +45,13 @@ export function graphOf(inserts: readonly InsertPlan[], parallelism = 1): Pipeli
     if (select.kind !== 'passthrough')
       path.push(add(operatorIds.transform, select.kind, describeSelect(select)));
     path.push(add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`));
+    paths.push(path);
     for (const [index, src_id] of path.slice(0, -1).entries()) {
       const dest_id = path[index + 1] ?? src_id;
       graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });
     }
   }
-  return graph;
+  return { graph, paths };
 }
 
 function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): string {

@@ -49,7 +49,7 @@ describe('a copy of whole rows', () => {
   });
 
   test('is more than a copy when the columns differ', async () => {
-    expect((await planned('INSERT INTO coarser SELECT * FROM readings')).select?.kind).toBe('sql');
+    expect((await planned('INSERT INTO coarser SELECT * FROM readings')).select?.kind).toBe('compiled');
     for (const sink of ['fewer', 'reordered'])
       expect(await diagnose(`INSERT INTO ${sink} SELECT * FROM readings`, catalog)).toHaveProperty(
         'diagnostics',

@@ -27,7 +27,6 @@ const unavailableKinds = new Set([
   'TlsConnectionError',
   'TooManyConnections',
   'TransactionAlreadyClosed',
-  'TransactionWriteConflict',
 ]);
 
 // Errors of Prisma's own: no connection or no end of a transaction within the time allowed.
@@ -76,6 +75,7 @@ export function translateDriver(error: unknown, operation: Operation): unknown {
 
 function known(error: PrismaClientKnownRequestError, operation: Operation): PenstockError {
   const failure = driverFailure(error);
+  if (failure?.kind === 'TransactionWriteConflict') return unavailable(error, { conflict: true });
   if (error.code === 'P2025') return notFound(error, operation);
   if (unavailableCodes.has(error.code) || (failure && isUnavailable(failure))) return unavailable(error);
   if (failure?.kind === 'UniqueConstraintViolation' && isName(failure)) return nameTaken(error, operation);
@@ -101,10 +101,11 @@ function isName({ constraint }: DriverFailure): boolean {
   return constraint?.fields?.join() === 'name' || (constraint?.index ?? '').endsWith('_name_key');
 }
 
-function unavailable(cause: unknown): PenstockError {
+/** `conflict` in `facts`: of transactions that waited for each other this is the one that was ended; it may be done again. */
+function unavailable(cause: unknown, facts: { conflict?: true } = {}): PenstockError {
   const hint =
     'Try again shortly. If it lasts, check that the database runs and that PENSTOCK_DATABASE_URL is right.';
-  return new PenstockError('database_unavailable', 'The database does not answer', { hint, cause });
+  return new PenstockError('database_unavailable', 'The database does not answer', { hint, cause, facts });
 }
 
 function nameTaken(cause: unknown, { model }: Operation): PenstockError {

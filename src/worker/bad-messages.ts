@@ -6,7 +6,9 @@ import { backoffMs, delay } from './backoff.ts';
 import { type DeadLetter, type DeadLetterStore, letterFailure, type Stored } from './dead-letters.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { Failure, Part } from './passage.ts';
+import type { TaskTools } from './run.ts';
 import type { TaskSpec } from './specs.ts';
+import type { TaskStats } from './task-stats.ts';
 
 /** Letters are stored a few at a time, so that no transaction takes long. */
 const storedAtOnce = 500;
@@ -21,26 +23,24 @@ interface Letter {
 export class BadMessages {
   readonly #spec: TaskSpec;
   readonly #metrics: WorkerMetrics;
+  readonly #stats: TaskStats;
   readonly #store: DeadLetterStore;
   readonly #warn: (error: PenstockError) => void;
   readonly #metadata: Pick<Codec, 'encode'>;
 
-  constructor(
-    spec: TaskSpec,
-    metrics: WorkerMetrics,
-    store: DeadLetterStore,
-    warn: (error: PenstockError) => void,
-  ) {
+  constructor(spec: TaskSpec, tools: Pick<TaskTools, 'metrics' | 'stats' | 'letters' | 'events'>) {
+    const { metrics, stats, letters, events } = tools;
     this.#spec = spec;
     this.#metrics = metrics;
-    this.#store = store;
-    this.#warn = warn;
+    this.#stats = stats;
+    this.#store = letters;
+    this.#warn = (error) => events.warn(error);
     this.#metadata = metadataCodec(spec.source.connector.metadata);
   }
 
   /** Counts and shows a failure; throws it where it is to fail the job. */
   readonly failed = ({ error }: Failure): void => {
-    this.#metrics.bad.inc({ job: this.#spec.jobId, code: error.code });
+    this.#stats.bad(error);
     if (this.#badData.behavior === 'fail') throw error;
     this.#warn(error);
   };

@@ -8,11 +8,11 @@ type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
 interface CrewEvents {
   /** Every task is connected at both ends. */
   running(): void;
-  recovering(error: PenstockError, retryInMs: number): void;
+  recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
   /** A task has ended with an error that is not passing. */
-  failed(error: PenstockError): void;
+  failed(error: PenstockError, spec: TaskSpec): void;
   /** So has one whose place another one takes. */
-  left(error: PenstockError): void;
+  left(error: PenstockError, spec: TaskSpec): void;
 }
 
 interface Member {
@@ -84,8 +84,8 @@ export class Crew {
 
   #failed(member: Member, error: unknown): void {
     const raised = asPenstockError(error);
-    if (member.leaving) this.#events.left(raised);
-    else this.#events.failed(raised);
+    if (member.leaving) this.#events.left(raised, member.spec);
+    else this.#events.failed(raised, member.spec);
   }
 
   #begin(place: string, spec: TaskSpec): void {
@@ -96,7 +96,7 @@ export class Crew {
       },
       recovering: (error, retryInMs) => {
         member.connected = false;
-        this.#events.recovering(error, retryInMs);
+        this.#events.recovering(error, retryInMs, spec);
       },
     });
     const state = { connected: false, leaving: false, over: false };

@@ -151,10 +151,10 @@ export class Drains {
   /** Ends the session at the broker, then forgets it. */
   async #remove(session: Session, spec: TaskSpec): Promise<void> {
     const { deps, sessions } = this.#tools;
-    const { connector, profile, config: table } = spec.source;
+    const { connector, profile, targets, config: table } = spec.source;
     const identity = sourceIdentity(spec);
     const signal = AbortSignal.timeout(forgetDeadlineMs);
-    await connector.forget?.({ profile, table, identity, signal, logger: deps.logger });
+    await connector.forget?.({ profile, targets, table, identity, signal, logger: deps.logger });
     await sessions.drop(session);
     deps.logger.info({ ...identity }, 'a session was drained and removed');
   }

@@ -2,6 +2,7 @@ import type { JobState } from '../job.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { leaseTtlMs, ownerName, renewEveryMs } from './lease.ts';
+import { changeOfState, messageId } from './record.ts';
 
 /** The part of a job's row that decides what to do with it. */
 export interface JobRow {
@@ -101,9 +102,15 @@ export class Leases {
     const noFailure =
       state === 'Failed' ? {} : { failureCode: null, failureMessage: null, failureDomain: null };
     const free = { worker: null, leaseUntil: null, tasks: null, updatedAt: now };
-    await this.#db.job.updateMany({
-      where: { id: row.id, worker: this.#name },
-      data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+    // At once: as soon as it is nobody's it may be deleted, and nothing can be said of it any more.
+    await this.#db.$transaction(async (tx) => {
+      const { count } = await tx.job.updateMany({
+        where: { id: row.id, worker: this.#name },
+        data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+      });
+      if (count === 0 || state === row.state) return;
+      const change = { id: messageId(), jobId: row.id, ...changeOfState(now, row.state, state) };
+      await tx.jobMessage.create({ data: change });
     });
   }
 

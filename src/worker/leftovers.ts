@@ -17,10 +17,10 @@ export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promi
   try {
     const connector = connectorFor(due.connector);
     const { profile, tables } = catalog.openSession(due);
-    const usable = catalog.resolve(connector, profile);
+    const reachable = catalog.resolve(connector, profile);
     const signal = AbortSignal.timeout(deadlineMs);
     const identity = { jobId, operatorId, taskIndex };
-    await connector.forget?.({ profile: usable, table: tables[0], identity, signal, logger });
+    await connector.forget?.({ ...reachable, table: tables[0], identity, signal, logger });
     await db.sourceSession.deleteMany({ where: { id } });
   } catch (error) {
     const { code, message } = asPenstockError(error);

@@ -20,8 +20,12 @@ export interface WorkerMetrics {
   jobs: Gauge<'state'>;
 }
 
-export function createMetrics(registry: Registry): WorkerMetrics {
+export function createMetrics(
+  registry: Registry,
+  counts: () => Iterable<JobCounts> = () => [],
+): WorkerMetrics {
   const registers = [registry];
+  collectCounts(registry, counts);
   const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
     new Counter({ name: `penstock_${name}_total`, help, labelNames, registers });
   return {
@@ -68,22 +72,67 @@ export function createMetrics(registry: Registry): WorkerMetrics {
   };
 }
 
+/** What the tasks of a job have counted themselves: it is asked for when somebody reads the metrics. */
+export interface JobCounts {
+  job: string;
+  batches: number;
+  /** An operator may come up several times, once for each task. */
+  operators: readonly { operator: string; rowsIn: number; rowsOut: number }[];
+}
+
+function collectCounts(registry: Registry, counts: () => Iterable<JobCounts>): void {
+  const registers = [registry];
+  const labelNames = ['job', 'operator'] as const;
+  const rowsOut = new Counter({
+    name: 'penstock_operator_rows_out_total',
+    help: 'Rows, or messages of a sink, that an operator has given',
+    labelNames,
+    registers,
+  });
+  const batches = new Counter({
+    name: 'penstock_batches_received_total',
+    help: 'Batches that messages came in',
+    labelNames: ['job'],
+    registers,
+  });
+  new Counter({
+    name: 'penstock_operator_rows_in_total',
+    help: 'Rows that an operator has taken',
+    labelNames,
+    registers,
+    collect() {
+      for (const metric of [this, rowsOut, batches]) metric.reset();
+      for (const { job, operators, batches: count } of counts()) {
+        batches.inc({ job }, count);
+        for (const { operator, rowsIn, rowsOut: out } of operators) {
+          this.inc({ job, operator }, rowsIn);
+          rowsOut.inc({ job, operator }, out);
+        }
+      }
+    },
+  });
+}
+
 /** What one attempt of a task holds unacknowledged, as part of what its job does. */
 export class InFlight {
   readonly #gauge: Gauge<'job'>;
   readonly #job: string;
+  readonly #changed: (messages: number) => void;
   #count = 0;
   #ended = false;
 
-  constructor({ inFlight }: WorkerMetrics, job: string) {
+  /** `changed` is told by how many it grows, or shrinks. */
+  constructor({ inFlight }: WorkerMetrics, job: string, changed: (messages: number) => void) {
     this.#gauge = inFlight;
     this.#job = job;
+    this.#changed = changed;
     this.#gauge.inc({ job }, 0);
   }
 
   add(messages: number): void {
     if (this.#ended) return;
     this.#count += messages;
+    this.#changed(messages);
     this.#gauge.inc({ job: this.#job }, messages);
   }
 

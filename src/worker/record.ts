@@ -9,6 +9,25 @@ const keptMessages = 1000;
 /** Messages waiting to be written while the database does not answer; the newest are dropped, counted. */
 const maxWaiting = 100;
 
+/** After running this long a job counts as healthy again. */
+const healthyMs = 60_000;
+
+/** Where in a job something happened; null for what concerns all of it. */
+export interface MessagePlace {
+  operatorId: string | null;
+  taskIndex: number | null;
+}
+
+const everywhere: MessagePlace = { operatorId: null, taskIndex: null };
+
+interface Message extends MessagePlace {
+  createdAt: bigint;
+  level: string;
+  code: string | null;
+  message: string;
+  details: string;
+}
+
 interface Failure {
   failureCode: string | null;
   failureMessage: string | null;
@@ -34,10 +53,11 @@ export class JobRecord {
   readonly #logger: Logger;
   #state: JobState | undefined;
   #changes: Record<string, unknown> = {};
-  #messages: { createdAt: bigint; level: string; code: string | null; message: string; details: string }[] =
-    [];
+  #messages: Message[] = [];
   #leftOut = 0;
   #lastSampled = new Map<string, number>();
+  #stateSince = Date.now();
+  #recoveries = 0;
 
   constructor(db: Db, jobId: string, worker: string, logger: Logger) {
     this.#db = db;
@@ -56,14 +76,35 @@ export class JobRecord {
   }
 
   /** Notes a state, and why; `more` are other columns of the row. */
-  enter(state: JobState, error?: PenstockError, more: Record<string, unknown> = {}): void {
+  enter(
+    state: JobState,
+    error?: PenstockError,
+    more: Record<string, unknown> = {},
+    place: MessagePlace = everywhere,
+  ): void {
     const now = BigInt(Date.now()) * 1000n;
-    const since = state === this.#state ? {} : { stateSince: now };
+    const since = state === this.#state ? {} : { stateSince: now, ...this.#transition(state, error) };
     this.#state = state;
     Object.assign(this.#changes, { state, ...since, updatedAt: now }, noFailure, more);
     if (!error) return;
     this.blame(error);
-    this.say(state === 'Failed' ? 'error' : 'warn', error);
+    this.say(state === 'Failed' ? 'error' : 'warn', error, place);
+  }
+
+  /** Another state: it goes into the history. Answers what that says about whether the job keeps falling over. */
+  #transition(state: JobState, error: PenstockError | undefined): Record<string, unknown> {
+    const now = Date.now();
+    const before = this.#state;
+    const healthy = before === 'Running' && now - this.#stateSince > healthyMs;
+    this.#stateSince = now;
+    const createdAt = BigInt(now) * 1000n;
+    this.#add(changeOfState(createdAt, before ?? null, state, error));
+    if (before === undefined || healthy) this.#recoveries = 0;
+    if (before === undefined) return { recoveries: 0, recoveringSince: null };
+    if (state !== 'Recovering') return {};
+    const first = this.#recoveries === 0;
+    this.#recoveries++;
+    return { recoveries: this.#recoveries, ...(first ? { recoveringSince: createdAt } : {}) };
   }
 
   /** Shows what is wrong with the job in the state that it is in. */
@@ -82,17 +123,19 @@ export class JobRecord {
   }
 
   /** Adds to the job's messages. Of those with one code at most one a second is kept, with the number left out. */
-  say(level: 'info' | 'warn' | 'error', error: PenstockError): void {
+  say(level: 'warn' | 'error', error: PenstockError, place: MessagePlace = everywhere): void {
     const last = this.#lastSampled.get(error.code) ?? Number.NEGATIVE_INFINITY;
     if (performance.now() - last < 1000 && level !== 'error') return;
     this.#lastSampled.set(error.code, performance.now());
-    if (this.#messages.length >= maxWaiting) {
-      this.#leftOut++;
-      return;
-    }
     const details = JSON.stringify({ hint: error.hint ?? null, errors: error.errors });
     const createdAt = BigInt(Date.now()) * 1000n;
-    this.#messages.push({ createdAt, level, code: error.code, message: printable(error.message), details });
+    const { code, message } = error;
+    this.#add({ createdAt, level, code, message: printable(message), details, ...place });
+  }
+
+  #add(message: Message): void {
+    if (this.#messages.length >= maxWaiting) this.#leftOut++;
+    else this.#messages.push(message);
   }
 
   /** Writes what is not written yet. Throws when the database does not answer; nothing is lost then. */
@@ -139,10 +182,22 @@ export class JobRecord {
   }
 }
 
+/** The entry that a change of state makes in the history of a job. */
+export function changeOfState(
+  createdAt: bigint,
+  before: string | null,
+  state: JobState,
+  cause?: { code: string; message: string },
+): Message {
+  const message = before === null ? `The job is ${state}` : `The job is ${state}; it was ${before}`;
+  const details = JSON.stringify({ before, state, cause: cause ? printable(cause.message) : null });
+  return { createdAt, level: 'info', code: cause?.code ?? null, message, details, ...everywhere };
+}
+
 /** Text from elsewhere, such as a broker's reason: PostgreSQL takes no NUL, and a terminal no escape sequence. */
 export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);
 
-function messageId(): string {
+export function messageId(): string {
   return `jlm_${Date.now().toString(36)}${randomInt(2 ** 40)
     .toString(36)
     .padStart(8, '0')}`;

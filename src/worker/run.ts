@@ -4,12 +4,14 @@ import { openTransform } from '../pipeline/transform.ts';
 import { backoffMs, delay } from './backoff.ts';
 import { BadMessages } from './bad-messages.ts';
 import type { DeadLetterStore } from './dead-letters.ts';
-import { InFlight, type WorkerMetrics } from './metrics.ts';
+import { window } from './job-stats.ts';
+import type { InFlight, WorkerMetrics } from './metrics.ts';
 import { paced } from './pace.ts';
 import { type Part, Passage, type Passenger } from './passage.ts';
 import type { TaskSession } from './sessions.ts';
 import { SilenceWatch } from './silence.ts';
 import type { Endpoint, TaskSpec } from './specs.ts';
+import type { TaskStats } from './task-stats.ts';
 
 /** What a task tells whoever started it. */
 export interface TaskEvents {
@@ -20,7 +22,7 @@ export interface TaskEvents {
   /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
   mayConnect(): boolean;
   /** Something to be seen: a row was dropped, the source is silent, the connector warns. */
-  warn(error: PenstockError): void;
+  warn(error: PenstockError, operatorId?: string): void;
 }
 
 /** What a task works with. */
@@ -29,11 +31,10 @@ export interface TaskTools {
   session: TaskSession;
   letters: DeadLetterStore;
   metrics: WorkerMetrics;
+  stats: TaskStats;
   logger: Logger;
 }
 
-/** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
-const window = 1000;
 /** Parts of batches handed to the sink and not yet confirmed, and what they may weigh (`Part`). */
 const maxPending = 16;
 const maxPendingWeight = 4;
@@ -50,6 +51,7 @@ export class Task {
   readonly #spec: TaskSpec;
   readonly #events: TaskEvents;
   readonly #metrics: WorkerMetrics;
+  readonly #stats: TaskStats;
   readonly #logger: Logger;
   readonly #cancel = new AbortController();
   readonly #pace: Pace;
@@ -63,13 +65,14 @@ export class Task {
   #ranOut = false;
   #overdue: NodeJS.Timeout | undefined;
 
-  constructor(spec: TaskSpec, { events, session, letters, metrics, logger }: TaskTools) {
+  constructor(spec: TaskSpec, { events, session, letters, metrics, stats, logger }: TaskTools) {
     this.#spec = spec;
     this.#events = events;
     this.#session = session;
     this.#metrics = metrics;
+    this.#stats = stats;
     this.#logger = logger;
-    this.#bad = new BadMessages(spec, metrics, letters, (error) => events.warn(error));
+    this.#bad = new BadMessages(spec, { metrics, stats, letters, events });
     this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
     const { maxSilenceSecs } = this.#pace;
     if (maxSilenceSecs !== undefined) {
@@ -109,7 +112,7 @@ export class Task {
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
         const retryInMs = backoffMs(failures);
-        this.#metrics.restarts.inc({ job: this.#spec.jobId, code: raised.code });
+        this.#stats.recovering(raised);
         this.#events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
       }
@@ -127,7 +130,7 @@ export class Task {
     for (const part of passage.parts(messages, () => {})) {
       await passage.prepare(part);
       await passage.write(part);
-      this.#countSent(part);
+      this.#countSent(part, performance.timeOrigin + performance.now(), 0);
       done.push(part);
     }
     return done;
@@ -161,7 +164,7 @@ export class Task {
     const failed = new AbortController();
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     const open: { close(): Promise<void> | void }[] = [];
-    const inFlight = new InFlight(this.#metrics, this.#spec.jobId);
+    const inFlight = this.#stats.attempt();
     try {
       const transform = await openTransform(this.#spec.insert);
       open.push(transform);
@@ -187,10 +190,10 @@ export class Task {
 
   #context(endpoint: Endpoint, signal: AbortSignal) {
     const { jobId, taskIndex } = this.#spec;
-    const { profile, config, operatorId } = endpoint;
+    const { profile, targets, config, operatorId } = endpoint;
     const identity: Identity = { jobId, operatorId, taskIndex };
-    const warn = (error: PenstockError): void => this.#events.warn(error);
-    return { profile, table: config, identity, window, signal, logger: this.#logger, warn };
+    const warn = (error: PenstockError): void => this.#events.warn(error, operatorId);
+    return { profile, targets, table: config, identity, window, signal, logger: this.#logger, warn };
   }
 
   /** Opens the source with what is remembered of its session, and adds it to what is open. */
@@ -208,12 +211,16 @@ export class Task {
     return source;
   }
 
-  #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
+  async #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
     const { connector } = this.#spec.sink;
     if (!connector.openSink)
       throw new PenstockError('invalid_query', `${connector.name} cannot be written to`);
-    const lost = (error: PenstockError): void => failed.abort(error);
-    return connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
+    const lost = (error: PenstockError): void => failed.abort(this.#stats.ofSink(error));
+    try {
+      return await connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
+    } catch (error) {
+      throw this.#stats.ofSink(error);
+    }
   }
 
   /**
@@ -230,9 +237,10 @@ export class Task {
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     let weight = 0;
     for await (const deliveries of batches) {
-      this.#countReceived(deliveries);
+      this.#stats.received(deliveries.length, bytes(deliveries));
       for (const part of passage.parts(deliveries, this.#bad.failed)) {
         await passage.prepare(part);
+        this.#stats.transformed(part.rows.length, part.outgoing.length);
         signal.throwIfAborted();
         this.#silence?.heard();
         weight += part.weight;
@@ -261,31 +269,21 @@ export class Task {
   ): Promise<void> {
     const { messages, failures } = part;
     inFlight.add(messages.length);
-    await passage.write(part);
+    await passage.write(part).catch((error: unknown) => {
+      throw this.#stats.ofSink(error);
+    });
     messages.forEach((delivery, index) => {
       if (!failures.has(index)) delivery.ack();
     });
     await this.#bad.settle(part, signal);
     inFlight.add(-messages.length);
-    this.#countSent(part);
-    const [first] = messages;
-    if (first)
-      this.#metrics.latency.observe(
-        { job: this.#spec.jobId },
-        (performance.timeOrigin + performance.now() - first.receivedAt) / 1000,
-      );
+    this.#countSent(part, messages[0]?.receivedAt ?? 0, messages.length);
   }
 
-  #countReceived(deliveries: Delivery[]): void {
-    const { jobId: job } = this.#spec;
-    this.#metrics.received.inc({ job }, deliveries.length);
-    this.#metrics.receivedBytes.inc({ job }, bytes(deliveries));
-  }
-
-  #countSent({ outgoing, refused }: Part<Passenger>): void {
-    const { jobId: job } = this.#spec;
-    this.#metrics.sent.inc({ job }, outgoing.length - refused.length);
-    this.#metrics.sentBytes.inc({ job }, bytes(outgoing) - bytes(refused));
+  /** `since` is when the first of so many `messages` arrived, none of them for a replay. */
+  #countSent({ outgoing, refused }: Part<Passenger>, since: number, messages: number): void {
+    const sentBytes = bytes(outgoing) - bytes(refused);
+    this.#stats.sent(outgoing.length - refused.length, sentBytes, since, messages);
   }
 
   #silent(silent: boolean, maxSilenceSecs: number): void {

@@ -6,8 +6,9 @@ import { StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { Drains } from './drains.ts';
 import { Edits } from './edits.ts';
+import { JobStats } from './job-stats.ts';
 import type { WorkerMetrics } from './metrics.ts';
-import type { JobRecord } from './record.ts';
+import type { JobRecord, MessagePlace } from './record.ts';
 import { Replays } from './replays.ts';
 import { Task, type TaskEvents } from './run.ts';
 import { JobSessions, type TaskSession } from './sessions.ts';
@@ -34,6 +35,7 @@ interface Asked {
  */
 export class RunningJob {
   readonly record: JobRecord;
+  readonly stats: JobStats;
   readonly id: string;
   /** Whether it has come to its end, by itself or because it was asked to. */
   over = false;
@@ -57,17 +59,18 @@ export class RunningJob {
     this.#deps = deps;
     this.record = record;
     this.#holder = holder;
+    this.stats = new JobStats(holder.metrics, id);
     this.#edits = new Edits(asked.editRequests);
     this.#sessions = new JobSessions(deps, id);
     this.#letters = new StoredDeadLetters(deps.db, id);
-    this.#crew = new Crew((spec, events) => this.#task(spec, this.#sessions.of(spec), events), {
+    this.#crew = new Crew((spec, events) => this.#member(spec, events), {
       running: () => this.#running(),
-      recovering: (error, retryInMs) => {
+      recovering: (error, retryInMs, spec) => {
         this.#log(error, retryInMs);
-        if (!this.#ending) this.#note('Recovering', error);
+        if (!this.#ending) this.#note('Recovering', error, this.#placeIn(spec, error));
       },
-      failed: (error) => this.#failed(error),
-      left: (error) => this.record.say('warn', error),
+      failed: (error, spec) => this.#failed(error, this.#placeIn(spec, error)),
+      left: (error, spec) => this.record.say('warn', error, this.#placeIn(spec, error)),
     });
     this.#drains = new Drains({
       deps,
@@ -167,6 +170,7 @@ export class RunningJob {
     // It may have been asked to end while it was being prepared.
     if (this.#ending) return;
     this.record.set({ tasks: specs.length });
+    this.stats.become(specs);
     await this.#drains.release(specs);
     await this.#crew.become(specs);
   }
@@ -205,13 +209,43 @@ export class RunningJob {
     }
   }
 
+  #member(spec: TaskSpec, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
+    const stats = this.stats.of(spec);
+    return this.#task(spec, this.#sessions.of(spec), {
+      running: () => {
+        stats.connected = true;
+        events.running();
+      },
+      recovering: (error, retryInMs) => {
+        stats.connected = false;
+        events.recovering(error, retryInMs);
+      },
+    });
+  }
+
+  /** Whose error it is: what is not known to be the sink's or the transform's is the source's. */
+  #placeIn(spec: TaskSpec, error: PenstockError): MessagePlace {
+    const { source, transform, sink } = spec.insert.operatorIds;
+    const operatorId = this.stats.of(spec).isOfSink(error)
+      ? sink
+      : error.code === 'bad_row'
+        ? transform
+        : source;
+    return { operatorId, taskIndex: spec.taskIndex };
+  }
+
   #task(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
-    const warn = (error: PenstockError): void => this.record.say('warn', error);
+    const warn = (error: PenstockError, operatorId?: string): void => {
+      const place = this.#placeIn(spec, error);
+      this.record.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
+    };
+    const stats = this.stats.of(spec);
     const mayConnect = (): boolean => this.#holder.mayConnect();
     const { metrics } = this.#holder;
     const { logger } = this.#deps;
     const letters = this.#letters;
-    return new Task(spec, { events: { ...events, warn, mayConnect }, session, letters, metrics, logger });
+    const tools = { session, letters, metrics, stats, logger };
+    return new Task(spec, { events: { ...events, warn, mayConnect }, ...tools });
   }
 
   #running(): void {
@@ -229,16 +263,16 @@ export class RunningJob {
     else this.#deps.logger.warn(details, error.message);
   }
 
-  #note(state: JobState, error?: PenstockError): void {
-    this.record.enter(state, error);
+  #note(state: JobState, error?: PenstockError, place?: MessagePlace): void {
+    this.record.enter(state, error, {}, place);
     if (!error && this.#edits.refusal) this.record.blame(this.#edits.refusal);
     this.#holder.changed();
   }
 
   /** A task has failed for good: an edit that has never run is taken back, any other job ends. */
-  #failed(error: PenstockError): void {
+  #failed(error: PenstockError, place: MessagePlace): void {
     if (this.#ending || !this.#edits.canGoBack) {
-      this.#endedBy(error);
+      this.#endedBy(error, place);
     } else if (this.#edits.goBack()) {
       this.#refused('The edit did not start and was taken back', error);
       this.#stirred.resolve();
@@ -254,11 +288,11 @@ export class RunningJob {
   }
 
   /** One task failed for good, so the job did: the others stop too. */
-  #endedBy(raised: PenstockError): void {
+  #endedBy(raised: PenstockError, place?: MessagePlace): void {
     if (this.failure) return;
     if (raised.code === 'internal') this.#deps.logger.error({ err: raised, job: this.id }, 'the job failed');
     this.failure = raised;
-    this.record.enter('Failed', raised);
+    this.record.enter('Failed', raised, {}, place);
     this.#end(false);
   }
 }

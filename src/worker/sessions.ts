@@ -145,7 +145,7 @@ export class JobSessions {
   #nameOf({ connector: id, profile, operatorId, taskIndex }: Session): string | undefined {
     const connector = connectorFor(id);
     try {
-      const usable = this.#deps.catalog.resolve(connector, profile);
+      const { profile: usable } = this.#deps.catalog.resolve(connector, profile);
       return connector.session?.(usable, { jobId: this.#jobId, operatorId, taskIndex });
     } catch {
       return undefined;

@@ -7,6 +7,7 @@ import { clearLeftovers } from './leftovers.ts';
 import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';
 import { JobRecord } from './record.ts';
 import { RunningJob } from './running-job.ts';
+import { StatsWriter } from './stats-writer.ts';
 
 /** How often the database is asked for changes; a nudge asks at once. */
 const pollEveryMs = 1000;
@@ -22,6 +23,7 @@ export class Worker {
   readonly #metrics: WorkerMetrics;
   readonly #leases: Leases;
   readonly #jobs = new Map<string, RunningJob>();
+  readonly #stats: StatsWriter;
   readonly #stopping = new AbortController();
   #wake = (): void => {};
   #nudged = false;
@@ -31,12 +33,16 @@ export class Worker {
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
-    this.#metrics = createMetrics(deps.metrics);
+    this.#metrics = createMetrics(deps.metrics, () =>
+      [...this.#jobs.values()].map(({ stats }) => stats.counts()),
+    );
     this.#leases = new Leases(deps);
+    this.#stats = new StatsWriter(deps, () => [...this.#jobs].map(([id, { stats }]) => [id, stats]));
   }
 
   start(): void {
     this.#loop = this.#run();
+    this.#stats.start();
   }
 
   /** Looks for changes now rather than at the next poll. */
@@ -52,11 +58,14 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake();
+    const written = this.#stats.stop();
     const jobs = [...this.#jobs.values()];
     await Promise.all(jobs.map((job) => job.end(true)));
-    const farewell = this.#sayFarewell(jobs).catch((err: unknown) =>
-      this.#deps.logger.warn({ err }, 'leases could not be given up; they run out by themselves'),
-    );
+    const farewell = written
+      .then(() => this.#sayFarewell(jobs))
+      .catch((err: unknown) =>
+        this.#deps.logger.warn({ err }, 'leases could not be given up; they run out by themselves'),
+      );
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, farewellMs);
     await Promise.race([farewell, late]);

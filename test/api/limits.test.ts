@@ -47,7 +47,7 @@ test('a process that is busy with something else says so, and still tells its he
   service = await startService({ maxEventLoopDelayMs: 500 });
   const seen: number[] = [];
   await until('a refusal', async () => {
-    const blockedUntil = performance.now() + 2_500;
+    const blockedUntil = performance.now() + 1_500;
     while (performance.now() < blockedUntil);
     const answer = await get('/api/v1/jobs');
     seen.push(answer.status, (await get('/healthz')).status);

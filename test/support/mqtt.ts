@@ -8,12 +8,14 @@ import type {
   Refusal,
   RunContext,
   Source,
+  Targets,
 } from '../../src/connectors/connector.ts';
 import { check } from '../../src/connectors/mqtt/check.ts';
 import type { MqttProfile } from '../../src/connectors/mqtt/profile.ts';
 import type { MqttTable } from '../../src/connectors/mqtt/table.ts';
 import { asPenstockError, type PenstockError } from '../../src/errors.ts';
 import type { ConnectionSchema } from '../../src/formats/schema.ts';
+import { TargetRules } from '../../src/targets.ts';
 
 /** What the tests of the MQTT connector share: contexts, a plain client, and ways to read a source. */
 
@@ -34,10 +36,14 @@ export function recordingWarnings(): { warnings: PenstockError[]; warn(error: Pe
   return { warnings, warn: (error) => void warnings.push(error) };
 }
 
+/** Everything that may be reached if nothing is set. */
+export const targets = new TargetRules([]);
+
 export const unique = (): string => randomBytes(6).toString('hex');
 
 const base = (profile: MqttProfile): Omit<MqttContext, 'table'> => ({
   profile,
+  targets,
   identity: { jobId: `job_${unique()}`, operatorId: 'op', taskIndex: 0 },
   window: 100,
   signal: new AbortController().signal,
@@ -156,6 +162,7 @@ export interface CheckRequest {
   probe?: 'publish' | 'none';
   stepTimeoutMs?: number;
   signal?: AbortSignal;
+  targets?: Targets;
 }
 
 /** Runs a connection test and answers its steps. */
@@ -163,6 +170,7 @@ export async function checked(profile: MqttProfile, request: CheckRequest = {}):
   const steps: CheckStep[] = [];
   await check({
     profile,
+    targets: request.targets ?? targets,
     table: request.table,
     schema: request.schema,
     probe: request.probe ?? 'publish',

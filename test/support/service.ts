@@ -9,6 +9,7 @@ import { certificatesIn } from '../../src/certificate-files.ts';
 import { KeyRing } from '../../src/keys.ts';
 import { SecretBox } from '../../src/secrets.ts';
 import type { Db } from '../../src/store/db.ts';
+import { TargetRules } from '../../src/targets.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { openTestStore, type TestStore } from './databases.ts';
 
@@ -37,6 +38,9 @@ interface ServiceOptions {
   maxEventLoopDelayMs?: number;
   variables?: Record<string, string>;
   certDir?: string;
+  /** The entries of PENSTOCK_TARGETS. */
+  targets?: string[];
+  logLevel?: 'trace' | 'debug';
 }
 
 /** The whole of Penstock in this process, over a database of its own, listening on a free port. */
@@ -47,10 +51,16 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const write = (line: string): void => {
     log += line;
   };
-  const logger = pino({ level: 'debug' }, { write });
+  const logger = pino({ level: options.logLevel ?? 'debug' }, { write });
   const variables = (name: string): string => options.variables?.[name] ?? '';
   const secrets = new SecretBox([randomBytes(32).toString('base64')]);
-  const catalog = new StoredCatalog(db, secrets, variables, certificatesIn(options.certDir));
+  const catalog = new StoredCatalog(
+    db,
+    secrets,
+    variables,
+    new TargetRules(options.targets ?? []),
+    certificatesIn(options.certDir),
+  );
   const metrics = new Registry();
   const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
   const { shared = false, workerDb = (same) => same } = options;

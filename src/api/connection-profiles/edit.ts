@@ -3,11 +3,12 @@ import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, keepMasked, maskedPaths } from '../../secrets.ts';
 import type { Tx } from '../../store/db.ts';
-import { approveProfile, refuseRename, refuseUsedProfile } from '../dependents.ts';
+import { newId } from '../../store/id.ts';
+import { type Approve, approveProfile, refuseRename, refuseUsedProfile } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
-import { newId, nowMicros } from '../schemas.ts';
+import { nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
 import {
   ConnectionProfile,
@@ -21,7 +22,10 @@ import {
 type Row = NonNullable<Awaited<ReturnType<Deps['db']['connectionProfile']['findUnique']>>>;
 
 /** Creating, replacing, changing and deleting profiles. */
-export const profileKind = (deps: Deps): Kind<Row, ConnectionProfilePost> => ({
+export const profileKind = (
+  deps: Deps,
+  approve: Pick<Approve, 'profile'> = { profile: approveProfile },
+): Kind<Row, ConnectionProfilePost> => ({
   path: 'connection_profiles',
   title: 'ConnectionProfile',
   noun: 'connection profile',
@@ -35,7 +39,7 @@ export const profileKind = (deps: Deps): Kind<Row, ConnectionProfilePost> => ({
   find: (where) => deps.db.connectionProfile.findUnique({ where }),
   toBody: profileToBody,
   toWire: profileToWire,
-  save: (body, current) => (current ? replace(deps, body, current) : create(deps, body)),
+  save: (body, current) => (current ? replace(deps, body, current, approve) : create(deps, body)),
   async remove({ id, version }) {
     await refuseUsedProfile(deps.db, id);
     return async (tx) => {
@@ -67,7 +71,12 @@ async function create({ catalog }: Deps, body: ConnectionProfilePost) {
   });
 }
 
-async function replace(deps: Deps, body: ConnectionProfilePost, current: Row) {
+async function replace(
+  deps: Deps,
+  body: ConnectionProfilePost,
+  current: Row,
+  approve: Pick<Approve, 'profile'>,
+) {
   const { id, version, connector } = current;
   refuseOtherConnector(connectorFor(connector), body.connector);
   const stored = storedConfig(deps, current, body.config);
@@ -86,7 +95,7 @@ async function replace(deps: Deps, body: ConnectionProfilePost, current: Row) {
     config: sameConfig ? current.config : deps.catalog.sealProfile(id, connector, config),
     updatedAt: nowMicros(),
   };
-  const approved = sameConfig ? undefined : await approveProfile(deps, { ...current, ...data });
+  const approved = sameConfig ? undefined : await approve.profile(deps, { ...current, ...data });
   return async (tx: Tx): Promise<Saved<Row>> => {
     const where = { id, version };
     expectOne(await tx.connectionProfile.updateMany({ where, data: { ...data, version: version + 1 } }));

@@ -52,17 +52,17 @@ export const tryProfiles =
           description: 'Answers JSON, or with `accept: text/event-stream` one event a step.',
           tags,
           body: ProfileTest,
-          response: { 200: checkResponse, ...bodyProblems(429) },
+          response: { 200: checkResponse, ...bodyProblems() },
         },
       },
       async (request, reply) => {
         const connector = connectorFor(request.body.connector);
-        const profile = catalog.resolve(connector, checkProfile(request.body));
+        const reachable = catalog.resolve(connector, checkProfile(request.body));
         return answerCheck(
           request,
           reply,
           connector,
-          { profile, table: undefined, schema: undefined },
+          { ...reachable, table: undefined, schema: undefined },
           'json',
         );
       },
@@ -81,19 +81,19 @@ export const tryProfiles =
           tags,
           params: IdParams,
           body: optionalBody(ProfileTestPatch),
-          response: { 200: checkResponse, ...bodyProblems(404, 429) },
+          response: { 200: checkResponse, ...bodyProblems(404) },
         },
       },
       async (request, reply) => {
         const row = await findProfile(db, request.params.id);
         const connector = connectorFor(row.connector);
         const config = patched(connector, catalog.profile(row), request.body);
-        const profile = catalog.resolve(connector, config);
+        const reachable = catalog.resolve(connector, config);
         return answerCheck(
           request,
           reply,
           connector,
-          { profile, table: undefined, schema: undefined },
+          { ...reachable, table: undefined, schema: undefined },
           'json',
         );
       },
@@ -111,16 +111,16 @@ export const tryProfiles =
             'counts as a test.',
           tags,
           params: IdParams,
-          response: { 200: Autocomplete, ...problems(400, 404, 429) },
+          response: { 200: Autocomplete, ...problems(400, 404) },
         },
       },
       async ({ params }, reply) => {
         const row = await findProfile(db, params.id);
         const connector = connectorFor(row.connector);
-        const profile = catalog.resolve(connector, catalog.profile(row));
+        const reachable = catalog.resolve(connector, catalog.profile(row));
         const leave = takePlace();
         try {
-          const values = await connector.autocomplete?.({ profile, signal: whileListening(reply) });
+          const values = await connector.autocomplete?.({ ...reachable, signal: whileListening(reply) });
           return { values: values ?? {} };
         } finally {
           leave();

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { Tx } from '../../store/db.ts';
-import { approveTable, refuseRename, refuseUsedTable } from '../dependents.ts';
+import { newId } from '../../store/id.ts';
+import { type Approve, approveTable, refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
-import { newId, nowMicros } from '../schemas.ts';
+import { nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
 import { checkTable } from './checks.ts';
 import {
@@ -19,7 +20,10 @@ import {
 } from './wire.ts';
 
 /** Creating, replacing, changing and deleting tables. */
-export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
+export const tableKind = (
+  deps: Deps,
+  approve: Pick<Approve, 'table'> = { table: approveTable },
+): Kind<TableRow, ConnectionTablePost> => ({
   path: 'connection_tables',
   title: 'ConnectionTable',
   noun: 'connection table',
@@ -33,7 +37,7 @@ export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
   find: (where) => deps.db.connectionTable.findUnique({ where, include }),
   toBody: tableToBody,
   toWire,
-  save: (body, current) => (current ? replace(deps, body, current) : create(deps, body)),
+  save: (body, current) => (current ? replace(deps, body, current, approve) : create(deps, body)),
   async remove({ id, version }) {
     await refuseUsedTable(deps.db, id);
     return async (tx) => {
@@ -69,7 +73,12 @@ async function create(deps: Deps, body: ConnectionTablePost) {
   };
 }
 
-async function replace(deps: Deps, body: ConnectionTablePost, current: TableRow) {
+async function replace(
+  deps: Deps,
+  body: ConnectionTablePost,
+  current: TableRow,
+  approve: Pick<Approve, 'table'>,
+) {
   const { id, version } = current;
   refuseOtherConnector(connectorFor(current.connector), body.connector);
   const { columns, profileRow, profiles } = await checkedColumns(deps, body);
@@ -81,7 +90,7 @@ async function replace(deps: Deps, body: ConnectionTablePost, current: TableRow)
 
   if (name !== oldName) await refuseRename(deps.db, 'table', id);
   const changed = { ...current, ...columns, connectionProfile: profileRow };
-  const approved = sameForJobs ? undefined : await approveTable(deps, changed);
+  const approved = sameForJobs ? undefined : await approve.table(deps, changed);
   return async (tx: Tx): Promise<Saved<TableRow>> => {
     await hold(tx, { profiles });
     const where = { id, version };

@@ -154,7 +154,7 @@ export const inferSchemas =
               description: 'What was seen, and the schema that fits it',
               content: { 'application/json': { schema: { $ref: 'InferredSchema#' } } },
             }),
-            ...bodyProblems(429),
+            ...bodyProblems(),
           },
         },
       },
@@ -190,7 +190,7 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<Sampled> {
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
   refuseSink(connector.direction(body.config), '/config/type');
-  return { connector, profile: deps.catalog.resolve(connector, config), table: body.config as JsonObject };
+  return { connector, ...deps.catalog.resolve(connector, config), table: body.config as JsonObject };
 }
 
 /** Here its errors lie below `profile`, not `config`. */

@@ -84,8 +84,8 @@ export class MessageEvents {
     const fields = schema.fields ?? [];
     this.#codec = codecFor(schema);
     this.#fill = metadataFiller(fields);
-    this.#writeRow = writerOf(fields);
-    this.#writeMetadata = writerOf(connector.metadata.map(metadataField));
+    this.#writeRow = rowWriter(fields);
+    this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
   }
 
   /** One event for each row of the message, and one for each thing that is wrong with it. Throws only what is a defect of ours. */
@@ -142,7 +142,8 @@ function beginningOf(payload: Buffer): { text: string | null; base64: string | n
   return { text: new StringDecoder('utf8').write(beginning), base64: null, truncated };
 }
 
-const writerOf = (fields: readonly Field[]): Writer =>
+/** Writes rows of these columns as JSON for a person to look at. */
+export const rowWriter = (fields: readonly Field[]): Writer =>
   objectWriter(
     fields.map(({ metadata_key: _, ...field }) => forgiving(field)),
     '',

@@ -1,4 +1,4 @@
-import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts';
+import type { ConnectorDefinition, Reachable, Watched } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import { SchemaInference } from '../../formats/infer-schema.ts';
 import type { JsonObject } from '../../secrets.ts';
@@ -10,9 +10,8 @@ const mostBytes = 8 * 1024 * 1024;
 /** How many messages are kept. */
 export const previewed = 10;
 
-export interface Sampled {
+export interface Sampled extends Reachable<JsonObject> {
   connector: ConnectorDefinition;
-  profile: JsonObject;
   table: JsonObject;
 }
 
@@ -74,7 +73,7 @@ export class Sample {
  * came.
  */
 export async function takeSample(
-  { connector, profile, table }: Sampled,
+  { connector, profile, targets, table }: Sampled,
   { messages, timeoutMs }: { messages: number; timeoutMs: number },
   gone: AbortSignal,
 ): Promise<Sample> {
@@ -83,7 +82,7 @@ export async function takeSample(
   const timer = setTimeout(sample.stop, timeoutMs);
   try {
     const signal = AbortSignal.any([gone, sample.over]);
-    await connector.watch?.({ profile, table, signal, listening, deliver });
+    await connector.watch?.({ profile, targets, table, signal, listening, deliver });
     throw new PenstockError('invalid_request', `Messages of ${connector.id} cannot be looked at`);
   } catch (error) {
     if (gone.aborted || (error !== enough && sample.messages === 0)) throw error;

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger } from 'fastify';
 import Type from 'typebox';
-import type { ConnectorDefinition } from '../../connectors/connector.ts';
+import type { ConnectorDefinition, Reachable } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
@@ -42,7 +42,7 @@ export const tailTables =
           tags: ['connection_tables'],
           params: IdParams,
           querystring: TailQuery,
-          response: { 200: tailResponse, ...problems(400, 404, 429) },
+          response: { 200: tailResponse, ...problems(400, 404) },
         },
       },
       async (request, reply) => {
@@ -53,7 +53,7 @@ export const tailTables =
         const config = row.connectionProfile ? catalog.profile(row.connectionProfile) : {};
         const tailed = {
           connector,
-          profile: catalog.resolve(connector, config),
+          ...catalog.resolve(connector, config),
           table: JSON.parse(row.config),
           schema: expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema),
         };
@@ -75,9 +75,8 @@ export function refuseSink(direction: string, path = ''): void {
   });
 }
 
-interface Tailed {
+interface Tailed extends Reachable<unknown> {
   connector: ConnectorDefinition;
-  profile: unknown;
   table: unknown;
   schema: ConnectionSchema;
 }
@@ -87,7 +86,7 @@ interface Tailed {
  * then, and `too_many_requests`.
  */
 async function startTail(
-  { connector, profile, table, schema }: Tailed,
+  { connector, profile, targets, table, schema }: Tailed,
   query: TailQuery,
   gone: AbortSignal,
   log: FastifyBaseLogger,
@@ -99,6 +98,7 @@ async function startTail(
   const watching = connector.watch
     ? connector.watch({
         profile,
+        targets,
         table,
         signal,
         listening() {

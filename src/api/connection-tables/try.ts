@@ -7,7 +7,7 @@ import { answerCheck, checkResponse, testOptions } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, refusedBySchema } from '../problem.ts';
-import { ConnectorConfig, ConnectorId, IdParams, Name, optionalBody, strict } from '../schemas.ts';
+import { ConnectorConfig, ConnectorId, IdParams, Name, nothing, optionalBody, strict } from '../schemas.ts';
 import { checkSchema, checkTable } from './checks.ts';
 import { ConnectionTablePost, findTable, SchemaPatch, type TableRow, tableToBody } from './wire.ts';
 
@@ -52,12 +52,12 @@ export const tryTables =
           description: 'Answers one event a step, or with `accept: application/json` one object.',
           tags,
           body: TableTest,
-          response: { 200: checkResponse, ...bodyProblems(429) },
+          response: { 200: checkResponse, ...bodyProblems() },
         },
       },
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
-        const tested = { profile: catalog.resolve(connector, profile), table: config, schema };
+        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
         return answerCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -74,7 +74,7 @@ export const tryTables =
           tags,
           params: IdParams,
           body: optionalBody(TableTestPatch),
-          response: { 200: checkResponse, ...bodyProblems(404, 429) },
+          response: { 200: checkResponse, ...bodyProblems(404) },
         },
       },
       async (request, reply) => {
@@ -83,7 +83,7 @@ export const tryTables =
         const validate = request.compileValidationSchema(ConnectionTablePost, 'body');
         if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
         const { connector, profile, config, schema } = await checkTable(deps, body);
-        const tested = { profile: catalog.resolve(connector, profile), table: config, schema };
+        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
         return answerCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -96,7 +96,7 @@ export const tryTables =
           summary: 'Tell whether a connection schema is valid',
           tags,
           body: Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }),
-          response: { 200: Type.Null({ description: 'It is valid', examples: [null] }), ...bodyProblems() },
+          response: { 200: nothing('It is valid'), ...bodyProblems() },
         },
       },
       async ({ body }) => {

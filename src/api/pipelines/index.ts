@@ -8,6 +8,7 @@ import { Page, startAfter, toPage } from '../schemas.ts';
 import { control } from './control.ts';
 import { deadLetters } from './dead-letters.ts';
 import { pipelineKind } from './edit.ts';
+import { pipelineEvents } from './events.ts';
 import { Pipeline, QueryValidationResult, toWire, ValidateQueryPost } from './wire.ts';
 
 export { PipelineGraph } from './wire.ts';
@@ -19,6 +20,7 @@ export const pipelines =
     const tags = ['pipelines'];
     await app.register(control(deps));
     await app.register(deadLetters(deps));
+    await app.register(pipelineEvents(deps));
     await app.register(resource(deps, pipelineKind(deps)));
 
     app.get(

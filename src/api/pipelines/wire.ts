@@ -190,6 +190,17 @@ export const Restart = Type.Object(
   { ...strict, examples: [{ force: false }] },
 );
 
+export const PreviewPost = Type.Object(
+  {
+    query: Query,
+    udfs: NoUdfs,
+    enable_sinks: Type.Optional(
+      Type.Literal(false, { description: 'A preview writes nothing: false or left out' }),
+    ),
+  },
+  { ...strict, examples: [{ query: exampleQuery }] },
+);
+
 const Location = Type.Object({ line: Type.Integer(), column: Type.Integer() });
 export const ValidateQueryPost = Type.Object(
   { query: Query, udfs: NoUdfs },

@@ -86,6 +86,21 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
       expect(texts(await reader.take(1))).toEqual(['m7']);
     });
 
+    test('a QoS 2 message without dup is another one, though its identifier is not released', async () => {
+      const server = await scripted();
+      const { reader } = await sourceOn(server, 100, { protocolVersion });
+      server.connection.publish(2, 1, 7);
+      ackAll(await reader.take(1));
+      await server.connection.expect('pubrec', 1);
+      server.connection.publish(2, 2, 6);
+      const [before, again] = await reader.take(2);
+      expect(String(again?.payload)).toBe('m7');
+      again?.ack();
+      before?.ack();
+      const pubrecs = await server.connection.expect('pubrec', 3);
+      expect(pubrecs.map(({ messageId }) => messageId)).toEqual([7, 6, 7]);
+    });
+
     test.each([0, 1, 2] as const)(
       'no more than the window is taken at QoS %i, and all in the end',
       async (qos) => {

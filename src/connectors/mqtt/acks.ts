@@ -140,7 +140,8 @@ export class DeferredAcks {
   }
 
   #arriveOnce(topic: string, packet: IPublishPacket, answer: () => void): void {
-    if (this.queue.repeats(packet.messageId ?? 0)) answer();
+    // Without dup it is another message: mosquitto sends a long queue whole, and runs out of identifiers that are free.
+    if (packet.dup && this.queue.repeats(packet.messageId ?? 0)) answer();
     else this.#arrive(topic, packet, answer);
   }
 

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { faulty, ordinaryClient, scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
-import { errorOf } from '../../../test/support/mqtt.ts';
+import { errorOf, targets } from '../../../test/support/mqtt.ts';
 import { until } from '../../../test/support/until.ts';
 import { autocomplete } from './autocomplete.ts';
 
 const broker = await sharedMosquitto();
 
 const topicsOf = async (url: string, signal = new AbortController().signal) =>
-  (await autocomplete({ profile: { url, will: { topic: 'gone' } }, signal })).topic;
+  (await autocomplete({ profile: { url, will: { topic: 'gone' } }, targets, signal })).topic;
 
 describe('looking for topics', () => {
   test('hears retained messages and those that pass, and leaves nothing behind', async () => {

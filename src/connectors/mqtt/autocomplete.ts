@@ -1,5 +1,5 @@
 import { PenstockError } from '../../errors.ts';
-import type { AutocompleteContext } from '../connector.ts';
+import type { AutocompleteContext, Reachable } from '../connector.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
 import type { MqttProfile } from './profile.ts';
@@ -19,18 +19,17 @@ const filters = ['#', '+/#'];
  * The topics that the broker shows on a short wildcard subscription, retained messages included, sorted. It has an id
  * and a clean session of its own, and leaves nothing behind. See `autocomplete` in the connector contract.
  */
-export async function autocomplete({
-  profile,
-  signal,
-}: AutocompleteContext<MqttProfile>): Promise<Record<string, string[]>> {
+export async function autocomplete(
+  context: AutocompleteContext<MqttProfile>,
+): Promise<Record<string, string[]>> {
   const heard = new Topics();
   const enough = new Error('enough');
   try {
     await within(
       totalMs,
-      signal,
+      context.signal,
       () => enough,
-      (soon) => listen(profile, heard, soon),
+      (soon) => listen(context, heard, soon),
     );
   } catch (error) {
     if (error !== enough) throw error;
@@ -39,9 +38,9 @@ export async function autocomplete({
   return { topic: heard.sorted() };
 }
 
-const listen = (profile: MqttProfile, heard: Topics, signal: AbortSignal): Promise<void> =>
+const listen = (reachable: Reachable<MqttProfile>, heard: Topics, signal: AbortSignal): Promise<void> =>
   lookOn(
-    profile,
+    reachable,
     signal,
     (topic, packet) => heard.add(topic, packet.payload.length),
     async (connection) => {

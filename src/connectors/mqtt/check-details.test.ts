@@ -3,7 +3,7 @@ import { type AedesBroker, startAedes } from '../../../test/support/aedes-broker
 import { makeAuthority, makeSelfSigned, makeServer, type Pair } from '../../../test/support/certificates.ts';
 import { aedes, faulty, mosquitto, ordinaryClient, scripted } from '../../../test/support/fixtures.ts';
 import { freePort, Mosquitto } from '../../../test/support/mosquitto.ts';
-import { checked, outline, plainClient, unique } from '../../../test/support/mqtt.ts';
+import { checked, outline, plainClient, targets, unique } from '../../../test/support/mqtt.ts';
 import type { Script } from '../../../test/support/scripted-broker.ts';
 import { autocomplete } from './autocomplete.ts';
 
@@ -263,7 +263,7 @@ describe('a 3.1.1 broker', () => {
     const written = await checked({ url: broker.url }, { table: sink(`${topic}/y`) });
     expect(outline(written).slice(3)).toEqual(['publish:ok']);
     const { signal } = new AbortController();
-    const { topic: topics } = await autocomplete({ profile: { url: broker.url }, signal });
+    const { topic: topics } = await autocomplete({ profile: { url: broker.url }, targets, signal });
     expect(topics).toContain(`${topic}/x`);
   });
 });

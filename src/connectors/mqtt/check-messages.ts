@@ -126,11 +126,11 @@ export async function checkSink({ context, steps, connection }: Tested, table: M
 
 /** Some brokers of 3.1.1 close the connection at a QoS 2 message (nats-server): one at QoS 1 is the proof. */
 async function publishAtOne(
-  { profile }: CheckContext<MqttProfile, MqttTable>,
+  context: CheckContext<MqttProfile, MqttTable>,
   topic: string,
   signal: AbortSignal,
 ): Promise<Finding<true>> {
-  const connection = await connect({ ...visitor(profile), signal });
+  const connection = await connect({ ...visitor(context), signal });
   try {
     const finding = await publish(connection, topic, 1, signal);
     return {

@@ -21,6 +21,7 @@ import {
   publishMany,
   sinkContext,
   sourceContext,
+  targets,
   texts,
   unique,
 } from '../../../test/support/mqtt.ts';
@@ -35,6 +36,7 @@ const broker = await sharedMosquitto();
 
 const request = (profile: MqttProfile, rest: Partial<ConnectRequest> = {}): ConnectRequest => ({
   profile,
+  targets,
   clientId: `test_${unique()}`,
   clean: true,
   sessionExpirySecs: 0,

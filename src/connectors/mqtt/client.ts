@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
 import { asPenstockError, type ErrorCode, PenstockError } from '../../errors.ts';
+import type { Reachable } from '../connector.ts';
 import { describe, describeEndpoint, type Endpoint, parseUrls } from './address.ts';
 import { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
@@ -15,8 +16,7 @@ import { lastError, openSocket } from './transport.ts';
 
 /** Connects one MQTT.js client over a socket of ours. It never reconnects: whoever asked for it decides that. */
 
-export interface ConnectRequest {
-  profile: MqttProfile;
+export interface ConnectRequest extends Reachable<MqttProfile> {
   clientId: string;
   /** Start without the session that the broker may hold under this id. */
   clean: boolean;
@@ -101,7 +101,7 @@ export async function connectTo(
   return within(ms, signal, late, async (soon) => {
     let open: Duplex | undefined = first;
     const attempt = async (version: Version) => {
-      const stream = open ?? (await openSocket(endpoint, profile, soon));
+      const stream = open ?? (await openSocket(endpoint, request, soon));
       open = undefined;
       return logIn(stream, version, request, soon);
     };

@@ -1,8 +1,9 @@
-import { connect as connectPlain, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { PenstockError } from '../../errors.ts';
 import type { Endpoint } from './address.ts';
 import { untilReported } from './deadline.ts';
+import { connectTcp, type Dialable } from './transport.ts';
 
 /**
  * A server that closes the connection without a word may be broken, or be spoken to in the wrong way. Only a
@@ -17,12 +18,14 @@ const connack = 0x20;
 export async function diagnosePlain(
   error: PenstockError,
   endpoint: Endpoint,
+  addresses: Dialable[],
   signal: AbortSignal,
 ): Promise<PenstockError> {
-  const socket = connectPlain({ host: endpoint.host, port: endpoint.port });
-  socket.once('connect', () => socket.write(anonymousConnect));
+  const socket = await again(endpoint, addresses, signal);
+  if (!socket) return error;
   const answers = await yields(socket, signal, (found) => {
     socket.once('data', (chunk: Buffer) => found(chunk[0] === connack));
+    socket.write(anonymousConnect);
   });
   if (!answers) return error;
   return new PenstockError('tls_not_spoken', 'The server speaks MQTT on this port, but without TLS', {
@@ -34,10 +37,13 @@ export async function diagnosePlain(
 export async function diagnoseTls(
   error: PenstockError,
   endpoint: Endpoint,
+  addresses: Dialable[],
   signal: AbortSignal,
 ): Promise<PenstockError> {
   // Nothing is sent over this connection: whether the certificate can be trusted does not matter.
-  const socket = connectTls({ host: endpoint.host, port: endpoint.port, rejectUnauthorized: false });
+  const plain = await again(endpoint, addresses, signal);
+  if (!plain) return error;
+  const socket = connectTls({ socket: plain, rejectUnauthorized: false });
   const answers = await yields(socket, signal, (found) => {
     socket.once('secureConnect', () => found(true));
   });
@@ -45,6 +51,21 @@ export async function diagnoseTls(
   return new PenstockError('mqtt_not_spoken', 'The server expects TLS on this port', {
     hint: 'Use mqtts:// instead of mqtt://.',
   });
+}
+
+/** Undefined when nobody answers any more. */
+async function again(
+  endpoint: Endpoint,
+  addresses: Dialable[],
+  signal: AbortSignal,
+): Promise<Socket | undefined> {
+  try {
+    return await connectTcp(endpoint, addresses, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof PenstockError) return undefined;
+    throw error;
+  }
 }
 
 async function yields(

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { Identity } from '../connector.ts';
+import type { Identity, Reachable } from '../connector.ts';
 import type { MqttProfile } from './profile.ts';
 
 /** Longest client id sent. The protocol allows 65,535 bytes; brokers and their logs are happier with less. */
@@ -29,8 +29,9 @@ const checkClientId = (profile: MqttProfile): string =>
   `${prefixOf(profile)}_check_${randomBytes(8).toString('hex')}`;
 
 /** How to connect as somebody who leaves nothing behind: an own id, no session to keep, no last will. */
-export const visitor = (profile: MqttProfile) => ({
+export const visitor = ({ profile, targets }: Reachable<MqttProfile>) => ({
   profile,
+  targets,
   clientId: checkClientId(profile),
   clean: true,
   sessionExpirySecs: 0,

@@ -1,8 +1,7 @@
-import type { LookupAddress } from 'node:dns';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { PenstockError } from '../../errors.ts';
-import type { CheckContext } from '../connector.ts';
+import type { CheckContext, Reachable } from '../connector.ts';
 import type { Endpoint } from './address.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
 import { connectTo, endpointsOf } from './client.ts';
@@ -13,7 +12,7 @@ import { given, type MqttProfile } from './profile.ts';
 import { silence } from './socket-errors.ts';
 import { type MqttTable, type Qos, qosNames } from './table.ts';
 import { tlsFinding } from './tls-facts.ts';
-import { connectTcp, resolveHost, startTls, startWebSocket } from './transport.ts';
+import { connectTcp, type Dialable, resolveHost, startTls, startWebSocket } from './transport.ts';
 
 /** The steps of a connection test from a name to a client that the broker has accepted. */
 
@@ -25,28 +24,29 @@ export interface Opened {
 
 /** Answers the connection; undefined when a step has failed. Without an endpoint the URL is what failed. */
 export async function reach(
-  { profile }: CheckContext<MqttProfile, MqttTable>,
+  context: CheckContext<MqttProfile, MqttTable>,
   steps: CheckSteps,
   opened: Opened,
   endpoint: Endpoint | undefined,
 ): Promise<Connection | undefined> {
+  const { profile, targets } = context;
   const addresses = await steps.run('resolve', async (signal) => {
     const { host } = endpoint ?? (endpointsOf(profile)[0] as Endpoint);
-    return resolved(host, await resolveHost(host, signal));
+    return resolved(host, await resolveHost(host, targets, signal));
   });
   const target = endpoint as Endpoint;
   const plain = await steps.run('tcp', async (signal) => {
-    const socket = await connectTcp(target, addresses as LookupAddress[], signal);
+    const socket = await connectTcp(target, addresses as Dialable[], signal);
     opened.stream = socket;
     return connectedTo(socket);
   });
-  const socket = target?.tls ? await secure(plain, target, profile, steps, opened) : plain;
+  const socket = target?.tls ? await secure(plain, target, addresses, profile, steps, opened) : plain;
   const stream = target?.path === undefined ? socket : await upgraded(socket, target, steps, opened);
   return await steps.run('mqtt_connect', async (signal) => {
-    const connection = await logIn(profile, target, stream as Duplex, signal).catch(
+    const connection = await logIn(context, target, stream as Duplex, signal).catch(
       async (error: unknown) => {
         const mayBeTls = isSilent(error) && !target.tls && target.path === undefined;
-        throw mayBeTls ? await diagnoseTls(error, target, signal) : error;
+        throw mayBeTls ? await diagnoseTls(error, target, addresses as Dialable[], signal) : error;
       },
     );
     opened.connection = connection;
@@ -57,13 +57,14 @@ export async function reach(
 const secure = (
   plain: Socket | undefined,
   target: Endpoint,
+  addresses: Dialable[] | undefined,
   profile: MqttProfile,
   steps: CheckSteps,
   opened: Opened,
 ): Promise<Socket | undefined> =>
   steps.run('tls', async (signal) => {
     const socket = await startTls(plain as Socket, target, profile, signal).catch(async (error: unknown) => {
-      throw isSilent(error) ? await diagnosePlain(error, target, signal) : error;
+      throw isSilent(error) ? await diagnosePlain(error, target, addresses as Dialable[], signal) : error;
     });
     opened.stream = socket;
     return tlsFinding(socket, target, signal);
@@ -84,7 +85,7 @@ const upgraded = (
 const isSilent = (error: unknown): error is PenstockError =>
   error instanceof PenstockError && error.cause === silence;
 
-function resolved(host: string, addresses: LookupAddress[]): Finding<LookupAddress[]> {
+function resolved(host: string, addresses: Dialable[]): Finding<Dialable[]> {
   const list = addresses.map((entry) => entry.address);
   return {
     value: addresses,
@@ -100,11 +101,11 @@ const connectedTo = (socket: Socket): Finding<Socket> => ({
 });
 
 const logIn = (
-  profile: MqttProfile,
+  reachable: Reachable<MqttProfile>,
   endpoint: Endpoint,
   stream: Duplex,
   signal: AbortSignal,
-): Promise<Connection> => connectTo(endpoint, { ...visitor(profile), signal }, stream);
+): Promise<Connection> => connectTo(endpoint, { ...visitor(reachable), signal }, stream);
 
 function accepted(connection: Connection, profile: MqttProfile): Finding<Connection> {
   const { version, limits } = connection;

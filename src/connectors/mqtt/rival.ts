@@ -92,8 +92,8 @@ class Trial {
   }
 
   async #callWitness(): Promise<void> {
-    const { profile, signal } = this.#request;
-    const witness = await this.#connect({ ...visitor(profile), signal });
+    const { signal } = this.#request;
+    const witness = await this.#connect({ ...visitor(this.#request), signal });
     this.#witnesses.push(witness);
     this.#open.push(witness);
   }

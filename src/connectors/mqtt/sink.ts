@@ -25,9 +25,10 @@ export async function openSink(
   context: RunContext<MqttProfile, MqttTable>,
   patienceMs = 30_000,
 ): Promise<Sink> {
-  const { profile, identity, signal } = context;
+  const { profile, targets, identity, signal } = context;
   const connection = await connect({
     profile,
+    targets,
     clientId: clientId(profile, identity),
     clean: true,
     sessionExpirySecs: 0,

@@ -31,9 +31,10 @@ export async function openSource(context: RunContext<MqttProfile, MqttTable>): P
 export async function forget(
   context: Omit<RunContext<MqttProfile, MqttTable>, 'window' | 'warn'>,
 ): Promise<void> {
-  const { profile, identity, signal } = context;
+  const { profile, targets, identity, signal } = context;
   const connection = await connect({
     profile,
+    targets,
     clientId: clientId(profile, identity),
     clean: true,
     sessionExpirySecs: 0,
@@ -67,10 +68,11 @@ class MqttSource implements Source {
   }
 
   async open(): Promise<void> {
-    const { profile, identity, session, window, signal } = this.#context;
+    const { profile, targets, identity, session, window, signal } = this.#context;
     try {
       this.#connection = await connect({
         profile,
+        targets,
         clientId: clientId(profile, identity),
         clean: false,
         sessionExpirySecs: profile.sessionExpirySecs ?? week,

@@ -3,6 +3,7 @@ import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { PenstockError } from '../../errors.ts';
+import type { Reachable, Targets } from '../connector.ts';
 import type { Endpoint } from './address.ts';
 import { untilReported } from './deadline.ts';
 import { given, type MqttProfile } from './profile.ts';
@@ -22,8 +23,16 @@ const errors = new WeakMap<Duplex, NodeJS.ErrnoException>();
 /** The last error of a socket that this file opened; undefined when it had none. */
 export const lastError = (socket: Duplex): NodeJS.ErrnoException | undefined => errors.get(socket);
 
-/** Resolves a host name to all its addresses. Throws `name_not_resolved`. */
-export async function resolveHost(host: string, signal: AbortSignal): Promise<LookupAddress[]> {
+declare const dialable: unique symbol;
+/** An address that may be dialled. Only `resolveHost` makes them. */
+export type Dialable = LookupAddress & { [dialable]: true };
+
+/** Resolves a host name to all its addresses that may be dialled. Throws `name_not_resolved` and `target_not_allowed`. */
+export async function resolveHost(host: string, targets: Targets, signal: AbortSignal): Promise<Dialable[]> {
+  return targets.allowed(host, await lookUp(host, signal)) as Dialable[];
+}
+
+async function lookUp(host: string, signal: AbortSignal): Promise<LookupAddress[]> {
   const family = isIP(host);
   if (family !== 0) return [{ address: host, family }];
   return untilReported<LookupAddress[]>(signal, (resolve, reject) => {
@@ -46,7 +55,7 @@ function notResolved(host: string, cause: NodeJS.ErrnoException): PenstockError 
 /** Connects to the first of `addresses` that answers. Throws `connection_refused` and its like. */
 export async function connectTcp(
   endpoint: Endpoint,
-  addresses: LookupAddress[],
+  addresses: Dialable[],
   signal: AbortSignal,
 ): Promise<Socket> {
   const answerAll: LookupFunction = (_host, options, callback) => {
@@ -98,10 +107,10 @@ export async function startTls(
 /** Resolves, connects and, where the URL says so, starts TLS and opens a WebSocket. */
 export async function openSocket(
   endpoint: Endpoint,
-  profile: MqttProfile,
+  { profile, targets }: Reachable<MqttProfile>,
   signal: AbortSignal,
 ): Promise<Duplex> {
-  const addresses = await resolveHost(endpoint.host, signal);
+  const addresses = await resolveHost(endpoint.host, targets, signal);
   const plain = await connectTcp(endpoint, addresses, signal);
   const socket = endpoint.tls ? await startTls(plain, endpoint, profile, signal) : plain;
   return endpoint.path === undefined ? socket : startWebSocket(socket, endpoint, signal);

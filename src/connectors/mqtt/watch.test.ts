@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Mosquitto } from '../../../test/support/mosquitto.ts';
-import { errorOf, plainClient, unique } from '../../../test/support/mqtt.ts';
+import { errorOf, plainClient, targets, unique } from '../../../test/support/mqtt.ts';
 import { until } from '../../../test/support/until.ts';
 import type { Watched } from '../connector.ts';
 import type { MqttProfile } from './profile.ts';
@@ -34,6 +34,7 @@ describe('watching', () => {
     const listening = Promise.withResolvers<void>();
     const ended = watch({
       profile,
+      targets,
       table: { topic, type: {}, ...table } as MqttTable,
       listening: listening.resolve,
       deliver: deliver ?? ((message) => seen.push(String(message.payload))),

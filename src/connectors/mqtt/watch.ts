@@ -1,6 +1,6 @@
 import type { IPublishPacket } from 'mqtt';
 import { PenstockError } from '../../errors.ts';
-import type { WatchContext, Watched } from '../connector.ts';
+import type { Reachable, WatchContext, Watched } from '../connector.ts';
 import { pingOnTime } from './acks.ts';
 import { connect } from './client.ts';
 import type { Connection } from './connection.ts';
@@ -15,13 +15,13 @@ import { isShared, splitShared } from './topic.ts';
 
 /** Runs `work` over a connection that hands every message to `heard`, and disconnects. */
 export async function lookOn<T>(
-  profile: MqttProfile,
+  reachable: Reachable<MqttProfile>,
   signal: AbortSignal,
   heard: (topic: string, packet: IPublishPacket) => void,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = await connect({
-    ...visitor(profile),
+    ...visitor(reachable),
     signal,
     prepare: (client) => {
       pingOnTime(client);
@@ -55,7 +55,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
       broken.reject(error);
     }
   };
-  return lookOn(profile, signal, heard, async (connection) => {
+  return lookOn(context, signal, heard, async (connection) => {
     const ms = profile.connectTimeoutMs ?? 10_000;
     const late = () => new PenstockError('connection_timeout', `No SUBACK within ${ms} ms`);
     await within(ms, signal, late, (soon) => connection.subscribe(filter, 0, soon, retained));

@@ -1,0 +1,184 @@
+import Type, { type Static } from 'typebox';
+import { ConnectionProfilePost } from '../connection-profiles/wire.ts';
+import { ConnectionTablePost } from '../connection-tables/wire.ts';
+import { Drains } from '../dependents.ts';
+import { SelectorQuery } from '../labels.ts';
+import { PipelinePost } from '../pipelines/wire.ts';
+import { Name, strict } from '../schemas.ts';
+import { WriteQuery } from '../write.ts';
+
+/** What apply takes and export gives: objects that refer to each other by name. */
+
+/** Objects in one bundle. All of them are written in one transaction, which others wait for. */
+export const mostObjects = 500;
+/** Bytes of a bundle; a longer body is refused before it is read. */
+export const mostBytes = 1024 * 1024;
+
+const { connection_profile_id: _id, ...ofTable } = ConnectionTablePost.properties;
+const BundledTable = Type.Object(
+  { ...ofTable, connection_profile: Type.Intersect([Name], { description: 'The name of its profile' }) },
+  strict,
+);
+export type BundledTable = Static<typeof BundledTable>;
+
+const exampleBundle = {
+  connection_profiles: [
+    {
+      name: 'plant',
+      connector: 'mqtt',
+      config: { url: 'mqtt://localhost:1883', username: 'penstock', password: '{{ PENSTOCK_VAR_PLANT }}' },
+      labels: { app: 'overheating' },
+    },
+  ],
+  connection_tables: [
+    {
+      name: 'plant_readings',
+      connector: 'mqtt',
+      connection_profile: 'plant',
+      config: { topic: 'plant/+/readings', qos: 'AtLeastOnce', type: {} },
+      schema: { format: { type: 'json' }, fields: [{ name: 'celsius', type: 'float64' }] },
+      labels: { app: 'overheating' },
+    },
+    {
+      name: 'plant_alerts',
+      connector: 'mqtt',
+      connection_profile: 'plant',
+      config: { topic: 'plant/alerts', qos: 'AtLeastOnce', type: { retain: false } },
+      schema: { format: { type: 'json' }, fields: [{ name: 'celsius', type: 'float64' }] },
+      labels: { app: 'overheating' },
+    },
+  ],
+  pipelines: [
+    {
+      name: 'overheating',
+      query: 'INSERT INTO plant_alerts SELECT celsius FROM plant_readings WHERE celsius > 90',
+      parallelism: 1,
+      labels: { app: 'overheating' },
+    },
+  ],
+};
+
+const listOf = <T extends Type.TSchema>(item: T) =>
+  Type.Optional(Type.Array(item, { maxItems: mostObjects }));
+const contents = {
+  connection_profiles: listOf(ConnectionProfilePost),
+  connection_tables: listOf(BundledTable),
+  pipelines: listOf(PipelinePost),
+};
+
+export const Bundle = Type.Object(
+  {
+    ...contents,
+    prune: Type.Optional(
+      Type.Object(
+        {
+          label_selector: Type.String({
+            minLength: 1,
+            maxLength: 1000,
+            description: 'As in lists. It has to ask for a label: what has none is never deleted',
+          }),
+        },
+        {
+          ...strict,
+          description: 'Delete the objects whose labels satisfy this and that are not in the bundle',
+        },
+      ),
+    ),
+  },
+  { ...strict, examples: [{ ...exampleBundle, prune: { label_selector: 'app=overheating' } }] },
+);
+export type Bundle = Static<typeof Bundle>;
+
+/** Answered by export. */
+export const Exported = Type.Object(contents, { examples: [exampleBundle] });
+
+export const planPattern = '^[0-9a-f]{64}$';
+
+export const ApplyQuery = Type.Object(
+  {
+    ...WriteQuery.properties,
+    plan: Type.Optional(
+      Type.String({
+        pattern: planPattern,
+        description:
+          'The hash of a plan: apply only if exactly that is still what would be done. Otherwise 412',
+      }),
+    ),
+  },
+  strict,
+);
+
+export const ExportQuery = Type.Object(
+  {
+    ...SelectorQuery.properties,
+    format: Type.Enum(['json', 'yaml'], { default: 'json', description: 'What to write the bundle in' }),
+  },
+  strict,
+);
+
+const Difference = Type.Object({
+  path: Type.String({ description: 'JSON pointer into the object as it stands in a bundle' }),
+  before: Type.Optional(Type.Unknown({ description: 'Left out where there was nothing' })),
+  after: Type.Optional(Type.Unknown({ description: 'Left out where there is nothing any more' })),
+  secret: Type.Optional(
+    Type.Literal('changed', { description: 'A secret is set, changed or removed; it is not shown' }),
+  ),
+});
+export type Difference = Static<typeof Difference>;
+
+const kinds = ['connection_profiles', 'connection_tables', 'pipelines'] as const;
+const actions = ['created', 'updated', 'unchanged', 'deleted'] as const;
+
+const Change = Type.Object({
+  kind: Type.Enum([...kinds]),
+  name: Type.String(),
+  action: Type.Enum([...actions]),
+  id: Type.Union([Type.String(), Type.Null()], { description: 'null in a plan for what does not exist yet' }),
+  diff: Type.Array(Difference, { description: 'updated: what becomes different. Otherwise empty' }),
+});
+export type Change = Static<typeof Change>;
+
+const count = Type.Integer();
+
+/** The answer to apply. */
+export const Applied = Type.Object(
+  {
+    plan: Type.String({
+      pattern: planPattern,
+      description:
+        'A hash of all that is changed, of the versions it was compared with and of the pipelines that drain',
+    }),
+    applied: Type.Boolean({ description: 'false in a plan' }),
+    summary: Type.Object({ created: count, updated: count, unchanged: count, deleted: count }),
+    changes: Type.Array(Change, { description: 'One for each object, in the order in which they are made' }),
+    drains: Drains,
+  },
+  {
+    examples: [
+      {
+        plan: '9c1f'.repeat(16),
+        applied: true,
+        summary: { created: 0, updated: 2, unchanged: 0, deleted: 1 },
+        changes: [
+          {
+            kind: 'connection_profiles',
+            name: 'plant',
+            action: 'updated',
+            id: 'cp_3fK0x9QzLm',
+            diff: [{ path: '/config/password', secret: 'changed' }],
+          },
+          {
+            kind: 'connection_tables',
+            name: 'plant_readings',
+            action: 'updated',
+            id: 'ct_8Qm2Vh4TzX',
+            diff: [{ path: '/config/topic', before: 'plant/+/readings', after: 'plant/+/celsius' }],
+          },
+          { kind: 'pipelines', name: 'old', action: 'deleted', id: 'pl_9aB3cD4eF5', diff: [] },
+        ],
+        drains: [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }],
+      },
+    ],
+  },
+);
+export type Applied = Static<typeof Applied>;

@@ -1,0 +1,223 @@
+import Type, { type Static } from 'typebox';
+import { isResting, shownState } from '../../job.ts';
+import {
+  type Counted,
+  counted,
+  type JobStats,
+  type OperatorPlace,
+  type TaskStatus as Status,
+  sampleEveryMs,
+} from '../../job-stats.ts';
+import type { Db } from '../../store/db.ts';
+import { nowMicros } from '../schemas.ts';
+
+/** What the worker has counted of a job, as the API shows it. */
+
+const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
+type MetricName = (typeof metricNames)[number];
+
+/** Arroyo's. */
+export const OperatorMetricGroup = Type.Object(
+  {
+    node_id: Type.Integer({ description: "Of the pipeline's graph" }),
+    metric_groups: Type.Array(
+      Type.Object({
+        name: Type.Enum([...metricNames], {
+          description:
+            'Per second: messages (of a source or sink, or the rows between them) and bytes of payload. backpressure: ' +
+            'the share of the messages allowed in flight that are, from 0 to 1',
+        }),
+        subtasks: Type.Array(
+          Type.Object({
+            index: Type.Integer({ description: 'The task' }),
+            metrics: Type.Array(
+              Type.Object({
+                time: Type.Integer({ description: 'Unix microseconds: the end of the second' }),
+                value: Type.Number(),
+              }),
+            ),
+          }),
+        ),
+      }),
+    ),
+  },
+  {
+    examples: [
+      {
+        node_id: 0,
+        metric_groups: [
+          {
+            name: 'messages_recv',
+            subtasks: [{ index: 0, metrics: [{ time: 1_790_000_000_000_000, value: 1200 }] }],
+          },
+        ],
+      },
+    ],
+  },
+);
+
+const Count = Type.Integer();
+const Operator = Type.Object({
+  operator_id: Type.String(),
+  node_id: Type.Integer({ description: "Of the pipeline's graph" }),
+  kind: Type.Enum(['source', 'transform', 'sink']),
+  messages_in: Count,
+  messages_out: Count,
+  bytes_in: Type.Union([Count, Type.Null()], { description: 'Null where rows are not bytes' }),
+  bytes_out: Type.Union([Count, Type.Null()]),
+});
+
+export const TaskStatus = Type.Object(
+  {
+    index: Type.Integer(),
+    connected: Type.Boolean({ description: 'Whether both its ends are' }),
+    operators: Type.Array(Operator, {
+      description: 'What went in and out since the job began here. Between source and sink messages are rows',
+    }),
+    bad: Type.Integer({ description: 'Messages and rows that could not be used' }),
+    in_flight: Type.Integer({ description: 'Messages received and not acknowledged yet' }),
+    batches: Count,
+    batch_size: Type.Union([Type.Number(), Type.Null()], { description: 'Messages in a batch, on average' }),
+    latency_ms: Type.Union(
+      [Type.Object({ p50: Type.Number(), p95: Type.Number(), p99: Type.Number() }), Type.Null()],
+      {
+        description:
+          'From the arrival of a batch to the confirmation of the sink, over the last one to two minutes; at most a ' +
+          'tenth too high. Null when nothing was sent',
+      },
+    ),
+    reconnects: Type.Integer({ description: 'How often it began again after an error' }),
+    last_error: Type.Union([
+      Type.Object({ code: Type.String(), message: Type.String(), at: Type.Integer() }),
+      Type.Null(),
+    ]),
+    sampled_at: Type.Integer({ description: 'Unix microseconds' }),
+  },
+  {
+    $id: 'TaskStatus',
+    examples: [
+      {
+        index: 0,
+        connected: true,
+        operators: [
+          {
+            operator_id: 'source_readings_1c5a3e',
+            node_id: 0,
+            kind: 'source',
+            messages_in: 1200,
+            messages_out: 1200,
+            bytes_in: 43_200,
+            bytes_out: null,
+          },
+        ],
+        bad: 0,
+        in_flight: 3,
+        batches: 400,
+        batch_size: 3,
+        latency_ms: { p50: 1.2, p95: 3.1, p99: 5 },
+        reconnects: 0,
+        last_error: null,
+        sampled_at: 1_790_000_000_000_000,
+      },
+    ],
+  },
+);
+
+/** What is known of a job that a worker has now; undefined of any other. */
+export async function statsOf(
+  db: Db,
+  job: { id: string; state: string; leaseUntil: bigint | null; startTime: bigint | null },
+): Promise<JobStats | undefined> {
+  const state = shownState(job, nowMicros());
+  if (isResting(state)) return undefined;
+  const row = await db.jobStats.findUnique({ where: { jobId: job.id } });
+  // What an earlier start has left is not of this one.
+  return row && row.updatedAt > (job.startTime ?? 0n) ? (JSON.parse(row.stats) as JobStats) : undefined;
+}
+
+export const taskStatuses = ({ at, tasks }: JobStats): Static<typeof TaskStatus>[] =>
+  tasks.map((task) => ({
+    index: task.index,
+    connected: task.connected,
+    operators: operatorsOf(task),
+    bad: task.totals.bad,
+    in_flight: task.in_flight,
+    batches: task.batches,
+    batch_size: task.batches > 0 ? Math.round((task.totals.messages_in / task.batches) * 10) / 10 : null,
+    latency_ms: task.latency,
+    reconnects: task.reconnects,
+    last_error: task.last_error,
+    sampled_at: at,
+  }));
+
+function operatorsOf({ source, transform, sink, totals }: Status): Static<typeof Operator>[] {
+  const operator = ({ id, node }: OperatorPlace, kind: 'source' | 'transform' | 'sink', io: object) =>
+    ({ operator_id: id, node_id: node, kind, bytes_in: null, bytes_out: null, ...io }) as Static<
+      typeof Operator
+    >;
+  const { messages_in, bytes_in, rows_in, rows_out, messages_out, bytes_out } = totals;
+  return [
+    operator(source, 'source', { messages_in, messages_out: rows_in, bytes_in }),
+    ...(transform
+      ? [operator(transform, 'transform', { messages_in: rows_in, messages_out: rows_out })]
+      : []),
+    operator(sink, 'sink', { messages_in: rows_out, messages_out, bytes_out }),
+  ];
+}
+
+type Metric = Static<
+  typeof OperatorMetricGroup
+>['metric_groups'][number]['subtasks'][number]['metrics'][number];
+
+/** Tasks that share a node and an index, as those of several inserts from one source do, are added up. */
+export function operatorMetricGroups({ at, tasks }: JobStats): Static<typeof OperatorMetricGroup>[] {
+  const nodes = new Map<number, Map<MetricName, Map<number, number[]>>>();
+  const add = (node: number, name: MetricName, index: number, values: number[]): void => {
+    const names = entry(nodes, node, () => new Map<MetricName, Map<number, number[]>>());
+    const subtasks = entry(names, name, () => new Map<number, number[]>());
+    const known = subtasks.get(index);
+    const both = (value: number, other = 0) =>
+      name === 'backpressure' ? Math.max(value, other) : value + other;
+    // Counted from the end: all end with the same second.
+    const sums = values.map((value, nth) => both(value, known?.[known.length - values.length + nth]));
+    subtasks.set(index, sums);
+  };
+  for (const task of tasks) {
+    const { index, source, transform, sink } = task;
+    const series = (name: Counted): number[] =>
+      task.samples.map((sample) => sample[counted.indexOf(name)] ?? 0);
+    add(source.node, 'messages_recv', index, series('messages_in'));
+    add(source.node, 'bytes_recv', index, series('bytes_in'));
+    add(source.node, 'messages_sent', index, series('rows_in'));
+    const filled = task.in_flight_samples.map((count) => count / task.window);
+    add(source.node, 'backpressure', index, filled);
+    if (transform) {
+      add(transform.node, 'messages_recv', index, series('rows_in'));
+      add(transform.node, 'messages_sent', index, series('rows_out'));
+    }
+    add(sink.node, 'messages_recv', index, series('rows_out'));
+    add(sink.node, 'messages_sent', index, series('messages_out'));
+    add(sink.node, 'bytes_sent', index, series('bytes_out'));
+  }
+  return [...nodes].map(([node_id, names]) => ({
+    node_id,
+    metric_groups: [...names].map(([name, subtasks]) => ({
+      name,
+      subtasks: [...subtasks].map(([index, values]) => ({ index, metrics: timed(at, values) })),
+    })),
+  }));
+}
+
+const timed = (at: number, values: readonly number[]): Metric[] =>
+  values.map((value, index) => ({
+    time: at - (values.length - 1 - index) * sampleEveryMs * 1000,
+    value,
+  }));
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}

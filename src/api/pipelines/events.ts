@@ -1,0 +1,212 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import Type, { type Static } from 'typebox';
+import { isResting } from '../../job.ts';
+import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../job-stats.ts';
+import type { Db } from '../../store/db.ts';
+import { whileListening } from '../check.ts';
+import type { Deps } from '../deps.ts';
+import { EventQueue } from '../event-queue.ts';
+import { taskStatuses } from '../jobs/stats.ts';
+import { toWire } from '../jobs/wire.ts';
+import { problems } from '../problem.ts';
+import { IdParams, nowMicros } from '../schemas.ts';
+import { streamEvents } from '../sse.ts';
+import { findPipeline } from './wire.ts';
+
+const pollEveryMs = 1000;
+/** So many characters wait for a client that reads slowly; of numbers nothing is added then. */
+const mostWaiting = 256 * 1024;
+
+/** How late the worker may write what it has counted. */
+const latestMs = 3000;
+
+const Rates = Type.Object({
+  at: Type.Integer({ description: 'Unix microseconds: the end of the second' }),
+  ...Object.fromEntries(counted.map((name) => [name, Type.Number()])),
+});
+
+/** One event of a pipeline. */
+export const PipelineEvent = Type.Object(
+  {
+    name: Type.Enum(['state', 'tasks', 'rates', 'deleted'], {
+      description:
+        'state: the job, at first and whenever something of it changes. tasks: what its tasks have counted. rates: what ' +
+        'went through all of them in one second. deleted: the pipeline is gone; the last event',
+    }),
+    job: Type.Optional(Type.Unsafe<object>({ $ref: 'Job#' })),
+    tasks: Type.Optional(Type.Array(Type.Unsafe<object>({ $ref: 'TaskStatus#' }))),
+    rates: Type.Optional(Rates),
+  },
+  {
+    $id: 'PipelineEvent',
+    examples: [
+      {
+        name: 'rates',
+        rates: {
+          at: 1_790_000_000_000_000,
+          messages_in: 1200,
+          bytes_in: 43_200,
+          rows_in: 1200,
+          rows_out: 80,
+          messages_out: 80,
+          bytes_out: 2880,
+          bad: 0,
+        },
+      },
+    ],
+  },
+);
+type PipelineEvent = Static<typeof PipelineEvent>;
+
+const eventsResponse = Type.Unsafe<never>({
+  description: 'Server-sent events, each a PipelineEvent, until the pipeline is deleted',
+  content: { 'text/event-stream': { schema: { $ref: 'PipelineEvent#' } } },
+});
+
+/** Following a pipeline. */
+export const pipelineEvents =
+  ({ db }: Deps): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    const followed = new Followed(db);
+    app.get(
+      '/pipelines/:id/events',
+      {
+        exposeHeadRoute: false,
+        schema: {
+          operationId: 'followPipeline',
+          summary: 'Follow a pipeline: its state, its tasks, and what goes through them every second',
+          description:
+            'There is an event for every second in which the job runs, up to 2 seconds late (later where more than 200 ' +
+            'jobs of a worker are busy). What happened before is not told again.',
+          tags: ['pipelines'],
+          params: IdParams,
+          response: { 200: eventsResponse, ...problems(400, 404, 429) },
+        },
+      },
+      async (request, reply) => {
+        const { id } = await findPipeline(db, request.params.id);
+        const gone = whileListening(reply);
+        return streamEvents(request, reply, () => followed.listen(id, gone));
+      },
+    );
+  };
+
+type JobRow = Parameters<typeof toWire>[0];
+
+/** Asks the database about all pipelines that somebody follows, once a second, and only while somebody does. */
+class Followed {
+  readonly #db: Db;
+  readonly #listeners = new Set<Listener>();
+  #timer: NodeJS.Timeout | undefined;
+  #asking = false;
+
+  constructor(db: Db) {
+    this.#db = db;
+  }
+
+  listen(pipelineId: string, gone: AbortSignal): EventQueue<string> {
+    const listener = new Listener(pipelineId);
+    if (gone.aborted) {
+      listener.events.end();
+      return listener.events;
+    }
+    this.#listeners.add(listener);
+    gone.addEventListener('abort', () => this.#drop(listener), { once: true });
+    this.#timer ??= setInterval(() => this.#poll(), pollEveryMs);
+    this.#poll();
+    return listener.events;
+  }
+
+  #drop(listener: Listener): void {
+    listener.events.end();
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #poll(): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#ask()
+      // The next poll asks again; who follows sees the heartbeat meanwhile.
+      .catch(() => {})
+      .finally(() => {
+        this.#asking = false;
+      });
+  }
+
+  async #ask(): Promise<void> {
+    const asked = [...this.#listeners];
+    const where = { pipelineId: { in: [...new Set(asked.map(({ pipelineId }) => pipelineId))] } };
+    const jobs = await this.#db.job.findMany({ where, include: { stats: true } });
+    const byPipeline = new Map(jobs.map((job) => [job.pipelineId, job]));
+    for (const listener of asked) {
+      const job = byPipeline.get(listener.pipelineId);
+      if (job) listener.tell(job, job.stats);
+      else {
+        listener.add({ name: 'deleted' });
+        this.#drop(listener);
+      }
+    }
+  }
+}
+
+/** What one caller has been told of a pipeline. */
+class Listener {
+  readonly pipelineId: string;
+  readonly events = new EventQueue<string>((json) => json.length);
+  #job = '';
+  /** Of the newest sample that was told. */
+  #at = 0;
+
+  constructor(pipelineId: string) {
+    this.pipelineId = pipelineId;
+  }
+
+  add(event: PipelineEvent): void {
+    this.events.add(JSON.stringify(event));
+  }
+
+  tell(row: JobRow, written: { updatedAt: bigint; stats: string } | null): void {
+    const job = toWire(row);
+    const said = JSON.stringify(job);
+    if (said !== this.#job) this.add({ name: 'state', job });
+    this.#job = said;
+    const current = written !== null && written.updatedAt > (row.startTime ?? 0n) && !isResting(job.state);
+    if (!current || this.events.size > mostWaiting) return;
+    const stats = JSON.parse(written.stats) as JobStats;
+    if (stats.at > this.#at) this.add({ name: 'tasks', tasks: taskStatuses(stats) });
+    const rates = this.#newRates(stats);
+    for (const rate of rates) this.add({ name: 'rates', rates: rate });
+    this.#at = rates.at(-1)?.at ?? this.#at;
+  }
+
+  /** Those of the seconds since the last one told. Nothing is written of quiet seconds but the first of them. */
+  #newRates(stats: JobStats): ({ at: number } & Counts)[] {
+    const second = sampleEveryMs * 1000;
+    const fresh = Math.round((stats.at - this.#at) / second);
+    if (fresh <= 0) {
+      // What went on in the last seconds may not be written yet.
+      const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - this.#at) / second);
+      return isQuiet(stats) && quiet > 0 ? [{ at: this.#at + quiet * second, ...nothing }] : [];
+    }
+    const kept = stats.tasks.reduce((most, { samples }) => Math.max(most, samples.length), 0);
+    const count = this.#at === 0 ? Math.min(1, kept) : Math.min(fresh, kept);
+    return Array.from({ length: count }, (_, nth) => {
+      const back = count - 1 - nth;
+      return { at: stats.at - back * second, ...sumOf(stats, back) };
+    });
+  }
+}
+
+const nothing = Object.fromEntries(counted.map((name) => [name, 0])) as Counts;
+
+/** Of all tasks in the second that ended `back` seconds before the newest sample. */
+const sumOf = ({ tasks }: JobStats, back: number): Counts =>
+  Object.fromEntries(
+    counted.map((name, index) => [
+      name,
+      tasks.reduce((sum, { samples }) => sum + (samples.at(-1 - back)?.[index] ?? 0), 0),
+    ]),
+  ) as Counts;

@@ -1,0 +1,215 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import Type from 'typebox';
+import { PenstockError } from '../../errors.ts';
+import { compilePreview } from '../../pipeline/compile.ts';
+import { auditedAs } from '../audit.ts';
+import { whileListening } from '../check.ts';
+import type { Deps } from '../deps.ts';
+import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/wire.ts';
+import { Places } from '../places.ts';
+import { bodyProblems, problems } from '../problem.ts';
+import { streamEvents } from '../sse.ts';
+import { Preview } from './preview.ts';
+import { Pipeline, PreviewPost, toWire } from './wire.ts';
+
+/** At most so many run at a time in one process, and so many are known, the ones that have ended for a minute. */
+const places = new Places(8, 'previews');
+const mostKnown = 100;
+const keptMs = 60_000;
+
+/** One event of a preview's output: Arroyo's, and what is wrong with the messages. */
+export const OutputData = Type.Object(
+  {
+    operator_id: Type.String(),
+    subtask_idx: Type.Integer(),
+    timestamps: Type.Array(Type.Integer(), {
+      description: 'Unix microseconds: when the message of each row came',
+    }),
+    start_id: Type.Integer({ description: 'The number of the first row' }),
+    batch: Type.String({ description: 'JSON: the rows' }),
+    bad: Type.Optional(
+      Type.Array(
+        Type.Object({
+          code: Type.String(),
+          message: Type.String(),
+          errors: Type.Array(Type.Object({ path: Type.String(), message: Type.String() })),
+        }),
+        { description: 'Messages and rows that could not be used' },
+      ),
+    ),
+    left_out: Type.Optional(
+      Type.Integer({ description: 'Messages and rows not shown: there were too many' }),
+    ),
+    done: Type.Optional(Type.Boolean({ description: 'In the last event' })),
+    error: Type.Optional(
+      Type.Union([Type.Object({ code: Type.String(), message: Type.String() }), Type.Null()], {
+        description: 'In the last event: why it ended early',
+      }),
+    ),
+  },
+  {
+    $id: 'OutputData',
+    examples: [
+      {
+        operator_id: 'transform_preview_0_3b1f2c',
+        subtask_idx: 0,
+        timestamps: [1_790_000_000_000_000],
+        start_id: 0,
+        batch: '[{"device":"oven-1","celsius":218.5}]',
+      },
+    ],
+  },
+);
+
+const outputResponse = Type.Unsafe<never>({
+  description: 'Server-sent events, each an OutputData, until the preview ends',
+  content: { 'text/event-stream': { schema: { $ref: 'OutputData#' } } },
+});
+
+/** The previews of this process. */
+export class Previews {
+  readonly #catalog: Deps['catalog'];
+  readonly #known = new Map<string, Preview>();
+
+  constructor({ catalog }: Deps) {
+    this.#catalog = catalog;
+  }
+
+  get(id: string): Preview | undefined {
+    return this.#known.get(id);
+  }
+
+  /** Throws what is wrong with the query or with reaching its sources, and `too_many_requests`. */
+  async start(query: string, gone: AbortSignal): Promise<Preview> {
+    // It refuses a mask that stands for no secret.
+    this.#catalog.sealQuery('preview', query);
+    const plans = await compilePreview(query, this.#catalog);
+    const leave = places.take();
+    const preview = new Preview(query, plans, this.#catalog);
+    void preview.over.then(() => {
+      leave();
+      setTimeout(() => this.#known.delete(preview.id), keptMs).unref();
+    });
+    await preview.start(gone);
+    this.#known.set(preview.id, preview);
+    const oldest = [...this.#known.values()].find(({ ended }) => ended);
+    if (this.#known.size > mostKnown && oldest) this.#known.delete(oldest.id);
+    return preview;
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#known.values()];
+    for (const preview of all) preview.stop();
+    await Promise.all(all.map(({ over }) => over));
+  }
+
+  delete(preview: Preview): void {
+    preview.stop();
+    this.#known.delete(preview.id);
+  }
+}
+
+const pipelineOf = (preview: Preview) => ({ ...toWire(preview.row), preview: true });
+
+/**
+ * A preview is asked for as a pipeline is, by an id of the same form. Its answers come from here; what cannot be done
+ * with one goes on to the routes of stored pipelines, which do not know it.
+ */
+export function answerPreviews(app: FastifyInstance, previews: Previews, base: string): void {
+  const messages = (preview: Preview) =>
+    preview.errors.map(({ at, error, operatorId }, nth) =>
+      messageToWire({
+        id: `jlm_${preview.jobId}_${nth}`,
+        createdAt: at,
+        operatorId,
+        taskIndex: 0,
+        level: 'warn',
+        message: error.message,
+        details: JSON.stringify({ hint: error.hint ?? null, errors: error.errors }),
+        code: error.code,
+      }),
+    );
+  const answers: Record<string, (preview: Preview, request: FastifyRequest) => unknown> = {
+    'GET /pipelines/:id': pipelineOf,
+    'PATCH /pipelines/:id': (preview, { body }) => {
+      if ((body as { stop?: string }).stop === 'none')
+        throw new PenstockError('illegal_state', 'A preview is not started again', {
+          hint: 'Start another.',
+        });
+      preview.stop();
+      return { ...pipelineOf(preview), drains: [] };
+    },
+    'DELETE /pipelines/:id': (preview) => {
+      previews.delete(preview);
+      return null;
+    },
+    'GET /pipelines/:id/jobs': ({ row }) => ({ data: [jobToWire(row.job)] }),
+    'GET /pipelines/:id/jobs/:job_id/errors': (preview) => ({ data: messages(preview), hasMore: false }),
+    'GET /pipelines/:id/jobs/:job_id/operator_metric_groups': () => ({ data: [] }),
+    'GET /pipelines/:id/jobs/:job_id/tasks': () => ({ data: [] }),
+    'GET /pipelines/:id/jobs/:job_id/checkpoints': () => ({ data: [] }),
+  };
+  app.addHook('preHandler', async (request, reply) => {
+    const preview = previews.get((request.params as { id?: string } | undefined)?.id ?? '');
+    const path = request.routeOptions.url?.slice(base.length);
+    const answer = preview && answers[`${request.method} ${path}`];
+    if (preview && answer) await reply.type('application/json').send(answer(preview, request));
+  });
+}
+
+/** Starting a preview, and reading what comes of it. */
+export const previewRoutes =
+  (previews: Previews): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    app.addHook('preClose', () => previews.close());
+
+    app.post(
+      '/pipelines/preview',
+      {
+        schema: {
+          operationId: 'previewPipeline',
+          summary: 'Run a query on live messages for a minute at most, without its sinks',
+          description:
+            'Answers a pipeline that only this process knows; its rows are read at output, 100 a second and 10,000 in ' +
+            'all at most. It reads beside the pipelines and takes nothing from them, as a tail does. It ends after a ' +
+            'minute, when it is stopped or deleted, or when nobody has read it for 10 seconds. Nothing is stored.',
+          tags: ['pipelines'],
+          body: PreviewPost,
+          response: { 200: Pipeline, ...bodyProblems(429) },
+        },
+      },
+      async (request, reply) => {
+        const gone = whileListening(reply);
+        const preview = await previews.start(request.body.query, gone);
+        auditedAs(request, { object: preview.id });
+        return pipelineOf(preview);
+      },
+    );
+
+    app.get(
+      '/pipelines/:id/jobs/:job_id/output',
+      {
+        exposeHeadRoute: false,
+        config: { role: 'operator' },
+        schema: {
+          operationId: 'readPreviewOutput',
+          summary: 'Read the rows of a preview as they come',
+          description: 'Rows that came before somebody read are told to the first who does.',
+          tags: ['pipelines'],
+          params: JobParams,
+          response: { 200: outputResponse, ...problems(400, 404, 429) },
+        },
+      },
+      async (request, reply) => {
+        const { id, job_id } = request.params;
+        const preview = previews.get(id);
+        if (preview?.jobId !== job_id)
+          throw new PenstockError('not_found', `There is no preview ${id} with a job ${job_id}`, {
+            hint: 'Only a preview has output, for as long as it runs, in the process that was asked for it.',
+          });
+        const gone = whileListening(reply);
+        return streamEvents(request, reply, () => preview.output(gone));
+      },
+    );
+  };

@@ -1,0 +1,87 @@
+/** How answers look in a terminal and in a log. */
+
+export interface Step {
+  name: string;
+  outcome: 'ok' | 'warning' | 'failed' | 'skipped';
+  durationMs: number;
+  message: string;
+  code: string | null;
+  hint: string | null;
+}
+
+export interface Plan {
+  plan: string;
+  applied: boolean;
+  summary: Record<'created' | 'updated' | 'unchanged' | 'deleted', number>;
+  changes: {
+    kind: string;
+    name: string;
+    action: 'created' | 'updated' | 'unchanged' | 'deleted';
+    diff: { path: string; before?: unknown; after?: unknown; secret?: string }[];
+  }[];
+  drains: { name: string }[];
+}
+
+/** What others wrote, without what a terminal would obey. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is taken out.
+export const clean = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
+
+const marks = { ok: ['✓', 32], warning: ['!', 33], failed: ['✗', 31], skipped: ['-', 90] } as const;
+
+/** One step of a test. `fancy` is for terminals: signs and colours. */
+export function drawStep({ name, outcome, durationMs, message, code, hint }: Step, fancy: boolean): string {
+  const [sign, colour] = marks[outcome];
+  const mark = fancy ? `\u001b[${colour}m${sign}\u001b[0m` : outcome.padEnd(7);
+  const took = `${Math.round(durationMs)} ms`.padStart(8);
+  const what = code === null ? clean(message) : `${code}: ${clean(message)}`;
+  const lines = [`${mark} ${clean(name).padEnd(14)} ${took}  ${what}`];
+  if (hint !== null && outcome !== 'ok') lines.push(`${' '.repeat(fancy ? 2 : 8)}${clean(hint)}`);
+  return lines.join('\n');
+}
+
+const signs = { created: '+', updated: '~', unchanged: '=', deleted: '-' } as const;
+const nouns: Record<string, string> = {
+  connection_profiles: 'profile',
+  connection_tables: 'table',
+  pipelines: 'pipeline',
+};
+
+/** A plan, or what was applied: what changes, who drains, and the hash. */
+export function drawPlan({ plan, applied, summary, changes, drains }: Plan): string {
+  const lines = changes
+    .filter(({ action }) => action !== 'unchanged')
+    .flatMap(({ kind, name, action, diff }) => [
+      `${signs[action]} ${nouns[kind] ?? kind} ${clean(name)}`,
+      ...diff.map(drawDifference),
+    ]);
+  const { created, updated, unchanged, deleted } = summary;
+  const to = applied ? '' : 'to be ';
+  lines.push(
+    `${to}created ${created}, ${to}updated ${updated}, unchanged ${unchanged}, ${to}deleted ${deleted}`,
+  );
+  if (drains.length > 0)
+    lines.push(`${applied ? 'draining' : 'to drain'}: ${drains.map(({ name }) => clean(name)).join(', ')}`);
+  lines.push(`plan ${plan}`);
+  return lines.join('\n');
+}
+
+function drawDifference({ path, before, after, secret }: Plan['changes'][number]['diff'][number]): string {
+  const values = secret === undefined ? `${value(before)} -> ${value(after)}` : '(secret, changed)';
+  return `    ${clean(path)}: ${values}`;
+}
+
+const value = (given: unknown): string => (given === undefined ? '(none)' : clean(JSON.stringify(given)));
+
+/** Columns as wide as what is in them. */
+export function drawTable(heads: string[], rows: string[][]): string {
+  const all = [heads, ...rows.map((row) => row.map(clean))];
+  const widths = heads.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - [...cell].length))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

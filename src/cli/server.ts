@@ -1,0 +1,112 @@
+import { eventsIn } from './events.ts';
+
+/** What a server refuses, in its own words (RFC 9457). */
+export class Refused extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+export interface Problem {
+  status: number;
+  code: string;
+  detail: string;
+  hint: string | null;
+  errors: { path: string; message: string }[];
+}
+
+/** There is no answer, or none from Penstock. */
+export class Unreachable extends Error {}
+
+interface Call {
+  method?: 'GET' | 'POST' | 'DELETE';
+  query?: Record<string, string | undefined>;
+  body?: { type: string; text: string };
+}
+
+const answerWithinMs = 60_000;
+
+/** A Penstock somewhere. Every call throws `Refused` or `Unreachable`. */
+export class Server {
+  readonly #base: URL;
+  readonly #key: string | undefined;
+
+  /** `base` is an http or https address, without the path of the API. */
+  constructor(base: URL, key: string | undefined) {
+    this.#base = base;
+    this.#key = key;
+  }
+
+  /** The JSON that is answered. */
+  async json<T>(path: string, call: Call = {}): Promise<T> {
+    const text = await this.text(path, call);
+    try {
+      return JSON.parse(text) as T;
+    } catch {
+      throw this.#stranger();
+    }
+  }
+
+  async text(path: string, call: Call = {}): Promise<string> {
+    const response = await this.#ask(path, call, 'application/json', AbortSignal.timeout(answerWithinMs));
+    return this.#reading(() => response.text());
+  }
+
+  /** The data of server-sent events, each as the text it is. */
+  async *events(path: string, call: Call = {}): AsyncGenerator<string> {
+    const response = await this.#ask(path, call, 'text/event-stream', null);
+    if (!response.body) throw this.#stranger();
+    const events = eventsIn(response.body);
+    for (;;) {
+      const { done, value } = await this.#reading(() => events.next());
+      if (done) return;
+      yield value;
+    }
+  }
+
+  async #ask(
+    path: string,
+    { method = 'GET', query = {}, body }: Call,
+    accept: string,
+    signal: AbortSignal | null,
+  ): Promise<Response> {
+    const url = new URL(`api/v1${path}`, this.#base);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, value);
+    const headers: Record<string, string> = { accept };
+    if (this.#key !== undefined) headers.authorization = `Bearer ${this.#key}`;
+    if (body) headers['content-type'] = body.type;
+    // A redirect would take the key along, or make a GET of a write.
+    const redirect = 'error' as const;
+    const response = await this.#reading(() =>
+      fetch(url, { method, headers, redirect, signal, ...(body && { body: body.text }) }),
+    );
+    if (response.ok) return response;
+    throw await this.#refusal(response);
+  }
+
+  async #refusal(response: Response): Promise<Error> {
+    const text = await this.#reading(() => response.text());
+    if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json'))
+      return this.#stranger(`HTTP ${response.status}`);
+    return new Refused(JSON.parse(text) as Problem);
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      const { message, name, cause } = error as Error & { cause?: Error };
+      const why =
+        name === 'TimeoutError' ? `no answer within ${answerWithinMs / 1000} s` : cause?.message || message;
+      throw new Unreachable(`${this.#base.origin} cannot be reached: ${why}`);
+    }
+  }
+
+  #stranger(what = 'it does not answer as one'): Unreachable {
+    return new Unreachable(`${this.#base.origin} is no Penstock: ${what}`);
+  }
+}

@@ -1,0 +1,278 @@
+import { readFileSync } from 'node:fs';
+import type { MqttClient } from 'mqtt';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { EventReader } from '../support/events.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient, unique } from '../support/mqtt.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until as untilWithin } from '../support/until.ts';
+
+/** Other tests may run beside these. */
+const until = (what: string, condition: () => boolean | Promise<boolean>) =>
+  untilWithin(what, condition, 60_000);
+
+type Json = Record<string, unknown>;
+interface Event extends Json {
+  name: string;
+  job?: Json;
+  tasks?: Json[];
+  rates?: Record<string, number>;
+}
+
+let broker: Mosquitto;
+let client: MqttClient;
+beforeAll(async () => {
+  broker = await Mosquitto.start();
+  client = await plainClient(broker.url);
+});
+afterAll(async () => {
+  await client?.endAsync();
+  await broker?.stop();
+});
+
+describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
+  let service: Service;
+  let topic: string;
+  let pipeline: string;
+  let job: string;
+  let own: Mosquitto | undefined;
+
+  beforeEach(async () => {
+    service = await startService({ worker: true });
+    topic = `observe/${unique()}`;
+    own = undefined;
+  });
+  afterEach(async () => {
+    await service.close();
+    await own?.stop();
+  });
+
+  /** Reads ${topic}/in and writes ${topic}/out, and runs. */
+  const start = async (url = broker.url) => {
+    const { request } = service;
+    const profile = await created(request, '/connection_profiles', profileBody(url));
+    const source = { topic: `${topic}/in`, type: {} };
+    const sink = { topic: `${topic}/out`, type: { retain: false } };
+    await created(request, '/connection_tables', tableBody('readings', profile.id, source));
+    await created(request, '/connection_tables', tableBody('alerts', profile.id, sink));
+    const query = 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
+    pipeline = (await created(request, '/pipelines', { name: 'p', query, parallelism: 1 })).id;
+    await until('it runs', async () => (await jobOf(request, pipeline)).state === 'Running');
+    job = (await jobOf(request, pipeline)).id;
+  };
+  const get = async (path: string) =>
+    (await service.request.get(`/api/v1/pipelines/${pipeline}/${path}`).expect(200)).body;
+  const reading = (seq: number, celsius: number) => JSON.stringify({ device: 'd', seq, celsius });
+  /** Ten readings of which four pass, and one that is none. */
+  const publish = async () => {
+    const payloads = Array.from({ length: 10 }, (_, seq) => reading(seq, seq < 4 ? 95 : 20));
+    for (const payload of [...payloads, 'no reading'])
+      await client.publishAsync(`${topic}/in`, payload, { qos: 1 });
+    return payloads.join('').length + 'no reading'.length;
+  };
+  const follow = () => new EventReader<Event>(`${service.address}/api/v1/pipelines/${pipeline}/events`);
+
+  test('counts what goes in and out of each task and operator', async () => {
+    await start();
+    const bytes = await publish();
+    await until('all is counted', async () => (await get(`jobs/${job}/tasks`)).data[0]?.bad === 1);
+    const [task, ...others] = (await get(`jobs/${job}/tasks`)).data;
+    expect(others).toEqual([]);
+    const sent = [0, 1, 2, 3].map((seq) => reading(seq, 95)).join('').length;
+    expect(task).toMatchObject({
+      index: 0,
+      connected: true,
+      operators: [
+        { kind: 'source', node_id: 0, messages_in: 11, messages_out: 10, bytes_in: bytes, bytes_out: null },
+        { kind: 'transform', node_id: 1, messages_in: 10, messages_out: 4, bytes_in: null, bytes_out: null },
+        { kind: 'sink', node_id: 2, messages_in: 4, messages_out: 4, bytes_in: null, bytes_out: sent },
+      ],
+      in_flight: 0,
+      batch_size: expect.any(Number),
+      reconnects: 0,
+      last_error: { code: 'bad_data' },
+      latency_ms: { p50: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) },
+    });
+    expect(task.batches).toBeGreaterThanOrEqual(1);
+    expect(task.batches).toBeLessThanOrEqual(11);
+    const { graph } = (await service.request.get(`/api/v1/pipelines/${pipeline}`)).body;
+    expect(graph.nodes.map((node: Json) => node.node_id)).toEqual([0, 1, 2]);
+  });
+
+  test("answers rates by operator in Arroyo's shape, as many as there were messages", async () => {
+    await start();
+    await publish();
+    const sumOf = async (node: number, name: string): Promise<number> => {
+      const { data } = await get(`jobs/${job}/operator_metric_groups`);
+      const groups = data.find((group: Json) => group.node_id === node)?.metric_groups ?? [];
+      const subtasks = groups.find((group: Json) => group.name === name)?.subtasks ?? [];
+      expect(subtasks.every(({ index }: Json) => index === 0)).toBe(true);
+      return subtasks
+        .flatMap(({ metrics }: { metrics: { value: number }[] }) => metrics)
+        .reduce((sum: number, { value }: { value: number }) => sum + value, 0);
+    };
+    // Seconds are not exact ones, so neither are the sums.
+    const about = (sum: number, exact: number) => sum > exact * 0.5 && sum < exact * 1.5;
+    await until('the rates are there', async () => about(await sumOf(0, 'messages_recv'), 11));
+    expect(about(await sumOf(0, 'messages_sent'), 10)).toBe(true);
+    expect(about(await sumOf(1, 'messages_sent'), 4)).toBe(true);
+    expect(about(await sumOf(2, 'messages_sent'), 4)).toBe(true);
+    expect(await sumOf(0, 'bytes_recv')).toBeGreaterThan(0);
+    const { data } = await get(`jobs/${job}/operator_metric_groups`);
+    const { metrics } = data[0].metric_groups[0].subtasks[0];
+    const times = metrics.map(({ time }: { time: number }) => time);
+    expect(times).toEqual(times.toSorted((a: number, b: number) => a - b));
+    expect(Math.abs(times.at(-1) / 1000 - Date.now())).toBeLessThan(60_000);
+    expect(data[0].metric_groups.map(({ name }: Json) => name)).toContain('backpressure');
+  });
+
+  test('streams states, tasks and rates until the pipeline is deleted', async () => {
+    await start();
+    const [one, other] = [follow(), follow()];
+    await one.has('the state', ({ name, job: seen }) => name === 'state' && seen?.state === 'Running');
+    await publish();
+    await one.has('the rate', ({ rates }) => (rates?.messages_in ?? 0) > 0);
+    await one.has('its task', ({ tasks }) => tasks?.[0]?.bad === 1);
+    const rates = one.events.flatMap((event) => (event.rates ? [event.rates] : []));
+    const times = rates.map(({ at }) => at as number);
+    expect(times).toEqual([...new Set(times)].toSorted((a, b) => a - b));
+    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'graceful' }).expect(200);
+    await one.has('it stops', ({ job: seen }) => seen?.state === 'Stopped');
+    expect((await get(`jobs/${job}/operator_metric_groups`)).data).toEqual([]);
+    await until('it can be deleted', async () => {
+      const { status } = await service.request.delete(`/api/v1/pipelines/${pipeline}`);
+      return status === 200;
+    });
+    expect(await one.last()).toEqual({ name: 'deleted' });
+    expect(await other.last()).toEqual({ name: 'deleted' });
+    expect(await service.db.jobStats.count()).toBe(0);
+  });
+
+  test('counts each task by itself, and adds up what several inserts read of one source', async () => {
+    await start();
+    const query =
+      'INSERT INTO alerts SELECT * FROM readings; INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
+    const change = { query, parallelism: 2 };
+    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send(change).expect(200);
+    const tasks = async () =>
+      (await get(`jobs/${job}/tasks`)).data as { index: number; connected: boolean }[];
+    await until('four tasks', async () => {
+      const all = await tasks();
+      return all.length === 4 && all.every(({ connected }) => connected);
+    });
+    expect((await tasks()).map(({ index }) => index).toSorted()).toEqual([0, 0, 1, 1]);
+    for (let times = 0; times < 4; times++) await publish();
+    const { graph } = (await service.request.get(`/api/v1/pipelines/${pipeline}`)).body;
+    const nodes = graph.nodes.map(({ node_id }: Json) => node_id);
+    await until('every node has rates of both tasks', async () => {
+      const { data } = await get(`jobs/${job}/operator_metric_groups`);
+      const seen = data.map(({ node_id }: Json) => node_id).toSorted();
+      const both = data.every(({ metric_groups }: { metric_groups: { subtasks: Json[] }[] }) =>
+        metric_groups.every(({ subtasks }) => subtasks.map(({ index }) => index).join() === '0,1'),
+      );
+      return both && JSON.stringify(seen) === JSON.stringify(nodes);
+    });
+    const messagesIn = async () =>
+      (await get(`jobs/${job}/tasks`)).data.reduce(
+        (sum: number, { operators }: { operators: { messages_in: number }[] }) =>
+          sum + (operators[0]?.messages_in ?? 0),
+        0,
+      );
+    await until('each insert has read all', async () => (await messagesIn()) === 2 * 44);
+  });
+
+  test('a quiet pipeline has rates too: nothing', async () => {
+    await start();
+    const follower = follow();
+    const zero = ({ rates }: Event) => rates?.messages_in === 0;
+    await until('several quiet seconds', () => follower.events.filter(zero).length >= 3);
+    await follower.hangUp();
+  });
+
+  test('a caller has 32 streams, and a 33rd when one of them is over', async () => {
+    await start();
+    const open = Array.from({ length: 32 }, () => follow());
+    await Promise.all(open.map((reader) => reader.has('the state', ({ name }) => name === 'state')));
+    const path = `/api/v1/pipelines/${pipeline}/events`;
+    const { status, body } = await service.request.get(path);
+    expect([status, body.code]).toEqual([429, 'too_many_requests']);
+    await open.pop()?.hangUp();
+    await until('there is room again', async () => {
+      const again = follow();
+      const got = await again
+        .has('the state', ({ name }) => name === 'state', 1000)
+        .then(
+          () => true,
+          () => false,
+        );
+      await again.hangUp();
+      return got;
+    });
+    await Promise.all(open.map((reader) => reader.hangUp()));
+  });
+
+  test('keeps the history of a job, and says where errors happened', async () => {
+    own = await Mosquitto.start();
+    await start(own.url);
+    await own.kill();
+    await until('it notices', async () => (await jobOf(service.request, pipeline)).state === 'Recovering');
+    const wire = (await get('jobs')).data[0];
+    expect(wire).toMatchObject({ recoveries: 1, crash_looping: false });
+    expect(wire.recovering_since).toBeGreaterThan(wire.start_time);
+    const { data: errors } = await get(`jobs/${job}/errors`);
+    expect(errors.length).toBeGreaterThan(0);
+    expect(errors.every(({ level }: Json) => level !== 'info')).toBe(true);
+    for (const { operator_id } of errors) expect(operator_id).toMatch(/^(source_readings|sink_alerts)_/);
+    expect(errors.every(({ task_index }: Json) => task_index === 0)).toBe(true);
+    const history = (await get(`jobs/${job}/errors?level=info&limit=100`)).data.reverse();
+    const states = history
+      .filter(({ level }: Json) => level === 'info')
+      .map(({ details }: { details: string }) => JSON.parse(details));
+    expect(states.map(({ state }: Json) => state)).toEqual(['Scheduling', 'Running', 'Recovering']);
+    expect(states[2]).toMatchObject({ before: 'Running', cause: expect.any(String) });
+  });
+
+  test('a job that keeps losing its connection is shown as crash-looping', async () => {
+    own = await Mosquitto.start();
+    await start(own.url);
+    for (let times = 0; times < 5; times++) {
+      await own.kill();
+      await until('it notices', async () => (await jobOf(service.request, pipeline)).state === 'Recovering');
+      await own.resume();
+      await until('it runs again', async () => (await jobOf(service.request, pipeline)).state === 'Running');
+    }
+    expect((await get('jobs')).data[0]).toMatchObject({
+      state: 'Running',
+      recoveries: 5,
+      crash_looping: true,
+    });
+  });
+
+  test("answers Arroyo's questions about checkpoints and functions with nothing", async () => {
+    await start();
+    expect(await get(`jobs/${job}/checkpoints`)).toEqual({ data: [] });
+    expect(await get(`jobs/${job}/checkpoints/1/operator_checkpoint_groups`)).toEqual({ data: [] });
+    const { body } = await service.request.get('/api/v1/udfs').expect(200);
+    expect(body).toEqual({ data: [] });
+    for (const path of ['checkpoints', 'tasks', 'operator_metric_groups'])
+      await service.request.get(`/api/v1/pipelines/${pipeline}/jobs/job_nowhere/${path}`).expect(404);
+  });
+
+  test('every metric is in the documentation, and every one there is a metric', async () => {
+    await start();
+    await publish();
+    const metrics = async () => (await service.request.get('/metrics').expect(200)).text;
+    await until('all is counted', async () =>
+      /penstock_operator_rows_out_total\{.*\} 4/.test(await metrics()),
+    );
+    const text = await metrics();
+    const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+    const page = readFileSync(new URL('../../docs/operate.md', import.meta.url), 'utf8');
+    const documented = [...page.matchAll(/^\| `(penstock_\w+)`/gm)].map(([, name]) => name);
+    expect(served.toSorted()).toEqual(documented.toSorted());
+    const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, label]) => label));
+    expect([...labels].toSorted()).toEqual(['code', 'job', 'le', 'operator', 'state']);
+    expect(text).toMatch(/penstock_operator_rows_in_total\{job="job_\w+",operator="sink_alerts_\w+"\} 4/);
+  });
+});

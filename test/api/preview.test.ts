@@ -1,0 +1,189 @@
+import type { MqttClient } from 'mqtt';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { EventReader } from '../support/events.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient, unique } from '../support/mqtt.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until as untilWithin } from '../support/until.ts';
+
+/** Other tests may run beside these. */
+const until = (what: string, condition: () => boolean | Promise<boolean>) =>
+  untilWithin(what, condition, 60_000);
+
+interface Output {
+  operator_id: string;
+  timestamps: number[];
+  start_id: number;
+  batch: string;
+  bad?: { code: string; message: string }[];
+  left_out?: number;
+  done?: boolean;
+  error?: { code: string } | null;
+}
+
+let broker: Mosquitto;
+let client: MqttClient;
+beforeAll(async () => {
+  broker = await Mosquitto.start();
+  client = await plainClient(broker.url);
+});
+afterAll(async () => {
+  await client?.endAsync();
+  await broker?.stop();
+});
+
+describe('a preview', { timeout: 180_000 }, () => {
+  let service: Service;
+  let topic: string;
+
+  beforeEach(async () => {
+    service = await startService({ worker: true });
+    topic = `preview/${unique()}`;
+    const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
+    const source = { topic: `${topic}/in`, type: {} };
+    const sink = { topic: `${topic}/out`, type: { retain: false } };
+    await created(service.request, '/connection_tables', tableBody('readings', profile.id, source));
+    await created(service.request, '/connection_tables', tableBody('alerts', profile.id, sink));
+  });
+  afterEach(() => service.close());
+
+  const path = '/api/v1/pipelines';
+  const preview = async (query: string) => {
+    const pipeline = await created(service.request, '/pipelines/preview', { query });
+    const { id: job } = await jobOf(service.request, pipeline.id);
+    const at = `${path}/${pipeline.id}`;
+    return { pipeline, at, job, output: `${service.address}${at}/jobs/${job}/output` };
+  };
+  const send = (payload: string) => client.publishAsync(`${topic}/in`, payload, { qos: 1 });
+  const reading = (seq: number, celsius: number) => JSON.stringify({ device: 'd', seq, celsius });
+  const rowsOf = ({ events }: EventReader<Output>) => events.flatMap(({ batch }) => JSON.parse(batch));
+  const hot = 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
+
+  test('shows rows without writing them, with what is wrong with messages, and leaves no trace', async () => {
+    const written: string[] = [];
+    client.on('message', (to) => written.push(to));
+    await client.subscribeAsync(`${topic}/out`);
+    const { pipeline, at, job, output } = await preview(hot);
+    expect(pipeline).toMatchObject({ preview: true, stop: 'none', action_text: 'Stop' });
+    expect((pipeline.graph as { nodes: { description: string }[] }).nodes.map((n) => n.description)).toEqual([
+      'readings (source)',
+      expect.any(String),
+      'preview (sink)',
+    ]);
+    // Before anybody reads: it is told all the same.
+    for (let seq = 0; seq < 4; seq++) await send(reading(seq, seq < 2 ? 95 : 20));
+    await send('no reading');
+    const reader = new EventReader<Output>(output);
+    await until('the rows', () => rowsOf(reader).length === 2);
+    const bad = await reader.has('the bad message', (event) => event.bad !== undefined);
+    expect(bad.bad).toMatchObject([{ code: 'bad_data' }]);
+    expect(rowsOf(reader)).toEqual([
+      { device: 'd', seq: 0, celsius: 95 },
+      { device: 'd', seq: 1, celsius: 95 },
+    ]);
+    const times = reader.events.flatMap(({ timestamps }) => timestamps);
+    expect(times).toHaveLength(2);
+    expect(Math.abs(Number(times[0]) / 1000 - Date.now())).toBeLessThan(60_000);
+    const { body: errors } = await service.request.get(`${at}/jobs/${job}/errors`).expect(200);
+    expect(errors.data).toMatchObject([{ level: 'warn', operator_id: expect.stringMatching(/^source_/) }]);
+    const stopped = await service.request.patch(at).send({ stop: 'immediate' }).expect(200);
+    expect(stopped.body.preview).toBe(true);
+    expect(await reader.last()).toMatchObject({ done: true, error: null });
+    expect(await jobOf(service.request, pipeline.id)).toMatchObject({ state: 'Finished' });
+    expect(written).toEqual([]);
+    const { db } = service;
+    expect([await db.pipeline.count(), await db.job.count(), await db.sourceSession.count()]).toEqual([
+      0, 0, 0,
+    ]);
+    const [, id] = new RegExp(`(penstock_check_\\w+) \\d ${topic}/in`).exec(broker.log) ?? [];
+    expect(id).toBeDefined();
+    await until('its client has gone', () => broker.log.includes(`Client ${id} disconnected.`));
+  });
+
+  test('takes a SELECT that stands alone, and several', async () => {
+    const { output } = await preview('SELECT seq FROM readings; SELECT celsius * 2 AS twice FROM readings');
+    const reader = new EventReader<Output>(output);
+    await send(reading(7, 20));
+    await until('both', () => rowsOf(reader).length === 2);
+    expect(rowsOf(reader)).toEqual(expect.arrayContaining([{ seq: 7 }, { twice: 40 }]));
+    expect(new Set(reader.events.map(({ operator_id }) => operator_id)).size).toBe(2);
+    await reader.hangUp();
+  });
+
+  test('takes nothing from a pipeline that reads the same', async () => {
+    const { id } = await created(service.request, path.slice('/api/v1'.length), {
+      name: 'p',
+      query: hot,
+      parallelism: 1,
+    });
+    await until('it runs', async () => (await jobOf(service.request, id)).state === 'Running');
+    const { output } = await preview(hot);
+    const reader = new EventReader<Output>(output);
+    let out = 0;
+    const listener = await plainClient(broker.url);
+    listener.on('message', () => {
+      out++;
+    });
+    await listener.subscribeAsync(`${topic}/out`, { qos: 1 });
+    for (let seq = 0; seq < 20; seq++) await send(reading(seq, 95));
+    await until('all at both', () => out === 20 && rowsOf(reader).length === 20);
+    await reader.hangUp();
+    await listener.endAsync();
+  });
+
+  test('shows so many rows of a flood, and says how many it left out', async () => {
+    const { output } = await preview('SELECT seq FROM readings');
+    const reader = new EventReader<Output>(output);
+    const total = 3000;
+    for (let seq = 0; seq < total; seq += 200)
+      await Promise.all(Array.from({ length: 200 }, (_, nth) => send(reading(seq + nth, 1))));
+    const leftOut = () => reader.events.reduce((sum, { left_out = 0 }) => sum + left_out, 0);
+    await until('every message is accounted for', () => rowsOf(reader).length + leftOut() === total);
+    expect(leftOut()).toBeGreaterThan(0);
+    expect(rowsOf(reader).length).toBeGreaterThanOrEqual(100);
+    await reader.hangUp();
+  });
+
+  test('ends when nobody reads it', async () => {
+    const { pipeline } = await preview(hot);
+    await until('it ends', async () => (await jobOf(service.request, pipeline.id)).state === 'Finished');
+  });
+
+  test('ends with the reason when its broker goes', async () => {
+    const own = await Mosquitto.start();
+    const query = `CREATE TABLE t (seq BIGINT) WITH (connector = 'mqtt', url = '${own.url}', topic = 't',
+      type = 'source', format = 'json'); SELECT * FROM t`;
+    const { output, pipeline } = await preview(query);
+    const reader = new EventReader<Output>(output);
+    await own.kill();
+    expect(await reader.last()).toMatchObject({ done: true, error: { code: 'connection_lost' } });
+    const { state, failure_reason } = await jobOf(service.request, pipeline.id);
+    expect([state, failure_reason?.code]).toEqual(['Failed', 'connection_lost']);
+    const { status, body } = await service.request.post(`${path}/preview`).send({ query });
+    expect([status, body.code]).toEqual([400, 'connection_refused']);
+    await own.stop();
+  });
+
+  test('is refused for a query that is wrong, as elsewhere, and when too many run', async () => {
+    const post = (body: object) => service.request.post(`${path}/preview`).send(body);
+    const wrong = await post({ query: 'SELECT nope FROM readings' });
+    expect([wrong.status, wrong.body.code]).toEqual([400, 'invalid_query']);
+    expect(wrong.body.errors[0]).toMatchObject({ path: '/query', message: expect.stringContaining('nope') });
+    expect((await post({ query: hot, enable_sinks: true })).status).toBe(400);
+    const running = [];
+    for (let count = 0; count < 8; count++) running.push(await preview(hot));
+    const refused = await post({ query: hot });
+    expect([refused.status, refused.body.code]).toEqual([429, 'too_many_requests']);
+    await service.request.delete(running[0]?.at ?? '').expect(200);
+    await service.request.get(running[0]?.at ?? '').expect(404);
+    await until('there is room again', async () => (await post({ query: hot })).status === 200);
+  });
+
+  test('of a stored pipeline there is no output', async () => {
+    const query = { name: 'p', query: hot, parallelism: 1 };
+    const { id } = await created(service.request, '/pipelines', query);
+    const { id: job } = await jobOf(service.request, id);
+    await service.request.get(`${path}/${id}/jobs/${job}/output`).expect(404);
+  });
+});

@@ -1,0 +1,40 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Penstock } from '../support/penstock.ts';
+
+const root = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'penstock-automate-'));
+let penstock: Penstock;
+beforeAll(async () => {
+  penstock = await Penstock.start();
+});
+afterAll(async () => {
+  await penstock.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('the commands of docs/automate.md do what it says', async () => {
+  const text = readFileSync(join(root, 'docs/automate.md'), 'utf8');
+  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)```/gm)].map((match) => match[1] as string);
+  expect(blocks).toHaveLength(4);
+  const script = blocks
+    .join('echo ==\n')
+    .replaceAll('http://127.0.0.1:5115', penstock.address)
+    .replaceAll(/(> |-f )overheating\.yaml/g, `$1${folder}/overheating.yaml`);
+  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], {
+    cwd: root,
+    timeout: 60_000,
+    env: { PATH: process.env.PATH, PENSTOCK_SERVER: penstock.address },
+  });
+  expect(stderr).toBe('');
+  const [, applied, exported, planned] = stdout.split('==\n');
+  expect(applied).toContain('to be created 4,');
+  expect(applied).toContain('\ncreated 4,');
+  expect(applied).toMatch(/^overheating-alerts +\w+ +1 +app=overheating +pl_\w+$/m);
+  expect(exported).toMatch(/^created 0, updated 0, unchanged 4, deleted 0\n/);
+  expect(JSON.parse(planned ?? '')).toMatchObject({ applied: false, summary: { unchanged: 4 }, drains: [] });
+});

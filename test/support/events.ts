@@ -1,0 +1,43 @@
+import { until } from './until.ts';
+
+/** A caller that reads server-sent events as they come. */
+export class EventReader<T extends object = Record<string, unknown>> {
+  readonly events: T[] = [];
+  readonly #caller = new AbortController();
+  readonly #over: Promise<void>;
+
+  constructor(address: string) {
+    this.#over = this.#read(address);
+    // Whoever waits for the end is told of it.
+    this.#over.catch(() => {});
+  }
+
+  async has(what: string, found: (event: T) => boolean, ms = 60_000): Promise<T> {
+    await until(what, () => this.events.some(found), ms);
+    return this.events.find(found) as T;
+  }
+
+  /** Reads to the end and answers the last event. */
+  async last(): Promise<T> {
+    await this.#over;
+    return this.events.at(-1) as T;
+  }
+
+  async hangUp(): Promise<void> {
+    this.#caller.abort();
+    await this.#over.catch(() => {});
+  }
+
+  async #read(address: string): Promise<void> {
+    const response = await fetch(address, { signal: this.#caller.signal });
+    if (response.status !== 200) throw new Error(await response.text());
+    let rest = '';
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+      const frames = (rest + decoder.decode(chunk, { stream: true })).split('\n\n');
+      rest = frames.pop() ?? '';
+      for (const frame of frames)
+        if (frame.startsWith('data: ')) this.events.push(JSON.parse(frame.slice('data: '.length)));
+    }
+  }
+}

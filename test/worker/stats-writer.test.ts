@@ -1,0 +1,100 @@
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { PenstockError } from '../../src/errors.ts';
+import type { Db } from '../../src/store/db.ts';
+import type { JobStats } from '../../src/worker/job-stats.ts';
+import { StatsWriter } from '../../src/worker/stats-writer.ts';
+import { databases, type TestStore } from '../support/databases.ts';
+import { until } from '../support/until.ts';
+
+/** What a job counts, without the job. */
+class Counted {
+  version = 1;
+  #written = 0;
+  sample(): void {}
+  get changed(): boolean {
+    return this.version !== this.#written;
+  }
+  unwritten() {
+    const { version } = this;
+    const written = (): void => {
+      this.#written = version;
+    };
+    return { stats: JSON.stringify({ version }), written };
+  }
+}
+
+const owner = { host: 'me', pid: 1, nonce: 'n' };
+
+describe.each(databases)('statistics on $provider', ({ open }) => {
+  let store: TestStore;
+  let writer: StatsWriter | undefined;
+  beforeEach(async () => {
+    store = await open();
+  });
+  afterEach(async () => {
+    await writer?.stop();
+    await store.close();
+  });
+
+  const seed = async (count: number, worker = 'me/1/n') => {
+    const ids = Array.from({ length: count }, (_, nth) => `${worker.slice(0, 2)}_${nth}`);
+    const times = { createdAt: 1n, updatedAt: 1n };
+    const common = { query: 'q', parallelism: 1, checkpointIntervalMicros: 1n, tags: '{}', graph: '{}' };
+    await store.db.pipeline.createMany({ data: ids.map((id) => ({ id, name: id, ...common, ...times })) });
+    const job = { stateSince: 1n, state: 'Running', worker };
+    await store.db.job.createMany({ data: ids.map((id) => ({ id, pipelineId: id, ...job, ...times })) });
+    return ids;
+  };
+  const begin = (jobs: Map<string, Counted>, db: Db = store.db) => {
+    const deps = { db, owner, logger: pino({ level: 'silent' }) };
+    writer = new StatsWriter(deps, () => jobs as unknown as Map<string, JobStats>);
+    writer.start();
+  };
+  const written = async () => {
+    const rows = await store.db.jobStats.findMany();
+    return new Map(rows.map(({ jobId, stats }) => [jobId, JSON.parse(stats).version as number]));
+  };
+
+  test('of more jobs than are written at a time all get their turn', async () => {
+    const ids = await seed(450);
+    const jobs = new Map(ids.map((id) => [id, new Counted()]));
+    const counting = setInterval(() => {
+      for (const job of jobs.values()) job.version++;
+    }, 100);
+    begin(jobs);
+    await until('every job has its row', async () => (await written()).size === 450, 60_000);
+    const first = await written();
+    await until(
+      'every row was written again',
+      async () => [...(await written())].every(([id, version]) => version > (first.get(id) ?? 0)),
+      60_000,
+    );
+    clearInterval(counting);
+  }, 150_000);
+
+  test('only jobs that are ours still are written', async () => {
+    const [mine = ''] = await seed(1);
+    const [other = ''] = await seed(1, 'another');
+    begin(new Map([mine, other, 'job_gone'].map((id) => [id, new Counted()])));
+    await until('ours is written', async () => (await written()).size > 0);
+    expect([...(await written()).keys()]).toEqual([mine]);
+  });
+
+  test('what a database did not take is written when it answers again, though nothing has changed', async () => {
+    const [id = ''] = await seed(1);
+    let refusals = 0;
+    const failing = new Proxy(store.db, {
+      get(target, key) {
+        if (key !== '$transaction' || refusals >= 2) return Reflect.get(target, key);
+        return async () => {
+          refusals++;
+          throw new PenstockError('database_unavailable', 'It is away');
+        };
+      },
+    });
+    begin(new Map([[id, new Counted()]]), failing);
+    await until('it is written', async () => (await written()).get(id) === 1, 30_000);
+    expect(refusals).toBe(2);
+  });
+});
