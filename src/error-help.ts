@@ -148,8 +148,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'The message says what is wrong with the value. Mend the query or the schema of the sink; `bad_data` of the source says what becomes of such rows.',
   },
   dead_letters_full: {
-    means: 'The pipeline has as many dead letters as `max_count` or `max_bytes` of its source table allow.',
-    todo: 'Repair and replay them, or delete them; or raise the bounds in `bad_data` of the table.',
+    means: 'The dead letters of a pipeline have reached the bounds of its source table.',
+    todo: 'Repair and replay dead letters, or delete them; or raise `max_count` or `max_bytes` of `bad_data`. See docs/bad-data.md.',
   },
   source_silent: {
     means: 'A source has brought no message for longer than `maxSilenceSecs` of its table. The job goes on.',

@@ -6,6 +6,7 @@ import { backoffMs, delay } from './backoff.ts';
 import { type DeadLetter, type DeadLetterStore, letterFailure, type Stored } from './dead-letters.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { Failure, Part } from './passage.ts';
+import type { TaskTools } from './run.ts';
 import type { TaskSpec } from './specs.ts';
 import type { TaskStats } from './task-stats.ts';
 
@@ -18,13 +19,6 @@ interface Letter {
   letter: DeadLetter;
 }
 
-interface BadMessageTools {
-  metrics: WorkerMetrics;
-  stats: TaskStats;
-  letters: DeadLetterStore;
-  warn(error: PenstockError): void;
-}
-
 /** What becomes of what a task cannot use, as its source table says. */
 export class BadMessages {
   readonly #spec: TaskSpec;
@@ -34,12 +28,13 @@ export class BadMessages {
   readonly #warn: (error: PenstockError) => void;
   readonly #metadata: Pick<Codec, 'encode'>;
 
-  constructor(spec: TaskSpec, { metrics, stats, letters, warn }: BadMessageTools) {
+  constructor(spec: TaskSpec, tools: Pick<TaskTools, 'metrics' | 'stats' | 'letters' | 'events'>) {
+    const { metrics, stats, letters, events } = tools;
     this.#spec = spec;
     this.#metrics = metrics;
     this.#stats = stats;
     this.#store = letters;
-    this.#warn = warn;
+    this.#warn = (error) => events.warn(error);
     this.#metadata = metadataCodec(spec.source.connector.metadata);
   }
 

@@ -72,7 +72,7 @@ export class Task {
     this.#metrics = metrics;
     this.#stats = stats;
     this.#logger = logger;
-    this.#bad = new BadMessages(spec, { metrics, stats, letters, warn: (error) => events.warn(error) });
+    this.#bad = new BadMessages(spec, { metrics, stats, letters, events });
     this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
     const { maxSilenceSecs } = this.#pace;
     if (maxSilenceSecs !== undefined) {
@@ -246,7 +246,7 @@ export class Task {
         this.#silence?.heard();
         weight += part.weight;
         const settled = this.#settle(part, passage, signal, inFlight)
-          .catch((error: unknown) => failed.abort(this.#stats.ofSink(error)))
+          .catch((error: unknown) => failed.abort(error))
           .finally(() => {
             this.#silence?.settled();
             weight -= part.weight;
@@ -268,17 +268,23 @@ export class Task {
     signal: AbortSignal,
     inFlight: InFlight,
   ): Promise<void> {
-    const { messages, failures, outgoing, refused } = part;
+    const { messages, failures } = part;
     inFlight.add(messages.length);
-    await passage.write(part);
+    await passage.write(part).catch((error: unknown) => {
+      throw this.#stats.ofSink(error);
+    });
     messages.forEach((delivery, index) => {
       if (!failures.has(index)) delivery.ack();
     });
     await this.#bad.settle(part, signal);
     inFlight.add(-messages.length);
-    const since = messages[0]?.receivedAt ?? 0;
+    this.#countSent(part, messages[0]?.receivedAt ?? 0, messages.length);
+  }
+
+  /** `since` is when the first of so many `messages` arrived, none of them for a replay. */
+  #countSent({ outgoing, refused }: Part<Passenger>, since: number, messages: number): void {
     const sentBytes = bytes(outgoing) - bytes(refused);
-    this.#stats.sent(outgoing.length - refused.length, sentBytes, since, messages.length);
+    this.#stats.sent(outgoing.length - refused.length, sentBytes, since, messages);
   }
 
   #silent(silent: boolean, maxSilenceSecs: number): void {

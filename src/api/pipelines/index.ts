@@ -19,8 +19,8 @@ export const pipelines =
     const { db, catalog } = deps;
     const tags = ['pipelines'];
     await app.register(control(deps));
-    await app.register(pipelineEvents(deps));
     await app.register(deadLetters(deps));
+    await app.register(pipelineEvents(deps));
     await app.register(resource(deps, pipelineKind(deps)));
 
     app.get(
