@@ -281,7 +281,7 @@ export class Task {
     this.#countSent(part, messages[0]?.receivedAt ?? 0, messages.length);
   }
 
-  /** `since` is when the first of so many `messages` arrived, none of them for a replay. */
+  /** `since` is when the first of so many `messages` arrived. */
   #countSent({ outgoing, refused }: Part<Passenger>, since: number, messages: number): void {
     const sentBytes = bytes(outgoing) - bytes(refused);
     this.#stats.sent(outgoing.length - refused.length, sentBytes, since, messages);
