@@ -81,7 +81,9 @@ describe('the command line', () => {
     const file = bundle();
     const planned = await penstock(['plan', '-f', file, '--exit-code']);
     expect(planned.code, planned.err).toBe(3);
-    expect(planned.out).toMatch(/^\+ profile overheating-plant\n\+ table overheating_readings\n/);
+    expect(planned.out).toMatch(
+      /^\+ profile overheating-plant\n\+ table overheating_alerts\n\+ table overheating_readings\n/,
+    );
     const [, hash = ''] = /^plan ([0-9a-f]{64})$/m.exec(planned.out) ?? [];
     expect(await fine(['apply', '-f', file, '--plan', hash])).toContain('created 4, updated 0');
     await until('the pipeline runs', async () => {

@@ -157,7 +157,8 @@ class Listener {
   readonly pipelineId: string;
   readonly events = new EventQueue<string>((json) => json.length);
   #job = '';
-  /** Of the newest sample that was told. */
+  readonly #since = Number(nowMicros());
+  /** Of the newest sample that was told; 0 when none was. */
   #at = 0;
 
   constructor(pipelineId: string) {
@@ -185,14 +186,16 @@ class Listener {
   /** Those of the seconds since the last one told. Nothing is written of quiet seconds but the first of them. */
   #newRates(stats: JobStats): ({ at: number } & Counts)[] {
     const second = sampleEveryMs * 1000;
-    const fresh = Math.round((stats.at - this.#at) / second);
+    // The first time what has happened since somebody listens, and at least what is newest.
+    const told = this.#at === 0 ? Math.min(this.#since, stats.at - second) : this.#at;
+    const fresh = Math.round((stats.at - told) / second);
     if (fresh <= 0) {
       // What went on in the last seconds may not be written yet.
       const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - this.#at) / second);
       return isQuiet(stats) && quiet > 0 ? [{ at: this.#at + quiet * second, ...nothing }] : [];
     }
     const kept = stats.tasks.reduce((most, { samples }) => Math.max(most, samples.length), 0);
-    const count = this.#at === 0 ? Math.min(1, kept) : Math.min(fresh, kept);
+    const count = Math.min(fresh, kept);
     return Array.from({ length: count }, (_, nth) => {
       const back = count - 1 - nth;
       return { at: stats.at - back * second, ...sumOf(stats, back) };
