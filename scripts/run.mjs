@@ -4,7 +4,7 @@
 // built-in modules only. Everything after it runs on node_modules/.bin/node.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -66,6 +66,10 @@ function install() {
     ['package.json', 'package-lock.json', '.npmrc'],
     () => existsSync(pinnedNode),
     () => {
+      const modules = join(root, 'node_modules');
+      // npm would empty the folder that the link leads to.
+      if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink())
+        throw new Error(`${modules} is a link to another folder; remove it, and this installs its own`);
       process.stderr.write('penstock: installing dependencies (once)\n');
       mustRun('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund']);
     },

@@ -23,6 +23,7 @@ import { PipelineGraph, pipelines } from './pipelines/index.ts';
 import { answerPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
+import { lazySerializers } from './serializers.ts';
 import { readJsonOnly, validatorCompiler } from './validation.ts';
 
 const base = '/api/v1';
@@ -57,6 +58,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_200 },
     requestIdHeader: false,
     http: serverLimits,
+    schemaController: { compilersFactory: { buildSerializer: lazySerializers() } },
   });
   app.server.maxConnections = maxConnections;
   readJsonOnly(app);

@@ -25,16 +25,23 @@ export function validatorCompiler(shared: readonly TSchema[]): FastifySchemaComp
   const parameters = validator(shared, { coerceTypes: true, useDefaults: true, allErrors: true });
   return ({ schema, httpPart }) =>
     httpPart === 'body'
-      ? inTwoPasses(body.compile(schema), thorough.compile(schema))
+      ? inTwoPasses(body.compile(schema), () => thorough.compile(schema))
       : parameters.compile(schema);
 }
 
-function inTwoPasses(first: Validate, all: Validate): Validate {
+/** `makeThorough` is called for the first body that is wrong: for most routes none ever is. */
+function inTwoPasses(first: Validate, makeThorough: () => Validate): Validate {
+  let thorough: Validate | undefined;
   const validate: Validate = (data) => {
     if (first(data)) return true;
     const small = (JSON.stringify(data) ?? '').length <= allErrorsUpTo;
-    if (small) all(data);
-    validate.errors = small ? all.errors : first.errors;
+    if (!small) {
+      validate.errors = first.errors;
+      return false;
+    }
+    thorough ??= makeThorough();
+    thorough(data);
+    validate.errors = thorough.errors;
     return false;
   };
   return validate;
