@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /**
  * Waits for `work` for at most `ms` milliseconds. Rejects with "<what> took longer than …" when they have passed, and
  * with the reason of `signal` when it aborts.
@@ -13,5 +15,19 @@ export async function within<T>(ms: number, what: string, signal: AbortSignal, w
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', aborted);
+  }
+}
+
+/** Asks `met` again and again until it is; rejects as `within` does. */
+export async function until(
+  ms: number,
+  what: string,
+  signal: AbortSignal,
+  met: () => Promise<boolean>,
+): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!(await met())) {
+    if (performance.now() > deadline) throw new Error(`${what} took longer than ${ms} ms`);
+    await sleep(200, undefined, { signal });
   }
 }

@@ -31,14 +31,18 @@ export function pipeline(schema: object, query: string): Start {
   };
 }
 
-async function startPenstock(rig: Rig): Promise<{ child: Child; address: string }> {
+/** `settings` are added to its environment. */
+export async function startPenstock(
+  rig: Rig,
+  settings: Record<string, string> = {},
+): Promise<{ child: Child; address: string }> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const child = rig.run({
     name: 'Penstock',
     command: process.execPath,
     args: [fileURLToPath(import.meta.resolve('../src/main.ts')), 'all'],
     // Its working directory is empty, so that no .env file of the developer's is read.
-    options: { cwd: rig.folder, env: environment(rig.folder) },
+    options: { cwd: rig.folder, env: { ...environment(rig.folder), ...settings } },
     onLine: (line) => {
       const address = servingAddress(line);
       if (address) resolve(address);

@@ -20,10 +20,15 @@ export function cpuMicros(pid: number): number {
 }
 
 /** The most memory a process has had resident at once since its start, in bytes. */
-export function peakBytes(pid: number): number {
+export const peakBytes = (pid: number): number => statusBytes(pid, 'VmHWM');
+
+/** The memory that a process has resident now, in bytes. */
+export const residentBytes = (pid: number): number => statusBytes(pid, 'VmRSS');
+
+function statusBytes(pid: number, name: string): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  if (kilobytes === undefined) throw new Error(`/proc/${pid}/status has no VmHWM`);
+  const kilobytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1];
+  if (kilobytes === undefined) throw new Error(`/proc/${pid}/status has no ${name}`);
   return Number(kilobytes) * 1024;
 }
 

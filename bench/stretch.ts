@@ -78,7 +78,8 @@ async function run(load: Load, pid: number, seconds: number, signal: AbortSignal
   };
 }
 
-const percentile = (sorted: Float64Array, share: number): number =>
+/** Of a sorted list the value that `share` of the others do not exceed. */
+export const percentile = (sorted: Float64Array, share: number): number =>
   sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
 
 const sample = (load: Load, pid: number) => ({

@@ -4,10 +4,12 @@ import type { JobStats } from './job-stats.ts';
 import { ownerName } from './lease.ts';
 
 const writeEveryMs = 2000;
-/** Jobs written at a time; where more have something new they take turns, so the database has no more to do. */
+/** Jobs written every two seconds; where more have something new they take turns, so the database has no more to do. */
 const mostAtATime = 200;
+/** Jobs in one transaction: SQLite writes in this thread, and nothing else is done here until it has. */
+const perTransaction = 25;
 
-/** Samples the tasks of all jobs once a second, and writes what is new of them in one transaction every two. */
+/** Samples the tasks of all jobs once a second, and writes what is new of them every two. */
 export class StatsWriter {
   readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
   readonly #jobs: () => Iterable<[string, JobStats]>;
@@ -52,8 +54,12 @@ export class StatsWriter {
   }
 
   async #write(): Promise<void> {
-    const due = this.#due();
-    if (due.size === 0) return;
+    const due = [...this.#due()];
+    for (let at = 0; at < due.length; at += perTransaction)
+      await this.#writeSome(new Map(due.slice(at, at + perTransaction)));
+  }
+
+  async #writeSome(due: Map<string, JobStats>): Promise<void> {
     const { db, owner } = this.#deps;
     const where = { id: { in: [...due.keys()] }, worker: ownerName(owner) };
     const mine = (await db.job.findMany({ where, select: { id: true } })).map(({ id }) => id);

@@ -1,5 +1,6 @@
 import { asPenstockError } from '../errors.ts';
 import { drains, type JobState, type StopMode } from '../job.ts';
+import { delay } from './backoff.ts';
 import type { WorkerDeps } from './deps.ts';
 import { ownerName } from './lease.ts';
 import { type JobRow, Leases } from './leases.ts';
@@ -11,6 +12,11 @@ import { StatsWriter } from './stats-writer.ts';
 
 /** How often the database is asked for changes; a nudge asks at once. */
 const pollEveryMs = 1000;
+/**
+ * Looking takes longer the more jobs there are, and each of them nudges: between two looks there is this many times what
+ * a look takes for everything else.
+ */
+const restPerLook = 4;
 /** How long a stopping worker waits for the database; leases that are not given up run out. */
 const farewellMs = 5000;
 
@@ -83,6 +89,7 @@ export class Worker {
   async #run(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       this.#nudged = false;
+      const since = performance.now();
       try {
         await this.#reconcile();
         if (this.#databaseDown) this.#answersAgain();
@@ -91,6 +98,7 @@ export class Worker {
         if (!this.#databaseDown) this.#deps.logger.error({ err }, 'the database does not answer; jobs go on');
         this.#databaseDown = true;
       }
+      await this.#rest(Math.min(restPerLook * (performance.now() - since), pollEveryMs));
       if (!this.#nudged) await this.#pause();
     }
   }
@@ -99,6 +107,11 @@ export class Worker {
     this.#databaseDown = false;
     this.#leases.answersAgain();
     this.#deps.logger.info({}, 'the database answers again');
+  }
+
+  /** Whatever nudges meanwhile is not missed. */
+  async #rest(ms: number): Promise<void> {
+    await delay(ms, this.#stopping.signal).catch(() => {});
   }
 
   #pause(): Promise<void> {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { created, createTables, profileBody, tableBody } from '../support/resources.ts';
@@ -183,6 +184,16 @@ describe.each(databases)('resources on $provider', ({ open }) => {
       graph: null,
       errors: [{ message: expect.any(String), span: { start: { line: 1 } } }],
     });
+  });
+
+  test('takes the queries that the documentation shows', async () => {
+    const text = readFileSync(new URL('../../docs/sql.md', import.meta.url), 'utf8');
+    const queries = [...text.matchAll(/^```sql\n([\s\S]*?)```/gm)].map(([, query]) => query);
+    expect(queries).not.toHaveLength(0);
+    for (const query of queries) {
+      const { body } = await service.request.post('/api/v1/pipelines/validate_query').send({ query });
+      expect(body).toMatchObject({ errors: [], graph: { nodes: expect.any(Array) } });
+    }
   });
 
   test('answers the connector with the schemas that forms are drawn from', async () => {

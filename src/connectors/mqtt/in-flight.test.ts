@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InFlight } from './in-flight.ts';
+import { InFlight, type Sent } from './in-flight.ts';
 import { PendingWrite } from './pending-write.ts';
 
 const write = new PendingWrite([]);
@@ -34,4 +34,18 @@ test('no packet identifier is given out twice, none is lost, and the last one fr
 test('knows no message of an identifier that was never given out', () => {
   const inFlight = new InFlight(2);
   for (const packetId of [0, 1, 3, 65_535]) expect(inFlight.find(packetId)).toBeUndefined();
+});
+
+test('gives out as many packet identifiers as it may, each once, when all are needed at once', () => {
+  for (const most of [1, 63, 64, 65, 1000, 65_535]) {
+    const inFlight = new InFlight(most);
+    const given = new Set<number>();
+    while (!inFlight.full) given.add(inFlight.add(write, 0));
+    expect(given.size).toBe(most);
+    expect(inFlight.count).toBe(most);
+    expect(Math.max(...given)).toBe(most);
+    expect(() => inFlight.add(write, 0)).toThrow(RangeError);
+    for (const packetId of given) inFlight.remove(inFlight.find(packetId) as Sent);
+    expect(inFlight.count).toBe(0);
+  }
 });

@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { generate, type Packet } from 'mqtt-packet';
+import { startBroker } from './brokers.ts';
+import { until } from './deadline.ts';
+import { MqttSocket } from './mqtt-socket.ts';
+import { startPenstock } from './penstock.ts';
+import { cpuMicros, peakBytes, residentBytes } from './proc.ts';
+import { machineFacts } from './report.ts';
+import { Rig } from './rig.ts';
+import { percentile } from './stretch.ts';
+
+/**
+ * What many small pipelines cost in one process: how long they take to start, the CPU time and memory they take while
+ * each carries a message a second, and how long a message is on its way. README.md says more.
+ */
+
+const usage =
+  'usage: node scripts/run.mjs bench/many.ts [--pipelines 1000] [--seconds 20] [--query passthrough|where]\n';
+
+const startMs = 600_000;
+/** Requests that are on their way at once while pipelines are made. */
+const atOnce = 4;
+
+interface Plan {
+  pipelines: number;
+  seconds: number;
+  where: boolean;
+}
+
+function readArguments(args: string[]): Plan {
+  const options = {
+    pipelines: { type: 'string', default: '1000' },
+    seconds: { type: 'string', default: '20' },
+    query: { type: 'string', default: 'passthrough' },
+  } as const;
+  const { values } = parseArgs({ args, options });
+  const [pipelines, seconds] = [Number(values.pipelines), Number(values.seconds)];
+  if (!(pipelines >= 1 && pipelines <= 10_000 && seconds >= 1) || !/^(passthrough|where)$/.test(values.query))
+    throw new Error(usage);
+  return { pipelines, seconds, where: values.query === 'where' };
+}
+
+/** Publishes to each pipeline once a second, evenly over the second, and takes down how long each message was on its way. */
+class Beat {
+  readonly delays: number[] = [];
+  sent = 0;
+  arrived = 0;
+  readonly #socket: MqttSocket;
+  readonly #pipelines: number;
+  #timer: NodeJS.Timeout | undefined;
+  #startedAt = 0;
+  #lastId = 0;
+
+  private constructor(socket: MqttSocket, pipelines: number) {
+    this.#socket = socket;
+    this.#pipelines = pipelines;
+  }
+
+  static async open(port: number, pipelines: number, rig: Rig): Promise<Beat> {
+    const beat = new Beat(await MqttSocket.open(port, 'bench_beat', rig), pipelines);
+    const counter = await MqttSocket.open(port, 'bench_count', rig);
+    counter.readTo({ packet: (packet) => beat.#count(packet), caughtUp() {} });
+    beat.#socket.readTo({ packet() {}, caughtUp() {} });
+    await counter.ask(
+      { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'out/#', qos: 0 }] },
+      'suback',
+    );
+    return beat;
+  }
+
+  start(): void {
+    this.#startedAt = performance.now();
+    this.#timer = setInterval(() => this.#send(), 5);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #send(): void {
+    const due = ((performance.now() - this.#startedAt) / 1000) * this.#pipelines;
+    const packets: Buffer[] = [];
+    for (; this.sent < due; this.sent++) {
+      this.#lastId = (this.#lastId % 65_535) + 1;
+      const payload = JSON.stringify({ at: performance.now(), text: 'x'.repeat(60) });
+      const topic = `in/${this.sent % this.#pipelines}`;
+      const flags = { qos: 1, dup: false, retain: false } as const;
+      packets.push(generate({ cmd: 'publish', topic, payload, messageId: this.#lastId, ...flags }));
+    }
+    if (packets.length > 0) this.#socket.write(Buffer.concat(packets));
+  }
+
+  #count(packet: Packet): void {
+    if (packet.cmd !== 'publish') return;
+    const { at } = JSON.parse(String(packet.payload)) as { at: number };
+    this.arrived++;
+    this.delays.push(performance.now() - at);
+  }
+}
+
+async function createAll(address: string, { pipelines, where }: Plan): Promise<void> {
+  const call = async (path: string, body: object): Promise<void> => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(`${address}/api/v1${path}`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
+    await response.arrayBuffer();
+  };
+  let next = 0;
+  const some = async (): Promise<void> => {
+    for (let index = next++; index < pipelines; index = next++) {
+      const table = (name: string, type: string, topic: string): string =>
+        `CREATE TABLE ${name} (at DOUBLE, text TEXT) WITH (connector = 'mqtt', connection_profile = 'broker', topic = '${topic}', ` +
+        `type = '${type}', qos = 'AtLeastOnce', format = 'json');`;
+      const query = `${table('i', 'source', `in/${index}`)} ${table('o', 'sink', `out/${index}`)}
+        INSERT INTO o SELECT ${where ? 'at, text FROM i WHERE at > 0' : '* FROM i'};`;
+      await call('/pipelines', { name: `p${index}`, query, parallelism: 1 });
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, some));
+}
+
+/** How many jobs run, as the metrics say. */
+async function running(address: string): Promise<number> {
+  const text = await (await fetch(`${address}/metrics`)).text();
+  return Number(/^penstock_jobs\{state="Running"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+}
+
+async function untilAllRun(address: string, { pipelines }: Plan, rig: Rig): Promise<void> {
+  await until(
+    startMs,
+    'starting all pipelines',
+    rig.signal,
+    async () => (await running(address)) === pipelines,
+  );
+}
+
+const megabytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(0);
+const seconds = (since: number): string => ((performance.now() - since) / 1000).toFixed(1);
+
+async function measure(plan: Plan, interrupted: AbortSignal): Promise<void> {
+  await using rig = await Rig.setUp(interrupted);
+  const say = (line: string): unknown => process.stdout.write(`${line}\n`);
+  const { port } = await startBroker(rig, 'm');
+  const settings = { PENSTOCK_RATE_LIMIT: '1000000' };
+  const first = await startPenstock(rig, settings);
+  say(
+    `- memory before: ${megabytes(residentBytes(first.child.pid))} MB, ${plan.pipelines} pipelines, ${plan.where ? 'a WHERE' : 'copied'}`,
+  );
+  const profile = { name: 'broker', connector: 'mqtt', config: { url: `mqtt://127.0.0.1:${port}` } };
+  await fetch(`${first.address}/api/v1/connection_profiles`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(profile),
+  });
+  const createdAt = performance.now();
+  await createAll(first.address, plan);
+  say(`- made over HTTP in ${seconds(createdAt)} s`);
+  await untilAllRun(first.address, plan, rig);
+  say(`- all running ${seconds(createdAt)} s after the first was asked for`);
+  const stoppedAt = performance.now();
+  await first.child.stop();
+  say(`- stopped, every job drained, in ${seconds(stoppedAt)} s`);
+  const startedAt = performance.now();
+  const { child, address } = await startPenstock(rig, settings);
+  await untilAllRun(address, plan, rig);
+  say(`- all running ${seconds(startedAt)} s after the process was started again`);
+  const { pid } = child;
+  const idle = cpuMicros(pid);
+  await sleep(10_000, undefined, { signal: rig.signal });
+  say(
+    `- idle: ${((cpuMicros(pid) - idle) / 100_000).toFixed(1)} % of a core, ${megabytes(residentBytes(pid))} MB`,
+  );
+  const beat = await Beat.open(port, plan.pipelines, rig);
+  beat.start();
+  await sleep(5_000, undefined, { signal: rig.signal });
+  const before = { cpu: cpuMicros(pid), arrived: beat.arrived, at: performance.now() };
+  beat.delays.length = 0;
+  await sleep(plan.seconds * 1000, undefined, { signal: rig.signal });
+  const elapsed = (performance.now() - before.at) / 1000;
+  const messages = beat.arrived - before.arrived;
+  const cpu = cpuMicros(pid) - before.cpu;
+  const delays = Float64Array.from(beat.delays).sort();
+  beat.stop();
+  await sleep(2_000, undefined, { signal: rig.signal });
+  say(
+    `- ${(messages / elapsed).toFixed(0)} messages a second: ${(cpu / elapsed / 10_000).toFixed(1)} % of a core, ${(cpu / messages).toFixed(0)} µs a message, ` +
+      `${megabytes(residentBytes(pid))} MB (peak ${megabytes(peakBytes(pid))})`,
+  );
+  say(
+    `- on their way: p50 ${percentile(delays, 0.5).toFixed(2)} ms, p99 ${percentile(delays, 0.99).toFixed(2)} ms; ${beat.sent - beat.arrived} of ${beat.sent} lost`,
+  );
+}
+
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => interrupted.abort(new Error(`interrupted by ${signal}`)));
+process.stdout.write(`${machineFacts()}\n`);
+await measure(readArguments(process.argv.slice(2)), interrupted.signal);
