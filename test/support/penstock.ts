@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import supertest from 'supertest';
@@ -40,6 +40,11 @@ export class Penstock {
   /** Resident memory of the process in bytes, as the kernel counts it. */
   get residentBytes(): number {
     return Number(/VmRSS:\s+(\d+) kB/.exec(this.proc('status'))?.[1] ?? 0) * 1024;
+  }
+
+  /** Files and sockets that the process has open. */
+  get openFiles(): number {
+    return readdirSync(`/proc/${this.#child?.pid}/fd`).length;
   }
 
   /** What the kernel says of the process in a file of its folder in /proc. */

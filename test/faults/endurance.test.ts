@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { Rig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+import { type Fault, faults, type Side } from './faults.ts';
+
+/**
+ * Months of a job in little time: one process, and one fault after the other at either side of its pipeline while
+ * messages flow. Nothing may be lost, and neither memory nor open files may grow with the number of faults.
+ */
+
+const soak = process.env.PENSTOCK_SOAK === '1';
+const durationMs = soak ? 20 * 60_000 : 8_000;
+/** Between the end of a fault and the next one. */
+const pauseMs = soak ? 3_000 : 500;
+const perSecond = soak ? 500 : 200;
+const seed = soak ? Date.now() % 1_000_000 : 5115;
+
+const megabytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
+const median = (numbers: number[]): number =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+
+/** Those after which no broker has forgotten anything, and that are over soon. */
+const usual = faults.filter(({ forgets, once }) => !forgets && !once);
+const blows = usual.flatMap((fault) => fault.sides.map((side) => ({ fault, side })));
+
+/** In the check each once; in the soak at random for as long as it takes. */
+function* course(): Generator<{ fault: Fault; side: Side }> {
+  if (!soak) yield* blows.filter(({ fault }) => fault.name !== 'link cut silently');
+  else yield* fc.sample(fc.constantFrom(...blows), { numRuns: 10_000, seed });
+}
+
+test(
+  'a job lives through fault after fault: nothing is lost, memory and handles stay flat',
+  async () => {
+    const broker = () => Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
+    const brokers = { source: await broker(), sink: await broker() };
+    const profile = { keepAliveSecs: 2, connectTimeoutMs: 2_000 };
+    const rig = await Rig.start({ ...brokers, qos: 1, profile });
+    const { traffic, penstock } = rig;
+    const resident: number[] = [];
+    const handles: number[] = [];
+    let struck = 0;
+    try {
+      const stop = traffic.keepPublishing(perSecond);
+      const end = performance.now() + durationMs;
+      await rig.passed(perSecond);
+      for (const { fault, side } of course()) {
+        if (performance.now() > end) break;
+        await fault.strike({ side, broker: brokers[side], link: rig[side], rig, soak });
+        await rig.passed(traffic.sent);
+        struck += 1;
+        resident.push(penstock.residentBytes);
+        handles.push(penstock.openFiles);
+        await sleep(pauseMs);
+      }
+      await stop();
+      await until('all have arrived', () => traffic.arrived === traffic.sent, 120_000).catch(() => {});
+      const half = Math.floor(resident.length / 2);
+      const [early, late] = [resident.slice(half / 2, half), resident.slice(-Math.ceil(half / 2))].map(
+        median,
+      );
+      console.log(
+        `seed ${seed}: ${struck} faults, ${traffic.sent} sent, ${traffic.missing.length} lost, ${traffic.duplicated} twice; ` +
+          `resident ${megabytes(early ?? 0)} MB in the second quarter, ${megabytes(late ?? 0)} MB in the last; ` +
+          `${Math.min(...handles)} to ${Math.max(...handles)} open files, ${handles.at(-1)} at the end`,
+      );
+      expect(traffic.missing).toEqual([]);
+      expect(rig.ledger).toMatchObject({ early: 0, disordered: 0 });
+      expect(await rig.job()).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
+      // A handle left behind by each fault would be many more.
+      await until('no more files are open than before', () => penstock.openFiles <= (handles[0] ?? 0) + 4);
+      if (soak) expect(megabytes(late ?? 0)).toBeLessThan(megabytes(early ?? 0) + 48);
+    } finally {
+      await rig.close();
+    }
+  },
+  durationMs + 300_000,
+);
