@@ -26,7 +26,7 @@ export const json = {
 export function pipeline(schema: object, query: string): Start {
   return async (route, rig) => {
     const { child, address } = await startPenstock(rig);
-    await within(runMs, 'starting the pipeline', rig.signal, setUp(new Api(address), route, schema, query));
+    await within(runMs, 'starting the pipeline', rig.signal, setUp(address, route, schema, query));
     return child;
   };
 }
@@ -71,7 +71,9 @@ function servingAddress(line: string): string | undefined {
   }
 }
 
-async function setUp(api: Api, route: Route, schema: object, query: string): Promise<void> {
+/** Makes the tables and the pipeline between them; resolves when it runs. */
+export async function setUp(address: string, route: Route, schema: object, query: string): Promise<void> {
+  const api = new Api(address);
   await createTable(api, 'source', route.fromPort, { topic, qos: qosNames[route.qos], type: {} }, schema);
   const sink = { topic, qos: qosNames[route.qos], type: { retain: false } };
   await createTable(api, 'sink', route.toPort, sink, schema);
