@@ -366,6 +366,16 @@ const refusedSelects: [select: string, message: string, at: string][] = [
     "repeat('x'",
   ],
   [
+    'SELECT id, list_transform(tags, x -> range(10)) FROM readings',
+    'range is not possible inside a lambda',
+    'range',
+  ],
+  [
+    "SELECT id, list_transform(range(1000), x -> lpad('x', 1000)) FROM readings",
+    'list_transform is not possible where both',
+    'list_transform',
+  ],
+  [
     "SELECT id, printf('%999999999d', id) FROM readings",
     'The format given to printf must be a plain text, with widths below 1000',
     'printf',

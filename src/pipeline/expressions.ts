@@ -106,6 +106,7 @@ class Visitor {
   readonly #findings: Findings;
   /** How many growing functions are around the current node. */
   #growing = 0;
+  #inLambda = false;
 
   constructor(scope: Scope, places: Places, findings: Findings) {
     this.#scope = scope;
@@ -167,7 +168,7 @@ class Visitor {
     if (engineFunctions.test(name)) {
       return this.#refuse(node, `The function ${name} is not available in a query`);
     }
-    const growth = unboundedGrowth(node, name, this.#growing > 0);
+    const growth = unboundedGrowth(node, name, { growing: this.#growing > 0, lambda: this.#inLambda });
     return growth === undefined || this.#refuse(node, growth);
   }
 
@@ -206,6 +207,7 @@ class Visitor {
     if (names.length === 0) this.visit(lhs);
     const inner = new Visitor({ ...this.#scope, parameters }, this.#places, this.#findings);
     inner.#growing = this.#growing;
+    inner.#inLambda = true;
     inner.visit(node.expr);
   }
 

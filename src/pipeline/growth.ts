@@ -17,6 +17,9 @@ const sizeArguments: Readonly<Record<string, readonly number[]>> = {
 };
 const mostGrowth = 1000;
 
+/** Those of them that make lists. A lambda would make one for each element of another. */
+const listMakers: ReadonlySet<string> = new Set(['range', 'generate_series', 'list_resize', 'array_resize']);
+
 /** Functions whose format may ask for any width, by which of their arguments it is. */
 const formats: Readonly<Record<string, number>> = { printf: 0, format: 0 };
 
@@ -25,11 +28,33 @@ export function isGrowing(node: TreeNode): boolean {
   return Object.hasOwn(sizeArguments, name) || Object.hasOwn(formats, name);
 }
 
+/** Whether a part of the tree, or something below it, grows. */
+function holdsGrowth(part: unknown): boolean {
+  if (Array.isArray(part)) return part.some(holdsGrowth);
+  return isNode(part) && (isGrowing(part) || Object.values(part).some(holdsGrowth));
+}
+
+/** What is around a function call, of which only so much matters here. */
+export interface Around {
+  /** Another function that grows. */
+  growing: boolean;
+  lambda: boolean;
+}
+
 /** Why a function call may make a value without bounds; undefined when it cannot. */
-export function unboundedGrowth(node: TreeNode, name: string, insideAnother: boolean): string | undefined {
-  if (!isGrowing(node)) return undefined;
-  if (insideAnother) return `${name} is not possible inside a function of its kind`;
+export function unboundedGrowth(node: TreeNode, name: string, around: Around): string | undefined {
   const given = children(node.children);
+  if (!isGrowing(node)) {
+    const lambdas = given.filter(({ class: kind }) => kind === 'LAMBDA');
+    const others = given.filter(({ class: kind }) => kind !== 'LAMBDA');
+    const multiplies = lambdas.some(holdsGrowth) && others.some(holdsGrowth);
+    return multiplies
+      ? `${name} is not possible where both its list and its lambda make values of any size`
+      : undefined;
+  }
+  if (around.growing) return `${name} is not possible inside a function of its kind`;
+  if (around.lambda && listMakers.has(nameOf(node)))
+    return `${name} is not possible inside a lambda, which would make a list for each element of another`;
   const format = formats[nameOf(node)];
   if (format !== undefined) {
     if (isNarrow(given[format])) return undefined;
