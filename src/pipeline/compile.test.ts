@@ -375,6 +375,7 @@ const refusedSelects: [select: string, message: string, at: string][] = [
     'list_transform is not possible where both',
     'list_transform',
   ],
+  ["SELECT id, repeat('x', 100) AS a, repeat(a, 100) AS b FROM readings", 'Sizes multiply here', 'repeat(a'],
   [
     "SELECT id, printf('%999999999d', id) FROM readings",
     'The format given to printf must be a plain text, with widths below 1000',

@@ -3,14 +3,15 @@ import type { Findings } from './diagnostic.ts';
 import type { FunctionKinds } from './function-kinds.ts';
 import { isGrowing, unboundedGrowth } from './growth.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
+import { type Weight, weigh } from './weight.ts';
 
 /** What the expressions of a SELECT are judged by. */
 export interface Scope {
   /** The table's name and its alias: what may stand before a column. */
   qualifiers: readonly string[];
   columns: readonly { name: string }[];
-  /** How large the expressions behind the columns are: 0 unless they are those of a view. */
-  size: number;
+  /** Of what is behind the columns, when they are those of a view. */
+  below: Weight;
   /** Names given with AS, which later expressions may use. */
   aliases: ReadonlySet<string>;
   /** Parameters of the lambdas around an expression. */
@@ -20,53 +21,15 @@ export interface Scope {
 
 /**
  * Reports every expression that needs more than one row, looks outside the row, or names an unknown column. Answers
- * the size of the largest.
+ * what they weigh.
  */
-export function checkExpressions(root: TreeNode, scope: Scope, places: Places, findings: Findings): number {
+export function checkExpressions(root: TreeNode, scope: Scope, places: Places, findings: Findings): Weight {
   const aliases = new Set(children(root.select_list).map((item) => String(item.alias ?? '').toLowerCase()));
   aliases.delete('');
   const visitor = new Visitor({ ...scope, aliases }, places, findings);
   visitor.visit(root.select_list);
   visitor.visit(root.where_clause);
-  return checkRepetition(children(root.select_list), scope.size, places, findings);
-}
-
-/**
- * DuckDB writes a name given with AS out again wherever it is used, and values grow where views use each other's: a
- * few names become millions of expressions, or of bytes.
- */
-const mostNodes = 10_000;
-
-/** The size of the largest expression with all it uses written out. */
-function checkRepetition(
-  items: readonly TreeNode[],
-  below: number,
-  places: Places,
-  findings: Findings,
-): number {
-  const sizes = new Map<string, number>();
-  let largest = below;
-  for (const item of items) {
-    const size = sizeOf(item, sizes, below);
-    if (size > mostNodes) {
-      const message =
-        'This uses names given with AS, or columns of views, again too often; compute less in it';
-      findings.add(message, places.of(item));
-      return size;
-    }
-    const alias = String(item.alias ?? '').toLowerCase();
-    if (alias !== '') sizes.set(alias, size);
-    largest = Math.max(largest, size);
-  }
-  return largest;
-}
-
-function sizeOf(part: unknown, sizes: ReadonlyMap<string, number>, below: number): number {
-  if (Array.isArray(part)) return part.reduce((sum: number, item) => sum + sizeOf(item, sizes, below), 0);
-  if (!isNode(part)) return 0;
-  const [name] = part.class === 'COLUMN_REF' ? ((part.column_names as string[] | undefined) ?? []) : [];
-  const repeated = name === undefined ? 0 : (sizes.get(name.toLowerCase()) ?? below);
-  return Object.values(part).reduce((sum: number, value) => sum + sizeOf(value, sizes, below), 1 + repeated);
+  return weigh(children(root.select_list), scope.below, places, findings);
 }
 
 /** The column that a reference names, with the part of `names` it is; undefined when there is no such column. */

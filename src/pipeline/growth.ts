@@ -15,7 +15,7 @@ const sizeArguments: Readonly<Record<string, readonly number[]>> = {
   array_resize: [1],
   bar: [3],
 };
-const mostGrowth = 1000;
+export const mostGrowth = 1000;
 
 /** Those of them that make lists. A lambda would make one for each element of another. */
 const listMakers: ReadonlySet<string> = new Set(['range', 'generate_series', 'list_resize', 'array_resize']);
@@ -26,6 +26,16 @@ const formats: Readonly<Record<string, number>> = { printf: 0, format: 0 };
 export function isGrowing(node: TreeNode): boolean {
   const name = node.class === 'FUNCTION' ? nameOf(node) : '';
   return Object.hasOwn(sizeArguments, name) || Object.hasOwn(formats, name);
+}
+
+/** How many times larger than what it is given the answer of such a function may be, as it says itself. */
+export function growthBy(node: TreeNode): number {
+  const format = formats[nameOf(node)];
+  const given = children(node.children);
+  const text = format === undefined ? undefined : constant(given[format]);
+  const widths = typeof text === 'string' ? (text.match(/\d+/g) ?? []).map(Number) : [];
+  const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => magnitude(given[index]));
+  return Math.max(1, ...widths, ...sizes);
 }
 
 /** Whether a part of the tree, or something below it, grows. */
@@ -69,16 +79,26 @@ function nameOf(node: TreeNode): string {
   return String(node.function_name).toLowerCase();
 }
 
-/** `-1` is read as the minus of 1. */
+const constant = (node: TreeNode | undefined): unknown =>
+  node?.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
+
+/** How large a size is that is a plain number, without its sign; 0 if it is none. `-1` is read as the minus of 1. */
+function magnitude(node: TreeNode | undefined): number {
+  if (node?.class === 'FUNCTION' && node.function_name === '-')
+    return Math.max(0, ...children(node.children).map(magnitude));
+  const value = constant(node);
+  return typeof value === 'number' && Number.isInteger(value) ? Math.abs(value) : 0;
+}
+
 function isSmallConstant(node: TreeNode): boolean {
   if (node.class === 'FUNCTION' && node.function_name === '-')
     return children(node.children).every(isSmallConstant);
-  const value = node.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
+  const value = constant(node);
   return typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= mostGrowth;
 }
 
 /** `{}` and `*` would take the width from a value. */
 function isNarrow(node: TreeNode | undefined): boolean {
-  const text = node?.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
+  const text = constant(node);
   return typeof text === 'string' && !/\d{4}|%[^%a-zA-Z]*\*|\{[^}]*\{/.test(text);
 }

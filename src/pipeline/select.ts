@@ -15,6 +15,7 @@ import type { CreateView, Insert, SelectText } from './statements.ts';
 import type { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
 import { chain, createViews, type View, type Views } from './views.ts';
+import { type Weight, weightless } from './weight.ts';
 
 /** A SELECT that has been understood, before it is known where its rows go. */
 export interface Analysis {
@@ -23,8 +24,7 @@ export interface Analysis {
   view: View | undefined;
   tree: TreeNode;
   root: TreeNode;
-  /** Of its largest expression. */
-  size: number;
+  weight: Weight;
   output: OutputColumn[];
   places: Places;
 }
@@ -51,7 +51,7 @@ export async function planView(
   findings: Findings,
 ): Promise<void> {
   const analysis = await analyse(connection, statement, known, findings);
-  const { source, output, view, size, places } = analysis;
+  const { source, output, view, weight, places } = analysis;
   const twin = output.find(
     ({ name }, index) => output.findIndex((other) => sameName(other.name, name)) < index,
   );
@@ -61,7 +61,7 @@ export async function planView(
   const text = known.query.slice(statement.select.from, statement.select.to);
   const below = chain(view);
   known.views.add(
-    { name: statement.name.text, text, columns: output, size, below, source },
+    { name: statement.name.text, text, columns: output, weight, below, source },
     statement,
     findings,
   );
@@ -134,16 +134,16 @@ async function analyse(
   const scope: Scope = {
     qualifiers: [view?.name ?? source.name, String(from.alias ?? '')],
     columns: view?.columns ?? source.schema.fields ?? [],
-    size: view?.size ?? 0,
+    below: view?.weight ?? weightless,
     aliases: new Set(),
     parameters: new Set(),
     functions: await functionKinds(connection),
   };
-  const size = checkExpressions(root, scope, places, findings);
+  const weight = checkExpressions(root, scope, places, findings);
   findings.settle();
   refuseNames(source, places.of(from), findings);
   const output = await typeCheck(connection, { source, view, text }, places, findings);
-  return { source, view, tree, root, size, output, places };
+  return { source, view, tree, root, weight, output, places };
 }
 
 function refuseText(

@@ -4,6 +4,7 @@ import type { TableDefinition } from './plan.ts';
 import { quoteName } from './quote.ts';
 import type { CreateView } from './statements.ts';
 import type { Identifier } from './token-reader.ts';
+import type { Weight } from './weight.ts';
 
 /** A view: a SELECT over one source table, maybe through further views. */
 export interface View {
@@ -11,8 +12,7 @@ export interface View {
   /** Its SELECT as it is written. */
   text: string;
   columns: readonly { name: string }[];
-  /** Of its largest expression, with all it uses written out. */
-  size: number;
+  weight: Weight;
   /** The views between it and the source, the nearest to the source first. */
   below: readonly View[];
   source: TableDefinition;
