@@ -67,9 +67,14 @@ describe('a worker', { timeout: 120_000 }, () => {
 
   test('does not connect again while it cannot know whether its lease is its own', async () => {
     let down = false;
+    let asked = 0;
+    const refuses = (): boolean => {
+      asked += 1;
+      return down;
+    };
     vi.useFakeTimers({ toFake: ['performance'], shouldAdvanceTime: true });
     const broker = await Mosquitto.start();
-    service = await startService({ worker: true, shared: true, workerDb: (db) => failing(db, () => down) });
+    service = await startService({ worker: true, shared: true, workerDb: (db) => failing(db, refuses) });
     const { db, request } = service;
     await createTables(request, broker.url);
     const query = 'INSERT INTO alerts SELECT * FROM readings';
@@ -85,9 +90,10 @@ describe('a worker', { timeout: 120_000 }, () => {
     await broker.resume();
     const connected = () => broker.log.split('as penstock_job_').length - 1;
     const before = connected();
-    // It has noticed, and waited longer than any first back-off.
     await until('the loss', async () => service?.logged().includes('connection_lost'));
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    // It asks about once a second: that is longer than any first back-off.
+    const noticed = asked;
+    await until('it has asked again and again', async () => asked >= noticed + 6);
     expect(connected()).toBe(before);
 
     down = false;
