@@ -108,8 +108,8 @@ export interface InsertPlan {
   /**
    * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters, that no other insert has.
    * Those of source and sink depend on the table's name alone, so that editing the query keeps their sessions with
-   * the broker; of several inserts with one source or sink only the first has such a name. `bySource` answers which
-   * inserts may share the session of their first.
+   * the broker; of several inserts with one source or sink only the first has such a name. Each insert has a session
+   * of its own: see docs/decisions/0009.
    */
   operatorIds: { source: string; transform: string; sink: string };
   select: Select;

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import type { Row } from '../formats/format.ts';
-import { bySource } from './by-source.ts';
 import { compilePreview, compileQuery, diagnose } from './compile.ts';
 import { exampleCatalog, storedTable } from './example-catalog.ts';
 import type { InsertPlan } from './plan.ts';
@@ -168,16 +167,6 @@ describe('several inserts', () => {
     INSERT INTO log SELECT id FROM doors;
     INSERT INTO log SELECT id FROM readings;
     INSERT INTO log SELECT id + 1 FROM readings;`;
-
-  test('are grouped by the table they read, which is read once', async () => {
-    const groups = bySource(await inserts(several));
-    expect(groups.map(({ source, outputs }) => [source.name, outputs.map(({ sink }) => sink.name)])).toEqual([
-      ['readings', ['alerts', 'log', 'log']],
-      ['doors', ['log']],
-    ]);
-    expect(new Set(groups.map(({ operatorId }) => operatorId)).size).toBe(2);
-    for (const { operatorId, outputs } of groups) expect(outputs[0]?.operatorIds.source).toBe(operatorId);
-  });
 
   test('never share a client id with the broker, and keep the one a single insert has', async () => {
     const plans = await inserts(several);
