@@ -3,6 +3,7 @@ import type { ConnectorDefinition, Reachable, Targets } from './connectors/conne
 import { checkProfileConfig, checkTableConfig, connectorFor } from './connectors/registry.ts';
 import { PenstockError } from './errors.ts';
 import { expandSchema } from './formats/codec.ts';
+import { parseExactly } from './formats/json-text.ts';
 import type { ConnectionSchema } from './formats/schema.ts';
 import type { Catalog, Connection, InlineTable, InsertPlan, TableDefinition } from './pipeline/plan.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
@@ -226,7 +227,8 @@ export class StoredCatalog implements Catalog {
     const { profile: schema } = connectorFor(connector);
     const owner = sessionOwner(id);
     const opened = openConfig(JSON.parse(profile) as JsonObject, schema, this.#secrets, owner);
-    const rest = insert === null ? undefined : (JSON.parse(this.#secrets.open(insert, owner)) as InsertPlan);
+    const rest =
+      insert === null ? undefined : (parseExactly(this.#secrets.open(insert, owner)) as InsertPlan);
     return {
       profile: opened,
       tables: JSON.parse(tables),

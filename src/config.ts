@@ -68,6 +68,14 @@ export const Environment = Type.Object({
     maximum: 10_000_000,
     description: 'requests that each caller may make in a minute; 0 for any number',
   }),
+  PENSTOCK_WORKER_THREADS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 64,
+      description:
+        'threads that jobs run in; one less than the machine has cores, and at least one, if left out',
+    }),
+  ),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
     description: 'how much is logged: JSON lines on stderr, pretty on a terminal',
@@ -86,6 +94,7 @@ export interface Config {
   certDir: string | undefined;
   targets: string[];
   requestsPerMinute: number;
+  workerThreads: number | undefined;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
 }
 
@@ -153,6 +162,7 @@ function toConfig(env: Environment): Config {
     certDir: env.PENSTOCK_CERT_DIR,
     targets: list(env.PENSTOCK_TARGETS ?? ''),
     requestsPerMinute: env.PENSTOCK_RATE_LIMIT,
+    workerThreads: env.PENSTOCK_WORKER_THREADS,
     logLevel: env.PENSTOCK_LOG_LEVEL,
   };
 }

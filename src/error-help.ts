@@ -159,6 +159,14 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'The parallelism is above 1, and the source cannot give each message to one of several readers.',
     todo: 'Set the parallelism to 1, or change the table as the message says.',
   },
+  thread_lost: {
+    means:
+      'The thread that a task ran in has crashed, run out of memory, or not answered for 30 s and was ended. Its tasks begin ' +
+      'again in another; what was not acknowledged comes again.',
+    todo:
+      'Once: nothing. Again and again: one of the jobs that show it has a message or a query that no thread survives; the ' +
+      'log has the cause. Stop them, start them one by one, and report what you find.',
+  },
   query_too_slow: {
     means: 'The query took longer for a batch of rows than it may.',
     todo: 'Make the query simpler, or split it; functions over long strings and lists cost the most.',

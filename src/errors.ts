@@ -41,6 +41,7 @@ export const errorCatalog = {
   dead_letters_full: { title: 'There is no more room for dead letters', passing: false },
   source_silent: { title: 'A source has brought no message for too long', passing: true },
   cannot_share: { title: 'The source cannot be read by several tasks', passing: false },
+  thread_lost: { title: 'The thread that ran the task has ended', passing: true },
   query_too_slow: { title: 'The query needs too long for its rows', passing: false },
 
   name_not_resolved: { title: 'The host name does not resolve', passing: true },

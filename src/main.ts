@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { parseArgs, parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
@@ -162,7 +162,10 @@ async function startWorker(
   const sameMachine = config.databaseUrl.startsWith('file:');
   const isDead = (other: string): boolean =>
     sameMachine && !isOwnerAlive(other, owner, (pid) => process.kill(pid, 0));
-  const worker = new Worker({ db, catalog, logger, metrics, owner, isDead, shared: !sameMachine });
+  // One core is left to the API and the database.
+  const most = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
+  const threads = { most, targets: config.targets };
+  const worker = new Worker({ db, catalog, logger, metrics, owner, threads, isDead, shared: !sameMachine });
   worker.start();
   return worker;
 }

@@ -35,7 +35,17 @@ const allowed: Record<string, string[]> = {
     'secrets.ts',
     'errors.ts',
   ],
-  worker: ['connectors', 'pipeline', 'formats', 'store', 'catalog.ts', 'job.ts', 'job-stats.ts', 'errors.ts'],
+  worker: [
+    'connectors',
+    'pipeline',
+    'formats',
+    'store',
+    'catalog.ts',
+    'job.ts',
+    'job-stats.ts',
+    'targets.ts',
+    'errors.ts',
+  ],
   demo: [],
   cli: [],
   'catalog.ts': [

@@ -21,6 +21,7 @@ describe('the settings', () => {
       certDir: undefined,
       targets: [],
       requestsPerMinute: 6000,
+      workerThreads: undefined,
       logLevel: 'info',
     });
   });
@@ -38,6 +39,7 @@ describe('the settings', () => {
     [{ PENSTOCK_PORT: 'http' }, 'PENSTOCK_PORT'],
     [{ PENSTOCK_PORT: '65536' }, 'PENSTOCK_PORT'],
     [{ PENSTOCK_DATABASE_URL: 'mysql://x' }, 'PENSTOCK_DATABASE_URL'],
+    [{ PENSTOCK_WORKER_THREADS: '0' }, 'PENSTOCK_WORKER_THREADS'],
     [{ PENSTOCK_LOG_LEVEL: 'loud' }, 'PENSTOCK_LOG_LEVEL'],
     [{ PENSTOCK_PROT: '1' }, 'PENSTOCK_PROT is not a setting'],
     [{ PENSTOCK_ADMIN_KEY: 'short' }, 'PENSTOCK_ADMIN_KEY'],

@@ -52,7 +52,8 @@ export function readTree(json: string): TreeNode {
 
 /** The digits of a number in a tree. */
 export function numberOf(value: unknown): string {
-  return isNode(value) && typeof value.rawJSON === 'string' ? value.rawJSON : String(value);
+  if (isNode(value) && typeof value.rawJSON === 'string') return value.rawJSON;
+  return Object.is(value, -0) ? '-0' : String(value);
 }
 
 /** Writes a parse tree as SQL again. */

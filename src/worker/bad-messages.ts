@@ -3,12 +3,11 @@ import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Codec, Row } from '../formats/format.ts';
 import { backoffMs, delay } from './backoff.ts';
-import { type DeadLetter, type DeadLetterStore, letterFailure, type Stored } from './dead-letters.ts';
-import type { WorkerMetrics } from './metrics.ts';
+import type { DeadLetter, DeadLetterStore, Stored } from './dead-letters.ts';
+import { letterFailure } from './letter-failure.ts';
 import type { Failure, Part } from './passage.ts';
-import type { TaskTools } from './run.ts';
 import type { TaskSpec } from './specs.ts';
-import type { TaskStats } from './task-stats.ts';
+import type { AttemptCounts } from './threads/counts.ts';
 
 /** Letters are stored a few at a time, so that no transaction takes long. */
 const storedAtOnce = 500;
@@ -19,28 +18,31 @@ interface Letter {
   letter: DeadLetter;
 }
 
+interface BadMessageTools {
+  counts: AttemptCounts;
+  letters: DeadLetterStore;
+  warn(error: PenstockError): void;
+}
+
 /** What becomes of what a task cannot use, as its source table says. */
 export class BadMessages {
   readonly #spec: TaskSpec;
-  readonly #metrics: WorkerMetrics;
-  readonly #stats: TaskStats;
+  readonly #counts: AttemptCounts;
   readonly #store: DeadLetterStore;
   readonly #warn: (error: PenstockError) => void;
   readonly #metadata: Pick<Codec, 'encode'>;
 
-  constructor(spec: TaskSpec, tools: Pick<TaskTools, 'metrics' | 'stats' | 'letters' | 'events'>) {
-    const { metrics, stats, letters, events } = tools;
+  constructor(spec: TaskSpec, { counts, letters, warn }: BadMessageTools) {
     this.#spec = spec;
-    this.#metrics = metrics;
-    this.#stats = stats;
+    this.#counts = counts;
     this.#store = letters;
-    this.#warn = (error) => events.warn(error);
+    this.#warn = warn;
     this.#metadata = metadataCodec(spec.source.connector.metadata);
   }
 
   /** Counts and shows a failure; throws it where it is to fail the job. */
   readonly failed = ({ error }: Failure): void => {
-    this.#stats.bad(error);
+    this.#counts.bad(error);
     if (this.#badData.behavior === 'fail') throw error;
     this.#warn(error);
   };
@@ -52,16 +54,14 @@ export class BadMessages {
    */
   async settle(part: Part<Delivery>, signal: AbortSignal): Promise<void> {
     if (part.failures.size === 0) return;
-    const { jobId: job } = this.#spec;
     if (this.#badData.behavior !== 'dead_letter') {
-      this.#metrics.dropped.inc({ job }, part.failures.size);
+      this.#counts.dropped(part.failures.size);
       for (const index of part.failures.keys()) part.messages[index]?.ack();
       return;
     }
     for (const letters of chunks(this.#letters(part))) {
       const { stored, evicted } = await this.#stored(letters, signal);
       for (const { delivery } of letters.slice(0, stored)) delivery.ack();
-      this.#metrics.deadLetters.inc({ job }, stored);
       if (evicted > 0) this.#evicted(evicted);
       if (stored < letters.length) throw noRoom;
     }
@@ -102,7 +102,6 @@ export class BadMessages {
   }
 
   #evicted(count: number): void {
-    this.#metrics.deadLettersEvicted.inc({ job: this.#spec.jobId }, count);
     const message = `Dead letters are at their bound: the oldest ${count} were deleted`;
     const hint = `Repair and replay them or delete them, or ${raiseBounds}.`;
     this.#warn(new PenstockError('dead_letters_full', message, { hint }));

@@ -3,9 +3,7 @@ import { nodesOf } from '../pipeline/graph.ts';
 import type { JobCounts, WorkerMetrics } from './metrics.ts';
 import { placeOf, type TaskSpec } from './specs.ts';
 import { TaskStats } from './task-stats.ts';
-
-/** Unacknowledged messages a task may hold. With 10 ms to the sink this is 29,000 messages a second. */
-export const window = 1000;
+import { window } from './threads/window.ts';
 
 /** What the tasks of one job have counted. */
 export class JobStats {

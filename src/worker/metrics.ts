@@ -129,8 +129,12 @@ export class InFlight {
     this.#gauge.inc({ job }, 0);
   }
 
+  get count(): number {
+    return this.#count;
+  }
+
   add(messages: number): void {
-    if (this.#ended) return;
+    if (this.#ended || messages === 0) return;
     this.#count += messages;
     this.#changed(messages);
     this.#gauge.inc({ job: this.#job }, messages);

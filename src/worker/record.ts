@@ -3,6 +3,7 @@ import type { Logger } from '../connectors/connector.ts';
 import { errorCatalog, type PenstockError } from '../errors.ts';
 import type { JobState } from '../job.ts';
 import type { Db } from '../store/db.ts';
+import { printable } from './printable.ts';
 
 /** Messages kept of a job; the oldest go. */
 const keptMessages = 1000;
@@ -193,9 +194,6 @@ export function changeOfState(
   const details = JSON.stringify({ before, state, cause: cause ? printable(cause.message) : null });
   return { createdAt, level: 'info', code: cause?.code ?? null, message, details, ...everywhere };
 }
-
-/** Text from elsewhere, such as a broker's reason: PostgreSQL takes no NUL, and a terminal no escape sequence. */
-export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);
 
 export function messageId(): string {
   return `jlm_${Date.now().toString(36)}${randomInt(2 ** 40)

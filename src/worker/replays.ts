@@ -1,12 +1,11 @@
-import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Db } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
-import { type LetterFailure, letterFailure } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { Passenger } from './passage.ts';
+import type { LetterFailure } from './letter-failure.ts';
 import type { Task } from './run.ts';
 import type { TaskSpec } from './specs.ts';
+import type { Replayed } from './threads/operations.ts';
 
 /** Letters that are replayed together, of which there may be fewer when they are large. */
 const atOnce = 100;
@@ -22,11 +21,6 @@ interface ReplayTools {
 }
 
 type Row = Awaited<ReturnType<Db['deadLetter']['findMany']>>[number];
-
-/** A dead letter on its way. */
-interface Replayed extends Passenger {
-  id: string;
-}
 
 /** What became of one: undefined when all of it has got through. */
 type Outcome = { id: string; failure: LetterFailure | undefined };
@@ -70,7 +64,7 @@ export class Replays {
     const letters = await this.#next();
     const groups = Map.groupBy(letters, (letter) => taskFor(tasks, letter));
     for (const [member, group] of groups) {
-      const outcomes = member ? await replayBy(member, group) : group.map(withoutTask);
+      const outcomes = member ? await replayBy(member.task, group) : group.map(withoutTask);
       if (!outcomes) return false;
       await this.#settle(outcomes);
     }
@@ -122,32 +116,25 @@ function taskFor(tasks: readonly { spec: TaskSpec; task: Task }[], letter: Row) 
 }
 
 /** Undefined when the task is not connected any more; a passing error leaves all of them for another time. */
-async function replayBy(
-  { spec, task }: { spec: TaskSpec; task: Task },
-  letters: readonly Row[],
-): Promise<Outcome[] | undefined> {
-  const metadata = metadataCodec(spec.source.connector.metadata);
-  const messages = letters.map(
-    ({ id, payload, metadata: written, failedRows, rowCount }): Replayed => ({
-      id,
-      payload: Buffer.from(payload),
-      metadata: metadata.decode(Buffer.from(written)),
-      ...(failedRows !== null && rowCount !== null
-        ? { left: { rows: new Set(JSON.parse(failedRows) as number[]), of: rowCount } }
-        : {}),
-    }),
-  );
+async function replayBy(task: Task, letters: readonly Row[]): Promise<Outcome[] | undefined> {
   try {
-    const parts = await task.replay(messages);
-    return parts?.flatMap((part) =>
-      part.messages.map(({ id }, index) => ({ id, failure: letterFailure(part, index) })),
-    );
+    const failures = await task.replay(letters.map(replayed));
+    return failures && letters.map(({ id }, index) => ({ id, failure: failures[index] }));
   } catch (error) {
     const raised = asPenstockError(error);
     if (raised.passing) throw raised;
     return letters.map((letter) => failedWith(letter, raised));
   }
 }
+
+/** A payload may be a view of much more, all of which would go to the thread. */
+const replayed = ({ payload, metadata, failedRows, rowCount }: Row): Replayed => ({
+  payload: new Uint8Array(payload),
+  metadata,
+  ...(failedRows !== null && rowCount !== null
+    ? { left: { rows: new Set(JSON.parse(failedRows) as number[]), of: rowCount } }
+    : {}),
+});
 
 /** One that fails before any of it was tried keeps what is known of its rows. */
 function failedWith(letter: Row, { code, message }: PenstockError): Outcome {

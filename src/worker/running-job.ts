@@ -13,10 +13,12 @@ import { Replays } from './replays.ts';
 import { Task, type TaskEvents } from './run.ts';
 import { JobSessions, type TaskSession } from './sessions.ts';
 import { compileJob, sameJob, type TaskSpec } from './specs.ts';
+import type { Threads } from './threads/threads.ts';
 
 /** What the worker that holds a job gives it. */
 interface Holder {
   metrics: WorkerMetrics;
+  threads: Threads;
   /** Called whenever there is something new to write down. */
   changed(): void;
   /** Whether connecting is safe: nobody else can hold the job. */
@@ -241,10 +243,9 @@ export class RunningJob {
     };
     const stats = this.stats.of(spec);
     const mayConnect = (): boolean => this.#holder.mayConnect();
-    const { metrics } = this.#holder;
-    const { logger } = this.#deps;
+    const { metrics, threads } = this.#holder;
     const letters = this.#letters;
-    const tools = { session, letters, metrics, stats, logger };
+    const tools = { session, letters, metrics, stats, threads };
     return new Task(spec, { events: { ...events, warn, mayConnect }, ...tools });
   }
 

@@ -19,7 +19,6 @@ test('reports silence once, and its end with the next batch', () => {
   expect(changes).toEqual([true]);
   silence.heard();
   expect(changes).toEqual([true, false]);
-  silence.settled();
   vi.advanceTimersByTime(2000);
   expect(changes).toEqual([true, false, true]);
 });
@@ -28,8 +27,9 @@ test('counts from the last batch, and does not count while one is on its way to 
   const { silence, changes } = watch();
   vi.advanceTimersByTime(900);
   silence.heard();
+  silence.busy(true);
   vi.advanceTimersByTime(10_000);
-  silence.settled();
+  silence.busy(false);
   vi.advanceTimersByTime(900);
   expect(changes).toEqual([]);
   vi.advanceTimersByTime(1100);

@@ -5,7 +5,7 @@ export class SilenceWatch {
   #timer: NodeJS.Timeout | undefined;
   #heardAt = 0;
   #silent = false;
-  #busy = 0;
+  #busy = false;
 
   /** `changed` is called with true after `maxMs` without a batch, and with false when there is one again. */
   constructor(maxMs: number, changed: (silent: boolean) => void) {
@@ -18,17 +18,18 @@ export class SilenceWatch {
     this.#timer = setTimeout(this.#look, this.#maxMs);
   }
 
-  /** A batch has come. Until `settled` nobody listens for more, so that is no silence. */
+  /** A batch has come. */
   heard(): void {
-    this.#busy += 1;
+    this.#heardAt = performance.now();
     if (!this.#silent) return;
     this.#silent = false;
     this.#changed(false);
   }
 
-  settled(): void {
-    this.#busy -= 1;
-    this.#heardAt = performance.now();
+  /** Whether one is on its way to the sink: nobody listens for more until it is there, so that is no silence. */
+  busy(busy: boolean): void {
+    if (this.#busy && !busy) this.#heardAt = performance.now();
+    this.#busy = busy;
   }
 
   stop(): void {
@@ -38,7 +39,7 @@ export class SilenceWatch {
   }
 
   readonly #look = (): void => {
-    const left = this.#busy > 0 ? this.#maxMs : this.#heardAt + this.#maxMs - performance.now();
+    const left = this.#busy ? this.#maxMs : this.#heardAt + this.#maxMs - performance.now();
     if (left <= 0 && !this.#silent) {
       this.#silent = true;
       this.#changed(true);

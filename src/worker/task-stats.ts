@@ -1,10 +1,11 @@
-import { asPenstockError, type PenstockError } from '../errors.ts';
+import type { PenstockError } from '../errors.ts';
 import { type Counts, counted, keptSamples, type TaskError, type TaskStatus } from '../job-stats.ts';
 import { RecentLatency } from './latency.ts';
 import { InFlight, type WorkerMetrics } from './metrics.ts';
-import { printable } from './record.ts';
+import { printable } from './printable.ts';
+import type { Counted } from './threads/counts.ts';
 
-/** What a task has counted, for as long as its job has this place for one. It is told of batches, never of messages. */
+/** What a task has counted, for as long as its job has this place for one. */
 export class TaskStats {
   readonly totals = Object.fromEntries(counted.map((name) => [name, 0])) as Counts;
   connected = false;
@@ -25,47 +26,35 @@ export class TaskStats {
     this.#job = job;
   }
 
-  /** A batch has come from the source. */
-  received(messages: number, bytes: number): void {
-    this.batches++;
-    this.totals.messages_in += messages;
-    this.totals.bytes_in += bytes;
-    this.#metrics.received.inc({ job: this.#job }, messages);
-    this.#metrics.receivedBytes.inc({ job: this.#job }, bytes);
-  }
-
-  /** So many rows were in a batch, and so many came of them. */
-  transformed(rows: number, made: number): void {
-    this.totals.rows_in += rows;
-    this.totals.rows_out += made;
-  }
-
-  /** The sink has confirmed what came of a batch, whose first message arrived at `receivedAt` (ms since 1970). */
-  sent(messages: number, bytes: number, receivedAt: number, batch: number): void {
-    const ms = performance.timeOrigin + performance.now() - receivedAt;
-    this.written(messages, bytes);
-    this.#latency.add(ms, batch);
-    this.#metrics.latency.observe({ job: this.#job }, ms / 1000);
-  }
-
-  /** The sink has confirmed messages that did not come from the source now: dead letters, say. */
-  written(messages: number, bytes: number): void {
-    this.totals.messages_out += messages;
-    this.totals.bytes_out += bytes;
-    this.#metrics.sent.inc({ job: this.#job }, messages);
-    this.#metrics.sentBytes.inc({ job: this.#job }, bytes);
-  }
-
-  bad({ code, message }: PenstockError): void {
-    this.totals.bad++;
-    this.#noteError(code, message);
-    this.#metrics.bad.inc({ job: this.#job, code });
+  /** What an attempt has counted lately; `inFlight` is what it holds. */
+  add(since: Counted, inFlight: InFlight): void {
+    const { totals, latencies, bad, lastBad } = since;
+    const job = { job: this.#job };
+    this.batches += since.batches;
+    for (const name of counted) this.totals[name] += totals[name];
+    inFlight.add(since.inFlight);
+    if (since.batches > 0) {
+      this.#metrics.received.inc(job, totals.messages_in);
+      this.#metrics.receivedBytes.inc(job, totals.bytes_in);
+    }
+    if (latencies.length > 0 || totals.messages_out > 0) {
+      this.#metrics.sent.inc(job, totals.messages_out);
+      this.#metrics.sentBytes.inc(job, totals.bytes_out);
+    }
+    for (let at = 0; at < latencies.length; at += 2) {
+      const [ms, messages] = [latencies[at] as number, latencies[at + 1] as number];
+      this.#latency.add(ms, messages);
+      this.#metrics.latency.observe(job, ms / 1000);
+    }
+    for (const [code, count] of Object.entries(bad)) this.#metrics.bad.inc({ ...job, code }, count);
+    if (since.dropped > 0) this.#metrics.dropped.inc(job, since.dropped);
+    if (lastBad) this.#noteError(lastBad.code, lastBad.message, lastBad.at);
   }
 
   /** It begins again after a passing error. */
   recovering({ code, message }: PenstockError): void {
     this.#reconnects++;
-    this.#noteError(code, message);
+    this.#noteError(code, message, Date.now() * 1000);
     this.#metrics.restarts.inc({ job: this.#job, code });
   }
 
@@ -76,11 +65,9 @@ export class TaskStats {
     });
   }
 
-  /** Remembers that an error is the sink's, and answers it. */
-  ofSink(error: unknown): PenstockError {
-    const raised = asPenstockError(error);
-    this.#ofSink.add(raised);
-    return raised;
+  /** Remembers that an error is the sink's. */
+  ofSink(error: PenstockError): void {
+    this.#ofSink.add(error);
   }
 
   isOfSink(error: PenstockError): boolean {
@@ -123,8 +110,8 @@ export class TaskStats {
     };
   }
 
-  #noteError(code: string, message: string): void {
-    this.#lastError = { code, message: printable(message).slice(0, 300), at: Date.now() * 1000 };
+  #noteError(code: string, message: string, at: number): void {
+    this.#lastError = { code, message: printable(message).slice(0, 300), at };
   }
 }
 

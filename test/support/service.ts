@@ -10,6 +10,7 @@ import { KeyRing } from '../../src/keys.ts';
 import { SecretBox } from '../../src/secrets.ts';
 import type { Db } from '../../src/store/db.ts';
 import { TargetRules } from '../../src/targets.ts';
+import type { WorkerDeps } from '../../src/worker/deps.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { openTestStore, type TestStore } from './databases.ts';
 
@@ -40,6 +41,8 @@ interface ServiceOptions {
   certDir?: string;
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
+  /** Of the threads that tasks run in. */
+  threads?: Partial<WorkerDeps['threads']>;
   logLevel?: 'trace' | 'debug';
 }
 
@@ -65,7 +68,8 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
   const { shared = false, workerDb = (same) => same } = options;
   const seen = { db: workerDb(db), catalog, logger, metrics };
-  const worker = new Worker({ ...seen, owner, isDead: () => false, shared });
+  const threads = { most: 1, targets: options.targets ?? [], ...options.threads };
+  const worker = new Worker({ ...seen, owner, threads, isDead: () => false, shared });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();
   const app = await buildApp({
