@@ -164,6 +164,15 @@ describe('the house', () => {
     expect(strangers).toEqual([]);
   });
 
+  test('starts in a thread of tasks only what moves messages', () => {
+    const loaded = loadedWith('worker/threads/thread.ts');
+    expect(loaded.filter((name) => name.endsWith('.ts')).length).toBeGreaterThan(50);
+    const foreign =
+      /^(store|generated|api|cli|catalog\.ts|secrets\.ts|config\.ts|worker\/(metrics|worker)\.ts)/;
+    const frameworks = /^(@prisma|@libsql|fastify|@fastify|@prometheus-io|pino)/;
+    expect(loaded.filter((name) => foreign.test(name) || frameworks.test(name))).toEqual([]);
+  });
+
   test('touches the process in main.ts only', () => {
     const touching = sources.filter(
       ({ part, text }) =>
@@ -177,6 +186,19 @@ describe('the house', () => {
     expect(sources.filter(({ path }) => vague.test(path)).map(({ path }) => path)).toEqual([]);
   });
 });
+
+/** All that a file loads when it is started, directly or not; what is imported as types alone is not. */
+function loadedWith(entry: string): string[] {
+  const found = new Set([entry]);
+  for (const path of found) {
+    const source = sources.find((one) => one.path === path);
+    const types = source?.text.matchAll(/(?:^|\n)\s*(?:import|export) type [^'"`;]*?from\s*'([^']+)'/g) ?? [];
+    const typesOnly = new Set([...types].map(([, name]) => name));
+    for (const name of source?.imports ?? [])
+      if (!typesOnly.has(name)) found.add(name.startsWith('.') && source ? target(source, name) : name);
+  }
+  return [...found];
+}
 
 const isOf = (name: string, kept: string): boolean => name === kept || name.startsWith(`${kept}/`);
 const withoutComments = (text: string): string => text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');

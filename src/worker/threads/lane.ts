@@ -1,4 +1,4 @@
-import { Worker as Thread } from 'node:worker_threads';
+import { type ResourceLimits, Worker as Thread } from 'node:worker_threads';
 import type { Logger, RememberedSession } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import type { BadData } from '../../formats/schema.ts';
@@ -35,6 +35,8 @@ export interface LaneOptions extends ThreadData {
   /** A thread is asked this often whether it still runs; it is lost when it leaves `patience` of these in a row out. */
   pingEveryMs: number;
   patience: number;
+  /** Of its heap, where it is not to have what the process has. */
+  resourceLimits?: ResourceLimits;
   logger: Logger;
 }
 
@@ -118,11 +120,12 @@ class RunningThread {
   #ending = false;
 
   /** `lost` is called once, when nothing is to be begun in it any more. */
-  constructor({ entry, pingEveryMs, patience, logger, targets }: LaneOptions, lost: () => void) {
+  constructor(options: LaneOptions, lost: () => void) {
+    const { entry, pingEveryMs, patience, resourceLimits = {}, logger, targets } = options;
     this.#logger = logger;
     this.#lost = lost;
     const workerData: ThreadData = { targets };
-    this.#thread = new Thread(entry, { workerData, name: 'tasks' });
+    this.#thread = new Thread(entry, { workerData, resourceLimits, name: 'tasks' });
     this.#link = new Link<ThreadOperations>(this.#thread, this.#operations(), (err) =>
       logger.error({ err }, 'what a thread tells cannot be taken in'),
     );

@@ -1,0 +1,123 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { type Service, startService, until } from '../support/service.ts';
+import { ThreadFaults } from '../support/thread-faults.ts';
+
+/** Jobs run in threads, which come to grief one after the other; each test leaves both jobs running. */
+
+vi.setConfig({ testTimeout: 120_000 });
+
+let broker: Mosquitto;
+let service: Service;
+let client: MqttClient;
+let faults: ThreadFaults;
+const pipelines: Record<string, string> = {};
+const arrived = new Set<string>();
+let sent = 0;
+
+beforeAll(async () => {
+  broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
+  faults = new ThreadFaults();
+  const resourceLimits = { maxOldGenerationSizeMb: 96 };
+  const threads = { most: 2, entry: ThreadFaults.entry, pingEveryMs: 1000, patience: 8, resourceLimits };
+  service = await startService({ worker: true, threads });
+  client = await connectAsync(broker.url);
+  client.on('message', (topic, payload) => arrived.add(`${topic} ${JSON.parse(payload.toString()).seq}`));
+  await client.subscribeAsync('out/#', { qos: 1 });
+  const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
+  for (const name of ['a', 'b']) {
+    const table = (kind: string, type: object) =>
+      tableBody(`${kind}_${name}`, profile.id, { topic: `${kind}/${name}`, type });
+    await created(service.request, '/connection_tables', table('in', {}));
+    await created(service.request, '/connection_tables', table('out', { retain: false }));
+    const query = `INSERT INTO out_${name} SELECT device, seq + 0 AS seq, celsius FROM in_${name}`;
+    const pipeline = await created(service.request, '/pipelines', { name, query, parallelism: 1 });
+    pipelines[name] = pipeline.id;
+    await running(name);
+  }
+});
+
+afterAll(async () => {
+  await client?.endAsync();
+  await service?.close();
+  faults?.close();
+  await broker?.stop();
+});
+
+const job = (name: string) => jobOf(service.request, pipelines[name] as string);
+const running = (name: string) =>
+  until(`${name} runs`, async () => (await job(name)).state === 'Running', 60_000);
+
+async function lost(name: string): Promise<string[]> {
+  const { id } = await job(name);
+  const path = `/api/v1/pipelines/${pipelines[name]}/jobs/${id}/errors`;
+  const { body } = await service.request.get(path).expect(200);
+  return (body.data as { level: string; code: string; message: string }[])
+    .filter(({ level, code }) => level === 'warn' && code === 'thread_lost')
+    .map(({ message }) => message);
+}
+
+/** Publishes some messages that both jobs are to carry; `through` waits until they have. */
+async function send(...names: string[]): Promise<void> {
+  for (const last = sent + 200; sent < last; sent += 1) {
+    const payload = JSON.stringify({ device: 'd', seq: sent, celsius: 1 });
+    for (const name of names) await client.publishAsync(`in/${name}`, payload, { qos: 1 });
+  }
+}
+
+const through = (...names: string[]) =>
+  until(
+    `all is through ${names}`,
+    async () =>
+      names.every((name) => [...arrived].filter((one) => one.startsWith(`out/${name} `)).length === sent),
+    60_000,
+  );
+
+const threadOf = (name: string): number => (name === 'a' ? faults.started[0] : faults.started[1]) as number;
+
+test('two jobs have a thread each', async () => {
+  expect(faults.started).toHaveLength(2);
+  await send('a', 'b');
+  await through('a', 'b');
+});
+
+test.each([
+  ['has ended', 'crash'],
+  ['has run out of memory', 'fill'],
+] as const)('a job whose thread %s begins again in another, and loses nothing', async (why, fault) => {
+  const before = faults.started.length;
+  const half = send('a', 'b');
+  faults.cause(fault, faults.started.length === 2 ? threadOf('a') : (faults.started.at(-1) as number));
+  await half;
+  await until(
+    'the reason is shown',
+    async () => (await lost('a')).some((message) => message.includes(why)),
+    60_000,
+  );
+  await send('a', 'b');
+  await through('a', 'b');
+  await running('a');
+  expect(faults.started).toHaveLength(before + 1);
+  expect(await lost('b')).toEqual([]);
+});
+
+test('while a thread hangs the API and the other job go on; then it is replaced', async () => {
+  const before = faults.started.length;
+  faults.cause('hang', faults.started.at(-1) as number);
+  // Nobody knows yet, and everything but this job works.
+  await send('a', 'b');
+  await through('b');
+  expect([(await job('a')).state, (await job('b')).state]).toEqual(['Running', 'Running']);
+  expect((await lost('a')).filter((message) => message.includes('answered'))).toEqual([]);
+  await until(
+    'the reason is shown',
+    async () => (await lost('a')).some((message) => message.includes('has not answered for 8 s')),
+    60_000,
+  );
+  await through('a', 'b');
+  await running('a');
+  expect(faults.started).toHaveLength(before + 1);
+  expect(await lost('b')).toEqual([]);
+});
