@@ -152,9 +152,11 @@ async function startWorker(
   catalog: StoredCatalog,
   logger: Logger,
   metrics: Registry,
+  closing: Closing,
 ): Promise<Worker> {
-  const [{ Worker }, { isOwnerAlive }] = await Promise.all([
+  const [{ Worker }, { Threads }, { isOwnerAlive }] = await Promise.all([
     import('./worker/worker.ts'),
+    import('./worker/threads/threads.ts'),
     import('./worker/lease.ts'),
   ]);
   const owner = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
@@ -164,8 +166,10 @@ async function startWorker(
     sameMachine && !isOwnerAlive(other, owner, (pid) => process.kill(pid, 0));
   // One core is left to the API and the database.
   const most = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
-  const threads = { most, targets: config.targets };
+  const threads = new Threads({ most, targets: config.targets, logger });
+  closing.add('threads', () => threads.close());
   const worker = new Worker({ db, catalog, logger, metrics, owner, threads, isDead, shared: !sameMachine });
+  closing.add('worker', () => worker.stop());
   worker.start();
   return worker;
 }
@@ -210,8 +214,7 @@ async function serve(
   const metrics = new Registry();
   let nudge = (): void => {};
   if (role !== 'api') {
-    const worker = await startWorker(config, db, catalog, logger, metrics);
-    closing.add('worker', () => worker.stop());
+    const worker = await startWorker(config, db, catalog, logger, metrics, closing);
     nudge = () => worker.nudge();
   }
   if (role === 'worker') return;

@@ -3,17 +3,19 @@ import { Compile, type Validator } from 'typebox/compile';
 import { explainViolations, type FieldError, PenstockError } from '../errors.ts';
 import { checkColumnUses } from '../formats/column-use.ts';
 import type { Field } from '../formats/schema.ts';
-import * as all from './all.ts';
 import type { ConnectorDefinition } from './connector.ts';
+import { connectorFor, connectors } from './definitions.ts';
 
-interface Registered {
+export { connectorFor, connectors };
+
+interface Checks {
   definition: ConnectorDefinition;
   profile: Validator;
   table: Validator;
 }
 
-const registry = new Map<string, Registered>(
-  Object.values(all).map((definition: ConnectorDefinition) => [
+const checks = new Map<string, Checks>(
+  connectors.map((definition) => [
     definition.id,
     {
       definition,
@@ -23,32 +25,18 @@ const registry = new Map<string, Registered>(
   ]),
 );
 
-function registered(id: string): Registered {
-  const found = registry.get(id);
-  if (found) return found;
-  throw new PenstockError('unknown_connector', `There is no connector called ${JSON.stringify(id)}`, {
-    hint: `Use one of: ${[...registry.keys()].join(', ')}.`,
-    errors: [{ path: '/connector', message: `must be one of ${[...registry.keys()].join(', ')}` }],
-  });
-}
-
-export const connectors: readonly ConnectorDefinition[] = [...registry.values()].map(
-  ({ definition }) => definition,
-);
-
-/** Throws `unknown_connector`. */
-export const connectorFor = (id: string): ConnectorDefinition => registered(id).definition;
+const checksOf = (id: string): Checks => checks.get(connectorFor(id).id) as Checks;
 
 /** Throws `invalid_config` with a path for each thing that is wrong with a profile's `config`. */
 export function checkProfileConfig(id: string, config: unknown, at = '/config'): void {
-  const { definition, profile } = registered(id);
+  const { definition, profile } = checksOf(id);
   const errors = explainViolations(profile.Errors(config));
   refuse(errors.length > 0 ? errors : (definition.validateProfile?.(config) ?? []), at);
 }
 
 /** The same for a table's `config`; `profile` is the config of the profile it goes with, when it is known. */
 export function checkTableConfig(id: string, config: unknown, profile: unknown, at = '/config'): void {
-  const { definition, table } = registered(id);
+  const { definition, table } = checksOf(id);
   const errors = explainViolations(table.Errors(config));
   refuse(errors.length > 0 ? errors : (definition.validateTable?.(config, profile) ?? []), at);
 }
@@ -60,7 +48,7 @@ export function checkTableColumns(
   fields: readonly Field[],
   at = '/config',
 ): void {
-  refuse(checkColumnUses(registered(id).definition.columnsOf?.(config) ?? [], fields), at);
+  refuse(checkColumnUses(checksOf(id).definition.columnsOf?.(config) ?? [], fields), at);
 }
 
 function refuse(errors: FieldError[], at: string): void {

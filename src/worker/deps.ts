@@ -3,7 +3,7 @@ import type { StoredCatalog } from '../catalog.ts';
 import type { Logger } from '../connectors/connector.ts';
 import type { Db } from '../store/db.ts';
 import type { Owner } from './lease.ts';
-import type { ThreadsOptions } from './threads/threads.ts';
+import type { Threads } from './threads/threads.ts';
 
 /** What a worker is given. */
 export interface WorkerDeps {
@@ -12,7 +12,8 @@ export interface WorkerDeps {
   logger: Logger;
   metrics: Registry;
   owner: Owner;
-  threads: Omit<ThreadsOptions, 'logger'>;
+  /** Where tasks run. Whoever gives them closes them, after the worker has stopped. */
+  threads: Threads;
   /** Whether the worker of that name is known to have died, so that its lease need not run out first. */
   isDead(owner: string): boolean;
   /** Whether other workers may share the database, so that a lease that ran out may be another's by now. */

@@ -13,12 +13,10 @@ import { Replays } from './replays.ts';
 import { Task, type TaskEvents } from './run.ts';
 import { JobSessions, type TaskSession } from './sessions.ts';
 import { compileJob, sameJob, type TaskSpec } from './specs.ts';
-import type { Threads } from './threads/threads.ts';
 
 /** What the worker that holds a job gives it. */
 interface Holder {
   metrics: WorkerMetrics;
-  threads: Threads;
   /** Called whenever there is something new to write down. */
   changed(): void;
   /** Whether connecting is safe: nobody else can hold the job. */
@@ -243,7 +241,8 @@ export class RunningJob {
     };
     const stats = this.stats.of(spec);
     const mayConnect = (): boolean => this.#holder.mayConnect();
-    const { metrics, threads } = this.#holder;
+    const { metrics } = this.#holder;
+    const { threads } = this.#deps;
     const letters = this.#letters;
     const tools = { session, letters, metrics, stats, threads };
     return new Task(spec, { events: { ...events, warn, mayConnect }, ...tools });

@@ -9,7 +9,6 @@ import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';
 import { JobRecord } from './record.ts';
 import { RunningJob } from './running-job.ts';
 import { StatsWriter } from './stats-writer.ts';
-import { Threads } from './threads/threads.ts';
 
 /** How often the database is asked for changes; a nudge asks at once. */
 const pollEveryMs = 1000;
@@ -29,7 +28,6 @@ export class Worker {
   readonly #deps: WorkerDeps;
   readonly #metrics: WorkerMetrics;
   readonly #leases: Leases;
-  readonly #threads: Threads;
   readonly #jobs = new Map<string, RunningJob>();
   readonly #stats: StatsWriter;
   readonly #stopping = new AbortController();
@@ -45,7 +43,6 @@ export class Worker {
       [...this.#jobs.values()].map(({ stats }) => stats.counts()),
     );
     this.#leases = new Leases(deps);
-    this.#threads = new Threads({ ...deps.threads, logger: deps.logger });
     this.#stats = new StatsWriter(deps, () => [...this.#jobs].map(([id, { stats }]) => [id, stats]));
   }
 
@@ -70,7 +67,6 @@ export class Worker {
     const written = this.#stats.stop();
     const jobs = [...this.#jobs.values()];
     await Promise.all(jobs.map((job) => job.end(true)));
-    const ended = this.#threads.close();
     const farewell = written
       .then(() => this.#sayFarewell(jobs))
       .catch((err: unknown) =>
@@ -80,7 +76,6 @@ export class Worker {
     const timer = setTimeout(resolve, farewellMs);
     await Promise.race([farewell, late]);
     clearTimeout(timer);
-    await ended;
   }
 
   async #sayFarewell(jobs: RunningJob[]): Promise<void> {
@@ -200,7 +195,6 @@ export class Worker {
     const record = new JobRecord(db, row.id, ownerName(owner), logger);
     const holder = {
       metrics: this.#metrics,
-      threads: this.#threads,
       changed: () => this.nudge(),
       mayConnect: () => !this.#deps.shared || this.#leases.hold,
     };

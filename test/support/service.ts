@@ -3,6 +3,7 @@ import { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import supertest from 'supertest';
+import { afterAll } from 'vitest';
 import { buildApp } from '../../src/api/app.ts';
 import { StoredCatalog } from '../../src/catalog.ts';
 import { certificatesIn } from '../../src/certificate-files.ts';
@@ -10,7 +11,7 @@ import { KeyRing } from '../../src/keys.ts';
 import { SecretBox } from '../../src/secrets.ts';
 import type { Db } from '../../src/store/db.ts';
 import { TargetRules } from '../../src/targets.ts';
-import type { WorkerDeps } from '../../src/worker/deps.ts';
+import { Threads } from '../../src/worker/threads/threads.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { openTestStore, type TestStore } from './databases.ts';
 
@@ -41,10 +42,14 @@ interface ServiceOptions {
   certDir?: string;
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
-  /** Of the threads that tasks run in. */
-  threads?: Partial<WorkerDeps['threads']>;
+  /** What tasks run in, if not the one thread that all services of a test file share. */
+  threads?: Partial<ConstructorParameters<typeof Threads>[0]>;
   logLevel?: 'trace' | 'debug';
 }
+
+/** Starting a thread takes a while, and most tests do not care which one it is. */
+const sharedThreads = new Threads({ most: 1, targets: [], logger: pino({ level: 'silent' }) });
+afterAll(() => sharedThreads.close());
 
 /** The whole of Penstock in this process, over a database of its own, listening on a free port. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
@@ -68,7 +73,9 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
   const { shared = false, workerDb = (same) => same } = options;
   const seen = { db: workerDb(db), catalog, logger, metrics };
-  const threads = { most: 1, targets: options.targets ?? [], ...options.threads };
+  const own = options.threads || options.targets;
+  const some = { most: 1, targets: options.targets ?? [], logger, ...options.threads };
+  const threads = own ? new Threads(some) : sharedThreads;
   const worker = new Worker({ ...seen, owner, threads, isDead: () => false, shared });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();
@@ -96,6 +103,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     async close() {
       await app.close();
       if (options.worker) await worker.stop();
+      if (own) await threads.close();
       await store.close();
     },
   };

@@ -1,5 +1,5 @@
 import type { Targets } from '../../connectors/connector.ts';
-import { connectorFor } from '../../connectors/registry.ts';
+import { connectorFor } from '../../connectors/definitions.ts';
 import { parseExactly } from '../../formats/json-text.ts';
 import type { Endpoint, TaskSpec } from '../specs.ts';
 

@@ -7,7 +7,7 @@ const patience = 6;
 
 const entry = new URL('./thread.ts', import.meta.url);
 
-export interface ThreadsOptions extends Partial<LaneOptions> {
+interface ThreadsOptions extends Partial<LaneOptions> {
   /** So many at most, 1 or more. */
   most: number;
   /** The entries of PENSTOCK_TARGETS. */

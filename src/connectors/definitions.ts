@@ -1,0 +1,17 @@
+import { PenstockError } from '../errors.ts';
+import * as all from './all.ts';
+import type { ConnectorDefinition } from './connector.ts';
+
+/** Every connector there is. Without what checks a configuration, which whoever only connects need not load. */
+export const connectors: readonly ConnectorDefinition[] = Object.values(all);
+
+/** Throws `unknown_connector`. */
+export function connectorFor(id: string): ConnectorDefinition {
+  const found = connectors.find((connector) => connector.id === id);
+  if (found) return found;
+  const ids = connectors.map((connector) => connector.id).join(', ');
+  throw new PenstockError('unknown_connector', `There is no connector called ${JSON.stringify(id)}`, {
+    hint: `Use one of: ${ids}.`,
+    errors: [{ path: '/connector', message: `must be one of ${ids}` }],
+  });
+}
