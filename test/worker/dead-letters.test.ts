@@ -288,6 +288,8 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await service.request.post(`/api/v1/pipelines/${pipeline}/restart`).send({}).expect(200);
     await stored(2);
     await until('the good one is through', async () => received.some(({ seq }) => seq === 5));
+    // Messages may be through before the row says that the job runs again.
+    await until('it has begun again', async () => (await jobOf(service.request, pipeline)).run_id === 2);
     expect((await inState('Running')).id).toBe(job);
   });
 });
