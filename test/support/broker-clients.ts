@@ -1,0 +1,42 @@
+/** Who is connected to a mosquitto, by what it logs: it tells of each in the order in which it happens. */
+export class BrokerClients {
+  /** Clients that took a connected one's place, and clients that came though they were forbidden to. */
+  readonly offences: string[] = [];
+  readonly #connected = new Set<string>();
+  readonly #forbidden = new Set<string>();
+  #rest = '';
+
+  /** For `logged` of the broker. */
+  readonly read = (text: string): void => {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) this.#readLine(line);
+  };
+
+  /** The connected clients whose id holds `part`. */
+  with(part: string): string[] {
+    return [...this.#connected].filter((id) => id.includes(part));
+  }
+
+  /** From now on no client may connect whose id holds `part`. */
+  forbid(part: string): void {
+    this.#forbidden.add(part);
+  }
+
+  allow(part: string): void {
+    this.#forbidden.delete(part);
+  }
+
+  #readLine(line: string): void {
+    const [, came] = /New client connected from \S+ as (\S+) \(/.exec(line) ?? [];
+    if (came !== undefined) {
+      this.#connected.add(came);
+      if ([...this.#forbidden].some((part) => came.includes(part))) this.offences.push(line);
+      return;
+    }
+    const [, id] = /\b[Cc]lient (\S+?):? /.exec(line) ?? [];
+    if (id === undefined || !this.#connected.has(id)) return;
+    if (line.includes('already connected')) this.offences.push(line);
+    else this.#connected.delete(id);
+  }
+}
