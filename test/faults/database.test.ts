@@ -166,8 +166,12 @@ test('a job goes on while the database is away, every route says so, and nothing
   await link.heal();
   await until('the database is back once more', isReady, 60_000);
 
-  // What was refused was not done.
-  expect(await jobOf(admin, id)).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
+  // What was refused was not done. Until its worker has renewed the lease, the job waits for a worker.
+  const again = await until('it is shown to run', async () => {
+    const job = await jobOf(admin, id);
+    return job.state === 'Running' && job;
+  });
+  expect(again).toMatchObject({ run_id: 1, failure_reason: null });
   const told = follower.events.length;
   await until('whoever follows is told more', async () => follower.events.length > told, 60_000);
   await follower.hangUp();

@@ -8,10 +8,11 @@ import { Plant } from './plant.ts';
  * processes on one PostgreSQL, a broker, and messages through every pipeline all the time. Whatever the sequence, no task
  * has two runners, what is stopped stays stopped, what is wanted comes about once the faults are over, and every message
  * that was published while its pipeline had a session arrives. PENSTOCK_SOAK=1 tries new and longer sequences, for
- * PENSTOCK_SOAK_MINUTES, and says how to repeat one that fails.
+ * PENSTOCK_SOAK_MINUTES, and says with which PENSTOCK_SOAK_SEED they come again.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
+const soakSeed = process.env.PENSTOCK_SOAK_SEED;
 const soakMinutes = Number(process.env.PENSTOCK_SOAK_MINUTES ?? 10);
 const processes = 2;
 const slots = soak ? 3 : 2;
@@ -25,19 +26,24 @@ afterAll(() => plant?.stop());
 
 const done = new Map<string, number>();
 
+/** What was done last, with what went before: faults have consequences. */
+let log: string[] = [];
+
 async function run(steps: Step[]): Promise<void> {
   const model = new Model(processes);
-  const log: string[] = [];
+  log = [...log.slice(-100), '--'];
   try {
     for (const step of steps) {
       if (!model.allows(step)) continue;
-      log.push(JSON.stringify(step));
+      log.push(`${new Date().toISOString()} ${JSON.stringify(step)}`);
       if (await plant.perform(step, model)) model.follow(step);
       done.set(step.do, (done.get(step.do) ?? 0) + 1);
     }
     await plant.finish(model);
   } catch (error) {
-    console.log(`These steps went before:\n${log.join('\n')}`);
+    console.log(
+      `These steps went before ${new Date().toISOString()}:\n${log.join('\n')}\n${error}\n${plant.warnings}`,
+    );
     // What went wrong may go on: the next sequence begins afresh.
     await plant.stop();
     plant = await Plant.start(processes);
@@ -50,7 +56,12 @@ test(
   async () => {
     const property = fc.asyncProperty(stepsOf(slots, processes, length), run);
     const limits = soak
-      ? { numRuns: 1_000, interruptAfterTimeLimit: soakMinutes * 60_000, markInterruptAsFailure: false }
+      ? {
+          ...(soakSeed === undefined ? {} : { seed: Number(soakSeed) }),
+          numRuns: 1_000,
+          interruptAfterTimeLimit: soakMinutes * 60_000,
+          markInterruptAsFailure: false,
+        }
       : { seed: 413, numRuns: 1, endOnFailure: true };
     const { failed, seed, counterexamplePath, errorInstance } = await fc.check(property, limits);
     const replay = `{ seed: ${seed}, path: '${counterexamplePath}' }`;

@@ -71,6 +71,14 @@ export class Plant {
     await this.#broker.stop();
   }
 
+  /** What the processes complained of last. */
+  get warnings(): string {
+    const serious = (line: string) => /"level":[456]0|no longer ours|answers again/.test(line);
+    return this.#processes
+      .map(({ log }, nth) => `process ${nth}:\n${log.split('\n').filter(serious).slice(-25).join('\n')}`)
+      .join('\n');
+  }
+
   /** Does a step that the model allows; answers whether it was done, or was rightly refused. */
   async perform(step: Step, model: Model): Promise<boolean> {
     switch (step.do) {
@@ -105,7 +113,7 @@ export class Plant {
   /** Waits until all is as it is wanted, and holds the broker's view against it. */
   async settle(model: Model): Promise<void> {
     for (const [slot, wanted] of model.pipelines) await this.#settled(this.#piece(slot), wanted, model);
-    expect(this.#clients.offences).toEqual([]);
+    this.#expectNoOffence();
   }
 
   /** Ends all faults and all pipelines; every message has to have come through. */
@@ -130,7 +138,13 @@ export class Plant {
       await this.#act({ do: 'stop', slot, mode: 'graceful' }, model);
       await this.#act({ do: 'delete', slot }, model);
     }
-    expect(this.#clients.offences).toEqual([]);
+    this.#expectNoOffence();
+  }
+
+  #expectNoOffence(): void {
+    const [first] = this.#clients.offences;
+    const [job = ''] = /job_\w{10}/.exec(first ?? '') ?? [];
+    expect(first, this.#clients.history(job).join('\n')).toBeUndefined();
   }
 
   async #act(step: Step, model: Model): Promise<void> {

@@ -4,13 +4,18 @@ export class BrokerClients {
   readonly offences: string[] = [];
   readonly #connected = new Set<string>();
   readonly #forbidden = new Set<string>();
+  readonly #lately: string[] = [];
   #rest = '';
 
   /** For `logged` of the broker. */
   readonly read = (text: string): void => {
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop() ?? '';
-    for (const line of lines) this.#readLine(line);
+    for (const line of lines) {
+      this.#lately.push(line);
+      this.#readLine(line);
+    }
+    this.#lately.splice(0, this.#lately.length - 1_000);
   };
 
   /** The connected clients whose id holds `part`. */
@@ -25,6 +30,11 @@ export class BrokerClients {
 
   allow(part: string): void {
     this.#forbidden.delete(part);
+  }
+
+  /** What the broker has said lately of the clients whose id holds `part`. */
+  history(part: string): string[] {
+    return this.#lately.filter((line) => line.includes(part));
   }
 
   #readLine(line: string): void {
