@@ -4,6 +4,8 @@ import { PenstockError } from '../errors.ts';
 import { callerName } from './access.ts';
 
 const heartbeatMs = 15_000;
+/** A client that takes nothing for so long, heartbeats neither, is given up; at the latest after twice as long. */
+const stalledMs = 30_000;
 /** Streams open at a time, for one caller and for all. */
 const most = { each: 32, all: 1_000 };
 const open = new Map<string, number>();
@@ -12,7 +14,7 @@ const open = new Map<string, number>();
  * Answers a request with server-sent events, one per object that what `start` answers yields (WHATWG HTML, 9.2). A
  * string is JSON already, for what JSON.stringify cannot write, such as 64-bit integers. A comment every 15 seconds
  * keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`; when the service stops,
- * too, behind a comment that says so. Throws `too_many_requests` for one stream too many.
+ * too, behind a comment that says so. A client that does not read is cut off. Throws `too_many_requests` for one stream too many.
  */
 export function streamEvents(
   request: FastifyRequest,
@@ -23,6 +25,8 @@ export function streamEvents(
   try {
     const events = start();
     reply.raw.once('close', leave);
+    // Counts from when something was last written: nothing is any more once the socket takes no more.
+    reply.raw.setTimeout(stalledMs, () => reply.raw.destroy());
     return reply
       .type('text/event-stream')
       .header('cache-control', 'no-cache')
