@@ -24,6 +24,7 @@ import { answerPreviews, OutputData, Previews, previewRoutes } from './pipelines
 import { answerProblem, Problem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { lazySerializers } from './serializers.ts';
+import { closeGently } from './shutdown.ts';
 import { readJsonOnly, validatorCompiler } from './validation.ts';
 
 const base = '/api/v1';
@@ -52,6 +53,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     bodyLimit: 1024 * 1024,
     requestTimeout: 30_000,
     connectionTimeout: 0,
+    // What `closeGently` has not seen the end of.
     forceCloseConnections: true,
     frameworkErrors: answerProblem,
     // A name of 100 characters, each of them encoded.
@@ -71,6 +73,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  const close = closeGently(app);
   guard(app, deps.keys, await setLimits(app, deps.limits));
   keepAudit(app, deps.db);
   for (const schema of shared) app.addSchema(schema);
@@ -91,6 +94,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     audit,
   ];
   for (const resource of resources) await app.register(resource(deps), { prefix: base });
+  await app.register(close);
   return app;
 }
 

@@ -4,6 +4,8 @@ import { PenstockError } from '../errors.ts';
 import { callerName } from './access.ts';
 
 const heartbeatMs = 15_000;
+/** A client that takes nothing for so long, heartbeats neither, is given up; at the latest after twice as long. */
+const stalledMs = 30_000;
 /** Streams open at a time, for one caller and for all. */
 const most = { each: 32, all: 1_000 };
 const open = new Map<string, number>();
@@ -11,8 +13,8 @@ const open = new Map<string, number>();
 /**
  * Answers a request with server-sent events, one per object that what `start` answers yields (WHATWG HTML, 9.2). A
  * string is JSON already, for what JSON.stringify cannot write, such as 64-bit integers. A comment every 15 seconds
- * keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`. Throws
- * `too_many_requests` for one stream too many.
+ * keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`; when the service stops,
+ * too, behind a comment that says so. A client that does not read is cut off. Throws `too_many_requests` for one stream too many.
  */
 export function streamEvents(
   request: FastifyRequest,
@@ -23,11 +25,18 @@ export function streamEvents(
   try {
     const events = start();
     reply.raw.once('close', leave);
+    // Counts from when something was last written: nothing is any more once the socket takes no more.
+    reply.raw.setTimeout(stalledMs, () => reply.raw.destroy());
     return reply
       .type('text/event-stream')
       .header('cache-control', 'no-cache')
       .header('x-accel-buffering', 'no')
-      .send(Readable.from(frames(events), { objectMode: false, highWaterMark: 16 * 1024 }));
+      .send(
+        Readable.from(frames(events, request.server.closing), {
+          objectMode: false,
+          highWaterMark: 16 * 1024,
+        }),
+      );
   } catch (error) {
     leave();
     throw error;
@@ -52,12 +61,16 @@ function takeStream(request: FastifyRequest): () => void {
   };
 }
 
-async function* frames(events: AsyncIterable<object | string>): AsyncGenerator<string> {
+async function* frames(events: AsyncIterable<object | string>, closing: AbortSignal): AsyncGenerator<string> {
   const iterator = events[Symbol.asyncIterator]();
   let pending = iterator.next();
   try {
     for (;;) {
-      const result = await orHeartbeat(pending);
+      const result = await orElse(pending, closing);
+      if (result === 'closing') {
+        yield ': the service stops\n\n';
+        return;
+      }
       if (result === 'heartbeat') {
         yield ': still here\n\n';
         continue;
@@ -67,7 +80,10 @@ async function* frames(events: AsyncIterable<object | string>): AsyncGenerator<s
       pending = iterator.next();
     }
   } finally {
-    await iterator.return?.();
+    const ended = iterator.return?.();
+    // It may wait for its next event, and for that until the answer is closed.
+    if (closing.aborted) ended?.catch(() => {});
+    else await ended;
   }
 }
 
@@ -77,12 +93,17 @@ function frame(event: object | string): string {
   return `data: ${json}\n\n`;
 }
 
-async function orHeartbeat<T>(pending: Promise<T>): Promise<T | 'heartbeat'> {
-  const { promise, resolve } = Promise.withResolvers<'heartbeat'>();
+/** What comes first: what is waited for, the time for a sign of life, or the end of the service. */
+async function orElse<T>(pending: Promise<T>, closing: AbortSignal): Promise<T | 'heartbeat' | 'closing'> {
+  const { promise, resolve } = Promise.withResolvers<'heartbeat' | 'closing'>();
   const timer = setTimeout(() => resolve('heartbeat'), heartbeatMs);
+  const close = (): void => resolve('closing');
+  if (closing.aborted) close();
+  closing.addEventListener('abort', close);
   try {
     return await Promise.race([pending, promise]);
   } finally {
     clearTimeout(timer);
+    closing.removeEventListener('abort', close);
   }
 }

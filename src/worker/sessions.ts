@@ -68,7 +68,8 @@ export class JobSessions {
       opening: async () => {
         if (!spec.source.connector.session) return undefined;
         session = this.#find(spec);
-        fresh ||= session === undefined;
+        // Or as new as before a crash that came ahead of its first opening.
+        fresh ||= !session?.established;
         session = session ? await this.#renew(session, spec) : await this.#create(spec);
         const former = this.#alike(session).flatMap(({ tables }) =>
           tables.filter(differs(spec.source.config)),

@@ -1,5 +1,8 @@
+import supertest from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { databases } from '../support/databases.ts';
+import { databases, type TestDatabase } from '../support/databases.ts';
+import { type Document, operationsOf } from '../support/document.ts';
+import { EventReader } from '../support/events.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
@@ -7,28 +10,138 @@ import { created, createTables, jobOf } from '../support/resources.ts';
 import { until } from '../support/service.ts';
 import { Traffic } from '../support/traffic.ts';
 
+/** A database that is away for a while: silent, then gone. PENSTOCK_SOAK=1 makes the silence last half a minute. */
+
 const [, postgresql] = databases;
+const silenceMs = process.env.PENSTOCK_SOAK === '1' ? 30_000 : 0;
+const headers = { authorization: 'Bearer the-key-of-an-admin' };
 
 let broker: Mosquitto;
-beforeAll(async () => {
-  broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
-});
-afterAll(() => broker.stop());
+let database: TestDatabase;
+let link: FaultyLink;
+let penstock: Penstock;
+/** With a key that no database is asked for, so that it is the routes themselves that answer. */
+let admin: ReturnType<typeof supertest>;
+let document: Document;
 
-test('a job goes on while the database is silent, and nothing has to be restarted afterwards', async () => {
-  const database = await postgresql.create();
+beforeAll(async () => {
+  broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
+  database = await postgresql.create();
   const behind = new URL(database.url);
-  const link = await FaultyLink.start(Number(behind.port), () => () => {});
+  link = await FaultyLink.start(Number(behind.port), () => () => {});
   behind.port = new URL(link.url).port;
-  const penstock = await Penstock.start({ PENSTOCK_DATABASE_URL: behind.href });
-  await createTables(penstock.request, broker.url);
-  const query = 'INSERT INTO alerts SELECT * FROM readings';
-  const { id } = await created(penstock.request, '/pipelines', { name: 'p', query, parallelism: 1 });
-  await until('the job runs', async () => (await jobOf(penstock.request, id)).state === 'Running');
+  penstock = await Penstock.start({
+    PENSTOCK_DATABASE_URL: behind.href,
+    PENSTOCK_ADMIN_KEY: 'the-key-of-an-admin',
+  });
+  admin = supertest.agent(penstock.address).set(headers) as unknown as typeof admin;
+  document = (await admin.get('/api/v1/api-docs/openapi.json')).body;
+}, 60_000);
+afterAll(async () => {
+  await penstock?.stop();
+  await link?.stop();
+  await database?.drop();
+  await broker?.stop();
+});
+
+interface Asked {
+  name: string;
+  method: string;
+  path: string;
+  body: object | undefined;
+}
+
+const query = 'INSERT INTO alerts SELECT * FROM readings';
+/** Where the example has tables of its own, and so needs no stored ones. */
+const queries: Record<string, object> = {
+  '/api/v1/pipelines/validate_query': { query },
+  '/api/v1/pipelines/preview': { query: 'SELECT * FROM readings' },
+};
+
+/** One sensible request for each operation, about what is there. */
+function everyOperation(ids: Record<string, string>): Asked[] {
+  return operationsOf(document).map(({ name, method, path, example }) => {
+    const [, , , collection = ''] = path.split('/');
+    const known: Record<string, string> = { ...ids, id: ids[collection] ?? 'none_0000000000' };
+    const filled = path.replaceAll(/\{(\w+)\}/g, (_, part: string) => known[part] ?? '1');
+    const named = path.endsWith('by-name/{name}') ? { name: known.name as string } : {};
+    const body = example === undefined ? undefined : { ...(example as object), ...named, ...queries[path] };
+    return { name, method, path: filled, body };
+  });
+}
+
+/** Of the answers of all at once, each of which has to come in half a minute. */
+async function answersOf(asked: Asked[]) {
+  return Promise.all(
+    asked.map(async ({ name, method, path, body }) => {
+      const response = await fetch(`${penstock.address}${path}`, {
+        method: method.toUpperCase(),
+        headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        signal: AbortSignal.timeout(30_000),
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const answer = (await response.json().catch(() => null)) as { code?: string } | null;
+      return {
+        name,
+        status: response.status,
+        code: answer?.code,
+        after: response.headers.get('retry-after'),
+      };
+    }),
+  );
+}
+
+/** What can be answered without the database. */
+const withoutDatabase = [
+  '200 GET /api/v1/connectors',
+  '200 GET /api/v1/connectors/{id}',
+  '200 GET /api/v1/ping',
+  '200 GET /api/v1/udfs',
+  '200 GET /healthz',
+  '200 GET /metrics',
+  '200 POST /api/v1/connection_profiles/test',
+  '200 POST /api/v1/connection_tables/schemas/test',
+  '404 GET /api/v1/pipelines/{id}/jobs/{job_id}/output',
+];
+
+async function expectRefusals(ids: Record<string, string>): Promise<void> {
+  const answers = await answersOf(everyOperation(ids));
+  const others = answers.filter(({ status }) => status !== 503);
+  expect(others.map(({ name, status }) => `${status} ${name}`).sort()).toEqual(withoutDatabase);
+  const refused = answers.filter(({ status }) => status === 503);
+  for (const answer of refused) expect(answer).toMatchObject({ code: 'database_unavailable', after: '5' });
+  // A key that is not known yet may be a good one.
+  const stranger = await fetch(`${penstock.address}/api/v1/jobs`, {
+    headers: { authorization: 'Bearer another' },
+    signal: AbortSignal.timeout(30_000),
+  });
+  expect(stranger.status).toBe(503);
+}
+
+const isReady = async () => (await admin.get('/readyz')).status === 200;
+
+test('a job goes on while the database is away, every route says so, and nothing has to be restarted', async () => {
+  const tables = await createTables(admin, broker.url);
+  const { id } = await created(admin, '/pipelines', { name: 'p', query, parallelism: 1 });
+  const running = await until('the job runs', async () => {
+    const job = await jobOf(admin, id);
+    return job.state === 'Running' && job;
+  });
   const { url } = broker;
   const traffic = await Traffic.open({ url, topic: 'plant/x/readings' }, { url, topic: 'plant/alerts' }, 1);
+  const follower = new EventReader(`${penstock.address}/api/v1/pipelines/${id}/events`, headers);
+  await follower.has('its state', ({ name }) => name === 'state');
+  const ids = {
+    connection_profiles: tables.profile,
+    connection_tables: tables.readings,
+    pipelines: id,
+    job_id: running.id,
+    connectors: 'mqtt',
+    name: 'plant',
+  };
 
   link.blackhole();
+  const since = performance.now();
   const away = await until('the database is missed', async () => {
     const answer = await penstock.request.get('/readyz');
     return answer.status === 503 && answer;
@@ -36,25 +149,37 @@ test('a job goes on while the database is silent, and nothing has to be restarte
   expect(away.headers['retry-after']).toBe('5');
   expect(away.body).toMatchObject({ code: 'database_unavailable' });
   expect((await penstock.request.get('/healthz')).status).toBe(200);
-  await traffic.publish(1000);
+  const endPublishing = traffic.keepPublishing(200);
+  await expectRefusals(ids);
+  await until('it was silent for long enough', async () => performance.now() - since > silenceMs, 60_000);
+  await endPublishing();
   await until('messages get through all the same', async () => traffic.arrived === traffic.sent);
+  expect(traffic.sent).toBeGreaterThan(silenceMs / 10);
+  console.log(`${traffic.arrived} of ${traffic.sent} messages got through while the database was silent`);
 
   await link.heal();
-  await until(
-    'the database is back',
-    async () => (await penstock.request.get('/readyz')).status === 200,
-    60_000,
-  );
-  expect(await jobOf(penstock.request, id)).toMatchObject({
-    state: 'Running',
-    run_id: 1,
-    failure_reason: null,
+  await until('the database is back', isReady, 60_000);
+  link.cut();
+  await traffic.publish(500);
+  await expectRefusals(ids);
+  await until('messages get through', async () => traffic.arrived === traffic.sent);
+  await link.heal();
+  await until('the database is back once more', isReady, 60_000);
+
+  // What was refused was not done. Until its worker has renewed the lease, the job waits for a worker.
+  const again = await until('it is shown to run', async () => {
+    const job = await jobOf(admin, id);
+    return job.state === 'Running' && job;
   });
-  await penstock.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
-  await until('it obeys', async () => (await jobOf(penstock.request, id)).state === 'Stopped', 60_000);
+  expect(again).toMatchObject({ run_id: 1, failure_reason: null });
+  const told = follower.events.length;
+  await until('whoever follows is told more', async () => follower.events.length > told, 60_000);
+  await follower.hangUp();
+  await until('it obeys', async () => {
+    const { status } = await admin.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
+    return status === 200;
+  });
+  await until('it stops', async () => (await jobOf(admin, id)).state === 'Stopped', 60_000);
   await traffic.close();
   expect(await penstock.kill('SIGTERM')).toBe(0);
-  await penstock.stop();
-  await link.stop();
-  await database.drop();
-}, 180_000);
+}, 300_000);

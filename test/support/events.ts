@@ -6,8 +6,8 @@ export class EventReader<T extends object = Record<string, unknown>> {
   readonly #caller = new AbortController();
   readonly #over: Promise<void>;
 
-  constructor(address: string) {
-    this.#over = this.#read(address);
+  constructor(address: string, headers: Record<string, string> = {}) {
+    this.#over = this.#read(address, headers);
     // Whoever waits for the end is told of it.
     this.#over.catch(() => {});
   }
@@ -28,8 +28,8 @@ export class EventReader<T extends object = Record<string, unknown>> {
     await this.#over.catch(() => {});
   }
 
-  async #read(address: string): Promise<void> {
-    const response = await fetch(address, { signal: this.#caller.signal });
+  async #read(address: string, headers: Record<string, string>): Promise<void> {
+    const response = await fetch(address, { headers, signal: this.#caller.signal });
     if (response.status !== 200) throw new Error(await response.text());
     let rest = '';
     const decoder = new TextDecoder();

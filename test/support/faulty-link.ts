@@ -52,6 +52,12 @@ export class FaultyLink {
     this.#server.close();
   }
 
+  /** Resets every connection and refuses new ones, as a server does that has crashed. */
+  cut(): void {
+    this.refuse();
+    for (const link of this.#links) link.reset();
+  }
+
   /** Serves new connections again. */
   async heal(): Promise<void> {
     this.#silent = false;
@@ -137,6 +143,11 @@ class Link {
     this.#cut = { direction, done };
   }
 
+  reset(): void {
+    this.#client.resetAndDestroy();
+    this.#broker.resetAndDestroy();
+  }
+
   destroy(): void {
     this.#client.destroy();
     this.#broker.destroy();
@@ -177,8 +188,7 @@ class Link {
     }
     this.#silent = true;
     to.write(chunk.subarray(0, -1), () => {
-      this.#client.resetAndDestroy();
-      this.#broker.resetAndDestroy();
+      this.reset();
       cut.done();
     });
   }

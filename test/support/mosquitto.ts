@@ -22,6 +22,8 @@ export interface MosquittoOptions {
   tls?: { ca: string; cert: string; key: string };
   /** Logs no packets: that is work of its own when there are many. */
   quiet?: boolean;
+  /** Called with what the broker logs, as it comes. */
+  logged?: (text: string) => void;
 }
 
 function find(name: string): string {
@@ -46,12 +48,14 @@ export class Mosquitto {
   readonly port: number;
   readonly #folder: string;
   readonly #arguments: string[];
+  readonly #logged: (text: string) => void;
   #child: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
   #log = '';
 
   private constructor(port: number, options: MosquittoOptions) {
     this.port = port;
+    this.#logged = options.logged ?? (() => {});
     this.#folder = mkdtempSync(join(tmpdir(), 'penstock-mosquitto-'));
     const configFile = join(this.#folder, 'mosquitto.conf');
     this.#arguments = ['-c', configFile, ...(options.quiet ? [] : ['-v'])];
@@ -90,6 +94,7 @@ export class Mosquitto {
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
         this.#log = (this.#log + String(chunk)).slice(-1_000_000);
+        this.#logged(String(chunk));
       });
     }
     const deadline = Date.now() + 15_000;

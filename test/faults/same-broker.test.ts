@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { BrokerClients } from '../support/broker-clients.ts';
+import { FaultyLink } from '../support/faulty-link.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { Penstock } from '../support/penstock.ts';
+import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
+import { Traffic } from '../support/traffic.ts';
+import { until } from '../support/until.ts';
+
+const clients = new BrokerClients();
+let broker: Mosquitto;
+let link: FaultyLink;
+let penstock: Penstock;
+beforeAll(async () => {
+  broker = await Mosquitto.start({ quiet: true, config: ['max_queued_messages 0'], logged: clients.read });
+  link = await FaultyLink.start(broker.port, () => () => {});
+  penstock = await Penstock.start();
+}, 60_000);
+afterAll(async () => {
+  await penstock?.stop();
+  await link?.stop();
+  await broker?.stop();
+});
+
+test('a session that is found by another address after a crash is kept, and not drained beside itself', async () => {
+  const { request } = penstock;
+  const { url } = broker;
+  const ofSource = await created(request, '/connection_profiles', profileBody(url, { name: 'source' }));
+  const ofSink = await created(request, '/connection_profiles', profileBody(url, { name: 'sink' }));
+  await created(request, '/connection_tables', tableBody('in', ofSource.id, { topic: 'in', type: {} }));
+  const out = { topic: 'out', type: { retain: false } };
+  await created(request, '/connection_tables', tableBody('out', ofSink.id, out));
+  const query = 'INSERT INTO out SELECT * FROM "in"';
+  const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+  const is = (state: string) => async () => (await jobOf(request, id)).state === state;
+  await until('it runs', is('Running'));
+  const traffic = await Traffic.open({ url, topic: 'in' }, { url, topic: 'out' }, 1);
+  await traffic.publish(100);
+
+  // Written down is that there will be a session at the new address; nobody has been there yet.
+  link.refuse();
+  const edit = { config: { url: link.url } };
+  await request.patch(`/api/v1/connection_profiles/${ofSource.id}`).send(edit).expect(200);
+  await until('it cannot connect', is('Recovering'));
+  await penstock.kill('SIGKILL');
+  await traffic.publish(300);
+  await link.heal();
+  await penstock.resume();
+
+  await until('it runs again', is('Running'), 60_000);
+  await traffic.publish(300);
+  await until('all arrive', () => traffic.arrived === traffic.sent, 60_000).catch(() => {});
+  expect(traffic.missing.slice(0, 10)).toEqual([]);
+  expect(clients.offences).toEqual([]);
+  expect(penstock.log).not.toContain('a session was drained');
+  await traffic.close();
+}, 180_000);

@@ -1,0 +1,54 @@
+/** Who is connected to a mosquitto, by what it logs: it tells of each in the order in which it happens. */
+export class BrokerClients {
+  /** Clients that took a connected one's place, and clients that came though they were forbidden to. */
+  readonly offences: string[] = [];
+  /** Whether one may take another's place now. */
+  mayTakeOver = (): boolean => false;
+  readonly #connected = new Set<string>();
+  readonly #forbidden = new Set<string>();
+  readonly #lately: string[] = [];
+  #rest = '';
+
+  /** For `logged` of the broker. */
+  readonly read = (text: string): void => {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) {
+      this.#lately.push(line);
+      this.#readLine(line);
+    }
+    this.#lately.splice(0, this.#lately.length - 1_000);
+  };
+
+  /** The connected clients whose id holds `part`. */
+  with(part: string): string[] {
+    return [...this.#connected].filter((id) => id.includes(part));
+  }
+
+  /** From now on no client may connect whose id holds `part`. */
+  forbid(part: string): void {
+    this.#forbidden.add(part);
+  }
+
+  allow(part: string): void {
+    this.#forbidden.delete(part);
+  }
+
+  /** What the broker has said lately of the clients whose id holds `part`. */
+  history(part: string): string[] {
+    return this.#lately.filter((line) => line.includes(part));
+  }
+
+  #readLine(line: string): void {
+    const [, came] = /New client connected from \S+ as (\S+) \(/.exec(line) ?? [];
+    if (came !== undefined) {
+      this.#connected.add(came);
+      if ([...this.#forbidden].some((part) => came.includes(part))) this.offences.push(line);
+      return;
+    }
+    const [, id] = /\b[Cc]lient (\S+?):? /.exec(line) ?? [];
+    if (id === undefined || !this.#connected.has(id)) return;
+    if (!line.includes('already connected')) this.#connected.delete(id);
+    else if (!this.mayTakeOver()) this.offences.push(line);
+  }
+}
