@@ -212,7 +212,7 @@ describe('what protoc and protobuf for Python have written', () => {
       [
         'table',
         'DataSet',
-        '{"columns":["c"],"types":[7],"rows":[{"elements":[{"int_value":3}]}],"num_of_columns":1}',
+        '{"num_of_columns":1,"columns":["c"],"types":[7],"rows":[{"elements":[{"int_value":3}]}]}',
       ],
     ]);
     expect(metrics[0]).toMatchObject({ int_value: -5n, payload_seq: 7n, timestamp: 1_769_847_300_250n });

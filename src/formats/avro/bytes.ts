@@ -39,6 +39,11 @@ export class AvroInput {
   /** A length, count, index or int: whatever is larger than 2^27 in size is read by `long`. */
   int(): number {
     const { bytes } = this;
+    const first = bytes[this.at] as number;
+    if (first < 0x80 && this.at < this.#end) {
+      this.at += 1;
+      return (first >>> 1) ^ -(first & 1);
+    }
     let value = 0;
     for (let shift = 0; shift < 28; shift += 7) {
       const byte = bytes[this.take(1)] as number;

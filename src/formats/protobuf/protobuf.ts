@@ -12,7 +12,8 @@ import {
 import { metadataColumns } from '../own-property.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
-import { documentReader, rowReader } from './read.ts';
+import { rowReader } from './read.ts';
+import { documentReader } from './read-json.ts';
 import { documentWriter, rowWriter } from './write.ts';
 
 type Schema = SchemaIn<'protobuf'>;

@@ -4,6 +4,7 @@ import type { Value } from '../format.ts';
 import { isNestedWithin, numberText } from '../json-text.ts';
 import { maxDepth } from '../json-value.ts';
 import { getterOf } from '../own-property.ts';
+import { columnsTo } from '../row-literal.ts';
 import type { Field } from '../schema.ts';
 import { parseTimestamp, timestampToParts } from '../timestamp.ts';
 import {
@@ -19,7 +20,7 @@ import {
   unscaledOf,
 } from '../write-value.ts';
 import { isImplicit, wellKnownOf, wrappedOf } from './fields.ts';
-import { wireOf } from './read.ts';
+import { wireOf } from './wire.ts';
 
 type Writer = protobuf.Writer;
 
@@ -52,27 +53,31 @@ function messageWriter(type: protobuf.Type, fields: readonly Field[], path: stri
     const field = fields.find(({ name }) => name === member.name);
     if (!field) return [];
     const at = pathOf(path, member.name);
-    return [
-      { get: getterOf(member.name), write: typedMember(member, field, at), required: field.required, at },
-    ];
+    return [{ name: member.name, write: orAbsent(typedMember(member, field, at), field.required, at) }];
   });
+  const writeColumns = columnsTo(steps);
   const checkOneofs = oneofCheck(type, path);
   return (value, writer) => {
     const row = struct(value as Value);
-    checkOneofs(row);
-    for (const { get, write, required, at } of steps) {
-      const column = get(row);
-      if (column !== null && column !== undefined) write(column, writer);
-      else if (required) throw badRow(at, 'is required but null');
-    }
+    checkOneofs?.(row);
+    writeColumns(row, writer);
+  };
+}
+
+/** What is null is left out. */
+function orAbsent(write: Write, required: boolean | undefined, path: string): Write {
+  return (value, writer) => {
+    if (value !== null && value !== undefined) write(value, writer);
+    else if (required) throw badRow(path, 'is required but null');
   };
 }
 
 /** A reader would keep the last of two, and nobody would know. */
-function oneofCheck(type: protobuf.Type, path: string): (row: object) => void {
+function oneofCheck(type: protobuf.Type, path: string): ((row: object) => void) | undefined {
   const oneofs = type.oneofsArray
     .filter(({ oneof }) => oneof.length > 1)
     .map(({ name, oneof }) => ({ name, getters: oneof.map(getterOf) }));
+  if (oneofs.length === 0) return undefined;
   return (row) => {
     for (const { name, getters } of oneofs) {
       const set = getters.filter((get) => (get(row) ?? null) !== null);
@@ -199,8 +204,24 @@ function scalarWriter({ resolvedType, type }: protobuf.Field, path: string): Wri
       return (value, writer) => {
         writer[type](longOf(check(value as Value) as bigint) as never);
       };
+    case 'string':
+      return (value, writer) => {
+        writer.string(check(value as Value) as string);
+      };
+    case 'double':
+      return (value, writer) => {
+        writer.double(check(value as Value) as number);
+      };
+    case 'int32':
+      return (value, writer) => {
+        writer.int32(check(value as Value) as number);
+      };
+    case 'bool':
+      return (value, writer) => {
+        writer.bool(check(value as Value) as boolean);
+      };
     default: {
-      const method = type as 'int32';
+      const method = type as 'uint32';
       return (value, writer) => {
         writer[method](check(value as Value) as number);
       };
@@ -234,10 +255,12 @@ function checkOf(type: string, path: string): (value: Value) => unknown {
   }
 }
 
-/** What protobufjs takes for 64 bits: a number where a double is exact, else the two halves. */
-function longOf(value: bigint): number | { low: number; high: number } {
-  if (value >= -0x1f_ffff_ffff_ffffn && value <= 0x1f_ffff_ffff_ffffn) return Number(value);
-  return { low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)) };
+const halves = new DataView(new ArrayBuffer(8));
+
+/** What protobufjs takes for 64 bits, signed or not: the two halves. */
+function longOf(value: bigint): { low: number; high: number } {
+  halves.setBigInt64(0, value);
+  return { low: halves.getInt32(4), high: halves.getInt32(0) };
 }
 
 /** Takes a name, or the text of a number that has none. */
@@ -271,7 +294,7 @@ function jsonMessageWriter(type: protobuf.Type, path: string, known: KnownWriter
     if (!entriesOf(value, path).every(([name]) => names.has(name))) {
       throw badRow(path, 'has a member that the message does not have');
     }
-    checkOneofs(value as object);
+    checkOneofs?.(value as object);
     for (const { get, write } of members) {
       const found = get(value as object) ?? null;
       if (found !== null) write(found, writer);
