@@ -8,7 +8,8 @@ import type { Field } from '../schema.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 import { containerOf, readContainer } from './container.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
-import { documentReader, rowReader } from './read.ts';
+import { rowReader } from './read.ts';
+import { documentReader } from './read-json.ts';
 import { type ParsedSchema, parseAvroSchema } from './schema.ts';
 import { jsonTextWriter, rowWriter } from './write.ts';
 

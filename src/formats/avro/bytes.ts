@@ -127,7 +127,14 @@ export class AvroInput {
   }
 }
 
-const malformed = () => badData('', 'is not Avro data of its schema');
+export const malformed = () => badData('', 'is not Avro data of its schema');
+
+/** The branch of a union, or the symbol of an enum, whose index comes next. */
+export function branchOf<T>(branches: readonly T[], input: AvroInput): T {
+  const branch = branches[input.int()];
+  if (branch === undefined) throw malformed();
+  return branch;
+}
 
 /** Writes Avro's binary encoding. One is used again and again: `finish` answers a copy and starts anew. */
 export class AvroOutput {

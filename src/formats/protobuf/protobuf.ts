@@ -14,7 +14,8 @@ import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
 import { rowReader } from './read.ts';
 import { documentReader } from './read-json.ts';
-import { documentWriter, rowWriter } from './write.ts';
+import { rowWriter } from './write.ts';
+import { documentWriter } from './write-json.ts';
 
 type Schema = SchemaIn<'protobuf'>;
 
