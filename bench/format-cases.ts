@@ -1,9 +1,9 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import avsc from 'avsc';
-import * as cborX from 'cbor-x';
+import * as cborX from 'cbor-x/encode';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import { Packr } from 'msgpackr';
+import { Packr } from 'msgpackr/pack';
 import protobuf from 'protobufjs';
 import type { Row } from '../src/formats/format.ts';
 import type { ConnectionSchema, Field } from '../src/formats/schema.ts';

@@ -1,4 +1,5 @@
 import type { Row, Value } from './format.ts';
+import type { Field } from './schema.ts';
 
 /**
  * Rows are made and taken apart by functions that are written out for their columns, so that V8 knows the shape of a row
@@ -30,6 +31,13 @@ export function rowFromValues(
 ): (found: readonly unknown[]) => Row {
   const value = (at: number) => (members[at]?.read ? `r${at}(o[${at}])` : `o[${at}]`);
   return compiled(members, `return (o) => (${literal(members, value)});`);
+}
+
+/** Compiles a function that makes a row of a whole message: the column `value`, and those of metadata, which are null. */
+export function rowFromMessage(fields: readonly Field[]): (value: Value) => Row {
+  const metadata = fields.filter(({ metadata_key }) => typeof metadata_key === 'string');
+  const rest = metadata.map(({ name }) => ({ name, read: () => null }));
+  return rowFromSequence([{ name: 'value', read: (value) => value }, ...rest]);
 }
 
 /** Compiles a function that hands the columns of a row, one after the other, to what writes them. */

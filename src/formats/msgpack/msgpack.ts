@@ -1,4 +1,4 @@
-import { addExtension, Packr, Unpackr } from 'msgpackr';
+import { addExtension, Packr, Unpackr } from 'msgpackr/pack';
 import { badData } from '../bad.ts';
 import { documentFormat } from '../document.ts';
 import type { FormatDefinition } from '../format.ts';
@@ -17,6 +17,7 @@ class Time {
   }
 }
 
+// `msgpackr/pack` is all of it but the native addon, which npm installs on some machines only.
 // msgpackr reads timestamps as Date, which loses digits. Its list of extensions is one for the whole process.
 addExtension({ Class: Time, type: 0xff, pack: packTime, unpack: unpackTime });
 
