@@ -123,6 +123,14 @@ const exactly = {
       return Buffer.from(JSON.stringify({ ...row, ...exact, at: new Date(Number(at)).toISOString() }));
     },
   },
+  msgpack: {
+    read: (payload: Buffer): unknown => {
+      const { seq, at, ...row } = packr.unpack(payload) as Record<string, unknown>;
+      const { seconds, nanoseconds } = at as { seconds: bigint; nanoseconds: bigint };
+      return { ...row, seq: BigInt(seq as bigint), at: seconds * 1000n + nanoseconds / 1_000_000n };
+    },
+    write: ({ at, ...row }: Row): Buffer => packr.pack({ ...row, at: new Date(Number(at)) }),
+  },
   cbor: {
     read: (payload: Buffer): unknown => {
       const { seq, price, at, ...row } = cborEncoder.decode(payload) as Record<string, unknown>;
@@ -254,6 +262,14 @@ export const formatCases: readonly FormatCase[] = [
     rows: exactRows,
     ...msgpack,
     plain: dated,
+  },
+  {
+    name: 'msgpack, exact types, both exact',
+    schema: { format: { type: 'msgpack' }, fields: exactFields },
+    rows: exactRows,
+    read: exactly.msgpack.read,
+    write: (row) => exactly.msgpack.write(row as Row),
+    plain: (row) => row,
   },
   {
     name: 'avro, raw datums',

@@ -123,6 +123,7 @@ export function convertTimestamp(value: bigint, from: TimestampUnit, to: Timesta
 
 /** Nearer times are exact in a double even when they are counted in milliseconds. */
 const farSeconds = 2n ** 42n;
+const farMs = 2n ** 52n;
 
 /** Whole seconds and the nanoseconds behind them, both of a time before 1970 too, as a count of the unit. */
 export function timestampFromParts(
@@ -141,6 +142,11 @@ export function timestampToParts(
   value: bigint,
   unit: TimestampUnit,
 ): { seconds: bigint; nanoseconds: bigint } {
+  if (unit === 'millisecond' && value > -farMs && value < farMs) {
+    const count = Number(value);
+    const whole = Math.floor(count / 1000);
+    return { seconds: BigInt(whole), nanoseconds: BigInt((count - whole * 1000) * 1_000_000) };
+  }
   const seconds = floorDivide(value, perSecond[unit]);
   const rest = value - seconds * perSecond[unit];
   return { seconds, nanoseconds: rest * (perSecond.nanosecond / perSecond[unit]) };
