@@ -209,11 +209,7 @@ describe('what protoc and protobuf for Python have written', () => {
       ['s', 'String', '"ü"'],
       ['t', 'DateTime', '"2026-01-31T08:15:00.250Z"'],
       ['none', 'Int32', null],
-      [
-        'table',
-        'DataSet',
-        '{"columns":["c"],"types":[7],"rows":[{"elements":[{"int_value":3}]}],"num_of_columns":1}',
-      ],
+      ['table', 'DataSet', '{"columns":["c"],"types":["UInt32"],"rows":[[3]]}'],
     ]);
     expect(metrics[0]).toMatchObject({ int_value: -5n, payload_seq: 7n, timestamp: 1_769_847_300_250n });
     expect(metrics[3]).toMatchObject({ alias: 12n, timestamp: 1n, is_null: false });

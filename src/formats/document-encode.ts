@@ -1,8 +1,9 @@
 import { badRow, pathOf } from './bad.ts';
-import type { Row, Value } from './format.ts';
+import type { Value } from './format.ts';
 import { isNestedWithin } from './json-text.ts';
 import { maxDepth } from './json-value.ts';
 import { getterOf } from './own-property.ts';
+import { rowFromObject } from './row-literal.ts';
 import type { Field, ListItem } from './schema.ts';
 import { type TimestampUnit, unitOf } from './sql-type.ts';
 import {
@@ -38,7 +39,6 @@ export function documentWriter(
   const written = fields.filter((field) => typeof field.metadata_key !== 'string');
   const steps = written.map((field) => ({
     name: field.name,
-    get: getterOf(field.name),
     write: fieldWriter(field, path, writers),
   }));
   const struct = structOf(path);
@@ -46,15 +46,13 @@ export function documentWriter(
   if (written.some(({ name }) => name in Object.prototype || name === 'toJSON')) {
     return (value) => {
       const row = struct(value);
-      return new Map(steps.map(({ name, get, write }) => [name, write(get(row) as Value)]));
+      return new Map(steps.map(({ name, write }) => [name, write(getterOf(name)(row) as Value)]));
     };
   }
-  return (value) => {
-    const row: Row = struct(value);
-    const document: Record<string, unknown> = {};
-    for (const { name, get, write } of steps) document[name] = write(get(row) as Value);
-    return document;
-  };
+  const make = rowFromObject(
+    steps.map(({ name, write }) => ({ name, read: write as (value: unknown) => Value })),
+  );
+  return (value) => make(struct(value));
 }
 
 function fieldWriter(field: Field, parent: string, writers: DocumentWriters): Writer {

@@ -1,4 +1,6 @@
+import * as cborX from 'cbor-x/encode';
 import fc from 'fast-check';
+import * as msgpackr from 'msgpackr/pack';
 import { describe, expect, test } from 'vitest';
 import { arbitraryFields, arbitraryRow } from './arbitrary-rows.ts';
 import { codecFor } from './codec.ts';
@@ -6,6 +8,11 @@ import type { Field } from './schema.ts';
 
 const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 400;
 const cases = arbitraryFields.chain((fields) => fc.tuple(fc.constant(fields), arbitraryRow(fields)));
+
+test('no native addon reads or writes, so that all machines do the same', () => {
+  for (const library of [cborX, msgpackr])
+    expect(library).toHaveProperty('isNativeAccelerationEnabled', false);
+});
 
 describe.each(['cbor', 'msgpack'] as const)('any row of any schema in %s', (type) => {
   const codecOf = (fields: Field[]) => codecFor({ format: { type }, fields });

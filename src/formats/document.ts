@@ -1,9 +1,9 @@
 import { badData, badRow } from './bad.ts';
 import { type DocumentTypes, documentReader, plainDocument } from './document-decode.ts';
 import { type DocumentWriters, documentWriter, jsonWriter } from './document-encode.ts';
-import type { Codec, FormatDefinition, Row } from './format.ts';
+import type { Codec, FormatDefinition } from './format.ts';
 import { jsonText } from './json-value.ts';
-import { metadataColumns } from './own-property.ts';
+import { rowFromMessage } from './row-literal.ts';
 import type { Field } from './schema.ts';
 
 /** The library of a format of self-describing documents, and what it needs around it. */
@@ -44,14 +44,10 @@ function structuredCodec(fields: readonly Field[], library: DocumentLibrary): Co
 }
 
 function unstructuredCodec(fields: readonly Field[], library: DocumentLibrary): Codec {
-  const metadata = metadataColumns(fields);
+  const make = rowFromMessage(fields);
   const write = jsonWriter('/value');
   return {
-    decode(payload) {
-      const row: Row = { value: jsonText(parse(payload, library), '/value', library.types.json) };
-      for (const set of metadata) set(row, null);
-      return row;
-    },
+    decode: (payload) => make(jsonText(parse(payload, library), '/value', library.types.json)),
     encode({ value }) {
       if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
       return library.encode(write(value));

@@ -9,7 +9,8 @@ const carriageReturn = 0x0d;
 
 /**
  * Makes each line of a message one row. A line ends with `\n` or `\r\n`; the last one may have no end. Writing puts
- * one row, and a `\n`, into a message. An empty line is left out unless it `isValue`.
+ * one row, and a `\n`, into a message. An empty line is left out unless it `isValue`; what the codec writes is on one
+ * line, unless it is a value.
  */
 export function byLines(
   codec: Codec,
@@ -54,7 +55,7 @@ export function byLines(
   };
 
   function endText(line: string): Buffer {
-    refuseLine(line.includes('\n') || line.endsWith('\r'), line);
+    refuseLine(isValue && (line.includes('\n') || line.endsWith('\r')), line);
     return Buffer.from(`${line}\n`);
   }
 

@@ -1,7 +1,7 @@
 import { badRow, pathOf } from './bad.ts';
 import { bytesOfDecimal } from './decimal.ts';
-import type { FormatOf, Row, Value } from './format.ts';
-import { getterOf } from './own-property.ts';
+import type { FormatOf, Value } from './format.ts';
+import { columnsText } from './row-literal.ts';
 import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
 import { formatTimestamp, timestampToMs } from './timestamp.ts';
@@ -22,17 +22,18 @@ const ranges = {
  */
 export function objectWriter(fields: readonly Field[], path: string, format: FormatOf<'json'>): Writer {
   const written = fields.filter((field) => typeof field.metadata_key !== 'string');
-  const steps = written.map((field, index) => ({
-    prefix: `${index === 0 ? '' : ','}${JSON.stringify(field.name)}:`,
-    get: getterOf(field.name),
-    write: fieldWriter(field, path, format),
-  }));
+  const columns = columnsText(
+    written.map((field, index) => {
+      const prefix = `${index === 0 ? '{' : ','}${JSON.stringify(field.name)}:`;
+      const write = fieldWriter(field, path, format);
+      return { name: field.name, write: (value) => prefix + write(value) };
+    }),
+  );
+  const begin = written.length === 0 ? '{' : '';
   return (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw badRow(path, 'is not a struct');
-    let text = '{';
-    for (const { prefix, get, write } of steps) text += prefix + write(get(value as Row) as Value);
-    return `${text}}`;
+    return `${begin}${columns(value)}}`;
   };
 }
 

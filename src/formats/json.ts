@@ -1,13 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../errors.ts';
 import { badData, badRow } from './bad.ts';
-import type { Codec, FormatDefinition, FormatOf, Row } from './format.ts';
+import type { Codec, FormatDefinition, FormatOf } from './format.ts';
 import { objectReader } from './json-decode.ts';
 import { jsonWriter, objectWriter } from './json-encode.ts';
 import { envelopeOf } from './json-envelope.ts';
 import { fieldsFromJsonSchema } from './json-schema.ts';
 import { isNestedWithin, parseExactly } from './json-text.ts';
-import { metadataColumns } from './own-property.ts';
+import { rowFromMessage } from './row-literal.ts';
 import type { Field, ListItem } from './schema.ts';
 
 /**
@@ -56,15 +56,13 @@ function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Co
 }
 
 function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
-  const metadata = metadataColumns(fields);
+  const make = rowFromMessage(fields);
   const write = jsonWriter('/value');
   return ofText({
     decodeText(text) {
       const document = parseDocument(text, JSON.parse);
       if (!isNestedWithin(document, 128)) throw badData('', 'is nested more than 128 deep');
-      const row: Row = { value: text };
-      for (const set of metadata) set(row, null);
-      return row;
+      return make(text);
     },
     encodeText({ value }) {
       if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');

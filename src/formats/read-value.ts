@@ -59,8 +59,13 @@ export function decimalFrom(
   { precision = 38, scale = 0 }: ListItem,
   path: string,
 ): (text: string | undefined) => string {
+  const whole = precision - scale;
+  // What is written as the column has it stays as it is; zero, whose sign goes, is left to the rest.
+  const alike =
+    whole > 0 ? new RegExp(`^-?[1-9]\\d{0,${whole - 1}}${scale > 0 ? `\\.\\d{${scale}}` : ''}$`) : /^(?!)/;
   return (text) => {
     if (text === undefined) throw badData(path, 'is not a number');
+    if (alike.test(text)) return text;
     const decimal = parseDecimal(text, precision, scale);
     if (decimal === undefined)
       throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);

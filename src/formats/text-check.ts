@@ -16,8 +16,9 @@ export function isText(bytes: Buffer, from: number, to: number): boolean {
 
 /** The text of a part of a message; undefined when it is not UTF-8. */
 export function textOf(bytes: Buffer, from: number, to: number): string | undefined {
-  if (isAscii(bytes, from, to)) return bytes.toString('latin1', from, to);
-  return isUtf8(bytes.subarray(from, to)) ? bytes.toString('utf8', from, to) : undefined;
+  const text = bytes.toString('utf8', from, to);
+  // What is not UTF-8 is read as this character, which may also be there. A text of ASCII answers without a search.
+  return text.includes('\ufffd') && !isUtf8(bytes.subarray(from, to)) ? undefined : text;
 }
 
 const proto = Buffer.from('__proto__');

@@ -45,9 +45,12 @@ function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldErr
     const path = `/bad_data/${bound}`;
     const { minimum = 0, maximum = 0 } = BadData.properties[bound] as { minimum?: number; maximum?: number };
     if (badData.behavior !== 'dead_letter')
-      errors.push({ path, message: 'is for the behavior dead_letter; remove it or change the behavior' });
+      errors.push({
+        path,
+        message: `${bound} is for the behavior dead_letter; remove it or change the behavior`,
+      });
     else if (typeof value === 'number' && (value < minimum || value > maximum))
-      errors.push({ path, message: `must be between ${minimum} and ${maximum}` });
+      errors.push({ path, message: `${bound} must be between ${minimum} and ${maximum}` });
   }
 }
 

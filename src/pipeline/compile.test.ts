@@ -143,6 +143,22 @@ describe('a query that creates its tables', () => {
     });
   });
 
+  test.each([
+    ["bad_data = 'fail'", { behavior: 'fail' }],
+    ["bad_data = 'dead_letter'", { behavior: 'dead_letter' }],
+    [
+      "bad_data = 'dead_letter', bad_data.max_count = 50, bad_data.max_bytes = 4096, bad_data.when_full = 'fail'",
+      { behavior: 'dead_letter', max_count: 50, max_bytes: 4096, when_full: 'fail' },
+    ],
+  ])('takes what becomes of bad data from the definition: %s', async (options, bad_data) => {
+    const query = `
+      CREATE TABLE i (v INT) WITH (connector = 'mqtt', topic = 'a', type = 'source', format = 'json', ${options}, connection_profile = 'p');
+      CREATE TABLE o (v INT) WITH (connector = 'mqtt', topic = 'b', type = 'sink', format = 'json', connection_profile = 'p');
+      INSERT INTO o SELECT v FROM i`;
+    const { insert } = await planned(query);
+    expect(insert.source.schema.bad_data).toEqual(bad_data);
+  });
+
   const formats: [options: string, schema: object][] = [
     ["format = 'json', json.debezium = 'true'", { format: { type: 'json', debezium: true } }],
     [
@@ -465,6 +481,19 @@ describe('a query of the wrong form', () => {
       `(a INT) WITH (${options}, bad_data = 'hide')`,
       'The option bad_data must be one of fail, drop, dead_letter',
     ],
+    [
+      `(a INT) WITH (${options}, bad_data = 'drop', bad_data.max_count = 5)`,
+      'There is no option bad_data.max_count here',
+    ],
+    [`(a INT) WITH (${options}, bad_data.when_full = 'fail')`, 'There is no option bad_data.when_full here'],
+    [
+      `(a INT) WITH (${options}, bad_data = 'dead_letter', bad_data.when_full = 'drop_new')`,
+      'The option bad_data.when_full must be one of drop_oldest, fail',
+    ],
+    [`(a INT) WITH (${options}, bad_data = 'dead_letter', bad_data.max_count = 0)`, 'max_count'],
+    [`(a INT) WITH (${options}, bad_data = 'dead_letter', bad_data.max_count = 1.5)`, 'max_count'],
+    [`(a INT) WITH (${options}, bad_data = 'dead_letter', bad_data.max_bytes = -1)`, 'max_bytes'],
+    [`(a INT) WITH (${options}, bad_data = 'dead_letter', bad_data.max_count = 100000000000)`, 'max_count'],
     [`(a INT) WITH (${options}, json.unstructured = 'maybe')`, "must be 'true' or 'false'"],
     [`(a INT) WITH (${options}, json.unstructured = 'true')`, 'Unstructured json needs exactly one field'],
     [`WITH (${options})`, 'Say which fields a message has'],

@@ -3,12 +3,14 @@ import { asPenstockError } from '../../errors.ts';
 import { badData, badRow } from '../bad.ts';
 import type { Codec, FormatDefinition, Row, SchemaIn } from '../format.ts';
 import { maxRowsOfMessage } from '../format.ts';
-import { metadataColumns } from '../own-property.ts';
+import { onlyRow } from '../framing.ts';
+import { rowFromMessage } from '../row-literal.ts';
 import type { Field } from '../schema.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 import { containerOf, readContainer } from './container.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
-import { documentReader, rowReader } from './read.ts';
+import { rowReader } from './read.ts';
+import { documentReader } from './read-json.ts';
 import { type ParsedSchema, parseAvroSchema } from './schema.ts';
 import { jsonTextWriter, rowWriter } from './write.ts';
 
@@ -86,12 +88,8 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
 function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
   if (!format.into_unstructured_json) return rowReader(type, fields);
   const read = documentReader(type);
-  const metadata = metadataColumns(fields);
-  return (input) => {
-    const row: Row = { value: read(input) };
-    for (const set of metadata) set(row, null);
-    return row;
-  };
+  const make = rowFromMessage(fields);
+  return (input) => make(read(input));
 }
 
 /** What writes the datum of a row; undefined when nothing says what it should look like. */
@@ -184,11 +182,7 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
 
   return {
     decodeAll,
-    decode(payload) {
-      const [row, ...more] = decodeAll(payload);
-      if (!row || more.length > 0) throw badData('', 'does not hold exactly one row');
-      return row;
-    },
+    decode: (payload) => onlyRow(decodeAll(payload)),
     encode(row) {
       if (!write || !wrap) throw badRow('', 'cannot be written without the definition, an avro_schema');
       return wrap(write(row));

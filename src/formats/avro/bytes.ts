@@ -39,6 +39,11 @@ export class AvroInput {
   /** A length, count, index or int: whatever is larger than 2^27 in size is read by `long`. */
   int(): number {
     const { bytes } = this;
+    const first = bytes[this.at] as number;
+    if (first < 0x80 && this.at < this.#end) {
+      this.at += 1;
+      return (first >>> 1) ^ -(first & 1);
+    }
     let value = 0;
     for (let shift = 0; shift < 28; shift += 7) {
       const byte = bytes[this.take(1)] as number;
@@ -122,7 +127,14 @@ export class AvroInput {
   }
 }
 
-const malformed = () => badData('', 'is not Avro data of its schema');
+export const malformed = () => badData('', 'is not Avro data of its schema');
+
+/** The branch of a union, or the symbol of an enum, whose index comes next. */
+export function branchOf<T>(branches: readonly T[], input: AvroInput): T {
+  const branch = branches[input.int()];
+  if (branch === undefined) throw malformed();
+  return branch;
+}
 
 /** Writes Avro's binary encoding. One is used again and again: `finish` answers a copy and starts anew. */
 export class AvroOutput {

@@ -1,8 +1,9 @@
 import { badRow, pathOf } from '../bad.ts';
-import type { Row, Value } from '../format.ts';
+import type { Value } from '../format.ts';
 import { isNestedWithin } from '../json-text.ts';
 import { maxDepth } from '../json-value.ts';
 import { getterOf } from '../own-property.ts';
+import { columnsTo } from '../row-literal.ts';
 import type { Field, ListItem } from '../schema.ts';
 import { unitOf } from '../sql-type.ts';
 import { convertTimestamp } from '../timestamp.ts';
@@ -39,12 +40,10 @@ function structWriter(type: AvroType, fields: readonly Field[], path: string): W
   const steps = type.fields.map((member) => {
     const field = written.find(({ name }) => avroName(name) === member.name);
     if (!field) throw badRow(pathOf(path, member.name), 'is in the schema but not in the table');
-    return { get: getterOf(field.name), write: valueWriter(member.type, field, pathOf(path, field.name)) };
+    return { name: field.name, write: valueWriter(member.type, field, pathOf(path, field.name)) };
   });
-  return (value, output) => {
-    const row: Row = struct(value);
-    for (const { get, write } of steps) write(get(row) as Value, output);
-  };
+  const writeColumns = columnsTo(steps);
+  return (value, output) => writeColumns(struct(value), output);
 }
 
 function valueWriter(type: AvroType, field: ListItem, path: string): Write {

@@ -1,4 +1,4 @@
-import { addExtension, Decoder, Encoder, Tag } from 'cbor-x';
+import { addExtension, Decoder, Encoder, Tag } from 'cbor-x/encode';
 import { badData } from '../bad.ts';
 import { formatDecimal, unscaledDecimal } from '../decimal.ts';
 import { documentFormat } from '../document.ts';
@@ -14,6 +14,7 @@ const readTag = addExtension as unknown as (extension: {
   decode(value: unknown): unknown;
 }) => void;
 
+// `cbor-x/encode` is all of it but the native addon, which npm installs on some machines only.
 // cbor-x reads these as Date and number, which lose digits. Its list of tags is one for the whole process.
 for (const tag of [0, 1, 4]) readTag({ tag, decode: (value) => new Tag(value, tag) });
 for (const tag of notes) readTag({ tag, decode: (value) => value });

@@ -67,7 +67,9 @@ class Walk {
   }
 
   value(depth: number): void {
-    const head = this.bytes[this.#take(1)] as number;
+    const head = this.bytes[this.at];
+    if (head === undefined) throw malformed();
+    this.at += 1;
     if (head < 0x80 || head > 0xdf) return;
     if (head < 0x90) this.#nested((head - 0x80) * 2, depth);
     else if (head < 0xa0) this.#nested(head - 0x90, depth);

@@ -1,4 +1,4 @@
-import { addExtension, Packr, Unpackr } from 'msgpackr';
+import { addExtension, Packr, Unpackr } from 'msgpackr/pack';
 import { badData } from '../bad.ts';
 import { documentFormat } from '../document.ts';
 import type { FormatDefinition } from '../format.ts';
@@ -17,6 +17,7 @@ class Time {
   }
 }
 
+// `msgpackr/pack` is all of it but the native addon, which npm installs on some machines only.
 // msgpackr reads timestamps as Date, which loses digits. Its list of extensions is one for the whole process.
 addExtension({ Class: Time, type: 0xff, pack: packTime, unpack: unpackTime });
 
@@ -56,7 +57,11 @@ function jsonOf(value: object): unknown {
   return text;
 }
 
-function writeTime(value: bigint, unit: TimestampUnit): Time {
+/** What a Date is written as in 64 bits, which the library does faster than a class of ours. */
+const dateMs = 2n ** 34n * 1000n;
+
+function writeTime(value: bigint, unit: TimestampUnit): Time | Date {
+  if (unit === 'millisecond' && value >= 0n && value < dateMs) return new Date(Number(value));
   const { seconds, nanoseconds } = timestampToParts(value, unit);
   return new Time(seconds, nanoseconds);
 }
@@ -65,7 +70,9 @@ function writeTime(value: bigint, unit: TimestampUnit): Time {
 function packTime({ seconds, nanoseconds }: Time): Buffer {
   const bytes = Buffer.alloc(12);
   if (seconds >= 0n && seconds < 2n ** 34n) {
-    bytes.writeBigUInt64BE((nanoseconds << 34n) | seconds);
+    const whole = Number(seconds);
+    bytes.writeUInt32BE(Number(nanoseconds) * 4 + Math.floor(whole / 2 ** 32));
+    bytes.writeUInt32BE(whole >>> 0, 4);
     return nanoseconds === 0n && seconds < 2n ** 32n ? bytes.subarray(4, 8) : bytes.subarray(0, 8);
   }
   bytes.writeUInt32BE(Number(nanoseconds));

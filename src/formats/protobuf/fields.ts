@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
+import type { Value } from '../format.ts';
 import type { Field, FieldTypeName, ListItem } from '../schema.ts';
 
 const scalarTypes: Readonly<Record<string, FieldTypeName>> = {
@@ -101,4 +102,21 @@ export function wrappedOf(type: protobuf.Type): protobuf.Field {
 export function isImplicit(field: protobuf.Field): boolean {
   const single = !field.repeated && !field.map && !(field.resolvedType instanceof protobuf.Type);
   return single && !field.hasPresence;
+}
+
+/** What a single value that is not in the message stands for. */
+export function defaultOf(field: protobuf.Field): Value {
+  if (!isImplicit(field)) return null;
+  const { resolvedType } = field;
+  if (resolvedType instanceof protobuf.Enum) return resolvedType.valuesById[0] ?? '0';
+  switch (field.type) {
+    case 'string':
+      return '';
+    case 'bytes':
+      return Buffer.alloc(0);
+    case 'bool':
+      return false;
+    default:
+      return field.type.endsWith('64') ? 0n : 0;
+  }
 }

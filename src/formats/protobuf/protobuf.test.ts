@@ -108,3 +108,30 @@ describe('any row of a message with every type', () => {
     );
   });
 });
+
+describe('a message that comes twice', () => {
+  const twice = `
+    syntax = "proto3";
+    message Row { Part part = 1; oneof one { Part left = 2; string right = 3; } }
+    message Part { string name = 1; int32 number = 2; repeated int32 list = 3; Part inner = 4; }`;
+  // part {name: a, number: 1, list: [1], inner {name: x}} and part {number: 2, list: [2], inner {number: 5}}
+  const both = Buffer.from('0a0c0a01611001180122030a0178' + '0a081002180222021005', 'hex');
+
+  test('adds its second half to the first, and what the half does not have stays', () => {
+    const codec = codecFor(schemaOf(twice, { message_name: 'Row' }));
+    const documents = codecFor(schemaOf(twice, { message_name: 'Row', into_unstructured_json: true }));
+    const part = { name: 'a', number: 2, list: [1, 2] };
+    expect(codec.decode(both)).toMatchObject({ part });
+    expect(JSON.parse(documents.decode(both).value as string)).toMatchObject({
+      part: { ...part, inner: { name: 'x', number: 5 } },
+    });
+  });
+
+  test('begins anew when another member of its oneof has come between', () => {
+    const codec = codecFor(schemaOf(twice, { message_name: 'Row' }));
+    // left {name: a}, right "r", left {number: 2}
+    const payload = Buffer.from('12030a01611a017212021002', 'hex');
+    expect(codec.decode(payload)).toMatchObject({ left: { name: '', number: 2 }, right: null });
+    expect(codec.decode(payload.subarray(0, 8))).toMatchObject({ left: null, right: 'r' });
+  });
+});

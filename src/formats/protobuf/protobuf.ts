@@ -9,11 +9,14 @@ import {
   type Row,
   type SchemaIn,
 } from '../format.ts';
-import { metadataColumns } from '../own-property.ts';
+import { onlyRow } from '../framing.ts';
+import { rowFromMessage } from '../row-literal.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
-import { documentReader, rowReader } from './read.ts';
-import { documentWriter, rowWriter } from './write.ts';
+import { rowReader } from './read.ts';
+import { documentReader } from './read-json.ts';
+import { rowWriter } from './write.ts';
+import { documentWriter } from './write-json.ts';
 
 type Schema = SchemaIn<'protobuf'>;
 
@@ -45,12 +48,8 @@ export const protobuf: FormatDefinition<'protobuf'> = {
 function readerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (payload: Buffer) => Row {
   if (!format.into_unstructured_json) return rowReader(type, fields);
   const read = documentReader(type);
-  const metadata = metadataColumns(fields);
-  return (payload) => {
-    const row: Row = { value: read(payload) };
-    for (const set of metadata) set(row, null);
-    return row;
-  };
+  const make = rowFromMessage(fields);
+  return (payload) => make(read(payload));
 }
 
 function writerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (row: Row) => Buffer {
@@ -83,11 +82,7 @@ function delimitedCodec(decode: (payload: Buffer) => Row, encode: (row: Row) => 
   };
   return {
     decodeAll,
-    decode(payload) {
-      const [row, ...more] = decodeAll(payload);
-      if (!row || more.length > 0) throw badData('', 'does not hold exactly one row');
-      return row;
-    },
+    decode: (payload) => onlyRow(decodeAll(payload)),
     encode(row) {
       const record = encode(row);
       return Buffer.concat([protobufjs.Writer.create().uint32(record.length).finish(), record]);

@@ -1,11 +1,10 @@
 import { badData, pathOf } from '../bad.ts';
 import type { Row, Value } from '../format.ts';
 import { maxRowsOfMessage } from '../format.ts';
-import { exactNumber } from '../json-value.ts';
 import { setterOf } from '../own-property.ts';
 import { rowReader } from '../protobuf/read.ts';
 import type { Field } from '../schema.ts';
-import { formatTimestamp } from '../timestamp.ts';
+import { jsonOf } from './json-value.ts';
 import { type Datatype, datatypes, payloadFields, payloadType } from './payload.ts';
 
 const readPayload = rowReader(payloadType, payloadFields);
@@ -109,7 +108,7 @@ function columnReader(name: string): (metric: Metric) => Value {
     case 'is_null':
       return ({ members }) => members[name] ?? false;
     case 'value':
-      return jsonValue;
+      return ({ value, column, datatype }) => jsonOf(value, column ?? '', datatype);
     case 'name':
     case 'alias':
     case 'properties':
@@ -130,16 +129,4 @@ function columnReader(name: string): (metric: Metric) => Value {
 
 function timeOf(value: Value): Value {
   return typeof value === 'bigint' ? BigInt.asIntN(64, value) : null;
-}
-
-/** Any value as JSON: times as RFC 3339, bytes as base64. */
-function jsonValue({ column, value }: Metric): Value {
-  if (value === null || column === 'value') return value;
-  if (column === 'time_value') {
-    const text = formatTimestamp(value as bigint, 'millisecond');
-    if (text === undefined) throw badData('/value', 'is a time outside the years 0000 to 9999');
-    return JSON.stringify(text);
-  }
-  if (typeof value === 'bigint') return JSON.stringify(exactNumber(value));
-  return JSON.stringify(Buffer.isBuffer(value) ? value.toString('base64') : value);
 }

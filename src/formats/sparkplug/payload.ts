@@ -178,7 +178,7 @@ const integer = (name: string, bits: 8 | 16 | 32 | 64, signed: boolean): Datatyp
 });
 const bytes = (name: string): Datatype => ({ name, member: 'bytes_value', column: 'bytes_value' });
 
-/** By its number, from 1 (section 6.4.16). Arrays are packed into bytes, and stay so. */
+/** By its number, from 1 (section 6.4.16). Arrays are packed into bytes. */
 export const datatypes: readonly (Datatype | undefined)[] = [
   undefined,
   integer('Int8', 8, true),

@@ -1,6 +1,6 @@
 import type { FieldError } from '../../errors.ts';
-import { badData } from '../bad.ts';
 import type { FormatDefinition } from '../format.ts';
+import { onlyRow } from '../framing.ts';
 import { sqlType } from '../sql-type.ts';
 import { metricsReader } from './decode.ts';
 import { metricWriter } from './encode.ts';
@@ -30,11 +30,7 @@ export const sparkplugB: FormatDefinition<'sparkplug_b'> = {
     const decodeAll = metricsReader(fields);
     return {
       decodeAll: (payload) => decodeAll(payload),
-      decode(payload) {
-        const [row, ...more] = decodeAll(payload);
-        if (!row || more.length > 0) throw badData('', 'does not hold exactly one metric');
-        return row;
-      },
+      decode: (payload) => onlyRow(decodeAll(payload)),
       encode: metricWriter(fields),
     };
   },

@@ -1,0 +1,83 @@
+import { badData } from '../bad.ts';
+import { formatDecimal } from '../decimal.ts';
+import type { ListItem } from '../schema.ts';
+import { unitOf } from '../sql-type.ts';
+import { convertTimestamp, parseTimestamp } from '../timestamp.ts';
+import { type AvroInput, branchOf } from './bytes.ts';
+import { bigintFromBytes } from './decimal-bytes.ts';
+import { timeUnitOf } from './fields.ts';
+import type { AvroType } from './schema.ts';
+
+/** Readers of what holds no other value, as a column of some type or as JSON wants it. */
+
+export type Read<T> = (input: AvroInput) => T;
+
+export function after<A, B>(read: Read<A>, then: (value: A) => B): Read<B> {
+  return (input) => then(read(input));
+}
+
+export const mismatch = (field: ListItem, path: string) =>
+  badData(path, `has a type, in the schema it was written with, that is no ${field.type}`);
+
+export function integerOf(type: AvroType, field: ListItem, path: string): Read<number | bigint> {
+  if (type.kind === 'int') return (input) => input.int();
+  if (type.kind === 'long') return (input) => input.long();
+  const digits = unscaledOf(type, path);
+  if (digits?.scale !== 0) throw mismatch(field, path);
+  return digits.read;
+}
+
+export function numberOf(type: AvroType, field: ListItem, path: string): Read<number | bigint> {
+  if (type.kind === 'float') return (input) => input.float();
+  if (type.kind === 'double') return (input) => input.double();
+  return integerOf(type, field, path);
+}
+
+/** The digits of a decimal without the point; undefined when the type is none. */
+export function unscaledOf(type: AvroType, path: string): { read: Read<bigint>; scale: number } | undefined {
+  if (type.kind !== 'bytes' && type.kind !== 'fixed') return undefined;
+  if (type.logical?.name !== 'decimal') return undefined;
+  const read: Read<bigint> = (input) => {
+    const value = bigintFromBytes(input.view(type.kind === 'fixed' ? type.size : input.int()));
+    if (value === undefined) throw badData(path, 'has more digits than a decimal can');
+    return value;
+  };
+  return { read, scale: type.logical.scale ?? 0 };
+}
+
+export function decimalTextOf(type: AvroType, field: ListItem, path: string): Read<string> {
+  const digits = unscaledOf(type, path);
+  if (digits) return (input) => formatDecimal(digits.read(input), digits.scale);
+  if (type.kind === 'string') return (input) => input.string(path);
+  return after(numberOf(type, field, path), String);
+}
+
+export function stringReader(type: AvroType, field: ListItem, path: string): Read<string> {
+  if (type.kind === 'string') return (input) => input.string(path);
+  if (type.kind === 'enum') return (input) => branchOf(type.symbols, input);
+  if (type.kind !== 'fixed' || type.logical?.name !== 'uuid') throw mismatch(field, path);
+  return (input) =>
+    input
+      .view(16)
+      .toString('hex')
+      .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+const secondsOfDay = 86_400n;
+
+export function timestampReader(type: AvroType, field: ListItem, path: string): Read<bigint> {
+  const unit = unitOf(field);
+  const check = (time: bigint | undefined) => {
+    if (time === undefined) throw badData(path, 'is out of the range of its timestamp');
+    return time;
+  };
+  if (type.kind === 'string') return (input) => check(parseTimestamp(input.string(path), unit));
+  if (type.kind === 'int') {
+    if (!type.logical) throw mismatch(field, path);
+    return (input) => check(convertTimestamp(BigInt(input.int()) * secondsOfDay, 'second', unit));
+  }
+  if (type.kind !== 'long') throw mismatch(field, path);
+  const from = timeUnitOf(type) ?? unit;
+  if (from === unit) return (input) => input.long();
+  return (input) => check(convertTimestamp(input.long(), from, unit));
+}

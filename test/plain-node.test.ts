@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+/**
+ * Tests load modules by vitest, which is kinder than Node: it finds names in CommonJS packages that Node does not. So
+ * all that the service is made of is loaded once without it.
+ */
+const root = join(import.meta.dirname, '..');
+
+test('Node loads every file of the service by itself', async () => {
+  const files = globSync('src/**/*.ts', { cwd: root })
+    .filter((path) => !path.endsWith('.test.ts') && !path.includes('generated'))
+    // They start something when they are loaded.
+    .filter((path) => path !== join('src', 'main.ts'));
+  expect(files.length).toBeGreaterThan(150);
+  const load = `
+    const failed = [];
+    for (const path of process.argv.slice(1)) await import(path).catch((error) => failed.push(path + ': ' + error));
+    console.log(JSON.stringify(failed));
+    process.exit();`;
+  const paths = files.map((path) => join(root, path));
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', load, ...paths],
+    {
+      cwd: root,
+      timeout: 60_000,
+    },
+  );
+  expect(JSON.parse(stdout)).toEqual([]);
+}, 90_000);
