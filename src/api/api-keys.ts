@@ -32,11 +32,11 @@ const example = {
   last_used_at: null,
 };
 
-const ApiKey = Type.Object(fields, { examples: [example] });
+const ApiKey = Type.Object(fields, { title: 'ApiKey', examples: [example] });
 
 const NewApiKey = Type.Object(
   { ...fields, key: Type.String({ description: 'The key itself. It is shown this once' }) },
-  { examples: [{ ...example, key: 'pk_…' }] },
+  { title: 'NewApiKey', examples: [{ ...example, key: 'pk_…' }] },
 );
 
 const ApiKeyPost = Type.Object(
@@ -53,7 +53,7 @@ const ApiKeyPost = Type.Object(
       ),
     ),
   },
-  { ...strict, examples: [{ name: 'terraform', role: 'operator' }] },
+  { ...strict, title: 'ApiKeyPost', examples: [{ name: 'terraform', role: 'operator' }] },
 );
 
 const micros = (time: bigint | null): number | null => (time === null ? null : Number(time));

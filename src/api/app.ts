@@ -1,9 +1,7 @@
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyInstance, type FastifySchema, type RouteOptions } from 'fastify';
+import Fastify, { type FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
-import { guard, roleFor } from './access.ts';
+import { guard } from './access.ts';
 import { apiKeys } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';
 import { bundles } from './bundle/index.ts';
@@ -13,6 +11,7 @@ import { InferredSchema } from './connection-tables/infer.ts';
 import { TailEvent } from './connection-tables/tail-events.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
+import { document } from './document/index.ts';
 import { health } from './health.ts';
 import { jobs } from './jobs/index.ts';
 import { TaskStatus } from './jobs/stats.ts';
@@ -78,7 +77,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   keepAudit(app, deps.db);
   for (const schema of shared) app.addSchema(schema);
   app.setValidatorCompiler(validatorCompiler(shared));
-  await document(app, deps.version);
+  await document(app, deps.version, base);
   await app.register(health(deps));
   const previews = new Previews(deps);
   answerPreviews(app, previews, base);
@@ -96,61 +95,4 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   for (const resource of resources) await app.register(resource(deps), { prefix: base });
   await app.register(close);
   return app;
-}
-
-async function document(app: FastifyInstance, version: string): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Penstock',
-        version,
-        description: 'A control plane for streaming connections: profiles, tables, live tests and pipelines.',
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      servers: [{ url: '/', description: 'This server' }],
-      tags: [
-        { name: 'connectors', description: 'The kinds of system Penstock can talk to' },
-        { name: 'connection_profiles', description: 'How to reach one such system' },
-        { name: 'connection_tables', description: 'What to read or write there' },
-        {
-          name: 'pipelines',
-          description: 'Stored queries that carry rows from source tables to sink tables',
-        },
-        { name: 'jobs', description: 'Pipelines being run' },
-        { name: 'automation', description: 'Everything at once, by name' },
-        { name: 'access', description: 'Keys, and who did what with them' },
-        { name: 'operation', description: 'Health and metrics' },
-      ],
-      components: {
-        securitySchemes: {
-          key: {
-            type: 'http',
-            scheme: 'bearer',
-            description: 'An API key, or the one in PENSTOCK_ADMIN_KEY. Needed as soon as there is one',
-          },
-        },
-      },
-      security: [{ key: [] }, {}],
-    },
-    transform: sayRole,
-    refResolver: { buildLocalReference: (json) => String(json.$id) },
-  });
-  await app.register(swaggerUi, { routePrefix: `${base}/swagger-ui` });
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(`${base}/swagger-ui`));
-  app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
-}
-
-interface Operation {
-  schema: FastifySchema & { hide?: boolean; security?: readonly object[]; description?: string };
-  url: string;
-  route: RouteOptions;
-}
-
-/** Says in the document which role an operation needs. */
-function sayRole({ schema, url, route }: Operation): { schema: FastifySchema; url: string } {
-  if (schema === undefined || schema.hide === true || schema.security?.length === 0) return { schema, url };
-  const role = roleFor([route.method].flat()[0] ?? 'GET', route.config?.role);
-  const description = [schema.description, `Needs the role ${role}.`].filter(Boolean).join(' ');
-  return { schema: { ...schema, description } as FastifySchema, url };
 }

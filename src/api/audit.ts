@@ -139,6 +139,7 @@ const AuditRecord = Type.Object(
     request_id: Type.String(),
   },
   {
+    title: 'AuditRecord',
     examples: [
       {
         id: 'aud_8sJ2kLq0Pw',

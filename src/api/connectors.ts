@@ -38,7 +38,7 @@ const Connector = Type.Object(
     connection_config: Type.String({ description: "JSON Schema of a profile's config, as text" }),
     table_config: Type.String({ description: "JSON Schema of a table's config, as text" }),
   },
-  { examples: [example] },
+  { title: 'Connector', examples: [example] },
 );
 
 const ConnectorDetail = Type.Object(
@@ -54,6 +54,7 @@ const ConnectorDetail = Type.Object(
     ),
   },
   {
+    title: 'ConnectorDetail',
     examples: [
       {
         ...example,

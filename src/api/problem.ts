@@ -72,29 +72,6 @@ const descriptions: Record<number, string> = {
   503: 'Not available at the moment',
 };
 
-const exampleCodes: Record<number, ErrorCode> = {
-  400: 'invalid_request',
-  401: 'unauthorized',
-  403: 'forbidden',
-  404: 'not_found',
-  409: 'name_taken',
-  412: 'precondition_failed',
-  413: 'payload_too_large',
-  415: 'unsupported_media_type',
-  429: 'too_many_requests',
-  500: 'internal',
-  503: 'database_unavailable',
-};
-
-function exampleOf(status: number): object {
-  const code = exampleCodes[status] ?? 'internal';
-  const { title } = errorCatalog[code];
-  const errors =
-    status === 400 || status === 409 ? [{ path: '/name', message: 'what is wrong with it' }] : [];
-  const type = `urn:penstock:error:${code}`;
-  return { type, title, status, detail: title, instance: 'req-1', code, hint: null, errors, error: title };
-}
-
 /** The error responses of a route: those named, and the ones any route may answer. */
 export function problems(...named: number[]): Record<number, TSchema> {
   const all = [...new Set([...named, 401, 403, 429, 500, 503])].sort();
@@ -103,7 +80,7 @@ export function problems(...named: number[]): Record<number, TSchema> {
       status,
       Type.Unsafe({
         description: descriptions[status],
-        content: { 'application/problem+json': { schema: { $ref: 'Problem#' }, example: exampleOf(status) } },
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
       }),
     ]),
   );
@@ -122,25 +99,26 @@ export function answerProblem(
   const raised = translate(error);
   const status = statusOf(raised.code);
   if (status >= 500) request.log.error({ err: error }, 'request failed');
-  const detail = raised.message;
   const { retryAfterSecs = 5 } = raised.facts;
   if (status === 503 || status === 429) reply.header('retry-after', String(retryAfterSecs));
   if (status === 401) reply.header('www-authenticate', 'Bearer');
-  reply
-    .code(status)
-    .type('application/problem+json')
-    .send({
-      type: `urn:penstock:error:${raised.code}`,
-      title: errorCatalog[raised.code].title,
-      status,
-      detail,
-      instance: request.id,
-      code: raised.code,
-      hint: raised.hint ?? null,
-      errors: raised.errors,
-      error: detail,
-    });
+  reply.code(status).type('application/problem+json').send(problemOf(raised, request.id));
 }
+
+type Raised = Pick<PenstockError, 'code' | 'message' | 'errors'> & { hint?: string | null | undefined };
+
+/** An error as it is answered. */
+export const problemOf = ({ code, message, hint, errors }: Raised, instance: string) => ({
+  type: `urn:penstock:error:${code}`,
+  title: errorCatalog[code].title,
+  status: statusOf(code),
+  detail: message,
+  instance,
+  code,
+  hint: hint ?? null,
+  errors,
+  error: message,
+});
 
 type Violations = Parameters<typeof explainViolations>[0];
 

@@ -252,12 +252,12 @@ function addDelete<Row extends Versioned, Body extends { name: string }>(
 }
 
 /** The answer to an edit: the object, and who takes the change over. */
-function edited({ Answer, path }: { Answer: TObject; path: string }): TObject {
+function edited({ Answer, path, title }: { Answer: TObject; path: string; title: string }): TObject {
   const { examples = [] } = Answer as { examples?: object[] };
   const drains = path === 'pipelines' ? [] : [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }];
   return Type.Object(
     { ...Answer.properties, drains: Drains },
-    { examples: examples.map((example) => ({ ...example, drains })) },
+    { title: `Saved${title}`, examples: examples.map((example) => ({ ...example, drains })) },
   );
 }
 

@@ -35,7 +35,7 @@ interface Schema {
 interface Media {
   schema?: Schema;
   example?: Json;
-  examples?: Record<string, { value: Json }>;
+  examples?: Record<string, { value: Json } | { $ref: string }>;
 }
 export interface Operation {
   operationId?: string;
@@ -47,7 +47,7 @@ export interface Operation {
 }
 export interface Document {
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema> };
+  components: { schemas: Record<string, Schema>; examples: Record<string, { value: Json }> };
 }
 
 /** Every operation of a document, with the example of its body. */
@@ -60,15 +60,21 @@ export function operationsOf(document: Document) {
         method,
         path,
         operation,
-        example: exampleOf(media, document),
+        example: media && examplesOf(media, document)[0],
       };
     }),
   );
 }
 
-function exampleOf(media: Media | undefined, document: Document): Json | undefined {
-  const name = media?.schema?.$ref?.split('/').at(-1);
-  const schema = name ? document.components.schemas[name] : media?.schema;
-  const [named] = Object.values(media?.examples ?? {});
-  return media?.example ?? named?.value ?? schema?.example ?? schema?.examples?.[0];
+/** The examples of a body: its own, else those of its schema. */
+export function examplesOf({ schema, example, examples }: Media, { components }: Document): Json[] {
+  if (example !== undefined) return [example];
+  if (examples)
+    return Object.values(examples).map(
+      (one) => ('$ref' in one ? components.examples[nameOf(one.$ref)]?.value : one.value) as Json,
+    );
+  const meant = schema?.$ref ? components.schemas[nameOf(schema.$ref)] : schema;
+  return meant?.example === undefined ? (meant?.examples ?? []) : [meant.example];
 }
+
+const nameOf = (ref: string): string => ref.split('/').at(-1) as string;

@@ -85,12 +85,16 @@ export const Bundle = Type.Object(
       ),
     ),
   },
-  { ...strict, examples: [{ ...exampleBundle, prune: { label_selector: 'app=overheating' } }] },
+  {
+    ...strict,
+    title: 'Bundle',
+    examples: [{ ...exampleBundle, prune: { label_selector: 'app=overheating' } }],
+  },
 );
 export type Bundle = Static<typeof Bundle>;
 
 /** Answered by export. */
-export const Exported = Type.Object(contents, { examples: [exampleBundle] });
+export const Exported = Type.Object(contents, { title: 'Exported', examples: [exampleBundle] });
 
 export const planPattern = '^[0-9a-f]{64}$';
 
@@ -154,6 +158,7 @@ export const Applied = Type.Object(
     drains: Drains,
   },
   {
+    title: 'Applied',
     examples: [
       {
         plan: '9c1f'.repeat(16),

@@ -30,12 +30,12 @@ export const ConnectionProfile = Type.Object(
     description: Type.String({ description: 'The address, for people' }),
     labels: Labels,
   },
-  { examples: [exampleProfile] },
+  { title: 'ConnectionProfile', examples: [exampleProfile] },
 );
 
 export const ConnectionProfilePost = Type.Object(
   { name: Name, connector: ConnectorId, config: ConnectorConfig, labels: Type.Optional(Labels) },
-  { ...strict, examples: [{ ...post, labels: { site: 'north' } }] },
+  { ...strict, title: 'ConnectionProfilePost', examples: [{ ...post, labels: { site: 'north' } }] },
 );
 export type ConnectionProfilePost = Static<typeof ConnectionProfilePost>;
 
@@ -46,7 +46,11 @@ export const ConnectionProfilePatch = Type.Object(
     config: Type.Optional(ConnectorConfig),
     labels: Type.Optional(LabelsPatch),
   },
-  { ...strict, examples: [{ config: { password: 'another' } }, { labels: { site: null } }] },
+  {
+    ...strict,
+    title: 'ConnectionProfilePatch',
+    examples: [{ config: { password: 'another' } }, { labels: { site: null } }],
+  },
 );
 
 interface Row {

@@ -38,6 +38,7 @@ export const ConnectionTable = Type.Object(
     labels: Labels,
   },
   {
+    title: 'ConnectionTable',
     examples: [
       {
         id: 'ct_8Qm2Vh4TzX',
@@ -67,7 +68,7 @@ export const ConnectionTablePost = Type.Object(
     ),
     labels: Type.Optional(Labels),
   },
-  { ...strict, examples: [{ ...post, labels: { site: 'north' } }] },
+  { ...strict, title: 'ConnectionTablePost', examples: [{ ...post, labels: { site: 'north' } }] },
 );
 export type ConnectionTablePost = Static<typeof ConnectionTablePost>;
 
@@ -87,7 +88,7 @@ export const ConnectionTablePatch = Type.Object(
     schema: Type.Optional(SchemaPatch),
     labels: Type.Optional(LabelsPatch),
   },
-  { ...strict, examples: [{ config: { topic: 'plant/+/humidity' } }] },
+  { ...strict, title: 'ConnectionTablePatch', examples: [{ config: { topic: 'plant/+/humidity' } }] },
 );
 
 /** What is read with a table to answer it. */

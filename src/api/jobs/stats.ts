@@ -42,6 +42,7 @@ export const OperatorMetricGroup = Type.Object(
     ),
   },
   {
+    title: 'OperatorMetricGroup',
     examples: [
       {
         node_id: 0,

@@ -82,6 +82,7 @@ export const JobLogMessage = Type.Object(
     code: Type.Union([Type.String(), Type.Null()]),
   },
   {
+    title: 'JobLogMessage',
     examples: [
       {
         id: 'jlm_mfz3k1c0a7b2',

@@ -63,6 +63,7 @@ const DeadLetter = Type.Object(
     replayed_at: nullable(Type.Integer({ description: 'Unix microseconds: the last time' })),
   },
   {
+    title: 'DeadLetter',
     examples: [
       {
         id: 'dl_7Hq2mZ0xKc',
@@ -106,6 +107,7 @@ const DeadLetterContent = Type.Object(
     }),
   },
   {
+    title: 'DeadLetterContent',
     examples: [
       {
         ...(DeadLetter as unknown as { examples: object[] }).examples[0],

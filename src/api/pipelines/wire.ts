@@ -108,7 +108,7 @@ export const Pipeline = Type.Object(
     parallelism: Type.Integer(),
     labels: Labels,
   },
-  { examples: [examplePipeline] },
+  { title: 'Pipeline', examples: [examplePipeline] },
 );
 
 const Query = Type.String({ minLength: 1, maxLength: 100_000, pattern: '^[^\\u0000]*$', description: 'SQL' });
@@ -146,6 +146,7 @@ export const PipelinePost = Type.Object(
   },
   {
     ...strict,
+    title: 'PipelinePost',
     examples: [{ name: 'overheating', query: exampleQuery, parallelism: 1, labels: { site: 'north' } }],
   },
 );
@@ -169,6 +170,7 @@ export const PipelinePatch = Type.Object(
   {
     ...strict,
     minProperties: 1,
+    title: 'PipelinePatch',
     examples: [
       { stop: 'graceful' },
       { query: exampleQuery.replace('> 90', '> 95'), labels: { site: null, line: '2' } },
