@@ -447,8 +447,8 @@ pipelines:
     'a: &a [x,x,x,x,x,x,x,x,x]',
     ...[...'bcdefghi'].map((name, i) => `${name}: &${name} [${`*${'abcdefgh'[i]},`.repeat(9)}]`),
   ].join('\n');
-  const large = `big: &big "${'x'.repeat(500_000)}"\nlist: [*big, *big, *big]`;
-  const keys = Array.from({ length: 100_000 }, (_, i) => `k${i}: 1`).join('\n');
+  const large = `big: &big "${'x'.repeat(200_000)}"\nlist: [${'*big, '.repeat(6)}]`;
+  const keys = Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n');
 
   test.each([
     ['an alias bomb', bomb, /alias/],
@@ -473,6 +473,11 @@ pipelines:
 
   test('is bounded in size, and read by apply only', async () => {
     expect((await send(`# ${'x'.repeat(1024 * 1024)}`)).status).toBe(413);
+    const most = 256 * 1024;
+    expect((await send(`pipelines: []\n#${'x'.repeat(most - 15)}`)).status).toBe(200);
+    const { status, body } = await send(`pipelines: []\n#${'x'.repeat(most - 14)}`);
+    expect([status, body.code]).toEqual([413, 'payload_too_large']);
+    expect(body.hint).toMatch(/JSON/);
     expect((await send('name: a', '/api/v1/connection_profiles')).status).toBe(415);
     expect((await send('')).status).toBe(400);
   });

@@ -6,7 +6,16 @@ import { readSelector } from '../labels.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { applyBundle } from './apply.ts';
 import { partsOf } from './parts.ts';
-import { Applied, ApplyQuery, Bundle, Exported, ExportQuery, mostBytes, mostObjects } from './wire.ts';
+import {
+  Applied,
+  ApplyQuery,
+  Bundle,
+  Exported,
+  ExportQuery,
+  mostBytes,
+  mostObjects,
+  mostYamlBytes,
+} from './wire.ts';
 import { readYaml, writeYaml } from './yaml.ts';
 
 const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml'];
@@ -18,7 +27,12 @@ export const bundles =
     app.addContentTypeParser(
       yamlTypes,
       { parseAs: 'string', bodyLimit: mostBytes },
-      async (_request: unknown, body: string) => readYaml(body),
+      async (_request: unknown, body: string) => {
+        if (Buffer.byteLength(body) <= mostYamlBytes) return readYaml(body);
+        throw new PenstockError('payload_too_large', 'The body is YAML of more than 256 KiB', {
+          hint: 'Send it as JSON (application/json), which may have 1 MiB, or make several bundles of it.',
+        });
+      },
     );
 
     app.post(
@@ -80,7 +94,13 @@ export const bundles =
       async ({ query }, reply) => {
         const bundle = await exported(deps, query);
         const text = query.format === 'yaml' ? await writeYaml(bundle) : JSON.stringify(bundle);
+        // What is exported can be applied.
         if (Buffer.byteLength(text) > mostBytes) throw tooMuch('more than 1 MiB');
+        if (query.format === 'yaml' && Buffer.byteLength(text) > mostYamlBytes)
+          throw tooMuch(
+            'more than 256 KiB of YAML',
+            'Choose a part of it with label_selector, or format=json.',
+          );
         return reply
           .type(
             query.format === 'yaml' ? 'application/yaml; charset=utf-8' : 'application/json; charset=utf-8',
@@ -104,7 +124,5 @@ async function exported(deps: Deps, query: { label_selector?: string }): Promise
   return bundle;
 }
 
-const tooMuch = (what: string): PenstockError =>
-  new PenstockError('invalid_request', `One bundle cannot hold all of it: it would have ${what}`, {
-    hint: 'Choose a part of it with label_selector.',
-  });
+const tooMuch = (what: string, hint = 'Choose a part of it with label_selector.'): PenstockError =>
+  new PenstockError('invalid_request', `One bundle cannot hold all of it: it would have ${what}`, { hint });

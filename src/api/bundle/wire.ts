@@ -13,6 +13,8 @@ import { WriteQuery } from '../write.ts';
 export const mostObjects = 500;
 /** Bytes of a bundle; a longer body is refused before it is read. */
 export const mostBytes = 1024 * 1024;
+/** Bytes of a bundle in YAML, which takes many times as long to read as JSON, while nothing else is answered. */
+export const mostYamlBytes = 256 * 1024;
 
 const { connection_profile_id: _id, ...ofTable } = ConnectionTablePost.properties;
 const BundledTable = Type.Object(

@@ -15,14 +15,14 @@ const step = (name: string, message: string, durationMs: number, details: object
 });
 
 const testMessages = [
-  step('resolve', 'localhost is 127.0.0.1', 1, { addresses: ['127.0.0.1'] }),
+  step('resolve', 'localhost has the address 127.0.0.1', 1, { addresses: ['127.0.0.1'] }),
   step('tcp', 'Connected to 127.0.0.1:1883', 2),
   {
     ...step('mqtt_connect', 'The broker refuses the user name or password', 6),
     error: true,
     outcome: 'failed',
     code: 'mqtt_bad_credentials',
-    hint: 'Check the user name and the password.',
+    hint: 'Check the user name and the password of the profile.',
   },
   {
     ...step('summary', 'The broker refuses the user name or password', 9, { step: 'mqtt_connect' }),
@@ -30,7 +30,7 @@ const testMessages = [
     done: true,
     outcome: 'failed',
     code: 'mqtt_bad_credentials',
-    hint: 'Check the user name and the password.',
+    hint: 'Check the user name and the password of the profile.',
   },
 ];
 

@@ -20,6 +20,7 @@ interface Media {
 }
 interface Operation {
   operationId: string;
+  parameters?: { required?: boolean; schema: object }[];
   responses: Record<string, { description: string; content?: Record<string, Media> }>;
 }
 interface Document {
@@ -31,7 +32,7 @@ const reference = (kind: 'schemas' | 'examples', name: string) => ({ $ref: `#/co
 
 /**
  * Schemas with a title become components of that name, so that clients have types of that name; every error and every
- * kind of event gets an example, and so does an answer made of parts that have one.
+ * kind of event gets an example, and so does an answer made of parts that have one. A parameter with a default may be left out.
  */
 export function finish(document: Document): Document {
   // A copy, since the schemas of the routes are shared between them.
@@ -39,6 +40,8 @@ export function finish(document: Document): Document {
   nameSchemas(own);
   own.components.examples = problemExamples();
   for (const operation of Object.values(own.paths).flatMap((methods) => Object.values(methods))) {
+    // Ajv fills it in before it looks for what is required.
+    for (const one of operation.parameters ?? []) if ('default' in one.schema) one.required = false;
     for (const [status, response] of Object.entries(operation.responses)) {
       for (const [type, media] of Object.entries(response.content ?? {})) {
         if (type === 'application/problem+json') media.examples = problemsOf(operation.operationId, status);

@@ -18,19 +18,16 @@ const said = {
   ],
   invalid_schema: ['The table has no schema', null, [{ path: '/schema', message: 'is required' }]],
   invalid_query: [
-    'There is no table readings',
+    'There is no table called readings',
     null,
-    [{ path: '/query', message: 'line 1, column 39: There is no table readings' }],
+    [{ path: '/query', message: 'line 1, column 39: There is no table called readings' }],
   ],
   unknown_connector: ['There is no connector called "mtqq"', 'Use one of: mqtt.'],
   target_not_allowed: [
-    '169.254.169.254 may not be reached: it is a link-local address',
-    'Whoever operates Penstock can allow it in PENSTOCK_TARGETS.',
+    '169.254.169.254 is not one that tests and jobs may reach',
+    'The setting PENSTOCK_TARGETS of Penstock says which they are; ask its operator to add this one.',
   ],
-  connection_refused: [
-    'localhost:1883 refuses connections',
-    'Check host and port, and that the broker runs.',
-  ],
+  connection_refused: ['Cannot connect to localhost port 1883: nothing listens on this port'],
   unauthorized: ['This call needs a valid API key', 'Send the key as authorization: Bearer <key>.'],
   forbidden: [
     'The key dashboard has the role viewer, and this needs operator',

@@ -1,0 +1,95 @@
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { clientTypes } from './support/client-types.ts';
+import { Mosquitto } from './support/mosquitto.ts';
+import { Penstock } from './support/penstock.ts';
+
+const examples = join(import.meta.dirname, '../examples');
+const folder = mkdtempSync(join(tmpdir(), 'penstock-examples-'));
+let penstock: Penstock;
+let broker: Mosquitto;
+beforeAll(async () => {
+  [penstock, broker] = await Promise.all([Penstock.start(), Mosquitto.start()]);
+}, 60_000);
+afterAll(async () => {
+  await Promise.all([penstock.stop(), broker.stop()]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const run = (command: string, args: string[], env: Record<string, string> = {}) =>
+  promisify(execFile)(command, args, { cwd: folder, timeout: 60_000, env: { ...process.env, ...env } });
+
+test('the types of the typed client are those of the document', () => {
+  const document = JSON.parse(readFileSync(join(examples, '../openapi/openapi.json'), 'utf8'));
+  expect(readFileSync(join(examples, 'typed-client/types.ts'), 'utf8')).toBe(clientTypes(document));
+});
+
+test('the typed client tests, makes, runs and removes a pipeline', async () => {
+  const { stdout } = await run(process.execPath, [
+    join(examples, 'typed-client/tour.ts'),
+    broker.url,
+    penstock.address,
+  ]);
+  expect(stdout).toMatch(/^resolve: ok/m);
+  expect(stdout).toMatch(/^summary: ok \(Successfully connected/m);
+  expect(stdout).toMatch(/is Running\n[\s\S]*is Stopped\nRemoved\.\n$/);
+  for (const kind of ['connection_profiles', 'connection_tables', 'pipelines']) {
+    const { body } = await penstock.request.get(`/api/v1/${kind}`);
+    expect(body.data).toEqual([]);
+  }
+}, 90_000);
+
+test('the typed client says what is refused', async () => {
+  const failed = await run(process.execPath, [
+    join(examples, 'typed-client/tour.ts'),
+    'mqtt://127.0.0.1:1',
+    penstock.address,
+  ]).catch((error: { code: number; stdout: string }) => error);
+  expect(failed).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/^summary: failed \(.*nothing listens/m),
+  });
+}, 60_000);
+
+const hasTerraform = (process.env.PATH ?? '')
+  .split(delimiter)
+  .some((place) => existsSync(join(place, 'terraform')));
+
+test.runIf(hasTerraform)(
+  'Terraform applies the bundle, has nothing to do the second time, and applies what is changed',
+  async () => {
+    cpSync(join(examples, 'terraform'), join(folder, 'terraform'), { recursive: true });
+    const bundle = join(folder, 'bundle.yaml');
+    const text = readFileSync(join(examples, 'overheating.yaml'), 'utf8');
+    writeFileSync(bundle, text);
+    const main = join(examples, '../src/main.ts');
+    const terraform = (...args: string[]) =>
+      run('terraform', ['-chdir=terraform', ...args], {
+        CHECKPOINT_DISABLE: '1',
+        TF_IN_AUTOMATION: '1',
+        TF_VAR_server: penstock.address,
+        TF_VAR_bundle: bundle,
+        TF_VAR_penstock: `'${process.execPath}' '${main}'`,
+      });
+    const apply = async () => (await terraform('apply', '-auto-approve', '-no-color')).stdout;
+    const topic = async () =>
+      (await penstock.request.get('/api/v1/connection_tables/by-name/overheating_readings')).body.config
+        ?.topic;
+
+    await terraform('init', '-no-color');
+    expect(await apply()).toContain('Resources: 1 added');
+    expect(await topic()).toBe('plant/+/readings');
+    // With -detailed-exitcode anything to do would be an exit code other than 0.
+    await terraform('plan', '-detailed-exitcode', '-no-color');
+    expect(await apply()).toContain('Resources: 0 added, 0 changed, 0 destroyed');
+
+    writeFileSync(bundle, text.replace('topic: plant/+/readings', 'topic: plant/+/celsius'));
+    expect(await apply()).toContain('Resources: 1 added, 0 changed, 1 destroyed');
+    expect(await topic()).toBe('plant/+/celsius');
+  },
+  180_000,
+);
