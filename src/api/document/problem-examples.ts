@@ -12,17 +12,30 @@ const said = {
     [{ path: '/name', message: 'is required' }],
   ],
   invalid_config: [
-    'The connector configuration is not valid: /config/qos must be one of AtMostOnce, AtLeastOnce, ExactlyOnce',
+    'The configuration is not valid: /config/qos must be one of AtMostOnce, AtLeastOnce, ExactlyOnce',
     null,
     [{ path: '/config/qos', message: 'must be one of AtMostOnce, AtLeastOnce, ExactlyOnce' }],
   ],
-  invalid_schema: ['The table has no schema', null, [{ path: '/schema', message: 'is required' }]],
-  invalid_query: [
-    'There is no table called readings',
+  invalid_schema: [
+    'The table has no schema',
     null,
-    [{ path: '/query', message: 'line 1, column 39: There is no table called readings' }],
+    [{ path: '/schema', message: 'is required: it says how a message becomes a row' }],
   ],
-  unknown_connector: ['There is no connector called "mtqq"', 'Use one of: mqtt.'],
+  invalid_query: [
+    'There is no table called reading; did you mean readings?',
+    null,
+    [
+      {
+        path: '/query',
+        message: 'Line 1, column 40: There is no table called reading; did you mean readings?',
+      },
+    ],
+  ],
+  unknown_connector: [
+    'There is no connector called "mtqq"',
+    'Use one of: mqtt.',
+    [{ path: '/connector', message: 'must be one of mqtt' }],
+  ],
   target_not_allowed: [
     '169.254.169.254 is not one that tests and jobs may reach',
     'The setting PENSTOCK_TARGETS of Penstock says which they are; ask its operator to add this one.',
@@ -38,9 +51,13 @@ const said = {
     'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
   ],
   not_found: ['There is no pipeline pl_5TgR7bN1wC'],
-  name_taken: ['The name is already used', null, [{ path: '/name', message: 'is already used' }]],
+  name_taken: [
+    'Another connection profile has this name',
+    'Choose another name.',
+    [{ path: '/name', message: 'is already used' }],
+  ],
   connection_profile_in_use: [
-    'The profile is used by the tables plant_readings and plant_alerts',
+    'The profile is used by the tables plant_alerts, plant_readings',
     'Delete those first, or change them to use another one.',
   ],
   connection_table_in_use: [
@@ -48,9 +65,9 @@ const said = {
     'Delete those first, or change them to use another one.',
   ],
   dependents_broken: [
-    'What uses it would no longer be valid: the pipeline overheating: There is no column celsius',
+    'What uses it would no longer be valid: pipeline overheating: line 1: There is no column celsius',
     'Change what uses it first, or make a new one and move its users over one by one.',
-    [{ path: '', message: 'the pipeline overheating: There is no column celsius' }],
+    [{ path: '', message: 'pipeline overheating: line 1: There is no column celsius' }],
   ],
   changed_meanwhile: ['Others have changed it all the time', 'Try again.'],
   pipeline_running: [
@@ -58,7 +75,7 @@ const said = {
     'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
   ],
   precondition_failed: [
-    'Its ETag is "4", not "3"',
+    'Its ETag is "ct_8Qm2Vh4TzX.4", not "ct_8Qm2Vh4TzX.3"',
     'Get it again, look at what has changed, and send the change with the new ETag.',
   ],
   plan_stale: [
