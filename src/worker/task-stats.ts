@@ -74,15 +74,19 @@ export class TaskStats {
     return this.#ofSink.has(error);
   }
 
-  /** Ends a second that took `seconds`. */
+  /** Ends a second; one that took as long as several, because nobody got round to it, is as many of them. */
   sample(seconds: number): void {
-    const sample = counted.map((name) => rate(this.totals[name] - this.#sampled[name], seconds));
-    this.#samples.push(sample.some((count) => count !== 0) ? sample : quiet);
-    this.#inFlightSamples.push(this.#inFlight);
+    const counts = counted.map((name) => rate(this.totals[name] - this.#sampled[name], seconds));
+    const sample = counts.some((count) => count !== 0) ? counts : quiet;
+    const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
+    for (let time = 0; time < times; time++) {
+      this.#samples.push(sample);
+      this.#inFlightSamples.push(this.#inFlight);
+    }
     this.#sampled = { ...this.totals };
-    if (this.#samples.length <= keptSamples) return;
-    this.#samples.shift();
-    this.#inFlightSamples.shift();
+    const over = Math.max(0, this.#samples.length - keptSamples);
+    this.#samples.splice(0, over);
+    this.#inFlightSamples.splice(0, over);
   }
 
   /** What changes when there is something new to tell, beside the samples. */

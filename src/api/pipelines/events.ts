@@ -160,6 +160,8 @@ class Listener {
   readonly #since = Number(nowMicros());
   /** Of the newest sample that was told; 0 when none was. */
   #at = 0;
+  /** Of the newest sample that was there; those of quiet seconds are not written. */
+  #seen = 0;
 
   constructor(pipelineId: string) {
     this.pipelineId = pipelineId;
@@ -183,33 +185,47 @@ class Listener {
     this.#at = rates.at(-1)?.at ?? this.#at;
   }
 
-  /** Those of the seconds since the last one told. Nothing is written of quiet seconds but the first of them. */
+  /**
+   * Those of the seconds since the last one told. Nothing is written of quiet seconds but the first of them, so a second
+   * of which nothing is known in time is told as quiet; what turns out to have gone on in it is told with the next.
+   */
   #newRates(stats: JobStats): ({ at: number } & Counts)[] {
-    const second = sampleEveryMs * 1000;
     // The first time what has happened since somebody listens, and at least what is newest.
     const told = this.#at === 0 ? Math.min(this.#since, stats.at - second) : this.#at;
-    const fresh = Math.round((stats.at - told) / second);
-    if (fresh <= 0) {
-      // What went on in the last seconds may not be written yet.
-      const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - this.#at) / second);
-      return isQuiet(stats) && quiet > 0 ? [{ at: this.#at + quiet * second, ...nothing }] : [];
-    }
+    const fresh = Math.max(0, seconds(stats.at - told));
     const kept = stats.tasks.reduce((most, { samples }) => Math.max(most, samples.length), 0);
-    const count = Math.min(fresh, kept);
-    return Array.from({ length: count }, (_, nth) => {
-      const back = count - 1 - nth;
-      return { at: stats.at - back * second, ...sumOf(stats, back) };
-    });
+    const unseen = Math.min(kept, this.#seen === 0 ? fresh : seconds(stats.at - this.#seen));
+    const late = sumOf(stats, Math.min(fresh, unseen), unseen);
+    const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - told) / second);
+    this.#seen = stats.at;
+    if (fresh > 0) {
+      const count = Math.min(fresh, kept);
+      return Array.from({ length: count }, (_, nth) => {
+        const back = count - 1 - nth;
+        const counts = sumOf(stats, back, back + 1);
+        return { at: stats.at - back * second, ...(nth === 0 ? plus(counts, late) : counts) };
+      });
+    }
+    if (unseen > 0) return [{ at: told + Math.max(1, quiet) * second, ...late }];
+    return isQuiet(stats) && quiet > 0 ? [{ at: told + quiet * second, ...nothing }] : [];
   }
 }
 
+const second = sampleEveryMs * 1000;
+const seconds = (micros: number): number => Math.round(micros / second);
+
 const nothing = Object.fromEntries(counted.map((name) => [name, 0])) as Counts;
 
-/** Of all tasks in the second that ended `back` seconds before the newest sample. */
-const sumOf = ({ tasks }: JobStats, back: number): Counts =>
+const plus = (some: Counts, others: Counts): Counts =>
+  Object.fromEntries(counted.map((name) => [name, some[name] + others[name]])) as Counts;
+
+/** Of all tasks, in the seconds that ended `from` to before `to` seconds before the newest sample. */
+const sumOf = ({ tasks }: JobStats, from: number, to: number): Counts =>
   Object.fromEntries(
-    counted.map((name, index) => [
-      name,
-      tasks.reduce((sum, { samples }) => sum + (samples.at(-1 - back)?.[index] ?? 0), 0),
-    ]),
+    counted.map((name, index) => {
+      const samples = tasks.flatMap(({ samples: all }) =>
+        all.slice(Math.max(0, all.length - to), Math.max(0, all.length - from)),
+      );
+      return [name, samples.reduce((sum, sample) => sum + (sample[index] ?? 0), 0)];
+    }),
   ) as Counts;
