@@ -24,6 +24,8 @@ interface Audited {
 declare module 'fastify' {
   interface FastifyRequest {
     audited: Audited | null;
+    /** Where it comes from, kept because a socket that was reset does not tell any more. */
+    from: string;
   }
 }
 
@@ -40,6 +42,11 @@ const maxStateLength = 64 * 1024;
 
 export function keepAudit(app: FastifyInstance, db: Db): void {
   app.decorateRequest('audited', null);
+  app.decorateRequest('from', '');
+  app.addHook('onRequest', async (request) => {
+    // Undefined, whatever the types say, when the socket is gone by now.
+    request.from = (request.ip as string | undefined) ?? 'unknown';
+  });
   let sincePruned = slack;
   const record = async (request: FastifyRequest, reply: FastifyReply, answer?: string): Promise<void> => {
     await db.auditRecord.create({ data: recordOf(request, reply, answer) });
@@ -92,7 +99,7 @@ function recordOf(request: FastifyRequest, reply: FastifyReply, answer: string |
     createdAt: nowMicros(),
     actor: caller?.name ?? '',
     role: caller?.role ?? '',
-    address: request.ip,
+    address: request.from,
     action: operationId,
     object: audited?.object ?? id ?? text(body?.id),
     status: reply.statusCode,
