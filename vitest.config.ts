@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     pool: 'forks',
     // Most of them wait for a broker or a process most of the time.
-    maxWorkers: 2,
+    maxWorkers: 3,
     setupFiles: ['test/support/seed.ts'],
     globalSetup: ['test/support/shared-postgres.ts'],
     testTimeout: 30_000,
