@@ -21,6 +21,12 @@ const item = {
     count: { anyOf: [{ type: 'integer', minimum: 1, maximum: 10 }, { type: 'null' }] },
     mode: { enum: ['fast', 'slow'] },
     tags: { type: 'object', patternProperties: { '^.*$': { type: 'string' } } },
+    labels: {
+      type: 'object',
+      propertyNames: { type: 'string', pattern: '^[a-z]+$' },
+      additionalProperties: { type: 'string' },
+    },
+    settings: { type: 'object' },
     format: {
       oneOf: [
         {
@@ -38,7 +44,9 @@ const item = {
 
 /** A document with one of everything, which each test changes. */
 const sample = () => ({
+  security: [{ key: [] }, {}],
   paths: {
+    '/ping': { get: { operationId: 'ping', security: [], responses: { 200: answer({ type: 'string' }) } } },
     '/items': {
       post: {
         operationId: 'createItem',
@@ -214,6 +222,37 @@ describe('a break is found', () => {
       'body/tags takes no other fields',
     ],
     [
+      'other names of fields',
+      ({ sent }) => {
+        sent.properties.labels.propertyNames.pattern = '^[a-f]+$';
+      },
+      'body/labels/{name} is narrower: pattern',
+    ],
+    [
+      'other fields that may not be anything any more',
+      ({ sent }) => {
+        sent.properties.settings.additionalProperties = { type: 'string' };
+      },
+      'body/settings/* is narrower',
+    ],
+    [
+      'other fields that may be anything in an answer',
+      ({ answered }) => delete answered.properties.labels.additionalProperties,
+      '200/labels/* is wider',
+    ],
+    [
+      'a key for what needed none',
+      (_, doc) => delete doc.paths['/ping'].get.security,
+      'GET /ping: asks for a key',
+    ],
+    [
+      'a key for everything',
+      (_, doc) => {
+        doc.security = [{ key: [] }];
+      },
+      'POST /items: asks for a key',
+    ],
+    [
       'a variant that is gone',
       ({ sent }) => sent.properties.format.oneOf.pop(),
       'body/format(csv) is not taken',
@@ -320,6 +359,20 @@ describe('an addition is let through', () => {
       },
     ],
     ['no pattern', ({ sent }) => delete sent.properties.name.pattern],
+    ['any names of fields', ({ sent }) => delete sent.properties.labels.propertyNames],
+    ['any other fields', ({ sent }) => delete sent.properties.labels.additionalProperties],
+    [
+      'other fields in an answer that are always text',
+      ({ answered }) => {
+        answered.properties.settings.additionalProperties = { type: 'string' };
+      },
+    ],
+    [
+      'no key',
+      ({ operation }) => {
+        operation.security = [];
+      },
+    ],
     [
       'another variant',
       ({ sent, answered }) => {

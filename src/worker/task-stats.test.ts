@@ -28,3 +28,16 @@ test('a sample that took as long as several seconds is as many of them', () => {
   expect(received(stats)).toEqual(Array.from({ length: keptSamples }, () => 0));
   expect(stats.status().in_flight_samples).toHaveLength(keptSamples);
 });
+
+test('what a sample has is something new also when a quiet one came after it', () => {
+  const stats = new TaskStats(createMetrics(new Registry()), 'job_1');
+  come(stats, 11);
+  const counted = stats.version;
+  stats.sample(1);
+  stats.sample(1);
+  expect(stats.busy).toBe(false);
+  expect(stats.version).not.toBe(counted);
+  const told = stats.version;
+  stats.sample(1);
+  expect(stats.version).toBe(told);
+});

@@ -16,6 +16,7 @@ export class TaskStats {
   readonly #ofSink = new WeakSet<PenstockError>();
   #inFlight = 0;
   #reconnects = 0;
+  #busySamples = 0;
   #lastError: TaskError | null = null;
   #sampled: Counts = { ...this.totals };
   #samples: number[][] = [];
@@ -77,7 +78,9 @@ export class TaskStats {
   /** Ends a second; one that took as long as several, because nobody got round to it, is as many of them. */
   sample(seconds: number): void {
     const counts = counted.map((name) => rate(this.totals[name] - this.#sampled[name], seconds));
-    const sample = counts.some((count) => count !== 0) ? counts : quiet;
+    const busy = counts.some((count) => count !== 0);
+    const sample = busy ? counts : quiet;
+    if (busy) this.#busySamples++;
     const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
     for (let time = 0; time < times; time++) {
       this.#samples.push(sample);
@@ -89,10 +92,11 @@ export class TaskStats {
     this.#inFlightSamples.splice(0, over);
   }
 
-  /** What changes when there is something new to tell, beside the samples. */
+  /** What changes when there is something new to tell, be it in a sample that is not the newest any more. */
   get version(): string {
     const { messages_in, messages_out, bad } = this.totals;
-    return [this.connected, messages_in, messages_out, bad, this.#inFlight, this.#reconnects].join();
+    const counts = [messages_in, messages_out, bad, this.#inFlight, this.#reconnects, this.#busySamples];
+    return [this.connected, ...counts].join();
   }
 
   /** Whether the newest sample has something in it. */

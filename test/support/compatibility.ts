@@ -14,6 +14,7 @@ interface Schema {
   patternProperties?: Record<string, Schema>;
   required?: string[];
   additionalProperties?: boolean | Schema;
+  propertyNames?: Schema;
   items?: Schema;
   anyOf?: Schema[];
   oneOf?: Schema[];
@@ -30,11 +31,14 @@ interface Parameter {
 }
 interface Operation {
   operationId?: string;
+  security?: object[];
   parameters?: Parameter[];
   requestBody?: { required?: boolean; content: Content };
   responses?: Record<string, { headers?: Record<string, unknown>; content?: Content }>;
 }
 export interface ApiDocument {
+  /** Of operations that say nothing else. */
+  security?: object[];
   paths: Record<string, Record<string, Operation>>;
   components?: { schemas?: Record<string, Schema> };
 }
@@ -47,9 +51,20 @@ export function breaksOf(released: ApiDocument, current: ApiDocument): string[] 
       const after = current.paths[path]?.[method];
       if (!after) return [`${name} is gone`];
       const compare = new Comparison(released, current);
-      return breaksOfOperation(before, after, compare).map((problem) => `${name}: ${problem}`);
+      const keys =
+        needOfKey(after.security ?? current.security) - needOfKey(before.security ?? released.security);
+      const found = breaksOfOperation(before, after, compare);
+      if (keys > 0) found.push('asks for a key where it did not');
+      return found.map((problem) => `${name}: ${problem}`);
     }),
   );
+}
+
+/** 0: a call never needs a key; 1: as soon as there is one; 2: always. */
+function needOfKey(security: object[] = []): 0 | 1 | 2 {
+  const schemes = security.map((one) => Object.keys(one).length);
+  if (schemes.every((count) => count === 0)) return 0;
+  return schemes.includes(0) ? 1 : 2;
 }
 
 function breaksOfOperation(before: Operation, after: Operation, compare: Comparison): string[] {
@@ -188,12 +203,21 @@ class Comparison {
     if (before.items) found.push(...this.schemas(before.items, after.items ?? {}, direction, `${where}/[]`));
     else if (after.items && direction === 'request')
       found.push(...this.schemas({}, after.items, direction, `${where}/[]`));
+    return [...found, ...this.#otherFields(before, after, direction, where)];
+  }
+
+  /** Fields that the schema does not name: what they hold, and what they may be called. */
+  #otherFields(before: Schema, after: Schema, direction: Direction, where: string): string[] {
+    const named =
+      direction === 'request' && after.propertyNames
+        ? this.schemas(before.propertyNames ?? {}, after.propertyNames, direction, `${where}/{name}`)
+        : [];
     const [more, stillMore] = [before.additionalProperties ?? true, after.additionalProperties ?? true];
     if (direction === 'request' && more !== false && stillMore === false)
-      found.push(`${where} takes no other fields any more`);
-    else if (typeof more === 'object' && typeof stillMore === 'object')
-      found.push(...this.schemas(more, stillMore, direction, `${where}/*`));
-    return found;
+      return [...named, `${where} takes no other fields any more`];
+    if (more === false || stillMore === false || more === stillMore) return named;
+    const [values, nowValues] = [more, stillMore].map((one) => (one === true ? {} : one)) as [Schema, Schema];
+    return [...named, ...this.schemas(values, nowValues, direction, `${where}/*`)];
   }
 }
 
