@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs, parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
@@ -10,6 +11,7 @@ import type { Config } from './config.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
 import { hasAdminKey, KeyRing } from './keys.ts';
 import { type KeysCommand, KeysUsageError, keysUsage, readKeysCommand } from './keys-command.ts';
+import { startAgain } from './start-again.ts';
 import type { Db } from './store/db.ts';
 import { TargetRules } from './targets.ts';
 import type { Worker } from './worker/worker.ts';
@@ -106,24 +108,6 @@ async function createLogger(config: Config): Promise<Logger> {
   if (!process.stderr.isTTY) return pino({ level: config.logLevel }, pino.destination(destination));
   const target = { target: 'pino-pretty', options: { destination: 2, ignore: 'pid,hostname' } };
   return pino({ level: config.logLevel, transport: target });
-}
-
-/**
- * A young generation that fits what is in flight, and a limit to how far the old one grows before it is collected. See
- * "Where the memory goes" in bench/README.md before you change them.
- */
-const heapFlags = ['--max-semi-space-size=8', '--heap-growing-percent=60'];
-
-/**
- * Starts the program again in this process, with V8's sizes, which it reads only at its start. Whoever gives V8 sizes
- * of their own keeps them; so does who watches us over IPC, which would break, and Windows, which cannot do it.
- */
-function startWithSmallHeap(): void {
-  const given = `${process.execArgv.join(' ')} ${process.env.NODE_OPTIONS ?? ''}`;
-  if (/semi-space-size|heap-growing-percent/.test(given) || process.connected) return;
-  if (process.platform === 'win32' || process.execve === undefined) return;
-  const args = [process.execPath, ...heapFlags, ...process.execArgv, ...process.argv.slice(1)];
-  process.execve(process.execPath, args);
 }
 
 /** What has been opened, closed again in reverse order. */
@@ -255,6 +239,7 @@ async function runService(asked: Arguments): Promise<number> {
   let code = 0;
   try {
     await serve(asked, config, logger, closing);
+    flushCompileCache();
     if (role !== 'migrate' && role !== 'keys') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
     const expected = error instanceof PenstockError && error.code !== 'internal';
@@ -312,7 +297,7 @@ async function main(): Promise<number> {
     const asked = readArguments(process.argv.slice(2));
     if (asked === 'answered') return 0;
     if (asked.role !== 'demo') {
-      if (asked.role !== 'keys') startWithSmallHeap();
+      if (asked.role !== 'keys') startAgain(process, readEnvironment());
       return await runService(asked);
     }
     const { runDemo } = await import('./demo/demo.ts');

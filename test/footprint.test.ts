@@ -1,5 +1,8 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Penstock } from './support/penstock.ts';
+import { until } from './support/until.ts';
 
 let penstock: Penstock | undefined;
 
@@ -34,6 +37,13 @@ describe.runIf(process.platform === 'linux')('a process', () => {
     penstock = await Penstock.start();
     expect(penstock.proc('cmdline')).toMatch(/--max-semi-space-size=\d+\0.*main\.ts\0all/);
     expect(await penstock.kill('SIGTERM')).toBe(0);
+  });
+
+  test('keeps compiled code in its data folder, for the next start', async () => {
+    penstock = await Penstock.start({ NODE_COMPILE_CACHE: '' });
+    const compiled = join(penstock.folder, 'compile-cache');
+    await until('it is there', () => existsSync(compiled) && readdirSync(compiled).length > 0);
+    expect(readdirSync(penstock.folder)).toContain('penstock.db');
   });
 
   test('leaves the heap to whoever has sized it', async () => {

@@ -11,7 +11,8 @@ const main = new URL('../../src/main.ts', import.meta.url).pathname;
 
 /** A real Penstock process with a data folder of its own, to be killed and started again. */
 export class Penstock {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'penstock-process-'));
+  /** Its data folder. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'penstock-process-'));
   readonly #settings: Record<string, string>;
   readonly #port: number;
   #child: ChildProcess | undefined;
@@ -62,14 +63,15 @@ export class Penstock {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
         PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
         PENSTOCK_PORT: String(this.#port),
-        PENSTOCK_DATA_DIR: this.#folder,
-        PENSTOCK_DATABASE_URL: `file:${join(this.#folder, 'penstock.db')}`,
+        PENSTOCK_DATA_DIR: this.folder,
+        PENSTOCK_DATABASE_URL: `file:${join(this.folder, 'penstock.db')}`,
         ...this.#settings,
       },
     });
     this.#child = child;
-    this.#watcher = watch(child.pid ?? 0, this.#folder);
+    this.#watcher = watch(child.pid ?? 0, this.folder);
     child.stderr.on('data', (chunk) => {
       this.#log = (this.#log + String(chunk)).slice(-1_000_000);
     });
@@ -104,6 +106,6 @@ export class Penstock {
   /** Ends it for good and removes its folder. */
   async stop(): Promise<void> {
     await this.kill();
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Logger } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
@@ -119,3 +120,6 @@ function tell(): void {
   due.clear();
   if (all.length > 0) main.tell('counted', all);
 }
+
+// The next thread, maybe in another process, starts sooner; at its end a thread has no time to see to that.
+flushCompileCache();
