@@ -28,7 +28,7 @@ export const Environment = Type.Object({
   PENSTOCK_DATA_DIR: Type.String({
     default: './data',
     minLength: 1,
-    description: 'folder for the generated secret key',
+    description: 'folder for the generated secret key and for compiled code',
   }),
   PENSTOCK_SECRET_KEY: Type.Optional(
     Type.String({

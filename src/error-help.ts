@@ -161,7 +161,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   thread_lost: {
     means:
-      'The thread that a task ran in has crashed, run out of memory, or not answered for 30 s and was ended. Its tasks begin ' +
+      'The thread that a task ran in has crashed, or not answered for 30 s and was ended. Its tasks begin ' +
       'again in another; what was not acknowledged comes again.',
     todo:
       'Once: nothing. Again and again: one of the jobs that show it has a message or a query that no thread survives; the ' +

@@ -7,10 +7,6 @@ const faults: Record<string, () => void> = {
   crash: () => {
     throw new Error('as asked for');
   },
-  fill: () => {
-    const kept: string[][] = [];
-    for (;;) kept.push(Array.from({ length: 10_000 }, (_, index) => `${kept.length} ${index}`));
-  },
   // For ever, and without work for the processor.
   hang: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
 };

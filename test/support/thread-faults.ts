@@ -14,8 +14,8 @@ export class ThreadFaults {
     };
   }
 
-  /** Throws where nobody catches it, takes all memory it may have, or blocks for ever. */
-  cause(fault: 'crash' | 'fill' | 'hang', thread: number): void {
+  /** Throws where nobody catches it, or blocks for ever. */
+  cause(fault: 'crash' | 'hang', thread: number): void {
     this.#channel.postMessage({ fault, thread });
   }
 

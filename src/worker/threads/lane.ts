@@ -1,4 +1,4 @@
-import { type ResourceLimits, Worker as Thread } from 'node:worker_threads';
+import { Worker as Thread } from 'node:worker_threads';
 import type { Logger, RememberedSession } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import type { BadData } from '../../formats/schema.ts';
@@ -35,8 +35,6 @@ export interface LaneOptions extends ThreadData {
   /** A thread is asked this often whether it still runs; it is lost when it leaves `patience` of these in a row out. */
   pingEveryMs: number;
   patience: number;
-  /** Of its heap, where it is not to have what the process has. */
-  resourceLimits?: ResourceLimits;
   logger: Logger;
 }
 
@@ -121,16 +119,17 @@ class RunningThread {
 
   /** `lost` is called once, when nothing is to be begun in it any more. */
   constructor(options: LaneOptions, lost: () => void) {
-    const { entry, pingEveryMs, patience, resourceLimits = {}, logger, targets } = options;
+    const { entry, pingEveryMs, patience, logger, targets } = options;
     this.#logger = logger;
     this.#lost = lost;
     const workerData: ThreadData = { targets };
-    this.#thread = new Thread(entry, { workerData, resourceLimits, name: 'tasks' });
+    this.#thread = new Thread(entry, { workerData, name: 'tasks' });
     this.#link = new Link<ThreadOperations>(this.#thread, this.#operations(), (err) =>
       logger.error({ err }, 'what a thread tells cannot be taken in'),
     );
     this.#thread.on('error', (error: NodeJS.ErrnoException) => {
       this.#cause = error;
+      // V8 may as well have ended the whole process.
       if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') this.#reason = 'has run out of memory';
     });
     const { promise, resolve } = Promise.withResolvers<void>();
