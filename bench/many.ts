@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { generate, type Packet } from 'mqtt-packet';
+import { Api } from '../src/demo/api.ts';
 import { startBroker } from './brokers.ts';
 import { until } from './deadline.ts';
 import { MqttSocket } from './mqtt-socket.ts';
@@ -99,17 +100,7 @@ class Beat {
   }
 }
 
-async function createAll(address: string, { pipelines, where }: Plan): Promise<void> {
-  const call = async (path: string, body: object): Promise<void> => {
-    const headers = { 'content-type': 'application/json' };
-    const response = await fetch(`${address}/api/v1${path}`, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify(body),
-    });
-    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
-    await response.arrayBuffer();
-  };
+async function createAll(api: Api, { pipelines, where }: Plan): Promise<void> {
   let next = 0;
   const some = async (): Promise<void> => {
     for (let index = next++; index < pipelines; index = next++) {
@@ -118,7 +109,7 @@ async function createAll(address: string, { pipelines, where }: Plan): Promise<v
         `type = '${type}', qos = 'AtLeastOnce', format = 'json');`;
       const query = `${table('i', 'source', `in/${index}`)} ${table('o', 'sink', `out/${index}`)}
         INSERT INTO o SELECT ${where ? 'at, text FROM i WHERE at > 0' : '* FROM i'};`;
-      await call('/pipelines', { name: `p${index}`, query, parallelism: 1 });
+      await api.post('/pipelines', { name: `p${index}`, query, parallelism: 1 });
     }
   };
   await Promise.all(Array.from({ length: atOnce }, some));
@@ -151,14 +142,11 @@ async function measure(plan: Plan, interrupted: AbortSignal): Promise<void> {
   say(
     `- memory before: ${megabytes(residentBytes(first.child.pid))} MB, ${plan.pipelines} pipelines, ${plan.where ? 'a WHERE' : 'copied'}`,
   );
-  const profile = { name: 'broker', connector: 'mqtt', config: { url: `mqtt://127.0.0.1:${port}` } };
-  await fetch(`${first.address}/api/v1/connection_profiles`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(profile),
-  });
+  const api = new Api(first.address);
+  const config = { url: `mqtt://127.0.0.1:${port}` };
+  await api.post('/connection_profiles', { name: 'broker', connector: 'mqtt', config });
   const createdAt = performance.now();
-  await createAll(first.address, plan);
+  await createAll(api, plan);
   say(`- made over HTTP in ${seconds(createdAt)} s`);
   await untilAllRun(first.address, plan, rig);
   say(`- all running ${seconds(createdAt)} s after the first was asked for`);
