@@ -34,7 +34,7 @@ export function growthBy(node: TreeNode): number {
   const given = children(node.children);
   const text = format === undefined ? undefined : constant(given[format]);
   const widths = typeof text === 'string' ? (text.match(/\d+/g) ?? []).map(Number) : [];
-  const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => magnitude(given[index]));
+  const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => magnitude(given[index]) ?? 1);
   return Math.max(1, ...widths, ...sizes);
 }
 
@@ -82,20 +82,18 @@ function nameOf(node: TreeNode): string {
 const constant = (node: TreeNode | undefined): unknown =>
   node?.class === 'CONSTANT' && isNode(node.value) ? node.value.value : undefined;
 
-/** How large a size is that is a plain number, without its sign; 0 if it is none. `-1` is read as the minus of 1. */
-function magnitude(node: TreeNode | undefined): number {
-  if (node?.class === 'FUNCTION' && node.function_name === '-')
-    return Math.max(0, ...children(node.children).map(magnitude));
+/** How large a plain number is, without its sign; undefined for anything else. `-1` is read as the minus of 1. */
+function magnitude(node: TreeNode | undefined): number | undefined {
+  if (node?.class === 'FUNCTION' && node.function_name === '-') {
+    const sizes = children(node.children).map(magnitude);
+    return sizes.includes(undefined) ? undefined : Math.max(...(sizes as number[]));
+  }
   const value = constant(node);
-  return typeof value === 'number' && Number.isInteger(value) ? Math.abs(value) : 0;
+  return typeof value === 'number' && Number.isInteger(value) ? Math.abs(value) : undefined;
 }
 
-function isSmallConstant(node: TreeNode): boolean {
-  if (node.class === 'FUNCTION' && node.function_name === '-')
-    return children(node.children).every(isSmallConstant);
-  const value = constant(node);
-  return typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= mostGrowth;
-}
+const isSmallConstant = (node: TreeNode): boolean =>
+  (magnitude(node) ?? Number.POSITIVE_INFINITY) <= mostGrowth;
 
 /** `{}` and `*` would take the width from a value. */
 function isNarrow(node: TreeNode | undefined): boolean {
