@@ -1,12 +1,19 @@
+import { execFile } from 'node:child_process';
 import { availableParallelism, cpus, loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { codecFor, expandSchema, rowsOf } from '../src/formats/codec.ts';
 import { type FormatCase, formatCases } from './format-cases.ts';
 
 /** Measures what reading and writing a row costs in each format. README.md says how, and what it is not. */
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } },
+  options: {
+    rounds: { type: 'string', default: '3' },
+    processes: { type: 'string', default: '3' },
+    only: { type: 'string', default: '' },
+    /** The one case that this process measures, for the process that started it. */
+    measure: { type: 'string' },
+  },
 });
 const rounds = Number(values.rounds);
 const stretchMs = 200;
@@ -70,13 +77,34 @@ function cells(pairs: [ours: number, bare: number][]): string[] {
   return [Math.round(ours / 1000).toLocaleString('en'), share.toFixed(2)];
 }
 
-const [load = 0] = loadavg();
-console.info(`- ${availableParallelism()} cores, ${cpus()[0]?.model}, Node.js ${process.versions.node}`);
-console.info(`- load average before the run: ${load.toFixed(2)}\n`);
-console.info('| format | decode, 1,000 rows/s | of the library | encode, 1,000 rows/s | of the library |');
-console.info('| --- | --: | --: | --: | --: |');
-for (const formatCase of formatCases) {
-  if (!formatCase.name.includes(values.only)) continue;
-  const { decode, encode } = measured(formatCase);
-  console.info(`| ${[formatCase.name, ...cells(decode), ...cells(encode)].join(' | ')} |`);
+/**
+ * Each case has processes of its own, as a thread has its own tables: what V8 learns from one format would slow the
+ * next, and a process may compile better or worse code than another.
+ */
+async function inProcesses({ name }: FormatCase): Promise<Rates> {
+  const all: Rates = { decode: [], encode: [] };
+  const args = [import.meta.filename, '--measure', name, '--rounds', String(rounds)];
+  for (let left = Number(values.processes); left > 0; left -= 1) {
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    const { decode, encode } = JSON.parse(stdout) as Rates;
+    all.decode.push(...decode);
+    all.encode.push(...encode);
+  }
+  return all;
 }
+
+async function report(): Promise<void> {
+  const [load = 0] = loadavg();
+  console.info(`- ${availableParallelism()} cores, ${cpus()[0]?.model}, Node.js ${process.versions.node}`);
+  console.info(`- load average before the run: ${load.toFixed(2)}\n`);
+  console.info('| format | decode, 1,000 rows/s | of the library | encode, 1,000 rows/s | of the library |');
+  console.info('| --- | --: | --: | --: | --: |');
+  for (const formatCase of formatCases.filter(({ name }) => name.includes(values.only))) {
+    const { decode, encode } = await inProcesses(formatCase);
+    console.info(`| ${[formatCase.name, ...cells(decode), ...cells(encode)].join(' | ')} |`);
+  }
+}
+
+const alone = formatCases.find(({ name }) => name === values.measure);
+if (alone) console.info(JSON.stringify(measured(alone)));
+else await report();

@@ -48,10 +48,16 @@ function plainRecords(text: string, { delimiter, nullValue }: CsvOptions, maxByt
     if (line === '') continue;
     if (records.length === mostRecords) throw badData('', tooMany);
     const tooLong = maxBytes !== Number.POSITIVE_INFINITY && Buffer.byteLength(line) > maxBytes;
-    const cells = tooLong ? [] : line.split(delimiter).map((cell) => (cell === nullValue ? null : cell));
+    const cells = tooLong ? [] : withNulls(line.split(delimiter), nullValue);
     records.push({ cells, line: number, tooLong });
   }
   return records;
+}
+
+/** Changes what it is given. */
+function withNulls(cells: (string | null)[], nullValue: string): (string | null)[] {
+  for (let at = 0; at < cells.length; at += 1) if (cells[at] === nullValue) cells[at] = null;
+  return cells;
 }
 
 const problems: Readonly<Record<string, string>> = {
@@ -63,6 +69,8 @@ const problems: Readonly<Record<string, string>> = {
 
 function quotedRecords(text: string, options: CsvOptions, maxBytes: number): CsvRecord[] {
   const { delimiter, quote, nullValue } = options;
+  // csv-parse tells which cells are quoted, at some cost: it matters only where a quoted one may look like the null value.
+  const mayLookNull = text.includes(quote + nullValue + quote);
   try {
     const parsed = parse(text, {
       delimiter,
@@ -74,10 +82,14 @@ function quotedRecords(text: string, options: CsvOptions, maxBytes: number): Csv
       info: true,
       to: mostRecords + 1,
       max_record_size: maxBytes === Number.POSITIVE_INFINITY ? 0 : maxBytes,
-      cast: (value, { quoting }) => (!quoting && value === nullValue ? null : value),
+      ...(mayLookNull && { cast: (value, { quoting }) => (!quoting && value === nullValue ? null : value) }),
     }) as unknown as { record: (string | null)[]; info: { lines: number } }[];
     if (parsed.length > mostRecords) throw badData('', tooMany);
-    return parsed.map(({ record, info }) => ({ cells: record, line: info.lines, tooLong: false }));
+    return parsed.map(({ record, info }) => ({
+      cells: mayLookNull ? record : withNulls(record, nullValue),
+      line: info.lines,
+      tooLong: false,
+    }));
   } catch (error) {
     const { code, lines } = error as { code?: string; lines?: number };
     const problem = problems[code ?? ''];

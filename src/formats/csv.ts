@@ -5,7 +5,8 @@ import { type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from
 import { cellReader, cellWriter } from './csv-value.ts';
 import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type Value } from './format.ts';
 import { inLine, onlyRow } from './framing.ts';
-import { getterOf, metadataColumns, type SetProperty, setterOf } from './own-property.ts';
+import { getterOf } from './own-property.ts';
+import { rowFromValues } from './row-literal.ts';
 import type { Field } from './schema.ts';
 
 /**
@@ -44,11 +45,14 @@ function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldErro
 
 const ofMessage = (fields: readonly Field[]): Field[] =>
   fields.filter((field) => typeof field.metadata_key !== 'string');
+const ofMetadata = (fields: readonly Field[]): Field[] =>
+  fields.filter((field) => typeof field.metadata_key === 'string');
 
-/** Where the columns of a table are in a record; undefined for one that the header does not name. */
+/** Where the columns of a table are in a record. */
 interface Layout {
   width: number;
-  places: readonly (number | undefined)[];
+  /** Undefined for a column that the header does not name; all of it when the columns are the cells. */
+  places?: readonly (number | undefined)[];
 }
 
 function rowReader(
@@ -56,21 +60,17 @@ function rowReader(
   options: CsvOptions,
   maxRecordBytes: number,
 ): NonNullable<Codec['decodeAll']> {
-  const metadata = metadataColumns(fields);
-  const columns = ofMessage(fields).map(columnReader);
   const names = ofMessage(fields).map(({ name }) => name);
-  const inOrder: Layout = { width: names.length, places: [...names.keys()] };
+  const make = rowFromValues([
+    ...ofMessage(fields).map((field) => ({ name: field.name, read: columnReader(field) })),
+    ...ofMetadata(fields).map(({ name }) => ({ name, read: () => null })),
+  ]);
+  const inOrder: Layout = { width: names.length };
 
   function read({ cells, tooLong }: CsvRecord, { width, places }: Layout): Row {
     if (tooLong) throw badData('', `is longer than the ${maxRecordBytes} bytes of max_line_length`);
     if (cells.length !== width) throw badData('', `has ${cells.length} values instead of ${width}`);
-    const row: Row = {};
-    for (let index = 0; index < columns.length; index += 1) {
-      const place = places[index];
-      columns[index]?.(row, place === undefined ? null : (cells[place] ?? null));
-    }
-    for (const set of metadata) set(row, null);
-    return row;
+    return make(places ? places.map((place) => (place === undefined ? null : cells[place])) : cells);
   }
 
   return (payload, bad) => {
@@ -93,19 +93,15 @@ function rowReader(
   };
 }
 
-/**
- * Compiles what puts a cell into a row. Where an empty text is no value it is null, quoted too: some writers quote
- * every cell.
- */
-function columnReader(field: Field): (row: Row, cell: string | null) => void {
+/** Compiles the reader of a cell. Where an empty text is no value it is null, quoted too: some writers quote every cell. */
+function columnReader(field: Field): (cell: unknown) => Value {
   const path = pathOf('', field.name);
-  const set: SetProperty = setterOf(field.name);
   const read = cellReader(field, path);
   const mayBeEmpty = field.type === 'string' || field.type === 'bytes';
-  return (row, cell) => {
-    const value = cell === null || (cell === '' && !mayBeEmpty) ? null : read(cell);
+  return (cell) => {
+    const value = cell === null || (cell === '' && !mayBeEmpty) ? null : read(cell as string);
     if (value === null && field.required) throw badData(path, 'is required but null');
-    set(row, value);
+    return value;
   };
 }
 

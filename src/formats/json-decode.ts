@@ -2,7 +2,8 @@ import { badData, pathOf } from './bad.ts';
 import { decimalOfBytes, parseDecimal } from './decimal.ts';
 import type { FormatOf, Row, Value } from './format.ts';
 import { isNestedWithin, isRawNumber, numberText, parseExactly } from './json-text.ts';
-import { getterOf, setterOf } from './own-property.ts';
+import { bigintRanges, decimalFrom, integerFrom, withNull } from './read-value.ts';
+import { rowFromObject } from './row-literal.ts';
 import type { Field, ListItem } from './schema.ts';
 import { type SqlTyped, unitOf } from './sql-type.ts';
 import { parseTimestamp, timestampFromMs } from './timestamp.ts';
@@ -13,48 +14,29 @@ export type Reader = (value: unknown) => Value;
 /** As deep as serde_json, and so Arroyo, reads a document. */
 const maxJsonDepth = 128;
 
-const integerRanges = {
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-  uint32: [0, 2 ** 32 - 1],
-} as const;
-const bigintRanges = {
-  int64: [-(2n ** 63n), 2n ** 63n - 1n],
-  uint64: [0n, 2n ** 64n - 1n],
-} as const;
-
 /** Compiles the reader of an object with these fields. Properties that no field names are ignored, as in Arroyo. */
 export function objectReader(
   fields: readonly Field[],
   path: string,
   format: FormatOf<'json'>,
 ): (value: unknown) => Row {
-  const steps = fields.map((field) => ({
-    get: typeof field.metadata_key === 'string' ? () => null : getterOf(field.name),
-    set: setterOf(field.name),
-    read: typeof field.metadata_key === 'string' ? () => null : fieldReader(field, path, format),
-  }));
+  const make = rowFromObject(
+    fields.map((field) => ({
+      name: field.name,
+      read: typeof field.metadata_key === 'string' ? () => null : fieldReader(field, path, format),
+    })),
+  );
   return (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) {
       throw badData(path, 'is not an object');
     }
-    const row: Row = {};
-    for (const { get, set, read } of steps) set(row, read(get(value)));
-    return row;
+    return make(value);
   };
 }
 
 function fieldReader(field: Field, parent: string, format: FormatOf<'json'>): Reader {
   const path = pathOf(parent, field.name);
   return withNull(valueReader(field, path, format), field.required === true, path);
-}
-
-function withNull(read: Reader, required: boolean, path: string): Reader {
-  if (!required) return (value) => (value === undefined || value === null ? null : read(value));
-  return (value) => {
-    if (value === undefined) throw badData(path, 'is required but missing');
-    if (value === null) throw badData(path, 'is required but null');
-    return read(value);
-  };
 }
 
 /** Compiles the reader of one value that is not null. */
@@ -95,14 +77,14 @@ function plainReader(kind: 'boolean' | 'string', problem: string, path: string):
   };
 }
 
-function integerReader(type: keyof typeof integerRanges, path: string): Reader {
-  const [least, most] = integerRanges[type];
-  return (value) => {
-    const number = typeof value === 'number' ? value : Number(numberText(value) ?? Number.NaN);
-    if (!Number.isInteger(number)) throw badData(path, 'is not a whole number');
-    if (number < least || number > most) throw badData(path, `is out of the range of ${type}`);
-    return number === 0 ? 0 : number;
-  };
+function integerReader(type: 'int32' | 'uint32', path: string): Reader {
+  const read = integerFrom(type, path);
+  return (value) => read(numberOf(value));
+}
+
+/** The double that is closest to a parsed number; any other value as it is. */
+function numberOf(value: unknown): unknown {
+  return typeof value === 'object' && isRawNumber(value) ? Number(value.rawJSON) : value;
 }
 
 /** Also takes the digits as a string: many JSON writers cannot write a large integer in any other way. */
@@ -127,8 +109,8 @@ function parseInteger(text: string): bigint | undefined {
 
 function floatReader(type: 'float32' | 'float64', path: string): Reader {
   return (value) => {
-    const exact = typeof value === 'number' ? value : Number(numberText(value) ?? Number.NaN);
-    if (Number.isNaN(exact)) throw badData(path, 'is not a number');
+    const exact = numberOf(value);
+    if (typeof exact !== 'number') throw badData(path, 'is not a number');
     // Rounded first: the shortest text of the largest float32, 3.4028235e+38, is larger than it.
     const number = type === 'float32' ? Math.fround(exact) : exact;
     if (!Number.isFinite(number)) throw badData(path, `is out of the range of ${type}`);
@@ -137,18 +119,14 @@ function floatReader(type: 'float32' | 'float64', path: string): Reader {
 }
 
 function decimalReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
-  const { precision = 38, scale = 0 } = type;
-  const asBytes = format.decimal_encoding === 'bytes';
+  const readText = decimalFrom(type, path);
+  if (format.decimal_encoding !== 'bytes') return (value) => readText(digitsOf(value));
   const readBytes = bytesReader(path);
   return (value) => {
-    const inBytes = asBytes && typeof value === 'string';
-    const text = inBytes ? decimalOfBytes(readBytes(value) as Buffer, scale) : digitsOf(value);
-    if (text === undefined)
-      throw badData(path, inBytes ? 'has more than 16 bytes, or none' : 'is not a number');
-    const decimal = parseDecimal(text, precision, scale);
-    if (decimal === undefined)
-      throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);
-    return decimal;
+    if (typeof value !== 'string') return readText(numberText(value));
+    const text = decimalOfBytes(readBytes(value) as Buffer, type.scale ?? 0);
+    if (text === undefined) throw badData(path, 'has more than 16 bytes, or none');
+    return readText(text);
   };
 }
 

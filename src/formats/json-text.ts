@@ -18,18 +18,89 @@ const sourceAware = JSON as unknown as {
   isRawJSON(value: unknown): value is RawNumber;
 };
 
-/** A double keeps 15 digits of any number, and its range ends at 1.8e308. */
+/** A double keeps 15 digits of any number between 2.3e-308 and 1.7e308. */
 const exactDigits = 15;
+const farExponent = /[eE][+-]?\d{3}/;
 const mayLoseDigits = /[\d.]{16}|[eE][+-]?\d{3}/;
 
 /** JSON.parse, but numbers that a double cannot hold as written become a `RawNumber`. Throws like JSON.parse. */
 export function parseExactly(text: string): unknown {
   if (!mayLoseDigits.test(text)) return JSON.parse(text);
+  const marked = hasMark(text) ? undefined : withMarks(text);
+  if (marked !== undefined) return marked === text ? JSON.parse(text) : unmarked(JSON.parse(marked));
   return sourceAware.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined && !isExact(value, source)
       ? sourceAware.rawJSON(source)
       : value,
   );
+}
+
+/*
+ * A reviver costs several times as much as reading the text. So the numbers in question are made strings that begin with
+ * a mark, before the text is read, and numbers again in what was read. A text that holds the mark itself is left to the
+ * reviver, as is one that cannot be taken apart.
+ */
+const mark = '\u0080';
+const hasMark = (text: string): boolean => text.includes(mark) || text.includes('\\u0080');
+
+const quote = 0x22;
+const backslash = 0x5c;
+const minus = 0x2d;
+/** RFC 8259, section 6. */
+const aNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+const endOfName = /[\t\n\r ]*:/y;
+
+/** What is no JSON text still is none afterwards: only whole numbers are marked, and none where a name is due. */
+function withMarks(text: string): string | undefined {
+  let marked = '';
+  let copied = 0;
+  for (let at = 0; at < text.length; ) {
+    const character = text.charCodeAt(at);
+    if (character === quote) {
+      at = endOfString(text, at + 1);
+    } else if (character === minus || isDigit(character)) {
+      const from = at;
+      at = endOfNumber(text, at + 1);
+      const source = text.slice(from, at);
+      if (source.length < 5 || !aNumber.test(source) || isExact(Number(source), source)) continue;
+      endOfName.lastIndex = at;
+      if (endOfName.test(text)) return undefined;
+      marked += `${text.slice(copied, from)}"${mark}${source}"`;
+      copied = at;
+    } else at += 1;
+  }
+  return copied === 0 ? text : marked + text.slice(copied);
+}
+
+const isDigit = (character: number): boolean => character >= 0x30 && character <= 0x39;
+
+function endOfNumber(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && (isDigit(text.charCodeAt(at)) || '.eE+-'.includes(text[at] as string))) at += 1;
+  return at;
+}
+
+/** Where a string ends that began before; a quote behind an odd number of backslashes does not end it. */
+function endOfString(text: string, from: number): number {
+  for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
+    let before = at;
+    while (text.charCodeAt(before - 1) === backslash) before -= 1;
+    if ((at - before) % 2 === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** Puts numbers back where the marks are; what it is given is changed. */
+function unmarked(value: unknown): unknown {
+  if (typeof value === 'string') return value.startsWith(mark) ? sourceAware.rawJSON(value.slice(1)) : value;
+  if (typeof value !== 'object' || value === null) return value;
+  const members = value as Record<string, unknown>;
+  for (const key in members) {
+    const member = members[key];
+    const number = unmarked(member);
+    if (number !== member) members[key] = number;
+  }
+  return value;
 }
 
 /** JSON.parse, but every number becomes a `RawNumber`, so that 20.0 is told from 20. Throws like JSON.parse. */
@@ -40,7 +111,7 @@ export function parseAsWritten(text: string): unknown {
 }
 
 function isExact(value: number, source: string): boolean {
-  return String(value) === source || (source.length <= exactDigits && Number.isFinite(value));
+  return (source.length <= exactDigits && !farExponent.test(source)) || String(value) === source;
 }
 
 /** Whether a parsed value is a number kept as written. */

@@ -60,17 +60,23 @@ export function decimalFrom(
   path: string,
 ): (text: string | undefined) => string {
   const whole = precision - scale;
-  // What is written as the column has it stays as it is; zero, whose sign goes, is left to the rest.
-  const alike =
-    whole > 0 ? new RegExp(`^-?[1-9]\\d{0,${whole - 1}}${scale > 0 ? `\\.\\d{${scale}}` : ''}$`) : /^(?!)/;
+  // Most numbers lack nothing but zeros at their end; zero, whose sign goes, is left to the rest.
+  const fraction = scale > 0 ? `(?:\\.\\d{0,${scale}})?` : '';
+  const alike = whole > 0 ? new RegExp(`^-?[1-9]\\d{0,${whole - 1}}${fraction}$`) : /^(?!)/;
   return (text) => {
     if (text === undefined) throw badData(path, 'is not a number');
-    if (alike.test(text)) return text;
+    if (alike.test(text)) return scale === 0 ? text : padded(text, scale);
     const decimal = parseDecimal(text, precision, scale);
     if (decimal === undefined)
       throw badData(path, `is not a number that fits DECIMAL(${precision}, ${scale})`);
     return decimal;
   };
+}
+
+/** A number with exactly `scale` digits behind its point, which has no more. */
+function padded(text: string, scale: number): string {
+  const point = text.indexOf('.');
+  return point === -1 ? `${text}.${'0'.repeat(scale)}` : text.padEnd(point + 1 + scale, '0');
 }
 
 /** Adds what a missing or null value means for the field. */

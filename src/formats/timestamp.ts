@@ -94,15 +94,36 @@ export function timestampToMs(value: bigint, unit: TimestampUnit): bigint {
 export function formatTimestamp(value: bigint, unit: TimestampUnit): string | undefined {
   if (unit === 'millisecond') {
     const count = Number(value);
-    return count < firstMs || count > lastMs ? undefined : new Date(count).toISOString();
+    if (count < firstMs || count > lastMs) return undefined;
+    const second = Math.floor(count / 1000);
+    return `${secondText(second)}.${String(count - second * 1000).padStart(3, '0')}Z`;
   }
   const seconds = floorDivide(value, perSecond[unit]);
   const ms = Number(seconds) * 1000;
   if (ms < firstMs || ms > lastMs) return undefined;
-  const whole = new Date(ms).toISOString().slice(0, 19);
+  const whole = secondText(Number(seconds));
   const digits = fractionDigits[unit];
   if (digits === 0) return `${whole}Z`;
   return `${whole}.${String(value - seconds * perSecond[unit]).padStart(digits, '0')}Z`;
+}
+
+const daySeconds = 86_400;
+const pairs = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
+
+/** Of the day that was written last: the next time is mostly of the same one, and a Date takes long to write it. */
+const lastDay = { number: Number.NaN, text: '' };
+
+/** Seconds since 1970 as `2026-01-31T08:15:00`. */
+function secondText(seconds: number): string {
+  const day = Math.floor(seconds / daySeconds);
+  if (day !== lastDay.number) {
+    lastDay.number = day;
+    lastDay.text = new Date(day * daySeconds * 1000).toISOString().slice(0, 11);
+  }
+  const rest = seconds - day * daySeconds;
+  const minutes = Math.floor(rest / 60);
+  const hours = Math.floor(minutes / 60);
+  return `${lastDay.text}${pairs[hours]}:${pairs[minutes - hours * 60]}:${pairs[rest - minutes * 60]}`;
 }
 
 function fitting(value: bigint): bigint | undefined {

@@ -23,8 +23,15 @@ function dissect(handle: Handler): Tap {
   return (direction, chunk) => parsers[direction].parse(chunk);
 }
 
-const numberOf = (payload: Buffer | string): number =>
-  (JSON.parse(payload.toString()) as { seq?: number }).seq ?? Number.NaN;
+/** Not a number for a message that has none, or that cannot be read. */
+function numberOf(payload: Buffer | string): number {
+  try {
+    const { seq } = JSON.parse(payload.toString()) as { seq?: unknown };
+    return typeof seq === 'number' ? seq : Number.NaN;
+  } catch {
+    return Number.NaN;
+  }
+}
 
 /**
  * Keeps account of one pipeline's messages on the wire, by their numbers: what its source was given and has
@@ -39,6 +46,8 @@ export class Ledger {
   highestGiven = -1;
   /** Acknowledgements of the source. */
   acknowledged = 0;
+  /** Messages that the source's broker has handed out on its newest connection and that are not acknowledged. */
+  owed = 0;
   /** Acknowledgements sent before the sink's broker had confirmed (invariant 1). */
   early = 0;
   /** Acknowledgements that did not come in order of receipt (invariant 2). */
@@ -48,16 +57,19 @@ export class Ledger {
   readonly sourceTap = (): Tap => {
     const owed: { id: number; seq: number }[] = [];
     let head = 0;
+    this.owed = 0;
     return dissect((direction, packet) => {
       if (direction === 'down' && packet.cmd === 'publish' && packet.qos > 0) {
         const seq = numberOf(packet.payload);
-        this.highestGiven = Math.max(this.highestGiven, seq);
+        if (seq > this.highestGiven) this.highestGiven = seq;
         owed.push({ id: packet.messageId ?? 0, seq });
+        this.owed += 1;
       }
       if (direction === 'up' && (packet.cmd === 'puback' || packet.cmd === 'pubrec')) {
         const due = owed[head];
         head += 1;
         this.acknowledged += 1;
+        this.owed -= 1;
         if (due?.id !== packet.messageId) this.disordered += 1;
         else if (!this.taken.has(due?.seq ?? Number.NaN)) this.early += 1;
         if (head > 10_000) owed.splice(0, head);

@@ -59,7 +59,7 @@ export class Traffic {
   }
 
   /** Publishes a message that is not counted. */
-  async publishRaw(payload: string): Promise<void> {
+  async publishRaw(payload: string | Buffer): Promise<void> {
     await this.#publisher.publishAsync(this.#from, payload, { qos: this.#qos });
   }
 
