@@ -1,6 +1,6 @@
 /**
- * Which worker runs a job. A worker holds a job by a lease on its row and renews it; when it dies the lease runs out
- * and another worker takes over. Two workers can still overlap for a moment (a process that was frozen): what then
+ * Which worker runs a job. A worker holds a job by a lease on its row and renews it; when it dies the lease stays as it is,
+ * and a worker that has watched it for so long takes over. Two workers can still overlap for a moment (a process that was frozen): what then
  * keeps a message from being run twice is the broker, which knows one client per client id.
  */
 

@@ -26,6 +26,20 @@ const jobRow = {
   editRequests: true,
 } as const satisfies Record<keyof JobRow, true>;
 
+/** A job that may be anybody's. */
+interface Candidate {
+  id: string;
+  worker: string | null;
+  leaseUntil: bigint | null;
+}
+
+/** The lease of another worker, and since when it is known, on the monotonic clock. */
+interface Observed {
+  worker: string;
+  leaseUntil: bigint | null;
+  since: number;
+}
+
 const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
 const ttlMicros = BigInt(leaseTtlMs) * 1000n;
 
@@ -35,7 +49,7 @@ export class Leases {
   readonly #name: string;
   readonly #isDead: (owner: string) => boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
-  #answersSince = Number.NEGATIVE_INFINITY;
+  #observed = new Map<string, Observed>();
 
   constructor({ db, owner, isDead }: Pick<WorkerDeps, 'db' | 'owner' | 'isDead'>) {
     this.#db = db;
@@ -48,9 +62,9 @@ export class Leases {
     return performance.now() - this.#renewedAt < leaseTtlMs;
   }
 
-  /** The database answers after it did not: leases that ran out meanwhile get a chance to be renewed first. */
+  /** The database answers after it did not: nobody could renew meanwhile, so that what was seen before says nothing. */
   answersAgain(): void {
-    this.#answersSince = performance.now();
+    this.#observed.clear();
   }
 
   async renew(): Promise<void> {
@@ -81,8 +95,11 @@ export class Leases {
       },
       select: { id: true, worker: true, leaseUntil: true },
     });
-    for (const { id, worker, leaseUntil } of candidates) {
-      if (!this.#isFree(worker, leaseUntil)) continue;
+    const before = this.#observed;
+    this.#observed = new Map();
+    for (const candidate of candidates) {
+      const { id, worker, leaseUntil } = candidate;
+      if (!this.#isFree(candidate, before.get(id))) continue;
       // Conditional, so that of several workers one gets it.
       const data = { worker: this.#name, leaseUntil: nowMicros() + ttlMicros };
       await this.#db.job.updateMany({ where: { id, worker, leaseUntil }, data });
@@ -100,10 +117,17 @@ export class Leases {
     ];
   }
 
-  #isFree(worker: string | null, leaseUntil: bigint | null): boolean {
+  /**
+   * A lease has run out when it was seen for so long without being renewed, by our own clock: that of its worker may be
+   * another one, and just after our start, or an outage, a lease may be old because nobody could renew it.
+   */
+  #isFree({ id, worker, leaseUntil }: Candidate, before: Observed | undefined): boolean {
     if (worker === null || this.#isDead(worker)) return true;
-    const settled = performance.now() - this.#answersSince > leaseTtlMs;
-    return settled && (leaseUntil ?? 0n) < nowMicros();
+    const now = performance.now();
+    const same = before?.worker === worker && before.leaseUntil === leaseUntil;
+    const since = same ? before.since : now;
+    this.#observed.set(id, { worker, leaseUntil, since });
+    return now - since > leaseTtlMs;
   }
 
   /** Lets go of a job that has come to rest in `state`. */

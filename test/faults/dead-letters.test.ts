@@ -14,7 +14,7 @@ import { until } from '../support/until.ts';
 
 const [sqlite, postgresql] = databases;
 const soak = process.env.PENSTOCK_SOAK === '1';
-const perRound = soak ? 20_000 : 1_000;
+const perRound = soak ? 5_000 : 1_000;
 const kills = soak ? 10 : 2;
 
 let rig: Rig | undefined;
@@ -45,7 +45,8 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
       { name: 'level', type: 'int32' },
       { name: 'text', type: 'string' },
     ];
-    const schema = { format: { type: 'json' }, bad_data: { behavior: 'dead_letter' }, fields };
+    const bad = { behavior: 'dead_letter', max_count: 100_000 };
+    const schema = { format: { type: 'json' }, bad_data: bad, fields };
     const source = tableBody('readings', profile.id, { topic: 'in/+', type: {} }, schema);
     const { id: readings } = await created(request, '/connection_tables', source);
     const out = { topic: 'out/{{ device }}', type: { retain: false } };
@@ -112,7 +113,7 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
         }
         return dead.size >= wrong.size;
       },
-      60_000,
+      soak ? 300_000 : 60_000,
     );
     expect([...dead.keys()].sort()).toEqual([...wrong].map((number) => `in/${number}`).sort());
     expect([...wrong].filter((number) => arrived.has(number))).toEqual([]);

@@ -14,10 +14,7 @@ const [, postgresql] = databases;
 /** A lease that runs out, a broker's back-off and busy processors, all at once. */
 const patienceMs = 120_000;
 
-/**
- * After the silence of a database a process may hang on a dead connection for longer than its leases last (15 seconds
- * each), and what it ran is taken over by way of the broker (src/worker/lease.ts). Its locks are held for as long.
- */
+/** After the silence of a database processes hang on dead connections, and what these had locked stays so, for a while. */
 const aftermathMs = 45_000;
 
 /** One pipeline, and messages through it for as long as it has a session. */
@@ -46,7 +43,6 @@ export class Plant {
   private constructor(parts: [BrokerClients, Mosquitto, TestDatabase, FaultyLink], processes: Penstock[]) {
     [this.#clients, this.#broker, this.#database, this.#link] = parts;
     this.#processes = processes;
-    this.#clients.mayTakeOver = () => performance.now() < this.#silentUntil;
   }
 
   static async start(processes: number): Promise<Plant> {

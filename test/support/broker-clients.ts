@@ -2,8 +2,6 @@
 export class BrokerClients {
   /** Clients that took a connected one's place, and clients that came though they were forbidden to. */
   readonly offences: string[] = [];
-  /** Whether one may take another's place now. */
-  mayTakeOver = (): boolean => false;
   readonly #connected = new Set<string>();
   readonly #forbidden = new Set<string>();
   readonly #lately: string[] = [];
@@ -49,6 +47,6 @@ export class BrokerClients {
     const [, id] = /\b[Cc]lient (\S+?):? /.exec(line) ?? [];
     if (id === undefined || !this.#connected.has(id)) return;
     if (!line.includes('already connected')) this.#connected.delete(id);
-    else if (!this.mayTakeOver()) this.offences.push(line);
+    else this.offences.push(line);
   }
 }

@@ -30,20 +30,41 @@ describe.each(databases)('leases on $provider', ({ open }) => {
 
   const holder = async () => (await store.db.job.findFirstOrThrow()).worker;
 
-  test('of others that ran out during an outage are left alone until those could renew', async () => {
-    const ranOut = { worker: 'other', leaseUntil: micros(Date.now() - 1000) };
-    await store.db.pipeline.create({ data: pipeline('Running', ranOut) });
+  const watcher = async (leaseUntil: bigint): Promise<Leases> => {
+    await store.db.pipeline.create({ data: pipeline('Running', { worker: 'other', leaseUntil }) });
     const owner = { host: 'me', pid: 1, nonce: 'n' };
-    const leases = new Leases({ db: store.db, owner, isDead: () => false });
+    return new Leases({ db: store.db, owner, isDead: () => false });
+  };
+  const longAgo = () => micros(Date.now() - 3_600_000);
+  const claimAfter = async (leases: Leases, ms: number) => {
+    vi.advanceTimersByTime(ms);
+    await leases.claim();
+    return holder();
+  };
+
+  test('are taken once they have been seen for so long and not renewed, however old they look', async () => {
+    const leases = await watcher(longAgo());
+    expect(await claimAfter(leases, 0)).toBe('other');
+    expect(await claimAfter(leases, leaseTtlMs)).toBe('other');
+    expect(await claimAfter(leases, 1)).toBe('me/1/n');
+  });
+
+  test('are left alone for as long as they are renewed, by whatever clock', async () => {
+    const leases = await watcher(longAgo());
+    for (let renewals = 1n; renewals < 6n; renewals += 1n) {
+      expect(await claimAfter(leases, leaseTtlMs - 1)).toBe('other');
+      await store.db.job.updateMany({ data: { leaseUntil: longAgo() + renewals } });
+    }
+  });
+
+  test('of others that ran out during an outage are left alone until those could renew', async () => {
+    const leases = await watcher(longAgo());
+    expect(await claimAfter(leases, 0)).toBe('other');
+    vi.advanceTimersByTime(leaseTtlMs * 3);
     leases.answersAgain();
-    await leases.claim();
-    expect(await holder()).toBe('other');
-    vi.advanceTimersByTime(leaseTtlMs - 1);
-    await leases.claim();
-    expect(await holder()).toBe('other');
-    vi.advanceTimersByTime(2);
-    await leases.claim();
-    expect(await holder()).toBe('me/1/n');
+    expect(await claimAfter(leases, 0)).toBe('other');
+    expect(await claimAfter(leases, leaseTtlMs)).toBe('other');
+    expect(await claimAfter(leases, 1)).toBe('me/1/n');
   });
 });
 
@@ -56,11 +77,15 @@ describe('a worker', { timeout: 120_000 }, () => {
   });
 
   test('frees a job whose worker died between writing Failed and letting go of it', async () => {
+    vi.useFakeTimers({ toFake: ['performance'], shouldAdvanceTime: true });
     service = await startService({ worker: true });
     const { db, request } = service;
     const dead = { worker: 'dead', leaseUntil: micros(Date.now() - 1000) };
     await db.pipeline.create({ data: pipeline('Failed', dead) });
-    await until('it is free', async () => (await db.job.findFirstOrThrow()).worker === null);
+    await until('it is free', async () => {
+      vi.advanceTimersByTime(1000);
+      return (await db.job.findFirstOrThrow()).worker === null;
+    });
     expect(await db.job.findFirst()).toMatchObject({ state: 'Failed', runId: 0 });
     await request.delete('/api/v1/pipelines/pl_1').expect(200);
   });
