@@ -14,6 +14,11 @@ export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promi
   });
   if (!due) return;
   const { id, jobId, operatorId, taskIndex } = due;
+  // Of several workers one goes there: two at once would throw each other out.
+  const ours = BigInt(Date.now() + 2 * deadlineMs) * 1000n;
+  const where = { id, state: 'leftover', nextTry: due.nextTry };
+  const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: ours } });
+  if (count === 0) return;
   try {
     const connector = connectorFor(due.connector);
     const { profile, tables } = catalog.openSession(due);
