@@ -274,6 +274,16 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    * kept there. Another name is another session.
    */
   session?(profile: Static<P>, identity: Identity): string;
+  /**
+   * Whether sessions that `session` names differently, by two profiles, are one: of a system that has two addresses. It
+   * leaves nothing behind. Throws what is wrong with either connection, or the signal's reason.
+   */
+  isSameSession?(
+    one: Reachable<Static<P>>,
+    other: Reachable<Static<P>>,
+    identity: Identity,
+    signal: AbortSignal,
+  ): Promise<boolean>;
   /** Removes the session of a source from the other side, with what it holds. */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
   /**

@@ -25,6 +25,9 @@ export interface Session extends StoredSession {
   stateSince: bigint;
 }
 
+/** How long it may take to find out whether two sessions are one. */
+const comparisonMs = 10_000;
+
 /** What a task says of its source's session, and is told. */
 export interface TaskSession {
   /** Before the source is opened. Throws as the database does, if there is something to be written first. */
@@ -78,8 +81,9 @@ export class JobSessions {
       },
       opened: async ({ resumed, settled }) => {
         if (!session) return;
-        // New to us and not to the broker: the broker of another row, by another address.
-        if (fresh && resumed) await this.#keepOnly(session);
+        // New to us and not to the broker: it may be that of another row, by another address. Or a crash came between the
+        // first opening and its record.
+        if (fresh && resumed) await this.#takeIn(session);
         fresh = false;
         if (!session.established || session.state !== 'held') {
           Object.assign(session, { established: true, state: 'held' });
@@ -177,11 +181,31 @@ export class JobSessions {
     return Object.assign(session, next);
   }
 
-  async #keepOnly(session: Session): Promise<void> {
+  /** Makes one row of those that are of one session. */
+  async #takeIn(session: Session): Promise<void> {
     for (const other of this.#alike(session)) {
-      if (other === session) continue;
+      if (other === session || !(await this.#areOne(session, other))) continue;
       session.tables = [...session.tables, ...other.tables];
       await this.drop(other);
+    }
+  }
+
+  /** Where the former address does not answer, it is most likely a broker that has moved. */
+  async #areOne(session: Session, other: Session): Promise<boolean> {
+    const { catalog, logger } = this.#deps;
+    const { operatorId, taskIndex } = session;
+    const connector = connectorFor(session.connector);
+    if (connector.isSameSession === undefined || other.connector !== session.connector) return false;
+    try {
+      const at = ({ profile }: Session) => catalog.resolve(connector, profile);
+      const identity = { jobId: this.#jobId, operatorId, taskIndex };
+      const signal = AbortSignal.timeout(comparisonMs);
+      return await connector.isSameSession(at(other), at(session), identity, signal);
+    } catch (error) {
+      const { code } = asPenstockError(error);
+      const message = 'a former address does not answer; its session is taken for the one at the new address';
+      logger.warn({ job: this.#jobId, code }, message);
+      return true;
     }
   }
 

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectAsync } from 'mqtt';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { BrokerClients } from '../support/broker-clients.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -53,5 +54,45 @@ test('a session that is found by another address after a crash is kept, and not 
   expect(traffic.missing.slice(0, 10)).toEqual([]);
   expect(clients.offences).toEqual([]);
   expect(penstock.log).not.toContain('a session was drained');
+  await traffic.close();
+}, 180_000);
+
+test('what is queued at the former broker arrives, although the new one has the session already', async () => {
+  const other = await Mosquitto.start({ quiet: true });
+  onTestFinished(() => other.stop());
+  const { request } = penstock;
+  const { url } = broker;
+  const ofSource = await created(request, '/connection_profiles', profileBody(url, { name: 'from' }));
+  const ofSink = await created(request, '/connection_profiles', profileBody(url, { name: 'to' }));
+  await created(request, '/connection_tables', tableBody('from', ofSource.id, { topic: 'from', type: {} }));
+  const to = { topic: 'to', type: { retain: false } };
+  await created(request, '/connection_tables', tableBody('to', ofSink.id, to));
+  const query = 'INSERT INTO "to" SELECT * FROM "from"';
+  const { id } = await created(request, '/pipelines', { name: 'moves', query, parallelism: 1 });
+  const is = (state: string) => async () => (await jobOf(request, id)).state === state;
+  await until('it runs', is('Running'));
+  const { id: job } = await jobOf(request, id);
+  const [clientId = ''] = clients.with(job).filter((name) => name.includes('_source_'));
+  await request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
+  await until('it is stopped', is('Stopped'));
+  const traffic = await Traffic.open({ url, topic: 'from' }, { url, topic: 'to' }, 1);
+  await traffic.publish(200);
+
+  // As a crash between the first connection to a broker and the record of it leaves things.
+  const properties = { sessionExpiryInterval: 3600 };
+  const before = await connectAsync(other.url, { clientId, clean: false, protocolVersion: 5, properties });
+  await before.endAsync();
+  await request
+    .patch(`/api/v1/connection_profiles/${ofSource.id}`)
+    .send({ config: { url: other.url } })
+    .expect(200);
+  await request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' }).expect(200);
+  await until('all arrive', () => traffic.arrived === traffic.sent, 60_000).catch(() => {});
+  expect(traffic.missing.slice(0, 10)).toEqual([]);
+  await until('the former session is gone', () => penstock.log.includes('a session was drained and removed'));
+  const next = await connectAsync(other.url);
+  await next.publishAsync('from', JSON.stringify({ device: 'd', seq: 200, celsius: 1 }), { qos: 1 });
+  await until('the new one is read', () => traffic.arrived === 201, 60_000);
+  await next.endAsync();
   await traffic.close();
 }, 180_000);

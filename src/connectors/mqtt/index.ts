@@ -6,6 +6,7 @@ import { check } from './check.ts';
 import { sessionName } from './identity.ts';
 import { fromOptions } from './options.ts';
 import { MqttProfile } from './profile.ts';
+import { isSameSession } from './same-session.ts';
 import { openSink } from './sink.ts';
 import { forget, openSource } from './source.ts';
 import { shared } from './subscription.ts';
@@ -35,6 +36,7 @@ export const mqtt = defineConnector({
   openSource,
   openSink,
   session: sessionName,
+  isSameSession,
   forget,
   shared,
 });
