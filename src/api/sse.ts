@@ -12,8 +12,8 @@ const open = new Map<string, number>();
 
 /**
  * Answers a request with server-sent events, one per object that what `start` answers yields (WHATWG HTML, 9.2). A
- * string is JSON already, for what JSON.stringify cannot write, such as 64-bit integers. A comment every 15 seconds
- * keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`; when the service stops,
+ * string is JSON already, for what JSON.stringify cannot write, such as 64-bit integers. A comment comes at once, and one
+ * every 15 seconds keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`; when the service stops,
  * too, behind a comment that says so. A client that does not read is cut off. Throws `too_many_requests` for one stream too many.
  */
 export function streamEvents(
@@ -65,6 +65,8 @@ async function* frames(events: AsyncIterable<object | string>, closing: AbortSig
   const iterator = events[Symbol.asyncIterator]();
   let pending = iterator.next();
   try {
+    // The head of the answer leaves with the first bytes: a client is to know that it is connected.
+    yield ': connected\n\n';
     for (;;) {
       const result = await orElse(pending, closing);
       if (result === 'closing') {
