@@ -2,15 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { availableParallelism, hostname } from 'node:os';
-import { parseArgs, parseEnv } from 'node:util';
+import { parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
+import { type Arguments, readArguments, UsageError, usage } from './arguments.ts';
 import type { StoredCatalog } from './catalog.ts';
-import { type ClientCommand, clientCommands, isClientCommand } from './cli/commands.ts';
+import { type ClientCommand, isClientCommand } from './cli/commands.ts';
 import type { Config } from './config.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
 import { hasAdminKey, KeyRing } from './keys.ts';
-import { type KeysCommand, KeysUsageError, keysUsage, readKeysCommand } from './keys-command.ts';
+import { KeysUsageError, keysUsage } from './keys-command.ts';
 import { startAgain } from './start-again.ts';
 import type { Db } from './store/db.ts';
 import { TargetRules } from './targets.ts';
@@ -22,33 +23,6 @@ import type { Worker } from './worker/worker.ts';
  * commands that only speak to a running service next to nothing.
  */
 
-const roles = {
-  all: 'serve the API and run pipelines (the default)',
-  api: 'serve the API only',
-  worker: 'run pipelines only',
-  migrate: 'bring the database up to date and exit',
-  keys: 'make, list and revoke API keys, and rotate the secret key (penstock keys --help)',
-  demo: 'show the whole on a broker and a fleet of its own (--exit ends by itself)',
-} as const;
-type Role = keyof typeof roles;
-
-const listed = (commands: Record<string, string>): string =>
-  Object.entries(commands)
-    .map(([name, text]) => `  ${name.padEnd(8)} ${text}`)
-    .join('\n');
-
-const usage = `Usage: penstock [${Object.keys(roles).join(' | ')}] [--help] [--version]
-
-${listed(roles)}
-
-Against a running Penstock (penstock ${Object.keys(clientCommands)[0]} --help says more):
-
-${listed(clientCommands)}
-
-Settings are read from the environment, and from a file .env if there is one: see README.md.
-Exit codes: 0 fine, 1 failed, 2 usage.
-`;
-
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
@@ -58,44 +32,6 @@ const shutdownDeadlineMs = 25_000;
 
 /** A process that takes this long to get round to its requests refuses them. */
 const maxEventLoopDelayMs = 1_000;
-
-class UsageError extends Error {}
-
-interface Arguments {
-  role: Role;
-  exit: boolean;
-  keys?: KeysCommand;
-}
-
-function readArguments(argv: string[]): Arguments | 'answered' {
-  if (argv[0] === 'keys') return readKeys(argv.slice(1));
-  const options = {
-    help: { type: 'boolean' },
-    version: { type: 'boolean' },
-    exit: { type: 'boolean' },
-  } as const;
-  let parsed: { values: { help?: boolean; version?: boolean; exit?: boolean }; positionals: string[] };
-  try {
-    parsed = parseArgs({ args: argv, options, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-  const { values, positionals } = parsed;
-  if (values.help) process.stdout.write(usage);
-  else if (values.version) process.stdout.write(`${version}\n`);
-  if (values.help || values.version) return 'answered';
-  const [role = 'all', ...rest] = positionals;
-  if (!(role in roles)) throw new UsageError(`there is no command ${role}`);
-  if (rest.length > 0) throw new UsageError(`too many arguments: ${rest.join(' ')}`);
-  if (values.exit && role !== 'demo') throw new UsageError('--exit goes with demo');
-  return { role: role as Role, exit: values.exit ?? false };
-}
-
-function readKeys(args: string[]): Arguments | 'answered' {
-  if (!args.includes('--help')) return { role: 'keys', exit: false, keys: readKeysCommand(args) };
-  process.stdout.write(keysUsage);
-  return 'answered';
-}
 
 function readEnvironment(): Record<string, string | undefined> {
   const fromFile = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
@@ -294,8 +230,11 @@ async function main(): Promise<number> {
   try {
     const [command, ...args] = process.argv.slice(2);
     if (isClientCommand(command)) return await runAsClient(command, args);
-    const asked = readArguments(process.argv.slice(2));
-    if (asked === 'answered') return 0;
+    const asked = readArguments(process.argv.slice(2), version);
+    if ('answer' in asked) {
+      process.stdout.write(asked.answer);
+      return 0;
+    }
     if (asked.role !== 'demo') {
       if (asked.role !== 'keys') startAgain(process, readEnvironment());
       return await runService(asked);
