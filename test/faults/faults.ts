@@ -71,8 +71,13 @@ async function slowDown({ link, rig, soak }: Target): Promise<void> {
 
 async function reset({ link, side }: Target): Promise<void> {
   const before = link.resets;
-  link.resetMidPacket(side === 'source' ? 'down' : 'up');
-  await until('a packet is cut', () => link.resets > before, 60_000);
+  const cut = (): boolean => {
+    if (link.resets > before) return true;
+    // It may have no connection yet, or lose the one it has to another fault.
+    link.resetMidPacket(side === 'source' ? 'down' : 'up');
+    return false;
+  };
+  await until('a packet is cut', cut, 60_000);
 }
 
 export const faults: readonly Fault[] = [
