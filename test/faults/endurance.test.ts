@@ -7,15 +7,16 @@ import { until } from '../support/until.ts';
 import { type Fault, faults, type Side } from './faults.ts';
 
 /**
- * Months of a job in little time: one process, and one fault after the other at either side of its pipeline while
- * messages flow, in the soak also before the job has got over the last one. Nothing may be lost, and neither memory nor open files may grow with the number of faults.
+ * Months of a job in little time: one process, and fault after fault at either side of its pipeline while messages flow.
+ * In the check it gets over each before the next; in the soak both sides are struck again and again, a minute long, whether
+ * it has or not. Nothing may be lost, and neither memory nor open files may grow with the number of faults.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const durationMs = soak ? 20 * 60_000 : 8_000;
-/** Between the end of a fault and the next one; the job has to be through with so many of them before there is more. */
-const pauseMs = soak ? 1_000 : 500;
-const perBurst = soak ? 5 : 1;
+const burstMs = 60_000;
+/** Between the end of a fault and the next one at the same side. */
+const pauseMs = 500;
 const perSecond = soak ? 500 : 200;
 const seed = soak ? Date.now() % 1_000_000 : 5115;
 
@@ -25,13 +26,8 @@ const median = (numbers: number[]): number =>
 
 /** Those after which no broker has forgotten anything, and that are over soon. */
 const usual = faults.filter(({ forgets, once }) => !forgets && !once);
-const blows = usual.flatMap((fault) => fault.sides.map((side) => ({ fault, side })));
-
-/** In the check each once; in the soak at random for as long as it takes. */
-function* course(): Generator<{ fault: Fault; side: Side }> {
-  if (!soak) yield* blows.filter(({ fault }) => fault.name !== 'link cut silently');
-  else yield* fc.sample(fc.constantFrom(...blows), { numRuns: 10_000, seed });
-}
+const sides: readonly Side[] = ['source', 'sink'];
+const at = (side: Side): Fault[] => usual.filter((fault) => fault.sides.includes(side));
 
 test(
   'a job lives through fault after fault: nothing is lost, memory and handles stay flat',
@@ -44,19 +40,37 @@ test(
     const resident: number[] = [];
     const handles: number[] = [];
     let struck = 0;
+    const strike = async (fault: Fault, side: Side): Promise<void> => {
+      await fault.strike({ side, broker: brokers[side], link: rig[side], rig, soak });
+      struck += 1;
+      await sleep(pauseMs);
+    };
+    const recovered = async (): Promise<void> => {
+      await rig.passed(traffic.sent);
+      resident.push(penstock.residentBytes);
+      handles.push(penstock.openFiles);
+    };
+    const next: Record<Side, Iterator<Fault>> = {
+      source: fc.sample(fc.constantFrom(...at('source')), { numRuns: 10_000, seed }).values(),
+      sink: fc.sample(fc.constantFrom(...at('sink')), { numRuns: 10_000, seed: seed + 1 }).values(),
+    };
+    const strikeUntil = async (end: number, side: Side): Promise<void> => {
+      while (performance.now() < end) await strike(next[side].next().value as Fault, side);
+    };
     try {
       const stop = traffic.keepPublishing(perSecond);
       const begun = performance.now();
-      const end = begun + durationMs;
       await rig.passed(perSecond);
-      for (const { fault, side } of course()) {
-        if (performance.now() > end) break;
-        await fault.strike({ side, broker: brokers[side], link: rig[side], rig, soak });
-        struck += 1;
-        if (struck % perBurst === 0) await rig.passed(traffic.sent);
-        resident.push(penstock.residentBytes);
-        handles.push(penstock.openFiles);
-        await sleep(pauseMs);
+      while (soak && performance.now() < begun + durationMs) {
+        const end = performance.now() + burstMs;
+        await Promise.all(sides.map((side) => strikeUntil(end, side)));
+        await recovered();
+      }
+      for (const side of soak ? [] : sides) {
+        for (const fault of at(side).filter(({ name }) => name !== 'link cut silently')) {
+          await strike(fault, side);
+          await recovered();
+        }
       }
       await stop();
       await until('all have arrived', () => traffic.arrived === traffic.sent, 120_000).catch(() => {});

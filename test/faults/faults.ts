@@ -58,7 +58,7 @@ const whileSending =
 async function cutSilently({ link }: Target): Promise<void> {
   const before = link.accepted;
   link.blackhole();
-  await until('the silence is noticed', () => link.accepted > before, 60_000);
+  await until('the silence is noticed', () => link.accepted > before, 120_000);
   await link.heal();
 }
 
@@ -77,7 +77,7 @@ async function reset({ link, side }: Target): Promise<void> {
     link.resetMidPacket(side === 'source' ? 'down' : 'up');
     return false;
   };
-  await until('a packet is cut', cut, 60_000);
+  await until('a packet is cut', cut, 120_000);
 }
 
 export const faults: readonly Fault[] = [
