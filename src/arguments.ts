@@ -58,7 +58,7 @@ export function readArguments(argv: string[], version: string): Arguments | { an
   if (values.help) return { answer: usage };
   if (values.version) return { answer: `${version}\n` };
   const [role = 'all', ...rest] = positionals;
-  if (!(role in roles)) throw new UsageError(`there is no command ${role}`);
+  if (!Object.hasOwn(roles, role)) throw new UsageError(`there is no command ${role}`);
   if (rest.length > 0) throw new UsageError(`too many arguments: ${rest.join(' ')}`);
   if (values.exit && role !== 'demo') throw new UsageError('--exit goes with demo');
   return { role: role as Role, exit: values.exit ?? false };

@@ -63,10 +63,10 @@ function takeStream(request: FastifyRequest): () => void {
 
 async function* frames(events: AsyncIterable<object | string>, closing: AbortSignal): AsyncGenerator<string> {
   const iterator = events[Symbol.asyncIterator]();
-  let pending = iterator.next();
   try {
     // The head of the answer leaves with the first bytes: a client is to know that it is connected.
     yield ': connected\n\n';
+    let pending = iterator.next();
     for (;;) {
       const result = await orElse(pending, closing);
       if (result === 'closing') {

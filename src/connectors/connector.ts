@@ -275,15 +275,16 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    */
   session?(profile: Static<P>, identity: Identity): string;
   /**
-   * Whether sessions that `session` names differently, by two profiles, are one: of a system that has two addresses. It
-   * leaves nothing behind. Throws what is wrong with either connection, or the signal's reason.
+   * Whether sessions that `session` names differently, by two profiles, are one: of a system that has two addresses.
+   * Undefined when that cannot be told: nobody is there by the former one, or somebody who lets no stranger in. It leaves
+   * nothing behind. Throws a passing fault of the connection by the profile of now, or the signal's reason.
    */
   isSameSession?(
-    one: Reachable<Static<P>>,
-    other: Reachable<Static<P>>,
+    now: Reachable<Static<P>>,
+    former: Reachable<Static<P>>,
     identity: Identity,
     signal: AbortSignal,
-  ): Promise<boolean>;
+  ): Promise<boolean | undefined>;
   /** Removes the session of a source from the other side, with what it holds. */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
   /**

@@ -76,6 +76,13 @@ test('what is no JSON text is none for it either', () => {
   );
 });
 
+test.each(['1.7e+012', '5e00000001', '1E-100', '1.5', '-0', '123456789012345', '1e22'])(
+  '%s is a number beside one that is kept as written',
+  (text) => {
+    expect(parseExactly(`[12345678901234567890,${text}]`)).toEqual([expect.any(Object), Number(text)]);
+  },
+);
+
 test.each([
   ['a name that is a number', '{12345678901234567890:1}', 'SyntaxError'],
   ['a name that is a number, apart from its colon', '{12345678901234567890 \n:1}', 'SyntaxError'],

@@ -18,8 +18,9 @@ const sourceAware = JSON as unknown as {
   isRawJSON(value: unknown): value is RawNumber;
 };
 
-/** A double keeps 15 digits of any number between 2.3e-308 and 1.7e308. */
+/** A double keeps 15 digits of any number between this one and the largest. */
 const exactDigits = 15;
+const leastExact = 2.3e-308;
 const farExponent = /[eE][+-]?\d{3}/;
 const mayLoseDigits = /[\d.]{16}|[eE][+-]?\d{3}/;
 
@@ -111,7 +112,8 @@ export function parseAsWritten(text: string): unknown {
 }
 
 function isExact(value: number, source: string): boolean {
-  return (source.length <= exactDigits && !farExponent.test(source)) || String(value) === source;
+  const near = !farExponent.test(source) || (Number.isFinite(value) && Math.abs(value) >= leastExact);
+  return (source.length <= exactDigits && near) || String(value) === source;
 }
 
 /** Whether a parsed value is a number kept as written. */

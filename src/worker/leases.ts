@@ -33,11 +33,11 @@ interface Candidate {
   leaseUntil: bigint | null;
 }
 
-/** The lease of another worker, and since when it is known, on the monotonic clock. */
+/** The lease of another worker, and for how long it was watched and did not change. */
 interface Observed {
   worker: string;
   leaseUntil: bigint | null;
-  since: number;
+  forMs: number;
 }
 
 const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
@@ -50,6 +50,7 @@ export class Leases {
   readonly #isDead: (owner: string) => boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #observed = new Map<string, Observed>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ db, owner, isDead }: Pick<WorkerDeps, 'db' | 'owner' | 'isDead'>) {
     this.#db = db;
@@ -73,7 +74,7 @@ export class Leases {
     const leaseUntil = nowMicros() + ttlMicros;
     await this.#db.job.updateMany({ where: { worker: this.#name }, data: { leaseUntil } });
     // From before it was sent: it may have taken its time.
-    this.#renewedAt = at;
+    this.#renewedAt = Math.max(this.#renewedAt, at);
   }
 
   mine(): Promise<JobRow[]> {
@@ -97,9 +98,13 @@ export class Leases {
     });
     const before = this.#observed;
     this.#observed = new Map();
+    const at = performance.now();
+    // While our question waited for its answer, so may have a renewal.
+    const watchedMs = Math.min(at - this.#lookedAt, renewEveryMs);
+    this.#lookedAt = at;
     for (const candidate of candidates) {
       const { id, worker, leaseUntil } = candidate;
-      if (!this.#isFree(candidate, before.get(id))) continue;
+      if (!this.#isFree(candidate, before.get(id), watchedMs)) continue;
       // Conditional, so that of several workers one gets it.
       const data = { worker: this.#name, leaseUntil: nowMicros() + ttlMicros };
       await this.#db.job.updateMany({ where: { id, worker, leaseUntil }, data });
@@ -118,16 +123,15 @@ export class Leases {
   }
 
   /**
-   * A lease has run out when it was seen for so long without being renewed, by our own clock: that of its worker may be
+   * A lease has run out when it was watched for so long without being renewed, by our own clock: that of its worker may be
    * another one, and just after our start, or an outage, a lease may be old because nobody could renew it.
    */
-  #isFree({ id, worker, leaseUntil }: Candidate, before: Observed | undefined): boolean {
+  #isFree({ id, worker, leaseUntil }: Candidate, before: Observed | undefined, watchedMs: number): boolean {
     if (worker === null || this.#isDead(worker)) return true;
-    const now = performance.now();
     const same = before?.worker === worker && before.leaseUntil === leaseUntil;
-    const since = same ? before.since : now;
-    this.#observed.set(id, { worker, leaseUntil, since });
-    return now - since > leaseTtlMs;
+    const forMs = same ? before.forMs + watchedMs : 0;
+    this.#observed.set(id, { worker, leaseUntil, forMs });
+    return forMs > leaseTtlMs;
   }
 
   /** Lets go of a job that has come to rest in `state`. */

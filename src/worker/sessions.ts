@@ -147,14 +147,11 @@ export class JobSessions {
   }
 
   /** Undefined when its profile cannot be used any more. */
-  #nameOf({ connector: id, profile, operatorId, taskIndex }: Session): string | undefined {
-    const connector = connectorFor(id);
-    try {
-      const { profile: usable } = this.#deps.catalog.resolve(connector, profile);
-      return connector.session?.(usable, { jobId: this.#jobId, operatorId, taskIndex });
-    } catch {
-      return undefined;
-    }
+  #nameOf(session: Session): string | undefined {
+    const { connector, operatorId, taskIndex } = session;
+    const usable = this.#resolved(session);
+    const identity = { jobId: this.#jobId, operatorId, taskIndex };
+    return usable && connectorFor(connector).session?.(usable.profile, identity);
   }
 
   async #create({ insert, source, taskIndex }: TaskSpec): Promise<Session> {
@@ -181,31 +178,42 @@ export class JobSessions {
     return Object.assign(session, next);
   }
 
-  /** Makes one row of those that are of one session. */
+  /** Makes one row of those that are of one session. Throws what may pass, for the task to try again. */
   async #takeIn(session: Session): Promise<void> {
+    const signal = AbortSignal.timeout(comparisonMs);
     for (const other of this.#alike(session)) {
-      if (other === session || !(await this.#areOne(session, other))) continue;
+      if (other === session || !(await this.#areOne(session, other, signal))) continue;
       session.tables = [...session.tables, ...other.tables];
       await this.drop(other);
     }
   }
 
-  /** Where the former address does not answer, it is most likely a broker that has moved. */
-  async #areOne(session: Session, other: Session): Promise<boolean> {
+  /** Where it cannot be told, it is most likely a broker that has moved. */
+  async #areOne(session: Session, former: Session, signal: AbortSignal): Promise<boolean> {
     const { catalog, logger } = this.#deps;
     const { operatorId, taskIndex } = session;
     const connector = connectorFor(session.connector);
-    if (connector.isSameSession === undefined || other.connector !== session.connector) return false;
+    if (connector.isSameSession === undefined || former.connector !== session.connector) return false;
+    const now = catalog.resolve(connector, session.profile);
+    const before = this.#resolved(former);
+    const identity = { jobId: this.#jobId, operatorId, taskIndex };
+    const compared = before && connector.isSameSession(now, before, identity, signal);
+    const same = await compared?.catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    if (same !== undefined) return same;
+    const message =
+      'a session by a former address cannot be compared; it is taken for the one by the new address';
+    logger.warn({ job: this.#jobId }, message);
+    return true;
+  }
+
+  /** Undefined when its profile cannot be used any more. */
+  #resolved({ connector, profile }: Session) {
     try {
-      const at = ({ profile }: Session) => catalog.resolve(connector, profile);
-      const identity = { jobId: this.#jobId, operatorId, taskIndex };
-      const signal = AbortSignal.timeout(comparisonMs);
-      return await connector.isSameSession(at(other), at(session), identity, signal);
-    } catch (error) {
-      const { code } = asPenstockError(error);
-      const message = 'a former address does not answer; its session is taken for the one at the new address';
-      logger.warn({ job: this.#jobId, code }, message);
-      return true;
+      return this.#deps.catalog.resolve(connectorFor(connector), profile);
+    } catch {
+      return undefined;
     }
   }
 

@@ -2,7 +2,7 @@ import { asPenstockError } from '../errors.ts';
 import { drains, type JobState, type StopMode } from '../job.ts';
 import { delay } from './backoff.ts';
 import type { WorkerDeps } from './deps.ts';
-import { ownerName } from './lease.ts';
+import { ownerName, renewEveryMs } from './lease.ts';
 import { type JobRow, Leases } from './leases.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';
@@ -34,6 +34,7 @@ export class Worker {
   #wake = (): void => {};
   #nudged = false;
   #loop: Promise<void> = Promise.resolve();
+  #heartbeat: Promise<void> = Promise.resolve();
   #databaseDown = false;
   #clearing: Promise<void> | undefined;
 
@@ -48,6 +49,7 @@ export class Worker {
 
   start(): void {
     this.#loop = this.#run();
+    this.#heartbeat = this.#beat();
     this.#stats.start();
   }
 
@@ -80,6 +82,7 @@ export class Worker {
 
   async #sayFarewell(jobs: RunningJob[]): Promise<void> {
     await this.#loop;
+    await this.#heartbeat;
     await this.#clearing;
     this.#jobs.clear();
     for (const { id, record } of jobs) await this.#write(id, record);
@@ -100,6 +103,16 @@ export class Worker {
       }
       await this.#rest(Math.min(restPerLook * (performance.now() - since), pollEveryMs));
       if (!this.#nudged) await this.#pause();
+    }
+  }
+
+  /** Renews the leases also while the loop waits, on a connection that is dead say, for longer than they last. */
+  async #beat(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await delay(renewEveryMs, signal).catch(() => {});
+      // What the database has against it, the loop hears as well.
+      if (!signal.aborted) await this.#leases.renew().catch(() => {});
     }
   }
 

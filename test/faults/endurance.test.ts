@@ -13,7 +13,7 @@ import { type Fault, faults, type Side } from './faults.ts';
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const durationMs = soak ? 20 * 60_000 : 8_000;
+const durationMs = soak ? 20 * 60_000 : 0;
 const burstMs = 60_000;
 /** Between the end of a fault and the next one at the same side. */
 const pauseMs = 500;
@@ -61,7 +61,7 @@ test(
       const stop = traffic.keepPublishing(perSecond);
       const begun = performance.now();
       await rig.passed(perSecond);
-      while (soak && performance.now() < begun + durationMs) {
+      while (performance.now() < begun + durationMs) {
         const end = performance.now() + burstMs;
         await Promise.all(sides.map((side) => strikeUntil(end, side)));
         await recovered();

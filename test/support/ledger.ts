@@ -46,30 +46,35 @@ export class Ledger {
   highestGiven = -1;
   /** Acknowledgements of the source. */
   acknowledged = 0;
-  /** Messages that the source's broker has handed out on its newest connection and that are not acknowledged. */
-  owed = 0;
+  #newest = { owed: 0 };
   /** Acknowledgements sent before the sink's broker had confirmed (invariant 1). */
   early = 0;
   /** Acknowledgements that did not come in order of receipt (invariant 2). */
   disordered = 0;
 
+  /** Messages that are not acknowledged, of those handed out on the newest connection. */
+  get owed(): number {
+    return this.#newest.owed;
+  }
+
   /** For the link to the source's broker. */
   readonly sourceTap = (): Tap => {
     const owed: { id: number; seq: number }[] = [];
     let head = 0;
-    this.owed = 0;
+    const connection = { owed: 0 };
     return dissect((direction, packet) => {
       if (direction === 'down' && packet.cmd === 'publish' && packet.qos > 0) {
+        this.#newest = connection;
         const seq = numberOf(packet.payload);
         if (seq > this.highestGiven) this.highestGiven = seq;
         owed.push({ id: packet.messageId ?? 0, seq });
-        this.owed += 1;
+        connection.owed += 1;
       }
       if (direction === 'up' && (packet.cmd === 'puback' || packet.cmd === 'pubrec')) {
         const due = owed[head];
         head += 1;
         this.acknowledged += 1;
-        this.owed -= 1;
+        connection.owed -= 1;
         if (due?.id !== packet.messageId) this.disordered += 1;
         else if (!this.taken.has(due?.seq ?? Number.NaN)) this.early += 1;
         if (head > 10_000) owed.splice(0, head);

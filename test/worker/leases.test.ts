@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
-import { leaseTtlMs } from '../../src/worker/lease.ts';
+import { leaseTtlMs, renewEveryMs } from '../../src/worker/lease.ts';
 import { Leases } from '../../src/worker/leases.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -36,35 +36,52 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     return new Leases({ db: store.db, owner, isDead: () => false });
   };
   const longAgo = () => micros(Date.now() - 3_600_000);
-  const claimAfter = async (leases: Leases, ms: number) => {
-    vi.advanceTimersByTime(ms);
+  const look = async (leases: Leases) => {
     await leases.claim();
+    return holder();
+  };
+  /** Looks every second, as a worker does. */
+  const watch = async (leases: Leases, ms: number) => {
+    for (let left = ms; left > 0; left -= 1000) {
+      vi.advanceTimersByTime(Math.min(left, 1000));
+      await leases.claim();
+    }
     return holder();
   };
 
   test('are taken once they have been seen for so long and not renewed, however old they look', async () => {
     const leases = await watcher(longAgo());
-    expect(await claimAfter(leases, 0)).toBe('other');
-    expect(await claimAfter(leases, leaseTtlMs)).toBe('other');
-    expect(await claimAfter(leases, 1)).toBe('me/1/n');
+    expect(await look(leases)).toBe('other');
+    expect(await watch(leases, leaseTtlMs)).toBe('other');
+    expect(await watch(leases, 1)).toBe('me/1/n');
   });
 
   test('are left alone for as long as they are renewed, by whatever clock', async () => {
     const leases = await watcher(longAgo());
     for (let renewals = 1n; renewals < 6n; renewals += 1n) {
-      expect(await claimAfter(leases, leaseTtlMs - 1)).toBe('other');
+      expect(await watch(leases, leaseTtlMs - 1)).toBe('other');
       await store.db.job.updateMany({ data: { leaseUntil: longAgo() + renewals } });
     }
   });
 
+  test('are watched only while somebody looks', async () => {
+    const leases = await watcher(longAgo());
+    await look(leases);
+    await watch(leases, renewEveryMs);
+    vi.advanceTimersByTime(leaseTtlMs * 3);
+    expect(await look(leases)).toBe('other');
+    expect(await watch(leases, renewEveryMs)).toBe('other');
+    expect(await watch(leases, 1)).toBe('me/1/n');
+  });
+
   test('of others that ran out during an outage are left alone until those could renew', async () => {
     const leases = await watcher(longAgo());
-    expect(await claimAfter(leases, 0)).toBe('other');
+    expect(await look(leases)).toBe('other');
     vi.advanceTimersByTime(leaseTtlMs * 3);
     leases.answersAgain();
-    expect(await claimAfter(leases, 0)).toBe('other');
-    expect(await claimAfter(leases, leaseTtlMs)).toBe('other');
-    expect(await claimAfter(leases, 1)).toBe('me/1/n');
+    expect(await look(leases)).toBe('other');
+    expect(await watch(leases, leaseTtlMs)).toBe('other');
+    expect(await watch(leases, 1)).toBe('me/1/n');
   });
 });
 
