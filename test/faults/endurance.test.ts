@@ -80,7 +80,7 @@ test(
       );
       console.log(
         `seed ${seed}: ${struck} faults in ${Math.round((performance.now() - begun) / 1000)} s, ${traffic.sent} sent, ${traffic.missing.length} lost, ${traffic.duplicated} twice; ` +
-          `resident ${megabytes(early ?? 0)} MB in the second quarter, ${megabytes(late ?? 0)} MB in the last; ` +
+          `resident ${resident.map(megabytes).join(' ')} MB; ` +
           `${Math.min(...handles)} to ${Math.max(...handles)} open files, ${handles.at(-1)} at the end`,
       );
       expect(traffic.missing).toEqual([]);
