@@ -348,7 +348,7 @@ describe('the SQL of the tour', () => {
     expect(events.type).toBe('text/event-stream');
     const parsed = events.text
       .split('\n\n')
-      .filter(Boolean)
+      .filter((frame) => frame.startsWith('data: '))
       .map((frame) => JSON.parse(frame.replace(/^data: /, '')));
     expect(parsed.at(-1)).toMatchObject({
       error: true,
