@@ -13,7 +13,7 @@ import { type Fault, faults, type Side } from './faults.ts';
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const durationMs = soak ? 20 * 60_000 : 0;
+const durationMs = soak ? Number(process.env.PENSTOCK_SOAK_MINUTES ?? 20) * 60_000 : 0;
 const burstMs = 60_000;
 /** Between the end of a fault and the next one at the same side. */
 const pauseMs = 500;
