@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { PenstockError } from '../errors.ts';
 
@@ -55,7 +56,21 @@ export class SqliteAdapter extends PrismaLibSql {
   }
 }
 
+/** The write-ahead log is switched on by a lock that SQLite does not wait for: another process may just do it, too. */
 async function configure(client: SqliteClient): Promise<void> {
+  const until = performance.now() + Number(pragmas.busy_timeout);
+  for (;;) {
+    try {
+      return await setPragmas(client);
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > until) throw error;
+      await client.reconnect();
+      await pause(10 + Math.random() * 40);
+    }
+  }
+}
+
+async function setPragmas(client: SqliteClient): Promise<void> {
   for (const [pragma, value] of Object.entries(pragmas)) {
     await client.execute(`PRAGMA ${pragma} = ${value}`);
     const { rows } = await client.execute(`PRAGMA ${pragma}`);

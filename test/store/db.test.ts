@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import { closeDb, healthy, openDb } from '../../src/store/db.ts';
 import { applyMigrations } from '../../src/store/migrations.ts';
+import { openSqlite, SqliteAdapter } from '../../src/store/sqlite.ts';
 import { databases, execute, type TestStore } from '../support/databases.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { runTogether } from './processes.ts';
@@ -272,6 +273,24 @@ describe('the file of sqlite', () => {
     expect(existsSync(join(folder, 'a', 'b c', 'test.db'))).toBe(true);
     await rm(folder, { recursive: true });
   });
+});
+
+test('a file of sqlite is opened although another process has just made it and is at work in it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'penstock-busy-'));
+  const url = `file:${join(folder, 'penstock.db')}`;
+  const other = openSqlite(url, 0);
+  await other.execute('CREATE TABLE t (i INTEGER)');
+  await other.execute('BEGIN');
+  await other.execute('INSERT INTO t VALUES (1)');
+  // The first attempt is over when this answers, and was in vain.
+  const opening = SqliteAdapter.open(url);
+  await other.execute('COMMIT');
+  const client = (await opening).createClient();
+  const { rows } = await client.execute('SELECT i FROM t');
+  expect(rows.map(({ i }) => i)).toEqual([1]);
+  client.close();
+  other.close();
+  await rm(folder, { recursive: true });
 });
 
 describe('a database that cannot be had', () => {
