@@ -6,7 +6,7 @@ import { stringify } from 'csv-stringify/sync';
 import { Packr } from 'msgpackr/pack';
 import protobuf from 'protobufjs';
 import type { Row } from '../src/formats/format.ts';
-import type { ConnectionSchema, Field } from '../src/formats/schema.ts';
+import type { ConnectionSchema, Field } from '../src/formats/schema/schema.ts';
 
 /** One format, and the library that one would use without Penstock to do the same. */
 export interface FormatCase {

@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 import type { Row } from '../src/formats/format.ts';
-import type { Field } from '../src/formats/schema.ts';
-import { compileQuery } from '../src/pipeline/compile.ts';
-import { exampleCatalog, storedTable } from '../src/pipeline/example-catalog.ts';
-import type { InsertPlan } from '../src/pipeline/plan.ts';
-import { openTransform, type Transform } from '../src/pipeline/transform.ts';
+import type { Field } from '../src/formats/schema/schema.ts';
+import { compileQuery } from '../src/sql/compile.ts';
+import { openTransform } from '../src/sql/open-transform.ts';
+import type { InsertPlan } from '../src/sql/plan.ts';
+import type { Transform } from '../src/sql/transform.ts';
+import { exampleCatalog, storedTable } from '../test/support/example-catalog.ts';
 
 /**
  * What the transform of one message costs: the same SELECT compiled and in DuckDB, by the number of messages in a

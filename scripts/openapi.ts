@@ -1,10 +1,10 @@
 // Writes what is made from the code: openapi/openapi.json, the types of the typed client, docs/errors.md and README's table of
 // settings. Tests fail when they differ.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { clientTypes } from '../test/support/client-types.ts';
-import { openApiDocument } from '../test/support/document.ts';
-import { errorPage } from '../test/support/error-page.ts';
-import { withSettings } from '../test/support/settings.ts';
+import { clientTypes } from './docs/client-types.ts';
+import { openApiDocument } from './docs/document.ts';
+import { errorPage } from './docs/error-page.ts';
+import { withSettings } from './docs/settings.ts';
 
 const document = await openApiDocument();
 writeFileSync(new URL('../openapi/openapi.json', import.meta.url), document);

@@ -1,8 +1,9 @@
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
-import { explainViolations, type FieldError, PenstockError } from './errors.ts';
-import { targetProblems } from './targets.ts';
+import { type FieldError, PenstockError } from './errors.ts';
+import { targetProblems } from './security/targets.ts';
+import { explainViolations } from './violations.ts';
 
 /**
  * Every setting, as an environment variable: name, type, default and meaning. README's table of settings is made

@@ -5,16 +5,16 @@ import { availableParallelism, hostname } from 'node:os';
 import { parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
-import { type Arguments, readArguments, UsageError, usage } from './arguments.ts';
-import type { StoredCatalog } from './catalog.ts';
-import { type ClientCommand, isClientCommand } from './cli/commands.ts';
+import { type Arguments, readArguments, UsageError, usage } from './cli/arguments.ts';
+import { type ClientCommand, isClientCommand } from './cli/client/commands.ts';
+import { KeysUsageError, keysUsage } from './cli/keys.ts';
+import { startAgain } from './cli/reexec.ts';
 import type { Config } from './config.ts';
+import type { StoredCatalog } from './definitions/catalog.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
-import { hasAdminKey, KeyRing } from './keys.ts';
-import { KeysUsageError, keysUsage } from './keys-command.ts';
-import { startAgain } from './start-again.ts';
+import { hasAdminKey, KeyRing } from './security/api-keys.ts';
+import { TargetRules } from './security/targets.ts';
 import type { Db } from './store/db.ts';
-import { TargetRules } from './targets.ts';
 import type { Worker } from './worker/worker.ts';
 
 /**
@@ -76,8 +76,8 @@ async function startWorker(
 ): Promise<Worker> {
   const [{ Worker }, { Threads }, { isOwnerAlive }] = await Promise.all([
     import('./worker/worker.ts'),
-    import('./worker/threads/threads.ts'),
-    import('./worker/lease.ts'),
+    import('./worker/thread-pool.ts'),
+    import('./worker/owner.ts'),
   ]);
   const owner = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
   // Behind PostgreSQL two machines may have one name; only a file says that they are the same.
@@ -109,8 +109,9 @@ async function serve(
   if (role === 'migrate') return;
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
-  const [{ loadSecretKeys, SecretBox, variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
-    import('./secrets.ts'),
+  const [{ loadSecretKeys, SecretBox }, { variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
+    import('./security/secret-box.ts'),
+    import('./security/variables.ts'),
     import('./config.ts'),
     import('@prometheus-io/client'),
   ]);
@@ -120,14 +121,14 @@ async function serve(
   const print = (line: string): unknown => process.stdout.write(`${line}\n`);
   if (command) return command.run({ db, keys, secrets, print });
   if (role !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db))) throw unguarded(config);
-  const { countUnreadable } = await import('./reseal.ts');
+  const { countUnreadable } = await import('./definitions/rotate.ts');
   const unreadable = await countUnreadable(db, secrets);
   if (unreadable > 0)
     logger.warn({ objects: unreadable }, 'there are secrets that no configured key can open');
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
   const [{ StoredCatalog }, { certificatesIn }] = await Promise.all([
-    import('./catalog.ts'),
-    import('./certificate-files.ts'),
+    import('./definitions/catalog.ts'),
+    import('./security/certificate-files.ts'),
   ]);
   const files = certificatesIn(config.certDir);
   const catalog = new StoredCatalog(db, secrets, variables, new TargetRules(config.targets), files);
@@ -210,7 +211,7 @@ const isUsage = (error: unknown): boolean =>
 
 /** Speaks to a running service. */
 async function runAsClient(command: ClientCommand, args: string[]): Promise<number> {
-  const { runClient } = await import('./cli/run.ts');
+  const { runClient } = await import('./cli/client/run.ts');
   // Whoever reads what is printed may have seen enough.
   process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
   return runClient(command, args, {
@@ -239,7 +240,7 @@ async function main(): Promise<number> {
       if (asked.role !== 'keys') startAgain(process, readEnvironment());
       return await runService(asked);
     }
-    const { runDemo } = await import('./demo/demo.ts');
+    const { runDemo } = await import('./cli/demo/demo.ts');
     return await runDemo({
       exit: asked.exit,
       stop: askedToStop(),

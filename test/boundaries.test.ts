@@ -4,83 +4,46 @@ import { describe, expect, test } from 'vitest';
 
 const src = join(import.meta.dirname, '..', 'src');
 
-/** What each part of the house may import, beside its own files. Root files are named, folders stand for all of theirs. */
+/** Layers from the bottom up: a folder may import what stands in a line below its own, and what is named for it. */
 const allowed: Record<string, string[]> = {
-  'main.ts': [
-    'api',
-    'worker',
-    'demo',
-    'cli',
-    'store',
-    'arguments.ts',
-    'catalog.ts',
-    'certificate-files.ts',
-    'config.ts',
-    'keys.ts',
-    'keys-command.ts',
-    'reseal.ts',
-    'secrets.ts',
-    'start-again.ts',
-    'targets.ts',
-    'errors.ts',
-  ],
+  'main.ts': ['api', 'worker', 'cli', 'definitions', 'security', 'store', 'config.ts', 'errors.ts'],
+  cli: ['definitions', 'security', 'store', 'errors.ts'],
   api: [
+    'definitions',
     'connectors',
-    'pipeline',
+    'sql',
     'formats',
+    'jobs',
     'store',
-    'catalog.ts',
-    'job.ts',
-    'job-stats.ts',
-    'keys.ts',
-    'query-secrets.ts',
-    'secrets.ts',
+    'security',
     'errors.ts',
+    'violations.ts',
   ],
-  worker: [
-    'connectors',
-    'pipeline',
-    'formats',
-    'store',
-    'catalog.ts',
-    'job.ts',
-    'job-stats.ts',
-    'targets.ts',
-    'errors.ts',
-  ],
-  demo: [],
-  cli: [],
-  'catalog.ts': [
-    'connectors',
-    'pipeline',
-    'formats',
-    'store',
-    'certificate-files.ts',
-    'query-secrets.ts',
-    'secrets.ts',
-    'errors.ts',
-  ],
-  'certificate-files.ts': ['secrets.ts', 'errors.ts'],
+  worker: ['runtime', 'definitions', 'connectors', 'sql', 'formats', 'jobs', 'store', 'errors.ts'],
+  definitions: ['connectors', 'sql', 'formats', 'store', 'security', 'errors.ts', 'violations.ts'],
+  runtime: ['connectors', 'sql', 'formats', 'jobs', 'security', 'errors.ts'],
+  sql: ['formats', 'errors.ts'],
   connectors: ['formats', 'errors.ts'],
-  pipeline: ['formats', 'errors.ts'],
-  formats: ['errors.ts'],
+  security: ['store', 'config.ts', 'errors.ts'],
+  'config.ts': ['security', 'errors.ts', 'violations.ts'],
   store: ['generated', 'errors.ts'],
-  'query-secrets.ts': ['connectors', 'pipeline', 'secrets.ts', 'errors.ts'],
-  'keys.ts': ['store', 'errors.ts'],
-  'arguments.ts': ['cli', 'keys-command.ts'],
-  'keys-command.ts': ['store', 'keys.ts', 'reseal.ts', 'secrets.ts', 'errors.ts'],
-  'reseal.ts': ['connectors', 'store', 'catalog.ts', 'query-secrets.ts', 'secrets.ts', 'errors.ts'],
-  'secrets.ts': ['config.ts', 'errors.ts'],
-  'config.ts': ['targets.ts', 'errors.ts'],
-  'targets.ts': ['errors.ts'],
-  'job.ts': [],
-  'start-again.ts': [],
-  'error-help.ts': ['errors.ts'],
-  'job-stats.ts': [],
+  formats: ['errors.ts'],
+  jobs: [],
+  'violations.ts': ['errors.ts'],
   'errors.ts': [],
 };
 
-/** Packages that only some parts may know. */
+/** What the folders of a connector may import of each other. */
+const insideConnector: Record<string, string[]> = {
+  config: [],
+  connection: ['config'],
+  source: ['connection', 'config'],
+  sink: ['connection', 'config'],
+  check: ['connection', 'config', 'sink'],
+  watch: ['connection', 'config', 'source'],
+};
+
+/** Packages that only some folders may know. */
 const keepers: Record<string, string[]> = {
   fastify: ['api'],
   '@fastify/rate-limit': ['api'],
@@ -92,10 +55,10 @@ const keepers: Record<string, string[]> = {
   '@prisma/adapter-libsql': ['store'],
   '@prisma/adapter-pg': ['store'],
   '@libsql/client': ['store'],
-  '@duckdb/node-api': ['pipeline'],
-  mqtt: ['connectors', 'demo'],
+  '@duckdb/node-api': ['sql'],
+  mqtt: ['connectors', 'cli'],
   ws: ['connectors'],
-  aedes: ['demo'],
+  aedes: ['cli'],
   pino: ['main.ts'],
   yaml: ['api', 'cli'],
 };
@@ -127,6 +90,17 @@ const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' }
 const target = (from: Source, specifier: string): string =>
   relative(src, join(src, dirname(from.path), specifier));
 
+/** The files of ours that a file imports. */
+const internal = (source: Source): string[] =>
+  source.imports
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => target(source, specifier));
+
+const connectorFiles = sources.flatMap((source) => {
+  const [, name, folder] = /^connectors\/([^/]+)\/(?:([^/]+)\/)?[^/]+$/.exec(source.path) ?? [];
+  return name === undefined ? [] : [{ source, name, folder }];
+});
+
 describe('the house', () => {
   test('has only parts whose imports are ruled here', () => {
     expect([...new Set(sources.map(({ part }) => part))].filter((part) => !(part in allowed))).toEqual([]);
@@ -134,26 +108,47 @@ describe('the house', () => {
 
   test('imports in one direction', () => {
     const crossing = sources.flatMap((source) =>
-      source.imports
-        .filter((specifier) => specifier.startsWith('.'))
-        .map((specifier) => partOf(target(source, specifier)))
+      internal(source)
+        .map(partOf)
         .filter((part) => part !== source.part && !allowed[source.part]?.includes(part))
         .map((part) => `${source.path} imports ${part}`),
     );
     expect(crossing).toEqual([]);
   });
 
+  test('has no circle of imports', () => {
+    const open = new Map(sources.map((source) => [source.path, new Set(internal(source))]));
+    for (let before = -1; before !== open.size; ) {
+      before = open.size;
+      // A file that imports nothing that is left is part of no circle.
+      for (const [path, imports] of open)
+        if (![...imports].some((imported) => open.has(imported))) open.delete(path);
+    }
+    expect([...open.keys()]).toEqual([]);
+  });
+
   test('keeps each connector to itself', () => {
-    const crossing = sources
-      .filter(({ path }) => /^connectors\/[^/]+\//.test(path))
-      .flatMap((source) =>
-        source.imports
-          .filter((specifier) => specifier.startsWith('.'))
-          .map((specifier) => target(source, specifier))
-          .filter((path) => path.startsWith('connectors/') && path !== 'connectors/connector.ts')
-          .filter((path) => dirname(path) !== dirname(source.path))
-          .map((path) => `${source.path} imports ${path}`),
-      );
+    const crossing = connectorFiles.flatMap(({ source, name }) =>
+      internal(source)
+        .filter((path) => path.startsWith('connectors/') && path !== 'connectors/connector.ts')
+        .filter((path) => path.split('/')[1] !== name)
+        .map((path) => `${source.path} imports ${path}`),
+    );
+    expect(crossing).toEqual([]);
+  });
+
+  test('imports in one direction inside a connector', () => {
+    const crossing = connectorFiles.flatMap(({ source, name, folder }) =>
+      folder === undefined
+        ? []
+        : internal(source)
+            .filter((path) => path.startsWith(`connectors/${name}/`))
+            .filter((path) => {
+              const other = path.split('/')[2] as string;
+              return other !== folder && !insideConnector[folder]?.includes(other);
+            })
+            .map((path) => `${source.path} imports ${path}`),
+    );
     expect(crossing).toEqual([]);
   });
 
@@ -168,19 +163,19 @@ describe('the house', () => {
     expect(strangers).toEqual([]);
   });
 
-  test('starts in a thread of tasks only what moves messages', () => {
-    const loaded = loadedWith('worker/threads/thread.ts');
+  test('loads neither database nor HTTP in a worker thread', () => {
+    const loaded = loadedWith('runtime/thread.ts');
     expect(loaded.filter((name) => name.endsWith('.ts')).length).toBeGreaterThan(50);
-    const foreign =
-      /^(store|generated|api|cli|catalog\.ts|secrets\.ts|config\.ts|worker\/(metrics|worker)\.ts)/;
+    const foreign = /^(store|generated|api|cli|worker|definitions|config\.ts)/;
     const frameworks = /^(@prisma|@libsql|fastify|@fastify|@prometheus-io|pino)/;
     expect(loaded.filter((name) => foreign.test(name) || frameworks.test(name))).toEqual([]);
   });
 
-  test('touches the process in main.ts only', () => {
+  test('touches the process in main.ts and cli only', () => {
     const touching = sources.filter(
       ({ part, text }) =>
-        part !== 'main.ts' && /(?<![\w./'-])process\.|node:process/.test(withoutComments(text)),
+        !['main.ts', 'cli'].includes(part) &&
+        /(?<![\w./'-])process\.|node:process/.test(withoutComments(text)),
     );
     expect(touching.map(({ path }) => path)).toEqual([]);
   });

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { certificatesIn, readCertificates } from '../src/certificate-files.ts';
 import { connectorFor } from '../src/connectors/registry.ts';
 import type { PenstockError } from '../src/errors.ts';
+import { certificatesIn, readCertificates } from '../src/security/certificate-files.ts';
 
 const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 const { profile } = connectorFor('mqtt');

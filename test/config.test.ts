@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { withSettings } from '../scripts/docs/settings.ts';
 import { loadConfig } from '../src/config.ts';
-import { withSettings } from './support/settings.ts';
 
 describe('the settings', () => {
   test('stand in README as the schema has them (npm run openapi writes them)', () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { errorHelp } from '../src/error-help.ts';
-import { errorPage } from './support/error-page.ts';
+import { errorHelp } from '../scripts/docs/error-help.ts';
+import { errorPage } from '../scripts/docs/error-page.ts';
 
 test('docs/errors.md has a section for every code as the code has it (npm run openapi writes it)', () => {
   expect(readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8')).toBe(errorPage());

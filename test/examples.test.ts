@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { clientTypes } from './support/client-types.ts';
+import { clientTypes } from '../scripts/docs/client-types.ts';
 import { Mosquitto } from './support/mosquitto.ts';
 import { Penstock } from './support/penstock.ts';
 

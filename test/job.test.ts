@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { actionFor, jobStates, shownState } from '../src/job.ts';
+import { actionFor, jobStates, shownState } from '../src/jobs/states.ts';
 
 describe('the state that is shown of a job', () => {
   test.each([

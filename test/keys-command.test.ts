@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readKeysCommand } from '../src/keys-command.ts';
+import { readKeysCommand } from '../src/cli/keys.ts';
 import { Penstock } from './support/penstock.ts';
 import { jobOf, profileBody } from './support/resources.ts';
 import { until } from './support/service.ts';

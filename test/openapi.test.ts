@@ -3,7 +3,13 @@ import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import { describe, expect, test } from 'vitest';
-import { type Document, examplesOf, type Json, openApiDocument, operationsOf } from './support/document.ts';
+import {
+  type Document,
+  examplesOf,
+  type Json,
+  openApiDocument,
+  operationsOf,
+} from '../scripts/docs/document.ts';
 
 const text = await openApiDocument();
 const document = JSON.parse(text) as Document;

@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { keepMaskedInQuery, maskQuery, openQuery, sealedInQuery, sealQuery } from '../src/query-secrets.ts';
-import { mask, SecretBox } from '../src/secrets.ts';
+import {
+  keepMaskedInQuery,
+  maskQuery,
+  openQuery,
+  sealedInQuery,
+  sealQuery,
+} from '../src/definitions/query-secrets.ts';
+import { mask } from '../src/security/config-secrets.ts';
+import { SecretBox } from '../src/security/secret-box.ts';
 
 const box = new SecretBox([randomBytes(32).toString('base64')]);
 const query = (password: string, key = 'pem') =>

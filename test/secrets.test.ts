@@ -4,16 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  loadSecretKeys,
-  maskConfig,
-  maskedPaths,
-  openConfig,
-  resolveVariables,
-  SecretBox,
-  sealConfig,
-  variablesFrom,
-} from '../src/secrets.ts';
+import { maskConfig, maskedPaths, openConfig, sealConfig } from '../src/security/config-secrets.ts';
+import { loadSecretKeys, SecretBox } from '../src/security/secret-box.ts';
+import { resolveVariables, variablesFrom } from '../src/security/variables.ts';
 
 const key = (): string => randomBytes(32).toString('base64');
 const schema = Type.Object(

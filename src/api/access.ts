@@ -1,29 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PenstockError } from '../errors.ts';
-import { anybody, type Caller, type KeyRing, mayAct, type Role } from '../keys.ts';
-import type { Limits } from './limits.ts';
+import { anybody, type Caller, type KeyRing, mayAct, type Role } from '../security/api-keys.ts';
+import type { Limits } from './caller.ts';
 
 /**
  * Who may call what. A route needs a viewer's key to be read and an operator's to write, unless its `config.role`
  * says otherwise; the document says it of every operation.
  */
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** The least role that may call this. */
-    role?: Role;
-  }
-  interface FastifyRequest {
-    /** Who calls; null where everybody may. */
-    caller: Caller | null;
-  }
-}
-
 /** Open to everybody: what a load balancer asks, and the documentation. */
 const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
-
-/** By what a caller is told from others: a key, wherever it is used; an address where no key is needed. */
-export const callerName = ({ caller, ip }: FastifyRequest): string => caller?.id ?? `${caller?.name} ${ip}`;
 
 /** The least role for a route. */
 export const roleFor = (method: string, role: Role | undefined): Role =>

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
-import { type KeyRow, roles } from '../keys.ts';
+import { type KeyRow, roles } from '../security/api-keys.ts';
 import { auditedAs } from './audit.ts';
 import type { Deps } from './deps.ts';
 import { bodyProblems, problems } from './problem.ts';

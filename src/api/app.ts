@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
-import { ConnectionSchema, Field, ListItem } from '../formats/schema.ts';
+import { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
 import { guard } from './access.ts';
 import { apiKeys } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';

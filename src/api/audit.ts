@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
-import { roles } from '../keys.ts';
+import { roles } from '../security/api-keys.ts';
 import type { Db } from '../store/db.ts';
 import { newId } from '../store/id.ts';
 import type { Deps } from './deps.ts';

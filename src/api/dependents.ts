@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import Type, { type Static } from 'typebox';
-import { checkTableConfig } from '../connectors/registry.ts';
+import { checkTableConfig } from '../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
-import { diagnose } from '../pipeline/compile.ts';
-import type { PipelineGraph } from '../pipeline/plan.ts';
-import type { JsonObject } from '../secrets.ts';
+import type { JsonObject } from '../security/config-secrets.ts';
+import { diagnose } from '../sql/compile.ts';
+import type { PipelineGraph } from '../sql/plan.ts';
 import type { Db, Tx } from '../store/db.ts';
 import type { Deps } from './deps.ts';
-import { type Change, Overlay } from './overlay.ts';
 import { parallelismProblem } from './pipelines/parallelism.ts';
+import { type Change, Overlay } from './staged-definitions.ts';
 import { Outdated } from './write.ts';
 
 /** The pipelines whose jobs take over a change, and so finish what is in flight first. */

@@ -1,7 +1,7 @@
 import type { Registry } from '@prometheus-io/client';
 import type { FastifyBaseLogger, FastifyPluginAsync } from 'fastify';
-import type { StoredCatalog } from '../catalog.ts';
-import type { KeyRing } from '../keys.ts';
+import type { StoredCatalog } from '../definitions/catalog.ts';
+import type { KeyRing } from '../security/api-keys.ts';
 import type { Db } from '../store/db.ts';
 import type { LimitSettings } from './limits.ts';
 

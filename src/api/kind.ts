@@ -1,5 +1,5 @@
 import type { TObject } from 'typebox';
-import type { JsonObject } from '../secrets.ts';
+import type { JsonObject } from '../security/config-secrets.ts';
 import type { Tx } from '../store/db.ts';
 import type { Drains } from './dependents.ts';
 import type { Versioned } from './precondition.ts';

@@ -1,8 +1,8 @@
 import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
-import { callerName } from './access.ts';
+import { callerName, type Limits } from './caller.ts';
 
 /** How much one caller may ask for, and what is refused when there is no time for it. */
 
@@ -18,14 +18,6 @@ export const serverLimits = {
 
 /** Sockets that are open at a time; a further one is closed at once. */
 export const maxConnections = 5_000;
-
-/** Each throws `too_many_requests` when it was one too many. */
-export interface Limits {
-  /** Counts a request of somebody whom we know. */
-  caller(request: FastifyRequest): Promise<void>;
-  /** Counts a request without a valid key. */
-  stranger(request: FastifyRequest): Promise<void>;
-}
 
 /** What may be asked of the process; 0 stands for no limit. */
 export interface LimitSettings {

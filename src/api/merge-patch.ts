@@ -1,6 +1,6 @@
 import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { PenstockError } from '../errors.ts';
-import type { JsonObject } from '../secrets.ts';
+import type { JsonObject } from '../security/config-secrets.ts';
 
 type Json = JsonObject[string];
 

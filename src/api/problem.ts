@@ -1,12 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type TSchema } from 'typebox';
-import {
-  asPenstockError,
-  type ErrorCode,
-  errorCatalog,
-  explainViolations,
-  PenstockError,
-} from '../errors.ts';
+import { asPenstockError, type ErrorCode, errorCatalog, PenstockError } from '../errors.ts';
+import { explainViolations } from '../violations.ts';
 
 /** An error on the wire: RFC 9457, with a stable `code` and, for Arroyo's clients, `error`. */
 export const Problem = Type.Object(

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type TObject } from 'typebox';
 import { PenstockError } from '../errors.ts';
-import type { JsonObject } from '../secrets.ts';
+import type { JsonObject } from '../security/config-secrets.ts';
 import { auditedAs } from './audit.ts';
 import { Drains } from './dependents.ts';
 import type { Deps } from './deps.ts';

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PenstockError } from '../errors.ts';
-import { callerName } from './access.ts';
+import { callerName } from './caller.ts';
 
 const heartbeatMs = 15_000;
 /** A client that takes nothing for so long, heartbeats neither, is given up; at the latest after twice as long. */

@@ -1,8 +1,8 @@
 import type { Static, TSchema } from 'typebox';
 import type { ErrorCode, FieldError, PenstockError } from '../errors.ts';
-import type { ColumnUse } from '../formats/column-use.ts';
 import type { Row } from '../formats/format.ts';
-import type { ConnectionSchema, FieldTypeName } from '../formats/schema.ts';
+import type { ColumnUse } from '../formats/schema/column-use.ts';
+import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.ts';
 
 /**
  * The contract between Penstock and a kind of system it can talk to.
@@ -304,4 +304,10 @@ export function defineConnector<P extends TSchema, T extends TSchema>(
       `${definition.id}: secrets belong into the profile; those of a table are neither sealed nor masked`,
     );
   return definition;
+}
+
+/** A connector with a configuration it can use. */
+export interface Usable extends Reachable<unknown> {
+  connector: ConnectorDefinition;
+  config: unknown;
 }

@@ -1,7 +1,7 @@
 import { codecFor } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
-import { setterOf } from '../formats/own-property.ts';
-import type { Field } from '../formats/schema.ts';
+import type { Field } from '../formats/schema/schema.ts';
+import { setterOf } from '../formats/values/own-property.ts';
 import type { MetadataColumn, Watched } from './connector.ts';
 
 /** A metadata column as a field that holds what the connector gives. */

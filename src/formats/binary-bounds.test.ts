@@ -1,7 +1,7 @@
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { codecFor, expandSchema } from './codec.ts';
-import type { Field, Format } from './schema.ts';
+import type { Field, Format } from './schema/schema.ts';
 
 /** What a hostile message may not do: keep the codec busy, take memory without bound, make a class, or end the process. */
 

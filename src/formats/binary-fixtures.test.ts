@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { codecFor, expandSchema } from './codec.ts';
 import type { Row } from './format.ts';
-import type { ConnectionSchema, Field } from './schema.ts';
+import type { ConnectionSchema, Field } from './schema/schema.ts';
 
 const read = (file: string) => readFileSync(new URL(`fixtures/binary/${file}`, import.meta.url));
 

@@ -3,12 +3,12 @@ import { gzipped } from './compression.ts';
 import type { Codec, Row } from './format.ts';
 import { byLines } from './framing.ts';
 import { formatOf } from './registry.ts';
-import type { ConnectionSchema } from './schema.ts';
-import { validateSchema } from './validate-schema.ts';
+import type { ConnectionSchema } from './schema/schema.ts';
+import { validateSchema } from './schema/validate.ts';
 
-export { expandSchema } from './expand-schema.ts';
-export { sqlType } from './sql-type.ts';
-export { type KnownMetadata, validateSchema } from './validate-schema.ts';
+export { expandSchema } from './schema/expand.ts';
+export { sqlType } from './schema/sql-type.ts';
+export { type KnownMetadata, validateSchema } from './schema/validate.ts';
 
 /**
  * Prepares the codec of a schema: the work that depends on the schema alone is done here, once. The schema must be

@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { badData } from './bad.ts';
 import type { Codec } from './format.ts';
+import { badData } from './values/bad.ts';
 
 /** What a message may unpack to: a packet of a few kilobytes can hold gigabytes. */
 const maxUnpacked = 16 * 1024 * 1024;

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { arbitraryFields, arbitraryRow } from '../../test/support/arbitrary-rows.ts';
+import { type CodecCase, codecCases } from '../../test/support/conformance-cases.ts';
 import { PenstockError } from '../errors.ts';
-import { arbitraryFields, arbitraryRow } from './arbitrary-rows.ts';
 import { codecFor, expandSchema } from './codec.ts';
-import { type CodecCase, codecCases } from './conformance-cases.ts';
 import type { Row } from './format.ts';
 import { formatTypes } from './registry.ts';
-import type { ConnectionSchema, Field } from './schema.ts';
+import type { ConnectionSchema, Field } from './schema/schema.ts';
 
 /**
  * What every format must hold. A format takes part by being listed in `all.ts`; `conformance-cases.ts` says with which

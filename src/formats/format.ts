@@ -1,5 +1,5 @@
 import type { FieldError, PenstockError } from '../errors.ts';
-import type { ConnectionSchema, Field, Format, FormatType, SchemaDefinition } from './schema.ts';
+import type { ConnectionSchema, Field, Format, FormatType, SchemaDefinition } from './schema/schema.ts';
 
 /**
  * A value of a row, by the type of its field:

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { PenstockError } from '../errors.ts';
 import { codecFor, rowsOf } from './codec.ts';
 import { type Codec, maxRowsOfMessage } from './format.ts';
-import type { ConnectionSchema, Format } from './schema.ts';
+import type { ConnectionSchema, Format } from './schema/schema.ts';
 
 const columns = [{ name: 'a', type: 'int32' }] as const;
 const text = [{ name: 'value', type: 'string' }] as const;

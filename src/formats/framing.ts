@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../errors.ts';
-import { badData, badRow } from './bad.ts';
 import { type BadRowHandler, type Codec, maxRowsOfMessage, type Row } from './format.ts';
-import type { ConnectionSchema } from './schema.ts';
+import type { ConnectionSchema } from './schema/schema.ts';
+import { badData, badRow } from './values/bad.ts';
 
 const newline = 0x0a;
 const carriageReturn = 0x0d;

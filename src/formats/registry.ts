@@ -1,6 +1,6 @@
 import * as all from './all.ts';
 import type { FormatDefinition } from './format.ts';
-import type { Format } from './schema.ts';
+import type { Format } from './schema/schema.ts';
 
 /** Each is only ever called with schemas in its own format. */
 const formats = Object.values(all) as unknown as readonly FormatDefinition[];

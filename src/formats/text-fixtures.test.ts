@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { codecFor, rowsOf } from './codec.ts';
 import type { Row } from './format.ts';
-import type { Field, Format } from './schema.ts';
+import type { Field, Format } from './schema/schema.ts';
 
 const fields: Field[] = [
   { name: 'id', type: 'int64', required: true },

@@ -1,37 +1,11 @@
-import { type BadData, deadLetterDefaults } from '../formats/schema.ts';
+import { type BadData, deadLetterDefaults } from '../formats/schema/schema.ts';
+import type { DeadLetter, DeadLetterStore, Stored } from '../runtime/operations.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
 import { newId } from '../store/id.ts';
-import type { LetterFailure } from './letter-failure.ts';
 
 /** Oldest letters looked at together when they have to go. */
 const evictedAtOnce = 500;
-
-/** A message that could not be used, with what failed of it. */
-export interface DeadLetter extends LetterFailure {
-  operatorId: string;
-  taskIndex: number;
-  sourceTable: string;
-  /** Unix microseconds. */
-  receivedAt: bigint;
-  payload: Uint8Array;
-  /** A JSON object. */
-  metadata: string;
-}
-
-/** What became of letters that were to be stored. */
-export interface Stored {
-  /** So many of the first were; fewer than all where there is no room and the job is to fail. */
-  stored: number;
-  /** So many of the oldest had to go. */
-  evicted: number;
-}
-
-/** Where the tasks of one job keep their dead letters. */
-export interface DeadLetterStore {
-  /** When it resolves they are stored durably. Throws as the database does: none is stored then. */
-  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored>;
-}
 
 type Bounds = Required<Omit<BadData, 'behavior'>>;
 

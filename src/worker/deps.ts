@@ -1,9 +1,9 @@
 import type { Registry } from '@prometheus-io/client';
-import type { StoredCatalog } from '../catalog.ts';
 import type { Logger } from '../connectors/connector.ts';
+import type { StoredCatalog } from '../definitions/catalog.ts';
 import type { Db } from '../store/db.ts';
-import type { Owner } from './lease.ts';
-import type { Threads } from './threads/threads.ts';
+import type { Owner } from './owner.ts';
+import type { Threads } from './thread-pool.ts';
 
 /** What a worker is given. */
 export interface WorkerDeps {

@@ -1,9 +1,9 @@
-import type { JobStats as Stats } from '../job-stats.ts';
-import { nodesOf } from '../pipeline/graph.ts';
+import type { JobStats as Stats } from '../jobs/stats.ts';
+import { placeOf, type TaskSpec } from '../runtime/task-spec.ts';
+import { window } from '../runtime/window.ts';
+import { nodesOf } from '../sql/graph.ts';
 import type { JobCounts, WorkerMetrics } from './metrics.ts';
-import { placeOf, type TaskSpec } from './specs.ts';
 import { TaskStats } from './task-stats.ts';
-import { window } from './threads/window.ts';
 
 /** What the tasks of one job have counted. */
 export class JobStats {

@@ -1,4 +1,4 @@
-import type { Latency } from '../job-stats.ts';
+import type { Latency } from '../jobs/stats.ts';
 
 /** Each bucket ends this factor above the one before, so that a percentile is wrong by a tenth at most. */
 const factor = 1.1;

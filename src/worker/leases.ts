@@ -1,8 +1,8 @@
-import type { JobState } from '../job.ts';
+import type { JobState } from '../jobs/states.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
-import { leaseTtlMs, ownerName, renewEveryMs } from './lease.ts';
-import { changeOfState, messageId } from './record.ts';
+import { changeOfState, messageId } from './job-record.ts';
+import { leaseTtlMs, ownerName, renewEveryMs } from './owner.ts';
 
 /** The part of a job's row that decides what to do with it. */
 export interface JobRow {

@@ -1,11 +1,11 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
+import type { LetterFailure } from '../runtime/dead-letter-failure.ts';
+import type { Replayed } from '../runtime/operations.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
 import type { Db } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { LetterFailure } from './letter-failure.ts';
-import type { Task } from './run.ts';
-import type { TaskSpec } from './specs.ts';
-import type { Replayed } from './threads/operations.ts';
+import type { Task } from './task.ts';
 
 /** Letters that are replayed together, of which there may be fewer when they are large. */
 const atOnce = 100;

@@ -1,18 +1,20 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
-import type { JobState } from '../job.ts';
-import { backoffMs, delay } from './backoff.ts';
-import { Crew } from './crew.ts';
+import type { JobState } from '../jobs/states.ts';
+import { backoffMs, delay } from '../runtime/backoff.ts';
+import type { TaskSession } from '../runtime/operations.ts';
+import { sameJob, type TaskSpec } from '../runtime/task-spec.ts';
 import { StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
-import { Drains } from './drains.ts';
-import { Edits } from './edits.ts';
+import type { JobRecord, MessagePlace } from './job-record.ts';
 import { JobStats } from './job-stats.ts';
 import type { WorkerMetrics } from './metrics.ts';
-import type { JobRecord, MessagePlace } from './record.ts';
 import { Replays } from './replays.ts';
-import { Task, type TaskEvents } from './run.ts';
-import { JobSessions, type TaskSession } from './sessions.ts';
-import { compileJob, sameJob, type TaskSpec } from './specs.ts';
+import { Edits } from './rollout.ts';
+import { Drains } from './session-drains.ts';
+import { JobSessions } from './sessions.ts';
+import { compileJob } from './specs.ts';
+import { Task, type TaskEvents } from './task.ts';
+import { Crew } from './task-group.ts';
 
 /** What the worker that holds a job gives it. */
 interface Holder {

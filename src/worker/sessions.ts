@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { StoredSession } from '../catalog.ts';
-import type { FoundSession, RememberedSession } from '../connectors/connector.ts';
 import { connectorFor } from '../connectors/registry.ts';
+import type { StoredSession } from '../definitions/catalog.ts';
 import { asPenstockError } from '../errors.ts';
+import type { TaskSession } from '../runtime/operations.ts';
+import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
 import type { WorkerDeps } from './deps.ts';
-import { sourceIdentity, type TaskSpec } from './specs.ts';
 
 /**
  * The sessions that the sources of a job have with their brokers. A row is written before a session is first opened, and
@@ -27,14 +27,6 @@ export interface Session extends StoredSession {
 
 /** How long it may take to find out whether two sessions are one. */
 const comparisonMs = 10_000;
-
-/** What a task says of its source's session, and is told. */
-export interface TaskSession {
-  /** Before the source is opened. Throws as the database does, if there is something to be written first. */
-  opening(): Promise<RememberedSession<unknown> | undefined>;
-  /** The source is open. */
-  opened(found: FoundSession): Promise<void>;
-}
 
 export class JobSessions {
   readonly #deps: WorkerDeps;

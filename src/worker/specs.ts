@@ -1,24 +1,8 @@
-import { isDeepStrictEqual } from 'node:util';
-import type { Usable } from '../catalog.ts';
-import type { ConnectorDefinition, Identity } from '../connectors/connector.ts';
+import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { PenstockError } from '../errors.ts';
-import { compileQuery } from '../pipeline/compile.ts';
-import type { InsertPlan } from '../pipeline/plan.ts';
+import type { Endpoint, TaskSpec } from '../runtime/task-spec.ts';
+import { compileQuery } from '../sql/compile.ts';
 import type { WorkerDeps } from './deps.ts';
-
-/** One side of a task: a connector with a configuration it can use, secrets opened and variables replaced. */
-export interface Endpoint extends Usable {
-  operatorId: string;
-}
-
-/** What one task does: plain data beside the connectors, so that two can be compared. */
-export interface TaskSpec {
-  jobId: string;
-  taskIndex: number;
-  insert: InsertPlan;
-  source: Endpoint;
-  sink: Endpoint;
-}
 
 /**
  * What a job is to run, as its pipeline and all it uses are stored now. Throws what is wrong with them; what is passing
@@ -56,27 +40,3 @@ const cannotShare = ({ name }: ConnectorDefinition): PenstockError =>
   new PenstockError('cannot_share', `A source of ${name} cannot be read by several tasks`, {
     hint: 'Set the parallelism of the pipeline to 1.',
   });
-
-/** Who a task is towards its source. */
-export const sourceIdentity = ({ jobId, taskIndex, source }: TaskSpec): Identity => ({
-  jobId,
-  operatorId: source.operatorId,
-  taskIndex,
-});
-
-/** The place of a task in its job: a task of another spec there takes over from it. */
-export const placeOf = ({ insert: { operatorIds }, taskIndex }: TaskSpec): string =>
-  `${operatorIds.source} ${operatorIds.sink} ${taskIndex}`;
-
-/** Whether two tasks do the same, so that one need not make room for the other. */
-export const sameWork = (one: TaskSpec, other: TaskSpec): boolean =>
-  isDeepStrictEqual(workOf(one), workOf(other));
-
-export const sameJob = (some: readonly TaskSpec[], others: readonly TaskSpec[]): boolean =>
-  some.length === others.length &&
-  some.every((spec) => others.some((other) => placeOf(other) === placeOf(spec) && sameWork(other, spec)));
-
-const workOf = ({ insert, source, sink }: TaskSpec) => [
-  insert,
-  ...[source, sink].map(({ connector, profile, config }) => ({ connector: connector.id, profile, config })),
-];

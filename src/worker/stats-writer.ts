@@ -1,7 +1,7 @@
-import { sampleEveryMs } from '../job-stats.ts';
+import { sampleEveryMs } from '../jobs/stats.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { JobStats } from './job-stats.ts';
-import { ownerName } from './lease.ts';
+import { ownerName } from './owner.ts';
 
 const writeEveryMs = 2000;
 /** Jobs written every two seconds; where more have something new they take turns, so the database has no more to do. */

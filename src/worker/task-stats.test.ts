@@ -1,9 +1,9 @@
 import { Registry } from '@prometheus-io/client';
 import { expect, test } from 'vitest';
-import { keptSamples } from '../job-stats.ts';
+import { keptSamples } from '../jobs/stats.ts';
+import { AttemptCounts, type Counted } from '../runtime/counts.ts';
 import { createMetrics } from './metrics.ts';
 import { TaskStats } from './task-stats.ts';
-import { AttemptCounts, type Counted } from './threads/counts.ts';
 
 /** So many messages have come. */
 function come(stats: TaskStats, messages: number): void {

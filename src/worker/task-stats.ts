@@ -1,9 +1,9 @@
 import type { PenstockError } from '../errors.ts';
-import { type Counts, counted, keptSamples, type TaskError, type TaskStatus } from '../job-stats.ts';
+import { type Counts, counted, keptSamples, type TaskError, type TaskStatus } from '../jobs/stats.ts';
+import type { Counted } from '../runtime/counts.ts';
+import { printable } from '../runtime/printable.ts';
 import { RecentLatency } from './latency.ts';
 import { InFlight, type WorkerMetrics } from './metrics.ts';
-import { printable } from './printable.ts';
-import type { Counted } from './threads/counts.ts';
 
 /** What a task has counted, for as long as its job has this place for one. */
 export class TaskStats {

@@ -1,13 +1,13 @@
 import { asPenstockError } from '../errors.ts';
-import { drains, type JobState, type StopMode } from '../job.ts';
-import { delay } from './backoff.ts';
+import { drains, type JobState, type StopMode } from '../jobs/states.ts';
+import { delay } from '../runtime/backoff.ts';
 import type { WorkerDeps } from './deps.ts';
-import { ownerName, renewEveryMs } from './lease.ts';
+import { JobRecord } from './job-record.ts';
 import { type JobRow, Leases } from './leases.ts';
-import { clearLeftovers } from './leftovers.ts';
 import { createMetrics, forgetJob, type WorkerMetrics } from './metrics.ts';
-import { JobRecord } from './record.ts';
+import { ownerName, renewEveryMs } from './owner.ts';
 import { RunningJob } from './running-job.ts';
+import { clearLeftovers } from './session-cleanup.ts';
 import { StatsWriter } from './stats-writer.ts';
 
 /** How often the database is asked for changes; a nudge asks at once. */

@@ -2,7 +2,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Document, type Json, operationsOf } from '../support/document.ts';
+import { type Document, type Json, operationsOf } from '../../scripts/docs/document.ts';
 import { type Caller, type Generated, requestsOf } from '../support/generated-requests.ts';
 import { created, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type JobStats, sampleEveryMs } from '../../src/job-stats.ts';
+import { type JobStats, sampleEveryMs } from '../../src/jobs/stats.ts';
 import { EventReader } from '../support/events.ts';
 import { created, createTables } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';

@@ -235,7 +235,7 @@ describe('the command line', () => {
       environment: { NODE_OPTIONS: `--import=${preload}` },
     });
     expect(code).toBe(0);
-    expect(err).toContain('src/cli/run.ts');
+    expect(err).toContain('src/cli/client/run.ts');
     expect(err.match(/prisma|duckdb|fastify|typebox|pino|\/mqtt/i)).toBeNull();
   });
 

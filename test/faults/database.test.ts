@@ -1,7 +1,7 @@
 import supertest from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Document, operationsOf } from '../../scripts/docs/document.ts';
 import { databases, type TestDatabase } from '../support/databases.ts';
-import { type Document, operationsOf } from '../support/document.ts';
 import { EventReader } from '../support/events.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

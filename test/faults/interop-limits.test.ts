@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openSink } from '../../src/connectors/mqtt/sink.ts';
+import { openSink } from '../../src/connectors/mqtt/sink/sink.ts';
 import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } from '../support/mqtt.ts';
 import { type Kind, kinds } from '../support/other-brokers.ts';
 import type { Broker } from '../support/rig.ts';

@@ -1,5 +1,5 @@
 import { BroadcastChannel, threadId } from 'node:worker_threads';
-import '../../src/worker/threads/thread.ts';
+import '../../src/runtime/thread.ts';
 
 /** A thread of tasks as it is, which says when it starts and does what it is told to: see `ThreadFaults`. */
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Document, Json, operationsOf } from './document.ts';
+import type { Document, Json, operationsOf } from '../../scripts/docs/document.ts';
 
 /** Requests made from an OpenAPI document: right, at the bounds, and wrong. */
 

@@ -10,12 +10,12 @@ import type {
   Source,
   Targets,
 } from '../../src/connectors/connector.ts';
-import { check } from '../../src/connectors/mqtt/check.ts';
-import type { MqttProfile } from '../../src/connectors/mqtt/profile.ts';
-import type { MqttTable } from '../../src/connectors/mqtt/table.ts';
+import { check } from '../../src/connectors/mqtt/check/check.ts';
+import type { MqttProfile } from '../../src/connectors/mqtt/config/profile.ts';
+import type { MqttTable } from '../../src/connectors/mqtt/config/table.ts';
 import { asPenstockError, type PenstockError } from '../../src/errors.ts';
-import type { ConnectionSchema } from '../../src/formats/schema.ts';
-import { TargetRules } from '../../src/targets.ts';
+import type { ConnectionSchema } from '../../src/formats/schema/schema.ts';
+import { TargetRules } from '../../src/security/targets.ts';
 
 /** What the tests of the MQTT connector share: contexts, a plain client, and ways to read a source. */
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { clientId } from '../../src/connectors/mqtt/identity.ts';
-import { operatorId } from '../../src/pipeline/graph.ts';
+import { clientId } from '../../src/connectors/mqtt/config/identity.ts';
+import { operatorId } from '../../src/sql/graph.ts';
 
 /** Two definitions cannot claim one client id: it holds the job, which is made for one pipeline alone. */
 

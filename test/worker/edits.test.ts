@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../src/secrets.ts';
+import type { JsonObject } from '../../src/security/config-secrets.ts';
 import { databases } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { takeSession } from '../support/mqtt.ts';

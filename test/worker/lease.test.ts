@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { backoffMs, delay } from '../../src/worker/backoff.ts';
-import { isOwnerAlive, ownerName } from '../../src/worker/lease.ts';
+import { backoffMs, delay } from '../../src/runtime/backoff.ts';
+import { isOwnerAlive, ownerName } from '../../src/worker/owner.ts';
 
 describe('the holder of a lease', () => {
   const me = { host: 'a', pid: 10, nonce: 'n1' };

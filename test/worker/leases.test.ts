@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
-import { leaseTtlMs, renewEveryMs } from '../../src/worker/lease.ts';
 import { Leases } from '../../src/worker/leases.ts';
+import { leaseTtlMs, renewEveryMs } from '../../src/worker/owner.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';

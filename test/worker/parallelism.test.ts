@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { operatorId } from '../../src/pipeline/graph.ts';
+import { operatorId } from '../../src/sql/graph.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { takeSession } from '../support/mqtt.ts';
 import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';

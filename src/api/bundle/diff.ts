@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type JsonObject, mask } from '../../secrets.ts';
+import { type JsonObject, mask } from '../../security/config-secrets.ts';
 import type { Difference } from './wire.ts';
 
 type Json = JsonObject[string];

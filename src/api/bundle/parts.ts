@@ -1,5 +1,5 @@
 import { PenstockError } from '../../errors.ts';
-import type { JsonObject } from '../../secrets.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Tx } from '../../store/db.ts';
 import { profileKind } from '../connection-profiles/edit.ts';
 import { tableKind } from '../connection-tables/edit.ts';

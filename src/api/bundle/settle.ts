@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { checkTableConfig } from '../../connectors/registry.ts';
-import type { JsonObject } from '../../secrets.ts';
+import { checkTableConfig } from '../../definitions/config-checks.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Tx } from '../../store/db.ts';
 import {
   type Approve,

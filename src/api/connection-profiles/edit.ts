@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
-import { type JsonObject, keepMasked, maskedPaths } from '../../secrets.ts';
+import { type JsonObject, keepMasked, maskedPaths } from '../../security/config-secrets.ts';
 import type { Tx } from '../../store/db.ts';
 import { newId } from '../../store/id.ts';
 import { type Approve, approveProfile, refuseRename, refuseUsedProfile } from '../dependents.ts';

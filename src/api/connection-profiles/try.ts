@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
-import { type JsonObject, keepMasked } from '../../secrets.ts';
+import { type JsonObject, keepMasked } from '../../security/config-secrets.ts';
 import { answerCheck, checkResponse, takePlace, testOptions, whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';

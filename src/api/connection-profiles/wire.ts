@@ -1,7 +1,8 @@
 import Type, { type Static } from 'typebox';
-import { checkProfileConfig, connectorFor } from '../../connectors/registry.ts';
+import { connectorFor } from '../../connectors/registry.ts';
+import { checkProfileConfig } from '../../definitions/config-checks.ts';
 import { PenstockError } from '../../errors.ts';
-import { type JsonObject, mask, maskConfig, maskedPaths } from '../../secrets.ts';
+import { type JsonObject, mask, maskConfig, maskedPaths } from '../../security/config-secrets.ts';
 import type { Db } from '../../store/db.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
 import { ConnectorConfig, ConnectorId, Name, strict } from '../schemas.ts';

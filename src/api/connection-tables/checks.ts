@@ -1,9 +1,10 @@
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
-import { checkTableColumns, checkTableConfig, connectorFor } from '../../connectors/registry.ts';
+import { connectorFor } from '../../connectors/registry.ts';
+import { checkTableColumns, checkTableConfig } from '../../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
-import type { ConnectionSchema } from '../../formats/schema.ts';
-import type { JsonObject } from '../../secrets.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Deps } from '../deps.ts';
 import type { ConnectionTablePost } from './wire.ts';
 

@@ -1,7 +1,7 @@
 import type { ConnectorDefinition, Reachable, Watched } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
-import { SchemaInference } from '../../formats/infer-schema.ts';
-import type { JsonObject } from '../../secrets.ts';
+import { SchemaInference } from '../../formats/infer/infer-schema.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 
 /** Messages that are taken as they arrive, to learn from. */
 

@@ -5,7 +5,7 @@ import type { ConnectorDefinition, Reachable } from '../../connectors/connector.
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
-import type { ConnectionSchema } from '../../formats/schema.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import { whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { Places } from '../places.ts';

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
-import type { ConnectionSchema } from '../../formats/schema.ts';
-import type { JsonObject } from '../../secrets.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 import { answerCheck, checkResponse, testOptions } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';

@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
-import type { ConnectionSchema } from '../../formats/schema.ts';
-import type { JsonObject } from '../../secrets.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Db } from '../../store/db.ts';
 import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles/wire.ts';
 import { Labels, LabelsPatch } from '../labels.ts';

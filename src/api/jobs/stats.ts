@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { isResting, shownState } from '../../job.ts';
+import { isResting, shownState } from '../../jobs/states.ts';
 import {
   type Counted,
   counted,
@@ -7,7 +7,7 @@ import {
   type OperatorPlace,
   type TaskStatus as Status,
   sampleEveryMs,
-} from '../../job-stats.ts';
+} from '../../jobs/stats.ts';
 import type { Db } from '../../store/db.ts';
 import { nowMicros } from '../schemas.ts';
 

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { isResting, jobStates, shownState } from '../../job.ts';
+import { isResting, jobStates, shownState } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
 import { Id, nowMicros, strict } from '../schemas.ts';
 

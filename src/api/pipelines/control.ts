@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { PenstockError } from '../../errors.ts';
-import { isResting, type JobState } from '../../job.ts';
+import { isResting, type JobState } from '../../jobs/states.ts';
 import type { Tx } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems } from '../problem.ts';

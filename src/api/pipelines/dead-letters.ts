@@ -4,7 +4,7 @@ import Type from 'typebox';
 import { metadataCodec } from '../../connectors/metadata.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
-import { compileQuery } from '../../pipeline/compile.ts';
+import { compileQuery } from '../../sql/compile.ts';
 import { removeDeadLetters } from '../../store/dead-letters.ts';
 import { MessageEvents, withRaw } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
-import { isResting } from '../../job.ts';
-import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../job-stats.ts';
+import { isResting } from '../../jobs/states.ts';
+import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
 import type { Db } from '../../store/db.ts';
 import { whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { diagnose } from '../../pipeline/compile.ts';
+import { diagnose } from '../../sql/compile.ts';
 import type { Deps } from '../deps.ts';
 import { LabelledPageQuery, readSelector, selectRows } from '../labels.ts';
 import { bodyProblems, problems } from '../problem.ts';

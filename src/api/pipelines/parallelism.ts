@@ -1,6 +1,6 @@
 import { connectorFor } from '../../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
-import type { Plan } from '../../pipeline/plan.ts';
+import type { Plan } from '../../sql/plan.ts';
 
 /** Throws `cannot_share`, at `/parallelism`, when a source of the plan cannot be read by so many tasks. */
 export function checkParallelism(plan: Plan, parallelism: number): void {

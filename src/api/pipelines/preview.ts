@@ -1,7 +1,7 @@
+import { maskQuery } from '../../definitions/query-secrets.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
-import { graphOf } from '../../pipeline/graph.ts';
-import type { InsertPlan, PreviewPlan } from '../../pipeline/plan.ts';
-import { maskQuery } from '../../query-secrets.ts';
+import { graphOf } from '../../sql/graph.ts';
+import type { InsertPlan, PreviewPlan } from '../../sql/plan.ts';
 import { newId } from '../../store/id.ts';
 import type { Deps } from '../deps.ts';
 import { EventQueue } from '../event-queue.ts';

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import { compilePreview } from '../../pipeline/compile.ts';
+import { compilePreview } from '../../sql/compile.ts';
 import { auditedAs } from '../audit.ts';
 import { whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';

@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
+import { maskQuery } from '../../definitions/query-secrets.ts';
 import { PenstockError } from '../../errors.ts';
-import { actionFor, type StopMode, shownState } from '../../job.ts';
-import { maskQuery } from '../../query-secrets.ts';
-import type { JsonObject } from '../../secrets.ts';
+import { actionFor, type StopMode, shownState } from '../../jobs/states.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Db, Tx } from '../../store/db.ts';
 import type { Named } from '../kind.ts';
 import { Labels, LabelsPatch } from '../labels.ts';

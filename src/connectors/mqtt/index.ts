@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
-import { describe } from './address.ts';
-import { autocomplete } from './autocomplete.ts';
-import { check } from './check.ts';
-import { sessionName } from './identity.ts';
-import { fromOptions } from './options.ts';
-import { MqttProfile } from './profile.ts';
-import { isSameSession } from './same-session.ts';
-import { openSink } from './sink.ts';
-import { forget, openSource } from './source.ts';
-import { shared } from './subscription.ts';
-import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './table.ts';
-import { validateProfile } from './validate-profile.ts';
-import { watch } from './watch.ts';
+import { check } from './check/check.ts';
+import { describe } from './config/address.ts';
+import { sessionName } from './config/identity.ts';
+import { fromOptions } from './config/options.ts';
+import { MqttProfile } from './config/profile.ts';
+import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './config/table.ts';
+import { validateProfile } from './config/validate-profile.ts';
+import { openSink } from './sink/sink.ts';
+import { isSameSession } from './source/same-session.ts';
+import { forget, openSource } from './source/source.ts';
+import { shared } from './source/subscription.ts';
+import { autocomplete } from './watch/autocomplete.ts';
+import { watch } from './watch/watch.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { arbitraryFields, arbitraryRow } from '../arbitrary-rows.ts';
+import { arbitraryFields, arbitraryRow } from '../../../test/support/arbitrary-rows.ts';
 import { codecFor, validateSchema } from '../codec.ts';
-import type { ConnectionSchema, Field } from '../schema.ts';
+import type { ConnectionSchema, Field } from '../schema/schema.ts';
 
 const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 300;
 const cases = arbitraryFields.chain((fields) => fc.tuple(fc.constant(fields), arbitraryRow(fields)));

@@ -1,11 +1,11 @@
 import type { FieldError, PenstockError } from '../../errors.ts';
 import { asPenstockError } from '../../errors.ts';
-import { badData, badRow } from '../bad.ts';
 import type { Codec, FormatDefinition, Row, SchemaIn } from '../format.ts';
 import { maxRowsOfMessage } from '../format.ts';
 import { onlyRow } from '../framing.ts';
-import { rowFromMessage } from '../row-literal.ts';
-import type { Field } from '../schema.ts';
+import type { Field } from '../schema/schema.ts';
+import { badData, badRow } from '../values/bad.ts';
+import { rowFromMessage } from '../values/row-literal.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 import { containerOf, readContainer } from './container.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';

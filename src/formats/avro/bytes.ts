@@ -1,5 +1,5 @@
-import { badData } from '../bad.ts';
-import { textOf } from '../text-check.ts';
+import { badData } from '../values/bad.ts';
+import { textOf } from '../values/text-check.ts';
 
 /** Items that take no bytes at all (a list of nulls) are the one thing that bytes do not bound. */
 const itemsWithoutBytes = 1024;

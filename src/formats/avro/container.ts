@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
-import { badData } from '../bad.ts';
+import { badData } from '../values/bad.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 
 /** Object container files (Avro specification, "Object Container Files"), one to a message. */

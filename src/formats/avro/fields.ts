@@ -1,6 +1,6 @@
 import { PenstockError } from '../../errors.ts';
-import type { Field, ListItem } from '../schema.ts';
-import type { TimestampUnit } from '../sql-type.ts';
+import type { Field, ListItem } from '../schema/schema.ts';
+import type { TimestampUnit } from '../schema/sql-type.ts';
 import type { AvroType } from './schema.ts';
 
 const timestampUnits: Readonly<Record<string, TimestampUnit>> = {

@@ -1,8 +1,8 @@
-import { badData } from '../bad.ts';
-import { formatDecimal } from '../decimal.ts';
-import type { ListItem } from '../schema.ts';
-import { unitOf } from '../sql-type.ts';
-import { convertTimestamp, parseTimestamp } from '../timestamp.ts';
+import type { ListItem } from '../schema/schema.ts';
+import { unitOf } from '../schema/sql-type.ts';
+import { badData } from '../values/bad.ts';
+import { formatDecimal } from '../values/decimal.ts';
+import { convertTimestamp, parseTimestamp } from '../values/timestamp.ts';
 import { type AvroInput, branchOf } from './bytes.ts';
 import { bigintFromBytes } from './decimal-bytes.ts';
 import { timeUnitOf } from './fields.ts';

@@ -1,8 +1,8 @@
-import { badData, pathOf } from '../bad.ts';
 import type { Row, Value } from '../format.ts';
-import { bigintFrom, decimalFrom, floatFrom, integerFrom } from '../read-value.ts';
-import { rowFromSequence } from '../row-literal.ts';
-import type { Field, ListItem } from '../schema.ts';
+import type { Field, ListItem } from '../schema/schema.ts';
+import { badData, pathOf } from '../values/bad.ts';
+import { bigintFrom, decimalFrom, floatFrom, integerFrom } from '../values/read-value.ts';
+import { rowFromSequence } from '../values/row-literal.ts';
 import { branchOf, malformed } from './bytes.ts';
 import { avroName, withoutNull } from './fields.ts';
 import { isJsonText, jsonTextIn, jsonTextReader } from './read-json.ts';

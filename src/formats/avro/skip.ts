@@ -1,5 +1,5 @@
-import { badData } from '../bad.ts';
-import { maxDepth } from '../json-value.ts';
+import { maxDepth } from '../json/json-value.ts';
+import { badData } from '../values/bad.ts';
 import { type AvroInput, branchOf } from './bytes.ts';
 import type { AvroType } from './schema.ts';
 

@@ -1,9 +1,9 @@
-import { badRow } from '../bad.ts';
-import { parseDecimal } from '../decimal.ts';
 import type { Value } from '../format.ts';
-import { numberText } from '../json-text.ts';
-import type { ListItem } from '../schema.ts';
-import { parseTimestamp } from '../timestamp.ts';
+import { numberText } from '../json/json-text.ts';
+import type { ListItem } from '../schema/schema.ts';
+import { badRow } from '../values/bad.ts';
+import { parseDecimal } from '../values/decimal.ts';
+import { parseTimestamp } from '../values/timestamp.ts';
 import { timeUnitOf } from './fields.ts';
 import type { AvroType } from './schema.ts';
 

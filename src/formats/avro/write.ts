@@ -1,12 +1,12 @@
-import { badRow, pathOf } from '../bad.ts';
 import type { Value } from '../format.ts';
-import { isNestedWithin } from '../json-text.ts';
-import { maxDepth } from '../json-value.ts';
-import { getterOf } from '../own-property.ts';
-import { columnsTo } from '../row-literal.ts';
-import type { Field, ListItem } from '../schema.ts';
-import { unitOf } from '../sql-type.ts';
-import { convertTimestamp } from '../timestamp.ts';
+import { isNestedWithin } from '../json/json-text.ts';
+import { maxDepth } from '../json/json-value.ts';
+import type { Field, ListItem } from '../schema/schema.ts';
+import { unitOf } from '../schema/sql-type.ts';
+import { badRow, pathOf } from '../values/bad.ts';
+import { getterOf } from '../values/own-property.ts';
+import { columnsTo } from '../values/row-literal.ts';
+import { convertTimestamp } from '../values/timestamp.ts';
 import {
   bigintOf,
   boolOf,
@@ -18,7 +18,7 @@ import {
   structOf,
   timestampOf,
   unscaledOf,
-} from '../write-value.ts';
+} from '../values/write-value.ts';
 import type { AvroOutput } from './bytes.ts';
 import { bytesFromBigint } from './decimal-bytes.ts';
 import { avroName, timeUnitOf } from './fields.ts';

@@ -1,11 +1,11 @@
 import { addExtension, Decoder, Encoder, Tag } from 'cbor-x/encode';
-import { badData } from '../bad.ts';
-import { formatDecimal, unscaledDecimal } from '../decimal.ts';
-import { documentFormat } from '../document.ts';
 import type { FormatDefinition } from '../format.ts';
-import { exactNumber } from '../json-value.ts';
-import type { TimestampUnit } from '../sql-type.ts';
-import { formatTimestamp, parseTimestamp, timestampFromParts } from '../timestamp.ts';
+import { exactNumber } from '../json/json-value.ts';
+import type { TimestampUnit } from '../schema/sql-type.ts';
+import { badData } from '../values/bad.ts';
+import { formatDecimal, unscaledDecimal } from '../values/decimal.ts';
+import { documentFormat } from '../values/document.ts';
+import { formatTimestamp, parseTimestamp, timestampFromParts } from '../values/timestamp.ts';
 import { checkCbor, notes } from './check.ts';
 
 // The types ask for a class to write as well, which the library does not need.

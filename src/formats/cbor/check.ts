@@ -1,6 +1,6 @@
-import { badData } from '../bad.ts';
-import { maxDepth } from '../json-value.ts';
-import { isProto, isText } from '../text-check.ts';
+import { maxDepth } from '../json/json-value.ts';
+import { badData } from '../values/bad.ts';
+import { isProto, isText } from '../values/text-check.ts';
 
 /** Tags that only say what a string holds (RFC 8949 section 3.4). They are passed over. */
 export const notes = [21, 22, 23, 24, 32, 33, 34, 36, 37] as const;

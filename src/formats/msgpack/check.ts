@@ -1,6 +1,6 @@
-import { badData } from '../bad.ts';
-import { maxDepth } from '../json-value.ts';
-import { isProto, isText } from '../text-check.ts';
+import { maxDepth } from '../json/json-value.ts';
+import { badData } from '../values/bad.ts';
+import { isProto, isText } from '../values/text-check.ts';
 
 /** Of each head from 0xc0 to 0xdf: what follows it. Specification: github.com/msgpack/msgpack/blob/master/spec.md */
 const heads: readonly (readonly [

@@ -1,9 +1,9 @@
 import { addExtension, Packr, Unpackr } from 'msgpackr/pack';
-import { badData } from '../bad.ts';
-import { documentFormat } from '../document.ts';
 import type { FormatDefinition } from '../format.ts';
-import type { TimestampUnit } from '../sql-type.ts';
-import { formatTimestamp, timestampFromParts, timestampToParts } from '../timestamp.ts';
+import type { TimestampUnit } from '../schema/sql-type.ts';
+import { badData } from '../values/bad.ts';
+import { documentFormat } from '../values/document.ts';
+import { formatTimestamp, timestampFromParts, timestampToParts } from '../values/timestamp.ts';
 import { checkMsgpack } from './check.ts';
 
 /** A timestamp of MessagePack: extension -1, whole seconds and the nanoseconds behind them. */

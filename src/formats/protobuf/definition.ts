@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
-import type { SchemaDefinition } from '../schema.ts';
+import type { SchemaDefinition } from '../schema/schema.ts';
 
 /** A definition as the wire has it: the text of a .proto file and of those it imports, by the names it uses. */
 export type ProtobufSchema = Extract<SchemaDefinition, { type: 'protobuf_schema' }>;

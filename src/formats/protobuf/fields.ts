@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { Value } from '../format.ts';
-import type { Field, FieldTypeName, ListItem } from '../schema.ts';
+import type { Field, FieldTypeName, ListItem } from '../schema/schema.ts';
 
 const scalarTypes: Readonly<Record<string, FieldTypeName>> = {
   int32: 'int32',

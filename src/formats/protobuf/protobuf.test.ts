@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { arbitraryRow } from '../arbitrary-rows.ts';
+import { arbitraryRow } from '../../../test/support/arbitrary-rows.ts';
 import { codecFor, expandSchema, validateSchema } from '../codec.ts';
 import type { Row, Value } from '../format.ts';
-import type { ConnectionSchema } from '../schema.ts';
+import type { ConnectionSchema } from '../schema/schema.ts';
 
 const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 400;
 

@@ -1,6 +1,5 @@
 import protobufjs from 'protobufjs';
 import { type FieldError, PenstockError } from '../../errors.ts';
-import { badData, badRow } from '../bad.ts';
 import {
   type BadRowHandler,
   type Codec,
@@ -10,7 +9,8 @@ import {
   type SchemaIn,
 } from '../format.ts';
 import { onlyRow } from '../framing.ts';
-import { rowFromMessage } from '../row-literal.ts';
+import { badData, badRow } from '../values/bad.ts';
+import { rowFromMessage } from '../values/row-literal.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
 import { rowReader } from './read.ts';

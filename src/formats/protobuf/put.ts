@@ -1,8 +1,16 @@
 import protobuf from 'protobufjs';
-import { badRow } from '../bad.ts';
 import type { Value } from '../format.ts';
-import { getterOf } from '../own-property.ts';
-import { bigintOf, boolOf, bytesOf, floatOf, integerOf, stringOf, unscaledOf } from '../write-value.ts';
+import { badRow } from '../values/bad.ts';
+import { getterOf } from '../values/own-property.ts';
+import {
+  bigintOf,
+  boolOf,
+  bytesOf,
+  floatOf,
+  integerOf,
+  stringOf,
+  unscaledOf,
+} from '../values/write-value.ts';
 import { isImplicit, wellKnownOf } from './fields.ts';
 import { wireOf } from './wire.ts';
 

@@ -1,8 +1,8 @@
 import protobuf from 'protobufjs';
 import type { Row, Value } from '../format.ts';
-import { exactNumber } from '../json-value.ts';
-import { setterOf } from '../own-property.ts';
-import { formatTimestamp } from '../timestamp.ts';
+import { exactNumber } from '../json/json-value.ts';
+import { setterOf } from '../values/own-property.ts';
+import { formatTimestamp } from '../values/timestamp.ts';
 import { defaultOf, wellKnownOf, wrappedOf } from './fields.ts';
 import { durationReader, timestampReader, wrapperReader } from './well-known.ts';
 import {

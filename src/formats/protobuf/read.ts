@@ -1,9 +1,9 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
-import { badData, pathOf } from '../bad.ts';
 import type { Row, Value } from '../format.ts';
-import { rowFromValues } from '../row-literal.ts';
-import type { Field } from '../schema.ts';
+import type { Field } from '../schema/schema.ts';
+import { badData, pathOf } from '../values/bad.ts';
+import { rowFromValues } from '../values/row-literal.ts';
 import { defaultOf, wellKnownOf, wrappedOf } from './fields.ts';
 import { jsonMapStep, jsonValueReader } from './read-json.ts';
 import { durationReader, timestampReader, wrapperReader } from './well-known.ts';

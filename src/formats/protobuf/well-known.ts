@@ -1,7 +1,7 @@
 import type protobuf from 'protobufjs';
-import { badData } from '../bad.ts';
-import { formatDecimal } from '../decimal.ts';
-import { timestampFromParts } from '../timestamp.ts';
+import { badData } from '../values/bad.ts';
+import { formatDecimal } from '../values/decimal.ts';
+import { timestampFromParts } from '../values/timestamp.ts';
 import { wrappedOf } from './fields.ts';
 import {
   type MessageReader,

@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
-import { badData } from '../bad.ts';
-import { textOf } from '../text-check.ts';
+import { badData } from '../values/bad.ts';
+import { textOf } from '../values/text-check.ts';
 
 /**
  * How a message is taken apart, whatever is made of it: closures over protobufjs's Reader, since its own decoder makes

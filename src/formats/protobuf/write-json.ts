@@ -1,11 +1,11 @@
 import protobuf from 'protobufjs';
-import { badRow, pathOf } from '../bad.ts';
 import type { Value } from '../format.ts';
-import { isNestedWithin, numberText } from '../json-text.ts';
-import { maxDepth } from '../json-value.ts';
-import { getterOf } from '../own-property.ts';
-import { parseTimestamp, timestampToParts } from '../timestamp.ts';
-import { jsonOf } from '../write-value.ts';
+import { isNestedWithin, numberText } from '../json/json-text.ts';
+import { maxDepth } from '../json/json-value.ts';
+import { badRow, pathOf } from '../values/bad.ts';
+import { getterOf } from '../values/own-property.ts';
+import { parseTimestamp, timestampToParts } from '../values/timestamp.ts';
+import { jsonOf } from '../values/write-value.ts';
 import { wellKnownOf, wrappedOf } from './fields.ts';
 import {
   durationWriter,

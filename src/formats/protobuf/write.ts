@@ -1,10 +1,10 @@
 import protobuf from 'protobufjs';
-import { badRow, pathOf } from '../bad.ts';
 import type { Value } from '../format.ts';
-import { columnsTo } from '../row-literal.ts';
-import type { Field } from '../schema.ts';
-import { timestampToParts } from '../timestamp.ts';
-import { structOf, timestampOf } from '../write-value.ts';
+import type { Field } from '../schema/schema.ts';
+import { badRow, pathOf } from '../values/bad.ts';
+import { columnsTo } from '../values/row-literal.ts';
+import { timestampToParts } from '../values/timestamp.ts';
+import { structOf, timestampOf } from '../values/write-value.ts';
 import { wellKnownOf, wrappedOf } from './fields.ts';
 import { durationWriter, oneofCheck, scalarWriter, tagged, type Write, writeParts } from './put.ts';
 import { jsonMember, jsonTextWriter, jsonValue } from './write-json.ts';

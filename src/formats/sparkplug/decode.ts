@@ -1,9 +1,9 @@
-import { badData, pathOf } from '../bad.ts';
 import type { Row, Value } from '../format.ts';
 import { maxRowsOfMessage } from '../format.ts';
-import { setterOf } from '../own-property.ts';
 import { rowReader } from '../protobuf/read.ts';
-import type { Field } from '../schema.ts';
+import type { Field } from '../schema/schema.ts';
+import { badData, pathOf } from '../values/bad.ts';
+import { setterOf } from '../values/own-property.ts';
 import { jsonOf } from './json-value.ts';
 import { type Datatype, datatypes, payloadFields, payloadType } from './payload.ts';
 

@@ -1,8 +1,8 @@
 import protobuf from 'protobufjs';
-import { badRow, pathOf } from '../bad.ts';
 import type { Row, Value } from '../format.ts';
 import { rowWriter } from '../protobuf/write.ts';
-import type { Field } from '../schema.ts';
+import type { Field } from '../schema/schema.ts';
+import { badRow, pathOf } from '../values/bad.ts';
 import { type Datatype, datatypes, payloadFields, payloadType } from './payload.ts';
 
 const writePayload = rowWriter(payloadType, payloadFields);

@@ -1,9 +1,9 @@
-import { badData } from '../bad.ts';
 import type { Value } from '../format.ts';
-import { numberText, parseExactly } from '../json-text.ts';
-import { exactNumber } from '../json-value.ts';
-import { textOf } from '../text-check.ts';
-import { formatTimestamp } from '../timestamp.ts';
+import { numberText, parseExactly } from '../json/json-text.ts';
+import { exactNumber } from '../json/json-value.ts';
+import { badData } from '../values/bad.ts';
+import { textOf } from '../values/text-check.ts';
+import { formatTimestamp } from '../values/timestamp.ts';
 import { type Datatype, datatypes } from './payload.ts';
 
 /** The value of a metric as JSON, as Eclipse Sparkplug 3.0.0 (section 6.4.16) means it by its datatype. */

@@ -1,5 +1,5 @@
 import { messageTypeOf } from '../protobuf/definition.ts';
-import type { Field, ListItem } from '../schema.ts';
+import type { Field, ListItem } from '../schema/schema.ts';
 
 /** Field numbers and types of Eclipse Sparkplug 3.0.0, section 6.4 ("Sparkplug B v1.0 Payloads"). */
 const schema = `

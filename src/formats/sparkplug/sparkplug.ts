@@ -1,7 +1,7 @@
 import type { FieldError } from '../../errors.ts';
 import type { FormatDefinition } from '../format.ts';
 import { onlyRow } from '../framing.ts';
-import { sqlType } from '../sql-type.ts';
+import { sqlType } from '../schema/sql-type.ts';
 import { metricsReader } from './decode.ts';
 import { metricWriter } from './encode.ts';
 import { columns } from './payload.ts';

@@ -1,0 +1,317 @@
+import type { ErrorCode } from '../../src/errors.ts';
+
+/** What a code tells, and what an operator does about it. */
+interface Help {
+  means: string;
+  todo: string;
+}
+
+/** Help for every code; docs/errors.md is made from it (npm run openapi). */
+export const errorHelp: Record<ErrorCode, Help> = {
+  invalid_request: {
+    means: 'The path, the query string or the body does not fit what the operation takes.',
+    todo: 'Change each field that `errors` points to; the API document has the shapes.',
+  },
+  invalid_config: {
+    means:
+      'The `config` of a profile or table breaks a rule of its connector, or, at start, a setting in the environment is ' +
+      'wrong.',
+    todo: 'Change each field that `errors` points to; at start, the variables that the message names.',
+  },
+  invalid_schema: {
+    means: 'A connection schema cannot be used: its format, its options or one of its fields.',
+    todo: 'Change what `errors` points to. docs/formats.md says what each format takes.',
+  },
+  invalid_query: {
+    means:
+      'The query cannot be read, uses what Penstock does not run, or names tables or columns that do not exist.',
+    todo: 'Change the query at the place that the message names. docs/sql.md says what there is.',
+  },
+  unknown_connector: {
+    means: 'The request names a kind of system that this Penstock has no connector for.',
+    todo: 'Use one of the connectors that `GET /api/v1/connectors` lists.',
+  },
+  not_found: {
+    means: 'Nothing has this id or name; perhaps it was deleted.',
+    todo: 'List the objects of this kind, and check the id.',
+  },
+  name_taken: {
+    means: 'Another object of this kind has the name.',
+    todo: 'Choose another name, or change the object that has it with PUT or PATCH.',
+  },
+  connection_profile_in_use: {
+    means: 'The profile cannot be deleted: tables or pipelines use it.',
+    todo: 'Delete or move what `errors` names first.',
+  },
+  connection_table_in_use: {
+    means: 'The table cannot be deleted: pipelines read or write it.',
+    todo: 'Delete or change the pipelines that `errors` names first.',
+  },
+  dependents_broken: {
+    means:
+      'The change is valid by itself, but a table or pipeline that uses the object would not be any more.',
+    todo: 'Change what uses it first, or make a new object and move its users over one by one.',
+  },
+  precondition_failed: {
+    means:
+      'The object is not in the version that `if-match` asks for, or `if-none-match: *` found one there.',
+    todo: 'Get it again, look at what has changed, and send the change with the new ETag.',
+  },
+  plan_stale: {
+    means: 'Something was written since the plan was made, so that applying it would do something else.',
+    todo: 'Make the plan again, look at it, and apply that one.',
+  },
+  changed_meanwhile: {
+    means: 'Others wrote the same objects each time that the change was tried.',
+    todo: 'Send the request again.',
+  },
+  pipeline_running: {
+    means: 'A pipeline cannot be deleted while its job runs, or while its worker still holds it.',
+    todo: 'Stop it (PATCH with `{"stop": "graceful"}`) and delete it once its job is Stopped or Failed.',
+  },
+  illegal_state: {
+    means: 'What was asked for is not possible as things are, such as revoking the last admin key.',
+    todo: 'Do first what the hint says.',
+  },
+  host_not_allowed: {
+    means:
+      'There is no API key, so only requests to a loopback name are answered: a web page must not reach Penstock under a ' +
+      'name of its own.',
+    todo: 'Use http://127.0.0.1 or http://localhost, or make an admin key.',
+  },
+  unauthorized: {
+    means: 'The request has no API key, or one that is unknown, revoked or expired.',
+    todo: 'Send `authorization: Bearer <key>` with a key from `penstock keys create`.',
+  },
+  forbidden: {
+    means: 'The key is valid, and its role is below the one that the operation needs.',
+    todo: 'Use a key of the role that the message names.',
+  },
+  payload_too_large: {
+    means: 'The body of the request is larger than 1 MiB.',
+    todo: 'Send less in one request.',
+  },
+  unsupported_media_type: {
+    means: 'The body is not in a media type that the operation reads.',
+    todo: 'Send JSON with `content-type: application/json`, or a patch as `application/merge-patch+json`.',
+  },
+  too_many_requests: {
+    means:
+      'A caller has made more requests in a minute, or holds more event streams or tests at a time, than it may; or an ' +
+      'address has tried too many wrong keys.',
+    todo: 'Wait for the seconds in `retry-after`. `PENSTOCK_RATE_LIMIT` is the number a minute.',
+  },
+  overloaded: {
+    means: 'The process is too busy to answer in time, and refuses new requests.',
+    todo: 'Try again shortly. If it lasts, run the API and the worker as processes of their own.',
+  },
+  database_unavailable: {
+    means: 'The database cannot be reached, or does not answer in time.',
+    todo: 'Check that it runs and that `PENSTOCK_DATABASE_URL` is right. Jobs go on by themselves when it is back.',
+  },
+  database_migration_failed: {
+    means: 'Bringing the database up to date did not succeed at start.',
+    todo: 'The log has the cause. Remove it, and do what the hint says about a migration that was left half done.',
+  },
+  database_migration_edited: {
+    means: 'A migration that this database has run is not the one that this version has under its name.',
+    todo: 'Run an unchanged release of Penstock; what is to change goes into a new migration.',
+  },
+  database_too_new: {
+    means: 'A newer version of Penstock has migrated this database.',
+    todo: 'Run that version or a newer one, or restore a backup from before.',
+  },
+  variable_not_allowed: {
+    means:
+      'A configuration has `{{ NAME }}` with a name that may not be read, or is not set, where Penstock runs.',
+    todo: 'List the name in `PENSTOCK_ALLOWED_VARS`, set it, and start Penstock again.',
+  },
+  certificate_unreadable: {
+    means: 'A certificate or key is given as a path that is not a readable file below `PENSTOCK_CERT_DIR`.',
+    todo: 'Put the file into that folder, or give its PEM text instead of the path.',
+  },
+  secret_unreadable: {
+    means: 'A stored secret was sealed with another key, or was changed or moved in the database.',
+    todo: 'Add the key that it was sealed with to `PENSTOCK_SECRET_KEY`, or enter the secret again.',
+  },
+  internal: {
+    means: 'Something happened that Penstock does not foresee; a job tries again.',
+    todo: 'Find the entry of the log with the request id in `instance`, and report it.',
+  },
+
+  bad_data: {
+    means: 'A message does not fit the format or the fields of its source table.',
+    todo: 'Look at the messages with a tail of the table, and mend the sender or the schema. `bad_data` of the table says whether such a message is dropped or fails the job.',
+  },
+  bad_row: {
+    means: 'A row could not be computed by the query, or not be written in the format of the sink.',
+    todo: 'The message says what is wrong with the value. Mend the query or the schema of the sink; `bad_data` of the source says what becomes of such rows.',
+  },
+  dead_letters_full: {
+    means: 'The dead letters of a pipeline have reached the bounds of its source table.',
+    todo: 'Repair and replay dead letters, or delete them; or raise `max_count` or `max_bytes` of `bad_data`. See docs/bad-data.md.',
+  },
+  source_silent: {
+    means: 'A source has brought no message for longer than `maxSilenceSecs` of its table. The job goes on.',
+    todo: 'Check that somebody publishes, and that the broker lets the user read the topic; the pipeline needs nothing.',
+  },
+  cannot_share: {
+    means: 'The parallelism is above 1, and the source cannot give each message to one of several readers.',
+    todo: 'Set the parallelism to 1, or change the table as the message says.',
+  },
+  thread_lost: {
+    means:
+      'The thread that a task ran in has crashed, or not answered for 30 s and was ended. Its tasks begin ' +
+      'again in another; what was not acknowledged comes again.',
+    todo:
+      'Once: nothing. Again and again: one of the jobs that show it has a message or a query that no thread survives; the ' +
+      'log has the cause. Stop them, start them one by one, and report what you find.',
+  },
+  query_too_slow: {
+    means: 'The query took longer for a batch of rows than it may.',
+    todo: 'Make the query simpler, or split it; functions over long strings and lists cost the most.',
+  },
+
+  name_not_resolved: {
+    means: 'The resolver of the machine that Penstock runs on has no address for the host name.',
+    todo: 'Check the spelling of the URL, and the DNS of that machine.',
+  },
+  target_not_allowed: {
+    means:
+      'The host has no address that tests and jobs may reach. By default those are all but link-local addresses, cloud ' +
+      'metadata and addresses that are none of a single machine.',
+    todo: 'If it is right to reach it, add the host, address or network to `PENSTOCK_TARGETS` (docs/security.md) and start Penstock again.',
+  },
+  connection_refused: {
+    means: 'The host answers, and nothing listens on the port.',
+    todo: 'Check the port, and that the broker runs and listens on this address.',
+  },
+  connection_timeout: {
+    means: 'There was no answer within the time allowed.',
+    todo: 'Check the address, and that no firewall drops the connection. `connectTimeoutMs` of a profile allows more.',
+  },
+  connection_lost: {
+    means: 'A connection that was open has ended. A job connects again by itself.',
+    todo: 'If it happens again and again, look into the log of the broker, and for another client with the same id.',
+  },
+  network_unreachable: {
+    means: 'The machine that Penstock runs on has no route to the address.',
+    todo: 'Check the address and the network of that machine.',
+  },
+  tls_certificate_expired: {
+    means: 'The certificate of the server is past its time, or not valid yet.',
+    todo: 'Renew the certificate; check the clocks of both machines.',
+  },
+  tls_unknown_issuer: {
+    means: 'The certificate of the server was issued by an authority that is not trusted.',
+    todo: 'Put the certificate of the authority into `tls.ca` of the profile; let the server send the ones between, too.',
+  },
+  tls_self_signed: {
+    means: 'The certificate of the server is signed by itself, and not known.',
+    todo: 'Put that certificate into `tls.ca` of the profile.',
+  },
+  tls_name_mismatch: {
+    means: 'The certificate of the server does not name the host of the URL.',
+    todo: 'Use a name that the certificate has, or set `serverName` of the profile to it.',
+  },
+  tls_client_certificate_required: {
+    means: 'The server only talks to clients that show a certificate.',
+    todo: 'Set `tls.cert` and `tls.key` of the profile.',
+  },
+  tls_client_certificate_refused: {
+    means: 'The server does not accept the certificate that the profile has.',
+    todo: 'Check that it has not expired or been revoked, and that its authority is one that the server trusts.',
+  },
+  tls_not_spoken: {
+    means: 'The port answers without TLS.',
+    todo: 'Use `mqtt://` or `ws://`, or the port that has TLS (often 8883).',
+  },
+  tls_bad_material: {
+    means: 'A certificate, key or passphrase of the profile cannot be used.',
+    todo: 'Give whole PEM blocks, a key that belongs to the certificate, and the passphrase of an encrypted key.',
+  },
+  tls_failed: {
+    means: 'The handshake failed in another way, such as no version or cipher in common.',
+    todo: 'The message has what TLS said; the log of the server often has more.',
+  },
+
+  websocket_refused: {
+    means: 'The server answers the upgrade to WebSocket with something else. Redirects are not followed.',
+    todo: 'Check the port and the path of the URL; brokers often have it at `/mqtt`.',
+  },
+  mqtt_not_spoken: {
+    means: 'What listens on the port answers in something that is not MQTT.',
+    todo: 'Check the port and the scheme of the URL: it may be TLS or HTTP.',
+  },
+  mqtt_bad_credentials: {
+    means: 'The broker does not accept the user name or password.',
+    todo: 'Correct them in the profile. Some brokers say the same of a client id or address that they do not allow.',
+  },
+  mqtt_not_authorized: {
+    means: 'The broker knows the client and does not allow it to connect, or has banned it.',
+    todo: 'Look into the access rules of the broker for this user, client id and address.',
+  },
+  mqtt_client_id_rejected: {
+    means: 'The broker does not take the client id.',
+    todo: 'Set `clientPrefix` of the profile to what its rules for ids allow.',
+  },
+  mqtt_client_id_in_use: {
+    means:
+      'Another client has the same id, and the two would end each other without end. The job stops instead.',
+    todo: 'Find the other client, often a second Penstock with a copy of the database, or give the profile a `clientPrefix` of its own.',
+  },
+  mqtt_protocol_refused: {
+    means: 'The broker does not speak the version that the profile asks for.',
+    todo: 'Leave `protocolVersion` out, so that both are tried.',
+  },
+  mqtt_server_unavailable: {
+    means: 'The broker says that it is busy, shuts down or lacks resources. A job tries again.',
+    todo: 'Look at the load and the limits of the broker.',
+  },
+  mqtt_refused: {
+    means: 'The broker refuses the connection with another reason, or closes it without a word.',
+    todo: 'The message has its reason if it gave one. Check the port, and whether the broker limits who may connect.',
+  },
+  mqtt_will_refused: {
+    means:
+      'The broker does not take the last will of the profile, for its QoS, its retain flag or its topic.',
+    todo: 'Change or remove `will` of the profile.',
+  },
+  mqtt_shared_unsupported: {
+    means:
+      'The broker has no shared subscriptions, or does not show that it has: one is needed for several tasks.',
+    todo: 'Set the parallelism to 1 and use a filter without `$share`, or use a broker that has them.',
+  },
+  mqtt_retained_not_shared: {
+    means: 'Several tasks share the source, and brokers send no retained messages to shared subscriptions.',
+    todo: 'Set the parallelism to 1 if they matter, or `retained` of the table to `never` if they do not.',
+  },
+  mqtt_session_lost: {
+    means: 'The broker no longer has the session of a source: what came while the pipeline was away is lost.',
+    todo: 'Let the broker save its sessions across restarts, and keep them as long as a pipeline may be away (`sessionExpirySecs`).',
+  },
+  mqtt_subscribe_refused: {
+    means: 'The broker does not let this user subscribe to the topic.',
+    todo: 'Look into the access rules of the broker, and check the filter.',
+  },
+  mqtt_qos_downgraded: {
+    means: 'The broker does less than the QoS that the table asks for. At QoS 0 messages can be lost.',
+    todo: 'Use a broker that does more, or set the `qos` of the table to what it does.',
+  },
+  mqtt_publish_refused: {
+    means: 'The broker does not take a message: the topic is not allowed, or it keeps no retained messages.',
+    todo: 'Look into the access rules of the broker, and the topic and `retain` of the table.',
+  },
+  mqtt_packet_too_large: {
+    means: 'A message is larger than the broker takes, or than `maxPacketSize` of the profile lets it send.',
+    todo: 'Raise the limit of the broker or of the profile, or send smaller messages.',
+  },
+  mqtt_no_message: {
+    means: 'The subscription was accepted, and no message came while the test waited.',
+    todo: 'Perhaps nobody publishes just now. If somebody does, check the access rules of the broker for this user.',
+  },
+  mqtt_protocol_error: {
+    means: 'The broker sent what MQTT does not allow, or says that we did.',
+    todo: 'Look into the log of the broker. If it says that Penstock is at fault, report it.',
+  },
+};

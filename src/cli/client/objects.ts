@@ -1,0 +1,120 @@
+import { type Asked, Usage } from './command.ts';
+import { exitCodes } from './commands.ts';
+import { drawTable } from './draw.ts';
+import { Refused, type Server } from './server.ts';
+
+/** Objects by kind and name. */
+
+export interface Listed {
+  id: string;
+  name: string;
+  labels: Record<string, string>;
+  [field: string]: unknown;
+}
+
+export const kinds = {
+  profile: {
+    path: '/connection_profiles',
+    columns: { connector: (row: Listed) => row.connector, address: (row: Listed) => row.description },
+  },
+  table: {
+    path: '/connection_tables',
+    columns: {
+      type: (row: Listed) => row.table_type,
+      profile: (row: Listed) => (row.connection_profile as Listed | null)?.name,
+      pipelines: (row: Listed) => row.consumers,
+    },
+  },
+  pipeline: {
+    path: '/pipelines',
+    columns: {
+      state: (row: Listed) => row.state,
+      parallelism: (row: Listed) => row.parallelism,
+    },
+  },
+} as const;
+type Kind = keyof typeof kinds;
+
+/** Reads `profile`, `profiles` and so on; throws `Usage`. */
+export function kindOf(word: string | undefined): Kind {
+  const kind = word?.replace(/s$/, '') ?? '';
+  if (Object.hasOwn(kinds, kind)) return kind as Kind;
+  throw new Usage(`there is no kind ${word}: it is profiles, tables or pipelines`);
+}
+
+export const byName = (server: Server, kind: Kind, name: string): Promise<Listed> =>
+  server.json<Listed>(`${kinds[kind].path}/by-name/${encodeURIComponent(name)}`);
+
+/** The same, or undefined where there is none. */
+export async function ifThere(server: Server, kind: Kind, name: string): Promise<Listed | undefined> {
+  try {
+    return await byName(server, kind, name);
+  } catch (error) {
+    if (error instanceof Refused && error.problem.code === 'not_found') return undefined;
+    throw error;
+  }
+}
+
+export async function getObjects({ server, terminal, words, values, json }: Asked): Promise<number> {
+  const kind = kindOf(words[0]);
+  const [, name] = words;
+  const { selector } = values;
+  if (name !== undefined && selector !== undefined)
+    throw new Usage('a name and --selector exclude each other');
+  const rows =
+    name === undefined
+      ? await list(server, kind, selector as string | undefined)
+      : [await byName(server, kind, name)];
+  if (kind === 'pipeline' && !json) await addStates(server, rows);
+  if (json) terminal.print(JSON.stringify(name === undefined ? rows : rows[0], null, 2));
+  else terminal.print(drawRows(kind, rows));
+  return exitCodes.fine;
+}
+
+function drawRows(kind: Kind, rows: Listed[]): string {
+  const columns = Object.entries(kinds[kind].columns);
+  const heads = ['NAME', ...columns.map(([head]) => head.toUpperCase()), 'LABELS', 'ID'];
+  const cells = rows.map((row) => [
+    row.name,
+    ...columns.map(([, cell]) => String(cell(row) ?? '')),
+    Object.entries(row.labels)
+      .map(([label, value]) => `${label}=${value}`)
+      .join(','),
+    row.id,
+  ]);
+  return drawTable(heads, cells);
+}
+
+/** A pipeline's state is that of its job. */
+async function addStates(server: Server, rows: Listed[]): Promise<void> {
+  const jobs = await server.json<{ data: { pipeline_id: string; state: string }[] }>('/jobs');
+  const states = new Map(jobs.data.map(({ pipeline_id, state }) => [pipeline_id, state]));
+  for (const row of rows) row.state = states.get(row.id);
+}
+
+async function list(server: Server, kind: Kind, selector: string | undefined): Promise<Listed[]> {
+  const { path } = kinds[kind];
+  // Profiles are listed whole.
+  const paging = kind === 'profile' ? {} : { limit: '100' };
+  const rows: Listed[] = [];
+  for (;;) {
+    const query = { ...paging, label_selector: selector, starting_after: rows.at(-1)?.id };
+    const { data, hasMore = false } = await server.json<{ data: Listed[]; hasMore?: boolean }>(path, {
+      query,
+    });
+    rows.push(...data);
+    if (!hasMore) return rows;
+  }
+}
+
+export async function deleteNamed({ server, terminal, words, values, json }: Asked): Promise<number> {
+  const kind = kindOf(words[0]);
+  const { id, name } = await byName(server, kind, words[1] as string);
+  const query = { dry_run: values['dry-run'] ? 'true' : undefined };
+  await server.json(`${kinds[kind].path}/${id}`, { method: 'DELETE', query });
+  const done = values['dry-run'] ? 'can be deleted' : 'is deleted';
+  terminal.print(
+    json ? JSON.stringify({ kind, name, id, deleted: !values['dry-run'] }) : `${kind} ${name} ${done}`,
+  );
+  return exitCodes.fine;
+}

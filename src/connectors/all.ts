@@ -1,2 +1,0 @@
-/** Every connector, one line each. */
-export { mqtt } from './mqtt/index.ts';

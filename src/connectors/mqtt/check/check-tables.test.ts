@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest';
+import { ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import { checked, failed, outline, plainClient, unique } from '../../../../test/support/mqtt.ts';
+import type { Script } from '../../../../test/support/scripted-broker.ts';
+import { until } from '../../../../test/support/until.ts';
+import type { MqttProfile } from '../config/profile.ts';
+
+const plain = await sharedMosquitto();
+const closed = await sharedMosquitto({ users: { ada: 'right' }, acl: 'user ada\ntopic readwrite mine/#\n' });
+
+/** The profile of a broker that does as told. */
+const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });
+
+const schema = {
+  format: { type: 'json' as const },
+  fields: [{ name: 'temperature', type: 'float64' as const, required: true }],
+};
+
+describe('the test of a source table', () => {
+  const table = (topic: string) => ({ topic, qos: 'AtLeastOnce' as const, type: {} });
+
+  async function retained(topic: string, payload: string): Promise<void> {
+    const client = await plainClient(plain.url);
+    await client.publishAsync(topic, payload, { qos: 1, retain: true });
+    await client.endAsync();
+  }
+
+  test('subscribes, waits for a message and decodes it', async () => {
+    const topic = `check/${unique()}`;
+    await retained(`${topic}/one`, '{"temperature": 21.5}');
+    const steps = await checked({ url: plain.url }, { table: table(`${topic}/+`), schema });
+    expect(outline(steps).slice(3)).toEqual(['subscribe:ok', 'first_message:ok', 'decode:ok']);
+    expect(steps.at(-1)?.details).toMatchObject({ topic: `${topic}/one`, columns: ['temperature'] });
+  });
+
+  test('says that and where the message does not fit the schema', async () => {
+    const topic = `check/${unique()}`;
+    await retained(topic, '{"temperature": "warm"}');
+    const steps = await checked({ url: plain.url }, { table: table(topic), schema });
+    expect(outline(steps).slice(-1)).toEqual(['decode:failed:bad_data']);
+    expect(JSON.stringify(steps)).not.toContain('warm');
+  });
+
+  test('warns when no message comes', async () => {
+    const steps = await checked(
+      { url: plain.url },
+      { table: table(`check/${unique()}`), schema, stepTimeoutMs: 500 },
+    );
+    expect(outline(steps).slice(-2)).toEqual(['first_message:warning:mqtt_no_message', 'decode:skipped']);
+  });
+
+  test('says that the subscription is refused, or downgraded', async () => {
+    const refused = await checked(await profileOf({ suback: 0x87 }), { table: table('a/b'), schema });
+    expect(outline(refused).slice(-3)).toEqual([
+      'subscribe:failed:mqtt_subscribe_refused',
+      'first_message:skipped',
+      'decode:skipped',
+    ]);
+    const request = { table: table('a/b'), stepTimeoutMs: 300 };
+    const downgraded = await checked(await profileOf({ suback: 0 }), request);
+    expect(outline(downgraded)).toContain('subscribe:warning:mqtt_qos_downgraded');
+  });
+
+  test('takes no message away from the members of a shared subscription', async () => {
+    const topic = `check/${unique()}`;
+    const member = await ordinaryClient(plain.url);
+    const seen: string[] = [];
+    member.on('message', (_topic, payload) => seen.push(String(payload)));
+    await member.subscribeAsync(`$share/team/${topic}`, { qos: 1 });
+    const testing = checked(
+      { url: plain.url },
+      { table: table(`$share/team/${topic}`), stepTimeoutMs: 10_000 },
+    );
+    await until(
+      'the subscription of the test',
+      () =>
+        plain.log.includes(`penstock_check_`) &&
+        /\$share\/penstock_check_\w+\//.test(plain.log.slice(plain.log.indexOf(topic))),
+    );
+    for (let index = 0; index < 4; index += 1) await member.publishAsync(topic, `${index}`, { qos: 1 });
+    expect(outline(await testing)).toContain('first_message:ok');
+    await until('all messages', () => seen.length === 4);
+  });
+});
+
+describe('the test of a sink table', () => {
+  const table = (topic: string, retain = true) => ({ topic, qos: 'AtLeastOnce' as const, type: { retain } });
+
+  test('publishes one message that says what it is, not retained', async () => {
+    const topic = `check/${unique()}`;
+    const watcher = await ordinaryClient(plain.url);
+    const seen: string[] = [];
+    watcher.on('message', (_topic, payload) => seen.push(String(payload)));
+    await watcher.subscribeAsync(topic);
+    const steps = await checked({ url: plain.url }, { table: table(topic) });
+    expect(outline(steps).slice(3)).toEqual(['publish:ok']);
+    await until('the message', () => seen.length === 1);
+    expect(seen[0]).toContain('connection test');
+  });
+
+  test('publishes nothing when told so', async () => {
+    const steps = await checked({ url: plain.url }, { table: table('check/none'), probe: 'none' });
+    expect(outline(steps).slice(3)).toEqual(['publish:skipped']);
+  });
+
+  test('says that the broker refuses the message', async () => {
+    const profile = { url: closed.url, username: 'ada', password: 'right' };
+    const steps = await checked(profile, { table: table('forbidden') });
+    expect(failed(steps)).toMatchObject({ name: 'publish', code: 'mqtt_publish_refused' });
+    expect(outline(await checked(profile, { table: table('mine/x') })).slice(-1)).toEqual(['publish:ok']);
+  });
+});

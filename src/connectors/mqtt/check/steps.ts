@@ -1,0 +1,116 @@
+import { asPenstockError, type ErrorCode, PenstockError } from '../../../errors.ts';
+import type { CheckContext, CheckOutcome, CheckStep } from '../../connector.ts';
+import { within } from '../connection/deadline.ts';
+
+/** What a step found out. It is a warning when it has a code. */
+export interface Finding<T> {
+  value: T;
+  message: string;
+  details?: Record<string, unknown>;
+  code?: ErrorCode;
+  hint?: string;
+}
+
+interface StepOptions {
+  /** Errors that only make the step a warning; its value is then undefined. */
+  tolerate?: readonly ErrorCode[];
+  /** Facts to report when the step fails. */
+  details?: Record<string, unknown>;
+}
+
+/** Runs the steps of a connection test in order, each under its deadline, and reports them. */
+export class CheckSteps {
+  readonly #context: Pick<CheckContext<unknown, unknown>, 'report' | 'signal' | 'stepTimeoutMs'>;
+  #failed = false;
+  #server: string | undefined;
+  #lenient = false;
+
+  constructor(context: Pick<CheckContext<unknown, unknown>, 'report' | 'signal' | 'stepTimeoutMs'>) {
+    this.#context = context;
+  }
+
+  /**
+   * Begins the steps for one server of several. When `lenient`, what fails is a warning, and what would follow it is
+   * not reported: another server may do.
+   */
+  begin(server: string, lenient: boolean): void {
+    this.#failed = false;
+    this.#server = server;
+    this.#lenient = lenient;
+  }
+
+  /** Goes on with steps that count for all servers; `failed` when none of them can be used. */
+  goOn(failed: boolean): void {
+    this.#failed = failed;
+    this.#server = undefined;
+    this.#lenient = false;
+  }
+
+  /**
+   * Runs and reports one step. Answers undefined when it failed or, after an earlier failure, was skipped. Throws
+   * only the reason of the test's own signal.
+   */
+  async run<T>(
+    name: string,
+    work: (signal: AbortSignal) => Promise<Finding<T>>,
+    options: StepOptions = {},
+  ): Promise<T | undefined> {
+    const { signal, stepTimeoutMs } = this.#context;
+    signal.throwIfAborted();
+    if (this.#failed) {
+      if (!this.#lenient) this.skip(name, 'Not tried, because an earlier step failed');
+      return undefined;
+    }
+    const start = performance.now();
+    const late = () =>
+      new PenstockError('connection_timeout', `No answer within ${stepTimeoutMs} ms`, {
+        hint: 'Check the address, and that no firewall drops the connection.',
+      });
+    try {
+      const finding = await within(stepTimeoutMs, signal, late, work);
+      const outcome = finding.code === undefined ? 'ok' : 'warning';
+      this.#report(name, outcome, start, finding);
+      return finding.value;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#reportError(name, start, asPenstockError(error), options);
+      return undefined;
+    }
+  }
+
+  skip(name: string, message: string): void {
+    this.#report(name, 'skipped', performance.now(), { message });
+  }
+
+  #reportError(name: string, start: number, error: PenstockError, options: StepOptions): void {
+    const tolerated = options.tolerate?.includes(error.code) ?? false;
+    if (!tolerated) this.#failed = true;
+    this.#report(name, tolerated || this.#lenient ? 'warning' : 'failed', start, {
+      code: error.code,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      details: {
+        ...options.details,
+        ...error.facts,
+        ...(error.errors.length > 0 ? { errors: error.errors } : {}),
+      },
+    });
+  }
+
+  #report(
+    name: string,
+    outcome: CheckOutcome,
+    start: number,
+    step: Partial<Pick<CheckStep, 'code' | 'hint' | 'details'>> & { message: string },
+  ): void {
+    this.#context.report({
+      name,
+      outcome,
+      durationMs: Math.max(0, Math.round(performance.now() - start)),
+      code: step.code ?? null,
+      message: step.message,
+      hint: step.hint ?? null,
+      details: { ...(this.#server === undefined ? {} : { server: this.#server }), ...step.details },
+    });
+  }
+}

@@ -1,0 +1,3 @@
+export const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'] as const;
+
+export type Qos = 0 | 1 | 2;

@@ -1,0 +1,69 @@
+import { connect, type Socket } from 'node:net';
+import { describe, expect, test } from 'vitest';
+import {
+  faulty,
+  openedSink,
+  openedSource,
+  ordinaryClient,
+  sharedMosquitto,
+} from '../../../../test/support/fixtures.ts';
+import { errorOf, sinkContext, sourceContext, unique } from '../../../../test/support/mqtt.ts';
+
+/** A link that stays open and carries nothing any more, as when a router between forgets it. */
+
+const broker = await sharedMosquitto();
+
+/** A way to the broker that can be made to swallow everything, in both directions. */
+async function tunnel(): Promise<{ url: string; blackhole(): void }> {
+  const ways: [Socket, Socket][] = [];
+  const server = await faulty((socket) => {
+    const onward = connect(broker.port, '127.0.0.1').on('error', () => socket.destroy());
+    socket.pipe(onward).pipe(socket);
+    socket.once('close', () => onward.destroy());
+    ways.push([socket, onward]);
+  });
+  const blackhole = () => {
+    for (const [socket, onward] of ways) {
+      socket.unpipe(onward).resume();
+      onward.unpipe(socket).resume();
+    }
+  };
+  return { url: server.url, blackhole };
+}
+
+describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersion) => {
+  test('is found out by a source, which loses nothing', async () => {
+    const { url, blackhole } = await tunnel();
+    const context = sourceContext({ url, protocolVersion, keepAliveSecs: 1 }, `in/${unique()}`);
+    const { reader } = await openedSource(context);
+    blackhole();
+    const publisher = await ordinaryClient(broker.url);
+    await publisher.publishAsync(context.table.topic, 'unseen', { qos: 1 });
+    expect(await reader.failure()).toMatchObject({ code: 'connection_lost', passing: true });
+    const { reader: again } = await openedSource({
+      ...context,
+      profile: { ...context.profile, url: broker.url },
+    });
+    const [delivery] = await again.take(1);
+    expect(String(delivery?.payload)).toBe('unseen');
+  });
+
+  test('is found out by a sink, busy or not', async () => {
+    const { url, blackhole } = await tunnel();
+    const profile = { url, protocolVersion, keepAliveSecs: 1 };
+    const sink = await openedSink(sinkContext(profile, `out/${unique()}`));
+    const message = () => [{ payload: Buffer.from('x'), row: {} }];
+    await sink.write(message());
+    blackhole();
+    const error = await errorOf(sink.write(message()));
+    expect(error).toMatchObject({ code: 'connection_lost', passing: true });
+    expect(error.message).toContain('PINGREQ');
+  });
+
+  test('is not suspected while messages flow and pings are answered', async () => {
+    const { url } = await tunnel();
+    const sink = await openedSink(sinkContext({ url, protocolVersion, keepAliveSecs: 1 }, `out/${unique()}`));
+    const end = performance.now() + 3_000;
+    while (performance.now() < end) await sink.write([{ payload: Buffer.from('x'), row: {} }]);
+  });
+});

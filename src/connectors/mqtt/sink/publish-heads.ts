@@ -1,0 +1,133 @@
+import type { Row } from '../../../formats/format.ts';
+import { type MqttTable, sinkOf } from '../config/table.ts';
+import { badRow, Template } from '../config/template.ts';
+import { checkTopicName } from '../config/topic.ts';
+import type { PublishHead } from './packet-writer.ts';
+import { encodeProperties, type PublishProperties } from './properties.ts';
+
+/** Topic and properties of the messages of one sink table. What no column changes is encoded once. */
+export class PublishHeads {
+  readonly #topic: Template;
+  readonly #properties: PropertyTemplates | undefined;
+  readonly #constantTopic: Buffer | undefined;
+  readonly #constantProperties: Buffer | undefined;
+  readonly #constant: PublishHead | undefined;
+
+  constructor(table: MqttTable, version: 4 | 5) {
+    this.#topic = new Template(table.topic, '/topic');
+    this.#constantTopic = this.#topic.constant ? Buffer.from(table.topic) : undefined;
+    this.#properties = version === 5 ? new PropertyTemplates(table) : undefined;
+    if (this.#properties === undefined) this.#constantProperties = nothing;
+    else if (this.#properties.constant) this.#constantProperties = this.#properties.encode({});
+    if (this.#constantTopic !== undefined && this.#constantProperties !== undefined) {
+      this.#constant = { topic: this.#constantTopic, properties: this.#constantProperties };
+    }
+  }
+
+  /** Throws `bad_row` when a column does not give a topic or a property. */
+  of(row: Row): PublishHead {
+    return (
+      this.#constant ?? {
+        topic: this.#constantTopic ?? Buffer.from(topicFor(this.#topic, row)),
+        properties: this.#constantProperties ?? this.#properties?.encode(row) ?? nothing,
+      }
+    );
+  }
+}
+
+const nothing = Buffer.alloc(0);
+
+/** A topic for a row. Throws `bad_row`. */
+function topicFor(template: Template, row: Row): string {
+  const topic = template.text(row, refuseLevels);
+  if (topic === undefined) throw badRow(template.path, 'A column of the topic is null');
+  const wrong = checkTopicName(topic);
+  if (wrong !== null) throw badRow(template.path, `The topic ${wrong}`);
+  return topic;
+}
+
+/** A column may give several levels of a topic, but none that is empty and none that is a wildcard. */
+function refuseLevels(text: string): string | null {
+  if (text === '' || text.startsWith('/') || text.endsWith('/') || text.includes('//')) {
+    return 'gives the topic an empty level';
+  }
+  if (text.includes('+') || text.includes('#')) return 'gives the topic a wildcard character';
+  return text.includes('\0') ? 'gives the topic a NUL character' : null;
+}
+
+const longest = 65_535;
+const maxExpirySecs = 4_294_967_295;
+
+/** The properties of a table; one that needs a column which is null is left out. */
+class PropertyTemplates {
+  readonly constant: boolean;
+  readonly #expirySecs: Template | undefined;
+  readonly #contentType: Template | undefined;
+  readonly #responseTopic: Template | undefined;
+  readonly #correlationData: Template | undefined;
+  readonly #userProperties: { name: string; value: Template }[];
+
+  constructor(table: MqttTable) {
+    const { expirySecs, contentType, responseTopic, correlationData, userProperties } = sinkOf(table) ?? {};
+    const template = (text: string | number | undefined, name: string) =>
+      text === undefined || text === '' ? undefined : new Template(String(text), `/type/${name}`);
+    this.#expirySecs = template(expirySecs, 'expirySecs');
+    this.#contentType = template(contentType, 'contentType');
+    this.#responseTopic = template(responseTopic, 'responseTopic');
+    this.#correlationData = template(correlationData, 'correlationData');
+    this.#userProperties = Object.entries(userProperties ?? {}).map(([name, text]) => ({
+      name,
+      value: new Template(text, '/type/userProperties'),
+    }));
+    this.constant = [
+      this.#expirySecs,
+      this.#contentType,
+      this.#responseTopic,
+      this.#correlationData,
+      ...this.#userProperties.map(({ value }) => value),
+    ].every((each) => each?.constant ?? true);
+  }
+
+  encode(row: Row): Buffer {
+    const properties: PublishProperties = {};
+    const expirySecs = this.#expiry(row);
+    const contentType = shortText(this.#contentType, row);
+    const correlationData = this.#correlation(row);
+    if (expirySecs !== undefined) properties.expirySecs = expirySecs;
+    if (contentType !== undefined) properties.contentType = contentType;
+    if (this.#responseTopic?.text(row) !== undefined) {
+      properties.responseTopic = topicFor(this.#responseTopic, row);
+    }
+    if (correlationData !== undefined) properties.correlationData = correlationData;
+    properties.userProperties = this.#userProperties.flatMap(({ name, value }) => {
+      const text = shortText(value, row);
+      return text === undefined ? [] : [[name, text] as const];
+    });
+    return encodeProperties(properties);
+  }
+
+  #expiry(row: Row): number | undefined {
+    const text = this.#expirySecs?.text(row);
+    if (this.#expirySecs === undefined || text === undefined) return undefined;
+    if (/^\d{1,10}$/.test(text) && Number(text) <= maxExpirySecs) return Number(text);
+    throw badRow(this.#expirySecs.path, `expirySecs must be a whole number from 0 to ${maxExpirySecs}`);
+  }
+
+  #correlation(row: Row): Buffer | undefined {
+    const template = this.#correlationData;
+    const whole = template?.bare(row);
+    const text = Buffer.isBuffer(whole) ? whole : shortText(template, row);
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+    if (template !== undefined && bytes !== undefined && bytes.length > longest) {
+      throw badRow(template.path, 'correlationData must not be longer than 65,535 bytes');
+    }
+    return bytes;
+  }
+}
+
+function shortText(template: Template | undefined, row: Row): string | undefined {
+  const text = template?.text(row);
+  if (template === undefined || text === undefined) return undefined;
+  if (Buffer.byteLength(text) <= longest && text.isWellFormed() && !text.includes('\0')) return text;
+  throw badRow(template.path, 'A property must be well-formed text of at most 65,535 bytes without NUL');
+}

@@ -1,0 +1,165 @@
+import { describe, expect, test } from 'vitest';
+import { openedSink, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import {
+  codesOf,
+  errorOf,
+  type MqttContext,
+  messages,
+  recordingWarnings,
+  sinkContext,
+  unique,
+} from '../../../../test/support/mqtt.ts';
+import type { Script, ScriptedBroker } from '../../../../test/support/scripted-broker.ts';
+import { until } from '../../../../test/support/until.ts';
+import type { Outgoing } from '../../connector.ts';
+import { openSink } from './sink.ts';
+
+/** What a sink makes of what its broker can do, says, and does not say. */
+
+const broker = await sharedMosquitto({ config: ['max_packet_size 20000'] });
+
+describe('a sink', () => {
+  test('obeys the packet size that the broker tells', async () => {
+    const sink = await openedSink(sinkContext({ url: broker.url }, `out/${unique()}`));
+    const large = (size: number): Outgoing[] => [{ payload: Buffer.alloc(size), row: {} }];
+    expect(codesOf(await sink.write(large(20_000)))).toEqual([[0, 'mqtt_packet_too_large']]);
+    expect(await sink.write(large(19_900))).toEqual([]);
+  });
+
+  test('obeys the receive maximum of the broker', async () => {
+    const server = await scripted({
+      connack: { properties: { receiveMaximum: 3 } },
+      on: (packet) => packet.cmd === 'publish',
+    });
+    const sink = await openedSink(sinkContext({ url: server.url }, 'a/b'));
+    const written = sink.write(messages(4));
+    const confirm = ({ messageId = 0 }) => server.connection.send({ cmd: 'puback', messageId });
+    const first = await server.connection.expect('publish', 3);
+    first.slice(0, 1).forEach(confirm);
+    const all = await server.connection.expect('publish', 4);
+    all.slice(1).forEach(confirm);
+    await written;
+  });
+
+  test('has at most 20 messages in flight at QoS 2 of MQTT 3.1.1', async () => {
+    let most = 0;
+    let unanswered = 0;
+    const server = await scripted({
+      on: (packet) => {
+        if (packet.cmd === 'publish') unanswered += 1;
+        if (packet.cmd === 'pubrel') unanswered -= 1;
+        most = Math.max(most, unanswered);
+        return false;
+      },
+    });
+    const profile = { url: server.url, protocolVersion: '3.1.1' } as const;
+    const sink = await openedSink(sinkContext(profile, 'a/b', 'ExactlyOnce', { window: 1_000 }));
+    await sink.write(messages(200));
+    expect(most).toBeLessThanOrEqual(20);
+  });
+
+  test('lowers QoS 2 to what the broker takes, and says so; it does not lower to 0', async () => {
+    const { warn, warnings } = recordingWarnings();
+    const some = await scripted({ connack: { properties: { maximumQoS: 1 } } });
+    const sink = await openedSink(sinkContext({ url: some.url }, 'a/b', 'ExactlyOnce', { warn }));
+    await sink.write(messages(1));
+    expect(some.connection.of('publish')[0]?.qos).toBe(1);
+    expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 2, granted: 1 } }]);
+
+    const none = await scripted({ connack: { properties: { maximumQoS: 0 } } });
+    const error = await errorOf(openSink(sinkContext({ url: none.url }, 'a/b')));
+    expect(error.code).toBe('mqtt_qos_downgraded');
+    await until('the end of the connection', () => none.connection.socket.closed);
+  });
+
+  test('refuses to start when the table says retain and the broker keeps nothing', async () => {
+    const server = await scripted({ connack: { properties: { retainAvailable: false } } });
+    const error = await errorOf(
+      openSink(sinkContext({ url: server.url }, 'a/b', 'AtLeastOnce', { retain: true })),
+    );
+    expect(error.code).toBe('mqtt_publish_refused');
+  });
+});
+
+describe('a sink at QoS 2 of MQTT 3.1.1', () => {
+  const contextOf = ({ url }: ScriptedBroker, rest: Partial<MqttContext> = {}): MqttContext =>
+    sinkContext({ url, protocolVersion: '3.1.1' }, 'a/b', 'ExactlyOnce', rest);
+
+  test('takes a PUBACK for the confirmation that it is, and warns once', async () => {
+    const { warn, warnings } = recordingWarnings();
+    const server = await scripted({
+      on: (packet, connection) => {
+        if (packet.cmd !== 'publish') return false;
+        connection.send({ cmd: 'puback', messageId: packet.messageId ?? 0 });
+        return true;
+      },
+    });
+    const sink = await openedSink(contextOf(server, { warn }));
+    expect(await sink.write(messages(50))).toEqual([]);
+    expect(server.connection.of('pubrel')).toEqual([]);
+    expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 2, granted: 1 } }]);
+  });
+
+  /** Writes one message over a connection of its own. */
+  const writeOnce = async (context: MqttContext): Promise<unknown> => {
+    const sink = await openSink(context);
+    try {
+      return await sink.write(messages(1));
+    } finally {
+      await sink.close();
+    }
+  };
+
+  /** Closes the connection at a message that `closes` says; answers the others. */
+  const closingAt = (closes: (qos: number) => boolean): Script => ({
+    on: (packet, connection) => {
+      if (packet.cmd !== 'publish' || !closes(packet.qos)) return false;
+      connection.socket.end();
+      return true;
+    },
+  });
+
+  const usedQos = (server: ScriptedBroker): (number | undefined)[] =>
+    server.connections.map((connection) => connection.of('publish')[0]?.qos);
+
+  test('writes at QoS 1 once the broker has closed two connections instead of answering, and warns', async () => {
+    const { warn, warnings } = recordingWarnings();
+    const server = await scripted(closingAt((qos) => qos === 2));
+    const context = contextOf(server, { warn });
+    for (let time = 0; time < 2; time += 1)
+      expect((await errorOf(writeOnce(context))).code).toBe('connection_lost');
+    expect(warnings).toEqual([]);
+    for (let time = 0; time < 2; time += 1) expect(await writeOnce(context)).toEqual([]);
+    expect(usedQos(server)).toEqual([2, 2, 1, 1]);
+    expect(warnings.map(({ code }) => code)).toEqual(['mqtt_qos_downgraded', 'mqtt_qos_downgraded']);
+  });
+
+  test('goes back to QoS 2 when QoS 1 does no better, and stays there once it is answered', async () => {
+    let closing = true;
+    const server = await scripted(closingAt(() => closing));
+    const context = contextOf(server);
+    // Three closed connections within a minute are looked into: not here.
+    for (let time = 0; time < 3; time += 1) await errorOf(writeOnce(context));
+    closing = false;
+    await writeOnce(context);
+    closing = true;
+    await errorOf(writeOnce(context));
+    closing = false;
+    await writeOnce(context);
+    expect(usedQos(server).filter((qos) => qos !== undefined)).toEqual([2, 2, 1, 2, 2, 2]);
+  }, 60_000);
+
+  test('does not count a connection on which a message was answered', async () => {
+    let seen = 0;
+    // The first is answered, two connections are closed after that.
+    const server = await scripted(closingAt(() => [2, 3].includes(++seen)));
+    const context = contextOf(server);
+    const sink = await openSink(context);
+    await sink.write(messages(1));
+    await errorOf(sink.write(messages(1)));
+    await sink.close();
+    await errorOf(writeOnce(context));
+    await writeOnce(context);
+    expect(usedQos(server)).toEqual([2, 2, 2]);
+  });
+});

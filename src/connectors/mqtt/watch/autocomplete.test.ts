@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest';
+import { faulty, ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import { errorOf, targets } from '../../../../test/support/mqtt.ts';
+import { until } from '../../../../test/support/until.ts';
+import { autocomplete } from './autocomplete.ts';
+
+const broker = await sharedMosquitto();
+
+const topicsOf = async (url: string, signal = new AbortController().signal) =>
+  (await autocomplete({ profile: { url, will: { topic: 'gone' } }, targets, signal })).topic;
+
+describe('looking for topics', () => {
+  test('hears retained messages and those that pass, and leaves nothing behind', async () => {
+    const client = await ordinaryClient(broker.url);
+    await client.publishAsync('kept/b', 'x', { qos: 1, retain: true });
+    const looking = topicsOf(broker.url);
+    await until('the subscription', () => /penstock_check_\w+ 0 #/.test(broker.log));
+    await client.publishAsync('live/a', 'x', { qos: 1 });
+    expect(await looking).toEqual(['kept/b', 'live/a']);
+    await until('its end', () => /Client penstock_check_\w+ (closed|disconnected)/.test(broker.log));
+    const seen: string[] = [];
+    client.on('message', (topic) => seen.push(topic));
+    await client.subscribeAsync('gone');
+    await client.publishAsync('gone', 'mine', { qos: 1 });
+    await until('a message', () => seen.length > 0);
+    expect(seen).toEqual(['gone']);
+  });
+
+  test('ends at a thousand topics, or when enough has been read', async () => {
+    const flooding = (topic: (index: number) => string, bytes: number) =>
+      scripted({
+        on: (packet, connection) => {
+          if (packet.cmd !== 'subscribe') return false;
+          connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: [0] });
+          for (let index = 0; index < 1_100; index += 1) {
+            const payload = Buffer.alloc(bytes);
+            connection.send({
+              cmd: 'publish',
+              topic: topic(index),
+              payload,
+              qos: 0,
+              dup: false,
+              retain: true,
+            });
+          }
+          return true;
+        },
+      });
+    const many = await flooding((index) => `t/${index}`, 1);
+    expect(await topicsOf(many.url)).toHaveLength(1_000);
+    const long = await flooding((index) => `${index}/${'x'.repeat(1_000)}`, 1);
+    expect((await topicsOf(long.url))?.length).toBeLessThan(70);
+    const heavy = await flooding((index) => `t/${index}`, 100_000);
+    expect((await topicsOf(heavy.url))?.length).toBeLessThan(60);
+  });
+
+  test('asks for less where # is refused, and says so when that is refused too', async () => {
+    const asked: string[] = [];
+    let allowed = '+/#';
+    const { url } = await scripted({
+      on: (packet, connection) => {
+        if (packet.cmd !== 'subscribe') return false;
+        const filter = packet.subscriptions[0]?.topic ?? '';
+        asked.push(filter);
+        const granted = [filter === allowed ? 0 : 0x87] as never;
+        connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted });
+        return true;
+      },
+    });
+    expect(await topicsOf(url)).toEqual([]);
+    expect(asked).toEqual(['#', '+/#']);
+    allowed = '';
+    expect((await errorOf(topicsOf(url))).code).toBe('mqtt_subscribe_refused');
+  });
+
+  test('gives up on a server that is silent, and at once when its caller goes away', async () => {
+    const silent = await faulty((socket) => socket.resume());
+    expect((await errorOf(topicsOf(silent.url))).code).toBe('connection_timeout');
+    const caller = new AbortController();
+    const reason = new Error('gone');
+    const looking = topicsOf(silent.url, caller.signal);
+    setImmediate(() => caller.abort(reason));
+    await expect(looking).rejects.toBe(reason);
+    await until('the end of the connections', () => silent.open === 0);
+  });
+});

@@ -1,0 +1,228 @@
+import type { ConnectorDefinition, Reachable, Targets, Usable } from '../connectors/connector.ts';
+import { connectorFor } from '../connectors/registry.ts';
+import { PenstockError } from '../errors.ts';
+import { expandSchema } from '../formats/codec.ts';
+import { parseExactly } from '../formats/json/json-text.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
+import { type CertificateFiles, certificatesIn, readCertificates } from '../security/certificate-files.ts';
+import { type JsonObject, openConfig, sealConfig } from '../security/config-secrets.ts';
+import type { SecretBox } from '../security/secret-box.ts';
+import { resolveVariables, type Variables } from '../security/variables.ts';
+import type { Catalog, Connection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
+import type { Db } from '../store/db.ts';
+import { checkProfileConfig, checkTableConfig } from './config-checks.ts';
+import { openQuery, sealQuery } from './query-secrets.ts';
+
+/**
+ * Stored profiles and tables as the connectors and the pipelines want them: JSON parsed and secrets opened. The API
+ * and the worker both read them here.
+ */
+
+/** What a sealed secret of a profile is bound to. */
+export const profileOwner = (id: string): string => `connection_profile/${id}`;
+/** And one of a session; it says leftover because those were the first to be stored. */
+export const sessionOwner = (id: string): string => `leftover/${id}`;
+
+interface ProfileRow {
+  id: string;
+  name: string;
+  connector: string;
+  config: string;
+}
+
+interface TableRow {
+  id: string;
+  name: string;
+  connector: string;
+  tableType: string;
+  config: string;
+  schema: string | null;
+  connectionProfile: ProfileRow | null;
+}
+
+/** Where queries find tables and profiles by their exact names. */
+export interface Definitions {
+  tableNamed(name: string): Promise<TableRow | null>;
+  tableNames(): Promise<readonly string[]>;
+  profileNamed(name: string): Promise<ProfileRow | null>;
+}
+
+const storedIn = (db: Db): Definitions => ({
+  tableNamed: (name) =>
+    db.connectionTable.findUnique({ where: { name }, include: { connectionProfile: true } }),
+  async tableNames() {
+    const rows = await db.connectionTable.findMany({ select: { name: true } });
+    return rows.map(({ name }) => name);
+  },
+  profileNamed: (name) => db.connectionProfile.findUnique({ where: { name } }),
+});
+
+interface SessionRow {
+  id: string;
+  connector: string;
+  profile: string;
+  tables: string;
+  insert: string | null;
+}
+
+/** How to reach a session with a broker, and where its messages went. */
+export interface StoredSession {
+  profile: JsonObject;
+  /** The tables that it may be subscribed as, the newest first. */
+  tables: unknown[];
+  /** Undefined when nobody is to drain it. */
+  insert: InsertPlan | undefined;
+}
+
+export class StoredCatalog implements Catalog {
+  readonly #db: Db;
+  readonly #secrets: SecretBox;
+  readonly #variables: Variables;
+  readonly #targets: Targets;
+  readonly #files: CertificateFiles;
+  readonly #definitions: Definitions;
+
+  constructor(
+    db: Db,
+    secrets: SecretBox,
+    variables: Variables,
+    targets: Targets,
+    files: CertificateFiles = certificatesIn(undefined),
+    definitions: Definitions = storedIn(db),
+  ) {
+    this.#db = db;
+    this.#secrets = secrets;
+    this.#variables = variables;
+    this.#targets = targets;
+    this.#files = files;
+    this.#definitions = definitions;
+  }
+
+  /** The same with other tables and profiles than the stored ones, to see what a query would mean then. */
+  over(definitions: Definitions): StoredCatalog {
+    return new StoredCatalog(
+      this.#db,
+      this.#secrets,
+      this.#variables,
+      this.#targets,
+      this.#files,
+      definitions,
+    );
+  }
+
+  async table(name: string, exact: boolean): Promise<TableDefinition | undefined> {
+    const named = await this.#definitions.tableNamed(name);
+    const row = named ?? (exact ? null : await this.#alike(name));
+    if (!row) return undefined;
+    const config = JSON.parse(row.config) as JsonObject;
+    return {
+      name: row.name,
+      connector: row.connector,
+      direction: row.tableType as 'source' | 'sink',
+      schema: expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema),
+      stored: { tableId: row.id },
+      profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
+      config,
+      uses: connectorFor(row.connector).columnsOf?.(config) ?? [],
+    };
+  }
+
+  async #alike(name: string) {
+    const wanted = name.toLowerCase();
+    const alike = (await this.tableNames()).filter((other) => other.toLowerCase() === wanted);
+    // Two that differ only in case: the query has to say which, in quotes.
+    if (alike.length !== 1) return null;
+    const [only] = alike;
+    return this.#definitions.tableNamed(only as string);
+  }
+
+  tableNames(): Promise<readonly string[]> {
+    return this.#definitions.tableNames();
+  }
+
+  async inline({ connector: id, profileName, options }: InlineTable): Promise<Connection> {
+    const connector = connectorFor(id);
+    const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
+    const given = connector.fromOptions(options, stored === undefined);
+    const profile = stored ?? given.profile;
+    if (!stored) checkProfileConfig(id, profile, '');
+    checkTableConfig(id, given.table, profile, '');
+    return {
+      direction: connector.direction(given.table),
+      profile,
+      config: given.table,
+      uses: connector.columnsOf?.(given.table) ?? [],
+      metadata: connector.metadata,
+    };
+  }
+
+  async #profileNamed(name: string, connector: string): Promise<JsonObject> {
+    const row = await this.#definitions.profileNamed(name);
+    if (row?.connector === connector) return this.profile(row);
+    const what = row ? `is for ${row.connector}, not ${connector}` : 'does not exist';
+    throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
+  }
+
+  /** A stored profile's config with its secrets opened; `{{ NAME }}` stays as it is. */
+  profile(row: ProfileRow): JsonObject {
+    const { profile } = connectorFor(row.connector);
+    return openConfig(JSON.parse(row.config) as JsonObject, profile, this.#secrets, profileOwner(row.id));
+  }
+
+  /** What is stored of a profile's config. */
+  sealProfile(id: string, connector: string, config: JsonObject): string {
+    return JSON.stringify(
+      sealConfig(config, connectorFor(connector).profile, this.#secrets, profileOwner(id)),
+    );
+  }
+
+  /** What is stored of a pipeline's query: its secrets sealed. */
+  sealQuery(pipelineId: string, query: string): string {
+    return sealQuery(this.#secrets, pipelineId, query);
+  }
+
+  /** A stored query with its secrets opened. */
+  query({ id, query }: { id: string; query: string }): string {
+    return openQuery(this.#secrets, id, query);
+  }
+
+  /**
+   * Replaces `{{ NAME }}` and the paths of certificates in a config: the last thing to happen before a connector gets
+   * it. What may be reached for it comes along. Throws `variable_not_allowed` and `certificate_unreadable`.
+   */
+  resolve(connector: ConnectorDefinition, config: unknown): Reachable<JsonObject> {
+    const { profile } = connector;
+    const filled = resolveVariables(config as JsonObject, profile, this.#variables);
+    return { profile: readCertificates(filled, profile, this.#files), targets: this.#targets };
+  }
+
+  /** A table of a plan, ready to be opened. */
+  usable(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Usable {
+    const connector = connectorFor(table.connector);
+    return { connector, ...this.resolve(connector, table.profile), config: table.config };
+  }
+
+  /** What is stored to reach a session when nothing else tells of it any more. */
+  sealSession(id: string, insert: InsertPlan): { connector: string; profile: string; insert: string } {
+    const { profile, ...source } = insert.source;
+    const { connector } = source;
+    const { profile: schema } = connectorFor(connector);
+    const sealed = sealConfig(profile as JsonObject, schema, this.#secrets, sessionOwner(id));
+    const rest = this.#secrets.seal(JSON.stringify({ ...insert, source }), sessionOwner(id));
+    return { connector, profile: JSON.stringify(sealed), insert: rest };
+  }
+
+  /** Throws `secret_unreadable`. */
+  openSession({ id, connector, profile, tables, insert }: SessionRow): StoredSession {
+    const { profile: schema } = connectorFor(connector);
+    const owner = sessionOwner(id);
+    const opened = openConfig(JSON.parse(profile) as JsonObject, schema, this.#secrets, owner);
+    const rest =
+      insert === null ? undefined : (parseExactly(this.#secrets.open(insert, owner)) as InsertPlan);
+    return {
+      profile: opened,
+      tables: JSON.parse(tables),
+      insert: rest && { ...rest, source: { ...rest.source, profile: opened } },
+    };
+  }
+}

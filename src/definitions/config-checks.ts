@@ -1,0 +1,60 @@
+import type { TSchema } from 'typebox';
+import { Compile, type Validator } from 'typebox/compile';
+import type { ConnectorDefinition } from '../connectors/connector.ts';
+import { connectorFor, connectors } from '../connectors/registry.ts';
+import { type FieldError, PenstockError } from '../errors.ts';
+import { checkColumnUses } from '../formats/schema/column-use.ts';
+import type { Field } from '../formats/schema/schema.ts';
+import { explainViolations } from '../violations.ts';
+
+interface Checks {
+  definition: ConnectorDefinition;
+  profile: Validator;
+  table: Validator;
+}
+
+const checks = new Map<string, Checks>(
+  connectors.map((definition) => [
+    definition.id,
+    {
+      definition,
+      profile: Compile(definition.profile as TSchema),
+      table: Compile(definition.table as TSchema),
+    },
+  ]),
+);
+
+const checksOf = (id: string): Checks => checks.get(connectorFor(id).id) as Checks;
+
+/** Throws `invalid_config` with a path for each thing that is wrong with a profile's `config`. */
+export function checkProfileConfig(id: string, config: unknown, at = '/config'): void {
+  const { definition, profile } = checksOf(id);
+  const errors = explainViolations(profile.Errors(config));
+  refuse(errors.length > 0 ? errors : (definition.validateProfile?.(config) ?? []), at);
+}
+
+/** The same for a table's `config`; `profile` is the config of the profile it goes with, when it is known. */
+export function checkTableConfig(id: string, config: unknown, profile: unknown, at = '/config'): void {
+  const { definition, table } = checksOf(id);
+  const errors = explainViolations(table.Errors(config));
+  refuse(errors.length > 0 ? errors : (definition.validateTable?.(config, profile) ?? []), at);
+}
+
+/** The same for the columns that a valid config refers to. */
+export function checkTableColumns(
+  id: string,
+  config: unknown,
+  fields: readonly Field[],
+  at = '/config',
+): void {
+  refuse(checkColumnUses(checksOf(id).definition.columnsOf?.(config) ?? [], fields), at);
+}
+
+function refuse(errors: FieldError[], at: string): void {
+  if (errors.length === 0) return;
+  const located = errors.map(({ path, message }) => ({ path: `${at}${path}`, message }));
+  const sentences = located.map(({ path, message }) => `${path} ${message}`).join('; ');
+  throw new PenstockError('invalid_config', `The configuration is not valid: ${sentences}`, {
+    errors: located,
+  });
+}

@@ -1,0 +1,150 @@
+import { isUtf8 } from 'node:buffer';
+import type { FieldError } from '../../errors.ts';
+import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type Value } from '../format.ts';
+import { inLine, onlyRow } from '../framing.ts';
+import type { Field } from '../schema/schema.ts';
+import { badData, badRow, pathOf } from '../values/bad.ts';
+import { getterOf } from '../values/own-property.ts';
+import { rowFromValues } from '../values/row-literal.ts';
+import { type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from './csv-text.ts';
+import { cellReader, cellWriter } from './csv-value.ts';
+
+/**
+ * Comma-separated values as in RFC 4180, in UTF-8. A message is one record, with `header` behind a line of column
+ * names; framed by newlines it is any number of records, and a quoted value may still hold a newline. Empty lines are
+ * left out, and so is a byte order mark.
+ */
+export const csv: FormatDefinition<'csv'> = {
+  type: 'csv',
+  newlines: 'own',
+  validate: ({ format }) => validateOptions(csvOptions(format)),
+  codec({ fields = [], format, framing }) {
+    const options = csvOptions(format);
+    const maxRecordBytes = framing?.max_line_length ?? Number.POSITIVE_INFINITY;
+    const decodeAll = rowReader(fields, options, maxRecordBytes);
+    const encode = rowWriter(fields, options, maxRecordBytes, framing ? '\n' : '');
+    return { encode, decode: (payload) => onlyRow(decodeAll(payload)), ...(framing ? { decodeAll } : {}) };
+  },
+};
+
+function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [option, character] of Object.entries({ delimiter, quote })) {
+    if (/^[\x20-\x7e\t]$/.test(character)) continue;
+    const message = `The ${option} must be one ASCII character, printable or a tab`;
+    errors.push({ path: `/format/${option}`, message });
+  }
+  if (delimiter === quote)
+    errors.push({ path: '/format/quote', message: 'The quote and the delimiter must differ' });
+  if ([delimiter, quote, '\n', '\r'].some((special) => nullValue.includes(special))) {
+    const message = 'The null value stands unquoted, so it may hold no delimiter, quote or line break';
+    errors.push({ path: '/format/null_value', message });
+  }
+  return errors;
+}
+
+const ofMessage = (fields: readonly Field[]): Field[] =>
+  fields.filter((field) => typeof field.metadata_key !== 'string');
+const ofMetadata = (fields: readonly Field[]): Field[] =>
+  fields.filter((field) => typeof field.metadata_key === 'string');
+
+/** Where the columns of a table are in a record. */
+interface Layout {
+  width: number;
+  /** Undefined for a column that the header does not name; all of it when the columns are the cells. */
+  places?: readonly (number | undefined)[];
+}
+
+function rowReader(
+  fields: readonly Field[],
+  options: CsvOptions,
+  maxRecordBytes: number,
+): NonNullable<Codec['decodeAll']> {
+  const names = ofMessage(fields).map(({ name }) => name);
+  const make = rowFromValues([
+    ...ofMessage(fields).map((field) => ({ name: field.name, read: columnReader(field) })),
+    ...ofMetadata(fields).map(({ name }) => ({ name, read: () => null })),
+  ]);
+  const inOrder: Layout = { width: names.length };
+
+  function read({ cells, tooLong }: CsvRecord, { width, places }: Layout): Row {
+    if (tooLong) throw badData('', `is longer than the ${maxRecordBytes} bytes of max_line_length`);
+    if (cells.length !== width) throw badData('', `has ${cells.length} values instead of ${width}`);
+    return make(places ? places.map((place) => (place === undefined ? null : cells[place])) : cells);
+  }
+
+  return (payload, bad) => {
+    if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
+    const text = payload.toString();
+    const records = csvRecords(text.startsWith('\ufeff') ? text.slice(1) : text, options, maxRecordBytes);
+    const layout = options.header ? layoutOf(names, records.shift(), options.nullValue) : inOrder;
+    if (records.length > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} records`);
+    const rows: Row[] = [];
+    for (const [number, record] of records.entries()) {
+      try {
+        rows.push(read(record, layout));
+      } catch (error) {
+        const located = inLine(error, record.line);
+        if (!bad) throw located;
+        bad(located, number);
+      }
+    }
+    return rows;
+  };
+}
+
+/** Compiles the reader of a cell. Where an empty text is no value it is null, quoted too: some writers quote every cell. */
+function columnReader(field: Field): (cell: unknown) => Value {
+  const path = pathOf('', field.name);
+  const read = cellReader(field, path);
+  const mayBeEmpty = field.type === 'string' || field.type === 'bytes';
+  return (cell) => {
+    const value = cell === null || (cell === '' && !mayBeEmpty) ? null : read(cell as string);
+    if (value === null && field.required) throw badData(path, 'is required but null');
+    return value;
+  };
+}
+
+/** A header may have columns that the table does not: they are ignored, as in JSON. */
+function layoutOf(names: readonly string[], header: CsvRecord | undefined, nullValue: string): Layout {
+  if (!header) throw badData('', 'has no header');
+  const titles = header.cells.map((cell) => cell ?? nullValue);
+  const places = names.map((name) => {
+    const place = titles.indexOf(name);
+    if (place !== titles.lastIndexOf(name)) throw badData(pathOf('', name), 'is in the header twice');
+    return place === -1 ? undefined : place;
+  });
+  return { width: titles.length, places };
+}
+
+function rowWriter(
+  fields: readonly Field[],
+  options: CsvOptions,
+  maxRecordBytes: number,
+  end: string,
+): Codec['encode'] {
+  const columns = ofMessage(fields).map(columnWriter);
+  const names = ofMessage(fields).map(({ name }) => csvCell(name, options));
+  const head = options.header ? `${names.join(options.delimiter)}\n` : '';
+  return (row) => {
+    const cells = columns.map((write) => csvCell(write(row), options));
+    const record = cells.join(options.delimiter);
+    if (record === '') throw badRow('', 'would be an empty line; give null_value a text');
+    if (maxRecordBytes !== Number.POSITIVE_INFINITY && Buffer.byteLength(record) > maxRecordBytes)
+      throw badRow('', `is longer than the ${maxRecordBytes} bytes of max_line_length`);
+    return Buffer.from(head + record + end);
+  };
+}
+
+/** Compiles what takes a cell from a row. */
+function columnWriter(field: Field): (row: Row) => string | null {
+  const path = pathOf('', field.name);
+  const get = getterOf(field.name);
+  const write = cellWriter(field, path);
+  return (row) => {
+    const value = (get(row) ?? null) as Value;
+    const cell = value === null ? null : write(value);
+    if (cell === null && field.required) throw badRow(path, 'is required but null');
+    return cell;
+  };
+}

@@ -1,0 +1,163 @@
+import { PenstockError } from '../../errors.ts';
+import type { Field, ListItem } from '../schema/schema.ts';
+
+/**
+ * The fields of a table from the JSON Schema of its messages.
+ *
+ * | JSON Schema | field |
+ * | --- | --- |
+ * | integer (format int32, uint32, uint64) | int64 (the one named) |
+ * | number (format float) | float64 (float32) |
+ * | boolean | bool |
+ * | string | string |
+ * | string, format date-time | timestamp in nanoseconds, as in Arroyo |
+ * | object with properties | struct |
+ * | array with items | list |
+ * | anything without one fixed shape: no type, several types, oneOf, an object or array that says nothing of its content | json, as in Arroyo |
+ *
+ * A property is required when its object lists it in `required` and it may not be null. `$ref` is followed inside the
+ * document. Keywords that only narrow a value (minimum, pattern, enum, …) do not change its type and are not checked.
+ */
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+interface Place {
+  root: JsonObject;
+  /** Where the text is, for errors: the path of the document in what was sent, then the place in the document. */
+  base: string;
+  at: string;
+  /** The references followed on the way here. */
+  followed: readonly string[];
+  /** How many more fields the whole may have: references can multiply a small document without end. */
+  budget: { fields: number };
+}
+
+const maxFields = 2000;
+
+const integerFormats = new Map([
+  ['int32', 'int32'],
+  ['uint32', 'uint32'],
+  ['uint64', 'uint64'],
+] as const) as ReadonlyMap<unknown, 'int32' | 'uint32' | 'uint64'>;
+
+/**
+ * Derives fields from the text of a JSON Schema. `path` is where the text stands in what was sent. Throws
+ * `invalid_schema`, and names the place inside the document, for what has no field type.
+ */
+export function fieldsFromJsonSchema(text: string, path: string): Field[] {
+  const root = parseSchema(text, path);
+  const place: Place = { root, base: path, at: '#', followed: [], budget: { fields: maxFields } };
+  const [schema, resolved] = resolve(root, place);
+  if (!isObject(schema.properties) || Object.keys(schema.properties).length === 0) {
+    refuse(resolved, 'must describe an object with properties: they become the columns');
+  }
+  return membersOf(schema, resolved);
+}
+
+function parseSchema(text: string, path: string): JsonObject {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `The definition is not a JSON document: ${reason}`;
+    throw new PenstockError('invalid_schema', message, { errors: [{ path, message }], cause: error });
+  }
+  if (isObject(parsed)) return parsed;
+  const message = 'The definition must be a JSON Schema that describes an object';
+  throw new PenstockError('invalid_schema', message, { errors: [{ path, message }] });
+}
+
+function membersOf(schema: JsonObject, place: Place): Field[] {
+  const required = new Set(Array.isArray(schema.required) ? schema.required : []);
+  return Object.entries(schema.properties as JsonObject).map(([name, property]) => {
+    const inner = { ...place, at: `${place.at}/properties/${name}` };
+    if (name === '') refuse(inner, 'has no name');
+    place.budget.fields -= 1;
+    if (place.budget.fields < 0) refuse(inner, `is one field too many: ${maxFields} are allowed in all`);
+    const { nullable, ...type } = typeOf(property, inner);
+    return { name, ...type, required: required.has(name) && !nullable };
+  });
+}
+
+function typeOf(schema: unknown, place: Place): ListItem & { nullable: boolean } {
+  if (schema === true) return { type: 'json', nullable: true };
+  if (!isObject(schema)) refuse(place, 'is not a schema');
+  const [target, at] = resolve(schema, place);
+  const [types, nullable] = typeNames(target, at);
+  const [only] = types;
+  if (types.length !== 1) return { type: 'json', nullable: nullable || types.length === 0 };
+  return { ...namedType(String(only), target, at), nullable };
+}
+
+/** The types other than null that `type` allows, and whether it allows null. */
+function typeNames(schema: JsonObject, place: Place): [names: unknown[], nullable: boolean] {
+  if (schema.type === undefined) return [isObject(schema.properties) ? ['object'] : [], false];
+  const names = Array.isArray(schema.type) ? schema.type : [schema.type];
+  if (names.length === 0) refuse(place, 'has an empty list of types');
+  return [names.filter((name) => name !== 'null'), names.includes('null')];
+}
+
+function namedType(name: string, schema: JsonObject, place: Place): ListItem {
+  switch (name) {
+    case 'string':
+      return schema.format === 'date-time' ? { type: 'timestamp', unit: 'nanosecond' } : { type: 'string' };
+    case 'integer':
+      return { type: integerFormats.get(schema.format) ?? 'int64' };
+    case 'number':
+      return { type: schema.format === 'float' ? 'float32' : 'float64' };
+    case 'boolean':
+      return { type: 'bool' };
+    case 'object':
+      return structType(schema, place);
+    case 'array':
+      return listType(schema, place);
+    default:
+      return refuse(place, `has the type ${JSON.stringify(name)}, which JSON Schema does not know`);
+  }
+}
+
+function structType(schema: JsonObject, place: Place): ListItem {
+  if (!isObject(schema.properties) || Object.keys(schema.properties).length === 0) return { type: 'json' };
+  return { type: 'struct', fields: membersOf(schema, place) };
+}
+
+function listType(schema: JsonObject, place: Place): ListItem {
+  if (!isObject(schema.items)) return { type: 'json' };
+  const { nullable, ...type } = typeOf(schema.items, { ...place, at: `${place.at}/items` });
+  return { type: 'list', items: { name: 'item', ...type, required: !nullable } };
+}
+
+/** Follows `$ref` inside the document. */
+function resolve(schema: JsonObject, place: Place): [JsonObject, Place] {
+  const reference = schema.$ref;
+  if (reference === undefined) return [schema, place];
+  if (typeof reference !== 'string' || !reference.startsWith('#')) {
+    refuse(place, 'refers to another document; put the definition into this one');
+  }
+  if (place.followed.includes(reference)) {
+    refuse(place, 'refers to itself; a column cannot be nested without end');
+  }
+  const target = lookUp(place.root, reference);
+  if (!isObject(target)) refuse(place, `refers to ${reference}, which is not in the document`);
+  return resolve(target, { ...place, followed: [...place.followed, reference] });
+}
+
+function lookUp(root: JsonObject, reference: string): unknown {
+  let target: unknown = root;
+  for (const part of reference.split('/').slice(1)) {
+    const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    if (!isObject(target) || !Object.hasOwn(target, key)) return undefined;
+    target = target[key];
+  }
+  return target;
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function refuse(place: Place, reason: string): never {
+  const message = `The definition at ${place.at} ${reason}`;
+  throw new PenstockError('invalid_schema', message, { errors: [{ path: place.base, message }] });
+}

@@ -1,0 +1,122 @@
+import { isUtf8 } from 'node:buffer';
+import { PenstockError } from '../../errors.ts';
+import type { Codec, FormatDefinition, FormatOf } from '../format.ts';
+import type { Field, ListItem } from '../schema/schema.ts';
+import { badData, badRow } from '../values/bad.ts';
+import { rowFromMessage } from '../values/row-literal.ts';
+import { objectReader } from './json-decode.ts';
+import { jsonWriter, objectWriter } from './json-encode.ts';
+import { envelopeOf } from './json-envelope.ts';
+import { fieldsFromJsonSchema } from './json-schema.ts';
+import { isNestedWithin, parseExactly } from './json-text.ts';
+
+/**
+ * One JSON document a message, in UTF-8.
+ *
+ * Structured, it is an object whose properties are the fields: 64-bit integers and decimals are numbers, exact to the
+ * last digit (reading also takes them as strings), bytes are base64, timestamps RFC 3339 or milliseconds since 1970,
+ * and a json field is any value. The object may be wrapped as Kafka Connect and Debezium do. Unstructured, the whole
+ * document is the text of the one column `value`.
+ */
+export const json: FormatDefinition<'json'> = {
+  type: 'json',
+  newlines: 'lines',
+  wholeMessage: ({ unstructured }) => (unstructured ? 'json' : undefined),
+  definition: {
+    type: 'json_schema',
+    fieldsFrom({ format, definition }) {
+      if (!format.unstructured) return fieldsFromJsonSchema(definition.schema, '/definition/schema');
+      const message = 'Unstructured json has one fixed column; leave the definition or unstructured out';
+      throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
+    },
+  },
+  validate({ format }) {
+    if (!format.unstructured) return [];
+    const wrapped = (['debezium', 'include_schema'] as const).filter((option) => format[option]);
+    return wrapped.map((option) => ({
+      path: `/format/${option}`,
+      message: `Unstructured json is the document as it is; leave ${option} or unstructured out`,
+    }));
+  },
+  codec({ fields = [], format, framing }) {
+    const codec = format.unstructured ? unstructuredCodec(fields) : structuredCodec(fields, format);
+    return framing && fields.some(mayHoldNewlines) ? onOneLine(codec) : codec;
+  },
+};
+
+function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Codec & TextCodec {
+  const { path, open, head, tail } = envelopeOf(fields, format);
+  const read = objectReader(fields, path, format);
+  const write = objectWriter(fields, '', format);
+  const parse = fields.some(needsExactNumbers) ? parseExactly : (text: string): unknown => JSON.parse(text);
+  return ofText({
+    decodeText: (text) => read(open(parseDocument(text, parse))),
+    encodeText: (row) => head + write(row) + tail,
+  });
+}
+
+function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
+  const make = rowFromMessage(fields);
+  const write = jsonWriter('/value');
+  return ofText({
+    decodeText(text) {
+      const document = parseDocument(text, JSON.parse);
+      if (!isNestedWithin(document, 128)) throw badData('', 'is nested more than 128 deep');
+      return make(text);
+    },
+    encodeText({ value }) {
+      if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
+      return write(value);
+    },
+  });
+}
+
+/** A json column is written as it is, and may be on several lines. Between values a space means the same. */
+function onOneLine({ decodeText, encodeText }: TextCodec): Codec {
+  return ofText({ decodeText, encodeText: (row) => encodeText(row).replaceAll(/[\n\r]/g, ' ') });
+}
+
+type TextCodec = Required<Pick<Codec, 'decodeText' | 'encodeText'>>;
+
+function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
+  return {
+    decodeText,
+    encodeText,
+    decode(payload) {
+      if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
+      return decodeText(payload.toString());
+    },
+    encode: (row) => Buffer.from(encodeText(row)),
+  };
+}
+
+/** What JSON.parse says is dropped: it quotes the payload. */
+function parseDocument(text: string, parse: (text: string) => unknown): unknown {
+  if (text === '') throw badData('', 'is empty');
+  try {
+    return parse(text);
+  } catch (error) {
+    // Reading numbers exactly needs stack for each level.
+    throw badData('', error instanceof RangeError ? 'is nested too deep' : 'is not a JSON document');
+  }
+}
+
+function needsExactNumbers(item: ListItem): boolean {
+  switch (item.type) {
+    case 'int64':
+    case 'uint64':
+    case 'decimal128':
+    case 'json':
+      return true;
+    case 'list':
+      return item.items !== undefined && needsExactNumbers(item.items);
+    case 'struct':
+      return (item.fields ?? []).some(needsExactNumbers);
+    default:
+      return false;
+  }
+}
+
+function mayHoldNewlines({ type, items, fields = [] }: ListItem): boolean {
+  return type === 'json' || (items !== undefined && mayHoldNewlines(items)) || fields.some(mayHoldNewlines);
+}

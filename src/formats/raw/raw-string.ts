@@ -1,0 +1,35 @@
+import { isUtf8 } from 'node:buffer';
+import type { FormatDefinition, Row } from '../format.ts';
+import { badData, badRow } from '../values/bad.ts';
+import { metadataColumns } from '../values/own-property.ts';
+
+/** The whole message is one string, in the column `value`. */
+export const rawString: FormatDefinition<'raw_string'> = {
+  type: 'raw_string',
+  newlines: 'values',
+  wholeMessage: () => 'string',
+  codec({ fields = [] }) {
+    const metadata = metadataColumns(fields);
+    const decodeText = (text: string): Row => {
+      const row: Row = { value: text };
+      for (const set of metadata) set(row, null);
+      return row;
+    };
+    return {
+      decodeText,
+      decode(payload) {
+        if (!isUtf8(payload)) throw badData('/value', 'is not UTF-8 text');
+        return decodeText(payload.toString());
+      },
+      encodeText,
+      encode: (row) => Buffer.from(encodeText(row)),
+    };
+  },
+};
+
+function encodeText({ value }: Row): string {
+  if (typeof value !== 'string') throw badRow('/value', 'is not a text');
+  // UTF-8 has no bytes for half a surrogate pair: another character would be written in its place.
+  if (!value.isWellFormed()) throw badRow('/value', 'holds half a surrogate pair, which UTF-8 cannot write');
+  return value;
+}

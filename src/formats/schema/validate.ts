@@ -1,0 +1,200 @@
+import type { FieldError } from '../../errors.ts';
+import type { WholeMessage } from '../format.ts';
+import { formatOf, formatTypes } from '../registry.ts';
+import { BadData, type ConnectionSchema, type Field, type FieldTypeName, type ListItem } from './schema.ts';
+
+/** A metadata column that a connector offers to `metadata_key`. */
+export interface KnownMetadata {
+  name: string;
+  type: FieldTypeName;
+  /** Of a list: the type of what it holds. */
+  items?: FieldTypeName;
+}
+
+/** How deep structs and lists may be nested in each other. */
+const maxDepth = 32;
+
+/**
+ * What is wrong with a schema beyond its JSON Schema: an empty list when nothing is. Paths are JSON pointers into the
+ * schema, e.g. `/fields/2/precision`. `metadata` are the columns that the table's connector offers; without it the
+ * keys are not looked up. Judge a schema with a `definition` after `expandSchema`.
+ */
+export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
+  const errors: FieldError[] = [];
+  const fields = schema.fields ?? [];
+  validateFields(fields, '/fields', 1, errors);
+  fields.forEach((field, index) => {
+    validateMetadataKey(field, `/fields/${index}/metadata_key`, metadata, errors);
+  });
+  validateFormat(schema, fields, errors);
+  validateBadData(schema.bad_data, errors);
+  for (const [index, key] of (schema.primary_keys ?? []).entries()) {
+    if (!fields.some((field) => field.name === key)) {
+      errors.push({ path: `/primary_keys/${index}`, message: `There is no field called ${key}` });
+    }
+  }
+  return errors;
+}
+
+/** SQL brings bounds that no JSON Schema has seen. */
+function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldError[]): void {
+  if (!badData) return;
+  for (const bound of ['max_count', 'max_bytes', 'when_full'] as const) {
+    const value = badData[bound];
+    if (value === undefined) continue;
+    const path = `/bad_data/${bound}`;
+    const { minimum = 0, maximum = 0 } = BadData.properties[bound] as { minimum?: number; maximum?: number };
+    if (badData.behavior !== 'dead_letter')
+      errors.push({
+        path,
+        message: `${bound} is for the behavior dead_letter; remove it or change the behavior`,
+      });
+    else if (typeof value === 'number' && (value < minimum || value > maximum))
+      errors.push({ path, message: `${bound} must be between ${minimum} and ${maximum}` });
+  }
+}
+
+/** What the format says is asked last: it may rely on fields that are valid by themselves. */
+function validateFormat(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
+  const { format } = schema;
+  const types = formatTypes.join(', ');
+  if (!format) {
+    errors.push({ path: '/format', message: `Say how messages are written: ${types}` });
+    return;
+  }
+  const definition = formatOf(format);
+  if (!definition) {
+    const message = `Messages in ${format.type} are not supported; use one of ${types}`;
+    errors.push({ path: '/format/type', message });
+    return;
+  }
+  if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
+    const message = 'There is no schema registry: put the schema into the definition';
+    errors.push({ path: '/format/confluent_schema_registry', message });
+  }
+  if (schema.framing && !definition.newlines) {
+    const message = `The format ${format.type} cannot be framed by newlines: its bytes may hold some`;
+    errors.push({ path: '/framing', message });
+  }
+  if ((schema.framing?.max_line_length ?? 1) < 1) {
+    const message = 'A line must be allowed at least one byte';
+    errors.push({ path: '/framing/max_line_length', message });
+  }
+  validateShape(schema, definition.wholeMessage?.(format), fields, errors);
+  if (errors.length > 0) return;
+  errors.push(...(definition.validate?.({ ...schema, format }) ?? []));
+}
+
+function validateFields(fields: readonly Field[], path: string, depth: number, errors: FieldError[]): void {
+  const seen = new Set<string>();
+  fields.forEach((field, index) => {
+    const at = `${path}/${index}`;
+    if (seen.has(field.name)) {
+      errors.push({ path: `${at}/name`, message: `There are two fields called ${field.name}` });
+    }
+    seen.add(field.name);
+    validateType(field, at, depth, errors);
+  });
+}
+
+function validateType(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
+  if (depth > maxDepth) {
+    errors.push({ path, message: `Fields may be nested ${maxDepth} deep at most` });
+    return;
+  }
+  validateStray(item, path, errors);
+  if (item.type === 'decimal128') validateDecimal(item, path, errors);
+  if (item.type === 'struct') validateStruct(item, path, depth, errors);
+  if (item.type !== 'list') return;
+  if (item.items) validateType(item.items, `${path}/items`, depth + 1, errors);
+  else errors.push({ path: `${path}/items`, message: 'A list needs items: the type of what it holds' });
+}
+
+const owners = {
+  unit: 'timestamp',
+  precision: 'decimal128',
+  scale: 'decimal128',
+  fields: 'struct',
+  items: 'list',
+} as const;
+
+/** Refuses a property that belongs to another type, which would otherwise be ignored without a word. */
+function validateStray(item: ListItem, path: string, errors: FieldError[]): void {
+  for (const [property, type] of Object.entries(owners)) {
+    if (item[property as keyof typeof owners] === undefined || item.type === type) continue;
+    errors.push({ path: `${path}/${property}`, message: `${property} is only for the type ${type}` });
+  }
+}
+
+function validateDecimal(item: ListItem, path: string, errors: FieldError[]): void {
+  const { precision, scale } = item;
+  if (precision === undefined) {
+    errors.push({
+      path: `${path}/precision`,
+      message: 'A decimal128 needs its precision: 1 to 38 digits in all',
+    });
+  }
+  if (scale === undefined) {
+    errors.push({
+      path: `${path}/scale`,
+      message: 'A decimal128 needs its scale: the digits behind the point',
+    });
+  }
+  if (precision !== undefined && scale !== undefined && scale > precision) {
+    errors.push({ path: `${path}/scale`, message: `The scale may not exceed the precision, ${precision}` });
+  }
+}
+
+function validateStruct(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
+  const members = item.fields ?? [];
+  if (members.length === 0) {
+    errors.push({ path: `${path}/fields`, message: 'A struct needs at least one field' });
+  }
+  validateFields(members, `${path}/fields`, depth + 1, errors);
+  members.forEach((member, index) => {
+    if (!member.metadata_key) return;
+    const message = 'Only a column of its own can be filled from the metadata, not a member of a struct';
+    errors.push({ path: `${path}/fields/${index}/metadata_key`, message });
+  });
+}
+
+function validateMetadataKey(
+  field: Field,
+  path: string,
+  known: readonly KnownMetadata[] | undefined,
+  errors: FieldError[],
+): void {
+  if (!known || typeof field.metadata_key !== 'string') return;
+  const column = known.find((candidate) => candidate.name === field.metadata_key);
+  if (!column) {
+    const names = known.map((candidate) => candidate.name).join(', ');
+    const offered = names === '' ? 'it has none' : `it has ${names}`;
+    errors.push({ path, message: `The connector has no metadata called ${field.metadata_key}: ${offered}` });
+  } else if (column.type !== field.type) {
+    const message = `The metadata ${column.name} is of type ${column.type}, so the field cannot be ${field.type}`;
+    errors.push({ path, message });
+  } else if (column.items !== field.items?.type) {
+    const message = `The metadata ${column.name} is a list of ${column.items}, so the field must be one too`;
+    errors.push({ path, message });
+  }
+}
+
+/** Formats that hold the whole message in one field fix its name and type. */
+function validateShape(
+  { format, inferred }: ConnectionSchema,
+  whole: WholeMessage | undefined,
+  fields: readonly Field[],
+  errors: FieldError[],
+) {
+  if (inferred && fields.length === 0) return;
+  const payload = fields.filter((field) => typeof field.metadata_key !== 'string');
+  if (whole) {
+    const [only] = payload;
+    if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;
+    const kind = whole === 'json' ? `Unstructured ${format?.type}` : format?.type;
+    const message = `${kind} needs exactly one field beside the metadata: value, of type ${whole}`;
+    errors.push({ path: '/fields', message });
+  } else if (payload.length === 0) {
+    errors.push({ path: '/fields', message: 'Say which fields a message has; there must be at least one' });
+  }
+}

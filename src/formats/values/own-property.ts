@@ -1,0 +1,36 @@
+import type { Row, Value } from '../format.ts';
+import type { Field } from '../schema/schema.ts';
+
+/**
+ * Columns are named by users, so one may be called `__proto__` or `constructor`. These make reading and writing such
+ * a property harmless, and cost nothing for any other name.
+ */
+
+export type GetProperty = (object: object) => unknown;
+export type SetProperty = (row: Row, value: Value) => void;
+
+/** Reads the object's own property; undefined when it has none. */
+export function getterOf(name: string): GetProperty {
+  const read = (object: object): unknown => (object as Record<string, unknown>)[name];
+  if (!(name in Object.prototype)) return read;
+  return (object) => (Object.hasOwn(object, name) ? read(object) : undefined);
+}
+
+/** Sets the row's own property. */
+export function setterOf(name: string): SetProperty {
+  if (name !== '__proto__') {
+    return (row, value) => {
+      row[name] = value;
+    };
+  }
+  return (row, value) => {
+    Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
+  };
+}
+
+/** One setter for each metadata column: a codec sets them to null, and the worker fills them. */
+export function metadataColumns(fields: readonly Field[]): SetProperty[] {
+  return fields
+    .filter((field) => typeof field.metadata_key === 'string')
+    .map((field) => setterOf(field.name));
+}

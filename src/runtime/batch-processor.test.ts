@@ -1,0 +1,172 @@
+import { gzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import type { Outgoing, Sink } from '../connectors/connector.ts';
+import type { Row } from '../formats/format.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
+import { badRow } from '../formats/values/bad.ts';
+import type { InsertPlan } from '../sql/plan.ts';
+import type { Transform } from '../sql/transform.ts';
+import {
+  type Failure,
+  type Part,
+  type Passage,
+  Passage as PassageOf,
+  type Passenger,
+} from './batch-processor.ts';
+
+/** How messages are divided into parts, and who owns what in them. */
+
+const fields = [
+  { name: 'seq', type: 'int32' as const, required: true },
+  { name: 'text', type: 'string' as const },
+];
+const lines: ConnectionSchema = {
+  format: { type: 'json' },
+  framing: { method: 'newline' },
+  fields,
+};
+
+/** Leaves out odd rows, and fails the one numbered 40. */
+const everySecond: Transform = {
+  run: async (rows) => {
+    const kept = rows.map((row, index) => ({ row, index })).filter(({ row }) => Number(row.seq) % 2 === 0);
+    const [good, bad] = [kept.filter(({ row }) => row.seq !== 40), kept.filter(({ row }) => row.seq === 40)];
+    return {
+      rows: good.map(({ row }) => row),
+      origin: good.map(({ index }) => index),
+      bad: bad.map(({ index }) => ({ index, error: badRow('/seq', 'is forty') })),
+    };
+  },
+} as Transform;
+
+/** Takes all but the row numbered 42. */
+class Taking implements Pick<Sink, 'write'> {
+  readonly written: Row[] = [];
+
+  async write(outgoing: readonly Outgoing[]) {
+    const refused = outgoing.findIndex(({ row }) => row.seq === 42);
+    this.written.push(...outgoing.filter((_, index) => index !== refused).map(({ row }) => row));
+    return refused < 0 ? [] : [{ index: refused, error: badRow('', 'is refused') }];
+  }
+}
+
+function passageOf(schema: ConnectionSchema, sink: object = new Taking(), transform = everySecond): Passage {
+  const insert = {
+    source: { schema },
+    sink: { schema: { format: { type: 'json' }, fields } },
+  } as unknown as InsertPlan;
+  return new PassageOf(insert, transform, sink as Sink);
+}
+
+const messageOf = (payload: string | Buffer, more: object = {}): Passenger => ({
+  payload: Buffer.from(payload as string),
+  metadata: {},
+  ...more,
+});
+const linesOf = (from: number, count: number, text = '') =>
+  Array.from({ length: count }, (_, index) => JSON.stringify({ seq: from + index, text })).join('\n');
+
+const owned = ({ owners, numbers, rows }: Part<Passenger>) =>
+  rows.map((row, index) => [owners[index], numbers[index], row.seq]);
+
+describe('the parts of a batch', () => {
+  test('end at 10,000 rows, with each message whole in one of them', () => {
+    const messages = [4000, 4000, 4000, 1, 9999].map((count) => messageOf(linesOf(0, count)));
+    const parts = [...passageOf(lines).parts(messages, () => {})];
+    expect(parts.map((part) => part.messages.length)).toEqual([3, 2]);
+    expect(parts.map((part) => part.rows.length)).toEqual([12_000, 10_000]);
+    expect(parts.flatMap((part) => part.messages)).toEqual(messages);
+    expect(parts.map((part) => part.rowCounts)).toEqual([
+      [4000, 4000, 4000],
+      [1, 9999],
+    ]);
+    const second = owned(parts[1] as Part<Passenger>);
+    expect(second[0]).toEqual([0, 0, 0]);
+    expect(second[1]).toEqual([1, 0, 0]);
+    expect(second.at(-1)).toEqual([1, 9998, 9998]);
+  });
+
+  test('end by what packed messages come to, and a message is unpacked only when its part is asked for', () => {
+    const text = 'x'.repeat(1024 * 1024);
+    const packed = gzipSync(linesOf(0, 5, text));
+    expect(packed.length).toBeLessThan(32 * 1024);
+    let taken = 0;
+    function* batch() {
+      for (; taken < 100; taken += 1) yield messageOf(packed);
+    }
+    const schema: ConnectionSchema = { ...lines, format: { type: 'json', compression: 'gzip' } };
+    const parts = passageOf(schema).parts(batch(), () => {});
+    const first = parts.next().value as Part<Passenger>;
+    expect(first.messages.length).toBe(4);
+    expect(taken).toBeLessThanOrEqual(4);
+    const second = parts.next().value as Part<Passenger>;
+    expect(second.messages.length).toBe(4);
+    expect(taken).toBeLessThanOrEqual(8);
+    expect(owned(second).map(([owner, number]) => [owner, number])).toEqual(
+      [0, 1, 2, 3].flatMap((owner) => [0, 1, 2, 3, 4].map((number) => [owner, number])),
+    );
+  });
+
+  test('hold a bomb alone as one bad message, which takes nobody along', () => {
+    const bomb = gzipSync(Buffer.alloc(512 * 1024 * 1024));
+    const schema: ConnectionSchema = { ...lines, format: { type: 'json', compression: 'gzip' } };
+    const messages = [gzipSync(linesOf(0, 2)), bomb, gzipSync(linesOf(2, 1))].map((payload) =>
+      messageOf(payload),
+    );
+    const failed: Failure[] = [];
+    const parts = [...passageOf(schema).parts(messages, (failure) => failed.push(failure))];
+    expect(parts.map((part) => part.messages.length)).toEqual([3]);
+    expect(failed).toMatchObject([{ stage: 'decode', row: undefined, error: { code: 'bad_data' } }]);
+    expect(parts[0]?.failures.get(1)).toEqual(failed);
+    expect(parts[0]?.rowCounts).toEqual([2, undefined, 1]);
+    expect(owned(parts[0] as Part<Passenger>)).toEqual([
+      [0, 0, 0],
+      [0, 1, 1],
+      [2, 0, 2],
+    ]);
+  });
+
+  test('say of each failure whose it is, whatever the stage', async () => {
+    const sink = new Taking();
+    const passage = passageOf(lines, sink);
+    const messages = ['nonsense\n{"seq":38}', `${linesOf(39, 2)}\n[]\n{"seq":42}`, linesOf(44, 2)].map(
+      (text) => messageOf(text),
+    );
+    const heard: Failure[] = [];
+    const [part, ...more] = [...passage.parts(messages, (failure) => heard.push(failure))];
+    expect(more).toEqual([]);
+    await passage.prepare(part as Part<Passenger>);
+    await passage.write(part as Part<Passenger>);
+    const failures = [...(part as Part<Passenger>).failures].map(([message, found]) => [
+      message,
+      found.map(({ stage, row }) => [stage, row]),
+    ]);
+    expect(failures).toEqual([
+      [0, [['decode', 0]]],
+      [
+        1,
+        [
+          ['decode', 2],
+          ['transform', 1],
+          ['write', 3],
+        ],
+      ],
+    ]);
+    expect(heard.length).toBe(4);
+    expect(part?.rowCounts).toEqual([2, 4, 2]);
+    expect(sink.written.map(({ seq }) => seq)).toEqual([38, 44]);
+    expect(part?.refused.map(({ row }) => row.seq)).toEqual([42]);
+  });
+
+  test('take of a message that came through in part only what is left, and refuse one that has changed', () => {
+    const left = { rows: new Set([1, 3]), of: 4 };
+    const messages = [messageOf(linesOf(0, 4), { left }), messageOf(linesOf(0, 3), { left })];
+    const [part] = [...passageOf(lines).parts(messages, () => {})];
+    expect(owned(part as Part<Passenger>)).toEqual([
+      [0, 1, 1],
+      [0, 3, 3],
+    ]);
+    expect([...(part?.failures.keys() ?? [])]).toEqual([1]);
+    expect(part?.failures.get(1)).toMatchObject([{ stage: 'decode', row: undefined }]);
+  });
+});

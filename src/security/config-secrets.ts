@@ -1,0 +1,126 @@
+import type { TSchema } from 'typebox';
+import type { SecretBox } from './secret-box.ts';
+
+/**
+ * Secret values: sealed in the database, masked in answers, opened only where a connection is made.
+ *
+ * A connector's schema lists its secret properties under `sensitive`, as paths such as `password` or `tls/key`. In
+ * a stored configuration each of them is replaced by `{"$sealed": "v1.<key id>.<iv>.<tag>.<ciphertext>"}`:
+ * AES-256-GCM, bound by its additional data to the row and the field it belongs to.
+ */
+
+/** What is answered in place of a secret. Sent back, it keeps the stored value. */
+export const mask = '********';
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isSealed = (value: Json | undefined): value is { $sealed: string } =>
+  isObject(value) && typeof value.$sealed === 'string';
+
+/** The paths that a connector's schema marks as secret. */
+export function sensitivePaths(schema: TSchema): string[] {
+  return 'sensitive' in schema ? (schema.sensitive as string[]) : [];
+}
+
+/** Answers a copy of `config` in which each secret that is set has become what `change` makes of it. */
+function mapSecrets(
+  config: JsonObject,
+  schema: TSchema,
+  change: (value: Json, path: string) => Json,
+): JsonObject {
+  const copy = structuredClone(config);
+  for (const path of sensitivePaths(schema)) {
+    const names = path.split('/');
+    const last = names.pop() as string;
+    const parent = names.reduce<Json | undefined>((at, name) => (isObject(at) ? at[name] : undefined), copy);
+    const value = isObject(parent) ? parent[last] : undefined;
+    if (isObject(parent) && value !== undefined && value !== null) parent[last] = change(value, path);
+  }
+  return copy;
+}
+
+export function sealConfig(
+  config: JsonObject,
+  schema: TSchema,
+  box: SecretBox,
+  belongsTo: string,
+): JsonObject {
+  return mapSecrets(config, schema, (value, path) =>
+    typeof value === 'string' ? { $sealed: box.seal(value, `${belongsTo}/${path}`) } : value,
+  );
+}
+
+export function openConfig(
+  config: JsonObject,
+  schema: TSchema,
+  box: SecretBox,
+  belongsTo: string,
+): JsonObject {
+  return mapSecrets(config, schema, (value, path) =>
+    isSealed(value) ? box.open(value.$sealed, `${belongsTo}/${path}`) : value,
+  );
+}
+
+/** The sealed values of a stored configuration. */
+export function sealedIn(config: JsonObject, schema: TSchema): string[] {
+  const found: string[] = [];
+  mapSecrets(config, schema, (value) => {
+    if (isSealed(value)) found.push(value.$sealed);
+    return value;
+  });
+  return found;
+}
+
+/** What may be shown of a configuration, stored or sent: every secret masked, `{{ NAME }}` left as it is. */
+export function maskConfig(config: JsonObject, schema: TSchema): JsonObject {
+  return mapSecrets(config, schema, () => mask);
+}
+
+/** The paths whose value is the mask itself: nothing is stored yet that it could stand for. */
+export function maskedPaths(config: JsonObject, schema: TSchema): string[] {
+  const found: string[] = [];
+  mapSecrets(config, schema, (value, path) => {
+    if (value === mask) found.push(`/${path}`);
+    return value;
+  });
+  return found;
+}
+
+/** Answers a copy of `config` in which each secret that is the mask has become the one `stored` has there. */
+export function keepMasked(config: JsonObject, stored: JsonObject, schema: TSchema): JsonObject {
+  const kept = new Map<string, Json>();
+  mapSecrets(stored, schema, (value, path) => {
+    kept.set(path, value);
+    return value;
+  });
+  return mapSecrets(config, schema, (value, path) => (value === mask ? (kept.get(path) ?? mask) : value));
+}
+
+/** What a connector's schema says of one property; `format` and `file` are explained in the connector contract. */
+interface Property {
+  format?: string;
+  file?: boolean;
+  properties?: Record<string, Property>;
+}
+
+/** Answers a copy of `config` in which each string has become what `change` makes of it; `path` is its JSON pointer. */
+export function mapStrings(
+  config: JsonObject,
+  schema: TSchema,
+  change: (value: string, property: Property, path: string) => string,
+): JsonObject {
+  const map = (value: Json, at: Property | undefined, path: string): Json => {
+    if (typeof value === 'string') return at === undefined ? value : change(value, at, path);
+    if (!isObject(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [
+        name,
+        map(inner, at?.properties?.[name], `${path}/${name}`),
+      ]),
+    );
+  };
+  return map(config, schema as Property, '') as JsonObject;
+}

@@ -1,0 +1,95 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PenstockError } from '../errors.ts';
+
+const keyId = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, 8);
+
+/** Seals and opens single values. The first key seals; every key opens what it sealed. */
+export class SecretBox {
+  readonly #keys = new Map<string, Buffer>();
+  readonly #current: string;
+
+  /** `keys` are 32 bytes in base64 each; throws `invalid_config` when one is not. */
+  constructor(keys: string[]) {
+    for (const text of keys) {
+      const key = Buffer.from(text, 'base64');
+      if (key.length !== 32)
+        throw new PenstockError(
+          'invalid_config',
+          'PENSTOCK_SECRET_KEY must be 32 bytes in base64 (openssl rand -base64 32)',
+        );
+      this.#keys.set(keyId(key), key);
+    }
+    const [first] = this.#keys.keys();
+    if (first === undefined) throw new PenstockError('invalid_config', 'At least one secret key is needed');
+    this.#current = first;
+  }
+
+  /** Whether a sealed value was sealed with the key that seals now. */
+  isCurrent(blob: string): boolean {
+    return blob.split('.')[1] === this.#current;
+  }
+
+  /** Whether there is the key that sealed a value. */
+  hasKeyOf(blob: string): boolean {
+    return this.#keys.has(blob.split('.')[1] ?? '');
+  }
+
+  seal(text: string, belongsTo: string): string {
+    const iv = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', this.#keys.get(this.#current) as Buffer, iv);
+    cipher.setAAD(Buffer.from(belongsTo));
+    const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+    return [
+      'v1',
+      this.#current,
+      ...[iv, cipher.getAuthTag(), sealed].map((part) => part.toString('base64url')),
+    ].join('.');
+  }
+
+  /** Throws `secret_unreadable` when no configured key fits, or when the value was moved or altered. */
+  open(blob: string, belongsTo: string): string {
+    const [version, id = '', ...parts] = blob.split('.');
+    const key = this.#keys.get(id);
+    const [iv, tag, sealed] = parts.map((part) => Buffer.from(part, 'base64url'));
+    if (version !== 'v1' || !key || !iv || !tag || !sealed) {
+      throw new PenstockError('secret_unreadable', `A secret of ${belongsTo} was sealed with the key ${id}`, {
+        hint: 'Add the key it was sealed with to PENSTOCK_SECRET_KEY, or enter the secret again.',
+      });
+    }
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', key, iv);
+      decipher.setAAD(Buffer.from(belongsTo));
+      decipher.setAuthTag(tag);
+      return Buffer.concat([decipher.update(sealed), decipher.final()]).toString('utf8');
+    } catch (cause) {
+      throw new PenstockError('secret_unreadable', `A secret of ${belongsTo} was altered or moved`, {
+        hint: 'Enter the secret again.',
+        cause,
+      });
+    }
+  }
+}
+
+/** The configured keys, or the one in the data folder, which is made (mode 0600) when it is not there yet. */
+export function loadSecretKeys(configured: string[] | undefined, dataDir: string): string[] {
+  if (configured) return configured;
+  const path = join(dataDir, 'secret.key');
+  mkdirSync(dataDir, { recursive: true });
+  if (!existsSync(path)) writeOnce(path, `${randomBytes(32).toString('base64')}\n`);
+  return [readFileSync(path, 'utf8').trim()];
+}
+
+/** Writes a file that is there whole or not at all, and stays as the first who writes it has it. */
+function writeOnce(path: string, text: string): void {
+  const draft = `${path}.${randomBytes(4).toString('hex')}`;
+  writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true });
+  try {
+    linkSync(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(draft);
+  }
+}

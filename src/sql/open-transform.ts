@@ -1,0 +1,54 @@
+import type { Row, Value } from '../formats/format.ts';
+import { getterOf, setterOf } from '../formats/values/own-property.ts';
+import type { InsertPlan, ProjectedColumn, TableDefinition } from './plan.ts';
+import type { Transform, TransformOptions } from './transform.ts';
+
+/** An insert, or a preview with the columns of its SELECT. */
+type Transformable = Pick<InsertPlan, 'source' | 'select'> & { sink: Pick<TableDefinition, 'schema'> };
+
+/** Opens the transform of one insert; throws `internal` when the engine cannot be started. */
+export async function openTransform(
+  insert: Transformable,
+  options: TransformOptions = {},
+): Promise<Transform> {
+  const { select } = insert;
+  switch (select.kind) {
+    case 'passthrough':
+      return inJavaScript((row) => row);
+    case 'project':
+      return inJavaScript(projection(select.columns));
+    case 'compiled': {
+      const { CompiledTransform } = await import('./compiled/compiled-transform.ts');
+      return new CompiledTransform(insert.source, insert.sink, select, options);
+    }
+    case 'sql': {
+      const { EngineTransform } = await import('./engine/engine-transform.ts');
+      return EngineTransform.open(insert.source, insert.sink, select, options);
+    }
+  }
+}
+
+function inJavaScript(map: (row: Row) => Row): Transform {
+  return {
+    async run(rows) {
+      return { rows: rows.map(map), origin: rows.map((_, index) => index), bad: [] };
+    },
+    async close() {},
+  };
+}
+
+function projection(columns: readonly ProjectedColumn[]): (row: Row) => Row {
+  const steps = columns.map(({ from, to, convert }) => ({
+    get: getterOf(from),
+    set: setterOf(to),
+    widen: convert === 'to_bigint',
+  }));
+  return (row) => {
+    const projected: Row = {};
+    for (const { get, set, widen } of steps) {
+      const value = (get(row) ?? null) as Value;
+      set(projected, widen && typeof value === 'number' ? BigInt(value) : value);
+    }
+    return projected;
+  };
+}

@@ -1,0 +1,137 @@
+import { PenstockError } from '../errors.ts';
+import { expandSchema, validateSchema } from '../formats/codec.ts';
+import { type BadData, badDataBehaviors, type ConnectionSchema, whenFull } from '../formats/schema/schema.ts';
+import { suggestion } from './closest.ts';
+import type { CreateTable } from './create-table.ts';
+import type { Findings, Range } from './diagnostic.ts';
+import { readFormat, readFraming } from './format-options.ts';
+import type { Catalog, Connection, TableDefinition } from './plan.ts';
+import type { Identifier } from './token-reader.ts';
+
+/** Finds the tables that one query may use: those it creates, then the stored ones. */
+export class Tables {
+  readonly #catalog: Catalog;
+  readonly #findings: Findings;
+  readonly #created = new Map<string, TableDefinition>();
+
+  constructor(catalog: Catalog, findings: Findings) {
+    this.#catalog = catalog;
+    this.#findings = findings;
+  }
+
+  /** Connects a table that the query creates. */
+  async create(statement: CreateTable): Promise<void> {
+    const { text } = statement.name;
+    if (find(this.#created, text, false)) {
+      this.#findings.stop(`The query creates two tables called ${text}`, statement.name);
+    }
+    this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
+  }
+
+  /** The table of that name; an unknown one is reported with those, or the `others`, that are named much like it. */
+  async named(
+    { text, exact, ...range }: Identifier,
+    others: readonly string[] = [],
+  ): Promise<TableDefinition> {
+    const table = find(this.#created, text, exact) ?? (await this.#catalog.table(text, exact));
+    if (table) return table;
+    const names = [...this.#created.keys(), ...others, ...(await this.#catalog.tableNames())];
+    return this.#findings.stop(`There is no table called ${text}${suggestion(text, names)}`, range);
+  }
+}
+
+function find<T>(named: ReadonlyMap<string, T>, name: string, exact: boolean): T | undefined {
+  const same = named.get(name);
+  if (same || exact) return same;
+  for (const [key, value] of named) if (key.toLowerCase() === name.toLowerCase()) return value;
+  return undefined;
+}
+
+async function connectTable(
+  statement: CreateTable,
+  catalog: Catalog,
+  findings: Findings,
+): Promise<TableDefinition> {
+  const { name, options, optionsRange } = statement;
+  const connector = options.take('connector');
+  if (connector === undefined)
+    return findings.stop("The option connector is missing, e.g. 'mqtt'", optionsRange);
+  const profileName = options.take('connection_profile');
+  const schema = declaredSchema(statement);
+  const inline = { name: name.text, connector, profileName, options, schema };
+  const connection = await asFinding(
+    () => catalog.inline(inline),
+    findings,
+    (path) => options.placeOf(path) ?? optionsRange,
+  );
+  options.refuseRest();
+  findings.settle();
+  const { direction, profile, config, uses = [] } = connection;
+  const complete = completeSchema(statement, schema, connection, findings);
+  return { name: name.text, connector, direction, schema: complete, profile, config, uses };
+}
+
+function declaredSchema({ fields, primaryKeys, options }: CreateTable): ConnectionSchema {
+  const badData = readBadData(options);
+  const schema: ConnectionSchema = { fields, inferred: fields.length === 0, primary_keys: primaryKeys };
+  const format = readFormat(options);
+  if (format) schema.format = format;
+  const framing = readFraming(options);
+  if (framing) schema.framing = framing;
+  if (badData) schema.bad_data = badData;
+  return schema;
+}
+
+function readBadData(options: CreateTable['options']): BadData | undefined {
+  const behavior = options.takeOneOf('bad_data', badDataBehaviors);
+  if (behavior !== 'dead_letter') return behavior && { behavior };
+  const max_count = options.takeInteger('bad_data.max_count');
+  const max_bytes = options.takeInteger('bad_data.max_bytes');
+  const when_full = options.takeOneOf('bad_data.when_full', whenFull);
+  return {
+    behavior,
+    ...(max_count === undefined ? {} : { max_count }),
+    ...(max_bytes === undefined ? {} : { max_bytes }),
+    ...(when_full === undefined ? {} : { when_full }),
+  };
+}
+
+/** A mistake of the reader becomes a finding; that a database is away, say, is none of the query's. */
+async function asFinding<T>(
+  work: () => Promise<T>,
+  findings: Findings,
+  place: (path: string) => Range,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof PenstockError) || error.passing || error.code === 'invalid_query') throw error;
+    for (const { path, message } of error.errors) {
+      findings.add(path ? `${path}: ${message}` : message, place(path));
+    }
+    if (error.errors.length === 0) findings.add(error.message, place(''));
+    findings.settle();
+    throw error;
+  }
+}
+
+/** A source without columns gets the one that its format fixes; a sink's stay open until its query is known. */
+function completeSchema(
+  { name, fields, fieldRanges }: CreateTable,
+  declared: ConnectionSchema,
+  { direction, metadata }: Connection,
+  findings: Findings,
+): ConnectionSchema {
+  const inferred = direction === 'sink' && fields.length === 0;
+  const schema = expandSchema({ ...declared, inferred });
+  for (const { path, message } of validateSchema(schema, metadata)) {
+    const index = /^\/fields\/(\d+)/.exec(path)?.[1];
+    findings.add(message, (index !== undefined && fieldRanges[Number(index)]) || name);
+  }
+  for (const [index, field] of fields.entries()) {
+    if (direction === 'source' || typeof field.metadata_key !== 'string') continue;
+    findings.add('METADATA FROM is for sources; a sink writes no metadata', fieldRanges[index]);
+  }
+  findings.settle();
+  return schema;
+}
