@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { type Arguments, readArguments, UsageError, usage } from './cli/arguments.ts';
 import { type ClientCommand, isClientCommand } from './cli/client/commands.ts';
 import { KeysUsageError, keysUsage } from './cli/keys.ts';
-import { startAgain } from './cli/reexec.ts';
+import { reexec } from './cli/reexec.ts';
 import type { Config } from './config.ts';
 import type { StoredCatalog } from './definitions/catalog.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
@@ -237,7 +237,7 @@ async function main(): Promise<number> {
       return 0;
     }
     if (asked.role !== 'demo') {
-      if (asked.role !== 'keys') startAgain(process, readEnvironment());
+      if (asked.role !== 'keys') reexec(process, readEnvironment());
       return await runService(asked);
     }
     const { runDemo } = await import('./cli/demo/demo.ts');

@@ -20,7 +20,7 @@ const heapFlags = ['--max-semi-space-size=8', '--heap-growing-percent=60'];
  * where compiled code is kept. Whoever gives V8 sizes of their own keeps them; so does who watches us over IPC, which
  * would break, and Windows, which cannot do it.
  */
-export function startAgain(program: Program, environment: Environment): void {
+export function reexec(program: Program, environment: Environment): void {
   const { argv, connected, env, execArgv, execPath, platform } = program;
   const given = `${execArgv.join(' ')} ${env.NODE_OPTIONS ?? ''}`;
   if (/semi-space-size|heap-growing-percent/.test(given) || connected) return;

@@ -38,7 +38,7 @@ interface KeyToMake {
 
 /** For so long what the database said is believed: another process may have revoked a key meanwhile. */
 const believedMs = 2_000;
-const mostRemembered = 1_000;
+const maxRemembered = 1_000;
 /** How exactly `lastUsedAt` is kept. */
 const lastUseMicros = 60_000_000n;
 
@@ -146,7 +146,7 @@ export class KeyRing {
     const row = await this.#db.apiKey.findUnique({ where: { hash } });
     const caller = row === null ? undefined : { name: row.name, role: row.role as Role, id: row.id };
     const found = { caller, expiresAt: row?.expiresAt ?? null, at: performance.now() };
-    if (this.#remembered.size >= mostRemembered) this.#remembered.clear();
+    if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
     this.#remembered.set(hash, found);
     if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < now()) {
       await this.#db.apiKey.updateMany({ where: { hash }, data: { lastUsedAt: now() } });

@@ -15,7 +15,7 @@ const sizeArguments: Readonly<Record<string, readonly number[]>> = {
   array_resize: [1],
   bar: [3],
 };
-export const mostGrowth = 1000;
+export const maxGrowth = 1000;
 
 /** Those of them that make lists. A lambda would make one for each element of another. */
 const listMakers: ReadonlySet<string> = new Set(['range', 'generate_series', 'list_resize', 'array_resize']);
@@ -68,11 +68,11 @@ export function unboundedGrowth(node: TreeNode, name: string, around: Around): s
   const format = formats[nameOf(node)];
   if (format !== undefined) {
     if (isNarrow(given[format])) return undefined;
-    return `The format given to ${name} must be a plain text, with widths below ${mostGrowth}`;
+    return `The format given to ${name} must be a plain text, with widths below ${maxGrowth}`;
   }
   const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => given[index]).filter(isNode);
   if (sizes.every(isSmallConstant)) return undefined;
-  return `The size given to ${name} must be a plain number up to ${mostGrowth}`;
+  return `The size given to ${name} must be a plain number up to ${maxGrowth}`;
 }
 
 function nameOf(node: TreeNode): string {
@@ -93,7 +93,7 @@ function magnitude(node: TreeNode | undefined): number | undefined {
 }
 
 const isSmallConstant = (node: TreeNode): boolean =>
-  (magnitude(node) ?? Number.POSITIVE_INFINITY) <= mostGrowth;
+  (magnitude(node) ?? Number.POSITIVE_INFINITY) <= maxGrowth;
 
 /** `{}` and `*` would take the width from a value. */
 function isNarrow(node: TreeNode | undefined): boolean {

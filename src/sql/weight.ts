@@ -1,5 +1,5 @@
 import type { Findings } from './diagnostic.ts';
-import { growthBy, isGrowing, mostGrowth } from './growth.ts';
+import { growthBy, isGrowing, maxGrowth } from './growth.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /** How much the expressions of a SELECT may come to, with all that they use written out. */
@@ -17,7 +17,7 @@ export const weightless: Weight = { size: 0, growth: 1 };
  * DuckDB writes a name given with AS out again wherever it is used, and values grow where views use each other's: a
  * few names become millions of expressions, or of bytes.
  */
-const mostNodes = 10_000;
+const maxNodes = 10_000;
 
 /** The heaviest of the items of a SELECT list, over columns that weigh `below`. Reports what is too heavy. */
 export function weigh(items: readonly TreeNode[], below: Weight, places: Places, findings: Findings): Weight {
@@ -39,10 +39,10 @@ export function weigh(items: readonly TreeNode[], below: Weight, places: Places,
 }
 
 function tooHeavy({ size, growth }: Weight): string | undefined {
-  if (size > mostNodes)
+  if (size > maxNodes)
     return 'This uses names given with AS, or columns of views, again too often; compute less in it';
-  if (growth > mostGrowth)
-    return `Sizes multiply here, through names given with AS or views, to more than ${mostGrowth}; use smaller ones`;
+  if (growth > maxGrowth)
+    return `Sizes multiply here, through names given with AS or views, to more than ${maxGrowth}; use smaller ones`;
   return undefined;
 }
 

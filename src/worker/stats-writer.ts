@@ -5,7 +5,7 @@ import { ownerName } from './owner.ts';
 
 const writeEveryMs = 2000;
 /** Jobs written every two seconds; where more have something new they take turns, so the database has no more to do. */
-const mostAtATime = 200;
+const maxAtATime = 200;
 /** Jobs in one transaction: SQLite writes in this thread, and nothing else is done here until it has. */
 const perTransaction = 25;
 
@@ -80,7 +80,7 @@ export class StatsWriter {
     const due = new Map<string, JobStats>();
     for (const id of [...waiting, ...this.#turns.keys()]) {
       const stats = jobs.get(id);
-      if (due.size >= mostAtATime || !stats?.changed) continue;
+      if (due.size >= maxAtATime || !stats?.changed) continue;
       due.set(id, stats);
       this.#turns.delete(id);
       this.#turns.set(id, true);

@@ -7,7 +7,7 @@ import { readSelector, type Selector } from '../labels.ts';
 import { hold, write } from '../write.ts';
 import { type Done, named, type Part, partsOf } from './parts.ts';
 import { deferring, settle, wereBroken } from './settle.ts';
-import { type Applied, type Bundle, mostObjects } from './wire.ts';
+import { type Applied, type Bundle, maxObjects } from './wire.ts';
 
 interface Options {
   dryRun: boolean;
@@ -161,8 +161,8 @@ const stale = (): PenstockError =>
 
 function refuseMany({ connection_profiles = [], connection_tables = [], pipelines = [] }: Bundle): void {
   const count = connection_profiles.length + connection_tables.length + pipelines.length;
-  if (count > mostObjects)
-    throw invalid('', `has ${count} objects, and ${mostObjects} is the most; make several bundles of it`);
+  if (count > maxObjects)
+    throw invalid('', `has ${count} objects, and ${maxObjects} is the most; make several bundles of it`);
 }
 
 function refuseTwice(bundle: Bundle): void {

@@ -12,9 +12,9 @@ import {
   Bundle,
   Exported,
   ExportQuery,
-  mostBytes,
-  mostObjects,
-  mostYamlBytes,
+  maxBytes,
+  maxObjects,
+  maxYamlBytes,
 } from './wire.ts';
 import { readYaml, writeYaml } from './yaml.ts';
 
@@ -26,9 +26,9 @@ export const bundles =
   async (app) => {
     app.addContentTypeParser(
       yamlTypes,
-      { parseAs: 'string', bodyLimit: mostBytes },
+      { parseAs: 'string', bodyLimit: maxBytes },
       async (_request: unknown, body: string) => {
-        if (Buffer.byteLength(body) <= mostYamlBytes) return readYaml(body);
+        if (Buffer.byteLength(body) <= maxYamlBytes) return readYaml(body);
         throw new PenstockError('payload_too_large', 'The body is YAML of more than 256 KiB', {
           hint: 'Send it as JSON (application/json), which may have 1 MiB, or make several bundles of it.',
         });
@@ -38,7 +38,7 @@ export const bundles =
     app.post(
       '/apply',
       {
-        bodyLimit: mostBytes,
+        bodyLimit: maxBytes,
         schema: {
           operationId: 'apply',
           summary: 'Make profiles, tables and pipelines as a bundle says, all or nothing',
@@ -95,8 +95,8 @@ export const bundles =
         const bundle = await exported(deps, query);
         const text = query.format === 'yaml' ? await writeYaml(bundle) : JSON.stringify(bundle);
         // What is exported can be applied.
-        if (Buffer.byteLength(text) > mostBytes) throw tooMuch('more than 1 MiB');
-        if (query.format === 'yaml' && Buffer.byteLength(text) > mostYamlBytes)
+        if (Buffer.byteLength(text) > maxBytes) throw tooMuch('more than 1 MiB');
+        if (query.format === 'yaml' && Buffer.byteLength(text) > maxYamlBytes)
           throw tooMuch(
             'more than 256 KiB of YAML',
             'Choose a part of it with label_selector, or format=json.',
@@ -118,7 +118,7 @@ async function exported(deps: Deps, query: { label_selector?: string }): Promise
   for (const part of partsOf(deps)) {
     const objects = await part.export(selector);
     count += objects.length;
-    if (count > mostObjects) throw tooMuch(`more than ${mostObjects} objects`);
+    if (count > maxObjects) throw tooMuch(`more than ${maxObjects} objects`);
     bundle[part.path] = objects;
   }
   return bundle;

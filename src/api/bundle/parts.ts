@@ -11,7 +11,7 @@ import { type ListQuery, type Selector, selectRows } from '../labels.ts';
 import { pipelineKind } from '../pipelines/edit.ts';
 import type { Versioned } from '../precondition.ts';
 import { differences, type Shown } from './diff.ts';
-import { type BundledTable, type Change, mostObjects } from './wire.ts';
+import { type BundledTable, type Change, maxObjects } from './wire.ts';
 
 /** One kind of object as bundles have it. */
 export interface Part {
@@ -95,7 +95,7 @@ function part<R extends Row, Body extends { name: string }>(
 ): Part {
   const { path, noun } = kind;
   const select = (selector: Selector | undefined) =>
-    selectRows(selector, {}, selector ? undefined : mostObjects + 1, rows);
+    selectRows(selector, {}, selector ? undefined : maxObjects + 1, rows);
   return {
     path,
     save: async (tx, item) => {

@@ -10,11 +10,11 @@ import { WriteQuery } from '../write.ts';
 /** What apply takes and export gives: objects that refer to each other by name. */
 
 /** Objects in one bundle. All of them are written in one transaction, which others wait for. */
-export const mostObjects = 500;
+export const maxObjects = 500;
 /** Bytes of a bundle; a longer body is refused before it is read. */
-export const mostBytes = 1024 * 1024;
+export const maxBytes = 1024 * 1024;
 /** Bytes of a bundle in YAML, which takes many times as long to read as JSON, while nothing else is answered. */
-export const mostYamlBytes = 256 * 1024;
+export const maxYamlBytes = 256 * 1024;
 
 const { connection_profile_id: _id, ...ofTable } = ConnectionTablePost.properties;
 const BundledTable = Type.Object(
@@ -61,7 +61,7 @@ const exampleBundle = {
 };
 
 const listOf = <T extends Type.TSchema>(item: T) =>
-  Type.Optional(Type.Array(item, { maxItems: mostObjects }));
+  Type.Optional(Type.Array(item, { maxItems: maxObjects }));
 const contents = {
   connection_profiles: listOf(ConnectionProfilePost),
   connection_tables: listOf(BundledTable),

@@ -1,10 +1,10 @@
 import { PenstockError } from '../../errors.ts';
-import { mostBytes } from './wire.ts';
+import { maxBytes } from './wire.ts';
 
 /** YAML 1.2 as another way to write JSON: what it has beyond that, such as tags and dates, is refused. */
 
 /** How often the anchors of a document may be referred to, each counted with what it refers to itself. */
-const mostAliases = 100;
+const maxAliases = 100;
 /** How deep lists and mappings may be nested in each other. */
 const maxDepth = 100;
 
@@ -25,7 +25,7 @@ export async function readYaml(text: string): Promise<unknown> {
     visit(document, {
       Alias() {
         aliases += 1;
-        if (aliases > mostAliases) throw unreadable(`it has more than ${mostAliases} aliases`);
+        if (aliases > maxAliases) throw unreadable(`it has more than ${maxAliases} aliases`);
       },
       Map(_key, { items }) {
         const seen = new Set<string>();
@@ -40,8 +40,8 @@ export async function readYaml(text: string): Promise<unknown> {
       },
     }),
   );
-  const value: unknown = attempt(() => document.toJS({ maxAliasCount: mostAliases }));
-  measure(value, { left: mostBytes }, maxDepth);
+  const value: unknown = attempt(() => document.toJS({ maxAliasCount: maxAliases }));
+  measure(value, { left: maxBytes }, maxDepth);
   return value;
 }
 

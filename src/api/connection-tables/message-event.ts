@@ -14,11 +14,11 @@ import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/sch
 /** Of a bad message so many bytes are shown. */
 const shownBytes = 4 * 1024;
 /** A row, and the metadata of a message, are shown up to so many characters of JSON each. */
-const mostText = 64 * 1024;
+const maxText = 64 * 1024;
 /** Of a message with many rows so many are shown, and so many that are bad. */
-const mostRows = 100;
+const maxRows = 100;
 /** A larger payload is not decoded. */
-const mostDecoded = 1024 * 1024;
+const maxDecoded = 1024 * 1024;
 
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const AnyObject = Type.Record(Type.String(), Type.Unknown());
@@ -92,20 +92,20 @@ export class MessageEvents {
   show(message: Watched): MessageEvent[] {
     const { payload, metadata } = message;
     const seen = {
-      metadata: upTo(mostText, this.#writeMetadata(metadata as never)),
+      metadata: upTo(maxText, this.#writeMetadata(metadata as never)),
       received_at: String(Math.round(message.receivedAt * 1000)),
       bytes: String(payload.length),
     };
-    if (payload.length > mostDecoded)
+    if (payload.length > maxDecoded)
       return [good(`A message of ${payload.length} bytes is not shown`, null, seen)];
     const wrong: MessageEvent[] = [];
     const rows = readRows(this.#codec, payload, (error) => {
       if (!(error instanceof PenstockError)) throw error;
-      if (wrong.length < mostRows) wrong.push(bad(error, payload, seen));
+      if (wrong.length < maxRows) wrong.push(bad(error, payload, seen));
     });
-    const right = rows.slice(0, mostRows).map((row) => {
+    const right = rows.slice(0, maxRows).map((row) => {
       this.#fill(row, metadata);
-      const text = upTo(mostText, this.#writeRow(row));
+      const text = upTo(maxText, this.#writeRow(row));
       return good(text === null ? tooLarge : rowExample.message, text, seen);
     });
     return [...right, ...wrong];

@@ -6,7 +6,7 @@ import type { JsonObject } from '../../security/config-secrets.ts';
 /** Messages that are taken as they arrive, to learn from. */
 
 /** After so many bytes of payload enough was seen. */
-const mostBytes = 8 * 1024 * 1024;
+const maxBytes = 8 * 1024 * 1024;
 /** How many messages are kept. */
 export const previewed = 10;
 
@@ -59,7 +59,7 @@ export class Sample {
     this.bytes += message.payload.length;
     this.inference.observe(message.payload);
     if (this.first.length < previewed) this.first.push(message);
-    if (this.messages >= this.#most || this.bytes >= mostBytes) this.stop();
+    if (this.messages >= this.#most || this.bytes >= maxBytes) this.stop();
   };
 
   readonly stop = (): void => {

@@ -8,7 +8,7 @@ import { type MessageEvents, messageProperties, rowExample } from './message-eve
 /** What a tail answers. */
 
 /** So many characters wait for a client that reads slowly; what comes meanwhile is left out. */
-const mostWaiting = 1024 * 1024;
+const maxWaiting = 1024 * 1024;
 
 export const TailQuery = Type.Object(
   {
@@ -128,13 +128,13 @@ export class Tail {
     const second = Math.floor((performance.now() - this.#startedAt) / 1000);
     if (second !== this.#second) this.#inSecond = 0;
     this.#second = second;
-    if (this.events.size >= mostWaiting || this.#inSecond >= this.#query.rows_per_second) return false;
+    if (this.events.size >= maxWaiting || this.#inSecond >= this.#query.rows_per_second) return false;
     this.#inSecond += 1;
     return true;
   }
 
   #tellLeftOut(): void {
-    if (this.#untold === 0 || this.events.size >= mostWaiting) return;
+    if (this.#untold === 0 || this.events.size >= maxWaiting) return;
     const message = `Messages left out: ${this.#untold}`;
     this.#add({ error: false, done: false, name: 'left_out', message, left_out: this.#untold });
     this.#untold = 0;

@@ -15,7 +15,7 @@ import { findPipeline } from './wire.ts';
 
 const pollEveryMs = 1000;
 /** So many characters wait for a client that reads slowly; of numbers nothing is added then. */
-const mostWaiting = 256 * 1024;
+const maxWaiting = 256 * 1024;
 
 /** How late the worker may write what it has counted. */
 const latestMs = 3000;
@@ -177,7 +177,7 @@ class Listener {
     if (said !== this.#job) this.add({ name: 'state', job });
     this.#job = said;
     const current = written !== null && written.updatedAt > (row.startTime ?? 0n) && !isResting(job.state);
-    if (!current || this.events.size > mostWaiting) return;
+    if (!current || this.events.size > maxWaiting) return;
     const stats = JSON.parse(written.stats) as JobStats;
     if (stats.at > this.#at) this.add({ name: 'tasks', tasks: taskStatuses(stats) });
     const rates = this.#newRates(stats);

@@ -10,11 +10,11 @@ import type { Transform } from '../../sql/transform.ts';
 import { rowWriter } from '../connection-tables/message-event.ts';
 
 /** So many messages wait to be transformed, and so many are taken in a second; the others are left out. */
-const mostWaiting = 1000;
-const mostPerSecond = 1000;
+const maxWaiting = 1000;
+const maxPerSecond = 1000;
 /** A larger payload is not decoded, and a row of more characters of JSON not shown. */
-const mostDecoded = 1024 * 1024;
-const mostText = 64 * 1024;
+const maxDecoded = 1024 * 1024;
+const maxText = 64 * 1024;
 
 /** What came of some messages. */
 export interface Shown {
@@ -65,8 +65,8 @@ export class PreviewRows {
     if (second !== this.#second) this.#inSecond = 0;
     this.#second = second;
     this.#inSecond++;
-    const room = this.#waiting.length < mostWaiting && this.#inSecond <= mostPerSecond;
-    if (!room || message.payload.length > mostDecoded) {
+    const room = this.#waiting.length < maxWaiting && this.#inSecond <= maxPerSecond;
+    if (!room || message.payload.length > maxDecoded) {
       this.#told.leftOut(1);
       return;
     }
@@ -106,7 +106,7 @@ export class PreviewRows {
     const shown: Shown = { operatorId: this.#plan.operatorIds.transform, timestamps: [], rows: [], bad };
     for (const [index, row] of result.rows.entries()) {
       const text = this.#write(row);
-      if (text.length > mostText) {
+      if (text.length > maxText) {
         this.#told.leftOut(1);
         continue;
       }

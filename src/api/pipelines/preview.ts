@@ -9,15 +9,15 @@ import { nowMicros } from '../schemas.ts';
 import { PreviewRows, type Shown } from './preview-rows.ts';
 import type { PipelineRow } from './wire.ts';
 
-const mostMs = 60_000;
+const maxMs = 60_000;
 /** A preview that nobody looks at ends. */
 const unseenMs = 10_000;
-const mostRows = 10_000;
-const mostRowsPerSecond = 100;
+const maxRows = 10_000;
+const maxRowsPerSecond = 100;
 /** So many bad messages are told in an event. */
-const mostBad = 20;
+const maxBad = 20;
 /** So many characters wait for a client that reads slowly. */
-const mostWaiting = 1024 * 1024;
+const maxWaiting = 1024 * 1024;
 
 /** Why a preview ends that has not failed. */
 const enough = new Error('enough');
@@ -154,7 +154,7 @@ export class Preview {
       startTime: this.#startedAt,
       finishTime: this.#endedAt,
       worker: null,
-      leaseUntil: this.ended ? null : this.#startedAt + BigInt(mostMs) * 2000n,
+      leaseUntil: this.ended ? null : this.#startedAt + BigInt(maxMs) * 2000n,
       recoveries: 0,
       recoveringSince: null,
       deadLetters: 0,
@@ -174,7 +174,7 @@ export class Preview {
   /** Waits for the first thing that ends it, then for all of it to be gone. */
   async #untilEnd(started: Promise<unknown>, watches: Promise<void>[], opened: PreviewRows[]): Promise<void> {
     await started;
-    const timer = setTimeout(() => this.stop(), mostMs);
+    const timer = setTimeout(() => this.stop(), maxMs);
     const telling = setInterval(() => this.#tellLeftOut(), 1000);
     // A watch never resolves.
     await Promise.race(watches).catch((error: unknown) => this.#end(error));
@@ -228,7 +228,7 @@ export class Preview {
       const at = error.code === 'bad_row' ? operatorIds.transform : operatorIds.source;
       if (this.errors.length < 100) this.errors.push({ at: nowMicros(), error, operatorId: at });
     }
-    const told = bad.slice(0, mostBad).map(({ code, message, errors }) => ({ code, message, errors }));
+    const told = bad.slice(0, maxBad).map(({ code, message, errors }) => ({ code, message, errors }));
     this.#leftOut += bad.length - told.length;
     if (room > 0 || told.length > 0)
       this.#say({
@@ -238,7 +238,7 @@ export class Preview {
         batch: `[${rows.slice(0, room).join(',')}]`,
         ...(told.length > 0 ? { bad: told } : {}),
       });
-    if (this.#rows >= mostRows) this.stop();
+    if (this.#rows >= maxRows) this.stop();
   }
 
   /** How many of so many rows may be shown. */
@@ -246,7 +246,7 @@ export class Preview {
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#second) this.#inSecond = 0;
     this.#second = second;
-    const room = Math.min(rows, mostRowsPerSecond - this.#inSecond, mostRows - this.#rows);
+    const room = Math.min(rows, maxRowsPerSecond - this.#inSecond, maxRows - this.#rows);
     this.#inSecond += room;
     return room;
   }
@@ -264,7 +264,7 @@ export class Preview {
 
   #say(event: object): void {
     const json = JSON.stringify({ subtask_idx: 0, ...event });
-    for (const events of this.#queues()) if (events.size < mostWaiting) events.add(json);
+    for (const events of this.#queues()) if (events.size < maxWaiting) events.add(json);
   }
 
   #last(): string {

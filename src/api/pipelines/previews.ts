@@ -15,7 +15,7 @@ import { Pipeline, PreviewPost, toWire } from './wire.ts';
 
 /** At most so many run at a time in one process, and so many are known, the ones that have ended for a minute. */
 const places = new Places(8, 'previews');
-const mostKnown = 100;
+const maxKnown = 100;
 const keptMs = 60_000;
 
 /** One event of a preview's output: Arroyo's, and what is wrong with the messages. */
@@ -94,7 +94,7 @@ export class Previews {
     await preview.start(gone);
     this.#known.set(preview.id, preview);
     const oldest = [...this.#known.values()].find(({ ended }) => ended);
-    if (this.#known.size > mostKnown && oldest) this.#known.delete(oldest.id);
+    if (this.#known.size > maxKnown && oldest) this.#known.delete(oldest.id);
     return preview;
   }
 

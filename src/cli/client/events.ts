@@ -1,5 +1,5 @@
 /** The longest event that is waited for; ours are far shorter. */
-const mostCharacters = 16 * 1024 * 1024;
+const maxCharacters = 16 * 1024 * 1024;
 
 /** Reads server-sent events (WHATWG HTML, 9.2) and yields the data of each. Comments and other fields are passed over. */
 export async function* eventsIn(body: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
@@ -7,7 +7,7 @@ export async function* eventsIn(body: ReadableStream<Uint8Array>): AsyncGenerato
   let data: string[] = [];
   for await (const text of body.pipeThrough(new TextDecoderStream() as never) as ReadableStream<string>) {
     rest += text;
-    if (rest.length > mostCharacters) throw new Error('an event has no end');
+    if (rest.length > maxCharacters) throw new Error('an event has no end');
     // The last line may go on, and a carriage return at the end may be half a line break.
     const lines = rest.split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() as string;

@@ -37,7 +37,7 @@ export function csvRecords(text: string, options: CsvOptions, maxRecordBytes: nu
 }
 
 /** A header is a record too. */
-const mostRecords = maxRowsOfMessage + 1;
+const maxRecords = maxRowsOfMessage + 1;
 const tooMany = `holds more than ${maxRowsOfMessage} records`;
 
 function plainRecords(text: string, { delimiter, nullValue }: CsvOptions, maxBytes: number): CsvRecord[] {
@@ -46,7 +46,7 @@ function plainRecords(text: string, { delimiter, nullValue }: CsvOptions, maxByt
   for (const line of linesOfText(text)) {
     number += 1;
     if (line === '') continue;
-    if (records.length === mostRecords) throw badData('', tooMany);
+    if (records.length === maxRecords) throw badData('', tooMany);
     const tooLong = maxBytes !== Number.POSITIVE_INFINITY && Buffer.byteLength(line) > maxBytes;
     const cells = tooLong ? [] : withNulls(line.split(delimiter), nullValue);
     records.push({ cells, line: number, tooLong });
@@ -80,11 +80,11 @@ function quotedRecords(text: string, options: CsvOptions, maxBytes: number): Csv
       relax_column_count: true,
       skip_empty_lines: true,
       info: true,
-      to: mostRecords + 1,
+      to: maxRecords + 1,
       max_record_size: maxBytes === Number.POSITIVE_INFINITY ? 0 : maxBytes,
       ...(mayLookNull && { cast: (value, { quoting }) => (!quoting && value === nullValue ? null : value) }),
     }) as unknown as { record: (string | null)[]; info: { lines: number } }[];
-    if (parsed.length > mostRecords) throw badData('', tooMany);
+    if (parsed.length > maxRecords) throw badData('', tooMany);
     return parsed.map(({ record, info }) => ({
       cells: mayLookNull ? record : withNulls(record, nullValue),
       line: info.lines,

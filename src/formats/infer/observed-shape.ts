@@ -34,7 +34,7 @@ const latestMs = 4_102_444_800_000n;
 
 const least64 = -(2n ** 63n);
 const most64 = 2n ** 63n - 1n;
-const mostUnsigned64 = 2n ** 64n - 1n;
+const maxUnsigned64 = 2n ** 64n - 1n;
 const safe = BigInt(Number.MAX_SAFE_INTEGER);
 
 export class ObservedShape {
@@ -99,7 +99,7 @@ export class ObservedShape {
     this.negative ||= whole < 0n;
     this.wide ||= whole > safe || whole < -safe;
     if (whole >= least64 && whole <= most64) return 'int64';
-    return whole > 0n && whole <= mostUnsigned64 ? 'uint64' : 'huge';
+    return whole > 0n && whole <= maxUnsigned64 ? 'uint64' : 'huge';
   }
 
   #lookInto(list: readonly unknown[]): void {

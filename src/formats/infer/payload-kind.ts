@@ -16,7 +16,7 @@ export interface Recognised {
 }
 
 /** Larger messages, also once decompressed, are not looked into. */
-const mostBytes = 1024 * 1024;
+const maxBytes = 1024 * 1024;
 const maxJsonDepth = 128;
 
 /** Tells JSON objects, other JSON, text and bytes apart. A document that is nested too deep to be read counts as text. */
@@ -24,7 +24,7 @@ export function recognise(payload: Buffer): Recognised {
   const gzip = payload[0] === 0x1f && payload[1] === 0x8b;
   const plain = gzip ? decompress(payload) : payload;
   if (plain === 'not gzip') return { kind: 'bytes', gzip: false };
-  if (plain === 'too large' || plain.length > mostBytes) return { kind: 'too_large', gzip };
+  if (plain === 'too large' || plain.length > maxBytes) return { kind: 'too_large', gzip };
   if (plain.length === 0) return { kind: 'empty', gzip };
   if (!isUtf8(plain)) return { kind: 'bytes', gzip };
   return { ...recogniseText(plain.toString()), gzip };
@@ -43,7 +43,7 @@ function recogniseText(text: string): Omit<Recognised, 'gzip'> {
 
 function decompress(payload: Buffer): Buffer | 'not gzip' | 'too large' {
   try {
-    return gunzipSync(payload, { maxOutputLength: mostBytes });
+    return gunzipSync(payload, { maxOutputLength: maxBytes });
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? 'too large' : 'not gzip';
   }

@@ -76,7 +76,7 @@ export function timestampReader(
 }
 
 /** Of 10,000 years, which is what a Duration may span. */
-const mostSeconds = 10n ** 12n - 1n;
+const maxSeconds = 10n ** 12n - 1n;
 
 /** Reads a Duration as the text of its seconds with nine digits behind the point. */
 export function durationReader(
@@ -86,7 +86,7 @@ export function durationReader(
   const parts = messageValue(member, partsReader);
   return (reader, depth) => {
     const { seconds, nanos } = parts(reader, depth);
-    if (seconds > mostSeconds || seconds < -mostSeconds) throw badData(path, 'is too long a duration');
+    if (seconds > maxSeconds || seconds < -maxSeconds) throw badData(path, 'is too long a duration');
     return formatDecimal(seconds * 1_000_000_000n + nanos, 9);
   };
 }

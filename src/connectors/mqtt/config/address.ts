@@ -19,12 +19,12 @@ const schemes: Readonly<Record<string, { tls: boolean; port: number; webSocket?:
   'wss:': { tls: true, port: 443, webSocket: true },
 };
 
-const mostServers = 10;
+const maxServers = 10;
 
 /** Reads a list of broker URLs. Answers a sentence about the first that is not one, or about a list that cannot be. */
 export function parseUrls(list: string): Endpoint[] | string {
   const urls = list.split(',').map((url) => url.trim());
-  if (urls.length > mostServers) return `must not list more than ${mostServers} servers`;
+  if (urls.length > maxServers) return `must not list more than ${maxServers} servers`;
   const endpoints: Endpoint[] = [];
   for (const [index, url] of urls.entries()) {
     const endpoint = parseUrl(url);

@@ -25,7 +25,7 @@ const pubcompHeader = 0x7002;
 const ackBytes = 4;
 
 /** Unsettled payloads may take so much; a larger one is taken when nothing else is there. */
-const mostBytes = 64 * 1024 * 1024;
+const maxBytes = 64 * 1024 * 1024;
 
 export class AckQueue {
   readonly #owed: (Owed | undefined)[];
@@ -53,12 +53,12 @@ export class AckQueue {
   }
 
   get full(): boolean {
-    return this.#length >= this.#owed.length || (this.#bytes >= mostBytes && this.#length > 0);
+    return this.#length >= this.#owed.length || (this.#bytes >= maxBytes && this.#length > 0);
   }
 
   /** Whether at most half of what may be taken is. */
   get half(): boolean {
-    return this.#length <= this.#owed.length >> 1 && this.#bytes <= mostBytes / 2;
+    return this.#length <= this.#owed.length >> 1 && this.#bytes <= maxBytes / 2;
   }
 
   /** Takes a delivery in. Only while not `full`. */

@@ -20,7 +20,7 @@ const witnessesBefore = 2;
 /** A rival that waits longer before it comes back is not found out. */
 const patienceMs = 5_000;
 const answerMs = 5_000;
-const mostHeld = 65_535;
+const maxHeld = 65_535;
 
 type Connect = (request: ConnectRequest) => Promise<Connection>;
 
@@ -106,5 +106,5 @@ class Trial {
 
 /** The broker may send what is queued for us: none of it is acknowledged, so all of it comes again. */
 const keepUnread = (client: Connection['client']): void => {
-  new DeferredAcks(client, mostHeld, () => undefined);
+  new DeferredAcks(client, maxHeld, () => undefined);
 };

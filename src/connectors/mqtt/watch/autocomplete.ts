@@ -7,10 +7,10 @@ import { lookOn } from './watch.ts';
 
 /** Connecting and listening together take no longer. */
 const totalMs = 2_000;
-const mostTopics = 1_000;
-const mostTopicBytes = 64 * 1024;
+const maxTopics = 1_000;
+const maxTopicBytes = 64 * 1024;
 /** A busy broker would go on for ever: enough has been read after this many bytes of payload. */
-const mostPayloadBytes = 4 * 1024 * 1024;
+const maxPayloadBytes = 4 * 1024 * 1024;
 
 /** Brokers that keep `#` to administrators may allow the next. */
 const filters = ['#', '+/#'];
@@ -105,9 +105,9 @@ class Topics {
 
   #isFull(): boolean {
     return (
-      this.#topics.size >= mostTopics ||
-      this.#topicBytes >= mostTopicBytes ||
-      this.#payloadBytes >= mostPayloadBytes
+      this.#topics.size >= maxTopics ||
+      this.#topicBytes >= maxTopicBytes ||
+      this.#payloadBytes >= maxPayloadBytes
     );
   }
 }
