@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readCommandLine } from '../src/cli/commands.ts';
 import { readKeysCommand } from '../src/cli/keys.ts';
 import { Penstock } from './support/penstock.ts';
 import { jobOf, profileBody } from './support/resources.ts';
@@ -59,15 +60,20 @@ test('makes, lists and revokes keys, beside a running service', async () => {
 });
 
 test.each([
-  [[], 'there is no keys'],
-  [['create'], 'wrong arguments'],
+  [[], 'needs more arguments'],
+  [['create'], 'the name is missing'],
   [['create', 'a', '--role', 'king'], '--role must be one of'],
   [['create', 'a', '--role', 'admin', '--expires-days', '0'], '--expires-days'],
-  [['list', 'a'], 'wrong arguments'],
+  [['list', 'a'], 'too many arguments'],
   [['revoke', 'a', '--role', 'admin'], 'go with create'],
   [['list', '--what'], '--what'],
 ])('refuses %o', (args, said) => {
-  expect(() => readKeysCommand(args)).toThrow(said);
+  const read = () => {
+    const invocation = readCommandLine(['keys', ...args], '0');
+    if ('text' in invocation) throw new Error(invocation.text);
+    return readKeysCommand(invocation.words, invocation.values);
+  };
+  expect(read).toThrow(said);
 });
 
 test('says how it is used, with 2, when the arguments are wrong', async () => {

@@ -1,24 +1,24 @@
-import { type Asked, Usage } from './command.ts';
-import { exitCodes } from './commands.ts';
+import { exitCodes } from '../commands.ts';
+import { type Request, usageError } from './command.ts';
 import { drawPlan, type Plan } from './draw.ts';
 
-export async function planFile(asked: Asked): Promise<number> {
-  const plan = await send(asked, { dry_run: 'true' });
+export async function planFile(request: Request): Promise<number> {
+  const plan = await send(request, { dry_run: 'true' });
   const { created, updated, deleted } = plan.summary;
-  return asked.values['exit-code'] && created + updated + deleted > 0 ? exitCodes.changes : exitCodes.fine;
+  return request.values['exit-code'] && created + updated + deleted > 0 ? exitCodes.changes : exitCodes.ok;
 }
 
-export async function applyFile(asked: Asked): Promise<number> {
-  await send(asked, { plan: asked.values.plan as string | undefined });
-  return exitCodes.fine;
+export async function applyFile(request: Request): Promise<number> {
+  await send(request, { plan: request.values.plan as string | undefined });
+  return exitCodes.ok;
 }
 
-async function send(asked: Asked, query: Record<string, string | undefined>): Promise<Plan> {
-  const text = await asked.file();
+async function send(request: Request, query: Record<string, string | undefined>): Promise<Plan> {
+  const text = await request.file();
   // Every JSON text could be read as YAML; errors are better when it is not.
   const type = /^\s*\{/.test(text) && isJson(text) ? 'application/json' : 'application/yaml';
-  const plan = await asked.server.json<Plan>('/apply', { method: 'POST', query, body: { type, text } });
-  asked.terminal.print(asked.json ? JSON.stringify(plan, null, 2) : drawPlan(plan));
+  const plan = await request.server.json<Plan>('/apply', { method: 'POST', query, body: { type, text } });
+  request.terminal.print(request.json ? JSON.stringify(plan, null, 2) : drawPlan(plan));
   return plan;
 }
 
@@ -31,11 +31,11 @@ function isJson(text: string): boolean {
   }
 }
 
-export async function exportBundle({ server, terminal, values, json }: Asked): Promise<number> {
+export async function exportBundle({ server, terminal, values, json }: Request): Promise<number> {
   const { format = json ? 'json' : 'yaml', selector } = values;
-  if (format !== 'yaml' && format !== 'json') throw new Usage('--format must be yaml or json');
+  if (format !== 'yaml' && format !== 'json') throw usageError('--format must be yaml or json');
   const query = { format, label_selector: selector as string | undefined };
   const text = await server.text('/export', { query });
   terminal.print(format === 'json' ? JSON.stringify(JSON.parse(text), null, 2) : text.trimEnd());
-  return exitCodes.fine;
+  return exitCodes.ok;
 }

@@ -1,10 +1,10 @@
-import { type Asked, Usage } from './command.ts';
-import { exitCodes } from './commands.ts';
+import { exitCodes } from '../commands.ts';
+import { type Request, usageError } from './command.ts';
 import { clean } from './draw.ts';
 import { byName } from './objects.ts';
 
 /** Shows the messages of a table; each event as one line of JSON, if the answer is for a program. */
-export async function tail({ server, terminal, words, values, json }: Asked): Promise<number> {
+export async function tail({ server, terminal, words, values, json }: Request): Promise<number> {
   const query = { seconds: count(values.seconds, 'seconds'), rows: count(values.rows, 'rows') };
   const { id } = await byName(server, 'table', words[0] as string);
   let last: TailEvent | undefined;
@@ -13,7 +13,7 @@ export async function tail({ server, terminal, words, values, json }: Asked): Pr
     terminal.print(json ? text : drawEvent(last));
   }
   if (!last?.done) terminal.complain('penstock: the server ended it');
-  return last?.done && !last.error ? exitCodes.fine : exitCodes.failed;
+  return last?.done && !last.error ? exitCodes.ok : exitCodes.failed;
 }
 
 interface TailEvent {
@@ -43,5 +43,5 @@ const parseExact = (text: string): TailEvent =>
 
 function count(given: string | boolean | undefined, what: string): string | undefined {
   if (given === undefined || /^[1-9]\d{0,5}$/.test(String(given))) return given as string | undefined;
-  throw new Usage(`--${what} must be a whole number`);
+  throw usageError(`--${what} must be a whole number`);
 }

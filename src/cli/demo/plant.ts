@@ -1,11 +1,46 @@
+import { createServer, type Socket } from 'node:net';
+import { Aedes } from 'aedes';
 import { connectAsync, type MqttClient } from 'mqtt';
+
+/** What the demo runs on: a broker and a fleet of simulated devices, both in this process. */
+
+export interface Broker {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** An MQTT 3.1.1 broker in this process, on a free port of the loopback interface. It keeps sessions in memory. */
+export async function startBroker(): Promise<Broker> {
+  const aedes = await Aedes.createBroker();
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    aedes.handle(socket);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the broker has no port');
+  return {
+    url: `mqtt://127.0.0.1:${address.port}`,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+      await new Promise<void>((resolve) => aedes.close(resolve));
+    },
+  };
+}
 
 const devices = ['pump-1', 'pump-2', 'press-1', 'oven-1', 'oven-2'];
 
-/** Readings that are shown one by one. */
+/** Readings that are printed one by one. */
 const shown = 9;
 
-/** Simulated devices, and a listener that keeps account: which alerts must come, which came, which came twice. */
+/** Simulated devices, and a listener that counts which alerts must come, which came, and which came twice. */
 export class Fleet {
   readonly #client: MqttClient;
   readonly #expected = new Set<string>();
@@ -19,7 +54,7 @@ export class Fleet {
     this.#show = show;
   }
 
-  /** `show` gets a line for each of the first messages, in and out. */
+  /** Calls `show` with a line for each of the first messages, in and out. */
   static async connect(url: string, show: (line: string) => void): Promise<Fleet> {
     const client = await connectAsync(url, { clientId: 'demo_fleet', clean: true });
     const fleet = new Fleet(client, show);
@@ -47,7 +82,7 @@ export class Fleet {
     this.#arrived.add(`${device}/${seq}`);
   }
 
-  /** Alerts that must come and have not yet. */
+  /** Returns alerts that have not arrived yet. */
   missing(): string[] {
     return [...this.#expected].filter((alert) => !this.#arrived.has(alert));
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { clean, drawStep } from './draw.ts';
-import { eventsIn } from './events.ts';
+import { eventsIn } from './server.ts';
 
 const streamed = (chunks: Uint8Array[]): ReadableStream<Uint8Array> =>
   new ReadableStream({
