@@ -96,7 +96,7 @@ Commands for a running Penstock (penstock plan --help shows their options):
 
 ${listed(clientCommands)}
 
-Settings come from the environment, or from a file .env: see README.md.
+Settings come from the environment, or from a file .env: see docs/settings.md.
 Exit codes: 0 success, 1 failure, 2 wrong usage.
 `;
 
