@@ -110,7 +110,7 @@ test('rotates the secret key, after which the old one can go', async () => {
   expect(pipeline.body.query, pipeline.text).toBe(inlineQuery.replace('in the query', '********'));
   await penstock.kill('SIGTERM');
   const wrong = await run(['api'], { PENSTOCK_SECRET_KEY: fresh });
-  expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the one this database') });
+  expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the key of this database') });
   const both = { PENSTOCK_SECRET_KEY: `${fresh},${old}` };
   expect((await run(['keys', 'rotate'], both)).out).toBe('2 more objects are sealed with the first key now.');
   expect((await run(['keys', 'rotate'], both)).out).toBe('0 more objects are sealed with the first key now.');

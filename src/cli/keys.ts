@@ -74,7 +74,7 @@ const revoke =
   };
 
 const rotate: KeysCommand = async ({ db, secrets, print }) => {
-  const { resealAll } = await import('../definitions/rotate.ts');
-  const count = await resealAll(db, secrets);
+  const { rotateSecrets } = await import('../definitions/rotate.ts');
+  const count = await rotateSecrets(db, secrets);
   print(`${count} more ${count === 1 ? 'object is' : 'objects are'} sealed with the first key now.`);
 };

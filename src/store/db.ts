@@ -5,20 +5,20 @@ import { translate, translateDriver } from './errors.ts';
 import { SqliteAdapter } from './sqlite.ts';
 
 /**
- * The Prisma client, the same for both databases. What a call on it throws is a `PenstockError`: `name_taken`,
- * `not_found`, `connection_profile_in_use`, `connection_table_in_use`, `database_unavailable` (passing) or, for
- * anything unforeseen, `internal`; none tells what the database said, which is kept in `cause`.
+ * The Prisma client, the same for both databases. Calls throw `PenstockError`: `name_taken`, `not_found`,
+ * `connection_profile_in_use`, `connection_table_in_use`, `database_unavailable` (passing) or `internal`. What the
+ * database said is only in `cause`.
  *
- * Inside `$transaction(async (tx) => …)` use `tx` only: on SQLite a call on the client would wait for the
- * transaction to end. PostgreSQL runs transactions beside each other (read committed), so guard what was read with
- * a condition in the write, such as the version.
+ * Inside `$transaction(async (tx) => …)` use `tx` only: on SQLite a call on the client waits for the transaction to end.
+ * PostgreSQL runs transactions concurrently (read committed): guard a write with a condition on what was read, such as
+ * the version.
  */
 export type Db = PrismaClient;
 
-/** What `$transaction` hands to its function. */
+/** The client inside a transaction. */
 export type Tx = Prisma.TransactionClient;
 
-/** How a database is to be waited for, in milliseconds. */
+/** Deadlines, in milliseconds. */
 const limits = {
   connect: 5_000,
   transactionStart: 10_000,
@@ -26,19 +26,16 @@ const limits = {
   query: 10_000,
 };
 
-/** Which database a URL names: `file:` or `postgresql:`; `invalid_config` for any other. */
+/** Returns the kind of database that a URL names. Throws `invalid_config`. */
 export function providerOf(url: string): 'sqlite' | 'postgresql' {
   if (url.startsWith('file:')) return 'sqlite';
   if (/^postgres(ql)?:\/\//.test(url)) return 'postgresql';
-  throw new PenstockError('invalid_config', 'The database URL is of no known kind', {
+  throw new PenstockError('invalid_config', 'The database URL must begin with file: or postgresql://', {
     hint: 'Set PENSTOCK_DATABASE_URL to file:<path> or postgresql://<user>:<password>@<host>/<database>.',
   });
 }
 
-/**
- * Opens the database and makes sure that it answers; `database_unavailable` when it does not. `applyMigrations` has
- * to have run before.
- */
+/** Opens a migrated database. Throws `database_unavailable` when it does not respond. */
 export async function openDb(url: string): Promise<Db> {
   const db = translating(await connect(url));
   try {
@@ -50,12 +47,12 @@ export async function openDb(url: string): Promise<Db> {
   return db;
 }
 
-/** Waits for what is under way and closes every connection. */
+/** Waits for running queries and closes every connection. */
 export async function closeDb(db: Db): Promise<void> {
   await db.$disconnect();
 }
 
-/** Whether the database answers a small question about our tables within `deadlineMs`. */
+/** Whether the database responds to a small query on our tables within `deadlineMs`. */
 export async function healthy(db: Db, deadlineMs = 2_000): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(resolve, deadlineMs, false);
@@ -78,7 +75,7 @@ async function connect(url: string): Promise<Db> {
     return new PrismaClient({ ...options, adapter: await openSqliteAdapter(url) });
   }
   const { PrismaClient } = await import('../generated/postgresql/client.ts');
-  // Of the same schema; what only PostgreSQL can do, such as filters that ignore case, is not in the type.
+  // Same schema. Features of PostgreSQL alone, such as case-insensitive filters, are not in the type.
   return new PrismaClient({ ...options, adapter: postgres(url) }) as unknown as Db;
 }
 
@@ -97,14 +94,14 @@ function postgres(url: string): PrismaPg {
     keepAlive: true,
     connectionTimeoutMillis: limits.connect,
     statement_timeout: limits.query,
-    // For a server that does not answer any more, not even that it took too long.
+    // For a server that stopped responding altogether.
     query_timeout: limits.query + limits.connect,
-    // For a process that is gone without a word: PostgreSQL then drops its locks.
+    // Releases the locks of a process that vanished.
     idle_in_transaction_session_timeout: limits.transaction,
   });
 }
 
-/** The client with every error of Prisma and of the driver said in our words. */
+/** Returns the client with every error of Prisma and the driver translated. */
 function translating(client: Db): Db {
   const extended = client.$extends({
     query: {

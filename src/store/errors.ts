@@ -7,7 +7,7 @@ import {
 } from '@prisma/client/runtime/client';
 import { type ErrorCode, PenstockError } from '../errors.ts';
 
-// What a driver adapter tells of a failed statement; Prisma hands it on in `meta`, also for raw queries.
+// A driver adapter's description of a failed statement, which Prisma passes on in `meta`, also for raw queries.
 interface DriverFailure {
   kind: string;
   /** PostgreSQL: SQLSTATE. */
@@ -29,7 +29,7 @@ const unavailableKinds = new Set([
   'TransactionAlreadyClosed',
 ]);
 
-// Errors of Prisma's own: no connection or no end of a transaction within the time allowed.
+// Prisma's own timeouts: for a connection, and for a transaction.
 const unavailableCodes = new Set(['P2024', 'P2028']);
 
 // SQLSTATE classes: connection, resources, lock not available, shutdown or cancel, system.
@@ -46,16 +46,12 @@ const inUse: Record<string, ErrorCode> = {
   ConnectionTable: 'connection_table_in_use',
 };
 
-/** What was asked of Prisma when it failed. */
 interface Operation {
   model?: string | undefined;
   name: string;
 }
 
-/**
- * Says an error out of a database call in our words; the original is kept as `cause`. Other people's errors, such as
- * those a handler throws inside a transaction, come back as they are.
- */
+/** Translates an error of a database call, keeping the original as `cause`. Other errors come back as they are. */
 export function translate(error: unknown, operation: Operation): unknown {
   if (error instanceof PrismaClientKnownRequestError) return known(error, operation);
   if (error instanceof PrismaClientInitializationError) return unavailable(error);
@@ -64,12 +60,12 @@ export function translate(error: unknown, operation: Operation): unknown {
   return error;
 }
 
-/** As `translate`, for errors that can only come from Prisma or from the driver below it. */
+/** As `translate`, for errors that can only come from Prisma or its driver. */
 export function translateDriver(error: unknown, operation: Operation): unknown {
   const translated = translate(error, operation);
   if (translated !== error || error instanceof PenstockError) return translated;
   const mistake = error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
-  // pg raises plain errors, without a code, for a connection that is lost or cannot be had.
+  // pg raises plain errors without a code for lost and failed connections.
   return mistake ? error : unavailable(error);
 }
 
@@ -96,28 +92,28 @@ function isUnavailable({ kind, code, extendedCode }: DriverFailure): boolean {
   return kind === 'sqlite' && unavailableResults.has((extendedCode ?? 0) & 0xff);
 }
 
-// PostgreSQL tells the index, which Prisma's conventions call <Model>_name_key; SQLite tells the columns.
+// PostgreSQL names the index, which Prisma calls <Model>_name_key; SQLite names the columns.
 function isName({ constraint }: DriverFailure): boolean {
   return constraint?.fields?.join() === 'name' || (constraint?.index ?? '').endsWith('_name_key');
 }
 
-/** `conflict` in `facts`: of transactions that waited for each other this is the one that was ended; it may be done again. */
+/** `conflict` in `facts`: the transaction was ended to break a deadlock, and may be repeated. */
 function unavailable(cause: unknown, facts: { conflict?: true } = {}): PenstockError {
   const hint =
-    'Try again shortly. If it lasts, check that the database runs and that PENSTOCK_DATABASE_URL is right.';
-  return new PenstockError('database_unavailable', 'The database does not answer', { hint, cause, facts });
+    'Try again shortly. If it persists, check that the database runs and that PENSTOCK_DATABASE_URL is right.';
+  return new PenstockError('database_unavailable', 'The database does not respond', { hint, cause, facts });
 }
 
 function nameTaken(cause: unknown, { model }: Operation): PenstockError {
   return new PenstockError('name_taken', `Another ${spoken(model)} has this name`, {
     hint: 'Choose another name.',
-    errors: [{ path: '/name', message: 'is already used' }],
+    errors: [{ path: '/name', message: 'is already in use' }],
     cause,
   });
 }
 
 function notFound(cause: unknown, { model }: Operation): PenstockError {
-  return new PenstockError('not_found', `There is no such ${spoken(model)}`, { cause });
+  return new PenstockError('not_found', `The ${spoken(model)} does not exist`, { cause });
 }
 
 function stillReferred(cause: unknown, { model, name }: Operation): PenstockError {

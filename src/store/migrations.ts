@@ -9,15 +9,13 @@ import { type Migration, openSession, type Recorded, type Session } from './sess
 const committed = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 
 /**
- * Brings the database up to date and answers the names of the migrations it applied. It may run in any number of
- * processes at once, and `_prisma_migrations` is left as `prisma migrate deploy` would leave it, so that both can be
- * used on one database.
+ * Applies missing migrations and returns their names. Safe in several processes at once. `_prisma_migrations` is kept as
+ * `prisma migrate deploy` keeps it, so both can be used on one database.
  *
- * Each migration is one transaction with its record, so that a crash leaves none half applied. Throws
- * `database_migration_failed`, `database_migration_edited`, `database_too_new` or `database_unavailable`, having
- * changed nothing but what earlier migrations did.
+ * Each migration and its record are one transaction, so a crash leaves none half applied. Throws
+ * `database_migration_failed`, `database_migration_edited`, `database_too_new` or `database_unavailable`.
  *
- * @param folder holds a folder of migrations for each provider
+ * @param folder holds one folder of migrations for each provider
  */
 export async function applyMigrations(url: string, folder = committed): Promise<string[]> {
   const provider = providerOf(url);
@@ -42,12 +40,12 @@ async function readMigrations(folder: string): Promise<Migration[]> {
 }
 
 async function readMigration(folder: string, name: string): Promise<Migration> {
-  // Whatever a checkout did to the line endings, the checksum is that of the file as it was committed.
+  // The checksum is that of the committed file, also when a checkout changed its line endings.
   const sql = (await readFile(join(folder, name, 'migration.sql'), 'utf8')).replaceAll('\r\n', '\n');
   return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
 }
 
-/** Applies the first migration that is missing and answers its name, or null when none is. */
+/** Applies the first missing migration and returns its name, or null when none is missing. */
 async function applyNext(session: Session, migrations: Migration[]): Promise<string | null> {
   const startedAt = new Date();
   await reached(session.begin());
@@ -116,7 +114,6 @@ function didNotApply({ name }: Migration, cause: unknown): PenstockError {
   });
 }
 
-/** Until a migration runs, what fails is the database. */
 async function reached<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

@@ -9,7 +9,7 @@ export interface Migration {
   checksum: string;
 }
 
-/** A row of `_prisma_migrations`, as far as it matters. */
+/** The columns of `_prisma_migrations` that are used. */
 export interface Recorded {
   name: string;
   checksum: string;
@@ -17,18 +17,18 @@ export interface Recorded {
   rolledBack: boolean;
 }
 
-/** A connection that migrates. After an error it is only good for `close`, which undoes what was not committed. */
+/** A connection for migrations. After an error only `close` may be called; it rolls back. */
 export interface Session {
-  /** Begins a transaction beside which nobody else migrates, and makes `_prisma_migrations` if it is missing. */
+  /** Begins a transaction that excludes other migrations, and creates `_prisma_migrations` when missing. */
   begin(): Promise<void>;
   recorded(): Promise<Recorded[]>;
-  /** Runs the SQL, records it and commits: all of it or nothing. */
+  /** Runs the SQL, records it and commits, atomically. */
   apply(migration: Migration, startedAt: Date): Promise<void>;
   rollback(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** How long to wait for another process that migrates, or for a table in use. */
+/** Maximum wait for another process that migrates, or for a table in use. */
 const lockTimeoutMs = 60_000;
 
 export function openSession(url: string, provider: 'sqlite' | 'postgresql'): Promise<Session> {
@@ -41,7 +41,7 @@ class PostgresSession implements Session {
   static async open(url: string): Promise<Session> {
     const timeouts = { connectionTimeoutMillis: 5_000, lock_timeout: lockTimeoutMs };
     const client = new pg.Client({ connectionString: url, application_name: 'penstock', ...timeouts });
-    // When a connection is lost the query under way fails; the event on top of it would end the process.
+    // The running query fails by itself; without a listener the event would end the process.
     client.on('error', () => {});
     await client.connect();
     return new PostgresSession(client);
@@ -53,7 +53,7 @@ class PostgresSession implements Session {
 
   async begin(): Promise<void> {
     await this.#client.query('BEGIN');
-    // The number is the one that Prisma's own migrations lock.
+    // The number that Prisma's own migrations lock.
     await this.#client.query('SELECT pg_advisory_xact_lock(72707369)');
     await this.#client.query(`CREATE TABLE IF NOT EXISTS _prisma_migrations (
       id                      VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -108,8 +108,8 @@ class SqliteSession implements Session {
   }
 
   async begin(): Promise<void> {
-    // A migration that rebuilds a table drops the old one, which must not reach into others by ON DELETE CASCADE.
-    // Inside a transaction this cannot be set any more, not by the migration either.
+    // A migration that rebuilds a table drops the old one, which must not cascade to other tables. This cannot be set
+    // inside a transaction.
     await this.#client.execute('PRAGMA foreign_keys = OFF');
     await this.#client.execute('BEGIN IMMEDIATE');
     this.#inTransaction = true;
@@ -138,8 +138,8 @@ class SqliteSession implements Session {
   }
 
   async apply({ name, sql, checksum }: Migration, startedAt: Date): Promise<void> {
-    // One script, since the client rolls back whatever a script leaves open. Nothing has looked at foreign keys so
-    // far: if one is broken now, the record gets no id, which fails and takes everything back.
+    // One script, because the client rolls back what a script leaves open. Foreign keys were off: when one is broken
+    // now, the record gets no id, which fails and rolls back.
     const id = `CASE WHEN EXISTS (SELECT 1 FROM pragma_foreign_key_check) THEN NULL ELSE ${quoted(randomUUID())} END`;
     this.#inTransaction = false;
     await this.#client.executeMultiple(`${sql}
@@ -156,7 +156,7 @@ COMMIT;`);
 
   async close(): Promise<void> {
     try {
-      // Closing does not: the connection lives on, with its lock, until its statements are garbage collected.
+      // close() alone keeps the connection and its lock until its statements are garbage collected.
       if (this.#inTransaction) await this.rollback();
     } finally {
       this.#client.close();
