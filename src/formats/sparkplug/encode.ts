@@ -1,4 +1,3 @@
-import protobuf from 'protobufjs';
 import type { Row, Value } from '../format.ts';
 import { rowWriter } from '../protobuf/write.ts';
 import type { Field } from '../schema/schema.ts';
@@ -33,9 +32,7 @@ export function metricWriter(fields: readonly Field[]): (row: Row) => Buffer {
     for (const name of readOnly) {
       if (get(name) !== null) throw badRow(pathOf('', name), 'can only be read; use the column of its type');
     }
-    const writer = protobuf.Writer.create();
-    writePayload(payloadOf(get), writer);
-    return writer.finish() as Buffer;
+    return writePayload(payloadOf(get));
   };
 }
 

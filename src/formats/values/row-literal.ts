@@ -7,14 +7,17 @@ import type { Field } from '../schema/schema.ts';
  * of the schema; the names of the columns are its arguments.
  */
 
-/** Compiles a function that makes a row of the properties of an object. */
+/**
+ * Compiles a function that makes a row of the properties of an object: its own ones, or the `inherited` ones too.
+ * Without `read` a property is the value.
+ */
 export function rowFromObject(
-  members: readonly { name: string; read: (value: unknown) => Value }[],
+  members: readonly { name: string; read?: ((value: unknown) => Value) | undefined }[],
+  which: 'own' | 'inherited' = 'own',
 ): (object: object) => Row {
-  return compiled(
-    members,
-    `return (o) => (${literal(members, (at) => `r${at}(${property(members, at)})`)});`,
-  );
+  const found = (at: number) => (which === 'own' ? property(members, at) : `o[k${at}]`);
+  const value = (at: number) => (members[at]?.read ? `r${at}(${found(at)})` : found(at));
+  return compiled(members, `return (o) => (${literal(members, value)});`);
 }
 
 /** Compiles a function that makes a row by reading one value after the other; a step without a name only reads. */
