@@ -1,4 +1,4 @@
-import { isRawNumber } from '../json/json-text.ts';
+import { isRawNumber } from '../json/text.ts';
 import { parseTimestamp } from '../values/timestamp.ts';
 
 /** What was seen of one place in the sampled documents. It holds counts and names, no values. */

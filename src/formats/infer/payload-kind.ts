@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { gunzipSync } from 'node:zlib';
-import { isNestedWithin, parseAsWritten } from '../json/json-text.ts';
+import { isShallow, parseAsWritten } from '../json/text.ts';
 
 export const payloadKinds = ['json_object', 'json_other', 'text', 'bytes', 'empty', 'too_large'] as const;
 
@@ -17,7 +17,6 @@ export interface Recognised {
 
 /** Larger messages, also once decompressed, are not looked into. */
 const maxBytes = 1024 * 1024;
-const maxJsonDepth = 128;
 
 /** Tells JSON objects, other JSON, text and bytes apart. A document that is nested too deep to be read counts as text. */
 export function recognise(payload: Buffer): Recognised {
@@ -32,7 +31,7 @@ export function recognise(payload: Buffer): Recognised {
 
 function recogniseText(text: string): Omit<Recognised, 'gzip'> {
   try {
-    if (!isNestedWithin(JSON.parse(text), maxJsonDepth)) return { kind: 'text' };
+    if (!isShallow(JSON.parse(text))) return { kind: 'text' };
   } catch {
     return { kind: 'text' };
   }

@@ -9,8 +9,8 @@ import {
   type SchemaIn,
 } from '../format.ts';
 import { onlyRow } from '../framing.ts';
-import { badData, badRow } from '../values/bad.ts';
-import { rowFromMessage } from '../values/row-literal.ts';
+import { badData } from '../values/bad.ts';
+import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
 import { documentReader, rowReader } from './read.ts';
@@ -53,10 +53,7 @@ function readerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (payl
 function writerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (row: Row) => Buffer {
   if (!format.into_unstructured_json) return rowWriter(type, fields);
   const write = documentWriter(type, '/value');
-  return ({ value }) => {
-    if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
-    return write(value);
-  };
+  return (row) => write(messageOfRow(row));
 }
 
 /** Each record behind its length as a varint, one after the other. */

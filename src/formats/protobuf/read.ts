@@ -1,12 +1,12 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../format.ts';
-import { exactNumber } from '../json/json-value.ts';
-import type { Field, ListItem } from '../schema/schema.ts';
+import { exactNumber } from '../json/text.ts';
+import { type Field, isMetadata, type ListItem } from '../schema/schema.ts';
 import { badData, pathOf } from '../values/bad.ts';
 import { formatDecimal } from '../values/decimal.ts';
 import { setterOf } from '../values/own-property.ts';
-import { rowFromObject } from '../values/row-literal.ts';
+import { rowFromObject } from '../values/row.ts';
 import { textOf } from '../values/text-check.ts';
 import { formatTimestamp, timestampFromParts } from '../values/timestamp.ts';
 import { wellKnownOf, wrappedOf } from './fields.ts';
@@ -83,9 +83,9 @@ function unsigned({ high, low }: Long): bigint {
 
 function rowOf(type: protobuf.Type, fields: readonly Field[], path: string): (message: object) => Row {
   const members = fields.map((field) => {
-    if (typeof field.metadata_key === 'string') return { name: field.name, read: () => null };
+    if (isMetadata(field)) return { name: field.name, read: () => null };
     const at = pathOf(path, field.name);
-    const member = type.fieldsArray.find(({ name }) => name === field.name);
+    const member = Object.hasOwn(type.fields, field.name) ? type.fields[field.name] : undefined;
     if (member) return { name: field.name, read: columnOf(member, field, at) };
     const message = `The message of the definition has no field ${at}`;
     throw new PenstockError('invalid_schema', message, { errors: [{ path: '/fields', message }] });

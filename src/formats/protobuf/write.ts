@@ -1,12 +1,11 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../format.ts';
-import { isNestedWithin, numberText } from '../json/json-text.ts';
-import { maxDepth } from '../json/json-value.ts';
-import type { Field } from '../schema/schema.ts';
+import { numberText } from '../json/text.ts';
+import { type Field, messageFields } from '../schema/schema.ts';
 import { badRow, pathOf } from '../values/bad.ts';
 import { getterOf, setterOf } from '../values/own-property.ts';
-import { rowFromObject } from '../values/row-literal.ts';
+import { rowFromObject } from '../values/row.ts';
 import { parseTimestamp, timestampToParts } from '../values/timestamp.ts';
 import {
   bigintOf,
@@ -20,7 +19,7 @@ import {
   structOf,
   timestampOf,
   unscaledOf,
-} from '../values/write-value.ts';
+} from '../values/write.ts';
 import { wellKnownOf, wrappedOf } from './fields.ts';
 
 /** Converts a value that is not null into what protobufjs writes; throws `bad_row`. */
@@ -28,8 +27,7 @@ type Convert = (value: unknown) => unknown;
 
 /** Compiles the writer of the rows of a table. A null is left out of the message. */
 export function rowWriter(type: protobuf.Type, fields: readonly Field[]): (row: Row) => Buffer {
-  const kept = fields.filter((field) => typeof field.metadata_key !== 'string');
-  return encoder(type, messageOf(type, kept, ''));
+  return encoder(type, messageOf(type, messageFields(fields), ''));
 }
 
 /** Compiles the writer of a message from the text of a JSON object with its members. */
@@ -55,7 +53,7 @@ function messageOf(type: protobuf.Type, fields: readonly Field[], path: string):
     const field = fields.find(({ name }) => name === member.name);
     if (!field) return [];
     const at = pathOf(path, member.name);
-    const write = orNull(columnOf(member, field, at), field.required === true, at);
+    const write = orNull(columnOf(member, field, at), field.required, at);
     return [{ name: member.name, read: write as (value: unknown) => Value }];
   });
   const make = rowFromObject(members);
@@ -199,11 +197,7 @@ function numberIn({ values }: protobuf.Enum, path: string): Convert {
 /** Parses a JSON text before it is converted. */
 function jsonText(convert: Convert, path: string): Convert {
   const parse = jsonOf(path);
-  return (value) => {
-    const document = parse(value as Value);
-    if (!isNestedWithin(document, maxDepth)) throw badRow(path, `is nested more than ${maxDepth} deep`);
-    return convert(document);
-  };
+  return (value) => convert(parse(value as Value));
 }
 
 type Known = Map<protobuf.Type, Convert>;

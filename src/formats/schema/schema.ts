@@ -78,6 +78,13 @@ export interface Field extends ListItem {
   metadata_key?: string | null;
 }
 
+/** Whether the connector fills the column; it is then no part of a message. */
+export const isMetadata = ({ metadata_key }: Field): boolean => typeof metadata_key === 'string';
+
+/** The columns that are part of a message. */
+export const messageFields = (fields: readonly Field[]): Field[] =>
+  fields.filter((field) => !isMetadata(field));
+
 /** What a list holds. */
 export const ListItem = Type.Object(
   { name: Type.Optional(Type.String({ maxLength: 256 })), ...typeProperties },

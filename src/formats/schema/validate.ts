@@ -1,7 +1,18 @@
-import type { FieldError } from '../../errors.ts';
-import type { WholeMessage } from '../format.ts';
+import { type FieldError, PenstockError } from '../../errors.ts';
+import type { SchemaIn, WholeMessage } from '../format.ts';
 import { formatOf, formatTypes } from '../registry.ts';
-import { BadData, type ConnectionSchema, type Field, type FieldTypeName, type ListItem } from './schema.ts';
+import {
+  BadData,
+  type ConnectionSchema,
+  type Field,
+  type FieldTypeName,
+  type FormatType,
+  isMetadata,
+  type ListItem,
+  messageFields,
+  type SchemaDefinition,
+} from './schema.ts';
+import { sqlType } from './sql-type.ts';
 
 /** A metadata column that a connector offers to `metadata_key`. */
 export interface KnownMetadata {
@@ -13,6 +24,51 @@ export interface KnownMetadata {
 
 /** How deep structs and lists may be nested in each other. */
 const maxDepth = 32;
+
+/**
+ * Returns a completed copy of a schema: `fields` derived from its `definition`, or the one field of a format that holds
+ * the whole message, with every `required` and `sql_name`. A completed schema stays as it is. Throws `invalid_schema` with
+ * the path of what a definition cannot express.
+ */
+export function expandSchema(schema: ConnectionSchema): ConnectionSchema {
+  return { ...schema, fields: fieldsOf(schema).map(expandItem) };
+}
+
+function fieldsOf(schema: ConnectionSchema): readonly Field[] {
+  const fields = schema.fields ?? [];
+  if (!schema.definition) return fields.length > 0 ? fields : wholeMessageField(schema);
+  // Metadata columns are not part of a message, so a definition cannot hold them: they stay beside it.
+  const metadata = fields.filter(isMetadata);
+  return [...derivedFields(schema, schema.definition), ...metadata];
+}
+
+function derivedFields({ format, ...schema }: ConnectionSchema, definition: SchemaDefinition): Field[] {
+  const language = format && formatOf(format)?.definition;
+  if (!format || language?.type !== definition.type) {
+    const takes = language ? `takes ${language.type}` : 'takes no definition';
+    const subject = format ? `The format ${format.type} ${takes}` : 'There is no format to go with it';
+    const message = `${subject}; leave the definition out or change the format`;
+    throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
+  }
+  return language.fieldsFrom({ ...schema, format, definition } as SchemaIn<FormatType> & {
+    definition: SchemaDefinition;
+  });
+}
+
+/** A schema whose fields are inferred from a query has none yet, and must not get one here. */
+function wholeMessageField({ format, inferred }: ConnectionSchema): readonly Field[] {
+  if (!format || inferred) return [];
+  const type = formatOf(format)?.wholeMessage?.(format);
+  return type ? [{ name: 'value', type, required: true }] : [];
+}
+
+function expandItem<T extends ListItem>(item: T): T {
+  const expanded: T = { ...item, required: item.required ?? false, sql_name: sqlType(item) };
+  if (item.type === 'timestamp') expanded.unit = item.unit ?? 'millisecond';
+  if (item.fields) expanded.fields = item.fields.map(expandItem);
+  if (item.items) expanded.items = { ...expandItem(item.items), name: item.items.name ?? 'item' };
+  return expanded;
+}
 
 /**
  * What is wrong with a schema beyond its JSON Schema: an empty list when nothing is. Paths are JSON pointers into the
@@ -164,7 +220,7 @@ function validateMetadataKey(
   known: readonly KnownMetadata[] | undefined,
   errors: FieldError[],
 ): void {
-  if (!known || typeof field.metadata_key !== 'string') return;
+  if (!known || !isMetadata(field)) return;
   const column = known.find((candidate) => candidate.name === field.metadata_key);
   if (!column) {
     const names = known.map((candidate) => candidate.name).join(', ');
@@ -187,7 +243,7 @@ function validateShape(
   errors: FieldError[],
 ) {
   if (inferred && fields.length === 0) return;
-  const payload = fields.filter((field) => typeof field.metadata_key !== 'string');
+  const payload = messageFields(fields);
   if (whole) {
     const [only] = payload;
     if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;

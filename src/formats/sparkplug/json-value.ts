@@ -1,6 +1,5 @@
 import type { Value } from '../format.ts';
-import { numberText, parseExactly } from '../json/json-text.ts';
-import { exactNumber } from '../json/json-value.ts';
+import { exactNumber, numberText, parseExactly } from '../json/text.ts';
 import { badData } from '../values/bad.ts';
 import { textOf } from '../values/text-check.ts';
 import { formatTimestamp } from '../values/timestamp.ts';

@@ -2,9 +2,9 @@ import type { FieldError } from '../../errors.ts';
 import type { FormatDefinition } from '../format.ts';
 import { onlyRow } from '../framing.ts';
 import { sqlType } from '../schema/sql-type.ts';
-import { metricsReader } from './decode.ts';
 import { metricWriter } from './encode.ts';
 import { columns } from './payload.ts';
+import { metricsReader } from './read.ts';
 
 /**
  * Eclipse Sparkplug B: a payload has one row for each of its metrics, with columns from a fixed list. Aliases are not
