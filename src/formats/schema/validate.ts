@@ -22,7 +22,7 @@ export interface KnownMetadata {
   items?: FieldTypeName;
 }
 
-/** How deep structs and lists may be nested in each other. */
+/** Maximum nesting of structs and lists. */
 const maxDepth = 32;
 
 /**
@@ -46,7 +46,7 @@ function derivedFields({ format, ...schema }: ConnectionSchema, definition: Sche
   const language = format && formatOf(format)?.definition;
   if (!format || language?.type !== definition.type) {
     const takes = language ? `takes ${language.type}` : 'takes no definition';
-    const subject = format ? `The format ${format.type} ${takes}` : 'There is no format to go with it';
+    const subject = format ? `The format ${format.type} ${takes}` : 'The schema has no format';
     const message = `${subject}; leave the definition out or change the format`;
     throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
   }
@@ -71,9 +71,9 @@ function expandItem<T extends ListItem>(item: T): T {
 }
 
 /**
- * What is wrong with a schema beyond its JSON Schema: an empty list when nothing is. Paths are JSON pointers into the
- * schema, e.g. `/fields/2/precision`. `metadata` are the columns that the table's connector offers; without it the
- * keys are not looked up. Judge a schema with a `definition` after `expandSchema`.
+ * Returns the errors of a schema beyond its JSON Schema. Paths are JSON pointers into the schema, e.g.
+ * `/fields/2/precision`. `metadata` are the columns that the connector offers; without it keys are not checked. Call
+ * `expandSchema` first for a schema with a `definition`.
  */
 export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
   const errors: FieldError[] = [];
@@ -92,7 +92,7 @@ export function validateSchema(schema: ConnectionSchema, metadata?: readonly Kno
   return errors;
 }
 
-/** SQL brings bounds that no JSON Schema has seen. */
+/** Bounds that come from SQL have not been checked by the JSON Schema. */
 function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldError[]): void {
   if (!badData) return;
   for (const bound of ['max_count', 'max_bytes', 'when_full'] as const) {
@@ -110,12 +110,12 @@ function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldErr
   }
 }
 
-/** What the format says is asked last: it may rely on fields that are valid by themselves. */
+/** The format's own check comes last: it may rely on valid fields. */
 function validateFormat(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
   const { format } = schema;
   const types = formatTypes.join(', ');
   if (!format) {
-    errors.push({ path: '/format', message: `Say how messages are written: ${types}` });
+    errors.push({ path: '/format', message: `The schema needs a format: ${types}` });
     return;
   }
   const definition = formatOf(format);
@@ -125,15 +125,15 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
     return;
   }
   if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
-    const message = 'There is no schema registry: put the schema into the definition';
+    const message = 'Schema registries are not supported: put the schema into the definition';
     errors.push({ path: '/format/confluent_schema_registry', message });
   }
   if (schema.framing && !definition.newlines) {
-    const message = `The format ${format.type} cannot be framed by newlines: its bytes may hold some`;
+    const message = `The format ${format.type} cannot be framed by newlines: its bytes may contain them`;
     errors.push({ path: '/framing', message });
   }
   if ((schema.framing?.max_line_length ?? 1) < 1) {
-    const message = 'A line must be allowed at least one byte';
+    const message = 'max_line_length must be at least 1';
     errors.push({ path: '/framing/max_line_length', message });
   }
   validateShape(schema, definition.wholeMessage?.(format), fields, errors);
@@ -146,7 +146,7 @@ function validateFields(fields: readonly Field[], path: string, depth: number, e
   fields.forEach((field, index) => {
     const at = `${path}/${index}`;
     if (seen.has(field.name)) {
-      errors.push({ path: `${at}/name`, message: `There are two fields called ${field.name}` });
+      errors.push({ path: `${at}/name`, message: `Two fields are called ${field.name}` });
     }
     seen.add(field.name);
     validateType(field, at, depth, errors);
@@ -155,7 +155,7 @@ function validateFields(fields: readonly Field[], path: string, depth: number, e
 
 function validateType(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
   if (depth > maxDepth) {
-    errors.push({ path, message: `Fields may be nested ${maxDepth} deep at most` });
+    errors.push({ path, message: `Fields must not be nested more than ${maxDepth} deep` });
     return;
   }
   validateStray(item, path, errors);
@@ -163,7 +163,7 @@ function validateType(item: ListItem, path: string, depth: number, errors: Field
   if (item.type === 'struct') validateStruct(item, path, depth, errors);
   if (item.type !== 'list') return;
   if (item.items) validateType(item.items, `${path}/items`, depth + 1, errors);
-  else errors.push({ path: `${path}/items`, message: 'A list needs items: the type of what it holds' });
+  else errors.push({ path: `${path}/items`, message: 'A list needs items: the type of its elements' });
 }
 
 const owners = {
@@ -174,7 +174,7 @@ const owners = {
   items: 'list',
 } as const;
 
-/** Refuses a property that belongs to another type, which would otherwise be ignored without a word. */
+/** Refuses a property of another type, which would otherwise be ignored silently. */
 function validateStray(item: ListItem, path: string, errors: FieldError[]): void {
   for (const [property, type] of Object.entries(owners)) {
     if (item[property as keyof typeof owners] === undefined || item.type === type) continue;
@@ -182,22 +182,16 @@ function validateStray(item: ListItem, path: string, errors: FieldError[]): void
   }
 }
 
-function validateDecimal(item: ListItem, path: string, errors: FieldError[]): void {
-  const { precision, scale } = item;
+function validateDecimal({ precision, scale }: ListItem, path: string, errors: FieldError[]): void {
   if (precision === undefined) {
-    errors.push({
-      path: `${path}/precision`,
-      message: 'A decimal128 needs its precision: 1 to 38 digits in all',
-    });
+    const message = 'A decimal128 needs a precision: 1 to 38 digits in total';
+    errors.push({ path: `${path}/precision`, message });
   }
   if (scale === undefined) {
-    errors.push({
-      path: `${path}/scale`,
-      message: 'A decimal128 needs its scale: the digits behind the point',
-    });
-  }
-  if (precision !== undefined && scale !== undefined && scale > precision) {
-    errors.push({ path: `${path}/scale`, message: `The scale may not exceed the precision, ${precision}` });
+    const message = 'A decimal128 needs a scale: the digits after the decimal point';
+    errors.push({ path: `${path}/scale`, message });
+  } else if (precision !== undefined && scale > precision) {
+    errors.push({ path: `${path}/scale`, message: `The scale must not exceed the precision, ${precision}` });
   }
 }
 
@@ -209,7 +203,7 @@ function validateStruct(item: ListItem, path: string, depth: number, errors: Fie
   validateFields(members, `${path}/fields`, depth + 1, errors);
   members.forEach((member, index) => {
     if (!member.metadata_key) return;
-    const message = 'Only a column of its own can be filled from the metadata, not a member of a struct';
+    const message = 'Metadata can only fill a column, not a member of a struct';
     errors.push({ path: `${path}/fields/${index}/metadata_key`, message });
   });
 }
@@ -230,7 +224,7 @@ function validateMetadataKey(
     const message = `The metadata ${column.name} is of type ${column.type}, so the field cannot be ${field.type}`;
     errors.push({ path, message });
   } else if (column.items !== field.items?.type) {
-    const message = `The metadata ${column.name} is a list of ${column.items}, so the field must be one too`;
+    const message = `The metadata ${column.name} is a list of ${column.items}, so the field must be too`;
     errors.push({ path, message });
   }
 }
@@ -251,6 +245,6 @@ function validateShape(
     const message = `${kind} needs exactly one field beside the metadata: value, of type ${whole}`;
     errors.push({ path: '/fields', message });
   } else if (payload.length === 0) {
-    errors.push({ path: '/fields', message: 'Say which fields a message has; there must be at least one' });
+    errors.push({ path: '/fields', message: 'The schema needs at least one field' });
   }
 }

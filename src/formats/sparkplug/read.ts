@@ -1,10 +1,11 @@
-import type { Row, Value } from '../format.ts';
-import { maxRowsOfMessage } from '../format.ts';
+import { maxRowsOfMessage, type Row, type Value } from '../format.ts';
+import { exactNumber, numberText, parseExactly } from '../json/text.ts';
 import { rowReader } from '../protobuf/read.ts';
-import type { Field } from '../schema/schema.ts';
+import { type Field, isMetadata } from '../schema/schema.ts';
 import { badData, pathOf } from '../values/bad.ts';
-import { setterOf } from '../values/own-property.ts';
-import { jsonOf } from './json-value.ts';
+import { rowFromSequence } from '../values/row.ts';
+import { textOf } from '../values/text-check.ts';
+import { formatTimestamp } from '../values/timestamp.ts';
 import { type Datatype, datatypes, payloadFields, payloadType } from './payload.ts';
 
 const readPayload = rowReader(payloadType, payloadFields);
@@ -20,25 +21,22 @@ interface Metric {
 
 /** Compiles the reader of a payload into the rows of its metrics. */
 export function metricsReader(fields: readonly Field[]): (payload: Buffer) => Row[] {
-  const steps = fields.map((field) => {
-    const read = typeof field.metadata_key === 'string' ? () => null : columnReader(field.name);
-    return { set: setterOf(field.name), read: field.required ? required(read, field) : read };
-  });
+  const make = rowFromSequence<Metric>(
+    fields.map((field) => ({
+      name: field.name,
+      read: isMetadata(field) ? () => null : orMissing(columnReader(field.name), field),
+    })),
+  );
   return (bytes) => {
     const payload = readPayload(bytes);
     const metrics = payload.metrics as Row[];
     if (metrics.length > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} rows`);
-    return metrics.map((members) => {
-      const metric = metricOf(payload, members);
-      const row: Row = {};
-      for (const { set, read } of steps) set(row, read(metric));
-      return row;
-    });
+    return metrics.map((members) => make(metricOf(payload, members)));
   };
 }
 
-function required(read: (metric: Metric) => Value, field: Field): (metric: Metric) => Value {
-  if (typeof field.metadata_key === 'string') return read;
+function orMissing(read: (metric: Metric) => Value, field: Field): (metric: Metric) => Value {
+  if (!field.required) return read;
   return (metric) => {
     const value = read(metric);
     if (value === null) throw badData(pathOf('', field.name), 'is required but missing');
@@ -129,4 +127,111 @@ function columnReader(name: string): (metric: Metric) => Value {
 
 function timeOf(value: Value): Value {
   return typeof value === 'bigint' ? BigInt.asIntN(64, value) : null;
+}
+
+/** A bit of an array becomes six characters. */
+const maxItems = 100_000;
+
+/** Integers have all their digits; times are RFC 3339, bytes base64, arrays lists, and a DataSet a table. */
+function jsonOf(value: Value, column: string, datatype: Datatype | undefined): Value {
+  if (value === null) return null;
+  if (datatype?.name === 'DataSet') return JSON.stringify(tableOf(value as string));
+  if (column === 'value') return value;
+  if (column === 'time_value') return JSON.stringify(timeText(value as bigint));
+  if (typeof value === 'bigint') return JSON.stringify(exactNumber(value));
+  if (!Buffer.isBuffer(value)) return JSON.stringify(value);
+  const items = datatype && itemsOf(value, datatype.name);
+  return JSON.stringify(items ?? value.toString('base64'));
+}
+
+function timeText(value: bigint): string {
+  const text = formatTimestamp(value, 'millisecond');
+  if (text === undefined) throw badData('/value', 'is a time outside the years 0000 to 9999');
+  return text;
+}
+
+/** How the items of an array that all have one size are read, little-endian. */
+const readers: Readonly<Record<string, { size: number; read: (bytes: Buffer, at: number) => unknown }>> = {
+  Int8Array: { size: 1, read: (bytes, at) => bytes.readInt8(at) },
+  Int16Array: { size: 2, read: (bytes, at) => bytes.readInt16LE(at) },
+  Int32Array: { size: 4, read: (bytes, at) => bytes.readInt32LE(at) },
+  Int64Array: { size: 8, read: (bytes, at) => exactNumber(bytes.readBigInt64LE(at)) },
+  UInt8Array: { size: 1, read: (bytes, at) => bytes.readUInt8(at) },
+  UInt16Array: { size: 2, read: (bytes, at) => bytes.readUInt16LE(at) },
+  UInt32Array: { size: 4, read: (bytes, at) => bytes.readUInt32LE(at) },
+  UInt64Array: { size: 8, read: (bytes, at) => exactNumber(bytes.readBigUInt64LE(at)) },
+  FloatArray: { size: 4, read: (bytes, at) => bytes.readFloatLE(at) },
+  DoubleArray: { size: 8, read: (bytes, at) => bytes.readDoubleLE(at) },
+  DateTimeArray: { size: 8, read: (bytes, at) => timeText(bytes.readBigInt64LE(at)) },
+};
+
+/** The items of a packed array; undefined when the datatype is none. */
+function itemsOf(bytes: Buffer, name: string): unknown[] | undefined {
+  if (name === 'BooleanArray') return bitsOf(bytes);
+  if (name === 'StringArray') return stringsOf(bytes);
+  const reader = Object.hasOwn(readers, name) ? readers[name] : undefined;
+  if (!reader) return undefined;
+  const { size, read } = reader;
+  if (bytes.length % size !== 0) throw badArray(name);
+  return Array.from({ length: bounded(bytes.length / size) }, (_, index) => read(bytes, index * size));
+}
+
+/** Behind a count of 32 bits, eight to a byte, the first in the highest bit. */
+function bitsOf(bytes: Buffer): boolean[] {
+  if (bytes.length < 4) throw badArray('BooleanArray');
+  const count = bytes.readUInt32LE();
+  if (bytes.length - 4 !== Math.ceil(count / 8)) throw badArray('BooleanArray');
+  return Array.from(
+    { length: bounded(count) },
+    (_, index) => (((bytes[4 + (index >> 3)] as number) >> (7 - (index & 7))) & 1) === 1,
+  );
+}
+
+/** Each ends with a null. */
+function stringsOf(bytes: Buffer): string[] {
+  const strings: string[] = [];
+  for (let from = 0; from < bytes.length; ) {
+    const end = bytes.indexOf(0, from);
+    const text = end < 0 ? undefined : textOf(bytes, from, end);
+    if (text === undefined) throw badArray('StringArray');
+    strings.push(text);
+    bounded(strings.length);
+    from = end + 1;
+  }
+  return strings;
+}
+
+const badArray = (name: string) => badData('/value', `is not the bytes of a ${name}`);
+
+function bounded(count: number): number {
+  if (count > maxItems) throw badData('/value', `is an array of more than ${maxItems} items`);
+  return count;
+}
+
+interface DataSet {
+  columns?: string[];
+  types?: number[];
+  rows?: { elements?: Record<string, unknown>[] }[];
+}
+
+/** A DataSet with the names of its types, and its rows as lists: signed integers are two's complement in the message. */
+function tableOf(text: string): object {
+  const { columns = [], types = [], rows = [] } = parseExactly(text) as DataSet;
+  return {
+    columns,
+    types: types.map((type) => datatypes[type]?.name ?? String(type)),
+    rows: rows.map(({ elements = [] }) =>
+      elements.map((element, index) =>
+        cellOf(Object.values(element)[0] ?? null, datatypes[types[index] ?? 0]),
+      ),
+    ),
+  };
+}
+
+function cellOf(value: unknown, datatype: Datatype | undefined): unknown {
+  const digits = numberText(value);
+  if (digits === undefined || !datatype || !/^\d{1,20}$/.test(digits)) return value;
+  if (datatype.name === 'DateTime') return timeText(BigInt.asIntN(64, BigInt(digits)));
+  if (!datatype.bits || !datatype.signed) return value;
+  return exactNumber(BigInt.asIntN(datatype.bits, BigInt(digits)));
 }
