@@ -2,7 +2,7 @@ import type { ConnectorDefinition, Reachable, Targets, Usable } from '../connect
 import { connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import { expandSchema } from '../formats/codec.ts';
-import { parseExactly } from '../formats/json/json-text.ts';
+import { parseExactly } from '../formats/json/text.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { type CertificateFiles, certificatesIn, readCertificates } from '../security/certificate-files.ts';
 import { type JsonObject, openConfig, sealConfig } from '../security/config-secrets.ts';

@@ -1,6 +1,6 @@
 import type { Targets } from '../connectors/connector.ts';
 import { connectorFor } from '../connectors/registry.ts';
-import { parseExactly } from '../formats/json/json-text.ts';
+import { parseExactly } from '../formats/json/text.ts';
 import type { Endpoint, TaskSpec } from './task-spec.ts';
 
 /**

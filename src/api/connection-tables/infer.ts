@@ -6,7 +6,7 @@ import { checkTableConfig } from '../../definitions/config-checks.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
 import { enoughToRequire } from '../../formats/infer/infer-schema.ts';
-import { payloadKinds } from '../../formats/infer/payload-kind.ts';
+import { payloadKinds } from '../../formats/infer/observation.ts';
 import { type ConnectionSchema, fieldTypes } from '../../formats/schema/schema.ts';
 import { Format } from '../../formats/schema/wire-format.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';

@@ -6,7 +6,7 @@ import { type FillMetadata, metadataField, metadataFiller } from '../../connecto
 import { errorCatalog, PenstockError } from '../../errors.ts';
 import { codecFor, readRows } from '../../formats/codec.ts';
 import type { Codec } from '../../formats/format.ts';
-import { objectWriter, type Writer } from '../../formats/json/json-encode.ts';
+import { objectWriter, type Writer } from '../../formats/json/encode.ts';
 import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/schema.ts';
 
 /** One message for a person to look at: as a row, or with what is wrong with it. */

@@ -3,7 +3,7 @@ import { type FillMetadata, metadataFiller } from '../../connectors/metadata.ts'
 import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { codecFor, readRows } from '../../formats/codec.ts';
 import type { Codec, Row } from '../../formats/format.ts';
-import type { Writer } from '../../formats/json/json-encode.ts';
+import type { Writer } from '../../formats/json/encode.ts';
 import { openTransform } from '../../sql/open-transform.ts';
 import type { PreviewPlan } from '../../sql/plan.ts';
 import type { Transform } from '../../sql/transform.ts';

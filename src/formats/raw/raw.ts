@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FormatDefinition, Row } from '../format.ts';
 import { badData, badRow } from '../values/bad.ts';
-import { metadataColumns } from '../values/own-property.ts';
+import { rowFromMessage } from '../values/row.ts';
 
 /** The whole message is one string, in the column `value`. */
 export const rawString: FormatDefinition<'raw_string'> = {
@@ -9,12 +9,7 @@ export const rawString: FormatDefinition<'raw_string'> = {
   newlines: 'values',
   wholeMessage: () => 'string',
   codec({ fields = [] }) {
-    const metadata = metadataColumns(fields);
-    const decodeText = (text: string): Row => {
-      const row: Row = { value: text };
-      for (const set of metadata) set(row, null);
-      return row;
-    };
+    const decodeText = rowFromMessage(fields);
     return {
       decodeText,
       decode(payload) {
@@ -33,3 +28,19 @@ function encodeText({ value }: Row): string {
   if (!value.isWellFormed()) throw badRow('/value', 'holds half a surrogate pair, which UTF-8 cannot write');
   return value;
 }
+
+/** The whole message as it is, in the column `value`. */
+export const rawBytes: FormatDefinition<'raw_bytes'> = {
+  type: 'raw_bytes',
+  newlines: 'values',
+  wholeMessage: () => 'bytes',
+  codec({ fields = [] }) {
+    return {
+      decode: rowFromMessage(fields),
+      encode({ value }) {
+        if (!Buffer.isBuffer(value)) throw badRow('/value', 'is not bytes');
+        return value;
+      },
+    };
+  },
+};

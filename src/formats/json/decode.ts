@@ -1,50 +1,43 @@
-import type { FormatOf, Row, Value } from '../format.ts';
+import type { FormatOf, Row } from '../format.ts';
 import type { Field, ListItem } from '../schema/schema.ts';
-import { type SqlTyped, unitOf } from '../schema/sql-type.ts';
-import { badData, pathOf } from '../values/bad.ts';
-import { decimalOfBytes, parseDecimal } from '../values/decimal.ts';
-import { bigintRanges, decimalFrom, integerFrom, withNull } from '../values/read-value.ts';
-import { rowFromObject } from '../values/row-literal.ts';
+import { unitOf } from '../schema/sql-type.ts';
+import { badData } from '../values/bad.ts';
+import { bigintOfBytes, formatDecimal, parseDecimal } from '../values/decimal.ts';
+import {
+  bigintRanges,
+  decimalFrom,
+  integerFrom,
+  listFrom,
+  plainFrom,
+  type Reader,
+  structFrom,
+} from '../values/read.ts';
 import { parseTimestamp, timestampFromMs } from '../values/timestamp.ts';
-import { isNestedWithin, isRawNumber, numberText, parseExactly } from './json-text.ts';
+import { isRawNumber, isShallow, numberText, parseExactly, tooDeep } from './text.ts';
 
-/** Turns one parsed JSON value into the value of a field; throws `bad_data`. */
-export type Reader = (value: unknown) => Value;
-
-/** As deep as serde_json, and so Arroyo, reads a document. */
-const maxJsonDepth = 128;
-
-/** Compiles the reader of an object with these fields. Properties that no field names are ignored, as in Arroyo. */
+/** Compiles the reader of a parsed object with these fields; it throws `bad_data`. */
 export function objectReader(
   fields: readonly Field[],
   path: string,
   format: FormatOf<'json'>,
 ): (value: unknown) => Row {
-  const make = rowFromObject(
-    fields.map((field) => ({
-      name: field.name,
-      read: typeof field.metadata_key === 'string' ? () => null : fieldReader(field, path, format),
-    })),
-  );
-  return (value) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) {
-      throw badData(path, 'is not an object');
-    }
-    return make(value);
-  };
+  return structFrom(fields, path, readerIn(format), isObject, 'is not an object');
 }
 
-function fieldReader(field: Field, parent: string, format: FormatOf<'json'>): Reader {
-  const path = pathOf(parent, field.name);
-  return withNull(valueReader(field, path, format), field.required === true, path);
-}
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value);
 
-/** Compiles the reader of one value that is not null. */
+const readerIn = (format: FormatOf<'json'>) => (item: ListItem, path: string) =>
+  valueReader(item, path, format);
+
+/** Compiles the reader of one parsed value that is not null. */
 export function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   switch (type.type) {
     case 'int32':
-    case 'uint32':
-      return integerReader(type.type, path);
+    case 'uint32': {
+      const read = integerFrom(type.type, path);
+      return (value) => read(numberOf(value));
+    }
     case 'int64':
     case 'uint64':
       return bigintReader(type.type, path);
@@ -54,9 +47,8 @@ export function valueReader(type: ListItem, path: string, format: FormatOf<'json
     case 'decimal128':
       return decimalReader(type, path, format);
     case 'bool':
-      return plainReader('boolean', 'is not true or false', path);
     case 'string':
-      return plainReader('string', 'is not a string', path);
+      return plainFrom(type.type, path);
     case 'bytes':
       return bytesReader(path);
     case 'timestamp':
@@ -66,20 +58,8 @@ export function valueReader(type: ListItem, path: string, format: FormatOf<'json
     case 'struct':
       return objectReader(type.fields ?? [], path, format);
     case 'list':
-      return listReader(type.items ?? { type: 'string' }, path, format);
+      return listFrom(type.items, path, readerIn(format));
   }
-}
-
-function plainReader(kind: 'boolean' | 'string', problem: string, path: string): Reader {
-  return (value) => {
-    if (typeof value !== kind) throw badData(path, problem);
-    return value as boolean | string;
-  };
-}
-
-function integerReader(type: 'int32' | 'uint32', path: string): Reader {
-  const read = integerFrom(type, path);
-  return (value) => read(numberOf(value));
 }
 
 /** The double that is closest to a parsed number; any other value as it is. */
@@ -87,15 +67,15 @@ function numberOf(value: unknown): unknown {
   return typeof value === 'object' && isRawNumber(value) ? Number(value.rawJSON) : value;
 }
 
-/** Also takes the digits as a string: many JSON writers cannot write a large integer in any other way. */
+/** Also takes the digits as a string: many JSON writers have no other way for a large integer. */
 function bigintReader(type: keyof typeof bigintRanges, path: string): Reader {
-  const [least, most] = bigintRanges[type];
+  const [min, max] = bigintRanges[type];
   return (value) => {
     const integer = Number.isSafeInteger(value)
       ? BigInt(value as number)
       : parseInteger(digitsOf(value) ?? '');
     if (integer === undefined) throw badData(path, 'is not a whole number');
-    if (integer < least || integer > most) throw badData(path, `is out of the range of ${type}`);
+    if (integer < min || integer > max) throw badData(path, `is out of the range of ${type}`);
     return integer;
   };
 }
@@ -118,15 +98,16 @@ function floatReader(type: 'float32' | 'float64', path: string): Reader {
   };
 }
 
-function decimalReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
+function decimalReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   const readText = decimalFrom(type, path);
   if (format.decimal_encoding !== 'bytes') return (value) => readText(digitsOf(value));
   const readBytes = bytesReader(path);
   return (value) => {
     if (typeof value !== 'string') return readText(numberText(value));
-    const text = decimalOfBytes(readBytes(value) as Buffer, type.scale ?? 0);
-    if (text === undefined) throw badData(path, 'has more than 16 bytes, or none');
-    return readText(text);
+    const bytes = readBytes(value) as Buffer;
+    const digits = bytes.length > 16 || bytes.length === 0 ? undefined : bigintOfBytes(bytes);
+    if (digits === undefined) throw badData(path, 'has more than 16 bytes, or none');
+    return readText(formatDecimal(digits, type.scale ?? 0));
   };
 }
 
@@ -141,7 +122,7 @@ function bytesReader(path: string): Reader {
   };
 }
 
-function timestampReader(type: SqlTyped, path: string, format: FormatOf<'json'>): Reader {
+function timestampReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   const unit = unitOf(type);
   const millis = format.timestamp_format === 'unix_millis';
   const problem = millis ? 'is not a time in milliseconds since 1970' : 'is not an RFC 3339 time';
@@ -158,26 +139,16 @@ function timestampReader(type: SqlTyped, path: string, format: FormatOf<'json'>)
 function jsonReader(path: string, inString: boolean): Reader {
   return (value) => {
     const document = inString && typeof value === 'string' ? parseText(value, path) : value;
-    if (!isNestedWithin(document, maxJsonDepth))
-      throw badData(path, `is nested more than ${maxJsonDepth} deep`);
+    if (!isShallow(document)) throw badData(path, tooDeep);
     return JSON.stringify(document);
   };
 }
 
-/** A JSON text inside a message; throws `bad_data`. */
+/** Parses a JSON text inside a message; throws `bad_data`. */
 export function parseText(text: string, path: string): unknown {
   try {
     return parseExactly(text);
   } catch {
     throw badData(path, 'is not a JSON text');
   }
-}
-
-function listReader(items: ListItem, path: string, format: FormatOf<'json'>): Reader {
-  const itemPath = `${path}/*`;
-  const read = withNull(valueReader(items, itemPath, format), items.required === true, itemPath);
-  return (value) => {
-    if (!Array.isArray(value)) throw badData(path, 'is not a list');
-    return value.map((item) => read(item));
-  };
 }

@@ -1,25 +1,25 @@
 import type { Row, Value } from '../format.ts';
-import { isRawNumber, parseExactly } from '../json/json-text.ts';
+import { isRawNumber, isShallow, parseExactly, tooDeep } from '../json/text.ts';
 import { badRow } from './bad.ts';
 import { unscaledDecimal } from './decimal.ts';
-import { bigintRanges, integerRanges } from './read-value.ts';
+import { bigintRanges, integerRanges } from './read.ts';
 
 /** Checks that the formats which take typed values share. Each is compiled for a column and throws `bad_row`. */
 
 export function integerOf(type: keyof typeof integerRanges, path: string): (value: Value) => number {
-  const [least, most] = integerRanges[type];
+  const [min, max] = integerRanges[type];
   return (value) => {
     if (typeof value !== 'number' || !Number.isInteger(value)) throw badRow(path, 'is not a whole number');
-    if (value < least || value > most) throw badRow(path, `is out of the range of ${type}`);
+    if (value < min || value > max) throw badRow(path, `is out of the range of ${type}`);
     return value;
   };
 }
 
 export function bigintOf(type: keyof typeof bigintRanges, path: string): (value: Value) => bigint {
-  const [least, most] = bigintRanges[type];
+  const [min, max] = bigintRanges[type];
   return (value) => {
     if (typeof value !== 'bigint') throw badRow(path, 'is not a whole number');
-    if (value < least || value > most) throw badRow(path, `is out of the range of ${type}`);
+    if (value < min || value > max) throw badRow(path, `is out of the range of ${type}`);
     return value;
   };
 }
@@ -83,16 +83,20 @@ export function timestampOf(path: string): (value: Value) => bigint {
   };
 }
 
-/** What the text of a json column says; numbers that a double cannot hold are a `RawNumber`. */
+/** Parses the text of a json column; numbers that a double cannot hold are a `RawNumber`. */
 export function jsonOf(path: string): (value: Value) => unknown {
   return (value) => {
-    if (typeof value !== 'string') throw badRow(path, 'is not a JSON text');
-    try {
-      return parseExactly(value);
-    } catch {
-      throw badRow(path, 'is not a JSON text');
-    }
+    const document = parsed(value, path);
+    if (!isShallow(document)) throw badRow(path, tooDeep);
+    return document;
   };
+}
+
+function parsed(value: Value, path: string): unknown {
+  try {
+    if (typeof value === 'string') return parseExactly(value);
+  } catch {}
+  throw badRow(path, 'is not a JSON text');
 }
 
 export function structOf(path: string): (value: Value) => Row {
@@ -104,10 +108,10 @@ export function structOf(path: string): (value: Value) => Row {
   };
 }
 
-/** What a null means for the column: `absent` stands in for it. */
+/** Leaves a null as it is, unless the column is required. */
 export function orNull<T>(
   write: (value: Value) => T,
-  required: boolean,
+  required: boolean | undefined,
   path: string,
 ): (value: Value) => T | null {
   return (value) => {

@@ -1,30 +1,74 @@
-import { isRawNumber } from '../json/json-text.ts';
+import { isUtf8 } from 'node:buffer';
+import { gunzipSync } from 'node:zlib';
+import { isRawNumber, isShallow, parseAsWritten } from '../json/text.ts';
+import { bigintRanges } from '../values/read.ts';
 import { parseTimestamp } from '../values/timestamp.ts';
 
-/** What was seen of one place in the sampled documents. It holds counts and names, no values. */
+export const payloadKinds = ['json_object', 'json_other', 'text', 'bytes', 'empty', 'too_large'] as const;
 
-/**
- * The types that values are counted as. An `int64` that a double cannot hold is one of them all the same; `huge` is a
- * number that no 64-bit type can.
- */
+export type PayloadKind = (typeof payloadKinds)[number];
+
+interface RecognisedPayload {
+  kind: PayloadKind;
+  /** Whether it came compressed; `kind` is then that of what was in it. */
+  gzip: boolean;
+  /** Of json_object: the document, every number as it is written. */
+  document?: object;
+}
+
+/** Larger messages, also once decompressed, are not looked into. */
+const maxBytes = 1024 * 1024;
+
+/** Tells JSON objects, other JSON, text and bytes apart. A document that is nested too deep to be read counts as text. */
+export function recognise(payload: Buffer): RecognisedPayload {
+  const gzip = payload[0] === 0x1f && payload[1] === 0x8b;
+  const plain = gzip ? decompress(payload) : payload;
+  if (plain === 'not gzip') return { kind: 'bytes', gzip: false };
+  if (plain === 'too large' || plain.length > maxBytes) return { kind: 'too_large', gzip };
+  if (plain.length === 0) return { kind: 'empty', gzip };
+  if (!isUtf8(plain)) return { kind: 'bytes', gzip };
+  return { ...recogniseText(plain.toString()), gzip };
+}
+
+function recogniseText(text: string): Omit<RecognisedPayload, 'gzip'> {
+  try {
+    if (!isShallow(JSON.parse(text))) return { kind: 'text' };
+  } catch {
+    return { kind: 'text' };
+  }
+  const document = parseAsWritten(text);
+  const isObject = typeof document === 'object' && document !== null && text.trimStart().startsWith('{');
+  return isObject ? { kind: 'json_object', document } : { kind: 'json_other' };
+}
+
+function decompress(payload: Buffer): Buffer | 'not gzip' | 'too large' {
+  try {
+    return gunzipSync(payload, { maxOutputLength: maxBytes });
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? 'too large' : 'not gzip';
+  }
+}
+
+const numberTypes = ['int64', 'uint64', 'float64', 'huge'] as const;
+
+/** Types that values are counted as; `huge` is a number that no 64-bit type can hold. */
 export type SeenType =
+  | (typeof numberTypes)[number]
   | 'bool'
-  | 'int64'
-  | 'uint64'
-  | 'float64'
-  | 'huge'
   | 'timestamp'
   | 'string'
   | 'struct'
   | 'list'
   | 'null';
 
-/** How deep objects and lists are looked into, and how many properties one object may have: beyond that it is json. */
+export const isNumberType = (type: SeenType): boolean => (numberTypes as readonly SeenType[]).includes(type);
+
+/** Deeper objects and lists, and objects with more properties, are json. */
 const maxLevels = 10;
 const maxMembers = 200;
 
-/** How many more properties the whole may have. */
-export interface Budget {
+/** The remaining number of properties that the whole document may have. */
+interface Budget {
   fields: number;
 }
 
@@ -32,11 +76,11 @@ export interface Budget {
 const earliestMs = 1_000_000_000_000n;
 const latestMs = 4_102_444_800_000n;
 
-const least64 = -(2n ** 63n);
-const most64 = 2n ** 63n - 1n;
-const maxUnsigned64 = 2n ** 64n - 1n;
+const [min64, max64] = bigintRanges.int64;
+const [, maxUnsigned64] = bigintRanges.uint64;
 const safe = BigInt(Number.MAX_SAFE_INTEGER);
 
+/** Counts and names of one place in the sampled documents; no values. */
 export class ObservedShape {
   /** How often a value was there, null included. */
   present = 0;
@@ -98,7 +142,7 @@ export class ObservedShape {
     this.millis &&= whole >= earliestMs && whole <= latestMs;
     this.negative ||= whole < 0n;
     this.wide ||= whole > safe || whole < -safe;
-    if (whole >= least64 && whole <= most64) return 'int64';
+    if (whole >= min64 && whole <= max64) return 'int64';
     return whole > 0n && whole <= maxUnsigned64 ? 'uint64' : 'huge';
   }
 

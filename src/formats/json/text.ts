@@ -1,6 +1,8 @@
+import { badData } from '../values/bad.ts';
+
 /**
- * JSON.parse reads every number as a double, which loses the last digits of large integers and of long decimals.
- * Where a text holds such numbers they are kept as written instead, as a `RawNumber`.
+ * JSON.parse reads every number as a double, which loses the last digits of large integers and long decimals. These are
+ * kept as written instead, as a `RawNumber`.
  */
 
 /** A number as it is written in the text. JSON.stringify writes it back the same. */
@@ -37,9 +39,8 @@ export function parseExactly(text: string): unknown {
 }
 
 /*
- * A reviver costs several times as much as reading the text. So the numbers in question are made strings that begin with
- * a mark, before the text is read, and numbers again in what was read. A text that holds the mark itself is left to the
- * reviver, as is one that cannot be taken apart.
+ * A reviver costs several times as much as reading the text. So these numbers become strings that begin with a mark
+ * before the text is parsed, and numbers again afterwards. The reviver is left with texts that hold the mark themselves.
  */
 const mark = '\u0080';
 const hasMark = (text: string): boolean => text.includes(mark) || text.includes('\\u0080');
@@ -117,9 +118,10 @@ function isExact(value: number, source: string): boolean {
 }
 
 /** Whether a parsed value is a number kept as written. */
-export function isRawNumber(value: unknown): value is RawNumber {
-  return sourceAware.isRawJSON(value);
-}
+export const isRawNumber = (value: unknown): value is RawNumber => sourceAware.isRawJSON(value);
+
+/** A number with all its digits, as a value of JSON. */
+export const exactNumber = (digits: bigint | string): RawNumber => sourceAware.rawJSON(String(digits));
 
 /** The text of a parsed number, undefined when the value is none. */
 export function numberText(value: unknown): string | undefined {
@@ -127,9 +129,36 @@ export function numberText(value: unknown): string | undefined {
   return isRawNumber(value) ? value.rawJSON : undefined;
 }
 
-/** Whether arrays and objects are nested in each other at most `levels` deep. */
-export function isNestedWithin(value: unknown, levels: number): boolean {
+/** As deep as serde_json, and so Arroyo, reads a document. */
+export const maxDepth = 128;
+export const tooDeep = `is nested more than ${maxDepth} deep`;
+
+/** Whether arrays and objects are nested in each other no deeper than `maxDepth`. */
+export function isShallow(value: unknown, levels = maxDepth): boolean {
   if (typeof value !== 'object' || value === null || isRawNumber(value)) return true;
   if (levels === 0) return false;
-  return Object.values(value).every((child) => isNestedWithin(child, levels - 1));
+  return Object.values(value).every((child) => isShallow(child, levels - 1));
+}
+
+/**
+ * The JSON text of a decoded document, which is changed on the way. 64-bit integers and decimals keep all their digits,
+ * bytes become base64, and NaN and the infinities null. `special` converts objects that only the format knows. Throws
+ * `bad_data` when it is nested too deep.
+ */
+export function jsonText(document: unknown, path: string, special: (value: object) => unknown): string {
+  const convert = (value: unknown, depth: number): unknown => {
+    if (typeof value === 'bigint') return exactNumber(value);
+    if (typeof value !== 'object' || value === null) return value ?? null;
+    if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+    if (depth === maxDepth) throw badData(path, tooDeep);
+    if (Array.isArray(value)) {
+      for (let index = 0; index < value.length; index += 1) value[index] = convert(value[index], depth + 1);
+      return value;
+    }
+    if (Object.getPrototypeOf(value) !== Object.prototype) return special(value);
+    const object = value as Record<string, unknown>;
+    for (const key of Object.keys(object)) object[key] = convert(object[key], depth + 1);
+    return object;
+  };
+  return JSON.stringify(convert(document, 0));
 }

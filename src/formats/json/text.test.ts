@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseAsWritten, parseExactly } from './json-text.ts';
+import { parseAsWritten, parseExactly } from './text.ts';
 
 /** Writes every number of a text in one way: the two may say 20 and 2.0e1. */
 const comparable = (text: string) =>

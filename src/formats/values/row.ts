@@ -1,20 +1,23 @@
 import type { Row, Value } from '../format.ts';
-import type { Field } from '../schema/schema.ts';
+import { type Field, isMetadata } from '../schema/schema.ts';
+import { badRow } from './bad.ts';
 
 /**
- * Rows are made and taken apart by functions that are written out for their columns, so that V8 knows the shape of a row
- * at each place: several times as fast as a loop over the columns. The text of such a function holds numbers and nothing
- * of the schema; the names of the columns are its arguments.
+ * Functions that make rows and take them apart are generated for their columns, so that V8 knows the shape of a row:
+ * several times as fast as a loop. The generated text holds numbers and nothing of the schema: names are its arguments.
  */
 
-/** Compiles a function that makes a row of the properties of an object. */
+/**
+ * Compiles a function that makes a row of the properties of an object: its own ones, or the `inherited` ones too.
+ * Without `read` a property is the value.
+ */
 export function rowFromObject(
-  members: readonly { name: string; read: (value: unknown) => Value }[],
+  members: readonly { name: string; read?: ((value: unknown) => Value) | undefined }[],
+  which: 'own' | 'inherited' = 'own',
 ): (object: object) => Row {
-  return compiled(
-    members,
-    `return (o) => (${literal(members, (at) => `r${at}(${property(members, at)})`)});`,
-  );
+  const found = (at: number) => (which === 'own' ? property(members, at) : `o[k${at}]`);
+  const value = (at: number) => (members[at]?.read ? `r${at}(${found(at)})` : found(at));
+  return compiled(members, `return (o) => (${literal(members, value)});`);
 }
 
 /** Compiles a function that makes a row by reading one value after the other; a step without a name only reads. */
@@ -35,9 +38,14 @@ export function rowFromValues(
 
 /** Compiles a function that makes a row of a whole message: the column `value`, and those of metadata, which are null. */
 export function rowFromMessage(fields: readonly Field[]): (value: Value) => Row {
-  const metadata = fields.filter(({ metadata_key }) => typeof metadata_key === 'string');
-  const rest = metadata.map(({ name }) => ({ name, read: () => null }));
-  return rowFromSequence([{ name: 'value', read: (value) => value }, ...rest]);
+  const metadata = fields.filter(isMetadata).map(({ name }) => ({ name, read: () => null }));
+  return rowFromSequence([{ name: 'value', read: (value) => value }, ...metadata]);
+}
+
+/** The column `value` of a row, which holds a whole message; throws `bad_row` when it is null. */
+export function messageOfRow({ value }: Row): Exclude<Value, null> {
+  if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
+  return value;
 }
 
 /** Compiles a function that hands the columns of a row, one after the other, to what writes them. */
