@@ -18,11 +18,11 @@ export async function openTransform(
     case 'project':
       return inJavaScript(projection(select.columns));
     case 'compiled': {
-      const { CompiledTransform } = await import('./compiled/compiled-transform.ts');
+      const { CompiledTransform } = await import('./compiled/transform.ts');
       return new CompiledTransform(insert.source, insert.sink, select, options);
     }
     case 'sql': {
-      const { EngineTransform } = await import('./engine/engine-transform.ts');
+      const { EngineTransform } = await import('./engine/transform.ts');
       return EngineTransform.open(insert.source, insert.sink, select, options);
     }
   }

@@ -3,15 +3,17 @@ import { formatDecimal, parseDecimal, unscaledDecimal } from '../../formats/valu
 import { bigOf, rescale, roundHalfAway } from './arithmetic.ts';
 import {
   type EngineType,
+  fromRow,
   integerRanges,
   isBig,
   isFloating,
   isInteger,
   isSameEngineType,
   isTimestamp,
+  plainType,
+  toRow,
 } from './engine-type.ts';
 import { type Compiled, defer, type Evaluate, refuse } from './evaluate.ts';
-import { fromRow, toRow } from './row-values.ts';
 import { castTime } from './time-casts.ts';
 
 /** Converts a value that is not null; defers where it cannot be converted, or not surely as DuckDB does. */
@@ -191,7 +193,7 @@ function toText(from: EngineType): Convert {
   }
   if (from.id === 'DOUBLE') return doubleText;
   if (isTimestamp(from) || from.id === 'DATE') {
-    return castTime(from, { id: 'VARCHAR', width: 0, scale: 0, isJson: false });
+    return castTime(from, plainType('VARCHAR'));
   }
   return refuse(`a cast of ${from.id} to VARCHAR`);
 }
@@ -225,7 +227,7 @@ function fromText(to: EngineType): Convert {
     return (text: string) => truth.get(text) ?? defer();
   }
   if (isTimestamp(to) || to.id === 'DATE') {
-    return castTime({ id: 'VARCHAR', width: 0, scale: 0, isJson: false }, to);
+    return castTime(plainType('VARCHAR'), to);
   }
   return refuse(`a cast of VARCHAR to ${to.id}`);
 }

@@ -1,6 +1,8 @@
 import type { Value } from '../../formats/format.ts';
+import { fractionDigits } from '../../formats/schema/sql-type.ts';
 import { formatTimestamp, parseTimestamp } from '../../formats/values/timestamp.ts';
-import { type EngineType, isTimestamp, microsecondParts } from './engine-type.ts';
+import { timestampUnits } from '../field-types.ts';
+import { type EngineType, isTimestamp } from './engine-type.ts';
 import { defer, refuse } from './evaluate.ts';
 
 export const dayMicros = 86_400_000_000n;
@@ -39,17 +41,25 @@ export function castTime(from: EngineType, to: EngineType): (value: never) => Va
 
 /** A count of the type's unit in microseconds; what is finer must be nothing, as its rounding is DuckDB's. */
 function toMicros(count: bigint, { id }: EngineType): bigint {
-  const { micros, perMicro } = microsecondParts[id] ?? refuse(`the unit of ${id}`);
+  const { micros, perMicro } = unitParts[timestampUnits[id] ?? refuse(`the unit of ${id}`)];
   if (count % perMicro !== 0n) return defer();
   return ordinary((count / perMicro) * micros);
 }
 
 function inUnit(micros: bigint, { id }: EngineType): bigint {
-  const { micros: unit, perMicro } = microsecondParts[id] ?? refuse(`the unit of ${id}`);
+  const { micros: unit, perMicro } = unitParts[timestampUnits[id] ?? refuse(`the unit of ${id}`)];
   if (micros % unit !== 0n) return defer();
   const count = (micros / unit) * perMicro;
   return BigInt.asIntN(64, count) === count ? count : defer();
 }
+
+/** Microseconds in a unit, and units in a microsecond. */
+const unitParts = {
+  second: { micros: 1_000_000n, perMicro: 1n },
+  millisecond: { micros: 1_000n, perMicro: 1n },
+  microsecond: { micros: 1n, perMicro: 1n },
+  nanosecond: { micros: 1n, perMicro: 1_000n },
+};
 
 const plainTime = /^(?!0000)\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?)?$/;
 const plainDate = /^(?!0000)\d{4}-\d\d-\d\d$/;
@@ -57,7 +67,7 @@ const plainDate = /^(?!0000)\d{4}-\d\d-\d\d$/;
 function textToTimestamp(to: EngineType): (text: string) => bigint {
   const unit = timestampUnits[to.id] ?? refuse(`a cast of VARCHAR to ${to.id}`);
   // Digits finer than the unit are rounded; that is DuckDB's to do.
-  const digits = { second: 0, millisecond: 3, microsecond: 6, nanosecond: 9 }[unit];
+  const digits = fractionDigits[unit];
   return (text) => {
     if (!plainTime.test(text)) return defer();
     const point = text.indexOf('.');
@@ -68,13 +78,6 @@ function textToTimestamp(to: EngineType): (text: string) => bigint {
 }
 
 const withTime = (text: string): string => (text.length === 10 ? `${text}T00:00:00` : text);
-
-const timestampUnits: Readonly<Record<string, 'second' | 'millisecond' | 'microsecond' | 'nanosecond'>> = {
-  TIMESTAMP_S: 'second',
-  TIMESTAMP_MS: 'millisecond',
-  TIMESTAMP: 'microsecond',
-  TIMESTAMP_NS: 'nanosecond',
-};
 
 function textToDays(text: string): number {
   const seconds = plainDate.test(text) ? parseTimestamp(withTime(text), 'second') : undefined;

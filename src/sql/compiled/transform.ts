@@ -1,11 +1,11 @@
 import type { Row } from '../../formats/format.ts';
-import type { EngineTransform } from '../engine/engine-transform.ts';
+import type { EngineTransform } from '../engine/transform.ts';
 import type { Select, TableDefinition } from '../plan.ts';
 import type { Transform, Transformed, TransformOptions } from '../transform.ts';
 import { type CompiledSelect, compilePlan } from './compile-plan.ts';
 import { deferral } from './evaluate.ts';
 
-/** A transform in plain JavaScript. DuckDB is started only for the first row it has to answer for. */
+/** Runs compiled functions. Starts DuckDB only for the first row that these cannot decide. */
 export class CompiledTransform implements Transform {
   readonly #select: CompiledSelect;
   readonly #open: () => Promise<EngineTransform>;
@@ -20,7 +20,7 @@ export class CompiledTransform implements Transform {
   ) {
     this.#select = compilePlan(select.plan, sink.schema.fields ?? []);
     this.#open = async () => {
-      const engine = await import('../engine/engine-transform.ts');
+      const engine = await import('../engine/transform.ts');
       return engine.EngineTransform.open(source, sink, select, options);
     };
   }
@@ -35,11 +35,14 @@ export class CompiledTransform implements Transform {
     const result: Transformed = { rows: [], origin: [], bad: [] };
     const deferred: number[] = [];
     for (const [index, row] of rows.entries()) {
-      const made = this.#try(row);
-      if (made === deferral) deferred.push(index);
-      else if (made !== undefined) {
-        result.rows.push(made as Row);
+      try {
+        const made = this.#select(row);
+        if (made === undefined) continue;
+        result.rows.push(made);
         result.origin.push(index);
+      } catch (error) {
+        if (error !== deferral) throw error;
+        deferred.push(index);
       }
     }
     return deferred.length === 0 ? result : this.#complete(rows, deferred, result);
@@ -51,42 +54,31 @@ export class CompiledTransform implements Transform {
     await engine?.close();
   }
 
-  #try(row: Row): Row | typeof deferral | undefined {
-    try {
-      return this.#select(row);
-    } catch (error) {
-      if (error === deferral) return deferral;
-      throw error;
-    }
-  }
-
-  /** Adds what DuckDB answers for some of the rows, each where it belongs. */
+  /** Adds DuckDB's results for some of the rows, in the order of the input. */
   async #complete(
     rows: readonly Row[],
     deferred: readonly number[],
     done: Transformed,
   ): Promise<Transformed> {
     const engine = await this.#started();
-    const answer = await engine.run(deferred.map((index) => rows[index] as Row));
-    const origins = answer.origin.map((index) => deferred[index] as number);
-    const bad = answer.bad.map(({ index, error }) => ({ index: deferred[index] as number, error }));
-    const merged: Transformed = { rows: [], origin: [], bad };
-    let next = 0;
-    for (const [position, origin] of [...done.origin, rows.length].entries()) {
-      for (; next < origins.length && (origins[next] as number) < origin; next += 1) {
-        merged.rows.push(answer.rows[next] as Row);
-        merged.origin.push(origins[next] as number);
-      }
-      if (position === done.origin.length) break;
-      merged.rows.push(done.rows[position] as Row);
-      merged.origin.push(origin);
-    }
-    return merged;
+    const added = await engine.run(deferred.map((index) => rows[index] as Row));
+    const all = [
+      ...done.rows.map((row, position) => ({ row, origin: done.origin[position] as number })),
+      ...added.rows.map((row, position) => ({
+        row,
+        origin: deferred[added.origin[position] as number] as number,
+      })),
+    ].sort((one, other) => one.origin - other.origin);
+    return {
+      rows: all.map(({ row }) => row),
+      origin: all.map(({ origin }) => origin),
+      bad: added.bad.map(({ index, error }) => ({ index: deferred[index] as number, error })),
+    };
   }
 
   #started(): Promise<EngineTransform> {
     this.#engine ??= this.#open().catch((error: unknown) => {
-      // The next one tries again.
+      // The next call tries again.
       this.#engine = undefined;
       throw error;
     });

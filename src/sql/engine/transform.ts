@@ -2,31 +2,24 @@ import {
   type DuckDBConnection,
   DuckDBDataChunk,
   type DuckDBPreparedStatement,
+  type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
 import { getterOf, setterOf } from '../../formats/values/own-property.ts';
+import { createTableStatement } from '../field-types.ts';
+import { quoteName } from '../names.ts';
 import type { EngineSelect, TableDefinition } from '../plan.ts';
-import { quoteName } from '../quote.ts';
-import { createTable } from '../rewrite.ts';
 import type { Transform, Transformed, TransformOptions } from '../transform.ts';
-import { connectEngine, type EngineError, engineError, engineFailed } from './engine.ts';
-import { alone, inCompany } from './turns.ts';
-import { vectorOf } from './vectors.ts';
+import { connectEngine, type EngineError, engineError, engineFailed } from './connection.ts';
+import { converterOf } from './values.ts';
 
-/** As many rows as a chunk of DuckDB holds. */
+/** Rows in a chunk of DuckDB. */
 const chunkRows = 2048;
 
-interface Column {
-  field: Field;
-  get: (row: object) => unknown;
-  set: (row: Row, value: Value) => void;
-  vector: ReturnType<typeof vectorOf>;
-}
-
-/** A transform that DuckDB does: each batch is loaded into the source's table, selected and rolled back. */
+/** Runs in DuckDB: loads each batch into the source's table, runs the SELECT, and rolls back. */
 export class EngineTransform implements Transform {
   readonly #connection: DuckDBConnection;
   readonly #statement: DuckDBPreparedStatement;
@@ -36,6 +29,7 @@ export class EngineTransform implements Transform {
   readonly #outputs: readonly Column[];
   readonly #batchTimeoutMs: number;
   readonly #runTimeoutMs: number;
+  #types: DuckDBType[] | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -46,8 +40,9 @@ export class EngineTransform implements Transform {
     options: TransformOptions,
   ): Promise<EngineTransform> {
     const connection = await connectEngine();
+    const rowNumber = `${quoteName(select.rowColumn)} INTEGER`;
     try {
-      await connection.run(createTable(source, [`${quoteName(select.rowColumn)} INTEGER`]));
+      await connection.run(createTableStatement(source.name, source.schema.fields ?? [], [rowNumber]));
       const statement = await connection.prepare(select.sql);
       return new EngineTransform(connection, statement, source, sink, select.sql, options);
     } catch (error) {
@@ -76,7 +71,7 @@ export class EngineTransform implements Transform {
 
   run(rows: readonly Row[]): Promise<Transformed> {
     const result = this.#last.then(() => this.#transform(rows));
-    // Whoever called gets the error; the next call starts either way.
+    // The caller gets the error; the next call starts either way.
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -96,7 +91,7 @@ export class EngineTransform implements Transform {
     return result;
   }
 
-  /** Transforms the rows from `from` to before `to`; if that fails each half alone, down to the rows at fault. */
+  /** Transforms the rows from `from` to before `to`. After a failure it tries each half, down to the rows at fault. */
   async #attempt(
     rows: readonly Row[],
     from: number,
@@ -105,15 +100,15 @@ export class EngineTransform implements Transform {
     result: Transformed,
   ): Promise<void> {
     if (performance.now() > deadline) {
-      const message = `The query needed more than ${this.#runTimeoutMs} ms for ${rows.length} rows`;
+      const message = `The query took longer than ${this.#runTimeoutMs} ms for ${rows.length} rows`;
       throw new PenstockError('query_too_slow', message);
     }
-    const failure = await inCompany(() => this.#batch(rows, from, to, result));
+    const failure = await runShared(() => this.#batch(rows, from, to, result));
     if (!failure) return;
     if (to - from === 1) {
-      const blamed =
-        failure.kind in scarce ? await alone(() => this.#batch(rows, from, to, result)) : failure;
-      if (blamed) result.bad.push({ index: from, error: this.#badRow(blamed) });
+      const proven =
+        failure.kind in scarce ? await runExclusive(() => this.#batch(rows, from, to, result)) : failure;
+      if (proven) result.bad.push({ index: from, error: this.#badRow(proven) });
       return;
     }
     const middle = from + Math.ceil((to - from) / 2);
@@ -121,7 +116,7 @@ export class EngineTransform implements Transform {
     await this.#attempt(rows, middle, to, deadline, result);
   }
 
-  /** Answers what a row is to blame for; throws what is nobody's fault here. */
+  /** Returns an error that a row may have caused; throws any other. */
   async #batch(
     rows: readonly Row[],
     from: number,
@@ -142,12 +137,12 @@ export class EngineTransform implements Transform {
     }
   }
 
-  /** DuckDB looks for an interrupt after each chunk of rows, so a single row is always worked on to its end. */
+  /** DuckDB checks for an interrupt after each chunk of rows, so it always finishes a single row. */
   async #select(): Promise<DuckDBValue[][]> {
     const timer = setTimeout(() => this.#connection.interrupt(), this.#batchTimeoutMs);
     try {
-      const answer = await this.#statement.run();
-      return await answer.getColumns();
+      const result = await this.#statement.run();
+      return await result.getColumns();
     } finally {
       clearTimeout(timer);
     }
@@ -162,16 +157,16 @@ export class EngineTransform implements Transform {
   }
 
   async #load(rows: readonly Row[], from: number, to: number): Promise<void> {
-    const types = [...this.#inputs.map(({ vector }) => vector.type), rowVector.type];
     const appender = await this.#connection.createAppender(this.#table, undefined, 'temp');
     try {
+      this.#types ??= Array.from({ length: appender.columnCount }, (_, index) => appender.columnType(index));
       for (let start = from; start < to; start += chunkRows) {
-        const part = rows.slice(start, Math.min(start + chunkRows, to));
-        const chunk = DuckDBDataChunk.create(types, part.length);
-        const columns = this.#inputs.map(({ get, vector }) =>
-          part.map((row) => vector.toEngine((get(row) ?? null) as Value)),
+        const batch = rows.slice(start, Math.min(start + chunkRows, to));
+        const chunk = DuckDBDataChunk.create(this.#types, batch.length);
+        const columns = this.#inputs.map(({ get, toEngine }) =>
+          batch.map((row) => toEngine((get(row) ?? null) as Value)),
         );
-        chunk.setColumns([...columns, part.map((_, index) => start + index)]);
+        chunk.setColumns([...columns, batch.map((_, index) => start + index)]);
         appender.appendDataChunk(chunk);
       }
     } finally {
@@ -179,12 +174,11 @@ export class EngineTransform implements Transform {
     }
   }
 
-  #collect(columns: readonly DuckDBValue[][], result: Transformed): void {
-    const [origins = [], ...values] = columns;
+  #collect([origins = [], ...columns]: readonly DuckDBValue[][], result: Transformed): void {
     for (const [index, origin] of origins.entries()) {
       const row: Row = {};
-      this.#outputs.forEach(({ set, vector }, column) => {
-        set(row, vector.fromEngine(values[column]?.[index] ?? null));
+      this.#outputs.forEach(({ set, fromEngine }, column) => {
+        set(row, fromEngine(columns[column]?.[index] ?? null));
       });
       result.rows.push(row);
       result.origin.push(origin as number);
@@ -203,23 +197,23 @@ export class EngineTransform implements Transform {
 const reasons: Readonly<Record<string, string>> = {
   Conversion: 'a value cannot be converted',
   'Out of Range': 'a value is out of range',
-  'Invalid Input': 'a function refuses its input',
+  'Invalid Input': 'a function rejects its input',
   'Mismatch Type': 'a value has the wrong type',
   'Invalid type': 'a value has the wrong type',
-  'Divide by Zero': 'it divides by zero',
-  Constraint: 'a value breaks a constraint',
+  'Divide by Zero': 'division by zero',
+  Constraint: 'a value violates a constraint',
   'Out of Memory': 'it needs more memory than a query may use',
   'Object Size': 'a value is too large',
   INTERRUPT: 'it takes too long',
 };
 
-/** Kinds that other transforms may have caused, as they share the engine: only a row that fails alone is to blame. */
+/** Kinds that other transforms of this thread may have caused: a row is bad only if it also fails alone. */
 const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
 
-const rowVector = vectorOf({ type: 'int32' });
+type Column = ReturnType<typeof columnOf>;
 
-function columnOf(field: Field): Column {
-  return { field, get: getterOf(field.name), set: setterOf(field.name), vector: vectorOf(field) };
+function columnOf(field: Field) {
+  return { get: getterOf(field.name), set: setterOf(field.name), ...converterOf(field) };
 }
 
 /** The expression of the query that starts at a position in bytes. */
@@ -235,4 +229,39 @@ function excerpt(sql: string, position: number): string {
     if (over) return [...text].slice(0, depth === 0 && character === ')' ? index + 1 : index).join('');
   }
   return text;
+}
+
+// A shared lock on the instance: its transforms share the memory, so one that ran out of it may have been starved by
+// the others. It may try once more while they wait.
+let running = 0;
+let idle = Promise.withResolvers<void>();
+let exclusive: Promise<void> | undefined;
+
+/** Does work while others may do the same. */
+export async function runShared<T>(work: () => Promise<T>): Promise<T> {
+  while (exclusive) await exclusive;
+  running += 1;
+  try {
+    return await work();
+  } finally {
+    running -= 1;
+    if (running === 0) {
+      idle.resolve();
+      idle = Promise.withResolvers<void>();
+    }
+  }
+}
+
+/** Does work alone: waits for the others to finish, and lets none start before it is done. */
+export async function runExclusive<T>(work: () => Promise<T>): Promise<T> {
+  while (exclusive) await exclusive;
+  const done = Promise.withResolvers<void>();
+  exclusive = done.promise;
+  try {
+    if (running > 0) await idle.promise;
+    return await work();
+  } finally {
+    exclusive = undefined;
+    done.resolve();
+  }
 }
