@@ -15,12 +15,12 @@ import {
 } from './arithmetic.ts';
 import { orderOf } from './comparison.ts';
 import { type EngineType, fromRow, isFloating, isSameEngineType, toRow } from './engine-type.ts';
-import { type Compiled, constantValue, type Evaluate, refuse, strict } from './evaluate.ts';
+import { type Build, type Compiled, constantValue, type Evaluate, refuse, strict } from './evaluate.ts';
 import { jsonFunctions } from './json.ts';
-import { type Build, textContains, textFunctions, textLength } from './strings.ts';
-import { datePart, dateTrunc, epoch, epochMs, epochSeconds, interval, namedPart, shift } from './times.ts';
+import { textContains, textFunctions, textLength } from './strings.ts';
+import { shift, timeFunctions } from './times.ts';
 
-/** `greatest` and `least` leave NULLs out. */
+/** `greatest` and `least` skip NULLs. */
 function extreme(sign: 1 | -1): Build {
   return (args, type) => {
     if (args.some((arg) => !isSameEngineType(arg.type, type)))
@@ -41,7 +41,9 @@ function extreme(sign: 1 | -1): Build {
 const ofFloats =
   (test: (value: number) => boolean): Build =>
   (args) =>
-    args.every((arg) => isFloating(arg.type)) ? strict(args, test) : refuse('a test of floating point');
+    args.every((arg) => isFloating(arg.type))
+      ? strict(args, test)
+      : refuse('a floating-point test of another type');
 
 const plus: Build = (args, type) => {
   const [only, second] = args;
@@ -80,24 +82,6 @@ const numberFunctions: Readonly<Record<string, Build>> = {
   least: extreme(-1),
 };
 
-const timeFunctions: Readonly<Record<string, Build>> = {
-  epoch: epochSeconds,
-  epoch_ms: epochMs,
-  epoch_us: epoch(1n),
-  date_trunc: dateTrunc,
-  datetrunc: dateTrunc,
-  date_part: datePart,
-  datepart: datePart,
-};
-
-const partFunctions = [
-  ...['year', 'month', 'day', 'dayofmonth', 'hour', 'minute', 'second', 'millisecond', 'microsecond'],
-  ...['quarter', 'dayofweek', 'weekday', 'isodow', 'dayofyear'],
-];
-const intervalFunctions = [
-  ...['to_microseconds', 'to_milliseconds', 'to_seconds', 'to_minutes', 'to_hours', 'to_days', 'to_weeks'],
-];
-
 /** Types that rows can hold inside a list or a struct. */
 const holdable = new Set([
   ...['TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'UTINYINT', 'USMALLINT', 'UINTEGER', 'UBIGINT'],
@@ -121,13 +105,13 @@ function structMember(struct: Compiled | undefined, index: number): Evaluate {
 }
 
 const structExtract: Build = ([struct, key]) => {
-  const name = String(constantValue(key, 'a member that is computed')).toLowerCase();
+  const name = String(constantValue(key, 'a computed member')).toLowerCase();
   const index = struct?.type.members?.findIndex((member) => member.name.toLowerCase() === name) ?? -1;
   return structMember(struct, index);
 };
 
 const structAt: Build = ([struct, position]) =>
-  structMember(struct, Number(constantValue(position, 'a member that is computed')) - 1);
+  structMember(struct, Number(constantValue(position, 'a computed member')) - 1);
 
 const structPack: Build = (args, { members = [] }) => {
   if (members.length !== args.length) return refuse('this struct');
@@ -153,7 +137,7 @@ const listValue: Build = (args, { item }) => {
   return (row) => items.map((evaluate) => (convert ? convert(evaluate(row)) : evaluate(row)));
 };
 
-/** Counts from 1, from the end when negative; NULL where there is nothing. */
+/** Counts from 1, and from the end if negative; NULL outside the list. */
 const listExtract: Build = (args) => {
   const [list, index] = args;
   const item = inside(list?.type.item);
@@ -202,13 +186,11 @@ const nestedFunctions: Readonly<Record<string, Build>> = {
   array_has: contains,
 };
 
-/** Every function that is compiled, by the name DuckDB's plans give it. */
+/** Every compiled function, by its name in DuckDB's plans. */
 export const functions: ReadonlyMap<string, Build> = new Map([
   ...Object.entries(numberFunctions),
   ...Object.entries(textFunctions),
   ...Object.entries(jsonFunctions),
   ...Object.entries(nestedFunctions),
   ...Object.entries(timeFunctions),
-  ...partFunctions.map((name) => [name, namedPart(name)] as const),
-  ...intervalFunctions.map((name) => [name, interval(name)] as const),
 ]);

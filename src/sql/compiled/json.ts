@@ -1,15 +1,14 @@
 import type { Value } from '../../formats/format.ts';
-import { type Compiled, constantValue, defer, refuse, strict } from './evaluate.ts';
-import type { Build } from './strings.ts';
+import { type Build, type Compiled, constantValue, defer, refuse, strict } from './evaluate.ts';
 
-/** `->` answers JSON, `->>` text. */
+/** `->` returns JSON, `->>` text. */
 function extract(write: (found: string) => Value): Build {
   return ([json, at]) => {
     if (json?.type.id !== 'VARCHAR') return refuse('JSON of another type');
     const path = pathOf(at);
     const { isJson } = json.type;
     return strict([json], (text: string) => {
-      // A column of type JSON holds nothing else.
+      // A column of type JSON holds valid JSON only.
       if (!isJson && !isValid(text)) return defer();
       const found = findJson(text, path);
       return found === undefined ? null : write(found);
@@ -18,7 +17,7 @@ function extract(write: (found: string) => Value): Build {
 }
 
 function pathOf(at: Compiled | undefined): readonly JsonStep[] {
-  const given = constantValue(at, 'a JSON path that is computed');
+  const given = constantValue(at, 'a computed JSON path');
   if (typeof given === 'bigint' && given > -1_000_000n && given < 1_000_000n) return [Number(given)];
   const path = typeof given === 'string' ? readJsonPath(given) : undefined;
   return path ?? refuse(`the JSON path ${String(given)}`);
@@ -33,7 +32,7 @@ function isValid(text: string): boolean {
   }
 }
 
-/** DuckDB writes out anew what it extracts: plain whole numbers and short decimals come out as they went in. */
+/** DuckDB rewrites the values it extracts; integers and short decimals come out unchanged. */
 const plainNumber = /^(?:0|-?[1-9]\d{0,14}|-?(?:0|[1-9]\d{0,8})\.\d{0,5}[1-9])$/;
 const literals = new Set(['true', 'false', 'null']);
 
@@ -41,7 +40,7 @@ function scalarText(found: string): string {
   return literals.has(found) || plainNumber.test(found) ? found : defer();
 }
 
-/** A string that needs no escapes, and has none. */
+/** A string without escapes that needs none. */
 const plainString = /^"[^"\\\p{Cc}]*"$/u;
 
 function asJson(found: string): string {
@@ -52,7 +51,7 @@ function asJson(found: string): string {
 
 const pieces = /"[^"\\\p{Cc}]*"|[ \t\n\r]+|[{}[\],:]|[-+.0-9a-zA-Z]+/uy;
 
-/** An object or array without the spaces between its parts; what DuckDB might write otherwise is left to it. */
+/** An object or array without white space. Defers for parts that DuckDB may write differently. */
 function minified(found: string): string {
   let text = '';
   for (let at = 0; at < found.length; at = pieces.lastIndex) {
@@ -85,18 +84,18 @@ export const jsonFunctions: Readonly<Record<string, Build>> = {
   json_extract_path_text: toText,
 };
 
-/** One step of a path: the name of a member, or a position in an array. */
+/** A member's name, or a position in an array, from its end if negative. */
 type JsonStep = string | number;
 
 const space = /[ \t\n\r]*/y;
 const string = /"(?:[^"\\]|\\.)*"/y;
 const scalar = /[-+.0-9a-zA-Z]+/y;
-/** Up to the next character that means something outside strings. */
+/** Up to the next structural character. */
 const unstructured = /[^"[\]{}]+/y;
 
 /**
- * Finds the value at a path in a valid JSON text: names of members, and positions in arrays, from the end when
- * negative. Of members with the same name it takes the first. Answers undefined when there is none.
+ * Finds the value at a path in a valid JSON text, without parsing the rest. Takes the first of several members with
+ * the same name. Returns undefined if there is none.
  */
 function findJson(text: string, path: readonly JsonStep[]): string | undefined {
   let at = skip(space, text, 0);
@@ -121,7 +120,7 @@ function member(text: string, object: number, name: string): number | undefined 
     const end = skip(string, text, at);
     const key = text.slice(at + 1, end - 1);
     const same = key.includes('\\') ? JSON.parse(`"${key}"`) === name : key === name;
-    // Behind the colon.
+    // After the colon.
     const value = skip(space, text, skip(space, text, end) + 1);
     if (same) return value;
     at = skip(space, text, skip(space, text, endOf(text, value)) + 1);
@@ -142,7 +141,7 @@ function item(text: string, array: number, index: number): number | undefined {
   return index < 0 ? starts.at(index) : undefined;
 }
 
-/** Where the value that starts at `from` ends. */
+/** The end of the value that starts at `from`. */
 function endOf(text: string, from: number): number {
   const first = text[from];
   if (first === '"') return skip(string, text, from);
@@ -161,7 +160,7 @@ function endOf(text: string, from: number): number {
 const memberStep = /\.(?:([A-Za-z_][A-Za-z0-9_]*)|"([^"\\*]+)")/y;
 const itemStep = /\[(\d{1,9})\]/y;
 
-/** Reads a path such as `$.a.b[0]`, or the plain name of a member; undefined for what is written otherwise. */
+/** Reads a path such as `$.a.b[0]`, or the plain name of a member; undefined for any other form. */
 function readJsonPath(path: string): JsonStep[] | undefined {
   if (path === '' || path.startsWith('/')) return undefined;
   if (!path.startsWith('$')) return [path];
