@@ -11,20 +11,34 @@ import {
 } from './engine/connection.ts';
 import { checkExpressions, functionKinds, type Scope } from './expressions.ts';
 import { createTableStatement } from './field-types.ts';
-import { checkFieldNames } from './names.ts';
+import { checkFieldNames, findNamed, quoteName } from './names.ts';
 import { children, isNode, isPresent, Places, parseSelect, type TreeNode } from './parse-tree.ts';
 import type { TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
 import type { Tables } from './tables.ts';
-import { chain, createViews, type View, type Views } from './views.ts';
 
 /** A query that is being compiled, with what its SELECTs may refer to. */
 export interface Query {
   text: string;
   findings: Findings;
   tables: Tables;
-  views: Views;
+  views: Map<string, View>;
 }
+
+/** A view: a SELECT over one source table, possibly through further views. */
+export interface View {
+  name: string;
+  /** Its SELECT as written. */
+  text: string;
+  columns: readonly { name: string }[];
+  cost: Cost;
+  /** The views between it and the source, nearest to the source first. */
+  below: readonly View[];
+  source: TableDefinition;
+}
+
+/** The views that a SELECT from this one needs, in the order of their creation. */
+export const chain = (view: View | undefined): View[] => (view ? [...view.below, view] : []);
 
 /** A checked SELECT whose sink is not known yet. */
 export interface Analysis {
@@ -82,9 +96,9 @@ async function readable(
   const range = places.of(from);
   const token = typeof from.query_location === 'number' ? places.token(from.query_location) : undefined;
   const name = { ...range, text: String(from.table_name), exact: token?.kind === 'name' };
-  const view = views.find(name);
+  const view = findNamed(views, name);
   if (view) return { source: view.source, view };
-  const source = await tables.named(name, views.names());
+  const source = await tables.named(name, [...views.keys()]);
   if (source.direction !== 'source') {
     findings.stop(`${source.name} is a sink and cannot be read from; name a source table`, range);
   }
@@ -101,7 +115,9 @@ async function typeCheck(
 ): Promise<OutputColumn[]> {
   await connection.run(createTableStatement(source.name, source.schema.fields ?? []));
   try {
-    await createViews(connection, chain(view));
+    for (const { name, text: definition } of chain(view)) {
+      await connection.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${definition}`);
+    }
     const output = await withTimeLimit(connection, () => describe(connection, text));
     // Macros such as geomean hide an aggregate that the parse tree does not show.
     const plan = await withTimeLimit(connection, () =>

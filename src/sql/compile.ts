@@ -10,7 +10,6 @@ import { type Insert, readStatements } from './statements.ts';
 import { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
 import { isSymbol, isWord, type Token } from './tokens.ts';
-import { Views } from './views.ts';
 
 /**
  * Query text -> plan or diagnostics. Compilation runs in the main thread. Worker threads get finished plans, and open
@@ -74,7 +73,7 @@ async function readQuery(
   if (inserts.length === 0) {
     findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
   }
-  const query = { text, findings, tables: new Tables(catalog, findings), views: new Views() };
+  const query = { text, findings, tables: new Tables(catalog, findings), views: new Map() };
   for (const statement of tables) await query.tables.create(statement);
   for (const view of views) {
     const { planView } = await import('./select.ts');
@@ -135,7 +134,7 @@ async function planWholeRows(
 ): Promise<Unnamed | undefined> {
   const from = onlyTable(insert.tokens);
   // A view may have the name of a table.
-  if (!from || views.names().length > 0) return undefined;
+  if (!from || views.size > 0) return undefined;
   const sink = await tables.named(insert.sink);
   if (sink.direction !== 'sink') return undefined;
   const source = await tables.named(from);

@@ -7,14 +7,17 @@ import { TableOptions } from './table-options.ts';
 import type { Identifier, TokenReader } from './token-reader.ts';
 
 /** `CREATE TABLE name (columns) WITH (options)`, as written. */
-export interface CreateTable {
+export interface CreateTable extends Columns {
   name: Identifier;
+  options: TableOptions;
+  optionsRange: Range;
+}
+
+interface Columns {
   fields: Field[];
   /** Where each field is written. */
   fieldRanges: Range[];
   primaryKeys: string[];
-  options: TableOptions;
-  optionsRange: Range;
 }
 
 /** Reads a whole CREATE TABLE statement. A sink without columns gets those of the SELECT that is inserted into it. */
@@ -24,17 +27,9 @@ export function readCreateTable(tokens: TokenReader): CreateTable {
   if (!tokens.takes('table'))
     tokens.refuse('Only tables and views can be created; write CREATE TABLE or CREATE VIEW');
   tokens.takes('if', 'not', 'exists');
-  const name = tokens.identifier('The name of the table');
-  if (tokens.sees('.')) tokens.refuse('Schemas are not supported; write the name of the table alone');
+  const name = tokens.tableName('table');
   const options = new TableOptions(tokens.findings);
-  const table: CreateTable = {
-    name,
-    fields: [],
-    fieldRanges: [],
-    primaryKeys: [],
-    options,
-    optionsRange: name,
-  };
+  const table: Columns = { fields: [], fieldRanges: [], primaryKeys: [] };
   if (tokens.takes('(')) readColumns(tokens, table);
   if (tokens.sees('as')) {
     tokens.refuse('CREATE TABLE … AS is not supported; write INSERT INTO and the name of a sink table');
@@ -43,10 +38,10 @@ export function readCreateTable(tokens: TokenReader): CreateTable {
   tokens.expect('WITH', "after the columns; write WITH (connector = 'mqtt', …)");
   options.read(tokens);
   if (tokens.peek()) tokens.refuse('Unexpected text after the options; end the statement with a semicolon');
-  return { ...table, optionsRange: { from, to: tokens.here.to } };
+  return { ...table, name, options, optionsRange: { from, to: tokens.here.to } };
 }
 
-function readColumns(tokens: TokenReader, table: CreateTable): void {
+function readColumns(tokens: TokenReader, table: Columns): void {
   do {
     if (tokens.sees('primary')) readKey(tokens, table);
     else if (tokens.sees('watermark', 'for')) tokens.refuse('WATERMARK is not supported; remove it');
@@ -55,7 +50,7 @@ function readColumns(tokens: TokenReader, table: CreateTable): void {
   tokens.expect(')', 'after the last column');
 }
 
-function readColumn(tokens: TokenReader, table: CreateTable): void {
+function readColumn(tokens: TokenReader, table: Columns): void {
   const name = tokens.identifier('The name of a column');
   if (table.fields.some((field) => isSameName(field.name, name.text))) {
     tokens.refuse(`Two columns are called ${name.text}; column names do not differ by case`, name);
@@ -66,7 +61,7 @@ function readColumn(tokens: TokenReader, table: CreateTable): void {
   while (!tokens.sees(',') && !tokens.sees(')')) readConstraint(tokens, field, table);
 }
 
-function readConstraint(tokens: TokenReader, field: Field, table: CreateTable): void {
+function readConstraint(tokens: TokenReader, field: Field, table: Columns): void {
   if (tokens.sees('not', 'null') || tokens.sees('null')) {
     field.required = readNotNull(tokens);
   } else if (tokens.takes('metadata')) {
@@ -84,7 +79,7 @@ function readConstraint(tokens: TokenReader, field: Field, table: CreateTable): 
   }
 }
 
-function readKey(tokens: TokenReader, table: CreateTable): void {
+function readKey(tokens: TokenReader, table: Columns): void {
   tokens.takes('primary');
   tokens.expect('KEY', 'after PRIMARY');
   tokens.expect('(', 'after PRIMARY KEY');

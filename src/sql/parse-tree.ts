@@ -11,15 +11,6 @@ export interface TreeNode {
   [property: string]: unknown;
 }
 
-// TC39 "JSON.parse source text access", which TypeScript 7 does not declare yet. The tree holds 128-bit constants.
-const sourceAware = JSON as unknown as {
-  parse(
-    text: string,
-    reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
-  ): unknown;
-  rawJSON(text: string): unknown;
-};
-
 export interface ParseFailure {
   message: string;
   /** Bytes into the text. */
@@ -40,13 +31,22 @@ export async function parseSelect(
   return { tree, root: (statement?.node ?? {}) as TreeNode };
 }
 
-/** Reads a tree that DuckDB wrote. A number that JavaScript cannot hold is kept as it is written. */
+// TC39 "JSON.parse source text access", which TypeScript 7 does not declare yet.
+const sourceAware = JSON as unknown as {
+  parse(
+    text: string,
+    reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
+  ): TreeNode;
+  rawJSON(text: string): unknown;
+};
+
+/** Reads a tree that DuckDB wrote. A number that JavaScript writes differently, such as 1.0, is kept as written. */
 export function readTree(json: string): TreeNode {
   return sourceAware.parse(json, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined && String(value) !== source
       ? sourceAware.rawJSON(source)
       : value,
-  ) as TreeNode;
+  );
 }
 
 /** The digits of a number in a tree. */

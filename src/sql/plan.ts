@@ -38,18 +38,13 @@ export interface InlineTable {
 }
 
 /** A table that a query may use. */
-export interface TableDefinition {
+export interface TableDefinition extends Omit<Connection, 'metadata'> {
   name: string;
   connector: string;
-  direction: 'source' | 'sink';
   /** As returned by `expandSchema`, with its fields. */
   schema: ConnectionSchema;
   /** Undefined for a table that the query creates. */
   stored?: { tableId: string };
-  profile: unknown;
-  config: unknown;
-  /** The columns that `config` refers to, if any. */
-  uses?: readonly ColumnUse[];
 }
 
 /** The stored tables and connectors that a query may refer to. */
@@ -98,13 +93,8 @@ export interface ProjectedColumn {
 /** A statement as DuckDB's binder returns it: names resolved, implicit casts written out, expressions typed. */
 export interface BoundPlan {
   /** The columns of the table, in the order the first step refers to them. */
-  columns: readonly BoundColumn[];
+  columns: readonly { name: string; type: TreeNode }[];
   steps: readonly BoundStep[];
-}
-
-export interface BoundColumn {
-  name: string;
-  type: TreeNode;
 }
 
 /** A filter lets through the rows for which every expression is true; a projection makes new columns. */
@@ -144,7 +134,7 @@ export interface Plan {
 /** The wire shape of Arroyo's graph. */
 export interface PipelineGraph {
   nodes: PipelineNode[];
-  edges: PipelineEdge[];
+  edges: { src_id: number; dest_id: number; key_type: string; value_type: string; edge_type: string }[];
 }
 
 export interface PipelineNode {
@@ -153,12 +143,4 @@ export interface PipelineNode {
   operator: string;
   description: string;
   parallelism: number;
-}
-
-export interface PipelineEdge {
-  src_id: number;
-  dest_id: number;
-  key_type: string;
-  value_type: string;
-  edge_type: string;
 }

@@ -1,6 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Field } from '../formats/schema/schema.ts';
-import type { Analysis } from './analysis.ts';
+import { type Analysis, chain } from './analysis.ts';
 import { compilePlan } from './compiled/compile-plan.ts';
 import { NotCompiled } from './compiled/evaluate.ts';
 import { askEngine, withTimeLimit } from './engine/connection.ts';
@@ -16,7 +16,6 @@ import {
   writeSelect,
 } from './parse-tree.ts';
 import type { BoundPlan, BoundStep, EngineSelect, Select } from './plan.ts';
-import { chain } from './views.ts';
 
 /** The select in JavaScript if all of it can be compiled, otherwise as DuckDB runs it. */
 export async function computedSelect(

@@ -2,18 +2,17 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { sqlType, validateSchema } from '../formats/codec.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
-import { type Analysis, analyse, type Query, textOf } from './analysis.ts';
+import { type Analysis, analyse, chain, type Query, textOf } from './analysis.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { fieldTypeOf } from './engine/values.ts';
 import { findColumn } from './expressions.ts';
 import { engineTypeName, isAssignable, isSameType } from './field-types.ts';
-import { checkFieldNames, findDuplicate } from './names.ts';
+import { checkFieldNames, findDuplicate, findNamed, isSameName } from './names.ts';
 import { children, isPresent, type TreeNode } from './parse-tree.ts';
 import type { InsertPlan, PreviewPlan, ProjectedColumn, Select, TableDefinition } from './plan.ts';
 import { computedSelect } from './rewrite.ts';
 import type { CreateView, Insert, SelectText } from './statements.ts';
 import type { Identifier } from './token-reader.ts';
-import { chain } from './views.ts';
 
 /** Checks the SELECT of a view, and adds the view to the query. */
 export async function planView(
@@ -28,8 +27,14 @@ export async function planView(
     findings.stop(`The view has two columns called ${duplicate[1]}; rename one with AS`, places.at(0));
   }
   const { name } = statement;
+  if (findNamed(views, { ...name, exact: false })) {
+    findings.stop(`The query creates two views called ${name.text}`, name);
+  }
+  if (isSameName(name.text, source.name)) {
+    findings.stop('A view must not have the name of the table it reads; choose another name', name);
+  }
   const text = textOf(statement, query);
-  views.add({ name: name.text, text, columns: output, cost, below: chain(view), source }, name, findings);
+  views.set(name.text, { name: name.text, text, columns: output, cost, below: chain(view), source });
 }
 
 /**
@@ -73,7 +78,7 @@ const chooseSelect = async (
   simpleSelect(analysis, columns) ?? (await computedSelect(connection, analysis, columns));
 
 async function writable(name: Identifier, { tables, views, findings }: Query): Promise<TableDefinition> {
-  if (views.find(name))
+  if (findNamed(views, name))
     findings.stop(`${name.text} is a view and cannot be written to; name a sink table`, name);
   const table = await tables.named(name);
   if (table.direction !== 'sink') {

@@ -34,12 +34,12 @@ export function readStatements(query: string, preview: boolean, findings: Findin
     const [first, last] = [tokens.at(0), tokens.at(-1)];
     if (!first || !last) continue;
     const reader = new TokenReader(tokens, { from: last.to, to: last.to }, findings);
-    if (createsView(reader)) statements.views.push(readView(reader, tokens, last));
+    if (createsView(reader)) statements.views.push(readView(reader));
     else if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
-    else if (reader.sees('insert')) statements.inserts.push(readInsert(reader, tokens, last));
-    else if (preview && startsSelect(first)) {
-      statements.inserts.push({ sink: undefined, select: rangeOf(first, last), tokens });
-    } else refuseStatement(reader, first);
+    else if (reader.sees('insert')) statements.inserts.push(readInsert(reader));
+    else if (preview && startsSelect(first))
+      statements.inserts.push({ sink: undefined, ...readSelect(reader) });
+    else refuseStatement(reader, first);
   }
   return statements;
 }
@@ -74,38 +74,31 @@ function createsView(reader: TokenReader): boolean {
   );
 }
 
-function readView(reader: TokenReader, tokens: readonly Token[], last: Token): CreateView {
+function readView(reader: TokenReader): CreateView {
   reader.takes('create');
   if (reader.sees('or')) reader.refuse('OR REPLACE is not supported; write CREATE VIEW');
   reader.takes('temporary');
   reader.takes('view');
-  const name = reader.identifier('The name of the view');
-  if (reader.sees('.')) reader.refuse('Schemas are not supported; write the name of the view alone');
+  const name = reader.tableName('view');
   if (reader.sees('('))
     reader.refuse('A column list is not supported here; name the columns with AS in the SELECT');
   reader.expect('AS', 'after the name of the view');
-  return { name, ...readSelect(reader, tokens, last) };
+  return { name, ...readSelect(reader) };
 }
 
-function readSelect(reader: TokenReader, tokens: readonly Token[], last: Token): SelectText {
-  const first = reader.peek();
-  if (!first) return reader.refuse('A SELECT is missing here');
-  return { select: rangeOf(first, last), tokens: tokens.slice(tokens.indexOf(first)) };
-}
-
-function readInsert(reader: TokenReader, tokens: readonly Token[], last: Token): Insert {
+function readInsert(reader: TokenReader): Insert {
   reader.takes('insert');
   reader.expect('INTO', 'after INSERT');
-  const sink = reader.identifier('The name of the sink table');
-  if (reader.sees('.')) reader.refuse('Schemas are not supported; write the name of the table alone');
-  if (reader.sees('(')) refuseColumnList(reader);
-  return { sink, ...readSelect(reader, tokens, last) };
+  const sink = reader.tableName('sink table');
+  if (reader.sees('(') && !readsRows.has(reader.peek(1)?.text.toLowerCase() ?? '')) {
+    reader.refuse('A column list is not supported here; select all columns of the sink, in the same order');
+  }
+  return { sink, ...readSelect(reader) };
 }
 
-function refuseColumnList(reader: TokenReader): void {
-  const next = reader.peek(1)?.text.toLowerCase() ?? '';
-  if (readsRows.has(next)) return;
-  reader.refuse(
-    'A column list is not supported here; select all columns of the sink, in the order of the sink',
-  );
+function readSelect(reader: TokenReader): SelectText {
+  const tokens = reader.rest();
+  const [first, last] = [tokens.at(0), tokens.at(-1)];
+  if (!first || !last) return reader.refuse('A SELECT is missing here');
+  return { select: rangeOf(first, last), tokens };
 }

@@ -64,6 +64,18 @@ export class TokenReader {
     return { text: token.text, exact: token.kind === 'name', from: token.from, to: token.to };
   }
 
+  /** The name of a table or view, which has no schema. */
+  tableName(kind: string): Identifier {
+    const name = this.identifier(`The name of the ${kind}`);
+    if (this.sees('.')) this.refuse(`Schemas are not supported; write the name of the ${kind} alone`);
+    return name;
+  }
+
+  /** All tokens that are left. */
+  rest(): readonly Token[] {
+    return this.#tokens.slice(this.#position);
+  }
+
   string(what: string): Token {
     const token = this.peek();
     if (token?.kind !== 'string') return this.refuse(`${what} must be a string in single quotes`);

@@ -2,18 +2,15 @@ import type { Row, Value } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
 import { getterOf, setterOf } from '../../formats/values/own-property.ts';
 import { children, isNode, numberOf, type TreeNode } from '../parse-tree.ts';
-import type { BoundColumn, BoundPlan } from '../plan.ts';
+import type { BoundPlan } from '../plan.ts';
 import { cast } from './casts.ts';
 import { comparison, membership } from './comparison.ts';
-import { type EngineType, fromRow, isBig, plainType, readType, toRow } from './engine-type.ts';
+import { type EngineType, fromRow, isBig, isInteger, plainType, readType, toRow } from './engine-type.ts';
 import { type Compiled, defer, type Evaluate, folded, refuse } from './evaluate.ts';
 import { functions } from './functions.ts';
 import { textInterval } from './times.ts';
 
-/**
- * A whole SELECT in plain JavaScript: a row of the source becomes a row of the sink, or undefined when it is
- * filtered out. Throws `deferral` for a row that DuckDB has to answer for.
- */
+/** Turns a row of the source into a row of the sink; undefined if it is filtered out. Throws `deferral`. */
 export type CompiledSelect = (row: Row) => Row | undefined;
 
 /** Compiles a plan whose first output column is the number of the row. Throws `NotCompiled`. */
@@ -35,7 +32,7 @@ export function compilePlan({ columns, steps }: BoundPlan, sink: readonly Field[
   };
 }
 
-function inputColumn({ name, type: node }: BoundColumn): Compiled {
+function inputColumn({ name, type: node }: BoundPlan['columns'][number]): Compiled {
   const type = readType(node) ?? refuse(`the type of the column ${name}`);
   const get = getterOf(name);
   const convert = fromRow(type) ?? (type.id === 'VARCHAR' ? wellFormed : undefined);
@@ -45,7 +42,7 @@ function inputColumn({ name, type: node }: BoundColumn): Compiled {
   return { type, evaluate, isConstant: false };
 }
 
-/** DuckDB holds texts in UTF-8, which has no half of a surrogate pair. */
+/** DuckDB's texts are UTF-8, which has no half of a surrogate pair. */
 function wellFormed(value: Value): Value {
   return value === null || (value as string).isWellFormed() ? value : defer();
 }
@@ -92,7 +89,7 @@ function compileExpression(node: TreeNode, columns: readonly Compiled[]): Compil
 
 const boolean = plainType('BOOLEAN');
 
-/** An expression with the inputs it is made of. */
+/** An expression made of these inputs: constant if all of them are. */
 function made(type: EngineType, evaluate: Evaluate, ...inputs: readonly Compiled[]): Compiled {
   return folded({ type, evaluate, isConstant: inputs.every(({ isConstant }) => isConstant) });
 }
@@ -120,19 +117,13 @@ function constantValue(type: EngineType, value: unknown): Value {
       const number = Number(numberOf(value));
       return Number.isFinite(number) ? number : refuse('this constant');
     }
-    case 'TINYINT':
-    case 'SMALLINT':
-    case 'INTEGER':
-    case 'UTINYINT':
-    case 'USMALLINT':
-    case 'UINTEGER':
-      return Number(numberOf(value));
     default:
-      return isBig(type) ? wholeNumber(value) : refuse(`a constant of type ${type.id}`);
+      if (isBig(type)) return wholeNumber(value);
+      return isInteger(type) ? Number(numberOf(value)) : refuse(`a constant of type ${type.id}`);
   }
 }
 
-/** Whole numbers of 128 bits are written in two halves. */
+/** Integers of 128 bits are written in two halves. */
 function wholeNumber(value: unknown): bigint {
   if (!isNode(value) || !('upper' in value)) return BigInt(numberOf(value));
   return (BigInt(numberOf(value.upper)) << 64n) + BigInt(numberOf(value.lower));
@@ -154,7 +145,7 @@ function between(node: TreeNode, input: Compiled, lower: Compiled, upper: Compil
   return made(boolean, conjunction('CONJUNCTION_AND', parts), ...parts);
 }
 
-/** Every part is evaluated, as DuckDB does: one that fails fails the row, whatever the others say. */
+/** Evaluates every part, as DuckDB does: one that fails makes the row bad, whatever the others give. */
 function conjunction(kind: string, parts: readonly Compiled[]): Evaluate {
   const decisive = kind === 'CONJUNCTION_OR';
   const evaluates = parts.map(({ evaluate }) => evaluate);
@@ -189,7 +180,7 @@ function operator(node: TreeNode, args: readonly Compiled[]): Compiled {
   }
 }
 
-/** What is behind the first value is not evaluated. */
+/** Evaluates nothing after the first value. */
 function coalesce(args: readonly Compiled[]): Evaluate {
   return (row) => {
     for (const { evaluate } of args) {
@@ -200,7 +191,7 @@ function coalesce(args: readonly Compiled[]): Evaluate {
   };
 }
 
-/** Only the branch that is taken is evaluated. */
+/** Evaluates only the branch that is taken. */
 function compileCase(node: TreeNode, compile: (child: unknown) => Compiled): Compiled {
   const checks = children(node.case_checks).map((check) => ({
     when: compile(check.when_expr),

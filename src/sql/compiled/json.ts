@@ -100,8 +100,7 @@ const unstructured = /[^"[\]{}]+/y;
 function findJson(text: string, path: readonly JsonStep[]): string | undefined {
   let at = skip(space, text, 0);
   for (const step of path) {
-    const found: number | undefined =
-      typeof step === 'string' ? member(text, at, step) : item(text, at, step);
+    const found = child(text, at, step);
     if (found === undefined) return undefined;
     at = found;
   }
@@ -113,32 +112,25 @@ function skip(pattern: RegExp, text: string, from: number): number {
   return pattern.test(text) ? pattern.lastIndex : from;
 }
 
-function member(text: string, object: number, name: string): number | undefined {
-  if (text[object] !== '{') return undefined;
-  let at = skip(space, text, object + 1);
-  while (text[at] === '"') {
-    const end = skip(string, text, at);
-    const key = text.slice(at + 1, end - 1);
-    const same = key.includes('\\') ? JSON.parse(`"${key}"`) === name : key === name;
-    // After the colon.
-    const value = skip(space, text, skip(space, text, end) + 1);
-    if (same) return value;
-    at = skip(space, text, skip(space, text, endOf(text, value)) + 1);
-  }
-  return undefined;
-}
-
-function item(text: string, array: number, index: number): number | undefined {
-  if (text[array] !== '[') return undefined;
+/** The start of a member's value or of an item; undefined if there is none. */
+function child(text: string, container: number, step: JsonStep): number | undefined {
+  const isMember = typeof step === 'string';
+  if (text[container] !== (isMember ? '{' : '[')) return undefined;
   const starts: number[] = [];
-  let at = skip(space, text, array + 1);
-  while (at < text.length && text[at] !== ']') {
-    if (index >= 0 && starts.length === index) return at;
-    starts.push(at);
-    at = skip(space, text, endOf(text, at));
+  let at = skip(space, text, container + 1);
+  while (at < text.length && text[at] !== '}' && text[at] !== ']') {
+    let value = at;
+    if (isMember) {
+      const end = skip(string, text, at);
+      // After the colon.
+      value = skip(space, text, skip(space, text, end) + 1);
+      const key = text.slice(at + 1, end - 1);
+      if ((key.includes('\\') ? JSON.parse(`"${key}"`) : key) === step) return value;
+    } else if (starts.push(at) === step + 1) return at;
+    at = skip(space, text, endOf(text, value));
     if (text[at] === ',') at = skip(space, text, at + 1);
   }
-  return index < 0 ? starts.at(index) : undefined;
+  return isMember || step >= 0 ? undefined : starts.at(step);
 }
 
 /** The end of the value that starts at `from`. */

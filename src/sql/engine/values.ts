@@ -94,23 +94,19 @@ const decimal = (precision: number, scale: number): ValueConverter => ({
   fromEngine: (value) => formatDecimal((value as DuckDBDecimalValue).value, scale),
 });
 
+/** The classes of DuckDB's timestamps, and where each has its count. */
+function timestamp(type: new (count: bigint) => DuckDBValue & object, property: string): ValueConverter {
+  return {
+    toEngine: (value) => new type(value as bigint),
+    fromEngine: (value) => (value as unknown as Record<string, bigint>)[property] as bigint,
+  };
+}
+
 const timestamps: Readonly<Record<NonNullable<ListItem['unit']>, ValueConverter>> = {
-  second: {
-    toEngine: (value) => new DuckDBTimestampSecondsValue(value as bigint),
-    fromEngine: (value) => (value as DuckDBTimestampSecondsValue).seconds,
-  },
-  millisecond: {
-    toEngine: (value) => new DuckDBTimestampMillisecondsValue(value as bigint),
-    fromEngine: (value) => (value as DuckDBTimestampMillisecondsValue).millis,
-  },
-  microsecond: {
-    toEngine: (value) => new DuckDBTimestampValue(value as bigint),
-    fromEngine: (value) => (value as DuckDBTimestampValue).micros,
-  },
-  nanosecond: {
-    toEngine: (value) => new DuckDBTimestampNanosecondsValue(value as bigint),
-    fromEngine: (value) => (value as DuckDBTimestampNanosecondsValue).nanos,
-  },
+  second: timestamp(DuckDBTimestampSecondsValue, 'seconds'),
+  millisecond: timestamp(DuckDBTimestampMillisecondsValue, 'millis'),
+  microsecond: timestamp(DuckDBTimestampValue, 'micros'),
+  nanosecond: timestamp(DuckDBTimestampNanosecondsValue, 'nanos'),
 };
 
 const list = ({ toEngine, fromEngine }: ValueConverter): ValueConverter => ({
