@@ -1,6 +1,6 @@
 import type { Row } from '../../formats/format.ts';
-import type { EngineTransform } from '../engine/transform.ts';
-import type { Select, TableDefinition } from '../plan.ts';
+import type { EngineInsert, EngineTransform } from '../engine/transform.ts';
+import type { BoundPlan } from '../plan.ts';
 import type { Transform, Transformed, TransformOptions } from '../transform.ts';
 import { type CompiledSelect, compilePlan } from './compile-plan.ts';
 import { deferral } from './evaluate.ts';
@@ -12,16 +12,11 @@ export class CompiledTransform implements Transform {
   #engine: Promise<EngineTransform> | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    source: TableDefinition,
-    sink: Pick<TableDefinition, 'schema'>,
-    select: Select & { kind: 'compiled' },
-    options: TransformOptions,
-  ) {
-    this.#select = compilePlan(select.plan, sink.schema.fields ?? []);
+  constructor(insert: EngineInsert & { select: { plan: BoundPlan } }, options: TransformOptions) {
+    this.#select = compilePlan(insert.select.plan, insert.sink.schema.fields ?? []);
     this.#open = async () => {
       const engine = await import('../engine/transform.ts');
-      return engine.EngineTransform.open(source, sink, select, options);
+      return engine.EngineTransform.open(insert, options);
     };
   }
 

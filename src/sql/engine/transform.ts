@@ -23,28 +23,21 @@ const chunkRows = 2048;
 export class EngineTransform implements Transform {
   readonly #connection: DuckDBConnection;
   readonly #statement: DuckDBPreparedStatement;
-  readonly #sql: string;
-  readonly #table: string;
+  readonly #insert: EngineInsert;
   readonly #inputs: readonly Column[];
   readonly #outputs: readonly Column[];
-  readonly #batchTimeoutMs: number;
-  readonly #runTimeoutMs: number;
+  readonly #limits: Required<TransformOptions>;
   #types: DuckDBType[] | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  static async open(
-    source: TableDefinition,
-    sink: Pick<TableDefinition, 'schema'>,
-    select: Pick<EngineSelect, 'sql' | 'rowColumn'>,
-    options: TransformOptions,
-  ): Promise<EngineTransform> {
+  static async open(insert: EngineInsert, options: TransformOptions): Promise<EngineTransform> {
+    const { source, select } = insert;
     const connection = await connectEngine();
     const rowNumber = `${quoteName(select.rowColumn)} INTEGER`;
     try {
       await connection.run(createTableStatement(source.name, source.schema.fields ?? [], [rowNumber]));
-      const statement = await connection.prepare(select.sql);
-      return new EngineTransform(connection, statement, source, sink, select.sql, options);
+      return new EngineTransform(connection, await connection.prepare(select.sql), insert, options);
     } catch (error) {
       connection.closeSync();
       throw engineFailed('prepare a transform', error);
@@ -54,19 +47,15 @@ export class EngineTransform implements Transform {
   private constructor(
     connection: DuckDBConnection,
     statement: DuckDBPreparedStatement,
-    source: TableDefinition,
-    sink: Pick<TableDefinition, 'schema'>,
-    sql: string,
-    { batchTimeoutMs = 10_000, runTimeoutMs = 60_000 }: TransformOptions,
+    insert: EngineInsert,
+    options: TransformOptions,
   ) {
     this.#connection = connection;
     this.#statement = statement;
-    this.#sql = sql;
-    this.#table = source.name;
-    this.#inputs = (source.schema.fields ?? []).map(columnOf);
-    this.#outputs = (sink.schema.fields ?? []).map(columnOf);
-    this.#batchTimeoutMs = batchTimeoutMs;
-    this.#runTimeoutMs = runTimeoutMs;
+    this.#insert = insert;
+    this.#inputs = (insert.source.schema.fields ?? []).map(columnOf);
+    this.#outputs = (insert.sink.schema.fields ?? []).map(columnOf);
+    this.#limits = { batchTimeoutMs: 10_000, runTimeoutMs: 60_000, ...options };
   }
 
   run(rows: readonly Row[]): Promise<Transformed> {
@@ -86,46 +75,35 @@ export class EngineTransform implements Transform {
 
   async #transform(rows: readonly Row[]): Promise<Transformed> {
     const result: Transformed = { rows: [], origin: [], bad: [] };
-    const deadline = performance.now() + this.#runTimeoutMs;
-    if (rows.length > 0) await this.#attempt(rows, 0, rows.length, deadline, result);
+    const deadline = performance.now() + this.#limits.runTimeoutMs;
+    if (rows.length > 0) await this.#attempt({ rows, from: 0, to: rows.length }, deadline, result);
     return result;
   }
 
-  /** Transforms the rows from `from` to before `to`. After a failure it tries each half, down to the rows at fault. */
-  async #attempt(
-    rows: readonly Row[],
-    from: number,
-    to: number,
-    deadline: number,
-    result: Transformed,
-  ): Promise<void> {
+  /** Transforms some rows. After a failure it tries each half, down to the rows at fault. */
+  async #attempt({ rows, from, to }: RowRange, deadline: number, result: Transformed): Promise<void> {
     if (performance.now() > deadline) {
-      const message = `The query took longer than ${this.#runTimeoutMs} ms for ${rows.length} rows`;
+      const message = `The query took longer than ${this.#limits.runTimeoutMs} ms for ${rows.length} rows`;
       throw new PenstockError('query_too_slow', message);
     }
-    const failure = await runShared(() => this.#batch(rows, from, to, result));
+    const work = () => this.#batch({ rows, from, to }, result);
+    const failure = await runShared(work);
     if (!failure) return;
     if (to - from === 1) {
-      const proven =
-        failure.kind in scarce ? await runExclusive(() => this.#batch(rows, from, to, result)) : failure;
+      const proven = failure.kind in scarce ? await runExclusive(work) : failure;
       if (proven) result.bad.push({ index: from, error: this.#badRow(proven) });
       return;
     }
     const middle = from + Math.ceil((to - from) / 2);
-    await this.#attempt(rows, from, middle, deadline, result);
-    await this.#attempt(rows, middle, to, deadline, result);
+    await this.#attempt({ rows, from, to: middle }, deadline, result);
+    await this.#attempt({ rows, from: middle, to }, deadline, result);
   }
 
   /** Returns an error that a row may have caused; throws any other. */
-  async #batch(
-    rows: readonly Row[],
-    from: number,
-    to: number,
-    result: Transformed,
-  ): Promise<EngineError | undefined> {
+  async #batch(range: RowRange, result: Transformed): Promise<EngineError | undefined> {
     await this.#command('BEGIN');
     try {
-      await this.#load(rows, from, to);
+      await this.#load(range);
       this.#collect(await this.#select(), result);
       return undefined;
     } catch (error) {
@@ -139,7 +117,7 @@ export class EngineTransform implements Transform {
 
   /** DuckDB checks for an interrupt after each chunk of rows, so it always finishes a single row. */
   async #select(): Promise<DuckDBValue[][]> {
-    const timer = setTimeout(() => this.#connection.interrupt(), this.#batchTimeoutMs);
+    const timer = setTimeout(() => this.#connection.interrupt(), this.#limits.batchTimeoutMs);
     try {
       const result = await this.#statement.run();
       return await result.getColumns();
@@ -156,8 +134,8 @@ export class EngineTransform implements Transform {
     }
   }
 
-  async #load(rows: readonly Row[], from: number, to: number): Promise<void> {
-    const appender = await this.#connection.createAppender(this.#table, undefined, 'temp');
+  async #load({ rows, from, to }: RowRange): Promise<void> {
+    const appender = await this.#connection.createAppender(this.#insert.source.name, undefined, 'temp');
     try {
       this.#types ??= Array.from({ length: appender.columnCount }, (_, index) => appender.columnType(index));
       for (let start = from; start < to; start += chunkRows) {
@@ -187,7 +165,7 @@ export class EngineTransform implements Transform {
 
   /** Says which part of the query failed and why, but not on which value. */
   #badRow({ kind, position }: EngineError): PenstockError {
-    const where = position === undefined ? '' : ` in ${excerpt(this.#sql, position)}`;
+    const where = position === undefined ? '' : ` in ${excerpt(this.#insert.select.sql, position)}`;
     const message = `The row cannot be transformed: ${reasons[kind]}${where}`;
     return new PenstockError('bad_row', message, { errors: [{ path: '', message }] });
   }
@@ -209,6 +187,20 @@ const reasons: Readonly<Record<string, string>> = {
 
 /** Kinds that other transforms of this thread may have caused: a row is bad only if it also fails alone. */
 const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
+
+/** The rows from `from` to before `to`. */
+interface RowRange {
+  rows: readonly Row[];
+  from: number;
+  to: number;
+}
+
+/** An insert, as far as DuckDB needs it. */
+export interface EngineInsert {
+  source: TableDefinition;
+  sink: Pick<TableDefinition, 'schema'>;
+  select: Pick<EngineSelect, 'sql' | 'rowColumn'>;
+}
 
 type Column = ReturnType<typeof columnOf>;
 

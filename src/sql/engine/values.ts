@@ -94,7 +94,7 @@ const decimal = (precision: number, scale: number): ValueConverter => ({
   fromEngine: (value) => formatDecimal((value as DuckDBDecimalValue).value, scale),
 });
 
-/** The classes of DuckDB's timestamps, and where each has its count. */
+/** The converter of a DuckDB timestamp class that has its count in `property`. */
 function timestamp(type: new (count: bigint) => DuckDBValue & object, property: string): ValueConverter {
   return {
     toEngine: (value) => new type(value as bigint),
