@@ -49,7 +49,7 @@ const selects: [kind: InsertPlan['select']['kind'], select: string][] = [
 ];
 
 describe.each(selects)('batches of a %s select', (kind, select) => {
-  test(`leave no trace: ${select}`, async () => {
+  test(`do not show in the result: ${select}`, async () => {
     const sink = "CREATE TABLE o WITH (connector = 'mqtt', type = 'sink', topic = 'o', format = 'json');";
     const catalog = exampleCatalog(storedTable('i', 'source', fields));
     const { inserts } = await compileQuery(`${sink} INSERT INTO o ${select}`, catalog);

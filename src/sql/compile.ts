@@ -1,38 +1,55 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
+import { checkColumnUses } from '../formats/schema/column-use.ts';
+import type { Query } from './analysis.ts';
 import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
+import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
+import { checkFieldNames } from './names.ts';
 import type { Catalog, InsertPlan, Plan, PreviewPlan } from './plan.ts';
-import type { SelectPlan } from './select.ts';
 import { type Insert, readStatements } from './statements.ts';
 import { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
-import { Views } from './views.ts';
-import { planWholeRows } from './whole-rows.ts';
+import { isSymbol, isWord, type Token } from './tokens.ts';
 
 /**
- * Turns a query into a plan. Throws `invalid_query` with one entry of `errors` for everything that is wrong, all
- * with the path `/query`; `diagnosticsOf` answers the same with their places. What the catalog throws for reasons
- * that are not the query's, such as a database that does not answer, comes through unchanged.
+ * Query text -> plan or diagnostics. Compilation runs in the main thread. Worker threads get finished plans, and open
+ * their transforms with open-transform.ts.
+ */
+
+/**
+ * Compiles a query. Throws `invalid_query` with one entry of `errors` for each mistake, all with the path `/query`;
+ * `diagnosticsOf` returns the same mistakes with their places. Errors of the catalog that are not the query's fault,
+ * such as a database that is unavailable, pass through unchanged.
  */
 export async function compileQuery(query: string, catalog: Catalog): Promise<Plan> {
-  const reading = await Reading.start(query, catalog, false);
+  const { inserts: statements, ...reading } = await readQuery(query, catalog, false);
   const inserts: InsertPlan[] = [];
-  for (const insert of reading.inserts) inserts.push(await reading.plan(insert, inserts));
-  return planOf(inserts);
+  for (const insert of statements) inserts.push(await planInsert(insert, reading, inserts));
+  const tables = inserts.flatMap(({ source, sink }) => [source, sink]);
+  const unique = new Map(tables.map((table) => [table.name, table]));
+  return { tables: [...unique.values()], inserts, graph: graphOf(inserts) };
 }
 
 /**
- * Turns a query into what a preview runs: each of its SELECTs, with the columns it answers; a SELECT may stand alone.
- * An INSERT is previewed as the SELECT it has, and its sink is not looked at. Throws as `compileQuery` does.
+ * Compiles a query for a preview: each of its SELECTs, with the columns it returns. A SELECT may stand alone; the
+ * sink of an INSERT is ignored. Throws as `compileQuery` does.
  */
 export async function compilePreview(query: string, catalog: Catalog): Promise<PreviewPlan[]> {
-  const reading = await Reading.start(query, catalog, true);
+  const { inserts, ...reading } = await readQuery(query, catalog, true);
   const previews: PreviewPlan[] = [];
-  for (const insert of reading.inserts) previews.push(await reading.preview(insert, previews.length));
+  for (const insert of inserts) {
+    const { planPreview } = await import('./select.ts');
+    const plan = await withEngine((connection) => planPreview(connection, insert, reading));
+    const operatorIds = {
+      source: operatorId('source', plan.source.name),
+      transform: operatorId('transform', `preview ${previews.length}`),
+    };
+    previews.push({ ...plan, operatorIds });
+  }
   return previews;
 }
 
-/** Compiles a query and answers what is wrong with it instead of throwing that. */
+/** Compiles a query; returns its mistakes instead of throwing them. */
 export async function diagnose(
   query: string,
   catalog: Catalog,
@@ -46,95 +63,59 @@ export async function diagnose(
   }
 }
 
-/** A query whose tables and views are known. */
-class Reading {
-  readonly query: string;
-  readonly findings: Findings;
-  readonly tables: Tables;
-  readonly views = new Views();
-  readonly inserts: readonly Insert[];
-
-  readonly #hasViews: boolean;
-
-  private constructor(
-    query: string,
-    findings: Findings,
-    tables: Tables,
-    inserts: readonly Insert[],
-    hasViews: boolean,
-  ) {
-    this.#hasViews = hasViews;
-    this.query = query;
-    this.findings = findings;
-    this.tables = tables;
-    this.inserts = inserts;
+async function readQuery(
+  text: string,
+  catalog: Catalog,
+  preview: boolean,
+): Promise<Query & { inserts: readonly Insert[] }> {
+  const findings = new Findings(text);
+  const { tables, views, inserts } = readStatements(text, preview, findings);
+  if (inserts.length === 0) {
+    findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
   }
-
-  static async start(query: string, catalog: Catalog, preview: boolean): Promise<Reading> {
-    const findings = new Findings(query);
-    const { tables, views, inserts } = readStatements(query, preview, findings);
-    if (inserts.length === 0) {
-      const missing = preview ? 'a SELECT is missing' : 'an INSERT INTO … SELECT is missing';
-      findings.stop(`The query writes nothing; ${missing}`);
-    }
-    const reading = new Reading(query, findings, new Tables(catalog, findings), inserts, views.length > 0);
-    for (const statement of tables) await reading.tables.create(statement);
-    for (const view of views) {
-      const { planView } = await import('./select.ts');
-      await connected((connection) => planView(connection, view, reading, findings));
-    }
-    return reading;
+  const query = { text, findings, tables: new Tables(catalog, findings), views: new Map() };
+  for (const statement of tables) await query.tables.create(statement);
+  for (const view of views) {
+    const { planView } = await import('./select.ts');
+    await withEngine((connection) => planView(connection, view, query));
   }
-
-  async plan(insert: Insert, before: readonly InsertPlan[]): Promise<InsertPlan> {
-    const { sink, ...select } = insert;
-    // `readStatements` lets a SELECT stand alone for previews only.
-    if (!sink) return this.findings.stop('The rows of this SELECT go nowhere', select.select);
-    const plan = await this.#planned({ sink, ...select });
-    const twins = before.filter((other) => other.sink.name === plan.sink.name);
-    const writer = twins.length === 0 ? plan.sink.name : nameAgain(plan, twins);
-    const reads = before.some(({ source }) => source.name === plan.source.name);
-    const operatorIds = {
-      source: operatorId('source', reads ? `${plan.source.name} for ${writer}` : plan.source.name),
-      transform: operatorId('transform', writer),
-      sink: operatorId('sink', writer),
-    };
-    return { ...plan, operatorIds };
-  }
-
-  async #planned(insert: Insert & { sink: Identifier }): Promise<SelectPlan> {
-    // A view may have the name of a table.
-    const whole = this.#hasViews ? undefined : await planWholeRows(insert, this.tables, this.findings);
-    if (whole) return whole;
-    const { planSelect } = await import('./select.ts');
-    return connected((connection) => planSelect(connection, insert, this, this.findings));
-  }
-
-  async preview(insert: Insert, position: number): Promise<PreviewPlan> {
-    const { planPreview } = await import('./select.ts');
-    return connected(async (connection) => {
-      const plan = await planPreview(connection, insert, this, this.findings);
-      const operatorIds = {
-        source: operatorId('source', plan.source.name),
-        transform: operatorId('transform', `preview ${position}`),
-      };
-      return { ...plan, operatorIds };
-    });
-  }
+  return { ...query, inserts };
 }
 
-/** A name for a further insert into a sink: a broker would drop one of two clients of the same name. */
-function nameAgain(plan: Pick<InsertPlan, 'sink' | 'source'>, twins: readonly InsertPlan[]): string {
-  const same = twins.filter(({ source }) => source.name === plan.source.name).length;
-  return `${plan.sink.name} from ${plan.source.name}${same > 0 ? ` ${same + 1}` : ''}`;
+async function planInsert(insert: Insert, query: Query, before: readonly InsertPlan[]): Promise<InsertPlan> {
+  const { sink, ...select } = insert;
+  // `readStatements` allows a SELECT alone for previews only.
+  if (!sink) return query.findings.stop('This SELECT has no sink', select.select);
+  const plan =
+    (await planWholeRows({ sink, ...select }, query)) ?? (await planInEngine({ sink, ...select }, query));
+  const writer = uniqueWriter(plan, before);
+  const isRead = before.some(({ source }) => source.name === plan.source.name);
+  const operatorIds = {
+    source: operatorId('source', isRead ? `${plan.source.name} for ${writer}` : plan.source.name),
+    transform: operatorId('transform', writer),
+    sink: operatorId('sink', writer),
+  };
+  return { ...plan, operatorIds };
 }
 
-/**
- * With DuckDB, which the first query that needs it loads, and a connection of its own, as temporary tables are left
- * behind.
- */
-async function connected<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-  const { connectEngine } = await import('./engine/engine.ts');
+type Unnamed = Omit<InsertPlan, 'operatorIds'>;
+
+/** The sink's name, made unique for a further insert: a broker would drop one of two clients of the same name. */
+function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]): string {
+  const others = before.filter((other) => other.sink.name === sink.name);
+  if (others.length === 0) return sink.name;
+  const same = others.filter((other) => other.source.name === source.name).length;
+  return `${sink.name} from ${source.name}${same > 0 ? ` ${same + 1}` : ''}`;
+}
+
+async function planInEngine(insert: Insert & { sink: Identifier }, query: Query): Promise<Unnamed> {
+  const { planSelect } = await import('./select.ts');
+  return withEngine((connection) => planSelect(connection, insert, query));
+}
+
+/** Loads DuckDB for the first query that needs it. The connection is closed afterwards, with its temporary tables. */
+async function withEngine<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+  const { connectEngine } = await import('./engine/connection.ts');
   const connection = await connectEngine();
   try {
     return await work(connection);
@@ -143,9 +124,50 @@ async function connected<T>(work: (connection: DuckDBConnection) => Promise<T>):
   }
 }
 
-function planOf(inserts: InsertPlan[]): Plan {
-  const tables = new Map(
-    inserts.flatMap(({ source, sink }) => [source, sink]).map((table) => [table.name, table]),
-  );
-  return { tables: [...tables.values()], inserts, graph: graphOf(inserts) };
+/**
+ * Plans `INSERT INTO sink SELECT * FROM source` between tables with the same columns: the one query that needs no
+ * DuckDB, which takes 55 MB. Returns undefined for anything else, and for any mistake, which DuckDB then explains.
+ */
+async function planWholeRows(
+  insert: Insert & { sink: Identifier },
+  { tables, views, findings }: Query,
+): Promise<Unnamed | undefined> {
+  const from = onlyTable(insert.tokens);
+  // A view may have the name of a table.
+  if (!from || views.size > 0) return undefined;
+  const sink = await tables.named(insert.sink);
+  if (sink.direction !== 'sink') return undefined;
+  const source = await tables.named(from);
+  if (source.direction !== 'source') return undefined;
+  const [inputs, columns] = [source.schema.fields ?? [], sink.schema.fields ?? []];
+  if (columns.length === 0 || inputs.length !== columns.length) return undefined;
+  const same = columns.every((column, index) => {
+    const input = inputs[index];
+    return input?.name === column.name && isSameType(input, column);
+  });
+  if (!same || checkColumnUses(sink.uses ?? [], columns).length > 0) return undefined;
+  checkFieldNames(source, from, findings);
+  return { source, sink, select: { kind: 'passthrough' } };
 }
+
+/** The table of `SELECT * FROM table`, if these are all the tokens. */
+function onlyTable(tokens: readonly Token[]): Identifier | undefined {
+  const [select, star, from, table] = tokens;
+  if (tokens.length !== 4 || !table || !isWord(select, 'select') || !isWord(from, 'from')) return undefined;
+  if (!isSymbol(star, '*')) return undefined;
+  const plain = table.kind === 'word' && /^[a-z_]\w*$/i.test(table.text);
+  const exact = table.kind === 'name' && table.text !== '';
+  if (!exact && (!plain || reserved.has(table.text.toLowerCase()))) return undefined;
+  return { text: table.text, exact, from: table.from, to: table.to };
+}
+
+/** Words that name a table in quotes only: `duckdb_keywords()`, the reserved ones and those of types and functions. */
+export const reserved: ReadonlySet<string> = new Set(
+  `all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check
+  collate collation column columns concurrently constraint create cross default deferrable desc describe distinct do
+  else end except false fetch for foreign freeze from full generated glob group having ilike in initially inner
+  intersect into is isnull join lambda lateral leading left like limit map natural not notnull null offset on only or
+  order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify references returning right
+  select semi show similar some struct summarize symmetric table tablesample then to trailing true try_cast union
+  unique unpack unpivot using variadic verbose when where window with`.split(/\s+/),
+);

@@ -107,7 +107,7 @@ describe('a query that creates its tables', () => {
       "bad_data = 'dead_letter', bad_data.max_count = 50, bad_data.max_bytes = 4096, bad_data.when_full = 'fail'",
       { behavior: 'dead_letter', max_count: 50, max_bytes: 4096, when_full: 'fail' },
     ],
-  ])('takes what becomes of bad data from the definition: %s', async (options, bad_data) => {
+  ])('takes the bad data behaviour from the definition: %s', async (options, bad_data) => {
     const query = `
       CREATE TABLE i (v INT) WITH (connector = 'mqtt', topic = 'a', type = 'source', format = 'json', ${options}, connection_profile = 'p');
       CREATE TABLE o (v INT) WITH (connector = 'mqtt', topic = 'b', type = 'sink', format = 'json', connection_profile = 'p');

@@ -1,70 +1,67 @@
-import type { Field } from '../formats/schema/schema.ts';
+import type { Field, FieldTypeName, ListItem } from '../formats/schema/schema.ts';
+import { fractionDigits, type TimestampUnit } from '../formats/schema/sql-type.ts';
 import type { Range } from './diagnostic.ts';
+import { typesByWord } from './field-types.ts';
+import { isSameName, suggestion } from './names.ts';
 import { TableOptions } from './table-options.ts';
 import type { Identifier, TokenReader } from './token-reader.ts';
-import { readNotNull, readType } from './type-parser.ts';
 
 /** `CREATE TABLE name (columns) WITH (options)`, as written. */
-export interface CreateTable {
+export interface CreateTable extends Columns {
   name: Identifier;
-  fields: Field[];
-  /** Where each field is written. */
-  fieldRanges: Range[];
-  primaryKeys: string[];
   options: TableOptions;
   optionsRange: Range;
 }
 
-/** Reads a whole CREATE statement. Without columns a sink takes those of what is inserted into it. */
+interface Columns {
+  fields: Field[];
+  /** Where each field is written. */
+  fieldRanges: Range[];
+  primaryKeys: string[];
+}
+
+/** Reads a whole CREATE TABLE statement. A sink without columns gets those of the SELECT that is inserted into it. */
 export function readCreateTable(tokens: TokenReader): CreateTable {
   tokens.takes('create');
   tokens.takes('temporary');
   if (!tokens.takes('table'))
-    tokens.refuse('Only tables and views can be created: CREATE TABLE name (…) WITH (…)');
+    tokens.refuse('Only tables and views can be created; write CREATE TABLE or CREATE VIEW');
   tokens.takes('if', 'not', 'exists');
-  const name = tokens.identifier('The name of the table');
-  if (tokens.sees('.')) tokens.refuse('Tables have a single name, without a schema before it');
+  const name = tokens.tableName('table');
   const options = new TableOptions(tokens.findings);
-  const table: CreateTable = {
-    name,
-    fields: [],
-    fieldRanges: [],
-    primaryKeys: [],
-    options,
-    optionsRange: name,
-  };
+  const table: Columns = { fields: [], fieldRanges: [], primaryKeys: [] };
   if (tokens.takes('(')) readColumns(tokens, table);
-  if (tokens.sees('as')) tokens.refuse('CREATE TABLE … AS is not possible; write INSERT INTO a sink table');
+  if (tokens.sees('as')) {
+    tokens.refuse('CREATE TABLE … AS is not supported; write INSERT INTO and the name of a sink table');
+  }
   const from = tokens.here.from;
-  tokens.expect(
-    'WITH',
-    "after the columns: it says which connector to use, e.g. WITH (connector = 'mqtt', …)",
-  );
+  tokens.expect('WITH', "after the columns; write WITH (connector = 'mqtt', …)");
   options.read(tokens);
-  if (tokens.peek()) tokens.refuse('The statement should end here; a ; is missing');
-  return { ...table, optionsRange: { from, to: tokens.here.to } };
+  if (tokens.peek()) tokens.refuse('Unexpected text after the options; end the statement with a semicolon');
+  return { ...table, name, options, optionsRange: { from, to: tokens.here.to } };
 }
 
-function readColumns(tokens: TokenReader, table: CreateTable): void {
+function readColumns(tokens: TokenReader, table: Columns): void {
   do {
     if (tokens.sees('primary')) readKey(tokens, table);
-    else if (tokens.sees('watermark', 'for')) tokens.refuse('WATERMARK is not supported');
+    else if (tokens.sees('watermark', 'for')) tokens.refuse('WATERMARK is not supported; remove it');
     else readColumn(tokens, table);
   } while (tokens.takes(','));
   tokens.expect(')', 'after the last column');
 }
 
-function readColumn(tokens: TokenReader, table: CreateTable): void {
+function readColumn(tokens: TokenReader, table: Columns): void {
   const name = tokens.identifier('The name of a column');
-  const twin = table.fields.find((field) => field.name.toLowerCase() === name.text.toLowerCase());
-  if (twin) tokens.refuse(`There are two columns called ${name.text}; case makes no difference here`, name);
+  if (table.fields.some((field) => isSameName(field.name, name.text))) {
+    tokens.refuse(`Two columns are called ${name.text}; column names do not differ by case`, name);
+  }
   const field: Field = { name: name.text, ...readType(tokens), required: false };
   table.fields.push(field);
   table.fieldRanges.push(name);
   while (!tokens.sees(',') && !tokens.sees(')')) readConstraint(tokens, field, table);
 }
 
-function readConstraint(tokens: TokenReader, field: Field, table: CreateTable): void {
+function readConstraint(tokens: TokenReader, field: Field, table: Columns): void {
   if (tokens.sees('not', 'null') || tokens.sees('null')) {
     field.required = readNotNull(tokens);
   } else if (tokens.takes('metadata')) {
@@ -76,15 +73,126 @@ function readConstraint(tokens: TokenReader, field: Field, table: CreateTable): 
   } else if (tokens.sees('generated')) {
     tokens.refuse('Computed columns are not supported; compute the value in the SELECT');
   } else {
-    tokens.refuse('After the type of a column come NOT NULL, METADATA FROM, a comma or a closing bracket');
+    tokens.refuse(
+      'Only NOT NULL, PRIMARY KEY, METADATA FROM, a comma or a closing parenthesis can follow the type of a column',
+    );
   }
 }
 
-function readKey(tokens: TokenReader, table: CreateTable): void {
+function readKey(tokens: TokenReader, table: Columns): void {
   tokens.takes('primary');
   tokens.expect('KEY', 'after PRIMARY');
   tokens.expect('(', 'after PRIMARY KEY');
   do table.primaryKeys.push(tokens.identifier('The name of a column').text);
   while (tokens.takes(','));
   tokens.expect(')', 'after the columns of the key');
+}
+
+const unsignedTypes: Readonly<Partial<Record<FieldTypeName, FieldTypeName>>> = {
+  int32: 'uint32',
+  int64: 'uint64',
+};
+/** Types that take a length, as in `VARCHAR(20)`. It is not enforced, as in Arroyo. */
+const sizedTypes: ReadonlySet<string> = new Set([
+  ...['text', 'varchar', 'string', 'char', 'binary', 'varbinary', 'int', 'integer', 'bigint'],
+]);
+const parsedTypes = ['timestamp', 'datetime', 'decimal', 'numeric', 'struct', 'array'];
+
+const maxDepth = 32;
+
+/**
+ * Reads a type, e.g. `BIGINT`, `DECIMAL(10, 2)`, `STRUCT<a INT, b TEXT[]>` or `JSON[]`. A name has Arroyo's meaning if
+ * it has one: `FLOAT` has 32 bits, `TIMESTAMP` counts nanoseconds and `DECIMAL` is `DECIMAL(38, 10)`.
+ */
+function readType(tokens: TokenReader, depth = 1): ListItem {
+  if (depth > maxDepth) tokens.refuse(`Types can be nested at most ${maxDepth} levels deep`);
+  let type = readElement(tokens, depth);
+  while (tokens.takes('[')) {
+    tokens.expect(']', 'after [');
+    type = { type: 'list', items: { name: 'item', ...type } };
+  }
+  return type;
+}
+
+function readElement(tokens: TokenReader, depth: number): ListItem {
+  const name = tokens.identifier('The type');
+  const word = name.text.toLowerCase();
+  if (word === 'timestamp' || word === 'datetime') return readTimestamp(tokens);
+  if (word === 'decimal' || word === 'numeric') return readDecimal(tokens);
+  if (word === 'struct') return readStruct(tokens, depth);
+  if (word === 'array') return readArray(tokens, depth);
+  const type = typesByWord.get(word);
+  if (!type || name.exact) {
+    const known = suggestion(word, [...typesByWord.keys(), ...parsedTypes]);
+    return tokens.refuse(`There is no type ${name.text}${known}`, name);
+  }
+  if (word === 'double') tokens.takes('precision');
+  if (sizedTypes.has(word) && tokens.takes('(')) {
+    tokens.count('The length');
+    tokens.expect(')', 'after the length');
+  }
+  return { type: (tokens.takes('unsigned') && unsignedTypes[type]) || type };
+}
+
+function readTimestamp(tokens: TokenReader): ListItem {
+  if (tokens.takes('(')) {
+    const range = tokens.here;
+    const digits = tokens.count('The precision of a timestamp');
+    tokens.expect(')', 'after the precision');
+    const units = Object.keys(fractionDigits) as TimestampUnit[];
+    const unit = units.find((candidate) => fractionDigits[candidate] === digits);
+    if (!unit) return tokens.refuse('The precision of a timestamp must be 0, 3, 6 or 9', range);
+    return { type: 'timestamp', unit };
+  }
+  if (tokens.sees('with', 'time')) {
+    tokens.refuse('Time zones are not supported: timestamps are in UTC; write TIMESTAMP');
+  }
+  if (tokens.takes('without')) {
+    tokens.expect('TIME', 'after WITHOUT');
+    tokens.expect('ZONE', 'after WITHOUT TIME');
+  }
+  return { type: 'timestamp', unit: 'nanosecond' };
+}
+
+function readDecimal(tokens: TokenReader): ListItem {
+  if (!tokens.takes('(')) return { type: 'decimal128', precision: 38, scale: 10 };
+  const range = tokens.here;
+  const precision = tokens.count('The precision of a decimal');
+  const scale = tokens.takes(',') ? tokens.count('The scale of a decimal') : 0;
+  tokens.expect(')', 'after the precision and the scale');
+  if (precision < 1 || precision > 38 || scale > precision) {
+    tokens.refuse('A decimal must have 1 to 38 digits, and a scale of at most that number', range);
+  }
+  return { type: 'decimal128', precision, scale };
+}
+
+/** `STRUCT<a INT, …>`, or with round brackets. */
+function readStruct(tokens: TokenReader, depth: number): ListItem {
+  const close = tokens.takes('(') ? ')' : '>';
+  if (close === '>') tokens.expect('<', 'after STRUCT');
+  const fields: Field[] = [];
+  do {
+    const name = tokens.identifier('The name of a member');
+    const type = readType(tokens, depth + 1);
+    if (fields.some((field) => isSameName(field.name, name.text))) {
+      tokens.refuse(`The struct has two members called ${name.text}`, name);
+    }
+    fields.push({ ...type, name: name.text, required: readNotNull(tokens) });
+  } while (tokens.takes(','));
+  tokens.expect(close, 'after the last member');
+  return { type: 'struct', fields };
+}
+
+function readArray(tokens: TokenReader, depth: number): ListItem {
+  tokens.expect('<', 'after ARRAY');
+  const items = readType(tokens, depth + 1);
+  tokens.expect('>', 'after the type of the items');
+  return { type: 'list', items: { name: 'item', ...items } };
+}
+
+/** Reads `NOT NULL` or `NULL`; returns whether a value is required. */
+function readNotNull(tokens: TokenReader): boolean {
+  if (tokens.takes('not', 'null')) return true;
+  tokens.takes('null');
+  return false;
 }

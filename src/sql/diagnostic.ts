@@ -1,6 +1,6 @@
 import { PenstockError } from '../errors.ts';
 
-/** A place in a query. Lines and columns count from 1, columns in characters; `end` is behind the last one. */
+/** A place in a query. Lines and columns count from 1, columns in characters; `end` is exclusive. */
 export interface Span {
   start: Location;
   end: Location;
@@ -11,19 +11,19 @@ export interface Location {
   column: number;
 }
 
-/** What is wrong with a query, and where, if it is anywhere in particular. Arroyo's `SqlDiagnostic`. */
+/** One mistake in a query, and its place if it has one. Arroyo's `SqlDiagnostic`. */
 export interface Diagnostic {
   message: string;
   span?: Span;
 }
 
-/** A part of a query's text: offsets in UTF-16 units, `to` is behind the last one. */
+/** A part of a query's text: offsets in UTF-16 units, `to` is exclusive. */
 export interface Range {
   from: number;
   to: number;
 }
 
-/** Collects what is wrong with one query, so that several mistakes can be answered at once. */
+/** Collects the mistakes in one query, so that several can be reported at once. */
 export class Findings {
   readonly #query: string;
   readonly #diagnostics: Diagnostic[] = [];
@@ -38,7 +38,7 @@ export class Findings {
     this.#diagnostics.push(span ? { message, span } : { message });
   }
 
-  /** Adds a finding that leaves nothing more to look at, and throws them all. */
+  /** Adds a finding after which the query cannot be checked further, and throws them all. */
   stop(message: string, range?: Range): never {
     this.add(message, range);
     throw this.#error();
@@ -65,7 +65,7 @@ export class Findings {
   }
 }
 
-/** The diagnostics behind an `invalid_query`, undefined for any other error. */
+/** The diagnostics of an `invalid_query` error; undefined for any other error. */
 export function diagnosticsOf(error: unknown): Diagnostic[] | undefined {
   if (!(error instanceof PenstockError) || error.code !== 'invalid_query') return undefined;
   const cause = error.cause as { diagnostics?: Diagnostic[] } | undefined;

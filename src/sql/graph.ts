@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { InsertPlan, PipelineGraph, PipelineNode, Select } from './plan.ts';
 
 /**
- * The name of an operator: `<kind>_<part of the table's name>_<hash of all of it>`. A source's or sink's depends on
+ * The name of an operator: `<kind>_<start of the table's name>_<hash of the name>`. A source's or sink's depends on
  * its table alone, so that its session with a broker outlives an edit of the query.
  */
 export function operatorId(kind: 'source' | 'sink' | 'transform', name: string): string {
@@ -15,7 +15,7 @@ export function operatorId(kind: 'source' | 'sink' | 'transform', name: string):
 export const graphOf = (inserts: readonly InsertPlan[], parallelism = 1): PipelineGraph =>
   draw(inserts, parallelism).graph;
 
-/** The nodes that each insert has in the graph of all; null stands for a transform that rows need not go through. */
+/** The nodes of each insert in the graph; `transform` is null for a pass-through. */
 export const nodesOf = (
   inserts: readonly InsertPlan[],
 ): { source: number; transform: number | null; sink: number }[] =>
@@ -57,10 +57,10 @@ function draw(
 function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): string {
   switch (select.kind) {
     case 'project':
-      return 'picks columns';
+      return 'selects columns';
     case 'compiled':
-      return 'computes rows, compiled';
+      return 'computes rows with compiled functions';
     case 'sql':
-      return `computes rows in DuckDB, for ${select.because}`;
+      return `computes rows in DuckDB because of ${select.because}`;
   }
 }

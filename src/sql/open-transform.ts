@@ -6,7 +6,7 @@ import type { Transform, TransformOptions } from './transform.ts';
 /** An insert, or a preview with the columns of its SELECT. */
 type Transformable = Pick<InsertPlan, 'source' | 'select'> & { sink: Pick<TableDefinition, 'schema'> };
 
-/** Opens the transform of one insert; throws `internal` when the engine cannot be started. */
+/** Opens the transform of one insert. Throws `internal` if DuckDB cannot be started. */
 export async function openTransform(
   insert: Transformable,
   options: TransformOptions = {},
@@ -18,12 +18,12 @@ export async function openTransform(
     case 'project':
       return inJavaScript(projection(select.columns));
     case 'compiled': {
-      const { CompiledTransform } = await import('./compiled/compiled-transform.ts');
-      return new CompiledTransform(insert.source, insert.sink, select, options);
+      const { CompiledTransform } = await import('./compiled/transform.ts');
+      return new CompiledTransform({ ...insert, select }, options);
     }
     case 'sql': {
-      const { EngineTransform } = await import('./engine/engine-transform.ts');
-      return EngineTransform.open(insert.source, insert.sink, select, options);
+      const { EngineTransform } = await import('./engine/transform.ts');
+      return EngineTransform.open({ ...insert, select }, options);
     }
   }
 }

@@ -1,66 +1,60 @@
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
-import type { BoundPlan } from './bound-plan.ts';
+import type { TreeNode } from './parse-tree.ts';
 
 /**
- * What a query means: which tables it uses, and which rows flow from which source to which sink. A plan is plain
- * data. It holds the connectors' configurations, secrets included: keep it in memory.
+ * A plan says which tables a query uses, and which rows flow from which source to which sink. It is plain data. It
+ * holds the connectors' configurations, secrets included: keep it in memory.
  */
 
-/** The WITH (…) options a connector takes its configuration from: the same shape as the connectors' `Options`. */
+/** The WITH (…) options that a connector reads its configuration from; the connectors' `Options` has the same shape. */
 export interface WithOptions {
   take(name: string): string | undefined;
   takeBoolean(name: string): boolean | undefined;
   takeInteger(name: string): number | undefined;
 }
 
-/** How a table is reached, as its connector reads it. */
+/** What a connector makes of a table's options. */
 export interface Connection {
   direction: 'source' | 'sink';
   profile: unknown;
   config: unknown;
   /** The columns that `config` refers to, if any. */
   uses?: readonly ColumnUse[];
-  /** The metadata columns a source of this connector offers. */
+  /** The metadata columns that a source of this connector offers. */
   metadata: readonly KnownMetadata[];
 }
 
-/** A `CREATE TABLE` that the caller is to connect. */
+/** A `CREATE TABLE` that the catalog is to connect. */
 export interface InlineTable {
   name: string;
   connector: string;
   /** The name of a stored connection profile, from the option `connection_profile`. */
   profileName: string | undefined;
-  /** Take what the connector knows; what is left when `inline` resolves is refused as unknown. */
+  /** Options that are not taken when `inline` resolves are refused as unknown. */
   options: WithOptions;
   schema: ConnectionSchema;
 }
 
 /** A table that a query may use. */
-export interface TableDefinition {
+export interface TableDefinition extends Omit<Connection, 'metadata'> {
   name: string;
   connector: string;
-  direction: 'source' | 'sink';
-  /** With its fields, as `expandSchema` leaves it. */
+  /** As returned by `expandSchema`, with its fields. */
   schema: ConnectionSchema;
-  /** Where a stored table comes from; undefined for one the query creates. */
+  /** Undefined for a table that the query creates. */
   stored?: { tableId: string };
-  /** What the connector opens it with. */
-  profile: unknown;
-  config: unknown;
-  /** The columns that `config` refers to, if any. */
-  uses?: readonly ColumnUse[];
 }
 
-/** What a query may refer to, given by the caller. */
+/** The stored tables and connectors that a query may refer to. */
 export interface Catalog {
   /**
-   * The stored table of that name, or undefined. `exact` is true for a quoted name; without it a name that differs
-   * only in case may be answered too, when no table has exactly this one.
+   * Returns the stored table of that name. `exact` is true for a quoted name. Otherwise a name that differs only in
+   * case may be returned too, if no table has exactly this one.
    */
   table(name: string, exact: boolean): Promise<TableDefinition | undefined>;
-  /** The names of stored tables, some of them at least, for suggestions. Asked for only when one is not found. */
+  /** Returns names of stored tables to suggest when one is not found; need not be complete. */
   tableNames(): Promise<readonly string[]>;
   /**
    * Connects a table that the query creates. What it throws as a `PenstockError` (`unknown_connector`,
@@ -69,36 +63,44 @@ export interface Catalog {
   inline(table: InlineTable): Promise<Connection>;
 }
 
-/** How the rows of the source become rows of the sink. Both lists of columns are in the order of the sink's. */
+/** How rows of the source become rows of the sink. Columns are in the order of the sink's. */
 export type Select =
-  /** The very same rows. */
+  /** The same rows, unchanged. */
   | { kind: 'passthrough' }
   /** Columns renamed, reordered or left out. */
   | { kind: 'project'; columns: readonly ProjectedColumn[] }
-  /**
-   * Filters and expressions that are evaluated in JavaScript as DuckDB would; rows of which only DuckDB knows the
-   * answer go through `sql`, as with the kind `sql`.
-   */
+  /** Filters and expressions compiled to JavaScript. A row that these cannot decide goes through `sql`. */
   | { kind: 'compiled'; plan: BoundPlan; sql: string; rowColumn: string }
-  /**
-   * Everything else: DuckDB runs `sql` over small batches. Its first column is the number of the input row, which it
-   * reads from the further column `rowColumn` of the source.
-   */
   | EngineSelect;
 
+/** Everything else: DuckDB runs `sql` over small batches. */
 export interface EngineSelect {
   kind: 'sql';
+  /** Its first column is the number of the input row, which it reads from the source's extra column `rowColumn`. */
   sql: string;
   rowColumn: string;
-  /** What the query uses that is not compiled, e.g. `the function regexp_matches`. */
+  /** The part of the query that is not compiled, e.g. `the function regexp_matches`. */
   because: string;
 }
 
 export interface ProjectedColumn {
   from: string;
   to: string;
-  /** What the value goes through: nothing, or one of the widenings that JavaScript does without loss. */
+  /** A widening that JavaScript does without loss. */
   convert: 'none' | 'to_bigint';
+}
+
+/** A statement as DuckDB's binder returns it: names resolved, implicit casts written out, expressions typed. */
+export interface BoundPlan {
+  /** The columns of the table, in the order the first step refers to them. */
+  columns: readonly { name: string; type: TreeNode }[];
+  steps: readonly BoundStep[];
+}
+
+/** A filter lets through the rows for which every expression is true; a projection makes new columns. */
+export interface BoundStep {
+  kind: 'filter' | 'project';
+  expressions: readonly TreeNode[];
 }
 
 /** One `INSERT INTO`. */
@@ -106,26 +108,24 @@ export interface InsertPlan {
   source: TableDefinition;
   sink: TableDefinition;
   /**
-   * The operators of this insert: stable names of [0-9A-Za-z_], at most 27 characters, that no other insert has.
-   * Those of source and sink depend on the table's name alone, so that editing the query keeps their sessions with
-   * the broker; of several inserts with one source or sink only the first has such a name. Each insert has a session
-   * of its own: see docs/decisions/0009.
+   * Stable names of [0-9A-Za-z_], at most 27 characters, unique among all inserts. Those of source and sink depend
+   * on the table's name alone, so that an edit of the query keeps their sessions with the broker. Of several inserts
+   * with one source or sink only the first has such a name; each has its own session, see docs/decisions/0009.
    */
   operatorIds: { source: string; transform: string; sink: string };
   select: Select;
 }
 
-/** A SELECT whose rows go nowhere but to who asks: the plan of a preview. */
+/** The plan of a preview: a SELECT without a sink. */
 export interface PreviewPlan {
   source: TableDefinition;
-  /** What its rows are made of. */
   columns: Field[];
   operatorIds: { source: string; transform: string };
   select: Select;
 }
 
 export interface Plan {
-  /** Every table the inserts use, once. */
+  /** Every table that the inserts use, once. */
   tables: TableDefinition[];
   inserts: InsertPlan[];
   graph: PipelineGraph;
@@ -134,7 +134,7 @@ export interface Plan {
 /** The wire shape of Arroyo's graph. */
 export interface PipelineGraph {
   nodes: PipelineNode[];
-  edges: PipelineEdge[];
+  edges: { src_id: number; dest_id: number; key_type: string; value_type: string; edge_type: string }[];
 }
 
 export interface PipelineNode {
@@ -143,12 +143,4 @@ export interface PipelineNode {
   operator: string;
   description: string;
   parallelism: number;
-}
-
-export interface PipelineEdge {
-  src_id: number;
-  dest_id: number;
-  key_type: string;
-  value_type: string;
-  edge_type: string;
 }

@@ -1,29 +1,21 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Field } from '../formats/schema/schema.ts';
-import type { Analysis } from './analysis.ts';
-import { bindSelect } from './bound-plan.ts';
-import { engineTypeName } from './column-types.ts';
+import { type Analysis, chain } from './analysis.ts';
 import { compilePlan } from './compiled/compile-plan.ts';
 import { NotCompiled } from './compiled/evaluate.ts';
-import { bounded } from './engine/engine.ts';
-import { children, isPresent, parseSelect, type TreeNode, writeSelect } from './parse-tree.ts';
-import type { Select, TableDefinition } from './plan.ts';
-import { quoteName } from './quote.ts';
-import { chain } from './views.ts';
-
-/** The statement that makes the source's table, with further columns. */
-export function createTable(source: TableDefinition, extra: readonly string[]): string {
-  const columns = (source.schema.fields ?? []).map(
-    (field) => `${quoteName(field.name)} ${engineTypeName(field)}`,
-  );
-  return `CREATE TEMP TABLE ${quoteName(source.name)} (${[...columns, ...extra].join(', ')})`;
-}
-
-/** A statement that answers each output row with the number of its input row, from `rowColumn`, before it. */
-interface NumberedSelect {
-  sql: string;
-  rowColumn: string;
-}
+import { askEngine, withTimeLimit } from './engine/connection.ts';
+import { createTableStatement, engineTypeName } from './field-types.ts';
+import { quoteName } from './names.ts';
+import {
+  children,
+  isNode,
+  isPresent,
+  parseSelect,
+  readTree,
+  type TreeNode,
+  writeSelect,
+} from './parse-tree.ts';
+import type { BoundPlan, BoundStep, EngineSelect, Select } from './plan.ts';
 
 /** The select in JavaScript if all of it can be compiled, otherwise as DuckDB runs it. */
 export async function computedSelect(
@@ -31,10 +23,11 @@ export async function computedSelect(
   analysis: Analysis,
   fields: readonly Field[],
 ): Promise<Select> {
+  const { source } = analysis;
   const numbered = await numberedSelect(connection, analysis, fields);
-  const columns = [`${quoteName(numbered.rowColumn)} INTEGER`];
-  await connection.run(createTable(analysis.source, columns).replace('CREATE', 'CREATE OR REPLACE'));
-  const plan = await bounded(connection, () => bindSelect(connection, numbered.sql));
+  const rowNumber = `${quoteName(numbered.rowColumn)} INTEGER`;
+  await connection.run(createTableStatement(source.name, source.schema.fields ?? [], [rowNumber]));
+  const plan = await withTimeLimit(connection, () => bindSelect(connection, numbered.sql));
   if (!plan) return { kind: 'sql', ...numbered, because: 'more than expressions over one row' };
   try {
     compilePlan(plan, fields);
@@ -45,41 +38,39 @@ export async function computedSelect(
   }
 }
 
+/** The statement with the number of the input row as a further first column. */
 async function numberedSelect(
   connection: DuckDBConnection,
   { tree, root, source, view }: Analysis,
   columns: readonly Field[],
-): Promise<NumberedSelect> {
-  const rowColumn = freeName([
-    ...(source.schema.fields ?? []),
-    ...columns,
-    ...chain(view).flatMap((v) => v.columns),
-  ]);
-  let below: Level | undefined;
-  for (const level of chain(view)) {
-    const parsed = await parseSelect(connection, level.text);
-    // It has been read before.
+): Promise<Pick<EngineSelect, 'sql' | 'rowColumn'>> {
+  const views = chain(view);
+  const taken = [source.schema.fields ?? [], columns, ...views.map((level) => level.columns)].flat();
+  const rowColumn = freeName(taken);
+  let below: NumberedView | undefined;
+  for (const { name, text } of views) {
+    const parsed = await parseSelect(connection, text);
+    // It was parsed before.
     if ('failure' in parsed) throw new Error(parsed.failure.message);
-    below = { name: level.name, tree: number(parsed, rowColumn, below) };
+    below = { name, tree: addNumber(parsed, rowColumn, below) };
   }
-  const inner = await writeSelect(connection, number({ tree, root }, rowColumn, below));
+  const inner = await writeSelect(connection, addNumber({ tree, root }, rowColumn, below));
   const names = [rowColumn, ...columns.map(({ name }) => name)].map(quoteName);
   const casts = columns.map((column) => `CAST(q.${quoteName(column.name)} AS ${engineTypeName(column)})`);
-  const sql = `SELECT ${[`q.${quoteName(rowColumn)}`, ...casts].join(', ')} FROM (${inner}) AS q(${names.join(', ')})`;
-  return { sql, rowColumn };
+  const list = [`q.${quoteName(rowColumn)}`, ...casts].join(', ');
+  return { sql: `SELECT ${list} FROM (${inner}) AS q(${names.join(', ')})`, rowColumn };
 }
 
-/** A view written in place. */
-interface Level {
+interface NumberedView {
   name: string;
   tree: TreeNode;
 }
 
 /** Puts the number of the row before the columns of a SELECT, and the view it reads in place of its name. */
-function number(
+function addNumber(
   { tree, root }: { tree: TreeNode; root: TreeNode },
   rowColumn: string,
-  below: Level | undefined,
+  below: NumberedView | undefined,
 ): TreeNode {
   const reference = {
     class: 'COLUMN_REF',
@@ -107,11 +98,10 @@ function number(
 
 function hideFromStars(part: unknown, column: string): void {
   if (Array.isArray(part)) for (const item of part) hideFromStars(item, column);
-  else if (typeof part === 'object' && part !== null) {
-    const node = part as TreeNode;
-    const excluded = Array.isArray(node.exclude_list) ? node.exclude_list : [];
-    if (node.class === 'STAR') node.exclude_list = [...excluded, column];
-    for (const value of Object.values(node)) hideFromStars(value, column);
+  else if (isNode(part)) {
+    const excluded = Array.isArray(part.exclude_list) ? part.exclude_list : [];
+    if (part.class === 'STAR') part.exclude_list = [...excluded, column];
+    for (const value of Object.values(part)) hideFromStars(value, column);
   }
 }
 
@@ -120,4 +110,42 @@ function freeName(fields: readonly { name: string }[]): string {
   let name = '__row';
   while (taken.has(name)) name += '_';
   return name;
+}
+
+/** Asks DuckDB how it would run a SELECT; undefined if that is more than filters and projections. */
+async function bindSelect(connection: DuckDBConnection, sql: string): Promise<BoundPlan | undefined> {
+  // `optimize` makes references to columns positional; all other optimisations are off, see connection.ts.
+  const question = `SELECT json_serialize_plan($1::VARCHAR, skip_null := false, skip_empty := false,
+    skip_default := false, optimize := true)`;
+  const steps: BoundStep[] = [];
+  let [node] = children(readTree(await askEngine(connection, question, sql)).plans);
+  for (; node; [node] = children(node.children)) {
+    switch (node.type) {
+      case 'LOGICAL_PROJECTION':
+        steps.unshift({ kind: 'project', expressions: children(node.expressions) });
+        break;
+      case 'LOGICAL_FILTER':
+        if (children(node.projection_map).length > 0) return undefined;
+        steps.unshift({ kind: 'filter', expressions: children(node.expressions) });
+        break;
+      case 'LOGICAL_GET':
+        return readScan(node, steps);
+      default:
+        return undefined;
+    }
+  }
+  return undefined;
+}
+
+function readScan(scan: TreeNode, steps: BoundStep[]): BoundPlan | undefined {
+  const pushed = isNode(scan.table_filters) ? scan.table_filters.filters : undefined;
+  const ids = scan.projection_ids;
+  if (!Array.isArray(pushed) || pushed.length > 0 || !Array.isArray(ids) || ids.length > 0) return undefined;
+  const names = scan.names as readonly string[];
+  const types = children(scan.returned_types);
+  const columns = children(scan.column_indexes).flatMap(({ index }) => {
+    const [name, type] = [names[Number(index)], types[Number(index)]];
+    return name !== undefined && type ? [{ name, type }] : [];
+  });
+  return columns.length === children(scan.column_indexes).length ? { columns, steps } : undefined;
 }

@@ -1,17 +1,17 @@
 import { Findings } from './diagnostic.ts';
-import { type Token, tokenise } from './tokens.ts';
+import { isSymbol, isWord, type Token, tokenise } from './tokens.ts';
 
-/** A value of an option of a table that is created in a query, such as its password. */
+/** The value of a table's option in a query, such as a password. */
 export interface OptionValue {
   table: string;
   option: string;
-  /** What it means: quotes are taken off. */
+  /** Without its quotes. */
   value: string;
 }
 
 /**
- * Answers the query in which each value of the options called `names` has become what `change` makes of it. All the
- * rest stays byte for byte. Throws `invalid_query` for text that is no SQL at all.
+ * Returns the query with each value of the options called `names` replaced by the result of `change`. The rest stays
+ * byte for byte. Throws `invalid_query` for a text that cannot be split into tokens.
  */
 export function mapOptionValues(
   query: string,
@@ -51,13 +51,13 @@ function* optionValues(tokens: readonly Token[]): Generator<Found> {
   }
 }
 
-/** The name of the table that is created; `IF NOT EXISTS` may stand before it. */
+/** The name of the created table, after an optional `IF NOT EXISTS`. */
 function nameAfter(tokens: readonly Token[], index: number): string {
   const at = isWord(tokens[index + 1], 'if') ? index + 4 : index + 1;
   return tokens[at]?.text ?? '';
 }
 
-/** The name of an option: a string, or words with dots between them. */
+/** The name of an option: a string, or words separated by dots. */
 function nameBefore(tokens: readonly Token[], equals: number): string {
   let from = equals - 1;
   while (isSymbol(tokens[from - 1], '.')) from -= 2;
@@ -66,8 +66,3 @@ function nameBefore(tokens: readonly Token[], equals: number): string {
     .map(({ text }) => text)
     .join('');
 }
-
-const isSymbol = (token: Token | undefined, text: string): boolean =>
-  token?.kind === 'symbol' && token.text === text;
-const isWord = (token: Token | undefined, text: string): boolean =>
-  token?.kind === 'word' && token.text.toLowerCase() === text;

@@ -1,11 +1,11 @@
 import { type CreateTable, readCreateTable } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
-import { rangeOf, type Token, tokenise } from './tokens.ts';
+import { isSymbol, rangeOf, type Token, tokenise } from './tokens.ts';
 
 /** A SELECT, still unread. */
 export interface SelectText {
-  /** The part of the query that DuckDB is to read. */
+  /** The range of the query that DuckDB parses. */
   select: Range;
   tokens: readonly Token[];
 }
@@ -15,7 +15,7 @@ export interface CreateView extends SelectText {
   name: Identifier;
 }
 
-/** `INSERT INTO sink SELECT …`. A SELECT alone, which only a preview may have, has no sink. */
+/** `INSERT INTO sink SELECT …`. A SELECT alone, in a preview, has no sink. */
 export interface Insert extends SelectText {
   sink: Identifier | undefined;
 }
@@ -27,19 +27,19 @@ export interface Statements {
   inserts: Insert[];
 }
 
-/** Reads a query: its definitions of tables and views, and its inserts. A SELECT alone is refused unless `preview`. */
+/** Reads the statements of a query. A SELECT alone is refused unless `preview`. */
 export function readStatements(query: string, preview: boolean, findings: Findings): Statements {
   const statements: Statements = { tables: [], views: [], inserts: [] };
   for (const tokens of split(tokenise(query, findings))) {
     const [first, last] = [tokens.at(0), tokens.at(-1)];
     if (!first || !last) continue;
     const reader = new TokenReader(tokens, { from: last.to, to: last.to }, findings);
-    if (createsView(reader)) statements.views.push(readView(reader, tokens, last));
+    if (createsView(reader)) statements.views.push(readView(reader));
     else if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
-    else if (reader.sees('insert')) statements.inserts.push(readInsert(reader, tokens, last));
-    else if (preview && startsSelect(first)) {
-      statements.inserts.push({ sink: undefined, select: rangeOf(first, last), tokens });
-    } else refuseStatement(reader, first);
+    else if (reader.sees('insert')) statements.inserts.push(readInsert(reader));
+    else if (preview && startsSelect(first))
+      statements.inserts.push({ sink: undefined, ...readSelect(reader) });
+    else refuseStatement(reader, first);
   }
   return statements;
 }
@@ -47,7 +47,7 @@ export function readStatements(query: string, preview: boolean, findings: Findin
 function split(tokens: readonly Token[]): Token[][] {
   const statements: Token[][] = [[]];
   for (const token of tokens) {
-    if (token.kind === 'symbol' && token.text === ';') statements.push([]);
+    if (isSymbol(token, ';')) statements.push([]);
     else statements.at(-1)?.push(token);
   }
   return statements;
@@ -59,12 +59,11 @@ const startsSelect = (first: Token): boolean => readsRows.has(first.text.toLower
 
 function refuseStatement(reader: TokenReader, first: Token): never {
   if (startsSelect(first)) {
-    reader.refuse('The rows of this SELECT go nowhere; write INSERT INTO a sink table before it', first);
+    reader.refuse('This SELECT has no sink; write INSERT INTO and the name of a sink table before it', first);
   }
-  return reader.refuse(
-    'A query is made of CREATE TABLE, CREATE VIEW and INSERT INTO … SELECT statements',
-    first,
-  );
+  const message =
+    'This statement is not supported; a query consists of CREATE TABLE, CREATE VIEW and INSERT INTO … SELECT';
+  return reader.refuse(message, first);
 }
 
 function createsView(reader: TokenReader): boolean {
@@ -75,37 +74,31 @@ function createsView(reader: TokenReader): boolean {
   );
 }
 
-function readView(reader: TokenReader, tokens: readonly Token[], last: Token): CreateView {
+function readView(reader: TokenReader): CreateView {
   reader.takes('create');
-  if (reader.sees('or')) reader.refuse('A view is created once; leave out OR REPLACE');
+  if (reader.sees('or')) reader.refuse('OR REPLACE is not supported; write CREATE VIEW');
   reader.takes('temporary');
   reader.takes('view');
-  const name = reader.identifier('The name of the view');
-  if (reader.sees('.')) reader.refuse('Views have a single name, without a schema before it');
-  if (reader.sees('(')) reader.refuse('Name the columns with AS in the SELECT of the view');
+  const name = reader.tableName('view');
+  if (reader.sees('('))
+    reader.refuse('A column list is not supported here; name the columns with AS in the SELECT');
   reader.expect('AS', 'after the name of the view');
-  return { name, ...readSelect(reader, tokens, last) };
+  return { name, ...readSelect(reader) };
 }
 
-function readSelect(reader: TokenReader, tokens: readonly Token[], last: Token): SelectText {
-  const first = reader.peek();
-  if (!first) return reader.refuse('A SELECT is missing here');
-  return { select: rangeOf(first, last), tokens: tokens.slice(tokens.indexOf(first)) };
-}
-
-function readInsert(reader: TokenReader, tokens: readonly Token[], last: Token): Insert {
+function readInsert(reader: TokenReader): Insert {
   reader.takes('insert');
   reader.expect('INTO', 'after INSERT');
-  const sink = reader.identifier('The name of the sink table');
-  if (reader.sees('.')) reader.refuse('Tables have a single name, without a schema before it');
-  if (reader.sees('(')) refuseColumnList(reader);
-  return { sink, ...readSelect(reader, tokens, last) };
+  const sink = reader.tableName('sink table');
+  if (reader.sees('(') && !readsRows.has(reader.peek(1)?.text.toLowerCase() ?? '')) {
+    reader.refuse('A column list is not supported here; select all columns of the sink, in the same order');
+  }
+  return { sink, ...readSelect(reader) };
 }
 
-function refuseColumnList(reader: TokenReader): void {
-  const next = reader.peek(1)?.text.toLowerCase() ?? '';
-  if (readsRows.has(next)) return;
-  reader.refuse(
-    'A list of columns is not possible here; give the SELECT all columns of the sink, in its order',
-  );
+function readSelect(reader: TokenReader): SelectText {
+  const tokens = reader.rest();
+  const [first, last] = [tokens.at(0), tokens.at(-1)];
+  if (!first || !last) return reader.refuse('A SELECT is missing here');
+  return { select: rangeOf(first, last), tokens };
 }

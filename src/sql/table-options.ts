@@ -1,5 +1,5 @@
-import { suggestion } from './closest.ts';
 import type { Findings, Range } from './diagnostic.ts';
+import { suggestion } from './names.ts';
 import type { WithOptions } from './plan.ts';
 import type { Identifier, TokenReader } from './token-reader.ts';
 import type { Token } from './tokens.ts';

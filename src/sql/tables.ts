@@ -1,14 +1,14 @@
 import { PenstockError } from '../errors.ts';
 import { expandSchema, validateSchema } from '../formats/codec.ts';
 import { type BadData, badDataBehaviors, type ConnectionSchema, whenFull } from '../formats/schema/schema.ts';
-import { suggestion } from './closest.ts';
 import type { CreateTable } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { readFormat, readFraming } from './format-options.ts';
+import { findNamed, suggestion } from './names.ts';
 import type { Catalog, Connection, TableDefinition } from './plan.ts';
 import type { Identifier } from './token-reader.ts';
 
-/** Finds the tables that one query may use: those it creates, then the stored ones. */
+/** The tables that one query may use: those it creates, then the stored ones. */
 export class Tables {
   readonly #catalog: Catalog;
   readonly #findings: Findings;
@@ -22,29 +22,22 @@ export class Tables {
   /** Connects a table that the query creates. */
   async create(statement: CreateTable): Promise<void> {
     const { text } = statement.name;
-    if (find(this.#created, text, false)) {
+    if (findNamed(this.#created, { text, exact: false })) {
       this.#findings.stop(`The query creates two tables called ${text}`, statement.name);
     }
     this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
   }
 
-  /** The table of that name; an unknown one is reported with those, or the `others`, that are named much like it. */
+  /** Returns the table of that name. Reports an unknown one with similar names, `others` included. */
   async named(
     { text, exact, ...range }: Identifier,
     others: readonly string[] = [],
   ): Promise<TableDefinition> {
-    const table = find(this.#created, text, exact) ?? (await this.#catalog.table(text, exact));
+    const table = findNamed(this.#created, { text, exact }) ?? (await this.#catalog.table(text, exact));
     if (table) return table;
     const names = [...this.#created.keys(), ...others, ...(await this.#catalog.tableNames())];
     return this.#findings.stop(`There is no table called ${text}${suggestion(text, names)}`, range);
   }
-}
-
-function find<T>(named: ReadonlyMap<string, T>, name: string, exact: boolean): T | undefined {
-  const same = named.get(name);
-  if (same || exact) return same;
-  for (const [key, value] of named) if (key.toLowerCase() === name.toLowerCase()) return value;
-  return undefined;
 }
 
 async function connectTable(

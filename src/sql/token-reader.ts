@@ -1,32 +1,32 @@
 import type { Findings, Range } from './diagnostic.ts';
-import type { Token } from './tokens.ts';
+import { isSymbol, isWord, type Token } from './tokens.ts';
 
-/** A name in SQL. `exact` is true for a quoted one, whose case counts. */
+/** A name in SQL. `exact` is true for a quoted name, which is case-sensitive. */
 export interface Identifier extends Range {
   text: string;
   exact: boolean;
 }
 
-/** Reads the tokens of one statement from left to right; what does not fit is reported and ends the reading. */
+/** Reads the tokens of one statement from left to right. A token that does not fit is reported and ends the reading. */
 export class TokenReader {
   readonly #tokens: readonly Token[];
   readonly #end: Range;
   readonly findings: Findings;
   #position = 0;
 
-  /** `end` is where the statement ends, for what is missing there. */
+  /** `end` is the end of the statement, where missing tokens are reported. */
   constructor(tokens: readonly Token[], end: Range, findings: Findings) {
     this.#tokens = tokens;
     this.#end = end;
     this.findings = findings;
   }
 
-  /** The next token, or the one `ahead` of it, without taking it. */
+  /** Returns the next token, or the one `ahead` tokens later, without taking it. */
   peek(ahead = 0): Token | undefined {
     return this.#tokens[this.#position + ahead];
   }
 
-  /** Where the next token is, or the end of the statement. */
+  /** The place of the next token, or the end of the statement. */
   get here(): Range {
     return this.peek() ?? this.#end;
   }
@@ -39,7 +39,10 @@ export class TokenReader {
 
   /** Whether the next tokens are these keywords or symbols. */
   sees(...texts: string[]): boolean {
-    return texts.every((text, index) => isText(this.peek(index), text));
+    return texts.every((text, index) => {
+      const token = this.peek(index);
+      return isSymbol(token, text) || isWord(token, text.toLowerCase());
+    });
   }
 
   /** Takes these keywords or symbols if they come next. */
@@ -56,9 +59,21 @@ export class TokenReader {
   identifier(what: string): Identifier {
     const token = this.peek();
     if (token?.kind !== 'word' && token?.kind !== 'name') return this.refuse(`${what} is missing here`);
-    if (token.text === '') this.refuse('A name may not be empty');
+    if (token.text === '') this.refuse('A name must not be empty');
     this.#position += 1;
     return { text: token.text, exact: token.kind === 'name', from: token.from, to: token.to };
+  }
+
+  /** The name of a table or view, which has no schema. */
+  tableName(kind: string): Identifier {
+    const name = this.identifier(`The name of the ${kind}`);
+    if (this.sees('.')) this.refuse(`Schemas are not supported; write the name of the ${kind} alone`);
+    return name;
+  }
+
+  /** All tokens that are left. */
+  rest(): readonly Token[] {
+    return this.#tokens.slice(this.#position);
   }
 
   string(what: string): Token {
@@ -72,7 +87,7 @@ export class TokenReader {
   count(what: string): number {
     const token = this.peek();
     if (token?.kind !== 'number' || !/^\d{1,9}$/.test(token.text))
-      return this.refuse(`${what} must be a number`);
+      return this.refuse(`${what} must be a whole number`);
     this.#position += 1;
     return Number(token.text);
   }
@@ -80,9 +95,4 @@ export class TokenReader {
   refuse(message: string, range: Range = this.here): never {
     return this.findings.stop(message, range);
   }
-}
-
-function isText(token: Token | undefined, text: string): boolean {
-  if (token === undefined || (token.kind !== 'word' && token.kind !== 'symbol')) return false;
-  return token.text.toLowerCase() === text.toLowerCase();
 }

@@ -1,6 +1,6 @@
 import type { Findings, Range } from './diagnostic.ts';
 
-/** A piece of SQL. `text` is what it means: quotes and doubled quotes are taken off names and strings. */
+/** A token of SQL. `text` is its meaning: names and strings are unquoted. */
 export interface Token extends Range {
   kind: 'word' | 'name' | 'string' | 'number' | 'symbol';
   text: string;
@@ -8,7 +8,7 @@ export interface Token extends Range {
 
 const maxQueryLength = 200_000;
 
-// Sticky patterns, tried in this order. A backslash has no meaning in a standard string.
+// Sticky patterns, tried in this order.
 const patterns: readonly { kind: Token['kind'] | 'space'; pattern: RegExp }[] = [
   { kind: 'space', pattern: /[\s\u00a0\ufeff]+|--[^\n\r]*/y },
   { kind: 'word', pattern: /[\p{L}_][\p{L}\p{N}\p{M}_$]*/uy },
@@ -16,10 +16,10 @@ const patterns: readonly { kind: Token['kind'] | 'space'; pattern: RegExp }[] = 
   { kind: 'symbol', pattern: /::|->>|->|<=|>=|<>|!=|\|\||[^\p{L}\p{N}\s]/uy },
 ];
 
-/** Splits a query into tokens, without comments and white space. Reports what never ends through `findings`. */
+/** Splits a query into tokens, without comments and white space. Reports strings and comments that are not closed. */
 export function tokenise(query: string, findings: Findings): Token[] {
   if (query.length > maxQueryLength) {
-    findings.stop(`The query is longer than ${maxQueryLength} characters`);
+    findings.stop(`The query is too long; the maximum is ${maxQueryLength} characters`);
   }
   const tokens: Token[] = [];
   let offset = 0;
@@ -39,7 +39,8 @@ function matched(query: string, from: number, findings: Findings): Piece {
     const text = pattern.exec(query)?.[0];
     if (text) return { kind, text, from, to: from + text.length };
   }
-  return findings.stop('There is a character here that SQL does not know', { from, to: from + 1 });
+  const [character] = query.slice(from);
+  return findings.stop(`Unexpected character ${character}`, { from, to: from + 1 });
 }
 
 function quoted(query: string, from: number, findings: Findings): Piece | undefined {
@@ -66,13 +67,13 @@ function delimited(
   while (end !== -1 && query[end + 1] === quote) end = query.indexOf(quote, end + 2);
   if (end === -1) {
     const what = kind === 'string' ? 'string' : 'quoted name';
-    findings.stop(`This ${what} never ends; a ${quote} is missing`, { from, to: from + 1 });
+    findings.stop(`This ${what} is not closed; add a ${quote} at its end`, { from, to: from + 1 });
   }
   const text = query.slice(from + 1, end).replaceAll(quote + quote, quote);
   return { kind, text, from, to: end + 1 };
 }
 
-/** Comments nest, as in DuckDB's grammar. */
+/** Comments can be nested, as in DuckDB. */
 function comment(query: string, from: number, findings: Findings): Piece {
   const edge = /\/\*|\*\//g;
   edge.lastIndex = from;
@@ -81,7 +82,7 @@ function comment(query: string, from: number, findings: Findings): Piece {
     depth += match[0] === '/*' ? 1 : -1;
     if (depth === 0) return { kind: 'space', text: '', from, to: edge.lastIndex };
   }
-  return findings.stop('This comment never ends; a */ is missing', { from, to: from + 2 });
+  return findings.stop('This comment is not closed; add */ at its end', { from, to: from + 2 });
 }
 
 /** A `$$…$$` or `$tag$…$tag$` string. */
@@ -92,11 +93,16 @@ function dollarQuoted(query: string, from: number, findings: Findings): Piece | 
   if (!tag) return undefined;
   const end = query.indexOf(tag, from + tag.length);
   if (end === -1)
-    findings.stop(`This string never ends; a ${tag} is missing`, { from, to: from + tag.length });
+    findings.stop(`This string is not closed; add ${tag} at its end`, { from, to: from + tag.length });
   return { kind: 'string', text: query.slice(from + tag.length, end), from, to: end + tag.length };
 }
 
-/** The token's place, and through to another one's end. */
+export const isSymbol = (token: Token | undefined, text: string): boolean =>
+  token?.kind === 'symbol' && token.text === text;
+export const isWord = (token: Token | undefined, text: string): boolean =>
+  token?.kind === 'word' && token.text.toLowerCase() === text;
+
+/** The range from the start of one token to the end of another. */
 export function rangeOf(first: Token, last: Token = first): Range {
   return { from: first.from, to: last.to };
 }

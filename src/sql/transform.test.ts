@@ -5,9 +5,9 @@ import { exampleCatalog, storedTable } from '../../test/support/example-catalog.
 import type { Row } from '../formats/format.ts';
 import type { Field } from '../formats/schema/schema.ts';
 import { compileQuery } from './compile.ts';
+import { quoteName } from './names.ts';
 import { openTransform } from './open-transform.ts';
 import type { InsertPlan } from './plan.ts';
-import { quoteName } from './quote.ts';
 import type { Transformed, TransformOptions } from './transform.ts';
 
 const sink = "CREATE TABLE o WITH (connector = 'mqtt', type = 'sink', topic = 'o', format = 'json');\n";
@@ -62,7 +62,7 @@ describe.each([
     expect(result.rows[0]).toBe(rows[0]);
   });
 
-  test('filters and computes, and says which row each answer comes from', async () => {
+  test('filters and computes, and says which input row each result comes from', async () => {
     const insert = await planned('SELECT n * 2 AS twice, upper(s) AS shout FROM i WHERE n % 2 = 1', numbers);
     const result = await transformed(insert, numberRows(1, 2, null, 3));
     expect(result.rows).toEqual([
@@ -72,7 +72,7 @@ describe.each([
     expect(result.origin).toEqual([0, 3]);
   });
 
-  test('answers several rows for one when a list is unnested', async () => {
+  test('returns several rows for one when a list is unnested', async () => {
     const insert = await planned('SELECT n, unnest([n, n + 1]) AS m FROM i', numbers);
     const result = await transformed(insert, numberRows(1, 5));
     expect(result.rows.map(({ m }) => m)).toEqual([1, 2, 5, 6]);
@@ -103,7 +103,7 @@ describe.each([
     expect(result.rows.map(({ m }) => m)).toEqual(result.origin);
   });
 
-  test('answers overlapping calls one after the other, and an empty batch', async () => {
+  test('handles overlapping calls one after the other, and an empty batch', async () => {
     const transform = await openTransform(await planned('SELECT n + 1 AS m FROM i', numbers));
     const results = await Promise.all(
       [[1, 2], [], [3]].map((values) => transform.run(numberRows(...values))),
@@ -171,7 +171,7 @@ describe.each([
     expect(bad[0]?.error.message).toContain('it takes too long');
   });
 
-  test('gives up when a call takes for ever', async () => {
+  test('gives up when a call takes too long', async () => {
     const insert = await planned('SELECT CAST(s AS INTEGER) AS v FROM i', numbers);
     const run = transformed(insert, numberRows(1, 2), { runTimeoutMs: 0 });
     await expect(run).rejects.toMatchObject({ code: 'query_too_slow' });

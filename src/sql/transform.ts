@@ -1,31 +1,31 @@
 import type { PenstockError } from '../errors.ts';
 import type { Row } from '../formats/format.ts';
 
-/** What became of a batch. Every input row is in `origin` any number of times, or in `bad` once. */
+/** The result of a batch. Every input row is in `origin` any number of times, or in `bad` once. */
 export interface Transformed {
-  /** Rows of the sink, in the order of the rows they come from. */
+  /** Rows of the sink, in the order of their input rows. */
   rows: Row[];
-  /** For each output row the index of its input row. */
+  /** The index of the input row, for each output row. */
   origin: number[];
-  /** The rows that failed, by index and in order, each with a `bad_row`. */
+  /** The failed rows in order, each with a `bad_row` error. */
   bad: { index: number; error: PenstockError }[];
 }
 
 /** Turns rows of a source into rows of a sink. */
 export interface Transform {
   /**
-   * Transforms a batch of any size. The answer for a row does not depend on which other rows are in the batch. Calls
-   * may overlap; they are done one after the other. Throws only when nothing can be said about the rows:
-   * `query_too_slow` when a batch takes for ever, `internal` when the engine fails.
+   * Transforms a batch of any size. The result of a row does not depend on the other rows of the batch. Overlapping
+   * calls are handled one after the other. Throws only what no row is to blame for: `query_too_slow` for a batch that
+   * takes too long, `internal` for a failure of DuckDB.
    */
   run(rows: readonly Row[]): Promise<Transformed>;
-  /** Waits for what is running and releases everything. Safe to call twice. */
+  /** Waits for running calls and releases all resources. Safe to call twice. */
   close(): Promise<void>;
 }
 
 export interface TransformOptions {
-  /** How long DuckDB may work on one batch before it is split; 10 s if left out. */
+  /** Time limit of DuckDB for one batch, which is then split; 10 s by default. */
   batchTimeoutMs?: number;
-  /** How long one call of `run` may take in all; 60 s if left out. */
+  /** Time limit for one call of `run`; 60 s by default. */
   runTimeoutMs?: number;
 }

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { exampleCatalog, storedTable } from '../../test/support/example-catalog.ts';
 import type { Field } from '../formats/schema/schema.ts';
-import { compileQuery, diagnose } from './compile.ts';
-import { connectEngine } from './engine/engine.ts';
-import { reserved } from './whole-rows.ts';
+import { compileQuery, diagnose, reserved } from './compile.ts';
+import { connectEngine } from './engine/connection.ts';
 
 const fields: Field[] = [
   { name: 'id', type: 'int64', required: true },
@@ -32,7 +31,7 @@ async function planned(query: string) {
   return { select: insert?.select, source: insert?.source.name, sink: insert?.sink.name };
 }
 
-/** The same query as DuckDB understands it: `AS` makes it more than four tokens. */
+/** The same query planned with DuckDB: `AS` makes it more than four tokens. */
 const inEngine = (query: string) => planned(`${query} AS renamed`);
 
 describe('a copy of whole rows', () => {
@@ -70,7 +69,7 @@ describe('a copy of whole rows', () => {
     expect(result).toMatchObject({ diagnostics: [{ message: expect.stringContaining(message) }] });
   });
 
-  test('knows the words that DuckDB takes for no table', async () => {
+  test('knows the words that DuckDB reserves', async () => {
     const connection = await connectEngine();
     const read = await connection.runAndReadAll(
       "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')",

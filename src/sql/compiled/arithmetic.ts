@@ -7,108 +7,126 @@ import {
   isInteger,
   isSameEngineType,
 } from './engine-type.ts';
-import { type Compiled, constantValue, defer, type Evaluate, refuse, strict } from './evaluate.ts';
+import {
+  type Build,
+  type Compiled,
+  constantValue,
+  defer,
+  type Evaluate,
+  refuse,
+  strict,
+} from './evaluate.ts';
 
-/** What overflows is DuckDB's to report; minus zero does not exist in whole numbers. */
-function smallOf(type: EngineType): (value: number) => number {
-  const [least, greatest] = (integerRanges[type.id] ?? []).map(Number) as [number, number];
-  return (value) => (value >= least && value <= greatest ? value + 0 : defer());
+/** Checks the range of a small integer: DuckDB reports an overflow. Integers have no minus zero. */
+export function smallOf(type: EngineType): (value: number) => number {
+  const [min, max] = (integerRanges[type.id] ?? refuse(`arithmetic on ${type.id}`)).map(Number) as [
+    number,
+    number,
+  ];
+  return (value) => (value >= min && value <= max ? value + 0 : defer());
 }
 
+/** Checks the range of a big integer or decimal. */
 export function bigOf(type: EngineType): (value: bigint) => bigint {
-  const [least, greatest] = rangeOf(type);
-  return (value) => (value >= least && value <= greatest ? value : defer());
+  const limit = 10n ** BigInt(type.width);
+  const decimals = [1n - limit, limit - 1n] as const;
+  const [min, max] =
+    type.id === 'DECIMAL' ? decimals : (integerRanges[type.id] ?? refuse(`arithmetic on ${type.id}`));
+  return (value) => (value >= min && value <= max ? value : defer());
 }
 
-function rangeOf(type: EngineType): readonly [bigint, bigint] {
-  if (type.id === 'DECIMAL') {
-    const most = 10n ** BigInt(type.width) - 1n;
-    return [-most, most];
+/** Checks that a float is finite: DuckDB's settings decide whether an overflow is an infinity or an error. */
+export function floatOf({ id }: EngineType): (value: number) => number {
+  const checked = (value: number): number => (Number.isFinite(value) ? value : defer());
+  return id === 'FLOAT' ? (value) => checked(Math.fround(value)) : checked;
+}
+
+/** An operation on numbers of one type, for each representation of its values. */
+interface Operation {
+  small(a: number, b: number): number;
+  big(a: bigint, b: bigint): bigint;
+}
+
+function ofNumbers(args: readonly Compiled[], type: EngineType, { small, big }: Operation): Evaluate {
+  if (isFloating(type)) {
+    const checked = floatOf(type);
+    return strict(args, (a: number, b: number) => checked(small(a, b)));
   }
-  return integerRanges[type.id] ?? refuse(`arithmetic on ${type.id}`);
-}
-
-/** An overflow of floating point becomes an infinity or an error: DuckDB's settings say which. */
-function floatOf(type: EngineType): (value: number) => number {
-  if (type.id === 'FLOAT') {
-    return (value) => {
-      const rounded = Math.fround(value);
-      return Number.isFinite(rounded) ? rounded : defer();
-    };
+  if (isBig(type) || type.id === 'DECIMAL') {
+    const checked = bigOf(type);
+    return strict(args, (a: bigint, b: bigint) => checked(big(a, b)));
   }
-  return (value) => (Number.isFinite(value) ? value : defer());
-}
-
-interface Operator {
-  small(one: number, other: number): number;
-  big(one: bigint, other: bigint): bigint;
+  const checked = smallOf(type);
+  return strict(args, (a: number, b: number) => checked(small(a, b)));
 }
 
 /** `+`, `-` or `*` of two numbers of one type. */
-function operator({ small, big }: Operator, name: string) {
-  return (args: readonly Compiled[], type: EngineType): Evaluate => {
-    const [left, right] = args;
-    if (!left || !right) return refuse(`this ${name}`);
-    if (type.id === 'DECIMAL') return decimals(args, type, big, name);
-    if (!isSameEngineType(left.type, right.type) || !isSameEngineType(left.type, type)) {
-      return refuse(`${left.type.id} ${name} ${right.type.id}`);
+function binary(name: string, operation: Operation): Build {
+  return (args, type) => {
+    if (args.length !== 2) return refuse(`this ${name}`);
+    if (type.id === 'DECIMAL') requireScale(args, type, name);
+    else if (args.some((arg) => !isSameEngineType(arg.type, type))) {
+      return refuse(args.map((arg) => arg.type.id).join(` ${name} `));
     }
-    if (isFloating(type)) {
-      const fitting = floatOf(type);
-      return strict(args, (a: number, b: number) => fitting(small(a, b)));
-    }
-    if (isBig(type)) {
-      const fitting = bigOf(type);
-      return strict(args, (a: bigint, b: bigint) => fitting(big(a, b)));
-    }
-    const fitting = isInteger(type) ? smallOf(type) : refuse(`${type.id} ${name} ${type.id}`);
-    return strict(args, (a: number, b: number) => fitting(small(a, b)));
+    return ofNumbers(args, type, operation);
   };
 }
 
-function decimals(args: readonly Compiled[], type: EngineType, big: Operator['big'], name: string): Evaluate {
-  if (args.some((arg) => arg.type.id !== 'DECIMAL')) return refuse(`a decimal ${name} something else`);
-  const scale = args.reduce((sum, arg) => (name === '*' ? sum + arg.type.scale : arg.type.scale), 0);
-  const aligned = name === '*' || args.every((arg) => arg.type.scale === type.scale);
-  if (!aligned || scale !== type.scale) return refuse(`a decimal ${name} of several scales`);
-  const fitting = bigOf(type);
-  return strict(args, (a: bigint, b: bigint) => fitting(big(a, b)));
+function requireScale(args: readonly Compiled[], type: EngineType, name: string): void {
+  if (args.some((arg) => arg.type.id !== 'DECIMAL')) refuse(`a decimal ${name} another type`);
+  const scales = args.map((arg) => arg.type.scale);
+  const fits =
+    name === '*'
+      ? scales.reduce((sum, scale) => sum + scale, 0) === type.scale
+      : scales.every((scale) => scale === type.scale);
+  if (!fits) refuse(`a decimal ${name} with several scales`);
 }
 
-export const add = operator({ small: (a, b) => a + b, big: (a, b) => a + b }, '+');
-export const subtract = operator({ small: (a, b) => a - b, big: (a, b) => a - b }, '-');
-export const multiply = operator({ small: (a, b) => a * b, big: (a, b) => a * b }, '*');
+export const add = binary('+', { small: (a, b) => a + b, big: (a, b) => a + b });
+export const subtract = binary('-', { small: (a, b) => a - b, big: (a, b) => a - b });
+export const multiply = binary('*', { small: (a, b) => a * b, big: (a, b) => a * b });
 
-/** `/` is a division of floating point; by zero it is DuckDB's to answer. */
-export function divide(args: readonly Compiled[], type: EngineType): Evaluate {
+/** `-` or `abs` of one number. */
+function unary(name: string, { small, big }: Operation): Build {
+  return (args, type) => {
+    if (args.some((arg) => arg.type.id !== type.id)) return refuse(`${name} with another type as its result`);
+    return isFloating(type) ? strict(args, small) : ofNumbers(args, type, { small, big });
+  };
+}
+
+export const negate = unary('minus', { small: (a) => -a, big: (a) => -a });
+export const absolute = unary('abs', { small: Math.abs, big: (a) => (a < 0n ? -a : a) });
+
+/** `/` divides floats; DuckDB decides a division by zero. */
+export const divide: Build = (args, type) => {
   if (!isFloating(type) || args.some((arg) => arg.type.id !== type.id)) return refuse('this division');
-  const fitting = floatOf(type);
-  return strict(args, (a: number, b: number) => (b === 0 ? defer() : fitting(a / b)));
-}
+  const checked = floatOf(type);
+  return strict(args, (a: number, b: number) => (b === 0 ? defer() : checked(a / b)));
+};
 
-/** `//` of whole numbers, rounded towards zero; NULL when divided by zero. */
-export function divideWhole(args: readonly Compiled[], type: EngineType): Evaluate {
+/** `//` of integers, rounded towards zero; NULL for a division by zero. */
+export const divideWhole: Build = (args, type) => {
   requireIntegers(args, type, '//');
   if (isBig(type)) {
-    const fitting = bigOf(type);
-    return strict(args, (a: bigint, b: bigint) => (b === 0n ? null : fitting(a / b)));
+    const checked = bigOf(type);
+    return strict(args, (a: bigint, b: bigint) => (b === 0n ? null : checked(a / b)));
   }
-  const fitting = smallOf(type);
-  return strict(args, (a: number, b: number) => (b === 0 ? null : fitting(Math.trunc(a / b))));
-}
+  const checked = smallOf(type);
+  return strict(args, (a: number, b: number) => (b === 0 ? null : checked(Math.trunc(a / b))));
+};
 
-/** `%` has the sign of what is divided; NULL when divided by zero. */
-export function remainder(args: readonly Compiled[], type: EngineType): Evaluate {
+/** `%` has the sign of the dividend; NULL for a division by zero. DuckDB may refuse the lowest number modulo -1. */
+export const remainder: Build = (args, type) => {
   if (isFloating(type) && args.every((arg) => arg.type.id === type.id)) {
-    return strict(args, (a: number, b: number) => (b === 0 ? defer() : floatOf(type)(a % b)));
+    const checked = floatOf(type);
+    return strict(args, (a: number, b: number) => (b === 0 ? defer() : checked(a % b)));
   }
   requireIntegers(args, type, '%');
-  if (isBig(type)) return strict(args, (a: bigint, b: bigint) => (b === 0n ? null : bigRemainder(a, b)));
+  if (isBig(type)) {
+    return strict(args, (a: bigint, b: bigint) => (b === 0n ? null : b === -1n ? defer() : a % b));
+  }
   return strict(args, (a: number, b: number) => (b === 0 ? null : b === -1 ? defer() : (a % b) + 0));
-}
-
-/** DuckDB may refuse the least number modulo -1. */
-const bigRemainder = (a: bigint, b: bigint): bigint => (b === -1n ? defer() : a % b);
+};
 
 function requireIntegers(args: readonly Compiled[], type: EngineType, name: string): void {
   if (!isInteger(type) || args.length !== 2 || args.some((arg) => arg.type.id !== type.id)) {
@@ -116,38 +134,14 @@ function requireIntegers(args: readonly Compiled[], type: EngineType, name: stri
   }
 }
 
-export function negate(args: readonly Compiled[], type: EngineType): Evaluate {
-  if (args.some((arg) => arg.type.id !== type.id)) return refuse('this minus');
-  if (isFloating(type)) return strict(args, (a: number) => -a);
-  if (isBig(type) || type.id === 'DECIMAL') {
-    const fitting = bigOf(type);
-    return strict(args, (a: bigint) => fitting(-a));
-  }
-  const fitting = isInteger(type) ? smallOf(type) : refuse(`minus ${type.id}`);
-  return strict(args, (a: number) => fitting(-a));
-}
-
-export function absolute(args: readonly Compiled[], type: EngineType): Evaluate {
-  if (args.some((arg) => arg.type.id !== type.id)) return refuse('this abs');
-  if (isFloating(type)) return strict(args, (a: number) => Math.abs(a));
-  if (isBig(type) || type.id === 'DECIMAL') {
-    const fitting = bigOf(type);
-    return strict(args, (a: bigint) => fitting(a < 0n ? -a : a));
-  }
-  const fitting = isInteger(type) ? smallOf(type) : refuse(`abs of ${type.id}`);
-  return strict(args, (a: number) => fitting(Math.abs(a)));
-}
-
 /** `floor`, `ceil`, `trunc` and `sqrt` of a double. */
-export function ofDouble(work: (value: number) => number) {
-  return (args: readonly Compiled[], type: EngineType): Evaluate => {
+export function ofDouble(work: (value: number) => number): Build {
+  return (args, type) => {
     if (type.id !== 'DOUBLE' || args.length !== 1 || args[0]?.type.id !== 'DOUBLE') {
-      return refuse('a function of floating point of another type');
+      return refuse('a floating-point function of another type');
     }
-    return strict(args, (a: number) => {
-      const value = work(a);
-      return Number.isFinite(value) ? value : defer();
-    });
+    const checked = floatOf(type);
+    return strict(args, (a: number) => checked(work(a)));
   };
 }
 
@@ -158,29 +152,23 @@ export function roundHalfAway(value: number): number {
 }
 
 /** `round(x)` and `round(x, digits)` of a double or a decimal. */
-export function round(args: readonly Compiled[], type: EngineType): Evaluate {
+export const round: Build = (args, type) => {
   const [number, digits] = args;
   if (!number || number.type.id !== type.id) return refuse('this round');
-  if (type.id === 'DECIMAL') return roundDecimal(number, type);
+  if (type.id === 'DECIMAL') {
+    const { scale } = number.type;
+    if (type.scale > scale) return refuse('this round');
+    const checked = bigOf(type);
+    return strict([number], (value: bigint) => checked(rescale(value, scale, type.scale)));
+  }
   if (!digits) return ofDouble(roundHalfAway)(args, type);
   const places = constantValue(digits, 'round to a computed number of digits');
-  if (type.id !== 'DOUBLE' || typeof places !== 'number' || places < 0 || places > 15) {
-    return refuse('this round');
-  }
-  const modifier = 10 ** places;
-  return strict([number], (value: number) => {
-    const scaled = roundHalfAway(value * modifier) / modifier;
-    return Number.isFinite(scaled) ? scaled : defer();
-  });
-}
+  if (typeof places !== 'number' || places < 0 || places > 15) return refuse('this round');
+  const factor = 10 ** places;
+  return ofDouble((value) => roundHalfAway(value * factor) / factor)([number], type);
+};
 
-function roundDecimal(number: Compiled, type: EngineType): Evaluate {
-  if (type.scale > number.type.scale) return refuse('this round');
-  const fitting = bigOf(type);
-  return strict([number], (value: bigint) => fitting(rescale(value, number.type.scale, type.scale)));
-}
-
-/** Moves the point; digits that are lost are rounded half away from zero. */
+/** Changes the scale of a decimal; lost digits are rounded half away from zero. */
 export function rescale(unscaled: bigint, from: number, to: number): bigint {
   if (to >= from) return unscaled * 10n ** BigInt(to - from);
   const divisor = 10n ** BigInt(from - to);
@@ -188,9 +176,9 @@ export function rescale(unscaled: bigint, from: number, to: number): bigint {
   return (unscaled < 0n ? unscaled - half : unscaled + half) / divisor;
 }
 
-/** `&` and `|` of whole numbers. */
-export function bitwise(big: (a: bigint, b: bigint) => bigint) {
-  return (args: readonly Compiled[], type: EngineType): Evaluate => {
+/** `&` and `|` of integers. */
+export function bitwise(big: (a: bigint, b: bigint) => bigint): Build {
+  return (args, type) => {
     requireIntegers(args, type, 'operation on bits');
     if (isBig(type)) return strict(args, big as (a: bigint, b: bigint) => Value);
     return strict(args, (a: number, b: number) => Number(big(BigInt(a), BigInt(b))));

@@ -1,32 +1,33 @@
 import type { Value } from '../../formats/format.ts';
 import { formatDecimal, parseDecimal, unscaledDecimal } from '../../formats/values/decimal.ts';
-import { bigOf, rescale, roundHalfAway } from './arithmetic.ts';
+import { bigOf, floatOf, rescale, roundHalfAway, smallOf } from './arithmetic.ts';
 import {
   type EngineType,
-  integerRanges,
+  fromRow,
   isBig,
   isFloating,
   isInteger,
   isSameEngineType,
   isTimestamp,
+  plainType,
+  toRow,
 } from './engine-type.ts';
 import { type Compiled, defer, type Evaluate, refuse } from './evaluate.ts';
-import { fromRow, toRow } from './row-values.ts';
 import { castTime } from './time-casts.ts';
 
-/** Converts a value that is not null; defers where it cannot be converted, or not surely as DuckDB does. */
-export type Convert = (value: never) => Value;
+/** Converts a value that is not null. Defers if it cannot be converted, or possibly not as DuckDB does. */
+type Convert = (value: never) => Value;
 
-/** Compiles `CAST(… AS type)`; with `trying` a text that is no value of the type is NULL. */
+/** Compiles `CAST(… AS type)`; with `trying` a text that is not a value of the type becomes NULL. */
 export function cast(child: Compiled, type: EngineType, trying: boolean): Evaluate {
   const { evaluate } = child;
   if (child.type.id === 'NULL' || child.type.id === 'SQLNULL') {
-    // Always NULL, but what it is made of may fail.
+    // Always NULL, but evaluating it may fail.
     return (row) => (evaluate(row) === null ? null : defer());
   }
   const convert = conversion(child.type, type) as ((value: Value) => Value) | undefined;
   if (!convert) return evaluate;
-  const cannot = trying && child.type.id === 'VARCHAR' ? hopeless(type) : undefined;
+  const cannot = trying && child.type.id === 'VARCHAR' ? neverOf(type) : undefined;
   return (row) => {
     const value = evaluate(row);
     if (value === null || cannot?.test(value as string)) return null;
@@ -34,15 +35,15 @@ export function cast(child: Compiled, type: EngineType, trying: boolean): Evalua
   };
 }
 
-/** Texts that cannot be of the type whatever the rest is: no need to ask DuckDB. */
-function hopeless(type: EngineType): RegExp | undefined {
+/** Texts that are certainly not of the type, so that DuckDB need not be asked. */
+function neverOf(type: EngineType): RegExp | undefined {
   if (isInteger(type) || type.id === 'DECIMAL') return /^[a-zA-Z /-]*$/;
   // Infinity and NaN have names.
   if (isFloating(type)) return /^(?:[a-hj-mo-zA-HJ-MO-Z][a-zA-Z /]*)?$/;
   return undefined;
 }
 
-/** How a type becomes another; undefined when the values are the same. */
+/** How a type becomes another; undefined if the values stay the same. */
 function conversion(from: EngineType, to: EngineType): Convert | undefined {
   if (isSameEngineType(from, to)) return undefined;
   if (from.id === 'VARCHAR' && to.id === 'VARCHAR' && !to.isJson) return undefined;
@@ -58,7 +59,7 @@ function conversion(from: EngineType, to: EngineType): Convert | undefined {
   return refuseCast(from, to);
 }
 
-/** Of JSON, plain numbers and truth values; null is NULL. What else may be meant is DuckDB's to say. */
+/** Converts plain numbers, booleans and null. Defers for other JSON. */
 function fromJson(to: EngineType): Convert | undefined {
   if (to.id === 'VARCHAR') return undefined;
   if (!isInteger(to) && to.id !== 'DOUBLE' && to.id !== 'BOOLEAN')
@@ -87,69 +88,62 @@ function refuseCast(from: EngineType, to: EngineType): never {
   return refuse(`a cast of ${from.id} to ${to.isJson ? 'JSON' : to.id}`);
 }
 
-/** A whole number in the form its type is held in. */
-function whole(to: EngineType): (value: bigint) => Value {
-  const fitting = bigOf(to);
-  return isBig(to) ? fitting : (value) => Number(fitting(value));
+/** Makes an integer of the type, from one of any size. */
+function integerOf(to: EngineType): (value: bigint) => Value {
+  const checked = bigOf(to);
+  return isBig(to) ? checked : (value) => Number(checked(value));
 }
 
 function fromBoolean(to: EngineType): Convert {
-  if (isInteger(to)) {
-    return isBig(to) ? (value: boolean) => (value ? 1n : 0n) : (value: boolean) => Number(value);
-  }
-  return isFloating(to) ? (value: boolean) => Number(value) : refuse(`a cast of BOOLEAN to ${to.id}`);
+  if (isBig(to)) return (value: boolean) => (value ? 1n : 0n);
+  if (isInteger(to) || isFloating(to)) return (value: boolean) => Number(value);
+  return refuse(`a cast of BOOLEAN to ${to.id}`);
 }
 
-/** Whole numbers up to here are the same in a double. */
+/** Integers up to here are exact in a double. */
 const exact = 2n ** 53n;
 
 function fromInteger(from: EngineType, to: EngineType): Convert {
   if (to.id === 'BOOLEAN') return (value: number | bigint) => Number(value) !== 0;
   if (isInteger(to)) {
-    const make = whole(to);
-    const [least, greatest] = (integerRanges[to.id] ?? []).map(Number) as [number, number];
-    if (isBig(from) || isBig(to)) return (value: number | bigint) => make(BigInt(value));
-    return (value: number) => (value >= least && value <= greatest ? value : defer());
+    if (!isBig(from) && !isBig(to)) return smallOf(to);
+    const make = integerOf(to);
+    return (value: number | bigint) => make(BigInt(value));
   }
   if (to.id === 'DECIMAL') {
-    const fitting = bigOf(to);
+    const checked = bigOf(to);
     const factor = 10n ** BigInt(to.scale);
-    return (value: number | bigint) => fitting(BigInt(value) * factor);
+    return (value: number | bigint) => checked(BigInt(value) * factor);
   }
   if (!isFloating(to)) return refuseCast(from, to);
   const round = to.id === 'FLOAT' ? Math.fround : (value: number) => value;
-  if (!isBig(from)) return (value: number) => round(value);
+  if (!isBig(from)) return round;
   return (value: bigint) => (value > exact || value < -exact ? defer() : round(Number(value)));
 }
 
 function fromFloat(from: EngineType, to: EngineType): Convert {
   if (to.id === 'DOUBLE') return (value: number) => value;
-  if (to.id === 'FLOAT') {
-    return (value: number) => {
-      const rounded = Math.fround(value);
-      return Number.isFinite(rounded) ? rounded : defer();
-    };
-  }
+  if (to.id === 'FLOAT') return floatOf(to);
   if (to.id === 'BOOLEAN') return (value: number) => (Number.isNaN(value) ? defer() : value !== 0);
   if (isInteger(to)) {
-    const make = whole(to);
-    // What is out of range before it is rounded fails.
-    const least = to.id.startsWith('U') ? 0 : -(2 ** 53);
+    const make = integerOf(to);
+    // DuckDB checks the range before it rounds.
+    const min = to.id.startsWith('U') ? 0 : -(2 ** 53);
     return (value: number) =>
-      value >= least && value < 2 ** 53 ? make(BigInt(roundHalfEven(value))) : defer();
+      value >= min && value < 2 ** 53 ? make(BigInt(roundHalfEven(value))) : defer();
   }
   if (to.id === 'DECIMAL' && to.scale <= 22) {
     const factor = 10 ** to.scale;
-    const fitting = bigOf(to);
+    const checked = bigOf(to);
     return (value: number) => {
       const rounded = roundHalfAway(value * factor);
-      return Math.abs(rounded) < 2 ** 53 ? fitting(BigInt(rounded)) : defer();
+      return Math.abs(rounded) < 2 ** 53 ? checked(BigInt(rounded)) : defer();
     };
   }
   return refuseCast(from, to);
 }
 
-/** The nearest whole number, and the even one of two that are equally near. */
+/** The nearest integer, and the even one of two that are equally near. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const above = value - floor;
@@ -159,22 +153,20 @@ function roundHalfEven(value: number): number {
 
 function fromDecimal(from: EngineType, to: EngineType): Convert {
   if (to.id === 'DECIMAL') {
-    const fitting = bigOf(to);
-    return (value: bigint) => fitting(rescale(value, from.scale, to.scale));
+    const checked = bigOf(to);
+    return (value: bigint) => checked(rescale(value, from.scale, to.scale));
   }
   if (isInteger(to)) {
-    const make = whole(to);
+    const make = integerOf(to);
     return (value: bigint) => make(rescale(value, from.scale, 0));
   }
-  if (to.id === 'DOUBLE') {
-    const divisor = 10 ** from.scale;
-    // A quotient of two exact doubles is the nearest double there is.
-    if (from.scale > 22) return refuseCast(from, to);
+  const divisor = 10 ** from.scale;
+  // The quotient of two exact doubles is the nearest double.
+  if (to.id === 'DOUBLE' && from.scale <= 22) {
     return (value: bigint) => (value > exact || value < -exact ? defer() : Number(value) / divisor);
   }
+  // Both are exact in 24 bits, so rounding the quotient twice equals rounding it once.
   if (to.id === 'FLOAT' && from.scale <= 10) {
-    // Both are exact in 24 bits, so that rounding the quotient twice rounds it once.
-    const divisor = 10 ** from.scale;
     return (value: bigint) =>
       value > 2n ** 24n || value < -(2n ** 24n) ? defer() : Math.fround(Number(value) / divisor);
   }
@@ -182,17 +174,12 @@ function fromDecimal(from: EngineType, to: EngineType): Convert {
 }
 
 function toText(from: EngineType): Convert {
-  if (isInteger(from)) return (value: number | bigint) => String(value);
-  if (from.id === 'BOOLEAN') return (value: boolean) => String(value);
-  if (from.id === 'DECIMAL') {
-    // DuckDB writes no 0 before the point of a type that has no digits there.
-    if (from.width === from.scale) return refuseCast(from, { ...from, id: 'VARCHAR' });
+  if (isInteger(from) || from.id === 'BOOLEAN') return String;
+  // DuckDB writes no 0 before the point of a type without digits there.
+  if (from.id === 'DECIMAL' && from.width > from.scale)
     return (value: bigint) => formatDecimal(value, from.scale);
-  }
   if (from.id === 'DOUBLE') return doubleText;
-  if (isTimestamp(from) || from.id === 'DATE') {
-    return castTime(from, { id: 'VARCHAR', width: 0, scale: 0, isJson: false });
-  }
+  if (isTimestamp(from) || from.id === 'DATE') return castTime(from, plainType('VARCHAR'));
   return refuse(`a cast of ${from.id} to VARCHAR`);
 }
 
@@ -205,43 +192,33 @@ function doubleText(value: number): string {
 
 function fromText(to: EngineType): Convert {
   if (isInteger(to)) {
-    const make = whole(to);
-    const [least, greatest] = (integerRanges[to.id] ?? []).map(Number) as [number, number];
-    if (isBig(to)) return (text: string) => (plainInteger.test(text) ? make(BigInt(text)) : defer());
-    return (text: string) => {
-      const value = plainInteger.test(text) ? Number(text) + 0 : Number.NaN;
-      return value >= least && value <= greatest ? value : defer();
-    };
+    const [big, small] = [bigOf(to), smallOf(to)];
+    if (isBig(to)) return (text: string) => (plainInteger.test(text) ? big(BigInt(text)) : defer());
+    return (text: string) => (plainInteger.test(text) ? small(Number(text)) : defer());
   }
-  if (to.id === 'DOUBLE') return textToDouble;
+  if (to.id === 'DOUBLE') {
+    const checked = floatOf(to);
+    return (text: string) => (plainDouble.test(text) ? checked(Number(text)) : defer());
+  }
   if (to.id === 'DECIMAL') {
     return (text: string) => {
-      if (!plainDecimal.test(text)) return defer();
-      const value = parseDecimal(text, to.width, to.scale);
+      const value = plainDecimal.test(text) ? parseDecimal(text, to.width, to.scale) : undefined;
       return value === undefined ? defer() : unscaledDecimal(value);
     };
   }
-  if (to.id === 'BOOLEAN') {
-    return (text: string) => truth.get(text) ?? defer();
-  }
-  if (isTimestamp(to) || to.id === 'DATE') {
-    return castTime({ id: 'VARCHAR', width: 0, scale: 0, isJson: false }, to);
-  }
+  if (to.id === 'BOOLEAN') return (text: string) => booleans.get(text) ?? defer();
+  if (isTimestamp(to) || to.id === 'DATE') return castTime(plainType('VARCHAR'), to);
   return refuse(`a cast of VARCHAR to ${to.id}`);
 }
 
 /** DuckDB's parser writes `true` as `CAST('t' AS BOOLEAN)`. */
-const truth = new Map([
-  ...['true', 't'].map((text) => [text, true] as const),
-  ...['false', 'f'].map((text) => [text, false] as const),
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['t', true],
+  ['false', false],
+  ['f', false],
 ]);
 const plainInteger = /^-?\d{1,15}$/;
 /** Few enough digits that DuckDB rounds once, as we do. */
 const plainDecimal = /^-?\d{1,15}(?:\.\d{1,15})?$/;
 const plainDouble = /^-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?$/;
-
-function textToDouble(text: string): number {
-  if (!plainDouble.test(text)) return defer();
-  const value = Number(text);
-  return Number.isFinite(value) ? value : defer();
-}

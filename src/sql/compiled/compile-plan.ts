@@ -1,16 +1,16 @@
 import type { Row, Value } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
 import { getterOf, setterOf } from '../../formats/values/own-property.ts';
-import type { BoundColumn, BoundPlan } from '../bound-plan.ts';
-import { readType } from './engine-type.ts';
-import { type Compiled, defer, type Evaluate, refuse } from './evaluate.ts';
-import { compileExpression } from './expression.ts';
-import { fromRow, toRow } from './row-values.ts';
+import { children, isNode, numberOf, type TreeNode } from '../parse-tree.ts';
+import type { BoundPlan } from '../plan.ts';
+import { cast } from './casts.ts';
+import { comparison, membership } from './comparison.ts';
+import { type EngineType, fromRow, isBig, isInteger, plainType, readType, toRow } from './engine-type.ts';
+import { type Compiled, defer, type Evaluate, folded, refuse } from './evaluate.ts';
+import { functions } from './functions.ts';
+import { textInterval } from './times.ts';
 
-/**
- * A whole SELECT in plain JavaScript: a row of the source becomes a row of the sink, or undefined when it is
- * filtered out. Throws `deferral` for a row that DuckDB has to answer for.
- */
+/** Turns a row of the source into a row of the sink; undefined if it is filtered out. Throws `deferral`. */
 export type CompiledSelect = (row: Row) => Row | undefined;
 
 /** Compiles a plan whose first output column is the number of the row. Throws `NotCompiled`. */
@@ -32,7 +32,7 @@ export function compilePlan({ columns, steps }: BoundPlan, sink: readonly Field[
   };
 }
 
-function inputColumn({ name, type: node }: BoundColumn): Compiled {
+function inputColumn({ name, type: node }: BoundPlan['columns'][number]): Compiled {
   const type = readType(node) ?? refuse(`the type of the column ${name}`);
   const get = getterOf(name);
   const convert = fromRow(type) ?? (type.id === 'VARCHAR' ? wellFormed : undefined);
@@ -42,7 +42,7 @@ function inputColumn({ name, type: node }: BoundColumn): Compiled {
   return { type, evaluate, isConstant: false };
 }
 
-/** DuckDB holds texts in UTF-8, which has no half of a surrogate pair. */
+/** DuckDB's texts are UTF-8, which has no half of a surrogate pair. */
 function wellFormed(value: Value): Value {
   return value === null || (value as string).isWellFormed() ? value : defer();
 }
@@ -53,4 +53,163 @@ function outputColumn({ name }: Field, column: Compiled | undefined): (row: Row,
   const convert = toRow(type);
   if (!convert) return (row, result) => set(result, evaluate(row));
   return (row, result) => set(result, convert(evaluate(row)));
+}
+
+/** Compiles one expression of a bound plan over the columns below it. Throws `NotCompiled`. */
+function compileExpression(node: TreeNode, columns: readonly Compiled[]): Compiled {
+  const compile = (child: unknown): Compiled =>
+    isNode(child) ? compileExpression(child, columns) : refuse('this expression');
+  switch (node.expression_class) {
+    case 'BOUND_REF':
+      return columns[Number(node.index)] ?? refuse('this column');
+    case 'BOUND_CONSTANT':
+      return constant(node);
+    case 'BOUND_CAST':
+      return compileCast(node, compile(node.child));
+    case 'BOUND_COMPARISON': {
+      const [left, right] = [compile(node.left), compile(node.right)];
+      return made(boolean, comparison(String(node.type), left, right), left, right);
+    }
+    case 'BOUND_BETWEEN':
+      return between(node, compile(node.input), compile(node.lower), compile(node.upper));
+    case 'BOUND_CONJUNCTION': {
+      const parts = children(node.children).map(compile);
+      return made(boolean, conjunction(String(node.type), parts), ...parts);
+    }
+    case 'BOUND_OPERATOR':
+      return operator(node, children(node.children).map(compile));
+    case 'BOUND_CASE':
+      return compileCase(node, compile);
+    case 'BOUND_FUNCTION':
+      return compileFunction(node, children(node.children).map(compile));
+    default:
+      return refuse(`the expression ${String(node.expression_class)}`);
+  }
+}
+
+const boolean = plainType('BOOLEAN');
+
+/** An expression made of these inputs: constant if all of them are. */
+function made(type: EngineType, evaluate: Evaluate, ...inputs: readonly Compiled[]): Compiled {
+  return folded({ type, evaluate, isConstant: inputs.every(({ isConstant }) => isConstant) });
+}
+
+function typeOf(node: TreeNode): EngineType {
+  const name = isNode(node.return_type) ? String(node.return_type.id) : 'unknown';
+  return readType(node.return_type) ?? refuse(`the type ${name}`);
+}
+
+function constant({ value: held }: TreeNode): Compiled {
+  const type = (isNode(held) && readType(held.type)) || refuse('this constant');
+  const value = (held as TreeNode).is_null === true ? null : constantValue(type, (held as TreeNode).value);
+  return { type, evaluate: () => value, isConstant: true };
+}
+
+function constantValue(type: EngineType, value: unknown): Value {
+  switch (type.id) {
+    case 'BOOLEAN':
+    case 'VARCHAR':
+      return typeof value === 'boolean' || typeof value === 'string' ? value : refuse('this constant');
+    case 'DECIMAL':
+      return wholeNumber(value);
+    case 'DOUBLE':
+    case 'FLOAT': {
+      const number = Number(numberOf(value));
+      return Number.isFinite(number) ? number : refuse('this constant');
+    }
+    default:
+      if (isBig(type)) return wholeNumber(value);
+      return isInteger(type) ? Number(numberOf(value)) : refuse(`a constant of type ${type.id}`);
+  }
+}
+
+/** Integers of 128 bits are written in two halves. */
+function wholeNumber(value: unknown): bigint {
+  if (!isNode(value) || !('upper' in value)) return BigInt(numberOf(value));
+  return (BigInt(numberOf(value.upper)) << 64n) + BigInt(numberOf(value.lower));
+}
+
+function compileCast(node: TreeNode, child: Compiled): Compiled {
+  const type = typeOf(node);
+  if (type.id === 'INTERVAL' && child.type.id === 'VARCHAR') return made(type, textInterval(child), child);
+  return made(type, cast(child, type, node.try_cast === true), child);
+}
+
+function between(node: TreeNode, input: Compiled, lower: Compiled, upper: Compiled): Compiled {
+  const above = node.lower_inclusive === true ? 'COMPARE_GREATERTHANOREQUALTO' : 'COMPARE_GREATERTHAN';
+  const below = node.upper_inclusive === true ? 'COMPARE_LESSTHANOREQUALTO' : 'COMPARE_LESSTHAN';
+  const parts = [
+    made(boolean, comparison(above, input, lower), input, lower),
+    made(boolean, comparison(below, input, upper), input, upper),
+  ];
+  return made(boolean, conjunction('CONJUNCTION_AND', parts), ...parts);
+}
+
+/** Evaluates every part, as DuckDB does: one that fails makes the row bad, whatever the others give. */
+function conjunction(kind: string, parts: readonly Compiled[]): Evaluate {
+  const decisive = kind === 'CONJUNCTION_OR';
+  const evaluates = parts.map(({ evaluate }) => evaluate);
+  return (row) => {
+    let result: boolean | null = !decisive;
+    for (const evaluate of evaluates) {
+      const value = evaluate(row);
+      if (value === decisive) result = decisive;
+      else if (value === null && result !== decisive) result = null;
+    }
+    return result;
+  };
+}
+
+function operator(node: TreeNode, args: readonly Compiled[]): Compiled {
+  const [first] = args;
+  const one = first?.evaluate ?? refuse('this operator');
+  switch (node.type) {
+    case 'OPERATOR_NOT':
+      return made(boolean, (row) => ((value) => (value === null ? null : !value))(one(row)), ...args);
+    case 'OPERATOR_IS_NULL':
+      return made(boolean, (row) => one(row) === null, ...args);
+    case 'OPERATOR_IS_NOT_NULL':
+      return made(boolean, (row) => one(row) !== null, ...args);
+    case 'COMPARE_IN':
+    case 'COMPARE_NOT_IN':
+      return made(boolean, membership(args, node.type === 'COMPARE_NOT_IN'), ...args);
+    case 'OPERATOR_COALESCE':
+      return made(typeOf(node), coalesce(args), ...args);
+    default:
+      return refuse(`the operator ${String(node.type)}`);
+  }
+}
+
+/** Evaluates nothing after the first value. */
+function coalesce(args: readonly Compiled[]): Evaluate {
+  return (row) => {
+    for (const { evaluate } of args) {
+      const value = evaluate(row);
+      if (value !== null) return value;
+    }
+    return null;
+  };
+}
+
+/** Evaluates only the branch that is taken. */
+function compileCase(node: TreeNode, compile: (child: unknown) => Compiled): Compiled {
+  const checks = children(node.case_checks).map((check) => ({
+    when: compile(check.when_expr),
+    value: compile(check.then_expr),
+  }));
+  const otherwise = compile(node.else_expr);
+  const branches = checks.map(({ when, value }) => [when.evaluate, value.evaluate] as const);
+  const evaluate: Evaluate = (row) => {
+    for (const [when, value] of branches) if (when(row) === true) return value(row);
+    return otherwise.evaluate(row);
+  };
+  return made(typeOf(node), evaluate, otherwise, ...checks.flatMap(({ when, value }) => [when, value]));
+}
+
+function compileFunction(node: TreeNode, args: readonly Compiled[]): Compiled {
+  const name = String(node.name);
+  const build = functions.get(name);
+  if (!build) return refuse(`the function ${name}`);
+  const type = typeOf(node);
+  return made(type, build(args, type), ...args);
 }

@@ -1,18 +1,22 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Value } from '../../formats/format.ts';
+import { formatDecimal, unscaledDecimal } from '../../formats/values/decimal.ts';
+import { timestampUnits } from '../field-types.ts';
 import { isNode, type TreeNode } from '../parse-tree.ts';
 
 /**
- * A type of DuckDB as its bound plans write it, and how compiled expressions hold its values. `null` is NULL.
+ * A DuckDB type as bound plans write it. Compiled expressions represent its values as follows, and NULL as null.
  *
  * | type | value |
  * | --- | --- |
  * | TINYINT to INTEGER, UTINYINT to UINTEGER, FLOAT, DOUBLE | number |
  * | BIGINT, UBIGINT, HUGEINT | bigint |
- * | DECIMAL | bigint: the digits without the point |
+ * | DECIMAL | bigint: the digits without the decimal point |
  * | BOOLEAN, VARCHAR, BLOB | boolean, string, Buffer |
  * | DATE | number: days since 1970-01-01 |
  * | TIMESTAMP, _S, _MS, _NS | bigint: counted in the type's unit since 1970 |
- * | INTERVAL | bigint: microseconds; only days and what is shorter |
- * | LIST, STRUCT | as in a `Row`, decimals inside included |
+ * | INTERVAL | bigint: microseconds; only intervals of days and shorter units |
+ * | LIST, STRUCT | as in a `Row`, including decimals inside |
  */
 export interface EngineType {
   id: string;
@@ -26,11 +30,14 @@ export interface EngineType {
   isJson: boolean;
 }
 
-/** Reads a type; undefined for one that compiled expressions do not know. */
+/** A type without parameters. */
+export const plainType = (id: string): EngineType => ({ id, width: 0, scale: 0, isJson: false });
+
+/** Reads a type; undefined for one that compiled expressions do not support. */
 export function readType(node: unknown): EngineType | undefined {
   if (!isNode(node)) return undefined;
   const info = isNode(node.type_info) ? node.type_info : undefined;
-  const type: EngineType = { id: String(node.id), width: 0, scale: 0, isJson: info?.alias === 'JSON' };
+  const type = { ...plainType(String(node.id)), isJson: info?.alias === 'JSON' };
   switch (info?.type) {
     case undefined:
       return type;
@@ -45,7 +52,7 @@ export function readType(node: unknown): EngineType | undefined {
     case 'GENERIC_TYPE_INFO':
       return type.isJson ? type : undefined;
     default:
-      // Collations, enums, fixed arrays and whatever is new.
+      // Collations, enums, fixed arrays and new kinds.
       return undefined;
   }
 }
@@ -60,23 +67,11 @@ function readStruct(type: EngineType, info: TreeNode | undefined): EngineType | 
   return { ...type, members };
 }
 
-export function isSameEngineType(one: EngineType, other: EngineType): boolean {
-  if (one.id !== other.id || one.width !== other.width || one.scale !== other.scale) return false;
-  if (one.isJson !== other.isJson) return false;
-  if (one.item && other.item) return isSameEngineType(one.item, other.item);
-  if (!one.members || !other.members) return one.members === other.members;
-  const theirs = other.members;
-  return (
-    one.members.length === theirs.length &&
-    one.members.every(({ name, type }, index) => {
-      const twin = theirs[index];
-      return twin !== undefined && twin.name === name && isSameEngineType(type, twin.type);
-    })
-  );
-}
+export const isSameEngineType = (one: EngineType, other: EngineType): boolean =>
+  isDeepStrictEqual(one, other);
 
-/** The least and greatest value of each type of whole numbers. */
-export const integerRanges: Readonly<Record<string, readonly [least: bigint, greatest: bigint]>> = {
+/** The ranges of the integer types. */
+export const integerRanges: Readonly<Record<string, readonly [min: bigint, max: bigint]>> = {
   TINYINT: [-128n, 127n],
   SMALLINT: [-32_768n, 32_767n],
   INTEGER: [-(2n ** 31n), 2n ** 31n - 1n],
@@ -91,15 +86,19 @@ export const integerRanges: Readonly<Record<string, readonly [least: bigint, gre
 const bigTypes: ReadonlySet<string> = new Set(['BIGINT', 'UBIGINT', 'HUGEINT']);
 
 export const isInteger = (type: EngineType): boolean => type.id in integerRanges;
-/** Whole numbers held as a bigint. */
+/** An integer represented as a bigint. */
 export const isBig = (type: EngineType): boolean => bigTypes.has(type.id);
 export const isFloating = (type: EngineType): boolean => type.id === 'DOUBLE' || type.id === 'FLOAT';
-export const isTimestamp = (type: EngineType): boolean => type.id in microsecondParts;
+export const isTimestamp = (type: EngineType): boolean => type.id in timestampUnits;
 
-/** Units in a microsecond, or microseconds in a unit. */
-export const microsecondParts: Readonly<Record<string, { micros: bigint; perMicro: bigint }>> = {
-  TIMESTAMP_S: { micros: 1_000_000n, perMicro: 1n },
-  TIMESTAMP_MS: { micros: 1_000n, perMicro: 1n },
-  TIMESTAMP: { micros: 1n, perMicro: 1n },
-  TIMESTAMP_NS: { micros: 1n, perMicro: 1_000n },
-};
+/** Converts a value of a row to one of an expression; undefined if both have the same representation. */
+export function fromRow({ id }: EngineType): ((value: Value) => Value) | undefined {
+  if (id !== 'DECIMAL') return undefined;
+  return (value) => (value === null ? null : unscaledDecimal(value as string));
+}
+
+/** The inverse of `fromRow`. */
+export function toRow({ id, scale }: EngineType): ((value: Value) => Value) | undefined {
+  if (id !== 'DECIMAL') return undefined;
+  return (value) => (value === null ? null : formatDecimal(value as bigint, scale));
+}

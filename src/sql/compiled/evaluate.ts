@@ -1,31 +1,33 @@
 import type { Row, Value } from '../../formats/format.ts';
 import type { EngineType } from './engine-type.ts';
 
-/** Evaluates an expression over one row of the source. Throws `deferral` where only DuckDB knows the answer. */
+/** Evaluates an expression over one row of the source. Throws `deferral` if only DuckDB can decide the result. */
 export type Evaluate = (row: Row) => Value;
 
-/** An expression that has been compiled. */
+/** A compiled expression. */
 export interface Compiled {
   type: EngineType;
   evaluate: Evaluate;
-  /** Whether it is the same for every row. */
   isConstant: boolean;
 }
 
+/** Compiles a call of a function, from its arguments and the type that DuckDB gives the result. */
+export type Build = (args: readonly Compiled[], type: EngineType) => Evaluate;
+
 /**
- * Thrown when a row leaves what the compiled expression answers exactly as DuckDB does: an overflow, a text that
- * may not be a number, a case mapping beyond ASCII. DuckDB then answers for this row, so that compiled expressions
- * never decide that a row is bad. One object for all, since making a stack trace costs more than the row.
+ * Thrown for a row whose result may differ from DuckDB's: an overflow, a text that may not be a number, a case mapping
+ * beyond ASCII. DuckDB then evaluates the row, so compiled expressions never decide that a row is bad. One object for
+ * all, because a stack trace costs more than the row.
  */
-export const deferral = new Error('DuckDB has to answer for this row');
+export const deferral = new Error('DuckDB must evaluate this row');
 
 export function defer(): never {
   throw deferral;
 }
 
-/** Thrown while compiling: the expression uses something that only DuckDB evaluates. */
+/** Thrown while compiling, for an expression that only DuckDB evaluates. */
 export class NotCompiled extends Error {
-  /** What it is, e.g. `the function regexp_matches`. */
+  /** The part that is not compiled, e.g. `the function regexp_matches`. */
   readonly what: string;
 
   constructor(what: string) {
@@ -38,7 +40,7 @@ export function refuse(what: string): never {
   throw new NotCompiled(what);
 }
 
-/** A function of one to three values that answers NULL when any of them is. All are evaluated, as DuckDB does. */
+/** A function of one to three values that is NULL if any of them is. All are evaluated, as in DuckDB. */
 export function strict(
   [first, second, third]: readonly Compiled[],
   work: (a: never, b: never, c: never) => Value,
@@ -67,22 +69,22 @@ export function strict(
   };
 }
 
-const nobody: Row = {};
+const noRow: Row = {};
 
 /** The value of a constant. */
 export function constantValue(compiled: Compiled | undefined, what: string): Value {
   if (!compiled?.isConstant) return refuse(what);
-  return compiled.evaluate(nobody);
+  return compiled.evaluate(noRow);
 }
 
-/** The same expression, evaluated once if it is the same for every row. */
+/** The expression itself, evaluated once if it is constant. */
 export function folded(compiled: Compiled): Compiled {
   if (!compiled.isConstant) return compiled;
   try {
-    const value = compiled.evaluate(nobody);
+    const value = compiled.evaluate(noRow);
     return { ...compiled, evaluate: () => value };
   } catch (error) {
-    if (error === deferral) return refuse(`a constant of type ${compiled.type.id} that is written unusually`);
+    if (error === deferral) return refuse(`a constant of type ${compiled.type.id} in an unusual notation`);
     throw error;
   }
 }

@@ -1,16 +1,11 @@
 import type { Value } from '../../formats/format.ts';
-import type { EngineType } from './engine-type.ts';
-import { type Compiled, constantValue, defer, type Evaluate, refuse, strict } from './evaluate.ts';
-import { likeMatcher } from './like.ts';
-
-/** What a function of the registry is given: its arguments, and the type DuckDB says it answers. */
-export type Build = (args: readonly Compiled[], type: EngineType) => Evaluate;
+import { type Build, constantValue, defer, refuse, strict } from './evaluate.ts';
 
 const notAscii = /[^\0-\x7f]/;
-/** Positions in a text with astral characters are not those of its UTF-16. */
+/** Positions in a text with astral characters differ from those in its UTF-16. */
 const hasAstral = /[\ud800-\udfff]/;
 
-/** A function of texts, and of whole numbers where `counts` says so. */
+/** A function of texts, and of integers at the positions `counts`. */
 function ofTexts(work: (a: never, b: never, c: never) => Value, counts: readonly number[] = []): Build {
   return (args) => {
     for (const [index, { type }] of args.entries()) {
@@ -21,67 +16,46 @@ function ofTexts(work: (a: never, b: never, c: never) => Value, counts: readonly
   };
 }
 
-/** The mapping of other letters differs between Unicode tables. */
+/** The case of letters beyond ASCII differs between versions of Unicode. */
 const lower = ofTexts((text: string) => (notAscii.test(text) ? defer() : text.toLowerCase()));
 const upper = ofTexts((text: string) => (notAscii.test(text) ? defer() : text.toUpperCase()));
 
-const characters = (text: string): number => {
-  let count = text.length;
-  if (hasAstral.test(text)) count = Array.from(text).length;
-  return count;
-};
-export const textLength = ofTexts((text: string) => BigInt(characters(text)));
+export const textLength = ofTexts((text: string) =>
+  BigInt(hasAstral.test(text) ? Array.from(text).length : text.length),
+);
 const byteLength = ofTexts((text: string) => BigInt(Buffer.byteLength(text)));
 
-function trimmer(start: boolean, end: boolean): Build {
-  const trimAll = ofTexts((text: string) => {
-    // Other alphabets have spaces of their own.
-    if (notAscii.test(text)) return defer();
-    return trimmed(text, ' ', start, end);
+/** Defers for texts beyond ASCII: other alphabets have their own spaces. */
+const trimmer = (start: boolean, end: boolean): Build =>
+  ofTexts((text: string, characters = ' ') => {
+    if (notAscii.test(text) || notAscii.test(characters)) return defer();
+    let [from, to] = [0, text.length];
+    while (start && from < to && characters.includes(text.charAt(from))) from += 1;
+    while (end && to > from && characters.includes(text.charAt(to - 1))) to -= 1;
+    return text.slice(from, to);
   });
-  const trimThese = ofTexts((text: string, these: string) =>
-    notAscii.test(text) || notAscii.test(these) ? defer() : trimmed(text, these, start, end),
-  );
-  return (args, type) => (args.length === 1 ? trimAll : trimThese)(args, type);
-}
 
-function trimmed(text: string, these: string, start: boolean, end: boolean): string {
-  let [from, to] = [0, text.length];
-  while (start && from < to && these.includes(text.charAt(from))) from += 1;
-  while (end && to > from && these.includes(text.charAt(to - 1))) to -= 1;
-  return text.slice(from, to);
-}
-
-/** Counts from 1; positions before the text are DuckDB's. */
+/** Counts from 1; defers for positions before the text. */
 const substring = ofTexts(
   (text: string, from: bigint, length: bigint | undefined) => {
     if (from < 1n || (length !== undefined && length < 0n) || hasAstral.test(text)) return defer();
-    if (from > BigInt(text.length)) return '';
     const start = Number(from) - 1;
-    return length === undefined || length > BigInt(text.length)
-      ? text.slice(start)
-      : text.slice(start, start + Number(length));
+    return text.slice(start, length === undefined ? undefined : start + Number(length));
   },
   [1, 2],
 );
 
-const left = ofTexts(
-  (text: string, count: bigint) =>
-    count < 0n || hasAstral.test(text) ? defer() : text.slice(0, clamp(count, text)),
-  [1],
-);
-const right = ofTexts(
-  (text: string, count: bigint) =>
-    count < 0n || hasAstral.test(text) ? defer() : text.slice(text.length - clamp(count, text)),
-  [1],
-);
+/** `left` and `right`: a part of a text, by its length and the number of characters. */
+const part = (bounds: (length: number, count: number) => [from: number, to: number]): Build =>
+  ofTexts(
+    (text: string, count: bigint) =>
+      count < 0n || hasAstral.test(text) ? defer() : text.slice(...bounds(text.length, Number(count))),
+    [1],
+  );
 
-const clamp = (count: bigint, text: string): number =>
-  count > BigInt(text.length) ? text.length : Number(count);
-
-/** `concat` leaves NULLs out, `||` does not. */
+/** `concat` skips NULLs; `||` does not. */
 const concat: Build = (args) => {
-  if (args.some(({ type }) => type.id !== 'VARCHAR')) return refuse('concat of something but texts');
+  if (args.some(({ type }) => type.id !== 'VARCHAR')) return refuse('concat of other types than text');
   const parts = args.map(({ evaluate }) => evaluate);
   return (row) => {
     let text = '';
@@ -90,8 +64,7 @@ const concat: Build = (args) => {
   };
 };
 const join: Build = (args, type) => {
-  if (type.id !== 'VARCHAR' || type.isJson || args.length !== 2)
-    return refuse('|| of something but two texts');
+  if (type.id !== 'VARCHAR' || type.isJson || args.length !== 2) return refuse('|| of other types than text');
   return ofTexts((one: string, other: string) => one + other)(args, type);
 };
 
@@ -106,10 +79,10 @@ const position = ofTexts((text: string, part: string) =>
 );
 
 const pieces = ofTexts((text: string, separator: string) =>
-  // An empty separator is DuckDB's, and what is left of an empty text.
+  // DuckDB decides what an empty separator or an empty text gives.
   separator === '' || text === '' ? defer() : text.split(separator),
 );
-/** A separator that is NULL separates nothing. */
+/** A separator of NULL separates nothing. */
 const split: Build = (args, type) => {
   const [text, separator] = args;
   const pieced = pieces(args, type);
@@ -121,8 +94,8 @@ const split: Build = (args, type) => {
 
 function like(negated: boolean, folded: boolean): Build {
   return ([text, pattern], type) => {
-    const given = constantValue(pattern, 'a pattern that is computed');
-    if (!text || given === null) return refuse('a pattern that is NULL');
+    const given = constantValue(pattern, 'a computed pattern');
+    if (!text || given === null) return refuse('a pattern of NULL');
     const wanted = String(given);
     if (folded && notAscii.test(wanted)) return refuse('ILIKE with letters beyond ASCII');
     const matches = likeMatcher(folded ? wanted.toLowerCase() : wanted);
@@ -134,7 +107,7 @@ function like(negated: boolean, folded: boolean): Build {
   };
 }
 
-/** The functions of texts, by the names DuckDB's plans give them. */
+/** The functions of texts, by their names in DuckDB's plans. */
 export const textFunctions: Readonly<Record<string, Build>> = {
   lower,
   lcase: lower,
@@ -148,8 +121,8 @@ export const textFunctions: Readonly<Record<string, Build>> = {
   rtrim: trimmer(false, true),
   substr: substring,
   substring,
-  left,
-  right,
+  left: part((_, count) => [0, count]),
+  right: part((length, count) => [Math.max(length - count, 0), length]),
   concat,
   '||': join,
   replace,
@@ -170,3 +143,49 @@ export const textFunctions: Readonly<Record<string, Build>> = {
   '~~*': like(false, true),
   '!~~*': like(true, true),
 };
+
+/**
+ * Matches a pattern of LIKE: `%` stands for any text, `_` for one character. Matching never starts over, so no pattern
+ * is slow.
+ */
+function likeMatcher(pattern: string): (text: string) => boolean {
+  if (pattern.includes('_')) return characterMatcher(Array.from(pattern));
+  const [head = '', ...rest] = pattern.split('%');
+  const tail = rest.pop();
+  if (tail === undefined) return (text) => text === head;
+  const middle = rest.filter((part) => part !== '');
+  return (text) => {
+    if (!text.startsWith(head) || !text.endsWith(tail)) return false;
+    let at = head.length;
+    for (const part of middle) {
+      const found = text.indexOf(part, at);
+      if (found < 0) return false;
+      at = found + part.length;
+    }
+    return at <= text.length - tail.length;
+  };
+}
+
+/** Goes back only to the last `%`, which then takes one more character. */
+function characterMatcher(pattern: readonly string[]): (text: string) => boolean {
+  return (text) => {
+    const characters = Array.from(text);
+    let [at, to, star, from] = [0, 0, -1, 0];
+    while (at < characters.length) {
+      if (to < pattern.length && pattern[to] === '%') {
+        [star, from] = [to, at];
+        to += 1;
+      } else if (to < pattern.length && (pattern[to] === '_' || pattern[to] === characters[at])) {
+        at += 1;
+        to += 1;
+      } else if (star >= 0) {
+        from += 1;
+        [at, to] = [from, star + 1];
+      } else {
+        return false;
+      }
+    }
+    while (pattern[to] === '%') to += 1;
+    return to === pattern.length;
+  };
+}

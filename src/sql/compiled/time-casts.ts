@@ -1,23 +1,22 @@
 import type { Value } from '../../formats/format.ts';
-import { formatTimestamp, parseTimestamp } from '../../formats/values/timestamp.ts';
-import { type EngineType, isTimestamp, microsecondParts } from './engine-type.ts';
+import { fractionDigits, type TimestampUnit } from '../../formats/schema/sql-type.ts';
+import { convertTimestamp, formatTimestamp, parseTimestamp } from '../../formats/values/timestamp.ts';
+import { timestampUnits } from '../field-types.ts';
+import { type EngineType, isTimestamp } from './engine-type.ts';
 import { defer, refuse } from './evaluate.ts';
 
 export const dayMicros = 86_400_000_000n;
-/**
- * Years 1 to 9999, in microseconds. What is outside them is DuckDB's to answer: it has infinities, and edges that
- * its functions do not agree on.
- */
-const [leastMicros, greatestMicros] = [-62_135_596_800_000_000n, 253_402_300_799_999_999n];
+/** Years 1 to 9999, in microseconds. Outside them DuckDB has infinities, and its functions disagree on the limits. */
+const [minMicros, maxMicros] = [-62_135_596_800_000_000n, 253_402_300_799_999_999n];
 
-const leastNanos = -(2n ** 63n) + dayMicros * 1000n;
+const minNanos = -(2n ** 63n) + dayMicros * 1000n;
 
 export const ordinary = (micros: bigint): bigint =>
-  micros >= leastMicros && micros <= greatestMicros ? micros : defer();
+  micros >= minMicros && micros <= maxMicros ? micros : defer();
 
 export const dayStart = (days: number): bigint => ordinary(BigInt(days) * dayMicros);
 
-/** Towards the past, also before 1970. */
+/** Rounds towards the past, also before 1970. */
 export function floorDivide(value: bigint, divisor: bigint): bigint {
   const quotient = value / divisor;
   return value % divisor < 0n ? quotient - 1n : quotient;
@@ -28,36 +27,34 @@ export function castTime(from: EngineType, to: EngineType): (value: never) => Va
   if (from.id === 'VARCHAR') return to.id === 'DATE' ? textToDays : textToTimestamp(to);
   if (to.id === 'VARCHAR') return from.id === 'DATE' ? daysToText : timestampToText(from);
   if (from.id === 'DATE' && isTimestamp(to)) {
-    return (days: number) => inUnit(dayStart(days), to);
+    const unit = unitOf(to);
+    return (days: number) => exactly(dayStart(days), 'microsecond', unit);
   }
-  if (to.id === 'DATE') return (count: bigint) => Number(floorDivide(toMicros(count, from), dayMicros));
-  if (isTimestamp(from) && isTimestamp(to)) {
-    return (count: bigint) => inUnit(toMicros(count, from), to);
-  }
-  return refuse(`a cast of ${from.id} to ${to.id}`);
+  const unit = unitOf(from);
+  if (to.id === 'DATE') return (count: bigint) => Number(floorDivide(toMicros(count, unit), dayMicros));
+  if (!isTimestamp(to)) return refuse(`a cast of ${from.id} to ${to.id}`);
+  const wanted = unitOf(to);
+  return (count: bigint) => exactly(toMicros(count, unit), 'microsecond', wanted);
 }
 
-/** A count of the type's unit in microseconds; what is finer must be nothing, as its rounding is DuckDB's. */
-function toMicros(count: bigint, { id }: EngineType): bigint {
-  const { micros, perMicro } = microsecondParts[id] ?? refuse(`the unit of ${id}`);
-  if (count % perMicro !== 0n) return defer();
-  return ordinary((count / perMicro) * micros);
+/** Converts a count between units. Defers if that needs rounding, or does not fit. */
+function exactly(count: bigint, from: TimestampUnit, to: TimestampUnit): bigint {
+  const converted = convertTimestamp(count, from, to);
+  const isExact = converted !== undefined && convertTimestamp(converted, to, from) === count;
+  return isExact ? converted : defer();
 }
 
-function inUnit(micros: bigint, { id }: EngineType): bigint {
-  const { micros: unit, perMicro } = microsecondParts[id] ?? refuse(`the unit of ${id}`);
-  if (micros % unit !== 0n) return defer();
-  const count = (micros / unit) * perMicro;
-  return BigInt.asIntN(64, count) === count ? count : defer();
-}
+const unitOf = ({ id }: EngineType): TimestampUnit => timestampUnits[id] ?? refuse(`the unit of ${id}`);
+const toMicros = (count: bigint, unit: TimestampUnit): bigint =>
+  ordinary(exactly(count, unit, 'microsecond'));
 
 const plainTime = /^(?!0000)\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?)?$/;
 const plainDate = /^(?!0000)\d{4}-\d\d-\d\d$/;
 
 function textToTimestamp(to: EngineType): (text: string) => bigint {
-  const unit = timestampUnits[to.id] ?? refuse(`a cast of VARCHAR to ${to.id}`);
-  // Digits finer than the unit are rounded; that is DuckDB's to do.
-  const digits = { second: 0, millisecond: 3, microsecond: 6, nanosecond: 9 }[unit];
+  const unit = unitOf(to);
+  // DuckDB rounds digits finer than the unit.
+  const digits = fractionDigits[unit];
   return (text) => {
     if (!plainTime.test(text)) return defer();
     const point = text.indexOf('.');
@@ -69,13 +66,6 @@ function textToTimestamp(to: EngineType): (text: string) => bigint {
 
 const withTime = (text: string): string => (text.length === 10 ? `${text}T00:00:00` : text);
 
-const timestampUnits: Readonly<Record<string, 'second' | 'millisecond' | 'microsecond' | 'nanosecond'>> = {
-  TIMESTAMP_S: 'second',
-  TIMESTAMP_MS: 'millisecond',
-  TIMESTAMP: 'microsecond',
-  TIMESTAMP_NS: 'nanosecond',
-};
-
 function textToDays(text: string): number {
   const seconds = plainDate.test(text) ? parseTimestamp(withTime(text), 'second') : undefined;
   return seconds === undefined ? defer() : Number(seconds / 86_400n);
@@ -85,12 +75,12 @@ function daysToText(days: number): string {
   return (formatTimestamp(dayStart(days), 'microsecond') ?? defer()).slice(0, 10);
 }
 
-/** `2026-01-31 08:15:00.25`: the zeros at the end of a fraction are left out. */
+/** E.g. `2026-01-31 08:15:00.25`, without trailing zeros. */
 function timestampToText(from: EngineType): (count: bigint) => string {
-  const unit = timestampUnits[from.id] ?? refuse(`a cast of ${from.id} to VARCHAR`);
+  const unit = unitOf(from);
   return (count) => {
-    // DuckDB calls the year 0 otherwise, and cannot write the first day that nanoseconds reach.
-    if (unit === 'nanosecond' && count < leastNanos) return defer();
+    // DuckDB writes the year 0 differently, and cannot write the first day of the range of nanoseconds.
+    if (unit === 'nanosecond' && count < minNanos) return defer();
     const text = formatTimestamp(count, unit) ?? defer();
     if (text.startsWith('0000')) return defer();
     const plain = text.slice(0, -1).replace('T', ' ');

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { connectEngine, engineError } from './engine.ts';
+import { connectEngine, engineError } from './connection.ts';
 
 /** The queries are checked before DuckDB runs them; this is the second lock behind that one. */
 test.each([

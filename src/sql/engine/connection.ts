@@ -2,8 +2,8 @@ import { type DuckDBConnection, DuckDBInstance, type DuckDBType } from '@duckdb/
 import { PenstockError } from '../../errors.ts';
 
 /**
- * DuckDB, as the one who says what SQL means. One instance in memory serves the whole process. It is locked: it can
- * reach no file and no network, loads no extension, and no query can change that.
+ * DuckDB, the authority on what SQL means. One in-memory instance serves all queries of a thread. It is locked: it
+ * reaches no file and no network and loads no extension, and no query can change that.
  */
 
 const options = {
@@ -16,9 +16,9 @@ const options = {
 };
 
 /**
- * Nothing is to be gained on small batches, and what a query means is easier to say when it runs as it is written:
- * which expressions are evaluated for a row decides whether that row fails. One of them would do harm: a prepared
- * statement is planned while its table is empty, and statistics_propagation would conclude that it stays so.
+ * A query runs as it is written, because which expressions are evaluated for a row decides whether that row fails.
+ * Small batches gain nothing from optimisation. statistics_propagation would even be wrong: a prepared statement is
+ * planned while its table is empty, and it would conclude that the table stays empty.
  */
 const disabledOptimizers = [
   ...['expression_rewriter', 'filter_pullup', 'filter_pushdown', 'empty_result_pullup', 'cte_filter_pusher'],
@@ -46,10 +46,10 @@ async function start(): Promise<DuckDBInstance> {
   return instance;
 }
 
-/** A connection of its own to the shared instance; temporary tables are seen by it alone. Close it after use. */
+/** Opens a connection to the shared instance. It alone sees its temporary tables. Close it after use. */
 export async function connectEngine(): Promise<DuckDBConnection> {
   shared ??= start().catch((error: unknown) => {
-    // The next one tries again.
+    // The next call tries again.
     shared = undefined;
     throw error;
   });
@@ -57,12 +57,12 @@ export async function connectEngine(): Promise<DuckDBConnection> {
   return instance.connect();
 }
 
-/** What DuckDB found wrong. `position` counts bytes of the statement's text in UTF-8. */
 export interface EngineError {
   /** DuckDB's kind of error, e.g. `Conversion`, `Binder`, `INTERRUPT`. */
   kind: string;
   /** May quote data: never show it for an error that rows caused. */
   message: string;
+  /** In bytes of the statement's text in UTF-8. */
   position: number | undefined;
 }
 
@@ -88,7 +88,7 @@ export interface OutputColumn {
   type: DuckDBType;
 }
 
-/** The columns a statement would answer. Rejects with DuckDB's error when it is not valid. */
+/** The columns that a statement would return. Rejects with DuckDB's error if it is not valid. */
 export async function describe(connection: DuckDBConnection, sql: string): Promise<OutputColumn[]> {
   const statement = await connection.prepare(sql);
   try {
@@ -101,7 +101,7 @@ export async function describe(connection: DuckDBConnection, sql: string): Promi
   }
 }
 
-/** Runs a statement with text parameters that answers a single value. */
+/** Runs a statement with text parameters and returns its single value. */
 export async function askEngine(
   connection: DuckDBConnection,
   sql: string,
@@ -111,19 +111,19 @@ export async function askEngine(
   return String(result.getRows()[0]?.at(-1));
 }
 
-/** The error of a part that does not work as it should; never the fault of a query. */
+/** The `internal` error for a failure of DuckDB that no query is to blame for. */
 export function engineFailed(action: string, cause: unknown): PenstockError {
   const { kind } = engineError(cause);
-  // Nothing works any more after a fatal error: let whoever tries again have a new instance.
+  // After a fatal error nothing works any more: the next attempt gets a new instance.
   if (kind === 'FATAL' || kind === 'INTERNAL') shared = undefined;
   return new PenstockError('internal', `DuckDB could not ${action}: ${kind}`, { cause });
 }
 
-/** How long DuckDB may work on checking a query: some functions of constants are evaluated while it plans. */
+/** Time limit for checking a query. DuckDB evaluates some functions of constants while it plans. */
 const checkTimeoutMs = 5000;
 
-/** Does something with a connection, which is interrupted when that takes too long: it rejects with `INTERRUPT`. */
-export async function bounded<T>(connection: DuckDBConnection, work: () => Promise<T>): Promise<T> {
+/** Does work with a connection. Interrupts it at the time limit; it then rejects with `INTERRUPT`. */
+export async function withTimeLimit<T>(connection: DuckDBConnection, work: () => Promise<T>): Promise<T> {
   const timer = setTimeout(() => connection.interrupt(), checkTimeoutMs);
   try {
     return await work();

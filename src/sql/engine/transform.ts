@@ -1,0 +1,259 @@
+import {
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  type DuckDBPreparedStatement,
+  type DuckDBType,
+  type DuckDBValue,
+} from '@duckdb/node-api';
+import { PenstockError } from '../../errors.ts';
+import type { Row, Value } from '../../formats/format.ts';
+import type { Field } from '../../formats/schema/schema.ts';
+import { getterOf, setterOf } from '../../formats/values/own-property.ts';
+import { createTableStatement } from '../field-types.ts';
+import { quoteName } from '../names.ts';
+import type { EngineSelect, TableDefinition } from '../plan.ts';
+import type { Transform, Transformed, TransformOptions } from '../transform.ts';
+import { connectEngine, type EngineError, engineError, engineFailed } from './connection.ts';
+import { converterOf } from './values.ts';
+
+/** Rows in a chunk of DuckDB. */
+const chunkRows = 2048;
+
+/** Runs in DuckDB: loads each batch into the source's table, runs the SELECT, and rolls back. */
+export class EngineTransform implements Transform {
+  readonly #connection: DuckDBConnection;
+  readonly #statement: DuckDBPreparedStatement;
+  readonly #insert: EngineInsert;
+  readonly #inputs: readonly Column[];
+  readonly #outputs: readonly Column[];
+  readonly #limits: Required<TransformOptions>;
+  #types: DuckDBType[] | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  static async open(insert: EngineInsert, options: TransformOptions): Promise<EngineTransform> {
+    const { source, select } = insert;
+    const connection = await connectEngine();
+    const rowNumber = `${quoteName(select.rowColumn)} INTEGER`;
+    try {
+      await connection.run(createTableStatement(source.name, source.schema.fields ?? [], [rowNumber]));
+      return new EngineTransform(connection, await connection.prepare(select.sql), insert, options);
+    } catch (error) {
+      connection.closeSync();
+      throw engineFailed('prepare a transform', error);
+    }
+  }
+
+  private constructor(
+    connection: DuckDBConnection,
+    statement: DuckDBPreparedStatement,
+    insert: EngineInsert,
+    options: TransformOptions,
+  ) {
+    this.#connection = connection;
+    this.#statement = statement;
+    this.#insert = insert;
+    this.#inputs = (insert.source.schema.fields ?? []).map(columnOf);
+    this.#outputs = (insert.sink.schema.fields ?? []).map(columnOf);
+    this.#limits = { batchTimeoutMs: 10_000, runTimeoutMs: 60_000, ...options };
+  }
+
+  run(rows: readonly Row[]): Promise<Transformed> {
+    const result = this.#last.then(() => this.#transform(rows));
+    // The caller gets the error; the next call starts either way.
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#last;
+    this.#statement.destroySync();
+    this.#connection.closeSync();
+  }
+
+  async #transform(rows: readonly Row[]): Promise<Transformed> {
+    const result: Transformed = { rows: [], origin: [], bad: [] };
+    const deadline = performance.now() + this.#limits.runTimeoutMs;
+    if (rows.length > 0) await this.#attempt({ rows, from: 0, to: rows.length }, deadline, result);
+    return result;
+  }
+
+  /** Transforms some rows. After a failure it tries each half, down to the rows at fault. */
+  async #attempt({ rows, from, to }: RowRange, deadline: number, result: Transformed): Promise<void> {
+    if (performance.now() > deadline) {
+      const message = `The query took longer than ${this.#limits.runTimeoutMs} ms for ${rows.length} rows`;
+      throw new PenstockError('query_too_slow', message);
+    }
+    const work = () => this.#batch({ rows, from, to }, result);
+    const failure = await runShared(work);
+    if (!failure) return;
+    if (to - from === 1) {
+      const proven = failure.kind in scarce ? await runExclusive(work) : failure;
+      if (proven) result.bad.push({ index: from, error: this.#badRow(proven) });
+      return;
+    }
+    const middle = from + Math.ceil((to - from) / 2);
+    await this.#attempt({ rows, from, to: middle }, deadline, result);
+    await this.#attempt({ rows, from: middle, to }, deadline, result);
+  }
+
+  /** Returns an error that a row may have caused; throws any other. */
+  async #batch(range: RowRange, result: Transformed): Promise<EngineError | undefined> {
+    await this.#command('BEGIN');
+    try {
+      await this.#load(range);
+      this.#collect(await this.#select(), result);
+      return undefined;
+    } catch (error) {
+      const failure = engineError(error);
+      if (failure.kind in reasons) return failure;
+      throw engineFailed('transform rows', error);
+    } finally {
+      await this.#command('ROLLBACK');
+    }
+  }
+
+  /** DuckDB checks for an interrupt after each chunk of rows, so it always finishes a single row. */
+  async #select(): Promise<DuckDBValue[][]> {
+    const timer = setTimeout(() => this.#connection.interrupt(), this.#limits.batchTimeoutMs);
+    try {
+      const result = await this.#statement.run();
+      return await result.getColumns();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #command(sql: string): Promise<void> {
+    try {
+      await this.#connection.run(sql);
+    } catch (error) {
+      throw engineFailed(`run ${sql}`, error);
+    }
+  }
+
+  async #load({ rows, from, to }: RowRange): Promise<void> {
+    const appender = await this.#connection.createAppender(this.#insert.source.name, undefined, 'temp');
+    try {
+      this.#types ??= Array.from({ length: appender.columnCount }, (_, index) => appender.columnType(index));
+      for (let start = from; start < to; start += chunkRows) {
+        const batch = rows.slice(start, Math.min(start + chunkRows, to));
+        const chunk = DuckDBDataChunk.create(this.#types, batch.length);
+        const columns = this.#inputs.map(({ get, toEngine }) =>
+          batch.map((row) => toEngine((get(row) ?? null) as Value)),
+        );
+        chunk.setColumns([...columns, batch.map((_, index) => start + index)]);
+        appender.appendDataChunk(chunk);
+      }
+    } finally {
+      appender.closeSync();
+    }
+  }
+
+  #collect([origins = [], ...columns]: readonly DuckDBValue[][], result: Transformed): void {
+    for (const [index, origin] of origins.entries()) {
+      const row: Row = {};
+      this.#outputs.forEach(({ set, fromEngine }, column) => {
+        set(row, fromEngine(columns[column]?.[index] ?? null));
+      });
+      result.rows.push(row);
+      result.origin.push(origin as number);
+    }
+  }
+
+  /** Says which part of the query failed and why, but not on which value. */
+  #badRow({ kind, position }: EngineError): PenstockError {
+    const where = position === undefined ? '' : ` in ${excerpt(this.#insert.select.sql, position)}`;
+    const message = `The row cannot be transformed: ${reasons[kind]}${where}`;
+    return new PenstockError('bad_row', message, { errors: [{ path: '', message }] });
+  }
+}
+
+/** The kinds of DuckDB's errors that a row can cause. */
+const reasons: Readonly<Record<string, string>> = {
+  Conversion: 'a value cannot be converted',
+  'Out of Range': 'a value is out of range',
+  'Invalid Input': 'a function rejects its input',
+  'Mismatch Type': 'a value has the wrong type',
+  'Invalid type': 'a value has the wrong type',
+  'Divide by Zero': 'division by zero',
+  Constraint: 'a value violates a constraint',
+  'Out of Memory': 'it needs more memory than a query may use',
+  'Object Size': 'a value is too large',
+  INTERRUPT: 'it takes too long',
+};
+
+/** Kinds that other transforms of this thread may have caused: a row is bad only if it also fails alone. */
+const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
+
+/** The rows from `from` to before `to`. */
+interface RowRange {
+  rows: readonly Row[];
+  from: number;
+  to: number;
+}
+
+/** An insert, as far as DuckDB needs it. */
+export interface EngineInsert {
+  source: TableDefinition;
+  sink: Pick<TableDefinition, 'schema'>;
+  select: Pick<EngineSelect, 'sql' | 'rowColumn'>;
+}
+
+type Column = ReturnType<typeof columnOf>;
+
+function columnOf(field: Field) {
+  return { get: getterOf(field.name), set: setterOf(field.name), ...converterOf(field) };
+}
+
+/** The expression of the query that starts at a position in bytes. */
+function excerpt(sql: string, position: number): string {
+  const text = Buffer.from(sql)
+    .subarray(position, position + 200)
+    .toString();
+  let depth = 0;
+  for (const [index, character] of [...text].entries()) {
+    if (character === '(') depth += 1;
+    if (character === ')') depth -= 1;
+    const over = depth < 0 || (depth === 0 && (character === ',' || character === ')'));
+    if (over) return [...text].slice(0, depth === 0 && character === ')' ? index + 1 : index).join('');
+  }
+  return text;
+}
+
+// A shared lock on the instance: its transforms share the memory, so one that ran out of it may have been starved by
+// the others. It may try once more while they wait.
+let running = 0;
+let idle = Promise.withResolvers<void>();
+let exclusive: Promise<void> | undefined;
+
+/** Does work while others may do the same. */
+export async function runShared<T>(work: () => Promise<T>): Promise<T> {
+  while (exclusive) await exclusive;
+  running += 1;
+  try {
+    return await work();
+  } finally {
+    running -= 1;
+    if (running === 0) {
+      idle.resolve();
+      idle = Promise.withResolvers<void>();
+    }
+  }
+}
+
+/** Does work alone: waits for the others to finish, and lets none start before it is done. */
+export async function runExclusive<T>(work: () => Promise<T>): Promise<T> {
+  while (exclusive) await exclusive;
+  const done = Promise.withResolvers<void>();
+  exclusive = done.promise;
+  try {
+    if (running > 0) await idle.promise;
+    return await work();
+  } finally {
+    exclusive = undefined;
+    done.resolve();
+  }
+}
