@@ -2,18 +2,17 @@ import { randomInt } from 'node:crypto';
 import type { Logger } from '../connectors/connector.ts';
 import { errorCatalog, type PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
-import { printable } from '../runtime/printable.ts';
+import { printable } from '../jobs/stats.ts';
 import type { Db } from '../store/db.ts';
 
-/** Messages kept of a job; the oldest go. */
+/** Maximum number of messages kept per job. */
 const keptMessages = 1000;
-/** Messages waiting to be written while the database does not answer; the newest are dropped, counted. */
+/** Maximum number of messages waiting for the database. Further ones are only counted. */
 const maxWaiting = 100;
-
-/** After running this long a job counts as healthy again. */
+/** After running this long a job is healthy again. */
 const healthyMs = 60_000;
 
-/** Where in a job something happened; null for what concerns all of it. */
+/** Where in a job something happened. Null if it concerns the whole job. */
 export interface MessagePlace {
   operatorId: string | null;
   taskIndex: number | null;
@@ -21,7 +20,7 @@ export interface MessagePlace {
 
 const everywhere: MessagePlace = { operatorId: null, taskIndex: null };
 
-interface Message extends MessagePlace {
+interface JobMessage extends MessagePlace {
   createdAt: bigint;
   level: string;
   code: string | null;
@@ -29,23 +28,17 @@ interface Message extends MessagePlace {
   details: string;
 }
 
-interface Failure {
-  failureCode: string | null;
-  failureMessage: string | null;
-  failureDomain: string | null;
-}
+const noFailure = { failureCode: null, failureMessage: null, failureDomain: null };
 
-const noFailure: Failure = { failureCode: null, failureMessage: null, failureDomain: null };
-
-/** Whose business an error is: the person's who configured the pipeline, another system's, or ours. */
+/** The cause of an error: the configuration, another system, or a defect of ours. */
 function domainOf({ code }: PenstockError): 'user' | 'external' | 'internal' {
   if (code === 'internal') return 'internal';
   return errorCatalog[code].passing ? 'external' : 'user';
 }
 
 /**
- * The actual state of one job, as it is in memory and, as soon as the database lets us, in its row. Changes are never
- * lost while the process lives: what could not be written is written with the next flush.
+ * The actual state of one job, in memory and with a flush in its row. No change is lost while the process lives: the next
+ * flush writes what a failed one could not.
  */
 export class JobRecord {
   readonly #db: Db;
@@ -54,7 +47,7 @@ export class JobRecord {
   readonly #logger: Logger;
   #state: JobState | undefined;
   #changes: Record<string, unknown> = {};
-  #messages: Message[] = [];
+  #messages: JobMessage[] = [];
   #leftOut = 0;
   #lastSampled = new Map<string, number>();
   #stateSince = Date.now();
@@ -71,12 +64,12 @@ export class JobRecord {
     return this.#state ?? 'Scheduling';
   }
 
-  /** Whether the row is behind. */
+  /** Whether the row is out of date. */
   get unwritten(): boolean {
     return Object.keys(this.#changes).length > 0;
   }
 
-  /** Notes a state, and why; `more` are other columns of the row. */
+  /** Records a state and its cause. `more` are other columns of the row. */
   enter(
     state: JobState,
     error?: PenstockError,
@@ -92,14 +85,14 @@ export class JobRecord {
     this.say(state === 'Failed' ? 'error' : 'warn', error, place);
   }
 
-  /** Another state: it goes into the history. Answers what that says about whether the job keeps falling over. */
+  /** Adds a change of state to the history. Returns the columns that show whether the job keeps failing. */
   #transition(state: JobState, error: PenstockError | undefined): Record<string, unknown> {
     const now = Date.now();
     const before = this.#state;
     const healthy = before === 'Running' && now - this.#stateSince > healthyMs;
     this.#stateSince = now;
     const createdAt = BigInt(now) * 1000n;
-    this.#add(changeOfState(createdAt, before ?? null, state, error));
+    this.#add(stateChange(createdAt, before ?? null, state, error));
     if (before === undefined || healthy) this.#recoveries = 0;
     if (before === undefined) return { recoveries: 0, recoveringSince: null };
     if (state !== 'Recovering') return {};
@@ -108,22 +101,19 @@ export class JobRecord {
     return { recoveries: this.#recoveries, ...(first ? { recoveringSince: createdAt } : {}) };
   }
 
-  /** Shows what is wrong with the job in the state that it is in. */
+  /** Shows an error as the job's failure without changing its state. */
   blame(error: PenstockError): void {
-    const failure: Failure = {
-      failureCode: error.code,
-      failureMessage: printable(error.message),
-      failureDomain: domainOf(error),
-    };
-    Object.assign(this.#changes, failure);
+    const { code, message } = error;
+    const failureMessage = printable(message);
+    this.set({ failureCode: code, failureMessage, failureDomain: domainOf(error) });
   }
 
-  /** Notes other columns of the row. */
+  /** Records other columns of the row. */
   set(columns: Record<string, unknown>): void {
     Object.assign(this.#changes, columns);
   }
 
-  /** Adds to the job's messages. Of those with one code at most one a second is kept, with the number left out. */
+  /** Adds to the job's messages. Keeps at most one warning a second for each code. */
   say(level: 'warn' | 'error', error: PenstockError, place: MessagePlace = everywhere): void {
     const last = this.#lastSampled.get(error.code) ?? Number.NEGATIVE_INFINITY;
     if (performance.now() - last < 1000 && level !== 'error') return;
@@ -134,12 +124,12 @@ export class JobRecord {
     this.#add({ createdAt, level, code, message: printable(message), details, ...place });
   }
 
-  #add(message: Message): void {
+  #add(message: JobMessage): void {
     if (this.#messages.length >= maxWaiting) this.#leftOut++;
     else this.#messages.push(message);
   }
 
-  /** Writes what is not written yet. Throws when the database does not answer; nothing is lost then. */
+  /** Writes all changes. Throws database errors and then keeps the changes. */
   async flush(): Promise<void> {
     if (this.unwritten) {
       const changes = this.#changes;
@@ -154,7 +144,7 @@ export class JobRecord {
     if (this.#messages.length > 0) await this.#flushMessages();
   }
 
-  /** Forgets what is not written. */
+  /** Drops unwritten changes. */
   discard(): void {
     this.#changes = {};
     this.#messages = [];
@@ -168,28 +158,28 @@ export class JobRecord {
     if (this.#leftOut > 0)
       this.#logger.warn(
         { job: this.#jobId, count: this.#leftOut },
-        'job messages left out while the database was away',
+        'job messages dropped while the database was unavailable',
       );
     this.#leftOut = 0;
-    const newestToGo = await this.#db.jobMessage.findFirst({
+    const newestExpired = await this.#db.jobMessage.findFirst({
       where: { jobId: this.#jobId },
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
       skip: keptMessages,
     });
-    if (newestToGo)
+    if (newestExpired)
       await this.#db.jobMessage.deleteMany({
-        where: { jobId: this.#jobId, createdAt: { lte: newestToGo.createdAt } },
+        where: { jobId: this.#jobId, createdAt: { lte: newestExpired.createdAt } },
       });
   }
 }
 
-/** The entry that a change of state makes in the history of a job. */
-export function changeOfState(
+/** The history entry for a change of state. */
+export function stateChange(
   createdAt: bigint,
   before: string | null,
   state: JobState,
   cause?: { code: string; message: string },
-): Message {
+): JobMessage {
   const message = before === null ? `The job is ${state}` : `The job is ${state}; it was ${before}`;
   const details = JSON.stringify({ before, state, cause: cause ? printable(cause.message) : null });
   return { createdAt, level: 'info', code: cause?.code ?? null, message, details, ...everywhere };
