@@ -41,7 +41,6 @@ export function shownState(job: { state: string; leaseUntil: bigint | null }, no
 }
 
 interface Action {
-  /** Caption of the button. */
   action_text: string;
   /** Stop mode that the button sends. Null if there is nothing to press. */
   action: StopMode | null;

@@ -6,13 +6,17 @@ import { BadMessages, deadLetterFailure } from './bad-messages.ts';
 import { type Batch, BatchProcessor, type InputMessage } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
 import { throttle } from './delay.ts';
-import type { DeadLetterFailure, DeadLetterStore, ReplayedDeadLetter, TaskSession } from './operations.ts';
+import type {
+  AttemptOperations,
+  DeadLetterFailure,
+  DeadLetterStore,
+  ReplayedDeadLetter,
+  TaskSession,
+} from './operations.ts';
 import { type TaskEnd, type TaskSpec, window } from './task-spec.ts';
 
 interface AttemptTools {
-  /** Called when both ends are connected. */
   running(): void;
-  /** Reports a problem that does not end the attempt. */
   warn(error: PenstockError, operatorId?: string): void;
   session: TaskSession;
   deadLetters: DeadLetterStore;
@@ -28,7 +32,7 @@ const maxPendingWeight = 4;
  * One connection of a task's source and sink. Reads, transforms and writes messages, and acknowledges each after the sink
  * has confirmed its results. Keeps invariants 1 to 4 of docs/delivery.md.
  */
-export class Attempt {
+export class Attempt implements AttemptOperations {
   readonly #spec: TaskSpec;
   readonly #tools: AttemptTools;
   readonly #counts: AttemptCounts;

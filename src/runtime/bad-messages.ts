@@ -1,12 +1,12 @@
 import type { Delivery } from '../connectors/connector.ts';
 import { metadataCodec } from '../connectors/metadata.ts';
-import { asPenstockError, PenstockError } from '../errors.ts';
+import { PenstockError } from '../errors.ts';
 import type { Codec, Row } from '../formats/format.ts';
 import { printable } from '../jobs/stats.ts';
 import type { Batch, InputMessage, MessageFailure } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
-import { backoffMs, delay } from './delay.ts';
-import type { DeadLetter, DeadLetterFailure, DeadLetterStore, DeadLettersStored } from './operations.ts';
+import { despiteOutages } from './delay.ts';
+import type { DeadLetter, DeadLetterFailure, DeadLetterStore } from './operations.ts';
 import type { TaskSpec } from './task-spec.ts';
 
 /** Maximum size of one transaction, to keep transactions short. */
@@ -57,11 +57,14 @@ export class BadMessages {
       for (const index of batch.failures.keys()) batch.messages[index]?.ack();
       return;
     }
-    for (const chunk of chunks(this.#deadLetters(batch))) {
-      const { stored, evicted } = await this.#store(chunk, signal);
+    for (const chunk of this.#chunks(batch)) {
+      const added = chunk.map(({ deadLetter }) => deadLetter);
+      const store = () => this.#tools.deadLetters.add(added, this.#badData);
+      // While it waits, the broker keeps the messages, and the window limits how many wait here.
+      const { stored, evicted } = await despiteOutages(store, signal, this.#tools.warn);
       for (const { delivery } of chunk.slice(0, stored)) delivery.ack();
-      if (evicted > 0) this.#tools.warn(evictedOldest(evicted));
-      if (stored < chunk.length) throw noRoom;
+      if (evicted > 0) this.#tools.warn(limitReached(`: the oldest ${evicted} were deleted`));
+      if (stored < chunk.length) throw limitReached('', ' Then start the job again.');
     }
   }
 
@@ -69,69 +72,37 @@ export class BadMessages {
     return this.#spec.insert.source.schema.bad_data ?? { behavior: 'fail' as const };
   }
 
-  *#deadLetters(batch: Batch<Delivery>): Generator<PendingDeadLetter> {
+  *#chunks(batch: Batch<Delivery>): Generator<PendingDeadLetter[]> {
     const { insert, source, taskIndex } = this.#spec;
     const from = { operatorId: source.operatorId, taskIndex, sourceTable: insert.source.name };
+    let chunk: PendingDeadLetter[] = [];
+    let bytes = 0;
     for (const index of [...batch.failures.keys()].sort((a, b) => a - b)) {
       const failure = deadLetterFailure(batch, index);
       const delivery = batch.messages[index] as Delivery;
       if (!failure) continue;
       const { payload } = delivery;
+      if (
+        chunk.length > 0 &&
+        (chunk.length >= maxStoredTogether || bytes + payload.length > maxBytesTogether)
+      ) {
+        yield chunk;
+        chunk = [];
+        bytes = 0;
+      }
       const metadata = this.#metadata.encode(delivery.metadata as Row).toString();
       const receivedAt = BigInt(Math.round(delivery.receivedAt * 1000));
-      yield { delivery, deadLetter: { ...from, ...failure, payload, metadata, receivedAt } };
+      chunk.push({ delivery, deadLetter: { ...from, ...failure, payload, metadata, receivedAt } });
+      bytes += payload.length;
     }
-  }
-
-  /** Waits for the database. Meanwhile the broker keeps the messages, and the window limits how many wait here. */
-  async #store(chunk: readonly PendingDeadLetter[], signal: AbortSignal): Promise<DeadLettersStored> {
-    const { deadLetters, warn } = this.#tools;
-    const added = chunk.map(({ deadLetter }) => deadLetter);
-    for (let failures = 0; ; failures += 1) {
-      signal.throwIfAborted();
-      try {
-        return await deadLetters.add(added, this.#badData);
-      } catch (error) {
-        const raised = asPenstockError(error);
-        if (raised.code !== 'database_unavailable') throw raised;
-        warn(raised);
-        await delay(backoffMs(failures), signal);
-      }
-    }
+    if (chunk.length > 0) yield chunk;
   }
 }
 
-const makeRoom =
-  'Repair and replay dead letters or delete them, or raise max_count or max_bytes in bad_data of the source table';
-
-const evictedOldest = (count: number): PenstockError =>
-  new PenstockError(
-    'dead_letters_full',
-    `The limit of dead letters is reached: the oldest ${count} were deleted`,
-    {
-      hint: `${makeRoom}.`,
-    },
-  );
-
-const noRoom = new PenstockError('dead_letters_full', 'The limit of dead letters is reached', {
-  hint: `${makeRoom}. Then start the job again.`,
-});
-
-function* chunks(deadLetters: Iterable<PendingDeadLetter>): Generator<PendingDeadLetter[]> {
-  let chunk: PendingDeadLetter[] = [];
-  let bytes = 0;
-  for (const pending of deadLetters) {
-    const { length } = pending.deadLetter.payload;
-    if (chunk.length > 0 && (chunk.length >= maxStoredTogether || bytes + length > maxBytesTogether)) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(pending);
-    bytes += length;
-  }
-  if (chunk.length > 0) yield chunk;
-}
+const limitReached = (consequence: string, next = ''): PenstockError =>
+  new PenstockError('dead_letters_full', `The limit of dead letters is reached${consequence}`, {
+    hint: `Repair and replay dead letters or delete them, or raise max_count or max_bytes in bad_data of the source table.${next}`,
+  });
 
 /** The failure of the message at `index`, as its dead letter stores it. Undefined if nothing failed. */
 export function deadLetterFailure(batch: Batch<InputMessage>, index: number): DeadLetterFailure | undefined {

@@ -14,7 +14,6 @@ const maxBatchBytes = 16 * 1024 * 1024;
 
 type Stage = 'decode' | 'transform' | 'encode' | 'write';
 
-/** Failure of a message or of one of its rows. */
 export interface MessageFailure {
   stage: Stage;
   error: PenstockError;
@@ -29,7 +28,6 @@ export interface InputMessage {
   readonly left?: RemainingRows;
 }
 
-/** Messages that are processed together, with their rows, results and failures. */
 export class Batch<M extends InputMessage> {
   readonly messages: M[] = [];
   /** By the index of the message. */
@@ -171,7 +169,6 @@ function badOnly(error: unknown): PenstockError {
   return raised;
 }
 
-/** Approximate size of a value in memory, in bytes. */
 function sizeOf(value: Value): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return 8;

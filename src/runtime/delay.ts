@@ -1,4 +1,5 @@
 import type { Delivery } from '../connectors/connector.ts';
+import { asPenstockError, type PenstockError } from '../errors.ts';
 
 /** Exponential back-off with full jitter: a random time below min(30 s, 500 ms * 2^n) before the n-th retry, from 0. */
 export function backoffMs(attempt: number, random: () => number = Math.random): number {
@@ -21,6 +22,25 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
     reject(signal.reason);
   }
   return promise;
+}
+
+/** Does `work`, again and again while the database is unavailable. Rejects with any other error or the signal's reason. */
+export async function despiteOutages<T>(
+  work: () => Promise<T>,
+  signal: AbortSignal,
+  failed: (error: PenstockError) => void = () => {},
+): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    signal.throwIfAborted();
+    try {
+      return await work();
+    } catch (error) {
+      const raised = asPenstockError(error);
+      if (raised.code !== 'database_unavailable') throw raised;
+      failed(raised);
+      await delay(backoffMs(failures), signal);
+    }
+  }
 }
 
 /** A throttled source hands out a tenth of a second's worth of messages at a time, to avoid bursts. */

@@ -1,18 +1,19 @@
 import type { MessagePort, Worker as Thread } from 'node:worker_threads';
 import { asPenstockError, type ErrorCode, type FieldError, PenstockError } from '../errors.ts';
 
-/** Operations that one thread performs for the other. Inputs and results are plain data (structured clone). */
-export type Operations = Record<string, (input: never) => unknown>;
+/** An operation that one thread performs for the other. Input and result are plain data (structured clone). */
+type RemoteOperation = (input: never) => unknown;
 
-type InputOf<O extends Operations, K extends keyof O> = Parameters<O[K]>[0];
-type ResultOf<O extends Operations, K extends keyof O> = Awaited<ReturnType<O[K]>>;
+type InputOf<O, K extends keyof O> = Parameters<Extract<O[K], RemoteOperation>>[0];
+type ResultOf<O, K extends keyof O> = Awaited<ReturnType<Extract<O[K], RemoteOperation>>>;
 
-/** One end of a channel between two threads. */
 type Port = Pick<MessagePort | Thread, 'postMessage' | 'on'>;
 
 interface Request {
   operation: string;
   input: unknown;
+  /** The attempt that must perform it. Undefined for the thread itself. */
+  attempt: number | undefined;
   /** Undefined if the sender does not wait for a response. */
   id: number | undefined;
 }
@@ -29,16 +30,23 @@ interface PendingCall {
 }
 
 /** Calls between two threads. Requests arrive in the order in which they were sent. */
-export class Link<Remote extends Operations> {
+export class Link<Remote> {
   readonly #port: Port;
-  readonly #local: Operations;
+  readonly #local: (attempt: number | undefined) => object | undefined;
   readonly #failed: (error: unknown) => void;
   readonly #pending = new Map<number, PendingCall>();
   #lastId = 0;
   #closedBy: PenstockError | undefined;
 
-  /** `failed` receives errors of operations whose caller does not wait. */
-  constructor(port: Port, local: Operations, failed: (error: unknown) => void) {
+  /**
+   * `local` returns the operations of an attempt, or of the thread itself. Undefined if the attempt is over. `failed` receives
+   * errors of operations whose caller does not wait.
+   */
+  constructor(
+    port: Port,
+    local: (attempt: number | undefined) => object | undefined,
+    failed: (error: unknown) => void,
+  ) {
     this.#port = port;
     this.#local = local;
     this.#failed = failed;
@@ -48,23 +56,25 @@ export class Link<Remote extends Operations> {
     });
   }
 
-  /** Resolves with the result. Rejects with a `PenstockError`, also when the other thread is gone. */
+  /** Resolves with the result. Rejects with a `PenstockError`, also when the attempt is over or the thread is gone. */
   async call<K extends keyof Remote & string>(
     operation: K,
     input: InputOf<Remote, K>,
+    attempt?: number,
   ): Promise<ResultOf<Remote, K>> {
     if (this.#closedBy) throw this.#closedBy;
     this.#lastId += 1;
     const id = this.#lastId;
-    this.#port.postMessage({ operation, input, id } satisfies Request);
+    this.#port.postMessage({ operation, input, attempt, id } satisfies Request);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject });
     return (await promise) as ResultOf<Remote, K>;
   }
 
-  /** Does not wait for a response. Does nothing when the other thread is gone. */
-  notify<K extends keyof Remote & string>(operation: K, input: InputOf<Remote, K>): void {
-    if (!this.#closedBy) this.#port.postMessage({ operation, input, id: undefined } satisfies Request);
+  /** Does not wait for a response. Does nothing when the attempt is over or the other thread is gone. */
+  notify<K extends keyof Remote & string>(operation: K, input: InputOf<Remote, K>, attempt?: number): void {
+    if (this.#closedBy) return;
+    this.#port.postMessage({ operation, input, attempt, id: undefined } satisfies Request);
   }
 
   /** The other thread is gone: rejects pending and future calls with `error`. */
@@ -74,9 +84,12 @@ export class Link<Remote extends Operations> {
     this.#pending.clear();
   }
 
-  async #serve({ operation, input, id }: Request): Promise<void> {
+  async #serve({ operation, input, attempt, id }: Request): Promise<void> {
     try {
-      const result = await this.#local[operation]?.(input as never);
+      const target = this.#local(attempt) as Record<string, RemoteOperation> | undefined;
+      if (!target && id !== undefined)
+        throw new PenstockError('connection_lost', 'The task is no longer connected');
+      const result = await target?.[operation]?.(input as never);
       if (id !== undefined) this.#port.postMessage({ responseTo: id, result } satisfies Response);
     } catch (error) {
       if (id === undefined) this.#failed(error);

@@ -5,18 +5,12 @@ import type { PlainError } from './link.ts';
 
 /** The calls between the main thread and the worker threads. All of it is plain data, which structured cloning carries. */
 
-/** Number of an attempt, unique within its thread. */
-export interface AttemptRef {
-  attempt: number;
-}
-
 /** Rows of a partly written message that still have to be written, by their number from 0, and the total number of rows. */
 export interface RemainingRows {
   rows: ReadonlySet<number>;
   of: number;
 }
 
-/** A dead letter to be processed again. */
 export interface ReplayedDeadLetter {
   payload: Uint8Array;
   /** A JSON object, as it was stored. */
@@ -58,11 +52,9 @@ export interface DeadLetterStore {
   add(deadLetters: readonly DeadLetter[], badData: BadData): Promise<DeadLettersStored>;
 }
 
-/** Bookkeeping of the session of a task's source. */
 export interface TaskSession {
   /** Called before the source is opened. Throws database errors if something must be written first. */
   opening(): Promise<RememberedSession<unknown> | undefined>;
-  /** Called when the source is open. */
   opened(found: FoundSession): Promise<void>;
 }
 
@@ -72,32 +64,41 @@ export interface AttemptFailure {
   fromSink: boolean;
 }
 
-/** Performed by a worker thread. */
-export type ThreadOperations = {
-  /** Resolves when the attempt is over. `spec` is the text of `writeSpec`. */
-  begin(input: AttemptRef & { spec: string }): Promise<AttemptFailure | undefined>;
-  drain(input: AttemptRef): Promise<void>;
-  stop(input: AttemptRef): void;
+/** Performed in a worker thread by one attempt. */
+export interface AttemptOperations {
+  drain(): Promise<void>;
+  stop(): void;
   /** Returns the failure of each dead letter, or undefined if the attempt is not connected. */
-  replay(
-    input: AttemptRef & { deadLetters: ReplayedDeadLetter[] },
-  ): Promise<(DeadLetterFailure | undefined)[] | undefined>;
-  ping(input: undefined): void;
-};
+  replay(deadLetters: readonly ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined>;
+}
 
-/** Performed by the main thread, which has the database and the visible state of jobs. */
-export type MainOperations = {
-  running(input: AttemptRef): void;
-  warn(input: AttemptRef & { error: PlainError; operatorId: string | undefined }): void;
-  sessionOpening(input: AttemptRef): Promise<RememberedSession<unknown> | undefined>;
-  sessionOpened(input: AttemptRef & { resumed: boolean }): Promise<void>;
-  sessionSettled(input: AttemptRef): void;
-  storeDeadLetters(
-    input: AttemptRef & { deadLetters: readonly DeadLetter[]; badData: BadData },
-  ): Promise<DeadLettersStored>;
-  counted(input: readonly (AttemptRef & { delta: CountsDelta })[]): void;
+/** Performed by a worker thread. `attempt` is the number of an attempt, unique within its thread. */
+export interface ThreadOperations {
+  /** Resolves when the attempt is over. `spec` is the text of `writeSpec`. */
+  begin(input: { attempt: number; spec: string }): Promise<AttemptFailure | undefined>;
+  ping(): void;
+}
+
+/** Performed by the main thread for one attempt. */
+export interface AttemptHandlers {
+  running(): void;
+  warn(input: { error: PlainError; operatorId: string | undefined }): void;
+  sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
+  sessionOpened(input: { resumed: boolean }): Promise<void>;
+  sessionSettled(): void;
+  storeDeadLetters(input: {
+    deadLetters: readonly DeadLetter[];
+    badData: BadData;
+  }): Promise<DeadLettersStored>;
+  counted(delta: CountsDelta): void;
+}
+
+/** Performed by the main thread for a worker thread. */
+export interface MainOperations {
+  /** The counts of all attempts together. */
+  countedAll(input: readonly { attempt: number; delta: CountsDelta }[]): void;
   log(input: { level: 'debug' | 'info' | 'warn' | 'error'; details: object; message: string }): void;
-};
+}
 
 /** Start data of a thread: the entries of PENSTOCK_TARGETS. */
 export interface ThreadData {

@@ -1,12 +1,14 @@
 import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Logger } from '../connectors/connector.ts';
-import { PenstockError } from '../errors.ts';
+import type { PenstockError } from '../errors.ts';
 import { TargetRules } from '../security/targets.ts';
 import { Attempt } from './attempt.ts';
 import { AttemptCounts } from './counts.ts';
 import { Link, plainCause, toPlain } from './link.ts';
 import type {
+  AttemptHandlers,
+  AttemptOperations,
   DeadLetterStore,
   MainOperations,
   TaskSession,
@@ -21,7 +23,6 @@ import { readSpec } from './task-spec.ts';
  * task specs, counts, warnings, log lines and dead letters cross, messages do not.
  */
 
-/** Interval at which counts are reported to the main thread. */
 const reportEveryMs = 250;
 /** Minimum interval of warnings with the same code. A job shows one a second, and every message may cause one. */
 const warnEveryMs = 250;
@@ -33,10 +34,10 @@ const attempts = new Map<number, Attempt>();
 const unreported = new Map<number, AttemptCounts>();
 let reporting: NodeJS.Timeout | undefined;
 
-const attemptOf = (id: number): Attempt => {
-  const attempt = attempts.get(id);
-  if (attempt) return attempt;
-  throw new PenstockError('connection_lost', 'The task is no longer connected');
+const overAttempt: AttemptOperations = {
+  drain: async () => {},
+  stop: () => {},
+  replay: async () => undefined,
 };
 
 const operations: ThreadOperations = {
@@ -45,7 +46,7 @@ const operations: ThreadOperations = {
     let attempt: Attempt | undefined;
     try {
       attempt = new Attempt(readSpec(spec, targets), {
-        running: () => main.notify('running', { attempt: id }),
+        running: () => main.notify('running', undefined, id),
         warn: warnFrom(id),
         session: sessionOf(id),
         deadLetters: deadLettersOf(id),
@@ -63,15 +64,16 @@ const operations: ThreadOperations = {
       report();
     }
   },
-  drain: async ({ attempt }) => attempts.get(attempt)?.drain(),
-  stop: ({ attempt }) => attempts.get(attempt)?.stop(),
-  replay: ({ attempt, deadLetters }) => attemptOf(attempt).replay(deadLetters),
   ping: () => undefined,
 };
 
-const main = new Link<MainOperations>(port, operations, (error) => {
-  throw error;
-});
+const main = new Link<MainOperations & AttemptHandlers>(
+  port,
+  (attempt) => (attempt === undefined ? operations : (attempts.get(attempt) ?? overAttempt)),
+  (error) => {
+    throw error;
+  },
+);
 
 const logger = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => [
@@ -95,26 +97,24 @@ const warnFrom = (attempt: number) => {
     const now = performance.now();
     if (now - (lastWarned.get(error.code) ?? Number.NEGATIVE_INFINITY) < warnEveryMs) return;
     lastWarned.set(error.code, now);
-    main.notify('warn', { attempt, error: toPlain(error), operatorId });
+    main.notify('warn', { error: toPlain(error), operatorId }, attempt);
   };
 };
 
 const sessionOf = (attempt: number): TaskSession => ({
-  opening: () => main.call('sessionOpening', { attempt }),
+  opening: () => main.call('sessionOpening', undefined, attempt),
   async opened({ resumed, settled }) {
-    await main.call('sessionOpened', { attempt, resumed });
-    void settled.then(() => main.notify('sessionSettled', { attempt }));
+    await main.call('sessionOpened', { resumed }, attempt);
+    void settled.then(() => main.notify('sessionSettled', undefined, attempt));
   },
 });
 
 const deadLettersOf = (attempt: number): DeadLetterStore => ({
-  add: (deadLetters, badData) =>
-    main.call('storeDeadLetters', {
-      attempt,
-      // Copied: a payload may be a view of a large buffer, which would be cloned whole.
-      deadLetters: deadLetters.map((one) => ({ ...one, payload: new Uint8Array(one.payload) })),
-      badData,
-    }),
+  add: (deadLetters, badData) => {
+    // Copied: a payload may be a view of a large buffer, which would be cloned whole.
+    const copied = deadLetters.map((one) => ({ ...one, payload: new Uint8Array(one.payload) }));
+    return main.call('storeDeadLetters', { deadLetters: copied, badData }, attempt);
+  },
 });
 
 function reportSoon(attempt: number, counts: AttemptCounts): void {
@@ -130,7 +130,7 @@ function report(): void {
     return delta ? [{ attempt, delta }] : [];
   });
   unreported.clear();
-  if (all.length > 0) main.notify('counted', all);
+  if (all.length > 0) main.notify('countedAll', all);
 }
 
 // Speeds up the start of the next thread or process. A thread has no time for it at its end.

@@ -12,30 +12,28 @@ import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
 import { placeOf, type TaskSpec, window } from '../runtime/task-spec.ts';
 import { nodesOf } from '../sql/graph.ts';
 
-const noJobCounts = () => ({
-  ...noCounts(),
-  dead_letters: 0,
-  dead_letters_evicted: 0,
-  dead_letters_replayed: 0,
-  sessions_lost: 0,
-  silent: 0,
-});
-export type JobCounts = ReturnType<typeof noJobCounts>;
-
-/** Everything that is counted of one job. `counts` and the counts by code continue when the job restarts. */
+/** Everything that is counted of one job. `counts`, `bad` and `restarts` continue when the job restarts. */
 export class JobCounters {
-  readonly job: string;
-  readonly counts = noJobCounts();
-  readonly badByCode = new Map<string, number>();
-  readonly restartsByCode = new Map<string, number>();
+  readonly counts = {
+    ...noCounts(),
+    dead_letters: 0,
+    dead_letters_evicted: 0,
+    dead_letters_replayed: 0,
+    sessions_lost: 0,
+    silent: 0,
+  };
+  /** Bad messages and task restarts, by error code. */
+  readonly bad = new Map<string, number>();
+  readonly restarts = new Map<string, number>();
+  /** When its stats were last due to be written (`StatsWriter`). */
+  lastTurn = 0;
   readonly observeLatency: (seconds: number) => void;
   readonly #tasks = new Map<string, TaskCounters>();
   #specs: readonly TaskSpec[] = [];
   #at = 0;
-  #written = '';
+  #touched = false;
 
-  constructor(job: string, observeLatency: (seconds: number) => void) {
-    this.job = job;
+  constructor(observeLatency: (seconds: number) => void) {
     this.observeLatency = observeLatency;
   }
 
@@ -43,11 +41,10 @@ export class JobCounters {
   restart(): void {
     this.apply([]);
     this.#at = 0;
-    this.#written = '';
   }
 
-  /** Sets the tasks of the job and forgets those no longer in it. */
   apply(specs: readonly TaskSpec[]): void {
+    this.#touched = specs.length > 0;
     this.#specs = specs;
     const places = new Set(specs.map(placeOf));
     for (const place of this.#tasks.keys()) if (!places.has(place)) this.#tasks.delete(place);
@@ -67,38 +64,33 @@ export class JobCounters {
     for (const counters of this.#tasks.values()) counters.sample(seconds);
   }
 
-  /** Whether there is anything new to write. After a job falls quiet, one quiet second is still written. */
+  /** Notes that there is something new to write. */
+  touch(): void {
+    this.#touched = true;
+  }
+
   get changed(): boolean {
-    return this.#at > 0 && this.#version !== this.#written;
+    return this.#at > 0 && this.#touched;
   }
 
-  /** Returns the `JobStats` to write, as JSON. Call `written` when it is in the database. */
-  unwritten(): { stats: string; written(): void } {
-    const version = this.#version;
-    const written = (): void => {
-      this.#written = version;
-    };
-    return { stats: JSON.stringify(this.#stats()), written };
+  /** Returns the `JobStats` to write, as JSON. Call `touch` if they cannot be written. */
+  take(): string {
+    this.#touched = false;
+    return JSON.stringify(this.#stats());
   }
 
-  /** Rows into and out of each operator, once for each task. */
-  operators(): { operator: string; rowsIn: number; rowsOut: number }[] {
+  /** Rows into or out of each operator, once for each task. */
+  operatorRows(side: 'in' | 'out'): [operator: string, rows: number][] {
     return this.#specs.flatMap((spec) => {
       const { source, transform, sink } = spec.insert.operatorIds;
-      const { rows_in: read, rows_out: made, messages_out: sent } = this.of(spec).counts;
-      return [
-        { operator: source, rowsIn: read, rowsOut: read },
-        ...(spec.insert.select.kind === 'passthrough'
-          ? []
-          : [{ operator: transform, rowsIn: read, rowsOut: made }]),
-        { operator: sink, rowsIn: made, rowsOut: sent },
+      const { rows_in, rows_out, messages_out } = this.of(spec).counts;
+      const rows: [string, number][] = [
+        [source, rows_in],
+        [transform, side === 'in' ? rows_in : rows_out],
+        [sink, side === 'in' ? rows_out : messages_out],
       ];
+      return spec.insert.select.kind === 'passthrough' ? rows.toSpliced(1, 1) : rows;
     });
-  }
-
-  get #version(): string {
-    const tasks = [...this.#tasks.values()];
-    return tasks.map((counters) => `${counters.version},${counters.busy ? this.#at : 0}`).join(' ');
   }
 
   #stats(): JobStats {
@@ -124,45 +116,52 @@ export class JobCounters {
 /** Counts of one task while its job has it, over all its attempts. */
 export class TaskCounters {
   readonly counts = noCounts();
-  connected = false;
-  readonly #job: JobCounters;
+  #connected = false;
+  readonly job: JobCounters;
   readonly #latency = new RecentLatency();
   #reconnects = 0;
-  #busySamples = 0;
+  #busy = false;
   #lastError: TaskError | null = null;
   #sampled = noCounts();
   #samples: number[][] = [];
   #inFlightSamples: number[] = [];
 
   constructor(job: JobCounters) {
-    this.#job = job;
+    this.job = job;
+  }
+
+  set connected(connected: boolean) {
+    this.#connected = connected;
+    this.job.touch();
   }
 
   add({ counts, latencies, badByCode, lastBad }: CountsDelta): void {
+    this.job.touch();
     for (const name of taskCounts) {
       this.counts[name] += counts[name];
-      this.#job.counts[name] += counts[name];
+      this.job.counts[name] += counts[name];
     }
     for (let at = 0; at < latencies.length; at += 2) {
       const [ms, messages] = [latencies[at] as number, latencies[at + 1] as number];
       this.#latency.add(ms, messages);
-      this.#job.observeLatency(ms / 1000);
+      this.job.observeLatency(ms / 1000);
     }
-    for (const [code, count] of Object.entries(badByCode)) increment(this.#job.badByCode, code, count);
+    for (const [code, count] of Object.entries(badByCode)) increment(this.job.bad, code, count);
     if (lastBad) this.#noteError(lastBad.code, lastBad.message, lastBad.at);
   }
 
   /** Takes back messages that were in flight when their attempt ended. */
   abandon(inFlight: number): void {
+    this.job.touch();
     this.counts.in_flight -= inFlight;
-    this.#job.counts.in_flight -= inFlight;
+    this.job.counts.in_flight -= inFlight;
   }
 
-  /** The task starts again after a passing error. */
   recovering({ code, message }: PenstockError): void {
+    this.job.touch();
     this.#reconnects++;
     this.#noteError(code, message, Date.now() * 1000);
-    increment(this.#job.restartsByCode, code, 1);
+    increment(this.job.restarts, code, 1);
   }
 
   /** Ends a sample. If it took several seconds because the process was busy, it counts as several samples. */
@@ -170,7 +169,9 @@ export class TaskCounters {
     const counts = counted.map((name) => rate(this.counts[name] - this.#sampled[name], seconds));
     const busy = counts.some((count) => count !== 0);
     const sample = busy ? counts : quiet;
-    if (busy) this.#busySamples++;
+    // After a task falls quiet, one quiet second is still written.
+    if (busy || this.#busy) this.job.touch();
+    this.#busy = busy;
     const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
     for (let time = 0; time < times; time++) {
       this.#samples.push(sample);
@@ -182,22 +183,10 @@ export class TaskCounters {
     this.#inFlightSamples.splice(0, over);
   }
 
-  /** Changes with every new count, even if only an older sample shows it. */
-  get version(): string {
-    const { messages_in, messages_out, bad, in_flight } = this.counts;
-    const counts = [messages_in, messages_out, bad, in_flight, this.#reconnects, this.#busySamples];
-    return [this.connected, ...counts].join();
-  }
-
-  /** Whether the newest sample has a count above zero. */
-  get busy(): boolean {
-    return this.#samples.at(-1)?.some((count) => count > 0) ?? false;
-  }
-
   status(): Omit<TaskStatus, 'index' | 'source' | 'transform' | 'sink' | 'window'> {
     const { batches, in_flight } = this.counts;
     return {
-      connected: this.connected,
+      connected: this.#connected,
       totals: Object.fromEntries(counted.map((name) => [name, this.counts[name]])) as TaskStatus['totals'],
       batches,
       in_flight,
@@ -235,7 +224,6 @@ export class RecentLatency {
   #previous = new Uint32Array(buckets);
   #periodEnd = performance.now() + periodMs;
 
-  /** Adds `messages` that took `ms` each. */
   add(ms: number, messages: number): void {
     this.#advance();
     const bucket = Math.ceil(Math.log(Math.max(ms, smallestMs) / smallestMs) / Math.log(factor));

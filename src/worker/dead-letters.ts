@@ -130,9 +130,7 @@ interface ConnectedTask {
 interface ReplayTools {
   deps: WorkerDeps;
   jobId: string;
-  /** Returns the connected tasks. */
   tasks(): ConnectedTask[];
-  /** Called with the number of dead letters that were replayed completely. */
   replayed(count: number): void;
 }
 
@@ -141,10 +139,7 @@ type DeadLetterRow = Awaited<ReturnType<Db['deadLetter']['findMany']>>[number];
 /** Result of a replay. `failure` is undefined if the whole message was written. */
 type ReplayResult = { id: string; failure: DeadLetterFailure | undefined };
 
-/**
- * Replays the dead letters marked for it through the tasks of a job, oldest first. Those that succeed are deleted, the others
- * keep their new failure. A replay that a crash interrupts is repeated.
- */
+/** Replays marked dead letters, oldest first. Deletes those that succeed; the others keep their new failure. */
 export class Replays {
   readonly #tools: ReplayTools;
   #running: Promise<void> | undefined;

@@ -1,7 +1,7 @@
 import type { JobState } from '../jobs/states.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
-import { messageId, stateChange } from './job-record.ts';
+import { messageId, noFailure, stateChange } from './job-record.ts';
 
 /**
  * A worker holds a job by a lease on its row and renews it. If it dies, another worker takes over after watching the lease
@@ -39,18 +39,7 @@ export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: numb
   }
 }
 
-/** The columns of a job that decide what to do with it. */
-export interface JobRow {
-  id: string;
-  stop: string;
-  state: string;
-  restartRequests: number;
-  restartForce: boolean;
-  restartsDone: number;
-  editRequests: number;
-}
-
-/** Only these columns, as they are read of every job every second. */
+/** The columns of a job that decide what to do with it. Only these are read of every job every second. */
 const jobRow = {
   id: true,
   stop: true,
@@ -59,13 +48,11 @@ const jobRow = {
   restartForce: true,
   restartsDone: true,
   editRequests: true,
-} as const satisfies Record<keyof JobRow, true>;
+} as const;
 
-interface LeaseRow {
-  id: string;
-  worker: string | null;
-  leaseUntil: bigint | null;
-}
+type Job = Awaited<ReturnType<Db['job']['findUniqueOrThrow']>>;
+export type HeldJob = Pick<Job, keyof typeof jobRow>;
+type LeaseRow = Pick<Job, 'id' | 'worker' | 'leaseUntil'>;
 
 /** The lease of another worker, and how long it has been watched unchanged. */
 interface ObservedLease {
@@ -80,7 +67,7 @@ const nextExpiry = (): bigint => nowMicros() + BigInt(leaseTtlMs) * 1000n;
 /** The leases of this worker. All methods but `hold` and `discardObservations` throw database errors. */
 export class Leases {
   readonly #db: Db;
-  readonly #name: string;
+  readonly #own: { worker: string };
   readonly #isDead: (owner: string) => boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #observed = new Map<string, ObservedLease>();
@@ -88,7 +75,7 @@ export class Leases {
 
   constructor({ db, owner, isDead }: Pick<WorkerDeps, 'db' | 'owner' | 'isDead'>) {
     this.#db = db;
-    this.#name = owner;
+    this.#own = { worker: owner };
     this.#isDead = isDead;
   }
 
@@ -105,18 +92,18 @@ export class Leases {
   async renew(): Promise<void> {
     const at = performance.now();
     if (at - this.#renewedAt < renewEveryMs) return;
-    await this.#db.job.updateMany({ where: { worker: this.#name }, data: { leaseUntil: nextExpiry() } });
+    await this.#db.job.updateMany({ where: this.#own, data: { leaseUntil: nextExpiry() } });
     // Counts from the time of sending, as the query may have taken long.
     this.#renewedAt = Math.max(this.#renewedAt, at);
   }
 
-  own(): Promise<JobRow[]> {
-    return this.#db.job.findMany({ where: { worker: this.#name }, select: jobRow });
+  own(): Promise<HeldJob[]> {
+    return this.#db.job.findMany({ where: this.#own, select: jobRow });
   }
 
   /** Ids of our jobs with dead letters to replay. */
   async withReplays(): Promise<string[]> {
-    const where = { state: 'replaying', job: { worker: this.#name } };
+    const where = { state: 'replaying', job: this.#own };
     const jobs = await this.#db.deadLetter.groupBy({ by: ['jobId'], where });
     return jobs.map(({ jobId }) => jobId);
   }
@@ -125,7 +112,7 @@ export class Leases {
   async claim(): Promise<void> {
     const candidates = await this.#db.job.findMany({
       where: {
-        AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { not: this.#name } }] }],
+        AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { NOT: this.#own }] }],
       },
       select: { id: true, worker: true, leaseUntil: true },
     });
@@ -139,7 +126,7 @@ export class Leases {
       const { id, worker, leaseUntil } = candidate;
       if (!this.#isFree(candidate, before.get(id), watchedMs)) continue;
       // Conditional, so only one of several workers gets it.
-      const data = { worker: this.#name, leaseUntil: nextExpiry() };
+      const data = { ...this.#own, leaseUntil: nextExpiry() };
       await this.#db.job.updateMany({ where: { id, worker, leaseUntil }, data });
     }
   }
@@ -155,10 +142,7 @@ export class Leases {
     ];
   }
 
-  /**
-   * A lease has expired when it was watched unchanged for its whole duration by our own clock. The clock of its worker may
-   * differ, and after our start or a database outage a lease may be old because nobody could renew it.
-   */
+  /** Watches by our own clock: that of the worker may differ, and after an outage a lease is old but may be renewed. */
   #isFree(
     { id, worker, leaseUntil }: LeaseRow,
     before: ObservedLease | undefined,
@@ -171,18 +155,16 @@ export class Leases {
     return forMs > leaseTtlMs;
   }
 
-  /** Releases a job that has come to rest in `state`. */
-  async release(row: JobRow, state: JobState): Promise<void> {
+  async release(row: HeldJob, state: JobState): Promise<void> {
     const now = nowMicros();
     const ended = state === row.state ? {} : { state, stateSince: now, finishTime: now };
-    const noFailure =
-      state === 'Failed' ? {} : { failureCode: null, failureMessage: null, failureDomain: null };
+    const failure = state === 'Failed' ? {} : noFailure;
     const free = { worker: null, leaseUntil: null, tasks: null, updatedAt: now };
     // One transaction: a released job may be deleted at once, and then takes no message.
     await this.#db.$transaction(async (tx) => {
       const { count } = await tx.job.updateMany({
-        where: { id: row.id, worker: this.#name },
-        data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+        where: { id: row.id, ...this.#own },
+        data: { ...ended, ...failure, ...free, restartsDone: row.restartRequests },
       });
       if (count === 0 || state === row.state) return;
       const change = { id: messageId(), jobId: row.id, ...stateChange(now, row.state, state) };
@@ -192,11 +174,10 @@ export class Leases {
 
   /** Releases every lease. Jobs that should run become Scheduling: they wait for a worker. */
   async releaseAll(): Promise<void> {
-    const own = { worker: this.#name };
     await this.#db.job.updateMany({
-      where: { ...own, stop: 'none', state: { notIn: ['Failed', 'Finished'] satisfies JobState[] } },
+      where: { ...this.#own, stop: 'none', state: { notIn: ['Failed', 'Finished'] satisfies JobState[] } },
       data: { state: 'Scheduling', stateSince: nowMicros() },
     });
-    await this.#db.job.updateMany({ where: own, data: { worker: null, leaseUntil: null } });
+    await this.#db.job.updateMany({ where: this.#own, data: { worker: null, leaseUntil: null } });
   }
 }

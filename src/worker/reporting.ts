@@ -1,90 +1,66 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
 import { sampleEveryMs } from '../jobs/stats.ts';
-import { JobCounters, type JobCounts } from './counters.ts';
+import { JobCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 
-const counters: [name: string, count: keyof JobCounts, help: string][] = [
-  ['messages_received', 'messages_in', 'Messages taken from sources'],
-  ['bytes_received', 'bytes_in', 'Payload bytes taken from sources'],
-  ['batches_received', 'batches', 'Batches taken from sources'],
-  ['messages_sent', 'messages_out', 'Messages confirmed by sinks'],
-  ['bytes_sent', 'bytes_out', 'Payload bytes confirmed by sinks'],
-  ['messages_dropped', 'dropped', 'Bad messages dropped wholly or partly'],
-  ['dead_letters', 'dead_letters', 'Messages stored as dead letters'],
-  ['dead_letters_evicted', 'dead_letters_evicted', 'Dead letters deleted to make room for newer ones'],
-  ['dead_letters_replayed', 'dead_letters_replayed', 'Dead letters replayed completely and deleted'],
-  ['sessions_lost', 'sessions_lost', 'Source sessions that the broker had lost'],
+type ReadCount = (job: JobCounters) => number | Iterable<readonly [labelValue: string, value: number]>;
+
+/** Metrics per job: counters end in `_total`, the others are gauges. Some have a second label. */
+const metrics: [name: string, help: string, read: ReadCount, label?: string][] = [
+  ['messages_received_total', 'Messages taken from sources', ({ counts }) => counts.messages_in],
+  ['bytes_received_total', 'Payload bytes taken from sources', ({ counts }) => counts.bytes_in],
+  ['batches_received_total', 'Batches taken from sources', ({ counts }) => counts.batches],
+  ['messages_sent_total', 'Messages confirmed by sinks', ({ counts }) => counts.messages_out],
+  ['bytes_sent_total', 'Payload bytes confirmed by sinks', ({ counts }) => counts.bytes_out],
+  ['operator_rows_in_total', 'Rows taken by an operator', (job) => job.operatorRows('in'), 'operator'],
+  [
+    'operator_rows_out_total',
+    'Rows, or messages of a sink, emitted',
+    (job) => job.operatorRows('out'),
+    'operator',
+  ],
+  [
+    'bad_messages_total',
+    'Messages that failed in decoding, the query, encoding or writing',
+    (job) => job.bad,
+    'code',
+  ],
+  ['messages_dropped_total', 'Bad messages dropped wholly or partly', ({ counts }) => counts.dropped],
+  ['dead_letters_total', 'Messages stored as dead letters', ({ counts }) => counts.dead_letters],
+  [
+    'dead_letters_evicted_total',
+    'Dead letters deleted to make room',
+    ({ counts }) => counts.dead_letters_evicted,
+  ],
+  [
+    'dead_letters_replayed_total',
+    'Dead letters replayed completely',
+    ({ counts }) => counts.dead_letters_replayed,
+  ],
+  ['task_restarts_total', 'Task restarts after a passing error', (job) => job.restarts, 'code'],
+  ['sessions_lost_total', 'Source sessions that the broker had lost', ({ counts }) => counts.sessions_lost],
+  ['messages_in_flight', 'Messages received and not yet acknowledged', ({ counts }) => counts.in_flight],
+  ['sources_silent', 'Sources silent for longer than their table allows', ({ counts }) => counts.silent],
 ];
 
-const gauges: [name: string, count: keyof JobCounts, help: string][] = [
-  ['messages_in_flight', 'in_flight', 'Messages received and not yet acknowledged'],
-  ['sources_silent', 'silent', 'Sources without a message for longer than their table allows'],
-];
-
-type Series = Iterable<[labels: Record<string, string>, value: number]>;
-
-/** Prometheus metrics of the jobs of this worker, collected from their counters when somebody reads them. */
+/** Prometheus metrics of the jobs of this worker, read from their counters on request. */
 export class WorkerMetrics {
   readonly #jobs = new Map<string, JobCounters>();
   readonly #latency: Histogram<'job'>;
 
-  /** `states` returns the state of each job. */
   constructor(registry: Registry, states: () => Iterable<string>) {
     const registers = [registry];
-    const ofJobs = (of: (job: JobCounters) => Series) => () => this.#jobs.values().flatMap(of);
-    const counter = (name: string, help: string, labelNames: string[], series: () => Series) =>
-      new Counter({
-        name: `penstock_${name}_total`,
-        help,
-        labelNames,
-        registers,
-        collect: collector(series),
-      });
-    const gauge = (name: string, help: string, labelNames: string[], series: () => Series) =>
-      new Gauge({ name: `penstock_${name}`, help, labelNames, registers, collect: collector(series) });
-    for (const [name, count, help] of counters)
-      counter(
-        name,
-        help,
-        ['job'],
-        ofJobs(({ job, counts }) => (counts[count] > 0 ? [[{ job }, counts[count]]] : [])),
-      );
-    for (const [name, count, help] of gauges)
-      gauge(
-        name,
-        help,
-        ['job'],
-        ofJobs(({ job, counts }) => [[{ job }, counts[count]]]),
-      );
-    counter(
-      'bad_messages',
-      'Messages that could not be decoded, transformed, encoded or written',
-      ['job', 'code'],
-      ofJobs(({ job, badByCode }) => badByCode.entries().map(([code, count]) => [{ job, code }, count])),
-    );
-    counter(
-      'task_restarts',
-      'Task restarts after a passing error',
-      ['job', 'code'],
-      ofJobs(({ job, restartsByCode }) =>
-        restartsByCode.entries().map(([code, count]) => [{ job, code }, count]),
-      ),
-    );
-    counter(
-      'operator_rows_in',
-      'Rows taken by an operator',
-      ['job', 'operator'],
-      ofJobs((job) => job.operators().map(({ operator, rowsIn }) => [{ job: job.job, operator }, rowsIn])),
-    );
-    counter(
-      'operator_rows_out',
-      'Rows, or messages of a sink, emitted by an operator',
-      ['job', 'operator'],
-      ofJobs((job) => job.operators().map(({ operator, rowsOut }) => [{ job: job.job, operator }, rowsOut])),
-    );
-    gauge('jobs', 'Jobs of this worker', ['state'], () =>
-      Iterator.from(states()).map((state) => [{ state }, 1]),
-    );
+    for (const metric of metrics) this.#register(registers, metric);
+    new Gauge({
+      name: 'penstock_jobs',
+      help: 'Jobs of this worker',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        this.reset();
+        for (const state of states()) this.inc({ state });
+      },
+    });
     this.#latency = new Histogram({
       name: 'penstock_end_to_end_seconds',
       help: 'Time from the arrival of a batch to the confirmation of the sink',
@@ -94,28 +70,39 @@ export class WorkerMetrics {
     });
   }
 
-  /** The counters of a job that starts. */
+  #register(registers: Registry[], [name, help, read, label = '']: (typeof metrics)[number]): void {
+    const jobs = this.#jobs;
+    const labelNames = label ? ['job', label] : ['job'];
+    const Metric = name.endsWith('_total') ? Counter : Gauge;
+    new Metric({
+      name: `penstock_${name}`,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const [job, counters] of jobs) {
+          const value = read(counters);
+          if (typeof value === 'number') this.inc({ job }, value);
+          else for (const [labelValue, count] of value) this.inc({ job, [label]: labelValue }, count);
+        }
+      },
+    });
+  }
+
   start(job: string): JobCounters {
     const counters =
-      this.#jobs.get(job) ?? new JobCounters(job, (seconds) => this.#latency.observe({ job }, seconds));
+      this.#jobs.get(job) ?? new JobCounters((seconds) => this.#latency.observe({ job }, seconds));
     this.#jobs.set(job, counters);
     counters.restart();
     return counters;
   }
 
-  /** Removes the series of a job that left this worker. */
   forget(job: string): void {
     this.#jobs.delete(job);
     this.#latency.remove({ job });
   }
 }
-
-/** Fills a metric anew at each reading. */
-const collector = (series: () => Series) =>
-  function (this: { reset(): void; inc(labels: Record<string, string>, value: number): void }): void {
-    this.reset();
-    for (const [labels, value] of series()) this.inc(labels, value);
-  };
 
 const writeEveryMs = 2000;
 /** Maximum number of jobs written at each interval. If more have changed they take turns. */
@@ -128,9 +115,8 @@ export class StatsWriter {
   readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
   readonly #jobs: () => Iterable<[string, JobCounters]>;
   readonly #timers: NodeJS.Timeout[] = [];
-  /** Jobs already written, in the order of their last turn. */
-  readonly #turns = new Map<string, true>();
   #sampledAt = performance.now();
+  #turn = 0;
   #writing: Promise<void> | undefined;
 
   constructor(
@@ -171,7 +157,7 @@ export class StatsWriter {
   }
 
   async #write(): Promise<void> {
-    const due = [...this.#due()];
+    const due = this.#due();
     for (let at = 0; at < due.length; at += maxJobsTogether)
       await this.#writeSome(new Map(due.slice(at, at + maxJobsTogether)));
   }
@@ -181,27 +167,24 @@ export class StatsWriter {
     const where = { id: { in: [...due.keys()] }, worker: owner };
     const own = (await db.job.findMany({ where, select: { id: true } })).map(({ id }) => id);
     const updatedAt = BigInt(Date.now()) * 1000n;
-    const taken = own.map((jobId) => ({ jobId, ...(due.get(jobId) as JobCounters).unwritten() }));
-    await db.$transaction([
-      db.jobStats.deleteMany({ where: { jobId: { in: own } } }),
-      db.jobStats.createMany({ data: taken.map(({ jobId, stats }) => ({ jobId, updatedAt, stats })) }),
-    ]);
-    for (const { written } of taken) written();
+    const data = own.map((jobId) => ({ jobId, updatedAt, stats: (due.get(jobId) as JobCounters).take() }));
+    await db
+      .$transaction([
+        db.jobStats.deleteMany({ where: { jobId: { in: own } } }),
+        db.jobStats.createMany({ data }),
+      ])
+      .catch((error: unknown) => {
+        for (const id of own) due.get(id)?.touch();
+        throw error;
+      });
   }
 
   /** Changed jobs, those waiting longest first. */
-  #due(): Map<string, JobCounters> {
-    const jobs = new Map(this.#jobs());
-    for (const id of this.#turns.keys()) if (!jobs.has(id)) this.#turns.delete(id);
-    const waiting = [...jobs.keys()].filter((id) => !this.#turns.has(id));
-    const due = new Map<string, JobCounters>();
-    for (const id of [...waiting, ...this.#turns.keys()]) {
-      const counters = jobs.get(id);
-      if (due.size >= maxJobsWritten || !counters?.changed) continue;
-      due.set(id, counters);
-      this.#turns.delete(id);
-      this.#turns.set(id, true);
-    }
+  #due(): [string, JobCounters][] {
+    const changed = [...this.#jobs()].filter(([, { changed }]) => changed);
+    const due = changed.sort(([, a], [, b]) => a.lastTurn - b.lastTurn).slice(0, maxJobsWritten);
+    this.#turn++;
+    for (const [, counters] of due) counters.lastTurn = this.#turn;
     return due;
   }
 }

@@ -1,18 +1,11 @@
-import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { PenstockError } from '../errors.ts';
 import type { TaskEnd, TaskSpec } from '../runtime/task-spec.ts';
 import { compileQuery } from '../sql/compile.ts';
 import type { WorkerDeps } from './deps.ts';
 
-/**
- * Compiles the tasks of a job from its pipeline and definitions as stored now. Throws the errors in them. The only passing
- * error is `database_unavailable`.
- */
+/** Compiles the tasks of a job from the stored definitions. The only passing error is `database_unavailable`. */
 export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Promise<TaskSpec[]> {
-  const { pipeline } = await db.job.findUniqueOrThrow({
-    where: { id: jobId },
-    include: { pipeline: true },
-  });
+  const { pipeline } = await db.job.findUniqueOrThrow({ where: { id: jobId }, include: { pipeline: true } });
   const { parallelism } = pipeline;
   const { inserts } = await compileQuery(catalog.query(pipeline), catalog);
   return inserts.flatMap((insert) => {
@@ -32,49 +25,38 @@ export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Pr
 /** The source as several tasks share it. The name of their group does not change when the job restarts. */
 function sharedBy(jobId: string, source: TaskEnd): TaskEnd {
   const { connector, config, operatorId } = source;
-  if (!connector.shared) throw cannotShare(connector);
+  if (!connector.shared)
+    throw new PenstockError('cannot_share', `Several tasks cannot share a source of ${connector.name}`, {
+      hint: 'Set the parallelism of the pipeline to 1.',
+    });
   return { ...source, config: connector.shared(config, `${jobId}_${operatorId}`) };
 }
 
-const cannotShare = ({ name }: ConnectorDefinition): PenstockError =>
-  new PenstockError('cannot_share', `Several tasks cannot share a source of ${name}`, {
-    hint: 'Set the parallelism of the pipeline to 1.',
-  });
-
-/**
- * Progress of a job with edits. Until every task of a new version has been connected once, the job can roll back to the last
- * version that was.
- */
+/** Edits of a job. Until all tasks of a new version were connected once, it can roll back to the last version that was. */
 export class Rollout {
-  #requested: number;
+  /** Number of edits requested so far. */
+  requested: number;
+  /** Why the last edit does not run. */
+  refusal: PenstockError | undefined;
   #started: number;
   /** Whether every task of the current version has been connected. */
   #proven = false;
   #fallback: readonly TaskSpec[] | undefined;
   #rollingBack = false;
-  /** Why the last edit does not run. */
-  refusal: PenstockError | undefined;
 
   /** `done` is the number of edits in the version that the job starts with. */
   constructor(done: number) {
-    this.#requested = done;
+    this.requested = done;
     this.#started = done;
   }
 
-  /** Returns whether there is a new edit. */
-  request(edits: number): boolean {
-    if (edits <= this.#requested) return false;
-    this.#requested = edits;
-    return true;
-  }
-
   get pending(): boolean {
-    return this.#requested > this.#started;
+    return this.requested > this.#started;
   }
 
   /** Starts all requested edits together and returns their number. */
   start(): number {
-    this.#started = this.#requested;
+    this.#started = this.requested;
     return this.#started;
   }
 
@@ -104,11 +86,11 @@ export class Rollout {
   }
 
   /** Returns the version to roll back to, once. */
-  takeFallback(): TaskSpec[] | undefined {
+  takeFallback(): readonly TaskSpec[] | undefined {
     if (!this.#rollingBack) return undefined;
-    this.#rollingBack = false;
     const fallback = this.#fallback;
+    this.#rollingBack = false;
     this.#fallback = undefined;
-    return fallback && [...fallback];
+    return fallback;
   }
 }

@@ -1,12 +1,13 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
-import { backoffMs, delay } from '../runtime/delay.ts';
+import { despiteOutages } from '../runtime/delay.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sameJob, type TaskSpec } from '../runtime/task-spec.ts';
 import type { JobCounters } from './counters.ts';
 import { Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { JobRecord, MessagePlace } from './job-record.ts';
+import { JobRecord, type MessagePlace } from './job-record.ts';
+import type { HeldJob } from './leases.ts';
 import { compileJob, Rollout } from './rollout.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
@@ -14,7 +15,6 @@ import { isFromSink, Task } from './task.ts';
 import { type MemberEvents, TaskGroup } from './task-group.ts';
 
 interface RunningJobTools {
-  record: JobRecord;
   counters: JobCounters;
   /** Called when there is something to write. */
   changed(): void;
@@ -22,16 +22,7 @@ interface RunningJobTools {
   mayConnect(): boolean;
 }
 
-/** Numbers of requests, as counted in the job's row. */
-interface JobRequests {
-  restartRequests: number;
-  editRequests: number;
-}
-
-/**
- * One job while this worker holds it. Runs its query with its tables as stored now, follows edits, and rolls back to the last
- * version if an edit does not start.
- */
+/** One job while this worker holds it. Runs the stored definitions, follows edits, and rolls back one that does not start. */
 export class RunningJob {
   readonly id: string;
   readonly record: JobRecord;
@@ -53,11 +44,16 @@ export class RunningJob {
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
-  constructor(id: string, deps: WorkerDeps, tools: RunningJobTools, requests: JobRequests) {
+  constructor(
+    id: string,
+    deps: WorkerDeps,
+    tools: RunningJobTools,
+    requests: Pick<HeldJob, 'restartRequests' | 'editRequests'>,
+  ) {
     this.id = id;
     this.#deps = deps;
     this.#tools = tools;
-    this.record = tools.record;
+    this.record = new JobRecord(deps, id);
     this.counters = tools.counters;
     this.#rollout = new Rollout(requests.editRequests);
     this.#sessions = new JobSessions(deps, id);
@@ -102,9 +98,9 @@ export class RunningJob {
     });
   }
 
-  /** Takes the number of edits requested so far. */
   edit(editRequests: number): void {
-    if (this.#rollout.request(editRequests)) this.#changed.resolve();
+    this.#rollout.requested = editRequests;
+    if (this.#rollout.pending) this.#changed.resolve();
   }
 
   /** Starts to replay dead letters. Those that cannot be replayed now wait for the next call. */
@@ -119,7 +115,6 @@ export class RunningJob {
     this.#end(drain);
   }
 
-  /** Asks it to end and waits until it has. */
   async end(drain: boolean): Promise<void> {
     this.askToEnd(drain);
     await this.#done;
@@ -154,21 +149,17 @@ export class RunningJob {
     await this.#replays.ended();
   }
 
-  /** Loads the sessions and compiles the query. Retries while the database is unavailable. */
   async #prepare(): Promise<TaskSpec[]> {
-    const specs = await this.#despiteOutages(
-      async () => {
-        await this.#sessions.load();
-        return compileJob(this.#deps, this.id);
-      },
-      (error) => this.#note('Recovering', error),
-    );
+    const work = async (): Promise<TaskSpec[]> => {
+      await this.#sessions.load();
+      return compileJob(this.#deps, this.id);
+    };
+    const specs = await despiteOutages(work, this.#cancel.signal, (error) => this.#note('Recovering', error));
     if (!this.#ending) this.record.enter('Scheduling');
     return specs;
   }
 
-  async #apply(specs: TaskSpec[]): Promise<void> {
-    // It may have been asked to end meanwhile.
+  async #apply(specs: readonly TaskSpec[]): Promise<void> {
     if (this.#ending) return;
     this.record.set({ tasks: specs.length });
     this.counters.apply(specs);
@@ -180,7 +171,7 @@ export class RunningJob {
   async #edit(): Promise<void> {
     const editsDone = this.#rollout.start();
     try {
-      const specs = await this.#despiteOutages(() => compileJob(this.#deps, this.id));
+      const specs = await despiteOutages(() => compileJob(this.#deps, this.id), this.#cancel.signal);
       this.record.set({ editsDone });
       if (sameJob(specs, this.#tasks.specs)) {
         this.#rollout.refusal = undefined;
@@ -194,19 +185,6 @@ export class RunningJob {
       if (this.#ending) return;
       this.record.set({ editsDone });
       this.#refused('The edit cannot run. The previous version continues', asPenstockError(error));
-    }
-  }
-
-  async #despiteOutages<T>(work: () => Promise<T>, failed?: (error: PenstockError) => void): Promise<T> {
-    for (let failures = 0; ; failures++) {
-      try {
-        return await work();
-      } catch (error) {
-        const raised = asPenstockError(error);
-        if (raised.code !== 'database_unavailable') throw raised;
-        failed?.(raised);
-        await delay(backoffMs(failures), this.#cancel.signal);
-      }
     }
   }
 
@@ -233,7 +211,6 @@ export class RunningJob {
       events: { ...events, warn, mayConnect: this.#tools.mayConnect },
       session,
       deadLetters: this.#deadLetters,
-      job: this.counters,
       counters: this.counters.of(spec),
       threads: this.#deps.threads,
     });
@@ -278,7 +255,6 @@ export class RunningJob {
     this.#tools.changed();
   }
 
-  /** Fails the job and stops its other tasks. */
   #endedBy(raised: PenstockError, place?: MessagePlace): void {
     if (this.failure) return;
     if (raised.code === 'internal') this.#deps.logger.error({ err: raised, job: this.id }, 'job failed');

@@ -24,7 +24,7 @@ interface SessionDrainTools {
 interface SessionDrain {
   session: SourceSession;
   cancel: AbortController;
-  task: Task | undefined;
+  task?: Task;
   done: Promise<void>;
 }
 
@@ -46,12 +46,7 @@ export class SessionDrains {
     if (this.#ending) return;
     for (const session of this.#tools.sessions.orphans(specs)) {
       if (this.#drains.has(session.id)) continue;
-      const drain: SessionDrain = {
-        session,
-        cancel: new AbortController(),
-        task: undefined,
-        done: Promise.resolve(),
-      };
+      const drain: SessionDrain = { session, cancel: new AbortController(), done: Promise.resolve() };
       this.#drains.set(session.id, drain);
       drain.done = this.#run(drain, specs).finally(() => this.#drains.delete(session.id));
     }
@@ -66,7 +61,6 @@ export class SessionDrains {
     await Promise.all(wanted.map(({ done }) => done));
   }
 
-  /** Stops all drains: `gently` finishes messages in flight. */
   end(gently: boolean): void {
     this.#ending = true;
     for (const drain of this.#drains.values()) this.#stop(drain, gently);
@@ -132,14 +126,10 @@ export class SessionDrains {
     const profile = (same ? now.insert.source.profile : undefined) ?? session.profile;
     const source = deps.catalog.usable({ connector, profile, config: tables[0] });
     const sink = deps.catalog.usable(insert.sink);
-    return {
-      jobId,
-      taskIndex,
-      insert,
-      source: { ...source, operatorId },
-      // A client id of its own, as the task's own sink may be connected too.
-      sink: { ...sink, operatorId: `${insert.operatorIds.sink}_${session.id}` },
-    };
+    // A client id of its own, as the sink of the job's task may be connected too.
+    const sinkId = `${insert.operatorIds.sink}_${session.id}`;
+    const ends = { source: { ...source, operatorId }, sink: { ...sink, operatorId: sinkId } };
+    return { jobId, taskIndex, insert, ...ends };
   }
 
   async #remove(session: SourceSession, spec: TaskSpec): Promise<void> {

@@ -22,7 +22,6 @@ export interface SourceSession extends StoredSession {
 /** Stored state of sessions that belong to no job any more. */
 export const orphaned = 'leftover';
 
-/** Deadline for comparing two sessions. */
 const comparisonMs = 10_000;
 
 /**
@@ -56,7 +55,6 @@ export class JobSessions {
     });
   }
 
-  /** For a task that reads its source while the job runs. */
   of(spec: TaskSpec): TaskSession {
     let fresh = false;
     let session: SourceSession | undefined;
@@ -67,9 +65,8 @@ export class JobSessions {
         // A row that was never established is as good as new: a crash came before its first opening.
         fresh ||= !session?.established;
         session = session ? await this.#renew(session, spec) : await this.#create(spec);
-        const former = this.#ofSameTask(session).flatMap(({ tables }) =>
-          tables.filter(differs(spec.source.config)),
-        );
+        const subscribed = this.#ofSameTask(session).flatMap(({ tables }) => tables);
+        const former = subscribed.filter(differs(spec.source.config));
         return { known: session.established, former, windUp: false };
       },
       opened: async ({ resumed, settled }) => {
@@ -87,7 +84,6 @@ export class JobSessions {
     };
   }
 
-  /** For a task that drains a session. */
   drained(session: SourceSession): TaskSession {
     return {
       opening: async () => ({ known: session.established, former: session.tables, windUp: true }),
@@ -106,7 +102,9 @@ export class JobSessions {
     const identity = sourceIdentity(spec);
     if (identity.operatorId !== session.operatorId || identity.taskIndex !== session.taskIndex) return false;
     const { connector, profile } = spec.source;
-    return connector.session?.(profile, identity) === this.#nameOf(session);
+    const usable = this.#resolved(session);
+    const name = usable && connectorFor(session.connector).session?.(usable.profile, identity);
+    return connector.session?.(profile, identity) === name;
   }
 
   /** Throws database errors. */
@@ -137,14 +135,6 @@ export class JobSessions {
   /** The session and others of its task, which may be the same session by another address. */
   #ofSameTask({ operatorId, taskIndex }: SourceSession): SourceSession[] {
     return this.#sessions.filter((other) => other.operatorId === operatorId && other.taskIndex === taskIndex);
-  }
-
-  /** Undefined if its profile is no longer valid. */
-  #nameOf(session: SourceSession): string | undefined {
-    const { connector, operatorId, taskIndex } = session;
-    const usable = this.#resolved(session);
-    const identity = { jobId: this.#jobId, operatorId, taskIndex };
-    return usable && connectorFor(connector).session?.(usable.profile, identity);
   }
 
   async #create({ insert, source, taskIndex }: TaskSpec): Promise<SourceSession> {
@@ -220,12 +210,10 @@ export class JobSessions {
 
   /** A lost write matters only after a crash: then a task unsubscribes from more filters than needed. */
   async #tryToWrite(session: SourceSession): Promise<void> {
-    try {
-      await this.#write(session);
-    } catch (error) {
+    await this.#write(session).catch((error: unknown) => {
       const { code } = asPenstockError(error);
       this.#deps.logger.warn({ job: this.#jobId, code }, 'session state cannot be written');
-    }
+    });
   }
 
   async #write(session: SourceSession): Promise<void> {
@@ -240,7 +228,4 @@ export class JobSessions {
   }
 }
 
-const differs =
-  (table: unknown) =>
-  (other: unknown): boolean =>
-    !isDeepStrictEqual(table, other);
+const differs = (table: unknown) => (other: unknown) => !isDeepStrictEqual(table, other);

@@ -6,7 +6,6 @@ import type { Task, TaskEvents } from './task.ts';
 export type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
 
 interface TaskGroupEvents {
-  /** Every task is connected at both ends. */
   running(): void;
   recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
   /** A task ended with an error that is not passing. */
@@ -24,7 +23,6 @@ interface GroupMember {
   done: Promise<void>;
 }
 
-/** The current tasks of a job. */
 export class TaskGroup {
   readonly #create: (spec: TaskSpec, events: MemberEvents) => Task;
   readonly #events: TaskGroupEvents;

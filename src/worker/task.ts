@@ -3,17 +3,17 @@ import type { CountsDelta } from '../runtime/counts.ts';
 import { backoffMs, delay } from '../runtime/delay.ts';
 import { fromPlain } from '../runtime/link.ts';
 import type {
+  AttemptHandlers,
   DeadLetterFailure,
   DeadLetterStore,
   ReplayedDeadLetter,
   TaskSession,
 } from '../runtime/operations.ts';
 import { type TaskSpec, writeSpec } from '../runtime/task-spec.ts';
-import type { JobCounters, TaskCounters } from './counters.ts';
-import type { AttemptHandlers, RemoteAttempt, ThreadPool, ThreadSlot } from './thread-pool.ts';
+import type { TaskCounters } from './counters.ts';
+import type { RemoteAttempt, ThreadPool, ThreadSlot } from './thread-pool.ts';
 
 export interface TaskEvents {
-  /** Connected at both ends. */
   running(): void;
   /** A passing error: the task tries again after `retryInMs`. */
   recovering(error: PenstockError, retryInMs: number): void;
@@ -27,7 +27,6 @@ interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
   deadLetters: DeadLetterStore;
-  job: JobCounters;
   counters: TaskCounters;
   threads: ThreadPool;
 }
@@ -76,13 +75,13 @@ export class Task {
   /** Runs until stopped or until the source ends. Rejects with the first error that is not passing. Call it once. */
   async run(): Promise<void> {
     const slot = this.#tools.threads.slot();
-    const leave = slot.join();
+    slot.tasks += 1;
     this.#silence?.start();
     try {
       await this.#attempts(slot);
     } finally {
       this.#silence?.stop();
-      leave();
+      slot.tasks -= 1;
     }
   }
 
@@ -170,34 +169,35 @@ export class Task {
   }
 
   #handlers(): Omit<AttemptHandlers, 'counted'> {
-    const { events, session, deadLetters, job } = this.#tools;
+    const { events, session, deadLetters, counters } = this.#tools;
+    const { counts } = counters.job;
     const settled = Promise.withResolvers<void>();
     let known = false;
     return {
       running: events.running,
-      warn: events.warn,
+      warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
       async sessionOpening() {
         const remembered = await session.opening();
         known = remembered?.known ?? false;
         return remembered;
       },
-      async sessionOpened(resumed) {
-        if (known && !resumed) job.counts.sessions_lost++;
+      async sessionOpened({ resumed }) {
+        if (known && !resumed) counts.sessions_lost++;
         await session.opened({ resumed, settled: settled.promise });
       },
       sessionSettled: settled.resolve,
-      async storeDeadLetters(added, badData) {
+      async storeDeadLetters({ deadLetters: added, badData }) {
         const result = await deadLetters.add(added, badData);
-        job.counts.dead_letters += result.stored;
-        job.counts.dead_letters_evicted += result.evicted;
+        counts.dead_letters += result.stored;
+        counts.dead_letters_evicted += result.evicted;
         return result;
       },
     };
   }
 
   #silent(silent: boolean, maxSilenceSecs: number): void {
-    const { job, events } = this.#tools;
-    job.counts.silent += silent ? 1 : -1;
+    const { counters, events } = this.#tools;
+    counters.job.counts.silent += silent ? 1 : -1;
     if (!silent) return;
     const message = `${this.#spec.insert.source.name} has received no message for ${maxSilenceSecs} s`;
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';

@@ -1,43 +1,22 @@
 import { Worker as Thread } from 'node:worker_threads';
-import type { Logger, RememberedSession } from '../connectors/connector.ts';
+import type { Logger } from '../connectors/connector.ts';
 import { PenstockError } from '../errors.ts';
-import type { BadData } from '../formats/schema/schema.ts';
-import type { CountsDelta } from '../runtime/counts.ts';
-import { fromPlain, Link } from '../runtime/link.ts';
+import { Link } from '../runtime/link.ts';
 import type {
   AttemptFailure,
-  AttemptRef,
-  DeadLetter,
-  DeadLetterFailure,
-  DeadLettersStored,
+  AttemptHandlers,
+  AttemptOperations,
   MainOperations,
-  ReplayedDeadLetter,
   ThreadData,
   ThreadOperations,
 } from '../runtime/operations.ts';
 
-/** The main thread's side of an attempt: serves its calls and receives its reports. */
-export interface AttemptHandlers {
-  running(): void;
-  warn(error: PenstockError, operatorId: string | undefined): void;
-  sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
-  sessionOpened(resumed: boolean): Promise<void>;
-  sessionSettled(): void;
-  storeDeadLetters(deadLetters: readonly DeadLetter[], badData: BadData): Promise<DeadLettersStored>;
-  counted(delta: CountsDelta): void;
-}
-
-/** An attempt that runs in a worker thread. */
-export interface RemoteAttempt {
+export interface RemoteAttempt extends AttemptOperations {
   /** Resolves when the attempt has ended, with its failure if any. Rejects with `thread_lost`. */
   ended: Promise<AttemptFailure | undefined>;
-  drain(): Promise<void>;
-  stop(): void;
-  replay(deadLetters: ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined>;
 }
 
 interface SlotOptions extends ThreadData {
-  /** Entry point of a thread. */
   entry: URL;
   /** Interval of pings. A thread is lost after `maxMissedPings` in a row. */
   pingEveryMs: number;
@@ -77,7 +56,7 @@ export class ThreadPool {
 
   /** Returns the slot for another task: an unused one, a new one below the maximum, or the one with the lowest load. */
   slot(): ThreadSlot {
-    const free = this.#slots.find(({ used }) => !used);
+    const free = this.#slots.find(({ tasks }) => tasks === 0);
     if (free) return free;
     if (this.#slots.length < this.#max) {
       const slot = new ThreadSlot(this.#options);
@@ -102,27 +81,16 @@ export class ThreadSlot {
   #running: RunningThread | undefined;
   /** Resolves when the last lost thread has ended. */
   #gone: Promise<void> = Promise.resolve();
-  #tasks = 0;
+  /** Number of tasks that have this slot. They count themselves. */
+  tasks = 0;
 
   constructor(options: SlotOptions) {
     this.#options = options;
   }
 
-  get used(): boolean {
-    return this.#tasks > 0;
-  }
-
   /** Number of tasks, plus one for every 100 messages a second. */
   get load(): number {
-    return this.#tasks + (this.#running?.messageRate ?? 0) / 100;
-  }
-
-  /** Counts a task as running here until it calls the returned function. */
-  join(): () => void {
-    this.#tasks += 1;
-    return () => {
-      this.#tasks -= 1;
-    };
+    return this.tasks + (this.#running?.messageRate ?? 0) / 100;
   }
 
   /** Begins an attempt in the thread of this slot, once a lost one has ended. `spec` is the text of `writeSpec`. */
@@ -153,7 +121,7 @@ export class ThreadSlot {
 class RunningThread {
   readonly gone: Promise<void>;
   readonly #thread: Thread;
-  readonly #link: Link<ThreadOperations>;
+  readonly #link: Link<ThreadOperations & AttemptOperations>;
   readonly #attempts = new Map<number, AttemptHandlers>();
   readonly #logger: Logger;
   readonly #pings: NodeJS.Timeout;
@@ -173,8 +141,10 @@ class RunningThread {
     this.#lost = lost;
     const workerData: ThreadData = { targets };
     this.#thread = new Thread(entry, { workerData, name: 'tasks' });
-    this.#link = new Link<ThreadOperations>(this.#thread, this.#operations(), (err) =>
-      logger.error({ err }, 'report of a worker thread could not be handled'),
+    this.#link = new Link<ThreadOperations & AttemptOperations>(
+      this.#thread,
+      (attempt) => (attempt === undefined ? this.#operations : this.#attempts.get(attempt)),
+      (err) => logger.error({ err }, 'report of a worker thread could not be handled'),
     );
     this.#thread.on('error', (error: NodeJS.ErrnoException) => {
       this.#cause = error;
@@ -207,9 +177,9 @@ class RunningThread {
     const ended = link.call('begin', { attempt, spec }).finally(() => this.#attempts.delete(attempt));
     return {
       ended,
-      drain: () => link.call('drain', { attempt }),
-      stop: () => link.notify('stop', { attempt }),
-      replay: (deadLetters) => link.call('replay', { attempt, deadLetters }),
+      drain: () => link.call('drain', undefined, attempt),
+      stop: () => link.notify('stop', undefined, attempt),
+      replay: (deadLetters) => link.call('replay', deadLetters, attempt),
     };
   }
 
@@ -252,28 +222,13 @@ class RunningThread {
     this.#link.close(lost);
   }
 
-  #operations(): MainOperations {
-    const of = ({ attempt }: AttemptRef): AttemptHandlers => {
-      const found = this.#attempts.get(attempt);
-      if (found) return found;
-      throw new PenstockError('connection_lost', 'The task is no longer connected');
-    };
-    return {
-      running: (input) => of(input).running(),
-      warn: ({ error, operatorId, ...ref }) => of(ref).warn(fromPlain(error), operatorId),
-      sessionOpening: (input) => of(input).sessionOpening(),
-      sessionOpened: ({ resumed, ...ref }) => of(ref).sessionOpened(resumed),
-      sessionSettled: ({ attempt }) => this.#attempts.get(attempt)?.sessionSettled(),
-      storeDeadLetters: ({ deadLetters, badData, ...ref }) => of(ref).storeDeadLetters(deadLetters, badData),
-      counted: (all) => {
-        for (const { attempt, delta } of all) this.#count(attempt, delta);
-      },
-      log: ({ level, details, message }) => this.#logger[level](details, message),
-    };
-  }
-
-  #count(attempt: number, delta: CountsDelta): void {
-    this.#recent = (this.messageRate * recentMs) / 1000 + delta.counts.messages_in;
-    this.#attempts.get(attempt)?.counted(delta);
-  }
+  readonly #operations: MainOperations = {
+    countedAll: (all) => {
+      for (const { attempt, delta } of all) {
+        this.#recent = (this.messageRate * recentMs) / 1000 + delta.counts.messages_in;
+        this.#attempts.get(attempt)?.counted(delta);
+      }
+    },
+    log: ({ level, details, message }) => this.#logger[level](details, message),
+  };
 }

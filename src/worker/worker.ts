@@ -2,8 +2,8 @@ import { asPenstockError } from '../errors.ts';
 import { drainsFirst, type JobState, type StopMode } from '../jobs/states.ts';
 import { delay } from '../runtime/delay.ts';
 import type { WorkerDeps } from './deps.ts';
-import { JobRecord } from './job-record.ts';
-import { type JobRow, Leases, renewEveryMs } from './leases.ts';
+import type { JobRecord } from './job-record.ts';
+import { type HeldJob, Leases, renewEveryMs } from './leases.ts';
 import { StatsWriter, WorkerMetrics } from './reporting.ts';
 import { RunningJob } from './running-job.ts';
 import { cleanUpSessions } from './session-cleanup.ts';
@@ -33,8 +33,7 @@ export class Worker {
   readonly #jobs = new Map<string, RunningJob>();
   readonly #stats: StatsWriter;
   readonly #stopping = new AbortController();
-  #wake = (): void => {};
-  #nudged = false;
+  #nudge = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #heartbeat: Promise<void> = Promise.resolve();
   #databaseDown = false;
@@ -59,14 +58,13 @@ export class Worker {
 
   /** Looks for changes now instead of at the next poll. */
   nudge(): void {
-    this.#nudged = true;
-    this.#wake();
+    this.#nudge.abort();
   }
 
   /** Drains every job, even if the database is unavailable, and releases the leases. Broker sessions stay. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#wake();
+    this.nudge();
     const written = this.#stats.stop();
     const jobs = [...this.#jobs.values()];
     await Promise.all(jobs.map((job) => job.end(true)));
@@ -91,8 +89,9 @@ export class Worker {
   }
 
   async #run(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      this.#nudged = false;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      this.#nudge = new AbortController();
       const since = performance.now();
       try {
         await this.#reconcile();
@@ -103,8 +102,8 @@ export class Worker {
         this.#databaseDown = true;
       }
       const pause = Math.min(pausePerRound * (performance.now() - since), pollEveryMs);
-      await delay(pause, this.#stopping.signal).catch(() => {});
-      if (!this.#nudged) await this.#nextPoll();
+      await delay(pause, signal).catch(() => {});
+      await delay(pollEveryMs, this.#nudge.signal).catch(() => {});
     }
   }
 
@@ -122,17 +121,6 @@ export class Worker {
     this.#databaseDown = false;
     this.#leases.discardObservations();
     this.#deps.logger.info({}, 'database available again');
-  }
-
-  #nextPoll(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, pollEveryMs);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      if (this.#stopping.signal.aborted || this.#nudged) this.#wake();
-    });
   }
 
   async #reconcile(): Promise<void> {
@@ -172,7 +160,7 @@ export class Worker {
     await job.end(false);
   }
 
-  async #reconcileJob(row: JobRow): Promise<void> {
+  async #reconcileJob(row: HeldJob): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     const job = this.#jobs.get(row.id);
     const wanted = row.stop as StopMode;
@@ -183,27 +171,25 @@ export class Worker {
       else job.edit(row.editRequests);
     } else if (job) {
       // Its last changes are written first: the row is older.
-      if (job.record.unwritten) this.#nudged = true;
+      if (job.record.unwritten) this.nudge();
       else await this.#settle(row, job);
     } else if (wanted === 'none' && (restart || !isDone(row.state))) this.#begin(row);
     else await this.#leases.release(row, isDone(row.state) ? row.state : 'Stopped');
   }
 
   /** Restarts a job that has ended, or writes its final state and releases it. */
-  async #settle(row: JobRow, job: RunningJob): Promise<void> {
+  async #settle(row: HeldJob, job: RunningJob): Promise<void> {
     if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row);
     await this.#leases.release(row, job.failure ? 'Failed' : 'Stopped');
     this.#metrics.forget(row.id);
     this.#jobs.delete(row.id);
   }
 
-  #begin(row: JobRow): void {
-    const { db, owner, logger, shared } = this.#deps;
+  #begin(row: HeldJob): void {
     const tools = {
-      record: new JobRecord(db, row.id, owner, logger),
       counters: this.#metrics.start(row.id),
       changed: () => this.nudge(),
-      mayConnect: () => !shared || this.#leases.hold,
+      mayConnect: () => !this.#deps.shared || this.#leases.hold,
     };
     const job = new RunningJob(row.id, this.#deps, tools, row);
     this.#jobs.set(row.id, job);

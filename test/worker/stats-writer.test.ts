@@ -10,17 +10,18 @@ import { until } from '../support/until.ts';
 /** Stands in for the counters of a job. */
 class FakeCounters {
   version = 1;
+  lastTurn = 0;
   #written = 0;
   sample(): void {}
+  touch(): void {
+    this.#written = 0;
+  }
   get changed(): boolean {
     return this.version !== this.#written;
   }
-  unwritten() {
-    const { version } = this;
-    const written = (): void => {
-      this.#written = version;
-    };
-    return { stats: JSON.stringify({ version }), written };
+  take(): string {
+    this.#written = this.version;
+    return JSON.stringify({ version: this.version });
   }
 }
 
