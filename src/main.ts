@@ -73,20 +73,21 @@ async function startWorker(
   metrics: Registry,
   closing: Closing,
 ): Promise<Worker> {
-  const [{ Worker }, { Threads }, { isOwnerAlive }] = await Promise.all([
+  const [{ Worker }, { ThreadPool }, { isOwnerAlive, ownerName }] = await Promise.all([
     import('./worker/worker.ts'),
     import('./worker/thread-pool.ts'),
-    import('./worker/owner.ts'),
+    import('./worker/leases.ts'),
   ]);
-  const owner = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
+  const own = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
   // Two machines on one PostgreSQL may have the same host name. Processes that share a file are on one machine.
   const sameMachine = config.databaseUrl.startsWith('file:');
   const isDead = (other: string): boolean =>
-    sameMachine && !isOwnerAlive(other, owner, (pid) => process.kill(pid, 0));
+    sameMachine && !isOwnerAlive(other, own, (pid) => process.kill(pid, 0));
   // One core is left to the API and the database.
-  const most = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
-  const threads = new Threads({ most, targets: config.targets, logger });
+  const max = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
+  const threads = new ThreadPool({ max, targets: config.targets, logger });
   closing.add('threads', () => threads.close());
+  const owner = ownerName(own);
   const worker = new Worker({ db, catalog, logger, metrics, owner, threads, isDead, shared: !sameMachine });
   closing.add('worker', () => worker.stop());
   worker.start();

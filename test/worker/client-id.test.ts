@@ -24,7 +24,7 @@ test('a client id belongs to one task of one operator of one job', () => {
   );
 });
 
-test('the source and the sink of one table name have two', () => {
+test('the source and the sink of one table name have different ones', () => {
   const [source, sink] = (['source', 'sink'] as const).map((kind) =>
     clientId(
       { url: 'mqtt://a' },

@@ -1,10 +1,50 @@
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { RecentLatency } from './latency.ts';
+import { keptSamples } from '../jobs/stats.ts';
+import { AttemptCounts, type CountsDelta } from '../runtime/counts.ts';
+import { JobCounters, RecentLatency, TaskCounters } from './counters.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 
-test('percentiles are never too low, and too high by a tenth at most', () => {
+const task = () => new TaskCounters(new JobCounters(() => {}));
+
+function receive(counters: TaskCounters, messages: number): void {
+  const counts = new AttemptCounts(() => {});
+  counts.add({ batches: 1, messages_in: messages, bytes_in: messages });
+  counters.add(counts.take() as CountsDelta);
+}
+
+const samples = (counters: TaskCounters): number[] =>
+  counters.status().samples.map(([messages]) => messages as number);
+
+test('a sample that took several seconds counts as several samples', () => {
+  const counters = task();
+  receive(counters, 10);
+  counters.sample(1.02);
+  receive(counters, 30);
+  counters.sample(3);
+  counters.sample(1);
+  expect(samples(counters)).toEqual([9.8, 10, 10, 10, 0]);
+  expect(counters.status().in_flight_samples).toHaveLength(5);
+  counters.sample(1000);
+  expect(samples(counters)).toEqual(Array.from({ length: keptSamples }, () => 0));
+  expect(counters.status().in_flight_samples).toHaveLength(keptSamples);
+});
+
+test('a busy sample and the first quiet one after it are worth writing', () => {
+  const job = new JobCounters(() => {});
+  const counters = new TaskCounters(job);
+  receive(counters, 11);
+  const changed = [1, 2, 3].map(() => {
+    job.sample(0);
+    job.take();
+    counters.sample(1);
+    return job.changed;
+  });
+  expect(changed).toEqual([true, true, false]);
+});
+
+test('percentiles are never too low, and at most a tenth too high', () => {
   const times = fc.array(
     fc.record({ ms: fc.double({ min: 0.1, max: 60_000, noNaN: true }), count: fc.nat(50) }),
     {
@@ -38,7 +78,7 @@ test('percentiles are never too low, and too high by a tenth at most', () => {
   );
 });
 
-test('what is older than two minutes is forgotten', () => {
+test('latencies older than two minutes are forgotten', () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   try {
     const latency = new RecentLatency();

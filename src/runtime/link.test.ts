@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { PenstockError } from '../errors.ts';
-import { fromPlain, toPlain } from './plain-error.ts';
+import { fromPlain, toPlain } from './link.ts';
 
-test('an error is the same in the other thread, whatever is its cause', () => {
+test('an error is the same in the other thread, whatever its cause', () => {
   const below = new TypeError('the lowest');
   const cause = Object.assign(new Error('below', { cause: below }), { handler: () => undefined });
   const details = {
@@ -20,7 +20,7 @@ test('an error is the same in the other thread, whatever is its cause', () => {
   expect(((other.cause as Error).cause as Error).stack).toBe(below.stack);
 });
 
-test('what was not raised on purpose is internal, with what it was as the cause', () => {
+test('an unexpected error becomes internal and keeps the original as its cause', () => {
   const other = fromPlain(structuredClone(toPlain(new RangeError('odd'))));
   expect([other.code, other.passing, (other.cause as Error).message]).toEqual(['internal', true, 'odd']);
 });

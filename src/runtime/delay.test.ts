@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import type { Delivery } from '../connectors/connector.ts';
-import { paced } from './throttle.ts';
+import { throttle } from './delay.ts';
 
 const never = new AbortController().signal;
 
@@ -16,26 +16,26 @@ async function* batches(...sizes: number[]): AsyncGenerator<Delivery[]> {
   for (const size of sizes) yield Array.from({ length: size }, () => delivery(next++));
 }
 
-test('hands out every message once and in order, in slices of at most a tenth of a second', async () => {
+test('throttle hands out every message once and in order, in slices of at most a tenth of a second', async () => {
   const seen: string[] = [];
   const sizes: number[] = [];
-  for await (const slice of paced(batches(25, 1, 40), 100_000, never)) {
+  for await (const slice of throttle(batches(25, 1, 40), 100_000, never)) {
     sizes.push(slice.length);
     seen.push(...slice.map(({ payload }) => String(payload)));
   }
   expect(seen).toEqual(Array.from({ length: 66 }, (_, index) => String(index)));
   expect(sizes).toEqual([25, 1, 40]);
   sizes.length = 0;
-  for await (const slice of paced(batches(25), 100, never)) sizes.push(slice.length);
+  for await (const slice of throttle(batches(25), 100, never)) sizes.push(slice.length);
   expect(sizes).toEqual([10, 10, 5]);
 });
 
-test('is never ahead of its rate', async () => {
+test('throttle never exceeds its rate', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   try {
     let count = 0;
     const reading = (async () => {
-      for await (const slice of paced(batches(30), 100, never)) count += slice.length;
+      for await (const slice of throttle(batches(30), 100, never)) count += slice.length;
     })();
     const counts: number[] = [];
     for (let step = 0; step < 5; step += 1) {
@@ -49,9 +49,9 @@ test('is never ahead of its rate', async () => {
   }
 });
 
-test('stops waiting when the signal aborts', async () => {
+test('throttle stops waiting when the signal aborts', async () => {
   const controller = new AbortController();
-  const slices = paced(batches(2), 0.001, controller.signal);
+  const slices = throttle(batches(2), 0.001, controller.signal);
   await slices.next();
   const waiting = slices.next();
   const reason = new Error('stop it');

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { backoffMs, delay } from '../../src/runtime/backoff.ts';
-import { isOwnerAlive, ownerName } from '../../src/worker/owner.ts';
+import { backoffMs, delay } from '../../src/runtime/delay.ts';
+import { isOwnerAlive, ownerName } from '../../src/worker/leases.ts';
 
-describe('the holder of a lease', () => {
+describe('the owner of a lease', () => {
   const me = { host: 'a', pid: 10, nonce: 'n1' };
   const gone = (): void => {
     throw Object.assign(new Error('no such process'), { code: 'ESRCH' });
@@ -16,16 +16,16 @@ describe('the holder of a lease', () => {
     ['a process that is gone from this host', { host: 'a', pid: 11, nonce: 'x' }, gone, false],
     ['a process that is on this host', { host: 'a', pid: 11, nonce: 'x' }, there, true],
     ["another user's process", { host: 'a', pid: 11, nonce: 'x' }, forbidden, true],
-    ['a process of another host, of which nothing is known', { host: 'b', pid: 11, nonce: 'x' }, gone, true],
+    ['a process of another host, which cannot be known', { host: 'b', pid: 11, nonce: 'x' }, gone, true],
     ['an earlier process with our id', { host: 'a', pid: 10, nonce: 'n0' }, there, false],
     ['ourselves', me, gone, true],
-  ])('counts %s rightly', (_name, owner, probe, alive) => {
+  ])('is judged correctly: %s', (_name, owner, probe, alive) => {
     expect(isOwnerAlive(ownerName(owner), me, probe)).toBe(alive);
   });
 });
 
 describe('back-off', () => {
-  test('doubles up to its cap, and is anything below that', () => {
+  test('doubles up to its cap, with full jitter', () => {
     expect([0, 1, 2, 10, 1000].map((attempt) => backoffMs(attempt, () => 0.999_999))).toEqual([
       499, 999, 1999, 29_999, 29_999,
     ]);

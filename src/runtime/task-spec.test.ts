@@ -4,12 +4,11 @@ import { connectorFor } from '../connectors/registry.ts';
 import { compileQuery } from '../sql/compile.ts';
 import { openTransform } from '../sql/open-transform.ts';
 import { numberOf } from '../sql/parse-tree.ts';
-import { readSpec, writeSpec } from './spec-text.ts';
-import type { TaskSpec } from './task-spec.ts';
+import { readSpec, type TaskSpec, writeSpec } from './task-spec.ts';
 
 const targets = { allowed: <A>(_host: string, addresses: readonly A[]): A[] => [...addresses] };
 
-test('a task is the same at the other end, to the last digit of its constants', async () => {
+test('a task spec survives the way to its thread, to the last digit of its constants', async () => {
   // 2^53 + 1, which no double is.
   const query = `CREATE TABLE o WITH (connector = 'mqtt', type = 'sink', topic = 'o', format = 'json');
     INSERT INTO o SELECT v FROM i WHERE v < 9007199254740993`;

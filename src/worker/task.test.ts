@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { SilenceWatch } from './silence.ts';
+import { SilenceWatch } from './task.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }));
 afterEach(() => void vi.useRealTimers());
@@ -23,7 +23,7 @@ test('reports silence once, and its end with the next batch', () => {
   expect(changes).toEqual([true, false, true]);
 });
 
-test('counts from the last batch, and does not count while one is on its way to the sink', () => {
+test('counts from the last batch, and not while messages are on their way to the sink', () => {
   const { silence, changes } = watch();
   vi.advanceTimersByTime(900);
   silence.heard();
@@ -36,7 +36,7 @@ test('counts from the last batch, and does not count while one is on its way to 
   expect(changes).toEqual([true]);
 });
 
-test('ends with the task', () => {
+test('silence ends with the task', () => {
   const { silence, changes } = watch();
   vi.advanceTimersByTime(1000);
   silence.stop();
