@@ -69,7 +69,7 @@ export class JobSessions {
         const former = this.#alike(session).flatMap(({ tables }) =>
           tables.filter(differs(spec.source.config)),
         );
-        return { known: session.established, former, windUp: false };
+        return { known: session.established, former, drain: false };
       },
       opened: async ({ resumed, settled }) => {
         if (!session) return;
@@ -89,7 +89,7 @@ export class JobSessions {
   /** For a task that drains a session. */
   wound(session: Session): TaskSession {
     return {
-      opening: async () => ({ known: session.established, former: session.tables, windUp: true }),
+      opening: async () => ({ known: session.established, former: session.tables, drain: true }),
       opened: async () => {},
     };
   }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Qos } from '../config/qos.ts';
+import type { Qos } from '../config/topic.ts';
 import { AckQueue, type Owed } from './ack-queue.ts';
 
 interface Written {

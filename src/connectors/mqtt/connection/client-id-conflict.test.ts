@@ -11,9 +11,9 @@ import {
   unique,
 } from '../../../../test/support/mqtt.ts';
 import type { PenstockError } from '../../../errors.ts';
-import { clientId } from '../config/identity.ts';
 import { openSink } from '../sink/sink.ts';
 import { openSource } from '../source/source.ts';
+import { clientId } from './connect-request.ts';
 
 /** Another client with our id, at a broker that says nothing of it; and what only looks like one. */
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InFlight, type Sent } from './in-flight.ts';
-import { PendingWrite } from './pending-write.ts';
+import { InFlight, PendingWrite, type SentMessage } from './in-flight.ts';
 
 const write = new PendingWrite([]);
 
@@ -45,7 +44,7 @@ test('gives out as many packet identifiers as it may, each once, when all are ne
     expect(inFlight.count).toBe(most);
     expect(Math.max(...given)).toBe(most);
     expect(() => inFlight.add(write, 0)).toThrow(RangeError);
-    for (const packetId of given) inFlight.remove(inFlight.find(packetId) as Sent);
+    for (const packetId of given) inFlight.remove(inFlight.find(packetId) as SentMessage);
     expect(inFlight.count).toBe(0);
   }
 });

@@ -18,7 +18,8 @@ import {
   unique,
 } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
-import { forget, openSource } from './source.ts';
+import { forget } from './session.ts';
+import { openSource } from './source.ts';
 
 const broker = await sharedMosquitto({ config: ['max_queued_messages 0'] });
 const publisher = await plainClient(broker.url);

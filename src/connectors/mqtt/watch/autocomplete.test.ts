@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { faulty, ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
 import { errorOf, targets } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
-import { autocomplete } from './autocomplete.ts';
+import { autocomplete } from './watch.ts';
 
 const broker = await sharedMosquitto();
 

@@ -15,8 +15,8 @@ import { type Script, ScriptedBroker } from '../../../../test/support/scripted-b
 import type { PenstockError } from '../../../errors.ts';
 import type { RememberedSession } from '../../connector.ts';
 import type { MqttTable } from '../config/table.ts';
+import { shared } from './session.ts';
 import { openSource } from './source.ts';
-import { shared } from './subscription.ts';
 
 let broker: Mosquitto;
 let publisher: Awaited<ReturnType<typeof plainClient>>;
@@ -49,7 +49,7 @@ async function scripted(script: Script): Promise<ScriptedBroker> {
 const remembered = (more: Partial<RememberedSession<MqttTable>> = {}): RememberedSession<MqttTable> => ({
   known: true,
   former: [],
-  windUp: false,
+  drain: false,
   ...more,
 });
 
@@ -91,7 +91,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     const { source } = await open({
       ...context,
       table: tableOf('another/one'),
-      session: remembered({ former: [context.table], windUp: true }),
+      session: remembered({ former: [context.table], drain: true }),
     });
     const read: string[] = [];
     for await (const batch of source) {
@@ -142,7 +142,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
       },
     });
     const context = sourceContext({ url: server.url, protocolVersion }, 'a/b');
-    const { source } = await open({ ...context, session: remembered({ windUp: true }) });
+    const { source } = await open({ ...context, session: remembered({ drain: true }) });
     const read: string[] = [];
     for await (const batch of source) {
       read.push(...texts(batch));

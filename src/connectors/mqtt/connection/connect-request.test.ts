@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Identity } from '../../connector.ts';
-import { clientId } from './identity.ts';
+import { clientId } from './connect-request.ts';
 
 describe('a client id', () => {
   const identity: Identity = { jobId: 'job_0aZ', operatorId: 'source_1', taskIndex: 3 };

@@ -1,0 +1,147 @@
+import type { Socket } from 'node:net';
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { PenstockError } from '../../../errors.ts';
+import type { Endpoint } from '../config/broker-url.ts';
+import { forUpTo, untilReported } from '../connection/deadline.ts';
+import { tlsExpected } from '../connection/login.ts';
+import { tlsError } from '../connection/socket-errors.ts';
+import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
+import { connectTcp, type Dialable, lastError } from '../connection/transport.ts';
+import type { Finding } from './steps.ts';
+
+/** How long to wait for a TLS 1.3 server to accept the client certificate. */
+const acceptanceMs = 300;
+const warnDays = 14;
+
+/**
+ * Describes an established TLS connection. A TLS 1.3 server checks the client certificate after the client's handshake, so
+ * this waits briefly for its session ticket or its alert. Throws `tls_…`.
+ */
+export async function tlsFinding(
+  socket: TLSSocket,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<Finding<TLSSocket>> {
+  if (socket.getProtocol() === 'TLSv1.3') {
+    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, endpoint, soon));
+  }
+  const certificate = socket.getPeerCertificate();
+  const days = daysToExpiry(certificate);
+  const finding: Finding<TLSSocket> = {
+    value: socket,
+    message: `${socket.getProtocol()} with a certificate for ${nameOf(certificate)}`,
+    details: { ...peerFacts(socket), verified: socket.authorized },
+  };
+  if (!socket.authorized) {
+    const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
+    const { code, message, hint } = tlsError(
+      typeof error === 'string' ? { name: '', message: '', code: error } : error,
+      endpoint.host,
+      1,
+    );
+    return {
+      ...finding,
+      code,
+      message: `${message}. Connected anyway, because rejectUnauthorized is false`,
+      ...(hint === undefined ? {} : { hint }),
+    };
+  }
+  return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
+}
+
+const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> =>
+  untilReported<void>(signal, (resolve, reject) => {
+    let settled: NodeJS.Immediate | undefined;
+    // OpenSSL is still reading when it reports the ticket: data written before it is done is never sent.
+    const ticket = () => {
+      settled = setImmediate(resolve);
+    };
+    const closed = () => reject(tlsError(lastError(socket), endpoint.host, 1));
+    socket.once('session', ticket).once('close', closed);
+    return () => {
+      clearImmediate(settled);
+      socket.off('session', ticket).off('close', closed);
+    };
+  });
+
+const nameOf = (certificate: PeerCertificate): string =>
+  certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
+
+/** A 3.1.1 CONNECT with a clean session and an empty client id: any MQTT server responds with a CONNACK. */
+const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 10, 0, 0]);
+const connack = 0x20;
+
+/**
+ * A second attempt without TLS, after the server closed the connection at the TLS handshake. No credentials are sent.
+ * Returns `tls_not_spoken` if the port speaks MQTT without TLS; otherwise `error`.
+ */
+export async function diagnosePlain(
+  error: PenstockError,
+  endpoint: Endpoint,
+  addresses: Dialable[],
+  signal: AbortSignal,
+): Promise<PenstockError> {
+  const socket = await connectAgain(endpoint, addresses, signal);
+  const speaksMqtt =
+    socket !== undefined &&
+    (await reports(socket, signal, (found) => {
+      socket.once('data', (chunk: Buffer) => found(chunk[0] === connack));
+      socket.write(anonymousConnect);
+    }));
+  if (!speaksMqtt) return error;
+  return new PenstockError('tls_not_spoken', 'The server speaks MQTT without TLS on this port', {
+    hint: 'Use mqtt:// for this port, or the TLS port of the broker (usually 8883).',
+  });
+}
+
+/**
+ * A second attempt with TLS, after the server closed the connection at CONNECT. Nothing is sent, so the certificate is not
+ * verified. Returns `mqtt_not_spoken` if the port speaks TLS; otherwise `error`.
+ */
+export async function diagnoseTls(
+  error: PenstockError,
+  endpoint: Endpoint,
+  addresses: Dialable[],
+  signal: AbortSignal,
+): Promise<PenstockError> {
+  const plain = await connectAgain(endpoint, addresses, signal);
+  if (!plain) return error;
+  const socket = connectTls({ socket: plain, rejectUnauthorized: false });
+  const speaksTls = await reports(socket, signal, (found) => {
+    socket.once('secureConnect', () => found(true));
+  });
+  return speaksTls ? tlsExpected() : error;
+}
+
+/** Undefined if the server cannot be reached any more. */
+async function connectAgain(
+  endpoint: Endpoint,
+  addresses: Dialable[],
+  signal: AbortSignal,
+): Promise<Socket | undefined> {
+  try {
+    return await connectTcp(endpoint, addresses, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof PenstockError) return undefined;
+    throw error;
+  }
+}
+
+/** What `look` finds, or false if the socket closes first. Destroys the socket. */
+async function reports(
+  socket: Socket,
+  signal: AbortSignal,
+  look: (found: (value: boolean) => void) => void,
+): Promise<boolean> {
+  try {
+    return await untilReported<boolean>(signal, (resolve) => {
+      const failed = () => resolve(false);
+      socket.on('error', failed).once('close', failed);
+      look(resolve);
+      return undefined;
+    });
+  } finally {
+    socket.destroy();
+  }
+}
