@@ -13,7 +13,7 @@ import { silence } from '../connection/socket-errors.ts';
 import { connectTcp, type Dialable, resolveHost, startTls, startWebSocket } from '../connection/transport.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
-import { diagnosePlain, diagnoseTls, tlsFinding } from './tls-checks.ts';
+import { diagnose, tlsFinding } from './tls-checks.ts';
 
 type Context = CheckContext<MqttProfile, MqttTable>;
 
@@ -79,56 +79,40 @@ async function connectSteps(
   endpoint: Endpoint | undefined,
 ): Promise<Connection | undefined> {
   const { profile, targets } = context;
-  const addresses = await steps.run('resolve', async (signal) => {
+  const target = endpoint as Endpoint;
+  const addresses = (await steps.run('resolve', async (signal) => {
     const { host } = endpoint ?? (endpointsOf(profile)[0] as Endpoint);
     return resolved(host, await resolveHost(host, targets, signal));
-  });
-  const target = endpoint as Endpoint;
+  })) as Dialable[];
   const plain = await steps.run('tcp', async (signal) => {
-    const socket = await connectTcp(target, addresses as Dialable[], signal);
+    const socket = await connectTcp(target, addresses, signal);
     opened.stream = socket;
     return connected(socket);
   });
-  const socket = target?.tls ? await tlsStep(plain, target, addresses, profile, steps, opened) : plain;
-  const stream = target?.path === undefined ? socket : await webSocketStep(socket, target, steps, opened);
+  const startTlsStep = async (signal: AbortSignal) => {
+    const socket = await startTls(plain as Socket, target, profile, signal).catch(async (error: unknown) => {
+      throw isSilent(error) ? await diagnose(error, target, addresses, signal) : error;
+    });
+    opened.stream = socket;
+    return tlsFinding(socket, target, signal);
+  };
+  const socket = target?.tls ? await steps.run('tls', startTlsStep) : plain;
+  const startWebSocketStep = async (signal: AbortSignal) => {
+    const stream = await startWebSocket(socket as Socket, target, signal);
+    opened.stream = stream;
+    return { value: stream, message: 'The server opened a WebSocket', details: { path: target.path } };
+  };
+  const stream = target?.path === undefined ? socket : await steps.run('websocket', startWebSocketStep);
   return await steps.run('mqtt_connect', async (signal) => {
     const request = { ...probeClient(context), signal };
     const connection = await connectTo(target, request, stream as Duplex).catch(async (error: unknown) => {
       const mayBeTls = isSilent(error) && !target.tls && target.path === undefined;
-      throw mayBeTls ? await diagnoseTls(error, target, addresses as Dialable[], signal) : error;
+      throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
     return loggedIn(connection, profile);
   });
 }
-
-const tlsStep = (
-  plain: Socket | undefined,
-  target: Endpoint,
-  addresses: Dialable[] | undefined,
-  profile: MqttProfile,
-  steps: CheckSteps,
-  opened: Opened,
-): Promise<Socket | undefined> =>
-  steps.run('tls', async (signal) => {
-    const socket = await startTls(plain as Socket, target, profile, signal).catch(async (error: unknown) => {
-      throw isSilent(error) ? await diagnosePlain(error, target, addresses as Dialable[], signal) : error;
-    });
-    opened.stream = socket;
-    return tlsFinding(socket, target, signal);
-  });
-
-const webSocketStep = (
-  socket: Socket | undefined,
-  target: Endpoint,
-  steps: CheckSteps,
-  opened: Opened,
-): Promise<Duplex | undefined> =>
-  steps.run('websocket', async (signal) => {
-    const stream = await startWebSocket(socket as Socket, target, signal);
-    opened.stream = stream;
-    return { value: stream, message: 'The server opened a WebSocket', details: { path: target.path } };
-  });
 
 const isSilent = (error: unknown): error is PenstockError =>
   error instanceof PenstockError && error.cause === silence;

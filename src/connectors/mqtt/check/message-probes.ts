@@ -143,20 +143,19 @@ export class FirstMessageProbe {
       };
     }
     const { payload, ...rest } = sample;
-    this.#refuseTooLarge(sample);
+    const maxPacketSize = this.#maxPacketSize ?? Number.POSITIVE_INFINITY;
+    // Only a 3.1.1 broker sends such a message: it does not know the limit.
+    if (payload.length > maxPacketSize) {
+      throw new PenstockError(
+        'mqtt_packet_too_large',
+        `A message of ${payload.length} bytes arrived, but maxPacketSize is ${maxPacketSize}`,
+        {
+          hint: 'Raise maxPacketSize in the profile.',
+          facts: { topic: rest.topic, bytes: payload.length, maxPacketSize },
+        },
+      );
+    }
     return { value: sample, message: 'A message arrived', details: { ...rest, bytes: payload.length } };
-  }
-
-  /** With MQTT 5 the broker sends no such message; with 3.1.1 it does not know the limit. */
-  #refuseTooLarge({ topic, payload }: Sample): void {
-    const bytes = payload.length;
-    const maxPacketSize = this.#maxPacketSize;
-    if (maxPacketSize === undefined || bytes <= maxPacketSize) return;
-    throw new PenstockError(
-      'mqtt_packet_too_large',
-      `A message of ${bytes} bytes arrived, but maxPacketSize is ${maxPacketSize}`,
-      { hint: 'Raise maxPacketSize in the profile.', facts: { topic, bytes, maxPacketSize } },
-    );
   }
 
   #wait(signal: AbortSignal): Promise<Sample> {

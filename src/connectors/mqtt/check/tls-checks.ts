@@ -72,61 +72,40 @@ const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4,
 const connack = 0x20;
 
 /**
- * A second attempt without TLS, after the server closed the connection at the TLS handshake. No credentials are sent.
- * Returns `tls_not_spoken` if the port speaks MQTT without TLS; otherwise `error`.
+ * Connects a second time, without TLS if the URL asks for TLS and with TLS if not, after the server closed the first
+ * connection without a response. Sends no credentials. Returns `tls_not_spoken` or `mqtt_not_spoken` if the port works
+ * that way; otherwise `error`.
  */
-export async function diagnosePlain(
+export async function diagnose(
   error: PenstockError,
   endpoint: Endpoint,
   addresses: Dialable[],
   signal: AbortSignal,
 ): Promise<PenstockError> {
-  const socket = await connectAgain(endpoint, addresses, signal);
-  const speaksMqtt =
-    socket !== undefined &&
-    (await reports(socket, signal, (found) => {
-      socket.once('data', (chunk: Buffer) => found(chunk[0] === connack));
-      socket.write(anonymousConnect);
-    }));
+  const plain = await connectTcp(endpoint, addresses, signal).catch(unlessUnknown);
+  signal.throwIfAborted();
+  if (plain === undefined) return error;
+  if (!endpoint.tls) {
+    // No data is sent, so the certificate need not be verified.
+    const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+    const speaksTls = await reports(secure, signal, (found) =>
+      secure.once('secureConnect', () => found(true)),
+    );
+    return speaksTls ? tlsExpected() : error;
+  }
+  const speaksMqtt = await reports(plain, signal, (found) => {
+    plain.once('data', (chunk: Buffer) => found(chunk[0] === connack));
+    plain.write(anonymousConnect);
+  });
   if (!speaksMqtt) return error;
   return new PenstockError('tls_not_spoken', 'The server speaks MQTT without TLS on this port', {
     hint: 'Use mqtt:// for this port, or the TLS port of the broker (usually 8883).',
   });
 }
 
-/**
- * A second attempt with TLS, after the server closed the connection at CONNECT. Nothing is sent, so the certificate is not
- * verified. Returns `mqtt_not_spoken` if the port speaks TLS; otherwise `error`.
- */
-export async function diagnoseTls(
-  error: PenstockError,
-  endpoint: Endpoint,
-  addresses: Dialable[],
-  signal: AbortSignal,
-): Promise<PenstockError> {
-  const plain = await connectAgain(endpoint, addresses, signal);
-  if (!plain) return error;
-  const socket = connectTls({ socket: plain, rejectUnauthorized: false });
-  const speaksTls = await reports(socket, signal, (found) => {
-    socket.once('secureConnect', () => found(true));
-  });
-  return speaksTls ? tlsExpected() : error;
-}
-
-/** Undefined if the server cannot be reached any more. */
-async function connectAgain(
-  endpoint: Endpoint,
-  addresses: Dialable[],
-  signal: AbortSignal,
-): Promise<Socket | undefined> {
-  try {
-    return await connectTcp(endpoint, addresses, signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof PenstockError) return undefined;
-    throw error;
-  }
-}
+const unlessUnknown = (error: unknown): undefined => {
+  if (!(error instanceof PenstockError)) throw error;
+};
 
 /** What `look` finds, or false if the socket closes first. Destroys the socket. */
 async function reports(
@@ -139,7 +118,6 @@ async function reports(
       const failed = () => resolve(false);
       socket.on('error', failed).once('close', failed);
       look(resolve);
-      return undefined;
     });
   } finally {
     socket.destroy();

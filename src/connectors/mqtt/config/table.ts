@@ -61,7 +61,7 @@ const Sink = Type.Object(
     responseTopic: messageProperty('Response Topic', 'Topic for responses'),
     correlationData: messageProperty(
       'Correlation Data',
-      'Data that identifies the request of a response; a column of type bytes is sent unchanged',
+      'Correlation data for the response; a column of type bytes is sent unchanged',
     ),
     userProperties: Type.Optional(
       Type.Record(Type.String({ minLength: 1, maxLength: 256 }), Type.String({ maxLength: 1_000 }), {
@@ -194,19 +194,11 @@ export const metadataColumns = [
   { name: 'timestamp', type: 'timestamp', description: 'Time of arrival' },
   { name: 'content_type', type: 'string', description: 'Content type (MQTT 5)' },
   { name: 'response_topic', type: 'string', description: 'Topic for responses (MQTT 5)' },
-  {
-    name: 'correlation_data',
-    type: 'bytes',
-    description: 'Data that identifies the request of a response (MQTT 5)',
-  },
-  {
-    name: 'expiry_secs',
-    type: 'int64',
-    description: 'Remaining message expiry in seconds when the broker sent the message (MQTT 5)',
-  },
+  { name: 'correlation_data', type: 'bytes', description: 'Correlation data for the response (MQTT 5)' },
+  { name: 'expiry_secs', type: 'int64', description: 'Remaining seconds until the message expires (MQTT 5)' },
   {
     name: 'user_properties',
     type: 'json',
-    description: 'User properties as an object; a repeated name has a list of values (MQTT 5)',
+    description: 'User properties; a repeated name has a list (MQTT 5)',
   },
 ] as const satisfies readonly MetadataColumn[];

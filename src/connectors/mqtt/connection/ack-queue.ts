@@ -95,11 +95,6 @@ export class AckQueue {
     if (this.#owed[this.#head] === owed) this.#schedule();
   }
 
-  /** Sends what is due immediately. */
-  flush(): void {
-    this.#flush();
-  }
-
   /** Ends the queue with its connection: nothing more is written. */
   abandon(): void {
     this.#void = true;
@@ -113,10 +108,11 @@ export class AckQueue {
   #schedule(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(this.#flush);
+    queueMicrotask(this.flush);
   }
 
-  readonly #flush = (): void => {
+  /** Sends what is due immediately. */
+  readonly flush = (): void => {
     this.#flushing = false;
     const due: number[] = [];
     const before = this.#length;

@@ -80,7 +80,6 @@ class ConflictTrial {
       untilReported<boolean>(signal, (resolve) => {
         ours.whenLost(() => resolve(true));
         for (const control of this.#controls) control.whenLost(() => resolve(false));
-        return undefined;
       }),
     );
     if (closed) {

@@ -196,7 +196,9 @@ describe('a list of servers', () => {
     const closed = `mqtt://127.0.0.1:${await freePort()}`;
     const error = await errorOf(connect(request({ url: `${older},${closed}`, protocolVersion: '5' })));
     expect(error).toMatchObject({ code: 'connection_refused', passing: true });
-    expect(error.message).toMatch(/^None of the 2 servers.*unsupported protocol version.*no process listens/s);
+    expect(error.message).toMatch(
+      /^None of the 2 servers.*unsupported protocol version.*no process listens/s,
+    );
   });
 
   test('ends at a server that refuses the user', async () => {

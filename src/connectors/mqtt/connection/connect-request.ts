@@ -40,15 +40,11 @@ export function clientId(profile: MqttProfile, identity: Identity): string {
 export const sessionName = (profile: MqttProfile, identity: Identity): string =>
   `${clientId(profile, identity)} at ${profile.url}`;
 
-/** A task's own client without a kept session; it leaves nothing on the broker but the last will. */
-export const cleanClient = ({
-  profile,
-  targets,
-  identity,
-}: Reachable<MqttProfile> & { identity: Identity }) => ({
-  profile,
-  targets,
-  clientId: clientId(profile, identity),
+/** The client of a task, by default with a clean session. */
+export const taskClient = (task: Reachable<MqttProfile> & { identity: Identity }) => ({
+  profile: task.profile,
+  targets: task.targets,
+  clientId: clientId(task.profile, task.identity),
   clean: true,
   sessionExpirySecs: 0,
 });

@@ -5,7 +5,13 @@ import { PenstockError } from '../../../errors.ts';
 import { hasWildcard, isShared, type Qos } from '../config/topic.ts';
 import { countHangUp, takenOver } from './broker-memory.ts';
 import { untilReported } from './deadline.ts';
-import { disconnected, sharedUnsupported, subscribeRefused, unsubscribeRefused } from './reason-codes.ts';
+import {
+  disconnected,
+  packetTooLarge,
+  sharedUnsupported,
+  subscribeRefused,
+  unsubscribeRefused,
+} from './reason-codes.ts';
 import { isTlsReason, tlsError } from './socket-errors.ts';
 
 /** Limits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
@@ -76,13 +82,9 @@ export class Connection {
     if (isShared(filter) && !this.limits.shared) throw sharedUnsupported(filter);
     if (hasWildcard(filter) && !this.limits.wildcards) throw subscribeRefused(filter, 162);
     const options = this.version === 5 ? { qos, rh: retainHandling[retained] } : { qos };
-    const suback = await untilReported<ISubackPacket>(signal, (resolve, reject) => {
-      this.client.subscribe(filter, options, (error, _grants, packet) => {
-        if (packet) resolve(packet);
-        else reject(this.#lostBecause(error));
-      });
-      return undefined;
-    });
+    const suback = await this.#response<ISubackPacket>(signal, (done) =>
+      this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
+    );
     const [granted = 128] = suback.granted as number[];
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
     return granted as Qos;
@@ -91,13 +93,9 @@ export class Connection {
   /** Removes subscriptions; a missing one is no error. Throws `mqtt_subscribe_refused`. */
   async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
     if (filters.length === 0) return;
-    const unsuback = await untilReported<IUnsubackPacket>(signal, (resolve, reject) => {
-      this.client.unsubscribe([...filters], (error, packet) => {
-        if (packet) resolve(packet as IUnsubackPacket);
-        else reject(this.#lostBecause(error));
-      });
-      return undefined;
-    });
+    const unsuback = await this.#response<IUnsubackPacket>(signal, (done) =>
+      this.client.unsubscribe([...filters], (error, packet) => done(error, packet as IUnsubackPacket)),
+    );
     const codes = (unsuback.granted ?? []) as number[];
     const at = codes.findIndex((code) => code >= 128);
     if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', codes[at] ?? 128);
@@ -128,8 +126,16 @@ export class Connection {
     return this.#ending;
   }
 
-  #lostBecause(cause: unknown): PenstockError {
-    return this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause });
+  #response<P>(
+    signal: AbortSignal,
+    request: (done: (cause: unknown, packet: P | undefined) => void) => void,
+  ): Promise<P> {
+    return untilReported<P>(signal, (resolve, reject) => {
+      request((cause, packet) => {
+        if (packet) resolve(packet);
+        else reject(this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }));
+      });
+    });
   }
 
   async #end(): Promise<void> {
@@ -206,9 +212,7 @@ function translate(error: Error & { code?: unknown }): PenstockError {
       cause: error,
     });
   }
-  if (code === 149) {
-    return new PenstockError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize');
-  }
+  if (code === 149) return packetTooLarge();
   if (typeof code === 'string') {
     if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
@@ -219,14 +223,14 @@ function translate(error: Error & { code?: unknown }): PenstockError {
 }
 
 function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): Limits {
-  const said = version === 5 ? connack?.properties : undefined;
+  const properties = version === 5 ? connack?.properties : undefined;
   return {
     sessionPresent: connack?.sessionPresent ?? false,
-    receiveMaximum: said?.receiveMaximum ?? 65_535,
-    maximumQos: (said?.maximumQoS ?? 2) as Qos,
-    retain: said?.retainAvailable ?? true,
-    wildcards: said?.wildcardSubscriptionAvailable ?? true,
-    shared: said?.sharedSubscriptionAvailable ?? true,
-    maximumPacketSize: said?.maximumPacketSize ?? largestPacket,
+    receiveMaximum: properties?.receiveMaximum ?? 65_535,
+    maximumQos: (properties?.maximumQoS ?? 2) as Qos,
+    retain: properties?.retainAvailable ?? true,
+    wildcards: properties?.wildcardSubscriptionAvailable ?? true,
+    shared: properties?.sharedSubscriptionAvailable ?? true,
+    maximumPacketSize: properties?.maximumPacketSize ?? largestPacket,
   };
 }

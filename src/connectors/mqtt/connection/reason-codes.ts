@@ -2,75 +2,56 @@ import { type ErrorCode, PenstockError } from '../../../errors.ts';
 
 /** MQTT reason codes in words (MQTT 5, section 2.4), and the errors for packets that carry them. */
 
-const words: Readonly<Record<number, string>> = {
-  128: 'unspecified error',
-  129: 'malformed packet',
-  130: 'protocol error',
-  131: 'implementation specific error',
-  132: 'unsupported protocol version',
-  133: 'client identifier not valid',
-  134: 'bad user name or password',
-  135: 'not authorized',
-  136: 'server unavailable',
-  137: 'server busy',
-  138: 'banned',
-  139: 'server shutting down',
-  140: 'bad authentication method',
-  141: 'keep alive timeout',
-  142: 'session taken over',
-  143: 'topic filter invalid',
-  144: 'topic name invalid',
-  145: 'packet identifier in use',
-  146: 'packet identifier not found',
-  147: 'receive maximum exceeded',
-  148: 'topic alias invalid',
-  149: 'packet too large',
-  150: 'message rate too high',
-  151: 'quota exceeded',
-  152: 'administrative action',
-  153: 'payload format invalid',
-  154: 'retain not supported',
-  155: 'QoS not supported',
-  156: 'use another server',
-  157: 'server moved',
-  158: 'shared subscriptions not supported',
-  159: 'connection rate exceeded',
-  160: 'maximum connect time',
-  161: 'subscription identifiers not supported',
-  162: 'wildcard subscriptions not supported',
+/** Each code with its words, its error in a CONNACK, and its error in a DISCONNECT. */
+const reasons: Readonly<Record<number, [words: string, inConnack?: ErrorCode, inDisconnect?: ErrorCode]>> = {
+  128: ['unspecified error'],
+  129: ['malformed packet', 'mqtt_protocol_error', 'mqtt_protocol_error'],
+  130: ['protocol error', 'mqtt_protocol_error', 'mqtt_protocol_error'],
+  131: ['implementation specific error'],
+  132: ['unsupported protocol version', 'mqtt_protocol_refused'],
+  133: ['client identifier not valid', 'mqtt_client_id_rejected'],
+  134: ['bad user name or password', 'mqtt_bad_credentials'],
+  135: ['not authorized', 'mqtt_not_authorized', 'mqtt_not_authorized'],
+  136: ['server unavailable', 'mqtt_server_unavailable', 'mqtt_server_unavailable'],
+  137: ['server busy', 'mqtt_server_unavailable', 'mqtt_server_unavailable'],
+  138: ['banned', 'mqtt_not_authorized'],
+  139: ['server shutting down', 'mqtt_server_unavailable', 'mqtt_server_unavailable'],
+  140: ['bad authentication method', 'mqtt_not_authorized'],
+  141: ['keep alive timeout'],
+  142: ['session taken over'],
+  143: ['topic filter invalid'],
+  144: ['topic name invalid', 'mqtt_will_refused'],
+  145: ['packet identifier in use'],
+  146: ['packet identifier not found'],
+  147: ['receive maximum exceeded', undefined, 'mqtt_protocol_error'],
+  148: ['topic alias invalid', undefined, 'mqtt_protocol_error'],
+  149: ['packet too large', 'mqtt_packet_too_large', 'mqtt_packet_too_large'],
+  150: ['message rate too high'],
+  151: ['quota exceeded', 'mqtt_server_unavailable', 'mqtt_server_unavailable'],
+  152: ['administrative action'],
+  153: ['payload format invalid', 'mqtt_will_refused'],
+  154: ['retain not supported', 'mqtt_will_refused', 'mqtt_publish_refused'],
+  155: ['QoS not supported', 'mqtt_will_refused', 'mqtt_publish_refused'],
+  156: ['use another server'],
+  157: ['server moved'],
+  158: ['shared subscriptions not supported', undefined, 'mqtt_subscribe_refused'],
+  159: ['connection rate exceeded', 'mqtt_server_unavailable'],
+  160: ['maximum connect time'],
+  161: ['subscription identifiers not supported'],
+  162: ['wildcard subscriptions not supported', undefined, 'mqtt_subscribe_refused'],
 };
 
 /** CONNACK return codes of MQTT 3.1.1 (section 3.2.2.3) and the equivalent MQTT 5 reason codes. */
 const fromReturnCode: Readonly<Record<number, number>> = { 1: 132, 2: 133, 3: 136, 4: 134, 5: 135 };
 
-const hex = (code: number): string => `0x${code.toString(16).padStart(2, '0').toUpperCase()}`;
+const wordsOf = (code: number): string => reasons[code]?.[0] ?? 'unknown reason';
 
 /** `not authorized (0x87)`, followed by the server's reason string, truncated. */
 export function inWords(code: number, reasonString?: string): string {
-  const said = reasonString === undefined || reasonString === '' ? '' : `: ${reasonString.slice(0, 200)}`;
-  return `${words[code] ?? 'unknown reason'} (${hex(code)})${said}`;
+  const text = reasonString === undefined || reasonString === '' ? '' : `: ${reasonString.slice(0, 200)}`;
+  const hex = code.toString(16).padStart(2, '0').toUpperCase();
+  return `${wordsOf(code)} (0x${hex})${text}`;
 }
-
-const connectCodes: Readonly<Record<number, ErrorCode>> = {
-  129: 'mqtt_protocol_error',
-  130: 'mqtt_protocol_error',
-  132: 'mqtt_protocol_refused',
-  133: 'mqtt_client_id_rejected',
-  134: 'mqtt_bad_credentials',
-  135: 'mqtt_not_authorized',
-  136: 'mqtt_server_unavailable',
-  137: 'mqtt_server_unavailable',
-  138: 'mqtt_not_authorized',
-  139: 'mqtt_server_unavailable',
-  140: 'mqtt_not_authorized',
-  144: 'mqtt_will_refused',
-  149: 'mqtt_packet_too_large',
-  151: 'mqtt_server_unavailable',
-  153: 'mqtt_will_refused',
-  154: 'mqtt_will_refused',
-  155: 'mqtt_will_refused',
-  159: 'mqtt_server_unavailable',
-};
 
 const connectHints: Partial<Record<ErrorCode, string>> = {
   mqtt_bad_credentials: 'Correct the username and password of the profile.',
@@ -88,7 +69,7 @@ const connectHints: Partial<Record<ErrorCode, string>> = {
 export function connectRefused(code: number, version: 4 | 5, reasonString?: string): PenstockError {
   // Reason codes of MQTT 5 begin at 128. A lower one is a return code of 3.1.1 (aedes sends those).
   const reason = version === 5 && code >= 128 ? code : (fromReturnCode[code] ?? code);
-  const error = connectCodes[reason] ?? 'mqtt_refused';
+  const error = reasons[reason]?.[1] ?? 'mqtt_refused';
   const message = `The broker refused the connection: ${inWords(reason, reasonString)}`;
   return withReason(error, message, connectHints[error], reason, reasonString);
 }
@@ -105,33 +86,16 @@ function withReason(
     ...(hint === undefined ? {} : { hint }),
     facts: {
       reasonCode: code,
-      reason: words[code] ?? 'unknown reason',
+      reason: wordsOf(code),
       ...(reasonString === undefined ? {} : { reasonString: reasonString.slice(0, 200) }),
     },
   });
 }
 
-const disconnectCodes: Readonly<Record<number, ErrorCode>> = {
-  129: 'mqtt_protocol_error',
-  130: 'mqtt_protocol_error',
-  135: 'mqtt_not_authorized',
-  136: 'mqtt_server_unavailable',
-  137: 'mqtt_server_unavailable',
-  139: 'mqtt_server_unavailable',
-  147: 'mqtt_protocol_error',
-  148: 'mqtt_protocol_error',
-  149: 'mqtt_packet_too_large',
-  151: 'mqtt_server_unavailable',
-  154: 'mqtt_publish_refused',
-  155: 'mqtt_publish_refused',
-  158: 'mqtt_subscribe_refused',
-  162: 'mqtt_subscribe_refused',
-};
-
 /** The error for a DISCONNECT of the server (MQTT 5), except a takeover: see `takenOver`. */
 export const disconnected = (code: number, reasonString?: string): PenstockError =>
   withReason(
-    disconnectCodes[code] ?? 'connection_lost',
+    reasons[code]?.[2] ?? 'connection_lost',
     `The broker ended the connection: ${inWords(code, reasonString)}`,
     undefined,
     code,
@@ -175,6 +139,11 @@ export function publishRefused(topic: string, code: number, reasonString?: strin
 export const retainUnsupported = (): PenstockError =>
   new PenstockError('mqtt_publish_refused', 'The broker does not support retained messages', {
     hint: 'Set retain to false in the table.',
+  });
+
+export const packetTooLarge = (): PenstockError =>
+  new PenstockError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize', {
+    hint: 'Raise maxPacketSize in the profile.',
   });
 
 export const subackTimeout = (ms: number): PenstockError =>

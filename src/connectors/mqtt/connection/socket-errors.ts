@@ -3,108 +3,111 @@ import type { Endpoint } from '../config/broker-url.ts';
 
 /** Translates TCP and TLS errors of Node. `undefined` stands for a connection that was closed without an error. */
 
-const networkCodes: Readonly<Record<string, [ErrorCode, string]>> = {
-  ECONNREFUSED: ['connection_refused', 'no process listens on this port'],
-  ETIMEDOUT: ['connection_timeout', 'the server does not respond'],
-  EHOSTUNREACH: ['network_unreachable', 'no route to the host'],
-  ENETUNREACH: ['network_unreachable', 'no route to the network'],
-  EADDRNOTAVAIL: ['network_unreachable', 'no local address can reach the server'],
+const unreachable = 'Check the address, and the network routes of the machine that runs Penstock.';
+
+const networkReasons: Readonly<Record<string, [code: ErrorCode, reason: string, hint: string]>> = {
+  ECONNREFUSED: [
+    'connection_refused',
+    'no process listens on this port',
+    'Check the port. Check that the broker is running and listens on this address.',
+  ],
+  ETIMEDOUT: [
+    'connection_timeout',
+    'the server does not respond',
+    'Check the address, and whether a firewall blocks the connection.',
+  ],
+  EHOSTUNREACH: ['network_unreachable', 'no route to the host', unreachable],
+  ENETUNREACH: ['network_unreachable', 'no route to the network', unreachable],
+  EADDRNOTAVAIL: ['network_unreachable', 'no local address can reach the server', unreachable],
 };
 
-const networkHints: Partial<Record<ErrorCode, string>> = {
-  connection_refused: 'Check the port. Check that the broker is running and listens on this address.',
-  connection_timeout: 'Check the address, and whether a firewall blocks the connection.',
-  network_unreachable: 'Check the address, and the network routes of the machine that runs Penstock.',
-};
-
-/** The error for a TCP connection that failed. */
+/** The error for a failed TCP connection. */
 export function socketError(error: NodeJS.ErrnoException | undefined, endpoint: Endpoint): PenstockError {
-  const [code, reason] = networkCodes[error?.code ?? ''] ?? [
-    'connection_lost',
-    error?.code ?? 'the server closed the connection at once',
-  ];
-  const hint = networkHints[code];
-  return new PenstockError(code, `Cannot connect to ${endpoint.host} port ${endpoint.port}: ${reason}`, {
-    ...(hint === undefined ? {} : { hint }),
-    cause: error,
-  });
+  const [code, reason, hint] = networkReasons[error?.code ?? ''] ?? ['connection_lost', error?.code];
+  const message = `Cannot connect to ${endpoint.host} port ${endpoint.port}: ${reason ?? 'the server closed the connection at once'}`;
+  return new PenstockError(code, message, { ...(hint === undefined ? {} : { hint }), cause: error });
 }
 
-interface TlsReason {
-  code: ErrorCode;
-  message: string;
-  hint: string;
-}
+type TlsReason = [code: ErrorCode, message: string, hint: string];
 
-const untrusted = (message: string): TlsReason => ({
-  code: 'tls_unknown_issuer',
+const untrusted = (message: string): TlsReason => [
+  'tls_unknown_issuer',
   message,
-  hint: 'Set tls.ca to the CA certificate that issued the server certificate.',
-});
+  'Set tls.ca to the CA certificate that issued the server certificate.',
+];
 
-const refusedCertificate = (message: string): TlsReason => ({
-  code: 'tls_client_certificate_refused',
+const clientCertificateRefused = (message: string): TlsReason => [
+  'tls_client_certificate_refused',
   message,
-  hint: 'Set tls.cert to a valid certificate from a CA that the broker trusts.',
-});
+  'Set tls.cert to a valid certificate from a CA that the broker trusts.',
+];
 
-const noCertificate: TlsReason = {
-  code: 'tls_client_certificate_required',
-  message: 'The server requires a client certificate',
-  hint: 'Set tls.cert to a client certificate and tls.key to its private key.',
-};
+const clientCertificateRequired: TlsReason = [
+  'tls_client_certificate_required',
+  'The server requires a client certificate',
+  'Set tls.cert to a client certificate and tls.key to its private key.',
+];
 
-const notTls: TlsReason = {
-  code: 'tls_not_spoken',
-  message: 'The server does not speak TLS on this port',
-  hint: 'Use the TLS port of the broker (usually 8883), or mqtt:// to connect without TLS.',
-};
+const notTls: TlsReason = [
+  'tls_not_spoken',
+  'The server does not speak TLS on this port',
+  'Use the TLS port of the broker (usually 8883), or mqtt:// to connect without TLS.',
+];
+
+const unknownIssuer = untrusted('The issuer of the server certificate is unknown');
+const refused = clientCertificateRefused('The server refused the client certificate');
 
 /** By error code of Node or OpenSSL. The alerts are those of RFC 8446, section 6. */
 const tlsReasons: Readonly<Record<string, TlsReason>> = {
-  CERT_HAS_EXPIRED: {
-    code: 'tls_certificate_expired',
-    message: 'The server certificate has expired',
-    hint: 'Renew the certificate on the broker.',
-  },
-  CERT_NOT_YET_VALID: {
-    code: 'tls_certificate_expired',
-    message: 'The server certificate is not valid yet',
-    hint: 'Check the clock of this machine, and the start date of the certificate.',
-  },
-  DEPTH_ZERO_SELF_SIGNED_CERT: {
-    code: 'tls_self_signed',
-    message: 'The server certificate is self-signed and not trusted',
-    hint: 'If this is the certificate you expect, set tls.ca to it.',
-  },
+  CERT_HAS_EXPIRED: [
+    'tls_certificate_expired',
+    'The server certificate has expired',
+    'Renew the certificate on the broker.',
+  ],
+  CERT_NOT_YET_VALID: [
+    'tls_certificate_expired',
+    'The server certificate is not valid yet',
+    'Check the clock of this machine, and the start date of the certificate.',
+  ],
+  DEPTH_ZERO_SELF_SIGNED_CERT: [
+    'tls_self_signed',
+    'The server certificate is self-signed and not trusted',
+    'If this is the certificate you expect, set tls.ca to it.',
+  ],
   SELF_SIGNED_CERT_IN_CHAIN: untrusted('The issuer of the server certificate is not trusted'),
-  UNABLE_TO_GET_ISSUER_CERT: untrusted('The issuer of the server certificate is unknown'),
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted('The issuer of the server certificate is unknown'),
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted('The issuer of the server certificate is unknown'),
+  UNABLE_TO_GET_ISSUER_CERT: unknownIssuer,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer,
   CERT_SIGNATURE_FAILURE: untrusted('The signature of the server certificate does not match its issuer'),
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: noCertificate,
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: refusedCertificate(
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: clientCertificateRequired,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: clientCertificateRefused(
     'The server does not know the issuer of the client certificate',
   ),
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: refusedCertificate('The server refused the client certificate'),
-  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: refusedCertificate(
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: refused,
+  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: clientCertificateRefused(
     'The server does not support this type of client certificate',
   ),
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: refusedCertificate('The client certificate has been revoked'),
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: refusedCertificate('The client certificate has expired'),
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: refusedCertificate('The server refused the client certificate'),
-  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: refusedCertificate('The server cannot verify the client certificate'),
-  ERR_SSL_TLSV1_ALERT_ACCESS_DENIED: refusedCertificate('The server denied access to the client certificate'),
-  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: {
-    code: 'tls_failed',
-    message: 'The server refused the TLS handshake',
-    hint: 'Check whether the broker requires a client certificate (tls.cert, tls.key) or special ciphers.',
-  },
-  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: {
-    code: 'tls_failed',
-    message: 'The server supports none of the offered application protocols (ALPN)',
-    hint: 'Set alpn to the protocol that the broker expects on this port, or remove alpn.',
-  },
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: clientCertificateRefused(
+    'The client certificate has been revoked',
+  ),
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: clientCertificateRefused('The client certificate has expired'),
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: refused,
+  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: clientCertificateRefused(
+    'The server cannot verify the client certificate',
+  ),
+  ERR_SSL_TLSV1_ALERT_ACCESS_DENIED: clientCertificateRefused(
+    'The server denied access to the client certificate',
+  ),
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: [
+    'tls_failed',
+    'The server refused the TLS handshake',
+    'Check whether the broker requires a client certificate (tls.cert, tls.key) or special ciphers.',
+  ],
+  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: [
+    'tls_failed',
+    'The server supports none of the offered application protocols (ALPN)',
+    'Set alpn to the protocol that the broker expects on this port, or remove alpn.',
+  ],
   ERR_SSL_WRONG_VERSION_NUMBER: notTls,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: notTls,
   ERR_SSL_HTTP_REQUEST: notTls,
@@ -120,7 +123,7 @@ export function tlsError(
   const code = tlsCode(error);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(error, name, facts);
   const known = tlsReasons[code];
-  if (known) return new PenstockError(known.code, known.message, { hint: known.hint, facts, cause: error });
+  if (known) return new PenstockError(known[0], known[1], { hint: known[2], facts, cause: error });
   if (bytesRead === 0) {
     return new PenstockError('tls_failed', 'The server closed the connection at the start of TLS', {
       hint: 'Check that this port uses TLS. Use mqtt:// if it does not.',

@@ -40,7 +40,6 @@ async function lookUp(host: string, signal: AbortSignal): Promise<LookupAddress[
       if (error) reject(notResolved(host, error));
       else resolve(addresses);
     });
-    return undefined;
   });
 }
 

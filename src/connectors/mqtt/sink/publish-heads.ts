@@ -86,22 +86,27 @@ class PropertyTemplates {
     ].every((each) => each?.constant ?? true);
   }
 
+  /** Encodes the properties (MQTT 5, section 3.3.2.3), prefixed with their length. */
   encode(row: Row): Buffer {
-    const properties: PublishProperties = {};
+    const parts: Buffer[] = [];
     const expirySecs = this.#expiry(row);
-    const contentType = shortText(this.#contentType, row);
-    const correlationData = this.#correlation(row);
-    if (expirySecs !== undefined) properties.expirySecs = expirySecs;
-    if (contentType !== undefined) properties.contentType = contentType;
-    if (this.#responseTopic?.text(row) !== undefined) {
-      properties.responseTopic = topicFor(this.#responseTopic, row);
+    if (expirySecs !== undefined) {
+      const bytes = Buffer.of(0x02, 0, 0, 0, 0);
+      bytes.writeUInt32BE(expirySecs, 1);
+      parts.push(bytes);
     }
-    if (correlationData !== undefined) properties.correlationData = correlationData;
-    properties.userProperties = this.#userProperties.flatMap(({ name, value }) => {
+    push(parts, 0x03, shortText(this.#contentType, row));
+    const responseTopic = this.#responseTopic;
+    if (responseTopic?.text(row) !== undefined) push(parts, 0x08, topicFor(responseTopic, row));
+    push(parts, 0x09, this.#correlation(row));
+    for (const { name, value } of this.#userProperties) {
       const text = shortText(value, row);
-      return text === undefined ? [] : [[name, text] as const];
-    });
-    return encodeProperties(properties);
+      if (text !== undefined) push(parts, 0x26, name, text);
+    }
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    const prefix = Buffer.alloc(lengthBytes(length));
+    writeLength(prefix, 0, length);
+    return Buffer.concat([prefix, ...parts]);
   }
 
   #expiry(row: Row): number | undefined {
@@ -130,38 +135,14 @@ function shortText(template: Template | undefined, row: Row): string | undefined
   throw badRow(template.path, 'The property must be well-formed text without NUL, of at most 65,535 bytes');
 }
 
-interface PublishProperties {
-  expirySecs?: number;
-  contentType?: string;
-  responseTopic?: string;
-  correlationData?: Buffer;
-  /** Names and values; a name may be repeated. */
-  userProperties?: readonly (readonly [string, string])[];
-}
-
-/** Encodes PUBLISH properties (MQTT 5, section 3.3.2.3), prefixed with their length. Each is at most 65,535 bytes. */
-function encodeProperties(properties: PublishProperties): Buffer {
-  const parts: Buffer[] = [];
-  const { expirySecs, contentType, responseTopic, correlationData, userProperties = [] } = properties;
-  if (expirySecs !== undefined) {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32BE(expirySecs);
-    parts.push(Buffer.of(0x02), bytes);
+/** Appends a property with its values, each prefixed with its length; nothing if a value is undefined. */
+function push(parts: Buffer[], id: number, ...values: (string | Buffer | undefined)[]): void {
+  if (values.includes(undefined)) return;
+  parts.push(Buffer.of(id));
+  for (const value of values as (string | Buffer)[]) {
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(bytes.length);
+    parts.push(length, bytes);
   }
-  if (contentType !== undefined) parts.push(Buffer.of(0x03), ...prefixed(contentType));
-  if (responseTopic !== undefined) parts.push(Buffer.of(0x08), ...prefixed(responseTopic));
-  if (correlationData !== undefined) parts.push(Buffer.of(0x09), ...prefixed(correlationData));
-  for (const [name, value] of userProperties)
-    parts.push(Buffer.of(0x26), ...prefixed(name), ...prefixed(value));
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const prefix = Buffer.alloc(lengthBytes(length));
-  writeLength(prefix, 0, length);
-  return Buffer.concat([prefix, ...parts]);
-}
-
-function prefixed(data: string | Buffer): [Buffer, Buffer] {
-  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(bytes.length);
-  return [length, bytes];
 }

@@ -6,7 +6,7 @@ import { type MqttTable, sinkOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
-import { cleanClient } from '../connection/connect-request.ts';
+import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
@@ -26,7 +26,7 @@ export async function openSink(
   confirmTimeoutMs = 30_000,
 ): Promise<Sink> {
   const { signal } = context;
-  const connection = await connect({ ...cleanClient(context), signal, prepare: pingOnTime });
+  const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
     return new MqttSink(context, connection, confirmTimeoutMs);
   } catch (error) {

@@ -5,7 +5,7 @@ import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
 import { isShared, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
-import { cleanClient, clientId, probeClient } from '../connection/connect-request.ts';
+import { clientId, probeClient, taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { qosDowngraded } from '../connection/qos-downgrade.ts';
 
@@ -143,6 +143,6 @@ async function isTakenOver(connection: Connection, signal: AbortSignal): Promise
 export async function forget(
   context: Omit<RunContext<MqttProfile, MqttTable>, 'window' | 'warn'>,
 ): Promise<void> {
-  const connection = await connect({ ...cleanClient(context), signal: context.signal });
+  const connection = await connect({ ...taskClient(context), signal: context.signal });
   await connection.close();
 }

@@ -6,11 +6,11 @@ import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
 import { DeferredAcks } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
-import { clientId } from '../connection/connect-request.ts';
+import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
-import { subackTimeout } from '../connection/reason-codes.ts';
+import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
 import { subscribeAs, unsubscribe } from './session.ts';
 
 const defaultSessionExpirySecs = 604_800;
@@ -47,12 +47,10 @@ class MqttSource implements Source {
   }
 
   async open(): Promise<void> {
-    const { profile, targets, identity, session, window, signal } = this.#context;
+    const { profile, session, window, signal } = this.#context;
     try {
       this.#connection = await connect({
-        profile,
-        targets,
-        clientId: clientId(profile, identity),
+        ...taskClient(this.#context),
         clean: false,
         sessionExpirySecs: profile.sessionExpirySecs ?? defaultSessionExpirySecs,
         receiveMaximum: window,
@@ -132,9 +130,7 @@ class MqttSource implements Source {
       this.#received += 1;
       this.#receivedAt = performance.now();
       if (delivery.payload.length > maxBytes) {
-        this.#fail(
-          new PenstockError('mqtt_packet_too_large', 'The broker sent a message larger than maxPacketSize'),
-        );
+        this.#fail(packetTooLarge());
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
@@ -155,15 +151,9 @@ class MqttSource implements Source {
     const ms = connectTimeoutMs(profile);
     const bound = subscribeAs(this.#context, connection);
     bound.then(this.#subscriptionsSettled.resolve, () => {});
-    const inTime = within(
-      ms,
-      signal,
-      () => subackTimeout(ms),
-      (soon) =>
-        untilReported<void>(soon, (resolve, reject) => {
-          bound.then(resolve, reject);
-          return undefined;
-        }),
+    const late = () => subackTimeout(ms);
+    const inTime = within(ms, signal, late, (soon) =>
+      untilReported<void>(soon, (resolve, reject) => void bound.then(resolve, reject)),
     );
     const full = new Promise<'full'>((resolve) => {
       this.#windowFull = () => resolve('full');

@@ -63,7 +63,6 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
     return await untilReported<never>(signal, (_resolve, reject) => {
       connection.whenLost(reject);
       failed.promise.catch(reject);
-      return undefined;
     });
   });
 }
