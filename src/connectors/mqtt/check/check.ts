@@ -17,7 +17,6 @@ import { diagnose, tlsFinding } from './tls-checks.ts';
 
 type Context = CheckContext<MqttProfile, MqttTable>;
 
-/** What the steps have opened for one server. */
 interface Opened {
   stream?: Duplex;
   connection?: Connection;
@@ -82,12 +81,19 @@ async function connectSteps(
   const target = endpoint as Endpoint;
   const addresses = (await steps.run('resolve', async (signal) => {
     const { host } = endpoint ?? (endpointsOf(profile)[0] as Endpoint);
-    return resolved(host, await resolveHost(host, targets, signal));
+    const found = await resolveHost(host, targets, signal);
+    const list = found.map(({ address }) => address);
+    return {
+      value: found,
+      message: `${host} resolves to ${list.join(', ')}`,
+      details: { host, addresses: list },
+    };
   })) as Dialable[];
   const plain = await steps.run('tcp', async (signal) => {
     const socket = await connectTcp(target, addresses, signal);
     opened.stream = socket;
-    return connected(socket);
+    const { remoteAddress: address, remotePort: port } = socket;
+    return { value: socket, message: `Connected to ${address} port ${port}`, details: { address, port } };
   });
   const startTlsStep = async (signal: AbortSignal) => {
     const socket = await startTls(plain as Socket, target, profile, signal).catch(async (error: unknown) => {
@@ -116,21 +122,6 @@ async function connectSteps(
 
 const isSilent = (error: unknown): error is PenstockError =>
   error instanceof PenstockError && error.cause === silence;
-
-function resolved(host: string, addresses: Dialable[]): Finding<Dialable[]> {
-  const list = addresses.map((entry) => entry.address);
-  return {
-    value: addresses,
-    message: `${host} resolves to ${list.join(', ')}`,
-    details: { host, addresses: list },
-  };
-}
-
-const connected = (socket: Socket): Finding<Socket> => ({
-  value: socket,
-  message: `Connected to ${socket.remoteAddress} port ${socket.remotePort}`,
-  details: { address: socket.remoteAddress, port: socket.remotePort },
-});
 
 function loggedIn(connection: Connection, profile: MqttProfile): Finding<Connection> {
   const { version, limits } = connection;

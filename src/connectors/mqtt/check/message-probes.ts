@@ -99,7 +99,6 @@ function refuseTooLarge(topic: string, maximumPacketSize: number): void {
   );
 }
 
-/** A message that a connection test has received. */
 export interface Sample {
   topic: string;
   payload: Buffer;

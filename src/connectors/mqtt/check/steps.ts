@@ -14,7 +14,6 @@ export interface Finding<T> {
 interface StepOptions {
   /** Errors that make the step a warning instead of a failure; its value is then undefined. */
   tolerate?: readonly ErrorCode[];
-  /** Facts to report if the step fails. */
   details?: Record<string, unknown>;
 }
 

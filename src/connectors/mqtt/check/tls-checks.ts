@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { Endpoint } from '../config/broker-url.ts';
 import { forUpTo, untilReported } from '../connection/deadline.ts';
@@ -27,9 +27,10 @@ export async function tlsFinding(
   }
   const certificate = socket.getPeerCertificate();
   const days = daysToExpiry(certificate);
+  const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
   const finding: Finding<TLSSocket> = {
     value: socket,
-    message: `${socket.getProtocol()} with a certificate for ${nameOf(certificate)}`,
+    message: `${socket.getProtocol()} with a certificate for ${name}`,
     details: { ...peerFacts(socket), verified: socket.authorized },
   };
   if (!socket.authorized) {
@@ -63,9 +64,6 @@ const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal):
       socket.off('session', ticket).off('close', closed);
     };
   });
-
-const nameOf = (certificate: PeerCertificate): string =>
-  certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
 
 /** A 3.1.1 CONNECT with a clean session and an empty client id: any MQTT server responds with a CONNACK. */
 const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 10, 0, 0]);

@@ -1,6 +1,5 @@
 /** Broker URLs: one, or several separated by commas. Errors never repeat a part of a URL, which may hold a password. */
 
-/** Address and transport of one server. */
 export interface Endpoint {
   /** Host name or IP address; an IPv6 address without brackets. */
   host: string;

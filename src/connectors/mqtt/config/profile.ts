@@ -11,9 +11,12 @@ import { checkTopicName, qosNames } from './topic.ts';
 
 const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
 
-/** Text that may hold `{{ NAME }}` variables. */
+const text = (title: string, description: string, more: object) =>
+  optional(Type.String({ title, description, maxLength: 65_535, ...more }));
+
+/** Text that may contain `{{ NAME }}` variables. */
 const varText = (title: string, description: string, more: object = {}) =>
-  optional(Type.String({ title, description, format: 'var-str', maxLength: 65_535, ...more }));
+  text(title, description, { format: 'var-str', ...more });
 
 const pem = (title: string, subject: string) =>
   varText(
@@ -48,14 +51,7 @@ const Will = Type.Object(
       minLength: 1,
       maxLength: 65_535,
     }),
-    payload: optional(
-      Type.String({
-        title: 'Payload',
-        description: 'Payload of the last will',
-        default: '',
-        maxLength: 65_535,
-      }),
-    ),
+    payload: text('Payload', 'Payload of the last will', { default: '' }),
     qos: optional(
       Type.Enum([...qosNames], {
         title: 'Quality of Service',
@@ -95,15 +91,11 @@ export const MqttProfile = Type.Object(
     username: varText('Username', 'User name to log in with'),
     password: varText('Password', 'Password to log in with'),
     tls: optional(MqttTls),
-    clientPrefix: optional(
-      Type.String({
-        title: 'Client Prefix',
-        description: 'Prefix of every client id: <prefix>_<job>_<operator>_<task>',
-        default: 'penstock',
-        minLength: 1,
-        maxLength: 200,
-      }),
-    ),
+    clientPrefix: text('Client Prefix', 'Prefix of every client id: <prefix>_<job>_<operator>_<task>', {
+      default: 'penstock',
+      minLength: 1,
+      maxLength: 200,
+    }),
     maxPacketSize: integer(
       'Max Packet Size',
       'Maximum size of an MQTT packet in bytes, in both directions. The default is the protocol limit (256 MiB). A ' +
@@ -139,14 +131,10 @@ export const MqttProfile = Type.Object(
       'Whether to refuse a broker whose certificate cannot be verified. Turn this off for experiments only.',
       true,
     ),
-    serverName: optional(
-      Type.String({
-        title: 'Server Name',
-        description:
-          'Name to send as SNI and to expect in the server certificate; by default the host of the URL',
-        pattern: '^[0-9A-Za-z._:-]*$',
-        maxLength: 253,
-      }),
+    serverName: text(
+      'Server Name',
+      'Name to send as SNI and to expect in the server certificate; by default the host of the URL',
+      { pattern: '^[0-9A-Za-z._:-]*$', maxLength: 253 },
     ),
     alpn: optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {

@@ -10,7 +10,6 @@ import { checkTopicFilter, checkTopicName, type Qos, qosLevel, qosNames } from '
 
 const mqtt5 = '(MQTT 5). May contain columns as {{ name }}; omitted if one of them is null.';
 
-/** A text that every message of a sink carries. */
 const messageProperty = (title: string, description: string) =>
   Type.Optional(Type.String({ title, description: `${description} ${mqtt5}`, maxLength: 1_000 }));
 
@@ -117,18 +116,21 @@ export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
 
 export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
 
+/** The message properties that a sink table sets. */
+export const propertyNames = (table: MqttTable): string[] =>
+  Object.keys(sinkOf(table) ?? {}).filter((name) => name !== 'retain');
+
 /** Checks topics and templates, and refuses properties that the profile's MQTT version cannot carry. */
 export function validateTable(table: MqttTable, profile?: MqttProfile): FieldError[] {
   const sink = sinkOf(table);
   if (sink === undefined) return findings('/topic', checkTopicFilter(table.topic));
-  const { retain: _, ...properties } = sink;
-  const unknown = profile?.protocolVersion === '3.1.1' ? Object.keys(properties) : [];
+  const unsupported = profile?.protocolVersion === '3.1.1' ? propertyNames(table) : [];
   return [
     ...findings('/topic', checkTopicTemplate(table.topic)),
     ...templatesIn(sink).flatMap(({ path, text }) => findings(path, checkTemplate(text))),
     ...(sink.responseTopic ? findings('/type/responseTopic', checkTopicTemplate(sink.responseTopic)) : []),
     ...(typeof sink.expirySecs === 'string' ? checkExpiry(sink.expirySecs) : []),
-    ...unknown.flatMap((name) =>
+    ...unsupported.flatMap((name) =>
       findings(`/type/${name}`, 'requires MQTT 5, but protocolVersion of the profile is 3.1.1'),
     ),
   ];
@@ -156,7 +158,6 @@ const checkExpiry = (text: string): FieldError[] =>
     ? []
     : findings('/type/expirySecs', 'must be a number of seconds, or a column as {{ name }}');
 
-/** Column types that can be part of a text. */
 const plainTypes = [
   'int32',
   'int64',
@@ -169,7 +170,6 @@ const plainTypes = [
   'string',
 ] as const;
 
-/** The columns that a sink's topic and properties refer to. */
 export function columnsOf(table: MqttTable): ColumnUse[] {
   const sink = sinkOf(table);
   if (sink === undefined) return [];

@@ -9,11 +9,9 @@ import { type GetProperty, getterOf } from '../../../formats/values/own-property
 
 const placeholder = /\{\{(.*?)\}\}/gs;
 
-/** Column names in a text, in order. */
 export const columnsIn = (text: string): string[] =>
   [...text.matchAll(placeholder)].map(([, name = '']) => name.trim());
 
-/** The text without its placeholders. */
 export const constantParts = (text: string): string => text.replaceAll(placeholder, '');
 
 /** Returns what is wrong with the placeholders of a text as a predicate, or null. */

@@ -51,7 +51,6 @@ function checkLevels(levels: string[]): string | null {
   return null;
 }
 
-/** Splits a `$share/` filter into the share name and the filter behind it. */
 export function splitShared(filter: string): { group: string; filter: string } {
   const rest = filter.slice('$share/'.length);
   const slash = rest.indexOf('/');

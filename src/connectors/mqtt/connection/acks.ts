@@ -16,33 +16,21 @@ import { MqttDelivery } from './delivery.ts';
 interface Internals {
   stream: Duplex;
   incomingStore: { get(packet: unknown, done: (error: Error) => void): unknown };
-  options: { customHandleAcks: CustomHandleAcks; reschedulePings?: boolean };
+  options: {
+    customHandleAcks(topic: string, payload: Buffer, packet: IPublishPacket, done: Done): void;
+    reschedulePings?: boolean;
+  };
   handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
   reschedulePing(force?: boolean): void;
   sendPing(): void;
-  _sendPacket(packet: SentPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
+  _sendPacket(packet: AckPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
 }
 
-interface SentPacket {
-  cmd: string;
-  messageId?: number;
-}
+type AckPacket = { cmd: string; messageId?: number };
+type Done = (error: null, reasonCode: number) => void;
 
-type CustomHandleAcks = (
-  topic: string,
-  payload: Buffer,
-  packet: IPublishPacket,
-  done: (error: null, reasonCode: number) => void,
-) => void;
-
-const members = [
-  'handleMessage',
-  'onKeepaliveTimeout',
-  'reschedulePing',
-  'sendPing',
-  '_sendPacket',
-] as const satisfies readonly (keyof Internals)[];
+const members = ['handleMessage', 'onKeepaliveTimeout', 'reschedulePing', 'sendPing', '_sendPacket'] as const;
 
 /** Throws if the installed MQTT.js lacks a member that this file needs. Call it before the first connection. */
 export function assertSeams(client: object = MqttClient.prototype): void {
@@ -128,7 +116,7 @@ export class DeferredAcks {
   }
 
   /** `done` lets the parser continue. At QoS 0 its arguments are ignored. */
-  #arrive(topic: string, packet: IPublishPacket, done: (error: null, reasonCode: number) => void): void {
+  #arrive(topic: string, packet: IPublishPacket, done: Done): void {
     if (this.#stopped || this.queue.full) {
       this.#waiting = () => this.#arrive(topic, packet, done);
       return;

@@ -38,22 +38,30 @@ function connacked(
   signal: AbortSignal,
 ): Promise<IConnackPacket> {
   return untilReported<IConnackPacket>(signal, (resolve, reject) => {
-    const opening = new FirstBytes(socket);
+    let firstBytes: Buffer = Buffer.alloc(0);
+    const keep = (chunk: Buffer) => {
+      firstBytes = Buffer.concat([firstBytes, chunk.subarray(0, 8)]);
+      if (firstBytes.length >= 8) socket.off('data', keep);
+    };
     let refusal: PenstockError | undefined;
     const received = (packet: { cmd: string }) => {
       if (packet.cmd === 'connack') refusal = refusedBy(packet as IConnackPacket, version);
-      if (packet.cmd === 'disconnect') refusal = disconnectedBy(packet as IDisconnectPacket);
+      if (packet.cmd !== 'disconnect') return;
+      // Some servers respond to CONNECT with a DISCONNECT. MQTT 5 does not provide for that, but its codes fit.
+      const { reasonCode = 128, properties } = packet as IDisconnectPacket;
+      refusal = connectRefused(reasonCode, 5, properties?.reasonString);
     };
     // Bytes that MQTT.js could not parse are judged here; a socket error is judged when the socket closes.
     const failed = () => {
-      const error = refusal ?? opening.verdict(version);
+      const error = refusal ?? verdict(firstBytes, version);
       if (error) reject(error);
     };
-    const closed = () => reject(refusal ?? opening.verdict(version) ?? closedEarly(socket));
+    const closed = () => reject(refusal ?? verdict(firstBytes, version) ?? closedEarly(socket));
+    socket.on('data', keep);
     client.on('packetreceive', received).on('error', failed).once('close', closed).once('connect', resolve);
     client.connect();
     return () => {
-      opening.stop();
+      socket.off('data', keep);
       client.off('packetreceive', received).off('error', failed).off('close', closed).off('connect', resolve);
     };
   });
@@ -66,10 +74,6 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
   return connectRefused(code, code < 128 ? 4 : 5, packet.properties?.reasonString);
 }
 
-/** Some servers respond to CONNECT with a DISCONNECT. MQTT 5 does not provide for that, but its reason codes fit. */
-const disconnectedBy = (packet: IDisconnectPacket): PenstockError =>
-  connectRefused(packet.reasonCode ?? 128, 5, packet.properties?.reasonString);
-
 function closedEarly(socket: Duplex): PenstockError {
   const error = lastError(socket);
   if (isTlsReason(error)) return tlsError(error, '', 1);
@@ -79,45 +83,24 @@ function closedEarly(socket: Duplex): PenstockError {
   });
 }
 
-/** Keeps the first bytes that a server sends, to tell what it speaks if that is not MQTT. */
-class FirstBytes {
-  #bytes: Buffer = Buffer.alloc(0);
-  readonly #socket: Duplex;
-
-  constructor(socket: Duplex) {
-    this.#socket = socket;
-    socket.on('data', this.#keep);
-  }
-
-  stop(): void {
-    this.#socket.off('data', this.#keep);
-  }
-
-  /** What is wrong; undefined if nothing has arrived. */
-  verdict(version: Version): PenstockError | undefined {
-    const [first, length, , code] = this.#bytes;
-    if (first === undefined) return undefined;
-    // A server that does not know MQTT 5 responds in 3.1.1: no properties, and other codes.
-    if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
-    if (first === 0x20)
-      return new PenstockError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
-    if (first === 0x15 && length === 3) return tlsExpected();
-    if (this.#bytes.toString('latin1').startsWith('HTTP')) {
-      return notSpoken(
-        'The server speaks HTTP on this port',
-        'Use the MQTT port of the broker, usually 1883 or 8883. If this is its WebSocket port, use ws:// or wss://.',
-      );
-    }
+/** What the first bytes of a server say is wrong; undefined if there are none. */
+function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
+  const [first, length, , code] = bytes;
+  if (first === undefined) return undefined;
+  // A server that does not know MQTT 5 responds in 3.1.1: no properties, and other codes.
+  if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
+  if (first === 0x20) return new PenstockError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
+  if (first === 0x15 && length === 3) return tlsExpected();
+  if (bytes.toString('latin1').startsWith('HTTP')) {
     return notSpoken(
-      'The server does not speak MQTT on this port',
-      'Use the MQTT port of the broker, usually 1883, or 8883 with TLS.',
+      'The server speaks HTTP on this port',
+      'Use the MQTT port of the broker, usually 1883 or 8883. If this is its WebSocket port, use ws:// or wss://.',
     );
   }
-
-  readonly #keep = (chunk: Buffer): void => {
-    this.#bytes = Buffer.concat([this.#bytes, chunk.subarray(0, 8)]);
-    if (this.#bytes.length >= 8) this.stop();
-  };
+  return notSpoken(
+    'The server does not speak MQTT on this port',
+    'Use the MQTT port of the broker, usually 1883, or 8883 with TLS.',
+  );
 }
 
 const notSpoken = (message: string, hint: string): PenstockError =>
@@ -125,8 +108,6 @@ const notSpoken = (message: string, hint: string): PenstockError =>
 
 export const tlsExpected = (): PenstockError =>
   notSpoken('The server expects TLS on this port', 'Use mqtts:// instead of mqtt://.');
-
-const noLog = (): void => undefined;
 
 /** The longest delay of a Node timer: MQTT.js's own CONNACK timer must never fire first. */
 const never = 2 ** 31 - 1;
@@ -141,7 +122,7 @@ function clientOptions(version: Version, request: ConnectRequest): IClientOption
     queueQoSZero: false,
     connectTimeout: never,
     timerVariant: 'native',
-    log: noLog,
+    log: () => undefined,
     protocolVersion: version,
     clientId: request.clientId,
     clean: request.clean,

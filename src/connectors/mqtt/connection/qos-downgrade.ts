@@ -47,7 +47,6 @@ export class SinkQos {
     this.#warn(1, 'The broker handles QoS 2 messages at QoS 1');
   }
 
-  /** The connection is lost while messages are unconfirmed. */
   lost(error: PenstockError): void {
     const { identity, version } = this.#connection;
     if (this.#confirmed || this.#asked < 2 || version === 5 || !closedByPeer(error)) return;

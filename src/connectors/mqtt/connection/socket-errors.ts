@@ -21,7 +21,6 @@ const networkReasons: Readonly<Record<string, [code: ErrorCode, reason: string, 
   EADDRNOTAVAIL: ['network_unreachable', 'no local address can reach the server', unreachable],
 };
 
-/** The error for a failed TCP connection. */
 export function socketError(error: NodeJS.ErrnoException | undefined, endpoint: Endpoint): PenstockError {
   const [code, reason, hint] = networkReasons[error?.code ?? ''] ?? ['connection_lost', error?.code];
   const message = `Cannot connect to ${endpoint.host} port ${endpoint.port}: ${reason ?? 'the server closed the connection at once'}`;

@@ -84,27 +84,20 @@ export function peerFacts(socket: TLSSocket): Record<string, unknown> {
   if (certificate.fingerprint256 === undefined) return session;
   return {
     ...session,
-    ...certificateFacts(certificate),
-    chain: chainOf(certificate).map(({ subject, issuer, valid_to, fingerprint256 }) => ({
-      subject: distinguishedName(subject),
-      issuer: distinguishedName(issuer),
-      validTo: isoDate(valid_to),
-      fingerprint256,
-    })),
+    ...summaryOf(certificate),
+    names: (certificate.subjectaltname ?? '').split(', ').filter((name) => name !== ''),
+    validFrom: isoDate(certificate.valid_from),
+    daysToExpiry: daysToExpiry(certificate),
+    chain: chainOf(certificate).map(summaryOf),
   };
 }
 
-function certificateFacts(certificate: DetailedPeerCertificate): Record<string, unknown> {
-  return {
-    subject: distinguishedName(certificate.subject),
-    issuer: distinguishedName(certificate.issuer),
-    names: (certificate.subjectaltname ?? '').split(', ').filter((name) => name !== ''),
-    validFrom: isoDate(certificate.valid_from),
-    validTo: isoDate(certificate.valid_to),
-    daysToExpiry: daysToExpiry(certificate),
-    fingerprint256: certificate.fingerprint256,
-  };
-}
+const summaryOf = (certificate: DetailedPeerCertificate): Record<string, unknown> => ({
+  subject: distinguishedName(certificate.subject),
+  issuer: distinguishedName(certificate.issuer),
+  validTo: isoDate(certificate.valid_to),
+  fingerprint256: certificate.fingerprint256,
+});
 
 /** The certificates from the server's own up to the root, as far as known. */
 function chainOf(certificate: DetailedPeerCertificate): DetailedPeerCertificate[] {

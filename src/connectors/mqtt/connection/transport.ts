@@ -37,18 +37,12 @@ async function lookUp(host: string, signal: AbortSignal): Promise<LookupAddress[
   if (family !== 0) return [{ address: host, family }];
   return untilReported<LookupAddress[]>(signal, (resolve, reject) => {
     lookup(host, { all: true }, (error, addresses) => {
-      if (error) reject(notResolved(host, error));
-      else resolve(addresses);
+      if (!error) return resolve(addresses);
+      const message = `The host name ${host} cannot be resolved (${error.code ?? 'unknown error'})`;
+      const hint = 'Check the spelling, and the DNS settings of the machine that runs Penstock.';
+      reject(new PenstockError('name_not_resolved', message, { hint, cause: error }));
     });
   });
-}
-
-function notResolved(host: string, cause: NodeJS.ErrnoException): PenstockError {
-  return new PenstockError(
-    'name_not_resolved',
-    `The host name ${host} cannot be resolved (${cause.code ?? 'unknown error'})`,
-    { hint: 'Check the spelling, and the DNS settings of the machine that runs Penstock.', cause },
-  );
 }
 
 /** Connects to the first of `addresses` that responds. Throws `connection_…` or `network_unreachable`. */

@@ -55,7 +55,6 @@ export interface SentMessage {
   readonly packetId: number;
   /** Undefined while the identifier is free. */
   write: PendingWrite | undefined;
-  /** Index of the message in the write. */
   index: number;
   /** QoS 2: whether PUBREL was sent, so that PUBCOMP is due. */
   released: boolean;
@@ -114,13 +113,11 @@ export class InFlight {
     return packetId;
   }
 
-  /** The message with this identifier; undefined if there is none. */
   find(packetId: number): SentMessage | undefined {
     const sent = this.#sent[packetId - 1];
     return sent?.write === undefined ? undefined : sent;
   }
 
-  /** Frees the identifier of a message. */
   remove(sent: SentMessage): void {
     sent.write = undefined;
     this.#free[(this.#head + this.#length) % this.#free.length] = sent.packetId;

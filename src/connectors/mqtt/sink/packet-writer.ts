@@ -8,7 +8,6 @@ import type { Writable } from 'node:stream';
 
 /** The topic and properties of a PUBLISH, as bytes, so that constant ones are encoded once. */
 export interface PublishHead {
-  /** In UTF-8. */
   topic: Buffer;
   /** Prefixed with their length (MQTT 5); empty for 3.1.1. */
   properties: Buffer;
@@ -35,7 +34,6 @@ export class PacketWriter {
   #end = 0;
   /** Packets that did not fit into the slab and follow it; the writer is full while there are any. */
   #behind: Buffer[] = [];
-  /** The slab that is being written. */
   #leaving: Buffer | undefined;
   #writing = false;
   #scheduled = false;
@@ -172,7 +170,6 @@ export function writeLength(target: Buffer, start: number, length: number): numb
   return at;
 }
 
-/** Size of a PUBLISH packet in bytes. */
 export function publishSize(head: PublishHead, payload: number, qos: number): number {
   const length = remainingLength(head, payload, qos);
   return 1 + lengthBytes(length) + length;

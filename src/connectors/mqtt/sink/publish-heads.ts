@@ -99,10 +99,7 @@ class PropertyTemplates {
     const responseTopic = this.#responseTopic;
     if (responseTopic?.text(row) !== undefined) push(parts, 0x08, topicFor(responseTopic, row));
     push(parts, 0x09, this.#correlation(row));
-    for (const { name, value } of this.#userProperties) {
-      const text = shortText(value, row);
-      if (text !== undefined) push(parts, 0x26, name, text);
-    }
+    for (const { name, value } of this.#userProperties) push(parts, 0x26, name, shortText(value, row));
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     const prefix = Buffer.alloc(lengthBytes(length));
     writeLength(prefix, 0, length);
@@ -116,15 +113,12 @@ class PropertyTemplates {
     throw badRow(this.#expirySecs.path, `expirySecs must be a whole number from 0 to ${maxExpirySecs}`);
   }
 
-  #correlation(row: Row): Buffer | undefined {
+  #correlation(row: Row): Buffer | string | undefined {
     const template = this.#correlationData;
-    const whole = template?.bare(row);
-    const text = Buffer.isBuffer(whole) ? whole : shortText(template, row);
-    const bytes = typeof text === 'string' ? Buffer.from(text) : text;
-    if (template !== undefined && bytes !== undefined && bytes.length > maxBytes) {
-      throw badRow(template.path, 'correlationData must not be longer than 65,535 bytes');
-    }
-    return bytes;
+    const bytes = template?.bare(row);
+    if (template === undefined || !Buffer.isBuffer(bytes)) return shortText(template, row);
+    if (bytes.length <= maxBytes) return bytes;
+    throw badRow(template.path, 'correlationData must not be longer than 65,535 bytes');
   }
 }
 

@@ -2,7 +2,7 @@ import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import { type MqttTable, sinkOf } from '../config/table.ts';
+import { type MqttTable, propertyNames, sinkOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
@@ -52,7 +52,6 @@ class MqttSink implements Sink {
   readonly #waiting: PendingWrite[] = [];
   /** QoS 0: completely encoded writes, and the value of `writtenBytes` at which each is done. */
   readonly #leaving: { write: PendingWrite; at: number }[] = [];
-  /** All writes that have not resolved. */
   readonly #pending = new Set<PendingWrite>();
   readonly #confirmTimeoutMs: number;
   readonly #confirmTimer: NodeJS.Timeout;
@@ -152,7 +151,7 @@ class MqttSink implements Sink {
       return;
     }
     if (publishSize(head, payload.length, this.#qos) > this.#maxPacketSize) {
-      write.refuse(index, this.#tooLarge());
+      write.refuse(index, tooLarge(this.#maxPacketSize));
       return;
     }
     const packetId = this.#qos === 0 ? 0 : this.#inFlight.add(write, index);
@@ -228,31 +227,22 @@ class MqttSink implements Sink {
     this.#leaving.length = 0;
     for (const write of this.#pending) write.fail(error);
   }
-
-  #tooLarge(): PenstockError {
-    return new PenstockError(
-      'mqtt_packet_too_large',
-      `The message exceeds the maximum packet size of ${this.#maxPacketSize} bytes`,
-      {
-        hint: 'Make the messages smaller, or raise the limit: maxPacketSize of the profile or that of the broker.',
-      },
-    );
-  }
 }
+
+const tooLarge = (max: number): PenstockError =>
+  new PenstockError('mqtt_packet_too_large', `The message exceeds the maximum packet size of ${max} bytes`, {
+    hint: 'Make the messages smaller, or raise the limit: maxPacketSize of the profile or that of the broker.',
+  });
 
 const packetIdInUse = 0x91;
 
 /** Throws if a table sets message properties, which MQTT 3.1.1 cannot carry. */
 function refuseProperties(table: MqttTable): void {
-  const { retain: _, ...properties } = sinkOf(table) ?? { retain: false };
-  const names = Object.keys(properties);
+  const names = propertyNames(table);
   if (names.length === 0) return;
-  throw new PenstockError(
-    'mqtt_protocol_refused',
-    `The connection uses MQTT 3.1.1, which does not support ${names.join(', ')}`,
-    {
-      hint: 'Remove these fields from the table, or use MQTT 5 (protocolVersion auto or 5).',
-      errors: names.map((name) => ({ path: `/type/${name}`, message: 'requires MQTT 5' })),
-    },
-  );
+  const message = `The connection uses MQTT 3.1.1, which does not support ${names.join(', ')}`;
+  throw new PenstockError('mqtt_protocol_refused', message, {
+    hint: 'Remove these fields from the table, or use MQTT 5 (protocolVersion auto or 5).',
+    errors: names.map((name) => ({ path: `/type/${name}`, message: 'requires MQTT 5' })),
+  });
 }

@@ -131,7 +131,6 @@ async function subscribeToAll(connection: Connection, signal: AbortSignal): Prom
   throw refusal;
 }
 
-/** Collects topics up to the bounds. */
 class TopicCollector {
   /** Whether the broker has accepted the subscription. */
   listening = false;
