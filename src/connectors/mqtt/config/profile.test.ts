@@ -84,7 +84,7 @@ describe('a profile', () => {
     expect(parseUrl('mqtt://h:x')).toMatch(/port from 1 to 65535/);
   });
 
-  test('refuses credentials in the URL and repeats them nowhere', () => {
+  test('refuses credentials in the URL and never repeats them', () => {
     const profile = { url: 'mqtt://ada:S3cret@broker' };
     expect(JSON.stringify(validateProfile(profile))).toMatch(/fields username and password/);
     expect(JSON.stringify(validateProfile(profile)) + describeProfile(profile)).not.toContain('S3cret');
@@ -131,7 +131,7 @@ describe('a profile', () => {
     expect(problems(profile)).toEqual(paths);
   });
 
-  test('does not repeat what could be a key', () => {
+  test('does not repeat a possible key', () => {
     const sent = { url: 'mqtts://h', tls: { cert, key: 'MIIBVgIBADANBg\nkqhkiG9w0' } };
     expect(JSON.stringify(validateProfile(sent))).not.toContain('MIIB');
   });

@@ -12,7 +12,7 @@ import {
 const endpoint = (host: string) => ({ host, port: 1883, tls: false });
 const hourMs = 3_600_000;
 
-describe('what is known of brokers', () => {
+describe('the memory of brokers', () => {
   test('puts the server that worked last first, for this list only', () => {
     const [a, b, c] = [endpoint('a'), endpoint('b'), endpoint('c')];
     expect(inTurn('mqtt://a,mqtt://b,mqtt://c', [a, b, c])).toEqual([a, b, c]);
@@ -21,7 +21,7 @@ describe('what is known of brokers', () => {
     expect(inTurn('mqtt://a,mqtt://b', [a, b])).toEqual([a, b]);
   });
 
-  test('holds for an hour, for one address, until it is forgotten', () => {
+  test('keeps a version for an hour, per address, until it is forgotten', () => {
     const versions = new KnownVersion('mqtt://a', endpoint('a'));
     expect(versions.get()).toBeUndefined();
     versions.remember(4, 1_000);
@@ -55,7 +55,7 @@ describe('the memory of takeovers', () => {
 });
 
 describe('the memory of closed connections', () => {
-  test('counts those of a minute, is suspicious of three, and begins anew when forgetHangUpsd', () => {
+  test('counts the last minute, suspects a conflict at three, and restarts when forgotten', () => {
     expect([countHangUp('b', 0), countHangUp('b', 30_000)]).toEqual([1, 2]);
     expect(mayBeConflict('b', 30_000)).toBe(false);
     expect(countHangUp('b', 59_000)).toBe(3);
