@@ -67,7 +67,7 @@ export class JobSessions {
         session = session ? await this.#renew(session, spec) : await this.#create(spec);
         const subscribed = this.#ofSameTask(session).flatMap(({ tables }) => tables);
         const former = subscribed.filter(differs(spec.source.config));
-        return { known: session.established, former, windUp: false };
+        return { known: session.established, former, drain: false };
       },
       opened: async ({ resumed, settled }) => {
         if (!session) return;
@@ -86,7 +86,7 @@ export class JobSessions {
 
   drained(session: SourceSession): TaskSession {
     return {
-      opening: async () => ({ known: session.established, former: session.tables, windUp: true }),
+      opening: async () => ({ known: session.established, former: session.tables, drain: true }),
       opened: async () => {},
     };
   }

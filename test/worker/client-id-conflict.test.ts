@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { mosquitto, rivalOf } from '../support/fixtures.ts';
+import { conflictingClient, mosquitto } from '../support/fixtures.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
 import { startService, until } from '../support/service.ts';
 
@@ -17,7 +17,7 @@ test.each(['source', 'sink'])(
     const ids = [...broker.log.matchAll(/ as (penstock_job_\S+) \(/g)].map(([, name = '']) => name);
     const clientId = ids.find((name) => name.includes(`_${side}_`));
     if (clientId === undefined) throw new Error(`no ${side} in ${ids}`);
-    rivalOf(broker.port, clientId, side === 'sink');
+    conflictingClient(broker.port, clientId, side === 'sink');
     const failed = await until(
       'the job ends',
       async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { clientId } from '../../src/connectors/mqtt/config/identity.ts';
+import { clientId } from '../../src/connectors/mqtt/connection/connect-request.ts';
 import { operatorId } from '../../src/sql/graph.ts';
 
 /** Two definitions cannot claim one client id: it holds the job, which is made for one pipeline alone. */

@@ -15,8 +15,8 @@ import { type Script, ScriptedBroker } from '../../../../test/support/scripted-b
 import type { PenstockError } from '../../../errors.ts';
 import type { RememberedSession } from '../../connector.ts';
 import type { MqttTable } from '../config/table.ts';
+import { shared } from './session.ts';
 import { openSource } from './source.ts';
-import { shared } from './subscription.ts';
 
 let broker: Mosquitto;
 let publisher: Awaited<ReturnType<typeof plainClient>>;
@@ -49,7 +49,7 @@ async function scripted(script: Script): Promise<ScriptedBroker> {
 const remembered = (more: Partial<RememberedSession<MqttTable>> = {}): RememberedSession<MqttTable> => ({
   known: true,
   former: [],
-  windUp: false,
+  drain: false,
   ...more,
 });
 
@@ -64,7 +64,7 @@ function warned(context: MqttContext): { context: MqttContext; codes: string[] }
 describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersion) => {
   const profile = () => ({ url: broker.url, protocolVersion });
 
-  test('keeps what is queued when its topic changes, and gets nothing of the old one any more', async () => {
+  test('keeps queued messages when its topic changes, and gets no more of the old topic', async () => {
     const [before, after] = [`in/${unique()}`, `in/${unique()}`];
     const first = sourceContext(profile(), before);
     await (await openSource(first)).close();
@@ -83,7 +83,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     expect(texts(await reader.take(1))).toEqual(['new']);
   });
 
-  test('is read to its end when nobody will open it again', async () => {
+  test('is drained completely before it is abandoned', async () => {
     const context = sourceContext(profile(), `in/${unique()}`);
     const { topic } = context.table;
     await (await openSource(context)).close();
@@ -91,7 +91,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     const { source } = await open({
       ...context,
       table: tableOf('another/one'),
-      session: remembered({ former: [context.table], windUp: true }),
+      session: remembered({ former: [context.table], drain: true }),
     });
     const read: string[] = [];
     for await (const batch of source) {
@@ -109,7 +109,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     expect(texts(await reader.take(1))).toEqual(['end']);
   });
 
-  test('is reported as lost when the broker does not have it, but not when it is new', async () => {
+  test('is reported as lost if the broker does not have it, unless it is new', async () => {
     const fresh = warned(sourceContext(profile(), `in/${unique()}`));
     const { source } = await open({ ...fresh.context, session: remembered({ known: false }) });
     expect(source.session?.resumed).toBe(false);
@@ -133,7 +133,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     expect(received[2]).toMatchObject({ unsubscriptions: ['old/#', 'older'] });
   });
 
-  test('is read before it is unsubscribed, and is empty when the broker has seen every acknowledgement', async () => {
+  test('is drained before it is unsubscribed, and is empty once the broker has every acknowledgement', async () => {
     const server = await scripted({
       connack: { sessionPresent: true },
       on: ({ cmd }, connection) => {
@@ -142,7 +142,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
       },
     });
     const context = sourceContext({ url: server.url, protocolVersion }, 'a/b');
-    const { source } = await open({ ...context, session: remembered({ windUp: true }) });
+    const { source } = await open({ ...context, session: remembered({ drain: true }) });
     const read: string[] = [];
     for await (const batch of source) {
       read.push(...texts(batch));
@@ -155,7 +155,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     expect(said).not.toContain('subscribe');
   });
 
-  test('is given up when the broker never answers SUBSCRIBE', async () => {
+  test('fails if the broker sends no SUBACK', async () => {
     const server = await scripted({ on: ({ cmd }) => cmd === 'subscribe' });
     const profile = { url: server.url, protocolVersion, connectTimeoutMs: 1000 };
     const error = await errorOf(openSource(sourceContext(profile, 'a/b')));
@@ -180,22 +180,22 @@ test('a session whose broker keeps an old subscription fails with the reason', a
   expect(error.message).toMatch(/subscription to old: not authorized/);
 });
 
-describe('a table that several tasks read', () => {
+describe('a table with several tasks', () => {
   const alone = tableOf('plant/+/x');
 
-  test('is read as a shared subscription of a group of their own', () => {
+  test('is read through a shared subscription with its own group', () => {
     expect(shared(alone, 'job_1_source_a')).toEqual({
       ...alone,
       topic: '$share/penstock_tasks_job_1_source_a/plant/+/x',
     });
   });
 
-  test('stays as it is when it names a group itself', () => {
+  test('keeps the group that it names itself', () => {
     const own = tableOf('$share/mine/plant/#');
     expect(shared(own, 'x')).toBe(own);
   });
 
-  test('cannot ask for all retained messages at every connection', () => {
+  test('cannot request retained messages at every connection', () => {
     const always = { ...alone, type: { retained: 'always' as const } };
     expect(() => shared(always, 'x')).toThrow(/[Rr]etained/);
   });
@@ -213,7 +213,7 @@ describe('a table that several tasks read', () => {
     expect(watched.codes).toEqual(codes);
   });
 
-  test('is refused where the broker says that it has no shared subscriptions', async () => {
+  test('is refused if the broker reports no shared subscriptions', async () => {
     const server = await scripted({ connack: { properties: { sharedSubscriptionAvailable: false } } });
     const context = sourceContext({ url: server.url }, 'x');
     const error = await errorOf(openSource({ ...context, table: shared(alone, 'x') }));

@@ -1,12 +1,11 @@
-/** Addresses of brokers: one URL, or several with commas. What is wrong with one is said, and no part of it repeated. */
+/** Broker URLs: one, or several separated by commas. Errors never repeat a part of a URL, which may hold a password. */
 
-/** Where a broker listens, and what it speaks there. */
 export interface Endpoint {
-  /** Name or address, an IPv6 address without brackets. */
+  /** Host name or IP address; an IPv6 address without brackets. */
   host: string;
   port: number;
   tls: boolean;
-  /** The path of MQTT over WebSocket; undefined for MQTT over TCP. */
+  /** Path of MQTT over WebSocket; undefined for MQTT over TCP. */
   path?: string;
 }
 
@@ -21,7 +20,7 @@ const schemes: Readonly<Record<string, { tls: boolean; port: number; webSocket?:
 
 const maxServers = 10;
 
-/** Reads a list of broker URLs. Answers a sentence about the first that is not one, or about a list that cannot be. */
+/** Parses a list of broker URLs. Returns a predicate, such as `must …`, if the list or one URL is invalid. */
 export function parseUrls(list: string): Endpoint[] | string {
   const urls = list.split(',').map((url) => url.trim());
   if (urls.length > maxServers) return `must not list more than ${maxServers} servers`;
@@ -29,37 +28,36 @@ export function parseUrls(list: string): Endpoint[] | string {
   for (const [index, url] of urls.entries()) {
     const endpoint = parseUrl(url);
     if (typeof endpoint === 'string') {
-      return urls.length === 1 ? endpoint : `lists, in place ${index + 1}, an address that ${endpoint}`;
+      return urls.length === 1 ? endpoint : `is invalid: address ${index + 1} of the list ${endpoint}`;
     }
     endpoints.push(endpoint);
   }
   if (new Set(endpoints.map(({ tls }) => tls)).size > 1) {
-    return 'must not mix servers with and without TLS: failing over would give up the encryption';
+    return 'must not mix servers with and without TLS: failing over would give up encryption';
   }
-  if (new Set(endpoints.map(describeEndpoint)).size < endpoints.length) return 'lists a server twice';
+  if (new Set(endpoints.map(describeEndpoint)).size < endpoints.length) {
+    return 'must not list a server twice';
+  }
   return endpoints;
 }
 
 const portOf = /^[a-z]+:\/\/(?:\[[^\]]*\]|[^/?#:@[]*):([^/?#@]*)(?:[/?#]|$)/i;
 
-/** Reads one broker URL. Answers a sentence about what is wrong with it instead if it is not one. */
+/** Parses one broker URL. Returns a predicate if it is invalid. */
 export function parseUrl(url: string): Endpoint | string {
   const port = portOf.exec(url)?.[1];
-  if (port !== undefined && !/^\d{1,5}$/.test(port)) return 'must have a number from 1 to 65535 for its port';
-  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) {
-    return 'must have a port from 1 to 65535';
-  }
-  if (!URL.canParse(url)) return 'is not a URL: write it like mqtt://broker.example:1883';
+  if (port !== undefined && !isPort(port)) return 'must have a port from 1 to 65535';
+  if (!URL.canParse(url)) return 'must be a URL, such as mqtt://broker.example:1883';
   const parsed = new URL(url);
   const scheme = schemes[parsed.protocol];
   if (!scheme) return 'must begin with mqtt://, tcp://, mqtts://, ssl://, ws:// or wss://';
   if (parsed.username !== '' || parsed.password !== '') {
-    return 'must not hold credentials: use the fields username and password';
+    return 'must not contain credentials: use the fields username and password';
   }
-  if (parsed.hostname === '') return 'names no host';
+  if (parsed.hostname === '') return 'must have a host name';
   if (parsed.search !== '' || parsed.hash !== '') return 'must not have a query or a fragment';
   if (!scheme.webSocket && !/^\/?$/.test(parsed.pathname)) {
-    return 'must end after the port: there is no path in MQTT over TCP';
+    return 'must end after the port: only ws:// and wss:// have a path';
   }
   return {
     host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
@@ -69,13 +67,16 @@ export function parseUrl(url: string): Endpoint | string {
   };
 }
 
-/** An address as people write it, always with its port and without credentials. */
+const isPort = (text: string): boolean =>
+  /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
+
+/** The URL of one server, always with its port and without credentials. */
 export function describeEndpoint({ host, port, tls, path }: Endpoint): string {
   const scheme = path === undefined ? (tls ? 'mqtts' : 'mqtt') : tls ? 'wss' : 'ws';
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}${path ?? ''}`;
 }
 
-/** The addresses of a profile as people write them, without credentials. */
+/** The URLs of a profile's servers, without credentials. */
 export function describe(profile: { url: string }): string {
   const endpoints = parseUrls(profile.url);
   return typeof endpoints === 'string' ? 'an invalid URL' : endpoints.map(describeEndpoint).join(', ');
