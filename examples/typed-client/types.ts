@@ -557,8 +557,8 @@ export type SavedConnectionProfile = {
   description: string;
   /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
   labels: Record<string, string>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
@@ -620,8 +620,8 @@ export type SavedConnectionTable = {
   consumers: number;
   /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
   labels: Record<string, string>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
@@ -792,8 +792,8 @@ export type SavedPipeline = {
   parallelism: number;
   /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
   labels: Record<string, string>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
@@ -869,7 +869,7 @@ export type Bundle = {
 };
 
 export type Applied = {
-  /** A hash of all that is changed, of the versions it was compared with and of the pipelines that drain */
+  /** Hash of the changes, of the versions they were compared with and of the affected pipelines */
   plan: string;
   /** false in a plan */
   applied: boolean;
@@ -898,8 +898,8 @@ export type Applied = {
       secret?: "changed";
     }>;
   }>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
@@ -1038,6 +1038,116 @@ export interface Operations {
     answer: ConnectorDetail;
     events: never;
   };
+  /** Get a connection profile. */
+  getConnectionProfile: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: ConnectionProfile;
+    events: never;
+  };
+  /** Replace a connection profile. */
+  replaceConnectionProfile: {
+    params: {
+      id: string;
+    };
+    query: {
+      dry_run?: boolean;
+    };
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
+    body: ConnectionProfilePost;
+    answer: SavedConnectionProfile;
+    events: never;
+  };
+  /** Change a connection profile. */
+  patchConnectionProfile: {
+    params: {
+      id: string;
+    };
+    query: {
+      dry_run?: boolean;
+    };
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
+    body: ConnectionProfilePatch;
+    answer: SavedConnectionProfile;
+    events: never;
+  };
+  /** Delete an unused connection profile. */
+  deleteConnectionProfile: {
+    params: {
+      id: string;
+    };
+    query: {
+      dry_run?: boolean;
+    };
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
+    body: undefined;
+    answer: null;
+    events: never;
+  };
+  /** Get a connection profile by name. */
+  getConnectionProfileByName: {
+    params: {
+      name: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: ConnectionProfile;
+    events: never;
+  };
+  /** Create or replace the connection profile with a name. */
+  putConnectionProfileByName: {
+    params: {
+      name: string;
+    };
+    query: {
+      dry_run?: boolean;
+    };
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
+    body: ConnectionProfilePost;
+    answer: SavedConnectionProfile;
+    events: never;
+  };
+  /** Create a connection profile. */
+  createConnectionProfile: {
+    params: Record<string, never>;
+    query: {
+      dry_run?: boolean;
+    };
+    headers: Record<string, never>;
+    body: ConnectionProfilePost;
+    answer: ConnectionProfile;
+    events: never;
+  };
+  /** List connection profiles, newest first. */
+  listConnectionProfiles: {
+    params: Record<string, never>;
+    query: {
+      label_selector?: string;
+    };
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      data: Array<ConnectionProfile>;
+    };
+    events: never;
+  };
   /** Test a connection profile without storing it. */
   testConnectionProfile: {
     params: Record<string, never>;
@@ -1096,176 +1206,6 @@ export interface Operations {
       /** What is really there, by the name of the table's field, such as topic */
       values: Record<string, Array<string>>;
     };
-    events: never;
-  };
-  /** Get a connection profile. */
-  getConnectionProfile: {
-    params: {
-      id: string;
-    };
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: undefined;
-    answer: ConnectionProfile;
-    events: never;
-  };
-  /** Replace a connection profile. */
-  replaceConnectionProfile: {
-    params: {
-      id: string;
-    };
-    query: {
-      dry_run?: boolean;
-    };
-    headers: {
-      'if-match'?: string;
-      'if-none-match'?: string;
-    };
-    body: ConnectionProfilePost;
-    answer: SavedConnectionProfile;
-    events: never;
-  };
-  /** Change a connection profile. */
-  patchConnectionProfile: {
-    params: {
-      id: string;
-    };
-    query: {
-      dry_run?: boolean;
-    };
-    headers: {
-      'if-match'?: string;
-      'if-none-match'?: string;
-    };
-    body: ConnectionProfilePatch;
-    answer: SavedConnectionProfile;
-    events: never;
-  };
-  /** Delete a connection profile that nothing uses. */
-  deleteConnectionProfile: {
-    params: {
-      id: string;
-    };
-    query: {
-      dry_run?: boolean;
-    };
-    headers: {
-      'if-match'?: string;
-      'if-none-match'?: string;
-    };
-    body: undefined;
-    answer: null;
-    events: never;
-  };
-  /** Get a connection profile by its name. */
-  getConnectionProfileByName: {
-    params: {
-      name: string;
-    };
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: undefined;
-    answer: ConnectionProfile;
-    events: never;
-  };
-  /** Create or replace the connection profile of a name. */
-  putConnectionProfileByName: {
-    params: {
-      name: string;
-    };
-    query: {
-      dry_run?: boolean;
-    };
-    headers: {
-      'if-match'?: string;
-      'if-none-match'?: string;
-    };
-    body: ConnectionProfilePost;
-    answer: SavedConnectionProfile;
-    events: never;
-  };
-  /** Create a connection profile. */
-  createConnectionProfile: {
-    params: Record<string, never>;
-    query: {
-      dry_run?: boolean;
-    };
-    headers: Record<string, never>;
-    body: ConnectionProfilePost;
-    answer: ConnectionProfile;
-    events: never;
-  };
-  /** List the connection profiles, newest first. */
-  listConnectionProfiles: {
-    params: Record<string, never>;
-    query: {
-      label_selector?: string;
-    };
-    headers: Record<string, never>;
-    body: undefined;
-    answer: {
-      data: Array<ConnectionProfile>;
-    };
-    events: never;
-  };
-  /** Test a connection table without storing it. */
-  testConnectionTable: {
-    params: Record<string, never>;
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: {
-      /** Unique among its kind */
-      name: string;
-      connector: string;
-      connection_profile_id?: string | null;
-      /** As the connector's schema says (GET /connectors/{id}) */
-      config: Record<string, unknown>;
-      schema?: ConnectionSchema | null;
-      /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
-      labels?: Record<string, string>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
-      probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
-      timeout_ms?: number;
-      /** Milliseconds for each step */
-      step_timeout_ms?: number;
-    };
-    answer: TestResult;
-    events: TestMessage;
-  };
-  /** Test a stored connection table, or changes to it. */
-  testStoredConnectionTable: {
-    params: {
-      id: string;
-    };
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: {
-      /** Unique among its kind */
-      name?: string;
-      connector?: string;
-      connection_profile_id?: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
-      config?: Record<string, unknown>;
-      /** A merge patch for the schema */
-      schema?: Record<string, unknown>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
-      probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
-      timeout_ms?: number;
-      /** Milliseconds for each step */
-      step_timeout_ms?: number;
-    };
-    answer: TestResult;
-    events: TestMessage;
-  };
-  /** Tell whether a connection schema is valid. */
-  testConnectionSchema: {
-    params: Record<string, never>;
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: ConnectionSchema;
-    answer: null;
     events: never;
   };
   /** Propose the schema of a source table from the messages that arrive. */
@@ -1364,7 +1304,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Get a connection table by its name. */
+  /** Get a connection table by name. */
   getConnectionTableByName: {
     params: {
       name: string;
@@ -1375,7 +1315,7 @@ export interface Operations {
     answer: ConnectionTable;
     events: never;
   };
-  /** Create or replace the connection table of a name. */
+  /** Create or replace the connection table with a name. */
   putConnectionTableByName: {
     params: {
       name: string;
@@ -1402,7 +1342,7 @@ export interface Operations {
     answer: ConnectionTable;
     events: never;
   };
-  /** List the connection tables by page, newest first. */
+  /** List connection tables by page, newest first. */
   listConnectionTables: {
     params: Record<string, never>;
     query: {
@@ -1419,7 +1359,67 @@ export interface Operations {
     };
     events: never;
   };
-  /** Restart a pipeline, or start it when it has stopped or failed. */
+  /** Test a connection table without storing it. */
+  testConnectionTable: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      /** Unique among its kind */
+      name: string;
+      connector: string;
+      connection_profile_id?: string | null;
+      /** As the connector's schema says (GET /connectors/{id}) */
+      config: Record<string, unknown>;
+      schema?: ConnectionSchema | null;
+      /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+      labels?: Record<string, string>;
+      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      probe?: "publish" | "none";
+      /** Milliseconds for the test in all */
+      timeout_ms?: number;
+      /** Milliseconds for each step */
+      step_timeout_ms?: number;
+    };
+    answer: TestResult;
+    events: TestMessage;
+  };
+  /** Test a stored connection table, or changes to it. */
+  testStoredConnectionTable: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      /** Unique among its kind */
+      name?: string;
+      connector?: string;
+      connection_profile_id?: string;
+      /** As the connector's schema says (GET /connectors/{id}) */
+      config?: Record<string, unknown>;
+      /** A merge patch for the schema */
+      schema?: Record<string, unknown>;
+      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      probe?: "publish" | "none";
+      /** Milliseconds for the test in all */
+      timeout_ms?: number;
+      /** Milliseconds for each step */
+      step_timeout_ms?: number;
+    };
+    answer: TestResult;
+    events: TestMessage;
+  };
+  /** Tell whether a connection schema is valid. */
+  testConnectionSchema: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: ConnectionSchema;
+    answer: null;
+    events: never;
+  };
+  /** Restart a pipeline, or start it if it has stopped or failed. */
   restartPipeline: {
     params: {
       id: string;
@@ -1578,7 +1578,7 @@ export interface Operations {
     answer: SavedPipeline;
     events: never;
   };
-  /** Delete a pipeline that does not run, and what it left on its brokers. */
+  /** Delete a stopped pipeline and its sessions on the brokers. */
   deletePipeline: {
     params: {
       id: string;
@@ -1594,7 +1594,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Get a pipeline by its name. */
+  /** Get a pipeline by name. */
   getPipelineByName: {
     params: {
       name: string;
@@ -1605,7 +1605,7 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
-  /** Create or replace the pipeline of a name. */
+  /** Create or replace the pipeline with a name. */
   putPipelineByName: {
     params: {
       name: string;
@@ -1632,7 +1632,7 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
-  /** List the pipelines by page, newest first. */
+  /** List pipelines by page, newest first. */
   listPipelines: {
     params: Record<string, never>;
     query: {
@@ -1649,7 +1649,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Tell whether a query is valid, and its graph. */
+  /** Check a query and return its graph. */
   validateQuery: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -2006,9 +2006,6 @@ export const operations = {
   getMetrics: ['GET', '/metrics'],
   listConnectors: ['GET', '/api/v1/connectors'],
   getConnector: ['GET', '/api/v1/connectors/{id}'],
-  testConnectionProfile: ['POST', '/api/v1/connection_profiles/test'],
-  testStoredConnectionProfile: ['POST', '/api/v1/connection_profiles/{id}/test'],
-  autocompleteConnectionProfile: ['GET', '/api/v1/connection_profiles/{id}/autocomplete'],
   getConnectionProfile: ['GET', '/api/v1/connection_profiles/{id}'],
   replaceConnectionProfile: ['PUT', '/api/v1/connection_profiles/{id}'],
   patchConnectionProfile: ['PATCH', '/api/v1/connection_profiles/{id}'],
@@ -2017,9 +2014,9 @@ export const operations = {
   putConnectionProfileByName: ['PUT', '/api/v1/connection_profiles/by-name/{name}'],
   createConnectionProfile: ['POST', '/api/v1/connection_profiles'],
   listConnectionProfiles: ['GET', '/api/v1/connection_profiles'],
-  testConnectionTable: ['POST', '/api/v1/connection_tables/test'],
-  testStoredConnectionTable: ['POST', '/api/v1/connection_tables/{id}/test'],
-  testConnectionSchema: ['POST', '/api/v1/connection_tables/schemas/test'],
+  testConnectionProfile: ['POST', '/api/v1/connection_profiles/test'],
+  testStoredConnectionProfile: ['POST', '/api/v1/connection_profiles/{id}/test'],
+  autocompleteConnectionProfile: ['GET', '/api/v1/connection_profiles/{id}/autocomplete'],
   inferConnectionSchema: ['POST', '/api/v1/connection_tables/infer_schema'],
   tailConnectionTable: ['GET', '/api/v1/connection_tables/{id}/tail'],
   getConnectionTable: ['GET', '/api/v1/connection_tables/{id}'],
@@ -2030,6 +2027,9 @@ export const operations = {
   putConnectionTableByName: ['PUT', '/api/v1/connection_tables/by-name/{name}'],
   createConnectionTable: ['POST', '/api/v1/connection_tables'],
   listConnectionTables: ['GET', '/api/v1/connection_tables'],
+  testConnectionTable: ['POST', '/api/v1/connection_tables/test'],
+  testStoredConnectionTable: ['POST', '/api/v1/connection_tables/{id}/test'],
+  testConnectionSchema: ['POST', '/api/v1/connection_tables/schemas/test'],
   restartPipeline: ['POST', '/api/v1/pipelines/{id}/restart'],
   listDeadLetters: ['GET', '/api/v1/pipelines/{id}/dead_letters'],
   deleteDeadLetters: ['DELETE', '/api/v1/pipelines/{id}/dead_letters'],

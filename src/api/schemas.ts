@@ -24,6 +24,9 @@ export const Id = Type.String({ pattern: idPattern });
 export const IdParams = Type.Object({ id: Id }, strict);
 export const NameParams = Type.Object({ name: Name }, strict);
 
+/** One way to name an object. */
+export type Named = { id: string } | { name: string };
+
 export const PageQuery = Type.Object(
   {
     starting_after: Type.Optional(

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import { readSelector } from '../labels.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { applyBundle } from './apply.ts';
-import { partsOf } from './parts.ts';
+import { bundledKinds } from './kinds.ts';
 import {
   Applied,
   ApplyQuery,
@@ -55,12 +55,7 @@ export const bundles =
         },
       },
       async ({ body, query }) => {
-        const { answer, forWorker } = await applyBundle(deps, body, {
-          dryRun: query.dry_run,
-          plan: query.plan,
-        });
-        if (forWorker && !query.dry_run) deps.nudge();
-        return answer;
+        return applyBundle(deps, body, { dryRun: query.dry_run, plan: query.plan });
       },
     );
 
@@ -115,11 +110,11 @@ async function exported(deps: Deps, query: { label_selector?: string }): Promise
   const selector = readSelector(query);
   const bundle: Record<string, object[]> = {};
   let count = 0;
-  for (const part of partsOf(deps)) {
-    const objects = await part.export(selector);
+  for (const kind of bundledKinds(deps)) {
+    const objects = await kind.export(selector);
     count += objects.length;
     if (count > maxObjects) throw tooMuch(`more than ${maxObjects} objects`);
-    bundle[part.path] = objects;
+    bundle[kind.path] = objects;
   }
   return bundle;
 }

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { ConnectionProfilePost } from '../connection-profiles/wire.ts';
 import { ConnectionTablePost } from '../connection-tables/wire.ts';
-import { Drains } from '../dependents.ts';
+import { AffectedPipelines } from '../dependents.ts';
 import { SelectorQuery } from '../labels.ts';
 import { PipelinePost } from '../pipelines/wire.ts';
 import { Name, strict } from '../schemas.ts';
@@ -134,14 +134,14 @@ export type Difference = Static<typeof Difference>;
 const kinds = ['connection_profiles', 'connection_tables', 'pipelines'] as const;
 const actions = ['created', 'updated', 'unchanged', 'deleted'] as const;
 
-const Change = Type.Object({
+const BundleChange = Type.Object({
   kind: Type.Enum([...kinds]),
   name: Type.String(),
   action: Type.Enum([...actions]),
   id: Type.Union([Type.String(), Type.Null()], { description: 'null in a plan for what does not exist yet' }),
   diff: Type.Array(Difference, { description: 'updated: what becomes different. Otherwise empty' }),
 });
-export type Change = Static<typeof Change>;
+export type BundleChange = Static<typeof BundleChange>;
 
 const count = Type.Integer();
 
@@ -151,12 +151,14 @@ export const Applied = Type.Object(
     plan: Type.String({
       pattern: planPattern,
       description:
-        'A hash of all that is changed, of the versions it was compared with and of the pipelines that drain',
+        'Hash of the changes, of the versions they were compared with and of the affected pipelines',
     }),
     applied: Type.Boolean({ description: 'false in a plan' }),
     summary: Type.Object({ created: count, updated: count, unchanged: count, deleted: count }),
-    changes: Type.Array(Change, { description: 'One for each object, in the order in which they are made' }),
-    drains: Drains,
+    changes: Type.Array(BundleChange, {
+      description: 'One for each object, in the order in which they are made',
+    }),
+    affected_pipelines: AffectedPipelines,
   },
   {
     title: 'Applied',
@@ -182,7 +184,7 @@ export const Applied = Type.Object(
           },
           { kind: 'pipelines', name: 'old', action: 'deleted', id: 'pl_9aB3cD4eF5', diff: [] },
         ],
-        drains: [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }],
+        affected_pipelines: [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }],
       },
     ],
   },

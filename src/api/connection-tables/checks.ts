@@ -6,21 +6,26 @@ import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Deps } from '../deps.ts';
+import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import type { ConnectionTablePost } from './wire.ts';
 
 /** A table's body that satisfies everything. */
-interface Checked {
+interface CheckedTable {
   connector: ConnectorDefinition;
-  profileRow: Awaited<ReturnType<typeof profileRowOf>>;
+  profileRow: ProfileRow;
   profile: JsonObject;
   config: JsonObject;
   schema: ConnectionSchema;
 }
 
 /** Throws what does not hold of a table's body, with its path. */
-export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise<Checked> {
+export async function checkTable(
+  deps: Deps,
+  body: ConnectionTablePost,
+  staged = new StagedDefinitions(deps.db),
+): Promise<CheckedTable> {
   const connector = connectorFor(body.connector);
-  const profileRow = await profileRowOf(deps, body);
+  const profileRow = await profileRowOf(staged, body);
   const profile = deps.catalog.profile(profileRow);
   checkTableConfig(body.connector, body.config, profile);
   const missing = [{ path: '/schema', message: 'is required: it says how a message becomes a row' }];
@@ -34,12 +39,12 @@ export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise
 
 /** The stored profile that a body names. Throws when there is none. */
 export async function profileRowOf(
-  { db }: Deps,
+  definitions: StagedDefinitions,
   body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
-) {
+): Promise<ProfileRow> {
   const { connector, connection_profile_id: id } = body;
   if (!id) throw wrongProfile('is required: create a connection profile first');
-  const row = await db.connectionProfile.findUnique({ where: { id } });
+  const row = await definitions.profile({ id });
   if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);
   if (row.connector !== connector)
     throw wrongProfile(`names a profile of ${row.connector}, not of ${connector}`);

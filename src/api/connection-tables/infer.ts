@@ -15,6 +15,7 @@ import { checkProfile } from '../connection-profiles/wire.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems } from '../problem.ts';
 import { ConnectorConfig, Id, strict } from '../schemas.ts';
+import { StagedDefinitions } from '../staged-definitions.ts';
 import { profileRowOf } from './checks.ts';
 import { MessageEvents, rowExample, withRaw } from './message-event.ts';
 import { previewed, type Sample, type Sampled, takeSample } from './sample.ts';
@@ -187,7 +188,7 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<Sampled> {
   }
   const config =
     body.profile === undefined
-      ? deps.catalog.profile(await profileRowOf(deps, body))
+      ? deps.catalog.profile(await profileRowOf(new StagedDefinitions(deps.db), body))
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
   refuseSink(connector.direction(body.config), '/config/type');

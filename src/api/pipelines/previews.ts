@@ -138,7 +138,7 @@ export function answerPreviews(app: FastifyInstance, previews: Previews, base: s
           hint: 'Start another.',
         });
       preview.stop();
-      return { ...pipelineOf(preview), drains: [] };
+      return { ...pipelineOf(preview), affected_pipelines: [] };
     },
     'DELETE /pipelines/:id': (preview) => {
       previews.delete(preview);
