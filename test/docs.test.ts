@@ -3,7 +3,9 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
-const pages = globSync(['*.md', 'docs/**/*.md', 'bench/*.md', 'examples/**/*.md', 'findings/*.md'], { cwd: root });
+const pages = globSync(['*.md', 'docs/**/*.md', 'bench/*.md', 'examples/**/*.md', 'findings/*.md'], {
+  cwd: root,
+});
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
 
 describe('the documents', () => {
@@ -42,16 +44,23 @@ describe('the documents', () => {
     return [...list.matchAll(/^\d+\. `([^`]+)`/gm)].map(([, path]) => path as string);
   }
 
-  test.each(['To follow one request', 'To follow one message'])('%s, each file leads to the next', (sentence) => {
-    const path = readingPath(sentence);
-    expect(path.length).toBeGreaterThan(4);
-    const seen: string[] = [];
-    for (const file of path) {
-      expect(existsSync(join(root, file)), file).toBe(true);
-      // It is imported by one of those before it, or, at a thread's or a contract's border, named in its text.
-      const name = file.split('/').at(-1) as string;
-      if (seen.length > 0) expect(seen.some((earlier) => textOf(earlier).includes(name)), file).toBe(true);
-      seen.push(file);
-    }
-  });
+  test.each(['To follow one request', 'To follow one message'])(
+    '%s, each file leads to the next',
+    (sentence) => {
+      const path = readingPath(sentence);
+      expect(path.length).toBeGreaterThan(4);
+      const seen: string[] = [];
+      for (const file of path) {
+        expect(existsSync(join(root, file)), file).toBe(true);
+        // It is imported by one of those before it, or, at a thread's or a contract's border, named in its text.
+        const name = file.split('/').at(-1) as string;
+        if (seen.length > 0)
+          expect(
+            seen.some((earlier) => textOf(earlier).includes(name)),
+            file,
+          ).toBe(true);
+        seen.push(file);
+      }
+    },
+  );
 });

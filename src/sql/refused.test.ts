@@ -223,7 +223,10 @@ describe('a query of the wrong form', () => {
     ["(a INT) WITH (connector = 'mqtt', format = 'xml')", 'The option format must be one of '],
     [`(a INT) WITH (${options}, csv.delimiter = ';')`, 'There is no option csv.delimiter here'],
     [`(a INT) WITH (${options}, json.compression = 'zip')`, 'must be one of uncompressed, gzip'],
-    [`(a INT) WITH (${options}, json.confluent_schema_registry = 'true')`, 'Schema registries are not supported'],
+    [
+      `(a INT) WITH (${options}, json.confluent_schema_registry = 'true')`,
+      'Schema registries are not supported',
+    ],
     [`(a INT) WITH (${options}, framing = 'tabs')`, 'The option framing must be one of newline'],
     [
       `(a INT) WITH (${options}, framing = 'newline', framing.newline.max_length = 0)`,

@@ -60,7 +60,9 @@ export function drawPlan({ plan, applied, summary, changes, affected_pipelines }
     `${to}created ${created}, ${to}updated ${updated}, unchanged ${unchanged}, ${to}deleted ${deleted}`,
   );
   if (affected_pipelines.length > 0)
-    lines.push(`${applied ? 'draining' : 'to drain'}: ${affected_pipelines.map(({ name }) => clean(name)).join(', ')}`);
+    lines.push(
+      `${applied ? 'draining' : 'to drain'}: ${affected_pipelines.map(({ name }) => clean(name)).join(', ')}`,
+    );
   lines.push(`plan ${plan}`);
   return lines.join('\n');
 }
