@@ -8,8 +8,8 @@ import type { Transform } from '../src/sql/transform.ts';
 import { exampleCatalog, storedTable } from '../test/support/example-catalog.ts';
 
 /**
- * What the transform of one message costs: the same SELECT compiled and in DuckDB, by the number of messages in a
- * batch. Both are measured in the same run, in turn. Prints a Markdown table on stdout.
+ * Measures the cost of transforming one message, by the number of messages in a batch: the same SELECT compiled and
+ * in DuckDB, in turn and in the same run. Prints a Markdown table on stdout.
  */
 
 const usage = 'usage: node bench/sql.ts [--seconds 1] [--rounds 3]\n';
@@ -53,7 +53,7 @@ async function planned(select: string): Promise<InsertPlan> {
   return insert;
 }
 
-/** Microseconds of CPU time, of all threads, for one message in batches of this size. */
+/** CPU time of all threads for one message, in microseconds, in batches of this size. */
 async function measure(transform: Transform, rows: readonly Row[], seconds: number): Promise<number> {
   await transform.run(rows);
   const [until, before] = [performance.now() + seconds * 1000, process.cpuUsage()];

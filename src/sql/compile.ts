@@ -100,7 +100,7 @@ async function planInsert(insert: Insert, query: Query, before: readonly InsertP
 
 type Unnamed = Omit<InsertPlan, 'operatorIds'>;
 
-/** The sink's name, made unique for a further insert: a broker would drop one of two clients of the same name. */
+/** The sink's name, made unique for a further insert: a broker disconnects one of two clients of the same name. */
 function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]): string {
   const others = before.filter((other) => other.sink.name === sink.name);
   if (others.length === 0) return sink.name;

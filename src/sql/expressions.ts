@@ -68,14 +68,11 @@ export function findColumn<T extends { name: string }>(
   scope: { qualifiers: readonly string[]; columns: readonly T[] },
 ): { column: T; part: number } | undefined {
   const [first = '', second] = names;
+  const named = (name: string) => scope.columns.find((column) => isSameName(column.name, name));
   const qualified = second !== undefined && scope.qualifiers.some((name) => isSameName(name, first));
-  const part = qualified && !named(scope.columns, first) ? 1 : 0;
-  const column = named(scope.columns, names[part] ?? '');
+  const part = qualified && !named(first) ? 1 : 0;
+  const column = named(names[part] ?? '');
   return column && { column, part };
-}
-
-function named<T extends { name: string }>(columns: readonly T[], name: string): T | undefined {
-  return columns.find((column) => isSameName(column.name, name));
 }
 
 /** Functions that read or change the engine, or wait. */

@@ -31,14 +31,8 @@ export function mapOptionValues(
   return parts.join('');
 }
 
-interface Found {
-  table: string;
-  option: string;
-  value: Token;
-}
-
 /** Every `name = 'value'` in the WITH (…) of every CREATE TABLE. */
-function* optionValues(tokens: readonly Token[]): Generator<Found> {
+function* optionValues(tokens: readonly Token[]): Generator<Omit<OptionValue, 'value'> & { value: Token }> {
   let table: string | undefined;
   let inOptions = false;
   for (const [index, token] of tokens.entries()) {
@@ -61,8 +55,6 @@ function nameAfter(tokens: readonly Token[], index: number): string {
 function nameBefore(tokens: readonly Token[], equals: number): string {
   let from = equals - 1;
   while (isSymbol(tokens[from - 1], '.')) from -= 2;
-  return tokens
-    .slice(Math.max(from, 0), equals)
-    .map(({ text }) => text)
-    .join('');
+  const parts = tokens.slice(Math.max(from, 0), equals);
+  return parts.map(({ text }) => text).join('');
 }

@@ -89,7 +89,7 @@ function readBadData(options: CreateTable['options']): BadData | undefined {
   };
 }
 
-/** A mistake of the reader becomes a finding; that a database is away, say, is none of the query's. */
+/** Turns an error in the table's options into findings. Others, such as an unavailable database, pass through. */
 async function asFinding<T>(
   work: () => Promise<T>,
   findings: Findings,
@@ -108,7 +108,7 @@ async function asFinding<T>(
   }
 }
 
-/** A source without columns gets the one that its format fixes; a sink's stay open until its query is known. */
+/** A source without columns gets the one that its format fixes; a sink gets those of its SELECT later. */
 function completeSchema(
   { name, fields, fieldRanges }: CreateTable,
   declared: ConnectionSchema,
@@ -123,7 +123,7 @@ function completeSchema(
   }
   for (const [index, field] of fields.entries()) {
     if (direction === 'source' || typeof field.metadata_key !== 'string') continue;
-    findings.add('METADATA FROM is for sources; a sink writes no metadata', fieldRanges[index]);
+    findings.add('METADATA FROM is for sources; remove it from this sink', fieldRanges[index]);
   }
   findings.settle();
   return schema;

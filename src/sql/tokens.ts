@@ -16,6 +16,9 @@ const patterns: readonly { kind: Token['kind'] | 'space'; pattern: RegExp }[] = 
   { kind: 'symbol', pattern: /::|->>|->|<=|>=|<>|!=|\|\||[^\p{L}\p{N}\s]/uy },
 ];
 
+/** Opens a `$$…$$` or `$tag$…$tag$` string. */
+const dollarTag = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
+
 /** Splits a query into tokens, without comments and white space. Reports strings and comments that are not closed. */
 export function tokenise(query: string, findings: Findings): Token[] {
   if (query.length > maxQueryLength) {
@@ -48,7 +51,11 @@ function quoted(query: string, from: number, findings: Findings): Piece | undefi
   if (first === "'") return delimited(query, from, "'", 'string', findings);
   if (first === '"') return delimited(query, from, '"', 'name', findings);
   if (first === '/' && second === '*') return comment(query, from, findings);
-  if (first === '$') return dollarQuoted(query, from, findings);
+  if (first === '$') {
+    dollarTag.lastIndex = from;
+    const tag = dollarTag.exec(query)?.[0];
+    return tag === undefined ? undefined : delimited(query, from, tag, 'string', findings);
+  }
   if ((first === 'e' || first === 'E') && second === "'" && !/[\p{L}\p{N}_$]/u.test(query[from - 1] ?? '')) {
     const message = "Escape strings such as E'…' are not supported; write a plain '…' string";
     return findings.stop(message, { from, to: from + 2 });
@@ -56,21 +63,25 @@ function quoted(query: string, from: number, findings: Findings): Piece | undefi
   return undefined;
 }
 
+/** A string or name between two equal delimiters. A quote inside is doubled. */
 function delimited(
   query: string,
   from: number,
-  quote: string,
+  delimiter: string,
   kind: 'string' | 'name',
   findings: Findings,
 ): Piece {
-  let end = query.indexOf(quote, from + 1);
-  while (end !== -1 && query[end + 1] === quote) end = query.indexOf(quote, end + 2);
+  const isQuote = delimiter.length === 1;
+  const start = from + delimiter.length;
+  let end = query.indexOf(delimiter, start);
+  while (isQuote && end !== -1 && query[end + 1] === delimiter) end = query.indexOf(delimiter, end + 2);
   if (end === -1) {
     const what = kind === 'string' ? 'string' : 'quoted name';
-    findings.stop(`This ${what} is not closed; add a ${quote} at its end`, { from, to: from + 1 });
+    findings.stop(`This ${what} is not closed; add ${delimiter} at its end`, { from, to: start });
   }
-  const text = query.slice(from + 1, end).replaceAll(quote + quote, quote);
-  return { kind, text, from, to: end + 1 };
+  const inner = query.slice(start, end);
+  const text = isQuote ? inner.replaceAll(delimiter + delimiter, delimiter) : inner;
+  return { kind, text, from, to: end + delimiter.length };
 }
 
 /** Comments can be nested, as in DuckDB. */
@@ -83,18 +94,6 @@ function comment(query: string, from: number, findings: Findings): Piece {
     if (depth === 0) return { kind: 'space', text: '', from, to: edge.lastIndex };
   }
   return findings.stop('This comment is not closed; add */ at its end', { from, to: from + 2 });
-}
-
-/** A `$$…$$` or `$tag$…$tag$` string. */
-function dollarQuoted(query: string, from: number, findings: Findings): Piece | undefined {
-  const opening = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
-  opening.lastIndex = from;
-  const tag = opening.exec(query)?.[0];
-  if (!tag) return undefined;
-  const end = query.indexOf(tag, from + tag.length);
-  if (end === -1)
-    findings.stop(`This string is not closed; add ${tag} at its end`, { from, to: from + tag.length });
-  return { kind: 'string', text: query.slice(from + tag.length, end), from, to: end + tag.length };
 }
 
 export const isSymbol = (token: Token | undefined, text: string): boolean =>

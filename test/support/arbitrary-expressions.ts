@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { fields, words } from './arbitrary-sql-rows.ts';
 
-/** For property tests: any expression over the table of arbitrary-rows.ts. Not for production code. */
+/** For property tests: arbitrary expressions over the table of arbitrary-sql-rows.ts. */
 
-/** A text in SQL. */
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 type Kind =
@@ -345,7 +344,7 @@ const expressions = fc.letrec<Record<Kind, string>>((tie) => {
   return Object.fromEntries(made) as { [K in Kind]: fc.Arbitrary<string> };
 });
 
-/** What comes first in a form that is tried by itself. */
+/** The first part of a form that is tried by itself. */
 const columns: Readonly<Record<Kind, string>> = {
   ...{
     int: 'i',
@@ -361,7 +360,7 @@ const columns: Readonly<Record<Kind, string>> = {
   ...{ time: 'ts', date: 'ts::DATE', any: 'x' },
 };
 
-/** Every form once, a column and the simplest other parts: what a run has to meet to have met everything. */
+/** Every form once, with a column and the simplest other parts, so that a run covers all of them. */
 export function everyForm(seed: number): string[] {
   return kinds.flatMap((kind) =>
     forms[kind].map(({ sql, parts }, index) => {
@@ -372,10 +371,9 @@ export function everyForm(seed: number): string[] {
   );
 }
 
-/** An expression of any type. Some are not valid: a text may not be compared with a number it cannot be. */
+/** An expression of any type. Some are not valid, such as a comparison of a number with a text that is not one. */
 export const expression: fc.Arbitrary<string> = fc
   .constantFrom(...kinds, 'any' as const)
   .chain((kind) => expressions[kind]);
 
-/** A condition. */
 export const condition: fc.Arbitrary<string> = expressions.bool;

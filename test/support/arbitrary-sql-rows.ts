@@ -3,7 +3,7 @@ import type { Row, Value } from '../../src/formats/format.ts';
 import type { Field, ListItem } from '../../src/formats/schema/schema.ts';
 import { formatDecimal } from '../../src/formats/values/decimal.ts';
 
-/** For property tests: a table of all types, and rows of it full of edges. Not for production code. */
+/** For property tests: a table with columns of all types, and rows of it full of edge cases. */
 
 export const fields: Field[] = [
   { name: 'i', type: 'int32' },
@@ -40,19 +40,15 @@ export const fields: Field[] = [
 
 const around = (...values: bigint[]): bigint[] => values.flatMap((value) => [value - 1n, value, value + 1n]);
 
-function whole(least: bigint, greatest: bigint): fc.Arbitrary<bigint> {
-  const edges = around(least, greatest, 0n, 2n ** 31n, 2n ** 32n, 2n ** 53n, -(2n ** 31n), 1000n);
-  const near = edges.filter((value) => value >= least && value <= greatest);
-  const small = least < 0n ? -20n : 0n;
-  return fc.oneof(
-    fc.constantFrom(...near),
-    fc.bigInt({ min: small, max: 20n }),
-    fc.bigInt({ min: least, max: greatest }),
-  );
+function whole(min: bigint, max: bigint): fc.Arbitrary<bigint> {
+  const edges = around(min, max, 0n, 2n ** 31n, 2n ** 32n, 2n ** 53n, -(2n ** 31n), 1000n);
+  const near = edges.filter((value) => value >= min && value <= max);
+  const small = min < 0n ? -20n : 0n;
+  return fc.oneof(fc.constantFrom(...near), fc.bigInt({ min: small, max: 20n }), fc.bigInt({ min, max }));
 }
 
-const number = (least: number, greatest: number): fc.Arbitrary<number> =>
-  whole(BigInt(least), BigInt(greatest)).map(Number);
+const number = (min: number, max: number): fc.Arbitrary<number> =>
+  whole(BigInt(min), BigInt(max)).map(Number);
 
 const doubles = fc.oneof(
   fc.double(),
@@ -265,8 +261,8 @@ function fieldValue(type: ListItem & { name?: string }): fc.Arbitrary<Value> {
     case 'float64':
       return doubles;
     case 'decimal128': {
-      const most = 10n ** BigInt(type.precision ?? 38) - 1n;
-      return whole(-most, most).map((unscaled) => formatDecimal(unscaled, type.scale ?? 0));
+      const max = 10n ** BigInt(type.precision ?? 38) - 1n;
+      return whole(-max, max).map((unscaled) => formatDecimal(unscaled, type.scale ?? 0));
     }
     case 'bool':
       return fc.boolean();
@@ -300,7 +296,7 @@ function rowOf(members: readonly Field[]): fc.Arbitrary<Row> {
     .map((tuple) => Object.fromEntries(members.map(({ name }, index) => [name, tuple[index] ?? null])));
 }
 
-/** Rows of nothing but edges: what a run must not miss by chance. */
+/** Rows of edge cases only, which no run may miss by chance. */
 export const edgeRows: Row[] = [
   {
     i: -(2 ** 31),

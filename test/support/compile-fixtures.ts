@@ -2,7 +2,7 @@ import { compileQuery, diagnose } from '../../src/sql/compile.ts';
 import type { Catalog } from '../../src/sql/plan.ts';
 import { exampleCatalog, storedTable } from './example-catalog.ts';
 
-/** What the tests of queries have: two stored tables, and what becomes of a query over them. */
+/** Stored tables for tests of queries, and helpers that compile a query over them. */
 
 export const readings = storedTable('readings', 'source', [
   { name: 'id', type: 'int64', required: true },
@@ -36,7 +36,7 @@ export async function refusal(query: string, catalog: Catalog = stored()) {
   return result.diagnostics;
 }
 
-/** Creates its tables, and copies. */
+/** Creates its own tables, and copies one to the other. */
 export const seed = `CREATE TABLE mqtt_input (value TEXT) WITH (connector = 'mqtt', url = 'mqtt://localhost:1883',
   topic = 'sensor/data', type = 'source', format = 'json');
 CREATE TABLE mqtt_output (value TEXT) WITH (connector = 'mqtt', url = 'mqtt://localhost:1883',

@@ -1,4 +1,5 @@
 import type { Value } from '../../formats/format.ts';
+import { orderOf } from './comparison.ts';
 import {
   type EngineType,
   integerRanges,
@@ -16,22 +17,20 @@ import {
   refuse,
   strict,
 } from './evaluate.ts';
+import { shift } from './times.ts';
+
+const rangeOf = ({ id }: EngineType) => integerRanges[id] ?? refuse(`arithmetic on ${id}`);
 
 /** Checks the range of a small integer: DuckDB reports an overflow. Integers have no minus zero. */
 export function smallOf(type: EngineType): (value: number) => number {
-  const [min, max] = (integerRanges[type.id] ?? refuse(`arithmetic on ${type.id}`)).map(Number) as [
-    number,
-    number,
-  ];
+  const [min, max] = rangeOf(type).map(Number) as [number, number];
   return (value) => (value >= min && value <= max ? value + 0 : defer());
 }
 
 /** Checks the range of a big integer or decimal. */
 export function bigOf(type: EngineType): (value: bigint) => bigint {
   const limit = 10n ** BigInt(type.width);
-  const decimals = [1n - limit, limit - 1n] as const;
-  const [min, max] =
-    type.id === 'DECIMAL' ? decimals : (integerRanges[type.id] ?? refuse(`arithmetic on ${type.id}`));
+  const [min, max] = type.id === 'DECIMAL' ? [1n - limit, limit - 1n] : rangeOf(type);
   return (value) => (value >= min && value <= max ? value : defer());
 }
 
@@ -82,9 +81,9 @@ function requireScale(args: readonly Compiled[], type: EngineType, name: string)
   if (!fits) refuse(`a decimal ${name} with several scales`);
 }
 
-export const add = binary('+', { small: (a, b) => a + b, big: (a, b) => a + b });
-export const subtract = binary('-', { small: (a, b) => a - b, big: (a, b) => a - b });
-export const multiply = binary('*', { small: (a, b) => a * b, big: (a, b) => a * b });
+const add = binary('+', { small: (a, b) => a + b, big: (a, b) => a + b });
+const subtract = binary('-', { small: (a, b) => a - b, big: (a, b) => a - b });
+const multiply = binary('*', { small: (a, b) => a * b, big: (a, b) => a * b });
 
 /** `-` or `abs` of one number. */
 function unary(name: string, { small, big }: Operation): Build {
@@ -94,18 +93,18 @@ function unary(name: string, { small, big }: Operation): Build {
   };
 }
 
-export const negate = unary('minus', { small: (a) => -a, big: (a) => -a });
-export const absolute = unary('abs', { small: Math.abs, big: (a) => (a < 0n ? -a : a) });
+const negate = unary('minus', { small: (a) => -a, big: (a) => -a });
+const absolute = unary('abs', { small: Math.abs, big: (a) => (a < 0n ? -a : a) });
 
 /** `/` divides floats; DuckDB decides a division by zero. */
-export const divide: Build = (args, type) => {
+const divide: Build = (args, type) => {
   if (!isFloating(type) || args.some((arg) => arg.type.id !== type.id)) return refuse('this division');
   const checked = floatOf(type);
   return strict(args, (a: number, b: number) => (b === 0 ? defer() : checked(a / b)));
 };
 
 /** `//` of integers, rounded towards zero; NULL for a division by zero. */
-export const divideWhole: Build = (args, type) => {
+const divideWhole: Build = (args, type) => {
   requireIntegers(args, type, '//');
   if (isBig(type)) {
     const checked = bigOf(type);
@@ -116,7 +115,7 @@ export const divideWhole: Build = (args, type) => {
 };
 
 /** `%` has the sign of the dividend; NULL for a division by zero. DuckDB may refuse the lowest number modulo -1. */
-export const remainder: Build = (args, type) => {
+const remainder: Build = (args, type) => {
   if (isFloating(type) && args.every((arg) => arg.type.id === type.id)) {
     const checked = floatOf(type);
     return strict(args, (a: number, b: number) => (b === 0 ? defer() : checked(a % b)));
@@ -135,7 +134,7 @@ function requireIntegers(args: readonly Compiled[], type: EngineType, name: stri
 }
 
 /** `floor`, `ceil`, `trunc` and `sqrt` of a double. */
-export function ofDouble(work: (value: number) => number): Build {
+function ofDouble(work: (value: number) => number): Build {
   return (args, type) => {
     if (type.id !== 'DOUBLE' || args.length !== 1 || args[0]?.type.id !== 'DOUBLE') {
       return refuse('a floating-point function of another type');
@@ -152,7 +151,7 @@ export function roundHalfAway(value: number): number {
 }
 
 /** `round(x)` and `round(x, digits)` of a double or a decimal. */
-export const round: Build = (args, type) => {
+const round: Build = (args, type) => {
   const [number, digits] = args;
   if (!number || number.type.id !== type.id) return refuse('this round');
   if (type.id === 'DECIMAL') {
@@ -177,10 +176,73 @@ export function rescale(unscaled: bigint, from: number, to: number): bigint {
 }
 
 /** `&` and `|` of integers. */
-export function bitwise(big: (a: bigint, b: bigint) => bigint): Build {
+function bitwise(big: (a: bigint, b: bigint) => bigint): Build {
   return (args, type) => {
     requireIntegers(args, type, 'operation on bits');
     if (isBig(type)) return strict(args, big as (a: bigint, b: bigint) => Value);
     return strict(args, (a: number, b: number) => Number(big(BigInt(a), BigInt(b))));
   };
 }
+
+/** `greatest` and `least` skip NULLs. */
+function extreme(sign: 1 | -1): Build {
+  return (args, type) => {
+    if (args.some((arg) => !isSameEngineType(arg.type, type)))
+      return refuse('greatest or least of several types');
+    const order = orderOf(type);
+    return (row) => {
+      let best = null;
+      for (const { evaluate } of args) {
+        const value = evaluate(row);
+        if (value === null) continue;
+        if (best === null || order(value as never, best as never) * sign > 0) best = value;
+      }
+      return best;
+    };
+  };
+}
+
+const ofFloats =
+  (test: (value: number) => boolean): Build =>
+  (args) =>
+    args.every((arg) => isFloating(arg.type))
+      ? strict(args, test)
+      : refuse('a floating-point test of another type');
+
+const plus: Build = (args, type) => {
+  const [only, second] = args;
+  if (only && !second) return isSameEngineType(only.type, type) ? only.evaluate : refuse('this plus');
+  return shift(1n, args, type) ?? add(args, type);
+};
+const minus: Build = (args, type) =>
+  args.length === 1 ? negate(args, type) : (shift(-1n, args, type) ?? subtract(args, type));
+
+/** The functions of numbers, by their names in DuckDB's plans. */
+export const numberFunctions: Readonly<Record<string, Build>> = {
+  '+': plus,
+  add: plus,
+  '-': minus,
+  subtract: minus,
+  '*': multiply,
+  multiply,
+  '/': divide,
+  '//': divideWhole,
+  divide: divideWhole,
+  '%': remainder,
+  mod: remainder,
+  abs: absolute,
+  '@': absolute,
+  round,
+  floor: ofDouble(Math.floor),
+  ceil: ofDouble(Math.ceil),
+  ceiling: ofDouble(Math.ceil),
+  trunc: ofDouble(Math.trunc),
+  sqrt: ofDouble(Math.sqrt),
+  isnan: ofFloats(Number.isNaN),
+  isinf: ofFloats((value) => !Number.isNaN(value) && !Number.isFinite(value)),
+  isfinite: ofFloats(Number.isFinite),
+  '&': bitwise((a, b) => a & b),
+  '|': bitwise((a, b) => a | b),
+  greatest: extreme(1),
+  least: extreme(-1),
+};

@@ -1,86 +1,12 @@
 import type { Row, Value } from '../../formats/format.ts';
 import { getterOf, setterOf } from '../../formats/values/own-property.ts';
-import {
-  absolute,
-  add,
-  bitwise,
-  divide,
-  divideWhole,
-  multiply,
-  negate,
-  ofDouble,
-  remainder,
-  round,
-  subtract,
-} from './arithmetic.ts';
+import { numberFunctions } from './arithmetic.ts';
 import { orderOf } from './comparison.ts';
-import { type EngineType, fromRow, isFloating, isSameEngineType, toRow } from './engine-type.ts';
+import { type EngineType, fromRow, isSameEngineType, toRow } from './engine-type.ts';
 import { type Build, type Compiled, constantValue, type Evaluate, refuse, strict } from './evaluate.ts';
 import { jsonFunctions } from './json.ts';
 import { textContains, textFunctions, textLength } from './strings.ts';
-import { shift, timeFunctions } from './times.ts';
-
-/** `greatest` and `least` skip NULLs. */
-function extreme(sign: 1 | -1): Build {
-  return (args, type) => {
-    if (args.some((arg) => !isSameEngineType(arg.type, type)))
-      return refuse('greatest or least of several types');
-    const order = orderOf(type);
-    return (row) => {
-      let best = null;
-      for (const { evaluate } of args) {
-        const value = evaluate(row);
-        if (value === null) continue;
-        if (best === null || order(value as never, best as never) * sign > 0) best = value;
-      }
-      return best;
-    };
-  };
-}
-
-const ofFloats =
-  (test: (value: number) => boolean): Build =>
-  (args) =>
-    args.every((arg) => isFloating(arg.type))
-      ? strict(args, test)
-      : refuse('a floating-point test of another type');
-
-const plus: Build = (args, type) => {
-  const [only, second] = args;
-  if (only && !second) return isSameEngineType(only.type, type) ? only.evaluate : refuse('this plus');
-  return shift(1n, args, type) ?? add(args, type);
-};
-const minus: Build = (args, type) =>
-  args.length === 1 ? negate(args, type) : (shift(-1n, args, type) ?? subtract(args, type));
-
-const numberFunctions: Readonly<Record<string, Build>> = {
-  '+': plus,
-  add: plus,
-  '-': minus,
-  subtract: minus,
-  '*': multiply,
-  multiply,
-  '/': divide,
-  '//': divideWhole,
-  divide: divideWhole,
-  '%': remainder,
-  mod: remainder,
-  abs: absolute,
-  '@': absolute,
-  round,
-  floor: ofDouble(Math.floor),
-  ceil: ofDouble(Math.ceil),
-  ceiling: ofDouble(Math.ceil),
-  trunc: ofDouble(Math.trunc),
-  sqrt: ofDouble(Math.sqrt),
-  isnan: ofFloats(Number.isNaN),
-  isinf: ofFloats((value) => !Number.isNaN(value) && !Number.isFinite(value)),
-  isfinite: ofFloats(Number.isFinite),
-  '&': bitwise((a, b) => a & b),
-  '|': bitwise((a, b) => a | b),
-  greatest: extreme(1),
-  least: extreme(-1),
-};
+import { timeFunctions } from './times.ts';
 
 /** Types that rows can hold inside a list or a struct. */
 const holdable = new Set([
