@@ -3,44 +3,27 @@ import { sampleEveryMs } from '../jobs/stats.ts';
 import { JobCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 
-type ReadCount = (job: JobCounters) => number | Iterable<readonly [labelValue: string, value: number]>;
+/** The count to read, or the values by a second label. */
+type ReadCount = keyof JobCounters['counts'] | ((job: JobCounters) => Iterable<readonly [string, number]>);
 
-/** Metrics per job: counters end in `_total`, the others are gauges. Some have a second label. */
+/** Metrics per job: counters end in `_total`, the others are gauges. */
 const metrics: [name: string, help: string, read: ReadCount, label?: string][] = [
-  ['messages_received_total', 'Messages taken from sources', ({ counts }) => counts.messages_in],
-  ['bytes_received_total', 'Payload bytes taken from sources', ({ counts }) => counts.bytes_in],
-  ['batches_received_total', 'Batches taken from sources', ({ counts }) => counts.batches],
-  ['messages_sent_total', 'Messages confirmed by sinks', ({ counts }) => counts.messages_out],
-  ['bytes_sent_total', 'Payload bytes confirmed by sinks', ({ counts }) => counts.bytes_out],
+  ['messages_received_total', 'Messages taken from sources', 'messages_in'],
+  ['bytes_received_total', 'Payload bytes taken from sources', 'bytes_in'],
+  ['batches_received_total', 'Batches taken from sources', 'batches'],
+  ['messages_sent_total', 'Messages confirmed by sinks', 'messages_out'],
+  ['bytes_sent_total', 'Payload bytes confirmed by sinks', 'bytes_out'],
   ['operator_rows_in_total', 'Rows taken by an operator', (job) => job.operatorRows('in'), 'operator'],
-  [
-    'operator_rows_out_total',
-    'Rows, or messages of a sink, emitted',
-    (job) => job.operatorRows('out'),
-    'operator',
-  ],
-  [
-    'bad_messages_total',
-    'Messages that failed in decoding, the query, encoding or writing',
-    (job) => job.bad,
-    'code',
-  ],
-  ['messages_dropped_total', 'Bad messages dropped wholly or partly', ({ counts }) => counts.dropped],
-  ['dead_letters_total', 'Messages stored as dead letters', ({ counts }) => counts.dead_letters],
-  [
-    'dead_letters_evicted_total',
-    'Dead letters deleted to make room',
-    ({ counts }) => counts.dead_letters_evicted,
-  ],
-  [
-    'dead_letters_replayed_total',
-    'Dead letters replayed completely',
-    ({ counts }) => counts.dead_letters_replayed,
-  ],
+  ['operator_rows_out_total', 'Rows emitted by an operator', (job) => job.operatorRows('out'), 'operator'],
+  ['bad_messages_total', 'Messages that could not be processed', (job) => job.bad, 'code'],
+  ['messages_dropped_total', 'Bad messages dropped wholly or partly', 'dropped'],
+  ['dead_letters_total', 'Messages stored as dead letters', 'dead_letters'],
+  ['dead_letters_evicted_total', 'Dead letters deleted to make room for newer ones', 'dead_letters_evicted'],
+  ['dead_letters_replayed_total', 'Dead letters replayed completely and deleted', 'dead_letters_replayed'],
   ['task_restarts_total', 'Task restarts after a passing error', (job) => job.restarts, 'code'],
-  ['sessions_lost_total', 'Source sessions that the broker had lost', ({ counts }) => counts.sessions_lost],
-  ['messages_in_flight', 'Messages received and not yet acknowledged', ({ counts }) => counts.in_flight],
-  ['sources_silent', 'Sources silent for longer than their table allows', ({ counts }) => counts.silent],
+  ['sessions_lost_total', 'Source sessions that the broker had lost', 'sessions_lost'],
+  ['messages_in_flight', 'Messages received and not yet acknowledged', 'in_flight'],
+  ['sources_silent', 'Sources silent for longer than their table allows', 'silent'],
 ];
 
 /** Prometheus metrics of the jobs of this worker, read from their counters on request. */
@@ -82,9 +65,8 @@ export class WorkerMetrics {
       collect() {
         this.reset();
         for (const [job, counters] of jobs) {
-          const value = read(counters);
-          if (typeof value === 'number') this.inc({ job }, value);
-          else for (const [labelValue, count] of value) this.inc({ job, [label]: labelValue }, count);
+          if (typeof read === 'string') this.inc({ job }, counters.counts[read]);
+          else for (const [value, count] of read(counters)) this.inc({ job, [label]: value }, count);
         }
       },
     });
