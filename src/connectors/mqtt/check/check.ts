@@ -15,7 +15,7 @@ import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
 import { diagnose, tlsFinding } from './tls-checks.ts';
 
-type Context = CheckContext<MqttProfile, MqttTable>;
+type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
 
 interface Opened {
   stream?: Duplex;
@@ -27,7 +27,7 @@ interface Opened {
  * uses a random client id, a clean session and no last will, so it disturbs nobody and leaves nothing behind. See `check`
  * in the connector contract.
  */
-export async function check(context: Context): Promise<void> {
+export async function check(context: MqttCheckContext): Promise<void> {
   const steps = new CheckSteps(context);
   const opened: Opened[] = [];
   try {
@@ -49,7 +49,7 @@ async function close({ connection, stream }: Opened, atOnce: boolean): Promise<v
 
 /** Tests every server of the profile, so that a wrong one is found before a failover. Returns the first connection. */
 async function connectAll(
-  context: Context,
+  context: MqttCheckContext,
   steps: CheckSteps,
   opened: Opened[],
 ): Promise<Connection | undefined> {
@@ -72,7 +72,7 @@ async function connectAll(
 
 /** Undefined if a step failed. Without an endpoint the URL is invalid, and `resolve` reports it. */
 async function connectSteps(
-  context: Context,
+  context: MqttCheckContext,
   steps: CheckSteps,
   opened: Opened,
   endpoint: Endpoint | undefined,

@@ -99,7 +99,7 @@ function refuseTooLarge(topic: string, maximumPacketSize: number): void {
   );
 }
 
-export interface Sample {
+export interface SampleMessage {
   topic: string;
   payload: Buffer;
   qos: number;
@@ -112,7 +112,7 @@ const maxWaitMs = 3_000;
 export class FirstMessageProbe {
   readonly #connection: Connection | undefined;
   readonly #maxPacketSize: number | undefined;
-  #sample: Sample | undefined;
+  #sample: SampleMessage | undefined;
   #arrived: (() => void) | undefined;
 
   constructor(connection: Connection | undefined, profile: MqttProfile) {
@@ -125,7 +125,7 @@ export class FirstMessageProbe {
   }
 
   /** Waits up to three seconds, and less than the deadline of the step. No message is a warning. */
-  async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<Sample | undefined>> {
+  async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<SampleMessage | undefined>> {
     const ms = Math.min(maxWaitMs, stepTimeoutMs * 0.8);
     const sample = await forUpTo(ms, signal, (soon) => this.#wait(soon));
     if (sample === undefined) {
@@ -157,8 +157,8 @@ export class FirstMessageProbe {
     return { value: sample, message: 'A message arrived', details: { ...rest, bytes: payload.length } };
   }
 
-  #wait(signal: AbortSignal): Promise<Sample> {
-    return untilReported<Sample>(signal, (resolve, reject) => {
+  #wait(signal: AbortSignal): Promise<SampleMessage> {
+    return untilReported<SampleMessage>(signal, (resolve, reject) => {
       this.#arrived = () => this.#sample && resolve(this.#sample);
       this.#connection?.whenLost(reject);
       this.#arrived();

@@ -15,13 +15,13 @@ import {
   FirstMessageProbe,
   present,
   publish,
-  type Sample,
+  type SampleMessage,
   subscribe,
 } from './message-probes.ts';
 import type { CheckSteps, Finding } from './steps.ts';
 
 /** The steps of a connection test after the login. */
-interface Tested {
+interface TableTest {
   context: CheckContext<MqttProfile, MqttTable>;
   steps: CheckSteps;
   /** Undefined if an earlier step failed: then all steps are reported as skipped. */
@@ -37,7 +37,7 @@ const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connectio
 const uniqueTopic = (): string => `penstock/check/${randomBytes(8).toString('hex')}`;
 
 /** A round trip of one message on a unique topic. */
-export async function checkProfile({ context, steps, connection }: Tested): Promise<void> {
+export async function checkProfile({ context, steps, connection }: TableTest): Promise<void> {
   const topic = uniqueTopic();
   const probe = new FirstMessageProbe(connection, context.profile);
   const tolerate = { tolerate: restricted, details: { topic } };
@@ -60,7 +60,10 @@ export async function checkProfile({ context, steps, connection }: Tested): Prom
 }
 
 /** Subscribes to the table's filter, waits briefly for a message, and decodes it. */
-export async function checkSource({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
+export async function checkSource(
+  { context, steps, connection }: TableTest,
+  table: MqttTable,
+): Promise<void> {
   const filter = withOwnGroup(table.topic);
   if (isShared(filter) && connection?.version === 4) await checkShared({ context, steps, connection });
   const probe = new FirstMessageProbe(connection, context.profile);
@@ -72,11 +75,11 @@ export async function checkSource({ context, steps, connection }: Tested, table:
   if (schema === undefined) steps.skip('decode', 'Skipped because there is no schema to decode with');
   else if (connection !== undefined && sample === undefined) {
     steps.skip('decode', 'Skipped because there is no message to decode');
-  } else await steps.run('decode', async () => decoded(schema, sample as Sample));
+  } else await steps.run('decode', async () => decoded(schema, sample as SampleMessage));
 }
 
 /** An MQTT 5 broker reports whether it supports shared subscriptions; with 3.1.1 only using one tells. */
-async function checkShared({ context, steps, connection }: Tested): Promise<void> {
+async function checkShared({ context, steps, connection }: TableTest): Promise<void> {
   if (context.probe === 'none') {
     steps.skip('shared', 'Skipped because nothing may be published');
     return;
@@ -100,7 +103,7 @@ async function checkShared({ context, steps, connection }: Tested): Promise<void
 }
 
 /** Publishes one message that identifies itself as a test to the table's topic, never retained. */
-export async function checkSink({ context, steps, connection }: Tested, table: MqttTable): Promise<void> {
+export async function checkSink({ context, steps, connection }: TableTest, table: MqttTable): Promise<void> {
   if (context.probe === 'none') {
     steps.skip('publish', 'Not published, as requested');
     return;
@@ -126,7 +129,7 @@ export async function checkSink({ context, steps, connection }: Tested, table: M
 
 /** Some 3.1.1 brokers close the connection at a QoS 2 message (nats-server): a message at QoS 1 is the proof. */
 async function publishAtQos1(
-  context: Tested['context'],
+  context: TableTest['context'],
   topic: string,
   signal: AbortSignal,
 ): Promise<Finding<true>> {
@@ -151,7 +154,7 @@ const withOwnGroup = (filter: string): string =>
     ? `$share/penstock_check_${randomBytes(4).toString('hex')}/${splitShared(filter).filter}`
     : filter;
 
-function decoded(schema: Parameters<typeof codecFor>[0], sample: Sample): Finding<true> {
+function decoded(schema: Parameters<typeof codecFor>[0], sample: SampleMessage): Finding<true> {
   const full = expandSchema(schema);
   const rows = rowsOf(codecFor(full), sample.payload);
   const columns = (full.fields ?? []).map(({ name }) => name);

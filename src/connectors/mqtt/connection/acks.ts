@@ -17,7 +17,7 @@ interface Internals {
   stream: Duplex;
   incomingStore: { get(packet: unknown, done: (error: Error) => void): unknown };
   options: {
-    customHandleAcks(topic: string, payload: Buffer, packet: IPublishPacket, done: Done): void;
+    customHandleAcks(topic: string, payload: Buffer, packet: IPublishPacket, done: AckDone): void;
     reschedulePings?: boolean;
   };
   handleMessage(packet: IPublishPacket, done: () => void): void;
@@ -28,7 +28,7 @@ interface Internals {
 }
 
 type AckPacket = { cmd: string; messageId?: number };
-type Done = (error: null, reasonCode: number) => void;
+type AckDone = (error: null, reasonCode: number) => void;
 
 const members = ['handleMessage', 'onKeepaliveTimeout', 'reschedulePing', 'sendPing', '_sendPacket'] as const;
 
@@ -116,7 +116,7 @@ export class DeferredAcks {
   }
 
   /** `done` lets the parser continue. At QoS 0 its arguments are ignored. */
-  #arrive(topic: string, packet: IPublishPacket, done: Done): void {
+  #arrive(topic: string, packet: IPublishPacket, done: AckDone): void {
     if (this.#stopped || this.queue.full) {
       this.#waiting = () => this.#arrive(topic, packet, done);
       return;

@@ -14,8 +14,8 @@ import {
 } from './reason-codes.ts';
 import { isTlsReason, tlsError } from './socket-errors.ts';
 
-/** Limits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
-export interface Limits {
+/** BrokerLimits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
+export interface BrokerLimits {
   sessionPresent: boolean;
   /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
   receiveMaximum: number;
@@ -39,7 +39,7 @@ export class Connection {
   readonly version: 4 | 5;
   /** `client id@url`: the key of this session in `broker-memory.ts`. */
   readonly identity: string;
-  limits: Limits = limitsOf(undefined, 5);
+  limits: BrokerLimits = limitsOf(undefined, 5);
   connack: IConnackPacket | undefined;
   readonly #socket: Duplex;
   #onLost: ((error: PenstockError) => void) | undefined;
@@ -222,7 +222,7 @@ function translate(error: Error & { code?: unknown }): PenstockError {
   });
 }
 
-function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): Limits {
+function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): BrokerLimits {
   const properties = version === 5 ? connack?.properties : undefined;
   return {
     sessionPresent: connack?.sessionPresent ?? false,

@@ -67,7 +67,7 @@ const initialSize = 64;
  * The unconfirmed messages of one connection by packet identifier, 1 to `max`. A freed identifier is reused last, so that
  * a late confirmation does not match a new message.
  */
-export class InFlight {
+export class InFlightMessages {
   readonly #max: number;
   readonly #sent: SentMessage[] = [];
   /** Ring of free identifiers, the next one at `#head`. */

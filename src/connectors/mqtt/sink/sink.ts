@@ -10,7 +10,7 @@ import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
-import { InFlight, PendingWrite, type SentMessage } from './in-flight.ts';
+import { InFlightMessages, PendingWrite, type SentMessage } from './in-flight.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { PublishHeads } from './publish-heads.ts';
 
@@ -47,7 +47,7 @@ class MqttSink implements Sink {
   readonly #retain: boolean;
   readonly #maxPacketSize: number;
   readonly #writer: PacketWriter;
-  readonly #inFlight: InFlight;
+  readonly #inFlight: InFlightMessages;
   /** Writes with unsent messages, in order of the calls. The caller bounds their number. */
   readonly #waiting: PendingWrite[] = [];
   /** QoS 0: completely encoded writes, and the value of `writtenBytes` at which each is done. */
@@ -72,7 +72,7 @@ class MqttSink implements Sink {
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) throw retainUnsupported();
     const brokerMax = version === 4 && this.#qos === 2 ? qos2InFlight : limits.receiveMaximum;
-    this.#inFlight = new InFlight(Math.max(1, Math.min(window, brokerMax)));
+    this.#inFlight = new InFlightMessages(Math.max(1, Math.min(window, brokerMax)));
     this.#maxPacketSize = Math.min(
       limits.maximumPacketSize,
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,

@@ -11,7 +11,7 @@ import { qosDowngraded } from '../connection/qos-downgrade.ts';
 
 /** The session of a source on the broker: what it is subscribed to, whether two are the same, and how to remove one. */
 
-type Context = RunContext<MqttProfile, MqttTable>;
+type SourceContext = RunContext<MqttProfile, MqttTable>;
 
 /** Marks share names that Penstock chose: only for those does it check whether they work. */
 const groupPrefix = 'penstock_tasks_';
@@ -38,7 +38,7 @@ export function shared(table: MqttTable, group: string): MqttTable {
  * Subscribes at every connection, also in a resumed session: this is harmless, and detects revoked rights. Former
  * subscriptions are removed afterwards, so that there is no gap.
  */
-export async function subscribeAs(context: Context, connection: Connection): Promise<void> {
+export async function subscribeAs(context: SourceContext, connection: Connection): Promise<void> {
   const { table, signal, warn } = context;
   refuseUncertain(table.topic, connection.version);
   const asked = qosOf(table);
@@ -54,10 +54,10 @@ export async function subscribeAs(context: Context, connection: Connection): Pro
 }
 
 /** Removes every subscription that the session may have. */
-export const unsubscribe = (context: Context, connection: Connection): Promise<void> =>
+export const unsubscribe = (context: SourceContext, connection: Connection): Promise<void> =>
   connection.unsubscribe([...new Set([context.table.topic, ...formerFilters(context)])], context.signal);
 
-const formerFilters = ({ session }: Context): string[] => [
+const formerFilters = ({ session }: SourceContext): string[] => [
   ...new Set(session?.former.map(({ topic }) => topic)),
 ];
 
@@ -75,7 +75,7 @@ function refuseUncertain(filter: string, version: 4 | 5): void {
   );
 }
 
-function warnOfUnreadRetained({ table, warn }: Context): void {
+function warnOfUnreadRetained({ table, warn }: SourceContext): void {
   if (!isTaskGroup(table.topic) || sourceOf(table)?.retained === 'never') return;
   warn(
     new PenstockError(
