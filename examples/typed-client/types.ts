@@ -1,26 +1,26 @@
 // Made from openapi/openapi.json by `npm run openapi`.
 
 export type Problem = {
-  /** Where this kind of error is described */
+  /** URN of the kind of error */
   type: string;
-  /** The kind of error */
+  /** Kind of error */
   title: string;
-  /** The HTTP status */
+  /** HTTP status */
   status: number;
   /** What is wrong with this request */
   detail: string;
-  /** The request id, to find it in the log */
+  /** Request id, for the log */
   instance: string;
-  /** A stable name to decide on in a program */
+  /** Stable error code for programs */
   code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
   /** What to do about it */
   hint: string | null;
   errors: Array<{
-    /** JSON pointer into what was sent; empty for the whole */
+    /** JSON pointer into the request; empty for all of it */
     path: string;
     message: string;
   }>;
-  /** The same as detail, where Arroyo has it */
+  /** Same as detail, for clients of Arroyo */
   error: string;
 };
 
@@ -84,7 +84,7 @@ export type ConnectionSchema = {
 };
 
 export type TestMessage = {
-  /** Whether this step, or in the last event the test, failed */
+  /** Whether this step failed; in the last event, whether the test failed */
   error: boolean;
   /** Whether this is the last event */
   done: boolean;
@@ -100,7 +100,7 @@ export type TestMessage = {
 };
 
 export type TestResult = {
-  /** Whether this step, or in the last event the test, failed */
+  /** Whether this step failed; in the last event, whether the test failed */
   error: boolean;
   /** Whether this is the last event */
   done: boolean;
@@ -133,21 +133,21 @@ export type PipelineGraph = {
 };
 
 export type TailEvent = {
-  /** Whether the message is bad, or in the last event why the tail ended early */
+  /** Whether the message is bad. In the last event: whether the tail ended early */
   error: boolean;
   /** Whether this is the last event */
   done: boolean;
   message: string;
-  /** listening: messages that arrive from now on are seen. row, bad_message: one message. left_out: messages were not shown. summary: the last event */
+  /** listening: the subscription is active. row, bad_message: one message. left_out: some messages were not shown. summary: the last event */
   name: "listening" | "row" | "bad_message" | "left_out" | "summary";
   hint?: string | null;
-  /** row: the columns as the table has them, numbers exact, bytes in base64, times in RFC 3339; null when too large */
+  /** row: the columns of the table. Numbers are exact, bytes in base64, times in RFC 3339. Null if too large */
   row?: Record<string, unknown> | null;
-  /** Every metadata column of the connector; null when too large */
+  /** All metadata columns of the connector; null if too large */
   metadata?: Record<string, unknown> | null;
   /** Unix microseconds */
   received_at?: number;
-  /** Of the payload */
+  /** Size of the payload */
   bytes?: number;
   code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | null;
   /** bad_message: JSON pointers into the message, and what is wrong there */
@@ -161,17 +161,17 @@ export type TailEvent = {
     base64: string | null;
     truncated: boolean;
   };
-  /** left_out: how many since the last such event */
+  /** left_out: number of messages since the last such event */
   left_out?: number;
-  /** summary */
+  /** summary: totals */
   counts?: {
-    /** Arrived */
+    /** Messages received */
     messages: number;
-    /** Shown as rows */
+    /** Rows shown */
     rows: number;
-    /** Shown with what is wrong with them */
+    /** Bad messages shown */
     bad_messages: number;
-    /** Not shown, because there were too many */
+    /** Messages not shown because there were too many */
     left_out: number;
   };
 };
@@ -179,19 +179,19 @@ export type TailEvent = {
 export type Job = {
   id: string;
   pipeline_id: string;
-  /** Whether it is meant to run */
+  /** Whether it should run */
   running_desired: boolean;
   state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-  /** Counts its starts */
+  /** Number of starts */
   run_id: number;
   start_time: number | null;
   finish_time: number | null;
   tasks: number | null;
   failure_reason: {
     error: string;
-    /** Whose business it is */
+    /** Who has to act */
     domain: "user" | "external" | "internal";
-    /** As in a problem */
+    /** Error code */
     code: string;
   } | null;
   /** Unix microseconds */
@@ -202,11 +202,11 @@ export type Job = {
   env_vars: Record<string, unknown>;
   /** Unix microseconds */
   state_since: number;
-  /** How often it has lost a connection since it last ran for a minute on end */
+  /** Number of lost connections since it last ran for a full minute */
   recoveries: number;
-  /** When it lost the first of them */
+  /** Time of the first of these losses */
   recovering_since: number | null;
-  /** Whether it keeps falling over: 5 times or more without running for a minute on end */
+  /** Whether it lost its connection 5 times or more without running for a full minute */
   crash_looping: boolean;
 };
 
@@ -298,16 +298,16 @@ export type OutputData = {
 };
 
 export type InferredSchema = {
-  /** What came of it, for people */
+  /** Summary for people */
   message: string;
   hint: string | null;
-  /** How many were looked at */
+  /** Number of messages examined */
   messages: number;
-  /** Of their payloads */
+  /** Total size of the payloads */
   bytes: number;
-  /** How long they took to arrive, from the subscription on */
+  /** Time from the subscription to the last message */
   elapsed_ms: number;
-  /** How many messages are of each kind */
+  /** Number of messages of each kind */
   kinds: {
     json_object: number;
     json_other: number;
@@ -316,27 +316,27 @@ export type InferredSchema = {
     empty: number;
     too_large: number;
   };
-  /** How many are compressed; they count by what is in them */
+  /** Number of compressed messages; they count by their content */
   gzip: number;
-  /** As POST /connection_tables takes it; null when no table can read these messages */
+  /** Ready for POST /connection_tables; null if no table can read these messages */
   schema: ConnectionSchema | null;
-  /** What supports each field, nested ones too */
+  /** Evidence for each field, including nested fields */
   fields: Array<{
-    /** JSON pointer into a message; the items of a list are * */
+    /** JSON pointer into a message; * stands for the items of a list */
     path: string;
     type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
-    /** It was always there and never null, in 10 objects or more */
+    /** Whether it was present and not null in every object, of at least 10 */
     required: boolean;
-    /** How often it was there, null included */
+    /** Number of occurrences, including null */
     present: number;
-    /** How many objects could have had it; of the items of lists, how many there were */
+    /** Number of objects that could have it; for items of lists, the number of items */
     of: number;
-    /** How many values of each type */
+    /** Number of values of each type */
     types: Record<string, number>;
     note: string | null;
   }>;
   notes: Array<string>;
-  /** The first 10 messages, read with the schema */
+  /** The first 10 messages, decoded with the schema */
   preview: Array<TailEvent>;
 };
 
@@ -484,12 +484,12 @@ export type Connector = {
   sink: boolean;
   /** Whether its connections can be tested */
   testing: boolean;
-  /** Whether a table brings its own schema */
+  /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of a profile's config, as text */
+  /** JSON Schema of the profile config, as text */
   connection_config: string;
-  /** JSON Schema of a table's config, as text */
+  /** JSON Schema of the table config, as text */
   table_config: string;
 };
 
@@ -506,18 +506,18 @@ export type ConnectorDetail = {
   sink: boolean;
   /** Whether its connections can be tested */
   testing: boolean;
-  /** Whether a table brings its own schema */
+  /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of a profile's config, as text */
+  /** JSON Schema of the profile config, as text */
   connection_config: string;
-  /** JSON Schema of a table's config, as text */
+  /** JSON Schema of the table config, as text */
   table_config: string;
   /** connection_config, parsed */
   connection_schema: Record<string, unknown>;
   /** table_config, parsed */
   table_schema: Record<string, unknown>;
-  /** What a field can name as its metadata_key */
+  /** Values for the metadata_key of a field */
   metadata_columns: Array<{
     name: string;
     type: string;
@@ -529,21 +529,21 @@ export type ConnectionProfile = {
   id: string;
   name: string;
   connector: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
-  /** The address, for people */
+  /** Address of the system, for people */
   description: string;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
 };
 
 export type ConnectionProfilePost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
   connector: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
 };
 
@@ -551,11 +551,11 @@ export type SavedConnectionProfile = {
   id: string;
   name: string;
   connector: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
-  /** The address, for people */
+  /** Address of the system, for people */
   description: string;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
   /** Running pipelines that take over the change; each first drains its messages in flight */
   affected_pipelines: Array<{
@@ -565,12 +565,12 @@ export type SavedConnectionProfile = {
 };
 
 export type ConnectionProfilePatch = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name?: string;
   connector?: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config?: Record<string, unknown>;
-  /** Labels to set, or with null to remove */
+  /** Labels to set; null removes one */
   labels?: Record<string, string | null> | null;
 };
 
@@ -583,24 +583,24 @@ export type ConnectionTable = {
   connection_profile: ConnectionProfile | null;
   connection_profile_id: string | null;
   table_type: "source" | "sink";
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
   schema: ConnectionSchema;
-  /** Pipelines that use it */
+  /** Number of pipelines that use it */
   consumers: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
 };
 
 export type ConnectionTablePost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
   connector: string;
   connection_profile_id?: string | null;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
   schema?: ConnectionSchema | null;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
 };
 
@@ -613,12 +613,12 @@ export type SavedConnectionTable = {
   connection_profile: ConnectionProfile | null;
   connection_profile_id: string | null;
   table_type: "source" | "sink";
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
   schema: ConnectionSchema;
-  /** Pipelines that use it */
+  /** Number of pipelines that use it */
   consumers: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
   /** Running pipelines that take over the change; each first drains its messages in flight */
   affected_pipelines: Array<{
@@ -628,15 +628,15 @@ export type SavedConnectionTable = {
 };
 
 export type ConnectionTablePatch = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name?: string;
   connector?: string;
   connection_profile_id?: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config?: Record<string, unknown>;
   /** A merge patch for the schema */
   schema?: Record<string, unknown>;
-  /** Labels to set, or with null to remove */
+  /** Labels to set; null removes one */
   labels?: Record<string, string | null> | null;
 };
 
@@ -661,7 +661,7 @@ export type Pipeline = {
   state_url: null;
   tags: Record<string, string>;
   parallelism: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
 };
 
@@ -671,34 +671,34 @@ export type DeadLetter = {
   created_at: number;
   /** Unix microseconds */
   received_at: number;
-  /** The table it was read as */
+  /** Source table that read it */
   source_table: string;
   operator_id: string;
   task_index: number;
-  /** Of the payload */
+  /** Size of the payload */
   bytes: number;
-  /** Where it failed */
+  /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
-  /** As in a problem */
+  /** Error code */
   code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
-  /** What was wrong first */
+  /** The first error */
   message: string;
-  /** The first 20 */
+  /** The first 20 errors */
   errors: Array<{
-    /** Where it failed */
+    /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
-    /** As in a problem */
+    /** Error code */
     code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
     row: number | null;
-    /** A JSON pointer */
+    /** JSON pointer */
     path: string;
     message: string;
   }>;
   failed_rows: Array<number> | null;
   row_count: number | null;
-  /** replaying: asked for, and not over */
+  /** replaying: a replay is requested or in progress */
   state: "waiting" | "replaying";
-  /** How often it was replayed, and failed */
+  /** Number of failed replays */
   replays: number;
   replayed_at: number | null;
 };
@@ -709,48 +709,48 @@ export type DeadLetterContent = {
   created_at: number;
   /** Unix microseconds */
   received_at: number;
-  /** The table it was read as */
+  /** Source table that read it */
   source_table: string;
   operator_id: string;
   task_index: number;
-  /** Of the payload */
+  /** Size of the payload */
   bytes: number;
-  /** Where it failed */
+  /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
-  /** As in a problem */
+  /** Error code */
   code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
-  /** What was wrong first */
+  /** The first error */
   message: string;
-  /** The first 20 */
+  /** The first 20 errors */
   errors: Array<{
-    /** Where it failed */
+    /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
-    /** As in a problem */
+    /** Error code */
     code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
     row: number | null;
-    /** A JSON pointer */
+    /** JSON pointer */
     path: string;
     message: string;
   }>;
   failed_rows: Array<number> | null;
   row_count: number | null;
-  /** replaying: asked for, and not over */
+  /** replaying: a replay is requested or in progress */
   state: "waiting" | "replaying";
-  /** How often it was replayed, and failed */
+  /** Number of failed replays */
   replays: number;
   replayed_at: number | null;
   payload: {
     base64: string;
     text: string | null;
   };
-  /** Every metadata column of the connector; numbers exact */
+  /** All metadata columns of the connector; numbers are exact */
   metadata: Record<string, unknown>;
-  /** What the table as it is now makes of it: an object for each row and for each error, as a tail shows them */
+  /** Result with the current table: an object for each row and each error, as in a tail */
   attempt: Array<Record<string, unknown>>;
 };
 
 export type PipelinePost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
   /** SQL */
   query: string;
@@ -765,7 +765,7 @@ export type PipelinePost = {
   env_vars?: Record<string, never> | null;
   /** There are none: {} or left out */
   scheduler_config?: Record<string, never> | null;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
 };
 
@@ -790,7 +790,7 @@ export type SavedPipeline = {
   state_url: null;
   tags: Record<string, string>;
   parallelism: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
   /** Running pipelines that take over the change; each first drains its messages in flight */
   affected_pipelines: Array<{
@@ -805,12 +805,12 @@ export type PipelinePatch = {
   /** Tasks side by side. More than one share the messages of the source, and keep no order between them */
   parallelism?: number;
   checkpoint_interval_micros?: number | null;
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name?: string;
   /** SQL */
   query?: string;
   tags?: Record<string, string | null> | null;
-  /** Labels to set, or with null to remove */
+  /** Labels to set; null removes one */
   labels?: Record<string, string | null> | null;
 };
 
@@ -822,7 +822,7 @@ export type JobLogMessage = {
   task_index: number | null;
   level: "info" | "warn" | "error";
   message: string;
-  /** JSON: the hint and the fields concerned; of a change of state the states and the cause */
+  /** JSON: the hint and the fields concerned; for a state change the states and the cause */
   details: string;
   error_domain: "user" | "external" | "internal" | null;
   code: string | null;
@@ -849,21 +849,21 @@ export type OperatorMetricGroup = {
 export type Bundle = {
   connection_profiles?: Array<ConnectionProfilePost>;
   connection_tables?: Array<{
-    /** Unique among its kind */
+    /** Unique among objects of its kind */
     name: string;
     connector: string;
-    /** As the connector's schema says (GET /connectors/{id}) */
+    /** Defined by the schema of the connector (GET /connectors/{id}) */
     config: Record<string, unknown>;
     schema?: ConnectionSchema | null;
-    /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+    /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
     labels?: Record<string, string>;
-    /** The name of its profile */
+    /** Name of its connection profile */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
-  /** Delete the objects whose labels satisfy this and that are not in the bundle */
+  /** Deletes the matching objects that are not in the bundle */
   prune?: {
-    /** As in lists. It has to ask for a label: what has none is never deleted */
+    /** As in lists. It must require a label: objects without labels are never pruned */
     label_selector: string;
   };
 };
@@ -871,7 +871,7 @@ export type Bundle = {
 export type Applied = {
   /** Hash of the changes, of the versions they were compared with and of the affected pipelines */
   plan: string;
-  /** false in a plan */
+  /** False in a plan */
   applied: boolean;
   summary: {
     created: number;
@@ -879,22 +879,22 @@ export type Applied = {
     unchanged: number;
     deleted: number;
   };
-  /** One for each object, in the order in which they are made */
+  /** One for each object, in the order of execution */
   changes: Array<{
     kind: "connection_profiles" | "connection_tables" | "pipelines";
     name: string;
     action: "created" | "updated" | "unchanged" | "deleted";
-    /** null in a plan for what does not exist yet */
+    /** Null in a plan for an object that does not exist yet */
     id: string | null;
-    /** updated: what becomes different. Otherwise empty */
+    /** The differences of an updated object; otherwise empty */
     diff: Array<{
-      /** JSON pointer into the object as it stands in a bundle */
+      /** JSON pointer into the object in the bundle */
       path: string;
-      /** Left out where there was nothing */
+      /** Left out if there was no value */
       before?: unknown;
-      /** Left out where there is nothing any more */
+      /** Left out if the value is removed */
       after?: unknown;
-      /** A secret is set, changed or removed; it is not shown */
+      /** A secret is set, changed or removed. Its value is not shown */
       secret?: "changed";
     }>;
   }>;
@@ -908,24 +908,24 @@ export type Applied = {
 export type Exported = {
   connection_profiles?: Array<ConnectionProfilePost>;
   connection_tables?: Array<{
-    /** Unique among its kind */
+    /** Unique among objects of its kind */
     name: string;
     connector: string;
-    /** As the connector's schema says (GET /connectors/{id}) */
+    /** Defined by the schema of the connector (GET /connectors/{id}) */
     config: Record<string, unknown>;
     schema?: ConnectionSchema | null;
-    /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+    /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
     labels?: Record<string, string>;
-    /** The name of its profile */
+    /** Name of its connection profile */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
 };
 
 export type ApiKeyPost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
-  /** viewer: read. operator: write and test as well. admin: keys and the audit log as well */
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
   role: "viewer" | "operator" | "admin";
   expires_at?: number | null;
 };
@@ -933,20 +933,20 @@ export type ApiKeyPost = {
 export type NewApiKey = {
   id: string;
   name: string;
-  /** viewer: read. operator: write and test as well. admin: keys and the audit log as well */
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
   role: "viewer" | "operator" | "admin";
   /** Unix microseconds */
   created_at: number;
   expires_at: number | null;
   last_used_at: number | null;
-  /** The key itself. It is shown this once */
+  /** The key, shown only once */
   key: string;
 };
 
 export type ApiKey = {
   id: string;
   name: string;
-  /** viewer: read. operator: write and test as well. admin: keys and the audit log as well */
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
   role: "viewer" | "operator" | "admin";
   /** Unix microseconds */
   created_at: number;
@@ -958,15 +958,15 @@ export type AuditRecord = {
   id: string;
   /** Unix microseconds */
   created_at: number;
-  /** The name of the key; `anybody` where none was needed */
+  /** Name of the key; `anybody` if no key is required */
   actor: string;
   role: "viewer" | "operator" | "admin";
-  /** Where the call came from */
+  /** Client address */
   address: string;
-  /** The operationId of the call */
+  /** operationId of the call */
   action: string;
   object: string | null;
-  /** The HTTP status it was answered with */
+  /** HTTP status of the response */
   status: number;
   code: string | null;
   before: Record<string, unknown> | null;
@@ -976,7 +976,7 @@ export type AuditRecord = {
 
 /** What each operation takes and answers: `events` are those of its stream. */
 export interface Operations {
-  /** Answer Pong. */
+  /** Return Pong. */
   ping: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -985,7 +985,7 @@ export interface Operations {
     answer: string;
     events: never;
   };
-  /** Tell that the process is alive. */
+  /** Check that the process is alive. */
   getHealth: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -996,7 +996,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Tell whether requests can be served. */
+  /** Check whether the service can handle requests. */
   getReadiness: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1036,6 +1036,66 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: ConnectorDetail;
+    events: never;
+  };
+  /** Test a connection profile without storing it. */
+  testConnectionProfile: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      /** Unique among objects of its kind */
+      name: string;
+      connector: string;
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
+      config: Record<string, unknown>;
+      /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
+      labels?: Record<string, string>;
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
+      probe?: "publish" | "none";
+      /** Time limit of the test in milliseconds */
+      timeout_ms?: number;
+      /** Time limit of each step in milliseconds */
+      step_timeout_ms?: number;
+    };
+    answer: TestResult;
+    events: TestMessage;
+  };
+  /** Test a stored connection profile, with optional changes. */
+  testStoredConnectionProfile: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      /** Unique among objects of its kind */
+      name?: string;
+      connector?: string;
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
+      config?: Record<string, unknown>;
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
+      probe?: "publish" | "none";
+      /** Time limit of the test in milliseconds */
+      timeout_ms?: number;
+      /** Time limit of each step in milliseconds */
+      step_timeout_ms?: number;
+    };
+    answer: TestResult;
+    events: TestMessage;
+  };
+  /** Discover what can be read; for MQTT, topics. */
+  autocompleteConnectionProfile: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      /** Existing values, by the name of a field of the table config, such as topic */
+      values: Record<string, Array<string>>;
+    };
     events: never;
   };
   /** Get a connection profile. */
@@ -1148,67 +1208,67 @@ export interface Operations {
     };
     events: never;
   };
-  /** Test a connection profile without storing it. */
-  testConnectionProfile: {
+  /** Test a connection table without storing it. */
+  testConnectionTable: {
     params: Record<string, never>;
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Unique among its kind */
+      /** Unique among objects of its kind */
       name: string;
       connector: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      connection_profile_id?: string | null;
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
-      /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+      schema?: ConnectionSchema | null;
+      /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
       labels?: Record<string, string>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
       probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
+      /** Time limit of the test in milliseconds */
       timeout_ms?: number;
-      /** Milliseconds for each step */
+      /** Time limit of each step in milliseconds */
       step_timeout_ms?: number;
     };
     answer: TestResult;
     events: TestMessage;
   };
-  /** Test a stored connection profile, or changes to it. */
-  testStoredConnectionProfile: {
+  /** Test a stored connection table, with optional changes. */
+  testStoredConnectionTable: {
     params: {
       id: string;
     };
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Unique among its kind */
+      /** Unique among objects of its kind */
       name?: string;
       connector?: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      connection_profile_id?: string;
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config?: Record<string, unknown>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      /** A merge patch for the schema */
+      schema?: Record<string, unknown>;
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
       probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
+      /** Time limit of the test in milliseconds */
       timeout_ms?: number;
-      /** Milliseconds for each step */
+      /** Time limit of each step in milliseconds */
       step_timeout_ms?: number;
     };
     answer: TestResult;
     events: TestMessage;
   };
-  /** Look at what is there to read: for MQTT, topics. */
-  autocompleteConnectionProfile: {
-    params: {
-      id: string;
-    };
+  /** Check a connection schema. */
+  testConnectionSchema: {
+    params: Record<string, never>;
     query: Record<string, never>;
     headers: Record<string, never>;
-    body: undefined;
-    answer: {
-      /** What is really there, by the name of the table's field, such as topic */
-      values: Record<string, Array<string>>;
-    };
+    body: ConnectionSchema;
+    answer: null;
     events: never;
   };
-  /** Propose the schema of a source table from the messages that arrive. */
+  /** Infer the schema of a source table from live messages. */
   inferConnectionSchema: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1216,21 +1276,21 @@ export interface Operations {
     body: {
       connector: string;
       connection_profile_id?: string | null;
-      /** The config of a profile that is not stored, instead of connection_profile_id */
+      /** Config of a profile that is not stored, instead of connection_profile_id */
       profile?: Record<string, unknown>;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
-      /** Guessed from the messages if left out */
+      /** Inferred from the messages if left out */
       format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
-      /** How many messages to wait for */
+      /** Number of messages to wait for */
       messages?: number;
-      /** Milliseconds after which what has arrived is enough */
+      /** Maximum time to wait, in milliseconds */
       timeout_ms?: number;
     };
     answer: InferredSchema;
     events: never;
   };
-  /** Look at the messages of a source table as they arrive. */
+  /** Watch the messages of a source table as they arrive. */
   tailConnectionTable: {
     params: {
       id: string;
@@ -1359,66 +1419,6 @@ export interface Operations {
     };
     events: never;
   };
-  /** Test a connection table without storing it. */
-  testConnectionTable: {
-    params: Record<string, never>;
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: {
-      /** Unique among its kind */
-      name: string;
-      connector: string;
-      connection_profile_id?: string | null;
-      /** As the connector's schema says (GET /connectors/{id}) */
-      config: Record<string, unknown>;
-      schema?: ConnectionSchema | null;
-      /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
-      labels?: Record<string, string>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
-      probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
-      timeout_ms?: number;
-      /** Milliseconds for each step */
-      step_timeout_ms?: number;
-    };
-    answer: TestResult;
-    events: TestMessage;
-  };
-  /** Test a stored connection table, or changes to it. */
-  testStoredConnectionTable: {
-    params: {
-      id: string;
-    };
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: {
-      /** Unique among its kind */
-      name?: string;
-      connector?: string;
-      connection_profile_id?: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
-      config?: Record<string, unknown>;
-      /** A merge patch for the schema */
-      schema?: Record<string, unknown>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
-      probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
-      timeout_ms?: number;
-      /** Milliseconds for each step */
-      step_timeout_ms?: number;
-    };
-    answer: TestResult;
-    events: TestMessage;
-  };
-  /** Tell whether a connection schema is valid. */
-  testConnectionSchema: {
-    params: Record<string, never>;
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: ConnectionSchema;
-    answer: null;
-    events: never;
-  };
   /** Restart a pipeline, or start it if it has stopped or failed. */
   restartPipeline: {
     params: {
@@ -1435,7 +1435,7 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
-  /** List the messages that a pipeline could not use by page, newest first, without what they hold. */
+  /** List the dead letters of a pipeline by page, newest first, without their content. */
   listDeadLetters: {
     params: {
       id: string;
@@ -1457,7 +1457,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Delete all of them that a filter leaves, for good. */
+  /** Delete the dead letters that match a filter. */
   deleteDeadLetters: {
     params: {
       id: string;
@@ -1475,7 +1475,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Show one of them: its bytes, its metadata, and what its table makes of it now. */
+  /** Get a dead letter with its content, and the result of decoding it now. */
   getDeadLetter: {
     params: {
       id: string;
@@ -1487,7 +1487,7 @@ export interface Operations {
     answer: DeadLetterContent;
     events: never;
   };
-  /** Delete one of them for good. */
+  /** Delete a dead letter. */
   deleteDeadLetter: {
     params: {
       id: string;
@@ -1499,7 +1499,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Send some or all of them through the pipeline as it is now; they wait for that until its job runs. */
+  /** Replay dead letters through the current pipeline, as soon as its job runs. */
   replayDeadLetters: {
     params: {
       id: string;
@@ -1509,9 +1509,9 @@ export interface Operations {
     body: {
       ids?: Array<string>;
       all?: true;
-      /** As in a problem */
+      /** Error code */
       code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
-      /** Where it failed */
+      /** Stage that failed */
       stage?: "decode" | "transform" | "encode" | "write";
       /** Unix microseconds: stored at this time or later */
       since?: number;
@@ -1519,7 +1519,7 @@ export interface Operations {
       until?: number;
     };
     answer: {
-      /** How many are to be replayed by this call */
+      /** Number of dead letters to replay */
       asked: number;
     };
     events: never;
@@ -1717,19 +1717,19 @@ export interface Operations {
       data: Array<{
         id: string;
         pipeline_id: string;
-        /** Whether it is meant to run */
+        /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Counts its starts */
+        /** Number of starts */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
         tasks: number | null;
         failure_reason: {
           error: string;
-          /** Whose business it is */
+          /** Who has to act */
           domain: "user" | "external" | "internal";
-          /** As in a problem */
+          /** Error code */
           code: string;
         } | null;
         /** Unix microseconds */
@@ -1740,17 +1740,17 @@ export interface Operations {
         env_vars: Record<string, unknown>;
         /** Unix microseconds */
         state_since: number;
-        /** How often it has lost a connection since it last ran for a minute on end */
+        /** Number of lost connections since it last ran for a full minute */
         recoveries: number;
-        /** When it lost the first of them */
+        /** Time of the first of these losses */
         recovering_since: number | null;
-        /** Whether it keeps falling over: 5 times or more without running for a minute on end */
+        /** Whether it lost its connection 5 times or more without running for a full minute */
         crash_looping: boolean;
       }>;
     };
     events: never;
   };
-  /** List the jobs of a pipeline: one. */
+  /** List the jobs of a pipeline (always one). */
   listPipelineJobs: {
     params: {
       id: string;
@@ -1762,19 +1762,19 @@ export interface Operations {
       data: Array<{
         id: string;
         pipeline_id: string;
-        /** Whether it is meant to run */
+        /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Counts its starts */
+        /** Number of starts */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
         tasks: number | null;
         failure_reason: {
           error: string;
-          /** Whose business it is */
+          /** Who has to act */
           domain: "user" | "external" | "internal";
-          /** As in a problem */
+          /** Error code */
           code: string;
         } | null;
         /** Unix microseconds */
@@ -1785,17 +1785,17 @@ export interface Operations {
         env_vars: Record<string, unknown>;
         /** Unix microseconds */
         state_since: number;
-        /** How often it has lost a connection since it last ran for a minute on end */
+        /** Number of lost connections since it last ran for a full minute */
         recoveries: number;
-        /** When it lost the first of them */
+        /** Time of the first of these losses */
         recovering_since: number | null;
-        /** Whether it keeps falling over: 5 times or more without running for a minute on end */
+        /** Whether it lost its connection 5 times or more without running for a full minute */
         crash_looping: boolean;
       }>;
     };
     events: never;
   };
-  /** List a job's errors, warnings and changes of state by page, newest first. */
+  /** List the errors, warnings and state changes of a job by page, newest first. */
   listJobErrors: {
     params: {
       id: string;
@@ -1815,7 +1815,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Get how much went through each operator in each of the last 120 seconds. */
+  /** Get the throughput of each operator in the last 120 seconds. */
   getOperatorMetricGroups: {
     params: {
       id: string;
@@ -1829,7 +1829,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the tasks of a job that runs, with what each has counted. */
+  /** List the tasks of a running job with their counters. */
   listJobTasks: {
     params: {
       id: string;
@@ -1881,7 +1881,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the checkpoints of a job: there are none, but Arroyo's console asks. */
+  /** List the checkpoints of a job (always empty). */
   listJobCheckpoints: {
     params: {
       id: string;
@@ -1895,7 +1895,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List what operators keep in a checkpoint: nothing, but Arroyo's console asks. */
+  /** List the operators in a checkpoint (always empty). */
   listOperatorCheckpointGroups: {
     params: {
       id: string;
@@ -1910,7 +1910,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List user-defined functions: there are none, but Arroyo's console asks. */
+  /** List user-defined functions (always empty). */
   listUdfs: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1921,7 +1921,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Make profiles, tables and pipelines as a bundle says, all or nothing. */
+  /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
   apply: {
     params: Record<string, never>;
     query: {
@@ -1933,7 +1933,7 @@ export interface Operations {
     answer: Applied;
     events: never;
   };
-  /** Get profiles, tables and pipelines as a bundle for apply. */
+  /** Export profiles, tables and pipelines as a bundle. */
   export: {
     params: Record<string, never>;
     query: {
@@ -1945,7 +1945,7 @@ export interface Operations {
     answer: Exported;
     events: never;
   };
-  /** Make an API key; the answer is the only place that shows it. */
+  /** Create an API key; only this response shows it. */
   createApiKey: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1976,7 +1976,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** List who wrote or tested what, newest first; the newest 100,000 records are kept. */
+  /** List audit records, newest first; the newest 100,000 are kept. */
   listAuditRecords: {
     params: Record<string, never>;
     query: {
@@ -2006,6 +2006,9 @@ export const operations = {
   getMetrics: ['GET', '/metrics'],
   listConnectors: ['GET', '/api/v1/connectors'],
   getConnector: ['GET', '/api/v1/connectors/{id}'],
+  testConnectionProfile: ['POST', '/api/v1/connection_profiles/test'],
+  testStoredConnectionProfile: ['POST', '/api/v1/connection_profiles/{id}/test'],
+  autocompleteConnectionProfile: ['GET', '/api/v1/connection_profiles/{id}/autocomplete'],
   getConnectionProfile: ['GET', '/api/v1/connection_profiles/{id}'],
   replaceConnectionProfile: ['PUT', '/api/v1/connection_profiles/{id}'],
   patchConnectionProfile: ['PATCH', '/api/v1/connection_profiles/{id}'],
@@ -2014,9 +2017,9 @@ export const operations = {
   putConnectionProfileByName: ['PUT', '/api/v1/connection_profiles/by-name/{name}'],
   createConnectionProfile: ['POST', '/api/v1/connection_profiles'],
   listConnectionProfiles: ['GET', '/api/v1/connection_profiles'],
-  testConnectionProfile: ['POST', '/api/v1/connection_profiles/test'],
-  testStoredConnectionProfile: ['POST', '/api/v1/connection_profiles/{id}/test'],
-  autocompleteConnectionProfile: ['GET', '/api/v1/connection_profiles/{id}/autocomplete'],
+  testConnectionTable: ['POST', '/api/v1/connection_tables/test'],
+  testStoredConnectionTable: ['POST', '/api/v1/connection_tables/{id}/test'],
+  testConnectionSchema: ['POST', '/api/v1/connection_tables/schemas/test'],
   inferConnectionSchema: ['POST', '/api/v1/connection_tables/infer_schema'],
   tailConnectionTable: ['GET', '/api/v1/connection_tables/{id}/tail'],
   getConnectionTable: ['GET', '/api/v1/connection_tables/{id}'],
@@ -2027,9 +2030,6 @@ export const operations = {
   putConnectionTableByName: ['PUT', '/api/v1/connection_tables/by-name/{name}'],
   createConnectionTable: ['POST', '/api/v1/connection_tables'],
   listConnectionTables: ['GET', '/api/v1/connection_tables'],
-  testConnectionTable: ['POST', '/api/v1/connection_tables/test'],
-  testStoredConnectionTable: ['POST', '/api/v1/connection_tables/{id}/test'],
-  testConnectionSchema: ['POST', '/api/v1/connection_tables/schemas/test'],
   restartPipeline: ['POST', '/api/v1/pipelines/{id}/restart'],
   listDeadLetters: ['GET', '/api/v1/pipelines/{id}/dead_letters'],
   deleteDeadLetters: ['DELETE', '/api/v1/pipelines/{id}/dead_letters'],

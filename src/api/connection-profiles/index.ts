@@ -3,12 +3,13 @@ import Type, { type Static } from 'typebox';
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { type JsonObject, keepMasked } from '../../security/config-secrets.ts';
-import { answerCheck, checkResponse, takePlace, testOptions, whileListening } from '../check.ts';
+import { checkResponse, runCheck, takePlace, testOptions } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
 import { ConnectorConfig, ConnectorId, IdParams, Name, optionalBody, strict } from '../schemas.ts';
+import { clientGone } from '../sse.ts';
 import { profileKind } from './edit.ts';
 import { ConnectionProfilePost, checkProfile, findProfile } from './wire.ts';
 
@@ -18,7 +19,7 @@ const ProfileTest = Type.Object(
   { ...strict, examples: [{ ...example, timeout_ms: 5_000 }] },
 );
 
-/** What to try instead of what is stored. */
+/** Changes to test without storing them. */
 const ProfileTestPatch = Type.Object(
   {
     name: Type.Optional(Name),
@@ -32,7 +33,7 @@ const ProfileTestPatch = Type.Object(
 const Autocomplete = Type.Object(
   {
     values: Type.Record(Type.String(), Type.Array(Type.String()), {
-      description: "What is really there, by the name of the table's field, such as topic",
+      description: 'Existing values, by the name of a field of the table config, such as topic',
     }),
   },
   { examples: [{ values: { topic: ['plant/oven-1/readings', 'plant/oven-2/readings'] } }] },
@@ -43,7 +44,6 @@ export const connectionProfiles =
   async (app) => {
     const { db, catalog } = deps;
     const tags = ['connection_profiles'];
-    await app.register(resource(deps, profileKind(deps)));
 
     app.post(
       '/connection_profiles/test',
@@ -51,7 +51,7 @@ export const connectionProfiles =
         schema: {
           operationId: 'testConnectionProfile',
           summary: 'Test a connection profile without storing it',
-          description: 'Answers JSON, or with `accept: text/event-stream` one event a step.',
+          description: 'Returns JSON, or with `accept: text/event-stream` one event per step.',
           tags,
           body: ProfileTest,
           response: { 200: checkResponse, ...bodyProblems() },
@@ -60,7 +60,7 @@ export const connectionProfiles =
       async (request, reply) => {
         const connector = connectorFor(request.body.connector);
         const reachable = catalog.resolve(connector, checkProfile(request.body));
-        return answerCheck(
+        return runCheck(
           request,
           reply,
           connector,
@@ -75,11 +75,11 @@ export const connectionProfiles =
       {
         schema: {
           operationId: 'testStoredConnectionProfile',
-          summary: 'Test a stored connection profile, or changes to it',
+          summary: 'Test a stored connection profile, with optional changes',
           description:
-            'Without a body the profile is tested as it is stored. Otherwise the body is an RFC 7396 merge patch that ' +
-            'is tried without storing it; a secret that is left out, or sent back as its mask, is the stored one. ' +
-            'Answers JSON, or with `accept: text/event-stream` one event a step.',
+            'Without a body, the stored profile is tested. Otherwise the body is an RFC 7396 merge patch to test ' +
+            'without storing it; secrets that are left out or masked are the stored ones. Returns JSON, or with ' +
+            '`accept: text/event-stream` one event per step.',
           tags,
           params: IdParams,
           body: optionalBody(ProfileTestPatch),
@@ -91,7 +91,7 @@ export const connectionProfiles =
         const connector = connectorFor(row.connector);
         const config = patched(connector, catalog.profile(row), request.body);
         const reachable = catalog.resolve(connector, config);
-        return answerCheck(
+        return runCheck(
           request,
           reply,
           connector,
@@ -107,10 +107,9 @@ export const connectionProfiles =
         config: { role: 'operator' },
         schema: {
           operationId: 'autocompleteConnectionProfile',
-          summary: 'Look at what is there to read: for MQTT, topics',
+          summary: 'Discover what can be read; for MQTT, topics',
           description:
-            'Listens for two seconds at most, and shows the topics of retained messages and of those that pass. It ' +
-            'counts as a test.',
+            'Listens for up to two seconds and returns the topics of retained and new messages. It counts as a test.',
           tags,
           params: IdParams,
           response: { 200: Autocomplete, ...problems(400, 404) },
@@ -122,16 +121,18 @@ export const connectionProfiles =
         const reachable = catalog.resolve(connector, catalog.profile(row));
         const leave = takePlace();
         try {
-          const values = await connector.autocomplete?.({ ...reachable, signal: whileListening(reply) });
+          const values = await connector.autocomplete?.({ ...reachable, signal: clientGone(reply) });
           return { values: values ?? {} };
         } finally {
           leave();
         }
       },
     );
+
+    await app.register(resource(deps, profileKind(deps)));
   };
 
-/** A stored configuration with a patch, as valid as one that is created. */
+/** A stored config with a patch, checked like a new one. */
 function patched(
   connector: ConnectorDefinition,
   stored: JsonObject,

@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
-import { answerCheck, checkResponse, testOptions } from '../check.ts';
+import { checkResponse, runCheck, testOptions } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, refusedBySchema } from '../problem.ts';
@@ -27,7 +27,7 @@ const TableTest = Type.Object(
   { ...strict, examples: [{ ...example, timeout_ms: 5_000 }] },
 );
 
-/** What to try instead of what is stored. */
+/** Changes to test without storing them. */
 const TableTestPatch = Type.Object(
   {
     name: Type.Optional(Name),
@@ -45,8 +45,6 @@ export const connectionTables =
   async (app) => {
     const { db, catalog } = deps;
     const tags = ['connection_tables'];
-    for (const routes of [inferSchemas, tailTables]) await app.register(routes(deps));
-    await app.register(resource(deps, tableKind(deps)));
 
     app.post(
       '/connection_tables/test',
@@ -54,7 +52,7 @@ export const connectionTables =
         schema: {
           operationId: 'testConnectionTable',
           summary: 'Test a connection table without storing it',
-          description: 'Answers one event a step, or with `accept: application/json` one object.',
+          description: 'Returns one event per step, or with `accept: application/json` one object.',
           tags,
           body: TableTest,
           response: { 200: checkResponse, ...bodyProblems() },
@@ -63,7 +61,7 @@ export const connectionTables =
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
         const tested = { ...catalog.resolve(connector, profile), table: config, schema };
-        return answerCheck(request, reply, connector, tested, 'events');
+        return runCheck(request, reply, connector, tested, 'events');
       },
     );
 
@@ -72,10 +70,10 @@ export const connectionTables =
       {
         schema: {
           operationId: 'testStoredConnectionTable',
-          summary: 'Test a stored connection table, or changes to it',
+          summary: 'Test a stored connection table, with optional changes',
           description:
-            'Without a body the table is tested as it is stored. Otherwise the body is an RFC 7396 merge patch that is ' +
-            'tried without storing it. Answers one event a step, or with `accept: application/json` one object.',
+            'Without a body, the stored table is tested. Otherwise the body is an RFC 7396 merge patch to test without ' +
+            'storing it. Returns one event per step, or with `accept: application/json` one object.',
           tags,
           params: IdParams,
           body: optionalBody(TableTestPatch),
@@ -89,7 +87,7 @@ export const connectionTables =
         if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
         const { connector, profile, config, schema } = await checkTable(deps, body);
         const tested = { ...catalog.resolve(connector, profile), table: config, schema };
-        return answerCheck(request, reply, connector, tested, 'events');
+        return runCheck(request, reply, connector, tested, 'events');
       },
     );
 
@@ -98,10 +96,10 @@ export const connectionTables =
       {
         schema: {
           operationId: 'testConnectionSchema',
-          summary: 'Tell whether a connection schema is valid',
+          summary: 'Check a connection schema',
           tags,
           body: Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }),
-          response: { 200: nothing('It is valid'), ...bodyProblems() },
+          response: { 200: nothing('The schema is valid'), ...bodyProblems() },
         },
       },
       async ({ body }) => {
@@ -109,9 +107,12 @@ export const connectionTables =
         return null;
       },
     );
+
+    for (const routes of [inferSchemas, tailTables]) await app.register(routes(deps));
+    await app.register(resource(deps, tableKind(deps)));
   };
 
-/** A stored table with a patch, to be checked like one that is created. */
+/** A stored table with a patch, still to be checked. */
 function patched(
   row: TableRow,
   patch: Static<typeof TableTestPatch> | null | undefined,

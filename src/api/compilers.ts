@@ -1,12 +1,13 @@
+import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import { Ajv, type ErrorObject } from 'ajv';
 import addFormats from 'ajv-formats';
 import type { FastifyInstance, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { PenstockError } from '../errors.ts';
 
-/** Looking for every error takes time quadratic in their number: larger bodies are told of the first one only. */
+/** Maximum size of a body that is checked for all errors, which takes quadratic time; a larger one reports the first. */
 const allErrorsUpTo = 16 * 1024;
-/** How deep arrays and objects in a body may be nested in each other. */
+/** Maximum nesting of arrays and objects in a body. */
 const maxDepth = 100;
 
 interface Validate {
@@ -15,8 +16,8 @@ interface Validate {
 }
 
 /**
- * Bodies are taken as they were sent: nothing is coerced, dropped or filled in. Parameters, which arrive as text,
- * are converted to the type they are declared with. Fastify's default does the latter to both.
+ * Validates bodies as they were sent: nothing is coerced, removed or filled in. Parameters arrive as text, so they are
+ * converted to their declared type. Fastify by default coerces both.
  */
 export function validatorCompiler(shared: readonly TSchema[]): FastifySchemaCompiler<TSchema> {
   const exact = { coerceTypes: false, useDefaults: false };
@@ -29,7 +30,7 @@ export function validatorCompiler(shared: readonly TSchema[]): FastifySchemaComp
       : parameters.compile(schema);
 }
 
-/** `makeThorough` is called for the first body that is wrong: for most routes none ever is. */
+/** Calls `makeThorough` for the first invalid body; most routes never get one. */
 function inTwoPasses(first: Validate, makeThorough: () => Validate): Validate {
   let thorough: Validate | undefined;
   const validate: Validate = (data) => {
@@ -58,8 +59,8 @@ function validator(
 }
 
 /**
- * Reads JSON bodies and nothing else. An empty one counts as none, because many clients always say that they send
- * JSON; a route that needs a body refuses it.
+ * Accepts only JSON bodies. An empty body counts as none, because many clients always send the JSON content type; a
+ * route that needs a body refuses it.
  */
 export function readJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
@@ -67,7 +68,7 @@ export function readJsonOnly(app: FastifyInstance): void {
   const types = ['application/json', 'application/merge-patch+json'];
   app.addContentTypeParser(types, { parseAs: 'string' }, (request, body, done) => {
     if (body === '') return done(null, undefined);
-    // With a callback it returns nothing.
+    // With a callback it returns no promise.
     void parse(request, body as string, (error, value) => {
       if (error || isNestedWithin(value, maxDepth)) return done(error, value);
       done(new PenstockError('invalid_request', `The body is nested more than ${maxDepth} levels deep`));
@@ -78,4 +79,26 @@ export function readJsonOnly(app: FastifyInstance): void {
 function isNestedWithin(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   return levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1));
+}
+
+type BuildSerializers = ReturnType<typeof SerializerSelector>;
+
+/**
+ * Compiles the serializer of a response on its first use, and equal ones once. Compiling all of them, mostly for errors,
+ * took half of the startup time.
+ */
+export function lazySerializers(): BuildSerializers {
+  const build = SerializerSelector();
+  return (shared, options) => {
+    const compile = build(shared, options);
+    const compiled = new Map<string, ReturnType<typeof compile>>();
+    return (route) => {
+      const text = JSON.stringify(route.schema);
+      return (value) => {
+        const serialize = compiled.get(text) ?? compile(route);
+        compiled.set(text, serialize);
+        return serialize(value);
+      };
+    };
+  };
 }
