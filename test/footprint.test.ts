@@ -1,14 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Penstock } from './support/penstock.ts';
 import { until } from './support/until.ts';
 
 let penstock: Penstock | undefined;
-
-afterEach(async () => {
-  await penstock?.stop();
-});
 
 const tables = ['source', 'sink']
   .map(

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
-import { unique } from '../support/edit.ts';
+import { unique } from '../support/objects.ts';
 import { created } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
@@ -36,7 +36,6 @@ describe.each(databases)('apply on $provider', ({ open }) => {
   beforeAll(async () => {
     service = await startService({ open });
   });
-  afterAll(() => service.close());
 
   /** A profile with a password, a source, a sink and a pipeline, under names of their own and with a label. */
   function bundleOf(password = 'first-canary') {
@@ -419,7 +418,6 @@ describe('YAML', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(() => service.close());
   const send = (text: string, path = '/api/v1/apply?dry_run=true') =>
     service.request.post(path).set('content-type', 'application/yaml').send(text);
 

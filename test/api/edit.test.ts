@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
-import { inlineQuery, type Plant, plant, unique } from '../support/edit.ts';
+import { inlineQuery, type Plant, plant, unique } from '../support/objects.ts';
 import { created, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
@@ -12,7 +12,6 @@ describe.each(databases)('edits on $provider', ({ open }) => {
   beforeAll(async () => {
     service = await startService({ open });
   });
-  afterAll(() => service.close());
 
   type Sending = { headers?: Record<string, string>; dryRun?: boolean };
   const send = async (

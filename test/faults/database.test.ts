@@ -1,5 +1,5 @@
 import supertest from 'supertest';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { type Document, operationsOf } from '../../scripts/docs/document.ts';
 import { databases, type TestDatabase } from '../support/databases.ts';
 import { EventReader } from '../support/events.ts';
@@ -7,8 +7,8 @@ import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
-import { until } from '../support/service.ts';
 import { Traffic } from '../support/traffic.ts';
+import { until } from '../support/until.ts';
 
 /** A database that is away for a while: silent, then gone. PENSTOCK_SOAK=1 makes the silence last half a minute. */
 
@@ -37,12 +37,6 @@ beforeAll(async () => {
   admin = supertest.agent(penstock.address).set(headers) as unknown as typeof admin;
   document = (await admin.get('/api/v1/api-docs/openapi.json')).body;
 }, 60_000);
-afterAll(async () => {
-  await penstock?.stop();
-  await link?.stop();
-  await database?.drop();
-  await broker?.stop();
-});
 
 interface Asked {
   name: string;

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { openSink } from '../../src/connectors/mqtt/sink/sink.ts';
+import type { Broker } from '../support/faulty-pipeline.ts';
 import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } from '../support/mqtt.ts';
 import { type BrokerKind, kinds } from '../support/other-brokers.ts';
-import type { Broker } from '../support/rig.ts';
 
 /** What brokers that speak 3.1.1 only cannot do and do not say: the connection test has to find it out. */
 
@@ -17,7 +17,6 @@ const suite = (name: string, tests: (url: () => string) => void): void => {
     beforeAll(async () => {
       broker = await kind.start();
     }, 150_000);
-    afterAll(() => broker?.stop());
     tests(() => broker.url);
   });
 };

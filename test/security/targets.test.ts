@@ -16,7 +16,8 @@ import { faulty, sharedMosquitto } from '../support/fixtures.ts';
 import { checked, errorOf, outline, sinkContext, sourceContext, unique } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** No path from a profile to a socket leads around the addresses that the operator allows. */
 
@@ -191,7 +192,6 @@ describe('over the API', () => {
     service = await startService({ worker: true, targets: noLoopback });
     ids = await createTables(service.request, `mqtt://localhost:${port}`);
   });
-  afterAll(() => service?.close());
 
   const config = () => ({ url: `mqtt://127.0.0.1:${port}` });
   const source = { topic: 'a', type: {} };
@@ -240,7 +240,6 @@ describe('over the API', () => {
 describe('the process', () => {
   test('reads PENSTOCK_TARGETS', async () => {
     const penstock = await Penstock.start({ PENSTOCK_TARGETS: noLoopback.join(', ') });
-    onTestFinished(() => penstock.stop());
     const { body } = await penstock.request
       .post('/api/v1/connection_profiles/test')
       .send(profileBody(`mqtt://127.0.0.1:${port}`));

@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Waits for a condition, and fails with `what` when it has not come true in time. */
-export async function until(
+/** Asks again until `condition` returns something, and returns that; fails with `what` after the deadline. */
+export async function until<T>(
   what: string,
-  condition: () => boolean | Promise<boolean>,
+  condition: () => T | Promise<T>,
   ms = 20_000,
-): Promise<void> {
+): Promise<Exclude<T, false | undefined>> {
   const deadline = Date.now() + ms;
-  while (!(await condition())) {
+  for (;;) {
+    const found = await condition();
+    if (found !== undefined && found !== false) return found as Exclude<T, false | undefined>;
     if (Date.now() > deadline) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
     await delay(10);
   }

@@ -1,14 +1,14 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { conflictingClient, mosquitto } from '../support/fixtures.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
-import { startService, until } from '../support/service.ts';
+import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 test.each(['source', 'sink'])(
   'a job ends when another client always comes back with the id of its %s',
   async (side) => {
     const broker = await mosquitto();
     const service = await startService({ worker: true });
-    onTestFinished(() => service.close());
     const { request } = service;
     await createTables(request, broker.url);
     const query = 'INSERT INTO alerts SELECT * FROM readings';

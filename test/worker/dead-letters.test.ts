@@ -1,11 +1,13 @@
 import { gzipSync } from 'node:zlib';
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { MqttClient } from 'mqtt';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { allLetters, badKinds, type Letter, letterOf, topicOf } from '../support/dead-letters.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** Messages that cannot be used: none is lost, none stops the others, and each is accounted for. */
 
@@ -19,7 +21,6 @@ beforeAll(async () => {
     quiet: true,
   });
 });
-afterAll(() => broker.stop());
 
 const levelFields = [
   { name: 'device', type: 'string', required: true },
@@ -44,14 +45,10 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
 
   beforeEach(async () => {
     service = await startService({ open, worker: true });
-    tester = await connectAsync(broker.url, { username: 'tester', password: 'right' });
+    tester = await plainClient(broker.url, { username: 'tester', password: 'right' });
     received = [];
     tester.on('message', (topic, payload) => received.push({ topic, ...JSON.parse(payload.toString()) }));
     await tester.subscribeAsync('out/#', { qos: 1 });
-  });
-  afterEach(async () => {
-    await tester.endAsync();
-    await service.close();
   });
 
   const inState = (state: string) =>

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { MqttClient } from 'mqtt';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../src/security/config-secrets.ts';
 import { databases } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { takeSession } from '../support/mqtt.ts';
+import { plainClient, takeSession } from '../support/mqtt.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** What is stored changes under a job that runs, or that will run again. */
 
@@ -17,7 +18,6 @@ beforeAll(async () => {
     acl: 'user tester\ntopic readwrite #\nuser first\ntopic readwrite #\nuser second\ntopic readwrite #\ntopic deny out/secret\n',
   });
 });
-afterAll(() => broker.stop());
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
 
@@ -34,7 +34,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     // The broker is shared: topics of each test's own.
     input = `in/${randomBytes(4).toString('hex')}`;
     service = await startService({ open, worker: true });
-    tester = await connectAsync(broker.url, { username: 'tester', password: 'right' });
+    tester = await plainClient(broker.url, { username: 'tester', password: 'right' });
     received = [];
     tester.on('message', (topic, payload) => received.push({ topic, ...JSON.parse(payload.toString()) }));
     await tester.subscribeAsync('out/#', { qos: 1 });
@@ -46,10 +46,6 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     await created(request, '/connection_tables', tableBody('alerts', profile, sink));
     ({ id: pipeline } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 }));
     ({ id: job } = await running());
-  });
-  afterEach(async () => {
-    await tester.endAsync();
-    await service.close();
   });
 
   const inState = (state: string) =>
@@ -238,7 +234,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     await send(2);
     await tableConfig('alerts', { topic: 'out/x', type: { retain: false } });
     await profileConfig({ url: other.url, ...login });
-    const ear = await connectAsync(other.url);
+    const ear = await plainClient(other.url);
     const there: string[] = [];
     ear.on('message', (_topic, payload) => there.push(payload.toString()));
     await ear.subscribeAsync('out/#');
@@ -251,7 +247,6 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(await takeSession(broker.url, client, { username: 'tester', password: 'right' })).toBe(false);
     await ear.endAsync();
     await stop();
-    await other.stop();
   });
 });
 
@@ -294,8 +289,6 @@ test('a session whose broker is gone is given up after a day, and the job goes o
     const { body } = await request.get(`/api/v1/pipelines/${id}/jobs/${job}/errors`);
     return (body.data as { message: string }[]).some(({ message }) => message.includes('is given up'));
   });
-  await service.close();
-  await other.stop();
 });
 
 describe('a session that the broker has lost', () => {
@@ -333,7 +326,5 @@ describe('a session that the broker has lost', () => {
     const counted = `penstock_sessions_lost_total{job="${job.id}"} 1`;
     await until('the count', async () => (await request.get('/metrics')).text.includes(counted));
     await running();
-    await service.close();
-    await mortal.stop();
   });
 });

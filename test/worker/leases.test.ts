@@ -5,7 +5,8 @@ import { Leases, leaseTtlMs, renewEveryMs } from '../../src/worker/leases.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** Leases keep a job from running twice during a database outage, and free a job whose worker is gone. */
 
@@ -22,9 +23,8 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     store = await open();
     vi.useFakeTimers({ toFake: ['performance'] });
   });
-  afterEach(async () => {
+  afterEach(() => {
     vi.useRealTimers();
-    await store.close();
   });
 
   const holder = async () => (await store.db.job.findFirstOrThrow()).worker;
@@ -85,10 +85,8 @@ describe.each(databases)('leases on $provider', ({ open }) => {
 
 describe('a worker', { timeout: 120_000 }, () => {
   let service: Service | undefined;
-  afterEach(async () => {
+  afterEach(() => {
     vi.useRealTimers();
-    await service?.close();
-    service = undefined;
   });
 
   test('frees a job whose worker died between writing Failed and releasing it', async () => {
@@ -139,9 +137,6 @@ describe('a worker', { timeout: 120_000 }, () => {
     down = false;
     await until('it is back', async () => connected() > before);
     await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
-    await service.close();
-    service = undefined;
-    await broker.stop();
   });
 
   test('does not wait for messages in flight when a restart is forced', async () => {
@@ -170,9 +165,6 @@ describe('a worker', { timeout: 120_000 }, () => {
     await request.post(`/api/v1/pipelines/${id}/restart`).send({ force: false }).expect(200);
     await run(4);
     expect(endings()).toEqual(['disconnected', 'closed its connection', 'disconnected']);
-    await service.close();
-    service = undefined;
-    await broker.stop();
   });
 });
 

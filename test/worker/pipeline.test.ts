@@ -1,9 +1,11 @@
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { MqttClient } from 'mqtt';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 let broker: Mosquitto;
 beforeAll(async () => {
@@ -12,11 +14,10 @@ beforeAll(async () => {
     acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
   });
 });
-afterAll(() => broker.stop());
 
 /** A client that collects what arrives on a topic. */
 async function listen(topic: string): Promise<{ client: MqttClient; messages: string[] }> {
-  const client = await connectAsync(broker.url, { username: 'tester', password: 'right' });
+  const client = await plainClient(broker.url, { username: 'tester', password: 'right' });
   const messages: string[] = [];
   client.on('message', (_topic, payload) => messages.push(payload.toString()));
   await client.subscribeAsync(topic, { qos: 1 });
@@ -31,10 +32,6 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
   beforeEach(async () => {
     service = await startService({ open, worker: true });
     ears = await listen('out/#');
-  });
-  afterEach(async () => {
-    await ears.client.endAsync();
-    await service.close();
   });
 
   const running = (id: string) => inState(id, 'Running');
@@ -147,7 +144,6 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await inState(id, 'Recovering');
     await own.resume();
     await running(id);
-    await own.stop();
   });
 
   test('drops and counts bad messages if its table says so', async () => {
@@ -323,7 +319,7 @@ describe('the SQL of the tour', () => {
   test('runs with tables defined inline', async () => {
     const open = await Mosquitto.start();
     const service = await startService({ worker: true });
-    const client = await connectAsync(open.url);
+    const client = await plainClient(open.url);
     const messages: string[] = [];
     client.on('message', (_topic, payload) => messages.push(payload.toString()));
     await client.subscribeAsync('sensor/copy');
@@ -335,9 +331,6 @@ describe('the SQL of the tour', () => {
     await client.publishAsync('sensor/data', '{"value":"21.5","more":1}');
     await until('a message', async () => messages.length > 0);
     expect(messages).toEqual(['{"value":"21.5"}']);
-    await client.endAsync();
-    await service.close();
-    await open.stop();
   });
 
   test('streams the steps of a table test as events, or returns them as one object', async () => {
@@ -367,6 +360,5 @@ describe('the SQL of the tour', () => {
     expect(json.body.steps.map(({ name }: { name: string }) => name)).toEqual(
       parsed.slice(0, -1).map(({ name }) => name),
     );
-    await service.close();
   });
 });

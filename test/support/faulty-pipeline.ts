@@ -2,17 +2,16 @@ import { FaultyLink } from './faulty-link.ts';
 import { Ledger } from './ledger.ts';
 import { Penstock } from './penstock.ts';
 import { created, jobOf, profileBody, tableBody } from './resources.ts';
-import { until } from './service.ts';
 import { Traffic } from './traffic.ts';
+import { until } from './until.ts';
 
-/** What a rig needs of a broker. */
+/** What a pipeline needs of a broker. */
 export interface Broker {
   url: string;
   port: number;
-  stop(): Promise<void>;
 }
 
-export interface RigOptions {
+interface FaultyPipelineOptions {
   source: Broker;
   sink: Broker;
   qos: 1 | 2;
@@ -36,7 +35,10 @@ export interface RigOptions {
 
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
-const topicsOf = ({ topics = 'test' }: RigOptions) => ({ from: `${topics}/in`, to: `${topics}/out` });
+const topicsOf = ({ topics = 'test' }: FaultyPipelineOptions) => ({
+  from: `${topics}/in`,
+  to: `${topics}/out`,
+});
 
 const fields = [
   { name: 'device', type: 'string', required: true },
@@ -48,18 +50,18 @@ const fields = [
  * One pipeline of a real Penstock, from a source broker to a sink broker, each reached over a link that can fail and
  * that is kept account of; and traffic from one end to the other, which does not use these links.
  */
-export class Rig {
+export class FaultyPipeline {
   readonly penstock: Penstock;
   readonly ledger: Ledger;
   readonly source: FaultyLink;
   readonly sink: FaultyLink;
   readonly traffic: Traffic;
-  readonly #options: RigOptions;
-  #pipeline = '';
+  readonly #options: FaultyPipelineOptions;
+  #id = '';
 
   private constructor(
-    options: RigOptions,
-    parts: Pick<Rig, 'penstock' | 'ledger' | 'source' | 'sink' | 'traffic'>,
+    options: FaultyPipelineOptions,
+    parts: Pick<FaultyPipeline, 'penstock' | 'ledger' | 'source' | 'sink' | 'traffic'>,
   ) {
     this.#options = options;
     this.penstock = parts.penstock;
@@ -69,8 +71,8 @@ export class Rig {
     this.traffic = parts.traffic;
   }
 
-  /** Starts everything; messages can be published when it resolves. Takes the brokers over. */
-  static async start(options: RigOptions): Promise<Rig> {
+  /** Starts everything; messages can be published when it resolves. It ends by itself: see `atEnd`. */
+  static async start(options: FaultyPipelineOptions): Promise<FaultyPipeline> {
     const ledger = new Ledger();
     const source = await FaultyLink.start(options.source.port, ledger.sourceTap);
     const sink = await FaultyLink.start(options.sink.port, ledger.sinkTap);
@@ -82,27 +84,27 @@ export class Rig {
       options.publishQos ?? options.qos,
       options.watchQos,
     );
-    const rig = new Rig(options, { penstock, ledger, source, sink, traffic });
-    await rig.#startPipeline();
-    return rig;
+    const pipeline = new FaultyPipeline(options, { penstock, ledger, source, sink, traffic });
+    await pipeline.#create();
+    return pipeline;
   }
 
   /** The pipeline's id. */
-  get pipeline(): string {
-    return this.#pipeline;
+  get id(): string {
+    return this.#id;
   }
 
   /** The pipeline's job as the API shows it now. */
   job(): ReturnType<typeof jobOf> {
-    return jobOf(this.penstock.request, this.#pipeline);
+    return jobOf(this.penstock.request, this.#id);
   }
 
   /** Changes the pipeline: its parallelism, or whether it runs. */
   async patch(body: { parallelism?: number; stop?: string }): Promise<void> {
-    await this.penstock.request.patch(`/api/v1/pipelines/${this.#pipeline}`).send(body).expect(200);
+    await this.penstock.request.patch(`/api/v1/pipelines/${this.#id}`).send(body).expect(200);
   }
 
-  /** Waits until the job runs with so many tasks. */
+  /** Waits until the job runs with this number of tasks. */
   async runsWith(tasks: number): Promise<void> {
     await until(
       `${tasks} tasks run`,
@@ -115,28 +117,20 @@ export class Rig {
   }
 
   async delete(): Promise<void> {
-    await this.penstock.request.delete(`/api/v1/pipelines/${this.#pipeline}`).expect(200);
+    await this.penstock.request.delete(`/api/v1/pipelines/${this.#id}`).expect(200);
   }
 
   async restart(): Promise<void> {
-    await this.penstock.request.post(`/api/v1/pipelines/${this.#pipeline}/restart`).send({}).expect(200);
+    await this.penstock.request.post(`/api/v1/pipelines/${this.#id}/restart`).send({}).expect(200);
   }
 
-  /** Waits until the sink's broker has confirmed a number above `mark`; answers when, as `performance.now()` has it. */
+  /** Waits until the sink's broker has confirmed a number above `mark`; returns the time, as `performance.now()` has it. */
   async passed(mark: number, ms = 120_000): Promise<number> {
     await until(`numbers above ${mark} get through`, async () => this.ledger.highestTaken > mark, ms);
     return performance.now();
   }
 
-  async close(): Promise<void> {
-    await this.traffic.close();
-    await this.penstock.stop();
-    await Promise.all([this.source.stop(), this.sink.stop()]);
-    const { source, sink } = this.#options;
-    await Promise.all(source === sink ? [source.stop()] : [source.stop(), sink.stop()]);
-  }
-
-  async #startPipeline(): Promise<void> {
+  async #create(): Promise<void> {
     const { request } = this.penstock;
     const { qos, sinkQos = qos, read = {} } = this.#options;
     const { from, to } = topicsOf(this.#options);
@@ -165,7 +159,7 @@ export class Rig {
     }
     const query = 'INSERT INTO out SELECT * FROM readings';
     const { id } = await created(request, '/pipelines', { name: 'all', query, parallelism: 1 });
-    this.#pipeline = id;
+    this.#id = id;
     await until('the job runs', async () => (await this.job()).state === 'Running');
   }
 }
