@@ -47,22 +47,24 @@ interface Ends {
   to?: string;
   /** Configuration of the profile beside its URL. */
   config?: object;
+  /** Of both tables. */
+  schema?: object | undefined;
 }
 
 /** A profile `plant`, a source table `readings` and a sink table `alerts`; returns their ids. */
 export async function createTables(
   client: Client,
   url: string,
-  { from = 'plant/+/readings', to = 'plant/alerts', config = {} }: Ends = {},
+  { from = 'plant/+/readings', to = 'plant/alerts', config = {}, schema }: Ends = {},
 ): Promise<{ profile: string; readings: string; alerts: string }> {
   const profile = await created(
     client,
     '/connection_profiles',
     profileBody(url, { config: { url, ...config } }),
   );
-  const source = tableBody('readings', profile.id, { topic: from, type: {} });
+  const source = tableBody('readings', profile.id, { topic: from, type: {} }, schema);
   const readings = await created(client, '/connection_tables', source);
-  const sink = tableBody('alerts', profile.id, { topic: to, type: { retain: false } });
+  const sink = tableBody('alerts', profile.id, { topic: to, type: { retain: false } }, schema);
   const alerts = await created(client, '/connection_tables', sink);
   return { profile: profile.id, readings: readings.id, alerts: alerts.id };
 }
