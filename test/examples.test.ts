@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { clientTypes } from '../scripts/docs/client-types.ts';
+import { whyMissing } from '../scripts/servers.ts';
 import { temporaryFolder } from './support/at-end.ts';
 import { useProcessRig } from './support/rig.ts';
+import { skipping } from './support/skipping.ts';
 
 const examples = join(import.meta.dirname, '../examples');
 const folder = temporaryFolder('examples');
@@ -46,12 +48,13 @@ test('the typed client says what is refused', async () => {
   });
 }, 60_000);
 
-const hasTerraform = (process.env.PATH ?? '')
-  .split(delimiter)
-  .some((place) => existsSync(join(place, 'terraform')));
+const noTerraform = whyMissing('Terraform');
 
-test.runIf(hasTerraform)(
-  'Terraform applies the bundle, has nothing to do the second time, and applies what is changed',
+test.skipIf(noTerraform !== undefined)(
+  skipping(
+    'Terraform applies the bundle, has nothing to do the second time, and applies what is changed',
+    noTerraform,
+  ),
   async () => {
     cpSync(join(examples, 'terraform'), join(folder, 'terraform'), { recursive: true });
     const bundle = join(folder, 'bundle.yaml');

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Penstock } from './support/penstock.ts';
+import { skipping } from './support/skipping.ts';
 import { until } from './support/until.ts';
 
 let penstock: Penstock | undefined;
@@ -20,7 +21,9 @@ async function understands(select: string): Promise<void> {
   expect(answer?.status).toBe(200);
 }
 
-describe.runIf(process.platform === 'linux')('a process', () => {
+const notLinux = process.platform === 'linux' ? undefined : 'it reads /proc, which only Linux has';
+
+describe.skipIf(notLinux !== undefined)(skipping('a process', notLinux), () => {
   test('loads DuckDB with the first query that needs it', async () => {
     penstock = await Penstock.start();
     await understands('SELECT * FROM source_table');

@@ -184,7 +184,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     await send('patch', `/connection_tables/${alerts}`, { config: { type: { expirySecs: '60' } } });
     const stored = await older();
     expect([stored.status, stored.body.code]).toEqual([409, 'dependents_broken']);
-    expect(stored.body.errors[0].message).toMatch(new RegExp(`^table ${names.alerts}: .*needs MQTT 5`));
+    expect(stored.body.errors[0].message).toMatch(new RegExp(`^table ${names.alerts}: .*requires MQTT 5`));
     await send('patch', `/connection_tables/${alerts}`, { config: { type: { expirySecs: null } } });
     const query = inlineQuery(names.profile).replace("'sink',", "'sink', sink.expiry_secs = '60',");
     const pipeline = await created(service.request, '/pipelines', {

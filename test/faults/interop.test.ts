@@ -1,25 +1,18 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { checked, outline, plainClient } from '../support/mqtt.ts';
-import { type BrokerKind, kinds } from '../support/other-brokers.ts';
+import { kinds } from '../support/other-brokers.ts';
+import { skipping } from '../support/skipping.ts';
 import { until } from '../support/until.ts';
 
 /** Brokers that are not mosquitto: what they can do works, and what they cannot do the connection test says. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const stretch = soak ? 5_000 : 400;
+const stretch = soak ? 5_000 : 200;
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
-/** Why a kind of broker is left out of this run, in its tests' names. */
-function reasonToSkip({ installed, quick }: BrokerKind): string {
-  if (!installed) return ' (skipped: not installed)';
-  return quick || soak ? '' : ' (skipped: slow to start, see npm run soak)';
-}
-
-const entries = kinds.map((kind) => ({ kind, name: `${kind.name}${reasonToSkip(kind)}` }));
-
-for (const { kind, name } of entries) {
-  describe.skipIf(reasonToSkip(kind) !== '')(name, () => {
+for (const kind of kinds) {
+  describe.skipIf(kind.skipped !== undefined)(skipping(kind.name, kind.skipped), () => {
     let broker: Broker;
     beforeAll(async () => {
       broker = await kind.start();

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 /** Real processes, killed while messages flow. `npm run soak` does the same for longer. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const messages = soak ? 200_000 : 20_000;
+const messages = soak ? 200_000 : 10_000;
 const kills = soak ? 20 : 3;
 const patience = soak ? 600_000 : 120_000;
 

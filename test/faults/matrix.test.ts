@@ -12,9 +12,9 @@ import { line, markdown, type Outcome } from './outcome.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const rounds = soak ? 2 : 1;
-const perSecond = soak ? 1_000 : 800;
+const perSecond = soak ? 1_000 : 400;
 /** Messages before the first fault, and after each. */
-const stretch = soak ? 1_500 : 400;
+const stretch = soak ? 1_500 : 200;
 const patienceMs = soak ? 300_000 : 60_000;
 
 const outcomes: Outcome[] = [];

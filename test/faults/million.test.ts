@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { onlyInSoak, skipping } from '../support/skipping.ts';
 import { until } from '../support/until.ts';
 
-const soak = process.env.PENSTOCK_SOAK === '1';
 const messages = 1_000_000;
 const everyMs = 500;
 
@@ -12,8 +12,8 @@ const megabytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
 const median = (numbers: number[]): number =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 
-test.skipIf(!soak)(
-  'a million messages go through one pipeline: none is lost, in order, in flat memory (only in npm run soak)',
+test.skipIf(onlyInSoak !== undefined)(
+  skipping('a million messages go through one pipeline: none is lost, in order, in flat memory', onlyInSoak),
   async () => {
     const broker = () => Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
     const rig = await FaultyPipeline.start({ source: await broker(), sink: await broker(), qos: 1 });

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { whyMissing } from '../../scripts/servers.ts';
 import { startBroker } from '../../src/cli/demo/plant.ts';
 import { atEnd } from './at-end.ts';
 import type { Broker } from './faulty-pipeline.ts';
@@ -10,9 +11,8 @@ import { ServerProcess, whereIs } from './server-process.ts';
 /** A kind of broker beside mosquitto. */
 export interface BrokerKind {
   name: string;
-  installed: boolean;
-  /** Whether it is up within a second or two. */
-  quick: boolean;
+  /** Why its tests are skipped, also for being slow; undefined when they run. */
+  skipped: string | undefined;
   /** What it takes from a publisher. */
   maximumQos: 1 | 2;
   start(): Promise<Broker>;
@@ -99,18 +99,18 @@ const rabbitmqSettings = (folder: string, names: number, distribution: number): 
 });
 
 export const kinds: readonly BrokerKind[] = [
-  { name: 'aedes', installed: true, quick: true, maximumQos: 2, start: startAedes },
+  { name: 'aedes', skipped: undefined, maximumQos: 2, start: startAedes },
   {
     name: 'nats-server',
-    installed: whereIs('nats-server') !== undefined,
-    quick: true,
+    skipped: whyMissing('nats-server'),
     maximumQos: 1,
     start: startNats,
   },
   {
     name: 'RabbitMQ',
-    installed: rabbitmqScript() !== undefined,
-    quick: false,
+    skipped:
+      whyMissing('RabbitMQ') ??
+      (process.env.PENSTOCK_SOAK === '1' ? undefined : 'RabbitMQ is slow to start (npm run soak)'),
     maximumQos: 1,
     start: startRabbitmq,
   },

@@ -6,11 +6,13 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   ms = 20_000,
 ): Promise<Exclude<T, false | undefined>> {
-  const deadline = Date.now() + ms;
+  const start = Date.now();
   for (;;) {
     const found = await condition();
     if (found !== undefined && found !== false) return found as Exclude<T, false | undefined>;
-    if (Date.now() > deadline) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
-    await delay(10);
+    const waited = Date.now() - start;
+    if (waited > ms) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
+    // Less and less often: most conditions are requests, and all tests share the processors.
+    await delay(Math.min(50, 5 + waited / 20));
   }
 }

@@ -300,7 +300,7 @@ describe('the SQL of the tour', () => {
   });
 
   test('streams the steps of a table test as events, or returns them as one object', async () => {
-    const { profile } = await createTables(rig.request, rig.broker.url);
+    const { profile } = await createTables(rig.request, (await Mosquitto.start(broker)).url);
     const body = tableBody('x', profile, { topic: 'plant/x', type: { retain: false } });
     const events = await rig.request.post('/api/v1/connection_tables/test').send(body);
     expect(events.type).toBe('text/event-stream');
