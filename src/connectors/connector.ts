@@ -1,5 +1,5 @@
 import type { Static, TSchema } from 'typebox';
-import type { ErrorCode, FieldError, PenstockError } from '../errors.ts';
+import type { DescribedError, FieldError, PenstockError } from '../errors.ts';
 import type { Row } from '../formats/format.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.ts';
@@ -165,8 +165,8 @@ export interface CheckStep {
   name: string;
   outcome: CheckOutcome;
   durationMs: number;
-  /** Why it failed or warns; null when it is ok. */
-  code: ErrorCode | null;
+  /** Why it failed or warns, by a code of the core or of this connector; null when it is ok. */
+  code: string | null;
   /** One sentence for a person. */
   message: string;
   /** What to do about it; null when there is nothing to do. */
@@ -241,6 +241,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   profile: P;
   /** JSON Schema of a table's `config`. */
   table: T;
+  /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
+  errors?: Readonly<Record<string, DescribedError>>;
   metadata: readonly MetadataColumn[];
   /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];

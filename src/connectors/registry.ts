@@ -1,9 +1,16 @@
-import { PenstockError } from '../errors.ts';
+import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
 import type { ConnectorDefinition } from './connector.ts';
 import { mqtt } from './mqtt/index.ts';
 
 /** Every connector, one line each. */
 export const connectors: readonly ConnectorDefinition[] = [mqtt];
+
+/** Every error code there is: those of the core, then those of the connectors. */
+export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
+  {},
+  coreErrors,
+  ...connectors.map(({ errors }) => errors),
+);
 
 /** Throws `unknown_connector`. */
 export function connectorFor(id: string): ConnectorDefinition {

@@ -1,4 +1,4 @@
-import { asPenstockError, type ErrorCode, type PenstockError } from '../errors.ts';
+import { type AnyErrorCode, asPenstockError, type PenstockError } from '../errors.ts';
 import { type Counts, counted } from '../jobs/stats.ts';
 
 /** What an attempt has counted since it was last asked. */
@@ -10,9 +10,9 @@ export interface Counted {
   /** How long parts took, in milliseconds, each followed by how many messages it had. */
   latencies: number[];
   /** By code. */
-  bad: Partial<Record<ErrorCode, number>>;
+  bad: Partial<Record<AnyErrorCode, number>>;
   /** The last of them; `at` is in unix microseconds. */
-  lastBad: { code: ErrorCode; message: string; at: number } | undefined;
+  lastBad: { code: AnyErrorCode; message: string; at: number } | undefined;
   /** Messages of which all or some was bad and dropped. */
   dropped: number;
 }

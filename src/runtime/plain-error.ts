@@ -1,8 +1,9 @@
-import { asPenstockError, type ErrorCode, type FieldError, PenstockError } from '../errors.ts';
+import { type AnyErrorCode, asPenstockError, type FieldError, PenstockError } from '../errors.ts';
 
 /** A `PenstockError` as plain data, for the way from one thread to another. */
 export interface PlainError {
-  code: ErrorCode;
+  code: AnyErrorCode;
+  passing: boolean;
   message: string;
   stack: string | undefined;
   hint: string | undefined;
@@ -15,12 +16,26 @@ export interface PlainError {
 const deepest = 4;
 
 export function toPlain(error: unknown): PlainError {
-  const { code, message, stack, hint, errors, facts, cause } = asPenstockError(error);
-  return { code, message, stack, hint, errors, facts, cause: plainCause(cause) };
+  const { code, passing, message, stack, hint, errors, facts, cause } = asPenstockError(error);
+  return { code, passing, message, stack, hint, errors, facts, cause: plainCause(cause) };
 }
 
-export function fromPlain({ code, message, stack, hint, errors, facts, cause }: PlainError): PenstockError {
-  const error = new PenstockError(code, message, { ...(hint ? { hint } : {}), errors, facts, cause });
+export function fromPlain({
+  code,
+  passing,
+  message,
+  stack,
+  hint,
+  errors,
+  facts,
+  cause,
+}: PlainError): PenstockError {
+  const error = new PenstockError({ code, passing }, message, {
+    ...(hint ? { hint } : {}),
+    errors,
+    facts,
+    cause,
+  });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

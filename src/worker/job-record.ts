@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from '../connectors/connector.ts';
-import { errorCatalog, type PenstockError } from '../errors.ts';
+import type { PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
 import { printable } from '../runtime/printable.ts';
 import type { Db } from '../store/db.ts';
@@ -38,9 +38,9 @@ interface Failure {
 const noFailure: Failure = { failureCode: null, failureMessage: null, failureDomain: null };
 
 /** Whose business an error is: the person's who configured the pipeline, another system's, or ours. */
-function domainOf({ code }: PenstockError): 'user' | 'external' | 'internal' {
+function domainOf({ code, passing }: PenstockError): 'user' | 'external' | 'internal' {
   if (code === 'internal') return 'internal';
-  return errorCatalog[code].passing ? 'external' : 'user';
+  return passing ? 'external' : 'user';
 }
 
 /**

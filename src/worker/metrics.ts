@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
-import { errorCatalog } from '../errors.ts';
+import { errorCatalog } from '../connectors/registry.ts';
 
 /** What a task counts. One set a process; the labels are ids of jobs, so there are as many series as jobs. */
 export interface WorkerMetrics {

@@ -281,8 +281,9 @@ export class RunningJob {
     }
   }
 
-  #refused(what: string, { code, message, hint, errors }: PenstockError): void {
-    const refusal = new PenstockError(code, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
+  #refused(what: string, error: PenstockError): void {
+    const { message, hint, errors } = error;
+    const refusal = new PenstockError(error, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
     this.#edits.refusal = refusal;
     this.record.say('error', refusal);
     this.record.blame(refusal);

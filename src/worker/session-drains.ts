@@ -166,10 +166,10 @@ export class Drains {
     const what = old
       ? 'A session could not be emptied for a day; what is queued in it is given up'
       : 'A session could not be emptied yet';
-    const { code, hint, errors } = error;
+    const { hint, errors } = error;
     say(
       old ? 'error' : 'warn',
-      new PenstockError(code, `${what}: ${error.message}`, {
+      new PenstockError(error, `${what}: ${error.message}`, {
         ...(hint ? { hint } : {}),
         errors,
         cause: error,

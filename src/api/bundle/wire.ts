@@ -60,8 +60,7 @@ const exampleBundle = {
   ],
 };
 
-const listOf = <T extends Type.TSchema>(item: T) =>
-  Type.Optional(Type.Array(item, { maxItems: maxObjects }));
+const listOf = <T extends Type.TSchema>(item: T) => Type.Optional(Type.Array(item, { maxItems: maxObjects }));
 const contents = {
   connection_profiles: listOf(ConnectionProfilePost),
   connection_tables: listOf(BundledTable),

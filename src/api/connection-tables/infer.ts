@@ -204,7 +204,7 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
       path: path.replace(/^\/config/, '/profile'),
       message,
     }));
-    throw new PenstockError(error.code, error.message.replaceAll('/config', '/profile'), {
+    throw new PenstockError(error, error.message.replaceAll('/config', '/profile'), {
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       errors,
     });

@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { Watched } from '../../connectors/connector.ts';
-import { asPenstockError, type ErrorCode } from '../../errors.ts';
+import { type AnyErrorCode, asPenstockError } from '../../errors.ts';
 import { EventQueue } from '../event-queue.ts';
 import { strict } from '../schemas.ts';
 import { type MessageEvents, messageProperties, rowExample } from './message-event.ts';
@@ -104,7 +104,7 @@ export class Tail {
   }
 
   /** Adds the last event. `error` is why nothing comes any more; answers the code that it was given there. */
-  end(error: unknown): { code: ErrorCode | null } {
+  end(error: unknown): { code: AnyErrorCode | null } {
     for (const timer of this.#timers) clearInterval(timer);
     this.#tellLeftOut();
     const { rows, bad_messages, left_out } = this.#counts;

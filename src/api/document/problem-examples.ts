@@ -1,4 +1,4 @@
-import { type ErrorCode, errorCatalog, type FieldError } from '../../errors.ts';
+import { coreErrors, type ErrorCode, type FieldError } from '../../errors.ts';
 import { problemOf } from '../problem.ts';
 
 /** Every code that the API answers a call with, as somebody would meet it. */
@@ -105,7 +105,7 @@ export const problemExamples = (): Record<string, { summary: string; value: obje
     (Object.entries(said) as [ErrorCode, Said][]).map(([code, [detail, hint = null, errors = []]]) => [
       code,
       {
-        summary: errorCatalog[code].title,
+        summary: coreErrors[code].title,
         value: problemOf({ code, message: detail, hint, errors }, 'req-1'),
       },
     ]),

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { errorCatalog } from '../../errors.ts';
+import { errorCatalog } from '../../connectors/registry.ts';
 import { Id, strict } from '../schemas.ts';
 
 /** Dead letters on the wire. */

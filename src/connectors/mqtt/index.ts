@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
 import { check } from './check/check.ts';
 import { describe } from './config/address.ts';
+import { mqttErrors } from './config/errors.ts';
 import { sessionName } from './config/identity.ts';
 import { fromOptions } from './config/options.ts';
 import { MqttProfile } from './config/profile.ts';
@@ -22,6 +23,7 @@ export const mqtt = defineConnector({
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: MqttProfile,
   table: MqttTable,
+  errors: mqttErrors,
   metadata: metadataColumns,
   validateProfile,
   validateTable,

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { Endpoint } from '../config/address.ts';
+import { mqttError } from '../config/errors.ts';
 import { untilReported } from '../connection/deadline.ts';
 import { connectTcp, type Dialable } from '../connection/transport.ts';
 
@@ -48,7 +49,7 @@ export async function diagnoseTls(
     socket.once('secureConnect', () => found(true));
   });
   if (!answers) return error;
-  return new PenstockError('mqtt_not_spoken', 'The server expects TLS on this port', {
+  return mqttError('mqtt_not_spoken', 'The server expects TLS on this port', {
     hint: 'Use mqtts:// instead of mqtt://.',
   });
 }

@@ -1,4 +1,4 @@
-import { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
@@ -62,7 +62,7 @@ export class Inbox {
   #refuseTooLarge({ topic, payload }: Sample): void {
     const bytes = payload.length;
     if (this.#largest === undefined || bytes <= this.#largest) return;
-    throw new PenstockError(
+    throw mqttError(
       'mqtt_packet_too_large',
       `A message of ${bytes} bytes arrived, and maxPacketSize is ${this.#largest}`,
       { hint: 'Raise maxPacketSize in the profile.', facts: { topic, bytes, maxPacketSize: this.#largest } },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import { codecFor, expandSchema, rowsOf } from '../../../formats/codec.ts';
 import type { CheckContext } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import { visitor } from '../config/identity.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Qos } from '../config/qos.ts';
@@ -147,7 +148,7 @@ async function publishAtOne(
 }
 
 const noRetained = (): PenstockError =>
-  new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
+  mqttError('mqtt_publish_refused', 'The broker keeps no retained messages', {
     hint: 'Set retain to false in the table.',
   });
 
@@ -230,7 +231,7 @@ const downgradedHint = (qos: Qos): string =>
 function refuseTooLarge(topic: string, maximumPacketSize: number): void {
   const bytes = packetOverhead + Buffer.byteLength(topic) + payload.length;
   if (bytes <= maximumPacketSize) return;
-  throw new PenstockError(
+  throw mqttError(
     'mqtt_packet_too_large',
     `The test message needs a packet of ${bytes} bytes, and the broker takes ${maximumPacketSize}`,
     { hint: 'Raise the limit of the broker.', facts: { bytes, maximumPacketSize } },

@@ -1,5 +1,6 @@
 import type { PeerCertificate, TLSSocket } from 'node:tls';
 import type { Endpoint } from '../config/address.ts';
+import { codeOf } from '../config/errors.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import { tlsError } from '../connection/socket-errors.ts';
 import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls-peer.ts';
@@ -36,7 +37,7 @@ export async function tlsFinding(
     );
     return {
       ...finding,
-      code: why.code,
+      code: codeOf(why),
       message: `${why.message}; the profile says to connect all the same`,
       ...(why.hint === undefined ? {} : { hint: why.hint }),
     };

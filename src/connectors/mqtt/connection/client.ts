@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
-import { asPenstockError, type ErrorCode, PenstockError } from '../../../errors.ts';
+import { asPenstockError, PenstockError } from '../../../errors.ts';
 import { describe, describeEndpoint, type Endpoint, parseUrls } from '../config/address.ts';
+import { codeOf, type MqttErrorCode, mqttError } from '../config/errors.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
 import { type Qos, qosNames } from '../config/qos.ts';
 import { refuseToFight } from './client-id-conflict.ts';
@@ -26,7 +27,7 @@ export function endpointsOf(profile: MqttProfile): Endpoint[] {
 }
 
 /** What a broker answers to who we are: the next server of its cluster would say the same. */
-const answers: readonly ErrorCode[] = [
+const answers: readonly MqttErrorCode[] = [
   'mqtt_bad_credentials',
   'mqtt_not_authorized',
   'mqtt_client_id_rejected',
@@ -54,7 +55,7 @@ async function connectAny(request: ConnectRequest): Promise<Connection> {
     } catch (error) {
       signal.throwIfAborted();
       failures.push(asPenstockError(error));
-      if (answers.includes(asPenstockError(error).code)) throw error;
+      if (answers.includes(codeOf(asPenstockError(error)))) throw error;
     }
   }
   throw worst(failures, endpoints);
@@ -64,7 +65,7 @@ function worst(failures: PenstockError[], endpoints: Endpoint[]): PenstockError 
   const telling = (failures.find(({ passing }) => passing) ?? failures[0]) as PenstockError;
   if (endpoints.length === 1) return telling;
   const sentences = failures.map(({ message }) => message).join('; ');
-  return new PenstockError(telling.code, `None of the ${endpoints.length} servers takes us: ${sentences}`, {
+  return new PenstockError(telling, `None of the ${endpoints.length} servers takes us: ${sentences}`, {
     ...(telling.hint === undefined ? {} : { hint: telling.hint }),
     cause: telling,
   });
@@ -113,7 +114,7 @@ async function attemptBoth(
     return connection;
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;
-    const refused = error.code === 'mqtt_protocol_refused';
+    const refused = codeOf(error) === 'mqtt_protocol_refused';
     if (!refused && !(known === undefined && isSilence(error))) throw error;
     versions.forget();
     const connection = await attempt(begun === 5 ? 4 : 5);
@@ -122,7 +123,8 @@ async function attemptBoth(
   }
 }
 
-const isSilence = (error: PenstockError): boolean => error.code === 'mqtt_refused' && error.cause === silence;
+const isSilence = (error: PenstockError): boolean =>
+  codeOf(error) === 'mqtt_refused' && error.cause === silence;
 
 async function logIn(
   socket: Duplex,
@@ -187,7 +189,7 @@ const leftBy = (packet: IDisconnectPacket): PenstockError =>
 function closedEarly(socket: Duplex): PenstockError {
   const error = lastError(socket);
   if (isTlsReason(error)) return tlsError(error, '', 1);
-  return new PenstockError('mqtt_refused', 'The server closed the connection instead of answering CONNECT', {
+  return mqttError('mqtt_refused', 'The server closed the connection instead of answering CONNECT', {
     hint: 'Check the port (does it have TLS?), and whether the broker limits who may connect.',
     cause: silence,
   });

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { IConnackPacket, IDisconnectPacket, MqttClient } from 'mqtt';
 import type { ISubackPacket, IUnsubackPacket } from 'mqtt-packet';
 import { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import type { Qos } from '../config/qos.ts';
 import { hasWildcard, isShared } from '../config/topic.ts';
 import { untilReported } from './deadline.ts';
@@ -218,13 +219,13 @@ function translate(error: Error & { code?: unknown }): PenstockError {
     });
   }
   if (code === 149) {
-    return new PenstockError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize');
+    return mqttError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize');
   }
   if (typeof code === 'string') {
     if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
   }
-  return new PenstockError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${error.message}`, {
+  return mqttError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${error.message}`, {
     cause: error,
   });
 }

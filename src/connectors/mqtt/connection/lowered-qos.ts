@@ -1,5 +1,6 @@
-import { PenstockError } from '../../../errors.ts';
+import type { PenstockError } from '../../../errors.ts';
 import type { RunContext } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Qos } from '../config/qos.ts';
 import { type MqttTable, qosOf } from '../config/table.ts';
@@ -10,7 +11,7 @@ import { remember } from './remember.ts';
 
 /** The warning that a broker does less than a table asks for. */
 export const lowered = (topic: string, asked: Qos, granted: Qos, how: string): PenstockError =>
-  new PenstockError('mqtt_qos_downgraded', `${how}: ${topic} has QoS ${granted} instead of ${asked}`, {
+  mqttError('mqtt_qos_downgraded', `${how}: ${topic} has QoS ${granted} instead of ${asked}`, {
     hint:
       granted === 0
         ? 'Messages can be lost. Use a broker that does more, or set the qos of the table to AtMostOnce.'
@@ -64,11 +65,9 @@ export class SinkQos {
   #possible(): Qos {
     const { maximumQos } = this.#connection.limits;
     if (this.#asked > 0 && maximumQos === 0) {
-      throw new PenstockError(
-        'mqtt_qos_downgraded',
-        'The broker takes messages at QoS 0 only, which may lose them',
-        { hint: 'Set the qos of the table to AtMostOnce if lost messages do no harm.' },
-      );
+      throw mqttError('mqtt_qos_downgraded', 'The broker takes messages at QoS 0 only, which may lose them', {
+        hint: 'Set the qos of the table to AtMostOnce if lost messages do no harm.',
+      });
     }
     if (this.#asked > maximumQos) {
       this.#warn(maximumQos, 'The broker takes no messages of a higher QoS');

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { PenstockError } from '../../../errors.ts';
+import type { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import { connectRefused } from './reasons.ts';
 
 /** Looks at the first bytes a server sends, to say what it speaks if that is not the MQTT we asked for. */
@@ -44,9 +45,9 @@ export class Opening {
   };
 
   #broken(message: string): PenstockError {
-    return new PenstockError('mqtt_protocol_error', message);
+    return mqttError('mqtt_protocol_error', message);
   }
 }
 
 const notSpoken = (message: string, hint: string): PenstockError =>
-  new PenstockError('mqtt_not_spoken', message, { hint });
+  mqttError('mqtt_not_spoken', message, { hint });

@@ -1,4 +1,5 @@
-import { type ErrorCode, PenstockError } from '../../../errors.ts';
+import type { PenstockError } from '../../../errors.ts';
+import { type MqttErrorCode, mqttError } from '../config/errors.ts';
 
 /** MQTT reason codes in words (MQTT 5, section 2.4), and the error each one becomes. */
 
@@ -51,7 +52,7 @@ export function inWords(code: number, reasonString?: string): string {
   return `${words[code] ?? 'unknown reason'} (${hex(code)})${said}`;
 }
 
-const connectCodes: Readonly<Record<number, ErrorCode>> = {
+const connectCodes: Readonly<Record<number, MqttErrorCode>> = {
   129: 'mqtt_protocol_error',
   130: 'mqtt_protocol_error',
   132: 'mqtt_protocol_refused',
@@ -72,7 +73,7 @@ const connectCodes: Readonly<Record<number, ErrorCode>> = {
   159: 'mqtt_server_unavailable',
 };
 
-const hints: Partial<Record<ErrorCode, string>> = {
+const hints: Partial<Record<MqttErrorCode, string>> = {
   mqtt_bad_credentials: 'Check the user name and the password of the profile.',
   mqtt_not_authorized:
     'Check the user name and the password (some brokers answer this to a wrong password too), and what the broker ' +
@@ -88,7 +89,7 @@ export function connectRefused(code: number, version: 4 | 5, reasonString?: stri
   // Reason codes of MQTT 5 begin at 128: a broker that answers a lower one means a return code of 3.1.1 (aedes does).
   const reason = version === 5 && code >= 128 ? code : (fromReturnCode[code] ?? code);
   const error = connectCodes[reason] ?? 'mqtt_refused';
-  return new PenstockError(error, `The broker refused the connection: ${inWords(reason, reasonString)}`, {
+  return mqttError(error, `The broker refused the connection: ${inWords(reason, reasonString)}`, {
     ...(hints[error] === undefined ? {} : { hint: hints[error] }),
     facts: factsOf(reason, reasonString),
   });
@@ -101,7 +102,7 @@ const factsOf = (code: number, reasonString?: string): Record<string, unknown> =
   ...(reasonString === undefined ? {} : { reasonString: reasonString.slice(0, 200) }),
 });
 
-const disconnectCodes: Readonly<Record<number, ErrorCode>> = {
+const disconnectCodes: Readonly<Record<number, MqttErrorCode>> = {
   129: 'mqtt_protocol_error',
   130: 'mqtt_protocol_error',
   135: 'mqtt_not_authorized',
@@ -121,7 +122,7 @@ const disconnectCodes: Readonly<Record<number, ErrorCode>> = {
 /** The error for a DISCONNECT that the server sent (MQTT 5 only), except a takeover: see `takeover.ts`. */
 export function disconnected(code: number, reasonString?: string): PenstockError {
   const error = disconnectCodes[code] ?? 'connection_lost';
-  return new PenstockError(error, `The broker disconnected: ${inWords(code, reasonString)}`, {
+  return mqttError(error, `The broker disconnected: ${inWords(code, reasonString)}`, {
     facts: factsOf(code, reasonString),
   });
 }
@@ -129,7 +130,7 @@ export function disconnected(code: number, reasonString?: string): PenstockError
 /** The error for a SUBACK that refuses. 3.1.1 knows the one code 0x80. */
 export function subscribeRefused(filter: string, code: number, reasonString?: string): PenstockError {
   if (code === 158) return sharedUnsupported(filter);
-  return new PenstockError(
+  return mqttError(
     'mqtt_subscribe_refused',
     `The broker refuses the subscription to ${filter}: ${inWords(code, reasonString)}`,
     {
@@ -140,7 +141,7 @@ export function subscribeRefused(filter: string, code: number, reasonString?: st
 }
 
 export const unsubscribeRefused = (filter: string, code: number): PenstockError =>
-  new PenstockError(
+  mqttError(
     'mqtt_subscribe_refused',
     `The broker does not take back the subscription to ${filter}: ${inWords(code)}`,
     { hint: 'Check that the broker allows this user to unsubscribe.', facts: factsOf(code) },
@@ -148,31 +149,23 @@ export const unsubscribeRefused = (filter: string, code: number): PenstockError 
 
 /** The error for a broker that says that it has no shared subscriptions (MQTT 5 only). */
 export const sharedUnsupported = (filter: string): PenstockError =>
-  new PenstockError(
-    'mqtt_shared_unsupported',
-    `The broker has no shared subscriptions, and ${filter} needs one`,
-    {
-      hint: 'Set the parallelism of the pipeline to 1, use a filter without $share, or another broker.',
-      facts: factsOf(158),
-    },
-  );
+  mqttError('mqtt_shared_unsupported', `The broker has no shared subscriptions, and ${filter} needs one`, {
+    hint: 'Set the parallelism of the pipeline to 1, use a filter without $share, or another broker.',
+    facts: factsOf(158),
+  });
 
 /** The error for a PUBACK, PUBREC or PUBCOMP that refuses (MQTT 5 only). */
 export function publishRefused(topic: string, code: number, reasonString?: string): PenstockError {
-  const error: ErrorCode =
+  const error: MqttErrorCode =
     code === 149
       ? 'mqtt_packet_too_large'
       : code === 151
         ? 'mqtt_server_unavailable'
         : 'mqtt_publish_refused';
-  return new PenstockError(
-    error,
-    `The broker refuses a message to ${topic}: ${inWords(code, reasonString)}`,
-    {
-      ...(error === 'mqtt_publish_refused'
-        ? { hint: 'Check that the broker allows this user to write the topic.' }
-        : {}),
-      facts: factsOf(code, reasonString),
-    },
-  );
+  return mqttError(error, `The broker refuses a message to ${topic}: ${inWords(code, reasonString)}`, {
+    ...(error === 'mqtt_publish_refused'
+      ? { hint: 'Check that the broker allows this user to write the topic.' }
+      : {}),
+    facts: factsOf(code, reasonString),
+  });
 }

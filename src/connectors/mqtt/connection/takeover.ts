@@ -1,4 +1,5 @@
 import { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import { remember } from './remember.ts';
 
 /**
@@ -32,7 +33,7 @@ export function takenOver(identity: string, now: number = performance.now()): Pe
 }
 
 export const idInUse = (message: string): PenstockError =>
-  new PenstockError('mqtt_client_id_in_use', message, {
+  mqttError('mqtt_client_id_in_use', message, {
     hint: 'Find the other client with this id, or give this profile a clientPrefix of its own.',
   });
 

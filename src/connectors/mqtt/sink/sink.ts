@@ -1,6 +1,7 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import { clientId } from '../config/identity.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Qos } from '../config/qos.ts';
@@ -81,7 +82,7 @@ class MqttSink implements Sink {
     this.#patienceMs = patienceMs;
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) {
-      throw new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
+      throw mqttError('mqtt_publish_refused', 'The broker keeps no retained messages', {
         hint: 'Set retain to false in the table.',
       });
     }
@@ -225,7 +226,7 @@ class MqttSink implements Sink {
   }
 
   #broken(message: string): void {
-    this.#fail(new PenstockError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${message}`));
+    this.#fail(mqttError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${message}`));
     void this.#connection.destroy();
   }
 
@@ -243,7 +244,7 @@ class MqttSink implements Sink {
   }
 
   #tooLarge(): PenstockError {
-    return new PenstockError(
+    return mqttError(
       'mqtt_packet_too_large',
       `A message does not fit into the ${this.#largestPacket} bytes that a packet may have`,
       {
@@ -260,7 +261,7 @@ function refuseProperties(table: MqttTable): void {
   const { retain: _, ...properties } = sinkOf(table) ?? { retain: false };
   const names = Object.keys(properties);
   if (names.length === 0) return;
-  throw new PenstockError(
+  throw mqttError(
     'mqtt_protocol_refused',
     `The broker speaks MQTT 3.1.1, in which a message cannot carry ${names.join(', ')}`,
     {

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { PenstockError } from '../../../errors.ts';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import { clientId } from '../config/identity.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
@@ -132,15 +133,11 @@ class MqttSource implements Source {
     if (sessionPresent || !session?.known) return;
     const days = (profile.sessionExpirySecs ?? week) / 86_400;
     warn(
-      new PenstockError(
-        'mqtt_session_lost',
-        'The broker has forgotten the session, and what was queued in it',
-        {
-          hint:
-            'Let the broker save its sessions across restarts (mosquitto: persistence true), and keep them as long as a ' +
-            `pipeline may be away: the profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
-        },
-      ),
+      mqttError('mqtt_session_lost', 'The broker has forgotten the session, and what was queued in it', {
+        hint:
+          'Let the broker save its sessions across restarts (mosquitto: persistence true), and keep them as long as a ' +
+          `pipeline may be away: the profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
+      }),
     );
   }
 
@@ -153,9 +150,7 @@ class MqttSource implements Source {
       this.#received += 1;
       this.#heardAt = performance.now();
       if (delivery.payload.length > most) {
-        this.#fail(
-          new PenstockError('mqtt_packet_too_large', 'The broker sent a message larger than maxPacketSize'),
-        );
+        this.#fail(mqttError('mqtt_packet_too_large', 'The broker sent a message larger than maxPacketSize'));
         return;
       }
       // MQTT 3.1.1 has no way to tell the broker that they are not wanted.

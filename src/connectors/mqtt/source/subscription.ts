@@ -1,5 +1,6 @@
 import { PenstockError } from '../../../errors.ts';
 import type { RunContext } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
 import { isShared, splitShared } from '../config/topic.ts';
@@ -56,7 +57,7 @@ const formerFilters = ({ session }: Context): string[] => [
 /** A 3.1.1 broker that has no shared subscriptions takes the filter for that of an ordinary topic, and nothing comes. */
 function refuseUnproven(filter: string, version: 4 | 5): void {
   if (version === 5 || !isOwnShare(filter)) return;
-  throw new PenstockError(
+  throw mqttError(
     'mqtt_shared_unsupported',
     'With MQTT 3.1.1 it cannot be known whether the broker has shared subscriptions',
     {
@@ -70,7 +71,7 @@ function refuseUnproven(filter: string, version: 4 | 5): void {
 function warnOfRetained({ table, warn }: Context): void {
   if (!isOwnShare(table.topic) || sourceOf(table)?.retained === 'never') return;
   warn(
-    new PenstockError(
+    mqttError(
       'mqtt_retained_not_shared',
       `The retained messages of ${splitShared(table.topic).filter} are not read: several tasks share it (MQTT 4.8.2)`,
       {

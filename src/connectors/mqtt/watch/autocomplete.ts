@@ -1,5 +1,6 @@
 import { PenstockError } from '../../../errors.ts';
 import type { AutocompleteContext, Reachable } from '../../connector.ts';
+import { codeOf } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
@@ -56,7 +57,7 @@ async function subscribe(connection: Connection, signal: AbortSignal): Promise<v
       await connection.subscribe(filter, 0, signal);
       return;
     } catch (error) {
-      if (!(error instanceof PenstockError) || error.code !== 'mqtt_subscribe_refused') throw error;
+      if (!(error instanceof PenstockError) || codeOf(error) !== 'mqtt_subscribe_refused') throw error;
       refusal ??= error;
     }
   }
