@@ -219,13 +219,6 @@ export interface MetadataColumn {
   description: string;
 }
 
-/** The WITH (…) options of a SQL table definition, each taken at most once; what nobody takes is refused. */
-export interface Options {
-  take(name: string): string | undefined;
-  takeBoolean(name: string): boolean | undefined;
-  takeInteger(name: string): number | undefined;
-}
-
 export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSchema = TSchema> {
   id: string;
   name: string;
@@ -253,8 +246,6 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** The address of the system, for people: Arroyo's `description` of a profile. No secrets. */
   describe(profile: Static<P>): string;
   direction(table: Static<T>): 'source' | 'sink';
-  /** Reads `CREATE TABLE … WITH (…)`. The profile's options are only read when `withProfile` is true. */
-  fromOptions(options: Options, withProfile: boolean): { profile: unknown; table: unknown };
   /** Tests a connection. Resolves when done, also after a failed step; throws only when the signal aborts. */
   check?(context: CheckContext<Static<P>, Static<T>>): Promise<void>;
   /**

@@ -143,15 +143,15 @@ export class StoredCatalog implements Catalog {
   async inline({ connector: id, profileName, options }: InlineTable): Promise<Connection> {
     const connector = connectorFor(id);
     const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
-    const given = connector.fromOptions(options, stored === undefined);
-    const profile = stored ?? given.profile;
+    const profile = stored ?? options.takeObject(connector.profile);
+    const config = options.takeObject(connector.table);
     if (!stored) checkProfileConfig(id, profile, '');
-    checkTableConfig(id, given.table, profile, '');
+    checkTableConfig(id, config, profile, '');
     return {
-      direction: connector.direction(given.table),
+      direction: connector.direction(config),
       profile,
-      config: given.table,
-      uses: connector.columnsOf?.(given.table) ?? [],
+      config,
+      uses: connector.columnsOf?.(config) ?? [],
       metadata: connector.metadata,
     };
   }

@@ -3,15 +3,16 @@ import { PenstockError } from '../errors.ts';
 import { mask, sensitivePaths } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import { mapOptionValues } from '../sql/secret-options.ts';
+import { optionName } from '../sql/table-options.ts';
 
 /**
  * Secrets in the text of a query: `CREATE TABLE … WITH (password = '…')`. As in a profile they are sealed where the
- * query is stored and masked where it is answered; the mask sent back keeps them. The names of the options are the
- * paths that a connector's schema lists as `sensitive`, with dots: `tls/key` is `tls.key`.
+ * query is stored and masked where it is answered; the mask sent back keeps them. The options are
+ * those of the paths that a connector's schema lists as `sensitive`.
  */
 
 const names: ReadonlySet<string> = new Set(
-  connectors.flatMap(({ profile }) => sensitivePaths(profile).map((path) => path.replaceAll('/', '.'))),
+  connectors.flatMap(({ profile }) => sensitivePaths(profile).map(optionName)),
 );
 
 const prefix = 'sealed:';

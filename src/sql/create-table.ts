@@ -38,7 +38,7 @@ export function readCreateTable(tokens: TokenReader): CreateTable {
   const from = tokens.here.from;
   tokens.expect(
     'WITH',
-    "after the columns: it says which connector to use, e.g. WITH (connector = 'mqtt', …)",
+    "after the columns: it names the connector and its options, as in WITH (connector = '…', …)",
   );
   options.read(tokens);
   if (tokens.peek()) tokens.refuse('The statement should end here; a ; is missing');

@@ -1,3 +1,4 @@
+import type { TSchema } from 'typebox';
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
@@ -8,11 +9,13 @@ import type { BoundPlan } from './bound-plan.ts';
  * data. It holds the connectors' configurations, secrets included: keep it in memory.
  */
 
-/** The WITH (…) options a connector takes its configuration from: the same shape as the connectors' `Options`. */
+/** The WITH (…) options of a table. Each can be taken once. */
 export interface WithOptions {
   take(name: string): string | undefined;
   takeBoolean(name: string): boolean | undefined;
   takeInteger(name: string): number | undefined;
+  /** Takes those that a JSON Schema of an object has. */
+  takeObject(schema: TSchema): Record<string, unknown>;
 }
 
 /** How a table is reached, as its connector reads it. */

@@ -54,8 +54,7 @@ async function connectTable(
 ): Promise<TableDefinition> {
   const { name, options, optionsRange } = statement;
   const connector = options.take('connector');
-  if (connector === undefined)
-    return findings.stop("The option connector is missing, e.g. 'mqtt'", optionsRange);
+  if (connector === undefined) return findings.stop('The option connector is missing', optionsRange);
   const profileName = options.take('connection_profile');
   const schema = declaredSchema(statement);
   const inline = { name: name.text, connector, profileName, options, schema };

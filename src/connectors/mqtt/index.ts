@@ -4,7 +4,6 @@ import { check } from './check/check.ts';
 import { describe } from './config/address.ts';
 import { mqttErrors } from './config/errors.ts';
 import { sessionName } from './config/identity.ts';
-import { fromOptions } from './config/options.ts';
 import { MqttProfile } from './config/profile.ts';
 import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './config/table.ts';
 import { validateProfile } from './config/validate-profile.ts';
@@ -31,7 +30,6 @@ export const mqtt = defineConnector({
   pace,
   describe,
   direction,
-  fromOptions,
   check,
   autocomplete,
   watch,
