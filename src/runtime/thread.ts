@@ -47,7 +47,11 @@ const operations: ThreadOperations = {
     let attempt: Attempt | undefined;
     try {
       attempt = new Attempt(readSpec(spec, targets), {
-        running: () => main.tell('running', { attempt: id }),
+        running() {
+          main.tell('running', { attempt: id });
+          // By now the connectors are loaded too.
+          flushCompileCache();
+        },
         warn: warnings.warn,
         session: sessionOf(id),
         letters: lettersOf(id),

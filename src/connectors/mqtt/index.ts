@@ -1,18 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
-import { check } from './check/check.ts';
 import { describe } from './config/address.ts';
 import { mqttErrors } from './config/errors.ts';
 import { sessionName } from './config/identity.ts';
 import { MqttProfile } from './config/profile.ts';
-import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './config/table.ts';
+import {
+  columnsOf,
+  direction,
+  MqttTable,
+  metadataColumns,
+  pace,
+  shared,
+  validateTable,
+} from './config/table.ts';
 import { validateProfile } from './config/validate-profile.ts';
-import { openSink } from './sink/sink.ts';
-import { isSameSession } from './source/same-session.ts';
-import { forget, openSource } from './source/source.ts';
-import { shared } from './source/subscription.ts';
-import { autocomplete } from './watch/autocomplete.ts';
-import { watch } from './watch/watch.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({
@@ -30,13 +31,13 @@ export const mqtt = defineConnector({
   pace,
   describe,
   direction,
-  check,
-  autocomplete,
-  watch,
-  openSource,
-  openSink,
   session: sessionName,
-  isSameSession,
-  forget,
   shared,
+  check: async (context) => (await import('./check/check.ts')).check(context),
+  autocomplete: async (context) => (await import('./watch/autocomplete.ts')).autocomplete(context),
+  watch: async (context) => (await import('./watch/watch.ts')).watch(context),
+  openSource: async (context) => (await import('./source/source.ts')).openSource(context),
+  openSink: async (context) => (await import('./sink/sink.ts')).openSink(context),
+  isSameSession: async (...given) => (await import('./source/same-session.ts')).isSameSession(...given),
+  forget: async (context) => (await import('./source/source.ts')).forget(context),
 });

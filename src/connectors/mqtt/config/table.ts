@@ -1,11 +1,11 @@
 import Type, { type Static } from 'typebox';
-import type { FieldError } from '../../../errors.ts';
+import { type FieldError, PenstockError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
 import type { MqttProfile } from './profile.ts';
 import { type Qos, qosNames } from './qos.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
-import { checkTopicFilter, checkTopicName } from './topic.ts';
+import { checkTopicFilter, checkTopicName, isShared, splitShared } from './topic.ts';
 
 /** The schema of an MQTT connection table, the same on the wire as Arroyo's. */
 
@@ -131,6 +131,23 @@ export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
 
 /** How fast a source table is read, and how long it may be silent. */
 export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
+
+/** Marks the groups of our own making: which brokers they work on is ours to see to. */
+const groupPrefix = 'penstock_tasks_';
+
+export const isOwnShare = (filter: string): boolean =>
+  isShared(filter) && splitShared(filter).group.startsWith(groupPrefix);
+
+/** See `shared` in the connector contract. A filter that names a group already is that of the user: tasks join it. */
+export function shared(table: MqttTable, group: string): MqttTable {
+  if (isShared(table.topic)) return table;
+  if (sourceOf(table)?.retained === 'always') {
+    throw new PenstockError('cannot_share', `Retained messages do not reach several tasks (MQTT 4.8.2)`, {
+      hint: 'Set retained of the table to never or when_new, or the parallelism to 1.',
+    });
+  }
+  return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
+}
 
 /** Checks the topic, a filter for a source, a name or template for a sink, and what MQTT 3.1.1 cannot carry. */
 export function validateTable(table: MqttTable, profile?: MqttProfile): FieldError[] {

@@ -15,8 +15,8 @@ import { type Script, ScriptedBroker } from '../../../../test/support/scripted-b
 import type { PenstockError } from '../../../errors.ts';
 import type { RememberedSession } from '../../connector.ts';
 import type { MqttTable } from '../config/table.ts';
+import { shared } from '../config/table.ts';
 import { openSource } from './source.ts';
-import { shared } from './subscription.ts';
 
 let broker: Mosquitto;
 let publisher: Awaited<ReturnType<typeof plainClient>>;

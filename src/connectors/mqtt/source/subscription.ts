@@ -1,32 +1,14 @@
-import { PenstockError } from '../../../errors.ts';
 import type { RunContext } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
-import { isShared, splitShared } from '../config/topic.ts';
+import { isOwnShare, type MqttTable, qosOf, sourceOf } from '../config/table.ts';
+import { splitShared } from '../config/topic.ts';
 import type { Connection } from '../connection/connection.ts';
 import { lowered } from '../connection/lowered-qos.ts';
 
 /** What a source's session is subscribed to, and how that changes while messages are queued in it. */
 
 type Context = RunContext<MqttProfile, MqttTable>;
-
-/** Marks the groups of our own making: which brokers they work on is ours to see to. */
-const groupPrefix = 'penstock_tasks_';
-
-const isOwnShare = (filter: string): boolean =>
-  isShared(filter) && splitShared(filter).group.startsWith(groupPrefix);
-
-/** See `shared` in the connector contract. A filter that names a group already is that of the user: tasks join it. */
-export function shared(table: MqttTable, group: string): MqttTable {
-  if (isShared(table.topic)) return table;
-  if (sourceOf(table)?.retained === 'always') {
-    throw new PenstockError('cannot_share', `Retained messages do not reach several tasks (MQTT 4.8.2)`, {
-      hint: 'Set retained of the table to never or when_new, or the parallelism to 1.',
-    });
-  }
-  return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
-}
 
 /**
  * Subscribes at every connection, also in a resumed session: that is harmless, and tells of lost rights. What the table
