@@ -857,7 +857,7 @@ export type Bundle = {
     schema?: ConnectionSchema | null;
     /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
     labels?: Record<string, string>;
-    /** The name of its profile */
+    /** The name of its profile; the id of its connector if that needs none */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
@@ -916,7 +916,7 @@ export type Exported = {
     schema?: ConnectionSchema | null;
     /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
     labels?: Record<string, string>;
-    /** The name of its profile */
+    /** The name of its profile; the id of its connector if that needs none */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;

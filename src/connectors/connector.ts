@@ -1,4 +1,4 @@
-import type { Static, TSchema } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 import type { DescribedError, FieldError, PenstockError } from '../errors.ts';
 import type { Row } from '../formats/format.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
@@ -219,6 +219,9 @@ export interface MetadataColumn {
   description: string;
 }
 
+/** The profile of a connector that has nothing to connect to: its tables need none. */
+export const noProfile = Type.Object({}, { title: 'NoProfile', additionalProperties: false });
+
 export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSchema = TSchema> {
   id: string;
   name: string;
@@ -236,6 +239,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   table: T;
   /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
   errors?: Readonly<Record<string, DescribedError>>;
+  /**
+   * What a table has when it does not say how its messages are written. `fields` are all that a message holds: a table
+   * can only add metadata columns.
+   */
+  defaultSchema?: Pick<ConnectionSchema, 'format' | 'fields'>;
   metadata: readonly MetadataColumn[];
   /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];
@@ -281,11 +289,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Removes the session of a source from the other side, with what it holds. */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
   /**
-   * The source table as one of several tasks reads it, so that each message goes to one of them; `group` is of
+   * The source table as one of several `tasks` reads it, so that each message goes to one of them; `group` is of
    * [0-9A-Za-z_] and the same for all of them. Left out by a connector that cannot do that. Throws `cannot_share` for a
    * table that cannot be shared.
    */
-  shared?(table: Static<T>, group: string): Static<T>;
+  shared?(table: Static<T>, group: string, tasks: number): Static<T>;
 }
 
 /** Checks a definition's types against its own schemas; answers it unchanged. */

@@ -10,7 +10,7 @@ import type { SecretBox } from '../security/secret-box.ts';
 import { resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, Connection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Db } from '../store/db.ts';
-import { checkProfileConfig, checkTableConfig } from './config-checks.ts';
+import { checkProfileConfig, checkTableConfig, withDefaultSchema } from './config-checks.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
 
 /**
@@ -140,7 +140,7 @@ export class StoredCatalog implements Catalog {
     return this.#definitions.tableNames();
   }
 
-  async inline({ connector: id, profileName, options }: InlineTable): Promise<Connection> {
+  async inline({ connector: id, profileName, options, schema }: InlineTable): Promise<Connection> {
     const connector = connectorFor(id);
     const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
     const profile = stored ?? options.takeObject(connector.profile);
@@ -149,6 +149,7 @@ export class StoredCatalog implements Catalog {
     checkTableConfig(id, config, profile, '');
     return {
       direction: connector.direction(config),
+      schema: withDefaultSchema(id, schema),
       profile,
       config,
       uses: connector.columnsOf?.(config) ?? [],

@@ -21,6 +21,8 @@ export interface WithOptions {
 /** How a table is reached, as its connector reads it. */
 export interface Connection {
   direction: 'source' | 'sink';
+  /** The schema that was declared, with what the connector adds. */
+  schema?: ConnectionSchema | undefined;
   profile: unknown;
   config: unknown;
   /** The columns that `config` refers to, if any. */

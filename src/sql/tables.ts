@@ -66,7 +66,7 @@ async function connectTable(
   options.refuseRest();
   findings.settle();
   const { direction, profile, config, uses = [] } = connection;
-  const complete = completeSchema(statement, schema, connection, findings);
+  const complete = completeSchema(statement, connection.schema ?? schema, connection, findings);
   return { name: name.text, connector, direction, schema: complete, profile, config, uses };
 }
 

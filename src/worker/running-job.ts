@@ -43,6 +43,8 @@ export class RunningJob {
   over = false;
   /** Why it ended by itself. */
   failure: PenstockError | undefined;
+  /** Whether it ended because its sources have no more. */
+  finished = false;
   readonly #deps: WorkerDeps;
   readonly #holder: Holder;
   readonly #cancel = new AbortController();
@@ -71,6 +73,7 @@ export class RunningJob {
         this.#log(error, retryInMs);
         if (!this.#ending) this.#note('Recovering', error, this.#placeIn(spec, error));
       },
+      finished: () => this.#finished(),
       failed: (error, spec) => this.#failed(error, this.#placeIn(spec, error)),
       left: (error, spec) => this.record.say('warn', error, this.#placeIn(spec, error)),
     });
@@ -255,6 +258,11 @@ export class RunningJob {
     this.#edits.ran();
     this.#note('Running');
     this.#drains.begin(this.#crew.specs);
+  }
+
+  #finished(): void {
+    this.finished = true;
+    this.askToEnd(true, 'Finishing');
   }
 
   /** What is passing is the business of an operator; what is internal is ours, with all there is to know. */

@@ -18,7 +18,7 @@ export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Pr
   return inserts.flatMap((insert) => {
     const sink = { ...catalog.usable(insert.sink), operatorId: insert.operatorIds.sink };
     const alone = { ...catalog.usable(insert.source), operatorId: insert.operatorIds.source };
-    const source = parallelism > 1 ? sharedBy(jobId, alone) : alone;
+    const source = parallelism > 1 ? sharedBy(jobId, alone, parallelism) : alone;
     return Array.from({ length: parallelism }, (_, taskIndex) => ({
       jobId,
       taskIndex,
@@ -30,10 +30,10 @@ export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Pr
 }
 
 /** The source as several tasks read it. Their group is the job's own, the same after every restart. */
-function sharedBy(jobId: string, source: Endpoint): Endpoint {
+function sharedBy(jobId: string, source: Endpoint, tasks: number): Endpoint {
   const { connector, config, operatorId } = source;
   if (!connector.shared) throw cannotShare(connector);
-  return { ...source, config: connector.shared(config, `${jobId}_${operatorId}`) };
+  return { ...source, config: connector.shared(config, `${jobId}_${operatorId}`, tasks) };
 }
 
 const cannotShare = ({ name }: ConnectorDefinition): PenstockError =>

@@ -9,6 +9,8 @@ interface CrewEvents {
   /** Every task is connected at both ends. */
   running(): void;
   recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
+  /** The source of every task has no more. */
+  finished(): void;
   /** A task has ended with an error that is not passing. */
   failed(error: PenstockError, spec: TaskSpec): void;
   /** So has one whose place another one takes. */
@@ -50,9 +52,9 @@ export class Crew {
   async become(specs: readonly TaskSpec[]): Promise<void> {
     this.#changing = true;
     const wanted = new Map(specs.map((spec) => [placeOf(spec), spec]));
-    const leaving = [...this.#members].filter(([place, { spec, over }]) => {
+    const leaving = [...this.#members].filter(([place, { spec, task, over }]) => {
       const next = wanted.get(place);
-      return over || !next || !sameWork(spec, next);
+      return (over && !task.ranOut) || !next || !sameWork(spec, next);
     });
     for (const [, member] of leaving) member.leaving = true;
     await Promise.all(leaving.map(([, member]) => this.#drained(member)));
@@ -105,6 +107,7 @@ export class Crew {
     member.done = task.run().then(
       () => {
         member.over = true;
+        this.#look();
       },
       (error: unknown) => {
         Object.assign(member, { over: true, connected: false });
@@ -115,6 +118,8 @@ export class Crew {
 
   #look(): void {
     if (this.#changing || this.#ending) return;
-    if ([...this.#members.values()].every(({ connected }) => connected)) this.#events.running();
+    const members = [...this.#members.values()];
+    if (members.every(({ over, task }) => over && task.ranOut)) this.#events.finished();
+    else if (members.every(({ connected }) => connected)) this.#events.running();
   }
 }

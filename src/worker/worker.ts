@@ -198,7 +198,7 @@ export class Worker {
   /** A job of ours has come to its end: begin again, or write down how it ended and let go of it. */
   async #settle(row: JobRow, job: RunningJob): Promise<void> {
     if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row);
-    await this.#leases.release(row, job.failure ? 'Failed' : 'Stopped');
+    await this.#leases.release(row, job.failure ? 'Failed' : job.finished ? 'Finished' : 'Stopped');
     forgetJob(this.#metrics, row.id);
     this.#jobs.delete(row.id);
   }

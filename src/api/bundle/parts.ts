@@ -1,3 +1,5 @@
+import { noProfile } from '../../connectors/connector.ts';
+import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Tx } from '../../store/db.ts';
@@ -55,7 +57,7 @@ export function partsOf(deps: Deps, approve?: Approve): [Part, Part, Part] {
     return {
       name: row.name,
       connector: row.connector,
-      connection_profile: row.connectionProfile?.name ?? null,
+      connection_profile: row.connectionProfile?.name ?? row.connector,
       ...rest,
     };
   };
@@ -69,8 +71,9 @@ export function partsOf(deps: Deps, approve?: Approve): [Part, Part, Part] {
     part(tables, {
       toBody: async (item) => {
         const { connection_profile: name, ...rest } = item as BundledTable;
+        if (name === rest.connector && connectorFor(name).profile === noProfile) return rest;
         const profile = await db.connectionProfile.findUnique({ where: { name } });
-        if (!profile) throw noProfile(name);
+        if (!profile) throw unknownProfile(name);
         return { ...rest, connection_profile_id: profile.id };
       },
       masked: table,
@@ -165,7 +168,7 @@ const withoutEmpty = (object: JsonObject): JsonObject =>
     ),
   );
 
-function noProfile(name: string): PenstockError {
+function unknownProfile(name: string): PenstockError {
   const message = `names no connection profile: there is no ${JSON.stringify(name)}, nor is one in the bundle`;
   return new PenstockError('invalid_request', `/connection_profile ${message}`, {
     errors: [{ path: '/connection_profile', message }],

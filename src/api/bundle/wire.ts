@@ -18,7 +18,12 @@ export const maxYamlBytes = 256 * 1024;
 
 const { connection_profile_id: _id, ...ofTable } = ConnectionTablePost.properties;
 const BundledTable = Type.Object(
-  { ...ofTable, connection_profile: Type.Intersect([Name], { description: 'The name of its profile' }) },
+  {
+    ...ofTable,
+    connection_profile: Type.Intersect([Name], {
+      description: 'The name of its profile; the id of its connector if that needs none',
+    }),
+  },
   strict,
 );
 export type BundledTable = Static<typeof BundledTable>;

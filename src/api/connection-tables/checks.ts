@@ -1,6 +1,6 @@
-import type { ConnectorDefinition } from '../../connectors/connector.ts';
+import { type ConnectorDefinition, noProfile } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
-import { checkTableColumns, checkTableConfig } from '../../definitions/config-checks.ts';
+import { checkTableColumns, checkTableConfig, withDefaultSchema } from '../../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
@@ -21,23 +21,37 @@ interface Checked {
 export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise<Checked> {
   const connector = connectorFor(body.connector);
   const profileRow = await profileRowOf(deps, body);
-  const profile = deps.catalog.profile(profileRow);
+  const profile = profileRow ? deps.catalog.profile(profileRow) : {};
   checkTableConfig(body.connector, body.config, profile);
   const missing = [{ path: '/schema', message: 'is required: it says how a message becomes a row' }];
-  if (!body.schema) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
-  const schema = checkSchema(body.schema, '/schema', connector.metadata);
+  const sent = completed(body).schema;
+  if (!sent) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
+  const schema = checkSchema(sent, '/schema', connector.metadata);
   // A sink without columns gets those of its query; then its config is checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);
   return { connector, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
-/** The stored profile that a body names. Throws when there is none. */
+/** A table's body with the schema that its connector has for tables without. Throws `invalid_schema`. */
+export function completed(body: ConnectionTablePost): ConnectionTablePost {
+  try {
+    const schema = withDefaultSchema(body.connector, body.schema ?? undefined);
+    return schema ? { ...body, schema } : body;
+  } catch (error) {
+    if (error instanceof PenstockError && error.code === 'invalid_schema')
+      throw invalidSchema(error.errors, '/schema');
+    throw error;
+  }
+}
+
+/** The stored profile that a body names; null when its connector needs none. Throws when there is none. */
 export async function profileRowOf(
   { db }: Deps,
   body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
 ) {
   const { connector, connection_profile_id: id } = body;
+  if (!id && connectorFor(connector).profile === noProfile) return null;
   if (!id) throw wrongProfile('is required: create a connection profile first');
   const row = await db.connectionProfile.findUnique({ where: { id } });
   if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);

@@ -8,7 +8,7 @@ import type { Kind, Saved } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
 import { nowMicros } from '../schemas.ts';
 import { expectOne, hold } from '../write.ts';
-import { checkTable } from './checks.ts';
+import { checkTable, completed } from './checks.ts';
 import {
   ConnectionTable,
   ConnectionTablePatch,
@@ -37,7 +37,10 @@ export const tableKind = (
   find: (where) => deps.db.connectionTable.findUnique({ where, include }),
   toBody: tableToBody,
   toWire,
-  save: (body, current) => (current ? replace(deps, body, current, approve) : create(deps, body)),
+  async save(sent, current) {
+    const body = completed(sent);
+    return current ? replace(deps, body, current, approve) : create(deps, body);
+  },
   async remove({ id, version }) {
     await refuseUsedTable(deps.db, id);
     return async (tx) => {
@@ -53,14 +56,14 @@ async function checkedColumns(deps: Deps, body: ConnectionTablePost) {
   const { connector, profileRow } = await checkTable(deps, body);
   const columns = {
     name: body.name,
-    connectionProfileId: profileRow.id,
+    connectionProfileId: profileRow?.id ?? null,
     tableType: connector.direction(body.config),
     config: JSON.stringify(body.config),
     schema: JSON.stringify(body.schema),
     labels: JSON.stringify(body.labels ?? {}),
     updatedAt: nowMicros(),
   };
-  return { columns, profileRow, profiles: new Map([[profileRow.id, profileRow.version]]) };
+  return { columns, profileRow, profiles: new Map(profileRow ? [[profileRow.id, profileRow.version]] : []) };
 }
 
 async function create(deps: Deps, body: ConnectionTablePost) {

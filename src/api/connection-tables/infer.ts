@@ -185,9 +185,12 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<Sampled> {
     ];
     throw new PenstockError('invalid_request', `/profile ${errors[0]?.message}`, { errors });
   }
+  const profileRow = body.profile === undefined ? await profileRowOf(deps, body) : null;
   const config =
     body.profile === undefined
-      ? deps.catalog.profile(await profileRowOf(deps, body))
+      ? profileRow
+        ? deps.catalog.profile(profileRow)
+        : {}
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
   refuseSink(connector.direction(body.config), '/config/type');
