@@ -61,8 +61,9 @@ export function withDefaultSchema(
 ): ConnectionSchema | undefined {
   const own = connectorFor(id).defaultSchema;
   if (!own) return given;
-  const { fields = [], format, ...rest } = given ?? { inferred: true };
-  if (!own.fields) return { ...rest, format: format ?? own.format, fields };
+  const schema = given ?? { inferred: true };
+  if (!own.fields) return { ...schema, format: schema.format ?? own.format, fields: schema.fields ?? [] };
+  const { fields = [], format, inferred: _, ...rest } = schema;
   const isMetadata = (field: Field): boolean => typeof field.metadata_key === 'string';
   const kindsOf = (some: readonly Field[]) => some.map(({ name, type }) => ({ name, type }));
   const payload = kindsOf(fields.filter((field) => !isMetadata(field)));
@@ -72,12 +73,7 @@ export function withDefaultSchema(
     const message = `must be left out: messages of ${id} have the columns ${columns}`;
     throw new PenstockError('invalid_schema', `/schema ${message}`, { errors: [{ path: '', message }] });
   }
-  return {
-    ...rest,
-    format: own.format,
-    fields: [...own.fields, ...fields.filter(isMetadata)],
-    inferred: false,
-  };
+  return { ...rest, format: own.format, fields: [...own.fields, ...fields.filter(isMetadata)] };
 }
 
 function refuse(errors: FieldError[], at: string): void {

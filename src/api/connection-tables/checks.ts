@@ -33,11 +33,12 @@ export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise
   return { connector, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
-/** A table's body with the schema that its connector has for tables without. Throws `invalid_schema`. */
+/** A table's body as it is stored: with the schema that its connector has for tables without. Throws `invalid_schema`. */
 export function completed(body: ConnectionTablePost): ConnectionTablePost {
   try {
     const schema = withDefaultSchema(body.connector, body.schema ?? undefined);
-    return schema ? { ...body, schema } : body;
+    const { connection_profile_id = null } = body;
+    return schema ? { ...body, connection_profile_id, schema } : body;
   } catch (error) {
     if (error instanceof PenstockError && error.code === 'invalid_schema')
       throw invalidSchema(error.errors, '/schema');

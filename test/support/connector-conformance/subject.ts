@@ -16,6 +16,18 @@ export type Context = RunContext<unknown, unknown>;
 export type AnyContext = RunContext<any, any>;
 type Connector = Pick<ConnectorDefinition, 'name' | 'openSource' | 'openSink' | 'check'>;
 
+/** A context of a connector that has no profile. */
+export const runContext = (table: object): Context => ({
+  profile: {},
+  table,
+  targets: { allowed: (_host, addresses) => [...addresses] },
+  identity: { jobId: 'job_1', operatorId: 'op', taskIndex: 0 },
+  window: 100,
+  signal: new AbortController().signal,
+  logger: { debug() {}, info() {}, warn() {}, error() {} },
+  warn() {},
+});
+
 export interface Subject {
   connector: Connector;
   /** A context of its own: an identity that nobody else has, a place that nobody else reads or writes. */
