@@ -1,9 +1,10 @@
 import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
+import { blackhole } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
 import { mqtt } from './mqtt/index.ts';
 
 /** Every connector, one line each. */
-export const connectors: readonly ConnectorDefinition[] = [mqtt];
+export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole];
 
 /** Every error code there is: those of the core, then those of the connectors. */
 export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
