@@ -1,10 +1,11 @@
 import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
 import { blackhole } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
+import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 
 /** Every connector, one line each. */
-export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole];
+export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse];
 
 /** Every error code there is: those of the core, then those of the connectors. */
 export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
