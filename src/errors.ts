@@ -1,10 +1,21 @@
+/** What an error code stands for. */
+export interface ErrorKind {
+  title: string;
+  /** Whether trying again later can help: the worker retries a passing error and fails a job on any other. */
+  passing: boolean;
+}
+
+/** An error code of a connector, with its section of docs/errors.md. */
+export interface DescribedError extends ErrorKind {
+  means: string;
+  todo: string;
+}
+
 /**
- * Every error Penstock raises on purpose, by its stable code.
- *
- * `passing` says whether trying again later can help: the worker retries a passing error and fails a job on any
- * other. Codes are part of the API: they are never renamed. Nothing here knows HTTP.
+ * The error codes of the core; connectors bring their own (`errors` of their definition), and `errorCatalog` of the
+ * registry has all of them. Codes are part of the API: they are never renamed. Nothing here knows HTTP.
  */
-export const errorCatalog = {
+export const coreErrors = {
   invalid_request: { title: 'The request is not valid', passing: false },
   invalid_config: { title: 'The connector configuration is not valid', passing: false },
   invalid_schema: { title: 'The connection schema is not valid', passing: false },
@@ -61,27 +72,14 @@ export const errorCatalog = {
   tls_failed: { title: 'The TLS handshake failed', passing: true },
 
   websocket_refused: { title: 'The server refuses the WebSocket', passing: false },
-  mqtt_not_spoken: { title: 'The server does not speak MQTT on this port', passing: false },
-  mqtt_bad_credentials: { title: 'The broker refuses the user name or password', passing: false },
-  mqtt_not_authorized: { title: 'The broker does not allow this client', passing: false },
-  mqtt_client_id_rejected: { title: 'The broker refuses the client id', passing: false },
-  mqtt_client_id_in_use: { title: 'Another client uses the same client id', passing: false },
-  mqtt_protocol_refused: { title: 'The broker does not speak this MQTT version', passing: false },
-  mqtt_server_unavailable: { title: 'The broker is not available', passing: true },
-  mqtt_refused: { title: 'The broker refused the connection', passing: true },
-  mqtt_will_refused: { title: 'The broker does not take the last will', passing: false },
-  mqtt_shared_unsupported: { title: 'The broker knows no shared subscriptions', passing: false },
-  mqtt_retained_not_shared: { title: 'Retained messages do not reach shared subscriptions', passing: false },
-  mqtt_session_lost: { title: 'The broker has forgotten a session', passing: true },
-  mqtt_subscribe_refused: { title: 'The broker refuses the subscription', passing: false },
-  mqtt_qos_downgraded: { title: 'The broker grants a lower quality of service', passing: false },
-  mqtt_publish_refused: { title: 'The broker refuses the message', passing: false },
-  mqtt_packet_too_large: { title: 'A message is larger than allowed', passing: false },
-  mqtt_no_message: { title: 'No message arrived while testing', passing: false },
-  mqtt_protocol_error: { title: 'The broker broke the MQTT protocol', passing: true },
-} as const;
+} as const satisfies Record<string, ErrorKind>;
 
-export type ErrorCode = keyof typeof errorCatalog;
+export type ErrorCode = keyof typeof coreErrors;
+
+declare const ofConnector: unique symbol;
+/** An error code that a connector has defined. Its own folder knows which there are. */
+export type ConnectorErrorCode = string & { readonly [ofConnector]: true };
+export type AnyErrorCode = ErrorCode | ConnectorErrorCode;
 
 /** One thing wrong with one field. `path` is a JSON pointer into what was sent, `''` for the whole. */
 export interface FieldError {
@@ -100,25 +98,37 @@ export interface PenstockErrorDetails {
 
 /** The one error class. `message` is for people and holds no secret. */
 export class PenstockError extends Error {
-  readonly code: ErrorCode;
+  readonly code: AnyErrorCode;
+  /** Whether trying the same again later can help. */
+  readonly passing: boolean;
   readonly hint: string | undefined;
   readonly errors: FieldError[];
   readonly facts: Record<string, unknown>;
 
-  constructor(code: ErrorCode, message: string, details: PenstockErrorDetails = {}) {
+  /** `kind` is a code of the core, or what another error has: its code may be one of a connector. */
+  constructor(
+    kind: ErrorCode | Pick<PenstockError, 'code' | 'passing'>,
+    message: string,
+    details: PenstockErrorDetails = {},
+  ) {
     super(message, { cause: details.cause });
+    const { code, passing } = typeof kind === 'string' ? { code: kind, ...coreErrors[kind] } : kind;
     this.name = 'PenstockError';
     this.code = code;
+    this.passing = passing;
     this.hint = details.hint;
     this.errors = details.errors ?? [];
     this.facts = details.facts ?? {};
   }
-
-  /** Whether trying the same again later can help. */
-  get passing(): boolean {
-    return errorCatalog[this.code].passing;
-  }
 }
+
+/** Returns the function with which a connector makes its errors: with its own codes, or with those of the core. */
+export const errorMaker =
+  <C extends string>(own: Readonly<Record<C, ErrorKind>>) =>
+  (code: C | ErrorCode, message: string, details?: PenstockErrorDetails): PenstockError => {
+    const kind = Object.hasOwn(own, code) ? own[code as C] : coreErrors[code as ErrorCode];
+    return new PenstockError({ code: code as AnyErrorCode, passing: kind.passing }, message, details);
+  };
 
 /** Wraps what was not raised on purpose, so that callers can rely on `PenstockError`. */
 export function asPenstockError(error: unknown): PenstockError {

@@ -129,10 +129,10 @@ async function inContext<T>(noun: string, name: string, at: string, run: () => P
     return await run();
   } catch (error) {
     if (!(error instanceof PenstockError) || error.code === 'internal') throw error;
-    const { code, message, hint, facts, cause } = error;
+    const { message, hint, facts, cause } = error;
     const errors = error.errors.map(({ path, message: what }) => ({ path: `${at}${path}`, message: what }));
     const details = { facts, cause, errors: errors.length > 0 ? errors : [{ path: at, message }] };
-    throw new PenstockError(code, `The ${noun} ${name}: ${message}`, hint ? { ...details, hint } : details);
+    throw new PenstockError(error, `The ${noun} ${name}: ${message}`, hint ? { ...details, hint } : details);
   }
 }
 

@@ -248,9 +248,13 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<SampledSour
     ];
     throw new PenstockError('invalid_request', `/profile ${errors[0]?.message}`, { errors });
   }
+  const staged = new StagedDefinitions(deps.db);
+  const profileRow = body.profile === undefined ? await profileRowOf(staged, body) : null;
   const config =
     body.profile === undefined
-      ? deps.catalog.profile(await profileRowOf(new StagedDefinitions(deps.db), body))
+      ? profileRow
+        ? deps.catalog.profile(profileRow)
+        : {}
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
   refuseSink(connector.direction(body.config), '/config/type');
@@ -267,7 +271,7 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
       path: path.replace(/^\/config/, '/profile'),
       message,
     }));
-    throw new PenstockError(error.code, error.message.replaceAll('/config', '/profile'), {
+    throw new PenstockError(error, error.message.replaceAll('/config', '/profile'), {
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       errors,
     });

@@ -16,7 +16,7 @@ export function parallelismProblem(plan: Plan, parallelism: number): string | un
     const { name, shared } = connectorFor(source.connector);
     if (!shared) return `A source of ${name} cannot be read by several tasks; set the parallelism to 1`;
     try {
-      shared(source.config, 'x');
+      shared(source.config, 'x', parallelism);
     } catch (error) {
       const { message, hint } = asPenstockError(error);
       return [`${source.name}: ${message}`, hint].filter(Boolean).join('. ');
