@@ -1,10 +1,12 @@
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --loglevel=error
+RUN npm ci --ignore-scripts --loglevel=error
 COPY . .
-# The base image brings the Node that the npm package would.
-RUN node scripts/generate.ts && npm prune --omit=dev && rm -rf node_modules/node-* node_modules/.bin/node
+RUN node scripts/generate.ts && node scripts/package.ts
+# Prisma's client names the tools for development as optional peers, so --omit=dev would keep them. The base image brings
+# the Node that an npm package brings elsewhere.
+RUN npm pkg delete devDependencies && npm prune --ignore-scripts && rm -rf node_modules/node-linux-* node_modules/.bin/node
 
 FROM node:24-slim
 WORKDIR /app
@@ -14,13 +16,13 @@ ENV NODE_ENV=production \
     PENSTOCK_DATABASE_URL=file:/data/penstock.db
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/package.json package.json
-COPY --from=build /app/prisma prisma
-COPY --from=build /app/src src
+COPY --from=build /app/prisma/migrations prisma/migrations
+COPY --from=build /app/dist dist
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data
 EXPOSE 5115
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:5115/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "src/main.ts"]
+ENTRYPOINT ["node", "dist/main.js"]
 CMD ["all"]

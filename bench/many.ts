@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { generate, type Packet } from 'mqtt-packet';
-import { Api } from '../src/cli/demo/api.ts';
+import { Api } from '../src/cli/demo/demo.ts';
 import { startBroker } from './brokers.ts';
 import { until } from './deadline.ts';
 import { MqttSocket } from './mqtt-socket.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Api } from '../src/cli/demo/api.ts';
+import { Api } from '../src/cli/demo/demo.ts';
 import type { Child } from './child.ts';
 import { within } from './deadline.ts';
 import { topic } from './message.ts';

@@ -1,12 +1,13 @@
 // Runs a script with the Node this project pins, installing what is missing first.
 //
-// This file alone has to run on whatever Node started npm (20 or newer), so it is plain JavaScript and uses
-// built-in modules only. Everything after it runs on node_modules/.bin/node.
-import { spawn, spawnSync } from 'node:child_process';
+// This file has to run on whatever Node started npm (20 or newer), so it is plain JavaScript and uses built-in modules
+// only. Everything after it runs on node_modules/.bin/node.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runNode, whenNpmEnds } from '../bin/run-node.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const windows = process.platform === 'win32';
@@ -71,7 +72,14 @@ function install() {
       if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink())
         throw new Error(`${modules} is a link to another folder; remove it, and this installs its own`);
       process.stderr.write('penstock: installing dependencies (once)\n');
-      mustRun('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund']);
+      mustRun('npm', [
+        'ci',
+        '--ignore-scripts',
+        '--no-dry-run',
+        '--loglevel=error',
+        '--no-audit',
+        '--no-fund',
+      ]);
     },
   );
   const sources = ['prisma/schema.prisma', 'scripts/generate.ts', 'scripts/schema.ts', 'package-lock.json'];
@@ -83,17 +91,6 @@ function install() {
       mustRun(pinnedNode, [join('scripts', 'generate.ts')]);
     },
   );
-}
-
-/** Our parent and, where the system tells (Linux), its parent. */
-function ancestors() {
-  try {
-    const [, , , grandparent] = readFileSync(`/proc/${process.ppid}/stat`, 'utf8').split(' ');
-    return `${process.ppid} ${grandparent}`;
-  } catch {
-    // No such file: another system, or a parent that has just gone.
-    return String(process.ppid);
-  }
 }
 
 const supported = Number(process.versions.node.split('.')[0]) >= 20;
@@ -108,17 +105,10 @@ try {
   process.exit(1);
 }
 
-const child = spawn(pinnedNode, process.argv.slice(2), {
-  stdio: 'inherit',
+// A terminal sends SIGINT to the child as well.
+process.on('SIGINT', () => {});
+const child = runNode(pinnedNode, process.argv.slice(2), [], {
   shell: windows,
   env: { ...process.env, PATH: `${dirname(pinnedNode)}${windows ? ';' : ':'}${process.env.PATH}` },
 });
-for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-// A terminal sends this one to the child as well.
-process.on('SIGINT', () => {});
-// npm passes no signal on to us, and the shell between us outlives it: when npm is gone, the shell has another parent.
-const ancestry = ancestors();
-setInterval(() => {
-  if (ancestors() !== ancestry) child.kill('SIGTERM');
-}, 500).unref();
-child.on('exit', (code, signal) => process.exit(signal ? 128 : (code ?? 1)));
+whenNpmEnds(() => child.kill('SIGTERM'));

@@ -5,21 +5,18 @@ import { type FieldError, PenstockError } from './errors.ts';
 import { targetProblems } from './security/targets.ts';
 import { explainViolations } from './violations.ts';
 
-/**
- * Every setting, as an environment variable: name, type, default and meaning. README's table of settings is made
- * from this schema, and a test holds them together.
- */
+/** Every setting, as an environment variable: name, type, default and meaning. docs/settings.md is made from this schema. */
 export const Environment = Type.Object({
   PENSTOCK_HOST: Type.String({
     default: '127.0.0.1',
     minLength: 1,
-    description: 'address to listen on; any other than a loopback address needs an admin key',
+    description: 'address to listen on; any but a loopback address needs an admin key',
   }),
   PENSTOCK_PORT: Type.Integer({
     default: 5115,
     minimum: 0,
     maximum: 65535,
-    description: 'port; 0 picks a free one',
+    description: 'port to listen on; 0 picks a free one',
   }),
   PENSTOCK_DATABASE_URL: Type.String({
     pattern: '^(file:.+|postgres(ql)?://.+)$',
@@ -35,51 +32,51 @@ export const Environment = Type.Object({
     Type.String({
       minLength: 1,
       description:
-        '32 bytes in base64, or several with commas: the first seals, all open; generated if left out',
+        '32 bytes in base64, or several separated by commas: the first seals, all open; generated when not set',
     }),
   ),
   PENSTOCK_ADMIN_KEY: Type.Optional(
     Type.String({
       minLength: 16,
-      description: 'one more admin key, beside those in the database; 16 characters or more',
+      description: 'an admin key beside those in the database; at least 16 characters',
     }),
   ),
   PENSTOCK_ALLOWED_VARS: Type.String({
     default: 'PENSTOCK_VAR_*',
-    description: 'names that `{{ NAME }}` may read, with commas; `*` at the end matches any rest',
+    description: 'variables that `{{ NAME }}` may read, separated by commas; a final `*` matches any rest',
   }),
   PENSTOCK_CERT_DIR: Type.Optional(
     Type.String({
       minLength: 1,
       description:
-        'folder under which the paths of certificates and keys may lie; without it they are refused',
+        'folder with certificates and keys that profiles may name by path; when not set, paths are refused',
     }),
   ),
   PENSTOCK_TARGETS: Type.Optional(
     Type.String({
       maxLength: 65_536,
       description:
-        'hosts, `*.suffix`, addresses and networks that tests and jobs may reach, with commas; `!` in front denies; ' +
-        'without any that allows, all but link-local and metadata addresses may be reached (see docs/security.md)',
+        'hosts, `*.suffix`, addresses and networks that tests and jobs may reach, separated by commas; a leading `!` ' +
+        'denies; when nothing is allowed explicitly, all but link-local and metadata addresses are (docs/security.md)',
     }),
   ),
   PENSTOCK_RATE_LIMIT: Type.Integer({
     default: 6000,
     minimum: 0,
     maximum: 10_000_000,
-    description: 'requests that each caller may make in a minute; 0 for any number',
+    description: 'maximum number of requests of each caller in a minute; 0 for no limit',
   }),
   PENSTOCK_WORKER_THREADS: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 64,
       description:
-        'threads that jobs run in; one less than the machine has cores, and at least one, if left out',
+        'maximum number of threads that jobs run in; when not set, one less than the number of cores',
     }),
   ),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
-    description: 'how much is logged: JSON lines on stderr, pretty on a terminal',
+    description: 'least severity that is logged, as JSON lines on stderr or readable lines on a terminal',
   }),
 });
 export type Environment = Static<typeof Environment>;
@@ -107,10 +104,7 @@ const list = (text: string): string[] =>
     .map((part) => part.trim())
     .filter(Boolean);
 
-/**
- * Reads the settings from `env` (usually `process.env`). Variables that are empty count as left out, and unknown
- * `PENSTOCK_*` names are refused, because they are most often misspelt. Throws `invalid_config` naming each variable.
- */
+/** Reads the settings from `env`. Empty variables count as not set. Throws `invalid_config` naming each wrong or unknown one. */
 export function loadConfig(env: Record<string, string | undefined>): Config {
   const given = Object.entries(env).filter(([name, value]) => name.startsWith('PENSTOCK_') && value !== '');
   const known = given.filter(([name]) => name in Environment.properties);
@@ -124,7 +118,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     if (!(name in Environment.properties) && !isVariable)
       errors.push({
         path: name,
-        message: `${name} is not a setting; see the table of settings in README.md`,
+        message: `${name} is not a setting; docs/settings.md lists them`,
       });
   }
   for (const problem of targetProblems(list((candidate as Environment).PENSTOCK_TARGETS ?? '')))
@@ -136,19 +130,18 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   return toConfig(candidate as Environment);
 }
 
-/** What is wrong with a setting, and what it is. */
 function explain(name: string, message: string): FieldError {
   const { description = '' } =
     (Environment.properties as Record<string, { description?: string }>)[name] ?? {};
   return { path: name, message: `${name} ${message} (${description})` };
 }
 
-/** Whether `name` is matched by `pattern`, in which a final `*` stands for any rest. */
+/** Whether `name` matches `pattern`, in which a final `*` matches any rest. */
 export function matchesName(pattern: string, name: string): boolean {
   return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
 }
 
-/** Whether only this machine can reach an address that is listened on. */
+/** Whether only this machine can connect to a listening address. */
 export const isLoopback = (host: string): boolean => loopback.test(host);
 
 function toConfig(env: Environment): Config {

@@ -5,9 +5,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
-import { type Arguments, readArguments, UsageError, usage } from './cli/arguments.ts';
-import { type ClientCommand, isClientCommand } from './cli/client/commands.ts';
-import { KeysUsageError, keysUsage } from './cli/keys.ts';
+import { type Invocation, isClientCommand, readCommandLine, UsageError } from './cli/commands.ts';
 import { reexec } from './cli/reexec.ts';
 import type { Config } from './config.ts';
 import type { StoredCatalog } from './definitions/catalog.ts';
@@ -18,25 +16,26 @@ import type { Db } from './store/db.ts';
 import type { Worker } from './worker/worker.ts';
 
 /**
- * The process: reads the settings, opens the database, starts the roles asked for, and closes all of it in reverse
- * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads what it uses, and the
- * commands that only speak to a running service next to nothing.
+ * The process: reads the settings, opens the database, starts the roles asked for, and closes everything in reverse
+ * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads only what it uses.
  */
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-/** After this long a shutdown is not waited for any more. */
+/** Maximum duration of a shutdown. */
 const shutdownDeadlineMs = 25_000;
 
-/** A process that takes this long to get round to its requests refuses them. */
+/** Mean delay of the event loop above which the API refuses requests. */
 const maxEventLoopDelayMs = 1_000;
 
 function readEnvironment(): Record<string, string | undefined> {
   const fromFile = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
   return { ...fromFile, ...process.env };
 }
+
+const print = (line: string): unknown => process.stdout.write(`${line}\n`);
 
 async function createLogger(config: Config): Promise<Logger> {
   const { pino } = await import('pino');
@@ -46,7 +45,7 @@ async function createLogger(config: Config): Promise<Logger> {
   return pino({ level: config.logLevel, transport: target });
 }
 
-/** What has been opened, closed again in reverse order. */
+/** Resources to close, in reverse order of opening. */
 class Closing {
   readonly #steps: [string, () => Promise<void>][] = [];
 
@@ -54,7 +53,7 @@ class Closing {
     this.#steps.push([name, close]);
   }
 
-  /** Closes everything, whatever fails on the way; answers what failed. */
+  /** Closes everything, even when a step fails; returns the failures. */
   async run(): Promise<unknown[]> {
     const failures: unknown[] = [];
     for (const [name, close] of this.#steps.splice(0).reverse()) {
@@ -74,20 +73,21 @@ async function startWorker(
   metrics: Registry,
   closing: Closing,
 ): Promise<Worker> {
-  const [{ Worker }, { Threads }, { isOwnerAlive }] = await Promise.all([
+  const [{ Worker }, { ThreadPool }, { isOwnerAlive, ownerName }] = await Promise.all([
     import('./worker/worker.ts'),
     import('./worker/thread-pool.ts'),
-    import('./worker/owner.ts'),
+    import('./worker/leases.ts'),
   ]);
-  const owner = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
-  // Behind PostgreSQL two machines may have one name; only a file says that they are the same.
+  const own = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
+  // Two machines on one PostgreSQL may have the same host name. Processes that share a file are on one machine.
   const sameMachine = config.databaseUrl.startsWith('file:');
   const isDead = (other: string): boolean =>
-    sameMachine && !isOwnerAlive(other, owner, (pid) => process.kill(pid, 0));
+    sameMachine && !isOwnerAlive(other, own, (pid) => process.kill(pid, 0));
   // One core is left to the API and the database.
-  const most = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
-  const threads = new Threads({ most, targets: config.targets, logger });
+  const max = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
+  const threads = new ThreadPool({ max, targets: config.targets, logger });
   closing.add('threads', () => threads.close());
+  const owner = ownerName(own);
   const worker = new Worker({ db, catalog, logger, metrics, owner, threads, isDead, shared: !sameMachine });
   closing.add('worker', () => worker.stop());
   worker.start();
@@ -95,7 +95,7 @@ async function startWorker(
 }
 
 async function serve(
-  { role, keys: command }: Arguments,
+  { command, words, values }: Invocation,
   config: Config,
   logger: Logger,
   closing: Closing,
@@ -105,8 +105,8 @@ async function serve(
     import('./store/db.ts'),
   ]);
   const applied = await applyMigrations(config.databaseUrl);
-  if (applied.length > 0) logger.info({ migrations: applied }, 'database brought up to date');
-  if (role === 'migrate') return;
+  if (applied.length > 0) logger.info({ migrations: applied }, 'database migrated');
+  if (command === 'migrate') return;
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
   const [{ loadSecretKeys, SecretBox }, { variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
@@ -118,13 +118,15 @@ async function serve(
   const secrets = new SecretBox(loadSecretKeys(config.secretKeys, config.dataDir));
   const exposed = !isLoopback(config.host);
   const keys = new KeyRing(db, config.adminKey, exposed);
-  const print = (line: string): unknown => process.stdout.write(`${line}\n`);
-  if (command) return command.run({ db, keys, secrets, print });
-  if (role !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db))) throw unguarded(config);
+  if (command === 'keys') {
+    const { readKeysCommand } = await import('./cli/keys.ts');
+    return readKeysCommand(words, values)({ db, keys, secrets, print });
+  }
+  if (command !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db)))
+    throw unguarded(config);
   const { countUnreadable } = await import('./definitions/rotate.ts');
   const unreadable = await countUnreadable(db, secrets);
-  if (unreadable > 0)
-    logger.warn({ objects: unreadable }, 'there are secrets that no configured key can open');
+  if (unreadable > 0) logger.warn({ objects: unreadable }, 'no configured key can open some stored secrets');
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
   const [{ StoredCatalog }, { certificatesIn }] = await Promise.all([
     import('./definitions/catalog.ts'),
@@ -134,11 +136,11 @@ async function serve(
   const catalog = new StoredCatalog(db, secrets, variables, new TargetRules(config.targets), files);
   const metrics = new Registry();
   let nudge = (): void => {};
-  if (role !== 'api') {
+  if (command !== 'api') {
     const worker = await startWorker(config, db, catalog, logger, metrics, closing);
     nudge = () => worker.nudge();
   }
-  if (role === 'worker') return;
+  if (command === 'worker') return;
   const { buildApp } = await import('./api/app.ts');
   const limits = { requestsPerMinute: config.requestsPerMinute, maxEventLoopDelayMs };
   const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge, limits });
@@ -150,72 +152,64 @@ async function serve(
 const unguarded = ({ host }: Config): PenstockError =>
   new PenstockError(
     'invalid_config',
-    `PENSTOCK_HOST=${host} is reachable by others, and there is no admin key`,
-    {
-      hint: 'Make one with penstock keys create <name> --role admin, or set PENSTOCK_ADMIN_KEY.',
-    },
+    `PENSTOCK_HOST=${host} lets other machines connect, and there is no admin key`,
+    { hint: 'Create one with penstock keys create <name> --role admin, or set PENSTOCK_ADMIN_KEY.' },
   );
 
-/**
- * Resolves with the signal that asks the process to end. The handlers stay: a terminal and whoever started us may both
- * send one, and the second must not cut the first short.
- */
-function askedToStop(): Promise<NodeJS.Signals> {
+/** Resolves with the first signal that asks the process to end. Further signals change nothing. */
+function stopRequested(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve);
   return promise;
 }
 
-async function runService(asked: Arguments): Promise<number> {
-  const { role } = asked;
+async function runService(invocation: Invocation): Promise<number> {
+  const { command, words, values } = invocation;
+  if (command === 'keys') (await import('./cli/keys.ts')).readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
   const config = loadConfig(readEnvironment());
   const logger = await createLogger(config);
   const closing = new Closing();
-  const stop = askedToStop();
+  const stop = stopRequested();
   let code = 0;
   try {
-    await serve(asked, config, logger, closing);
+    await serve(invocation, config, logger, closing);
     flushCompileCache();
-    if (role !== 'migrate' && role !== 'keys') logger.info({ signal: await stop }, 'stopping');
+    if (command !== 'migrate' && command !== 'keys') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
     const expected = error instanceof PenstockError && error.code !== 'internal';
     logger.fatal(expected ? {} : { err: error }, startFailure(error, config));
     code = error instanceof PenstockError && error.code === 'invalid_config' ? 2 : 1;
   }
   const late = setTimeout(() => {
-    logger.fatal('did not stop in time');
+    logger.fatal('shutdown did not finish in time');
     process.exit(1);
   }, shutdownDeadlineMs);
   const failures = await closing.run();
   clearTimeout(late);
-  for (const err of failures) logger.error({ err }, 'not closed cleanly');
+  for (const err of failures) logger.error({ err }, 'shutdown step failed');
   logger.flush();
   return failures.length > 0 ? 1 : code;
 }
 
 function startFailure(error: unknown, { host, port, dataDir }: Config): string {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return `port ${port} of ${host} is taken; set PENSTOCK_PORT to another one`;
-  if (code === 'EADDRNOTAVAIL') return `there is no address ${host} here; set PENSTOCK_HOST to another one`;
+  if (code === 'EADDRINUSE') return `port ${port} of ${host} is in use; set PENSTOCK_PORT to another one`;
+  if (code === 'EADDRNOTAVAIL')
+    return `this machine has no address ${host}; set PENSTOCK_HOST to another one`;
   if (code === 'ENOTDIR' || code === 'EACCES')
-    return `${dataDir} cannot be used; set PENSTOCK_DATA_DIR to a folder`;
-  const raised = asPenstockError(error);
-  return raised.hint ? `${raised.message}. ${raised.hint}` : raised.message;
+    return `${dataDir} is not a usable folder; set PENSTOCK_DATA_DIR to another one`;
+  const { message, hint } = asPenstockError(error);
+  return hint ? `${message}. ${hint}` : message;
 }
 
-const isUsage = (error: unknown): boolean =>
-  error instanceof UsageError ||
-  error instanceof KeysUsageError ||
-  (error instanceof PenstockError && error.code === 'invalid_config');
-
-/** Speaks to a running service. */
-async function runAsClient(command: ClientCommand, args: string[]): Promise<number> {
+/** Runs a command against a running service. */
+async function runAsClient(invocation: Invocation): Promise<number> {
   const { runClient } = await import('./cli/client/run.ts');
-  // Whoever reads what is printed may have seen enough.
+  // A reader such as head may close the pipe early.
   process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
-  return runClient(command, args, {
-    print: (text) => process.stdout.write(`${text}\n`),
+  return runClient(invocation, {
+    print,
     complain: (text) => process.stderr.write(`${text}\n`),
     fancy: process.stdout.isTTY === true && !process.env.NO_COLOR,
     standardInput: async () => {
@@ -229,30 +223,31 @@ async function runAsClient(command: ClientCommand, args: string[]): Promise<numb
 
 async function main(): Promise<number> {
   try {
-    const [command, ...args] = process.argv.slice(2);
-    if (isClientCommand(command)) return await runAsClient(command, args);
-    const asked = readArguments(process.argv.slice(2), version);
-    if ('answer' in asked) {
-      process.stdout.write(asked.answer);
+    const invocation = readCommandLine(process.argv.slice(2), version);
+    if ('text' in invocation) {
+      process.stdout.write(invocation.text);
       return 0;
     }
-    if (asked.role !== 'demo') {
-      if (asked.role !== 'keys') reexec(process, readEnvironment());
-      return await runService(asked);
+    const { command, values } = invocation;
+    if (isClientCommand(command)) return await runAsClient(invocation);
+    if (command !== 'demo') {
+      if (command !== 'keys') reexec(process, readEnvironment());
+      return await runService(invocation);
     }
     const { runDemo } = await import('./cli/demo/demo.ts');
     return await runDemo({
-      exit: asked.exit,
-      stop: askedToStop(),
+      exit: values.exit ?? false,
+      stop: stopRequested(),
       node: process.execPath,
       environment: process.env,
-      print: (line) => process.stdout.write(`${line}\n`),
+      print,
     });
   } catch (error) {
     process.stderr.write(`penstock: ${(error as Error).message}\n`);
-    if (error instanceof UsageError) process.stderr.write(usage);
-    if (error instanceof KeysUsageError) process.stderr.write(keysUsage);
-    return isUsage(error) ? 2 : 1;
+    if (error instanceof UsageError) process.stderr.write(error.usage);
+    const wrongUse =
+      error instanceof UsageError || (error instanceof PenstockError && error.code === 'invalid_config');
+    return wrongUse ? 2 : 1;
   }
 }
 

@@ -39,8 +39,8 @@ const insideConnector: Record<string, string[]> = {
   connection: ['config'],
   source: ['connection', 'config'],
   sink: ['connection', 'config'],
-  check: ['connection', 'config', 'sink'],
-  watch: ['connection', 'config', 'source'],
+  check: ['connection', 'config'],
+  watch: ['connection', 'config'],
 };
 
 /** Packages that only some folders may know. */

@@ -64,18 +64,20 @@ describe('the paths of certificates', () => {
   ])('are refused outside of the folder as if there was nothing: %j', (path) => {
     const error = refusal(path);
     expect(error.code).toBe('certificate_unreadable');
-    expect(error.errors).toEqual([{ path: '/tls/ca', message: 'names no file below PENSTOCK_CERT_DIR' }]);
+    expect(error.errors).toEqual([
+      { path: '/tls/ca', message: 'does not name a file below PENSTOCK_CERT_DIR' },
+    ]);
   });
 
   test('are refused in a folder whose name begins alike', () => {
-    expect(refusal(join(base, 'certs-of-others', 'ca.pem')).message).toContain('names no file below');
+    expect(refusal(join(base, 'certs-of-others', 'ca.pem')).message).toContain('does not name a file below');
   });
 
   test.each([
     ['plant', 'not a file'],
     ['pipe.pem', 'not a file'],
-    ['large.pem', 'more than 256 KiB'],
-    ['text.pem', 'not in PEM form'],
+    ['large.pem', 'larger than 256 KiB'],
+    ['text.pem', 'without a PEM block'],
   ])('are refused for what is no certificate: %s', (path, why) => {
     expect(refusal(path).message).toContain(why);
   });
@@ -83,8 +85,8 @@ describe('the paths of certificates', () => {
   test('are refused without a folder, and what might be a key is not repeated', () => {
     const error = () =>
       readCertificates({ tls: { key: 'MIIBVgIBADANBg' } }, profile, certificatesIn(undefined));
-    expect(error).toThrow('/tls/key names a file, and PENSTOCK_CERT_DIR is not set');
+    expect(error).toThrow('/tls/key names a file, but PENSTOCK_CERT_DIR is not set');
     expect(error).not.toThrow('MIIBVg');
-    expect(refusal('ca.pem', join(base, 'nowhere')).message).toContain('is not there');
+    expect(refusal('ca.pem', join(base, 'nowhere')).message).toContain('does not exist');
   });
 });

@@ -51,7 +51,7 @@ test('the typed client says what is refused', async () => {
   ]).catch((error: { code: number; stdout: string }) => error);
   expect(failed).toMatchObject({
     code: 1,
-    stdout: expect.stringMatching(/^summary: failed \(.*nothing listens/m),
+    stdout: expect.stringMatching(/^summary: failed \(.*no process listens/m),
   });
 }, 60_000);
 

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readCommandLine } from '../src/cli/commands.ts';
 import { readKeysCommand } from '../src/cli/keys.ts';
 import { Penstock } from './support/penstock.ts';
 import { jobOf, profileBody } from './support/resources.ts';
@@ -59,15 +60,20 @@ test('makes, lists and revokes keys, beside a running service', async () => {
 });
 
 test.each([
-  [[], 'there is no keys'],
-  [['create'], 'wrong arguments'],
+  [[], 'needs more arguments'],
+  [['create'], 'the name is missing'],
   [['create', 'a', '--role', 'king'], '--role must be one of'],
   [['create', 'a', '--role', 'admin', '--expires-days', '0'], '--expires-days'],
-  [['list', 'a'], 'wrong arguments'],
+  [['list', 'a'], 'too many arguments'],
   [['revoke', 'a', '--role', 'admin'], 'go with create'],
   [['list', '--what'], '--what'],
 ])('refuses %o', (args, said) => {
-  expect(() => readKeysCommand(args)).toThrow(said);
+  const read = () => {
+    const invocation = readCommandLine(['keys', ...args], '0');
+    if ('text' in invocation) throw new Error(invocation.text);
+    return readKeysCommand(invocation.words, invocation.values);
+  };
+  expect(read).toThrow(said);
 });
 
 test('says how it is used, with 2, when the arguments are wrong', async () => {
@@ -104,7 +110,7 @@ test('rotates the secret key, after which the old one can go', async () => {
   expect(pipeline.body.query, pipeline.text).toBe(inlineQuery.replace('in the query', '********'));
   await penstock.kill('SIGTERM');
   const wrong = await run(['api'], { PENSTOCK_SECRET_KEY: fresh });
-  expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the one this database') });
+  expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the key of this database') });
   const both = { PENSTOCK_SECRET_KEY: `${fresh},${old}` };
   expect((await run(['keys', 'rotate'], both)).out).toBe('2 more objects are sealed with the first key now.');
   expect((await run(['keys', 'rotate'], both)).out).toBe('0 more objects are sealed with the first key now.');

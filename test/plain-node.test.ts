@@ -10,7 +10,7 @@ import { expect, test } from 'vitest';
  */
 const root = join(import.meta.dirname, '..');
 /** They start something when they are loaded, and tests that start processes do it all the time. */
-const begin = [join('src', 'main.ts'), join('src', 'worker', 'threads', 'thread.ts')];
+const begin = [join('src', 'main.ts'), join('src', 'runtime', 'thread.ts')];
 
 test('Node loads every file of the service by itself', async () => {
   const files = globSync('src/**/*.ts', { cwd: root })

@@ -41,7 +41,7 @@ test('the mask sent back keeps the secret of its table and option, and stands fo
   expect(keepMaskedInQuery(query(mask, 'new'), query('old', 'old key'))).toBe(query('old', 'new'));
   const other = query(mask).replace('TABLE a', 'TABLE b');
   expect(keepMaskedInQuery(other, query('old'))).toBe(other);
-  expect(() => sealQuery(box, 'pl_1', other)).toThrow('there is no stored secret it could stand for');
+  expect(() => sealQuery(box, 'pl_1', other)).toThrow('is masked, and no secret is stored for it');
 });
 
 test('a secret that looks like a sealed one is one like any other', () => {

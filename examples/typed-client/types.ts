@@ -1,79 +1,79 @@
 // Made from openapi/openapi.json by `npm run openapi`.
 
 export type Problem = {
-  /** Where this kind of error is described */
+  /** URN of the kind of error */
   type: string;
-  /** The kind of error */
+  /** Kind of error */
   title: string;
-  /** The HTTP status */
+  /** HTTP status */
   status: number;
   /** What is wrong with this request */
   detail: string;
-  /** The request id, to find it in the log */
+  /** Request id, for the log */
   instance: string;
-  /** A stable name to decide on in a program */
+  /** Stable error code for programs */
   code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
   /** What to do about it */
   hint: string | null;
   errors: Array<{
-    /** JSON pointer into what was sent; empty for the whole */
+    /** JSON pointer into the request; empty for all of it */
     path: string;
     message: string;
   }>;
-  /** The same as detail, where Arroyo has it */
+  /** Same as detail, for clients of Arroyo */
   error: string;
 };
 
 export type Field = {
   name: string;
-  /** The type of the value */
+  /** Type of the value */
   type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
-  /** timestamp only: its precision, millisecond if left out */
+  /** timestamp only: precision; default millisecond */
   unit?: "second" | "millisecond" | "microsecond" | "nanosecond";
-  /** decimal128 only: digits in all */
+  /** decimal128 only: total number of digits */
   precision?: number;
-  /** decimal128 only: digits behind the point */
+  /** decimal128 only: digits after the decimal point */
   scale?: number;
   /** struct only */
   fields?: Array<Field>;
   items?: ListItem;
-  /** Whether a missing or null value makes the message bad; false if left out */
+  /** Whether a missing or null value makes the message bad; default false */
   required?: boolean;
-  /** The type in SQL; ignored when sent */
+  /** Type in SQL; ignored in requests */
   sql_name?: string | null;
-  /** Fill this column from the connector's metadata instead of the payload */
+  /** Key of the connector's metadata that fills this column instead of the payload */
   metadata_key?: string | null;
 };
 
 export type ListItem = {
   name?: string;
-  /** The type of the value */
+  /** Type of the value */
   type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
-  /** timestamp only: its precision, millisecond if left out */
+  /** timestamp only: precision; default millisecond */
   unit?: "second" | "millisecond" | "microsecond" | "nanosecond";
-  /** decimal128 only: digits in all */
+  /** decimal128 only: total number of digits */
   precision?: number;
-  /** decimal128 only: digits behind the point */
+  /** decimal128 only: digits after the decimal point */
   scale?: number;
   /** struct only */
   fields?: Array<Field>;
   items?: ListItem;
-  /** Whether a missing or null value makes the message bad; false if left out */
+  /** Whether a missing or null value makes the message bad; default false */
   required?: boolean;
-  /** The type in SQL; ignored when sent */
+  /** Type in SQL; ignored in requests */
   sql_name?: string | null;
 };
 
 export type ConnectionSchema = {
   format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
   bad_data?: {
-    /** fail stops the job, drop counts the message and goes on, dead_letter keeps it to be repaired and replayed */
+    /** fail stops the job, drop counts and skips the message, dead_letter keeps it for repair and replay */
     behavior: "fail" | "drop" | "dead_letter";
-    /** dead_letter only: how many a pipeline keeps, 10000 if left out */
+    /** dead_letter only: maximum number of dead letters in a pipeline; default 10000 */
     max_count?: number;
-    /** dead_letter only: what their payloads may come to, 104857600 if left out */
+    /** dead_letter only: maximum total size of their payloads in bytes; default 104857600 */
     max_bytes?: number;
-    /** dead_letter only: what gives way at a bound, the oldest or the job; drop_oldest if left out */
+    /** dead_letter only: whether a full store drops the oldest or fails the job; default drop_oldest */
     when_full?: "drop_oldest" | "fail";
   } | null;
   framing?: NewlineFraming | null;
@@ -84,7 +84,7 @@ export type ConnectionSchema = {
 };
 
 export type TestMessage = {
-  /** Whether this step, or in the last event the test, failed */
+  /** Whether this step failed; in the last event, whether the test failed */
   error: boolean;
   /** Whether this is the last event */
   done: boolean;
@@ -100,7 +100,7 @@ export type TestMessage = {
 };
 
 export type TestResult = {
-  /** Whether this step, or in the last event the test, failed */
+  /** Whether this step failed; in the last event, whether the test failed */
   error: boolean;
   /** Whether this is the last event */
   done: boolean;
@@ -133,21 +133,21 @@ export type PipelineGraph = {
 };
 
 export type TailEvent = {
-  /** Whether the message is bad, or in the last event why the tail ended early */
+  /** Whether the message is bad. In the last event: whether the tail ended early */
   error: boolean;
   /** Whether this is the last event */
   done: boolean;
   message: string;
-  /** listening: messages that arrive from now on are seen. row, bad_message: one message. left_out: messages were not shown. summary: the last event */
+  /** listening: the subscription is active. row, bad_message: one message. left_out: some messages were not shown. summary: the last event */
   name: "listening" | "row" | "bad_message" | "left_out" | "summary";
   hint?: string | null;
-  /** row: the columns as the table has them, numbers exact, bytes in base64, times in RFC 3339; null when too large */
+  /** row: the columns of the table. Numbers are exact, bytes in base64, times in RFC 3339. Null if too large */
   row?: Record<string, unknown> | null;
-  /** Every metadata column of the connector; null when too large */
+  /** All metadata columns of the connector; null if too large */
   metadata?: Record<string, unknown> | null;
   /** Unix microseconds */
   received_at?: number;
-  /** Of the payload */
+  /** Size of the payload */
   bytes?: number;
   code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | null;
   /** bad_message: JSON pointers into the message, and what is wrong there */
@@ -161,17 +161,17 @@ export type TailEvent = {
     base64: string | null;
     truncated: boolean;
   };
-  /** left_out: how many since the last such event */
+  /** left_out: number of messages since the last such event */
   left_out?: number;
-  /** summary */
+  /** summary: totals */
   counts?: {
-    /** Arrived */
+    /** Messages received */
     messages: number;
-    /** Shown as rows */
+    /** Rows shown */
     rows: number;
-    /** Shown with what is wrong with them */
+    /** Bad messages shown */
     bad_messages: number;
-    /** Not shown, because there were too many */
+    /** Messages not shown because there were too many */
     left_out: number;
   };
 };
@@ -179,19 +179,19 @@ export type TailEvent = {
 export type Job = {
   id: string;
   pipeline_id: string;
-  /** Whether it is meant to run */
+  /** Whether it should run */
   running_desired: boolean;
   state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-  /** Counts its starts */
+  /** Number of starts */
   run_id: number;
   start_time: number | null;
   finish_time: number | null;
   tasks: number | null;
   failure_reason: {
     error: string;
-    /** Whose business it is */
+    /** Who has to act */
     domain: "user" | "external" | "internal";
-    /** As in a problem */
+    /** Error code */
     code: string;
   } | null;
   /** Unix microseconds */
@@ -202,11 +202,11 @@ export type Job = {
   env_vars: Record<string, unknown>;
   /** Unix microseconds */
   state_since: number;
-  /** How often it has lost a connection since it last ran for a minute on end */
+  /** Number of lost connections since it last ran for a full minute */
   recoveries: number;
-  /** When it lost the first of them */
+  /** Time of the first of these losses */
   recovering_since: number | null;
-  /** Whether it keeps falling over: 5 times or more without running for a minute on end */
+  /** Whether it lost its connection 5 times or more without running for a full minute */
   crash_looping: boolean;
 };
 
@@ -298,16 +298,16 @@ export type OutputData = {
 };
 
 export type InferredSchema = {
-  /** What came of it, for people */
+  /** Summary for people */
   message: string;
   hint: string | null;
-  /** How many were looked at */
+  /** Number of messages examined */
   messages: number;
-  /** Of their payloads */
+  /** Total size of the payloads */
   bytes: number;
-  /** How long they took to arrive, from the subscription on */
+  /** Time from the subscription to the last message */
   elapsed_ms: number;
-  /** How many messages are of each kind */
+  /** Number of messages of each kind */
   kinds: {
     json_object: number;
     json_other: number;
@@ -316,79 +316,79 @@ export type InferredSchema = {
     empty: number;
     too_large: number;
   };
-  /** How many are compressed; they count by what is in them */
+  /** Number of compressed messages; they count by their content */
   gzip: number;
-  /** As POST /connection_tables takes it; null when no table can read these messages */
+  /** Ready for POST /connection_tables; null if no table can read these messages */
   schema: ConnectionSchema | null;
-  /** What supports each field, nested ones too */
+  /** Evidence for each field, including nested fields */
   fields: Array<{
-    /** JSON pointer into a message; the items of a list are * */
+    /** JSON pointer into a message; * stands for the items of a list */
     path: string;
     type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
-    /** It was always there and never null, in 10 objects or more */
+    /** Whether it was present and not null in every object, of at least 10 */
     required: boolean;
-    /** How often it was there, null included */
+    /** Number of occurrences, including null */
     present: number;
-    /** How many objects could have had it; of the items of lists, how many there were */
+    /** Number of objects that could have it; for items of lists, the number of items */
     of: number;
-    /** How many values of each type */
+    /** Number of values of each type */
     types: Record<string, number>;
     note: string | null;
   }>;
   notes: Array<string>;
-  /** The first 10 messages, read with the schema */
+  /** The first 10 messages, decoded with the schema */
   preview: Array<TailEvent>;
 };
 
 export type JsonFormat = {
   type: "json";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Refused when true: there is no schema registry */
+  /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   schema_id?: null;
-  /** Each message is {schema, payload} as Kafka Connect writes it */
+  /** Wraps each message as {schema, payload}, like Kafka Connect */
   include_schema?: boolean;
-  /** Each message is the envelope of a change: {before, after, op} */
+  /** Wraps each message in the envelope of a change: {before, after, op} */
   debezium?: boolean;
-  /** The whole document in one json column called value */
+  /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** How timestamps are written; rfc3339 if left out */
+  /** Encoding of timestamps; default rfc3339 */
   timestamp_format?: "rfc3339" | "unix_millis";
-  /** How decimals are written; number if left out. bytes is base64 of the digits without the point as a big-endian two's complement */
+  /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */
   decimal_encoding?: "number" | "string" | "bytes";
 };
 
 export type AvroFormat = {
   type: "avro";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Refused when true: there is no schema registry */
+  /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message is one datum without a header */
   raw_datums?: boolean;
   /** Each message is one datum behind the header of the single-object encoding */
   single_object?: boolean;
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   reader_schema?: null;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   schema_id?: null;
 };
 
 export type ProtobufFormat = {
   type: "protobuf";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Refused when true: there is no schema registry */
+  /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Full name of the message type in the definition; may be left out when there is only one */
+  /** Full name of the message type; optional if the definition has only one */
   message_name?: string | null;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   compiled_schema?: null;
   /** A message holds any number of records, each behind its length as a varint */
   length_delimited?: boolean;
@@ -402,55 +402,55 @@ export type ParquetFormat = {
 
 export type RawStringFormat = {
   type: "raw_string";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
 };
 
 export type RawBytesFormat = {
   type: "raw_bytes";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
 };
 
 export type CsvFormat = {
   type: "csv";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Between the values; a comma if left out */
+  /** Character between the values; default a comma */
   delimiter?: string;
-  /** Around a value; " if left out */
+  /** Character around a value; default " */
   quote?: string;
-  /** Each message begins with a line of column names; without it the order of the fields rules */
+  /** Each message begins with a line of column names; otherwise columns are in the order of the fields */
   header?: boolean;
-  /** The unquoted text that stands for null; empty if left out */
+  /** Unquoted text that stands for null; default empty */
   null_value?: string;
 };
 
 export type CborFormat = {
   type: "cbor";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
 };
 
 export type MsgpackFormat = {
   type: "msgpack";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
 };
 
 export type SparkplugBFormat = {
   type: "sparkplug_b";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
 };
 
 export type NewlineFraming = {
   method: "newline";
-  /** Bytes that a line may have; a longer one is bad data. Without limit if left out */
+  /** Maximum bytes of a line; a longer one is bad data. Default unlimited */
   max_line_length?: number | null;
 };
 
@@ -462,7 +462,7 @@ export type JsonSchemaDefinition = {
 export type ProtobufDefinition = {
   type: "protobuf_schema";
   schema: string;
-  /** The files that the schema imports, by the name it imports them by */
+  /** Imported files by their import name */
   dependencies?: Record<string, string>;
 };
 
@@ -484,12 +484,12 @@ export type Connector = {
   sink: boolean;
   /** Whether its connections can be tested */
   testing: boolean;
-  /** Whether a table brings its own schema */
+  /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of a profile's config, as text */
+  /** JSON Schema of the profile config, as text */
   connection_config: string;
-  /** JSON Schema of a table's config, as text */
+  /** JSON Schema of the table config, as text */
   table_config: string;
 };
 
@@ -506,18 +506,18 @@ export type ConnectorDetail = {
   sink: boolean;
   /** Whether its connections can be tested */
   testing: boolean;
-  /** Whether a table brings its own schema */
+  /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of a profile's config, as text */
+  /** JSON Schema of the profile config, as text */
   connection_config: string;
-  /** JSON Schema of a table's config, as text */
+  /** JSON Schema of the table config, as text */
   table_config: string;
   /** connection_config, parsed */
   connection_schema: Record<string, unknown>;
   /** table_config, parsed */
   table_schema: Record<string, unknown>;
-  /** What a field can name as its metadata_key */
+  /** Values for the metadata_key of a field */
   metadata_columns: Array<{
     name: string;
     type: string;
@@ -529,21 +529,21 @@ export type ConnectionProfile = {
   id: string;
   name: string;
   connector: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
-  /** The address, for people */
+  /** Address of the system, for people */
   description: string;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
 };
 
 export type ConnectionProfilePost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
   connector: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
 };
 
@@ -551,26 +551,26 @@ export type SavedConnectionProfile = {
   id: string;
   name: string;
   connector: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
-  /** The address, for people */
+  /** Address of the system, for people */
   description: string;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
 };
 
 export type ConnectionProfilePatch = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name?: string;
   connector?: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config?: Record<string, unknown>;
-  /** Labels to set, or with null to remove */
+  /** Labels to set; null removes one */
   labels?: Record<string, string | null> | null;
 };
 
@@ -583,24 +583,24 @@ export type ConnectionTable = {
   connection_profile: ConnectionProfile | null;
   connection_profile_id: string | null;
   table_type: "source" | "sink";
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
   schema: ConnectionSchema;
-  /** Pipelines that use it */
+  /** Number of pipelines that use it */
   consumers: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
 };
 
 export type ConnectionTablePost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
   connector: string;
   connection_profile_id?: string | null;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
   schema?: ConnectionSchema | null;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
 };
 
@@ -613,30 +613,30 @@ export type SavedConnectionTable = {
   connection_profile: ConnectionProfile | null;
   connection_profile_id: string | null;
   table_type: "source" | "sink";
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config: Record<string, unknown>;
   schema: ConnectionSchema;
-  /** Pipelines that use it */
+  /** Number of pipelines that use it */
   consumers: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
 };
 
 export type ConnectionTablePatch = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name?: string;
   connector?: string;
   connection_profile_id?: string;
-  /** As the connector's schema says (GET /connectors/{id}) */
+  /** Defined by the schema of the connector (GET /connectors/{id}) */
   config?: Record<string, unknown>;
   /** A merge patch for the schema */
   schema?: Record<string, unknown>;
-  /** Labels to set, or with null to remove */
+  /** Labels to set; null removes one */
   labels?: Record<string, string | null> | null;
 };
 
@@ -661,7 +661,7 @@ export type Pipeline = {
   state_url: null;
   tags: Record<string, string>;
   parallelism: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
 };
 
@@ -671,34 +671,34 @@ export type DeadLetter = {
   created_at: number;
   /** Unix microseconds */
   received_at: number;
-  /** The table it was read as */
+  /** Source table that read it */
   source_table: string;
   operator_id: string;
   task_index: number;
-  /** Of the payload */
+  /** Size of the payload */
   bytes: number;
-  /** Where it failed */
+  /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
-  /** As in a problem */
+  /** Error code */
   code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
-  /** What was wrong first */
+  /** The first error */
   message: string;
-  /** The first 20 */
+  /** The first 20 errors */
   errors: Array<{
-    /** Where it failed */
+    /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
-    /** As in a problem */
+    /** Error code */
     code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
     row: number | null;
-    /** A JSON pointer */
+    /** JSON pointer */
     path: string;
     message: string;
   }>;
   failed_rows: Array<number> | null;
   row_count: number | null;
-  /** replaying: asked for, and not over */
+  /** replaying: a replay is requested or in progress */
   state: "waiting" | "replaying";
-  /** How often it was replayed, and failed */
+  /** Number of failed replays */
   replays: number;
   replayed_at: number | null;
 };
@@ -709,48 +709,48 @@ export type DeadLetterContent = {
   created_at: number;
   /** Unix microseconds */
   received_at: number;
-  /** The table it was read as */
+  /** Source table that read it */
   source_table: string;
   operator_id: string;
   task_index: number;
-  /** Of the payload */
+  /** Size of the payload */
   bytes: number;
-  /** Where it failed */
+  /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
-  /** As in a problem */
+  /** Error code */
   code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
-  /** What was wrong first */
+  /** The first error */
   message: string;
-  /** The first 20 */
+  /** The first 20 errors */
   errors: Array<{
-    /** Where it failed */
+    /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
-    /** As in a problem */
+    /** Error code */
     code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
     row: number | null;
-    /** A JSON pointer */
+    /** JSON pointer */
     path: string;
     message: string;
   }>;
   failed_rows: Array<number> | null;
   row_count: number | null;
-  /** replaying: asked for, and not over */
+  /** replaying: a replay is requested or in progress */
   state: "waiting" | "replaying";
-  /** How often it was replayed, and failed */
+  /** Number of failed replays */
   replays: number;
   replayed_at: number | null;
   payload: {
     base64: string;
     text: string | null;
   };
-  /** Every metadata column of the connector; numbers exact */
+  /** All metadata columns of the connector; numbers are exact */
   metadata: Record<string, unknown>;
-  /** What the table as it is now makes of it: an object for each row and for each error, as a tail shows them */
+  /** Result with the current table: an object for each row and each error, as in a tail */
   attempt: Array<Record<string, unknown>>;
 };
 
 export type PipelinePost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
   /** SQL */
   query: string;
@@ -765,7 +765,7 @@ export type PipelinePost = {
   env_vars?: Record<string, never> | null;
   /** There are none: {} or left out */
   scheduler_config?: Record<string, never> | null;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
 };
 
@@ -790,10 +790,10 @@ export type SavedPipeline = {
   state_url: null;
   tags: Record<string, string>;
   parallelism: number;
-  /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
@@ -805,12 +805,12 @@ export type PipelinePatch = {
   /** Tasks side by side. More than one share the messages of the source, and keep no order between them */
   parallelism?: number;
   checkpoint_interval_micros?: number | null;
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name?: string;
   /** SQL */
   query?: string;
   tags?: Record<string, string | null> | null;
-  /** Labels to set, or with null to remove */
+  /** Labels to set; null removes one */
   labels?: Record<string, string | null> | null;
 };
 
@@ -822,7 +822,7 @@ export type JobLogMessage = {
   task_index: number | null;
   level: "info" | "warn" | "error";
   message: string;
-  /** JSON: the hint and the fields concerned; of a change of state the states and the cause */
+  /** JSON: the hint and the fields concerned; for a state change the states and the cause */
   details: string;
   error_domain: "user" | "external" | "internal" | null;
   code: string | null;
@@ -849,29 +849,29 @@ export type OperatorMetricGroup = {
 export type Bundle = {
   connection_profiles?: Array<ConnectionProfilePost>;
   connection_tables?: Array<{
-    /** Unique among its kind */
+    /** Unique among objects of its kind */
     name: string;
     connector: string;
-    /** As the connector's schema says (GET /connectors/{id}) */
+    /** Defined by the schema of the connector (GET /connectors/{id}) */
     config: Record<string, unknown>;
     schema?: ConnectionSchema | null;
-    /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+    /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
     labels?: Record<string, string>;
-    /** The name of its profile */
+    /** Name of its connection profile */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
-  /** Delete the objects whose labels satisfy this and that are not in the bundle */
+  /** Deletes the matching objects that are not in the bundle */
   prune?: {
-    /** As in lists. It has to ask for a label: what has none is never deleted */
+    /** As in lists. It must require a label: objects without labels are never pruned */
     label_selector: string;
   };
 };
 
 export type Applied = {
-  /** A hash of all that is changed, of the versions it was compared with and of the pipelines that drain */
+  /** Hash of the changes, of the versions they were compared with and of the affected pipelines */
   plan: string;
-  /** false in a plan */
+  /** False in a plan */
   applied: boolean;
   summary: {
     created: number;
@@ -879,27 +879,27 @@ export type Applied = {
     unchanged: number;
     deleted: number;
   };
-  /** One for each object, in the order in which they are made */
+  /** One for each object, in the order of execution */
   changes: Array<{
     kind: "connection_profiles" | "connection_tables" | "pipelines";
     name: string;
     action: "created" | "updated" | "unchanged" | "deleted";
-    /** null in a plan for what does not exist yet */
+    /** Null in a plan for an object that does not exist yet */
     id: string | null;
-    /** updated: what becomes different. Otherwise empty */
+    /** The differences of an updated object; otherwise empty */
     diff: Array<{
-      /** JSON pointer into the object as it stands in a bundle */
+      /** JSON pointer into the object in the bundle */
       path: string;
-      /** Left out where there was nothing */
+      /** Left out if there was no value */
       before?: unknown;
-      /** Left out where there is nothing any more */
+      /** Left out if the value is removed */
       after?: unknown;
-      /** A secret is set, changed or removed; it is not shown */
+      /** A secret is set, changed or removed. Its value is not shown */
       secret?: "changed";
     }>;
   }>;
-  /** The running pipelines that take over the change, each after what it has in flight */
-  drains: Array<{
+  /** Running pipelines that take over the change; each first drains its messages in flight */
+  affected_pipelines: Array<{
     id: string;
     name: string;
   }>;
@@ -908,24 +908,24 @@ export type Applied = {
 export type Exported = {
   connection_profiles?: Array<ConnectionProfilePost>;
   connection_tables?: Array<{
-    /** Unique among its kind */
+    /** Unique among objects of its kind */
     name: string;
     connector: string;
-    /** As the connector's schema says (GET /connectors/{id}) */
+    /** Defined by the schema of the connector (GET /connectors/{id}) */
     config: Record<string, unknown>;
     schema?: ConnectionSchema | null;
-    /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+    /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
     labels?: Record<string, string>;
-    /** The name of its profile */
+    /** Name of its connection profile */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
 };
 
 export type ApiKeyPost = {
-  /** Unique among its kind */
+  /** Unique among objects of its kind */
   name: string;
-  /** viewer: read. operator: write and test as well. admin: keys and the audit log as well */
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
   role: "viewer" | "operator" | "admin";
   expires_at?: number | null;
 };
@@ -933,20 +933,20 @@ export type ApiKeyPost = {
 export type NewApiKey = {
   id: string;
   name: string;
-  /** viewer: read. operator: write and test as well. admin: keys and the audit log as well */
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
   role: "viewer" | "operator" | "admin";
   /** Unix microseconds */
   created_at: number;
   expires_at: number | null;
   last_used_at: number | null;
-  /** The key itself. It is shown this once */
+  /** The key, shown only once */
   key: string;
 };
 
 export type ApiKey = {
   id: string;
   name: string;
-  /** viewer: read. operator: write and test as well. admin: keys and the audit log as well */
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
   role: "viewer" | "operator" | "admin";
   /** Unix microseconds */
   created_at: number;
@@ -958,15 +958,15 @@ export type AuditRecord = {
   id: string;
   /** Unix microseconds */
   created_at: number;
-  /** The name of the key; `anybody` where none was needed */
+  /** Name of the key; `anybody` if no key is required */
   actor: string;
   role: "viewer" | "operator" | "admin";
-  /** Where the call came from */
+  /** Client address */
   address: string;
-  /** The operationId of the call */
+  /** operationId of the call */
   action: string;
   object: string | null;
-  /** The HTTP status it was answered with */
+  /** HTTP status of the response */
   status: number;
   code: string | null;
   before: Record<string, unknown> | null;
@@ -976,7 +976,7 @@ export type AuditRecord = {
 
 /** What each operation takes and answers: `events` are those of its stream. */
 export interface Operations {
-  /** Answer Pong. */
+  /** Return Pong. */
   ping: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -985,7 +985,7 @@ export interface Operations {
     answer: string;
     events: never;
   };
-  /** Tell that the process is alive. */
+  /** Check that the process is alive. */
   getHealth: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -996,7 +996,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Tell whether requests can be served. */
+  /** Check whether the service can handle requests. */
   getReadiness: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1044,24 +1044,24 @@ export interface Operations {
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Unique among its kind */
+      /** Unique among objects of its kind */
       name: string;
       connector: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
-      /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+      /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
       labels?: Record<string, string>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
       probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
+      /** Time limit of the test in milliseconds */
       timeout_ms?: number;
-      /** Milliseconds for each step */
+      /** Time limit of each step in milliseconds */
       step_timeout_ms?: number;
     };
     answer: TestResult;
     events: TestMessage;
   };
-  /** Test a stored connection profile, or changes to it. */
+  /** Test a stored connection profile, with optional changes. */
   testStoredConnectionProfile: {
     params: {
       id: string;
@@ -1069,22 +1069,22 @@ export interface Operations {
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Unique among its kind */
+      /** Unique among objects of its kind */
       name?: string;
       connector?: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config?: Record<string, unknown>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
       probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
+      /** Time limit of the test in milliseconds */
       timeout_ms?: number;
-      /** Milliseconds for each step */
+      /** Time limit of each step in milliseconds */
       step_timeout_ms?: number;
     };
     answer: TestResult;
     events: TestMessage;
   };
-  /** Look at what is there to read: for MQTT, topics. */
+  /** Discover what can be read; for MQTT, topics. */
   autocompleteConnectionProfile: {
     params: {
       id: string;
@@ -1093,7 +1093,7 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      /** What is really there, by the name of the table's field, such as topic */
+      /** Existing values, by the name of a field of the table config, such as topic */
       values: Record<string, Array<string>>;
     };
     events: never;
@@ -1141,7 +1141,7 @@ export interface Operations {
     answer: SavedConnectionProfile;
     events: never;
   };
-  /** Delete a connection profile that nothing uses. */
+  /** Delete an unused connection profile. */
   deleteConnectionProfile: {
     params: {
       id: string;
@@ -1157,7 +1157,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Get a connection profile by its name. */
+  /** Get a connection profile by name. */
   getConnectionProfileByName: {
     params: {
       name: string;
@@ -1168,7 +1168,7 @@ export interface Operations {
     answer: ConnectionProfile;
     events: never;
   };
-  /** Create or replace the connection profile of a name. */
+  /** Create or replace the connection profile with a name. */
   putConnectionProfileByName: {
     params: {
       name: string;
@@ -1195,7 +1195,7 @@ export interface Operations {
     answer: ConnectionProfile;
     events: never;
   };
-  /** List the connection profiles, newest first. */
+  /** List connection profiles, newest first. */
   listConnectionProfiles: {
     params: Record<string, never>;
     query: {
@@ -1214,26 +1214,26 @@ export interface Operations {
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Unique among its kind */
+      /** Unique among objects of its kind */
       name: string;
       connector: string;
       connection_profile_id?: string | null;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
       schema?: ConnectionSchema | null;
-      /** Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and have 63 characters at most; a value may be empty */
+      /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
       labels?: Record<string, string>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
       probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
+      /** Time limit of the test in milliseconds */
       timeout_ms?: number;
-      /** Milliseconds for each step */
+      /** Time limit of each step in milliseconds */
       step_timeout_ms?: number;
     };
     answer: TestResult;
     events: TestMessage;
   };
-  /** Test a stored connection table, or changes to it. */
+  /** Test a stored connection table, with optional changes. */
   testStoredConnectionTable: {
     params: {
       id: string;
@@ -1241,25 +1241,25 @@ export interface Operations {
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Unique among its kind */
+      /** Unique among objects of its kind */
       name?: string;
       connector?: string;
       connection_profile_id?: string;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config?: Record<string, unknown>;
       /** A merge patch for the schema */
       schema?: Record<string, unknown>;
-      /** none: publish nothing, so that a sink table or a profile is tested up to the login only */
+      /** none: publish nothing. A sink table or a profile is then only tested up to the login */
       probe?: "publish" | "none";
-      /** Milliseconds for the test in all */
+      /** Time limit of the test in milliseconds */
       timeout_ms?: number;
-      /** Milliseconds for each step */
+      /** Time limit of each step in milliseconds */
       step_timeout_ms?: number;
     };
     answer: TestResult;
     events: TestMessage;
   };
-  /** Tell whether a connection schema is valid. */
+  /** Check a connection schema. */
   testConnectionSchema: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1268,7 +1268,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Propose the schema of a source table from the messages that arrive. */
+  /** Infer the schema of a source table from live messages. */
   inferConnectionSchema: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1276,21 +1276,21 @@ export interface Operations {
     body: {
       connector: string;
       connection_profile_id?: string | null;
-      /** The config of a profile that is not stored, instead of connection_profile_id */
+      /** Config of a profile that is not stored, instead of connection_profile_id */
       profile?: Record<string, unknown>;
-      /** As the connector's schema says (GET /connectors/{id}) */
+      /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
-      /** Guessed from the messages if left out */
+      /** Inferred from the messages if left out */
       format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
-      /** How many messages to wait for */
+      /** Number of messages to wait for */
       messages?: number;
-      /** Milliseconds after which what has arrived is enough */
+      /** Maximum time to wait, in milliseconds */
       timeout_ms?: number;
     };
     answer: InferredSchema;
     events: never;
   };
-  /** Look at the messages of a source table as they arrive. */
+  /** Watch the messages of a source table as they arrive. */
   tailConnectionTable: {
     params: {
       id: string;
@@ -1364,7 +1364,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Get a connection table by its name. */
+  /** Get a connection table by name. */
   getConnectionTableByName: {
     params: {
       name: string;
@@ -1375,7 +1375,7 @@ export interface Operations {
     answer: ConnectionTable;
     events: never;
   };
-  /** Create or replace the connection table of a name. */
+  /** Create or replace the connection table with a name. */
   putConnectionTableByName: {
     params: {
       name: string;
@@ -1402,7 +1402,7 @@ export interface Operations {
     answer: ConnectionTable;
     events: never;
   };
-  /** List the connection tables by page, newest first. */
+  /** List connection tables by page, newest first. */
   listConnectionTables: {
     params: Record<string, never>;
     query: {
@@ -1419,7 +1419,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Restart a pipeline, or start it when it has stopped or failed. */
+  /** Restart a pipeline, or start it if it has stopped or failed. */
   restartPipeline: {
     params: {
       id: string;
@@ -1435,7 +1435,7 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
-  /** List the messages that a pipeline could not use by page, newest first, without what they hold. */
+  /** List the dead letters of a pipeline by page, newest first, without their content. */
   listDeadLetters: {
     params: {
       id: string;
@@ -1457,7 +1457,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Delete all of them that a filter leaves, for good. */
+  /** Delete the dead letters that match a filter. */
   deleteDeadLetters: {
     params: {
       id: string;
@@ -1475,7 +1475,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Show one of them: its bytes, its metadata, and what its table makes of it now. */
+  /** Get a dead letter with its content, and the result of decoding it now. */
   getDeadLetter: {
     params: {
       id: string;
@@ -1487,7 +1487,7 @@ export interface Operations {
     answer: DeadLetterContent;
     events: never;
   };
-  /** Delete one of them for good. */
+  /** Delete a dead letter. */
   deleteDeadLetter: {
     params: {
       id: string;
@@ -1499,7 +1499,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Send some or all of them through the pipeline as it is now; they wait for that until its job runs. */
+  /** Replay dead letters through the current pipeline, as soon as its job runs. */
   replayDeadLetters: {
     params: {
       id: string;
@@ -1509,9 +1509,9 @@ export interface Operations {
     body: {
       ids?: Array<string>;
       all?: true;
-      /** As in a problem */
+      /** Error code */
       code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
-      /** Where it failed */
+      /** Stage that failed */
       stage?: "decode" | "transform" | "encode" | "write";
       /** Unix microseconds: stored at this time or later */
       since?: number;
@@ -1519,7 +1519,7 @@ export interface Operations {
       until?: number;
     };
     answer: {
-      /** How many are to be replayed by this call */
+      /** Number of dead letters to replay */
       asked: number;
     };
     events: never;
@@ -1578,7 +1578,7 @@ export interface Operations {
     answer: SavedPipeline;
     events: never;
   };
-  /** Delete a pipeline that does not run, and what it left on its brokers. */
+  /** Delete a stopped pipeline and its sessions on the brokers. */
   deletePipeline: {
     params: {
       id: string;
@@ -1594,7 +1594,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** Get a pipeline by its name. */
+  /** Get a pipeline by name. */
   getPipelineByName: {
     params: {
       name: string;
@@ -1605,7 +1605,7 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
-  /** Create or replace the pipeline of a name. */
+  /** Create or replace the pipeline with a name. */
   putPipelineByName: {
     params: {
       name: string;
@@ -1632,7 +1632,7 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
-  /** List the pipelines by page, newest first. */
+  /** List pipelines by page, newest first. */
   listPipelines: {
     params: Record<string, never>;
     query: {
@@ -1649,7 +1649,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Tell whether a query is valid, and its graph. */
+  /** Check a query and return its graph. */
   validateQuery: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1717,19 +1717,19 @@ export interface Operations {
       data: Array<{
         id: string;
         pipeline_id: string;
-        /** Whether it is meant to run */
+        /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Counts its starts */
+        /** Number of starts */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
         tasks: number | null;
         failure_reason: {
           error: string;
-          /** Whose business it is */
+          /** Who has to act */
           domain: "user" | "external" | "internal";
-          /** As in a problem */
+          /** Error code */
           code: string;
         } | null;
         /** Unix microseconds */
@@ -1740,17 +1740,17 @@ export interface Operations {
         env_vars: Record<string, unknown>;
         /** Unix microseconds */
         state_since: number;
-        /** How often it has lost a connection since it last ran for a minute on end */
+        /** Number of lost connections since it last ran for a full minute */
         recoveries: number;
-        /** When it lost the first of them */
+        /** Time of the first of these losses */
         recovering_since: number | null;
-        /** Whether it keeps falling over: 5 times or more without running for a minute on end */
+        /** Whether it lost its connection 5 times or more without running for a full minute */
         crash_looping: boolean;
       }>;
     };
     events: never;
   };
-  /** List the jobs of a pipeline: one. */
+  /** List the jobs of a pipeline (always one). */
   listPipelineJobs: {
     params: {
       id: string;
@@ -1762,19 +1762,19 @@ export interface Operations {
       data: Array<{
         id: string;
         pipeline_id: string;
-        /** Whether it is meant to run */
+        /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Counts its starts */
+        /** Number of starts */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
         tasks: number | null;
         failure_reason: {
           error: string;
-          /** Whose business it is */
+          /** Who has to act */
           domain: "user" | "external" | "internal";
-          /** As in a problem */
+          /** Error code */
           code: string;
         } | null;
         /** Unix microseconds */
@@ -1785,17 +1785,17 @@ export interface Operations {
         env_vars: Record<string, unknown>;
         /** Unix microseconds */
         state_since: number;
-        /** How often it has lost a connection since it last ran for a minute on end */
+        /** Number of lost connections since it last ran for a full minute */
         recoveries: number;
-        /** When it lost the first of them */
+        /** Time of the first of these losses */
         recovering_since: number | null;
-        /** Whether it keeps falling over: 5 times or more without running for a minute on end */
+        /** Whether it lost its connection 5 times or more without running for a full minute */
         crash_looping: boolean;
       }>;
     };
     events: never;
   };
-  /** List a job's errors, warnings and changes of state by page, newest first. */
+  /** List the errors, warnings and state changes of a job by page, newest first. */
   listJobErrors: {
     params: {
       id: string;
@@ -1815,7 +1815,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Get how much went through each operator in each of the last 120 seconds. */
+  /** Get the throughput of each operator in the last 120 seconds. */
   getOperatorMetricGroups: {
     params: {
       id: string;
@@ -1829,7 +1829,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the tasks of a job that runs, with what each has counted. */
+  /** List the tasks of a running job with their counters. */
   listJobTasks: {
     params: {
       id: string;
@@ -1881,7 +1881,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the checkpoints of a job: there are none, but Arroyo's console asks. */
+  /** List the checkpoints of a job (always empty). */
   listJobCheckpoints: {
     params: {
       id: string;
@@ -1895,7 +1895,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List what operators keep in a checkpoint: nothing, but Arroyo's console asks. */
+  /** List the operators in a checkpoint (always empty). */
   listOperatorCheckpointGroups: {
     params: {
       id: string;
@@ -1910,7 +1910,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List user-defined functions: there are none, but Arroyo's console asks. */
+  /** List user-defined functions (always empty). */
   listUdfs: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1921,7 +1921,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Make profiles, tables and pipelines as a bundle says, all or nothing. */
+  /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
   apply: {
     params: Record<string, never>;
     query: {
@@ -1933,7 +1933,7 @@ export interface Operations {
     answer: Applied;
     events: never;
   };
-  /** Get profiles, tables and pipelines as a bundle for apply. */
+  /** Export profiles, tables and pipelines as a bundle. */
   export: {
     params: Record<string, never>;
     query: {
@@ -1945,7 +1945,7 @@ export interface Operations {
     answer: Exported;
     events: never;
   };
-  /** Make an API key; the answer is the only place that shows it. */
+  /** Create an API key; only this response shows it. */
   createApiKey: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1976,7 +1976,7 @@ export interface Operations {
     answer: null;
     events: never;
   };
-  /** List who wrote or tested what, newest first; the newest 100,000 records are kept. */
+  /** List audit records, newest first; the newest 100,000 are kept. */
   listAuditRecords: {
     params: Record<string, never>;
     query: {

@@ -1,21 +1,28 @@
 import { Environment } from '../../src/config.ts';
 
-const begin = '<!-- settings: made from src/config.ts -->';
-const end = '<!-- /settings -->';
-
 interface Setting {
   default?: unknown;
   description: string;
 }
 
-/** README with its table of settings as the schema of the environment has it. */
-export function withSettings(readme: string): string {
+/** Returns docs/settings.md, made from the schema of the environment. */
+export function settingsPage(): string {
   const rows = Object.entries(Environment.properties).map(([name, setting]) => {
     const { default: value, description } = setting as unknown as Setting;
     return `| \`${name}\` | ${value === undefined ? 'none' : `\`${value}\``} | ${description} |`;
   });
-  const table = ['| variable | default | |', '| --- | --- | --- |', ...rows].join('\n');
-  const [before = '', rest = ''] = readme.split(begin);
-  const [, after = ''] = rest.split(end);
-  return `${before}${begin}\n\n${table}\n\n${end}${after}`;
+  return `# Settings
+
+Settings come from the environment, or from a file \`.env\` in the working directory. The environment wins. All are optional, and
+an empty one counts as not set. An unknown name that begins with \`PENSTOCK_\` is refused, because it is most often misspelt.
+
+Made from \`src/config.ts\` (\`npm run openapi\`).
+
+| variable | default | |
+| --- | --- | --- |
+${rows.join('\n')}
+
+The commands for a running Penstock read \`PENSTOCK_SERVER\` (its address) and \`PENSTOCK_KEY\` (an API key): see
+[automate.md](automate.md).
+`;
 }

@@ -4,14 +4,14 @@ import { anybody, type Caller, type KeyRing, mayAct, type Role } from '../securi
 import type { Limits } from './caller.ts';
 
 /**
- * Who may call what. A route needs a viewer's key to be read and an operator's to write, unless its `config.role`
- * says otherwise; the document says it of every operation.
+ * Access control. Reading needs the key of a viewer and writing that of an operator, unless `config.role` of the route
+ * says otherwise.
  */
 
-/** Open to everybody: what a load balancer asks, and the documentation. */
+/** Public: health checks and the documentation. */
 const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
 
-/** The least role for a route. */
+/** The lowest role that may call a route. */
 export const roleFor = (method: string, role: Role | undefined): Role =>
   role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');
 
@@ -20,7 +20,7 @@ export function guard(app: FastifyInstance, keys: KeyRing, limits: Limits): void
   app.addHook('onRequest', async (request) => {
     const path = request.url.split('?')[0] as string;
     const needed = roleFor(request.method, request.routeOptions.config.role);
-    // Asks no database: it is up to these to tell that it does not answer.
+    // Asks no database, because these routes report that it does not respond.
     if (open.some((pattern) => pattern.test(path)))
       return keys.always ? undefined : requireLoopbackName(request.host);
     if (!(await keys.needed())) {
@@ -39,26 +39,26 @@ async function identified(request: FastifyRequest, keys: KeyRing, limits: Limits
   const [scheme, key = ''] = (request.headers.authorization ?? '').split(' ');
   const caller = scheme?.toLowerCase() === 'bearer' ? await keys.callerOf(key) : undefined;
   if (caller !== undefined) return caller;
-  await limits.stranger(request);
+  await limits.unauthenticated(request);
   throw new PenstockError('unauthorized', 'This call needs a valid API key', {
     hint: 'Send the key as authorization: Bearer <key>.',
   });
 }
 
 const forbidden = ({ role, name }: Caller, needed: Role): PenstockError =>
-  new PenstockError('forbidden', `The key ${name} has the role ${role}, and this needs ${needed}`, {
+  new PenstockError('forbidden', `The key ${name} has the role ${role}; this call requires ${needed}`, {
     hint: `Use a key with the role ${needed}.`,
   });
 
 const loopbackName = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /**
- * Without a key everything rests on who can reach the loopback interface. A web page can, under a name of its own
- * that it lets resolve to 127.0.0.1: such names are refused.
+ * Without keys, only the loopback interface protects the API. A web page could reach it through its own host name that
+ * resolves to 127.0.0.1 (DNS rebinding), so other host names are refused.
  */
 function requireLoopbackName(host: string): void {
   if (loopbackName.test(host.replace(/:\d+$/, ''))) return;
-  throw new PenstockError('host_not_allowed', 'Without an API key only loopback names are served', {
+  throw new PenstockError('host_not_allowed', 'Without an API key, only loopback names are served', {
     hint: 'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
   });
 }

@@ -5,22 +5,29 @@ import { type KeyRow, roles } from '../security/api-keys.ts';
 import { auditedAs } from './audit.ts';
 import type { Deps } from './deps.ts';
 import { bodyProblems, problems } from './problem.ts';
-import { Collection, Deleted, IdParams, Name, newestFirst, nowMicros, strict } from './schemas.ts';
+import {
+  Collection,
+  Deleted,
+  IdParams,
+  Micros,
+  Name,
+  newestFirst,
+  nowMicros,
+  nullable,
+  strict,
+} from './schemas.ts';
 
 const Role = Type.Enum([...roles], {
-  description: 'viewer: read. operator: write and test as well. admin: keys and the audit log as well',
+  description: 'viewer: read. operator: also write and test. admin: also keys and the audit log',
 });
-
-const Micros = Type.Integer({ description: 'Unix microseconds' });
-const orNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 const fields = {
   id: Type.String(),
   name: Type.String(),
   role: Role,
   created_at: Micros,
-  expires_at: orNull(Micros),
-  last_used_at: orNull(Type.Integer({ description: 'Unix microseconds, to the minute' })),
+  expires_at: nullable(Micros),
+  last_used_at: nullable(Type.Integer({ description: 'Unix microseconds, to the minute' })),
 };
 
 const example = {
@@ -35,7 +42,7 @@ const example = {
 const ApiKey = Type.Object(fields, { title: 'ApiKey', examples: [example] });
 
 const NewApiKey = Type.Object(
-  { ...fields, key: Type.String({ description: 'The key itself. It is shown this once' }) },
+  { ...fields, key: Type.String({ description: 'The key, shown only once' }) },
   { title: 'NewApiKey', examples: [{ ...example, key: 'pk_…' }] },
 );
 
@@ -44,11 +51,11 @@ const ApiKeyPost = Type.Object(
     name: Name,
     role: Role,
     expires_at: Type.Optional(
-      orNull(
+      nullable(
         Type.Integer({
           minimum: 0,
           maximum: Number.MAX_SAFE_INTEGER,
-          description: 'Unix microseconds after which the key does not work any more; never if left out',
+          description: 'Expiry in Unix microseconds; never if left out',
         }),
       ),
     ),
@@ -67,7 +74,6 @@ const toWire = (row: KeyRow): Static<typeof ApiKey> => ({
   last_used_at: micros(row.lastUsedAt),
 });
 
-/** The keys that may call this API. Only an admin may see or change them. */
 export const apiKeys =
   ({ db, keys }: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
@@ -80,7 +86,7 @@ export const apiKeys =
         config,
         schema: {
           operationId: 'createApiKey',
-          summary: 'Make an API key; the answer is the only place that shows it',
+          summary: 'Create an API key; only this response shows it',
           tags,
           body: ApiKeyPost,
           response: { 200: NewApiKey, ...bodyProblems(409) },
@@ -89,8 +95,8 @@ export const apiKeys =
       async (request, reply) => {
         const { name, role, expires_at: expires = null } = request.body;
         if (expires !== null && BigInt(expires) <= nowMicros()) {
-          const errors = [{ path: '/expires_at', message: 'is over already; it counts unix microseconds' }];
-          throw new PenstockError('invalid_request', 'A key cannot expire before it is made', { errors });
+          const errors = [{ path: '/expires_at', message: 'is in the past; the unit is Unix microseconds' }];
+          throw new PenstockError('invalid_request', 'The key would already be expired', { errors });
         }
         const { key, row } = await keys.create({
           name,

@@ -1,14 +1,16 @@
-import Fastify, { type FastifyInstance } from 'fastify';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
 import { guard } from './access.ts';
 import { apiKeys } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';
 import { bundles } from './bundle/index.ts';
+import { lazySerializers, readJsonOnly, validatorCompiler } from './compilers.ts';
 import { connectionProfiles } from './connection-profiles/index.ts';
 import { connectionTables } from './connection-tables/index.ts';
 import { InferredSchema } from './connection-tables/infer.ts';
-import { TailEvent } from './connection-tables/tail-events.ts';
+import { TailEvent } from './connection-tables/tail.ts';
 import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
@@ -19,16 +21,18 @@ import { Job } from './jobs/wire.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { PipelineEvent } from './pipelines/events.ts';
 import { PipelineGraph, pipelines } from './pipelines/index.ts';
-import { answerPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
-import { answerProblem, Problem } from './problem.ts';
+import { interceptPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
+import { Problem, sendProblem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
-import { lazySerializers } from './serializers.ts';
-import { closeGently } from './shutdown.ts';
-import { readJsonOnly, validatorCompiler } from './validation.ts';
+
+/**
+ * The HTTP API. It runs in the main thread of the roles `api` and `all`. There is one file or folder per resource; each
+ * is a Fastify plugin with a schema on every route, and every error passes through `sendProblem`.
+ */
 
 const base = '/api/v1';
 
-/** Schemas that others refer to by `$id`; in the document they are components of that name. */
+/** Schemas that others refer to by `$id`. In the document they are components of that name. */
 const shared = [
   Problem,
   Field,
@@ -45,17 +49,17 @@ const shared = [
   InferredSchema,
 ];
 
-/** The HTTP service, ready to `listen()` or `inject()`. It owns nothing it was given: closing it leaves `deps` open. */
+/** Returns the service, ready to `listen()` or `inject()`. Closing it does not close `deps`. */
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: deps.logger,
     bodyLimit: 1024 * 1024,
     requestTimeout: 30_000,
     connectionTimeout: 0,
-    // What `closeGently` has not seen the end of.
+    // Closes what is left after `closeGently`.
     forceCloseConnections: true,
-    frameworkErrors: answerProblem,
-    // A name of 100 characters, each of them encoded.
+    frameworkErrors: sendProblem,
+    // Room for a name of 100 characters, all of them percent-encoded.
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_200 },
     requestIdHeader: false,
     http: serverLimits,
@@ -63,10 +67,10 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   });
   app.server.maxConnections = maxConnections;
   readJsonOnly(app);
-  app.setErrorHandler(answerProblem);
+  app.setErrorHandler(sendProblem);
   app.setNotFoundHandler((request) => {
     throw new PenstockError('not_found', `There is no ${request.method} ${request.url.split('?')[0]}`, {
-      hint: `See ${base}/swagger-ui for what there is.`,
+      hint: `See ${base}/swagger-ui for the available operations.`,
     });
   });
   app.addHook('onSend', async (request, reply) => {
@@ -80,7 +84,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   await document(app, deps.version, base);
   await app.register(health(deps));
   const previews = new Previews(deps);
-  answerPreviews(app, previews, base);
+  interceptPreviews(app, previews, base);
   const resources: Resource[] = [
     connectors,
     connectionProfiles,
@@ -95,4 +99,51 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   for (const resource of resources) await app.register(resource(deps), { prefix: base });
   await app.register(close);
   return app;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Aborts when streams must end because the service stops. */
+    closing: AbortSignal;
+  }
+}
+
+/** Maximum time to wait for requests in flight. */
+const graceMs = 5_000;
+
+/**
+ * Makes `app.close()` wait for requests in flight and end event streams. Fastify refuses new requests with 503 meanwhile.
+ * Register the returned plugin last, so that the last events of the other plugins are still sent.
+ */
+function closeGently(app: FastifyInstance): FastifyPluginAsync {
+  const closing = new AbortController();
+  const answering = new Set<FastifyReply['raw']>();
+  let answered = (): void => {};
+  let stopped = false;
+  app.decorate('closing', closing.signal);
+  app.addHook('onRequest', async (_request, reply) => {
+    answering.add(reply.raw);
+    reply.raw.once('close', () => {
+      answering.delete(reply.raw);
+      if (answering.size === 0) answered();
+    });
+  });
+  // Otherwise the client could send its next request on a connection that is being closed.
+  app.addHook('onSend', async (_request, reply) => {
+    if (stopped) reply.header('connection', 'close');
+  });
+  return async (last) => {
+    last.addHook('preClose', async () => {
+      stopped = true;
+      // Lets the last events of the other plugins pass first.
+      await nextTurn();
+      closing.abort();
+      if (answering.size === 0) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      answered = resolve;
+      const late = setTimeout(resolve, graceMs);
+      await promise;
+      clearTimeout(late);
+    });
+  };
 }

@@ -6,17 +6,27 @@ import type { Db } from '../store/db.ts';
 import { newId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
-import { Id, newestFirst, nowMicros, Page, PageQuery, startAfter, toPage } from './schemas.ts';
+import {
+  Id,
+  Micros,
+  newestFirst,
+  nowMicros,
+  nullable,
+  Page,
+  PageQuery,
+  startAfter,
+  toPage,
+} from './schemas.ts';
 
 /**
- * Who did what. Every call that is not a GET leaves a record before it is answered; a test that is streamed leaves it
- * when it is over. Calls without a valid key, trial runs (`dry_run`) and calls of what there is not leave none.
+ * The audit log. Every call except GET is recorded before its response is sent; a streamed test when it ends. Calls
+ * without a valid key, dry runs and unknown routes are not recorded.
  */
 
 interface Audited {
-  /** The id of what the call is about, where neither its path nor its answer says it. */
+  /** The id of the object, if neither the path nor the response has it. */
   object?: string;
-  /** What was there before, and what is there now, as it would be answered: secrets masked. */
+  /** The object before and after the call, as the API shows it: with secrets masked. */
   before?: object;
   after?: object;
 }
@@ -24,27 +34,27 @@ interface Audited {
 declare module 'fastify' {
   interface FastifyRequest {
     audited: Audited | null;
-    /** Where it comes from, kept because a socket that was reset does not tell any more. */
+    /** The client address, kept because a reset socket no longer has it. */
     from: string;
   }
 }
 
-/** Says more about a call than its path and its answer do. */
+/** Adds to the record of a call what its path and response do not show. */
 export function auditedAs(request: FastifyRequest, more: Audited): void {
   request.audited = { ...request.audited, ...more };
 }
 
-/** Kept are the newest so many; what is older goes when there are some more than that. */
+/** Number of records kept; older ones are deleted in steps of `slack`. */
 const kept = 100_000;
 const slack = 1_000;
-/** Longer states of an object are cut out of its record: they are answered elsewhere. */
+/** Maximum size of an object in a record; a larger one is left out. */
 const maxStateLength = 64 * 1024;
 
 export function keepAudit(app: FastifyInstance, db: Db): void {
   app.decorateRequest('audited', null);
   app.decorateRequest('from', '');
   app.addHook('onRequest', async (request) => {
-    // Undefined, whatever the types say, when the socket is gone by now.
+    // Undefined, contrary to its type, if the socket is closed.
     request.from = (request.ip as string | undefined) ?? 'unknown';
   });
   let sincePruned = slack;
@@ -70,19 +80,19 @@ export function keepAudit(app: FastifyInstance, db: Db): void {
 const reading = ['GET', 'HEAD', 'OPTIONS'];
 
 function isRecorded({ method, caller, query, routeOptions }: FastifyRequest, reply: FastifyReply): boolean {
-  const trial = (query as { dry_run?: unknown } | undefined)?.dry_run === true;
+  const dryRun = (query as { dry_run?: unknown } | undefined)?.dry_run === true;
   const answered = reply.statusCode !== 401 && reply.statusCode !== 503;
   return (
-    !reading.includes(method) && caller !== null && !trial && answered && routeOptions.schema !== undefined
+    !reading.includes(method) && caller !== null && !dryRun && answered && routeOptions.schema !== undefined
   );
 }
 
-/** The write is done: that its record is missing must not make it look as if it were not. */
+/** A missing record must not make a successful write look failed. */
 function unrecorded(request: FastifyRequest, reply: FastifyReply, err: unknown): void {
   const { caller, method, url } = request;
   request.log.error(
     { err, actor: caller?.name, method, path: url.split('?')[0], status: reply.statusCode },
-    'the audit record of this call could not be written',
+    'the audit record of this call could not be stored',
   );
 }
 
@@ -128,19 +138,18 @@ async function prune(db: Db): Promise<void> {
 }
 
 const State = Type.Unsafe<object | null>({ type: ['object', 'null'], additionalProperties: true });
-const orNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 const AuditRecord = Type.Object(
   {
     id: Type.String(),
-    created_at: Type.Integer({ description: 'Unix microseconds' }),
-    actor: Type.String({ description: 'The name of the key; `anybody` where none was needed' }),
+    created_at: Micros,
+    actor: Type.String({ description: 'Name of the key; `anybody` if no key is required' }),
     role: Type.Enum([...roles]),
-    address: Type.String({ description: 'Where the call came from' }),
-    action: Type.String({ description: 'The operationId of the call' }),
-    object: orNull(Type.String({ description: 'The id of what it was about' })),
-    status: Type.Integer({ description: 'The HTTP status it was answered with' }),
-    code: orNull(Type.String({ description: 'The code of the problem it was answered with' })),
+    address: Type.String({ description: 'Client address' }),
+    action: Type.String({ description: 'operationId of the call' }),
+    object: nullable(Type.String({ description: 'Id of the object concerned' })),
+    status: Type.Integer({ description: 'HTTP status of the response' }),
+    code: nullable(Type.String({ description: 'Error code of the response' })),
     before: State,
     after: State,
     request_id: Type.String(),
@@ -169,9 +178,11 @@ const AuditRecord = Type.Object(
 const AuditQuery = Type.Object(
   {
     ...PageQuery.properties,
-    actor: Type.Optional(Type.String({ maxLength: 100, description: 'Only what this key did' })),
+    actor: Type.Optional(
+      Type.String({ maxLength: 100, description: 'Only calls with the key of this name' }),
+    ),
     object: Type.Optional(Id),
-    action: Type.Optional(Type.String({ maxLength: 100, description: 'Only this operationId' })),
+    action: Type.Optional(Type.String({ maxLength: 100, description: 'Only calls with this operationId' })),
     since: Type.Optional(
       Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Unix microseconds' }),
     ),
@@ -188,7 +199,7 @@ export const audit =
         config: { role: 'admin' },
         schema: {
           operationId: 'listAuditRecords',
-          summary: 'List who wrote or tested what, newest first; the newest 100,000 records are kept',
+          summary: 'List audit records, newest first; the newest 100,000 are kept',
           tags: ['access'],
           querystring: AuditQuery,
           response: { 200: Page(AuditRecord), ...problems(400) },
@@ -214,12 +225,12 @@ export const audit =
     );
   };
 
-type Row = ReturnType<typeof recordOf>;
+type AuditRow = ReturnType<typeof recordOf>;
 
 const parsed = (written: string | null): object | null =>
   written === null ? null : (JSON.parse(written) as object);
 
-const toWire = ({ createdAt, requestId, before, after, role, ...rest }: Row) => ({
+const toWire = ({ createdAt, requestId, before, after, role, ...rest }: AuditRow) => ({
   ...rest,
   role: role as (typeof roles)[number],
   created_at: Number(createdAt),

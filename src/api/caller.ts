@@ -3,22 +3,22 @@ import type { Caller, Role } from '../security/api-keys.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The least role that may call this. */
+    /** The lowest role that may call this. */
     role?: Role;
   }
   interface FastifyRequest {
-    /** Who calls; null where everybody may. */
+    /** Null on public routes. */
     caller: Caller | null;
   }
 }
 
-/** By what a caller is told from others: a key, wherever it is used; an address where no key is needed. */
+/** Identifies a caller: by key, or by address if no key is required. */
 export const callerName = ({ caller, ip }: FastifyRequest): string => caller?.id ?? `${caller?.name} ${ip}`;
 
-/** Each throws `too_many_requests` when it was one too many. */
+/** Rate limits. Each throws `too_many_requests`. */
 export interface Limits {
-  /** Counts a request of somebody whom we know. */
+  /** Counts a request of an authenticated caller. */
   caller(request: FastifyRequest): Promise<void>;
   /** Counts a request without a valid key. */
-  stranger(request: FastifyRequest): Promise<void>;
+  unauthenticated(request: FastifyRequest): Promise<void>;
 }

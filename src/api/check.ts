@@ -3,34 +3,36 @@ import Type from 'typebox';
 import type { CheckContext, CheckStep, ConnectorDefinition } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { auditedAs } from './audit.ts';
-import { EventQueue } from './event-queue.ts';
-import { Places } from './places.ts';
-import { streamEvents } from './sse.ts';
+import { Places } from './live.ts';
+import { clientGone, EventQueue, streamEvents } from './sse.ts';
 
-/** At most so many run at a time in one process: tests, looks for topics and inferences of schemas together. */
+/** Shared by connection tests, topic discovery and schema inference. */
 const places = new Places(8, 'tests');
 
-/** A whole test takes no longer, nor do its steps; at most a minute, if the caller says so. */
 const defaults = { stepTimeoutMs: 10_000, timeoutMs: 30_000 };
 const timeout = { minimum: 100, maximum: 60_000 } as const;
 
-/** How to test, beside what: further fields of the body of a test. */
+/** Options in the body of a test, besides the definition to test. */
 export const testOptions = {
   probe: Type.Optional(
     Type.Enum(['publish', 'none'], {
       default: 'publish',
-      description: 'none: publish nothing, so that a sink table or a profile is tested up to the login only',
+      description: 'none: publish nothing. A sink table or a profile is then only tested up to the login',
     }),
   ),
   timeout_ms: Type.Optional(
     Type.Integer({
       ...timeout,
       default: defaults.timeoutMs,
-      description: 'Milliseconds for the test in all',
+      description: 'Time limit of the test in milliseconds',
     }),
   ),
   step_timeout_ms: Type.Optional(
-    Type.Integer({ ...timeout, default: defaults.stepTimeoutMs, description: 'Milliseconds for each step' }),
+    Type.Integer({
+      ...timeout,
+      default: defaults.stepTimeoutMs,
+      description: 'Time limit of each step in milliseconds',
+    }),
   ),
 };
 
@@ -49,11 +51,10 @@ interface TestEvent extends CheckStep {
 }
 
 /**
- * Runs a connector's test and answers it: one event a step and a summary as server-sent events, or the summary with
- * all steps as JSON. Which of the two is the client's choice by `Accept`; `preferred` decides when it has none. The
- * test stops at once when the client goes away.
+ * Runs the test of a connector and responds with server-sent events, one per step and a summary, or with the summary
+ * and all steps as JSON. `Accept` decides, or else `preferred`. The test stops when the client disconnects.
  */
-export async function answerCheck(
+export async function runCheck(
   request: FastifyRequest,
   reply: FastifyReply,
   connector: ConnectorDefinition,
@@ -61,22 +62,22 @@ export async function answerCheck(
   preferred: 'json' | 'events',
 ): Promise<FastifyReply> {
   const options = (request.body ?? {}) as TestOptions;
-  const start = () => startCheck(connector, tested, options, whileListening(reply));
+  const start = () => startCheck(connector, tested, options, clientGone(reply));
   const accept = request.headers.accept ?? '';
   const wanted = /\btext\/event-stream\b/.test(accept)
     ? 'events'
     : /\bjson\b/.test(accept)
       ? 'json'
       : preferred;
-  if (wanted === 'events') return streamEvents(request, reply, () => noting(request, start()));
+  if (wanted === 'events') return streamEvents(request, reply, () => auditing(request, start()));
   const steps: TestEvent[] = [];
   for await (const event of start()) steps.push(event);
   const summary = steps.pop();
   return reply.send({ ...summary, steps });
 }
 
-/** Hands the events on, and puts the summary into the audit log. */
-async function* noting(
+/** Passes the events on, and adds the summary to the audit log. */
+async function* auditing(
   request: FastifyRequest,
   events: AsyncGenerator<TestEvent>,
 ): AsyncGenerator<TestEvent> {
@@ -86,17 +87,10 @@ async function* noting(
   }
 }
 
-/** Aborts when the client goes away. */
-export function whileListening(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort(new Error('the client went away')));
-  return gone.signal;
-}
-
-/** A place among those that run at a time, until the function it answers is called. Throws `too_many_requests`. */
+/** Counts as a running test until the returned function is called. Throws `too_many_requests`. */
 export const takePlace = (): (() => void) => places.take();
 
-/** Starts a test at once, so that it counts from now on. Throws `too_many_requests`. */
+/** Starts a test immediately, so that it counts from now on. Throws `too_many_requests`. */
 function startCheck(
   connector: ConnectorDefinition,
   tested: Tested,
@@ -125,7 +119,7 @@ function startCheck(
   });
 }
 
-/** Yields each step as it ends, then the summary. Ending the iteration early cancels the test. */
+/** Yields each step when it ends, then the summary. Ending the iteration early cancels the test. */
 async function* follow(
   reported: EventQueue<CheckStep>,
   address: string,
@@ -147,7 +141,7 @@ async function* follow(
 function failedStep(error: unknown, timedOut: boolean, timeoutMs: number): CheckStep {
   const raised = timedOut
     ? new PenstockError('connection_timeout', `The test did not finish within ${timeoutMs} ms`, {
-        hint: 'Allow it more time with timeout_ms, up to 60000.',
+        hint: 'Set a longer timeout_ms, up to 60000.',
       })
     : asPenstockError(error);
   return {
@@ -161,26 +155,25 @@ function failedStep(error: unknown, timedOut: boolean, timeoutMs: number): Check
   };
 }
 
-/** The last event: the first failure if there is one, else the first warning, else success. */
+/** The last event: the first failure, else the first warning, else success. */
 function summarise(address: string, steps: CheckStep[], durationMs: number): TestEvent {
-  const telling =
+  const decisive =
     steps.find((step) => step.outcome === 'failed') ?? steps.find((step) => step.outcome === 'warning');
   return {
-    error: telling?.outcome === 'failed',
+    error: decisive?.outcome === 'failed',
     done: true,
-    message: telling ? telling.message : `Successfully connected to ${address}`,
+    message: decisive ? decisive.message : `Successfully connected to ${address}`,
     name: 'summary',
-    outcome: telling?.outcome ?? 'ok',
+    outcome: decisive?.outcome ?? 'ok',
     durationMs,
-    code: telling?.code ?? null,
-    hint: telling?.hint ?? null,
-    details: telling ? { step: telling.name } : {},
+    code: decisive?.code ?? null,
+    hint: decisive?.hint ?? null,
+    details: decisive ? { step: decisive.name } : {},
   };
 }
 
-/** Both forms a test can be answered in. */
 export const checkResponse = Type.Unsafe<never>({
-  description: 'How each step went',
+  description: 'The result of each step',
   content: {
     'application/json': { schema: { $ref: 'TestResult#' } },
     'text/event-stream': { schema: { $ref: 'TestMessage#' } },

@@ -4,7 +4,6 @@ import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { connectorFor, connectors as known } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import type { Deps } from './deps.ts';
-import { formSchema } from './form-schema.ts';
 import { problems } from './problem.ts';
 import { Collection, IdParams } from './schemas.ts';
 
@@ -33,10 +32,10 @@ const Connector = Type.Object(
     source: Type.Boolean({ description: 'Whether tables can be read from it' }),
     sink: Type.Boolean({ description: 'Whether tables can be written to it' }),
     testing: Type.Boolean({ description: 'Whether its connections can be tested' }),
-    custom_schemas: Type.Boolean({ description: 'Whether a table brings its own schema' }),
+    custom_schemas: Type.Boolean({ description: 'Whether a table has its own schema' }),
     hidden: Type.Boolean(),
-    connection_config: Type.String({ description: "JSON Schema of a profile's config, as text" }),
-    table_config: Type.String({ description: "JSON Schema of a table's config, as text" }),
+    connection_config: Type.String({ description: 'JSON Schema of the profile config, as text' }),
+    table_config: Type.String({ description: 'JSON Schema of the table config, as text' }),
   },
   { title: 'Connector', examples: [example] },
 );
@@ -50,7 +49,7 @@ const ConnectorDetail = Type.Object(
     table_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'table_config, parsed' }),
     metadata_columns: Type.Array(
       Type.Object({ name: Type.String(), type: Type.String(), description: Type.String() }),
-      { description: 'What a field can name as its metadata_key' },
+      { description: 'Values for the metadata_key of a field' },
     ),
   },
   {
@@ -66,7 +65,6 @@ const ConnectorDetail = Type.Object(
   },
 );
 
-/** The flags follow from what the connector can do, so they cannot be wrong. */
 function toWire(connector: ConnectorDefinition) {
   return {
     id: connector.id,
@@ -124,3 +122,34 @@ export const connectors =
       },
     );
   };
+
+type FormSchema = { [keyword: string]: unknown };
+
+const isSchema = (value: unknown): value is FormSchema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * A connector's schema for Arroyo's web forms. They add values of their own, so the published schema allows unknown
+ * fields (requests with such fields are still refused). They only draw an enumeration that has a type.
+ */
+function formSchema(schema: unknown): FormSchema {
+  return relaxed(JSON.parse(JSON.stringify(schema)), false) as FormSchema;
+}
+
+/** Alternatives (`oneOf`, `anyOf`) still forbid unknown fields, which is what distinguishes them. */
+function relaxed(value: unknown, alternative: boolean): unknown {
+  if (Array.isArray(value)) return value.map((item) => relaxed(item, alternative));
+  if (!isSchema(value)) return value;
+  const { additionalProperties, ...rest } = value;
+  const kept = alternative || additionalProperties !== false ? value : rest;
+  const typed = isTextEnum(kept) ? { type: 'string', ...kept } : kept;
+  return Object.fromEntries(
+    Object.entries(typed).map(([keyword, inner]) => [
+      keyword,
+      relaxed(inner, alternative || keyword === 'oneOf' || keyword === 'anyOf'),
+    ]),
+  );
+}
+
+const isTextEnum = ({ enum: values, type }: FormSchema): boolean =>
+  type === undefined && Array.isArray(values) && values.every((value) => typeof value === 'string');

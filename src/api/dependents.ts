@@ -8,178 +8,152 @@ import type { PipelineGraph } from '../sql/plan.ts';
 import type { Db, Tx } from '../store/db.ts';
 import type { Deps } from './deps.ts';
 import { parallelismProblem } from './pipelines/parallelism.ts';
-import { type Change, Overlay } from './staged-definitions.ts';
+import { QueryDefinitions, StagedDefinitions } from './staged-definitions.ts';
 import { Outdated } from './write.ts';
 
-/** The pipelines whose jobs take over a change, and so finish what is in flight first. */
-export const Drains = Type.Array(Type.Object({ id: Type.String(), name: Type.String() }), {
-  description: 'The running pipelines that take over the change, each after what it has in flight',
+export const AffectedPipelines = Type.Array(Type.Object({ id: Type.String(), name: Type.String() }), {
+  description: 'Running pipelines that take over the change; each first drains its messages in flight',
 });
-export type Drains = Static<typeof Drains>;
+export type AffectedPipelines = Static<typeof AffectedPipelines>;
 
-const tablesOf = (profile: string) => ({ connectionProfileId: profile });
-const namingProfile = (id: string) => ({ profiles: { some: { connectionProfileId: id } } });
-export const usingTable = (id: string) => ({ tables: { some: { connectionTableId: id } } });
-export const usingProfile = (id: string) => ({
-  OR: [namingProfile(id), { tables: { some: { connectionTable: tablesOf(id) } } }],
+type PipelineFilter = NonNullable<NonNullable<Parameters<Db['pipeline']['findMany']>[0]>['where']>;
+
+const namingProfile = (id: string): PipelineFilter => ({
+  profiles: { some: { connectionProfileId: id } },
 });
+const readingProfile = (id: string): PipelineFilter => ({
+  tables: { some: { connectionTable: { connectionProfileId: id } } },
+});
+const usingTable = (id: string): PipelineFilter => ({ tables: { some: { connectionTableId: id } } });
 
-type PipelineFilter = ReturnType<typeof usingProfile | typeof usingTable | typeof namingProfile>;
+const pipelinesOf = (db: Db | Tx, where: PipelineFilter) =>
+  db.pipeline.findMany({ where, include: { job: true }, orderBy: { id: 'asc' } });
+type Dependent = Awaited<ReturnType<typeof pipelinesOf>>[number];
 
-/** The pipelines that a change concerns, with their jobs. */
-export const concerned = (
-  db: Db | Tx,
-  where: NonNullable<Parameters<Db['pipeline']['findMany']>[0]>['where'] & object,
-) => db.pipeline.findMany({ where, include: { job: true }, orderBy: { id: 'asc' } });
-type Concerned = Awaited<ReturnType<typeof concerned>>[number];
-
-/** A change of a profile or a table that all of its dependents can live with. */
-export interface Approved {
-  drains: Drains;
-  /** To be called in the transaction, when the row that is changed is held: tells the jobs. Throws `Outdated`. */
+/** A set of staged changes that is valid for everything that depends on it. */
+export interface Approval {
+  affected: AffectedPipelines;
+  /** Tells the jobs. Call in the transaction, once the changed rows are locked and before they change. Throws `Outdated`. */
   announce(tx: Tx): Promise<void>;
 }
 
-/** Throws `dependents_broken`, which names the tables and pipelines that would not be valid any more. */
-export async function approveProfile(deps: Deps, changed: NonNullable<Change['profile']>): Promise<Approved> {
-  const tables = await deps.db.connectionTable.findMany({ where: tablesOf(changed.id) });
-  const profile = deps.catalog.profile(changed);
-  const broken = tables.flatMap((table) =>
-    refusalOf(`table ${table.name}`, () =>
-      checkTableConfig(table.connector, JSON.parse(table.config) as JsonObject, profile),
-    ),
-  );
+/**
+ * Checks every table and pipeline that depends on a staged change, except the ones in `written`, which the same write
+ * checks or deletes itself. A pipeline that was already invalid does not count: an update of Penstock may have broken
+ * it. Throws `dependents_broken`, which names the tables and pipelines that would become invalid.
+ */
+export async function approve(
+  deps: Deps,
+  staged: StagedDefinitions,
+  written: readonly string[],
+): Promise<Approval> {
+  const profiles = changedIn(staged.profiles);
+  const tables = changedIn(staged.tables);
+  if (profiles.length + tables.length === 0) return { affected: [], announce: async () => undefined };
+
+  const others = (filters: PipelineFilter[]): PipelineFilter => ({
+    id: { notIn: [...written] },
+    OR: filters,
+  });
+  // A query means the same whatever the profiles of its stored tables are: only the tables have to fit those.
+  const toCompile = [...profiles.map(namingProfile), ...tables.map(usingTable)];
+  const affected = others([...toCompile, ...profiles.map(readingProfile)]);
+  const tablesOf = {
+    connectionProfileId: { in: profiles },
+    id: { notIn: [...written, ...staged.tables.keys()] },
+  };
+
+  const dependentTables = await deps.db.connectionTable.findMany({ where: tablesOf });
+  const pipelines = await pipelinesOf(deps.db, affected);
+  const broken: FieldError[] = dependentTables.flatMap((table) => tableProblem(deps, staged, table));
+  const graphs = new Map<string, string>();
+  for (const pipeline of await pipelinesOf(deps.db, others(toCompile))) {
+    const result = await recompile(deps, pipeline, staged);
+    if (typeof result === 'string') {
+      const before = await recompile(deps, pipeline, new StagedDefinitions(deps.db));
+      if (typeof before !== 'string')
+        broken.push({ path: '', message: `pipeline ${pipeline.name}: ${result}` });
+    } else if (!isDeepStrictEqual(JSON.parse(pipeline.graph), result))
+      graphs.set(pipeline.id, JSON.stringify(result));
+  }
   if (broken.length > 0) throw dependentsBroken(broken);
-  // What a query means does not depend on the profiles of stored tables: those have just been checked.
-  const affected = usingProfile(changed.id);
-  const approved = await approve(deps, affected, { profile: changed }, namingProfile(changed.id));
-  const versions = versionsOf(tables);
+
   return {
-    ...approved,
+    affected: pipelines.filter(({ job }) => isMeantToRun(job)).map(({ id, name }) => ({ id, name })),
     async announce(tx) {
-      const now = await tx.connectionTable.findMany({ where: tablesOf(changed.id) });
-      if (!isDeepStrictEqual(versionsOf(now), versions)) throw new Outdated();
-      await approved.announce(tx);
+      const now = await tx.connectionTable.findMany({ where: tablesOf });
+      if (!isDeepStrictEqual(versionsOf(now), versionsOf(dependentTables))) throw new Outdated();
+      await tx.job.updateMany({ where: { pipeline: affected }, data: { editRequests: { increment: 1 } } });
+      // Every other change of what these pipelines run has counted up too, so concurrent changes are noticed.
+      const edits = (rows: Dependent[], more: number) =>
+        rows.map(({ id, job }) => [id, (job?.editRequests ?? 0) + more]);
+      if (!isDeepStrictEqual(edits(await pipelinesOf(tx, affected), 0), edits(pipelines, 1)))
+        throw new Outdated();
+      for (const [id, graph] of graphs) await tx.pipeline.updateMany({ where: { id }, data: { graph } });
     },
   };
 }
 
-/** Throws `dependents_broken`, which names the pipelines that would not be valid any more. */
-export const approveTable = (deps: Deps, changed: NonNullable<Change['table']>): Promise<Approved> =>
-  approve(deps, usingTable(changed.id), { table: changed });
-
-/** How changes of profiles and tables are approved of. */
-export interface Approve {
-  profile: typeof approveProfile;
-  table: typeof approveTable;
-}
-
-/** What uses a change does not go with it: tables, and pipelines. */
-export class Broken extends Error {
-  readonly tables: FieldError[];
-  readonly pipelines: { id: string; reason: FieldError }[];
-
-  constructor(tables: Broken['tables'], pipelines: Broken['pipelines']) {
-    super('what uses it would no longer be valid');
-    this.tables = tables;
-    this.pipelines = pipelines;
-  }
-}
+/** The ids of the staged rows that exist already; a new one has no dependents. */
+const changedIn = (rows: ReadonlyMap<string, { version: number }>): string[] =>
+  [...rows].filter(([, { version }]) => version > 0).map(([id]) => id);
 
 const versionsOf = (rows: { id: string; version: number }[]): Map<string, number> =>
   new Map(rows.map(({ id, version }) => [id, version]));
 
-/** What `check` throws of our errors, said of `who`. */
-export function refusalOf(who: string, check: () => void): FieldError[] {
+type TableRow = Awaited<ReturnType<Db['connectionTable']['findMany']>>[number];
+
+function tableProblem(deps: Deps, staged: StagedDefinitions, table: TableRow): FieldError[] {
+  const profile = staged.profiles.get(table.connectionProfileId ?? '');
   try {
-    check();
+    const config = JSON.parse(table.config) as JsonObject;
+    checkTableConfig(table.connector, config, profile ? deps.catalog.profile(profile) : {});
     return [];
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;
-    return [{ path: '', message: `${who}: ${error.message}` }];
+    return [{ path: '', message: `table ${table.name}: ${error.message}` }];
   }
 }
 
-/** Compiles the pipelines that `compiling` picks of those that a change concerns, which is all if it is left out. */
-async function approve(
-  deps: Deps,
-  where: PipelineFilter,
-  change: Change,
-  compiling: PipelineFilter = where,
-): Promise<Approved> {
-  const pipelines = await concerned(deps.db, where);
-  const graphs = new Map<string, string>();
-  const broken: FieldError[] = [];
-  const toCompile = compiling === where ? pipelines : await concerned(deps.db, compiling);
-  for (const { id, name, query: stored, graph, parallelism } of toCompile) {
-    const query = deps.catalog.query({ id, query: stored });
-    const result = await compiled(deps, query, parallelism, change);
-    if (typeof result === 'string') {
-      // One that was not valid before either, since an update of Penstock say, is no reason against the change.
-      if (typeof (await compiled(deps, query, parallelism, {})) !== 'string')
-        broken.push({ path: '', message: `pipeline ${name}: ${result}` });
-    } else if (!isDeepStrictEqual(JSON.parse(graph), result)) graphs.set(id, JSON.stringify(result));
-  }
-  if (broken.length > 0) throw dependentsBroken(broken);
-  return {
-    drains: pipelines.filter(({ job }) => isMeantToRun(job)).map(({ id, name }) => ({ id, name })),
-    announce: (tx) => announce(tx, where, pipelines, graphs),
-  };
-}
-
-/** The graph of a query with a change made, or what is wrong with it. */
-export async function compiled(
-  deps: Deps,
-  query: string,
-  parallelism: number,
-  change: Change,
+/** The graph of a stored pipeline under staged definitions, or what is wrong with it. */
+async function recompile(
+  { catalog }: Deps,
+  pipeline: Dependent,
+  staged: StagedDefinitions,
 ): Promise<PipelineGraph | string> {
-  const result = await diagnose(query, deps.catalog.over(new Overlay(deps.db, change)));
-  if ('plan' in result) return parallelismProblem(result.plan, parallelism) ?? result.plan.graph;
+  const result = await diagnose(catalog.query(pipeline), catalog.over(new QueryDefinitions(staged)));
+  if ('plan' in result) return parallelismProblem(result.plan, pipeline.parallelism) ?? result.plan.graph;
   return result.diagnostics
     .map(({ message, span }) => (span ? `line ${span.start.line}: ${message}` : message))
     .join('; ');
 }
 
-async function announce(
-  tx: Tx,
-  where: PipelineFilter,
-  seen: Concerned[],
-  graphs: ReadonlyMap<string, string>,
-): Promise<void> {
-  await tx.job.updateMany({ where: { pipeline: where }, data: { editRequests: { increment: 1 } } });
-  // Whatever changed what one of them runs has counted too, so that two changes at once cannot spoil each other.
-  const edits = (rows: Concerned[], more: number) =>
-    rows.map(({ id, job }) => [id, (job?.editRequests ?? 0) + more]);
-  if (!isDeepStrictEqual(edits(await concerned(tx, where), 0), edits(seen, 1))) throw new Outdated();
-  for (const [id, graph] of graphs) await tx.pipeline.updateMany({ where: { id }, data: { graph } });
-}
-
-/** Whether an edit reaches tasks that run, or will shortly. */
-export const isMeantToRun = (job: Concerned['job']): boolean =>
+/** Whether a change of what a job runs affects tasks that run now or soon. */
+export const isMeantToRun = (job: Dependent['job']): boolean =>
   job?.stop === 'none' && job.state !== 'Failed' && job.state !== 'Finished';
 
-const listed = 10;
+/** How many users of an object an error names. */
+const maxNamed = 10;
 
-export function dependentsBroken(errors: FieldError[]): PenstockError {
+function dependentsBroken(errors: FieldError[]): PenstockError {
   const [first] = errors;
   const others = errors.length - 1;
   const more = others === 0 ? '' : `, and ${others} more`;
   return new PenstockError(
     'dependents_broken',
-    `What uses it would no longer be valid: ${first?.message}${more}`,
+    `The change would make its users invalid: ${first?.message}${more}`,
     {
-      hint: 'Change what uses it first, or make a new one and move its users over one by one.',
-      errors: errors.slice(0, listed * 2),
+      hint: 'Change the users first, or create a new object and move its users over one by one.',
+      errors: errors.slice(0, maxNamed * 2),
     },
   );
 }
 
 /** Throws `connection_profile_in_use` when tables or queries refer to the profile. */
 export async function refuseUsedProfile(db: Db | Tx, id: string): Promise<void> {
-  const tables = await db.connectionTable.findMany({ where: tablesOf(id), ...namesOnly });
+  const tables = await db.connectionTable.findMany({ where: { connectionProfileId: id }, ...namesOnly });
   const pipelines = await db.pipeline.findMany({ where: namingProfile(id), ...namesOnly });
-  const users = [...spoken('table', tables), ...spoken('pipeline', pipelines)];
+  const users = [...listed('table', tables), ...listed('pipeline', pipelines)];
   if (users.length > 0)
     throw inUse('connection_profile_in_use', `The profile is used by the ${users.join(' and the ')}`);
 }
@@ -187,30 +161,30 @@ export async function refuseUsedProfile(db: Db | Tx, id: string): Promise<void> 
 /** Throws `connection_table_in_use` when queries name the table. */
 export async function refuseUsedTable(db: Db | Tx, id: string): Promise<void> {
   const pipelines = await db.pipeline.findMany({ where: usingTable(id), ...namesOnly });
-  const [users] = spoken('pipeline', pipelines);
+  const [users] = listed('pipeline', pipelines);
   if (users) throw inUse('connection_table_in_use', `The table is used by the ${users}`);
 }
 
-/** Queries name tables, and profiles in the tables they create: such a name has to stay. Throws as `refuseUsed…`. */
+/** Refuses a new name for a profile or table that a query names. Throws the same codes as `refuseUsed…`. */
 export async function refuseRename(db: Db | Tx, kind: 'profile' | 'table', id: string): Promise<void> {
   const where = kind === 'profile' ? namingProfile(id) : usingTable(id);
-  const [users] = spoken('pipeline', await db.pipeline.findMany({ where, ...namesOnly }));
+  const [users] = listed('pipeline', await db.pipeline.findMany({ where, ...namesOnly }));
   if (!users) return;
-  const detail = `The ${kind} cannot get another name: it is named in the query of the ${users}`;
+  const detail = `The ${kind} cannot be renamed: its name is in the query of the ${users}`;
   throw new PenstockError(`connection_${kind}_in_use`, detail, {
-    hint: `Make a ${kind} of the new name, change the queries to it, and delete this one.`,
-    errors: [{ path: '/name', message: 'is named in queries' }],
+    hint: `Create a ${kind} with the new name, change the queries to use it, and delete this one.`,
+    errors: [{ path: '/name', message: 'is used in queries' }],
   });
 }
 
-const namesOnly = { select: { name: true }, orderBy: { name: 'asc' }, take: listed + 1 } as const;
+const namesOnly = { select: { name: true }, orderBy: { name: 'asc' }, take: maxNamed + 1 } as const;
 
-function spoken(what: string, rows: { name: string }[]): string[] {
+function listed(noun: string, rows: { name: string }[]): string[] {
   if (rows.length === 0) return [];
-  const names = rows.slice(0, listed).map(({ name }) => name);
-  const more = rows.length > listed ? ' and others' : '';
-  return [`${what}${rows.length > 1 ? 's' : ''} ${names.join(', ')}${more}`];
+  const names = rows.slice(0, maxNamed).map(({ name }) => name);
+  const more = rows.length > maxNamed ? ' and others' : '';
+  return [`${noun}${rows.length > 1 ? 's' : ''} ${names.join(', ')}${more}`];
 }
 
 const inUse = (code: 'connection_profile_in_use' | 'connection_table_in_use', detail: string) =>
-  new PenstockError(code, detail, { hint: 'Delete those first, or change them to use another one.' });
+  new PenstockError(code, detail, { hint: 'Delete its users first, or change them to use another one.' });

@@ -5,7 +5,7 @@ import type { KeyRing } from '../security/api-keys.ts';
 import type { Db } from '../store/db.ts';
 import type { LimitSettings } from './limits.ts';
 
-/** What the API is given. */
+/** The dependencies of the API. */
 export interface Deps {
   db: Db;
   catalog: StoredCatalog;
@@ -14,9 +14,8 @@ export interface Deps {
   version: string;
   keys: KeyRing;
   limits: LimitSettings;
-  /** Tells the worker that something was written. Only makes it look sooner. */
+  /** Wakes the worker after a write; without it the worker only notices later. */
   nudge(): void;
 }
 
-/** A plugin of ours, typed by its schemas. */
 export type Resource = (deps: Deps) => FastifyPluginAsync;

@@ -21,7 +21,7 @@ export const health =
       '/api/v1/ping',
       {
         schema: {
-          ...schema('ping', 'Answer Pong'),
+          ...schema('ping', 'Return Pong'),
           response: { 200: Type.String({ examples: ['Pong'] }), ...problems() },
         },
       },
@@ -33,7 +33,7 @@ export const health =
       {
         logLevel: 'warn',
         schema: {
-          ...schema('getHealth', 'Tell that the process is alive'),
+          ...schema('getHealth', 'Check that the process is alive'),
           response: { 200: Status, ...problems() },
         },
       },
@@ -45,13 +45,13 @@ export const health =
       {
         logLevel: 'warn',
         schema: {
-          ...schema('getReadiness', 'Tell whether requests can be served'),
+          ...schema('getReadiness', 'Check whether the service can handle requests'),
           response: { 200: Status, ...problems(503) },
         },
       },
       async () => {
         if (!(await healthy(deps.db)))
-          throw new PenstockError('database_unavailable', 'The database does not answer', {
+          throw new PenstockError('database_unavailable', 'The database does not respond', {
             hint: 'Try again shortly.',
           });
         return { status: 'ok' as const };

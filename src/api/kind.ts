@@ -1,49 +1,122 @@
 import type { TObject } from 'typebox';
+import { PenstockError } from '../errors.ts';
 import type { JsonObject } from '../security/config-secrets.ts';
 import type { Tx } from '../store/db.ts';
-import type { Drains } from './dependents.ts';
+import { type AffectedPipelines, approve } from './dependents.ts';
+import type { Deps } from './deps.ts';
+import type { ListQuery } from './labels.ts';
 import type { Versioned } from './precondition.ts';
+import type { Named } from './schemas.ts';
+import { StagedDefinitions } from './staged-definitions.ts';
+import { hold, Outdated, type ReadSet, write } from './write.ts';
 
-/** What was written, and the running pipelines that take it over. */
-export interface Saved<Row> {
-  row: Row;
-  drains: Drains;
-  /** Whether there may be something to do for a worker. */
-  forWorker: boolean;
-}
-
-/** One way of naming an object. */
-export type Named = { id: string } | { name: string };
+/** A stored object of any kind. */
+export type ObjectRow = Versioned & { name: string; createdAt: bigint; labels: string };
 
 /**
- * A kind of object that is created, read, replaced, changed and deleted by itself. What is the same for all kinds,
- * such as ETags and dry runs, is done here; checking and storing is theirs.
+ * A kind of object that is created, read, listed, replaced, changed and deleted. `resource` and bundles do what all
+ * kinds have in common, such as ETags and dry runs; a kind checks and stores.
  */
-export interface Kind<Row extends Versioned, Body extends { name: string }> {
-  /** In the path, and the tag. */
+export interface Kind<Row extends ObjectRow, Body extends { name: string }> {
+  /** The path segment and the tag. */
   path: 'connection_profiles' | 'connection_tables' | 'pipelines';
   /** Part of the operation ids. */
   title: 'ConnectionProfile' | 'ConnectionTable' | 'Pipeline';
   noun: string;
-  /** What POST, PATCH and DELETE do, in the document. */
-  creates: string;
-  changes: string;
-  deletes: string;
-  Answer: TObject;
+  /** The texts of the operations in the OpenAPI document. */
+  summaries: { create: string; change: string; delete: string };
+  listDescription?: string;
+  /** Whether its list has pages. */
+  paged: boolean;
+  Response: TObject;
   Body: TObject;
   Patch: TObject;
   /** Fields of a patch that are not part of the definition. */
   besides: readonly string[];
   find(named: Named): Promise<Row | null>;
-  /** What would have to be sent in a PUT to change nothing. */
+  rows(query: ListQuery): Promise<Row[]>;
+  /** The body of a PUT that changes nothing; secrets are masked. */
   toBody(row: Row): JsonObject;
-  /** Checks a body that satisfies its schema; answers how to store it. `patch` is what was sent in a PATCH. */
+  /** The same with its secrets. */
+  toOpenBody(row: Row): JsonObject;
+  toWire(row: Row): object;
+  /** As it appears in lists. */
+  toListed(row: Row): object;
+  /**
+   * Checks a body that satisfies its schema, and stages the change for the others of the same write. `patch` is what a
+   * PATCH sent.
+   */
   save(
     body: Body,
     current: Row | undefined,
-    patch: JsonObject | undefined,
-  ): Promise<(tx: Tx) => Promise<Saved<Row>>>;
-  /** Checks that it may go; answers how to delete it. */
-  remove(row: Row): Promise<(tx: Tx) => Promise<void>>;
-  toWire(row: Row): object;
+    staged: StagedDefinitions,
+    patch?: JsonObject,
+  ): Promise<Change<Row>>;
+  /** Deletes it; throws when it must not be deleted. */
+  remove(row: Row): Change<Row>;
 }
+
+/** One object to write, checked but not stored yet. */
+export interface Change<Row> {
+  reads: ReadSet;
+  /** The id of a pipeline that this change compiled, or of an object that it deletes. */
+  written?: string;
+  /** Whether the worker has something to do. */
+  forWorker: boolean;
+  /** Stores it, when the rows of `reads` are locked. `affected` is the pipeline itself, if it runs. */
+  store(tx: Tx): Promise<{ row: Row; affected?: AffectedPipelines }>;
+}
+
+interface Options {
+  dryRun: boolean;
+  /** Whether objects are found by name: one that another writer creates meanwhile is then replaced. */
+  byName?: boolean;
+  timeoutMs?: number;
+}
+
+interface Plan<Row, Result> {
+  changes: Change<Row>[];
+  /** Makes the result, in the transaction: what it throws rolls everything back. */
+  finish(rows: Row[], affected: AffectedPipelines): Result;
+}
+
+/**
+ * The one path of every write, of a single object or a bundle: stage the changes, check all that depends on them,
+ * store them in one transaction, tell the worker. Throws what the checks throw, and `changed_meanwhile`.
+ */
+export async function writeObjects<Row, Result>(
+  deps: Deps,
+  { dryRun, byName = false, timeoutMs }: Options,
+  plan: (staged: StagedDefinitions) => Promise<Plan<Row, Result>>,
+): Promise<Result> {
+  const prepare = async () => {
+    const staged = new StagedDefinitions(deps.db);
+    const { changes, finish } = await plan(staged);
+    const written = changes.flatMap(({ written: id }) => id ?? []);
+    const approval = await approve(deps, staged, written);
+    return async (tx: Tx) => {
+      await hold(
+        tx,
+        changes.map(({ reads }) => reads),
+      );
+      await approval.announce(tx);
+      const rows: Row[] = [];
+      const affected = [...approval.affected];
+      for (const change of changes) {
+        const stored = await change.store(tx).catch((error: unknown) => {
+          throw byName && isNameTaken(error) ? new Outdated() : error;
+        });
+        rows.push(stored.row);
+        affected.push(...(stored.affected ?? []));
+      }
+      const forWorker = affected.length > 0 || changes.some((change) => change.forWorker);
+      return { result: finish(rows, affected), forWorker };
+    };
+  };
+  const { result, forWorker } = await write(deps.db, dryRun, prepare, timeoutMs);
+  if (forWorker && !dryRun) deps.nudge();
+  return result;
+}
+
+const isNameTaken = (error: unknown): boolean =>
+  error instanceof PenstockError && error.code === 'name_taken';

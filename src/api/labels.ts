@@ -2,34 +2,32 @@ import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import { listedAfter, newestFirst, PageQuery } from './schemas.ts';
 
-/** Labels: names and values by which people and programs find objects again. */
-
 const word = '[A-Za-z0-9](?:[-A-Za-z0-9_./]{0,61}[A-Za-z0-9])?';
 const key = new RegExp(`^${word}$`);
 const valuePattern = `^(?:${word})?$`;
 const value = new RegExp(valuePattern);
-const most = 64;
+const maxLabels = 64;
 
 const description =
-  'Names and values to find it by. Both are of letters, digits and -_./, begin and end with a letter or digit, and ' +
-  'have 63 characters at most; a value may be empty';
+  'Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or ' +
+  'digit. A value may be empty';
 
 export const Labels = Type.Unsafe<Record<string, string>>({
   type: 'object',
-  maxProperties: most,
+  maxProperties: maxLabels,
   propertyNames: { pattern: key.source },
   additionalProperties: { type: 'string', pattern: valuePattern },
   description,
   examples: [{ site: 'north' }],
 });
 
-/** In a merge patch: null takes a label away. */
+/** In a merge patch: null removes a label. */
 export const LabelsPatch = Type.Unsafe<Record<string, string | null> | null>({
   type: ['object', 'null'],
-  maxProperties: most,
+  maxProperties: maxLabels,
   propertyNames: { pattern: key.source },
   additionalProperties: { type: ['string', 'null'], pattern: valuePattern },
-  description: 'Labels to set, or with null to remove',
+  description: 'Labels to set; null removes one',
 });
 
 export const SelectorQuery = Type.Object(
@@ -38,8 +36,8 @@ export const SelectorQuery = Type.Object(
       Type.String({
         maxLength: 1000,
         description:
-          'Only objects whose labels satisfy all of these, with commas between them: `a=b`, `a!=b`, `a`, `!a`, ' +
-          '`a in (b,c)`, `a notin (b,c)`. An object without the label satisfies `a!=b` and `notin`',
+          'Comma-separated conditions on labels: `a=b`, `a!=b`, `a`, `!a`, `a in (b,c)`, `a notin (b,c)`. An object ' +
+          'without the label satisfies `a!=b` and `notin`',
       }),
     ),
   },
@@ -54,30 +52,29 @@ export const LabelledPageQuery = Type.Object(
 
 interface Requirement {
   key: string;
-  /** Which values satisfy it; undefined for a label that must only be there. */
+  /** The values that satisfy it; undefined if any does. */
   values: readonly string[] | undefined;
-  /** Whether it is satisfied by what does not meet this. */
+  /** Whether it must not be met. */
   negated: boolean;
 }
 
-/** Which objects a list is to hold. */
 export interface Selector {
   matches(labels: Record<string, string>): boolean;
-  /** A part of a `where` that leaves out many of those that do not match, and none of those that do. */
+  /** A condition for the database that all matching rows satisfy, but not only these. */
   likely: { AND: { labels: { contains: string } }[] };
 }
 
-/** Reads a selector as Kubernetes has them; throws `invalid_request` with what cannot be read. */
+/** Reads a selector in the syntax of Kubernetes. Throws `invalid_request`. */
 export function readSelector({ label_selector: text = '' }: SelectorQuery): Selector | undefined {
   if (text.trim() === '') return undefined;
-  // Commas between requirements, not those inside brackets.
+  // Splits at commas outside of brackets.
   const requirements = text.split(/,(?![^(]*\))/).map(readRequirement);
   return {
     matches: (labels) => requirements.every((requirement) => satisfies(labels, requirement)),
     likely: {
       AND: requirements.flatMap(({ key: name, values, negated }) => {
         if (negated || (values && values.length !== 1)) return [];
-        // The text that is stored is JSON, and neither names nor values hold a quote.
+        // Labels are stored as JSON, and neither names nor values contain a quote.
         const [only] = values ?? [];
         return [{ labels: { contains: only === undefined ? `"${name}":` : `"${name}":"${only}"` } }];
       }),
@@ -108,7 +105,7 @@ function checked(text: string, requirement: Requirement): Requirement {
     return requirement;
   const message = `cannot be read at ${JSON.stringify(text.trim())}`;
   throw new PenstockError('invalid_request', `label_selector ${message}`, {
-    hint: 'Write requirements such as a=b, a!=b, a, !a or a in (b,c), with commas between them.',
+    hint: 'Separate conditions such as a=b, a!=b, a, !a or a in (b,c) with commas.',
     errors: [{ path: '/label_selector', message }],
   });
 }
@@ -118,26 +115,24 @@ function satisfies(labels: Record<string, string>, { key: name, values, negated 
   return has !== negated;
 }
 
-interface Row {
+interface LabelledRow {
   id: string;
   createdAt: bigint;
   labels: string;
 }
 
-/** How many rows are looked at in one go for those that a selector wants. */
+/** Number of rows to read at a time. */
 const batch = 200;
 
-/** What a `where` of a list may hold. */
-export type ListFilter = { AND: object[] };
-/** What is asked of the database for a list. */
+/** A database query for a list. */
 export interface ListQuery {
-  where: ListFilter;
+  where: { AND: object[] };
   orderBy: [...typeof newestFirst];
   take?: number;
 }
 
-/** The rows of a list that a selector wants, newest first: those beyond `after`, and `count` at most, if given. */
-export async function selectRows<T extends Row>(
+/** Returns the rows that match a selector, newest first: at most `count`, if given, that satisfy `after`. */
+export async function selectRows<T extends LabelledRow>(
   selector: Selector | undefined,
   after: object,
   count: number | undefined,

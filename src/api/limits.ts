@@ -4,26 +4,24 @@ import type { FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { callerName, type Limits } from './caller.ts';
 
-/** How much one caller may ask for, and what is refused when there is no time for it. */
+/** Maximum number of requests without a valid key, per address and minute. */
+const unauthenticatedPerMinute = 60;
 
-/** Wrong keys that may come from one address in a minute. */
-const strangersPerMinute = 60;
-
-/** What Node's HTTP server allows. A request that is slower or larger is cut off (408, 431). */
+/** Limits of Node's HTTP server. Slower or larger requests are cut off (408, 431). */
 export const serverLimits = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
   connectionsCheckingInterval: 2_000,
 } as const;
 
-/** Sockets that are open at a time; a further one is closed at once. */
+/** Maximum number of open sockets; further ones are closed immediately. */
 export const maxConnections = 5_000;
 
-/** What may be asked of the process; 0 stands for no limit. */
+/** 0 means no limit. */
 export interface LimitSettings {
-  /** Requests that each caller may make in a minute. */
+  /** Maximum number of requests per caller and minute. */
   requestsPerMinute: number;
-  /** When the process takes so long, on average, to get round to its work, requests are refused. */
+  /** Requests are refused while the average event loop delay is longer. */
   maxEventLoopDelayMs: number;
 }
 
@@ -36,40 +34,40 @@ export async function setLimits(
   await app.register(underPressure, {
     maxEventLoopDelay: maxEventLoopDelayMs,
     pressureHandler: (request) => {
-      // Whoever looks after the process has to be able to see how it is.
+      // Health checks must still work.
       if (request.routeOptions.schema?.security?.length === 0 || !busy.lasts()) return;
-      throw new PenstockError('overloaded', 'Penstock does not get round to its requests', {
-        hint: 'Try again shortly. If it lasts, run API and worker in processes of their own.',
+      throw new PenstockError('overloaded', 'Penstock is overloaded', {
+        hint: 'Try again shortly. If it lasts, run the API and the worker in separate processes.',
       });
     },
   });
   const caller = app.createRateLimit({ max: perMinute, keyGenerator: callerName });
-  const stranger = app.createRateLimit({ max: strangersPerMinute });
+  const unauthenticated = app.createRateLimit({ max: unauthenticatedPerMinute });
   return {
     caller: async (request) => (perMinute === 0 ? undefined : refuse(await caller(request), perMinute)),
-    stranger: async (request) => refuse(await stranger(request), strangersPerMinute),
+    unauthenticated: async (request) => refuse(await unauthenticated(request), unauthenticatedPerMinute),
   };
 }
 
-function refuse(count: object, most: number): void {
+function refuse(count: object, max: number): void {
   const { isExceeded = false, ttlInSeconds = 60 } = count as { isExceeded?: boolean; ttlInSeconds?: number };
   if (!isExceeded) return;
-  throw new PenstockError('too_many_requests', `More than ${most} requests in a minute`, {
-    hint: 'Wait for as long as Retry-After says.',
+  throw new PenstockError('too_many_requests', `More than ${max} requests in a minute`, {
+    hint: 'Wait for the time in Retry-After.',
     facts: { retryAfterSecs: ttlInSeconds },
   });
 }
 
-/** A moment of being busy, as while the process starts, is no reason to refuse anything. */
+/** Shorter overload, as during startup, is tolerated. */
 const lastingMs = 3_000;
-/** It is measured once a second: after this long without a sign of it, it was over. */
+/** Overload is measured once a second; it is over after this time without a report. */
 const overMs = 2_500;
 
 class Busy {
   #since = 0;
   #seen = Number.NEGATIVE_INFINITY;
 
-  /** To be asked whenever the process is found to be busy. */
+  /** Call at every report of overload. */
   lasts(): boolean {
     const now = performance.now();
     if (now - this.#seen > overMs) this.#since = now;

@@ -18,9 +18,9 @@ export function mergePatch(target: Json | undefined, patch: Json): Json {
 const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** A patch may repeat the connector, not change it: the rest of the object would mean something else. */
+/** Refuses another connector: the config would then have another meaning. */
 export function refuseOtherConnector(connector: ConnectorDefinition, sent: string | undefined): void {
   if (sent === undefined || sent === connector.id) return;
-  const error = { path: '/connector', message: `cannot be changed: it is ${connector.id}` };
+  const error = { path: '/connector', message: `cannot be changed from ${connector.id}` };
   throw new PenstockError('invalid_request', `${error.path} ${error.message}`, { errors: [error] });
 }

@@ -3,30 +3,30 @@ import Type, { type TSchema } from 'typebox';
 import { asPenstockError, type ErrorCode, errorCatalog, PenstockError } from '../errors.ts';
 import { explainViolations } from '../violations.ts';
 
-/** An error on the wire: RFC 9457, with a stable `code` and, for Arroyo's clients, `error`. */
+/** An error as RFC 9457 has it, with a stable `code` and, for Arroyo's clients, `error`. */
 export const Problem = Type.Object(
   {
-    type: Type.String({ description: 'Where this kind of error is described' }),
-    title: Type.String({ description: 'The kind of error' }),
-    status: Type.Integer({ description: 'The HTTP status' }),
+    type: Type.String({ description: 'URN of the kind of error' }),
+    title: Type.String({ description: 'Kind of error' }),
+    status: Type.Integer({ description: 'HTTP status' }),
     detail: Type.String({ description: 'What is wrong with this request' }),
-    instance: Type.String({ description: 'The request id, to find it in the log' }),
-    code: Type.Enum(Object.keys(errorCatalog), { description: 'A stable name to decide on in a program' }),
+    instance: Type.String({ description: 'Request id, for the log' }),
+    code: Type.Enum(Object.keys(errorCatalog), { description: 'Stable error code for programs' }),
     hint: Type.Union([Type.String(), Type.Null()], { description: 'What to do about it' }),
     errors: Type.Array(
       Type.Object({
-        path: Type.String({ description: 'JSON pointer into what was sent; empty for the whole' }),
+        path: Type.String({ description: 'JSON pointer into the request; empty for all of it' }),
         message: Type.String(),
       }),
     ),
-    error: Type.String({ description: 'The same as detail, where Arroyo has it' }),
+    error: Type.String({ description: 'Same as detail, for clients of Arroyo' }),
   },
   {
     $id: 'Problem',
   },
 );
 
-/** Every code that is not here is the client's to mend: 400. */
+/** All other codes are errors of the client: 400. */
 const statuses: Partial<Record<ErrorCode, number>> = {
   unauthorized: 401,
   forbidden: 403,
@@ -50,24 +50,23 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   overloaded: 503,
 };
 
-/** The HTTP status of an answer with this code. */
 export const statusOf = (code: ErrorCode): number => statuses[code] ?? 400;
 
 const descriptions: Record<number, string> = {
   400: 'The request is not valid',
   401: 'A valid API key is required',
-  403: 'The API key does not allow this, or it may not be asked under this name',
-  404: 'There is no such object',
-  409: 'It conflicts with what is there',
-  412: 'It is not in the version that was asked for',
+  403: 'The API key does not allow this, or the host name is not allowed',
+  404: 'The object does not exist',
+  409: 'The request conflicts with other objects',
+  412: 'The object has another version',
   413: 'The body is too large',
   415: 'The body is not JSON',
   429: 'Too many requests at once',
   500: 'Something went wrong inside Penstock; the log has the details',
-  503: 'Not available at the moment',
+  503: 'Temporarily unavailable',
 };
 
-/** The error responses of a route: those named, and the ones any route may answer. */
+/** The error responses of a route: the given ones and those of every route. */
 export function problems(...named: number[]): Record<number, TSchema> {
   const all = [...new Set([...named, 401, 403, 429, 500, 503])].sort();
   return Object.fromEntries(
@@ -85,12 +84,8 @@ export function problems(...named: number[]): Record<number, TSchema> {
 export const bodyProblems = (...named: number[]): Record<number, TSchema> =>
   problems(400, 413, 415, ...named);
 
-/** The one error handler: everything that goes wrong in a request ends here. */
-export function answerProblem(
-  error: FastifyError | Error,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): void {
+/** The error handler of all requests. */
+export function sendProblem(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
   const raised = translate(error);
   const status = statusOf(raised.code);
   if (status >= 500) request.log.error({ err: error }, 'request failed');
@@ -100,10 +95,11 @@ export function answerProblem(
   reply.code(status).type('application/problem+json').send(problemOf(raised, request.id));
 }
 
-type Raised = Pick<PenstockError, 'code' | 'message' | 'errors'> & { hint?: string | null | undefined };
+type ProblemSource = Pick<PenstockError, 'code' | 'message' | 'errors'> & {
+  hint?: string | null | undefined;
+};
 
-/** An error as it is answered. */
-export const problemOf = ({ code, message, hint, errors }: Raised, instance: string) => ({
+export const problemOf = ({ code, message, hint, errors }: ProblemSource, instance: string) => ({
   type: `urn:penstock:error:${code}`,
   title: errorCatalog[code].title,
   status: statusOf(code),
@@ -117,7 +113,7 @@ export const problemOf = ({ code, message, hint, errors }: Raised, instance: str
 
 type Violations = Parameters<typeof explainViolations>[0];
 
-/** What Fastify itself refuses, by its codes. */
+/** Errors of Fastify, by its codes. */
 const fastifyErrors: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['payload_too_large', 'The body is larger than 1 MiB'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [
@@ -125,9 +121,12 @@ const fastifyErrors: Record<string, [ErrorCode, string]> = {
     'The body must be JSON: send content-type: application/json',
   ],
   FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body is not as long as content-length says'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
+    'invalid_request',
+    'The length of the body differs from content-length',
+  ],
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL'],
-  FST_ERR_MAX_PARAM_LENGTH: ['invalid_request', 'A part of the path is longer than any id or name'],
+  FST_ERR_MAX_PARAM_LENGTH: ['invalid_request', 'A segment of the path is too long'],
 };
 
 function translate(error: FastifyError | Error): PenstockError {
@@ -142,7 +141,7 @@ function translate(error: FastifyError | Error): PenstockError {
   return asPenstockError(error);
 }
 
-/** The error for a `part` of a request, such as its body, that does not satisfy its schema. */
+/** The error for a part of a request, such as the body, that violates its schema. */
 export function refusedBySchema(violations: Violations, part: string): PenstockError {
   const errors = explainViolations(violations);
   const sentences = errors.map(({ path, message }) => `${path || 'it'} ${message}`).join('; ');

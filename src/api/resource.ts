@@ -3,30 +3,41 @@ import Type, { type TObject } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import type { JsonObject } from '../security/config-secrets.ts';
 import { auditedAs } from './audit.ts';
-import { Drains } from './dependents.ts';
+import { AffectedPipelines } from './dependents.ts';
 import type { Deps } from './deps.ts';
-import type { Kind, Named } from './kind.ts';
+import { type Kind, type ObjectRow, writeObjects } from './kind.ts';
+import { LabelledPageQuery, readSelector, SelectorQuery, selectRows } from './labels.ts';
 import { mergePatch } from './merge-patch.ts';
-import { checkPreconditions, etagOf, Preconditions, type Versioned } from './precondition.ts';
+import { checkPreconditions, etagOf, Preconditions } from './precondition.ts';
 import { bodyProblems, problems, refusedBySchema } from './problem.ts';
-import { Deleted, IdParams, NameParams } from './schemas.ts';
-import { Outdated, WriteQuery, write } from './write.ts';
+import {
+  Collection,
+  Deleted,
+  IdParams,
+  type Named,
+  NameParams,
+  Page,
+  type PageQuery,
+  startAfter,
+  toPage,
+} from './schemas.ts';
+import { WriteQuery } from './write.ts';
 
 const eTag = { etag: { type: 'string', description: 'Changes with the definition; for `if-match`' } };
 const eTagAndLocation = {
   ...eTag,
-  location: { type: 'string', description: 'Where it is, when it was created' },
+  location: { type: 'string', description: 'Path of the object, if it was created' },
 };
 
 type WriteRequest = FastifyRequest<{ Querystring: { dry_run: boolean }; Headers: Preconditions }>;
 
-const written = { querystring: WriteQuery, headers: Preconditions };
+const conditional = { querystring: WriteQuery, headers: Preconditions };
 const byId = ({ params }: FastifyRequest) => ({ id: (params as { id: string }).id });
 const byName = ({ params }: FastifyRequest) => ({ name: (params as { name: string }).name });
 
-/** The routes of a kind, but for its list. */
+/** The routes of a kind of object: list, get, create, replace, change and delete. */
 export const resource =
-  <Row extends Versioned, Body extends { name: string }>(
+  <Row extends ObjectRow, Body extends { name: string }>(
     deps: Deps,
     kind: Kind<Row, Body>,
   ): FastifyPluginAsync =>
@@ -36,58 +47,56 @@ export const resource =
     addCreates(app, kind, save);
     addChanges(app, kind, save);
     addDelete(app, deps, kind);
+    addList(app, kind);
   };
 
-/** What a write wants: this body, in place of `current` where there is one. */
+/** What a request asks for: this body, in place of `current` if there is one. */
 interface Wanted<Row, Body> {
   body: Body;
   current: Row | undefined;
-  /** What was sent, if it was a patch. */
   patch?: JsonObject;
-  /** Whether one that others create meanwhile is to be replaced. */
-  orReplace?: boolean;
 }
 type Save<Row, Body> = (
   request: FastifyRequest,
   reply: FastifyReply,
   ask: () => Promise<Wanted<Row, Body>>,
+  options?: { byName: boolean },
 ) => Promise<object>;
 
-/** Writes what `ask` finds to be wanted, and answers it. A dry run names no version: there is none. */
-function saving<Row extends Versioned, Body extends { name: string }>(
+/** Writes what `ask` finds, and returns the response. That of a dry run has no ETag, as nothing has that version. */
+function saving<Row extends ObjectRow, Body extends { name: string }>(
   deps: Deps,
   kind: Kind<Row, Body>,
 ): Save<Row, Body> {
-  return async (request, reply, ask) => {
+  return async (request, reply, ask, { byName: replaces } = { byName: false }) => {
     const { query, headers } = request as WriteRequest;
-    let creates = false;
-    const { row, drains, forWorker } = await write(deps.db, query.dry_run, async () => {
-      const { body, current, patch, orReplace = false } = await ask();
+    const options = { dryRun: query.dry_run, byName: replaces };
+    const { row, affected, creates } = await writeObjects(deps, options, async (staged) => {
+      const { body, current, patch } = await ask();
       checkPreconditions(headers, current);
       if (current) auditedAs(request, { before: kind.toWire(current) });
-      creates = current === undefined;
-      const store = await kind.save(body, current, patch);
-      return creates && orReplace ? (tx) => store(tx).catch(outdatedIfTaken) : store;
+      return {
+        changes: [await kind.save(body, current, staged, patch)],
+        finish: ([row], affected) => ({ row: row as Row, affected, creates: current === undefined }),
+      };
     });
     if (!query.dry_run) {
-      if (forWorker) deps.nudge();
       if (creates) reply.header('location', `/api/v1/${kind.path}/${row.id}`);
       reply.header('etag', etagOf(row));
     }
-    return { ...kind.toWire(row), drains };
+    return { ...kind.toWire(row), affected_pipelines: affected };
   };
 }
 
-function outdatedIfTaken(error: unknown): never {
-  throw error instanceof PenstockError && error.code === 'name_taken' ? new Outdated() : error;
-}
-
-function addReads<Row extends Versioned, Body extends { name: string }>(
+function addReads<Row extends ObjectRow, Body extends { name: string }>(
   app: FastifyInstance,
   kind: Kind<Row, Body>,
 ): void {
-  const { path, title, noun, Answer } = kind;
-  const response = { 200: { ...Answer, headers: eTag }, ...problems(400, 404) };
+  const { path, title, noun, Response } = kind;
+  const common = {
+    tags: [path],
+    response: { 200: { ...Response, headers: eTag }, ...problems(400, 404) },
+  };
   const read = async (named: Named, reply: FastifyReply) => {
     const row = await found(kind, named);
     reply.header('etag', etagOf(row));
@@ -95,15 +104,7 @@ function addReads<Row extends Versioned, Body extends { name: string }>(
   };
   app.get(
     `/${path}/:id`,
-    {
-      schema: {
-        operationId: `get${title}`,
-        summary: `Get a ${noun}`,
-        tags: [path],
-        params: IdParams,
-        response,
-      },
-    },
+    { schema: { operationId: `get${title}`, summary: `Get a ${noun}`, params: IdParams, ...common } },
     (request, reply) => read(byId(request), reply),
   );
   app.get(
@@ -111,32 +112,31 @@ function addReads<Row extends Versioned, Body extends { name: string }>(
     {
       schema: {
         operationId: `get${title}ByName`,
-        summary: `Get a ${noun} by its name`,
-        tags: [path],
+        summary: `Get a ${noun} by name`,
         params: NameParams,
-        response,
+        ...common,
       },
     },
     (request, reply) => read(byName(request), reply),
   );
 }
 
-function addCreates<Row extends Versioned, Body extends { name: string }>(
+function addCreates<Row extends ObjectRow, Body extends { name: string }>(
   app: FastifyInstance,
   kind: Kind<Row, Body>,
   save: Save<Row, Body>,
 ): void {
-  const { path, title, noun, Answer } = kind;
+  const { path, title, noun, Response } = kind;
   app.post(
     `/${path}`,
     {
       schema: {
         operationId: `create${title}`,
-        summary: kind.creates,
+        summary: kind.summaries.create,
         tags: [path],
         querystring: WriteQuery,
         body: kind.Body,
-        response: { 200: { ...Answer, headers: eTagAndLocation }, ...bodyProblems(409) },
+        response: { 200: { ...Response, headers: eTagAndLocation }, ...bodyProblems(409) },
       },
     },
     (request, reply) =>
@@ -147,27 +147,29 @@ function addCreates<Row extends Versioned, Body extends { name: string }>(
     {
       schema: {
         operationId: `put${title}ByName`,
-        summary: `Create or replace the ${noun} of a name`,
+        summary: `Create or replace the ${noun} with a name`,
         description:
-          'The same body twice changes nothing the second time. With `if-none-match: *` it only creates. The mask ' +
+          'Idempotent: sending the same body again changes nothing. With `if-none-match: *` it only creates. The mask ' +
           'keeps a stored secret.',
         tags: [path],
         params: NameParams,
-        ...written,
+        ...conditional,
         body: kind.Body,
-        response: { 200: { ...edited(kind), headers: eTagAndLocation }, ...bodyProblems(409, 412) },
+        response: { 200: { ...saved(kind), headers: eTagAndLocation }, ...bodyProblems(409, 412) },
       },
     },
-    (request, reply) =>
-      save(request, reply, async () => {
+    (request, reply) => {
+      const ask = async () => {
         const body = request.body as Body;
         refuseOtherName(body.name, byName(request).name);
-        return { body, current: (await kind.find(byName(request))) ?? undefined, orReplace: true };
-      }),
+        return { body, current: (await kind.find(byName(request))) ?? undefined };
+      };
+      return save(request, reply, ask, { byName: true });
+    },
   );
 }
 
-function addChanges<Row extends Versioned, Body extends { name: string }>(
+function addChanges<Row extends ObjectRow, Body extends { name: string }>(
   app: FastifyInstance,
   kind: Kind<Row, Body>,
   save: Save<Row, Body>,
@@ -176,8 +178,8 @@ function addChanges<Row extends Versioned, Body extends { name: string }>(
   const common = {
     tags: [path],
     params: IdParams,
-    ...written,
-    response: { 200: { ...edited(kind), headers: eTag }, ...bodyProblems(404, 409, 412) },
+    ...conditional,
+    response: { 200: { ...saved(kind), headers: eTag }, ...bodyProblems(404, 409, 412) },
   };
   app.put(
     `/${path}/:id`,
@@ -186,7 +188,8 @@ function addChanges<Row extends Versioned, Body extends { name: string }>(
         ...common,
         operationId: `replace${title}`,
         summary: `Replace a ${noun}`,
-        description: 'The same body twice changes nothing the second time. The mask keeps a stored secret.',
+        description:
+          'Idempotent: sending the same body again changes nothing. The mask keeps a stored secret.',
         body: kind.Body,
       },
     },
@@ -202,7 +205,7 @@ function addChanges<Row extends Versioned, Body extends { name: string }>(
       schema: {
         ...common,
         operationId: `patch${title}`,
-        summary: kind.changes,
+        summary: kind.summaries.change,
         description:
           'An RFC 7396 merge patch: null removes, objects are merged, everything else replaces. The mask keeps a ' +
           'stored secret.',
@@ -219,7 +222,7 @@ function addChanges<Row extends Versioned, Body extends { name: string }>(
   );
 }
 
-function addDelete<Row extends Versioned, Body extends { name: string }>(
+function addDelete<Row extends ObjectRow, Body extends { name: string }>(
   app: FastifyInstance,
   deps: Deps,
   kind: Kind<Row, Body>,
@@ -230,38 +233,64 @@ function addDelete<Row extends Versioned, Body extends { name: string }>(
     {
       schema: {
         operationId: `delete${title}`,
-        summary: kind.deletes,
+        summary: kind.summaries.delete,
         tags: [path],
         params: IdParams,
-        ...written,
+        ...conditional,
         response: { 200: Deleted, ...problems(400, 404, 409, 412) },
       },
     },
-    async (request) => {
+    (request) => {
       const { query, headers } = request as WriteRequest;
-      await write(deps.db, query.dry_run, async () => {
+      return writeObjects(deps, { dryRun: query.dry_run }, async () => {
         const row = await found(kind, byId(request));
         checkPreconditions(headers, row);
         auditedAs(request, { before: kind.toWire(row) });
-        return kind.remove(row);
+        return { changes: [kind.remove(row)], finish: () => null };
       });
-      if (!query.dry_run) deps.nudge();
-      return null;
     },
   );
 }
 
-/** The answer to an edit: the object, and who takes the change over. */
-function edited({ Answer, path, title }: { Answer: TObject; path: string; title: string }): TObject {
-  const { examples = [] } = Answer as { examples?: object[] };
-  const drains = path === 'pipelines' ? [] : [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }];
-  return Type.Object(
-    { ...Answer.properties, drains: Drains },
-    { title: `Saved${title}`, examples: examples.map((example) => ({ ...example, drains })) },
+function addList<Row extends ObjectRow, Body extends { name: string }>(
+  app: FastifyInstance,
+  { path, title, noun, paged, listDescription, Response, find, rows, toListed }: Kind<Row, Body>,
+): void {
+  app.get(
+    `/${path}`,
+    {
+      schema: {
+        operationId: `list${title}s`,
+        summary: `List ${noun}s${paged ? ' by page' : ''}, newest first`,
+        ...(listDescription && { description: listDescription }),
+        tags: [path],
+        querystring: paged ? LabelledPageQuery : SelectorQuery,
+        response: { 200: (paged ? Page : Collection)(Response), ...problems(400) },
+      },
+    },
+    async (request) => {
+      const query = request.query as PageQuery & { label_selector?: string };
+      const after = await startAfter(query, (id) => find({ id }));
+      const { limit } = query;
+      const selected = await selectRows(readSelector(query), after, paged ? limit + 1 : undefined, rows);
+      if (!paged) return { data: selected.map(toListed) };
+      const { data, hasMore } = toPage(selected, limit);
+      return { data: data.map(toListed), hasMore };
+    },
   );
 }
 
-async function found<Row extends Versioned>(
+/** The response to a write: the object, and who takes the change over. */
+function saved({ Response, path, title }: { Response: TObject; path: string; title: string }): TObject {
+  const { examples = [] } = Response as { examples?: object[] };
+  const affected_pipelines = path === 'pipelines' ? [] : [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }];
+  return Type.Object(
+    { ...Response.properties, affected_pipelines: AffectedPipelines },
+    { title: `Saved${title}`, examples: examples.map((example) => ({ ...example, affected_pipelines })) },
+  );
+}
+
+async function found<Row extends ObjectRow>(
   kind: Pick<Kind<Row, never>, 'find' | 'noun'>,
   named: Named,
 ): Promise<Row> {
@@ -271,8 +300,8 @@ async function found<Row extends Versioned>(
   throw new PenstockError('not_found', `There is no ${kind.noun} ${what}`);
 }
 
-/** What a PUT would have to be sent instead of the patch, as valid as one. */
-function patched<Row extends Versioned, Body extends { name: string }>(
+/** The body of the PUT that does the same as a patch; it satisfies the same schema. */
+function patched<Row extends ObjectRow, Body extends { name: string }>(
   request: FastifyRequest,
   { Body, toBody, besides }: Kind<Row, Body>,
   row: Row,
@@ -289,7 +318,7 @@ function refuseOtherName(sent: string, inPath: string): void {
   if (sent === inPath) return;
   const error = { path: '/name', message: `is not ${JSON.stringify(inPath)}, the name in the path` };
   throw new PenstockError('invalid_request', `/name ${error.message}`, {
-    hint: 'To give it another name use PATCH or PUT with its id.',
+    hint: 'To rename it, use PATCH or PUT with its id.',
     errors: [error],
   });
 }

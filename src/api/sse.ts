@@ -3,18 +3,70 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { callerName } from './caller.ts';
 
+/** Aborts when the client disconnects. */
+export function clientGone(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort(new Error('the client disconnected')));
+  return gone.signal;
+}
+
+/** A queue of events between a producer and one consumer. */
+export class EventQueue<T> {
+  readonly #sizeOf: (event: T) => number;
+  readonly #waiting: T[] = [];
+  #size = 0;
+  #wake: (() => void) | undefined;
+  #over = false;
+
+  constructor(sizeOf: (event: T) => number = () => 1) {
+    this.#sizeOf = sizeOf;
+  }
+
+  /** Total size of the waiting events. */
+  get size(): number {
+    return this.#size;
+  }
+
+  add(event: T): void {
+    this.#waiting.push(event);
+    this.#size += this.#sizeOf(event);
+    this.#wake?.();
+  }
+
+  /** Ends the iteration behind the waiting events. */
+  end(): void {
+    this.#over = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (;;) {
+      const event = this.#waiting.shift();
+      if (event !== undefined) {
+        this.#size -= this.#sizeOf(event);
+        yield event;
+      } else if (this.#over) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+}
+
 const heartbeatMs = 15_000;
-/** A client that takes nothing for so long, heartbeats neither, is given up; at the latest after twice as long. */
+/** A client that reads nothing for this long, not even heartbeats, is cut off; at the latest after twice as long. */
 const stalledMs = 30_000;
-/** Streams open at a time, for one caller and for all. */
-const most = { each: 32, all: 1_000 };
+/** Maximum number of open streams, for each caller and in all. */
+const max = { each: 32, all: 1_000 };
 const open = new Map<string, number>();
 
 /**
- * Answers a request with server-sent events, one per object that what `start` answers yields (WHATWG HTML, 9.2). A
- * string is JSON already, for what JSON.stringify cannot write, such as 64-bit integers. A comment comes at once, and one
- * every 15 seconds keeps proxies from closing a quiet stream. When the client goes away it is ended by `return()`; when the service stops,
- * too, behind a comment that says so. A client that does not read is cut off. Throws `too_many_requests` for one stream too many.
+ * Responds with server-sent events (WHATWG HTML, 9.2), one for each object of the iterable that `start` returns. A string
+ * is taken as JSON text, for 64-bit integers. A comment comes at once and every 15 seconds, to keep proxies from closing a
+ * quiet stream. The iteration ends by `return()` when the client leaves or the service stops. A client that does not read
+ * is cut off. Throws `too_many_requests`.
  */
 export function streamEvents(
   request: FastifyRequest,
@@ -25,7 +77,7 @@ export function streamEvents(
   try {
     const events = start();
     reply.raw.once('close', leave);
-    // Counts from when something was last written: nothing is any more once the socket takes no more.
+    // Counts from the last write: there is none once the socket buffer is full.
     reply.raw.setTimeout(stalledMs, () => reply.raw.destroy());
     return reply
       .type('text/event-stream')
@@ -43,14 +95,13 @@ export function streamEvents(
   }
 }
 
-/** A place among the open streams, until the function it answers is called. */
+/** Counts a stream until the returned function is called. */
 function takeStream(request: FastifyRequest): () => void {
   const name = callerName(request);
   const own = open.get(name) ?? 0;
   const all = [...open.values()].reduce((sum, count) => sum + count, 0);
-  if (own >= most.each || all >= most.all) {
-    const message =
-      own >= most.each ? `${most.each} streams of yours are open` : `${most.all} streams are open`;
+  if (own >= max.each || all >= max.all) {
+    const message = own >= max.each ? `${max.each} of your streams are open` : `${max.all} streams are open`;
     throw new PenstockError('too_many_requests', message, { hint: 'Close one of them first.' });
   }
   open.set(name, own + 1);
@@ -64,7 +115,7 @@ function takeStream(request: FastifyRequest): () => void {
 async function* frames(events: AsyncIterable<object | string>, closing: AbortSignal): AsyncGenerator<string> {
   const iterator = events[Symbol.asyncIterator]();
   try {
-    // The head of the answer leaves with the first bytes: a client is to know that it is connected.
+    // The response head leaves with the first bytes, and tells the client that it is connected.
     yield ': connected\n\n';
     let pending = iterator.next();
     for (;;) {
@@ -83,19 +134,19 @@ async function* frames(events: AsyncIterable<object | string>, closing: AbortSig
     }
   } finally {
     const ended = iterator.return?.();
-    // It may wait for its next event, and for that until the answer is closed.
+    // It may be waiting for an event that never comes.
     if (closing.aborted) ended?.catch(() => {});
     else await ended;
   }
 }
 
-/** A line break ends a line of data. In JSON it can only stand between values, where any white space may. */
+/** Line breaks would end the data. In JSON they only stand between tokens, so spaces can replace them. */
 function frame(event: object | string): string {
   const json = typeof event === 'string' ? event.replaceAll(/[\r\n]/g, ' ') : JSON.stringify(event);
   return `data: ${json}\n\n`;
 }
 
-/** What comes first: what is waited for, the time for a sign of life, or the end of the service. */
+/** Waits for the pending value, the next heartbeat or the end of the service, whichever is first. */
 async function orElse<T>(pending: Promise<T>, closing: AbortSignal): Promise<T | 'heartbeat' | 'closing'> {
   const { promise, resolve } = Promise.withResolvers<'heartbeat' | 'closing'>();
   const timer = setTimeout(() => resolve('heartbeat'), heartbeatMs);

@@ -4,40 +4,39 @@ import { PenstockError } from '../errors.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { strict } from './schemas.ts';
 
-/** The parameters of every write. */
+/** The query parameters of every write. */
 export const WriteQuery = Type.Object(
   {
     dry_run: Type.Boolean({
       default: false,
-      description: 'Check everything and answer what would be answered, but change nothing',
+      description: 'Check everything and return the result, but change nothing',
     }),
   },
   strict,
 );
 
-/** Thrown in a transaction: what the change was checked against is not what is there any more. */
+/** Thrown in a transaction when something that the change was checked against has changed since. */
 export class Outdated extends Error {}
 
-/** Takes a transaction back that has shown what it would do. */
+/** Rolls back a transaction that was only a dry run. */
 class DryRun extends Error {
-  readonly answer: unknown;
+  readonly result: unknown;
 
-  constructor(answer: unknown) {
+  constructor(result: unknown) {
     super('dry run');
-    this.answer = answer;
+    this.result = result;
   }
 }
 
-/** How often a write is tried that others forestall. */
-const tries = 40;
+const maxAttempts = 40;
 
 /**
- * Changes definitions. `prepare` reads and checks, which may take its time, and answers how to write; that happens
- * in one transaction, which throws `Outdated` when what was read has changed since. Then everything is done again
- * with what is there now, so that of two writers each sees the whole of the other's change, or none of it.
+ * Runs an optimistic write. `prepare` reads and checks, and returns the function that writes in one transaction.
+ * That function throws `Outdated` when what was read has changed; then everything starts over with fresh data. So of
+ * two writers each sees all of the other's change or none of it.
  *
- * In a dry run the transaction is done, and taken back. Throws `changed_meanwhile` when others are always faster. A
- * transaction may take `timeoutMs`, by default as long as any.
+ * A dry run executes the transaction and rolls it back. Throws `changed_meanwhile` after 40 attempts. `timeoutMs`
+ * limits the transaction; without it the default of the store applies.
  */
 export async function write<T>(
   db: Db,
@@ -45,59 +44,59 @@ export async function write<T>(
   prepare: () => Promise<(tx: Tx) => Promise<T>>,
   timeoutMs?: number,
 ): Promise<T> {
-  for (let attempt = 0; attempt < tries; attempt++) {
+  for (let attempt = 0; attempt < maxAttempts; attempt++) {
     const apply = await prepare();
     try {
       return await db.$transaction(
         async (tx) => {
-          const answer = await apply(tx);
-          if (dryRun) throw new DryRun(answer);
-          return answer;
+          const result = await apply(tx);
+          if (dryRun) throw new DryRun(result);
+          return result;
         },
         timeoutMs === undefined ? {} : { timeout: timeoutMs },
       );
     } catch (error) {
-      if (error instanceof DryRun) return error.answer as T;
+      if (error instanceof DryRun) return error.result as T;
       if (!(error instanceof Outdated) && !isConflict(error)) throw error;
     }
-    // Not in step with the others.
+    // Jitter, so that writers do not collide again in step.
     await pause(Math.random() * 10 * (attempt + 1));
   }
-  throw new PenstockError('changed_meanwhile', 'Others have changed it all the time', {
+  throw new PenstockError('changed_meanwhile', 'Other writers kept changing the same objects', {
     hint: 'Try again.',
   });
 }
 
-/** The database has ended one of two transactions that waited for each other. */
+/** Whether the database aborted this transaction to resolve a deadlock. */
 const isConflict = (error: unknown): boolean =>
   error instanceof PenstockError && error.facts.conflict === true;
 
-/** What a change was checked against: the versions of profiles and tables, by their ids. */
-export interface Basis {
-  profiles: ReadonlyMap<string, number>;
-  tables: ReadonlyMap<string, number>;
+/** The versions, by id, of the rows that a change was checked against. Version 0 marks a row that it creates itself. */
+export interface ReadSet {
+  readonly profiles?: ReadonlyMap<string, number>;
+  readonly tables?: ReadonlyMap<string, number>;
+  readonly pipelines?: ReadonlyMap<string, number>;
 }
 
 /**
- * Makes sure that the profiles and tables are still in these versions, and that they stay so until the end of the
- * transaction. Throws `Outdated`. Everybody takes these locks before others, and in this order.
+ * Locks the rows of the read sets until the end of the transaction. Throws `Outdated` if one has another version.
+ * Every write takes these locks first and in this order.
  */
-export async function hold(tx: Tx, { profiles, tables }: Partial<Basis>): Promise<void> {
-  for (const [id, version] of sorted(profiles)) {
-    // Writes what is there, which takes the lock of the row on both databases.
-    const { count } = await tx.connectionProfile.updateMany({ where: { id, version }, data: { version } });
-    if (count === 0) throw new Outdated();
-  }
-  for (const [id, version] of sorted(tables)) {
-    const { count } = await tx.connectionTable.updateMany({ where: { id, version }, data: { version } });
-    if (count === 0) throw new Outdated();
-  }
+export async function hold(tx: Tx, reads: readonly ReadSet[]): Promise<void> {
+  const versionsOf = (kind: keyof ReadSet): [string, number][] => {
+    const all = reads.flatMap((one) => [...(one[kind] ?? [])]).filter(([, version]) => version > 0);
+    const distinct = new Map(all.map((each) => [each.join('.'), each]));
+    return [...distinct.values()].sort(([one], [other]) => (one < other ? -1 : 1));
+  };
+  // An update that changes nothing takes the row lock on both databases.
+  for (const [id, version] of versionsOf('profiles'))
+    expectOne(await tx.connectionProfile.updateMany({ where: { id, version }, data: { version } }));
+  for (const [id, version] of versionsOf('tables'))
+    expectOne(await tx.connectionTable.updateMany({ where: { id, version }, data: { version } }));
+  for (const [id, version] of versionsOf('pipelines'))
+    expectOne(await tx.pipeline.updateMany({ where: { id, version }, data: { version } }));
 }
 
-const sorted = (versions: ReadonlyMap<string, number> = new Map()): [string, number][] =>
-  [...versions].sort(([one], [other]) => (one < other ? -1 : 1));
-
-/** Throws `Outdated` when a conditional write has met nothing. */
-export function expectOne({ count }: { count: number }): void {
+function expectOne({ count }: { count: number }): void {
   if (count !== 1) throw new Outdated();
 }

@@ -1,65 +1,49 @@
-import { parseArgs } from 'node:util';
 import { PenstockError } from '../errors.ts';
 import { type KeyRing, type KeyRow, type Role, roles } from '../security/api-keys.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Db } from '../store/db.ts';
+import { type OptionValues, UsageError } from './commands.ts';
 
-/**
- * `penstock keys …`: API keys, and a new secret key, straight in the database, for whoever has the machine. It may run
- * beside a running service.
- */
-export const keysUsage = `Usage: penstock keys list
-       penstock keys create <name> --role ${roles.join(' | ')} [--expires-days <days>]
-       penstock keys revoke <name>
-       penstock keys rotate      seal every secret with the first key of PENSTOCK_SECRET_KEY
-`;
+/** `penstock keys …`: changes API keys and rotates the secret key in the database. Safe beside a running service. */
 
-/** Wrong arguments. */
-export class KeysUsageError extends Error {}
-
-export interface KeysCommand {
-  run(given: { db: Db; keys: KeyRing; secrets: SecretBox; print(line: string): void }): Promise<void>;
+interface KeysContext {
+  db: Db;
+  keys: KeyRing;
+  secrets: SecretBox;
+  print(line: string): void;
 }
 
-/** Reads the arguments behind `keys`; throws `KeysUsageError`. */
-export function readKeysCommand(args: string[]): KeysCommand {
-  const { values, positionals } = parsed(args);
-  const [action, name, ...rest] = positionals;
+type KeysCommand = (context: KeysContext) => Promise<void>;
+
+/** Returns what `penstock keys <words>` does. Throws `UsageError`. */
+export function readKeysCommand(words: readonly string[], values: OptionValues): KeysCommand {
+  const [action, name] = words;
   const { role, 'expires-days': days } = values;
   const takesName = action === 'create' || action === 'revoke';
-  if (rest.length > 0 || takesName !== (name !== undefined)) throw new KeysUsageError('wrong arguments');
+  if (takesName !== (name !== undefined))
+    throw usage(takesName ? 'the name is missing' : `too many arguments: ${name}`);
   if (action !== 'create' && (role !== undefined || days !== undefined))
-    throw new KeysUsageError('--role and --expires-days go with create');
+    throw usage('--role and --expires-days go with create');
   switch (action) {
     case 'list':
-      return { run: list };
+      return list;
     case 'create':
       return create(name as string, role, days);
     case 'revoke':
       return revoke(name as string);
     case 'rotate':
-      return { run: rotate };
+      return rotate;
     default:
-      throw new KeysUsageError(`there is no keys ${action ?? 'without a word behind it'}`);
+      throw usage(`there is no command keys ${action}`);
   }
 }
 
-function parsed(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: { role: { type: 'string' }, 'expires-days': { type: 'string' } },
-    });
-  } catch (error) {
-    throw new KeysUsageError((error as Error).message);
-  }
-}
+const usage = (message: string): UsageError => new UsageError(message, 'keys');
 
 const date = (micros: bigint | null): string =>
   micros === null ? 'never' : new Date(Number(micros / 1000n)).toISOString();
 
-const list: KeysCommand['run'] = async ({ db, print }) => {
+const list: KeysCommand = async ({ db, print }) => {
   const rows: KeyRow[] = await db.apiKey.findMany({ orderBy: { name: 'asc' } });
   for (const { name, role, expiresAt, lastUsedAt } of rows)
     print(`${name}  ${role}  expires ${date(expiresAt)}  last used ${date(lastUsedAt)}`);
@@ -69,30 +53,28 @@ const list: KeysCommand['run'] = async ({ db, print }) => {
 const dayMicros = 86_400_000_000n;
 
 function create(name: string, role: string | undefined, days: string | undefined): KeysCommand {
-  if (!roles.includes(role as Role)) throw new KeysUsageError(`--role must be one of ${roles.join(', ')}`);
-  if (name.length > 100) throw new KeysUsageError('a name has at most 100 characters');
+  if (!roles.includes(role as Role)) throw usage(`--role must be one of ${roles.join(', ')}`);
+  if (name.length > 100) throw usage('a name has at most 100 characters');
   if (days !== undefined && !/^[1-9]\d{0,4}$/.test(days))
-    throw new KeysUsageError('--expires-days must be a number of days, 1 to 99999');
-  return {
-    run: async ({ keys, print }) => {
-      const expiresAt = days === undefined ? null : BigInt(Date.now()) * 1000n + BigInt(days) * dayMicros;
-      const { key } = await keys.create({ name, role: role as Role, expiresAt });
-      print(key);
-    },
+    throw usage('--expires-days must be a number of days, 1 to 99999');
+  return async ({ keys, print }) => {
+    const expiresAt = days === undefined ? null : BigInt(Date.now()) * 1000n + BigInt(days) * dayMicros;
+    const { key } = await keys.create({ name, role: role as Role, expiresAt });
+    print(key);
   };
 }
 
-const revoke = (name: string): KeysCommand => ({
-  run: async ({ db, keys, print }) => {
+const revoke =
+  (name: string): KeysCommand =>
+  async ({ db, keys, print }) => {
     const row = await db.apiKey.findUnique({ where: { name } });
     if (row === null) throw new PenstockError('not_found', `There is no key called ${name}`);
     await keys.revoke(row.id);
     print(`${name} is revoked.`);
-  },
-});
+  };
 
-const rotate: KeysCommand['run'] = async ({ db, secrets, print }) => {
-  const { resealAll } = await import('../definitions/rotate.ts');
-  const count = await resealAll(db, secrets);
+const rotate: KeysCommand = async ({ db, secrets, print }) => {
+  const { rotateSecrets } = await import('../definitions/rotate.ts');
+  const count = await rotateSecrets(db, secrets);
   print(`${count} more ${count === 1 ? 'object is' : 'objects are'} sealed with the first key now.`);
 };

@@ -79,7 +79,7 @@ export interface RememberedSession<T> {
    * Whether nobody will open it again: the source subscribes to nothing, takes back all it is subscribed to, hands out
    * what the other side still holds, and its iteration ends when everything is acknowledged and nothing more comes.
    */
-  windUp: boolean;
+  drain: boolean;
 }
 
 export interface RunContext<P, T> extends Reachable<P> {

@@ -2,7 +2,7 @@ import type { ConnectorDefinition, Reachable, Targets, Usable } from '../connect
 import { connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import { expandSchema } from '../formats/codec.ts';
-import { parseExactly } from '../formats/json/json-text.ts';
+import { parseExactly } from '../formats/json/text.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { type CertificateFiles, certificatesIn, readCertificates } from '../security/certificate-files.ts';
 import { type JsonObject, openConfig, sealConfig } from '../security/config-secrets.ts';
@@ -13,14 +13,11 @@ import type { Db } from '../store/db.ts';
 import { checkProfileConfig, checkTableConfig } from './config-checks.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
 
-/**
- * Stored profiles and tables as the connectors and the pipelines want them: JSON parsed and secrets opened. The API
- * and the worker both read them here.
- */
+/** Stored profiles, tables and queries for the rest of the program: JSON parsed and secrets opened. Main thread only. */
 
-/** What a sealed secret of a profile is bound to. */
+/** Owner that a profile's sealed secrets are bound to. */
 export const profileOwner = (id: string): string => `connection_profile/${id}`;
-/** And one of a session; it says leftover because those were the first to be stored. */
+/** Owner that a session's sealed secrets are bound to. The prefix is stored data: it never changes. */
 export const sessionOwner = (id: string): string => `leftover/${id}`;
 
 interface ProfileRow {
@@ -40,7 +37,7 @@ interface TableRow {
   connectionProfile: ProfileRow | null;
 }
 
-/** Where queries find tables and profiles by their exact names. */
+/** Looks up tables and profiles by their exact names. */
 export interface Definitions {
   tableNamed(name: string): Promise<TableRow | null>;
   tableNames(): Promise<readonly string[]>;
@@ -68,9 +65,9 @@ interface SessionRow {
 /** How to reach a session with a broker, and where its messages went. */
 export interface StoredSession {
   profile: JsonObject;
-  /** The tables that it may be subscribed as, the newest first. */
+  /** Table configurations whose topics it may be subscribed to, newest first. */
   tables: unknown[];
-  /** Undefined when nobody is to drain it. */
+  /** The INSERT that its messages belong to; undefined when they are to be discarded. */
   insert: InsertPlan | undefined;
 }
 
@@ -98,7 +95,7 @@ export class StoredCatalog implements Catalog {
     this.#definitions = definitions;
   }
 
-  /** The same with other tables and profiles than the stored ones, to see what a query would mean then. */
+  /** Returns a catalog over other definitions, such as staged ones that are not saved yet. */
   over(definitions: Definitions): StoredCatalog {
     return new StoredCatalog(
       this.#db,
@@ -130,7 +127,7 @@ export class StoredCatalog implements Catalog {
   async #alike(name: string) {
     const wanted = name.toLowerCase();
     const alike = (await this.tableNames()).filter((other) => other.toLowerCase() === wanted);
-    // Two that differ only in case: the query has to say which, in quotes.
+    // Names that differ only in case must be quoted in the query.
     if (alike.length !== 1) return null;
     const [only] = alike;
     return this.#definitions.tableNamed(only as string);
@@ -163,32 +160,32 @@ export class StoredCatalog implements Catalog {
     throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
   }
 
-  /** A stored profile's config with its secrets opened; `{{ NAME }}` stays as it is. */
+  /** Returns a stored profile's config with its secrets opened; `{{ NAME }}` stays as it is. */
   profile(row: ProfileRow): JsonObject {
     const { profile } = connectorFor(row.connector);
     return openConfig(JSON.parse(row.config) as JsonObject, profile, this.#secrets, profileOwner(row.id));
   }
 
-  /** What is stored of a profile's config. */
+  /** Returns a profile's config as it is stored, secrets sealed. */
   sealProfile(id: string, connector: string, config: JsonObject): string {
     return JSON.stringify(
       sealConfig(config, connectorFor(connector).profile, this.#secrets, profileOwner(id)),
     );
   }
 
-  /** What is stored of a pipeline's query: its secrets sealed. */
+  /** Returns a pipeline's query as it is stored, secrets sealed. */
   sealQuery(pipelineId: string, query: string): string {
     return sealQuery(this.#secrets, pipelineId, query);
   }
 
-  /** A stored query with its secrets opened. */
+  /** Returns a stored query with its secrets opened. */
   query({ id, query }: { id: string; query: string }): string {
     return openQuery(this.#secrets, id, query);
   }
 
   /**
-   * Replaces `{{ NAME }}` and the paths of certificates in a config: the last thing to happen before a connector gets
-   * it. What may be reached for it comes along. Throws `variable_not_allowed` and `certificate_unreadable`.
+   * Replaces `{{ NAME }}` and certificate paths in a config, immediately before a connector gets it. Throws
+   * `variable_not_allowed` and `certificate_unreadable`.
    */
   resolve(connector: ConnectorDefinition, config: unknown): Reachable<JsonObject> {
     const { profile } = connector;
@@ -196,13 +193,13 @@ export class StoredCatalog implements Catalog {
     return { profile: readCertificates(filled, profile, this.#files), targets: this.#targets };
   }
 
-  /** A table of a plan, ready to be opened. */
+  /** Returns a table of a plan, ready to be opened by its connector. */
   usable(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Usable {
     const connector = connectorFor(table.connector);
     return { connector, ...this.resolve(connector, table.profile), config: table.config };
   }
 
-  /** What is stored to reach a session when nothing else tells of it any more. */
+  /** Returns what a session's row needs to reach the session after its table or pipeline is gone. */
   sealSession(id: string, insert: InsertPlan): { connector: string; profile: string; insert: string } {
     const { profile, ...source } = insert.source;
     const { connector } = source;

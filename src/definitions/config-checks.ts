@@ -26,21 +26,21 @@ const checks = new Map<string, Checks>(
 
 const checksOf = (id: string): Checks => checks.get(connectorFor(id).id) as Checks;
 
-/** Throws `invalid_config` with a path for each thing that is wrong with a profile's `config`. */
+/** Throws `invalid_config` with a path for each problem of a profile's `config`. */
 export function checkProfileConfig(id: string, config: unknown, at = '/config'): void {
   const { definition, profile } = checksOf(id);
   const errors = explainViolations(profile.Errors(config));
   refuse(errors.length > 0 ? errors : (definition.validateProfile?.(config) ?? []), at);
 }
 
-/** The same for a table's `config`; `profile` is the config of the profile it goes with, when it is known. */
+/** As above for a table's `config`; `profile` is the config of its profile, when known. */
 export function checkTableConfig(id: string, config: unknown, profile: unknown, at = '/config'): void {
   const { definition, table } = checksOf(id);
   const errors = explainViolations(table.Errors(config));
   refuse(errors.length > 0 ? errors : (definition.validateTable?.(config, profile) ?? []), at);
 }
 
-/** The same for the columns that a valid config refers to. */
+/** As above for the columns that a valid config refers to. */
 export function checkTableColumns(
   id: string,
   config: unknown,

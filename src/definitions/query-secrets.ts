@@ -5,9 +5,9 @@ import type { SecretBox } from '../security/secret-box.ts';
 import { mapOptionValues } from '../sql/secret-options.ts';
 
 /**
- * Secrets in the text of a query: `CREATE TABLE … WITH (password = '…')`. As in a profile they are sealed where the
- * query is stored and masked where it is answered; the mask sent back keeps them. The names of the options are the
- * paths that a connector's schema lists as `sensitive`, with dots: `tls/key` is `tls.key`.
+ * Secrets in the text of a query: `CREATE TABLE … WITH (password = '…')`. They are sealed in the database and masked in
+ * responses; sending the mask back keeps the stored value. Option names are the `sensitive` paths of the connectors'
+ * schemas with dots: `tls/key` is `tls.key`.
  */
 
 const names: ReadonlySet<string> = new Set(
@@ -16,13 +16,13 @@ const names: ReadonlySet<string> = new Set(
 
 const prefix = 'sealed:';
 const isSealed = (value: string): boolean => value.startsWith(prefix);
-/** Nothing but `{{ NAME }}`: it says where the secret is, and holds none. */
+/** Whether the value is only `{{ NAME }}`, which is no secret. */
 const isVariable = (value: string): boolean => /^\{\{[^{}]*\}\}$/.test(value.trim()) || value === '';
 
 const belongsTo = (pipeline: string, table: string, option: string): string =>
   `pipeline/${pipeline}/query/${table}/${option}`;
 
-/** What is stored of a query. Throws `invalid_request` for a mask that stands for nothing. */
+/** Returns the query as it is stored. Throws `invalid_query` for a mask without a stored secret. */
 export function sealQuery(box: SecretBox, pipeline: string, query: string): string {
   return mapOptionValues(query, names, ({ table, option, value }) => {
     if (value === mask) throw maskedForNothing(table, option);
@@ -30,18 +30,18 @@ export function sealQuery(box: SecretBox, pipeline: string, query: string): stri
   });
 }
 
-/** A stored query as it was sent. */
+/** Returns a stored query as it was sent. */
 export function openQuery(box: SecretBox, pipeline: string, stored: string): string {
   return mapOptionValues(stored, names, ({ table, option, value }) =>
     isSealed(value) ? box.open(value.slice(prefix.length), belongsTo(pipeline, table, option)) : value,
   );
 }
 
-/** What may be shown of a query, stored or sent. */
+/** Returns the query, stored or sent, with its secrets masked. */
 export const maskQuery = (query: string): string =>
   mapOptionValues(query, names, ({ value }) => (isVariable(value) ? value : mask));
 
-/** Answers `query` with each secret that is the mask replaced by the one that `before` has for that table and option. */
+/** Replaces each mask in `query` by the secret that `before` has for that table and option. */
 export function keepMaskedInQuery(query: string, before: string): string {
   const kept = new Map<string, string>();
   mapOptionValues(before, names, ({ table, option, value }) => {
@@ -53,7 +53,7 @@ export function keepMaskedInQuery(query: string, before: string): string {
   );
 }
 
-/** The sealed values in a stored query. */
+/** Returns the sealed values of a stored query. */
 export function sealedInQuery(stored: string): string[] {
   const found: string[] = [];
   mapOptionValues(stored, names, ({ value }) => {
@@ -64,6 +64,6 @@ export function sealedInQuery(stored: string): string[] {
 }
 
 function maskedForNothing(table: string, option: string): PenstockError {
-  const message = `The option ${option} of ${table} is the mask, and there is no stored secret it could stand for`;
+  const message = `The option ${option} of ${table} is masked, and no secret is stored for it: send the secret itself`;
   return new PenstockError('invalid_query', message, { errors: [{ path: '/query', message }] });
 }

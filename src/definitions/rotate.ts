@@ -6,18 +6,18 @@ import type { Db } from '../store/db.ts';
 import { profileOwner, sessionOwner } from './catalog.ts';
 import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
 
-/** Every stored secret at once: whether they can be opened at all, and how they get under a new key. */
+/** Checks that every stored secret can be opened, and rotates them to a new key. */
 
 const pageSize = 200;
 
-/** A row with secrets, and how to write it anew. */
+/** A row with secrets. */
 interface Sealed {
   blobs: string[];
-  /** Seals them with the first key, if nobody has written the row meanwhile; answers how many rows were written. */
-  reseal(): Promise<number>;
+  /** Seals them with the first key unless the row has changed meanwhile; returns the number of rows written. */
+  rotate(): Promise<number>;
 }
 
-/** All rows of a kind, page by page. */
+/** Yields all rows of a kind, page by page. */
 async function* pages<T extends { id: string }>(
   find: (page: { where: { id: { gt: string } }; orderBy: { id: 'asc' }; take: number }) => Promise<T[]>,
 ): AsyncGenerator<T> {
@@ -35,26 +35,26 @@ async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
     const { profile: schema } = connectorFor(connector);
     const stored = JSON.parse(config) as JsonObject;
     const owner = profileOwner(id);
-    const reseal = async (): Promise<number> => {
+    const rotate = async (): Promise<number> => {
       const fresh = JSON.stringify(sealConfig(openConfig(stored, schema, box, owner), schema, box, owner));
       const written = { where: { id, config }, data: { config: fresh } };
       return (await db.connectionProfile.updateMany(written)).count;
     };
-    yield { blobs: sealedIn(stored, schema), reseal };
+    yield { blobs: sealedIn(stored, schema), rotate };
   }
   for await (const { id, query } of pages((page) => db.pipeline.findMany(page))) {
-    const reseal = async (): Promise<number> => {
+    const rotate = async (): Promise<number> => {
       const fresh = sealQuery(box, id, openQuery(box, id, query));
       return (await db.pipeline.updateMany({ where: { id, query }, data: { query: fresh } })).count;
     };
-    yield { blobs: sealedInQuery(query), reseal };
+    yield { blobs: sealedInQuery(query), rotate };
   }
   for await (const row of pages((page) => db.sourceSession.findMany(page))) {
     const { id, connector, profile, insert } = row;
     const { profile: schema } = connectorFor(connector);
     const stored = JSON.parse(profile) as JsonObject;
     const owner = sessionOwner(id);
-    const reseal = async (): Promise<number> => {
+    const rotate = async (): Promise<number> => {
       const opened = openConfig(stored, schema, box, owner);
       const fresh = {
         profile: JSON.stringify(sealConfig(opened, schema, box, owner)),
@@ -62,13 +62,13 @@ async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
       };
       return (await db.sourceSession.updateMany({ where: { id, profile, insert }, data: fresh })).count;
     };
-    yield { blobs: [...sealedIn(stored, schema), ...(insert === null ? [] : [insert])], reseal };
+    yield { blobs: [...sealedIn(stored, schema), ...(insert === null ? [] : [insert])], rotate };
   }
 }
 
 /**
- * Answers how many objects have a secret that was sealed with a key we do not have. Throws
- * `secret_unreadable` when all of them have: then the key is not the one of this database.
+ * Returns the number of objects with a secret whose key is missing. Throws `secret_unreadable` when that is all of them:
+ * the key belongs to another database.
  */
 export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {
   let sealed = 0;
@@ -78,23 +78,19 @@ export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {
     if (!blobs.every((blob) => box.hasKeyOf(blob))) unreadable += 1;
   }
   if (sealed === 0 || unreadable < sealed) return unreadable;
-  throw new PenstockError(
-    'secret_unreadable',
-    'The secret key is not the one this database was written with',
-    {
-      hint: 'Set PENSTOCK_SECRET_KEY to the key that was used before, or put its secret.key into the data folder.',
-    },
-  );
+  throw new PenstockError('secret_unreadable', 'The secret key is not the key of this database', {
+    hint: 'Set PENSTOCK_SECRET_KEY to the key that was used before, or put its secret.key into the data folder.',
+  });
 }
 
 /**
- * Seals every secret with the first key again, so that the others can be taken out of the settings. Safe beside a
- * running service: what is edited meanwhile is left to that edit. Answers how many rows were written.
+ * Seals every secret with the first key, so that the other keys can be removed from the settings. Safe beside a running
+ * service: rows edited meanwhile are left alone. Returns the number of rows written.
  */
-export async function resealAll(db: Db, box: SecretBox): Promise<number> {
+export async function rotateSecrets(db: Db, box: SecretBox): Promise<number> {
   let written = 0;
-  for await (const { blobs, reseal } of everySealed(db, box)) {
-    if (!blobs.every((blob) => box.isCurrent(blob))) written += await reseal();
+  for await (const { blobs, rotate } of everySealed(db, box)) {
+    if (!blobs.every((blob) => box.isCurrent(blob))) written += await rotate();
   }
   return written;
 }

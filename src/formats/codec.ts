@@ -1,14 +1,14 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { PenstockError } from '../errors.ts';
-import { gzipped } from './compression.ts';
 import type { Codec, Row } from './format.ts';
 import { byLines } from './framing.ts';
 import { formatOf } from './registry.ts';
 import type { ConnectionSchema } from './schema/schema.ts';
 import { validateSchema } from './schema/validate.ts';
+import { badData } from './values/bad.ts';
 
-export { expandSchema } from './schema/expand.ts';
 export { sqlType } from './schema/sql-type.ts';
-export { type KnownMetadata, validateSchema } from './schema/validate.ts';
+export { expandSchema, type KnownMetadata, validateSchema } from './schema/validate.ts';
 
 /**
  * Prepares the codec of a schema: the work that depends on the schema alone is done here, once. The schema must be
@@ -32,8 +32,8 @@ export function codecFor(schema: ConnectionSchema): Codec {
 }
 
 /**
- * The rows of a message that can be read. What cannot goes to `bad`, which may throw: the whole message, or some of its
- * rows, each with its number among all of them, from 0.
+ * Returns the rows of a message that can be read. An error of the whole message, or of one row with its number from 0,
+ * goes to `bad`, which may throw.
  */
 export function readRows(codec: Codec, payload: Buffer, bad: (error: unknown, row?: number) => void): Row[] {
   const errors: { error: unknown; row?: number }[] = [];
@@ -47,6 +47,32 @@ export function readRows(codec: Codec, payload: Buffer, bad: (error: unknown, ro
   return rows;
 }
 
-/** The rows of a message, of which there may be any number; throws the first error. */
+/** Returns all rows of a message; throws the first error. */
 export const rowsOf = (codec: Codec, payload: Buffer): Row[] =>
   codec.decodeAll?.(payload) ?? [codec.decode(payload)];
+
+/** Maximum size of an unpacked message in bytes: a packet of a few kilobytes can hold gigabytes. */
+const maxUnpacked = 16 * 1024 * 1024;
+
+/** Packs what a codec writes with gzip, and unpacks what it reads. */
+function gzipped(codec: Codec): Codec {
+  const packed: Codec = {
+    decode: (payload) => codec.decode(gunzip(payload)),
+    encode: (row) => gzipSync(codec.encode(row)),
+  };
+  if (codec.decodeAll) {
+    const decodeAll = codec.decodeAll.bind(codec);
+    packed.decodeAll = (payload, bad) => decodeAll(gunzip(payload), bad);
+  }
+  return packed;
+}
+
+function gunzip(payload: Buffer): Buffer {
+  try {
+    return gunzipSync(payload, { maxOutputLength: maxUnpacked });
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE')
+      throw badData('', `is more than ${maxUnpacked} bytes when it is unpacked`);
+    throw badData('', 'is not gzip');
+  }
+}

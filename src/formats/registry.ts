@@ -1,9 +1,26 @@
-import * as all from './all.ts';
+import { avro } from './avro/avro.ts';
+import { cbor } from './cbor/cbor.ts';
+import { csv } from './csv/csv.ts';
 import type { FormatDefinition } from './format.ts';
+import { json } from './json/json.ts';
+import { msgpack } from './msgpack/msgpack.ts';
+import { protobuf } from './protobuf/protobuf.ts';
+import { rawBytes, rawString } from './raw/raw.ts';
 import type { Format } from './schema/schema.ts';
+import { sparkplugB } from './sparkplug/sparkplug.ts';
 
-/** Each is only ever called with schemas in its own format. */
-const formats = Object.values(all) as unknown as readonly FormatDefinition[];
+/** Every format. Each is only ever called with schemas in its own format. */
+const formats = [
+  avro,
+  cbor,
+  csv,
+  json,
+  msgpack,
+  protobuf,
+  rawBytes,
+  rawString,
+  sparkplugB,
+] as unknown as readonly FormatDefinition[];
 
 /** The types of the formats that can be read and written. */
 export const formatTypes = formats.map(({ type }) => type);

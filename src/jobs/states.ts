@@ -1,9 +1,9 @@
 /**
- * What the API and the worker both say about a job. They meet in its database row: the API writes the desired state
- * (`stop`, `restartRequests`, `editRequests`), the worker writes the actual one (`state` and what goes with it).
+ * States of a job, shared by API and worker through the job's database row. The API writes the desired state (`stop`,
+ * `restartRequests`, `editRequests`), the worker the actual one (`state` and related columns).
  */
 
-/** Arroyo's names, on the wire too. */
+/** Arroyo's names, also on the wire. */
 export const jobStates = [
   'Created',
   'Scheduling',
@@ -20,20 +20,20 @@ export const jobStates = [
 export type JobState = (typeof jobStates)[number];
 
 /**
- * What is wanted of a job. `none` = run. `checkpoint` and `graceful` drain what is in flight first; `immediate` and
- * `force` do not wait. In every mode unacknowledged messages stay with the broker.
+ * The desired state of a job. `none` runs it. `checkpoint` and `graceful` drain messages in flight first, `immediate` and
+ * `force` do not. In every mode unacknowledged messages stay with the broker.
  */
 export const stopModes = ['none', 'checkpoint', 'graceful', 'immediate', 'force'] as const;
 export type StopMode = (typeof stopModes)[number];
 
-export const drains = (mode: StopMode): boolean => mode === 'checkpoint' || mode === 'graceful';
+export const drainsFirst = (mode: StopMode): boolean => mode === 'checkpoint' || mode === 'graceful';
 
-/** States in which nothing runs and nothing will until somebody asks. */
+/** States in which a job stays until a user acts. */
 export const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'Failed'];
 
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
-/** The state to show at `now` (unix microseconds): a job whose worker has died waits for another one. */
+/** The state to show at `now` (Unix microseconds). A job whose lease has expired waits for another worker. */
 export function shownState(job: { state: string; leaseUntil: bigint | null }, now: bigint): JobState {
   const state = job.state as JobState;
   const held = job.leaseUntil !== null && job.leaseUntil >= now;
@@ -41,11 +41,10 @@ export function shownState(job: { state: string; leaseUntil: bigint | null }, no
 }
 
 interface Action {
-  /** The caption of the one button that makes sense now. */
   action_text: string;
-  /** The stop mode that button sends; null when there is nothing to press. */
+  /** Stop mode that the button sends. Null if there is nothing to press. */
   action: StopMode | null;
-  /** Whether the job is on its way to another state. */
+  /** Whether the job is changing to another state. */
   action_in_progress: boolean;
 }
 
@@ -58,7 +57,7 @@ const start: Action = { action_text: 'Start', action: 'none', action_in_progress
 const busy = (text: string): Action => ({ action_text: text, action: null, action_in_progress: true });
 const done = (text: string): Action => ({ action_text: text, action: null, action_in_progress: false });
 
-/** What a console offers for a job in `state`, by whether it is meant to run. Values as Arroyo's `get_action`. */
+/** The action that a console offers for a job. Values as in Arroyo's `get_action`. */
 export function actionFor(state: JobState, runningDesired: boolean): Action {
   switch (state) {
     case 'Created':

@@ -1,9 +1,9 @@
 /**
- * What the worker counts of a job and the API shows of it. They meet in a row of the database (`JobStats`), which holds
- * this as JSON: what each task has counted since its job began, and how much of it in each of the last seconds.
+ * Counts of a job, written by the worker and shown by the API. They meet in the database row `JobStats`, which holds this
+ * as JSON: the totals of each task since its job began, and the counts of each of the last seconds.
  */
 
-/** What is counted, in the order that the samples have it. */
+/** The counts, in the order used by samples. */
 export const counted = [
   'messages_in',
   'bytes_in',
@@ -13,14 +13,14 @@ export const counted = [
   'bytes_out',
   'bad',
 ] as const;
-export type Counted = (typeof counted)[number];
-export type Counts = Record<Counted, number>;
+export type CountName = (typeof counted)[number];
+export type Counts = Record<CountName, number>;
 
-/** One sample a second, of the last two minutes. */
+/** One sample a second, kept for two minutes. */
 export const sampleEveryMs = 1000;
 export const keptSamples = 120;
 
-/** An operator of a task, and the node of the pipeline's graph that stands for it. */
+/** An operator of a task, and its node in the pipeline's graph. */
 export interface OperatorPlace {
   id: string;
   node: number;
@@ -33,7 +33,7 @@ export interface TaskError {
   at: number;
 }
 
-/** In milliseconds, from the arrival of a batch to the confirmation of the sink, each message with that of its batch. */
+/** Milliseconds from the arrival of a batch to the sink's confirmation. Messages count with the time of their batch. */
 export interface Latency {
   p50: number;
   p95: number;
@@ -43,32 +43,35 @@ export interface Latency {
 export interface TaskStatus {
   index: number;
   source: OperatorPlace;
-  /** Null where rows pass as they are. */
+  /** Null if rows pass unchanged. */
   transform: OperatorPlace | null;
   sink: OperatorPlace;
-  /** Whether both its ends are connected. */
+  /** Whether both ends are connected. */
   connected: boolean;
   totals: Counts;
   batches: number;
-  /** Messages that are not acknowledged, and how many may be. */
+  /** Number of unacknowledged messages, and their maximum. */
   in_flight: number;
   window: number;
   reconnects: number;
   last_error: TaskError | null;
-  /** Of the last one to two minutes; null when nothing was sent. */
+  /** Of the last one to two minutes. Null if nothing was sent. */
   latency: Latency | null;
-  /** Per second, the oldest first, each in the order of `counted`; the newest is of the second that ends at `at`. */
+  /** Per second, oldest first, each in the order of `counted`. The newest second ends at `at`. */
   samples: number[][];
-  /** In flight at the end of each of those seconds. */
+  /** Number of messages in flight at the end of each of these seconds. */
   in_flight_samples: number[];
 }
 
 export interface JobStats {
-  /** Unix microseconds: when the newest sample was taken. */
+  /** Unix microseconds: the time of the newest sample. */
   at: number;
   tasks: TaskStatus[];
 }
 
-/** Whether nothing went on in the second of the newest sample. */
+/** Whether all counts of the newest sample are zero. */
 export const isQuiet = ({ tasks }: JobStats): boolean =>
   tasks.every(({ samples }) => samples.at(-1)?.every((count) => count === 0) ?? true);
+
+/** Makes text from elsewhere fit to store and print: PostgreSQL refuses NUL, terminals obey escape sequences. */
+export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);

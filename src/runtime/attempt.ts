@@ -1,45 +1,46 @@
-import type { Delivery, Identity, Logger, Pace, Sink, Source } from '../connectors/connector.ts';
+import type { Delivery, Identity, Logger, Sink, Source } from '../connectors/connector.ts';
 import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { openTransform } from '../sql/open-transform.ts';
-import { BadMessages } from './bad-messages.ts';
-import { type Part, Passage, type Passenger } from './batch-processor.ts';
+import { BadMessages, deadLetterFailure } from './bad-messages.ts';
+import { type Batch, BatchProcessor, type InputMessage } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
-import { type LetterFailure, letterFailure } from './dead-letter-failure.ts';
-import type { DeadLetterStore, Replayed, TaskSession } from './operations.ts';
-import type { Endpoint, TaskSpec } from './task-spec.ts';
-import { paced } from './throttle.ts';
-import { window } from './window.ts';
+import { throttle } from './delay.ts';
+import type {
+  AttemptOperations,
+  DeadLetterFailure,
+  DeadLetterStore,
+  ReplayedDeadLetter,
+  TaskSession,
+} from './operations.ts';
+import { type TaskEnd, type TaskSpec, window } from './task-spec.ts';
 
-/** What an attempt works with. */
-export interface AttemptTools {
-  /** Connected at both ends, messages flow. */
+interface AttemptTools {
   running(): void;
-  /** Something to be seen: a row was dropped, the connector warns. */
   warn(error: PenstockError, operatorId?: string): void;
   session: TaskSession;
-  letters: DeadLetterStore;
+  deadLetters: DeadLetterStore;
   counts: AttemptCounts;
   logger: Logger;
 }
 
-/** Parts of batches handed to the sink and not yet confirmed, and what they may weigh (`Part`). */
+/** Maximum number and total weight (`Batch.weight`) of batches that wait for the sink's confirmation. */
 const maxPending = 16;
 const maxPendingWeight = 4;
+
 /**
- * One connection of the source and the sink of a task: reads, transforms, writes, and acknowledges each message once the
- * sink has confirmed what came of it. Invariants 1 to 4 of docs/delivery.md are kept here.
+ * One connection of a task's source and sink. Reads, transforms and writes messages, and acknowledges each after the sink
+ * has confirmed its results. Keeps invariants 1 to 4 of docs/delivery.md.
  */
-export class Attempt {
+export class Attempt implements AttemptOperations {
   readonly #spec: TaskSpec;
   readonly #tools: AttemptTools;
   readonly #counts: AttemptCounts;
   readonly #cancel = new AbortController();
-  readonly #pace: Pace;
   readonly #bad: BadMessages;
-  readonly #ofSink = new WeakSet<PenstockError>();
-  /** While it is connected at both ends. */
-  #passage: Passage | undefined;
+  readonly #fromSink = new WeakSet<PenstockError>();
+  /** Set while both ends are connected. */
+  #processor: BatchProcessor | undefined;
   #source: Source | undefined;
 
   constructor(spec: TaskSpec, tools: AttemptTools) {
@@ -47,10 +48,9 @@ export class Attempt {
     this.#tools = tools;
     this.#counts = tools.counts;
     this.#bad = new BadMessages(spec, tools);
-    this.#pace = spec.source.connector.pace?.(spec.source.config) ?? {};
   }
 
-  /** Runs until it is stopped or its source has no more; rejects with what ended it otherwise. Call it once. */
+  /** Runs until stopped or until the source ends. Otherwise rejects with the error that ended it. Call it once. */
   async run(): Promise<void> {
     try {
       await this.#run();
@@ -59,44 +59,45 @@ export class Attempt {
     }
   }
 
-  /** Whether it is the sink that an error of `run` came from. */
-  isOfSink(error: unknown): boolean {
-    return error instanceof PenstockError && this.#ofSink.has(error);
+  /** Whether an error of `run` came from the sink. */
+  isFromSink(error: unknown): boolean {
+    return error instanceof PenstockError && this.#fromSink.has(error);
   }
 
   /**
-   * Sends dead letters on their way once more, beside the messages of the source; nothing is acknowledged. Answers what
-   * failed of each; undefined when it is not connected. Rejects when it cannot be known what was written.
+   * Processes dead letters again, beside the messages of the source, and acknowledges nothing. Returns the failure of each,
+   * or undefined when not connected. Rejects if it is unknown what was written.
    */
-  async replay(letters: readonly Replayed[]): Promise<(LetterFailure | undefined)[] | undefined> {
-    const passage = this.#passage;
-    if (!passage) return undefined;
+  async replay(
+    deadLetters: readonly ReplayedDeadLetter[],
+  ): Promise<(DeadLetterFailure | undefined)[] | undefined> {
+    const processor = this.#processor;
+    if (!processor) return undefined;
     const { decode } = metadataCodec(this.#spec.source.connector.metadata);
-    const messages = letters.map(
-      ({ payload, metadata, ...rest }): Passenger => ({
+    const messages = deadLetters.map(
+      ({ payload, metadata, ...rest }): InputMessage => ({
         ...rest,
         payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
         metadata: decode(Buffer.from(metadata)),
       }),
     );
-    const failures: (LetterFailure | undefined)[] = [];
-    for (const part of passage.parts(messages, () => {})) {
-      await passage.prepare(part);
-      await passage.write(part);
-      const { outgoing, refused } = part;
-      this.#counts.written(outgoing.length - refused.length, bytes(outgoing) - bytes(refused));
-      failures.push(...part.messages.map((_, index) => letterFailure(part, index)));
+    const failures: (DeadLetterFailure | undefined)[] = [];
+    for (const batch of processor.batches(messages, () => {})) {
+      await processor.prepare(batch);
+      await processor.write(batch);
+      this.#counts.add(written(batch));
+      failures.push(...batch.messages.map((_, index) => deadLetterFailure(batch, index)));
     }
     return failures;
   }
 
-  /** Takes no more messages and lets those in flight finish. Before it reads there is nothing to finish. */
+  /** Takes no more messages and finishes those in flight. */
   async drain(): Promise<void> {
     if (this.#source) await this.#source.drain();
     else this.stop();
   }
 
-  /** Stops at once. What is not acknowledged stays with the broker. */
+  /** Stops at once. Unacknowledged messages stay with the broker. */
   stop(): void {
     this.#cancel.abort(new Error('the task was stopped'));
   }
@@ -112,34 +113,35 @@ export class Attempt {
       open.push(sink);
       const source = await this.#openSource(signal, open);
       this.#source = source;
-      const passage = new Passage(this.#spec.insert, transform, sink);
-      this.#passage = passage;
+      const processor = new BatchProcessor(this.#spec.insert, transform, sink);
+      this.#processor = processor;
       this.#tools.running();
-      const { messagesPerSecond } = this.#pace;
-      const batches = messagesPerSecond === undefined ? source : paced(source, messagesPerSecond, signal);
-      await this.#pump(batches, passage, failed);
+      const { connector, config } = this.#spec.source;
+      const { messagesPerSecond } = connector.pace?.(config) ?? {};
+      const deliveries =
+        messagesPerSecond === undefined ? source : throttle(source, messagesPerSecond, signal);
+      await this.#pump(deliveries, processor, failed);
     } finally {
       this.#source = undefined;
-      this.#passage = undefined;
+      this.#processor = undefined;
       // The source first: it sends the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
     }
   }
 
-  #context(endpoint: Endpoint, signal: AbortSignal) {
+  #context(end: TaskEnd, signal: AbortSignal) {
     const { jobId, taskIndex } = this.#spec;
-    const { profile, targets, config, operatorId } = endpoint;
+    const { profile, targets, config, operatorId } = end;
     const identity: Identity = { jobId, operatorId, taskIndex };
     const warn = (error: PenstockError): void => this.#tools.warn(error, operatorId);
     const { logger } = this.#tools;
     return { profile, targets, table: config, identity, window, signal, logger, warn };
   }
 
-  /** Opens the source with what is remembered of its session, and adds it to what is open. */
   async #openSource(signal: AbortSignal, open: { close(): Promise<void> | void }[]): Promise<Source> {
     const { connector } = this.#spec.source;
     if (!connector.openSource)
-      throw new PenstockError('invalid_query', `${connector.name} cannot be read from`);
+      throw new PenstockError('invalid_query', `${connector.name} cannot be a source`);
     const session = await this.#tools.session.opening();
     const context = this.#context(this.#spec.source, signal);
     const source = await connector.openSource(session ? { ...context, session } : context);
@@ -150,35 +152,38 @@ export class Attempt {
 
   async #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
     const { connector } = this.#spec.sink;
-    if (!connector.openSink)
-      throw new PenstockError('invalid_query', `${connector.name} cannot be written to`);
-    const lost = (error: PenstockError): void => failed.abort(this.#sinks(error));
+    if (!connector.openSink) throw new PenstockError('invalid_query', `${connector.name} cannot be a sink`);
+    const lost = (error: PenstockError): void => failed.abort(this.#sinkError(error));
     try {
       return await connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
     } catch (error) {
-      throw this.#sinks(error);
+      throw this.#sinkError(error);
     }
   }
 
   /**
-   * Moves batches from the source to the sink, in parts. Several may wait for the sink; they reach it in order. The first
-   * write that fails ends the attempt by aborting `failed`, so that nothing behind it is acknowledged by mistake.
+   * Moves messages from the source to the sink in batches. Several may wait for the sink, which receives them in order. The
+   * first failed write aborts `failed` and ends the attempt, so nothing behind it is acknowledged.
    */
-  async #pump(batches: AsyncIterable<Delivery[]>, passage: Passage, failed: AbortController): Promise<void> {
+  async #pump(
+    source: AsyncIterable<Delivery[]>,
+    processor: BatchProcessor,
+    failed: AbortController,
+  ): Promise<void> {
     const pending = new Set<Promise<void>>();
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     let weight = 0;
-    for await (const deliveries of batches) {
-      this.#counts.received(deliveries.length, bytes(deliveries));
-      for (const part of passage.parts(deliveries, this.#bad.failed)) {
-        await passage.prepare(part);
-        this.#counts.transformed(part.rows.length, part.made);
+    for await (const deliveries of source) {
+      this.#counts.add({ batches: 1, messages_in: deliveries.length, bytes_in: bytes(deliveries) });
+      for (const batch of processor.batches(deliveries, this.#bad.failed)) {
+        await processor.prepare(batch);
+        this.#counts.add({ rows_in: batch.rows.length, rows_out: batch.rowsOut });
         signal.throwIfAborted();
-        weight += part.weight;
-        const settled = this.#settle(part, passage, signal)
+        weight += batch.weight;
+        const settled = this.#settle(batch, processor, signal)
           .catch((error: unknown) => failed.abort(error))
           .finally(() => {
-            weight -= part.weight;
+            weight -= batch.weight;
             pending.delete(settled);
           });
         pending.add(settled);
@@ -190,33 +195,32 @@ export class Attempt {
     failed.signal.throwIfAborted();
   }
 
-  /** Writes what came of a part, and acknowledges its messages: what was bad about them is settled before (invariant 1). */
-  async #settle(part: Part<Delivery>, passage: Passage, signal: AbortSignal): Promise<void> {
-    const { messages, failures } = part;
-    this.#counts.inFlight(messages.length);
-    await passage.write(part).catch((error: unknown) => {
-      throw this.#sinks(error);
+  /** Writes the results of a batch and acknowledges its messages, the bad ones once they are handled (invariant 1). */
+  async #settle(batch: Batch<Delivery>, processor: BatchProcessor, signal: AbortSignal): Promise<void> {
+    const { messages, failures } = batch;
+    this.#counts.add({ in_flight: messages.length });
+    await processor.write(batch).catch((error: unknown) => {
+      throw this.#sinkError(error);
     });
     messages.forEach((delivery, index) => {
       if (!failures.has(index)) delivery.ack();
     });
-    await this.#bad.settle(part, signal);
-    this.#counts.inFlight(-messages.length);
-    this.#countSent(part, messages[0]?.receivedAt ?? 0, messages.length);
+    await this.#bad.settle(batch, signal);
+    this.#counts.add({ ...written(batch), in_flight: -messages.length });
+    this.#counts.confirmed(messages.length, messages[0]?.receivedAt ?? 0);
   }
 
-  /** `since` is when the first of so many `messages` arrived. */
-  #countSent({ outgoing, refused }: Part<Passenger>, since: number, messages: number): void {
-    const sentBytes = bytes(outgoing) - bytes(refused);
-    this.#counts.sent(outgoing.length - refused.length, sentBytes, since, messages);
-  }
-
-  #sinks(error: unknown): PenstockError {
+  #sinkError(error: unknown): PenstockError {
     const raised = asPenstockError(error);
-    this.#ofSink.add(raised);
+    this.#fromSink.add(raised);
     return raised;
   }
 }
+
+const written = ({ outgoing, refused }: Batch<InputMessage>) => ({
+  messages_out: outgoing.length - refused.length,
+  bytes_out: bytes(outgoing) - bytes(refused),
+});
 
 function bytes(messages: readonly { payload: Buffer }[]): number {
   let sum = 0;

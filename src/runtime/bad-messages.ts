@@ -1,69 +1,70 @@
 import type { Delivery } from '../connectors/connector.ts';
 import { metadataCodec } from '../connectors/metadata.ts';
-import { asPenstockError, PenstockError } from '../errors.ts';
+import { PenstockError } from '../errors.ts';
 import type { Codec, Row } from '../formats/format.ts';
-import { backoffMs, delay } from './backoff.ts';
-import type { Failure, Part } from './batch-processor.ts';
+import { printable } from '../jobs/stats.ts';
+import type { Batch, InputMessage, MessageFailure } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
-import { letterFailure } from './dead-letter-failure.ts';
-import type { DeadLetter, DeadLetterStore, Stored } from './operations.ts';
+import { despiteOutages } from './delay.ts';
+import type { DeadLetter, DeadLetterFailure, DeadLetterStore } from './operations.ts';
 import type { TaskSpec } from './task-spec.ts';
 
-/** Letters are stored a few at a time, so that no transaction takes long. */
-const storedAtOnce = 500;
-const bytesAtOnce = 8 * 1024 * 1024;
+/** Maximum size of one transaction, to keep transactions short. */
+const maxStoredTogether = 500;
+const maxBytesTogether = 8 * 1024 * 1024;
 
-interface Letter {
+/** Maximum number of errors kept per dead letter. */
+const maxErrors = 20;
+
+interface PendingDeadLetter {
   delivery: Delivery;
-  letter: DeadLetter;
+  deadLetter: DeadLetter;
 }
 
 interface BadMessageTools {
   counts: AttemptCounts;
-  letters: DeadLetterStore;
+  deadLetters: DeadLetterStore;
   warn(error: PenstockError): void;
 }
 
-/** What becomes of what a task cannot use, as its source table says. */
+/** Handles the bad messages of a task as `bad_data` of its source table says. */
 export class BadMessages {
   readonly #spec: TaskSpec;
-  readonly #counts: AttemptCounts;
-  readonly #store: DeadLetterStore;
-  readonly #warn: (error: PenstockError) => void;
+  readonly #tools: BadMessageTools;
   readonly #metadata: Pick<Codec, 'encode'>;
 
-  constructor(spec: TaskSpec, { counts, letters, warn }: BadMessageTools) {
+  constructor(spec: TaskSpec, tools: BadMessageTools) {
     this.#spec = spec;
-    this.#counts = counts;
-    this.#store = letters;
-    this.#warn = warn;
+    this.#tools = tools;
     this.#metadata = metadataCodec(spec.source.connector.metadata);
   }
 
-  /** Counts and shows a failure; throws it where it is to fail the job. */
-  readonly failed = ({ error }: Failure): void => {
-    this.#counts.bad(error);
+  /** Counts and reports a failure. Throws it if it must fail the job. */
+  readonly failed = ({ error }: MessageFailure): void => {
+    this.#tools.counts.bad(error);
     if (this.#badData.behavior === 'fail') throw error;
-    this.#warn(error);
+    this.#tools.warn(error);
   };
 
   /**
-   * Acknowledges the messages of a part that failed, or of which some rows did: those that are kept as dead letters once
-   * they are stored. While the database is away it waits; rejects with the signal's reason, and with
-   * `dead_letters_full`.
+   * Acknowledges the messages of a batch that failed wholly or partly. Dead letters are stored first, and storing waits while
+   * the database is unavailable. Rejects with the signal's reason, or with `dead_letters_full`.
    */
-  async settle(part: Part<Delivery>, signal: AbortSignal): Promise<void> {
-    if (part.failures.size === 0) return;
+  async settle(batch: Batch<Delivery>, signal: AbortSignal): Promise<void> {
+    if (batch.failures.size === 0) return;
     if (this.#badData.behavior !== 'dead_letter') {
-      this.#counts.dropped(part.failures.size);
-      for (const index of part.failures.keys()) part.messages[index]?.ack();
+      this.#tools.counts.add({ dropped: batch.failures.size });
+      for (const index of batch.failures.keys()) batch.messages[index]?.ack();
       return;
     }
-    for (const letters of chunks(this.#letters(part))) {
-      const { stored, evicted } = await this.#stored(letters, signal);
-      for (const { delivery } of letters.slice(0, stored)) delivery.ack();
-      if (evicted > 0) this.#evicted(evicted);
-      if (stored < letters.length) throw noRoom;
+    for (const chunk of this.#chunks(batch)) {
+      const added = chunk.map(({ deadLetter }) => deadLetter);
+      const store = () => this.#tools.deadLetters.add(added, this.#badData);
+      // While it waits, the broker keeps the messages, and the window limits how many wait here.
+      const { stored, evicted } = await despiteOutages(store, signal, this.#tools.warn);
+      for (const { delivery } of chunk.slice(0, stored)) delivery.ack();
+      if (evicted > 0) this.#tools.warn(limitReached(`: the oldest ${evicted} were deleted`));
+      if (stored < chunk.length) throw limitReached('', ' Then start the job again.');
     }
   }
 
@@ -71,61 +72,68 @@ export class BadMessages {
     return this.#spec.insert.source.schema.bad_data ?? { behavior: 'fail' as const };
   }
 
-  *#letters(part: Part<Delivery>): Generator<Letter> {
+  *#chunks(batch: Batch<Delivery>): Generator<PendingDeadLetter[]> {
     const { insert, source, taskIndex } = this.#spec;
     const from = { operatorId: source.operatorId, taskIndex, sourceTable: insert.source.name };
-    for (const index of [...part.failures.keys()].sort((a, b) => a - b)) {
-      const failure = letterFailure(part, index);
-      const delivery = part.messages[index] as Delivery;
+    let chunk: PendingDeadLetter[] = [];
+    let bytes = 0;
+    for (const index of [...batch.failures.keys()].sort((a, b) => a - b)) {
+      const failure = deadLetterFailure(batch, index);
+      const delivery = batch.messages[index] as Delivery;
       if (!failure) continue;
-      const { payload, metadata, receivedAt } = delivery;
-      const written = this.#metadata.encode(metadata as Row).toString();
-      const at = BigInt(Math.round(receivedAt * 1000));
-      yield { delivery, letter: { ...from, ...failure, payload, metadata: written, receivedAt: at } };
-    }
-  }
-
-  /** The broker keeps what is not acknowledged meanwhile, and the window bounds what waits here. */
-  async #stored(some: readonly Letter[], signal: AbortSignal): Promise<Stored> {
-    const letters = some.map(({ letter }) => letter);
-    for (let failures = 0; ; failures += 1) {
-      signal.throwIfAborted();
-      try {
-        return await this.#store.add(letters, this.#badData);
-      } catch (error) {
-        const raised = asPenstockError(error);
-        if (raised.code !== 'database_unavailable') throw raised;
-        this.#warn(raised);
-        await delay(backoffMs(failures), signal);
+      const { payload } = delivery;
+      if (
+        chunk.length > 0 &&
+        (chunk.length >= maxStoredTogether || bytes + payload.length > maxBytesTogether)
+      ) {
+        yield chunk;
+        chunk = [];
+        bytes = 0;
       }
+      const metadata = this.#metadata.encode(delivery.metadata as Row).toString();
+      const receivedAt = BigInt(Math.round(delivery.receivedAt * 1000));
+      chunk.push({ delivery, deadLetter: { ...from, ...failure, payload, metadata, receivedAt } });
+      bytes += payload.length;
     }
-  }
-
-  #evicted(count: number): void {
-    const message = `Dead letters are at their bound: the oldest ${count} were deleted`;
-    const hint = `Repair and replay them or delete them, or ${raiseBounds}.`;
-    this.#warn(new PenstockError('dead_letters_full', message, { hint }));
+    if (chunk.length > 0) yield chunk;
   }
 }
 
-const raiseBounds = 'raise max_count or max_bytes in bad_data of the source table';
+const limitReached = (consequence: string, next = ''): PenstockError =>
+  new PenstockError('dead_letters_full', `The limit of dead letters is reached${consequence}`, {
+    hint: `Repair and replay dead letters or delete them, or raise max_count or max_bytes in bad_data of the source table.${next}`,
+  });
 
-const noRoom = new PenstockError('dead_letters_full', 'There is no more room for dead letters', {
-  hint: `Repair and replay them or delete them, or ${raiseBounds}; then start the job again.`,
-});
-
-function* chunks(letters: Iterable<Letter>): Generator<Letter[]> {
-  let chunk: Letter[] = [];
-  let bytes = 0;
-  for (const letter of letters) {
-    const { length } = letter.letter.payload;
-    if (chunk.length > 0 && (chunk.length >= storedAtOnce || bytes + length > bytesAtOnce)) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(letter);
-    bytes += length;
-  }
-  if (chunk.length > 0) yield chunk;
+/** The failure of the message at `index`, as its dead letter stores it. Undefined if nothing failed. */
+export function deadLetterFailure(batch: Batch<InputMessage>, index: number): DeadLetterFailure | undefined {
+  const failures = batch.failures.get(index);
+  const [first] = failures ?? [];
+  if (!failures || !first) return undefined;
+  const { stage, error } = first;
+  const errors = JSON.stringify(failures.slice(0, maxErrors).flatMap(errorsOf).slice(0, maxErrors));
+  const unreadable = failures.some(({ row }) => row === undefined);
+  const { left } = batch.messages[index] as InputMessage;
+  const count = batch.rowCounts[index];
+  const failure = { stage, code: error.code, message: printable(error.message), errors };
+  // Rows that were written before the message became unreadable stay recorded as written.
+  if (unreadable || count === undefined)
+    return {
+      ...failure,
+      failedRows: left ? JSON.stringify([...left.rows]) : null,
+      rowCount: left?.of ?? null,
+    };
+  const rows = new Set(failures.map(({ row }) => row as number));
+  return { ...failure, failedRows: JSON.stringify([...rows].sort((a, b) => a - b)), rowCount: count };
 }
+
+const errorsOf = ({ stage, row, error }: MessageFailure) => {
+  const { code, message, errors } = error;
+  const found = errors.length > 0 ? errors : [{ path: '', message }];
+  return found.map((one) => ({
+    stage,
+    code,
+    row: row ?? null,
+    path: printable(one.path),
+    message: printable(one.message),
+  }));
+};

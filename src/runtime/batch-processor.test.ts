@@ -6,15 +6,9 @@ import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { badRow } from '../formats/values/bad.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
-import {
-  type Failure,
-  type Part,
-  type Passage,
-  Passage as PassageOf,
-  type Passenger,
-} from './batch-processor.ts';
+import { type Batch, BatchProcessor, type InputMessage, type MessageFailure } from './batch-processor.ts';
 
-/** How messages are divided into parts, and who owns what in them. */
+/** How messages are divided into batches, and which message owns which row. */
 
 const fields = [
   { name: 'seq', type: 'int32' as const, required: true },
@@ -50,15 +44,19 @@ class Taking implements Pick<Sink, 'write'> {
   }
 }
 
-function passageOf(schema: ConnectionSchema, sink: object = new Taking(), transform = everySecond): Passage {
+function processorOf(
+  schema: ConnectionSchema,
+  sink: object = new Taking(),
+  transform = everySecond,
+): BatchProcessor {
   const insert = {
     source: { schema },
     sink: { schema: { format: { type: 'json' }, fields } },
   } as unknown as InsertPlan;
-  return new PassageOf(insert, transform, sink as Sink);
+  return new BatchProcessor(insert, transform, sink as Sink);
 }
 
-const messageOf = (payload: string | Buffer, more: object = {}): Passenger => ({
+const messageOf = (payload: string | Buffer, more: object = {}): InputMessage => ({
   payload: Buffer.from(payload as string),
   metadata: {},
   ...more,
@@ -66,40 +64,40 @@ const messageOf = (payload: string | Buffer, more: object = {}): Passenger => ({
 const linesOf = (from: number, count: number, text = '') =>
   Array.from({ length: count }, (_, index) => JSON.stringify({ seq: from + index, text })).join('\n');
 
-const owned = ({ owners, numbers, rows }: Part<Passenger>) =>
+const owned = ({ owners, numbers, rows }: Batch<InputMessage>) =>
   rows.map((row, index) => [owners[index], numbers[index], row.seq]);
 
-describe('the parts of a batch', () => {
-  test('end at 10,000 rows, with each message whole in one of them', () => {
+describe('batches', () => {
+  test('end at 10,000 rows and keep each message whole', () => {
     const messages = [4000, 4000, 4000, 1, 9999].map((count) => messageOf(linesOf(0, count)));
-    const parts = [...passageOf(lines).parts(messages, () => {})];
-    expect(parts.map((part) => part.messages.length)).toEqual([3, 2]);
-    expect(parts.map((part) => part.rows.length)).toEqual([12_000, 10_000]);
-    expect(parts.flatMap((part) => part.messages)).toEqual(messages);
-    expect(parts.map((part) => part.rowCounts)).toEqual([
+    const batches = [...processorOf(lines).batches(messages, () => {})];
+    expect(batches.map((batch) => batch.messages.length)).toEqual([3, 2]);
+    expect(batches.map((batch) => batch.rows.length)).toEqual([12_000, 10_000]);
+    expect(batches.flatMap((batch) => batch.messages)).toEqual(messages);
+    expect(batches.map((batch) => batch.rowCounts)).toEqual([
       [4000, 4000, 4000],
       [1, 9999],
     ]);
-    const second = owned(parts[1] as Part<Passenger>);
+    const second = owned(batches[1] as Batch<InputMessage>);
     expect(second[0]).toEqual([0, 0, 0]);
     expect(second[1]).toEqual([1, 0, 0]);
     expect(second.at(-1)).toEqual([1, 9998, 9998]);
   });
 
-  test('end by what packed messages come to, and a message is unpacked only when its part is asked for', () => {
+  test('end by the unpacked size of messages, which are unpacked only on demand', () => {
     const text = 'x'.repeat(1024 * 1024);
     const packed = gzipSync(linesOf(0, 5, text));
     expect(packed.length).toBeLessThan(32 * 1024);
     let taken = 0;
-    function* batch() {
+    function* source() {
       for (; taken < 100; taken += 1) yield messageOf(packed);
     }
     const schema: ConnectionSchema = { ...lines, format: { type: 'json', compression: 'gzip' } };
-    const parts = passageOf(schema).parts(batch(), () => {});
-    const first = parts.next().value as Part<Passenger>;
+    const batches = processorOf(schema).batches(source(), () => {});
+    const first = batches.next().value as Batch<InputMessage>;
     expect(first.messages.length).toBe(4);
     expect(taken).toBeLessThanOrEqual(4);
-    const second = parts.next().value as Part<Passenger>;
+    const second = batches.next().value as Batch<InputMessage>;
     expect(second.messages.length).toBe(4);
     expect(taken).toBeLessThanOrEqual(8);
     expect(owned(second).map(([owner, number]) => [owner, number])).toEqual(
@@ -107,37 +105,37 @@ describe('the parts of a batch', () => {
     );
   });
 
-  test('hold a bomb alone as one bad message, which takes nobody along', () => {
+  test('count a decompression bomb as one bad message and keep the others', () => {
     const bomb = gzipSync(Buffer.alloc(512 * 1024 * 1024));
     const schema: ConnectionSchema = { ...lines, format: { type: 'json', compression: 'gzip' } };
     const messages = [gzipSync(linesOf(0, 2)), bomb, gzipSync(linesOf(2, 1))].map((payload) =>
       messageOf(payload),
     );
-    const failed: Failure[] = [];
-    const parts = [...passageOf(schema).parts(messages, (failure) => failed.push(failure))];
-    expect(parts.map((part) => part.messages.length)).toEqual([3]);
+    const failed: MessageFailure[] = [];
+    const batches = [...processorOf(schema).batches(messages, (failure) => failed.push(failure))];
+    expect(batches.map((batch) => batch.messages.length)).toEqual([3]);
     expect(failed).toMatchObject([{ stage: 'decode', row: undefined, error: { code: 'bad_data' } }]);
-    expect(parts[0]?.failures.get(1)).toEqual(failed);
-    expect(parts[0]?.rowCounts).toEqual([2, undefined, 1]);
-    expect(owned(parts[0] as Part<Passenger>)).toEqual([
+    expect(batches[0]?.failures.get(1)).toEqual(failed);
+    expect(batches[0]?.rowCounts).toEqual([2, undefined, 1]);
+    expect(owned(batches[0] as Batch<InputMessage>)).toEqual([
       [0, 0, 0],
       [0, 1, 1],
       [2, 0, 2],
     ]);
   });
 
-  test('say of each failure whose it is, whatever the stage', async () => {
+  test('record the owner of each failure at every stage', async () => {
     const sink = new Taking();
-    const passage = passageOf(lines, sink);
+    const processor = processorOf(lines, sink);
     const messages = ['nonsense\n{"seq":38}', `${linesOf(39, 2)}\n[]\n{"seq":42}`, linesOf(44, 2)].map(
       (text) => messageOf(text),
     );
-    const heard: Failure[] = [];
-    const [part, ...more] = [...passage.parts(messages, (failure) => heard.push(failure))];
+    const heard: MessageFailure[] = [];
+    const [batch, ...more] = [...processor.batches(messages, (failure) => heard.push(failure))];
     expect(more).toEqual([]);
-    await passage.prepare(part as Part<Passenger>);
-    await passage.write(part as Part<Passenger>);
-    const failures = [...(part as Part<Passenger>).failures].map(([message, found]) => [
+    await processor.prepare(batch as Batch<InputMessage>);
+    await processor.write(batch as Batch<InputMessage>);
+    const failures = [...(batch as Batch<InputMessage>).failures].map(([message, found]) => [
       message,
       found.map(({ stage, row }) => [stage, row]),
     ]);
@@ -153,20 +151,20 @@ describe('the parts of a batch', () => {
       ],
     ]);
     expect(heard.length).toBe(4);
-    expect(part?.rowCounts).toEqual([2, 4, 2]);
+    expect(batch?.rowCounts).toEqual([2, 4, 2]);
     expect(sink.written.map(({ seq }) => seq)).toEqual([38, 44]);
-    expect(part?.refused.map(({ row }) => row.seq)).toEqual([42]);
+    expect(batch?.refused.map(({ row }) => row.seq)).toEqual([42]);
   });
 
-  test('take of a message that came through in part only what is left, and refuse one that has changed', () => {
+  test('take only the remaining rows of a partly written message, and refuse a changed one', () => {
     const left = { rows: new Set([1, 3]), of: 4 };
     const messages = [messageOf(linesOf(0, 4), { left }), messageOf(linesOf(0, 3), { left })];
-    const [part] = [...passageOf(lines).parts(messages, () => {})];
-    expect(owned(part as Part<Passenger>)).toEqual([
+    const [batch] = [...processorOf(lines).batches(messages, () => {})];
+    expect(owned(batch as Batch<InputMessage>)).toEqual([
       [0, 1, 1],
       [0, 3, 3],
     ]);
-    expect([...(part?.failures.keys() ?? [])]).toEqual([1]);
-    expect(part?.failures.get(1)).toMatchObject([{ stage: 'decode', row: undefined }]);
+    expect([...(batch?.failures.keys() ?? [])]).toEqual([1]);
+    expect(batch?.failures.get(1)).toMatchObject([{ stage: 'decode', row: undefined }]);
   });
 });

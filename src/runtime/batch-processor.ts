@@ -1,172 +1,174 @@
 import type { Delivery, Outgoing, Sink } from '../connectors/connector.ts';
+import { type FillMetadata, metadataFiller } from '../connectors/metadata.ts';
 import { asPenstockError, type PenstockError } from '../errors.ts';
-import type { Row, Value } from '../formats/format.ts';
+import { codecFor, readRows } from '../formats/codec.ts';
+import type { Codec, Row, Value } from '../formats/format.ts';
 import { badData } from '../formats/values/bad.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
-import { Codecs } from './codecs.ts';
+import type { RemainingRows } from './operations.ts';
 
-/** Rows and bytes that go through together; messages are not divided. */
-const partRows = 10_000;
-const partBytes = 16 * 1024 * 1024;
+/** A batch is full at this number of rows or bytes. Messages are not divided. */
+const maxBatchRows = 10_000;
+const maxBatchBytes = 16 * 1024 * 1024;
 
-export type Stage = 'decode' | 'transform' | 'encode' | 'write';
+type Stage = 'decode' | 'transform' | 'encode' | 'write';
 
-/** What is wrong with a message, or with one of its rows. */
-export interface Failure {
+export interface MessageFailure {
   stage: Stage;
   error: PenstockError;
-  /** The number of the row in its message, from 0; undefined when the message cannot be read at all. */
+  /** Number of the row in its message, from 0. Undefined if the message cannot be read at all. */
   row: number | undefined;
 }
 
-/** A message that is to get through. */
-export interface Passenger {
+export interface InputMessage {
   readonly payload: Buffer;
   readonly metadata: Delivery['metadata'];
-  /** When some of its rows have got through before: the numbers of those that have not, and of how many. */
-  readonly left?: { rows: ReadonlySet<number>; of: number };
+  /** Set if some rows of the message were written before. */
+  readonly left?: RemainingRows;
 }
 
-/** Messages that go through together, and what becomes of them on the way. */
-export class Part<M extends Passenger> {
+export class Batch<M extends InputMessage> {
   readonly messages: M[] = [];
   /** By the index of the message. */
-  readonly failures = new Map<number, Failure[]>();
-  /** How many rows each message has; undefined when it cannot be read at all. */
+  readonly failures = new Map<number, MessageFailure[]>();
+  /** Number of rows per message. Undefined if the message cannot be read at all. */
   readonly rowCounts: (number | undefined)[] = [];
   readonly rows: Row[] = [];
-  /** For each row the index of its message, and its number there. */
+  /** For each row the index of its message, and its number in that message. */
   readonly owners: number[] = [];
   readonly numbers: number[] = [];
   readonly outgoing: Outgoing[] = [];
-  /** For each outgoing message the index of the row it was made of. */
+  /** For each outgoing message the index of the row it was made from. */
   readonly origins: number[] = [];
-  /** Which of the outgoing messages were refused. */
+  /** Outgoing messages that the sink refused. */
   readonly refused: Outgoing[] = [];
-  /** How many rows came of them. */
-  made = 0;
-  /** Of what a part may hold; it is full at 1. */
+  /** Number of rows that the transform returned. */
+  rowsOut = 0;
+  /** Share of the maximum size. The batch is full at 1. */
   weight = 0;
-  readonly #failed: (failure: Failure) => void;
+  readonly #failed: (failure: MessageFailure) => void;
 
-  constructor(failed: (failure: Failure) => void) {
+  constructor(failed: (failure: MessageFailure) => void) {
     this.#failed = failed;
   }
 
-  fail(message: number, failure: Failure): void {
+  fail(message: number, failure: MessageFailure): void {
     const failures = this.failures.get(message);
     if (failures) failures.push(failure);
     else this.failures.set(message, [failure]);
     this.#failed(failure);
   }
 
-  /** As `fail`, of the row at `index`. */
   failRow(index: number, stage: Stage, error: PenstockError): void {
     this.fail(this.owners[index] as number, { stage, error, row: this.numbers[index] });
   }
 }
 
-/** The way from source to sink: messages are decoded, their rows transformed and encoded, and what comes of it written. */
-export class Passage {
-  readonly #codecs: Codecs;
+/** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
+export class BatchProcessor {
+  readonly #source: Codec;
+  readonly #target: Codec;
+  readonly #fill: FillMetadata;
   readonly #transform: Transform;
   readonly #sink: Sink;
   readonly #unpacks: boolean;
 
-  constructor(insert: InsertPlan, transform: Transform, sink: Sink) {
-    this.#codecs = new Codecs(insert);
+  constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
+    this.#source = codecFor(source.schema);
+    this.#target = codecFor(target.schema);
+    this.#fill = metadataFiller(source.schema.fields ?? []);
     this.#transform = transform;
     this.#sink = sink;
-    this.#unpacks = insert.source.schema.format?.compression === 'gzip';
+    this.#unpacks = source.schema.format?.compression === 'gzip';
   }
 
   /**
-   * Decodes messages, a part at a time, each when it is asked for: a thousand packed messages may come to more than
-   * memory holds. `failed` hears of everything that fails in them, also later; what it throws ends the whole.
+   * Decodes messages into batches, each on demand: a thousand compressed messages may exceed memory. `failed` is called for
+   * every failure in a batch, including later ones. If it throws, processing ends.
    */
-  *parts<M extends Passenger>(
+  *batches<M extends InputMessage>(
     messages: Iterable<M>,
-    failed: (failure: Failure) => void,
-  ): Generator<Part<M>, void, undefined> {
-    let part = new Part<M>(failed);
+    failed: (failure: MessageFailure) => void,
+  ): Generator<Batch<M>, void, undefined> {
+    let batch = new Batch<M>(failed);
     for (const message of messages) {
-      this.#decode(message, part);
-      if (part.weight < 1) continue;
-      yield part;
-      part = new Part(failed);
+      this.#decode(message, batch);
+      if (batch.weight < 1) continue;
+      yield batch;
+      batch = new Batch(failed);
     }
-    if (part.messages.length > 0) yield part;
+    if (batch.messages.length > 0) yield batch;
   }
 
-  #decode<M extends Passenger>(message: M, part: Part<M>): void {
-    const { left } = message;
-    const index = part.messages.push(message) - 1;
+  #decode<M extends InputMessage>(message: M, batch: Batch<M>): void {
+    const { payload, metadata, left } = message;
+    const index = batch.messages.push(message) - 1;
     const bad = new Set<number>();
-    let whole = false;
-    const rows = this.#codecs.read(message, (error, row) => {
+    let unreadable = false;
+    const rows = readRows(this.#source, payload, (error, row) => {
       const raised = badOnly(error);
-      if (row === undefined) whole = true;
+      if (row === undefined) unreadable = true;
       else bad.add(row);
       if (row === undefined || (left?.rows.has(row) ?? true))
-        part.fail(index, { stage: 'decode', error: raised, row });
+        batch.fail(index, { stage: 'decode', error: raised, row });
     });
-    const count = whole ? undefined : rows.length + bad.size;
-    part.rowCounts.push(count);
+    const count = unreadable ? undefined : rows.length + bad.size;
+    batch.rowCounts.push(count);
     if (left && count !== undefined && count !== left.of) {
-      const problem = `holds ${count} rows now and held ${left.of} when some of them were written, so that nobody can tell which are left`;
-      part.fail(index, { stage: 'decode', error: badData('', problem), row: undefined });
+      const problem = `holds ${count} rows now but held ${left.of} when some of them were written, so the remaining rows are unknown`;
+      batch.fail(index, { stage: 'decode', error: badData('', problem), row: undefined });
       return;
     }
     let number = 0;
     for (const row of rows) {
+      this.#fill(row, metadata);
       while (bad.has(number)) number += 1;
       if (left?.rows.has(number) ?? true) {
-        part.rows.push(row);
-        part.owners.push(index);
-        part.numbers.push(number);
+        batch.rows.push(row);
+        batch.owners.push(index);
+        batch.numbers.push(number);
       }
       number += 1;
     }
-    part.weight +=
-      rows.length / partRows + (this.#unpacks ? sizeOf(rows) : message.payload.length) / partBytes;
+    batch.weight +=
+      rows.length / maxBatchRows + (this.#unpacks ? sizeOf(rows) : payload.length) / maxBatchBytes;
   }
 
-  /** Transforms and encodes the rows of a part. Throws what is not the fault of one of them. */
-  async prepare(part: Part<Passenger>): Promise<void> {
-    const { rows, origin, bad } = await this.#transform.run(part.rows);
-    part.made = rows.length;
-    for (const { index, error } of bad) part.failRow(index, 'transform', badOnly(error));
+  /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */
+  async prepare(batch: Batch<InputMessage>): Promise<void> {
+    const { rows, origin, bad } = await this.#transform.run(batch.rows);
+    batch.rowsOut = rows.length;
+    for (const { index, error } of bad) batch.failRow(index, 'transform', badOnly(error));
     for (const [index, row] of rows.entries()) {
       const from = origin[index] as number;
       try {
-        part.outgoing.push({ payload: this.#codecs.write(row), row });
-        part.origins.push(from);
+        batch.outgoing.push({ payload: this.#target.encode(row), row });
+        batch.origins.push(from);
       } catch (error) {
-        part.failRow(from, 'encode', badOnly(error));
+        batch.failRow(from, 'encode', badOnly(error));
       }
     }
   }
 
-  /** Writes what came of a part; rejects as a sink does. */
-  async write(part: Part<Passenger>): Promise<void> {
-    const { outgoing, origins } = part;
+  /** Writes the results of a batch. Rejects as `Sink.write` does. */
+  async write(batch: Batch<InputMessage>): Promise<void> {
+    const { outgoing, origins } = batch;
     if (outgoing.length === 0) return;
     for (const { index, error } of await this.#sink.write(outgoing)) {
-      part.refused.push(outgoing[index] as Outgoing);
-      part.failRow(origins[index] as number, 'write', error);
+      batch.refused.push(outgoing[index] as Outgoing);
+      batch.failRow(origins[index] as number, 'write', error);
     }
   }
 }
 
-/** An error that a message or a row is to blame for; throws any other. */
+/** Returns an error that a message or row caused. Throws any other. */
 function badOnly(error: unknown): PenstockError {
   const raised = asPenstockError(error);
   if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
   return raised;
 }
 
-/** About the bytes of memory that a value takes. */
 function sizeOf(value: Value): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return 8;

@@ -1,98 +1,66 @@
-import { asPenstockError, type ErrorCode, type PenstockError } from '../errors.ts';
-import { type Counts, counted } from '../jobs/stats.ts';
+import { asPenstockError, type ErrorCode } from '../errors.ts';
+import { counted } from '../jobs/stats.ts';
 
-/** What an attempt has counted since it was last asked. */
-export interface Counted {
-  totals: Counts;
-  batches: number;
-  /** By how many the messages in flight have become more, or fewer. */
-  inFlight: number;
-  /** How long parts took, in milliseconds, each followed by how many messages it had. */
+/** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
+export const taskCounts = [...counted, 'batches', 'dropped', 'in_flight'] as const;
+export type TaskCounts = Record<(typeof taskCounts)[number], number>;
+
+export const noCounts = (): TaskCounts =>
+  Object.fromEntries(taskCounts.map((name) => [name, 0])) as TaskCounts;
+
+/** The changes of an attempt's counts since the last report. */
+export interface CountsDelta {
+  counts: TaskCounts;
+  /** Pairs: milliseconds from arrival to confirmation, and the number of messages that took this long. */
   latencies: number[];
-  /** By code. */
-  bad: Partial<Record<ErrorCode, number>>;
-  /** The last of them; `at` is in unix microseconds. */
+  badByCode: Partial<Record<ErrorCode, number>>;
+  /** `at` is in Unix microseconds. */
   lastBad: { code: ErrorCode; message: string; at: number } | undefined;
-  /** Messages of which all or some was bad and dropped. */
-  dropped: number;
 }
 
-const nothing = (): Counted => ({
-  totals: Object.fromEntries(counted.map((name) => [name, 0])) as Counts,
-  batches: 0,
-  inFlight: 0,
-  latencies: [],
-  bad: {},
-  lastBad: undefined,
-  dropped: 0,
-});
-
-/** Counts what one attempt does. It is told of batches, never of messages, so that counting costs next to nothing. */
+/** Counts of one attempt. Called once per batch rather than per message, so the cost is negligible. */
 export class AttemptCounts {
   readonly #due: () => void;
-  #since: Counted | undefined;
+  #delta: CountsDelta | undefined;
 
-  /** `due` is called with the first thing to be counted after `take`. */
+  /** `due` is called at the first count after `take`. */
   constructor(due: () => void) {
     this.#due = due;
   }
 
-  /** Answers what was counted since the last call, and begins anew; undefined when that is nothing. */
-  take(): Counted | undefined {
-    const taken = this.#since;
-    this.#since = undefined;
+  /** Returns the changes since the last call, or undefined if there are none. */
+  take(): CountsDelta | undefined {
+    const taken = this.#delta;
+    this.#delta = undefined;
     return taken;
   }
 
-  /** A batch has come from the source. */
-  received(messages: number, bytes: number): void {
-    const now = this.#now();
-    now.batches += 1;
-    now.totals.messages_in += messages;
-    now.totals.bytes_in += bytes;
+  add(changes: Partial<TaskCounts>): void {
+    const { counts } = this.#current();
+    for (const name in changes) {
+      const key = name as keyof TaskCounts;
+      counts[key] += changes[key] as number;
+    }
   }
 
-  /** So many rows were in a batch, and so many came of them. */
-  transformed(rows: number, made: number): void {
-    const { totals } = this.#now();
-    totals.rows_in += rows;
-    totals.rows_out += made;
-  }
-
-  inFlight(messages: number): void {
-    this.#now().inFlight += messages;
-  }
-
-  /** The sink has confirmed what came of a batch, whose first message arrived at `receivedAt` (ms since 1970). */
-  sent(messages: number, bytes: number, receivedAt: number, batch: number): void {
-    this.written(messages, bytes);
-    this.#now().latencies.push(performance.timeOrigin + performance.now() - receivedAt, batch);
-  }
-
-  /** The sink has confirmed messages that did not come from the source now: dead letters, say. */
-  written(messages: number, bytes: number): void {
-    const { totals } = this.#now();
-    totals.messages_out += messages;
-    totals.bytes_out += bytes;
+  /** The sink has confirmed a batch of `messages`, the first of which arrived at `receivedAt` (Unix milliseconds). */
+  confirmed(messages: number, receivedAt: number): void {
+    this.#current().latencies.push(performance.timeOrigin + performance.now() - receivedAt, messages);
   }
 
   bad(error: unknown): void {
-    const { code, message }: PenstockError = asPenstockError(error);
-    const now = this.#now();
-    now.totals.bad += 1;
-    now.bad[code] = (now.bad[code] ?? 0) + 1;
-    now.lastBad = { code, message, at: Date.now() * 1000 };
+    const { code, message } = asPenstockError(error);
+    const delta = this.#current();
+    delta.counts.bad += 1;
+    delta.badByCode[code] = (delta.badByCode[code] ?? 0) + 1;
+    delta.lastBad = { code, message, at: Date.now() * 1000 };
   }
 
-  dropped(messages: number): void {
-    this.#now().dropped += messages;
-  }
-
-  #now(): Counted {
-    if (!this.#since) {
-      this.#since = nothing();
+  #current(): CountsDelta {
+    if (!this.#delta) {
+      this.#delta = { counts: noCounts(), latencies: [], badByCode: {}, lastBad: undefined };
       this.#due();
     }
-    return this.#since;
+    return this.#delta;
   }
 }

@@ -1,85 +1,139 @@
 import type { MessagePort, Worker as Thread } from 'node:worker_threads';
-import type { PenstockError } from '../errors.ts';
-import { fromPlain, type PlainError, toPlain } from './plain-error.ts';
+import { asPenstockError, type ErrorCode, type FieldError, PenstockError } from '../errors.ts';
 
-/** What one side does for the other, by name. Input and answer are plain data, as structured cloning takes them. */
-export type Operations = Record<string, (input: never) => unknown>;
+/** An operation that one thread performs for the other. Input and result are plain data (structured clone). */
+type RemoteOperation = (input: never) => unknown;
 
-type InputOf<O extends Operations, K extends keyof O> = Parameters<O[K]>[0];
-type AnswerOf<O extends Operations, K extends keyof O> = Awaited<ReturnType<O[K]>>;
+type InputOf<O, K extends keyof O> = Parameters<Extract<O[K], RemoteOperation>>[0];
+type ResultOf<O, K extends keyof O> = Awaited<ReturnType<Extract<O[K], RemoteOperation>>>;
 
-/** One end of a channel between two threads. */
 type Port = Pick<MessagePort | Thread, 'postMessage' | 'on'>;
 
-type Message =
-  | { does: string; input: unknown; id: number | undefined }
-  | { answers: number; answer?: unknown; error?: PlainError };
+interface Request {
+  operation: string;
+  input: unknown;
+  /** The attempt that must perform it. Undefined for the thread itself. */
+  attempt: number | undefined;
+  /** Undefined if the sender does not wait for a response. */
+  id: number | undefined;
+}
 
-interface Waiting {
-  resolve(answer: unknown): void;
+interface Response {
+  responseTo: number;
+  result?: unknown;
+  error?: PlainError;
+}
+
+interface PendingCall {
+  resolve(result: unknown): void;
   reject(error: PenstockError): void;
 }
 
-/** Two threads that ask things of each other. What one tells the other arrives in the order in which it was told. */
-export class Link<Theirs extends Operations> {
+/** Calls between two threads. Requests arrive in the order in which they were sent. */
+export class Link<Remote> {
   readonly #port: Port;
-  readonly #ours: Operations;
+  readonly #local: (attempt: number | undefined) => object | undefined;
   readonly #failed: (error: unknown) => void;
-  readonly #waiting = new Map<number, Waiting>();
-  #last = 0;
-  #cut: PenstockError | undefined;
+  readonly #pending = new Map<number, PendingCall>();
+  #lastId = 0;
+  #closedBy: PenstockError | undefined;
 
-  /** `failed` gets what is thrown by an operation that nobody waits for. */
-  constructor(port: Port, ours: Operations, failed: (error: unknown) => void) {
+  /**
+   * `local` returns the operations of an attempt, or of the thread itself. Undefined if the attempt is over. `failed` receives
+   * errors of operations whose caller does not wait.
+   */
+  constructor(
+    port: Port,
+    local: (attempt: number | undefined) => object | undefined,
+    failed: (error: unknown) => void,
+  ) {
     this.#port = port;
-    this.#ours = ours;
+    this.#local = local;
     this.#failed = failed;
-    port.on('message', (message: Message) => {
-      if ('does' in message) void this.#serve(message);
-      else this.#answered(message);
+    port.on('message', (message: Request | Response) => {
+      if ('operation' in message) void this.#serve(message);
+      else this.#settle(message);
     });
   }
 
-  /** Resolves with the answer; rejects with a `PenstockError`, also when the other side is gone. */
-  async call<K extends keyof Theirs & string>(
-    does: K,
-    input: InputOf<Theirs, K>,
-  ): Promise<AnswerOf<Theirs, K>> {
-    if (this.#cut) throw this.#cut;
-    this.#last += 1;
-    const id = this.#last;
-    this.#port.postMessage({ does, input, id } satisfies Message);
+  /** Resolves with the result. Rejects with a `PenstockError`, also when the attempt is over or the thread is gone. */
+  async call<K extends keyof Remote & string>(
+    operation: K,
+    input: InputOf<Remote, K>,
+    attempt?: number,
+  ): Promise<ResultOf<Remote, K>> {
+    if (this.#closedBy) throw this.#closedBy;
+    this.#lastId += 1;
+    const id = this.#lastId;
+    this.#port.postMessage({ operation, input, attempt, id } satisfies Request);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, { resolve, reject });
-    return (await promise) as AnswerOf<Theirs, K>;
+    this.#pending.set(id, { resolve, reject });
+    return (await promise) as ResultOf<Remote, K>;
   }
 
-  /** Waits for nothing, and does nothing when the other side is gone. */
-  tell<K extends keyof Theirs & string>(does: K, input: InputOf<Theirs, K>): void {
-    if (!this.#cut) this.#port.postMessage({ does, input, id: undefined } satisfies Message);
+  /** Does not wait for a response. Does nothing when the attempt is over or the other thread is gone. */
+  notify<K extends keyof Remote & string>(operation: K, input: InputOf<Remote, K>, attempt?: number): void {
+    if (this.#closedBy) return;
+    this.#port.postMessage({ operation, input, attempt, id: undefined } satisfies Request);
   }
 
-  /** The other side is gone: nobody gets an answer any more. */
-  cut(error: PenstockError): void {
-    this.#cut ??= error;
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+  /** The other thread is gone: rejects pending and future calls with `error`. */
+  close(error: PenstockError): void {
+    this.#closedBy ??= error;
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
   }
 
-  async #serve({ does, input, id }: Extract<Message, { does: string }>): Promise<void> {
+  async #serve({ operation, input, attempt, id }: Request): Promise<void> {
     try {
-      const answer = await this.#ours[does]?.(input as never);
-      if (id !== undefined) this.#port.postMessage({ answers: id, answer } satisfies Message);
+      const target = this.#local(attempt) as Record<string, RemoteOperation> | undefined;
+      if (!target && id !== undefined)
+        throw new PenstockError('connection_lost', 'The task is no longer connected');
+      const result = await target?.[operation]?.(input as never);
+      if (id !== undefined) this.#port.postMessage({ responseTo: id, result } satisfies Response);
     } catch (error) {
       if (id === undefined) this.#failed(error);
-      else this.#port.postMessage({ answers: id, error: toPlain(error) } satisfies Message);
+      else this.#port.postMessage({ responseTo: id, error: toPlain(error) } satisfies Response);
     }
   }
 
-  #answered({ answers, answer, error }: Extract<Message, { answers: number }>): void {
-    const waiting = this.#waiting.get(answers);
-    this.#waiting.delete(answers);
-    if (error) waiting?.reject(fromPlain(error));
-    else waiting?.resolve(answer);
+  #settle({ responseTo, result, error }: Response): void {
+    const call = this.#pending.get(responseTo);
+    this.#pending.delete(responseTo);
+    if (error) call?.reject(fromPlain(error));
+    else call?.resolve(result);
   }
+}
+
+/** A `PenstockError` as plain data, to cross between threads. */
+export interface PlainError {
+  code: ErrorCode;
+  message: string;
+  stack: string | undefined;
+  hint: string | undefined;
+  errors: FieldError[];
+  facts: Record<string, unknown>;
+  cause: Error | undefined;
+}
+
+const maxCauseDepth = 4;
+
+export function toPlain(error: unknown): PlainError {
+  const { code, message, stack, hint, errors, facts, cause } = asPenstockError(error);
+  return { code, message, stack, hint, errors, facts, cause: plainCause(cause) };
+}
+
+export function fromPlain({ code, message, stack, hint, errors, facts, cause }: PlainError): PenstockError {
+  const error = new PenstockError(code, message, { ...(hint ? { hint } : {}), errors, facts, cause });
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+/** Message, stack and causes only: errors of libraries may hold values that cannot be cloned. */
+export function plainCause(cause: unknown, depth = 0): Error | undefined {
+  if (cause === undefined || depth === maxCauseDepth) return undefined;
+  if (!(cause instanceof Error)) return new Error(String(cause));
+  const plain = new Error(cause.message, { cause: plainCause(cause.cause, depth + 1) });
+  if (cause.stack !== undefined) plain.stack = cause.stack;
+  return plain;
 }

@@ -1,27 +1,35 @@
 import type { FoundSession, RememberedSession } from '../connectors/connector.ts';
 import type { BadData } from '../formats/schema/schema.ts';
-import type { Counted } from './counts.ts';
-import type { LetterFailure } from './dead-letter-failure.ts';
-import type { PlainError } from './plain-error.ts';
+import type { CountsDelta } from './counts.ts';
+import type { PlainError } from './link.ts';
 
-/** What the main thread and the threads of tasks ask of each other: plain data, which structured cloning carries. */
+/** The calls between the main thread and the worker threads. All of it is plain data, which structured cloning carries. */
 
-/** Which attempt of a task is meant: a number that its thread has once. */
-export interface Which {
-  attempt: number;
+/** Rows of a partly written message that still have to be written, by their number from 0, and the total number of rows. */
+export interface RemainingRows {
+  rows: ReadonlySet<number>;
+  of: number;
 }
 
-/** A dead letter that is sent on its way again. */
-export interface Replayed {
+export interface ReplayedDeadLetter {
   payload: Uint8Array;
   /** A JSON object, as it was stored. */
   metadata: string;
-  /** When some of its rows have got through before: the numbers of those that have not, and of how many. */
-  left?: { rows: ReadonlySet<number>; of: number };
+  left?: RemainingRows;
 }
 
-/** A message that could not be used, with what failed of it. */
-export interface DeadLetter extends LetterFailure {
+/** The failure of a message, in the columns of its dead letter. */
+export interface DeadLetterFailure {
+  stage: string;
+  code: string;
+  message: string;
+  errors: string;
+  failedRows: string | null;
+  rowCount: number | null;
+}
+
+/** A message that could not be used, and why. */
+export interface DeadLetter extends DeadLetterFailure {
   operatorId: string;
   taskIndex: number;
   sourceTable: string;
@@ -32,59 +40,67 @@ export interface DeadLetter extends LetterFailure {
   metadata: string;
 }
 
-/** What became of letters that were to be stored. */
-export interface Stored {
-  /** So many of the first were; fewer than all where there is no room and the job is to fail. */
+export interface DeadLettersStored {
+  /** Number of dead letters stored, from the first on. Lower than requested if there is no room and the job must fail. */
   stored: number;
-  /** So many of the oldest had to go. */
+  /** Number of oldest dead letters deleted to make room. */
   evicted: number;
 }
 
-/** Where the tasks of one job keep their dead letters. */
 export interface DeadLetterStore {
-  /** When it resolves they are stored durably. Throws as the database does: none is stored then. */
-  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored>;
+  /** Resolves when the dead letters are stored durably. On a database error it throws and stores none. */
+  add(deadLetters: readonly DeadLetter[], badData: BadData): Promise<DeadLettersStored>;
 }
 
-/** What a task says of its source's session, and is told. */
 export interface TaskSession {
-  /** Before the source is opened. Throws as the database does, if there is something to be written first. */
+  /** Called before the source is opened. Throws database errors if something must be written first. */
   opening(): Promise<RememberedSession<unknown> | undefined>;
-  /** The source is open. */
   opened(found: FoundSession): Promise<void>;
 }
 
-/** How an attempt has ended, if not as it should: with what, and whether that came from the sink. */
-export interface Broken {
+/** The error that ended an attempt, and whether it came from the sink. */
+export interface AttemptFailure {
   error: PlainError;
-  ofSink: boolean;
+  fromSink: boolean;
 }
 
-/** What a thread does. */
-export type ThreadOperations = {
-  /** Resolves when the attempt is over. `spec` is what `writeSpec` wrote. */
-  begin(input: Which & { spec: string }): Promise<Broken | undefined>;
-  drain(input: Which): Promise<void>;
-  stop(input: Which): void;
-  /** What failed of each; undefined where the attempt is not connected. */
-  replay(input: Which & { letters: Replayed[] }): Promise<(LetterFailure | undefined)[] | undefined>;
-  /** Is answered as soon as the thread gets round to it. */
-  ping(input: undefined): void;
-};
+/** Performed in a worker thread by one attempt. */
+export interface AttemptOperations {
+  drain(): Promise<void>;
+  stop(): void;
+  /** Returns the failure of each dead letter, or undefined if the attempt is not connected. */
+  replay(deadLetters: readonly ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined>;
+}
 
-/** What the main thread does, which has the database and all that is shown of a job. */
-export type MainOperations = {
-  running(input: Which): void;
-  warn(input: Which & { error: PlainError; operatorId: string | undefined }): void;
-  opening(input: Which): Promise<RememberedSession<unknown> | undefined>;
-  opened(input: Which & { resumed: boolean }): Promise<void>;
-  settled(input: Which): void;
-  store(input: Which & { letters: readonly DeadLetter[]; badData: BadData }): Promise<Stored>;
-  counted(input: readonly (Which & { counted: Counted })[]): void;
+/** Performed by a worker thread. `attempt` is the number of an attempt, unique within its thread. */
+export interface ThreadOperations {
+  /** Resolves when the attempt is over. `spec` is the text of `writeSpec`. */
+  begin(input: { attempt: number; spec: string }): Promise<AttemptFailure | undefined>;
+  ping(): void;
+}
+
+/** Performed by the main thread for one attempt. */
+export interface AttemptHandlers {
+  running(): void;
+  warn(input: { error: PlainError; operatorId: string | undefined }): void;
+  sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
+  sessionOpened(input: { resumed: boolean }): Promise<void>;
+  sessionSettled(): void;
+  storeDeadLetters(input: {
+    deadLetters: readonly DeadLetter[];
+    badData: BadData;
+  }): Promise<DeadLettersStored>;
+  counted(delta: CountsDelta): void;
+}
+
+/** Performed by the main thread for a worker thread. */
+export interface MainOperations {
+  /** The counts of all attempts together. */
+  countedAll(input: readonly { attempt: number; delta: CountsDelta }[]): void;
   log(input: { level: 'debug' | 'info' | 'warn' | 'error'; details: object; message: string }): void;
-};
+}
 
-/** What a thread is started with: the entries of PENSTOCK_TARGETS. */
+/** Start data of a thread: the entries of PENSTOCK_TARGETS. */
 export interface ThreadData {
   targets: readonly string[];
 }

@@ -1,56 +1,55 @@
 import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Logger } from '../connectors/connector.ts';
-import { PenstockError } from '../errors.ts';
+import type { PenstockError } from '../errors.ts';
 import { TargetRules } from '../security/targets.ts';
 import { Attempt } from './attempt.ts';
-import { AttemptCounts, type Counted } from './counts.ts';
-import { Link } from './link.ts';
+import { AttemptCounts } from './counts.ts';
+import { Link, plainCause, toPlain } from './link.ts';
 import type {
+  AttemptHandlers,
+  AttemptOperations,
   DeadLetterStore,
   MainOperations,
   TaskSession,
   ThreadData,
   ThreadOperations,
 } from './operations.ts';
-import { plainCause, toPlain } from './plain-error.ts';
-import { readSpec } from './spec-text.ts';
-import { Warnings } from './warnings.ts';
+import { readSpec } from './task-spec.ts';
 
 /**
- * Where a thread of tasks begins. It has what moves messages and nothing else: what it must have of the database, or
- * shows to somebody, it asks of the main thread.
+ * Entry point of a worker thread. Everything in `runtime/` runs in such a thread and moves messages: connectors, formats,
+ * transforms. It loads no database and no HTTP. Calls to and from the main thread (`worker/`) are listed in `operations.ts`:
+ * task specs, counts, warnings, log lines and dead letters cross, messages do not.
  */
 
-/** How old counts are at most when the main thread learns of them. */
-const tellEveryMs = 250;
+const reportEveryMs = 250;
+/** Minimum interval of warnings with the same code. A job shows one a second, and every message may cause one. */
+const warnEveryMs = 250;
 
 const port = parentPort;
-if (!port) throw new Error('this is where a thread begins, not a process');
+if (!port) throw new Error('This file is the entry point of a worker thread, not of a process');
 const targets = new TargetRules((workerData as ThreadData).targets);
 const attempts = new Map<number, Attempt>();
-const due = new Map<number, AttemptCounts>();
-let telling: NodeJS.Timeout | undefined;
+const unreported = new Map<number, AttemptCounts>();
+let reporting: NodeJS.Timeout | undefined;
 
-const attemptOf = (id: number): Attempt => {
-  const attempt = attempts.get(id);
-  if (attempt) return attempt;
-  throw new PenstockError('connection_lost', 'The task is not connected any more');
+const overAttempt: AttemptOperations = {
+  drain: async () => {},
+  stop: () => {},
+  replay: async () => undefined,
 };
 
 const operations: ThreadOperations = {
   async begin({ attempt: id, spec }) {
-    const counts = new AttemptCounts(() => tellSoon(id, counts));
-    const warnings = new Warnings((error, operatorId) =>
-      main.tell('warn', { attempt: id, error: toPlain(error), operatorId }),
-    );
+    const counts = new AttemptCounts(() => reportSoon(id, counts));
     let attempt: Attempt | undefined;
     try {
       attempt = new Attempt(readSpec(spec, targets), {
-        running: () => main.tell('running', { attempt: id }),
-        warn: warnings.warn,
+        running: () => main.notify('running', undefined, id),
+        warn: warnFrom(id),
         session: sessionOf(id),
-        letters: lettersOf(id),
+        deadLetters: deadLettersOf(id),
         counts,
         logger,
       });
@@ -58,28 +57,29 @@ const operations: ThreadOperations = {
       await attempt.run();
       return undefined;
     } catch (error) {
-      return { error: toPlain(error), ofSink: attempt?.isOfSink(error) ?? false };
+      return { error: toPlain(error), fromSink: attempt?.isFromSink(error) ?? false };
     } finally {
       attempts.delete(id);
-      // What it has counted arrives before its end.
-      tell();
+      // Its last counts must arrive before its end.
+      report();
     }
   },
-  drain: async ({ attempt }) => attempts.get(attempt)?.drain(),
-  stop: ({ attempt }) => attempts.get(attempt)?.stop(),
-  replay: ({ attempt, letters }) => attemptOf(attempt).replay(letters),
   ping: () => undefined,
 };
 
-const main = new Link<MainOperations>(port, operations, (error) => {
-  throw error;
-});
+const main = new Link<MainOperations & AttemptHandlers>(
+  port,
+  (attempt) => (attempt === undefined ? operations : (attempts.get(attempt) ?? overAttempt)),
+  (error) => {
+    throw error;
+  },
+);
 
 const logger = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => [
     level,
     (details: object, message: string) =>
-      main.tell('log', { level, details: plainDetails(details), message }),
+      main.notify('log', { level, details: plainDetails(details), message }),
   ]),
 ) as unknown as Logger;
 
@@ -91,39 +91,47 @@ const plainDetails = (details: object): object =>
     ]),
   );
 
+const warnFrom = (attempt: number) => {
+  const lastWarned = new Map<string, number>();
+  return (error: PenstockError, operatorId?: string): void => {
+    const now = performance.now();
+    if (now - (lastWarned.get(error.code) ?? Number.NEGATIVE_INFINITY) < warnEveryMs) return;
+    lastWarned.set(error.code, now);
+    main.notify('warn', { error: toPlain(error), operatorId }, attempt);
+  };
+};
+
 const sessionOf = (attempt: number): TaskSession => ({
-  opening: () => main.call('opening', { attempt }),
+  opening: () => main.call('sessionOpening', undefined, attempt),
   async opened({ resumed, settled }) {
-    await main.call('opened', { attempt, resumed });
-    void settled.then(() => main.tell('settled', { attempt }));
+    await main.call('sessionOpened', { resumed }, attempt);
+    void settled.then(() => main.notify('sessionSettled', undefined, attempt));
   },
 });
 
-const lettersOf = (attempt: number): DeadLetterStore => ({
-  // A payload may be a view of much more, all of which would be cloned.
-  add: (letters, badData) =>
-    main.call('store', {
-      attempt,
-      letters: letters.map((letter) => ({ ...letter, payload: new Uint8Array(letter.payload) })),
-      badData,
-    }),
+const deadLettersOf = (attempt: number): DeadLetterStore => ({
+  add: (deadLetters, badData) => {
+    // Copied: a payload may be a view of a large buffer, which would be cloned whole.
+    const copied = deadLetters.map((one) => ({ ...one, payload: new Uint8Array(one.payload) }));
+    return main.call('storeDeadLetters', { deadLetters: copied, badData }, attempt);
+  },
 });
 
-function tellSoon(attempt: number, counts: AttemptCounts): void {
-  due.set(attempt, counts);
-  telling ??= setTimeout(tell, tellEveryMs);
+function reportSoon(attempt: number, counts: AttemptCounts): void {
+  unreported.set(attempt, counts);
+  reporting ??= setTimeout(report, reportEveryMs);
 }
 
-function tell(): void {
-  clearTimeout(telling);
-  telling = undefined;
-  const all = [...due].flatMap(([attempt, counts]) => {
-    const counted: Counted | undefined = counts.take();
-    return counted ? [{ attempt, counted }] : [];
+function report(): void {
+  clearTimeout(reporting);
+  reporting = undefined;
+  const all = [...unreported].flatMap(([attempt, counts]) => {
+    const delta = counts.take();
+    return delta ? [{ attempt, delta }] : [];
   });
-  due.clear();
-  if (all.length > 0) main.tell('counted', all);
+  unreported.clear();
+  if (all.length > 0) main.notify('countedAll', all);
 }
 
-// The next thread, maybe in another process, starts sooner; at its end a thread has no time to see to that.
+// Speeds up the start of the next thread or process. A thread has no time for it at its end.
 flushCompileCache();

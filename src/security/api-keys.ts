@@ -4,27 +4,26 @@ import type { Db } from '../store/db.ts';
 import { newId } from '../store/id.ts';
 
 /**
- * Who may call the API. A key is a bearer token (RFC 6750): `pk_` and 32 random bytes, shown once when it is made.
- * Stored is its SHA-256 only; it is long and random, so no slow hash is needed.
+ * API keys: bearer tokens (RFC 6750) of `pk_` and 32 random bytes, shown once. Only their SHA-256 is stored; a long random
+ * key needs no slow hash.
  */
 
-/** Each role may do what those before it may. */
+/** Each role includes the roles before it. */
 export const roles = ['viewer', 'operator', 'admin'] as const;
 export type Role = (typeof roles)[number];
 
 export const mayAct = (role: Role, needed: Role): boolean => roles.indexOf(role) >= roles.indexOf(needed);
 
-/** Who calls. */
 export interface Caller {
   /** The name of the key. */
   name: string;
   role: Role;
-  /** The stored key; null for the one of the settings, and where none is needed. */
+  /** Id of the stored key; null for the key of the settings, and when no key is needed. */
   id: string | null;
 }
 
 const adminCaller: Caller = { name: 'PENSTOCK_ADMIN_KEY', role: 'admin', id: null };
-/** Everybody, on the loopback interface, as long as there is no key. */
+/** The caller on the loopback interface while no key exists. */
 export const anybody: Caller = { name: 'anybody', role: 'admin', id: null };
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
@@ -36,10 +35,10 @@ interface KeyToMake {
   expiresAt: bigint | null;
 }
 
-/** For so long what the database said is believed: another process may have revoked a key meanwhile. */
+/** Time that a looked-up key stays valid here after another process has revoked it. */
 const believedMs = 2_000;
 const maxRemembered = 1_000;
-/** How exactly `lastUsedAt` is kept. */
+/** Resolution of `lastUsedAt`. */
 const lastUseMicros = 60_000_000n;
 
 export interface KeyRow {
@@ -53,36 +52,36 @@ export interface KeyRow {
 
 interface Remembered {
   caller: Caller | undefined;
-  /** In microseconds. */
+  /** Unix microseconds. */
   expiresAt: bigint | null;
   at: number;
 }
 
-/** Recognises keys. Every process has one of its own; a key that is revoked in another works for 2 seconds more. */
+/** Recognises keys, with a cache of 2 seconds in each process. */
 export class KeyRing {
   readonly #db: Db;
   readonly #admin: Buffer | undefined;
   readonly #exposed: boolean;
   readonly #remembered = new Map<string, Remembered>();
-  /** When there was a key. */
+  /** When a key was last seen to exist. */
   #anyAt: number | undefined;
 
-  /** `exposed`: reachable by others than this machine, so that a key is needed even when there is none. */
+  /** `exposed`: other machines can connect, so a key is always needed. */
   constructor(db: Db, adminKey: string | undefined, exposed: boolean) {
     this.#db = db;
     this.#admin = adminKey === undefined ? undefined : digest(adminKey);
     this.#exposed = exposed;
   }
 
-  /** Whether a call needs a key whatever the database has: others can reach us, or the settings have a key. */
+  /** Whether calls need a key regardless of the database. */
   get always(): boolean {
     return this.#admin !== undefined || this.#exposed;
   }
 
-  /** Whether a call needs a key: always, unless there is none and only this machine can call. */
+  /** Whether a call needs a key: unless none exists and only this machine can connect. */
   async needed(): Promise<boolean> {
     if (this.always) return true;
-    // That there is none is never believed: the first key closes the door at once, whoever makes it.
+    // Absence is never cached: the first key takes effect at once, in every process.
     if (this.#anyAt === undefined || isOld(this.#anyAt)) {
       const any = (await this.#db.apiKey.findFirst({ select: { id: true } })) !== null;
       this.#anyAt = any ? performance.now() : undefined;
@@ -90,7 +89,7 @@ export class KeyRing {
     return this.#anyAt !== undefined;
   }
 
-  /** Who has this key; undefined when nobody has, or not any more. */
+  /** Returns the caller with this key; undefined when it is unknown, expired or revoked. */
   async callerOf(key: string): Promise<Caller | undefined> {
     const hash = digest(key);
     if (this.#admin !== undefined && timingSafeEqual(hash, this.#admin)) return adminCaller;
@@ -99,7 +98,7 @@ export class KeyRing {
     return expired ? undefined : known.caller;
   }
 
-  /** Makes a key and answers it, with its row. Throws `name_taken`, and `illegal_state` for a first key that could not make others. */
+  /** Creates a key. Throws `name_taken`, and `illegal_state` for a first key that could not create others. */
   async create({ name, role, expiresAt }: KeyToMake): Promise<{ key: string; row: KeyRow }> {
     await this.#mustBeginWithAdmin(role, expiresAt !== null);
     const key = `pk_${randomBytes(32).toString('base64url')}`;
@@ -110,7 +109,7 @@ export class KeyRing {
     return { key, row };
   }
 
-  /** Revokes a key and answers what it was. Throws `not_found`, and `illegal_state` for the last that can make others. */
+  /** Revokes a key. Throws `not_found`, and `illegal_state` for the last one that can create others. */
   async revoke(id: string): Promise<KeyRow> {
     await this.#mustKeepAdmin(id);
     const row = await this.#db.apiKey.delete({ where: { id } });
@@ -155,7 +154,7 @@ export class KeyRing {
   }
 }
 
-/** Whether somebody could call a service that everybody can reach: there is an admin key that does not expire. */
+/** Whether an admin key exists that does not expire. */
 export async function hasAdminKey(db: Db): Promise<boolean> {
   return (await db.apiKey.findFirst({ where: { role: 'admin', expiresAt: null } })) !== null;
 }

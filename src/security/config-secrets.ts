@@ -2,14 +2,14 @@ import type { TSchema } from 'typebox';
 import type { SecretBox } from './secret-box.ts';
 
 /**
- * Secret values: sealed in the database, masked in answers, opened only where a connection is made.
+ * Secrets in configurations: sealed in the database, masked in responses, opened only to connect.
  *
- * A connector's schema lists its secret properties under `sensitive`, as paths such as `password` or `tls/key`. In
- * a stored configuration each of them is replaced by `{"$sealed": "v1.<key id>.<iv>.<tag>.<ciphertext>"}`:
- * AES-256-GCM, bound by its additional data to the row and the field it belongs to.
+ * A connector's schema lists its secret properties under `sensitive`, as paths such as `password` or `tls/key`. A stored
+ * configuration has `{"$sealed": "v1.<key id>.<iv>.<tag>.<ciphertext>"}` in their place: AES-256-GCM, bound by its
+ * additional data to the row and the field.
  */
 
-/** What is answered in place of a secret. Sent back, it keeps the stored value. */
+/** Stands for a secret in responses. Sent back, it keeps the stored value. */
 export const mask = '********';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -20,12 +20,12 @@ const isObject = (value: Json | undefined): value is JsonObject =>
 const isSealed = (value: Json | undefined): value is { $sealed: string } =>
   isObject(value) && typeof value.$sealed === 'string';
 
-/** The paths that a connector's schema marks as secret. */
+/** Returns the paths that a connector's schema marks as secret. */
 export function sensitivePaths(schema: TSchema): string[] {
   return 'sensitive' in schema ? (schema.sensitive as string[]) : [];
 }
 
-/** Answers a copy of `config` in which each secret that is set has become what `change` makes of it. */
+/** Returns a copy of `config` with `change` applied to each secret that is set. */
 function mapSecrets(
   config: JsonObject,
   schema: TSchema,
@@ -64,7 +64,7 @@ export function openConfig(
   );
 }
 
-/** The sealed values of a stored configuration. */
+/** Returns the sealed values of a stored configuration. */
 export function sealedIn(config: JsonObject, schema: TSchema): string[] {
   const found: string[] = [];
   mapSecrets(config, schema, (value) => {
@@ -74,12 +74,12 @@ export function sealedIn(config: JsonObject, schema: TSchema): string[] {
   return found;
 }
 
-/** What may be shown of a configuration, stored or sent: every secret masked, `{{ NAME }}` left as it is. */
+/** Returns a configuration, stored or sent, with every secret masked. */
 export function maskConfig(config: JsonObject, schema: TSchema): JsonObject {
   return mapSecrets(config, schema, () => mask);
 }
 
-/** The paths whose value is the mask itself: nothing is stored yet that it could stand for. */
+/** Returns the paths whose value is the mask itself. */
 export function maskedPaths(config: JsonObject, schema: TSchema): string[] {
   const found: string[] = [];
   mapSecrets(config, schema, (value, path) => {
@@ -89,7 +89,7 @@ export function maskedPaths(config: JsonObject, schema: TSchema): string[] {
   return found;
 }
 
-/** Answers a copy of `config` in which each secret that is the mask has become the one `stored` has there. */
+/** Returns a copy of `config` with each mask replaced by the secret that `stored` has in its place. */
 export function keepMasked(config: JsonObject, stored: JsonObject, schema: TSchema): JsonObject {
   const kept = new Map<string, Json>();
   mapSecrets(stored, schema, (value, path) => {
@@ -99,14 +99,14 @@ export function keepMasked(config: JsonObject, stored: JsonObject, schema: TSche
   return mapSecrets(config, schema, (value, path) => (value === mask ? (kept.get(path) ?? mask) : value));
 }
 
-/** What a connector's schema says of one property; `format` and `file` are explained in the connector contract. */
+/** One property of a connector's schema; the connector contract explains `format` and `file`. */
 interface Property {
   format?: string;
   file?: boolean;
   properties?: Record<string, Property>;
 }
 
-/** Answers a copy of `config` in which each string has become what `change` makes of it; `path` is its JSON pointer. */
+/** Returns a copy of `config` with `change` applied to each string; `path` is its JSON pointer. */
 export function mapStrings(
   config: JsonObject,
   schema: TSchema,

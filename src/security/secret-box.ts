@@ -5,7 +5,7 @@ import { PenstockError } from '../errors.ts';
 
 const keyId = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, 8);
 
-/** Seals and opens single values. The first key seals; every key opens what it sealed. */
+/** Seals and opens single values with AES-256-GCM. The first key seals; every key opens. */
 export class SecretBox {
   readonly #keys = new Map<string, Buffer>();
   readonly #current: string;
@@ -22,16 +22,16 @@ export class SecretBox {
       this.#keys.set(keyId(key), key);
     }
     const [first] = this.#keys.keys();
-    if (first === undefined) throw new PenstockError('invalid_config', 'At least one secret key is needed');
+    if (first === undefined) throw new PenstockError('invalid_config', 'PENSTOCK_SECRET_KEY holds no key');
     this.#current = first;
   }
 
-  /** Whether a sealed value was sealed with the key that seals now. */
+  /** Whether a value was sealed with the first key. */
   isCurrent(blob: string): boolean {
     return blob.split('.')[1] === this.#current;
   }
 
-  /** Whether there is the key that sealed a value. */
+  /** Whether the key of a sealed value is configured. */
   hasKeyOf(blob: string): boolean {
     return this.#keys.has(blob.split('.')[1] ?? '');
   }
@@ -72,7 +72,7 @@ export class SecretBox {
   }
 }
 
-/** The configured keys, or the one in the data folder, which is made (mode 0600) when it is not there yet. */
+/** Returns the configured keys, or the one in the data folder, which is created (mode 0600) when missing. */
 export function loadSecretKeys(configured: string[] | undefined, dataDir: string): string[] {
   if (configured) return configured;
   const path = join(dataDir, 'secret.key');
@@ -81,7 +81,7 @@ export function loadSecretKeys(configured: string[] | undefined, dataDir: string
   return [readFileSync(path, 'utf8').trim()];
 }
 
-/** Writes a file that is there whole or not at all, and stays as the first who writes it has it. */
+/** Writes a file atomically; when several processes do, the first one wins. */
 function writeOnce(path: string, text: string): void {
   const draft = `${path}.${randomBytes(4).toString('hex')}`;
   writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true });

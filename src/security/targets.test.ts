@@ -143,7 +143,7 @@ describe('entries', () => {
       expect.objectContaining({
         code: 'target_not_allowed',
         passing: false,
-        message: 'The host meta.example, which is 169.254.169.254, is not one that tests and jobs may reach',
+        message: 'The host meta.example (169.254.169.254) is not allowed as a target of tests and jobs',
         hint: expect.stringContaining('PENSTOCK_TARGETS'),
         facts: { host: 'meta.example', addresses: ['169.254.169.254'], setting: 'PENSTOCK_TARGETS' },
       }),

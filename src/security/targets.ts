@@ -2,13 +2,13 @@ import { BlockList, isIP } from 'node:net';
 import { PenstockError } from '../errors.ts';
 
 /**
- * Which hosts and addresses tests and jobs may reach: the rules of `PENSTOCK_TARGETS`. They judge the address that is
- * dialled, after its name was resolved, so that no spelling of an address and no name for it gets around them.
+ * Rules of `PENSTOCK_TARGETS`: hosts and addresses that tests and jobs may reach. They apply to the address that is
+ * dialled, after name resolution, so no spelling or name evades them. Used in both threads.
  */
 
 /**
- * Denied unless an entry names an address or network inside. RFC 3927, RFC 4291, RFC 1122 (0.0.0.0 reaches this
- * machine), RFC 5771, RFC 1112; and where clouds answer what a machine is, with its credentials.
+ * Denied unless an entry names an address or network inside: RFC 3927, RFC 4291, RFC 1122 (0.0.0.0 reaches this
+ * machine), RFC 5771, RFC 1112, and metadata services of clouds.
  */
 const builtIn = [
   '169.254.0.0/16',
@@ -37,7 +37,7 @@ interface Network {
   list: BlockList;
 }
 
-/** A name in lower case without the dot at the end; `*` and `*.` before it stand for any rest. */
+/** `name` is in lower case without a final dot; a leading `*` or `*.` matches any rest. */
 type Rule = { deny: boolean } & ({ network: Network } | { name: string });
 
 export interface Address {
@@ -45,7 +45,7 @@ export interface Address {
   family: number;
 }
 
-/** The rules, read. Throws `invalid_config` with what is wrong with each entry. */
+/** Throws `invalid_config` with the problem of each entry. */
 export class TargetRules {
   readonly #names: { deny: boolean; name: string }[] = [];
   readonly #denied: Network[] = [];
@@ -62,16 +62,14 @@ export class TargetRules {
     }
   }
 
-  /**
-   * Of the addresses that `host` has, those that may be dialled. Throws `target_not_allowed` when there is none.
-   */
+  /** Returns those addresses of `host` that may be dialled. Throws `target_not_allowed` when none may. */
   allowed<A extends Address>(host: string, addresses: readonly A[]): A[] {
     const left = addresses.filter(({ address }) => this.#mayReach(host, address));
     if (left.length > 0) return left;
     const list = addresses.map(({ address }) => address).join(', ');
-    const what = list === host ? `The address ${host}` : `The host ${host}, which is ${list || 'nowhere'},`;
-    throw new PenstockError('target_not_allowed', `${what} is not one that tests and jobs may reach`, {
-      hint: 'The setting PENSTOCK_TARGETS of Penstock says which they are; ask its operator to add this one.',
+    const what = list === host ? `The address ${host}` : `The host ${host} (${list || 'no address'})`;
+    throw new PenstockError('target_not_allowed', `${what} is not allowed as a target of tests and jobs`, {
+      hint: 'Ask the operator of Penstock to allow it in the setting PENSTOCK_TARGETS.',
       facts: { host, addresses: addresses.map(({ address }) => address), setting: 'PENSTOCK_TARGETS' },
     });
   }
@@ -88,7 +86,7 @@ export class TargetRules {
     return named.length > 0 || this.#allowed.some((network) => covers(network, plain));
   }
 
-  /** Who names the address of a metadata service means it; who names all addresses does not. */
+  /** Only an entry inside a closed network opens part of it; `0.0.0.0/0` does not. */
   #isClosed(face: string): boolean {
     return builtIn.some(
       (closed) =>
@@ -97,7 +95,7 @@ export class TargetRules {
   }
 }
 
-/** What is wrong with the entries, in sentences; none when they are fine. */
+/** Returns the problems of the entries, in sentences. */
 export function targetProblems(entries: readonly string[]): string[] {
   return entries
     .map(ruleOf)
@@ -106,7 +104,7 @@ export function targetProblems(entries: readonly string[]): string[] {
 }
 
 const nameForm = /^(?:\*|(?:\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*)$/;
-/** What resolvers take for an address: the last label is a number (WHATWG URL, "ends in a number"). */
+/** Resolvers take such a name for an address: its last label is a number (WHATWG URL, "ends in a number"). */
 const numberAtEnd = /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/;
 
 function ruleOf(entry: string): Rule | string {
@@ -117,24 +115,24 @@ function ruleOf(entry: string): Rule | string {
   if (typeof network === 'object') return { deny, network };
   if (typeof network === 'string') return `has ${shown}, in which ${network}`;
   const name = text.replace(/\.$/, '');
-  if (numberAtEnd.test(name)) return `has ${shown}, which is no whole address: write it like 10.1.2.3`;
+  if (numberAtEnd.test(name)) return `has ${shown}, which is an incomplete address: write it like 10.1.2.3`;
   if (name.length <= 253 && nameForm.test(name)) return { deny, name };
-  return `has ${shown}, which is no host name, address or network (10.0.0.0/8)`;
+  return `has ${shown}, which is not a host name, address or network (10.0.0.0/8)`;
 }
 
-/** Undefined when it is no address at all, a sentence when something is wrong with it. */
+/** Returns undefined for what is not an address, and a sentence for a malformed one. */
 function networkOf(text: string): Network | string | undefined {
   const [before = '', bits, ...rest] = text.split('/');
   const version = before.includes('%') ? 0 : isIP(before);
-  if (version === 0) return bits === undefined ? undefined : 'no address is before the /';
+  if (version === 0) return bits === undefined ? undefined : 'the address before the / is missing or wrong';
   const size = version === 4 ? 32 : 128;
   const known = bits === undefined ? String(size) : bits;
   if (rest.length > 0 || !/^\d{1,3}$/.test(known) || Number(known) > size)
-    return `there must be a number from 0 to ${size} behind the /`;
+    return `the number after the / must be from 0 to ${size}`;
   const prefix = Number(known);
   const family = version === 4 ? 'ipv4' : 'ipv6';
   const plain = plainOf(before) as string;
-  if (isIP(plain) !== version) return 'an IPv4 address is written as IPv6: write it as IPv4';
+  if (isIP(plain) !== version) return 'an IPv4 address is written as IPv6; write it as IPv4';
   const list = new BlockList();
   list.addSubnet(plain, prefix, family);
   return { address: plain, family, prefix, list };
@@ -155,7 +153,7 @@ function matches(name: string, host: string): boolean {
   return name.startsWith('*.') ? wanted.endsWith(name.slice(1)) : wanted === name;
 }
 
-/** Without its zone, and an IPv4 address in IPv6 (::ffff:0:0/96) as what it is. Undefined for what is no address. */
+/** Returns the address without its zone, and IPv4-mapped IPv6 (::ffff:0:0/96) as IPv4; undefined for other text. */
 function plainOf(address: string): string | undefined {
   const [bare = ''] = address.split('%');
   const version = isIP(bare);
@@ -166,8 +164,8 @@ function plainOf(address: string): string | undefined {
 }
 
 /**
- * The IPv4 addresses that a gateway may reach for an IPv6 one: IPv4-compatible (RFC 4291), NAT64 (RFC 6052, RFC 8215),
- * 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214).
+ * Returns IPv4 addresses embedded in an IPv6 address, which a gateway may reach: IPv4-compatible (RFC 4291), NAT64
+ * (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214).
  */
 function embeddedIn(address: string): string[] {
   if (isIP(address) === 4) return [];
@@ -186,11 +184,11 @@ function embeddedIn(address: string): string[] {
       ),
     );
   if (parts[5] === 0x5efe && ((parts[4] ?? 0) & 0xfdff) === 0) found.push(ipv4(parts, 6));
-  // ::1 and :: are no IPv4 addresses; what they are is judged as IPv6.
+  // ::1 and :: are judged as IPv6.
   return begins(0, 0, 0, 0, 0, 0, 0) ? [] : found;
 }
 
-/** The eight numbers of an IPv6 address. */
+/** Returns the eight numbers of an IPv6 address. */
 function hextets(address: string): number[] {
   const written = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [head = '', tail] = written.split('::');

@@ -218,16 +218,19 @@ describe('a query of the wrong form', () => {
     [`(a INT) WITH (${options}, bad_data = 'dead_letter', bad_data.max_count = 100000000000)`, 'max_count'],
     [`(a INT) WITH (${options}, json.unstructured = 'maybe')`, "must be 'true' or 'false'"],
     [`(a INT) WITH (${options}, json.unstructured = 'true')`, 'Unstructured json needs exactly one field'],
-    [`WITH (${options})`, 'Say which fields a message has'],
-    ["(a INT) WITH (connector = 'mqtt', type = 'source')", 'Say how messages are written'],
+    [`WITH (${options})`, 'The schema needs at least one field'],
+    ["(a INT) WITH (connector = 'mqtt', type = 'source')", 'The schema needs a format'],
     ["(a INT) WITH (connector = 'mqtt', format = 'xml')", 'The option format must be one of '],
     [`(a INT) WITH (${options}, csv.delimiter = ';')`, 'There is no option csv.delimiter here'],
     [`(a INT) WITH (${options}, json.compression = 'zip')`, 'must be one of uncompressed, gzip'],
-    [`(a INT) WITH (${options}, json.confluent_schema_registry = 'true')`, 'There is no schema registry'],
+    [
+      `(a INT) WITH (${options}, json.confluent_schema_registry = 'true')`,
+      'Schema registries are not supported',
+    ],
     [`(a INT) WITH (${options}, framing = 'tabs')`, 'The option framing must be one of newline'],
     [
       `(a INT) WITH (${options}, framing = 'newline', framing.newline.max_length = 0)`,
-      'A line must be allowed at least one byte',
+      'max_line_length must be at least 1',
     ],
     [
       "(a INT) WITH (connector = 'mqtt', type = 'source', format = 'csv', csv.delimiter = ';;')",

@@ -2,8 +2,8 @@ import type { Prisma } from '../generated/sqlite/client.ts';
 import type { Tx } from './db.ts';
 
 /**
- * Deletes dead letters of a job and keeps its count of them; answers how many went. Call it in a transaction. The job's
- * row is locked first, by whatever changes the letters of a job, so that the count stays exact.
+ * Deletes dead letters of a job and updates its count; returns the number deleted. Call it in a transaction. Every change
+ * of a job's dead letters locks the job's row first, so the count stays exact.
  */
 export async function removeDeadLetters(
   tx: Tx,

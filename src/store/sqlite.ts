@@ -4,12 +4,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { PenstockError } from '../errors.ts';
 
-/** A connection as `@libsql/client` gives it: promises on the outside, but every call blocks until it is done. */
+/** A connection of `@libsql/client`: it returns promises, but every call blocks until it is done. */
 export type SqliteClient = ReturnType<PrismaLibSql['createClient']>;
 type Execute = SqliteClient['execute'];
 type SqliteTransaction = Awaited<ReturnType<SqliteClient['transaction']>>;
 
-/** The path a `file:` URL names; `invalid_config` when it names none. */
+/** Returns the path of a `file:` URL. Throws `invalid_config`. */
 function sqlitePath(url: string): string {
   const path = decodeURIComponent(url.replace(/^file:(\/\/[^/]*)?/, '').replace(/[?#].*$/, ''));
   if (path === '' || path.startsWith(':memory:'))
@@ -19,7 +19,7 @@ function sqlitePath(url: string): string {
   return path;
 }
 
-/** One connection to the file, whose folder is made if need be. `busyTimeoutMs`: how long to wait for a lock. */
+/** Opens a connection to the file, creating its folder. `busyTimeoutMs` is the maximum wait for a lock. */
 export function openSqlite(url: string, busyTimeoutMs: number): SqliteClient {
   mkdirSync(dirname(sqlitePath(url)), { recursive: true, mode: 0o700 });
   const config = { url, timeout: busyTimeoutMs };
@@ -29,11 +29,10 @@ export function openSqlite(url: string, busyTimeoutMs: number): SqliteClient {
 const pragmas = { journal_mode: 'wal', synchronous: '2', foreign_keys: '1', busy_timeout: '5000' };
 
 /**
- * Prisma's adapter for SQLite, on one connection with our PRAGMAs for as long as the client lives.
+ * Prisma's adapter for SQLite, on one connection with our PRAGMAs for the life of the client.
  *
- * `@libsql/client` on its own gives its connection away with every transaction and goes on with a new one, on which
- * no PRAGMA is set. It also begins transactions without the write lock, so that one that reads and then writes
- * fails at once when another process has written in between.
+ * `@libsql/client` alone replaces its connection with every transaction, losing the PRAGMAs. It also begins transactions
+ * without the write lock, so one that reads and then writes fails when another process has written in between.
  */
 export class SqliteAdapter extends PrismaLibSql {
   readonly #client: SqliteClient;
@@ -56,7 +55,7 @@ export class SqliteAdapter extends PrismaLibSql {
   }
 }
 
-/** The write-ahead log is switched on by a lock that SQLite does not wait for: another process may just do it, too. */
+/** Turning on the write-ahead log needs a lock that SQLite does not wait for: another process may be doing the same. */
 async function configure(client: SqliteClient): Promise<void> {
   const until = performance.now() + Number(pragmas.busy_timeout);
   for (;;) {
@@ -79,8 +78,8 @@ async function setPragmas(client: SqliteClient): Promise<void> {
 }
 
 /**
- * A statement that gives up waiting for a lock stays open, to be tried again, until it is garbage collected. With it
- * the connection stays at what the database was then, and every later write on it would fail: so take another one.
+ * A statement that timed out on a lock stays open until it is garbage collected. It pins the connection to an old
+ * snapshot, on which every later write fails: replace the connection.
  */
 function renewAfterBusy(client: SqliteClient): void {
   const execute: Execute = client.execute.bind(client);
@@ -101,9 +100,8 @@ function renewAfterBusy(client: SqliteClient): void {
 const isBusy = (error: unknown): boolean => (error as { code?: unknown }).code === 'SQLITE_BUSY';
 
 /**
- * A transaction on the client's own connection; Prisma's adapter lets nothing else use it meanwhile. As with
- * PostgreSQL, after an error it can only be rolled back: SQLite may have done so already, and what came next would
- * be committed by itself.
+ * A transaction on the client's own connection, which Prisma's adapter reserves meanwhile. After an error it can only be
+ * rolled back, as with PostgreSQL: SQLite may have done so already, and later statements would commit one by one.
  */
 async function beginTransaction(client: SqliteClient): Promise<SqliteTransaction> {
   let failure: unknown;
@@ -123,11 +121,11 @@ async function beginTransaction(client: SqliteClient): Promise<SqliteTransaction
     try {
       await execute('COMMIT');
     } catch (error) {
-      await rollback().catch(() => {}); // it may be gone already, and `error` says why it failed
+      await rollback().catch(() => {}); // SQLite may have rolled back already; `error` says why
       throw error;
     }
   };
   await client.execute('BEGIN IMMEDIATE');
-  // What Prisma's adapter uses of a transaction.
+  // The methods that Prisma's adapter uses.
   return { execute, commit, rollback } as SqliteTransaction;
 }

@@ -1,14 +1,25 @@
+import { asPenstockError, PenstockError } from '../errors.ts';
 import { type BadData, deadLetterDefaults } from '../formats/schema/schema.ts';
-import type { DeadLetter, DeadLetterStore, Stored } from '../runtime/operations.ts';
+import type {
+  DeadLetter,
+  DeadLetterFailure,
+  DeadLetterStore,
+  DeadLettersStored,
+  ReplayedDeadLetter,
+} from '../runtime/operations.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
 import { newId } from '../store/id.ts';
+import type { WorkerDeps } from './deps.ts';
+import type { Task } from './task.ts';
 
-/** Oldest letters looked at together when they have to go. */
-const evictedAtOnce = 500;
+/** Maximum number of dead letters read together to evict the oldest. */
+const maxEvictedTogether = 500;
 
-type Bounds = Required<Omit<BadData, 'behavior'>>;
+type DeadLetterBounds = Required<Omit<BadData, 'behavior'>>;
 
+/** Stores the dead letters of a job within the bounds of `bad_data`. */
 export class StoredDeadLetters implements DeadLetterStore {
   readonly #db: Db;
   readonly #jobId: string;
@@ -20,36 +31,35 @@ export class StoredDeadLetters implements DeadLetterStore {
     this.#jobId = jobId;
   }
 
-  /** One call after the other, so that letters keep the order in which they are handed over. */
-  add(letters: readonly DeadLetter[], badData: BadData): Promise<Stored> {
-    const result = this.#last.then(() => this.#add(letters, { ...deadLetterDefaults, ...badData }));
+  /** Calls run one after the other, so dead letters keep their order. */
+  add(deadLetters: readonly DeadLetter[], badData: BadData): Promise<DeadLettersStored> {
+    const result = this.#last.then(() => this.#add(deadLetters, { ...deadLetterDefaults, ...badData }));
     this.#last = result.catch(() => undefined);
     return result;
   }
 
-  #add(letters: readonly DeadLetter[], bounds: Bounds): Promise<Stored> {
+  #add(deadLetters: readonly DeadLetter[], bounds: DeadLetterBounds): Promise<DeadLettersStored> {
     return this.#db.$transaction(async (tx) => {
-      // Locks the row, so that the letters of a job change one change at a time.
+      // Locks the row, so changes to the dead letters of a job happen one at a time.
       const job = await tx.job.update({
         where: { id: this.#jobId },
         data: { deadLetters: { increment: 0 } },
       });
       const held = { count: job.deadLetters, bytes: Number(job.deadLetterBytes) };
-      const some = bounds.when_full === 'fail' ? fitting(letters, held, bounds) : letters;
-      const bytes = some.reduce((sum, { payload }) => sum + payload.length, 0);
+      const added = bounds.when_full === 'fail' ? fitting(deadLetters, held, bounds) : deadLetters;
+      const bytes = added.reduce((sum, { payload }) => sum + payload.length, 0);
       await tx.job.update({
         where: { id: this.#jobId },
-        data: { deadLetters: { increment: some.length }, deadLetterBytes: { increment: BigInt(bytes) } },
+        data: { deadLetters: { increment: added.length }, deadLetterBytes: { increment: BigInt(bytes) } },
       });
-      await tx.deadLetter.createMany({ data: some.map((letter) => this.#row(letter)) });
-      const count = held.count + some.length - bounds.max_count;
-      const evicted = await this.#evict(tx, count, held.bytes + bytes - bounds.max_bytes);
-      return { stored: some.length, evicted };
+      await tx.deadLetter.createMany({ data: added.map((one) => this.#row(one)) });
+      const excess = held.count + added.length - bounds.max_count;
+      const evicted = await this.#evict(tx, excess, held.bytes + bytes - bounds.max_bytes);
+      return { stored: added.length, evicted };
     });
   }
 
-  #row(letter: DeadLetter) {
-    const { payload, ...rest } = letter;
+  #row({ payload, ...rest }: DeadLetter) {
     return {
       ...rest,
       id: newId('dl'),
@@ -60,30 +70,30 @@ export class StoredDeadLetters implements DeadLetterStore {
     };
   }
 
-  /** Deletes the oldest until there are no more letters and bytes too many; the newest stays, however large. */
-  async #evict(tx: Tx, tooMany: number, tooManyBytes: number): Promise<number> {
+  /** Deletes the oldest dead letters until no excess is left. The newest stays, however large. */
+  async #evict(tx: Tx, excess: number, excessBytes: number): Promise<number> {
     let evicted = 0;
-    let bytes = tooManyBytes;
-    while (tooMany - evicted > 0 || bytes > 0) {
+    let bytes = excessBytes;
+    while (excess - evicted > 0 || bytes > 0) {
       const oldest = await tx.deadLetter.findMany({
         where: { jobId: this.#jobId },
-        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
-        take: evictedAtOnce + 1,
+        orderBy: oldestFirst,
+        take: maxEvictedTogether + 1,
         select: { id: true, bytes: true },
       });
-      const going: string[] = [];
-      for (const letter of oldest.slice(0, -1)) {
-        if (tooMany - evicted - going.length <= 0 && bytes <= 0) break;
-        going.push(letter.id);
-        bytes -= letter.bytes;
+      const ids: string[] = [];
+      for (const deadLetter of oldest.slice(0, -1)) {
+        if (excess - evicted - ids.length <= 0 && bytes <= 0) break;
+        ids.push(deadLetter.id);
+        bytes -= deadLetter.bytes;
       }
-      if (going.length === 0) break;
-      evicted += await removeDeadLetters(tx, this.#jobId, { id: { in: going } });
+      if (ids.length === 0) break;
+      evicted += await removeDeadLetters(tx, this.#jobId, { id: { in: ids } });
     }
     return evicted;
   }
 
-  /** Later than that of every letter before, so that they keep their order. */
+  /** Later than every time before, so dead letters keep their order. */
   #nextTime(): bigint {
     const now = BigInt(Date.now()) * 1000n;
     this.#newest = now > this.#newest ? now : this.#newest + 1n;
@@ -91,17 +101,156 @@ export class StoredDeadLetters implements DeadLetterStore {
   }
 }
 
-/** As many of the first as there is room for. One that is larger than the bound has room when it is the only one. */
+const oldestFirst = [{ createdAt: 'asc' as const }, { id: 'asc' as const }];
+
+/** The first dead letters that fit. A single one larger than the bound fits if there is no other. */
 function fitting(
-  letters: readonly DeadLetter[],
+  deadLetters: readonly DeadLetter[],
   held: { count: number; bytes: number },
-  { max_count, max_bytes }: Bounds,
+  { max_count, max_bytes }: DeadLetterBounds,
 ): readonly DeadLetter[] {
   let { count, bytes } = held;
-  const end = letters.findIndex(({ payload }) => {
+  const end = deadLetters.findIndex(({ payload }) => {
     count += 1;
     bytes += payload.length;
     return count > 1 && (count > max_count || bytes > max_bytes);
   });
-  return end === -1 ? letters : letters.slice(0, end);
+  return end === -1 ? deadLetters : deadLetters.slice(0, end);
 }
+
+/** Maximum size of a replayed group. */
+const maxReplayedTogether = 100;
+const maxReplayedBytes = 16 * 1024 * 1024;
+
+interface ConnectedTask {
+  spec: TaskSpec;
+  task: Task;
+}
+
+interface ReplayTools {
+  deps: WorkerDeps;
+  jobId: string;
+  tasks(): ConnectedTask[];
+  replayed(count: number): void;
+}
+
+type DeadLetterRow = Awaited<ReturnType<Db['deadLetter']['findMany']>>[number];
+
+/** Result of a replay. `failure` is undefined if the whole message was written. */
+type ReplayResult = { id: string; failure: DeadLetterFailure | undefined };
+
+/** Replays marked dead letters, oldest first. Deletes those that succeed; the others keep their new failure. */
+export class Replays {
+  readonly #tools: ReplayTools;
+  #running: Promise<void> | undefined;
+
+  constructor(tools: ReplayTools) {
+    this.#tools = tools;
+  }
+
+  /** Starts unless already running. Ends when none are left or none can be replayed now. */
+  begin(): void {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { deps, jobId } = this.#tools;
+    try {
+      for (let more = true; more; ) more = await this.#replaySome();
+    } catch (error) {
+      deps.logger.warn({ err: error, job: jobId }, 'replay of dead letters failed; it is retried later');
+    }
+  }
+
+  /** Replays the oldest group. Returns whether to go on. */
+  async #replaySome(): Promise<boolean> {
+    const tasks = this.#tools.tasks();
+    if (tasks.length === 0) return false;
+    const rows = await this.#next();
+    for (const [member, group] of Map.groupBy(rows, (row) => taskFor(tasks, row))) {
+      const results = member ? await replayBy(member.task, group) : group.map(withoutTask);
+      if (!results) return false;
+      await this.#settle(results);
+    }
+    return rows.length > 0;
+  }
+
+  async #next(): Promise<DeadLetterRow[]> {
+    const { deadLetter } = this.#tools.deps.db;
+    const oldest = await deadLetter.findMany({
+      where: { jobId: this.#tools.jobId, state: 'replaying' },
+      orderBy: oldestFirst,
+      take: maxReplayedTogether,
+      select: { id: true, bytes: true },
+    });
+    let sum = 0;
+    const group = oldest.filter(({ bytes }, index) => {
+      sum += bytes;
+      return index === 0 || sum <= maxReplayedBytes;
+    });
+    const where = { id: { in: group.map(({ id }) => id) } };
+    return deadLetter.findMany({ where, orderBy: oldestFirst });
+  }
+
+  async #settle(results: readonly ReplayResult[]): Promise<void> {
+    const { deps, jobId, replayed } = this.#tools;
+    const done = results.filter(({ failure }) => !failure).map(({ id }) => id);
+    const replayedAt = BigInt(Date.now()) * 1000n;
+    await deps.db.$transaction(async (tx) => {
+      await removeDeadLetters(tx, jobId, { id: { in: done } });
+      for (const { id, failure } of results) {
+        if (!failure) continue;
+        const data = { ...failure, state: 'waiting', replays: { increment: 1 }, replayedAt };
+        await tx.deadLetter.updateMany({ where: { id }, data });
+      }
+    });
+    if (done.length > 0) replayed(done.length);
+  }
+}
+
+/** The task whose source received the message, or else another task that reads the same table. */
+function taskFor(tasks: readonly ConnectedTask[], row: DeadLetterRow): ConnectedTask | undefined {
+  const same = tasks.filter(({ spec }) => spec.source.operatorId === row.operatorId);
+  return (
+    same.find(({ spec }) => spec.taskIndex === row.taskIndex) ??
+    same[0] ??
+    tasks.find(({ spec }) => spec.insert.source.name === row.sourceTable)
+  );
+}
+
+/** Returns undefined if the task is no longer connected. Throws passing errors: the group is replayed later. */
+async function replayBy(task: Task, rows: readonly DeadLetterRow[]): Promise<ReplayResult[] | undefined> {
+  try {
+    const failures = await task.replay(rows.map(toReplay));
+    return failures && rows.map(({ id }, index) => ({ id, failure: failures[index] }));
+  } catch (error) {
+    const raised = asPenstockError(error);
+    if (raised.passing) throw raised;
+    return rows.map((row) => failedWith(row, raised));
+  }
+}
+
+const toReplay = ({ payload, metadata, failedRows, rowCount }: DeadLetterRow): ReplayedDeadLetter => ({
+  // Copied: a payload may be a view of a large buffer, which would be cloned whole.
+  payload: new Uint8Array(payload),
+  metadata,
+  ...(failedRows !== null && rowCount !== null
+    ? { left: { rows: new Set(JSON.parse(failedRows) as number[]), of: rowCount } }
+    : {}),
+});
+
+/** The result of a dead letter that failed before any row was tried. Its rows stay as they were. */
+function failedWith(row: DeadLetterRow, { code, message }: PenstockError): ReplayResult {
+  const { id, stage, failedRows, rowCount } = row;
+  const errors = JSON.stringify([{ stage, code, row: null, path: '', message }]);
+  return { id, failure: { stage, code, message, errors, failedRows, rowCount } };
+}
+
+const withoutTask = (row: DeadLetterRow): ReplayResult =>
+  failedWith(row, new PenstockError('not_found', `The pipeline no longer reads ${row.sourceTable}`));

@@ -1,27 +1,24 @@
 import { randomInt } from 'node:crypto';
-import type { Logger } from '../connectors/connector.ts';
 import { errorCatalog, type PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
-import { printable } from '../runtime/printable.ts';
-import type { Db } from '../store/db.ts';
+import { printable } from '../jobs/stats.ts';
+import type { WorkerDeps } from './deps.ts';
 
-/** Messages kept of a job; the oldest go. */
 const keptMessages = 1000;
-/** Messages waiting to be written while the database does not answer; the newest are dropped, counted. */
+/** Maximum number of messages waiting for the database. Further ones are only counted. */
 const maxWaiting = 100;
-
-/** After running this long a job counts as healthy again. */
+/** After running this long a job is healthy again. */
 const healthyMs = 60_000;
 
-/** Where in a job something happened; null for what concerns all of it. */
+/** Where in a job something happened. Null if it concerns the whole job. */
 export interface MessagePlace {
   operatorId: string | null;
   taskIndex: number | null;
 }
 
-const everywhere: MessagePlace = { operatorId: null, taskIndex: null };
+const wholeJob: MessagePlace = { operatorId: null, taskIndex: null };
 
-interface Message extends MessagePlace {
+interface JobMessage extends MessagePlace {
   createdAt: bigint;
   level: string;
   code: string | null;
@@ -29,60 +26,41 @@ interface Message extends MessagePlace {
   details: string;
 }
 
-interface Failure {
-  failureCode: string | null;
-  failureMessage: string | null;
-  failureDomain: string | null;
-}
+export const noFailure = { failureCode: null, failureMessage: null, failureDomain: null };
 
-const noFailure: Failure = { failureCode: null, failureMessage: null, failureDomain: null };
-
-/** Whose business an error is: the person's who configured the pipeline, another system's, or ours. */
+/** The cause of an error: the configuration, another system, or a defect of ours. */
 function domainOf({ code }: PenstockError): 'user' | 'external' | 'internal' {
   if (code === 'internal') return 'internal';
   return errorCatalog[code].passing ? 'external' : 'user';
 }
 
-/**
- * The actual state of one job, as it is in memory and, as soon as the database lets us, in its row. Changes are never
- * lost while the process lives: what could not be written is written with the next flush.
- */
+/** The actual state of one job. A flush writes it to the job's row, including changes that an earlier flush could not. */
 export class JobRecord {
-  readonly #db: Db;
+  readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
   readonly #jobId: string;
-  readonly #worker: string;
-  readonly #logger: Logger;
   #state: JobState | undefined;
   #changes: Record<string, unknown> = {};
-  #messages: Message[] = [];
-  #leftOut = 0;
+  #messages: JobMessage[] = [];
+  #dropped = 0;
   #lastSampled = new Map<string, number>();
   #stateSince = Date.now();
   #recoveries = 0;
 
-  constructor(db: Db, jobId: string, worker: string, logger: Logger) {
-    this.#db = db;
+  constructor(deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>, jobId: string) {
+    this.#deps = deps;
     this.#jobId = jobId;
-    this.#worker = worker;
-    this.#logger = logger;
   }
 
   get state(): JobState {
     return this.#state ?? 'Scheduling';
   }
 
-  /** Whether the row is behind. */
   get unwritten(): boolean {
     return Object.keys(this.#changes).length > 0;
   }
 
-  /** Notes a state, and why; `more` are other columns of the row. */
-  enter(
-    state: JobState,
-    error?: PenstockError,
-    more: Record<string, unknown> = {},
-    place: MessagePlace = everywhere,
-  ): void {
+  /** Records a state and its cause. `more` are other columns of the row. */
+  enter(state: JobState, error?: PenstockError, more: object = {}, place = wholeJob): void {
     const now = BigInt(Date.now()) * 1000n;
     const since = state === this.#state ? {} : { stateSince: now, ...this.#transition(state, error) };
     this.#state = state;
@@ -92,39 +70,34 @@ export class JobRecord {
     this.say(state === 'Failed' ? 'error' : 'warn', error, place);
   }
 
-  /** Another state: it goes into the history. Answers what that says about whether the job keeps falling over. */
+  /** Adds a change of state to the history. Returns the columns that show whether the job keeps failing. */
   #transition(state: JobState, error: PenstockError | undefined): Record<string, unknown> {
     const now = Date.now();
     const before = this.#state;
-    const healthy = before === 'Running' && now - this.#stateSince > healthyMs;
+    if (before === 'Running' && now - this.#stateSince > healthyMs) this.#recoveries = 0;
     this.#stateSince = now;
     const createdAt = BigInt(now) * 1000n;
-    this.#add(changeOfState(createdAt, before ?? null, state, error));
-    if (before === undefined || healthy) this.#recoveries = 0;
+    this.#add(stateChange(createdAt, before ?? null, state, error));
     if (before === undefined) return { recoveries: 0, recoveringSince: null };
     if (state !== 'Recovering') return {};
-    const first = this.#recoveries === 0;
     this.#recoveries++;
-    return { recoveries: this.#recoveries, ...(first ? { recoveringSince: createdAt } : {}) };
+    const since = this.#recoveries === 1 ? { recoveringSince: createdAt } : {};
+    return { recoveries: this.#recoveries, ...since };
   }
 
-  /** Shows what is wrong with the job in the state that it is in. */
+  /** Shows an error as the job's failure without changing its state. */
   blame(error: PenstockError): void {
-    const failure: Failure = {
-      failureCode: error.code,
-      failureMessage: printable(error.message),
-      failureDomain: domainOf(error),
-    };
-    Object.assign(this.#changes, failure);
+    const { code, message } = error;
+    const failureMessage = printable(message);
+    this.set({ failureCode: code, failureMessage, failureDomain: domainOf(error) });
   }
 
-  /** Notes other columns of the row. */
   set(columns: Record<string, unknown>): void {
     Object.assign(this.#changes, columns);
   }
 
-  /** Adds to the job's messages. Of those with one code at most one a second is kept, with the number left out. */
-  say(level: 'warn' | 'error', error: PenstockError, place: MessagePlace = everywhere): void {
+  /** Adds to the job's messages. Keeps at most one warning a second for each code. */
+  say(level: 'warn' | 'error', error: PenstockError, place = wholeJob): void {
     const last = this.#lastSampled.get(error.code) ?? Number.NEGATIVE_INFINITY;
     if (performance.now() - last < 1000 && level !== 'error') return;
     this.#lastSampled.set(error.code, performance.now());
@@ -134,69 +107,62 @@ export class JobRecord {
     this.#add({ createdAt, level, code, message: printable(message), details, ...place });
   }
 
-  #add(message: Message): void {
-    if (this.#messages.length >= maxWaiting) this.#leftOut++;
+  #add(message: JobMessage): void {
+    if (this.#messages.length >= maxWaiting) this.#dropped++;
     else this.#messages.push(message);
   }
 
-  /** Writes what is not written yet. Throws when the database does not answer; nothing is lost then. */
+  /** Writes all changes. Throws database errors and then keeps the changes. */
   async flush(): Promise<void> {
     if (this.unwritten) {
-      const changes = this.#changes;
+      const data = this.#changes;
       this.#changes = {};
-      try {
-        await this.#db.job.updateMany({ where: { id: this.#jobId, worker: this.#worker }, data: changes });
-      } catch (error) {
-        this.#changes = { ...changes, ...this.#changes };
+      const { db, owner } = this.#deps;
+      await db.job.updateMany({ where: { id: this.#jobId, worker: owner }, data }).catch((error: unknown) => {
+        this.#changes = { ...data, ...this.#changes };
         throw error;
-      }
+      });
     }
     if (this.#messages.length > 0) await this.#flushMessages();
   }
 
-  /** Forgets what is not written. */
   discard(): void {
     this.#changes = {};
     this.#messages = [];
   }
 
   async #flushMessages(): Promise<void> {
-    const batch = this.#messages.slice();
-    const data = batch.map((message) => ({ id: messageId(), jobId: this.#jobId, ...message }));
-    await this.#db.jobMessage.createMany({ data });
-    this.#messages.splice(0, batch.length);
-    if (this.#leftOut > 0)
-      this.#logger.warn(
-        { job: this.#jobId, count: this.#leftOut },
-        'job messages left out while the database was away',
-      );
-    this.#leftOut = 0;
-    const newestToGo = await this.#db.jobMessage.findFirst({
-      where: { jobId: this.#jobId },
+    const { db, logger } = this.#deps;
+    const jobId = this.#jobId;
+    const data = this.#messages.map((message) => ({ id: messageId(), jobId, ...message }));
+    await db.jobMessage.createMany({ data });
+    this.#messages.splice(0, data.length);
+    const count = this.#dropped;
+    if (count > 0)
+      logger.warn({ job: jobId, count }, 'job messages dropped while the database was unavailable');
+    this.#dropped = 0;
+    const expired = await db.jobMessage.findFirst({
+      where: { jobId },
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
       skip: keptMessages,
     });
-    if (newestToGo)
-      await this.#db.jobMessage.deleteMany({
-        where: { jobId: this.#jobId, createdAt: { lte: newestToGo.createdAt } },
-      });
+    if (!expired) return;
+    await db.jobMessage.deleteMany({ where: { jobId, createdAt: { lte: expired.createdAt } } });
   }
 }
 
-/** The entry that a change of state makes in the history of a job. */
-export function changeOfState(
+export function stateChange(
   createdAt: bigint,
   before: string | null,
   state: JobState,
   cause?: { code: string; message: string },
-): Message {
-  const message = before === null ? `The job is ${state}` : `The job is ${state}; it was ${before}`;
+): JobMessage {
+  const message = `The job is ${state}${before === null ? '' : `; it was ${before}`}`;
   const details = JSON.stringify({ before, state, cause: cause ? printable(cause.message) : null });
-  return { createdAt, level: 'info', code: cause?.code ?? null, message, details, ...everywhere };
+  return { createdAt, level: 'info', code: cause?.code ?? null, message, details, ...wholeJob };
 }
 
 export function messageId(): string {
-  return `jlm_${Date.now().toString(36)}${randomInt(2 ** 40)
-    .toString(36)
-    .padStart(8, '0')}`;
+  const random = randomInt(2 ** 40).toString(36);
+  return `jlm_${Date.now().toString(36)}${random.padStart(8, '0')}`;
 }

@@ -1,21 +1,45 @@
 import type { JobState } from '../jobs/states.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
-import { changeOfState, messageId } from './job-record.ts';
-import { leaseTtlMs, ownerName, renewEveryMs } from './owner.ts';
+import { messageId, noFailure, stateChange } from './job-record.ts';
 
-/** The part of a job's row that decides what to do with it. */
-export interface JobRow {
-  id: string;
-  stop: string;
-  state: string;
-  restartRequests: number;
-  restartForce: boolean;
-  restartsDone: number;
-  editRequests: number;
+/**
+ * A worker holds a job by a lease on its row and renews it. If it dies, another worker takes over after watching the lease
+ * unchanged for the whole duration. Two workers can still overlap briefly, for example if a process was frozen. Then the
+ * broker prevents double processing: it knows one client per client id.
+ */
+
+/** Duration of a lease without renewal. */
+export const leaseTtlMs = 15_000;
+export const renewEveryMs = 5_000;
+
+/** A worker process. The nonce makes it unique, as process ids and host names are reused. */
+interface WorkerProcess {
+  host: string;
+  pid: number;
+  nonce: string;
 }
 
-/** All of it, and no more: it is read of every job, every second. */
+export const ownerName = ({ host, pid, nonce }: WorkerProcess): string => `${host}/${pid}/${nonce}`;
+
+/**
+ * Whether the worker `name` may be alive, as seen from the process `own`. It is known to be dead only if it ran on the same
+ * host and its process is gone or its process id is ours now. `probe` throws if there is no such process.
+ */
+export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: number) => void): boolean {
+  const [host, pid, nonce] = name.split('/');
+  if (host !== own.host) return true;
+  if (Number(pid) === own.pid) return nonce === own.nonce;
+  try {
+    probe(Number(pid));
+    return true;
+  } catch (error) {
+    // EPERM: the process exists and belongs to another user.
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/** The columns of a job that decide what to do with it. Only these are read of every job every second. */
 const jobRow = {
   id: true,
   stop: true,
@@ -24,89 +48,85 @@ const jobRow = {
   restartForce: true,
   restartsDone: true,
   editRequests: true,
-} as const satisfies Record<keyof JobRow, true>;
+} as const;
 
-/** A job that may be anybody's. */
-interface Candidate {
-  id: string;
-  worker: string | null;
-  leaseUntil: bigint | null;
-}
+type Job = Awaited<ReturnType<Db['job']['findUniqueOrThrow']>>;
+export type HeldJob = Pick<Job, keyof typeof jobRow>;
+type LeaseRow = Pick<Job, 'id' | 'worker' | 'leaseUntil'>;
 
-/** The lease of another worker, and for how long it was watched and did not change. */
-interface Observed {
+/** The lease of another worker, and how long it has been watched unchanged. */
+interface ObservedLease {
   worker: string;
   leaseUntil: bigint | null;
   forMs: number;
 }
 
 const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
-const ttlMicros = BigInt(leaseTtlMs) * 1000n;
+const nextExpiry = (): bigint => nowMicros() + BigInt(leaseTtlMs) * 1000n;
 
-/** The jobs that this worker holds, in their rows. Every method talks to the database and throws as `Db` does. */
+/** The leases of this worker. All methods but `hold` and `discardObservations` throw database errors. */
 export class Leases {
   readonly #db: Db;
-  readonly #name: string;
+  readonly #own: { worker: string };
   readonly #isDead: (owner: string) => boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
-  #observed = new Map<string, Observed>();
-  #lookedAt = Number.NEGATIVE_INFINITY;
+  #observed = new Map<string, ObservedLease>();
+  #observedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ db, owner, isDead }: Pick<WorkerDeps, 'db' | 'owner' | 'isDead'>) {
     this.#db = db;
-    this.#name = ownerName(owner);
+    this.#own = { worker: owner };
     this.#isDead = isDead;
   }
 
-  /** Whether nobody else can have taken a job of ours yet. */
+  /** Whether no other worker can have taken our jobs yet. */
   get hold(): boolean {
     return performance.now() - this.#renewedAt < leaseTtlMs;
   }
 
-  /** The database answers after it did not: nobody could renew meanwhile, so that what was seen before says nothing. */
-  answersAgain(): void {
+  /** Call after a database outage. No lease could be renewed during it, so earlier observations are discarded. */
+  discardObservations(): void {
     this.#observed.clear();
   }
 
   async renew(): Promise<void> {
     const at = performance.now();
     if (at - this.#renewedAt < renewEveryMs) return;
-    const leaseUntil = nowMicros() + ttlMicros;
-    await this.#db.job.updateMany({ where: { worker: this.#name }, data: { leaseUntil } });
-    // From before it was sent: it may have taken its time.
+    await this.#db.job.updateMany({ where: this.#own, data: { leaseUntil: nextExpiry() } });
+    // Counts from the time of sending, as the query may have taken long.
     this.#renewedAt = Math.max(this.#renewedAt, at);
   }
 
-  mine(): Promise<JobRow[]> {
-    return this.#db.job.findMany({ where: { worker: this.#name }, select: jobRow });
+  own(): Promise<HeldJob[]> {
+    return this.#db.job.findMany({ where: this.#own, select: jobRow });
   }
 
-  /** The jobs of ours of which dead letters are to be replayed. */
+  /** Ids of our jobs with dead letters to replay. */
   async withReplays(): Promise<string[]> {
-    const where = { state: 'replaying', job: { worker: this.#name } };
+    const where = { state: 'replaying', job: this.#own };
     const jobs = await this.#db.deadLetter.groupBy({ by: ['jobId'], where });
     return jobs.map(({ jobId }) => jobId);
   }
 
-  /** Takes every job that nobody holds and that is not as it is wanted. */
+  /** Takes every job that no worker holds and whose state is not the desired one. */
   async claim(): Promise<void> {
     const candidates = await this.#db.job.findMany({
       where: {
-        AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { not: this.#name } }] }],
+        AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { NOT: this.#own }] }],
       },
       select: { id: true, worker: true, leaseUntil: true },
     });
     const before = this.#observed;
     this.#observed = new Map();
     const at = performance.now();
-    // While our question waited for its answer, so may have a renewal.
-    const watchedMs = Math.min(at - this.#lookedAt, renewEveryMs);
-    this.#lookedAt = at;
+    // At most one renewal interval: a renewal may have waited as long as our own query did.
+    const watchedMs = Math.min(at - this.#observedAt, renewEveryMs);
+    this.#observedAt = at;
     for (const candidate of candidates) {
       const { id, worker, leaseUntil } = candidate;
       if (!this.#isFree(candidate, before.get(id), watchedMs)) continue;
-      // Conditional, so that of several workers one gets it.
-      const data = { worker: this.#name, leaseUntil: nowMicros() + ttlMicros };
+      // Conditional, so only one of several workers gets it.
+      const data = { ...this.#own, leaseUntil: nextExpiry() };
       await this.#db.job.updateMany({ where: { id, worker, leaseUntil }, data });
     }
   }
@@ -117,16 +137,17 @@ export class Leases {
       { stop: 'none', state: { notIn: done } },
       { stop: { not: 'none' }, state: { notIn: [...done, 'Created', 'Stopped'] } },
       { restartRequests: { gt: this.#db.job.fields.restartsDone } },
-      // Its worker died between writing down how it ended and letting go of it.
+      // Its worker died after writing the final state and before releasing the job.
       { state: { in: [...done, 'Stopped'] }, worker: { not: null } },
     ];
   }
 
-  /**
-   * A lease has run out when it was watched for so long without being renewed, by our own clock: that of its worker may be
-   * another one, and just after our start, or an outage, a lease may be old because nobody could renew it.
-   */
-  #isFree({ id, worker, leaseUntil }: Candidate, before: Observed | undefined, watchedMs: number): boolean {
+  /** Watches by our own clock: that of the worker may differ, and after an outage a lease is old but may be renewed. */
+  #isFree(
+    { id, worker, leaseUntil }: LeaseRow,
+    before: ObservedLease | undefined,
+    watchedMs: number,
+  ): boolean {
     if (worker === null || this.#isDead(worker)) return true;
     const same = before?.worker === worker && before.leaseUntil === leaseUntil;
     const forMs = same ? before.forMs + watchedMs : 0;
@@ -134,32 +155,29 @@ export class Leases {
     return forMs > leaseTtlMs;
   }
 
-  /** Lets go of a job that has come to rest in `state`. */
-  async release(row: JobRow, state: JobState): Promise<void> {
+  async release(row: HeldJob, state: JobState): Promise<void> {
     const now = nowMicros();
     const ended = state === row.state ? {} : { state, stateSince: now, finishTime: now };
-    const noFailure =
-      state === 'Failed' ? {} : { failureCode: null, failureMessage: null, failureDomain: null };
+    const failure = state === 'Failed' ? {} : noFailure;
     const free = { worker: null, leaseUntil: null, tasks: null, updatedAt: now };
-    // At once: as soon as it is nobody's it may be deleted, and nothing can be said of it any more.
+    // One transaction: a released job may be deleted at once, and then takes no message.
     await this.#db.$transaction(async (tx) => {
       const { count } = await tx.job.updateMany({
-        where: { id: row.id, worker: this.#name },
-        data: { ...ended, ...noFailure, ...free, restartsDone: row.restartRequests },
+        where: { id: row.id, ...this.#own },
+        data: { ...ended, ...failure, ...free, restartsDone: row.restartRequests },
       });
       if (count === 0 || state === row.state) return;
-      const change = { id: messageId(), jobId: row.id, ...changeOfState(now, row.state, state) };
+      const change = { id: messageId(), jobId: row.id, ...stateChange(now, row.state, state) };
       await tx.jobMessage.create({ data: change });
     });
   }
 
-  /** Gives up every lease. What should run says so: it waits for a worker. */
-  async letGo(): Promise<void> {
-    const mine = { worker: this.#name };
+  /** Releases every lease. Jobs that should run become Scheduling: they wait for a worker. */
+  async releaseAll(): Promise<void> {
     await this.#db.job.updateMany({
-      where: { ...mine, stop: 'none', state: { notIn: ['Failed', 'Finished'] satisfies JobState[] } },
+      where: { ...this.#own, stop: 'none', state: { notIn: ['Failed', 'Finished'] satisfies JobState[] } },
       data: { state: 'Scheduling', stateSince: nowMicros() },
     });
-    await this.#db.job.updateMany({ where: mine, data: { worker: null, leaseUntil: null } });
+    await this.#db.job.updateMany({ where: this.#own, data: { worker: null, leaseUntil: null } });
   }
 }

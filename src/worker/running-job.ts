@@ -1,80 +1,73 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
-import { backoffMs, delay } from '../runtime/backoff.ts';
+import { despiteOutages } from '../runtime/delay.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sameJob, type TaskSpec } from '../runtime/task-spec.ts';
-import { StoredDeadLetters } from './dead-letters.ts';
+import type { JobCounters } from './counters.ts';
+import { Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { JobRecord, MessagePlace } from './job-record.ts';
-import { JobStats } from './job-stats.ts';
-import type { WorkerMetrics } from './metrics.ts';
-import { Replays } from './replays.ts';
-import { Edits } from './rollout.ts';
-import { Drains } from './session-drains.ts';
+import { JobRecord, type MessagePlace } from './job-record.ts';
+import type { HeldJob } from './leases.ts';
+import { compileJob, Rollout } from './rollout.ts';
+import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
-import { compileJob } from './specs.ts';
-import { Task, type TaskEvents } from './task.ts';
-import { Crew } from './task-group.ts';
+import { isFromSink, Task } from './task.ts';
+import { type MemberEvents, TaskGroup } from './task-group.ts';
 
-/** What the worker that holds a job gives it. */
-interface Holder {
-  metrics: WorkerMetrics;
-  /** Called whenever there is something new to write down. */
+interface RunningJobTools {
+  counters: JobCounters;
+  /** Called when there is something to write. */
   changed(): void;
-  /** Whether connecting is safe: nobody else can hold the job. */
+  /** Whether it is safe to connect because no other worker can hold the job. */
   mayConnect(): boolean;
 }
 
-/** What was asked of a job, as counted in its row. */
-interface Asked {
-  restartRequests: number;
-  editRequests: number;
-}
-
-/**
- * One job while this worker holds it: runs its query as it and its tables are now, follows their edits, and goes back to
- * what ran before when an edit does not start.
- */
+/** One job while this worker holds it. Runs the stored definitions, follows edits, and rolls back one that does not start. */
 export class RunningJob {
-  readonly record: JobRecord;
-  readonly stats: JobStats;
   readonly id: string;
-  /** Whether it has come to its end, by itself or because it was asked to. */
+  readonly record: JobRecord;
+  readonly counters: JobCounters;
+  /** Whether it has ended, by itself or by request. */
   over = false;
   /** Why it ended by itself. */
   failure: PenstockError | undefined;
   readonly #deps: WorkerDeps;
-  readonly #holder: Holder;
+  readonly #tools: RunningJobTools;
   readonly #cancel = new AbortController();
   readonly #sessions: JobSessions;
-  readonly #crew: Crew;
-  readonly #drains: Drains;
-  readonly #letters: StoredDeadLetters;
+  readonly #tasks: TaskGroup;
+  readonly #drains: SessionDrains;
+  readonly #deadLetters: StoredDeadLetters;
   readonly #replays: Replays;
-  readonly #edits: Edits;
+  readonly #rollout: Rollout;
   #ending = false;
-  #stirred = Promise.withResolvers<void>();
+  #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
-  constructor(id: string, deps: WorkerDeps, record: JobRecord, holder: Holder, asked: Asked) {
+  constructor(
+    id: string,
+    deps: WorkerDeps,
+    tools: RunningJobTools,
+    requests: Pick<HeldJob, 'restartRequests' | 'editRequests'>,
+  ) {
     this.id = id;
     this.#deps = deps;
-    this.record = record;
-    this.#holder = holder;
-    this.stats = new JobStats(holder.metrics, id);
-    this.#edits = new Edits(asked.editRequests);
+    this.#tools = tools;
+    this.record = new JobRecord(deps, id);
+    this.counters = tools.counters;
+    this.#rollout = new Rollout(requests.editRequests);
     this.#sessions = new JobSessions(deps, id);
-    this.#letters = new StoredDeadLetters(deps.db, id);
-    this.#crew = new Crew((spec, events) => this.#member(spec, events), {
+    this.#deadLetters = new StoredDeadLetters(deps.db, id);
+    this.#tasks = new TaskGroup((spec, events) => this.#member(spec, events), {
       running: () => this.#running(),
       recovering: (error, retryInMs, spec) => {
         this.#log(error, retryInMs);
-        if (!this.#ending) this.#note('Recovering', error, this.#placeIn(spec, error));
+        if (!this.#ending) this.#note('Recovering', error, placeIn(spec, error));
       },
-      failed: (error, spec) => this.#failed(error, this.#placeIn(spec, error)),
-      left: (error, spec) => this.record.say('warn', error, this.#placeIn(spec, error)),
+      failed: (error, spec) => this.#failed(error, placeIn(spec, error)),
+      replacedFailed: (error, spec) => this.record.say('warn', error, placeIn(spec, error)),
     });
-    this.#drains = new Drains({
+    this.#drains = new SessionDrains({
       deps,
       jobId: id,
       sessions: this.#sessions,
@@ -84,12 +77,14 @@ export class RunningJob {
     this.#replays = new Replays({
       deps,
       jobId: id,
-      tasks: () => (this.#ending ? [] : this.#crew.connected),
-      replayed: (count) => holder.metrics.deadLettersReplayed.inc({ job: id }, count),
+      tasks: () => (this.#ending ? [] : this.#tasks.connected),
+      replayed: (count) => {
+        this.counters.counts.dead_letters_replayed += count;
+      },
     });
     this.record.enter('Scheduling', undefined, {
-      restartsDone: asked.restartRequests,
-      editsDone: asked.editRequests,
+      restartsDone: requests.restartRequests,
+      editsDone: requests.editRequests,
       startTime: BigInt(Date.now()) * 1000n,
       finishTime: null,
       runId: { increment: 1 },
@@ -99,28 +94,27 @@ export class RunningJob {
   begin(): void {
     this.#done = this.#run().finally(() => {
       this.over = true;
-      this.#holder.changed();
+      this.#tools.changed();
     });
   }
 
-  /** Tells it how many edits there were of what it runs. */
   edit(editRequests: number): void {
-    if (this.#edits.ask(editRequests)) this.#stirred.resolve();
+    this.#rollout.requested = editRequests;
+    if (this.#rollout.pending) this.#changed.resolve();
   }
 
-  /** Tells it that dead letters are to be replayed. Those that cannot be just now wait for the next call. */
+  /** Starts to replay dead letters. Those that cannot be replayed now wait for the next call. */
   replay(): void {
     this.#replays.begin();
   }
 
-  /** Asks it to end: after what is in flight is done, or at once. A second call can only make it more urgent. */
+  /** Asks it to end, after draining or at once. A second call can only make it end sooner. */
   askToEnd(drain: boolean, state: JobState = 'Stopping'): void {
     if (!this.#ending) this.record.enter(state);
     if (this.#ending && drain) return;
     this.#end(drain);
   }
 
-  /** Asks it to end and waits until it has. */
   async end(drain: boolean): Promise<void> {
     this.askToEnd(drain);
     await this.#done;
@@ -128,173 +122,151 @@ export class RunningJob {
 
   #end(drain: boolean): void {
     this.#ending = true;
-    // Whatever waits to try again need not; the tasks have their own way to end.
+    // Cancels retries. Tasks end in their own way.
     this.#cancel.abort(new Error('the job was stopped'));
-    this.#crew.end(drain);
+    this.#tasks.end(drain);
     this.#drains.end(drain);
-    this.#stirred.resolve();
+    this.#changed.resolve();
   }
 
   async #run(): Promise<void> {
     try {
-      await this.#become(await this.#prepare());
+      await this.#apply(await this.#prepare());
       while (!this.#ending) {
-        const before = this.#edits.takeBack();
-        if (before) await this.#become(before);
-        else if (this.#edits.pending) await this.#edit();
+        const fallback = this.#rollout.takeFallback();
+        if (fallback) await this.#apply(fallback);
+        else if (this.#rollout.pending) await this.#edit();
         else {
-          await this.#stirred.promise;
-          this.#stirred = Promise.withResolvers<void>();
+          await this.#changed.promise;
+          this.#changed = Promise.withResolvers<void>();
         }
       }
     } catch (error) {
       if (!this.#ending) this.#endedBy(asPenstockError(error));
     }
-    await this.#crew.ended();
+    await this.#tasks.ended();
     await this.#drains.ended();
     await this.#replays.ended();
   }
 
-  /** Reads its sessions and compiles its query; tries again for as long as the database is what is missing. */
   async #prepare(): Promise<TaskSpec[]> {
-    const specs = await this.#despiteOutages(
-      async () => {
-        await this.#sessions.load();
-        return compileJob(this.#deps, this.id);
-      },
-      (error) => this.#note('Recovering', error),
-    );
+    const work = async (): Promise<TaskSpec[]> => {
+      await this.#sessions.load();
+      return compileJob(this.#deps, this.id);
+    };
+    const specs = await despiteOutages(work, this.#cancel.signal, (error) => this.#note('Recovering', error));
     if (!this.#ending) this.record.enter('Scheduling');
     return specs;
   }
 
-  async #become(specs: TaskSpec[]): Promise<void> {
-    // It may have been asked to end while it was being prepared.
+  async #apply(specs: readonly TaskSpec[]): Promise<void> {
     if (this.#ending) return;
     this.record.set({ tasks: specs.length });
-    this.stats.become(specs);
+    this.counters.apply(specs);
     await this.#drains.release(specs);
-    await this.#crew.become(specs);
+    await this.#tasks.apply(specs);
   }
 
-  /** Brings what runs to what is stored now. What does not compile changes nothing but what the job reports. */
+  /** Applies the stored version. If it does not compile, the current one continues and the job reports the error. */
   async #edit(): Promise<void> {
-    const asked = this.#edits.begin();
+    const editsDone = this.#rollout.start();
     try {
-      const specs = await this.#despiteOutages(() => compileJob(this.#deps, this.id));
-      this.record.set({ editsDone: asked });
-      if (sameJob(specs, this.#crew.specs)) {
-        this.#edits.refusal = undefined;
+      const specs = await despiteOutages(() => compileJob(this.#deps, this.id), this.#cancel.signal);
+      this.record.set({ editsDone });
+      if (sameJob(specs, this.#tasks.specs)) {
+        this.#rollout.refusal = undefined;
         if (this.record.state === 'Running') this.#note('Running');
         return;
       }
-      this.#edits.trying(this.#crew.specs);
+      this.#rollout.replace(this.#tasks.specs);
       this.#note('Restarting');
-      await this.#become(specs);
+      await this.#apply(specs);
     } catch (error) {
       if (this.#ending) return;
-      this.record.set({ editsDone: asked });
-      this.#refused('The edit cannot be run, and what ran before goes on', asPenstockError(error));
+      this.record.set({ editsDone });
+      this.#refused('The edit cannot run. The previous version continues', asPenstockError(error));
     }
   }
 
-  async #despiteOutages<T>(work: () => Promise<T>, failed?: (error: PenstockError) => void): Promise<T> {
-    for (let failures = 0; ; failures++) {
-      try {
-        return await work();
-      } catch (error) {
-        const raised = asPenstockError(error);
-        if (raised.code !== 'database_unavailable') throw raised;
-        failed?.(raised);
-        await delay(backoffMs(failures), this.#cancel.signal);
-      }
-    }
-  }
-
-  #member(spec: TaskSpec, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
-    const stats = this.stats.of(spec);
+  #member(spec: TaskSpec, events: MemberEvents): Task {
+    const counters = this.counters.of(spec);
     return this.#task(spec, this.#sessions.of(spec), {
       running: () => {
-        stats.connected = true;
+        counters.connected = true;
         events.running();
       },
       recovering: (error, retryInMs) => {
-        stats.connected = false;
+        counters.connected = false;
         events.recovering(error, retryInMs);
       },
     });
   }
 
-  /** Whose error it is: what is not known to be the sink's or the transform's is the source's. */
-  #placeIn(spec: TaskSpec, error: PenstockError): MessagePlace {
-    const { source, transform, sink } = spec.insert.operatorIds;
-    const operatorId = this.stats.of(spec).isOfSink(error)
-      ? sink
-      : error.code === 'bad_row'
-        ? transform
-        : source;
-    return { operatorId, taskIndex: spec.taskIndex };
-  }
-
-  #task(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
+  #task(spec: TaskSpec, session: TaskSession, events: MemberEvents): Task {
     const warn = (error: PenstockError, operatorId?: string): void => {
-      const place = this.#placeIn(spec, error);
+      const place = placeIn(spec, error);
       this.record.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
     };
-    const stats = this.stats.of(spec);
-    const mayConnect = (): boolean => this.#holder.mayConnect();
-    const { metrics } = this.#holder;
-    const { threads } = this.#deps;
-    const letters = this.#letters;
-    const tools = { session, letters, metrics, stats, threads };
-    return new Task(spec, { events: { ...events, warn, mayConnect }, ...tools });
+    return new Task(spec, {
+      events: { ...events, warn, mayConnect: this.#tools.mayConnect },
+      session,
+      deadLetters: this.#deadLetters,
+      counters: this.counters.of(spec),
+      threads: this.#deps.threads,
+    });
   }
 
   #running(): void {
     if (this.#ending) return;
-    this.#edits.ran();
+    this.#rollout.connected();
     this.#note('Running');
-    this.#drains.begin(this.#crew.specs);
+    this.#drains.begin(this.#tasks.specs);
   }
 
-  /** What is passing is the business of an operator; what is internal is ours, with all there is to know. */
+  /** Internal errors are logged with all details, passing ones for the operator. */
   #log(error: PenstockError, retryInMs: number): void {
     const details = { job: this.id, code: error.code, retryInMs };
     if (error.code === 'internal')
-      this.#deps.logger.error({ ...details, err: error }, 'a task failed; it tries again');
+      this.#deps.logger.error({ ...details, err: error }, 'task failed; it tries again');
     else this.#deps.logger.warn(details, error.message);
   }
 
   #note(state: JobState, error?: PenstockError, place?: MessagePlace): void {
     this.record.enter(state, error, {}, place);
-    if (!error && this.#edits.refusal) this.record.blame(this.#edits.refusal);
-    this.#holder.changed();
+    if (!error && this.#rollout.refusal) this.record.blame(this.#rollout.refusal);
+    this.#tools.changed();
   }
 
-  /** A task has failed for good: an edit that has never run is taken back, any other job ends. */
+  /** A task failed for good: rolls back an edit that has never run completely. Otherwise the job ends. */
   #failed(error: PenstockError, place: MessagePlace): void {
-    if (this.#ending || !this.#edits.canGoBack) {
+    if (this.#ending || !this.#rollout.canRollBack) {
       this.#endedBy(error, place);
-    } else if (this.#edits.goBack()) {
-      this.#refused('The edit did not start and was taken back', error);
-      this.#stirred.resolve();
+    } else if (this.#rollout.rollBack()) {
+      this.#refused('The edit did not start and was rolled back', error);
+      this.#changed.resolve();
     }
   }
 
   #refused(what: string, { code, message, hint, errors }: PenstockError): void {
     const refusal = new PenstockError(code, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
-    this.#edits.refusal = refusal;
+    this.#rollout.refusal = refusal;
     this.record.say('error', refusal);
     this.record.blame(refusal);
-    this.#holder.changed();
+    this.#tools.changed();
   }
 
-  /** One task failed for good, so the job did: the others stop too. */
   #endedBy(raised: PenstockError, place?: MessagePlace): void {
     if (this.failure) return;
-    if (raised.code === 'internal') this.#deps.logger.error({ err: raised, job: this.id }, 'the job failed');
+    if (raised.code === 'internal') this.#deps.logger.error({ err: raised, job: this.id }, 'job failed');
     this.failure = raised;
     this.record.enter('Failed', raised, {}, place);
     this.#end(false);
   }
+}
+
+/** Where an error happened: at the source, unless it is known to be the sink's or the transform's. */
+function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {
+  const { source, transform, sink } = insert.operatorIds;
+  if (isFromSink(error)) return { operatorId: sink, taskIndex };
+  return { operatorId: error.code === 'bad_row' ? transform : source, taskIndex };
 }

@@ -1,39 +1,191 @@
 import { connectorFor } from '../connectors/registry.ts';
-import { asPenstockError } from '../errors.ts';
-import { backoffMs } from '../runtime/backoff.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
+import { backoffMs, delay } from '../runtime/delay.ts';
+import type { TaskSession } from '../runtime/operations.ts';
+import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
 import type { WorkerDeps } from './deps.ts';
+import { type JobSessions, orphaned, type SourceSession } from './sessions.ts';
+import type { Task } from './task.ts';
+import type { MemberEvents } from './task-group.ts';
 
-/** A broker that does not answer for a day keeps what it has; its own session expiry ends it then. */
+/** After this time a session is given up. Its broker ends it by session expiry. */
 const maxAgeMicros = 86_400_000_000n;
-const deadlineMs = 5000;
+const forgetDeadlineMs = 5000;
 
-/** Removes what deleted pipelines left on brokers, one at a time, trying again with back-off. */
-export async function clearLeftovers({ db, catalog, logger }: WorkerDeps): Promise<void> {
+interface SessionDrainTools {
+  deps: WorkerDeps;
+  jobId: string;
+  sessions: JobSessions;
+  /** Creates a task whose state is not part of the job's. */
+  create(spec: TaskSpec, session: TaskSession, events: MemberEvents): Task;
+  say(level: 'warn' | 'error', error: PenstockError): void;
+}
+
+interface SessionDrain {
+  session: SourceSession;
+  cancel: AbortController;
+  task?: Task;
+  done: Promise<void>;
+}
+
+/**
+ * Drains the sessions that no task of a job uses any more: each is unsubscribed, its queued messages are processed, and then
+ * it is removed. An interrupted drain begins again at the next start of the job (invariant 9 of docs/delivery.md).
+ */
+export class SessionDrains {
+  readonly #tools: SessionDrainTools;
+  readonly #drains = new Map<string, SessionDrain>();
+  #ending = false;
+
+  constructor(tools: SessionDrainTools) {
+    this.#tools = tools;
+  }
+
+  /** Begins to drain every session that none of these tasks uses. The tasks must all be subscribed. */
+  begin(specs: readonly TaskSpec[]): void {
+    if (this.#ending) return;
+    for (const session of this.#tools.sessions.orphans(specs)) {
+      if (this.#drains.has(session.id)) continue;
+      const drain: SessionDrain = { session, cancel: new AbortController(), done: Promise.resolve() };
+      this.#drains.set(session.id, drain);
+      drain.done = this.#run(drain, specs).finally(() => this.#drains.delete(session.id));
+    }
+  }
+
+  /** Stops draining the sessions that one of these tasks will use. */
+  async release(specs: readonly TaskSpec[]): Promise<void> {
+    const wanted = [...this.#drains.values()].filter(({ session }) =>
+      specs.some((spec) => this.#tools.sessions.belongs(session, spec)),
+    );
+    for (const drain of wanted) this.#stop(drain, true);
+    await Promise.all(wanted.map(({ done }) => done));
+  }
+
+  end(gently: boolean): void {
+    this.#ending = true;
+    for (const drain of this.#drains.values()) this.#stop(drain, gently);
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all([...this.#drains.values()].map(({ done }) => done));
+  }
+
+  #stop({ cancel, task }: SessionDrain, gently: boolean): void {
+    cancel.abort(new Error('the drain was stopped'));
+    if (gently) task?.drain().catch((error: unknown) => this.#tools.say('warn', asPenstockError(error)));
+    else task?.stop();
+  }
+
+  async #run(drain: SessionDrain, specs: readonly TaskSpec[]): Promise<void> {
+    const { session, cancel } = drain;
+    for (let failures = 0; !cancel.signal.aborted; failures++) {
+      try {
+        await this.#tools.sessions.enter(session, 'draining');
+        const spec = this.#specOf(session, specs);
+        if (await this.#empty(drain, spec)) await this.#remove(session, spec);
+        return;
+      } catch (error) {
+        if (await this.#gaveUp(session, asPenstockError(error))) return;
+        await delay(backoffMs(failures + 2), cancel.signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Returns whether the session is empty: false if the drain was stopped before. */
+  async #empty(drain: SessionDrain, spec: TaskSpec): Promise<boolean> {
+    const { session, cancel } = drain;
+    const { create, sessions, say } = this.#tools;
+    let last: PenstockError | undefined;
+    const task = create(spec, sessions.drained(session), {
+      running: () => {},
+      recovering: (error) => {
+        // Reported once, as the broker may be gone for good.
+        if (error.code !== last?.code) say('warn', error);
+        last = error;
+        if (isOld(session)) task.stop();
+      },
+    });
+    drain.task = task;
+    if (cancel.signal.aborted) return false;
+    await task.run();
+    if (last && isOld(session) && !task.sourceEnded) throw last;
+    return task.sourceEnded;
+  }
+
+  /**
+   * Queued messages are processed by the current query, or by the last one that read this source. The current profile is used
+   * if it names the same session, as its password may have changed.
+   */
+  #specOf(session: SourceSession, specs: readonly TaskSpec[]): TaskSpec {
+    const { deps, jobId, sessions } = this.#tools;
+    const { taskIndex, operatorId, tables, connector } = session;
+    const now = specs.find(({ source }) => source.operatorId === operatorId);
+    const insert = now?.insert ?? session.insert;
+    if (!insert) throw new PenstockError('internal', 'The session has no stored query');
+    const same = now && sessions.belongs(session, { ...now, taskIndex });
+    const profile = (same ? now.insert.source.profile : undefined) ?? session.profile;
+    const source = deps.catalog.usable({ connector, profile, config: tables[0] });
+    const sink = deps.catalog.usable(insert.sink);
+    // A client id of its own, as the sink of the job's task may be connected too.
+    const sinkId = `${insert.operatorIds.sink}_${session.id}`;
+    const ends = { source: { ...source, operatorId }, sink: { ...sink, operatorId: sinkId } };
+    return { jobId, taskIndex, insert, ...ends };
+  }
+
+  async #remove(session: SourceSession, spec: TaskSpec): Promise<void> {
+    const { deps, sessions } = this.#tools;
+    const { connector, profile, targets, config: table } = spec.source;
+    const identity = sourceIdentity(spec);
+    const signal = AbortSignal.timeout(forgetDeadlineMs);
+    await connector.forget?.({ profile, targets, table, identity, signal, logger: deps.logger });
+    await sessions.drop(session);
+    deps.logger.info({ ...identity }, 'session drained and removed');
+  }
+
+  async #gaveUp(session: SourceSession, error: PenstockError): Promise<boolean> {
+    const { sessions, say } = this.#tools;
+    const { code, message, hint, errors } = error;
+    const old = isOld(session);
+    const what = old
+      ? 'A session could not be drained for a day. It is given up with its queued messages'
+      : 'A session could not be drained yet';
+    const options = { ...(hint ? { hint } : {}), errors, cause: error };
+    say(old ? 'error' : 'warn', new PenstockError(code, `${what}: ${message}`, options));
+    if (!old) return false;
+    return sessions.enter(session, orphaned).then(
+      () => true,
+      () => false,
+    );
+  }
+}
+
+const isOld = ({ stateSince }: { stateSince: bigint }): boolean =>
+  BigInt(Date.now()) * 1000n - stateSince > maxAgeMicros;
+
+/** Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. */
+export async function cleanUpSessions({ db, catalog, logger }: WorkerDeps): Promise<void> {
   const due = await db.sourceSession.findFirst({
-    where: { state: 'leftover', nextTry: { lte: BigInt(Date.now()) * 1000n } },
+    where: { state: orphaned, nextTry: { lte: BigInt(Date.now()) * 1000n } },
   });
   if (!due) return;
   const { id, jobId, operatorId, taskIndex } = due;
-  // Of several workers one goes there: two at once would throw each other out.
-  const ours = BigInt(Date.now() + 2 * deadlineMs) * 1000n;
-  const where = { id, state: 'leftover', nextTry: due.nextTry };
-  const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: ours } });
+  // Reserves the session: two workers at once would disconnect each other.
+  const reserved = BigInt(Date.now() + 2 * forgetDeadlineMs) * 1000n;
+  const where = { id, state: orphaned, nextTry: due.nextTry };
+  const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: reserved } });
   if (count === 0) return;
   try {
     const connector = connectorFor(due.connector);
     const { profile, tables } = catalog.openSession(due);
     const reachable = catalog.resolve(connector, profile);
-    const signal = AbortSignal.timeout(deadlineMs);
+    const signal = AbortSignal.timeout(forgetDeadlineMs);
     const identity = { jobId, operatorId, taskIndex };
     await connector.forget?.({ ...reachable, table: tables[0], identity, signal, logger });
     await db.sourceSession.deleteMany({ where: { id } });
   } catch (error) {
     const { code, message } = asPenstockError(error);
-    if (BigInt(Date.now()) * 1000n - due.stateSince > maxAgeMicros) {
-      logger.warn(
-        { job: jobId, code },
-        `gave up removing the broker session of a deleted pipeline: ${message}`,
-      );
+    if (isOld(due)) {
+      logger.warn({ job: jobId, code }, `orphaned session could not be removed and is given up: ${message}`);
       await db.sourceSession.deleteMany({ where: { id } });
       return;
     }

@@ -2,20 +2,19 @@ import { asPenstockError, type PenstockError } from '../errors.ts';
 import { placeOf, sameWork, type TaskSpec } from '../runtime/task-spec.ts';
 import type { Task, TaskEvents } from './task.ts';
 
-/** The part of a task's events that the crew is told of. */
-type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
+/** The events of a task that its group handles. */
+export type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
 
-interface CrewEvents {
-  /** Every task is connected at both ends. */
+interface TaskGroupEvents {
   running(): void;
   recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
-  /** A task has ended with an error that is not passing. */
+  /** A task ended with an error that is not passing. */
   failed(error: PenstockError, spec: TaskSpec): void;
-  /** So has one whose place another one takes. */
-  left(error: PenstockError, spec: TaskSpec): void;
+  /** A task that is being replaced ended with such an error. */
+  replacedFailed(error: PenstockError, spec: TaskSpec): void;
 }
 
-interface Member {
+interface GroupMember {
   spec: TaskSpec;
   task: Task;
   connected: boolean;
@@ -24,15 +23,14 @@ interface Member {
   done: Promise<void>;
 }
 
-/** The tasks that a job has just now. */
-export class Crew {
+export class TaskGroup {
   readonly #create: (spec: TaskSpec, events: MemberEvents) => Task;
-  readonly #events: CrewEvents;
-  readonly #members = new Map<string, Member>();
+  readonly #events: TaskGroupEvents;
+  readonly #members = new Map<string, GroupMember>();
   #changing = false;
   #ending = false;
 
-  constructor(create: (spec: TaskSpec, events: MemberEvents) => Task, events: CrewEvents) {
+  constructor(create: (spec: TaskSpec, events: MemberEvents) => Task, events: TaskGroupEvents) {
     this.#create = create;
     this.#events = events;
   }
@@ -41,13 +39,12 @@ export class Crew {
     return [...this.#members.values()].map(({ spec }) => spec);
   }
 
-  /** Those that move messages just now. */
   get connected(): { spec: TaskSpec; task: Task }[] {
     return [...this.#members.values()].filter(({ connected, leaving }) => connected && !leaving);
   }
 
-  /** Tasks that have something else to do, or nothing, drain and end; then those that are missing begin. */
-  async become(specs: readonly TaskSpec[]): Promise<void> {
+  /** Drains and ends tasks whose work changed or is gone, then starts the missing ones. The others continue. */
+  async apply(specs: readonly TaskSpec[]): Promise<void> {
     this.#changing = true;
     const wanted = new Map(specs.map((spec) => [placeOf(spec), spec]));
     const leaving = [...this.#members].filter(([place, { spec, over }]) => {
@@ -55,36 +52,35 @@ export class Crew {
       return over || !next || !sameWork(spec, next);
     });
     for (const [, member] of leaving) member.leaving = true;
-    await Promise.all(leaving.map(([, member]) => this.#drained(member)));
+    await Promise.all(leaving.map(([, member]) => this.#drain(member)));
     for (const [place] of leaving) this.#members.delete(place);
     this.#changing = false;
     if (this.#ending) return;
     for (const [place, spec] of wanted) if (!this.#members.has(place)) this.#begin(place, spec);
-    this.#look();
+    this.#checkRunning();
   }
 
-  /** Ends every task: after what is in flight is done, or at once. */
+  /** Ends every task, after draining or at once. */
   end(drain: boolean): void {
     this.#ending = true;
     for (const member of this.#members.values()) {
-      if (drain) void this.#drained(member);
+      if (drain) void this.#drain(member);
       else member.task.stop();
     }
   }
 
-  /** Resolves when no task runs. */
   async ended(): Promise<void> {
     await Promise.all([...this.#members.values()].map(({ done }) => done));
   }
 
-  async #drained(member: Member): Promise<void> {
+  async #drain(member: GroupMember): Promise<void> {
     await member.task.drain().catch((error: unknown) => this.#failed(member, error));
     await member.done;
   }
 
-  #failed(member: Member, error: unknown): void {
+  #failed(member: GroupMember, error: unknown): void {
     const raised = asPenstockError(error);
-    if (member.leaving) this.#events.left(raised, member.spec);
+    if (member.leaving) this.#events.replacedFailed(raised, member.spec);
     else this.#events.failed(raised, member.spec);
   }
 
@@ -92,7 +88,7 @@ export class Crew {
     const task = this.#create(spec, {
       running: () => {
         member.connected = true;
-        this.#look();
+        this.#checkRunning();
       },
       recovering: (error, retryInMs) => {
         member.connected = false;
@@ -100,7 +96,7 @@ export class Crew {
       },
     });
     const state = { connected: false, leaving: false, over: false };
-    const member: Member = { spec, task, ...state, done: Promise.resolve() };
+    const member: GroupMember = { spec, task, ...state, done: Promise.resolve() };
     this.#members.set(place, member);
     member.done = task.run().then(
       () => {
@@ -113,7 +109,7 @@ export class Crew {
     );
   }
 
-  #look(): void {
+  #checkRunning(): void {
     if (this.#changing || this.#ending) return;
     if ([...this.#members.values()].every(({ connected }) => connected)) this.#events.running();
   }

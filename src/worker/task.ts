@@ -1,49 +1,51 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
-import { backoffMs, delay } from '../runtime/backoff.ts';
-import type { Counted } from '../runtime/counts.ts';
-import type { LetterFailure } from '../runtime/dead-letter-failure.ts';
-import type { DeadLetterStore, Replayed, TaskSession } from '../runtime/operations.ts';
-import { fromPlain } from '../runtime/plain-error.ts';
-import { writeSpec } from '../runtime/spec-text.ts';
-import type { TaskSpec } from '../runtime/task-spec.ts';
-import type { InFlight, WorkerMetrics } from './metrics.ts';
-import { SilenceWatch } from './silence.ts';
-import type { TaskStats } from './task-stats.ts';
-import type { Threads } from './thread-pool.ts';
-import type { AttemptSide, Lane, RemoteAttempt } from './thread-slot.ts';
+import type { CountsDelta } from '../runtime/counts.ts';
+import { backoffMs, delay } from '../runtime/delay.ts';
+import { fromPlain } from '../runtime/link.ts';
+import type {
+  AttemptHandlers,
+  DeadLetterFailure,
+  DeadLetterStore,
+  ReplayedDeadLetter,
+  TaskSession,
+} from '../runtime/operations.ts';
+import { type TaskSpec, writeSpec } from '../runtime/task-spec.ts';
+import type { TaskCounters } from './counters.ts';
+import type { RemoteAttempt, ThreadPool, ThreadSlot } from './thread-pool.ts';
 
-/** What a task tells whoever started it. */
 export interface TaskEvents {
-  /** Connected at both ends, messages flow. */
   running(): void;
-  /** A passing error: it tries again after `retryInMs`. */
+  /** A passing error: the task tries again after `retryInMs`. */
   recovering(error: PenstockError, retryInMs: number): void;
-  /** Whether connecting is safe: nobody else can hold the job. Asked again until it is. */
+  /** Whether it is safe to connect because no other worker can hold the job. Polled until it is. */
   mayConnect(): boolean;
-  /** Something to be seen: a row was dropped, the source is silent, the connector warns. */
+  /** A problem that does not end the task: a dropped row, a silent source, a warning of the connector. */
   warn(error: PenstockError, operatorId?: string): void;
 }
 
-/** What a task works with. */
-export interface TaskTools {
+interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
-  letters: DeadLetterStore;
-  metrics: WorkerMetrics;
-  stats: TaskStats;
-  threads: Threads;
+  deadLetters: DeadLetterStore;
+  counters: TaskCounters;
+  threads: ThreadPool;
 }
 
-/** After running this long a task counts as healthy, and its back-off starts from the beginning. */
+/** After running this long a task is healthy, and its back-off starts from the beginning. */
 const healthyMs = 60_000;
-/** Of what comes in a thread this one learns so much later at most. */
-const toldLateMs = 500;
-/** How long a drain may take before what is in flight is left to the broker. */
+/** Upper bound on how late the main thread learns of activity in a worker thread. */
+const maxReportDelayMs = 500;
+/** Maximum duration of a drain. After that, messages in flight stay with the broker. */
 const drainDeadlineMs = 10_000;
 
+const sinkErrors = new WeakSet<PenstockError>();
+
+/** Whether an error that a task reported came from its sink. */
+export const isFromSink = (error: PenstockError): boolean => sinkErrors.has(error);
+
 /**
- * One parallel slice of a job. The work is done in a thread, one attempt after the other (`Attempt`); here it is begun
- * again after what is passing, the loss of the thread included, and here is what it needs of the database.
+ * One parallel slice of a job. A worker thread runs it, one attempt at a time (`runtime/attempt.ts`). This class retries
+ * after passing errors, including the loss of the thread, and serves the attempt's calls that need the database.
  */
 export class Task {
   readonly #spec: TaskSpec;
@@ -52,45 +54,45 @@ export class Task {
   readonly #silence: SilenceWatch | undefined;
   #attempt: RemoteAttempt | undefined;
   #draining = false;
-  #ranOut = false;
+  #sourceEnded = false;
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
     this.#tools = tools;
     const { maxSilenceSecs } = spec.source.connector.pace?.(spec.source.config) ?? {};
     if (maxSilenceSecs !== undefined) {
-      this.#silence = new SilenceWatch(maxSilenceSecs * 1000 + toldLateMs, (silent) =>
+      this.#silence = new SilenceWatch(maxSilenceSecs * 1000 + maxReportDelayMs, (silent) =>
         this.#silent(silent, maxSilenceSecs),
       );
     }
   }
 
-  /** Whether it ended because its source had no more, not because it was asked to. */
-  get ranOut(): boolean {
-    return this.#ranOut;
+  /** Whether it ended because its source had no more messages, and not by request. */
+  get sourceEnded(): boolean {
+    return this.#sourceEnded;
   }
 
-  /** Runs until it is stopped or its source has no more; rejects with the first error that is not passing. Call it once. */
+  /** Runs until stopped or until the source ends. Rejects with the first error that is not passing. Call it once. */
   async run(): Promise<void> {
-    const lane = this.#tools.threads.lane();
-    const leave = lane.join();
+    const slot = this.#tools.threads.slot();
+    slot.tasks += 1;
     this.#silence?.start();
     try {
-      await this.#attempts(lane);
+      await this.#attempts(slot);
     } finally {
       this.#silence?.stop();
-      leave();
+      slot.tasks -= 1;
     }
   }
 
-  async #attempts(lane: Lane): Promise<void> {
-    const { stats, events } = this.#tools;
+  async #attempts(slot: ThreadSlot): Promise<void> {
+    const { counters, events } = this.#tools;
     for (let failures = 0; !this.#ending; ) {
       const startedAt = performance.now();
       try {
         await this.#whenSafe();
-        await this.#once(lane);
-        this.#ranOut = !this.#ending;
+        await this.#attemptOnce(slot);
+        this.#sourceEnded = !this.#ending;
         return;
       } catch (error) {
         if (this.#cancel.signal.aborted) return;
@@ -99,7 +101,7 @@ export class Task {
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
         const retryInMs = backoffMs(failures);
-        stats.recovering(raised);
+        counters.recovering(raised);
         events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
       }
@@ -107,14 +109,14 @@ export class Task {
   }
 
   /**
-   * Sends dead letters on their way once more. Answers what failed of each; undefined when it is not connected. Rejects
-   * when it cannot be known what was written.
+   * Processes dead letters again. Returns the failure of each, or undefined when not connected. Rejects if it is unknown what
+   * was written.
    */
-  async replay(letters: Replayed[]): Promise<(LetterFailure | undefined)[] | undefined> {
-    return this.#attempt?.replay(letters);
+  async replay(deadLetters: ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined> {
+    return this.#attempt?.replay(deadLetters);
   }
 
-  /** Takes no more messages and lets those in flight finish, within a deadline. */
+  /** Takes no more messages and finishes those in flight, within a deadline. */
   async drain(): Promise<void> {
     this.#draining = true;
     if (!this.#attempt) return this.stop();
@@ -122,18 +124,18 @@ export class Task {
     const overdue = setTimeout(() => this.stop(), drainDeadlineMs);
     void ended.catch(() => {}).finally(() => clearTimeout(overdue));
     await this.#attempt.drain().catch((error: unknown) => {
-      // Then the attempt has ended too, and says why.
+      // The attempt has ended with the same error.
       if (asPenstockError(error).code !== 'thread_lost') throw error;
     });
   }
 
-  /** Stops at once. What is not acknowledged stays with the broker. */
+  /** Stops at once. Unacknowledged messages stay with the broker. */
   stop(): void {
     this.#cancel.abort(new Error('the task was stopped'));
     this.#attempt?.stop();
   }
 
-  /** Another worker may have the job while our lease cannot be renewed: it has the session then. */
+  /** While the lease cannot be renewed, another worker may have the job and its session. */
   async #whenSafe(): Promise<void> {
     while (!this.#tools.events.mayConnect()) await delay(250, this.#cancel.signal);
   }
@@ -142,68 +144,112 @@ export class Task {
     return this.#draining || this.#cancel.signal.aborted;
   }
 
-  /** One connection of source and sink, until either is lost, the task is stopped, or the source has drained. */
-  async #once(lane: Lane): Promise<void> {
-    const { stats } = this.#tools;
-    const inFlight = stats.attempt();
+  async #attemptOnce(slot: ThreadSlot): Promise<void> {
+    let inFlight = 0;
+    const counted = (delta: CountsDelta): void => {
+      inFlight += delta.counts.in_flight;
+      this.#tools.counters.add(delta);
+      if (delta.counts.batches > 0) this.#silence?.heard();
+      this.#silence?.busy(inFlight > 0);
+    };
     try {
-      const attempt = await lane.begin(writeSpec(this.#spec), this.#side(inFlight));
+      const attempt = await slot.begin(writeSpec(this.#spec), { ...this.#handlers(), counted });
       this.#attempt = attempt;
       if (this.#ending) attempt.stop();
-      const broken = await attempt.ended;
-      if (!broken) return;
-      const error = fromPlain(broken.error);
-      if (broken.ofSink) stats.ofSink(error);
+      const failure = await attempt.ended;
+      if (!failure) return;
+      const error = fromPlain(failure.error);
+      if (failure.fromSink) sinkErrors.add(error);
       throw error;
     } finally {
       this.#attempt = undefined;
       this.#silence?.busy(false);
-      inFlight.end();
+      this.#tools.counters.abandon(inFlight);
     }
   }
 
-  /** What an attempt needs of the main thread. */
-  #side(inFlight: InFlight): AttemptSide {
-    const { events, session, letters, metrics } = this.#tools;
-    const job = this.#spec.jobId;
+  #handlers(): Omit<AttemptHandlers, 'counted'> {
+    const { events, session, deadLetters, counters } = this.#tools;
+    const { counts } = counters.job;
     const settled = Promise.withResolvers<void>();
     let known = false;
     return {
       running: events.running,
-      warn: events.warn,
-      async opening() {
+      warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
+      async sessionOpening() {
         const remembered = await session.opening();
         known = remembered?.known ?? false;
         return remembered;
       },
-      async opened(resumed) {
-        if (known && !resumed) metrics.sessionsLost.inc({ job });
+      async sessionOpened({ resumed }) {
+        if (known && !resumed) counts.sessions_lost++;
         await session.opened({ resumed, settled: settled.promise });
       },
-      settled: settled.resolve,
-      async store(some, badData) {
-        const { stored, evicted } = await letters.add(some, badData);
-        metrics.deadLetters.inc({ job }, stored);
-        if (evicted > 0) metrics.deadLettersEvicted.inc({ job }, evicted);
-        return { stored, evicted };
+      sessionSettled: settled.resolve,
+      async storeDeadLetters({ deadLetters: added, badData }) {
+        const result = await deadLetters.add(added, badData);
+        counts.dead_letters += result.stored;
+        counts.dead_letters_evicted += result.evicted;
+        return result;
       },
-      counted: (counted) => this.#counted(counted, inFlight),
     };
   }
 
-  #counted(counted: Counted, inFlight: InFlight): void {
-    this.#tools.stats.add(counted, inFlight);
-    if (counted.batches > 0) this.#silence?.heard();
-    this.#silence?.busy(inFlight.count > 0);
-  }
-
   #silent(silent: boolean, maxSilenceSecs: number): void {
-    const { metrics, events } = this.#tools;
-    const { jobId: job, insert } = this.#spec;
-    metrics.silent.inc({ job }, silent ? 1 : -1);
+    const { counters, events } = this.#tools;
+    counters.job.counts.silent += silent ? 1 : -1;
     if (!silent) return;
-    const message = `${insert.source.name} has brought no message for ${maxSilenceSecs} s`;
+    const message = `${this.#spec.insert.source.name} has received no message for ${maxSilenceSecs} s`;
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
     events.warn(new PenstockError('source_silent', message, { hint }));
   }
+}
+
+/** Detects that a source has been silent for too long. A report of activity sets no timer. */
+export class SilenceWatch {
+  readonly #maxMs: number;
+  readonly #changed: (silent: boolean) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #heardAt = 0;
+  #silent = false;
+  #busy = false;
+
+  /** `changed` is called with true after `maxMs` without a batch, and with false at the next batch. */
+  constructor(maxMs: number, changed: (silent: boolean) => void) {
+    this.#maxMs = maxMs;
+    this.#changed = changed;
+  }
+
+  start(): void {
+    this.#heardAt = performance.now();
+    this.#timer = setTimeout(this.#check, this.#maxMs);
+  }
+
+  heard(): void {
+    this.#heardAt = performance.now();
+    if (!this.#silent) return;
+    this.#silent = false;
+    this.#changed(false);
+  }
+
+  /** Whether messages are on their way to the sink. The source may pause meanwhile, which is not silence. */
+  busy(busy: boolean): void {
+    if (this.#busy && !busy) this.#heardAt = performance.now();
+    this.#busy = busy;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    if (this.#silent) this.#changed(false);
+    this.#silent = false;
+  }
+
+  readonly #check = (): void => {
+    const left = this.#busy ? this.#maxMs : this.#heardAt + this.#maxMs - performance.now();
+    if (left <= 0 && !this.#silent) {
+      this.#silent = true;
+      this.#changed(true);
+    }
+    this.#timer = setTimeout(this.#check, left > 0 ? Math.ceil(left) : this.#maxMs);
+  };
 }

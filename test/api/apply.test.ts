@@ -129,12 +129,12 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     const inOrder = await applied(bundle, '?dry_run=true');
     const second = await applied(backwards, `?plan=${inOrder.plan}`);
     expect(second.summary).toEqual({ created: 0, updated: 0, unchanged: 4, deleted: 0 });
-    expect(second.drains).toEqual([]);
+    expect(second.affected_pipelines).toEqual([]);
     expect(await everything()).toEqual(there);
     expect((await jobNamed(app)).editRequests).toBe(0);
   });
 
-  test('answers what becomes different and who drains, tells each job once, and shows no secret', async () => {
+  test('returns the differences and the affected pipelines, tells each job once, and shows no secret', async () => {
     const { app, bundle } = bundleOf();
     await applied(bundle);
     const [profile] = bundle.connection_profiles;
@@ -165,7 +165,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
       [`connection_tables ${app}_out`]: [],
       [`pipelines ${app}`]: [{ path: '/labels/with~1slash', after: 'x' }],
     });
-    expect(answer.drains).toEqual([{ id: expect.any(String), name: app }]);
+    expect(answer.affected_pipelines).toEqual([{ id: expect.any(String), name: app }]);
     expect((await jobNamed(app)).editRequests).toBe(1);
     expect(JSON.stringify([plan, answer])).not.toContain('canary');
     expect(service.logged()).not.toContain('canary');
@@ -216,7 +216,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
       [
         ({ pipelines }) => pipelines.push(structuredClone(pipelines[0] as never)),
         '/pipelines/1/name',
-        /twice/,
+        /duplicate/,
       ],
       [
         ({ pipelines: [one] }) => Object.assign(one ?? {}, { unknown: 1 }),
@@ -275,7 +275,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     pipeline.query = pipeline.query.replaceAll('celsius', 'kelvin');
     const answer = await applied(renamed);
     expect(answer.summary).toMatchObject({ updated: 3 });
-    expect(answer.drains.map(({ name }: { name: string }) => name)).toEqual([app]);
+    expect(answer.affected_pipelines.map(({ name }: { name: string }) => name)).toEqual([app]);
     expect((await jobNamed(app)).editRequests).toBe(1);
     expect((await exported(`app=${app}`)).body.pipelines[0].query).toBe(pipeline.query);
   });
@@ -460,7 +460,7 @@ pipelines:
     ['a tag of its own', 'a: !secret x', /tag/i],
     ['binary', 'a: !!binary aGVsbG8=', /tag/i],
     ['two documents', 'a: 1\n---\nb: 2', /document/],
-    ['a key twice', 'pipelines: []\npipelines: []', /twice/],
+    ['a key twice', 'pipelines: []\npipelines: []', /duplicate/],
     ['a prototype', '__proto__: { prune: 1 }', /__proto__/],
     ['no number', 'a: .nan', /number/],
     ['an unclosed quote', 'a: "x', /quote/],

@@ -135,7 +135,7 @@ describe('the test of something stored', () => {
     const step = await post('/connection_profiles/test', { ...body, step_timeout_ms: 200 });
     expect(step.body).toMatchObject({
       code: 'connection_timeout',
-      message: 'No answer within 200 ms',
+      message: 'The server did not respond within 200 ms',
       details: { step: 'mqtt_connect' },
     });
     const whole = await post('/connection_profiles/test', { ...body, timeout_ms: 300 });

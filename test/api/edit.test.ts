@@ -73,14 +73,14 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       expect(first.status, first.text).toBe(200);
       expect(first.headers.etag).not.toBe(before);
       expect(first.headers.etag).toMatch(/^"\w+\.2"$/);
-      expect(first.body.drains).toEqual([{ id: pipeline, name: given.names.pipeline }]);
+      expect(first.body.affected_pipelines).toEqual([{ id: pipeline, name: given.names.pipeline }]);
       expect(first.body.labels).toEqual(labels);
       const [requests, there] = [await edits(pipeline), await everything()];
       // As another program may write the same.
       const reordered = Object.fromEntries(Object.entries(body).toReversed());
       const second = await send('put', path, reordered);
       expect([second.status, second.headers.etag]).toEqual([200, first.headers.etag]);
-      expect(second.body.drains).toEqual([]);
+      expect(second.body.affected_pipelines).toEqual([]);
       expect(await edits(pipeline)).toBe(requests);
       expect(await everything()).toEqual(there);
     }
@@ -243,7 +243,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const answer = await send('patch', `/connection_profiles/${given.profile}`, {
       config: { password: 'x' },
     });
-    expect([answer.status, answer.body.drains.length], answer.text).toEqual([200, 1]);
+    expect([answer.status, answer.body.affected_pipelines.length], answer.text).toEqual([200, 1]);
   });
 
   test('a secret that cannot be opened any more can be entered again', async () => {
@@ -269,7 +269,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       parallelism: 1,
     });
     const answer = await send('patch', `/connection_profiles/${profile}`, { config: { password: 'other' } });
-    expect(answer.body.drains).toEqual([{ id: pipeline.id, name: names.pipeline }]);
+    expect(answer.body.affected_pipelines).toEqual([{ id: pipeline.id, name: names.pipeline }]);
     expect(await edits(pipeline.id)).toBe(1);
     const used = await send('delete', `/connection_profiles/${profile}`);
     expect([used.status, used.body.code]).toEqual([409, 'connection_profile_in_use']);
@@ -309,9 +309,9 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     });
     // Tables know their profile by its id.
     const profile = await send('patch', `/connection_profiles/${given.profile}`, { name: unique('other') });
-    expect([profile.status, profile.body.drains]).toEqual([200, []]);
+    expect([profile.status, profile.body.affected_pipelines]).toEqual([200, []]);
     const renamed = await send('patch', `/pipelines/${pipeline}`, { name: unique('other') });
-    expect([renamed.status, renamed.body.drains]).toEqual([200, []]);
+    expect([renamed.status, renamed.body.affected_pipelines]).toEqual([200, []]);
     expect(await edits(pipeline)).toBe(0);
     const taken = (await plant(service.request)).names;
     for (const [path, name] of [
@@ -334,21 +334,21 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       const before = await eTag(path);
       const { headers, body } = await send('patch', path, { labels: { a: 'b', c: 'd' } });
       expect(headers.etag).not.toBe(before);
-      expect(body.drains).toEqual([]);
+      expect(body.affected_pipelines).toEqual([]);
       expect((await send('patch', path, { labels: { a: null } })).body.labels).toEqual({ c: 'd' });
       expect((await send('patch', path, { labels: null })).body.labels).toEqual({});
     }
     expect(await edits(pipeline)).toBe(0);
     const query = given.query.replace('> 90', '> 80');
     const edited = await send('patch', `/pipelines/${pipeline}`, { query });
-    expect(edited.body).toMatchObject({ query, drains: [{ id: pipeline }] });
+    expect(edited.body).toMatchObject({ query, affected_pipelines: [{ id: pipeline }] });
     expect(await edits(pipeline)).toBe(1);
     // A job that is not meant to run has nothing to drain, and is told all the same.
     await send('patch', `/pipelines/${pipeline}`, { stop: 'graceful' });
     const stopped = await send('patch', `/connection_tables/${given.readings}`, {
       config: { topic: 'elsewhere' },
     });
-    expect(stopped.body.drains).toEqual([]);
+    expect(stopped.body.affected_pipelines).toEqual([]);
     expect(await edits(pipeline)).toBe(2);
   });
 
@@ -422,7 +422,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const query = given.query;
     const pipeline = { name: given.names.pipeline, query, parallelism: 1 };
     const made = await send('put', `/pipelines/by-name/${pipeline.name}`, pipeline);
-    expect([made.status, made.body.drains]).toEqual([200, []]);
+    expect([made.status, made.body.affected_pipelines]).toEqual([200, []]);
     expect((await send('put', `/pipelines/by-name/${pipeline.name}`, pipeline)).body.id).toBe(made.body.id);
     expect(await edits(made.body.id)).toBe(0);
   });
@@ -481,7 +481,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       { config: { password: 'x' } },
       { dryRun: true },
     );
-    expect(answer.body.drains).toEqual([{ id: pipeline, name: given.names.pipeline }]);
+    expect(answer.body.affected_pipelines).toEqual([{ id: pipeline, name: given.names.pipeline }]);
     expect(await edits(pipeline)).toBe(0);
   });
 

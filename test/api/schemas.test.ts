@@ -54,7 +54,7 @@ describe('schemas/test', () => {
   });
 
   const invalid: [schema: object, path: string, message: string][] = [
-    [{ fields }, '/format', 'Say how messages are written'],
+    [{ fields }, '/format', 'The schema needs a format'],
     [{ format: { type: 'xml' }, fields }, '/format/type', 'must be one of json, avro, '],
     [{ format: {}, fields }, '/format/type', 'is required'],
     [{ format: 'json', fields }, '/format', 'must be object'],
@@ -69,7 +69,7 @@ describe('schemas/test', () => {
     [
       { format: { type: 'json', confluent_schema_registry: true }, fields },
       '/format/confluent_schema_registry',
-      'There is no schema registry',
+      'Schema registries are not supported',
     ],
     [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'must be null'],
     [
@@ -80,7 +80,7 @@ describe('schemas/test', () => {
     [{ format: { type: 'csv', delimiter: 'é' }, fields }, '/format/delimiter', 'must be one ASCII character'],
     [{ format: { type: 'csv', delimiter: '"' }, fields }, '/format/quote', 'must differ'],
     [{ format: { type: 'csv', null_value: 'a,b' }, fields }, '/format/null_value', 'stands unquoted'],
-    [{ format: { type: 'csv' } }, '/fields', 'Say which fields a message has'],
+    [{ format: { type: 'csv' } }, '/fields', 'The schema needs at least one field'],
     [{ format: { type: 'raw_bytes' }, fields: text }, '/fields', 'raw_bytes needs exactly one field'],
     [
       { format: { type: 'json' }, framing: { method: 'tabs' }, fields },
@@ -115,7 +115,7 @@ describe('schemas/test', () => {
         ],
       },
       '/fields/0/items/fields/2/name',
-      'There are two fields called a',
+      'Two fields are called a',
     ],
   ];
   test.each(invalid)('refuses %o', async (schema, path, message) => {

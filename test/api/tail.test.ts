@@ -1,7 +1,7 @@
 import type { MqttClient } from 'mqtt';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { MessageEvents } from '../../src/api/connection-tables/message-event.ts';
-import { Tail as AnsweredTail } from '../../src/api/connection-tables/tail-events.ts';
+import { Tail as AnsweredTail } from '../../src/api/connection-tables/tail.ts';
 import { connectorFor } from '../../src/connectors/registry.ts';
 import { PenstockError } from '../../src/errors.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -194,8 +194,8 @@ describe('the tail of a table', () => {
       [null, 1_100_000],
     ]);
     expect(rows.map(({ message }) => message)).toEqual([
-      'The message fits the schema; it is too large to be shown',
-      'A message of 1100000 bytes is not shown',
+      'The message fits the schema; it is too large to show',
+      'The message has 1100000 bytes, which is too many to show',
     ]);
   });
 

@@ -36,5 +36,9 @@ test('the commands of docs/automate.md do what it says', async () => {
   expect(applied).toContain('\ncreated 4,');
   expect(applied).toMatch(/^overheating-alerts +\w+ +1 +app=overheating +pl_\w+$/m);
   expect(exported).toMatch(/^created 0, updated 0, unchanged 4, deleted 0\n/);
-  expect(JSON.parse(planned ?? '')).toMatchObject({ applied: false, summary: { unchanged: 4 }, drains: [] });
+  expect(JSON.parse(planned ?? '')).toMatchObject({
+    applied: false,
+    summary: { unchanged: 4 },
+    affected_pipelines: [],
+  });
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSink } from '../../src/connectors/mqtt/sink/sink.ts';
 import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } from '../support/mqtt.ts';
-import { type Kind, kinds } from '../support/other-brokers.ts';
+import { type BrokerKind, kinds } from '../support/other-brokers.ts';
 import type { Broker } from '../support/rig.ts';
 
 /** What brokers that speak 3.1.1 only cannot do and do not say: the connection test has to find it out. */
@@ -10,7 +10,7 @@ const soak = process.env.PENSTOCK_SOAK === '1';
 const sink = { topic: 'check/out', qos: 'ExactlyOnce', type: { retain: false } } as const;
 
 const suite = (name: string, tests: (url: () => string) => void): void => {
-  const kind = kinds.find((one) => one.name === name) as Kind;
+  const kind = kinds.find((one) => one.name === name) as BrokerKind;
   const left = !kind.installed || (!kind.quick && !soak);
   describe.skipIf(left)(`${name}${left ? ' (skipped: not installed, or slow to start)' : ''}`, () => {
     let broker: Broker;

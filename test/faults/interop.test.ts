@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checked, outline, plainClient } from '../support/mqtt.ts';
-import { type Kind, kinds } from '../support/other-brokers.ts';
+import { type BrokerKind, kinds } from '../support/other-brokers.ts';
 import { type Broker, Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -11,7 +11,7 @@ const stretch = soak ? 5_000 : 400;
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
 /** Why a kind of broker is left out of this run, in its tests' names. */
-function reasonToSkip({ installed, quick }: Kind): string {
+function reasonToSkip({ installed, quick }: BrokerKind): string {
   if (!installed) return ' (skipped: not installed)';
   return quick || soak ? '' : ' (skipped: slow to start, see npm run soak)';
 }

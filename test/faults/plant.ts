@@ -77,7 +77,7 @@ export class Plant {
 
   /** What the processes complained of last. */
   get warnings(): string {
-    const serious = (line: string) => /"level":[456]0|no longer ours|answers again/.test(line);
+    const serious = (line: string) => /"level":[456]0|job lost|available again/.test(line);
     return this.#processes
       .map(({ log }, nth) => `process ${nth}:\n${log.split('\n').filter(serious).slice(-25).join('\n')}`)
       .join('\n');

@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { Targets } from '../../src/connectors/connector.ts';
-import { describe as describeProfile } from '../../src/connectors/mqtt/config/address.ts';
+import { describe as describeProfile } from '../../src/connectors/mqtt/config/broker-url.ts';
 import type { MqttTable } from '../../src/connectors/mqtt/config/table.ts';
+import { countHangUp } from '../../src/connectors/mqtt/connection/broker-memory.ts';
 import { connect } from '../../src/connectors/mqtt/connection/client.ts';
-import { hungUp } from '../../src/connectors/mqtt/connection/takeover.ts';
 import { openSink } from '../../src/connectors/mqtt/sink/sink.ts';
-import { forget, openSource } from '../../src/connectors/mqtt/source/source.ts';
-import { autocomplete } from '../../src/connectors/mqtt/watch/autocomplete.ts';
-import { watch } from '../../src/connectors/mqtt/watch/watch.ts';
+import { forget } from '../../src/connectors/mqtt/source/session.ts';
+import { openSource } from '../../src/connectors/mqtt/source/source.ts';
+import { autocomplete, watch } from '../../src/connectors/mqtt/watch/watch.ts';
 import { TargetRules } from '../../src/security/targets.ts';
 import { faulty, sharedMosquitto } from '../support/fixtures.ts';
 import { checked, errorOf, outline, sinkContext, sourceContext, unique } from '../support/mqtt.ts';
@@ -62,7 +62,7 @@ const paths: Record<string, (url: string, rules: Targets) => Promise<unknown>> =
     }),
   'the look for a rival': (url, rules) => {
     const clientId = unique();
-    for (let times = 0; times < 3; times += 1) hungUp(`${clientId}@${describeProfile({ url })}`);
+    for (let times = 0; times < 3; times += 1) countHangUp(`${clientId}@${describeProfile({ url })}`);
     const request = { profile: { url }, targets: rules, clientId, clean: true, sessionExpirySecs: 0, signal };
     return connect(request);
   },

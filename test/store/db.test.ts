@@ -55,7 +55,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     const taken = {
       code: 'name_taken',
       message: 'Another connection profile has this name',
-      errors: [{ path: '/name', message: 'is already used' }],
+      errors: [{ path: '/name', message: 'is already in use' }],
     };
     const { db } = store;
     expect(await failure(db.connectionProfile.create({ data: profile('cp_3', 'one') }))).toMatchObject(taken);
@@ -84,7 +84,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
   });
 
   test('says that an object does not exist', async () => {
-    const missing = { code: 'not_found', message: 'There is no such pipeline' };
+    const missing = { code: 'not_found', message: 'The pipeline does not exist' };
     const where = { id: 'pl_1' };
     expect(await failure(store.db.pipeline.findUniqueOrThrow({ where }))).toMatchObject(missing);
     expect(await failure(store.db.pipeline.update({ where, data: { name: 'x' } }))).toMatchObject(missing);

@@ -47,7 +47,7 @@ export class BrokerClients {
     const [, id] = /\b[Cc]lient (\S+?):? /.exec(line) ?? [];
     if (id === undefined || !this.#connected.has(id)) return;
     if (!line.includes('already connected')) this.#connected.delete(id);
-    // By this a visitor finds out whether two addresses are of one broker.
+    // A probe client takes over its own id to find out whether two addresses belong to one broker.
     else if (!id.includes('_check_')) this.offences.push(line);
   }
 }

@@ -69,7 +69,7 @@ export async function openedSource(context: MqttContext): Promise<{ source: Sour
  * A client that comes back whenever it loses its connection, and acknowledges nothing. Ends with its test, or when what
  * it answers is called.
  */
-export function rivalOf(port: number, clientId: string, clean: boolean): () => void {
+export function conflictingClient(port: number, clientId: string, clean: boolean): () => void {
   let ended = false;
   let socket: Socket;
   const come = () => {

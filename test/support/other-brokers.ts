@@ -1,13 +1,13 @@
 import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startBroker } from '../../src/cli/demo/broker.ts';
+import { startBroker } from '../../src/cli/demo/plant.ts';
 import { freePort } from './mosquitto.ts';
 import type { Broker } from './rig.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 
 /** A kind of broker beside mosquitto. */
-export interface Kind {
+export interface BrokerKind {
   name: string;
   installed: boolean;
   /** Whether it is up within a second or two. */
@@ -105,7 +105,7 @@ const rabbitmqSettings = (folder: string, names: number, distribution: number): 
   RABBITMQ_PID_FILE: join(folder, 'pid'),
 });
 
-export const kinds: readonly Kind[] = [
+export const kinds: readonly BrokerKind[] = [
   { name: 'aedes', installed: true, quick: true, maximumQos: 2, start: startAedes },
   {
     name: 'nats-server',

@@ -11,7 +11,7 @@ import { certificatesIn } from '../../src/security/certificate-files.ts';
 import { SecretBox } from '../../src/security/secret-box.ts';
 import { TargetRules } from '../../src/security/targets.ts';
 import type { Db } from '../../src/store/db.ts';
-import { Threads } from '../../src/worker/thread-pool.ts';
+import { ThreadPool } from '../../src/worker/thread-pool.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { openTestStore, type TestStore } from './databases.ts';
 
@@ -43,12 +43,12 @@ interface ServiceOptions {
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
   /** What tasks run in, if not the one thread that all services of a test file share. */
-  threads?: Partial<ConstructorParameters<typeof Threads>[0]>;
+  threads?: Partial<ConstructorParameters<typeof ThreadPool>[0]>;
   logLevel?: 'trace' | 'debug';
 }
 
 /** Starting a thread takes a while, and most tests do not care which one it is. */
-const sharedThreads = new Threads({ most: 1, targets: [], logger: pino({ level: 'silent' }) });
+const sharedThreads = new ThreadPool({ max: 1, targets: [], logger: pino({ level: 'silent' }) });
 afterAll(() => sharedThreads.close());
 
 /** The whole of Penstock in this process, over a database of its own, listening on a free port. */
@@ -70,12 +70,12 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     certificatesIn(options.certDir),
   );
   const metrics = new Registry();
-  const owner = { host: 'test', pid: 1, nonce: randomBytes(4).toString('hex') };
+  const owner = `test/1/${randomBytes(4).toString('hex')}`;
   const { shared = false, workerDb = (same) => same } = options;
   const seen = { db: workerDb(db), catalog, logger, metrics };
   const own = options.threads || options.targets;
-  const some = { most: 1, targets: options.targets ?? [], logger, ...options.threads };
-  const threads = own ? new Threads(some) : sharedThreads;
+  const some = { max: 1, targets: options.targets ?? [], logger, ...options.threads };
+  const threads = own ? new ThreadPool(some) : sharedThreads;
   const worker = new Worker({ ...seen, owner, threads, isDead: () => false, shared });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { clientId } from '../../src/connectors/mqtt/config/identity.ts';
+import { clientId } from '../../src/connectors/mqtt/connection/connect-request.ts';
 import { operatorId } from '../../src/sql/graph.ts';
 
 /** Two definitions cannot claim one client id: it holds the job, which is made for one pipeline alone. */
@@ -24,7 +24,7 @@ test('a client id belongs to one task of one operator of one job', () => {
   );
 });
 
-test('the source and the sink of one table name have two', () => {
+test('the source and the sink of one table name have different ones', () => {
   const [source, sink] = (['source', 'sink'] as const).map((kind) =>
     clientId(
       { url: 'mqtt://a' },

@@ -155,7 +155,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     expect((await inState('Running')).run_id).toBe(1);
   });
 
-  test('keeps what cannot be unpacked', async () => {
+  test('keeps messages that cannot be unpacked', async () => {
     await start({ behavior: 'dead_letter' }, { format: { type: 'json', compression: 'gzip' } });
     const bomb = gzipSync(Buffer.alloc(17 * 1024 * 1024, ' '));
     const whole = gzipSync(good(3));
@@ -173,7 +173,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     expect(content).toMatchObject({ payload: { text: null }, metadata: { topic: 'in/1' } });
   });
 
-  test('replays only the rows that failed, through the table as it is now, until all are through', async () => {
+  test('replays only the failed rows, through the current table, until all are written', async () => {
     await start({ behavior: 'dead_letter' }, { framing: { method: 'newline' } });
     const lines = [
       good(0),
@@ -222,7 +222,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await expectCounted();
   });
 
-  test('replays when the job runs again, some by their code, and lets what is through go', async () => {
+  test('replays when the job runs again, selected by code, and deletes what is written', async () => {
     const job = await start({ behavior: 'dead_letter' });
     await send(1, '{"device":"d","seq":1,"level":3000000000}');
     await send(2, '{"device":"#","seq":2}');
@@ -248,7 +248,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     expect(await service.db.deadLetter.count()).toBe(0);
   });
 
-  test('lets the oldest go at a bound, and says so', async () => {
+  test('deletes the oldest at a bound and reports it', async () => {
     const job = await start({ behavior: 'dead_letter', max_count: 5 });
     for (let seq = 0; seq < 12; seq += 1) await send(seq, `{${seq}`);
     await until('all are stored', async () => (await counted('dead_letters', job)) === 12);
@@ -276,7 +276,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await expectCounted();
   });
 
-  test('fails the job at a bound that is to do so, and loses nothing', async () => {
+  test('fails the job at a bound if configured, and loses nothing', async () => {
     const job = await start({ behavior: 'dead_letter', max_count: 3, when_full: 'fail' });
     await Promise.all(Array.from({ length: 5 }, (_, seq) => send(seq, `{${seq}`)));
     await send(5, good(5));

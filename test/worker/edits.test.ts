@@ -103,13 +103,13 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     return body.data as { level: string; code: string; message: string }[];
   };
 
-  test('of a topic keep what was queued under the old one, and end it', async () => {
+  test('of a topic keep the messages queued under the old one, and unsubscribe it', async () => {
     await stop();
     for (let seq = 0; seq < 5; seq++) await send(seq);
     await tableConfig('readings', { topic: `${input}/new`, type: {} });
     await start();
     await arrived(5);
-    await until('the old filter is taken back', async () => {
+    await until('the old filter is unsubscribed', async () => {
       const { tables } = await service.db.sourceSession.findFirstOrThrow();
       return JSON.parse(tables).length === 1;
     });
@@ -119,7 +119,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(seqs()).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test('of a topic reach a job that runs', async () => {
+  test('of a topic reach a running job', async () => {
     await tableConfig('readings', { topic: `${input}/new`, type: {} });
     await edited();
     await send(1, `${input}/new`);
@@ -131,7 +131,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(await jobOf(service.request, pipeline)).toMatchObject({ run_id: 1, failure_reason: null });
   });
 
-  test('of a login reach a job that runs, and keep its session', async () => {
+  test('of a login reach a running job and keep its session', async () => {
     await profileConfig({ url: broker.url, username: 'second', password: 'two' });
     await edited();
     const last = connections()
@@ -143,7 +143,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(await service.db.sourceSession.count()).toBe(1);
   });
 
-  test('that the broker refuses are taken back, and say why', async () => {
+  test('that the broker refuses are rolled back, with the reason', async () => {
     await profileConfig({ url: broker.url, username: 'first', password: 'wrong-canary' });
     await edited();
     const now = await until('the refusal', async () => {
@@ -151,7 +151,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
       return (shown.state === 'Running' && shown.failure_reason) || undefined;
     });
     expect(now).toMatchObject({ code: 'mqtt_not_authorized', domain: 'user' });
-    expect(now.error).toContain('taken back');
+    expect(now.error).toContain('rolled back');
     expect((await messages())[0]).toMatchObject({ level: 'error', code: 'mqtt_not_authorized' });
     await send(1);
     await arrived(1);
@@ -163,7 +163,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(service.logged()).not.toContain('wrong-canary');
   });
 
-  test('that do not compile change nothing, and say why', async () => {
+  test('that do not compile change nothing and report the reason', async () => {
     const before = connections().length;
     await pipelineQuery('INSERT INTO alerts SELECT nonsense FROM readings');
     await edited();
@@ -191,7 +191,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(connections()).toHaveLength(before);
   });
 
-  test('of a query that runs keep the session and lose nothing', async () => {
+  test('of a running query keep the session and lose nothing', async () => {
     await pipelineQuery('INSERT INTO alerts SELECT device, seq + 100, celsius FROM readings');
     const sending = (async () => {
       for (let seq = 0; seq < 50; seq++) await send(seq);
@@ -204,7 +204,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     await until('the new query', async () => seqs().includes(107));
   });
 
-  test('that drop a source send what was queued for it where it would have gone', async () => {
+  test('that drop a source deliver its queued messages to its former sink', async () => {
     await created(
       service.request,
       '/connection_tables',
@@ -223,7 +223,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     expect(seqs().at(-1)).toBe(101);
   });
 
-  test('of the address find the same session, or drain the one that is left behind', async () => {
+  test('of the address find the same session, or drain the former one', async () => {
     const login = { username: 'first', password: 'one' };
     await stop();
     await send(1);
@@ -298,8 +298,8 @@ test('a session whose broker is gone is given up after a day, and the job goes o
   await other.stop();
 });
 
-describe('a session that the broker forgets', () => {
-  test('is warned of and counted, once it has been there', { timeout: 120_000 }, async () => {
+describe('a session that the broker has lost', () => {
+  test('is reported and counted if it existed before', { timeout: 120_000 }, async () => {
     const mortal = await Mosquitto.start();
     const service = await startService({ worker: true });
     const { request } = service;

@@ -1,14 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
-import { Leases } from '../../src/worker/leases.ts';
-import { leaseTtlMs, renewEveryMs } from '../../src/worker/owner.ts';
+import { Leases, leaseTtlMs, renewEveryMs } from '../../src/worker/leases.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
 import { type Service, startService, until } from '../support/service.ts';
 
-/** What keeps a job from being run twice while the database is away, and what frees one whose worker is gone. */
+/** Leases keep a job from running twice during a database outage, and free a job whose worker is gone. */
 
 const micros = (ms: number): bigint => BigInt(ms) * 1000n;
 const pipeline = (state: string, lease: { worker: string; leaseUntil: bigint } | object) => ({
@@ -32,8 +31,7 @@ describe.each(databases)('leases on $provider', ({ open }) => {
 
   const watcher = async (leaseUntil: bigint): Promise<Leases> => {
     await store.db.pipeline.create({ data: pipeline('Running', { worker: 'other', leaseUntil }) });
-    const owner = { host: 'me', pid: 1, nonce: 'n' };
-    return new Leases({ db: store.db, owner, isDead: () => false });
+    return new Leases({ db: store.db, owner: 'me/1/n', isDead: () => false });
   };
   const longAgo = () => micros(Date.now() - 3_600_000);
   const look = async (leases: Leases) => {
@@ -49,14 +47,14 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     return holder();
   };
 
-  test('are taken once they have been seen for so long and not renewed, however old they look', async () => {
+  test('are taken once they were watched unchanged for their duration, however old they look', async () => {
     const leases = await watcher(longAgo());
     expect(await look(leases)).toBe('other');
     expect(await watch(leases, leaseTtlMs)).toBe('other');
     expect(await watch(leases, 1)).toBe('me/1/n');
   });
 
-  test('are left alone for as long as they are renewed, by whatever clock', async () => {
+  test('are left alone while they are renewed, by whatever clock', async () => {
     const leases = await watcher(longAgo());
     for (let renewals = 1n; renewals < 6n; renewals += 1n) {
       expect(await watch(leases, leaseTtlMs - 1)).toBe('other');
@@ -64,7 +62,7 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     }
   });
 
-  test('are watched only while somebody looks', async () => {
+  test('are watched only by polls', async () => {
     const leases = await watcher(longAgo());
     await look(leases);
     await watch(leases, renewEveryMs);
@@ -74,11 +72,11 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     expect(await watch(leases, 1)).toBe('me/1/n');
   });
 
-  test('of others that ran out during an outage are left alone until those could renew', async () => {
+  test('of others that expired during an outage are left alone until they could be renewed', async () => {
     const leases = await watcher(longAgo());
     expect(await look(leases)).toBe('other');
     vi.advanceTimersByTime(leaseTtlMs * 3);
-    leases.answersAgain();
+    leases.discardObservations();
     expect(await look(leases)).toBe('other');
     expect(await watch(leases, leaseTtlMs)).toBe('other');
     expect(await watch(leases, 1)).toBe('me/1/n');
@@ -93,7 +91,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     service = undefined;
   });
 
-  test('frees a job whose worker died between writing Failed and letting go of it', async () => {
+  test('frees a job whose worker died between writing Failed and releasing it', async () => {
     vi.useFakeTimers({ toFake: ['performance'], shouldAdvanceTime: true });
     service = await startService({ worker: true });
     const { db, request } = service;
@@ -107,7 +105,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     await request.delete('/api/v1/pipelines/pl_1').expect(200);
   });
 
-  test('does not connect again while it cannot know whether its lease is its own', async () => {
+  test('does not connect again while it cannot know whether it still holds its lease', async () => {
     let down = false;
     let asked = 0;
     const refuses = (): boolean => {
@@ -125,7 +123,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     await until('its session is known', async () => (await db.sourceSession.findFirst())?.established);
 
     down = true;
-    const outage = 'the database does not answer; jobs go on';
+    const outage = 'database unavailable; running jobs continue';
     await until('the outage', async () => service?.logged().includes(outage));
     vi.advanceTimersByTime(leaseTtlMs + 1);
     await broker.kill('SIGTERM');
@@ -146,7 +144,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     await broker.stop();
   });
 
-  test('does not wait for what is in flight when a restart is forced', async () => {
+  test('does not wait for messages in flight when a restart is forced', async () => {
     const broker = await Mosquitto.start();
     service = await startService({ worker: true });
     const { request } = service;

@@ -32,7 +32,7 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
   const drained = (count: number) =>
     until(
       `${count} sessions are drained`,
-      async () => rig.penstock.log.split('a session was drained and removed').length === count + 1,
+      async () => rig.penstock.log.split('session drained and removed').length === count + 1,
       90_000,
     );
 
@@ -59,7 +59,7 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
     expect(await Promise.all(left)).toEqual([true, false, false]);
   });
 
-  test('goes on draining after a crash in the middle of it', async () => {
+  test('continues to drain after a crash', async () => {
     rig = await Rig.start({ source: broker, sink: broker, qos: 1, read: { messagesPerSecond: 150 } });
     await rig.patch({ parallelism: 3 });
     await rig.runsWith(3);
@@ -70,14 +70,14 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
     await rig.patch({ parallelism: 1, stop: 'none' });
     await rig.runsWith(1);
     await until('some have come', async () => rig.traffic.arrived > 300);
-    expect(rig.penstock.log).not.toContain('a session was drained');
+    expect(rig.penstock.log).not.toContain('session drained');
     await rig.penstock.kill('SIGKILL');
     await rig.penstock.resume();
     await drained(2);
     await expectAllThrough();
   });
 
-  test('takes up a session again that was being drained', async () => {
+  test('reuses a session that was being drained', async () => {
     rig = await Rig.start({ source: broker, sink: broker, qos: 1, read: { messagesPerSecond: 150 } });
     await rig.patch({ parallelism: 2 });
     await rig.runsWith(2);
@@ -91,7 +91,7 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
     await rig.runsWith(2);
     await rig.traffic.publish(100);
     await expectAllThrough();
-    expect(rig.penstock.log).not.toContain('a session was drained');
+    expect(rig.penstock.log).not.toContain('session drained');
   });
 });
 
@@ -122,7 +122,7 @@ describe('several tasks', () => {
     await created(service.request, '/connection_tables', tableBody('alerts', id, sink));
   }
 
-  test('are shown in the graph, and leave no session behind when they are deleted', async () => {
+  test('are shown in the graph, and leave no session behind when deleted', async () => {
     await createTables(service.request, broker.url);
     const made = await service.request.post('/api/v1/pipelines').send({ name: 'p', query, parallelism: 3 });
     expect(made.body.parallelism).toBe(3);
@@ -158,7 +158,7 @@ describe('several tasks', () => {
     expect((await service.request.get(`/api/v1/pipelines/${id}`)).body.parallelism).toBe(1);
   });
 
-  test('join a group that the user has named, over MQTT 3.1.1 too', async () => {
+  test('join a group named by the user, also over MQTT 3.1.1', async () => {
     const profile = { config: { url: broker.url, protocolVersion: '3.1.1' } };
     await readings(profile, { topic: '$share/mine/in' });
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 2 });
@@ -177,7 +177,7 @@ describe('several tasks', () => {
     await without.stop();
   });
 
-  test('are not reached by an edit where it cannot be known, and one goes on alone', async () => {
+  test('are refused by an edit if the broker does not tell, and one task continues alone', async () => {
     await readings({ config: { url: broker.url, protocolVersion: '3.1.1' } }, {});
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
     await inState(id, 'Running');

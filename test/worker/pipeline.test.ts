@@ -91,7 +91,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     ]);
   });
 
-  test('stops and starts, keeping what was published in between', async () => {
+  test('stops and starts, keeping messages published in between', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     await running(id);
     const stopped = await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
@@ -139,7 +139,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(JSON.stringify(body)).not.toContain('wrong-canary');
   });
 
-  test('recovers when the broker was away', async () => {
+  test('recovers after the broker was away', async () => {
     const own = await Mosquitto.start();
     const id = await forward('INSERT INTO alerts SELECT * FROM readings', undefined, { url: own.url });
     await running(id);
@@ -150,7 +150,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await own.stop();
   });
 
-  test('drops and counts bad messages when its table says so', async () => {
+  test('drops and counts bad messages if its table says so', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     await running(id);
     await send('in', 'not json, secret-payload');
@@ -232,7 +232,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(await codes()).toEqual(['bad_row', 'mqtt_publish_refused']);
   });
 
-  test('reads metadata as columns, and warns of a source that is silent', async () => {
+  test('reads metadata as columns, and warns of a silent source', async () => {
     const { request } = service;
     const profile = await created(
       request,
@@ -287,7 +287,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(JSON.stringify(body)).toContain('refers to the column nobody');
   });
 
-  test('fails on bad messages when its table says so, and keeps the message', async () => {
+  test('fails on bad messages if its table says so, and keeps the message', async () => {
     const schema = {
       format: { type: 'json' },
       bad_data: { behavior: 'fail' },
@@ -300,7 +300,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(job.failure_reason).toMatchObject({ code: 'bad_data', error: expect.stringContaining('/a') });
   });
 
-  test('is deleted only when it rests, and takes its broker session with it', async () => {
+  test('is deleted only at rest, together with its broker session', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     const job = await running(id);
     const early = await service.request.delete(`/api/v1/pipelines/${id}`);
@@ -340,7 +340,7 @@ describe('the SQL of the tour', () => {
     await open.stop();
   });
 
-  test('streams the steps of a table test as events, and answers them as one object', async () => {
+  test('streams the steps of a table test as events, or returns them as one object', async () => {
     const service = await startService();
     const { profile } = await createTables(service.request, `mqtt://127.0.0.1:${broker.port}`);
     const body = tableBody('x', profile, { topic: 'plant/x', type: { retain: false } });

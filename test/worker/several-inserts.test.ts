@@ -30,7 +30,7 @@ async function listen(url: string, topic: string): Promise<{ client: MqttClient;
   return { client, seen };
 }
 
-test('an INSERT whose sink is away holds back no other, and loses nothing', async () => {
+test('an INSERT whose sink is away delays no other and loses nothing', async () => {
   const here = await listen(near.url, 'out/here');
   const there = await listen(far.url, 'out/there');
   const table = (name: string, url: string, type: string, topic: string): string =>

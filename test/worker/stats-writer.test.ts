@@ -2,29 +2,30 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
-import type { JobStats } from '../../src/worker/job-stats.ts';
-import { StatsWriter } from '../../src/worker/stats-writer.ts';
+import type { JobCounters } from '../../src/worker/counters.ts';
+import { StatsWriter } from '../../src/worker/reporting.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { until } from '../support/until.ts';
 
-/** What a job counts, without the job. */
-class Counted {
+/** Stands in for the counters of a job. */
+class FakeCounters {
   version = 1;
+  lastTurn = 0;
   #written = 0;
   sample(): void {}
+  touch(): void {
+    this.#written = 0;
+  }
   get changed(): boolean {
     return this.version !== this.#written;
   }
-  unwritten() {
-    const { version } = this;
-    const written = (): void => {
-      this.#written = version;
-    };
-    return { stats: JSON.stringify({ version }), written };
+  take(): string {
+    this.#written = this.version;
+    return JSON.stringify({ version: this.version });
   }
 }
 
-const owner = { host: 'me', pid: 1, nonce: 'n' };
+const owner = 'me/1/n';
 
 describe.each(databases)('statistics on $provider', ({ open }) => {
   let store: TestStore;
@@ -46,9 +47,9 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
     await store.db.job.createMany({ data: ids.map((id) => ({ id, pipelineId: id, ...job, ...times })) });
     return ids;
   };
-  const begin = (jobs: Map<string, Counted>, db: Db = store.db) => {
+  const begin = (jobs: Map<string, FakeCounters>, db: Db = store.db) => {
     const deps = { db, owner, logger: pino({ level: 'silent' }) };
-    writer = new StatsWriter(deps, () => jobs as unknown as Map<string, JobStats>);
+    writer = new StatsWriter(deps, () => jobs as unknown as Map<string, JobCounters>);
     writer.start();
   };
   const written = async () => {
@@ -56,9 +57,9 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
     return new Map(rows.map(({ jobId, stats }) => [jobId, JSON.parse(stats).version as number]));
   };
 
-  test('of more jobs than are written at a time all get their turn', async () => {
+  test('of more jobs than are written together are all written in turn', async () => {
     const ids = await seed(450);
-    const jobs = new Map(ids.map((id) => [id, new Counted()]));
+    const jobs = new Map(ids.map((id) => [id, new FakeCounters()]));
     const counting = setInterval(() => {
       for (const job of jobs.values()) job.version++;
     }, 100);
@@ -73,15 +74,15 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
     clearInterval(counting);
   }, 150_000);
 
-  test('only jobs that are ours still are written', async () => {
+  test('are written only of jobs that this worker still holds', async () => {
     const [mine = ''] = await seed(1);
     const [other = ''] = await seed(1, 'another');
-    begin(new Map([mine, other, 'job_gone'].map((id) => [id, new Counted()])));
+    begin(new Map([mine, other, 'job_gone'].map((id) => [id, new FakeCounters()])));
     await until('ours is written', async () => (await written()).size > 0);
     expect([...(await written()).keys()]).toEqual([mine]);
   });
 
-  test('what a database did not take is written when it answers again, though nothing has changed', async () => {
+  test('that the database refused are written later, even if nothing has changed', async () => {
     const [id = ''] = await seed(1);
     let refusals = 0;
     const failing = new Proxy(store.db, {
@@ -93,7 +94,7 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
         };
       },
     });
-    begin(new Map([[id, new Counted()]]), failing);
+    begin(new Map([[id, new FakeCounters()]]), failing);
     await until('it is written', async () => (await written()).get(id) === 1, 30_000);
     expect(refusals).toBe(2);
   });

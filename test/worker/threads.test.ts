@@ -5,7 +5,7 @@ import { created, jobOf, profileBody, tableBody } from '../support/resources.ts'
 import { type Service, startService, until } from '../support/service.ts';
 import { ThreadFaults } from '../support/thread-faults.ts';
 
-/** Jobs run in threads, which come to grief one after the other; each test leaves both jobs running. */
+/** Jobs run in worker threads, which fail one after the other. Each test leaves both jobs running. */
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -20,7 +20,7 @@ let sent = 0;
 beforeAll(async () => {
   broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
   faults = new ThreadFaults();
-  const threads = { most: 2, entry: ThreadFaults.entry, pingEveryMs: 1000, patience: 8 };
+  const threads = { max: 2, entry: ThreadFaults.entry, pingEveryMs: 1000, maxMissedPings: 8 };
   service = await startService({ worker: true, threads });
   client = await connectAsync(broker.url);
   client.on('message', (topic, payload) => arrived.add(`${topic} ${JSON.parse(payload.toString()).seq}`));
@@ -76,13 +76,13 @@ const through = (...names: string[]) =>
 
 const threadOf = (name: string): number => (name === 'a' ? faults.started[0] : faults.started[1]) as number;
 
-test('two jobs have a thread each', async () => {
+test('two jobs get a thread each', async () => {
   expect(faults.started).toHaveLength(2);
   await send('a', 'b');
   await through('a', 'b');
 });
 
-test('a job whose thread has ended begins again in another, and loses nothing', async () => {
+test('a job whose thread crashed restarts in another and loses nothing', async () => {
   const before = faults.started.length;
   const half = send('a', 'b');
   faults.cause('crash', faults.started.length === 2 ? threadOf('a') : (faults.started.at(-1) as number));
@@ -99,17 +99,17 @@ test('a job whose thread has ended begins again in another, and loses nothing', 
   expect(await lost('b')).toEqual([]);
 });
 
-test('while a thread hangs the API and the other job go on; then it is replaced', async () => {
+test('a hung thread is replaced, while the API and the other job continue', async () => {
   const before = faults.started.length;
   faults.cause('hang', faults.started.at(-1) as number);
   // Nobody knows yet, and everything but this job works.
   await send('a', 'b');
   await through('b');
   expect([(await job('a')).state, (await job('b')).state]).toEqual(['Running', 'Running']);
-  expect((await lost('a')).filter((message) => message.includes('answered'))).toEqual([]);
+  expect((await lost('a')).filter((message) => message.includes('responded'))).toEqual([]);
   await until(
     'the reason is shown',
-    async () => (await lost('a')).some((message) => message.includes('has not answered for 8 s')),
+    async () => (await lost('a')).some((message) => message.includes('has not responded for 8 s')),
     60_000,
   );
   await through('a', 'b');

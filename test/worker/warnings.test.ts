@@ -3,7 +3,7 @@ import { scripted } from '../support/fixtures.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { startService, until } from '../support/service.ts';
 
-test('a job shows that a broker does less than its tables ask for, and runs all the same', async () => {
+test('a job reports that its broker supports less than its tables ask for, and still runs', async () => {
   const server = await scripted({ connack: { properties: { maximumQoS: 1 } }, suback: 1 });
   const service = await startService({ worker: true });
   onTestFinished(() => service.close());

@@ -4,15 +4,15 @@ import type { Difference } from './wire.ts';
 
 type Json = JsonObject[string];
 
-/** An object as it stands in a bundle: as it may be shown, and with its secrets. */
+/** An object as a bundle has it, with its secrets masked and open. */
 export interface Shown {
   masked: JsonObject;
   opened: JsonObject;
 }
 
 /**
- * What becomes different, down to the single value; lists are compared as wholes. A change is found by what the objects
- * really hold, and told by what may be shown of them: of a secret, only that it changes.
+ * Returns the differences down to single values; lists are compared as a whole. Open values are compared and masked
+ * values are shown: of a secret, only that it changes.
  */
 export function differences(before: Shown, after: Shown): Difference[] {
   return changedPaths(before.opened, after.opened, []).map((names) => {

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import { readSelector } from '../labels.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { applyBundle } from './apply.ts';
-import { partsOf } from './parts.ts';
+import { bundledKinds } from './kinds.ts';
 import {
   Applied,
   ApplyQuery,
@@ -20,7 +20,6 @@ import { readYaml, writeYaml } from './yaml.ts';
 
 const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml'];
 
-/** Everything at once, by name: what automation sends, and what it gets. */
 export const bundles =
   (deps: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
@@ -29,8 +28,8 @@ export const bundles =
       { parseAs: 'string', bodyLimit: maxBytes },
       async (_request: unknown, body: string) => {
         if (Buffer.byteLength(body) <= maxYamlBytes) return readYaml(body);
-        throw new PenstockError('payload_too_large', 'The body is YAML of more than 256 KiB', {
-          hint: 'Send it as JSON (application/json), which may have 1 MiB, or make several bundles of it.',
+        throw new PenstockError('payload_too_large', 'The YAML body is larger than 256 KiB', {
+          hint: 'Send it as JSON (application/json, up to 1 MiB), or split it into several bundles.',
         });
       },
     );
@@ -41,12 +40,12 @@ export const bundles =
         bodyLimit: maxBytes,
         schema: {
           operationId: 'apply',
-          summary: 'Make profiles, tables and pipelines as a bundle says, all or nothing',
+          summary: 'Apply a bundle of profiles, tables and pipelines, all or nothing',
           description:
-            'Objects are found by their names, and tables refer to their profiles by name; the order does not matter. ' +
-            'What is already as the bundle says is left alone, and nothing restarts. The mask keeps a stored secret. ' +
-            'With `dry_run=true` it answers the plan and its hash, which `plan` then holds the real one to. What is ' +
-            'not in the bundle stays, unless `prune` selects it; a pipeline is only pruned when it does not run.',
+            'Objects are matched by name, and tables refer to their profiles by name, in any order. Unchanged objects are ' +
+            'left alone, and nothing restarts. The mask keeps a stored secret. `dry_run=true` returns the plan and its ' +
+            'hash; with `plan` only that plan is applied. Objects outside of the bundle stay, unless `prune` selects ' +
+            'them. Running pipelines are never pruned.',
           tags: ['automation'],
           consumes: ['application/json', 'application/yaml'],
           querystring: ApplyQuery,
@@ -55,12 +54,7 @@ export const bundles =
         },
       },
       async ({ body, query }) => {
-        const { answer, forWorker } = await applyBundle(deps, body, {
-          dryRun: query.dry_run,
-          plan: query.plan,
-        });
-        if (forWorker && !query.dry_run) deps.nudge();
-        return answer;
+        return applyBundle(deps, body, { dryRun: query.dry_run, plan: query.plan });
       },
     );
 
@@ -69,10 +63,10 @@ export const bundles =
       {
         schema: {
           operationId: 'export',
-          summary: 'Get profiles, tables and pipelines as a bundle for apply',
+          summary: 'Export profiles, tables and pipelines as a bundle',
           description:
-            'Secrets are masked: applied where they are stored, the bundle changes nothing. Whether a pipeline runs is ' +
-            'not part of it.',
+            'Secrets are masked, so applying the bundle where they are stored changes nothing. The bundle does not say ' +
+            'whether a pipeline runs.',
           tags: ['automation'],
           querystring: ExportQuery,
           response: {
@@ -94,12 +88,12 @@ export const bundles =
       async ({ query }, reply) => {
         const bundle = await exported(deps, query);
         const text = query.format === 'yaml' ? await writeYaml(bundle) : JSON.stringify(bundle);
-        // What is exported can be applied.
+        // Every export can be applied again.
         if (Buffer.byteLength(text) > maxBytes) throw tooMuch('more than 1 MiB');
         if (query.format === 'yaml' && Buffer.byteLength(text) > maxYamlBytes)
           throw tooMuch(
             'more than 256 KiB of YAML',
-            'Choose a part of it with label_selector, or format=json.',
+            'Select a part with label_selector, or use format=json.',
           );
         return reply
           .type(
@@ -115,14 +109,14 @@ async function exported(deps: Deps, query: { label_selector?: string }): Promise
   const selector = readSelector(query);
   const bundle: Record<string, object[]> = {};
   let count = 0;
-  for (const part of partsOf(deps)) {
-    const objects = await part.export(selector);
+  for (const kind of bundledKinds(deps)) {
+    const objects = await kind.export(selector);
     count += objects.length;
     if (count > maxObjects) throw tooMuch(`more than ${maxObjects} objects`);
-    bundle[part.path] = objects;
+    bundle[kind.path] = objects;
   }
   return bundle;
 }
 
-const tooMuch = (what: string, hint = 'Choose a part of it with label_selector.'): PenstockError =>
-  new PenstockError('invalid_request', `One bundle cannot hold all of it: it would have ${what}`, { hint });
+const tooMuch = (what: string, hint = 'Select a part with label_selector.'): PenstockError =>
+  new PenstockError('invalid_request', `The export does not fit into one bundle: it has ${what}`, { hint });

@@ -1,24 +1,27 @@
 import Type, { type Static } from 'typebox';
 import { ConnectionProfilePost } from '../connection-profiles/wire.ts';
 import { ConnectionTablePost } from '../connection-tables/wire.ts';
-import { Drains } from '../dependents.ts';
+import { AffectedPipelines } from '../dependents.ts';
 import { SelectorQuery } from '../labels.ts';
 import { PipelinePost } from '../pipelines/wire.ts';
 import { Name, strict } from '../schemas.ts';
 import { WriteQuery } from '../write.ts';
 
-/** What apply takes and export gives: objects that refer to each other by name. */
+/** Bundles: objects that refer to each other by name. */
 
-/** Objects in one bundle. All of them are written in one transaction, which others wait for. */
+/** Maximum number of objects in a bundle. One transaction writes them all, and other writers wait for it. */
 export const maxObjects = 500;
-/** Bytes of a bundle; a longer body is refused before it is read. */
+/** Maximum size of a bundle in bytes. */
 export const maxBytes = 1024 * 1024;
-/** Bytes of a bundle in YAML, which takes many times as long to read as JSON, while nothing else is answered. */
+/** Maximum size in YAML, which takes many times longer to parse than JSON and blocks all other requests. */
 export const maxYamlBytes = 256 * 1024;
 
 const { connection_profile_id: _id, ...ofTable } = ConnectionTablePost.properties;
 const BundledTable = Type.Object(
-  { ...ofTable, connection_profile: Type.Intersect([Name], { description: 'The name of its profile' }) },
+  {
+    ...ofTable,
+    connection_profile: Type.Intersect([Name], { description: 'Name of its connection profile' }),
+  },
   strict,
 );
 export type BundledTable = Static<typeof BundledTable>;
@@ -76,12 +79,12 @@ export const Bundle = Type.Object(
           label_selector: Type.String({
             minLength: 1,
             maxLength: 1000,
-            description: 'As in lists. It has to ask for a label: what has none is never deleted',
+            description: 'As in lists. It must require a label: objects without labels are never pruned',
           }),
         },
         {
           ...strict,
-          description: 'Delete the objects whose labels satisfy this and that are not in the bundle',
+          description: 'Deletes the matching objects that are not in the bundle',
         },
       ),
     ),
@@ -94,7 +97,6 @@ export const Bundle = Type.Object(
 );
 export type Bundle = Static<typeof Bundle>;
 
-/** Answered by export. */
 export const Exported = Type.Object(contents, { title: 'Exported', examples: [exampleBundle] });
 
 export const planPattern = '^[0-9a-f]{64}$';
@@ -105,8 +107,7 @@ export const ApplyQuery = Type.Object(
     plan: Type.Optional(
       Type.String({
         pattern: planPattern,
-        description:
-          'The hash of a plan: apply only if exactly that is still what would be done. Otherwise 412',
+        description: 'Hash of a plan. If anything else would be done now, the response is 412',
       }),
     ),
   },
@@ -116,17 +117,17 @@ export const ApplyQuery = Type.Object(
 export const ExportQuery = Type.Object(
   {
     ...SelectorQuery.properties,
-    format: Type.Enum(['json', 'yaml'], { default: 'json', description: 'What to write the bundle in' }),
+    format: Type.Enum(['json', 'yaml'], { default: 'json', description: 'Format of the bundle' }),
   },
   strict,
 );
 
 const Difference = Type.Object({
-  path: Type.String({ description: 'JSON pointer into the object as it stands in a bundle' }),
-  before: Type.Optional(Type.Unknown({ description: 'Left out where there was nothing' })),
-  after: Type.Optional(Type.Unknown({ description: 'Left out where there is nothing any more' })),
+  path: Type.String({ description: 'JSON pointer into the object in the bundle' }),
+  before: Type.Optional(Type.Unknown({ description: 'Left out if there was no value' })),
+  after: Type.Optional(Type.Unknown({ description: 'Left out if the value is removed' })),
   secret: Type.Optional(
-    Type.Literal('changed', { description: 'A secret is set, changed or removed; it is not shown' }),
+    Type.Literal('changed', { description: 'A secret is set, changed or removed. Its value is not shown' }),
   ),
 });
 export type Difference = Static<typeof Difference>;
@@ -134,29 +135,32 @@ export type Difference = Static<typeof Difference>;
 const kinds = ['connection_profiles', 'connection_tables', 'pipelines'] as const;
 const actions = ['created', 'updated', 'unchanged', 'deleted'] as const;
 
-const Change = Type.Object({
+const BundleChange = Type.Object({
   kind: Type.Enum([...kinds]),
   name: Type.String(),
   action: Type.Enum([...actions]),
-  id: Type.Union([Type.String(), Type.Null()], { description: 'null in a plan for what does not exist yet' }),
-  diff: Type.Array(Difference, { description: 'updated: what becomes different. Otherwise empty' }),
+  id: Type.Union([Type.String(), Type.Null()], {
+    description: 'Null in a plan for an object that does not exist yet',
+  }),
+  diff: Type.Array(Difference, { description: 'The differences of an updated object; otherwise empty' }),
 });
-export type Change = Static<typeof Change>;
+export type BundleChange = Static<typeof BundleChange>;
 
 const count = Type.Integer();
 
-/** The answer to apply. */
 export const Applied = Type.Object(
   {
     plan: Type.String({
       pattern: planPattern,
       description:
-        'A hash of all that is changed, of the versions it was compared with and of the pipelines that drain',
+        'Hash of the changes, of the versions they were compared with and of the affected pipelines',
     }),
-    applied: Type.Boolean({ description: 'false in a plan' }),
+    applied: Type.Boolean({ description: 'False in a plan' }),
     summary: Type.Object({ created: count, updated: count, unchanged: count, deleted: count }),
-    changes: Type.Array(Change, { description: 'One for each object, in the order in which they are made' }),
-    drains: Drains,
+    changes: Type.Array(BundleChange, {
+      description: 'One for each object, in the order of execution',
+    }),
+    affected_pipelines: AffectedPipelines,
   },
   {
     title: 'Applied',
@@ -182,7 +186,7 @@ export const Applied = Type.Object(
           },
           { kind: 'pipelines', name: 'old', action: 'deleted', id: 'pl_9aB3cD4eF5', diff: [] },
         ],
-        drains: [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }],
+        affected_pipelines: [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }],
       },
     ],
   },

@@ -2,14 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, keepMasked, maskedPaths } from '../../security/config-secrets.ts';
-import type { Tx } from '../../store/db.ts';
 import { newId } from '../../store/id.ts';
-import { type Approve, approveProfile, refuseRename, refuseUsedProfile } from '../dependents.ts';
+import { refuseRename, refuseUsedProfile } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
-import type { Kind, Saved } from '../kind.ts';
+import type { Change, Kind } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
 import { nowMicros } from '../schemas.ts';
-import { expectOne, hold } from '../write.ts';
+import type { ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import {
   ConnectionProfile,
   ConnectionProfilePatch,
@@ -19,95 +18,83 @@ import {
   profileToWire,
 } from './wire.ts';
 
-type Row = NonNullable<Awaited<ReturnType<Deps['db']['connectionProfile']['findUnique']>>>;
-
-/** Creating, replacing, changing and deleting profiles. */
-export const profileKind = (
-  deps: Deps,
-  approve: Pick<Approve, 'profile'> = { profile: approveProfile },
-): Kind<Row, ConnectionProfilePost> => ({
+export const profileKind = (deps: Deps): Kind<ProfileRow, ConnectionProfilePost> => ({
   path: 'connection_profiles',
   title: 'ConnectionProfile',
   noun: 'connection profile',
-  creates: 'Create a connection profile',
-  changes: 'Change a connection profile',
-  deletes: 'Delete a connection profile that nothing uses',
-  Answer: ConnectionProfile,
+  summaries: {
+    create: 'Create a connection profile',
+    change: 'Change a connection profile',
+    delete: 'Delete an unused connection profile',
+  },
+  paged: false,
+  Response: ConnectionProfile,
   Body: ConnectionProfilePost,
   Patch: ConnectionProfilePatch,
   besides: [],
   find: (where) => deps.db.connectionProfile.findUnique({ where }),
+  rows: (query) => deps.db.connectionProfile.findMany(query),
   toBody: profileToBody,
+  toOpenBody: (row) => ({ ...profileToBody(row), config: deps.catalog.profile(row) }),
   toWire: profileToWire,
-  save: (body, current) => (current ? replace(deps, body, current, approve) : create(deps, body)),
-  async remove({ id, version }) {
-    await refuseUsedProfile(deps.db, id);
-    return async (tx) => {
-      await hold(tx, { profiles: new Map([[id, version]]) });
-      await refuseUsedProfile(tx, id);
-      await tx.connectionProfile.delete({ where: { id } });
-    };
-  },
+  toListed: profileToWire,
+  save: (body, current, staged) => save(deps, body, current, staged),
+  remove: (row) => ({
+    reads: { profiles: new Map([[row.id, row.version]]) },
+    written: row.id,
+    forWorker: true,
+    async store(tx) {
+      await refuseUsedProfile(tx, row.id);
+      return { row: await tx.connectionProfile.delete({ where: { id: row.id } }) };
+    },
+  }),
 });
 
-async function create({ catalog }: Deps, body: ConnectionProfilePost) {
-  const config = checkProfile(body);
-  const id = newId('cp');
-  const now = nowMicros();
+async function save(
+  deps: Deps,
+  body: ConnectionProfilePost,
+  current: ProfileRow | undefined,
+  staged: StagedDefinitions,
+): Promise<Change<ProfileRow>> {
   const { name, connector, labels = {} } = body;
-  const data = {
+  if (current) refuseOtherConnector(connectorFor(current.connector), connector);
+  const stored = current && storedConfig(deps, current, body.config);
+  const sent = current ? keepMasked(body.config, stored ?? {}, connectorFor(connector).profile) : body.config;
+  const config = checkProfile({ ...body, config: sent as never });
+  const id = current?.id ?? newId('cp');
+  const reads = { profiles: new Map([[id, current?.version ?? 0]]) };
+  const sameConfig = current !== undefined && isDeepStrictEqual(config, stored);
+  const renamed = current !== undefined && name !== current.name;
+  if (sameConfig && !renamed && isDeepStrictEqual(labels, JSON.parse(current.labels)))
+    return { reads, forWorker: false, store: async () => ({ row: current }) };
+
+  if (renamed) await refuseRename(deps.db, 'profile', id);
+  const updatedAt = nowMicros();
+  const row: ProfileRow = {
     id,
     name,
     connector,
-    config: catalog.sealProfile(id, connector, config),
-    labels: JSON.stringify(labels),
-    createdAt: now,
-    updatedAt: now,
-  };
-  return async (tx: Tx): Promise<Saved<Row>> => ({
-    row: await tx.connectionProfile.create({ data }),
-    drains: [],
-    forWorker: false,
-  });
-}
-
-async function replace(
-  deps: Deps,
-  body: ConnectionProfilePost,
-  current: Row,
-  approve: Pick<Approve, 'profile'>,
-) {
-  const { id, version, connector } = current;
-  refuseOtherConnector(connectorFor(connector), body.connector);
-  const stored = storedConfig(deps, current, body.config);
-  const kept = keepMasked(body.config, stored ?? {}, connectorFor(connector).profile);
-  const config = checkProfile({ ...body, config: kept as never });
-  const sameConfig = isDeepStrictEqual(config, stored);
-  const labels = body.labels ?? {};
-  const sameLabels = isDeepStrictEqual(labels, JSON.parse(current.labels));
-  if (sameConfig && sameLabels && body.name === current.name)
-    return async (): Promise<Saved<Row>> => ({ row: current, drains: [], forWorker: false });
-
-  if (body.name !== current.name) await refuseRename(deps.db, 'profile', id);
-  const data = {
-    name: body.name,
-    labels: JSON.stringify(labels),
     config: sameConfig ? current.config : deps.catalog.sealProfile(id, connector, config),
-    updatedAt: nowMicros(),
+    labels: JSON.stringify(labels),
+    version: current?.version ?? 0,
+    createdAt: current?.createdAt ?? updatedAt,
+    updatedAt,
   };
-  const approved = sameConfig ? undefined : await approve.profile(deps, { ...current, ...data });
-  return async (tx: Tx): Promise<Saved<Row>> => {
-    const where = { id, version };
-    expectOne(await tx.connectionProfile.updateMany({ where, data: { ...data, version: version + 1 } }));
-    if (body.name !== current.name) await refuseRename(tx, 'profile', id);
-    await approved?.announce(tx);
-    const row = await tx.connectionProfile.findUniqueOrThrow({ where: { id } });
-    return { row, drains: approved?.drains ?? [], forWorker: approved !== undefined };
+  if (!sameConfig) staged.profiles.set(id, row);
+  return {
+    reads,
+    forWorker: current !== undefined && !sameConfig,
+    async store(tx) {
+      const data = { ...row, version: row.version + 1 };
+      if (!current) return { row: await tx.connectionProfile.create({ data }) };
+      if (renamed) await refuseRename(tx, 'profile', id);
+      return { row: await tx.connectionProfile.update({ where: { id }, data }) };
+    },
   };
 }
 
-/** What is stored, opened; undefined when it cannot be opened any more and nothing of it is to be kept. */
-function storedConfig({ catalog }: Deps, row: Row, sent: JsonObject): JsonObject | undefined {
+/** The stored config with its secrets; undefined when they can no longer be opened and none is to be kept. */
+function storedConfig({ catalog }: Deps, row: ProfileRow, sent: JsonObject): JsonObject | undefined {
   try {
     return catalog.profile(row);
   } catch (error) {

@@ -6,6 +6,7 @@ import { type JsonObject, mask, maskConfig, maskedPaths } from '../../security/c
 import type { Db } from '../../store/db.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
 import { ConnectorConfig, ConnectorId, Name, strict } from '../schemas.ts';
+import type { ProfileRow } from '../staged-definitions.ts';
 
 const post = {
   name: 'plant',
@@ -13,7 +14,7 @@ const post = {
   config: { url: 'mqtt://localhost:1883', username: 'penstock', password: 'secret' },
 };
 
-/** A profile as it is answered: its secrets masked. */
+/** As in responses, with secrets masked. */
 export const exampleProfile = {
   id: 'cp_3fK0x9QzLm',
   ...post,
@@ -28,7 +29,7 @@ export const ConnectionProfile = Type.Object(
     name: Type.String(),
     connector: Type.String(),
     config: ConnectorConfig,
-    description: Type.String({ description: 'The address, for people' }),
+    description: Type.String({ description: 'Address of the system, for people' }),
     labels: Labels,
   },
   { title: 'ConnectionProfile', examples: [exampleProfile] },
@@ -54,15 +55,7 @@ export const ConnectionProfilePatch = Type.Object(
   },
 );
 
-interface Row {
-  id: string;
-  name: string;
-  connector: string;
-  config: string;
-  labels: string;
-}
-
-export function profileToWire(row: Row): Static<typeof ConnectionProfile> {
+export function profileToWire(row: ProfileRow): Static<typeof ConnectionProfile> {
   const connector = connectorFor(row.connector);
   const config = JSON.parse(row.config) as JsonObject;
   return {
@@ -75,21 +68,20 @@ export function profileToWire(row: Row): Static<typeof ConnectionProfile> {
   };
 }
 
-/** What would have to be sent to store the row as it is. */
-export const profileToBody = (row: Row): JsonObject => ({
+export const profileToBody = (row: ProfileRow): JsonObject => ({
   name: row.name,
   connector: row.connector,
   config: maskConfig(JSON.parse(row.config) as JsonObject, connectorFor(row.connector).profile),
   labels: JSON.parse(row.labels),
 });
 
-/** Arroyo's console sends the profile's name a second time, among the connector's fields. */
+/** Arroyo's console repeats the name of the profile among the fields of the connector. */
 function withoutName({ name, config }: Partial<ConnectionProfilePost>): JsonObject {
   const { name: again, ...fields } = config as unknown as JsonObject;
   return again !== undefined && again === name ? fields : (config as unknown as JsonObject);
 }
 
-/** Throws when the config is not valid, or holds the mask in place of a secret that nobody has stored. */
+/** Returns the config. Throws if it is invalid, or has the mask in place of a secret that is not stored. */
 export function checkProfile(
   body: Pick<ConnectionProfilePost, 'connector' | 'config'> & { name?: string },
 ): JsonObject {
@@ -97,10 +89,14 @@ export function checkProfile(
   checkProfileConfig(body.connector, config);
   const masked = maskedPaths(config, connectorFor(body.connector).profile);
   if (masked.length === 0) return config;
-  throw new PenstockError('invalid_config', `The mask stands in place of a secret at ${masked.join(', ')}`, {
-    hint: 'Send the secret itself: nothing is stored yet that the mask could stand for.',
-    errors: masked.map((path) => ({ path: `/config${path}`, message: 'is the mask, not a secret' })),
-  });
+  throw new PenstockError(
+    'invalid_config',
+    `The config has the mask instead of a secret at ${masked.join(', ')}`,
+    {
+      hint: 'Send the secret itself: the mask only stands for a stored secret.',
+      errors: masked.map((path) => ({ path: `/config${path}`, message: 'is the mask, not a secret' })),
+    },
+  );
 }
 
 /** Throws `not_found`. */

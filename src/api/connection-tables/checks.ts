@@ -6,43 +6,48 @@ import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Deps } from '../deps.ts';
+import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import type { ConnectionTablePost } from './wire.ts';
 
-/** A table's body that satisfies everything. */
-interface Checked {
+/** A valid table. */
+interface CheckedTable {
   connector: ConnectorDefinition;
-  profileRow: Awaited<ReturnType<typeof profileRowOf>>;
+  profileRow: ProfileRow;
   profile: JsonObject;
   config: JsonObject;
   schema: ConnectionSchema;
 }
 
-/** Throws what does not hold of a table's body, with its path. */
-export async function checkTable(deps: Deps, body: ConnectionTablePost): Promise<Checked> {
+/** Throws what is wrong with the body of a table, with paths. */
+export async function checkTable(
+  deps: Deps,
+  body: ConnectionTablePost,
+  staged = new StagedDefinitions(deps.db),
+): Promise<CheckedTable> {
   const connector = connectorFor(body.connector);
-  const profileRow = await profileRowOf(deps, body);
+  const profileRow = await profileRowOf(staged, body);
   const profile = deps.catalog.profile(profileRow);
   checkTableConfig(body.connector, body.config, profile);
-  const missing = [{ path: '/schema', message: 'is required: it says how a message becomes a row' }];
+  const missing = [{ path: '/schema', message: 'is required: it defines how a message becomes a row' }];
   if (!body.schema) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
   const schema = checkSchema(body.schema, '/schema', connector.metadata);
-  // A sink without columns gets those of its query; then its config is checked against them.
+  // A sink without columns gets those of its query, and is then checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);
   return { connector, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
-/** The stored profile that a body names. Throws when there is none. */
+/** The profile that a body names. Throws if there is none. */
 export async function profileRowOf(
-  { db }: Deps,
+  definitions: StagedDefinitions,
   body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
-) {
+): Promise<ProfileRow> {
   const { connector, connection_profile_id: id } = body;
   if (!id) throw wrongProfile('is required: create a connection profile first');
-  const row = await db.connectionProfile.findUnique({ where: { id } });
+  const row = await definitions.profile({ id });
   if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);
   if (row.connector !== connector)
-    throw wrongProfile(`names a profile of ${row.connector}, not of ${connector}`);
+    throw wrongProfile(`names a profile of the connector ${row.connector}, not ${connector}`);
   return row;
 }
 
@@ -52,8 +57,8 @@ function wrongProfile(message: string): PenstockError {
 }
 
 /**
- * Answers the schema with its fields filled in. Throws `invalid_schema` with what is wrong below `at`. Without
- * `metadata` any metadata key may be right.
+ * Returns the schema with all fields. Throws `invalid_schema` with paths below `at`. Without `metadata` any metadata key
+ * is accepted.
  */
 export function checkSchema(
   schema: ConnectionSchema,

@@ -1,13 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { connectorFor } from '../../connectors/registry.ts';
-import type { Tx } from '../../store/db.ts';
 import { newId } from '../../store/id.ts';
-import { type Approve, approveTable, refuseRename, refuseUsedTable } from '../dependents.ts';
+import { refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
-import type { Kind, Saved } from '../kind.ts';
+import type { Change, Kind } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
 import { nowMicros } from '../schemas.ts';
-import { expectOne, hold } from '../write.ts';
+import type { StagedDefinitions } from '../staged-definitions.ts';
 import { checkTable } from './checks.ts';
 import {
   ConnectionTable,
@@ -16,88 +15,88 @@ import {
   include,
   type TableRow,
   tableToBody,
+  toListed,
   toWire,
 } from './wire.ts';
 
-/** Creating, replacing, changing and deleting tables. */
-export const tableKind = (
-  deps: Deps,
-  approve: Pick<Approve, 'table'> = { table: approveTable },
-): Kind<TableRow, ConnectionTablePost> => ({
+export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
   path: 'connection_tables',
   title: 'ConnectionTable',
   noun: 'connection table',
-  creates: 'Create a connection table',
-  changes: 'Change a connection table',
-  deletes: 'Delete a connection table that no pipeline uses',
-  Answer: ConnectionTable,
+  summaries: {
+    create: 'Create a connection table',
+    change: 'Change a connection table',
+    delete: 'Delete a connection table that no pipeline uses',
+  },
+  listDescription: 'The schemas are complete: they include every column and its SQL type.',
+  paged: true,
+  Response: ConnectionTable,
   Body: ConnectionTablePost,
   Patch: ConnectionTablePatch,
   besides: [],
   find: (where) => deps.db.connectionTable.findUnique({ where, include }),
+  rows: (query) => deps.db.connectionTable.findMany({ ...query, include }),
   toBody: tableToBody,
+  toOpenBody: tableToBody,
   toWire,
-  save: (body, current) => (current ? replace(deps, body, current, approve) : create(deps, body)),
-  async remove({ id, version }) {
-    await refuseUsedTable(deps.db, id);
-    return async (tx) => {
-      await hold(tx, { tables: new Map([[id, version]]) });
-      await refuseUsedTable(tx, id);
-      await tx.connectionTable.delete({ where: { id } });
-    };
-  },
+  toListed,
+  save: (body, current, staged) => save(deps, body, current, staged),
+  remove: (row) => ({
+    reads: { tables: new Map([[row.id, row.version]]) },
+    written: row.id,
+    forWorker: true,
+    async store(tx) {
+      await refuseUsedTable(tx, row.id);
+      await tx.connectionTable.delete({ where: { id: row.id } });
+      return { row };
+    },
+  }),
 });
 
-/** The columns of a checked table, and the version of the profile that it was checked with. */
-async function checkedColumns(deps: Deps, body: ConnectionTablePost) {
-  const { connector, profileRow } = await checkTable(deps, body);
-  const columns = {
-    name: body.name,
+async function save(
+  deps: Deps,
+  body: ConnectionTablePost,
+  current: TableRow | undefined,
+  staged: StagedDefinitions,
+): Promise<Change<TableRow>> {
+  if (current) refuseOtherConnector(connectorFor(current.connector), body.connector);
+  const { connector, profileRow } = await checkTable(deps, body, staged);
+  const id = current?.id ?? newId('ct');
+  const reads = {
+    profiles: new Map([[profileRow.id, profileRow.version]]),
+    tables: new Map([[id, current?.version ?? 0]]),
+  };
+  const { name, labels = {}, ...after } = body;
+  const { name: oldName, labels: oldLabels, ...before } = current ? tableToBody(current) : {};
+  const sameForJobs = isDeepStrictEqual(before, after);
+  const renamed = current !== undefined && name !== oldName;
+  if (current && sameForJobs && !renamed && isDeepStrictEqual(labels, oldLabels))
+    return { reads, forWorker: false, store: async () => ({ row: current }) };
+
+  if (renamed) await refuseRename(deps.db, 'table', id);
+  const updatedAt = nowMicros();
+  const row = {
+    id,
+    name,
+    connector: body.connector,
     connectionProfileId: profileRow.id,
     tableType: connector.direction(body.config),
     config: JSON.stringify(body.config),
     schema: JSON.stringify(body.schema),
-    labels: JSON.stringify(body.labels ?? {}),
-    updatedAt: nowMicros(),
+    labels: JSON.stringify(labels),
+    version: current?.version ?? 0,
+    createdAt: current?.createdAt ?? updatedAt,
+    updatedAt,
   };
-  return { columns, profileRow, profiles: new Map([[profileRow.id, profileRow.version]]) };
-}
-
-async function create(deps: Deps, body: ConnectionTablePost) {
-  const { columns, profiles } = await checkedColumns(deps, body);
-  const { connector } = body;
-  const data = { ...columns, id: newId('ct'), connector, createdAt: columns.updatedAt };
-  return async (tx: Tx): Promise<Saved<TableRow>> => {
-    await hold(tx, { profiles });
-    return { row: await tx.connectionTable.create({ data, include }), drains: [], forWorker: false };
-  };
-}
-
-async function replace(
-  deps: Deps,
-  body: ConnectionTablePost,
-  current: TableRow,
-  approve: Pick<Approve, 'table'>,
-) {
-  const { id, version } = current;
-  refuseOtherConnector(connectorFor(current.connector), body.connector);
-  const { columns, profileRow, profiles } = await checkedColumns(deps, body);
-  const { name: oldName, labels: oldLabels, ...before } = tableToBody(current);
-  const { name, labels = {}, ...after } = body;
-  const sameForJobs = isDeepStrictEqual(before, after);
-  if (sameForJobs && name === oldName && isDeepStrictEqual(labels, oldLabels))
-    return async (): Promise<Saved<TableRow>> => ({ row: current, drains: [], forWorker: false });
-
-  if (name !== oldName) await refuseRename(deps.db, 'table', id);
-  const changed = { ...current, ...columns, connectionProfile: profileRow };
-  const approved = sameForJobs ? undefined : await approve.table(deps, changed);
-  return async (tx: Tx): Promise<Saved<TableRow>> => {
-    await hold(tx, { profiles });
-    const where = { id, version };
-    expectOne(await tx.connectionTable.updateMany({ where, data: { ...columns, version: version + 1 } }));
-    if (name !== oldName) await refuseRename(tx, 'table', id);
-    await approved?.announce(tx);
-    const row = await tx.connectionTable.findUniqueOrThrow({ where: { id }, include });
-    return { row, drains: approved?.drains ?? [], forWorker: approved !== undefined };
+  if (!sameForJobs) staged.tables.set(id, { ...row, connectionProfile: profileRow });
+  return {
+    reads,
+    forWorker: current !== undefined && !sameForJobs,
+    async store(tx) {
+      const data = { ...row, version: row.version + 1 };
+      if (!current) return { row: await tx.connectionTable.create({ data, include }) };
+      if (renamed) await refuseRename(tx, 'table', id);
+      return { row: await tx.connectionTable.update({ where: { id }, data, include }) };
+    },
   };
 }

@@ -1,48 +1,51 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
-import type { ConnectorDefinition } from '../../connectors/connector.ts';
+import type { ConnectorDefinition, Reachable, Watched } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { checkTableConfig } from '../../definitions/config-checks.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
-import { enoughToRequire } from '../../formats/infer/infer-schema.ts';
-import { payloadKinds } from '../../formats/infer/payload-kind.ts';
+import { enoughToRequire, SchemaInference } from '../../formats/infer/infer-schema.ts';
+import { payloadKinds } from '../../formats/infer/observation.ts';
 import { type ConnectionSchema, fieldTypes } from '../../formats/schema/schema.ts';
 import { Format } from '../../formats/schema/wire-format.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
-import { takePlace, whileListening } from '../check.ts';
+import { takePlace } from '../check.ts';
 import { checkProfile } from '../connection-profiles/wire.ts';
 import type { Deps } from '../deps.ts';
+import { enough, refuseSink, watchSource } from '../live.ts';
 import { bodyProblems } from '../problem.ts';
-import { ConnectorConfig, Id, strict } from '../schemas.ts';
+import { ConnectorConfig, Id, nullable, strict } from '../schemas.ts';
+import { clientGone } from '../sse.ts';
+import { StagedDefinitions } from '../staged-definitions.ts';
 import { profileRowOf } from './checks.ts';
 import { MessageEvents, rowExample, withRaw } from './message-event.ts';
-import { previewed, type Sample, type Sampled, takeSample } from './sample.ts';
-import { refuseSink } from './tail.ts';
-import type { TailEvent } from './tail-events.ts';
+import type { TailEvent } from './tail.ts';
 
 const defaults = { messages: 100, timeoutMs: 10_000 };
+/** Number of messages in the preview. */
+const maxPreviewed = 10;
+/** Maximum size of all payloads together. */
+const maxBytes = 8 * 1024 * 1024;
 
 const InferRequest = Type.Object(
   {
     connector: Type.String({ maxLength: 64 }),
-    connection_profile_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    connection_profile_id: Type.Optional(nullable(Id)),
     profile: Type.Optional(
       Type.Unsafe<Record<string, never>>({
         ...ConnectorConfig,
-        description: 'The config of a profile that is not stored, instead of connection_profile_id',
+        description: 'Config of a profile that is not stored, instead of connection_profile_id',
       }),
     ),
     config: ConnectorConfig,
-    format: Type.Optional(
-      Type.Union([Format, Type.Null()], { description: 'Guessed from the messages if left out' }),
-    ),
+    format: Type.Optional(nullable(Format, { description: 'Inferred from the messages if left out' })),
     messages: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 1000,
         default: defaults.messages,
-        description: 'How many messages to wait for',
+        description: 'Number of messages to wait for',
       }),
     ),
     timeout_ms: Type.Optional(
@@ -50,7 +53,7 @@ const InferRequest = Type.Object(
         minimum: 100,
         maximum: 60_000,
         default: defaults.timeoutMs,
-        description: 'Milliseconds after which what has arrived is enough',
+        description: 'Maximum time to wait, in milliseconds',
       }),
     ),
   },
@@ -70,45 +73,44 @@ const InferRequest = Type.Object(
 type InferRequest = Static<typeof InferRequest>;
 
 const FieldEvidence = Type.Object({
-  path: Type.String({ description: 'JSON pointer into a message; the items of a list are *' }),
+  path: Type.String({ description: 'JSON pointer into a message; * stands for the items of a list' }),
   type: Type.Enum([...fieldTypes]),
   required: Type.Boolean({
-    description: `It was always there and never null, in ${enoughToRequire} objects or more`,
+    description: `Whether it was present and not null in every object, of at least ${enoughToRequire}`,
   }),
-  present: Type.Integer({ description: 'How often it was there, null included' }),
+  present: Type.Integer({ description: 'Number of occurrences, including null' }),
   of: Type.Integer({
-    description: 'How many objects could have had it; of the items of lists, how many there were',
+    description: 'Number of objects that could have it; for items of lists, the number of items',
   }),
-  types: Type.Record(Type.String(), Type.Integer(), { description: 'How many values of each type' }),
-  note: Type.Union([Type.String(), Type.Null()]),
+  types: Type.Record(Type.String(), Type.Integer(), { description: 'Number of values of each type' }),
+  note: nullable(Type.String()),
 });
 
 const kindCounts = Object.fromEntries(payloadKinds.map((kind) => [kind, Type.Integer()]));
 
-/** What was seen, and the schema that fits it. */
 export const InferredSchema = Type.Object(
   {
-    message: Type.String({ description: 'What came of it, for people' }),
-    hint: Type.Union([Type.String(), Type.Null()]),
-    messages: Type.Integer({ description: 'How many were looked at' }),
-    bytes: Type.Integer({ description: 'Of their payloads' }),
-    elapsed_ms: Type.Integer({ description: 'How long they took to arrive, from the subscription on' }),
-    kinds: Type.Object(kindCounts, { description: 'How many messages are of each kind' }),
-    gzip: Type.Integer({ description: 'How many are compressed; they count by what is in them' }),
-    schema: Type.Union([Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }), Type.Null()], {
-      description: 'As POST /connection_tables takes it; null when no table can read these messages',
+    message: Type.String({ description: 'Summary for people' }),
+    hint: nullable(Type.String()),
+    messages: Type.Integer({ description: 'Number of messages examined' }),
+    bytes: Type.Integer({ description: 'Total size of the payloads' }),
+    elapsed_ms: Type.Integer({ description: 'Time from the subscription to the last message' }),
+    kinds: Type.Object(kindCounts, { description: 'Number of messages of each kind' }),
+    gzip: Type.Integer({ description: 'Number of compressed messages; they count by their content' }),
+    schema: nullable(Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }), {
+      description: 'Ready for POST /connection_tables; null if no table can read these messages',
     }),
-    fields: Type.Array(FieldEvidence, { description: 'What supports each field, nested ones too' }),
+    fields: Type.Array(FieldEvidence, { description: 'Evidence for each field, including nested fields' }),
     notes: Type.Array(Type.String()),
     preview: Type.Array(Type.Unsafe<Static<typeof TailEvent>>({ $ref: 'TailEvent#' }), {
-      description: `The first ${previewed} messages, read with the schema`,
+      description: `The first ${maxPreviewed} messages, decoded with the schema`,
     }),
   },
   {
     $id: 'InferredSchema',
     examples: [
       {
-        message: 'Messages looked at: 50',
+        message: 'Messages examined: 50',
         hint: null,
         messages: 50,
         bytes: 1800,
@@ -134,7 +136,6 @@ export const InferredSchema = Type.Object(
   },
 );
 
-/** Proposing the schema of a table from the messages that arrive. */
 export const inferSchemas =
   (deps: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
@@ -143,16 +144,15 @@ export const inferSchemas =
       {
         schema: {
           operationId: 'inferConnectionSchema',
-          summary: 'Propose the schema of a source table from the messages that arrive',
+          summary: 'Infer the schema of a source table from live messages',
           description:
-            'Waits for messages, up to a number and a time, and says which fields they have and what supports each. ' +
-            'It reads beside the pipelines and takes nothing from them. Nothing is stored, and nothing is left behind. ' +
-            'It counts as a test.',
+            'Waits for messages, up to a number and a time, and reports their fields with the evidence for each. It ' +
+            'takes nothing from the pipelines. Nothing is stored. It counts as a test.',
           tags: ['connection_tables'],
           body: InferRequest,
           response: {
             200: Type.Unsafe<never>({
-              description: 'What was seen, and the schema that fits it',
+              description: 'The messages seen, and a schema that fits them',
               content: { 'application/json': { schema: { $ref: 'InferredSchema#' } } },
             }),
             ...bodyProblems(),
@@ -162,11 +162,11 @@ export const inferSchemas =
       async ({ body }, reply) => {
         const sampled = await checkRequest(deps, body);
         const leave = takePlace();
-        const gone = whileListening(reply);
+        const gone = clientGone(reply);
         try {
           const { messages = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs } = body;
           const sample = await takeSample(sampled, { messages, timeoutMs }, gone);
-          return reply.type('application/json').send(answer(sampled.connector, sample, body));
+          return reply.type('application/json').send(responseOf(sampled.connector, sample, body));
         } catch (error) {
           if (!gone.aborted) throw error;
           return reply.hijack();
@@ -177,24 +177,87 @@ export const inferSchemas =
     );
   };
 
-async function checkRequest(deps: Deps, body: InferRequest): Promise<Sampled> {
+interface SampledSource extends Reachable<JsonObject> {
+  connector: ConnectorDefinition;
+  table: JsonObject;
+}
+
+/** The first messages that arrive. `lost` is set if the connection failed before there were enough. */
+interface Sample {
+  inference: SchemaInference;
+  first: Watched[];
+  messages: number;
+  bytes: number;
+  elapsedMs: number;
+  lost: PenstockError | undefined;
+}
+
+/** Collects messages until a number, a time or 8 MiB is reached. Throws what fails before the first message. */
+async function takeSample(
+  { connector, profile, targets, table }: SampledSource,
+  { messages: max, timeoutMs }: { messages: number; timeoutMs: number },
+  gone: AbortSignal,
+): Promise<Sample> {
+  const inference = new SchemaInference();
+  const sample: Sample = { inference, first: [], messages: 0, bytes: 0, elapsedMs: 0, lost: undefined };
+  const over = new AbortController();
+  let since: number | undefined;
+  let until: number | undefined;
+  const listening = (): void => {
+    since ??= performance.now();
+  };
+  const stop = (): void => {
+    until ??= performance.now();
+    over.abort(enough);
+  };
+  const deliver = (message: Watched): void => {
+    if (over.signal.aborted) return;
+    listening();
+    sample.messages += 1;
+    sample.bytes += message.payload.length;
+    inference.observe(message.payload);
+    if (sample.first.length < maxPreviewed) sample.first.push(message);
+    if (sample.messages >= max || sample.bytes >= maxBytes) stop();
+  };
+  const timer = setTimeout(stop, timeoutMs);
+  try {
+    const signal = AbortSignal.any([gone, over.signal]);
+    await watchSource(connector, { profile, targets, table, signal, listening, deliver });
+  } catch (error) {
+    if (gone.aborted || (error !== enough && sample.messages === 0)) throw error;
+    if (since === undefined) throw tooSlow(timeoutMs);
+    if (error instanceof PenstockError) sample.lost = error;
+    else if (error !== enough) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  sample.elapsedMs = Math.round((until ?? performance.now()) - (since ?? 0));
+  return sample;
+}
+
+const tooSlow = (timeoutMs: number): PenstockError =>
+  new PenstockError('connection_timeout', `The server accepted no subscription within ${timeoutMs} ms`, {
+    hint: 'Test the connection to see which step is slow, or set a longer timeout_ms, up to 60000.',
+  });
+
+async function checkRequest(deps: Deps, body: InferRequest): Promise<SampledSource> {
   const connector = connectorFor(body.connector);
   if (body.profile !== undefined && body.connection_profile_id) {
     const errors = [
-      { path: '/profile', message: 'stands beside connection_profile_id: leave one of them out' },
+      { path: '/profile', message: 'cannot be combined with connection_profile_id; send only one of them' },
     ];
     throw new PenstockError('invalid_request', `/profile ${errors[0]?.message}`, { errors });
   }
   const config =
     body.profile === undefined
-      ? deps.catalog.profile(await profileRowOf(deps, body))
+      ? deps.catalog.profile(await profileRowOf(new StagedDefinitions(deps.db), body))
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
   refuseSink(connector.direction(body.config), '/config/type');
   return { connector, ...deps.catalog.resolve(connector, config), table: body.config as JsonObject };
 }
 
-/** Here its errors lie below `profile`, not `config`. */
+/** Its errors have paths below `/profile`, not `/config`. */
 function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject {
   try {
     return checkProfile(profile);
@@ -211,15 +274,15 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
   }
 }
 
-/** As JSON text: the preview has 64-bit integers. */
-function answer(connector: ConnectorDefinition, sample: Sample, body: InferRequest): string {
-  const { inference, first, messages, bytes, elapsedMs = 0, lost } = sample;
+/** Returns JSON text, because the preview has 64-bit integers. */
+function responseOf(connector: ConnectorDefinition, sample: Sample, body: InferRequest): string {
+  const { inference, first, messages, bytes, elapsedMs, lost } = sample;
   const inferred = inference.propose(body.format ?? undefined);
   const schema = messages === 0 ? null : inferred.schema;
   const events = schema === null ? undefined : new MessageEvents(connector, expandSchema(schema));
   const preview =
     events === undefined ? [] : first.flatMap((message) => events.show(message).map(({ json }) => json));
-  const said = {
+  const report = {
     ...outcome(messages, elapsedMs, lost),
     messages,
     bytes,
@@ -228,19 +291,19 @@ function answer(connector: ConnectorDefinition, sample: Sample, body: InferReque
     schema,
     notes: messages === 0 ? [] : inferred.notes,
   };
-  return withRaw(said, { preview: `[${preview.join(',')}]` });
+  return withRaw(report, { preview: `[${preview.join(',')}]` });
 }
 
 function outcome(messages: number, elapsedMs: number, lost: PenstockError | undefined) {
   if (lost) {
-    const message = `Messages looked at until the connection was lost: ${messages}. ${lost.message}`;
+    const message = `Messages examined before the connection was lost: ${messages}. ${lost.message}`;
     return { message, hint: lost.hint ?? null };
   }
-  if (messages > 0) return { message: `Messages looked at: ${messages}`, hint: null };
+  if (messages > 0) return { message: `Messages examined: ${messages}`, hint: null };
   return {
     message: `No message arrived within ${elapsedMs} ms, so there is nothing to propose`,
     hint:
-      'Perhaps nobody publishes just now: allow more time with timeout_ms. Or the server accepted the subscription but ' +
-      'does not let this user read: some brokers keep silent about that.',
+      'If nobody publishes right now, set a longer timeout_ms. Or the server accepted the subscription but does not let ' +
+      'this user read; some brokers do not report that.',
   };
 }

@@ -5,39 +5,37 @@ import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts
 import { type FillMetadata, metadataField, metadataFiller } from '../../connectors/metadata.ts';
 import { errorCatalog, PenstockError } from '../../errors.ts';
 import { codecFor, readRows } from '../../formats/codec.ts';
-import type { Codec } from '../../formats/format.ts';
-import { objectWriter, type Writer } from '../../formats/json/json-encode.ts';
+import type { Codec, Row } from '../../formats/format.ts';
+import { objectWriter, type Writer } from '../../formats/json/encode.ts';
 import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/schema.ts';
+import { nullable } from '../schemas.ts';
 
-/** One message for a person to look at: as a row, or with what is wrong with it. */
-
-/** Of a bad message so many bytes are shown. */
+/** Bytes shown of a bad message. */
 const shownBytes = 4 * 1024;
-/** A row, and the metadata of a message, are shown up to so many characters of JSON each. */
-const maxText = 64 * 1024;
-/** Of a message with many rows so many are shown, and so many that are bad. */
+/** Maximum size of a row, and of the metadata of a message, in characters of JSON. */
+export const maxText = 64 * 1024;
+/** Maximum number of good rows, and of bad rows, shown of one message. */
 const maxRows = 100;
-/** A larger payload is not decoded. */
-const maxDecoded = 1024 * 1024;
+/** Maximum size of a payload that is decoded, in bytes. */
+export const maxDecoded = 1024 * 1024;
 
-const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const AnyObject = Type.Record(Type.String(), Type.Unknown());
 
-/** What is shown of a message beside Arroyo's `error`, `done` and `message`. */
+/** The properties of an event that shows a message, besides Arroyo's `error`, `done` and `message`. */
 export const messageProperties = {
   row: Type.Optional(
-    Type.Union([AnyObject, Type.Null()], {
+    nullable(AnyObject, {
       description:
-        'row: the columns as the table has them, numbers exact, bytes in base64, times in RFC 3339; null when too large',
+        'row: the columns of the table. Numbers are exact, bytes in base64, times in RFC 3339. Null if too large',
     }),
   ),
   metadata: Type.Optional(
-    Type.Union([AnyObject, Type.Null()], {
-      description: 'Every metadata column of the connector; null when too large',
+    nullable(AnyObject, {
+      description: 'All metadata columns of the connector; null if too large',
     }),
   ),
   received_at: Type.Optional(Type.Integer({ description: 'Unix microseconds' })),
-  bytes: Type.Optional(Type.Integer({ description: 'Of the payload' })),
+  bytes: Type.Optional(Type.Integer({ description: 'Size of the payload' })),
   code: Type.Optional(nullable(Type.Enum(Object.keys(errorCatalog)))),
   errors: Type.Optional(
     Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), {
@@ -47,8 +45,8 @@ export const messageProperties = {
   payload: Type.Optional(
     Type.Object(
       {
-        text: nullable(Type.String({ description: 'When it is UTF-8' })),
-        base64: nullable(Type.String({ description: 'When it is not' })),
+        text: nullable(Type.String({ description: 'If it is UTF-8' })),
+        base64: nullable(Type.String({ description: 'If it is not UTF-8' })),
         truncated: Type.Boolean(),
       },
       { description: `bad_message: the first ${shownBytes} bytes` },
@@ -67,28 +65,44 @@ export const rowExample = {
   bytes: 36,
 };
 
-export interface MessageEvent {
+interface MessageEvent {
   bad: boolean;
-  /** A JSON object. JSON.stringify could not write it: 64-bit integers are numbers in it. */
+  /** A JSON object, written by hand because 64-bit integers are numbers in it. */
   json: string;
 }
 
-/** Shows the messages of one table. */
-export class MessageEvents {
+/** Decodes the messages of one table. */
+export class MessageReader {
   readonly #codec: Codec;
   readonly #fill: FillMetadata;
+
+  constructor(schema: ConnectionSchema) {
+    this.#codec = codecFor(schema);
+    this.#fill = metadataFiller(schema.fields ?? []);
+  }
+
+  /** The rows of a message, with their metadata columns. What is wrong with it goes to `onBad`. */
+  read({ payload, metadata }: Omit<Watched, 'receivedAt'>, onBad: (error: unknown) => void): Row[] {
+    const rows = readRows(this.#codec, payload, onBad);
+    for (const row of rows) this.#fill(row, metadata);
+    return rows;
+  }
+}
+
+/** Shows the messages of one table to a person. */
+export class MessageEvents {
+  readonly #reader: MessageReader;
   readonly #writeRow: Writer;
   readonly #writeMetadata: Writer;
 
   constructor(connector: ConnectorDefinition, schema: ConnectionSchema) {
     const fields = schema.fields ?? [];
-    this.#codec = codecFor(schema);
-    this.#fill = metadataFiller(fields);
+    this.#reader = new MessageReader(schema);
     this.#writeRow = rowWriter(fields);
     this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
   }
 
-  /** One event for each row of the message, and one for each thing that is wrong with it. Throws only what is a defect of ours. */
+  /** Returns an event for each row of the message and for each error in it. */
   show(message: Watched): MessageEvent[] {
     const { payload, metadata } = message;
     const seen = {
@@ -97,14 +111,13 @@ export class MessageEvents {
       bytes: String(payload.length),
     };
     if (payload.length > maxDecoded)
-      return [good(`A message of ${payload.length} bytes is not shown`, null, seen)];
+      return [good(`The message has ${payload.length} bytes, which is too many to show`, null, seen)];
     const wrong: MessageEvent[] = [];
-    const rows = readRows(this.#codec, payload, (error) => {
+    const rows = this.#reader.read(message, (error) => {
       if (!(error instanceof PenstockError)) throw error;
       if (wrong.length < maxRows) wrong.push(bad(error, payload, seen));
     });
     const right = rows.slice(0, maxRows).map((row) => {
-      this.#fill(row, metadata);
       const text = upTo(maxText, this.#writeRow(row));
       return good(text === null ? tooLarge : rowExample.message, text, seen);
     });
@@ -112,7 +125,7 @@ export class MessageEvents {
   }
 }
 
-const tooLarge = 'The message fits the schema; it is too large to be shown';
+const tooLarge = 'The message fits the schema; it is too large to show';
 
 type Raw = Record<string, string | null>;
 
@@ -122,27 +135,27 @@ const good = (message: string, row: string | null, seen: Raw): MessageEvent => (
 });
 
 function bad({ message, code, errors }: PenstockError, payload: Buffer, seen: Raw): MessageEvent {
-  const said = { error: true, done: false, name: 'bad_message', message, code, errors };
-  return { bad: true, json: withRaw({ ...said, payload: beginningOf(payload) }, seen) };
+  const event = { error: true, done: false, name: 'bad_message', message, code, errors };
+  return { bad: true, json: withRaw({ ...event, payload: beginningOf(payload) }, seen) };
 }
 
-/** An object as JSON with more members, which are JSON already. */
+/** Writes an object as JSON, with further members that are JSON already. */
 export const withRaw = (object: object, members: Raw): string =>
   `${JSON.stringify(object).slice(0, -1)},${Object.entries(members)
     .map(([name, json]) => `"${name}":${json}`)
     .join(',')}}`;
 
-const upTo = (most: number, text: string): string | null => (text.length > most ? null : text);
+const upTo = (max: number, text: string): string | null => (text.length > max ? null : text);
 
 function beginningOf(payload: Buffer): { text: string | null; base64: string | null; truncated: boolean } {
   const beginning = payload.subarray(0, shownBytes);
   const truncated = beginning.length < payload.length;
   if (!isUtf8(payload)) return { text: null, base64: beginning.toString('base64'), truncated };
-  // Keeps back a character that was cut in two.
+  // Leaves out a character that was cut in two.
   return { text: new StringDecoder('utf8').write(beginning), base64: null, truncated };
 }
 
-/** Writes rows of these columns as JSON for a person to look at. */
+/** Writes rows with these columns as JSON for people. */
 export const rowWriter = (fields: readonly Field[]): Writer =>
   objectWriter(
     fields.map(({ metadata_key: _, ...field }) => forgiving(field)),
@@ -150,7 +163,7 @@ export const rowWriter = (fields: readonly Field[]): Writer =>
     { type: 'json' },
   );
 
-/** Nothing is required of what is only shown: a NaN, for one, is null in JSON. */
+/** Nothing is required for display: a NaN, for example, becomes null in JSON. */
 function forgiving<T extends ListItem>(item: T): T {
   return {
     ...item,

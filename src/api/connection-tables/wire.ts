@@ -6,7 +6,7 @@ import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Db } from '../../store/db.ts';
 import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles/wire.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
-import { ConnectorConfig, ConnectorId, Id, Name, strict } from '../schemas.ts';
+import { ConnectorConfig, ConnectorId, Id, Micros, Name, nullable, strict } from '../schemas.ts';
 
 const post = {
   name: 'readings',
@@ -27,14 +27,14 @@ export const ConnectionTable = Type.Object(
   {
     id: Type.String(),
     name: Type.String(),
-    created_at: Type.Integer({ description: 'Unix microseconds' }),
+    created_at: Micros,
     connector: Type.String(),
-    connection_profile: Type.Union([ConnectionProfile, Type.Null()]),
-    connection_profile_id: Type.Union([Type.String(), Type.Null()]),
+    connection_profile: nullable(ConnectionProfile),
+    connection_profile_id: nullable(Type.String()),
     table_type: Type.Enum(['source', 'sink']),
     config: ConnectorConfig,
     schema: Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }),
-    consumers: Type.Integer({ description: 'Pipelines that use it' }),
+    consumers: Type.Integer({ description: 'Number of pipelines that use it' }),
     labels: Labels,
   },
   {
@@ -61,18 +61,15 @@ export const ConnectionTablePost = Type.Object(
   {
     name: Name,
     connector: ConnectorId,
-    connection_profile_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    connection_profile_id: Type.Optional(nullable(Id)),
     config: ConnectorConfig,
-    schema: Type.Optional(
-      Type.Union([Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }), Type.Null()]),
-    ),
+    schema: Type.Optional(nullable(Type.Unsafe<ConnectionSchema>({ $ref: 'ConnectionSchema#' }))),
     labels: Type.Optional(Labels),
   },
   { ...strict, title: 'ConnectionTablePost', examples: [{ ...post, labels: { site: 'north' } }] },
 );
 export type ConnectionTablePost = Static<typeof ConnectionTablePost>;
 
-/** A merge patch for a schema; what comes of it is checked. */
 export const SchemaPatch = Type.Unsafe<object>({
   type: 'object',
   additionalProperties: true,
@@ -91,7 +88,7 @@ export const ConnectionTablePatch = Type.Object(
   { ...strict, title: 'ConnectionTablePatch', examples: [{ config: { topic: 'plant/+/humidity' } }] },
 );
 
-/** What is read with a table to answer it. */
+/** The relations in a response. */
 export const include = { connectionProfile: true, _count: { select: { pipelines: true } } } as const;
 
 /** A table with its profile; throws `not_found`. */
@@ -103,7 +100,7 @@ export async function findTable(db: Db, id: string) {
 
 export type TableRow = Awaited<ReturnType<typeof findTable>>;
 
-/** A table by itself: its config and schema as they were sent. */
+/** A single table: its config and schema are as they were sent. */
 export const toWire = (row: TableRow): Static<typeof ConnectionTable> => ({
   id: row.id,
   name: row.name,
@@ -118,13 +115,12 @@ export const toWire = (row: TableRow): Static<typeof ConnectionTable> => ({
   labels: JSON.parse(row.labels),
 });
 
-/** A table in a list: with every column and its SQL type, as Arroyo's console shows them. */
+/** A table in a list: its schema is complete, as Arroyo's console needs it. */
 export const toListed = (row: TableRow): Static<typeof ConnectionTable> => {
   const table = toWire(row);
   return { ...table, schema: expandSchema(table.schema) };
 };
 
-/** What would have to be sent to store the row as it is. */
 export const tableToBody = (row: TableRow): JsonObject => ({
   name: row.name,
   connector: row.connector,

@@ -2,9 +2,9 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
 import { roleFor } from '../access.ts';
-import { finish } from './finish.ts';
+import { codesFor, eventExamples, problemExamples } from './examples.ts';
 
-/** Serves the OpenAPI document of the routes that are registered after it, and a page to try them. */
+/** Serves the OpenAPI document of the routes registered after this call, and Swagger UI. */
 export async function document(app: FastifyInstance, version: string, base: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -17,16 +17,16 @@ export async function document(app: FastifyInstance, version: string, base: stri
       },
       servers: [{ url: '/', description: 'This server' }],
       tags: [
-        { name: 'connectors', description: 'The kinds of system Penstock can talk to' },
-        { name: 'connection_profiles', description: 'How to reach one such system' },
-        { name: 'connection_tables', description: 'What to read or write there' },
+        { name: 'connectors', description: 'Kinds of systems that Penstock connects to' },
+        { name: 'connection_profiles', description: 'Connections to such systems' },
+        { name: 'connection_tables', description: 'Sources to read and sinks to write' },
         {
           name: 'pipelines',
-          description: 'Stored queries that carry rows from source tables to sink tables',
+          description: 'Stored queries that move rows from source tables to sink tables',
         },
-        { name: 'jobs', description: 'Pipelines being run' },
-        { name: 'automation', description: 'Everything at once, by name' },
-        { name: 'access', description: 'Keys, and who did what with them' },
+        { name: 'jobs', description: 'Runs of pipelines' },
+        { name: 'automation', description: 'Many objects at once, by name' },
+        { name: 'access', description: 'API keys and the audit log' },
         { name: 'operation', description: 'Health and metrics' },
       ],
       components: {
@@ -34,14 +34,14 @@ export async function document(app: FastifyInstance, version: string, base: stri
           key: {
             type: 'http',
             scheme: 'bearer',
-            description: 'An API key, or the one in PENSTOCK_ADMIN_KEY. Needed as soon as there is one',
+            description: 'An API key, or PENSTOCK_ADMIN_KEY. Required once a key exists',
           },
         },
       },
       security: [{ key: [] }, {}],
     },
-    transform: sayRole,
-    // Done once, when somebody asks for the document.
+    transform: addRole,
+    // Runs once, on the first request for the document.
     transformObject: (made) =>
       ('openapiObject' in made ? finish(made.openapiObject as never) : made.swaggerObject) as never,
     refResolver: { buildLocalReference: (json) => String(json.$id) },
@@ -51,16 +51,154 @@ export async function document(app: FastifyInstance, version: string, base: stri
   app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
 }
 
-interface Operation {
+interface RouteOperation {
   schema: FastifySchema & { hide?: boolean; security?: readonly object[]; description?: string };
   url: string;
   route: RouteOptions;
 }
 
-/** Says in the document which role an operation needs. */
-function sayRole({ schema, url, route }: Operation): { schema: FastifySchema; url: string } {
+/** Adds the role that an operation needs to its description. */
+function addRole({ schema, url, route }: RouteOperation): { schema: FastifySchema; url: string } {
   if (schema === undefined || schema.hide === true || schema.security?.length === 0) return { schema, url };
   const role = roleFor([route.method].flat()[0] ?? 'GET', route.config?.role);
-  const description = [schema.description, `Needs the role ${role}.`].filter(Boolean).join(' ');
+  const description = [schema.description, `Requires the role ${role}.`].filter(Boolean).join(' ');
   return { schema: { ...schema, description } as FastifySchema, url };
 }
+
+interface Schema {
+  $ref?: string;
+  title?: string;
+  type?: string | string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  examples?: unknown[];
+  discriminator?: object;
+  oneOf?: Schema[];
+}
+interface Media {
+  schema?: Schema;
+  example?: unknown;
+  examples?: Record<string, object>;
+}
+interface DocumentedOperation {
+  operationId: string;
+  parameters?: { required?: boolean; schema: object }[];
+  responses: Record<string, { description: string; content?: Record<string, Media> }>;
+}
+interface ApiDocument {
+  paths: Record<string, Record<string, DocumentedOperation>>;
+  components: { schemas: Record<string, Schema>; examples?: object };
+}
+
+const reference = (kind: 'schemas' | 'examples', name: string) => ({ $ref: `#/components/${kind}/${name}` });
+
+/**
+ * Completes the document that the routes give. Schemas with a title become components of that name, so that clients get
+ * named types. Errors, events and responses get examples. Parameters with a default become optional.
+ */
+function finish(document: ApiDocument): ApiDocument {
+  // A copy, because routes share schema objects.
+  const own = structuredClone(document);
+  nameSchemas(own);
+  own.components.examples = problemExamples();
+  for (const operation of Object.values(own.paths).flatMap((methods) => Object.values(methods))) {
+    // Ajv applies the default before it checks for required parameters.
+    for (const one of operation.parameters ?? []) if ('default' in one.schema) one.required = false;
+    for (const [status, response] of Object.entries(operation.responses)) {
+      for (const [type, media] of Object.entries(response.content ?? {})) {
+        if (type === 'application/problem+json') media.examples = problemsOf(operation.operationId, status);
+        else if (type === 'text/event-stream') describeEvents(response, media, own.components.schemas);
+        else addExample(media, own);
+      }
+    }
+  }
+  return own;
+}
+
+const problemsOf = (operationId: string, status: string): Record<string, object> =>
+  Object.fromEntries(codesFor(operationId, status).map((code) => [code, reference('examples', code)]));
+
+/** OpenAPI 3.1 has no schema for a single event of a stream, so the description explains it. */
+function describeEvents(
+  response: { description: string },
+  media: Media,
+  schemas: Record<string, Schema>,
+): void {
+  const events = eventExamples(nameOf(media.schema) ?? '', (name) => schemas[name]?.examples?.[0] as object);
+  media.examples = Object.fromEntries(
+    events.map((value, index) => {
+      const { name = `event_${index + 1}` } = value as { name?: string };
+      return [name, { value }];
+    }),
+  );
+  const stream = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
+  response.description +=
+    `. For text/event-stream, the schema and the examples describe the data of one event: JSON on one line, without ` +
+    `an event type or id. A comment every 15 seconds keeps a quiet stream open. Example:\n\n~~~\n${stream}~~~`;
+}
+
+function addExample(media: Media, { components }: ApiDocument): void {
+  const schema = resolve(media.schema ?? {}, components.schemas);
+  if (media.example !== undefined || media.examples || schema.examples) return;
+  media.example = compose(schema, components.schemas);
+}
+
+function compose(schema: Schema, schemas: Record<string, Schema>): unknown {
+  const { examples, type, properties = {}, items = {} } = resolve(schema, schemas);
+  if (examples) return examples[0];
+  if (type === 'array') return [compose(items, schemas)];
+  if (type === 'boolean') return false;
+  if (type !== 'object') return undefined;
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, inner]) => [name, compose(inner, schemas)]),
+  );
+}
+
+const nameOf = (schema: Schema | undefined): string | undefined => schema?.$ref?.split('/').at(-1);
+
+function resolve(schema: Schema, schemas: Record<string, Schema>): Schema {
+  const name = nameOf(schema);
+  return name === undefined ? schema : (schemas[name] ?? {});
+}
+
+/** Keywords whose values are not schemas. */
+const values = ['example', 'examples', 'default', 'enum', 'const'];
+
+function nameSchemas({ paths, components }: ApiDocument): void {
+  const { schemas } = components;
+  const named = (name: string, { title: _, ...schema }: Schema): Schema => {
+    const known = schemas[name];
+    if (known && textOf(known) !== textOf(schema))
+      throw new Error(`Two different schemas of the document are called ${name}`);
+    schemas[name] = { ...known, ...schema };
+    return reference('schemas', name);
+  };
+  /** Replaces named schemas by references; `key` is the property that has the schema. */
+  const walk = (node: unknown, key: string): unknown => {
+    if (Array.isArray(node)) return node.map((inner) => walk(inner, key));
+    if (typeof node !== 'object' || node === null) return node;
+    const { discriminator, oneOf } = node as Schema;
+    // A variant is named after itself and its union: Json of a format becomes JsonFormat.
+    const tagged = discriminator && oneOf;
+    const suffix = key.charAt(0).toUpperCase() + key.slice(1);
+    const walked = Object.fromEntries(
+      Object.entries(node).map(([name, inner]) => {
+        if (values.includes(name)) return [name, inner];
+        if (name === 'oneOf' && tagged)
+          return [name, tagged.map((one) => walk({ ...one, title: `${one.title}${suffix}` }, key))];
+        if (name === 'properties')
+          return [name, mapValues(inner as object, (property, its) => walk(property, its))];
+        return [name, walk(inner, key)];
+      }),
+    ) as Schema;
+    return typeof walked.title === 'string' ? named(walked.title, walked) : walked;
+  };
+  for (const [name, schema] of Object.entries(schemas)) schemas[name] = walk(schema, '') as Schema;
+  for (const [path, methods] of Object.entries(paths)) paths[path] = walk(methods, '') as typeof methods;
+}
+
+/** Examples of a whole body are outside its schema. */
+const textOf = ({ examples: _, ...schema }: Schema): string => JSON.stringify(schema);
+
+const mapValues = (object: object, change: (value: unknown, key: string) => unknown): object =>
+  Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value, key)]));

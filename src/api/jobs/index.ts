@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import Type from 'typebox';
+import Type, { type Static, type TObject } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
@@ -22,15 +22,15 @@ const MessagesQuery = Type.Object(
     ...PageQuery.properties,
     level: Type.Enum(['info', 'warn', 'error'], {
       default: 'warn',
-      description: 'The least level to list. info: every change of state too',
+      description: 'Lowest level to list. info includes changes of state',
     }),
   },
   strict,
 );
 const levels = ['info', 'warn', 'error'];
 
-/** A job of a pipeline; throws `not_found`. */
-export async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
+/** Throws `not_found`. */
+async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
   const job = await db.job.findFirst({ where: { id, pipelineId } });
   if (!job) throw new PenstockError('not_found', `There is no job ${id} of a pipeline ${pipelineId}`);
   return job;
@@ -60,7 +60,7 @@ export const jobs =
       {
         schema: {
           operationId: 'listPipelineJobs',
-          summary: 'List the jobs of a pipeline: one',
+          summary: 'List the jobs of a pipeline (always one)',
           tags,
           params: IdParams,
           response: { 200: Collection(Job), ...problems(400, 404) },
@@ -78,7 +78,7 @@ export const jobs =
       {
         schema: {
           operationId: 'listJobErrors',
-          summary: "List a job's errors, warnings and changes of state by page, newest first",
+          summary: 'List the errors, warnings and state changes of a job by page, newest first',
           tags,
           params: JobParams,
           querystring: MessagesQuery,
@@ -105,10 +105,10 @@ export const jobs =
       {
         schema: {
           operationId: 'getOperatorMetricGroups',
-          summary: 'Get how much went through each operator in each of the last 120 seconds',
+          summary: 'Get the throughput of each operator in the last 120 seconds',
           description:
-            'Rates per second, sampled once a second by the worker and written every 2 seconds (less often where more ' +
-            'than 200 jobs of a worker are busy). Nothing for a job that does not run.',
+            'Rates per second, sampled once a second and stored every 2 seconds (less often if a worker has more than 200 ' +
+            'busy jobs). Empty for a job that does not run.',
           tags,
           params: JobParams,
           response: { 200: Collection(OperatorMetricGroup), ...problems(400, 404) },
@@ -125,7 +125,7 @@ export const jobs =
       {
         schema: {
           operationId: 'listJobTasks',
-          summary: 'List the tasks of a job that runs, with what each has counted',
+          summary: 'List the tasks of a running job with their counters',
           tags,
           params: JobParams,
           response: { 200: Collection(TaskStatus), ...problems(400, 404) },
@@ -137,53 +137,38 @@ export const jobs =
       },
     );
 
-    app.get(
-      '/pipelines/:id/jobs/:job_id/checkpoints',
-      {
-        schema: {
-          operationId: 'listJobCheckpoints',
-          summary: "List the checkpoints of a job: there are none, but Arroyo's console asks",
-          tags,
-          params: JobParams,
-          response: { 200: Collection(Type.Unknown({ examples: [{}] })), ...problems(400, 404) },
-        },
-      },
-      async ({ params }) => {
-        await findJob(db, params);
+    /** A list that is always empty, for Arroyo's console. */
+    const emptyList = (
+      operationId: string,
+      summary: string,
+      tag: string,
+      path: string,
+      params: TObject | undefined,
+    ): void => {
+      const response = {
+        200: Collection(Type.Unknown({ examples: [{}] })),
+        ...problems(...(params ? [400, 404] : [])),
+      };
+      const schema = { operationId, summary, tags: [tag], ...(params && { params }), response };
+      app.get(path, { schema }, async (request) => {
+        if (params) await findJob(db, request.params as Static<typeof JobParams>);
         return { data: [] };
-      },
+      });
+    };
+    const checkpoints = '/pipelines/:id/jobs/:job_id/checkpoints';
+    emptyList(
+      'listJobCheckpoints',
+      'List the checkpoints of a job (always empty)',
+      'jobs',
+      checkpoints,
+      JobParams,
     );
-
-    app.get(
-      '/pipelines/:id/jobs/:job_id/checkpoints/:epoch/operator_checkpoint_groups',
-      {
-        schema: {
-          operationId: 'listOperatorCheckpointGroups',
-          summary: "List what operators keep in a checkpoint: nothing, but Arroyo's console asks",
-          tags,
-          params: Type.Object(
-            { ...JobParams.properties, epoch: Type.Integer({ minimum: 0, maximum: 2 ** 32 }) },
-            strict,
-          ),
-          response: { 200: Collection(Type.Unknown({ examples: [{}] })), ...problems(400, 404) },
-        },
-      },
-      async ({ params }) => {
-        await findJob(db, params);
-        return { data: [] };
-      },
+    emptyList(
+      'listOperatorCheckpointGroups',
+      'List the operators in a checkpoint (always empty)',
+      'jobs',
+      `${checkpoints}/:epoch/operator_checkpoint_groups`,
+      Type.Object({ ...JobParams.properties, epoch: Type.Integer({ minimum: 0, maximum: 2 ** 32 }) }, strict),
     );
-
-    app.get(
-      '/udfs',
-      {
-        schema: {
-          operationId: 'listUdfs',
-          summary: "List user-defined functions: there are none, but Arroyo's console asks",
-          tags: ['pipelines'],
-          response: { 200: Collection(Type.Unknown({ examples: [{}] })), ...problems() },
-        },
-      },
-      async () => ({ data: [] }),
-    );
+    emptyList('listUdfs', 'List user-defined functions (always empty)', 'pipelines', '/udfs', undefined);
   };

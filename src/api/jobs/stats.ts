@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { isResting, shownState } from '../../jobs/states.ts';
 import {
-  type Counted,
+  type CountName,
   counted,
   type JobStats,
   type OperatorPlace,
@@ -185,7 +185,7 @@ export function operatorMetricGroups({ at, tasks }: JobStats): Static<typeof Ope
   };
   for (const task of tasks) {
     const { index, source, transform, sink } = task;
-    const series = (name: Counted): number[] =>
+    const series = (name: CountName): number[] =>
       task.samples.map((sample) => sample[counted.indexOf(name)] ?? 0);
     add(source.node, 'messages_recv', index, series('messages_in'));
     add(source.node, 'bytes_recv', index, series('bytes_in'));

@@ -1,45 +1,38 @@
 import Type, { type Static } from 'typebox';
 import { isResting, jobStates, shownState } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
-import { Id, nowMicros, strict } from '../schemas.ts';
+import { Id, Micros, nowMicros, nullable, strict } from '../schemas.ts';
 
-/** So many losses of a connection without a healthy time between them are a crash loop. */
+/** Number of lost connections, without a healthy time in between, that make a crash loop. */
 const crashLoop = 5;
-/** A job that has run for so long is healthy. */
+/** Running time after which a job counts as healthy. */
 const healthyMicros = 60_000_000n;
 
-const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'Whose business it is' });
+const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'Who has to act' });
 
 export const Job = Type.Object(
   {
     id: Type.String(),
     pipeline_id: Type.String(),
-    running_desired: Type.Boolean({ description: 'Whether it is meant to run' }),
+    running_desired: Type.Boolean({ description: 'Whether it should run' }),
     state: Type.Enum([...jobStates]),
-    run_id: Type.Integer({ description: 'Counts its starts' }),
-    start_time: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()]),
-    finish_time: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()]),
-    tasks: Type.Union([Type.Integer(), Type.Null()]),
-    failure_reason: Type.Union([
-      Type.Object({
-        error: Type.String(),
-        domain: Domain,
-        code: Type.String({ description: 'As in a problem' }),
-      }),
-      Type.Null(),
-    ]),
-    created_at: Type.Integer({ description: 'Unix microseconds' }),
+    run_id: Type.Integer({ description: 'Number of starts' }),
+    start_time: nullable(Micros),
+    finish_time: nullable(Micros),
+    tasks: nullable(Type.Integer()),
+    failure_reason: nullable(
+      Type.Object({ error: Type.String(), domain: Domain, code: Type.String({ description: 'Error code' }) }),
+    ),
+    created_at: Micros,
     scheduler_config: Type.Object({}, { description: 'Always empty' }),
     env_vars: Type.Object({}, { description: 'Always empty' }),
-    state_since: Type.Integer({ description: 'Unix microseconds' }),
+    state_since: Micros,
     recoveries: Type.Integer({
-      description: 'How often it has lost a connection since it last ran for a minute on end',
+      description: 'Number of lost connections since it last ran for a full minute',
     }),
-    recovering_since: Type.Union([Type.Integer({ description: 'Unix microseconds' }), Type.Null()], {
-      description: 'When it lost the first of them',
-    }),
+    recovering_since: nullable(Micros, { description: 'Time of the first of these losses' }),
     crash_looping: Type.Boolean({
-      description: `Whether it keeps falling over: ${crashLoop} times or more without running for a minute on end`,
+      description: `Whether it lost its connection ${crashLoop} times or more without running for a full minute`,
     }),
   },
   {
@@ -70,16 +63,16 @@ export const Job = Type.Object(
 export const JobLogMessage = Type.Object(
   {
     id: Type.String(),
-    created_at: Type.Integer({ description: 'Unix microseconds' }),
-    operator_id: Type.Union([Type.String(), Type.Null()]),
-    task_index: Type.Union([Type.Integer(), Type.Null()]),
+    created_at: Micros,
+    operator_id: nullable(Type.String()),
+    task_index: nullable(Type.Integer()),
     level: Type.Enum(['info', 'warn', 'error']),
     message: Type.String(),
     details: Type.String({
-      description: 'JSON: the hint and the fields concerned; of a change of state the states and the cause',
+      description: 'JSON: the hint and the fields concerned; for a state change the states and the cause',
     }),
-    error_domain: Type.Union([Domain, Type.Null()]),
-    code: Type.Union([Type.String(), Type.Null()]),
+    error_domain: nullable(Domain),
+    code: nullable(Type.String()),
   },
   {
     title: 'JobLogMessage',
@@ -101,11 +94,11 @@ export const JobLogMessage = Type.Object(
 
 export const JobParams = Type.Object({ id: Id, job_id: Id }, strict);
 
-type Row = NonNullable<Awaited<ReturnType<Db['job']['findFirst']>>>;
+export type JobRow = NonNullable<Awaited<ReturnType<Db['job']['findFirst']>>>;
 
-const orNull = (micros: bigint | null): number | null => (micros === null ? null : Number(micros));
+const numberOf = (micros: bigint | null): number | null => (micros === null ? null : Number(micros));
 
-export function toWire(row: Row): Static<typeof Job> {
+export function toWire(row: JobRow): Static<typeof Job> {
   const failure_reason = row.failureCode
     ? {
         error: row.failureMessage ?? '',
@@ -123,8 +116,8 @@ export function toWire(row: Row): Static<typeof Job> {
     running_desired: row.stop === 'none',
     state,
     run_id: row.runId,
-    start_time: orNull(row.startTime),
-    finish_time: orNull(row.finishTime),
+    start_time: numberOf(row.startTime),
+    finish_time: numberOf(row.finishTime),
     tasks: row.tasks,
     failure_reason,
     created_at: Number(row.createdAt),
@@ -132,21 +125,12 @@ export function toWire(row: Row): Static<typeof Job> {
     env_vars: {},
     state_since: Number(row.stateSince),
     recoveries,
-    recovering_since: healthy ? null : orNull(row.recoveringSince),
+    recovering_since: healthy ? null : numberOf(row.recoveringSince),
     crash_looping: recoveries >= crashLoop,
   };
 }
 
-interface MessageRow {
-  id: string;
-  createdAt: bigint;
-  operatorId: string | null;
-  taskIndex: number | null;
-  level: string;
-  message: string;
-  details: string;
-  code: string | null;
-}
+type MessageRow = Omit<NonNullable<Awaited<ReturnType<Db['jobMessage']['findFirst']>>>, 'jobId'>;
 
 export const messageToWire = (row: MessageRow): Static<typeof JobLogMessage> => ({
   id: row.id,

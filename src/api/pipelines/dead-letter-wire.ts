@@ -1,48 +1,48 @@
 import Type, { type Static } from 'typebox';
 import { errorCatalog } from '../../errors.ts';
-import { Id, strict } from '../schemas.ts';
-
-/** Dead letters on the wire. */
+import type { Db } from '../../store/db.ts';
+import { Id, Micros, nullable, strict } from '../schemas.ts';
 
 const stages = ['decode', 'transform', 'encode', 'write'] as const;
-const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const Code = Type.Enum(Object.keys(errorCatalog), { description: 'As in a problem' });
-const Stage = Type.Enum([...stages], { description: 'Where it failed' });
-const Micros = (description: string) =>
+const Code = Type.Enum(Object.keys(errorCatalog), { description: 'Error code' });
+const Stage = Type.Enum([...stages], { description: 'Stage that failed' });
+const TimeFilter = (description: string) =>
   Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });
 
 export const DeadLetter = Type.Object(
   {
     id: Type.String(),
-    created_at: Type.Integer({ description: 'Unix microseconds' }),
-    received_at: Type.Integer({ description: 'Unix microseconds' }),
-    source_table: Type.String({ description: 'The table it was read as' }),
+    created_at: Micros,
+    received_at: Micros,
+    source_table: Type.String({ description: 'Source table that read it' }),
     operator_id: Type.String(),
     task_index: Type.Integer(),
-    bytes: Type.Integer({ description: 'Of the payload' }),
+    bytes: Type.Integer({ description: 'Size of the payload' }),
     stage: Stage,
     code: Code,
-    message: Type.String({ description: 'What was wrong first' }),
+    message: Type.String({ description: 'The first error' }),
     errors: Type.Array(
       Type.Object({
         stage: Stage,
         code: Code,
-        row: nullable(Type.Integer({ description: 'Its number in the message, from 0' })),
-        path: Type.String({ description: 'A JSON pointer' }),
+        row: nullable(Type.Integer({ description: 'Index of the row in the message, from 0' })),
+        path: Type.String({ description: 'JSON pointer' }),
         message: Type.String(),
       }),
-      { description: 'The first 20' },
+      { description: 'The first 20 errors' },
     ),
     failed_rows: nullable(
       Type.Array(Type.Integer(), {
         description:
-          'The numbers, from 0, of its rows that failed: all others have got through. Null when the message cannot be read at all',
+          'Indexes, from 0, of the rows that failed; all others were delivered. Null if the message cannot be decoded',
       }),
     ),
-    row_count: nullable(Type.Integer({ description: 'How many rows the message has, where that is known' })),
-    state: Type.Enum(['waiting', 'replaying'], { description: 'replaying: asked for, and not over' }),
-    replays: Type.Integer({ description: 'How often it was replayed, and failed' }),
-    replayed_at: nullable(Type.Integer({ description: 'Unix microseconds: the last time' })),
+    row_count: nullable(Type.Integer({ description: 'Number of rows in the message, if known' })),
+    state: Type.Enum(['waiting', 'replaying'], {
+      description: 'replaying: a replay is requested or in progress',
+    }),
+    replays: Type.Integer({ description: 'Number of failed replays' }),
+    replayed_at: nullable(Type.Integer({ description: 'Unix microseconds: the last replay' })),
   },
   {
     title: 'DeadLetter',
@@ -78,14 +78,13 @@ export const DeadLetterContent = Type.Object(
     ...DeadLetter.properties,
     payload: Type.Object({
       base64: Type.String(),
-      text: nullable(Type.String({ description: 'When it is UTF-8' })),
+      text: nullable(Type.String({ description: 'If it is UTF-8' })),
     }),
     metadata: Type.Record(Type.String(), Type.Unknown(), {
-      description: 'Every metadata column of the connector; numbers exact',
+      description: 'All metadata columns of the connector; numbers are exact',
     }),
     attempt: Type.Array(AnyObject, {
-      description:
-        'What the table as it is now makes of it: an object for each row and for each error, as a tail shows them',
+      description: 'Result with the current table: an object for each row and each error, as in a tail',
     }),
   },
   {
@@ -103,27 +102,27 @@ export const DeadLetterContent = Type.Object(
   },
 );
 
-export const filters = {
+export const deadLetterFilters = {
   code: Type.Optional(Code),
   stage: Type.Optional(Stage),
-  since: Type.Optional(Micros('Unix microseconds: stored at this time or later')),
-  until: Type.Optional(Micros('Unix microseconds: stored before this time')),
+  since: Type.Optional(TimeFilter('Unix microseconds: stored at this time or later')),
+  until: Type.Optional(TimeFilter('Unix microseconds: stored before this time')),
 };
-export const Filter = Type.Object(filters, strict);
+export const Filter = Type.Object(deadLetterFilters, strict);
 type Filter = Static<typeof Filter>;
 
 export const ReplayPost = Type.Object(
   {
     ids: Type.Optional(Type.Array(Id, { minItems: 1, maxItems: 1000 })),
     all: Type.Optional(Type.Literal(true)),
-    ...filters,
+    ...deadLetterFilters,
   },
   { ...strict, examples: [{ ids: ['dl_7Hq2mZ0xKc'] }, { all: true, code: 'bad_data' }] },
 );
 
-export const LetterParams = Type.Object({ id: Id, letter: Id }, strict);
+export const DeadLetterParams = Type.Object({ id: Id, letter: Id }, strict);
 
-/** The letters that a filter leaves, for the database. */
+/** The condition for the dead letters that match a filter. */
 export const wanted = ({ code, stage, since, until }: Filter) => ({
   ...(code === undefined ? {} : { code }),
   ...(stage === undefined ? {} : { stage }),
@@ -133,27 +132,13 @@ export const wanted = ({ code, stage, since, until }: Filter) => ({
   },
 });
 
-/** A letter as it is stored, but for what it holds. */
-export interface LetterRow {
-  id: string;
-  createdAt: bigint;
-  receivedAt: bigint;
-  sourceTable: string;
-  operatorId: string;
-  taskIndex: number;
-  bytes: number;
-  stage: string;
-  code: string;
-  message: string;
-  errors: string;
-  failedRows: string | null;
-  rowCount: number | null;
-  state: string;
-  replays: number;
-  replayedAt: bigint | null;
-}
+/** A stored dead letter without its content. */
+export type DeadLetterRow = Omit<
+  NonNullable<Awaited<ReturnType<Db['deadLetter']['findFirst']>>>,
+  'jobId' | 'payload' | 'metadata'
+>;
 
-export const toWire = (row: LetterRow): Static<typeof DeadLetter> => ({
+export const toWire = (row: DeadLetterRow): Static<typeof DeadLetter> => ({
   id: row.id,
   created_at: Number(row.createdAt),
   received_at: Number(row.receivedAt),

@@ -13,17 +13,17 @@ import { Deleted, IdParams, newestFirst, Page, PageQuery, startAfter, strict, to
 import {
   DeadLetter,
   DeadLetterContent,
+  DeadLetterParams,
+  type DeadLetterRow,
+  deadLetterFilters,
   Filter,
-  filters,
-  LetterParams,
-  type LetterRow,
   ReplayPost,
   toWire,
   wanted,
 } from './dead-letter-wire.ts';
 import { findPipeline, type PipelineRow } from './wire.ts';
 
-/** Messages that a pipeline could not use: to look at, to replay and to delete. */
+/** Messages that a pipeline could not process: to inspect, replay and delete. */
 export const deadLetters =
   (deps: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
@@ -36,11 +36,10 @@ export const deadLetters =
       {
         schema: {
           operationId: 'listDeadLetters',
-          summary:
-            'List the messages that a pipeline could not use by page, newest first, without what they hold',
+          summary: 'List the dead letters of a pipeline by page, newest first, without their content',
           tags,
           params: IdParams,
-          querystring: Type.Object({ ...PageQuery.properties, ...filters }, strict),
+          querystring: Type.Object({ ...PageQuery.properties, ...deadLetterFilters }, strict),
           response: { 200: Page(DeadLetter), ...problems(400, 404) },
         },
       },
@@ -63,13 +62,13 @@ export const deadLetters =
     app.get(
       `${path}/:letter`,
       {
-        // What it holds is data, not configuration.
+        // The content is data, not configuration.
         config: { role: 'operator' },
         schema: {
           operationId: 'getDeadLetter',
-          summary: 'Show one of them: its bytes, its metadata, and what its table makes of it now',
+          summary: 'Get a dead letter with its content, and the result of decoding it now',
           tags,
-          params: LetterParams,
+          params: DeadLetterParams,
           response: { 200: DeadLetterContent, ...problems(400, 404) },
         },
       },
@@ -81,7 +80,7 @@ export const deadLetters =
         const text = isUtf8(payload) ? payload.toString() : null;
         const content = { ...toWire(row), payload: { base64: payload.toString('base64'), text } };
         const attempt = await attempted(deps, pipeline, row);
-        // JSON already, with numbers that JSON.stringify could not write.
+        // Written by hand, because JSON.stringify cannot write 64-bit integers.
         const json = withRaw(content, { metadata: row.metadata, attempt: `[${attempt.join()}]` });
         return reply.type('application/json; charset=utf-8').send(json as never);
       },
@@ -92,14 +91,13 @@ export const deadLetters =
       {
         schema: {
           operationId: 'replayDeadLetters',
-          summary:
-            'Send some or all of them through the pipeline as it is now; they wait for that until its job runs',
+          summary: 'Replay dead letters through the current pipeline, as soon as its job runs',
           tags,
           params: IdParams,
           body: ReplayPost,
           response: {
             200: Type.Object(
-              { asked: Type.Integer({ description: 'How many are to be replayed by this call' }) },
+              { asked: Type.Integer({ description: 'Number of dead letters to replay' }) },
               { examples: [{ asked: 1 }] },
             ),
             ...bodyProblems(404),
@@ -109,7 +107,7 @@ export const deadLetters =
       async ({ params: { id }, body }) => {
         const { ids, all, ...filter } = body;
         if ((ids === undefined) === (all === undefined)) {
-          const message = 'must hold either ids or all, and not both';
+          const message = 'must have either ids or all';
           throw new PenstockError('invalid_request', `The body ${message}`, {
             errors: [{ path: '', message }],
           });
@@ -130,9 +128,9 @@ export const deadLetters =
       {
         schema: {
           operationId: 'deleteDeadLetter',
-          summary: 'Delete one of them for good',
+          summary: 'Delete a dead letter',
           tags,
-          params: LetterParams,
+          params: DeadLetterParams,
           response: { 200: Deleted, ...problems(400, 404) },
         },
       },
@@ -149,7 +147,7 @@ export const deadLetters =
       {
         schema: {
           operationId: 'deleteDeadLetters',
-          summary: 'Delete all of them that a filter leaves, for good',
+          summary: 'Delete the dead letters that match a filter',
           tags,
           params: IdParams,
           querystring: Filter,
@@ -167,23 +165,22 @@ export const deadLetters =
   };
 
 const noLetter = (letter: string, pipeline: string): PenstockError =>
-  new PenstockError('not_found', `There is no dead letter ${letter} of a pipeline ${pipeline}`, {
+  new PenstockError('not_found', `The pipeline ${pipeline} has no dead letter ${letter}`, {
     hint: 'It may have been replayed, or deleted to make room for newer ones.',
   });
 
-/** What the source table as it is now makes of a letter, as JSON objects. */
+/** Decodes a dead letter with the current source table; returns JSON objects. */
 async function attempted(
   { catalog }: Deps,
   pipeline: PipelineRow,
-  letter: LetterRow & { payload: Uint8Array; metadata: string },
+  letter: DeadLetterRow & { payload: Uint8Array; metadata: string },
 ): Promise<string[]> {
   try {
     const { inserts } = await compileQuery(catalog.query(pipeline), catalog);
     const source =
       inserts.find(({ operatorIds }) => operatorIds.source === letter.operatorId)?.source ??
       inserts.find(({ source: { name } }) => name === letter.sourceTable)?.source;
-    if (!source)
-      throw new PenstockError('not_found', `The pipeline does not read ${letter.sourceTable} any more`);
+    if (!source) throw new PenstockError('not_found', `The pipeline no longer reads ${letter.sourceTable}`);
     const connector = connectorFor(source.connector);
     const metadata = metadataCodec(connector.metadata).decode(Buffer.from(letter.metadata));
     const message = { payload: Buffer.from(letter.payload), metadata };

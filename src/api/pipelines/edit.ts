@@ -1,17 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { keepMaskedInQuery } from '../../definitions/query-secrets.ts';
-import type { StopMode } from '../../jobs/states.ts';
+import { PenstockError } from '../../errors.ts';
+import { isResting, type JobState, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
 import type { Tx } from '../../store/db.ts';
 import { newId } from '../../store/id.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
-import type { Kind, Saved } from '../kind.ts';
+import type { Change, Kind } from '../kind.ts';
 import { nowMicros } from '../schemas.ts';
-import { Overlay } from '../staged-definitions.ts';
-import { type Basis, expectOne, hold } from '../write.ts';
-import { removal } from './control.ts';
+import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
 import { checkParallelism } from './parallelism.ts';
 import {
   findPipeline,
@@ -26,46 +25,60 @@ import {
 
 const defaultCheckpointInterval = 10_000_000;
 
-/** Creating, replacing, changing and deleting pipelines. What is wanted of their jobs is written down for the worker. */
+/** Pipelines. Writes only record what their jobs should do; the worker does it. */
 export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
   path: 'pipelines',
   title: 'Pipeline',
   noun: 'pipeline',
-  creates: 'Create a pipeline and start its job',
-  changes: 'Stop, start or change a pipeline',
-  deletes: 'Delete a pipeline that does not run, and what it left on its brokers',
-  Answer: Pipeline,
+  summaries: {
+    create: 'Create a pipeline and start its job',
+    change: 'Stop, start or change a pipeline',
+    delete: 'Delete a stopped pipeline and its sessions on the brokers',
+  },
+  paged: true,
+  Response: Pipeline,
   Body: PipelinePost,
   Patch: PipelinePatch,
   besides: ['stop'],
   find: (named) => pipelineNamed(deps.db, named),
+  async rows(query) {
+    const rows = await deps.db.pipeline.findMany({ ...query, include: { job: true } });
+    return rows.flatMap((row) => (row.job ? [{ ...row, job: row.job }] : []));
+  },
   toBody: pipelineToBody,
+  toOpenBody: (row) => ({ ...pipelineToBody(row), query: deps.catalog.query(row) }),
   toWire,
-  save: (body, current, patch) => (current ? replace(deps, body, current, patch) : create(deps, body)),
-  remove: async (row) => removal(row),
+  toListed: toWire,
+  save: (body, current, staged, patch) =>
+    current ? replace(deps, body, current, staged, patch) : create(deps, body, staged),
+  remove,
 });
 
-/** What a query comes to, and which profiles and tables it was compiled with. */
 interface Compiled {
   graph: string;
-  basis: Basis;
+  definitions: QueryDefinitions;
   tables: { connectionTableId: string }[];
   profiles: { connectionProfileId: string }[];
 }
 
-async function compiled({ db, catalog }: Deps, query: string, parallelism: number): Promise<Compiled> {
-  const overlay = new Overlay(db);
-  const plan = await compileQuery(query, catalog.over(overlay));
+async function compile(
+  { catalog }: Deps,
+  staged: StagedDefinitions,
+  query: string,
+  parallelism: number,
+): Promise<Compiled> {
+  const definitions = new QueryDefinitions(staged);
+  const plan = await compileQuery(query, catalog.over(definitions));
   checkParallelism(plan, parallelism);
   return {
     graph: JSON.stringify(plan.graph),
-    basis: overlay,
-    tables: [...overlay.tables.keys()].map((connectionTableId) => ({ connectionTableId })),
-    profiles: [...overlay.named].map((connectionProfileId) => ({ connectionProfileId })),
+    definitions,
+    tables: [...definitions.tables.keys()].map((connectionTableId) => ({ connectionTableId })),
+    profiles: [...definitions.named].map((connectionProfileId) => ({ connectionProfileId })),
   };
 }
 
-/** All that is stored of a body but its query, whose secrets are sealed. */
+/** The columns of a body except its query, whose secrets are sealed. */
 const columnsOf = (body: PipelinePost) => ({
   name: body.name,
   parallelism: body.parallelism,
@@ -75,18 +88,26 @@ const columnsOf = (body: PipelinePost) => ({
   updatedAt: nowMicros(),
 });
 
-async function create(deps: Deps, body: PipelinePost) {
-  const { graph, basis, tables, profiles } = await compiled(deps, body.query, body.parallelism);
+async function create(
+  deps: Deps,
+  body: PipelinePost,
+  staged: StagedDefinitions,
+): Promise<Change<PipelineRow>> {
+  const { graph, definitions, tables, profiles } = await compile(deps, staged, body.query, body.parallelism);
   const columns = columnsOf(body);
   const now = columns.updatedAt;
   const id = newId('pl');
   const query = deps.catalog.sealQuery(id, body.query);
   const job = { create: { id: newId('job'), createdAt: now, updatedAt: now, stateSince: now } };
-  const used = { tables: { create: tables }, profiles: { create: profiles } };
-  return async (tx: Tx): Promise<Saved<PipelineRow>> => {
-    await hold(tx, basis);
-    await tx.pipeline.create({ data: { ...columns, id, query, graph, createdAt: now, ...used, job } });
-    return { row: await findPipeline(tx, id), drains: [], forWorker: true };
+  const uses = { tables: { create: tables }, profiles: { create: profiles } };
+  return {
+    reads: definitions,
+    written: id,
+    forWorker: true,
+    async store(tx) {
+      await tx.pipeline.create({ data: { ...columns, id, query, graph, createdAt: now, ...uses, job } });
+      return { row: await findPipeline(tx, id) };
+    },
   };
 }
 
@@ -94,34 +115,43 @@ async function replace(
   deps: Deps,
   body: PipelinePost,
   current: PipelineRow,
+  staged: StagedDefinitions,
   patch: JsonObject | undefined,
-): Promise<(tx: Tx) => Promise<Saved<PipelineRow>>> {
+): Promise<Change<PipelineRow>> {
   const { id, version, job } = current;
-  const { catalog } = deps;
-  const before = catalog.query(current);
+  const before = deps.catalog.query(current);
   const query = keepMaskedInQuery(body.query, before);
-  const runsOtherwise = query !== before || body.parallelism !== current.parallelism;
-  const changed = runsOtherwise || isChanged(body, current);
+  const recompiles = query !== before || body.parallelism !== current.parallelism;
+  const changed = recompiles || isChanged(body, current);
   const stop = patch?.stop as StopMode | undefined;
-  if (!changed && stop === undefined) return async () => ({ row: current, drains: [], forWorker: false });
-  const result = runsOtherwise ? await compiled(deps, query, body.parallelism) : undefined;
-  const sealed = query === before ? current.query : catalog.sealQuery(id, query);
-  return async (tx) => {
-    if (result) await hold(tx, result.basis);
-    const now = nowMicros();
-    const data = changed ? { ...columnsOf(body), query: sealed, version: version + 1 } : { version };
-    expectOne(await tx.pipeline.updateMany({ where: { id, version }, data }));
-    if (result) await useOthers(tx, id, result);
-    if (result) await tx.job.update({ where: { id: job.id }, data: { editRequests: { increment: 1 } } });
-    if (stop !== undefined)
-      await tx.job.update({ where: { id: job.id }, data: { ...wanting(stop, job), updatedAt: now } });
-    const row = await findPipeline(tx, id);
-    const drains = result && isMeantToRun(row.job) ? [{ id, name: row.name }] : [];
-    return { row, drains, forWorker: runsOtherwise || stop !== undefined };
+  const own = { pipelines: new Map([[id, version]]) };
+  if (!changed && stop === undefined)
+    return { reads: own, forWorker: false, store: async () => ({ row: current }) };
+
+  const compiled = recompiles ? await compile(deps, staged, query, body.parallelism) : undefined;
+  const sealed = query === before ? current.query : deps.catalog.sealQuery(id, query);
+  return {
+    reads: compiled
+      ? { ...own, profiles: compiled.definitions.profiles, tables: compiled.definitions.tables }
+      : own,
+    ...(compiled && { written: id }),
+    forWorker: recompiles || stop !== undefined,
+    async store(tx) {
+      const data = { ...columnsOf(body), query: sealed, version: version + 1 };
+      if (changed) await tx.pipeline.update({ where: { id }, data });
+      const jobChanges = {
+        ...(compiled && { editRequests: { increment: 1 } }),
+        ...(stop !== undefined && { ...stopChanges(stop, job), updatedAt: nowMicros() }),
+      };
+      if (compiled) await storeCompiled(tx, id, compiled);
+      if (compiled || stop !== undefined) await tx.job.update({ where: { id: job.id }, data: jobChanges });
+      const row = await findPipeline(tx, id);
+      return { row, affected: compiled && isMeantToRun(row.job) ? [{ id, name: row.name }] : [] };
+    },
   };
 }
 
-/** Whether anything differs that its job does not run by. */
+/** Whether anything changes that does not concern the job. */
 function isChanged(body: PipelinePost, current: PipelineRow): boolean {
   const { name, checkpointIntervalMicros, tags, labels } = columnsOf(body);
   return (
@@ -132,17 +162,49 @@ function isChanged(body: PipelinePost, current: PipelineRow): boolean {
   );
 }
 
-async function useOthers(tx: Tx, pipelineId: string, { graph, tables, profiles }: Compiled): Promise<void> {
-  const withPipeline = <T extends object>(used: T[]) => used.map((one) => ({ pipelineId, ...one }));
+async function storeCompiled(
+  tx: Tx,
+  pipelineId: string,
+  { graph, tables, profiles }: Compiled,
+): Promise<void> {
   await tx.pipelineTable.deleteMany({ where: { pipelineId } });
-  await tx.pipelineTable.createMany({ data: withPipeline(tables) });
+  await tx.pipelineTable.createMany({ data: tables.map((one) => ({ pipelineId, ...one })) });
   await tx.pipelineProfile.deleteMany({ where: { pipelineId } });
-  await tx.pipelineProfile.createMany({ data: withPipeline(profiles) });
+  await tx.pipelineProfile.createMany({ data: profiles.map((one) => ({ pipelineId, ...one })) });
   await tx.pipeline.update({ where: { id: pipelineId }, data: { graph } });
 }
 
-/** Starting a job that has failed, or has not come to rest yet, is asking for another run. */
-function wanting(stop: StopMode, job: PipelineRow['job']) {
+/** Starting a job that has failed, or is still stopping, requests another run. */
+function stopChanges(stop: StopMode, job: PipelineRow['job']) {
   const again = stop === 'none' && (job.state === 'Failed' || job.stop !== 'none');
   return again ? { stop, restartRequests: { increment: 1 }, restartForce: false } : { stop };
+}
+
+/** Throws `pipeline_running`. The sessions of the pipeline stay behind, for a worker to remove. */
+function remove(row: PipelineRow): Change<PipelineRow> {
+  const { id, version, job } = row;
+  const resting = isResting(job.state as JobState);
+  const running = new PenstockError('pipeline_running', `The pipeline is ${job.state}`, {
+    hint: resting
+      ? 'Its worker is still releasing it; try again in a moment.'
+      : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
+  });
+  if (!resting) throw running;
+  return {
+    reads: { pipelines: new Map([[id, version]]) },
+    written: id,
+    forWorker: true,
+    async store(tx) {
+      // Fails if a worker has taken the job in the meantime.
+      const where = { id, job: { worker: null, state: job.state } };
+      const { count } = await tx.pipeline.deleteMany({ where });
+      if (count === 0) throw running;
+      const now = nowMicros();
+      await tx.sourceSession.updateMany({
+        where: { jobId: job.id },
+        data: { state: 'leftover', stateSince: now, attempts: 0, nextTry: now },
+      });
+      return { row };
+    },
+  };
 }

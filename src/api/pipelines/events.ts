@@ -3,14 +3,12 @@ import Type, { type Static } from 'typebox';
 import { isResting } from '../../jobs/states.ts';
 import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
 import type { Db } from '../../store/db.ts';
-import { whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';
-import { EventQueue } from '../event-queue.ts';
 import { taskStatuses } from '../jobs/stats.ts';
 import { toWire } from '../jobs/wire.ts';
 import { problems } from '../problem.ts';
 import { IdParams, nowMicros } from '../schemas.ts';
-import { streamEvents } from '../sse.ts';
+import { clientGone, EventQueue, streamEvents } from '../sse.ts';
 import { findPipeline } from './wire.ts';
 
 const pollEveryMs = 1000;
@@ -85,7 +83,7 @@ export const pipelineEvents =
       },
       async (request, reply) => {
         const { id } = await findPipeline(db, request.params.id);
-        const gone = whileListening(reply);
+        const gone = clientGone(reply);
         return streamEvents(request, reply, () => followed.listen(id, gone));
       },
     );

@@ -1,15 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { diagnose } from '../../sql/compile.ts';
 import type { Deps } from '../deps.ts';
-import { LabelledPageQuery, readSelector, selectRows } from '../labels.ts';
-import { bodyProblems, problems } from '../problem.ts';
+import { bodyProblems } from '../problem.ts';
 import { resource } from '../resource.ts';
-import { Page, startAfter, toPage } from '../schemas.ts';
-import { control } from './control.ts';
+import { IdParams, nowMicros } from '../schemas.ts';
 import { deadLetters } from './dead-letters.ts';
 import { pipelineKind } from './edit.ts';
 import { pipelineEvents } from './events.ts';
-import { Pipeline, QueryValidationResult, toWire, ValidateQueryPost } from './wire.ts';
+import { findPipeline, Pipeline, QueryValidationResult, Restart, toWire, ValidateQueryPost } from './wire.ts';
 
 export { PipelineGraph } from './wire.ts';
 
@@ -18,38 +16,39 @@ export const pipelines =
   async (app) => {
     const { db, catalog } = deps;
     const tags = ['pipelines'];
-    await app.register(control(deps));
+
+    app.post(
+      '/pipelines/:id/restart',
+      {
+        schema: {
+          operationId: 'restartPipeline',
+          summary: 'Restart a pipeline, or start it if it has stopped or failed',
+          tags,
+          params: IdParams,
+          body: Restart,
+          response: { 200: Pipeline, ...bodyProblems(404) },
+        },
+      },
+      async ({ params: { id }, body }) => {
+        const { job } = await findPipeline(db, id);
+        const again = { restartRequests: { increment: 1 }, restartForce: body.force ?? false };
+        const data = { stop: 'none', ...again, updatedAt: nowMicros() };
+        await db.job.update({ where: { id: job.id }, data });
+        deps.nudge();
+        return toWire(await findPipeline(db, id));
+      },
+    );
+
     await app.register(deadLetters(deps));
     await app.register(pipelineEvents(deps));
     await app.register(resource(deps, pipelineKind(deps)));
-
-    app.get(
-      '/pipelines',
-      {
-        schema: {
-          operationId: 'listPipelines',
-          summary: 'List the pipelines by page, newest first',
-          tags,
-          querystring: LabelledPageQuery,
-          response: { 200: Page(Pipeline), ...problems(400) },
-        },
-      },
-      async ({ query }) => {
-        const after = await startAfter(query, (id) => db.pipeline.findUnique({ where: { id } }));
-        const rows = await selectRows(readSelector(query), after, query.limit + 1, (page) =>
-          db.pipeline.findMany({ ...page, include: { job: true } }),
-        );
-        const { data, hasMore } = toPage(rows, query.limit);
-        return { data: data.flatMap((row) => (row.job ? [toWire({ ...row, job: row.job })] : [])), hasMore };
-      },
-    );
 
     app.post(
       '/pipelines/validate_query',
       {
         schema: {
           operationId: 'validateQuery',
-          summary: 'Tell whether a query is valid, and its graph',
+          summary: 'Check a query and return its graph',
           tags,
           body: ValidateQueryPost,
           response: { 200: QueryValidationResult, ...bodyProblems() },

@@ -1,32 +1,32 @@
 import { maskQuery } from '../../definitions/query-secrets.ts';
-import { asPenstockError, PenstockError } from '../../errors.ts';
+import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { graphOf } from '../../sql/graph.ts';
 import type { InsertPlan, PreviewPlan } from '../../sql/plan.ts';
 import { newId } from '../../store/id.ts';
 import type { Deps } from '../deps.ts';
-import { EventQueue } from '../event-queue.ts';
+import { enough, PerSecond, watchSource } from '../live.ts';
 import { nowMicros } from '../schemas.ts';
-import { PreviewRows, type Shown } from './preview-rows.ts';
+import { EventQueue } from '../sse.ts';
+import { type PreviewBatch, PreviewRows } from './preview-rows.ts';
 import type { PipelineRow } from './wire.ts';
 
 const maxMs = 60_000;
-/** A preview that nobody looks at ends. */
+/** A preview without a reader ends after this time. */
 const unseenMs = 10_000;
 const maxRows = 10_000;
 const maxRowsPerSecond = 100;
-/** So many bad messages are told in an event. */
+/** Maximum number of bad messages in one event. */
 const maxBad = 20;
-/** So many characters wait for a client that reads slowly. */
+/** Maximum number of characters that wait for a slow client. */
 const maxWaiting = 1024 * 1024;
 
-/** Why a preview ends that has not failed. */
-const enough = new Error('enough');
+const newQueue = () => new EventQueue<string>((json) => json.length);
 
-/** The SELECTs of a query over live messages, for a minute at most. It exists in the memory of this process alone. */
+/** Runs the SELECTs of a query on live messages, for at most a minute. It exists only in the memory of this process. */
 export class Preview {
   readonly id = newId('pl');
   readonly jobId = newId('job');
-  /** Resolves when it has ended and let go of everything. */
+  /** Resolves when it has ended and released everything. */
   readonly over: Promise<void>;
   readonly errors: { at: bigint; error: PenstockError; operatorId: string }[] = [];
   readonly #query: string;
@@ -35,17 +35,16 @@ export class Preview {
   readonly #cancel = new AbortController();
   readonly #listeners = new Set<EventQueue<string>>();
   readonly #startedAt = nowMicros();
-  /** What was said before anybody looked. */
-  #backlog: EventQueue<string> | undefined = new EventQueue((json) => json.length);
+  /** Events from before the first reader. */
+  #backlog: EventQueue<string> | undefined = newQueue();
   #unseen: NodeJS.Timeout | undefined;
-  /** Whether the last event was told. */
+  /** Whether the last event was sent. */
   #closed = false;
   #endedAt: bigint | null = null;
   #failure: PenstockError | undefined;
   #rows = 0;
   #leftOut = 0;
-  #second = 0;
-  #inSecond = 0;
+  readonly #rate = new PerSecond(maxRowsPerSecond);
 
   constructor(query: string, plans: readonly PreviewPlan[], catalog: Deps['catalog']) {
     this.#query = maskQuery(query);
@@ -62,14 +61,14 @@ export class Preview {
     return this.#endedAt !== null;
   }
 
-  /** Resolves when messages can arrive from every source; rejects with what is in the way, and has ended then. */
+  /** Resolves when every source is subscribed; rejects if that fails, and has ended then. */
   async start(gone: AbortSignal): Promise<void> {
     const opened: PreviewRows[] = [];
     const watches: Promise<void>[] = [];
-    const left = (): void => this.stop();
-    gone.addEventListener('abort', left, { once: true });
+    const abandoned = (): void => this.stop();
+    gone.addEventListener('abort', abandoned, { once: true });
     const listening = this.#plans.map(async (plan) => {
-      const rows = await PreviewRows.open(plan, this.#told(plan));
+      const rows = await PreviewRows.open(plan, this.#listenerFor(plan));
       opened.push(rows);
       const { promise, resolve } = Promise.withResolvers<void>();
       const watch = this.#watch(plan, rows, resolve);
@@ -79,7 +78,7 @@ export class Preview {
     const started = Promise.all(listening.map((each) => each.catch((error: unknown) => this.#end(error))));
     void this.#untilEnd(started, watches, opened);
     await started;
-    gone.removeEventListener('abort', left);
+    gone.removeEventListener('abort', abandoned);
     if (this.#failure) throw this.#failure;
     this.#waitForListener();
   }
@@ -88,10 +87,10 @@ export class Preview {
     this.#cancel.abort(enough);
   }
 
-  /** What it answers, to one more caller, until that goes away. */
+  /** The events for one more reader, until that disconnects. */
   output(gone: AbortSignal): EventQueue<string> {
     const backlog = this.#backlog;
-    const events = backlog ?? new EventQueue<string>((json) => json.length);
+    const events = backlog ?? newQueue();
     this.#backlog = undefined;
     if (this.#closed) {
       if (!backlog) this.#close(events);
@@ -111,7 +110,7 @@ export class Preview {
     return events;
   }
 
-  /** As a stored pipeline would look. */
+  /** The preview as if it were a stored pipeline. */
   get row(): PipelineRow {
     const inserts = this.#plans.map((plan, nth) => {
       const name = this.#plans.length > 1 ? `preview ${nth + 1}` : 'preview';
@@ -164,24 +163,22 @@ export class Preview {
 
   async #watch(plan: PreviewPlan, rows: PreviewRows, listening: () => void): Promise<void> {
     const { connector, profile, targets, config: table } = this.#catalog.usable(plan.source);
-    if (!connector.watch)
-      throw new PenstockError('invalid_request', `Messages of ${connector.id} cannot be looked at`);
     const { signal } = this.#cancel;
     const deliver = rows.deliver.bind(rows);
-    await connector.watch({ profile, targets, table, signal, listening, deliver });
+    await watchSource(connector, { profile, targets, table, signal, listening, deliver });
   }
 
-  /** Waits for the first thing that ends it, then for all of it to be gone. */
+  /** Waits for the first reason to end, then releases everything. */
   async #untilEnd(started: Promise<unknown>, watches: Promise<void>[], opened: PreviewRows[]): Promise<void> {
     await started;
     const timer = setTimeout(() => this.stop(), maxMs);
-    const telling = setInterval(() => this.#tellLeftOut(), 1000);
+    const reporting = setInterval(() => this.#reportLeftOut(), 1000);
     // A watch never resolves.
     await Promise.race(watches).catch((error: unknown) => this.#end(error));
     await Promise.allSettled(watches);
-    for (const each of [timer, telling, this.#unseen]) clearInterval(each);
+    for (const each of [timer, reporting, this.#unseen]) clearInterval(each);
     for (const rows of opened) await rows.close().catch(() => {});
-    this.#tellLeftOut();
+    this.#reportLeftOut();
     for (const events of this.#queues()) this.#close(events);
     this.#closed = true;
     this.#resolveOver();
@@ -208,19 +205,19 @@ export class Preview {
     return this.#backlog ? [this.#backlog] : [...this.#listeners];
   }
 
-  #told({ operatorIds }: PreviewPlan) {
+  #listenerFor({ operatorIds }: PreviewPlan) {
     return {
-      shown: (shown: Shown): void => this.#show(shown, operatorIds),
-      leftOut: (count: number): void => {
+      onBatch: (batch: PreviewBatch): void => this.#show(batch, operatorIds),
+      onLeftOut: (count: number): void => {
         this.#leftOut += count;
       },
-      failed: (error: unknown): void => this.#end(error),
+      onError: (error: unknown): void => this.#end(error),
     };
   }
 
-  #show({ operatorId, timestamps, rows, bad }: Shown, operatorIds: PreviewPlan['operatorIds']): void {
+  #show({ operatorId, timestamps, rows, bad }: PreviewBatch, operatorIds: PreviewPlan['operatorIds']): void {
     if (this.ended) return;
-    const room = this.#room(rows.length);
+    const room = this.#rate.take(Math.min(rows.length, maxRows - this.#rows));
     this.#leftOut += rows.length - room;
     const start = this.#rows;
     this.#rows += room;
@@ -228,41 +225,31 @@ export class Preview {
       const at = error.code === 'bad_row' ? operatorIds.transform : operatorIds.source;
       if (this.errors.length < 100) this.errors.push({ at: nowMicros(), error, operatorId: at });
     }
-    const told = bad.slice(0, maxBad).map(({ code, message, errors }) => ({ code, message, errors }));
-    this.#leftOut += bad.length - told.length;
-    if (room > 0 || told.length > 0)
-      this.#say({
+    const shownBad = bad.slice(0, maxBad).map(({ code, message, errors }) => ({ code, message, errors }));
+    this.#leftOut += bad.length - shownBad.length;
+    if (room > 0 || shownBad.length > 0)
+      this.#send({
         operator_id: operatorId,
         timestamps: timestamps.slice(0, room),
         start_id: start,
         batch: `[${rows.slice(0, room).join(',')}]`,
-        ...(told.length > 0 ? { bad: told } : {}),
+        ...(shownBad.length > 0 ? { bad: shownBad } : {}),
       });
     if (this.#rows >= maxRows) this.stop();
   }
 
-  /** How many of so many rows may be shown. */
-  #room(rows: number): number {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.#second) this.#inSecond = 0;
-    this.#second = second;
-    const room = Math.min(rows, maxRowsPerSecond - this.#inSecond, maxRows - this.#rows);
-    this.#inSecond += room;
-    return room;
-  }
-
-  #tellLeftOut(): void {
+  #reportLeftOut(): void {
     if (this.#leftOut === 0) return;
     const left_out = this.#leftOut;
     this.#leftOut = 0;
-    this.#say({ ...this.#empty(), left_out });
+    this.#send({ ...this.#empty(), left_out });
   }
 
   #empty() {
     return { operator_id: '', timestamps: [], start_id: this.#rows, batch: '[]' };
   }
 
-  #say(event: object): void {
+  #send(event: object): void {
     const json = JSON.stringify({ subtask_idx: 0, ...event });
     for (const events of this.#queues()) if (events.size < maxWaiting) events.add(json);
   }

@@ -4,12 +4,11 @@ import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { compilePreview } from '../../sql/compile.ts';
 import { auditedAs } from '../audit.ts';
-import { whileListening } from '../check.ts';
 import type { Deps } from '../deps.ts';
 import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/wire.ts';
-import { Places } from '../places.ts';
+import { Places } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
-import { streamEvents } from '../sse.ts';
+import { clientGone, streamEvents } from '../sse.ts';
 import { Preview } from './preview.ts';
 import { Pipeline, PreviewPost, toWire } from './wire.ts';
 
@@ -116,7 +115,7 @@ const pipelineOf = (preview: Preview) => ({ ...toWire(preview.row), preview: tru
  * A preview is asked for as a pipeline is, by an id of the same form. Its answers come from here; what cannot be done
  * with one goes on to the routes of stored pipelines, which do not know it.
  */
-export function answerPreviews(app: FastifyInstance, previews: Previews, base: string): void {
+export function interceptPreviews(app: FastifyInstance, previews: Previews, base: string): void {
   const messages = (preview: Preview) =>
     preview.errors.map(({ at, error, operatorId }, nth) =>
       messageToWire({
@@ -138,7 +137,7 @@ export function answerPreviews(app: FastifyInstance, previews: Previews, base: s
           hint: 'Start another.',
         });
       preview.stop();
-      return { ...pipelineOf(preview), drains: [] };
+      return { ...pipelineOf(preview), affected_pipelines: [] };
     },
     'DELETE /pipelines/:id': (preview) => {
       previews.delete(preview);
@@ -180,7 +179,7 @@ export const previewRoutes =
         },
       },
       async (request, reply) => {
-        const gone = whileListening(reply);
+        const gone = clientGone(reply);
         const preview = await previews.start(request.body.query, gone);
         auditedAs(request, { object: preview.id });
         return pipelineOf(preview);
@@ -208,7 +207,7 @@ export const previewRoutes =
           throw new PenstockError('not_found', `There is no preview ${id} with a job ${job_id}`, {
             hint: 'Only a preview has output, for as long as it runs, in the process that was asked for it.',
           });
-        const gone = whileListening(reply);
+        const gone = clientGone(reply);
         return streamEvents(request, reply, () => preview.output(gone));
       },
     );

@@ -4,9 +4,8 @@ import { PenstockError } from '../../errors.ts';
 import { actionFor, type StopMode, shownState } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Db, Tx } from '../../store/db.ts';
-import type { Named } from '../kind.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
-import { Name, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
+import { Name, type Named, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
 const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
   connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',

@@ -1,5 +1,5 @@
-import { type Asked, Usage } from './command.ts';
-import { exitCodes } from './commands.ts';
+import { exitCodes } from '../commands.ts';
+import { type Request, usageError } from './command.ts';
 import { clean, drawStep, type Step } from './draw.ts';
 import { ifThere, kindOf, kinds, type Listed } from './objects.ts';
 
@@ -19,31 +19,31 @@ interface TestEvent extends Step {
   done: boolean;
 }
 
-export async function testNamed(asked: Asked): Promise<number> {
-  const name = asked.words.at(-1);
-  if (name === undefined) throw new Usage('the name of a profile or a table, or -f <file>, is missing');
-  const wanted = asked.words.length > 1 ? [testable(asked.words[0])] : (['profile', 'table'] as const);
+export async function testNamed(request: Request): Promise<number> {
+  const name = request.words.at(-1);
+  if (name === undefined) throw usageError('the name of a profile or a table, or -f <file>, is missing');
+  const wanted = request.words.length > 1 ? [testable(request.words[0])] : (['profile', 'table'] as const);
   const found: { kind: 'profile' | 'table'; row: Listed }[] = [];
   for (const kind of wanted) {
-    const row = await ifThere(asked.server, kind, name);
+    const row = await ifThere(request.server, kind, name);
     if (row) found.push({ kind, row });
   }
   const [only, another] = found;
   if (another)
-    throw new Usage(
+    throw usageError(
       `there is a profile and a table ${name}: say test profile ${name}, or test table ${name}`,
     );
   if (!only) {
-    asked.terminal.complain(`penstock: there is no ${wanted.join(' or ')} ${clean(name)}`);
+    request.terminal.complain(`penstock: there is no ${wanted.join(' or ')} ${clean(name)}`);
     return exitCodes.failed;
   }
-  return runTests(asked, [stored(only.kind, only.row)]);
+  return runTests(request, [stored(only.kind, only.row)]);
 }
 
 function testable(word: string | undefined): 'profile' | 'table' {
   const kind = kindOf(word);
   if (kind === 'pipeline')
-    throw new Usage('profiles and tables can be tested; pipelines show how they are when they run');
+    throw usageError('profiles and tables can be tested; pipelines show how they are when they run');
   return kind;
 }
 
@@ -64,13 +64,13 @@ interface Item {
  * Tests the profiles and tables of a bundle as they stand there, without storing them. A table needs a profile that is
  * stored; masked secrets are those that are stored.
  */
-export async function testFile(asked: Asked): Promise<number> {
-  if (asked.words.length > 0) throw new Usage('a name and -f exclude each other');
-  const { connection_profiles = [], connection_tables = [] } = await bundleIn(await asked.file());
+export async function testFile(request: Request): Promise<number> {
+  if (request.words.length > 0) throw usageError('a name and -f exclude each other');
+  const { connection_profiles = [], connection_tables = [] } = await bundleIn(await request.file());
   const tests: Test[] = [];
   for (const item of connection_profiles) {
     const { labels: _labels, ...body } = item;
-    const row = holdsMask(item) ? await ifThere(asked.server, 'profile', item.name) : undefined;
+    const row = holdsMask(item) ? await ifThere(request.server, 'profile', item.name) : undefined;
     tests.push(
       row
         ? stored('profile', row, { config: item.config })
@@ -78,9 +78,9 @@ export async function testFile(asked: Asked): Promise<number> {
     );
   }
   for (const { labels: _labels, connection_profile: name = '', ...body } of connection_tables) {
-    const profile = await ifThere(asked.server, 'profile', name);
+    const profile = await ifThere(request.server, 'profile', name);
     if (!profile) {
-      asked.terminal.complain(
+      request.terminal.complain(
         `penstock: table ${clean(body.name)}: its profile ${clean(name)} has to be applied first`,
       );
       return exitCodes.failed;
@@ -88,8 +88,8 @@ export async function testFile(asked: Asked): Promise<number> {
     const test = { ...body, connection_profile_id: profile.id };
     tests.push({ title: `table ${body.name}`, path: '/connection_tables/test', body: test });
   }
-  if (tests.length === 0) throw new Usage('there is no profile and no table in the file');
-  return runTests(asked, tests);
+  if (tests.length === 0) throw usageError('there is no profile and no table in the file');
+  return runTests(request, tests);
 }
 
 const holdsMask = ({ config }: Item): boolean => JSON.stringify(config ?? {}).includes(`"${mask}"`);
@@ -100,30 +100,30 @@ async function bundleIn(text: string): Promise<{ connection_profiles?: Item[]; c
     const bundle: unknown = parse(text, { schema: 'core' });
     if (typeof bundle === 'object' && bundle !== null && !Array.isArray(bundle)) return bundle;
   } catch (error) {
-    throw new Usage(`the file cannot be read: ${clean((error as Error).message)}`);
+    throw usageError(`the file cannot be read: ${clean((error as Error).message)}`);
   }
-  throw new Usage('the file holds no bundle');
+  throw usageError('the file holds no bundle');
 }
 
-async function runTests(asked: Asked, tests: Test[]): Promise<number> {
-  const probe = asked.values['no-publish'] ? { probe: 'none' } : {};
+async function runTests(request: Request, tests: Test[]): Promise<number> {
+  const probe = request.values['no-publish'] ? { probe: 'none' } : {};
   const results: object[] = [];
   let failed = false;
   for (const { title, path, body } of tests) {
     const text = JSON.stringify({ ...body, ...probe });
     const call = { method: 'POST', body: { type: 'application/json', text } } as const;
-    if (asked.json) {
-      const result = await asked.server.json<TestEvent>(path, call);
+    if (request.json) {
+      const result = await request.server.json<TestEvent>(path, call);
       failed ||= result.error;
       results.push({ tested: title, ...result });
-    } else failed = !(await draw(asked, title, asked.server.events(path, call))) || failed;
+    } else failed = !(await draw(request, title, request.server.events(path, call))) || failed;
   }
-  if (asked.json) asked.terminal.print(JSON.stringify(results, null, 2));
-  return failed ? exitCodes.failed : exitCodes.fine;
+  if (request.json) request.terminal.print(JSON.stringify(results, null, 2));
+  return failed ? exitCodes.failed : exitCodes.ok;
 }
 
 /** Draws each step when it is over; answers whether the test passed. One that ends without a last word did not. */
-async function draw({ terminal }: Asked, title: string, events: AsyncIterable<string>): Promise<boolean> {
+async function draw({ terminal }: Request, title: string, events: AsyncIterable<string>): Promise<boolean> {
   terminal.print(clean(title));
   for await (const text of events) {
     const event = JSON.parse(text) as TestEvent;

@@ -19,7 +19,7 @@ export interface Plan {
     action: 'created' | 'updated' | 'unchanged' | 'deleted';
     diff: { path: string; before?: unknown; after?: unknown; secret?: string }[];
   }[];
-  drains: { name: string }[];
+  affected_pipelines: { name: string }[];
 }
 
 /** What others wrote, without what a terminal would obey. */
@@ -46,8 +46,8 @@ const nouns: Record<string, string> = {
   pipelines: 'pipeline',
 };
 
-/** A plan, or what was applied: what changes, who drains, and the hash. */
-export function drawPlan({ plan, applied, summary, changes, drains }: Plan): string {
+/** A plan, or what was applied: the changes, the affected pipelines, and the hash. */
+export function drawPlan({ plan, applied, summary, changes, affected_pipelines }: Plan): string {
   const lines = changes
     .filter(({ action }) => action !== 'unchanged')
     .flatMap(({ kind, name, action, diff }) => [
@@ -59,8 +59,10 @@ export function drawPlan({ plan, applied, summary, changes, drains }: Plan): str
   lines.push(
     `${to}created ${created}, ${to}updated ${updated}, unchanged ${unchanged}, ${to}deleted ${deleted}`,
   );
-  if (drains.length > 0)
-    lines.push(`${applied ? 'draining' : 'to drain'}: ${drains.map(({ name }) => clean(name)).join(', ')}`);
+  if (affected_pipelines.length > 0)
+    lines.push(
+      `${applied ? 'draining' : 'to drain'}: ${affected_pipelines.map(({ name }) => clean(name)).join(', ')}`,
+    );
   lines.push(`plan ${plan}`);
   return lines.join('\n');
 }

@@ -1,5 +1,5 @@
-import { type Asked, Usage } from './command.ts';
-import { exitCodes } from './commands.ts';
+import { exitCodes } from '../commands.ts';
+import { type Request, usageError } from './command.ts';
 import { drawTable } from './draw.ts';
 import { Refused, type Server } from './server.ts';
 
@@ -35,11 +35,11 @@ export const kinds = {
 } as const;
 type Kind = keyof typeof kinds;
 
-/** Reads `profile`, `profiles` and so on; throws `Usage`. */
+/** Reads `profile`, `profiles` and so on; throws `UsageError`. */
 export function kindOf(word: string | undefined): Kind {
   const kind = word?.replace(/s$/, '') ?? '';
   if (Object.hasOwn(kinds, kind)) return kind as Kind;
-  throw new Usage(`there is no kind ${word}: it is profiles, tables or pipelines`);
+  throw usageError(`there is no kind ${word}: it is profiles, tables or pipelines`);
 }
 
 export const byName = (server: Server, kind: Kind, name: string): Promise<Listed> =>
@@ -55,12 +55,12 @@ export async function ifThere(server: Server, kind: Kind, name: string): Promise
   }
 }
 
-export async function getObjects({ server, terminal, words, values, json }: Asked): Promise<number> {
+export async function getObjects({ server, terminal, words, values, json }: Request): Promise<number> {
   const kind = kindOf(words[0]);
   const [, name] = words;
   const { selector } = values;
   if (name !== undefined && selector !== undefined)
-    throw new Usage('a name and --selector exclude each other');
+    throw usageError('a name and --selector exclude each other');
   const rows =
     name === undefined
       ? await list(server, kind, selector as string | undefined)
@@ -68,7 +68,7 @@ export async function getObjects({ server, terminal, words, values, json }: Aske
   if (kind === 'pipeline' && !json) await addStates(server, rows);
   if (json) terminal.print(JSON.stringify(name === undefined ? rows : rows[0], null, 2));
   else terminal.print(drawRows(kind, rows));
-  return exitCodes.fine;
+  return exitCodes.ok;
 }
 
 function drawRows(kind: Kind, rows: Listed[]): string {
@@ -107,7 +107,7 @@ async function list(server: Server, kind: Kind, selector: string | undefined): P
   }
 }
 
-export async function deleteNamed({ server, terminal, words, values, json }: Asked): Promise<number> {
+export async function deleteNamed({ server, terminal, words, values, json }: Request): Promise<number> {
   const kind = kindOf(words[0]);
   const { id, name } = await byName(server, kind, words[1] as string);
   const query = { dry_run: values['dry-run'] ? 'true' : undefined };
@@ -116,5 +116,5 @@ export async function deleteNamed({ server, terminal, words, values, json }: Ask
   terminal.print(
     json ? JSON.stringify({ kind, name, id, deleted: !values['dry-run'] }) : `${kind} ${name} ${done}`,
   );
-  return exitCodes.fine;
+  return exitCodes.ok;
 }

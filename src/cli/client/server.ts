@@ -1,5 +1,3 @@
-import { eventsIn } from './events.ts';
-
 /** What a server refuses, in its own words (RFC 9457). */
 export class Refused extends Error {
   readonly problem: Problem;
@@ -109,4 +107,27 @@ export class Server {
   #stranger(what = 'it does not answer as one'): Unreachable {
     return new Unreachable(`${this.#base.origin} is no Penstock: ${what}`);
   }
+}
+
+/** The longest event that is waited for; ours are far shorter. */
+const maxCharacters = 16 * 1024 * 1024;
+
+/** Reads server-sent events (WHATWG HTML, 9.2) and yields the data of each. Comments and other fields are passed over. */
+export async function* eventsIn(body: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
+  let rest = '';
+  let data: string[] = [];
+  for await (const text of body.pipeThrough(new TextDecoderStream() as never) as ReadableStream<string>) {
+    rest += text;
+    if (rest.length > maxCharacters) throw new Error('an event has no end');
+    // The last line may go on, and a carriage return at the end may be half a line break.
+    const lines = rest.split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() as string;
+    for (const line of lines) {
+      if (line.startsWith('data:')) data.push(line.slice(line[5] === ' ' ? 6 : 5));
+      if (line !== '' || data.length === 0) continue;
+      yield data.join('\n');
+      data = [];
+    }
+  }
+  return undefined;
 }

@@ -2,32 +2,29 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Api } from './api.ts';
-import { startBroker } from './broker.ts';
-import { Fleet } from './fleet.ts';
 import { PenstockProcess } from './penstock-process.ts';
+import { Fleet, startBroker } from './plant.ts';
 
 /**
- * The demo: a broker and a fleet of simulated devices in this process, Penstock in a process of its own, and
- * everything a user would do done over HTTP. Penstock can be killed at any time; it is started again, and no alert
- * may be missing.
+ * The demo: a broker and simulated devices in this process, Penstock in its own process, and everything a user would
+ * do, over HTTP. Penstock can be killed at any time: it is started again, and no alert is lost.
  */
 
 export interface DemoOptions {
-  /** End after every alert has arrived, with a kill of Penstock in between. */
+  /** Kill Penstock once, and end when every alert has arrived. */
   exit: boolean;
-  /** Resolves when the person wants it to end. */
+  /** Resolves when the user wants the demo to end. */
   stop: Promise<unknown>;
   node: string;
   environment: Record<string, string | undefined>;
   print(line: string): void;
 }
 
-/** Readings of a demo that ends by itself: half before the kill, half after. */
+/** Number of readings of a demo that ends by itself, half of them before the kill. */
 const readingsToExit = 400;
 const deadlineMs = 60_000;
 
-/** Answers the exit code: 0 when every alert made the whole trip. */
+/** Returns the exit code: 0 when every alert arrived. */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const { print } = options;
   const folder = await mkdtemp(join(tmpdir(), 'penstock-demo-'));
@@ -51,7 +48,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   }
 }
 
-/** What the README's tour does with curl. */
+/** Does what the README's tour does with curl. */
 async function setUp(api: Api, brokerUrl: string, print: (line: string) => void): Promise<void> {
   const profile = { name: 'plant', connector: 'mqtt', config: { url: brokerUrl } };
   print('Testing a connection profile            POST /api/v1/connection_profiles/test');
@@ -117,7 +114,7 @@ async function showUntilStopped(
   print(`The pipeline    curl -s ${address}/api/v1/pipelines`);
   print(`Its job         curl -s ${address}/api/v1/jobs`);
   print(`Metrics         curl -s ${address}/metrics`);
-  print(`Lose nothing    kill -9 ${penstock.pid}      (it is started again, and no alert may be missing)`);
+  print(`Lose nothing    kill -9 ${penstock.pid}      (it is started again, and no alert is lost)`);
   print('End             Ctrl-C\n');
   let stopped = false;
   const stop = options.stop.then(() => {
@@ -132,4 +129,50 @@ async function showUntilStopped(
   }
   print('stopping …');
   return 0;
+}
+
+/** Fields of responses that the demo reads. */
+interface Answer {
+  id: string;
+  error: boolean;
+  message: string;
+  steps: { name: string; outcome: string; durationMs: number; message: string }[];
+  data: { state: string; failure_reason: { error: string } | null }[];
+}
+
+/** A client of Penstock's own HTTP API. */
+export class Api {
+  readonly #base: string;
+
+  constructor(address: string) {
+    this.#base = `${address}/api/v1`;
+  }
+
+  async post(path: string, body: object): Promise<Answer> {
+    return this.#call(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body: JSON.stringify(body),
+    });
+  }
+
+  /** Waits until the pipeline's job runs; throws when it failed or the deadline passed. */
+  async untilRunning(pipeline: string, deadlineMs: number): Promise<void> {
+    const deadline = Date.now() + deadlineMs;
+    for (;;) {
+      const { data } = await this.#call(`/pipelines/${pipeline}/jobs`, {});
+      const [job] = data;
+      if (job?.state === 'Running') return;
+      if (job?.state === 'Failed') throw new Error(`the job failed: ${job.failure_reason?.error}`);
+      if (Date.now() > deadline) throw new Error(`the job is still ${job?.state}`);
+      await sleep(50);
+    }
+  }
+
+  async #call(path: string, init: RequestInit): Promise<Answer> {
+    const response = await fetch(`${this.#base}${path}`, init);
+    const answer = (await response.json()) as Answer;
+    if (!response.ok) throw new Error(`${init.method ?? 'GET'} ${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
 }

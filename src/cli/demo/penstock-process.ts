@@ -14,7 +14,7 @@ interface ProcessOptions {
 
 const startDeadlineMs = 30_000;
 
-/** Penstock in a process of its own, started again whenever it dies. */
+/** Penstock in its own process, started again whenever it dies. */
 export class PenstockProcess {
   address = '';
   readonly #options: ProcessOptions;
@@ -40,7 +40,7 @@ export class PenstockProcess {
     return this.address;
   }
 
-  /** Kills it with SIGKILL, as a crash would; answers its process id. */
+  /** Kills it with SIGKILL, as a crash would; returns its process id. */
   async kill(): Promise<number | undefined> {
     const child = this.#child;
     this.#ready = Promise.withResolvers<string>();
@@ -55,7 +55,7 @@ export class PenstockProcess {
     return `started again as ${this.pid}`;
   }
 
-  /** What to add to a line about its state. */
+  /** Returns a remark about restarts, for a status line. */
   note(): string {
     return this.#starts > 1 ? `, Penstock started ${this.#starts} times (now ${this.pid})` : '';
   }
@@ -125,7 +125,7 @@ function parsed(line: string): { msg?: string; level?: number; address?: string 
   }
 }
 
-/** The wanted port if nobody listens there, else any free one. */
+/** Returns the wanted port if it is free, else another free one. */
 async function freePort(wanted: number): Promise<number> {
   const server = createServer();
   const listening = await new Promise<boolean>((resolve) => {

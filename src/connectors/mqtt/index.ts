@@ -1,18 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
 import { check } from './check/check.ts';
-import { describe } from './config/address.ts';
-import { sessionName } from './config/identity.ts';
+import { describe } from './config/broker-url.ts';
 import { fromOptions } from './config/options.ts';
-import { MqttProfile } from './config/profile.ts';
+import { MqttProfile, validateProfile } from './config/profile.ts';
 import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './config/table.ts';
-import { validateProfile } from './config/validate-profile.ts';
+import { sessionName } from './connection/connect-request.ts';
 import { openSink } from './sink/sink.ts';
-import { isSameSession } from './source/same-session.ts';
-import { forget, openSource } from './source/source.ts';
-import { shared } from './source/subscription.ts';
-import { autocomplete } from './watch/autocomplete.ts';
-import { watch } from './watch/watch.ts';
+import { forget, isSameSession, shared } from './source/session.ts';
+import { openSource } from './source/source.ts';
+import { autocomplete, watch } from './watch/watch.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({

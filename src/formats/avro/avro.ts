@@ -1,16 +1,15 @@
-import type { FieldError, PenstockError } from '../../errors.ts';
-import { asPenstockError } from '../../errors.ts';
-import type { Codec, FormatDefinition, Row, SchemaIn } from '../format.ts';
-import { maxRowsOfMessage } from '../format.ts';
+import { createHash } from 'node:crypto';
+import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
+import { asPenstockError, type FieldError } from '../../errors.ts';
+import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type SchemaIn } from '../format.ts';
 import { onlyRow } from '../framing.ts';
-import type { Field } from '../schema/schema.ts';
+import { type Field, isMetadata } from '../schema/schema.ts';
 import { badData, badRow } from '../values/bad.ts';
-import { rowFromMessage } from '../values/row-literal.ts';
+import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
-import { containerOf, readContainer } from './container.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
 import { rowReader } from './read.ts';
-import { documentReader } from './read-json.ts';
+import { jsonReader } from './read-json.ts';
 import { type ParsedSchema, parseAvroSchema } from './schema.ts';
 import { jsonTextWriter, rowWriter } from './write.ts';
 
@@ -70,7 +69,7 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
   const seen = new Map<string, string>();
   fields.forEach((field, index) => {
     const at = `${path}/${index}`;
-    if (typeof field.metadata_key === 'string') return;
+    if (isMetadata(field)) return;
     const before = seen.get(avroName(field.name));
     if (before !== undefined) {
       const message = `Avro would call it ${avroName(field.name)}, as it does ${before}; rename one of the two`;
@@ -87,9 +86,9 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
 /** Compiles the reader of one row, from the schema that the message was written with. */
 function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
   if (!format.into_unstructured_json) return rowReader(type, fields);
-  const read = documentReader(type);
+  const read = jsonReader(type, '');
   const make = rowFromMessage(fields);
-  return (input) => make(read(input));
+  return (input) => make(JSON.stringify(read(input)));
 }
 
 /** What writes the datum of a row; undefined when nothing says what it should look like. */
@@ -108,10 +107,7 @@ function writerOf(
 
 function documentWriter({ type }: ParsedSchema): (row: Row, output: AvroOutput) => void {
   const write = jsonTextWriter(type, '/value');
-  return ({ value }, output) => {
-    if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
-    write(value, output);
-  };
+  return (row, output) => write(messageOfRow(row), output);
 }
 
 const singleObject = Buffer.from([0xc3, 0x01]);
@@ -195,7 +191,86 @@ function writersSchema(text: string): ParsedSchema {
   try {
     return parseAvroSchema(text, '');
   } catch (error) {
-    const { code }: PenstockError = asPenstockError(error);
-    throw code === 'invalid_schema' ? badData('', 'has an Avro schema that is not valid') : error;
+    throw asPenstockError(error).code === 'invalid_schema'
+      ? badData('', 'has an Avro schema that is not valid')
+      : error;
   }
+}
+
+/** Object container files (Avro specification, "Object Container Files"), one to a message. */
+const magic = Buffer.from('Obj\x01');
+
+/** What the blocks of one message may come to when they are decompressed. */
+const maxInflated = 64 * 1024 * 1024;
+
+/** A longer schema in a message is refused before it is parsed. */
+const maxSchema = 200_000;
+
+interface Container {
+  /** The text of the schema that it was written with. */
+  schema: string;
+  blocks: { count: number; input: AvroInput }[];
+}
+
+/** Takes a container apart; its blocks are decompressed, their objects not yet read. Throws `bad_data`. */
+function readContainer(payload: Buffer): Container {
+  if (!payload.subarray(0, 4).equals(magic)) throw badData('', 'is not an Avro container file');
+  const input = new AvroInput(payload, 4);
+  const header = new Map<string, Buffer>();
+  input.blocks(() => {
+    header.set(input.string(''), input.view(input.int()));
+  });
+  const schema = header.get('avro.schema');
+  if (!schema || schema.length > maxSchema) throw badData('', 'has no Avro schema, or one that is too long');
+  const decompress = decompressor(header.get('avro.codec')?.toString() ?? 'null');
+  const sync = input.view(16);
+  const blocks: Container['blocks'] = [];
+  let left = maxInflated;
+  while (input.at < payload.length) {
+    const count = input.int();
+    const block = decompress(input.view(input.int()), left);
+    left -= block.length;
+    if (count < 0 || !input.view(16).equals(sync)) throw badData('', 'is a damaged Avro container file');
+    blocks.push({ count, input: new AvroInput(block) });
+  }
+  return { schema: schema.toString(), blocks };
+}
+
+function decompressor(codec: string): (block: Buffer, maxOutputLength: number) => Buffer {
+  if (codec === 'null') return (block) => block;
+  const known = { deflate: inflateRawSync, zstandard: zstdDecompressSync };
+  if (codec !== 'deflate' && codec !== 'zstandard') {
+    throw badData('', 'is compressed with a codec other than deflate and zstandard');
+  }
+  return (block, left) => {
+    try {
+      return known[codec](block, { maxOutputLength: Math.max(1, left) });
+    } catch {
+      throw badData('', 'has a block that cannot be decompressed, or to more than 64 MiB');
+    }
+  };
+}
+
+/** Compiles what puts one datum into a container of its own, uncompressed. */
+function containerOf(schema: string): (datum: Buffer) => Buffer {
+  // Any 16 bytes will do that the data is not likely to hold; these make the same row the same message.
+  const sync = createHash('sha256').update(schema).digest().subarray(0, 16);
+  const output = new AvroOutput();
+  output.fixed(magic);
+  output.int(2);
+  output.string('avro.schema');
+  output.string(schema);
+  output.string('avro.codec');
+  output.string('null');
+  output.int(0);
+  output.fixed(sync);
+  const header = output.finish();
+  return (datum) => {
+    output.start();
+    output.fixed(header);
+    output.int(1);
+    output.buffer(datum);
+    output.fixed(sync);
+    return output.finish();
+  };
 }

@@ -1,5 +1,5 @@
 import { PenstockError } from '../../errors.ts';
-import type { Field, ListItem } from '../schema/schema.ts';
+import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import type { TimestampUnit } from '../schema/sql-type.ts';
 import type { AvroType } from './schema.ts';
 
@@ -61,7 +61,8 @@ export function withoutNull(type: AvroType): { type: AvroType; nullable: boolean
   return { type: others.length === 1 && only ? only : type, nullable };
 }
 
-function leafOf(type: AvroType): ListItem {
+/** The field of a type that holds no other value. */
+export function leafOf(type: AvroType): ListItem {
   const unit = timeUnitOf(type);
   if (unit) return { type: 'timestamp', unit };
   if ('logical' in type && type.logical?.name === 'decimal') {
@@ -84,13 +85,17 @@ function leafOf(type: AvroType): ListItem {
     case 'fixed':
       return { type: type.logical ? 'string' : 'bytes' };
     case 'string':
-      return { type: type.logical?.name === 'json' ? 'json' : 'string' };
+      return { type: isJsonText(type) ? 'json' : 'string' };
     case 'enum':
       return { type: 'string' };
     default:
       return { type: 'json' };
   }
 }
+
+/** Whether the type is the one of ours that holds a JSON text. */
+export const isJsonText = (type: AvroType): boolean =>
+  type.kind === 'string' && type.logical?.name === 'json';
 
 /** A name as Avro allows them: letters, digits and underscores, no digit first. */
 export function avroName(name: string): string {
@@ -104,11 +109,10 @@ export function avroSchemaOf(fields: readonly Field[]): string {
 }
 
 function recordOf(fields: readonly Field[], name: string): object {
-  const written = fields.filter((field) => typeof field.metadata_key !== 'string');
   return {
     type: 'record',
     name,
-    fields: written.map((field) => ({
+    fields: messageFields(fields).map((field) => ({
       name: avroName(field.name),
       ...optional(field, `${name}_${avroName(field.name)}`),
     })),

@@ -1,12 +1,12 @@
 import type { Value } from '../format.ts';
-import { isNestedWithin } from '../json/json-text.ts';
-import { maxDepth } from '../json/json-value.ts';
-import type { Field, ListItem } from '../schema/schema.ts';
+import { numberText } from '../json/text.ts';
+import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
 import { badRow, pathOf } from '../values/bad.ts';
+import { bytesOfBigint, parseDecimal } from '../values/decimal.ts';
 import { getterOf } from '../values/own-property.ts';
-import { columnsTo } from '../values/row-literal.ts';
-import { convertTimestamp } from '../values/timestamp.ts';
+import { columnsTo } from '../values/row.ts';
+import { convertTimestamp, parseTimestamp } from '../values/timestamp.ts';
 import {
   bigintOf,
   boolOf,
@@ -18,24 +18,18 @@ import {
   structOf,
   timestampOf,
   unscaledOf,
-} from '../values/write-value.ts';
+} from '../values/write.ts';
 import type { AvroOutput } from './bytes.ts';
-import { bytesFromBigint } from './decimal-bytes.ts';
-import { avroName, timeUnitOf } from './fields.ts';
+import { avroName, isJsonText, leafOf, timeUnitOf } from './fields.ts';
 import type { AvroType } from './schema.ts';
-import { columnOf, takesJson } from './write-json.ts';
 
 /** Writes a value that is not null; throws `bad_row`. */
 type Write = (value: Value, output: AvroOutput) => void;
 
 /** Compiles the writer of the rows of a table. Its fields are those of the schema, so each has its place in it. */
-export function rowWriter(type: AvroType, fields: readonly Field[]): Write {
-  return structWriter(type, fields, '');
-}
-
-function structWriter(type: AvroType, fields: readonly Field[], path: string): Write {
+export function rowWriter(type: AvroType, fields: readonly Field[], path = ''): Write {
   if (type.kind !== 'record') throw badRow(path, 'is not a record in the schema');
-  const written = fields.filter((field) => typeof field.metadata_key !== 'string');
+  const written = messageFields(fields);
   const struct = structOf(path);
   const steps = type.fields.map((member) => {
     const field = written.find(({ name }) => avroName(name) === member.name);
@@ -105,7 +99,7 @@ function plainWriter(type: AvroType, field: ListItem, path: string): Write {
     case 'timestamp':
       return timestampWriter(type, field, path);
     case 'struct':
-      return structWriter(type, field.fields ?? [], path);
+      return rowWriter(type, field.fields ?? [], path);
     case 'list':
       return listWriter(type, field, path);
     case 'json':
@@ -123,7 +117,7 @@ function decimalWriter(type: AvroType, digits: (value: Value) => bigint, path: s
   const limit = 10n ** BigInt(precision);
   return (value, output) => {
     const unscaled = digits(value);
-    const bytes = bytesFromBigint(unscaled, size);
+    const bytes = bytesOfBigint(unscaled, size);
     if (!bytes || unscaled >= limit || unscaled <= -limit) throw badRow(path, 'has too many digits');
     if (size === undefined) output.buffer(bytes);
     else output.fixed(bytes);
@@ -194,17 +188,13 @@ function listWriter(type: AvroType, field: ListItem, path: string): Write {
 export function jsonTextWriter(type: AvroType, path: string): Write {
   const parse = jsonOf(path);
   const text = stringOf(path);
-  if (type.kind === 'string' && type.logical?.name === 'json') {
+  if (isJsonText(type)) {
     return (value, output) => {
       parse(value);
       output.string(text(value));
     };
   }
-  return (value, output) => {
-    const document = parse(value);
-    if (!isNestedWithin(document, maxDepth)) throw badRow(path, `is nested more than ${maxDepth} deep`);
-    writeJson(type, document, path, output);
-  };
+  return (value, output) => writeJson(type, parse(value), path, output);
 }
 
 function writeJson(type: AvroType, value: unknown, path: string, output: AvroOutput): void {
@@ -247,4 +237,70 @@ function writeJsonItems(
     writeJson(type.items, member, `${path}/*`, output);
   }
   output.int(0);
+}
+
+/** Whether a JSON value is of the kind that a type takes: what chooses the branch of a union. */
+function takesJson(type: AvroType, value: unknown): boolean {
+  const number = numberText(value);
+  const logical = 'logical' in type ? type.logical?.name : undefined;
+  if (timeUnitOf(type)) return typeof value === 'string';
+  if (logical === 'decimal') return number !== undefined;
+  if (logical === 'json') return true;
+  switch (type.kind) {
+    case 'null':
+      return value === null;
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'int':
+    case 'long':
+      return number !== undefined && inRange(number, type.kind === 'int' ? 32 : 64);
+    case 'float':
+    case 'double':
+      return number !== undefined;
+    case 'bytes':
+    case 'fixed':
+    case 'string':
+      return typeof value === 'string';
+    case 'enum':
+      return type.symbols.includes(value as string);
+    case 'union':
+      return type.types.some((branch) => takesJson(branch, value));
+    case 'array':
+      return Array.isArray(value);
+    default:
+      return typeof value === 'object' && value !== null && !Array.isArray(value) && number === undefined;
+  }
+}
+
+function inRange(text: string, bits: number): boolean {
+  return /^-?\d{1,20}$/.test(text) && BigInt.asIntN(bits, BigInt(text)) === BigInt(text);
+}
+
+/** The JSON value of a type without members, as a column of the field that the schema would give it. */
+function columnOf(type: AvroType, value: unknown, path: string): [ListItem, Value] {
+  const text = typeof value === 'string' ? value : (numberText(value) ?? '');
+  const field = leafOf(type);
+  const { unit = 'millisecond', precision = 38, scale = 0 } = field;
+  switch (field.type) {
+    case 'timestamp': {
+      const time = parseTimestamp(text, unit);
+      if (time === undefined) throw badRow(path, 'is not an RFC 3339 time');
+      return [field, time];
+    }
+    case 'decimal128': {
+      const decimal = parseDecimal(text, precision, scale);
+      if (decimal === undefined) throw badRow(path, 'does not fit the decimal of the Avro schema');
+      return [field, decimal];
+    }
+    case 'json':
+      return [{ type: 'string' }, JSON.stringify(value)];
+    case 'bool':
+      return [field, value as boolean];
+    case 'int64':
+      return [field, BigInt(text)];
+    case 'bytes':
+      return [field, Buffer.from(text, 'base64')];
+    default:
+      return [field, field.type === 'string' ? text : Number(text)];
+  }
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { codecFor, rowsOf } from '../codec.ts';
 import type { FormatOf, Row } from '../format.ts';
 import type { ListItem } from '../schema/schema.ts';
-import { csvCell, csvOptions, csvRecords } from './csv-text.ts';
+import { csvCell, csvOptions, csvRecords } from './records.ts';
 
 type CsvFormat = Partial<FormatOf<'csv'>>;
 

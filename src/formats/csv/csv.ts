@@ -1,13 +1,21 @@
 import { isUtf8 } from 'node:buffer';
 import type { FieldError } from '../../errors.ts';
-import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type Value } from '../format.ts';
+import {
+  type Codec,
+  type FormatDefinition,
+  type FormatOf,
+  maxRowsOfMessage,
+  type Row,
+  type Value,
+} from '../format.ts';
 import { inLine, onlyRow } from '../framing.ts';
-import type { Field } from '../schema/schema.ts';
+import { parseText, valueReader } from '../json/decode.ts';
+import { valueWriter } from '../json/encode.ts';
+import { type Field, isMetadata, messageFields } from '../schema/schema.ts';
 import { badData, badRow, pathOf } from '../values/bad.ts';
 import { getterOf } from '../values/own-property.ts';
-import { rowFromValues } from '../values/row-literal.ts';
-import { type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from './csv-text.ts';
-import { cellReader, cellWriter } from './csv-value.ts';
+import { rowFromValues } from '../values/row.ts';
+import { type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from './records.ts';
 
 /**
  * Comma-separated values as in RFC 4180, in UTF-8. A message is one record, with `header` behind a line of column
@@ -43,11 +51,6 @@ function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldErro
   return errors;
 }
 
-const ofMessage = (fields: readonly Field[]): Field[] =>
-  fields.filter((field) => typeof field.metadata_key !== 'string');
-const ofMetadata = (fields: readonly Field[]): Field[] =>
-  fields.filter((field) => typeof field.metadata_key === 'string');
-
 /** Where the columns of a table are in a record. */
 interface Layout {
   width: number;
@@ -60,10 +63,10 @@ function rowReader(
   options: CsvOptions,
   maxRecordBytes: number,
 ): NonNullable<Codec['decodeAll']> {
-  const names = ofMessage(fields).map(({ name }) => name);
+  const names = messageFields(fields).map(({ name }) => name);
   const make = rowFromValues([
-    ...ofMessage(fields).map((field) => ({ name: field.name, read: columnReader(field) })),
-    ...ofMetadata(fields).map(({ name }) => ({ name, read: () => null })),
+    ...messageFields(fields).map((field) => ({ name: field.name, read: columnReader(field) })),
+    ...fields.filter(isMetadata).map(({ name }) => ({ name, read: () => null })),
   ]);
   const inOrder: Layout = { width: names.length };
 
@@ -123,8 +126,8 @@ function rowWriter(
   maxRecordBytes: number,
   end: string,
 ): Codec['encode'] {
-  const columns = ofMessage(fields).map(columnWriter);
-  const names = ofMessage(fields).map(({ name }) => csvCell(name, options));
+  const columns = messageFields(fields).map(columnWriter);
+  const names = messageFields(fields).map(({ name }) => csvCell(name, options));
   const head = options.header ? `${names.join(options.delimiter)}\n` : '';
   return (row) => {
     const cells = columns.map((write) => csvCell(write(row), options));
@@ -147,4 +150,76 @@ function columnWriter(field: Field): (row: Row) => string | null {
     if (cell === null && field.required) throw badRow(path, 'is required but null');
     return cell;
   };
+}
+
+/** Values are read as JSON reads them, once the text is what JSON would have parsed. */
+const asJson: FormatOf<'json'> = { type: 'json' };
+
+const number = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+
+/** Compiles the reader of a column's cells that are not null; throws `bad_data`. */
+function cellReader(field: Field, path: string): (cell: string) => Value {
+  const read = valueReader(field, path, asJson);
+  switch (field.type) {
+    case 'int32':
+    case 'uint32':
+    case 'float32':
+    case 'float64':
+      return (cell) => read(number.test(cell.trim()) ? Number(cell) : undefined);
+    case 'int64':
+    case 'uint64':
+    case 'decimal128':
+      // JSON has no plus, and a digit before the point.
+      return (cell) =>
+        read(
+          cell
+            .trim()
+            .replace(/^\+/, '')
+            .replace(/^-?(?=\.)/, '$&0'),
+        );
+    case 'bool':
+      return (cell) => read(booleans.get(cell.trim().toLowerCase()));
+    case 'timestamp':
+      return (cell) => read(cell.trim());
+    case 'json':
+    case 'struct':
+    case 'list':
+      return (cell) => {
+        const value = parseText(cell, path);
+        return value === null ? null : read(value);
+      };
+    default:
+      return read;
+  }
+}
+
+const booleans = new Map([
+  ['true', true],
+  ['false', false],
+  ['1', true],
+  ['0', false],
+]);
+
+/** Compiles the writer of a column's values that are not null; answers null for a float that is no finite number. */
+function cellWriter(field: Field, path: string): (value: Value) => string | null {
+  const write = valueWriter(field, path, asJson);
+  switch (field.type) {
+    case 'string':
+      return (value) => {
+        if (typeof value !== 'string') throw badRow(path, 'is not a string');
+        if (value.isWellFormed()) return value;
+        throw badRow(path, 'holds half a surrogate pair, which UTF-8 cannot write');
+      };
+    case 'bytes':
+    case 'timestamp':
+      return (value) => write(value).slice(1, -1);
+    case 'float32':
+    case 'float64':
+      return (value) => {
+        const text = write(value);
+        return text === 'null' ? null : text;
+      };
+    default:
+      return write;
+  }
 }

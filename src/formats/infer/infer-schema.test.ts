@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { codecFor, expandSchema } from '../codec.ts';
-import { parseAsWritten } from '../json/json-text.ts';
+import { parseAsWritten } from '../json/text.ts';
 import type { ConnectionSchema, Field, Format } from '../schema/schema.ts';
 import { type InferredSchema, SchemaInference } from './infer-schema.ts';
 

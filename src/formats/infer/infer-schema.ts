@@ -3,12 +3,17 @@ import { PenstockError } from '../../errors.ts';
 import { expandSchema, validateSchema } from '../codec.ts';
 import type { ConnectionSchema, Field, Format, ListItem } from '../schema/schema.ts';
 import { Format as WireFormat } from '../schema/wire-format.ts';
-import { ObservedShape, type SeenType } from './observed-shape.ts';
-import { type PayloadKind, payloadKinds, recognise } from './payload-kind.ts';
+import { pathOf } from '../values/bad.ts';
+import {
+  isNumberType,
+  ObservedShape,
+  type PayloadKind,
+  payloadKinds,
+  recognise,
+  type SeenType,
+} from './observation.ts';
 
-/** Proposes a schema for messages that were sampled. */
-
-/** From so many on, a field that was always there is proposed as required. */
+/** Minimum number of objects for proposing a field as required. */
 export const enoughToRequire = 10;
 const maxFields = 1000;
 
@@ -18,31 +23,32 @@ export interface FieldEvidence {
   path: string;
   type: Field['type'];
   required: boolean;
-  /** How often it was there, null included, among how many objects that could have had it. */
+  /** Number of objects that had it, null included, and of those that could have had it. */
   present: number;
   of: number;
-  /** How many values of each type. */
+  /** Number of values of each type. */
   types: Partial<Record<SeenType, number>>;
-  /** Why it is proposed as it is, where that is not plain. */
+  /** Reason for the proposal if it is not obvious. */
   note: string | null;
 }
 
 export interface InferredSchema {
-  /** How many messages are of each kind; those of gzip count as what is in it. */
+  /** Number of messages of each kind, after decompression. */
   kinds: Record<PayloadKind, number>;
   gzip: number;
-  /** Null when these messages have no format that can be read. */
+  /** Null if no table can read these messages. */
   schema: ConnectionSchema | null;
   fields: FieldEvidence[];
   notes: string[];
 }
 
+/** Proposes a schema for sampled messages. */
 export class SchemaInference {
   readonly #kinds = Object.fromEntries(payloadKinds.map((kind) => [kind, 0])) as Record<PayloadKind, number>;
   #gzip = 0;
   readonly #shape = new ObservedShape({ fields: maxFields });
 
-  /** Takes in one message. Only counts and names of properties are kept of it. */
+  /** Adds one message. Keeps only counts and names of properties. */
   observe(payload: Buffer): void {
     const { kind, gzip, document } = recognise(payload);
     this.#kinds[kind] += 1;
@@ -50,7 +56,7 @@ export class SchemaInference {
     if (document) this.#shape.observe(document);
   }
 
-  /** What fits most messages; with a `format` of the caller's, what fits that. */
+  /** Returns the schema that fits most messages, or their fields in the given `format`. */
   propose(format?: Format): InferredSchema {
     const wanted = format ?? this.#format();
     const proposal = new Proposal(this.#shape, wanted);
@@ -73,7 +79,7 @@ export class SchemaInference {
     return payloadKinds.reduce((sum, kind) => sum + this.#kinds[kind], 0);
   }
 
-  /** What most messages are. Types that a schema may not know (yet) are found out by `isUsable`. */
+  /** The format of most messages. */
   #format(): Format {
     const { json_object, json_other, text, bytes } = this.#kinds;
     const most = Math.max(json_object, json_other, text, bytes);
@@ -93,13 +99,13 @@ export class SchemaInference {
       json: unstructured ? json_object + json_other : json_object,
       raw_string: json_object + json_other + text + empty,
     };
-    const strangers = this.#total() - too_large - (fitting[type] ?? this.#total());
+    const misfits = this.#total() - too_large - (fitting[type] ?? this.#total());
     const what = type === 'json' && !unstructured ? 'JSON objects' : type;
     return [
-      ...(strangers > 0
-        ? [`${strangers} of ${this.#total()} messages are not ${what}: they would be bad data`]
+      ...(misfits > 0
+        ? [`${misfits} of ${this.#total()} messages are not ${what} and would be bad data`]
         : []),
-      ...(too_large > 0 ? [`${too_large} messages of more than 1 MiB were not looked into`] : []),
+      ...(too_large > 0 ? [`${too_large} messages of more than 1 MiB were not inspected`] : []),
     ];
   }
 }
@@ -116,7 +122,7 @@ function completed(format: Format, fields: Field[], unixMillis: boolean): Connec
   return { format: { ...format, ...timestamps }, fields };
 }
 
-/** Whether a table would be created with it. A format that is not known yet is one that no table can have. */
+/** Whether a table can have the schema. */
 function isUsable(schema: ConnectionSchema): boolean {
   if (!Value.Check(WireFormat, schema.format)) return false;
   try {
@@ -132,15 +138,14 @@ const isUnstructured = (format: Format): boolean => 'unstructured' in format && 
 const whyUnusable = ({ type, compression }: { type: string; compression?: unknown }): string => {
   const compressed = compression === 'gzip' ? ' compressed with gzip' : '';
   return type === 'json' && compressed === ''
-    ? 'No field could be proposed: there was no JSON object with a property'
-    : `The messages look like ${type}${compressed}, and no table can read that`;
+    ? 'No field could be proposed: no JSON object had a property'
+    : `The messages look like ${type}${compressed}, which no table can read`;
 };
 
-/** Turns what was seen into fields. */
 class Proposal {
   readonly evidence: FieldEvidence[] = [];
   readonly notes: string[] = [];
-  /** Whether some field is a time in milliseconds: the format must then say so. */
+  /** Whether some field is a time in milliseconds, which the format must then declare. */
   unixMillis = false;
   readonly #shape: ObservedShape;
   readonly #format: Format;
@@ -149,7 +154,7 @@ class Proposal {
     this.#shape = shape;
     this.#format = format;
     if (shape.members === undefined)
-      this.notes.push('The messages have too many different properties: they look like maps');
+      this.notes.push('The messages have too many different properties and look like maps');
   }
 
   fields(): Field[] {
@@ -159,16 +164,18 @@ class Proposal {
   #members(shape: ObservedShape, path: string): Field[] {
     const of = shape.count('struct');
     return [...(shape.members ?? [])].flatMap(([name, member]) => {
-      const at = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+      const at = pathOf(path, name);
       if (name === '' || name.length > 256) {
-        this.notes.push(`${name === '' ? `${path}/` : path} has a property whose name no column can have`);
+        this.notes.push(
+          `${name === '' ? `${path}/` : path} has a property with a name that no column can have`,
+        );
         return [];
       }
       return [{ name, ...this.#item(member, at, name, of) }];
     });
   }
 
-  /** `of` is how often a value could have been there. */
+  /** `of` is the number of objects that could have had the value. */
   #item(shape: ObservedShape, path: string, name: string, of: number): ListItem {
     const required = of >= enoughToRequire && shape.present === of && shape.count('null') === 0;
     const evidence: FieldEvidence = {
@@ -189,9 +196,8 @@ class Proposal {
   #type(shape: ObservedShape, path: string, name: string): ListItem & { note?: string } {
     const types = [...shape.seen.keys()].filter((type) => type !== 'null');
     const [only] = types;
-    if (only === undefined) return { type: 'json', note: 'It was always null, so its type is not known' };
-    const numbers = types.every((type) => ['int64', 'uint64', 'float64', 'huge'].includes(type));
-    if (numbers) return this.#number(shape, name);
+    if (only === undefined) return { type: 'json', note: 'It was always null, so its type is unknown' };
+    if (types.every(isNumberType)) return this.#number(shape, name);
     if (types.every((type) => type === 'timestamp' || type === 'string')) return text(shape);
     if (types.length > 1) return { type: 'json', note: `It has values of ${types.join(' and ')}` };
     if (only === 'struct') return this.#struct(shape, path);
@@ -202,7 +208,8 @@ class Proposal {
   #number(shape: ObservedShape, name: string): ListItem & { note?: string } {
     const [float, unsigned] = [shape.count('float64'), shape.count('uint64')];
     if (shape.count('huge') > 0) return { type: 'json', note: 'Some numbers are too large for any type' };
-    if (float > 0 && shape.wide) return { type: 'json', note: 'As float64 its large numbers lose digits' };
+    if (float > 0 && shape.wide)
+      return { type: 'json', note: 'Its large numbers would lose digits as float64' };
     if (float > 0) return { type: 'float64' };
     if (unsigned > 0 && shape.negative)
       return { type: 'json', note: 'Some numbers are negative and others too large for int64' };
@@ -210,12 +217,15 @@ class Proposal {
     if (!shape.millis) return { type: 'int64' };
     const asked = 'timestamp_format' in this.#format ? this.#format.timestamp_format : undefined;
     if (!speaksOfTime(name) || asked === 'rfc3339')
-      return { type: 'int64', note: 'It could be a time in milliseconds since 1970; nothing says so' };
+      return {
+        type: 'int64',
+        note: 'It could be a time in milliseconds since 1970, but its name does not suggest one',
+      };
     this.unixMillis = true;
     return {
       type: 'timestamp',
       unit: 'millisecond',
-      note: 'Whole numbers between 2001 and 2100 in milliseconds, and a name that speaks of time',
+      note: 'Its numbers are between 2001 and 2100 in milliseconds, and its name suggests a time',
     };
   }
 
@@ -223,7 +233,9 @@ class Proposal {
     const fields = this.#members(shape, path);
     if (fields.length > 0) return { type: 'struct', fields };
     const note =
-      shape.members === undefined ? 'It has too many properties, or too deep' : 'It was always empty';
+      shape.members === undefined
+        ? 'It has too many properties or is nested too deep'
+        : 'It was always empty';
     return { type: 'json', note };
   }
 
@@ -231,11 +243,11 @@ class Proposal {
     const { items } = shape;
     if (items !== undefined)
       return { type: 'list', items: this.#item(items, `${path}/*`, name, items.present) };
-    return { type: 'json', note: 'Its lists were always empty, or too deep to look into' };
+    return { type: 'json', note: 'Its lists were always empty or nested too deep' };
   }
 }
 
-/** The finest unit that was used and that all of the values fit. */
+/** Chooses the finest unit in use that all values fit. */
 function text(shape: ObservedShape): ListItem & { note?: string } {
   if (shape.count('string') > 0) {
     return shape.count('timestamp') > 0

@@ -2,13 +2,13 @@ import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../../errors.ts';
 import type { Codec, FormatDefinition, FormatOf } from '../format.ts';
 import type { Field, ListItem } from '../schema/schema.ts';
-import { badData, badRow } from '../values/bad.ts';
-import { rowFromMessage } from '../values/row-literal.ts';
-import { objectReader } from './json-decode.ts';
-import { jsonWriter, objectWriter } from './json-encode.ts';
-import { envelopeOf } from './json-envelope.ts';
-import { fieldsFromJsonSchema } from './json-schema.ts';
-import { isNestedWithin, parseExactly } from './json-text.ts';
+import { badData } from '../values/bad.ts';
+import { messageOfRow, rowFromMessage } from '../values/row.ts';
+import { objectReader } from './decode.ts';
+import { jsonWriter, objectWriter } from './encode.ts';
+import { envelopeOf } from './envelope.ts';
+import { fieldsFromJsonSchema } from './schema.ts';
+import { isShallow, parseExactly, tooDeep } from './text.ts';
 
 /**
  * One JSON document a message, in UTF-8.
@@ -61,13 +61,10 @@ function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
   return ofText({
     decodeText(text) {
       const document = parseDocument(text, JSON.parse);
-      if (!isNestedWithin(document, 128)) throw badData('', 'is nested more than 128 deep');
+      if (!isShallow(document)) throw badData('', tooDeep);
       return make(text);
     },
-    encodeText({ value }) {
-      if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
-      return write(value);
-    },
+    encodeText: (row) => write(messageOfRow(row)),
   });
 }
 
@@ -90,7 +87,7 @@ function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
   };
 }
 
-/** What JSON.parse says is dropped: it quotes the payload. */
+/** The error of JSON.parse is dropped: it quotes the payload. */
 function parseDocument(text: string, parse: (text: string) => unknown): unknown {
   if (text === '') throw badData('', 'is empty');
   try {

@@ -20,15 +20,18 @@ export function messageTypeOf(definition: ProtobufSchema, name: string | null | 
   const root = new protobuf.Root();
   const own = parseFile(definition.schema, 'the definition', new protobuf.Root(), path);
   addFile(definition.schema, 'the definition', root, definition.dependencies ?? {}, new Set());
+  for (const found of objectsOf(root)) relax(found);
   try {
     root.resolveAll();
   } catch (error) {
     throw refuse(`The definition refers to what it does not have: ${reasonOf(error)}`, error);
   }
+  for (const found of objectsOf(root)) if (found instanceof protobuf.Type) setAbsent(found);
+  const offered = objectsOf(own.root).filter((found) => found instanceof protobuf.Type);
   return find(
     root,
     name,
-    messagesOf(own.root).map((type) => type.fullName.slice(1)),
+    offered.map((type) => type.fullName.slice(1)),
   );
 }
 
@@ -75,11 +78,53 @@ function addBundled(name: string, root: protobuf.Root): boolean {
   return true;
 }
 
-function messagesOf(namespace: protobuf.NamespaceBase): protobuf.Type[] {
-  return namespace.nestedArray.flatMap((nested) => {
-    if (nested instanceof protobuf.Type) return [nested];
-    return nested instanceof protobuf.Namespace ? messagesOf(nested) : [];
+/** Messages, enums and namespaces, those in messages too. */
+function objectsOf(namespace: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
+  return namespace.nestedArray.flatMap((nested) =>
+    nested instanceof protobuf.Namespace || nested instanceof protobuf.Type
+      ? [nested, ...objectsOf(nested)]
+      : [nested],
+  );
+}
+
+const requiredFields = new WeakSet<protobuf.Field>();
+
+/** Whether proto2 calls the field required. */
+export const isRequired = (field: protobuf.Field): boolean => requiredFields.has(field);
+
+/**
+ * Keeps protobufjs from dropping an enum's number that has no name, and from refusing a message that lacks a required
+ * field: what is required of a table is checked where its column is read.
+ */
+function relax(found: protobuf.ReflectionObject): void {
+  const withFeature = (options: protobuf.ReflectionObject['options'], feature: object) => ({
+    ...options,
+    features: { ...options?.features, ...feature },
   });
+  if (found instanceof protobuf.Enum) found.options = withFeature(found.options, { enum_type: 'OPEN' });
+  if (!(found instanceof protobuf.Type)) return;
+  for (const field of found.fieldsArray as (protobuf.Field & { rule?: string })[]) {
+    if (field.rule !== 'required' && field.options?.features?.field_presence !== 'LEGACY_REQUIRED') continue;
+    requiredFields.add(field);
+    field.rule = '';
+    field.options = withFeature(field.options, { field_presence: 'EXPLICIT' });
+  }
+}
+
+/** Messages inherit the values of fields that they do not have: ours instead of those of protobufjs. */
+function setAbsent(type: protobuf.Type): void {
+  for (const field of type.fieldsArray) {
+    if (!field.repeated && !field.map) type.ctor.prototype[field.name] = absentOf(field);
+  }
+}
+
+/** The default of a field without presence; null when absence means that there is no value. */
+function absentOf({ resolvedType, hasPresence, type }: protobuf.Field): unknown {
+  if (hasPresence || resolvedType instanceof protobuf.Type) return null;
+  if (type === 'string') return '';
+  if (type === 'bytes') return Buffer.alloc(0);
+  if (type === 'bool') return false;
+  return type.endsWith('64') ? 0n : 0;
 }
 
 function find(

@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
-import type { Value } from '../format.ts';
 import type { Field, FieldTypeName, ListItem } from '../schema/schema.ts';
+import { isRequired } from './definition.ts';
 
 const scalarTypes: Readonly<Record<string, FieldTypeName>> = {
   int32: 'int32',
@@ -70,7 +70,7 @@ export function fieldsFromMessage(type: protobuf.Type): Field[] {
       return {
         name: field.name,
         ...typeOf(field, [...inside, message]),
-        required: field.required,
+        required: isRequired(field),
       };
     });
   const typeOf = (field: protobuf.Field, inside: readonly protobuf.Type[]): ListItem => {
@@ -96,27 +96,4 @@ export function fieldsFromMessage(type: protobuf.Type): Field[] {
 /** The one field of a wrapper. */
 export function wrappedOf(type: protobuf.Type): protobuf.Field {
   return type.fields.value as protobuf.Field;
-}
-
-/** Whether absence means the default, and not that there is no value. */
-export function isImplicit(field: protobuf.Field): boolean {
-  const single = !field.repeated && !field.map && !(field.resolvedType instanceof protobuf.Type);
-  return single && !field.hasPresence;
-}
-
-/** What a single value that is not in the message stands for. */
-export function defaultOf(field: protobuf.Field): Value {
-  if (!isImplicit(field)) return null;
-  const { resolvedType } = field;
-  if (resolvedType instanceof protobuf.Enum) return resolvedType.valuesById[0] ?? '0';
-  switch (field.type) {
-    case 'string':
-      return '';
-    case 'bytes':
-      return Buffer.alloc(0);
-    case 'bool':
-      return false;
-    default:
-      return field.type.endsWith('64') ? 0n : 0;
-  }
 }

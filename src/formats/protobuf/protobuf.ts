@@ -9,14 +9,12 @@ import {
   type SchemaIn,
 } from '../format.ts';
 import { onlyRow } from '../framing.ts';
-import { badData, badRow } from '../values/bad.ts';
-import { rowFromMessage } from '../values/row-literal.ts';
+import { badData } from '../values/bad.ts';
+import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
-import { rowReader } from './read.ts';
-import { documentReader } from './read-json.ts';
-import { rowWriter } from './write.ts';
-import { documentWriter } from './write-json.ts';
+import { documentReader, rowReader } from './read.ts';
+import { documentWriter, rowWriter } from './write.ts';
 
 type Schema = SchemaIn<'protobuf'>;
 
@@ -53,14 +51,9 @@ function readerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (payl
 }
 
 function writerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (row: Row) => Buffer {
-  const write = format.into_unstructured_json ? documentWriter(type, '/value') : rowWriter(type, fields);
-  return (row) => {
-    const message = format.into_unstructured_json ? row.value : row;
-    if (message === null || message === undefined) throw badRow('/value', 'is null, so there is no message');
-    const writer = protobufjs.Writer.create();
-    write(message, writer);
-    return writer.finish() as Buffer;
-  };
+  if (!format.into_unstructured_json) return rowWriter(type, fields);
+  const write = documentWriter(type, '/value');
+  return (row) => write(messageOfRow(row));
 }
 
 /** Each record behind its length as a varint, one after the other. */

@@ -1,101 +1,219 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../format.ts';
-import type { Field } from '../schema/schema.ts';
+import { exactNumber } from '../json/text.ts';
+import { type Field, isMetadata, type ListItem } from '../schema/schema.ts';
 import { badData, pathOf } from '../values/bad.ts';
-import { rowFromValues } from '../values/row-literal.ts';
-import { defaultOf, wellKnownOf, wrappedOf } from './fields.ts';
-import { jsonMapStep, jsonValueReader } from './read-json.ts';
-import { durationReader, timestampReader, wrapperReader } from './well-known.ts';
-import {
-  enumReader,
-  type MessageReader,
-  messageStep,
-  messageValue,
-  type Place,
-  placesOf,
-  type ReadValue,
-  readPayload,
-  type Slots,
-  type Step,
-  scalarReader,
-  slotsOf,
-  valueStep,
-  walker,
-} from './wire.ts';
+import { formatDecimal } from '../values/decimal.ts';
+import { setterOf } from '../values/own-property.ts';
+import { rowFromObject } from '../values/row.ts';
+import { textOf } from '../values/text-check.ts';
+import { formatTimestamp, timestampFromParts } from '../values/timestamp.ts';
+import { wellKnownOf, wrappedOf } from './fields.ts';
 
-/** Compiles the reader of a message into the fields of a table. It throws `bad_data`. */
-export function rowReader(type: protobuf.Type, fields: readonly Field[]): (payload: Uint8Array) => Row {
-  const message = messageReader(type, fields, '');
-  return (payload) => readPayload(message, payload);
+/** A decoded message: `definition.ts` gives it a value for every field, null for one that is absent. */
+type Message = Readonly<Record<string, unknown>>;
+/** Converts a value that is not null. */
+type Convert = (found: unknown) => unknown;
+
+/** Compiles the reader of a message into the fields of a table; it throws `bad_data`. */
+export function rowReader(type: protobuf.Type, fields: readonly Field[]): (payload: Buffer) => Row {
+  const convert = rowOf(type, fields, '');
+  return (payload) => convert(parse(type, payload));
 }
 
-function messageReader(type: protobuf.Type, fields: readonly Field[], path: string): MessageReader<Row> {
-  const members = fields.map((field) => memberOf(type, field, path));
-  const place = placesOf(members, null);
-  const steps = new Map<number, Step>();
-  const columns = fields.map((field, slot) => {
-    const member = members[slot];
-    if (!member) return { name: field.name };
+/** Compiles the reader of any message into a JSON text: names as in the definition, the rest as in a json message. */
+export function documentReader(type: protobuf.Type): (payload: Buffer) => string {
+  const convert = jsonMessage(type, new Map());
+  return (payload) => JSON.stringify(convert(parse(type, payload)));
+}
+
+function parse(type: protobuf.Type, payload: Buffer): Message {
+  try {
+    return type.decode(new ExactReader(payload)) as unknown as Message;
+  } catch (error) {
+    if (error instanceof PenstockError) throw error;
+    const nesting = protobuf.Reader.recursionLimit;
+    throw badData('', `is not a Protobuf message of its type, or is nested more than ${nesting} deep`);
+  }
+}
+
+/** Reads 64-bit integers as bigints, and refuses text that is not UTF-8. protobufjs checks lengths, nesting and wire types. */
+class ExactReader extends protobuf.BufferReader {
+  override string(): string {
+    const end = this.uint32() + this.pos;
+    if (end > this.len) throw new RangeError('The text ends behind its message');
+    const text = textOf(this.buf as Buffer, this.pos, end);
+    if (text === undefined) throw badData('', 'holds text that is not UTF-8');
+    this.pos = end;
+    return text;
+  }
+  override stringVerify(): string {
+    return this.string();
+  }
+  override int64(): never {
+    return signed(super.int64()) as never;
+  }
+  override sint64(): never {
+    return signed(super.sint64()) as never;
+  }
+  override sfixed64(): never {
+    return signed(super.sfixed64()) as never;
+  }
+  override uint64(): never {
+    return unsigned(super.uint64()) as never;
+  }
+  override fixed64(): never {
+    return unsigned(super.fixed64()) as never;
+  }
+}
+
+type Long = ReturnType<protobuf.Reader['int64']>;
+
+/** Up to 2^53 through a double, which is much faster. */
+function signed({ high, low }: Long): bigint {
+  if (high > -0x20_0000 && high < 0x20_0000) return BigInt(high * 2 ** 32 + (low >>> 0));
+  return (BigInt(high) << 32n) | BigInt(low >>> 0);
+}
+
+function unsigned({ high, low }: Long): bigint {
+  if (high >>> 0 < 0x20_0000) return BigInt((high >>> 0) * 2 ** 32 + (low >>> 0));
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+}
+
+function rowOf(type: protobuf.Type, fields: readonly Field[], path: string): (message: object) => Row {
+  const members = fields.map((field) => {
+    if (isMetadata(field)) return { name: field.name, read: () => null };
     const at = pathOf(path, field.name);
-    const { step, finish } = columnOf(member, place(member), field, at);
-    steps.set(member.id, step);
-    return { name: field.name, read: field.required ? orMissing(finish, at) : finish };
+    const member = Object.hasOwn(type.fields, field.name) ? type.fields[field.name] : undefined;
+    if (member) return { name: field.name, read: columnOf(member, field, at) };
+    const message = `The message of the definition has no field ${at}`;
+    throw new PenstockError('invalid_schema', message, { errors: [{ path: '/fields', message }] });
   });
-  const make = rowFromValues(columns);
-  return { begin: slotsOf(members, defaultOf), walk: walker(steps), finish: make };
+  return rowFromObject(members, 'inherited');
 }
 
-/** Columns of metadata have no member; any other has to have one. */
-function memberOf(type: protobuf.Type, field: Field, parent: string): protobuf.Field | undefined {
-  if (typeof field.metadata_key === 'string') return undefined;
-  const member = type.fieldsArray.find(({ name }) => name === field.name);
-  if (member) return member;
-  const message = `The message of the definition has no field ${pathOf(parent, field.name)}`;
-  throw new PenstockError('invalid_schema', message, { errors: [{ path: '/fields', message }] });
-}
-
-/** A field of a table: how it gets into its slot, and how its value is made of that, where it is not that already. */
+/** Undefined when the value is what the column holds already. */
 function columnOf(
   member: protobuf.Field,
-  place: Place,
   field: Field,
   path: string,
-): { step: Step; finish?: (found: unknown) => Value } {
-  if (member.map) {
-    const step = jsonMapStep(member, place.slot, new Map());
-    return { step, finish: (map) => JSON.stringify(map) };
-  }
-  const { resolvedType } = member;
-  const item = member.repeated ? field.items : field;
-  if (item?.type !== 'struct' || !(resolvedType instanceof protobuf.Type)) {
-    return { step: valueStep(member, place, typedReader(member, path, item?.type === 'json')) };
-  }
-  const message = messageReader(resolvedType, item.fields ?? [], member.repeated ? `${path}/*` : path);
-  if (member.repeated) return { step: valueStep(member, place, messageValue(member, message)) };
-  const finish = (slots: unknown) => (slots === null ? null : message.finish(slots as Slots));
-  return { step: messageStep(member, place, message), finish };
-}
-
-function orMissing(finish: ((found: unknown) => Value) | undefined, path: string): (found: unknown) => Value {
+): ((found: unknown) => Value) | undefined {
+  const convert = member.map ? asText(jsonMember(member, new Map())) : listOrItem(member, field, path);
+  if (!field.required) return convert && ((found) => (found === null ? null : (convert(found) as Value)));
   return (found) => {
     if (found === null) throw badData(path, 'is required but missing');
-    return finish ? finish(found) : (found as Value);
+    return (convert ? convert(found) : found) as Value;
   };
 }
 
-function typedReader(member: protobuf.Field, path: string, json: boolean): ReadValue {
-  const { resolvedType } = member;
-  if (resolvedType instanceof protobuf.Enum) return enumReader(resolvedType);
-  if (!resolvedType) return scalarReader(member.type, path);
-  if (json) {
-    const read = jsonValueReader(member, new Map());
-    return (reader, depth) => JSON.stringify(read(reader, depth));
-  }
-  const known = wellKnownOf(resolvedType);
-  if (known === 'wrapper') {
-    const inner = wrappedOf(resolvedType);
-    return wrapperReader(member, resolvedType, typedReader(inner, path, false), defaultOf(inner));
-  }
-  return known === 'duration' ? durationReader(member, path) : timestampReader(member, path);
+const asText =
+  (convert: Convert): Convert =>
+  (found) =>
+    JSON.stringify(convert(found));
+
+function listOrItem(member: protobuf.Field, field: Field, path: string): Convert | undefined {
+  if (!member.repeated) return itemOf(member, field, path);
+  const convert = itemOf(member, field.items, `${path}/*`);
+  return convert && ((list) => (list as unknown[]).map(convert));
 }
+
+function itemOf(member: protobuf.Field, item: ListItem | undefined, path: string): Convert | undefined {
+  const { resolvedType } = member;
+  if (resolvedType instanceof protobuf.Enum) return nameIn(resolvedType);
+  if (!resolvedType) return undefined;
+  if (item?.type === 'json') return asText(jsonValue(member, new Map()));
+  switch (wellKnownOf(resolvedType)) {
+    case 'timestamp':
+      return (message) => timeOf(message as Message, path);
+    case 'duration':
+      return (message) => durationOf(message as Message, path);
+    case 'wrapper': {
+      const convert = itemOf(wrappedOf(resolvedType), item, path) ?? ((value: unknown) => value);
+      return (message) => convert((message as Message).value);
+    }
+    default:
+      return rowOf(resolvedType, item?.fields ?? [], path) as Convert;
+  }
+}
+
+/** A number that the definition does not name stays a number. */
+function nameIn({ valuesById }: protobuf.Enum): Convert {
+  return (number) => valuesById[number as number] ?? String(number);
+}
+
+function timeOf({ seconds, nanos }: Message, path: string): bigint {
+  const time = timestampFromParts(seconds as bigint, BigInt(nanos as number), 'nanosecond');
+  if (time === undefined) throw badData(path, 'is a time that does not fit 64 bits of nanoseconds');
+  return time;
+}
+
+/** Of 10,000 years, which is what a Duration may span. */
+const maxSeconds = 10n ** 12n - 1n;
+
+/** The seconds of a Duration with nine digits behind the point. */
+function durationOf({ seconds, nanos }: Message, path: string): string {
+  const whole = seconds as bigint;
+  if (whole > maxSeconds || whole < -maxSeconds) throw badData(path, 'is too long a duration');
+  return formatDecimal(whole * 1_000_000_000n + BigInt(nanos as number), 9);
+}
+
+type Known = Map<protobuf.Type, Convert>;
+
+/** Converts a message into an object that JSON.stringify can write; absent fields are left out. */
+function jsonMessage(type: protobuf.Type, known: Known): Convert {
+  const before = known.get(type);
+  if (before) return before;
+  const members: { name: string; set: ReturnType<typeof setterOf>; convert: Convert }[] = [];
+  const convert: Convert = (message) => {
+    const object: Row = {};
+    for (const { name, set, convert } of members) {
+      const found = (message as Message)[name];
+      if (found !== null) set(object, convert(found) as Value);
+    }
+    return object;
+  };
+  // A message may hold itself.
+  known.set(type, convert);
+  for (const member of type.fieldsArray) {
+    members.push({ name: member.name, set: setterOf(member.name), convert: jsonMember(member, known) });
+  }
+  return convert;
+}
+
+function jsonMember(member: protobuf.Field, known: Known): Convert {
+  const convert = jsonValue(member, known);
+  if (member.repeated) return (list) => (list as unknown[]).map(convert);
+  if (!member.map) return convert;
+  return (map) => {
+    const object: Row = {};
+    for (const [key, value] of Object.entries(map as object)) setterOf(key)(object, convert(value) as Value);
+    return object;
+  };
+}
+
+/** Messages of google.protobuf are as the JSON mapping of Protobuf has them. */
+function jsonValue(member: protobuf.Field, known: Known): Convert {
+  const { resolvedType } = member;
+  if (resolvedType instanceof protobuf.Enum) return nameIn(resolvedType);
+  if (!resolvedType) return member.type.endsWith('64') ? jsonInteger : jsonScalar;
+  const kind = wellKnownOf(resolvedType);
+  if (kind === 'timestamp') return (message) => formatTimestamp(timeOf(message as Message, ''), 'nanosecond');
+  if (kind === 'duration') return (message) => `${durationOf(message as Message, '')}s`;
+  if (kind === 'wrapper') {
+    const convert = jsonValue(wrappedOf(resolvedType), known);
+    return (message) => convert((message as Message).value);
+  }
+  const message = jsonMessage(resolvedType, known);
+  if (kind === undefined) return message;
+  // Struct and ListValue have one member, and Value at most one; `null_value` says that there is none.
+  return (found) => {
+    const [[name, value] = ['null', null]] = Object.entries(message(found) as object);
+    return name.startsWith('null') ? null : value;
+  };
+}
+
+const jsonScalar: Convert = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : value);
+
+/** An entry of a map without its value has the zero of protobufjs, which is no bigint. */
+const jsonInteger: Convert = (value) => exactNumber(typeof value === 'bigint' ? value : 0n);

@@ -4,8 +4,8 @@ import { Format, Framing, SchemaDefinition } from './wire-format.ts';
 export type { Format, FormatType, SchemaDefinition } from './wire-format.ts';
 
 /**
- * The wire shape of a connection schema: what a message of a table looks like, and what to do with one that does
- * not. Names and nesting are Arroyo's (`ConnectionSchema` in its OpenAPI document), so its clients can send them.
+ * The wire shape of a connection schema: the messages of a table, and the handling of those that do not fit. Names and
+ * nesting are Arroyo's (`ConnectionSchema` in its OpenAPI document), so that its clients can send them.
  */
 
 const strict = { additionalProperties: false } as const;
@@ -29,17 +29,17 @@ export const fieldTypes = [
 export type FieldTypeName = (typeof fieldTypes)[number];
 
 const typeProperties = {
-  type: Type.Enum([...fieldTypes], { description: 'The type of the value' }),
+  type: Type.Enum([...fieldTypes], { description: 'Type of the value' }),
   unit: Type.Optional(
     Type.Enum(['second', 'millisecond', 'microsecond', 'nanosecond'], {
-      description: 'timestamp only: its precision, millisecond if left out',
+      description: 'timestamp only: precision; default millisecond',
     }),
   ),
   precision: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 38, description: 'decimal128 only: digits in all' }),
+    Type.Integer({ minimum: 1, maximum: 38, description: 'decimal128 only: total number of digits' }),
   ),
   scale: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 38, description: 'decimal128 only: digits behind the point' }),
+    Type.Integer({ minimum: 0, maximum: 38, description: 'decimal128 only: digits after the decimal point' }),
   ),
   fields: Type.Optional(
     Type.Unsafe<Field[]>({
@@ -51,11 +51,11 @@ const typeProperties = {
   ),
   items: Type.Optional(Type.Unsafe<ListItem>({ $ref: 'ListItem#' })),
   required: Type.Optional(
-    Type.Boolean({ description: 'Whether a missing or null value makes the message bad; false if left out' }),
+    Type.Boolean({ description: 'Whether a missing or null value makes the message bad; default false' }),
   ),
   sql_name: Type.Optional(
     Type.Union([Type.String({ maxLength: 10_000 }), Type.Null()], {
-      description: 'The type in SQL; ignored when sent',
+      description: 'Type in SQL; ignored in requests',
     }),
   ),
 };
@@ -67,7 +67,7 @@ export const Field = Type.Object(
     ...typeProperties,
     metadata_key: Type.Optional(
       Type.Union([Type.String({ maxLength: 64 }), Type.Null()], {
-        description: "Fill this column from the connector's metadata instead of the payload",
+        description: "Key of the connector's metadata that fills this column instead of the payload",
       }),
     ),
   },
@@ -78,7 +78,13 @@ export interface Field extends ListItem {
   metadata_key?: string | null;
 }
 
-/** What a list holds. */
+/** Whether the connector fills the column; it is then no part of a message. */
+export const isMetadata = ({ metadata_key }: Field): boolean => typeof metadata_key === 'string';
+
+/** The columns that are part of a message. */
+export const messageFields = (fields: readonly Field[]): Field[] =>
+  fields.filter((field) => !isMetadata(field));
+
 export const ListItem = Type.Object(
   { name: Type.Optional(Type.String({ maxLength: 256 })), ...typeProperties },
   { $id: 'ListItem', ...strict },
@@ -98,7 +104,7 @@ export interface ListItem {
 export const badDataBehaviors = ['fail', 'drop', 'dead_letter'] as const;
 export const whenFull = ['drop_oldest', 'fail'] as const;
 
-/** What is left out of a `bad_data` with dead letters. */
+/** Defaults of a `bad_data` with dead letters. */
 export const deadLetterDefaults = {
   max_count: 10_000,
   max_bytes: 100 * 1024 * 1024,
@@ -109,25 +115,25 @@ export const BadData = Type.Object(
   {
     behavior: Type.Enum([...badDataBehaviors], {
       description:
-        'fail stops the job, drop counts the message and goes on, dead_letter keeps it to be repaired and replayed',
+        'fail stops the job, drop counts and skips the message, dead_letter keeps it for repair and replay',
     }),
     max_count: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 1_000_000,
-        description: `dead_letter only: how many a pipeline keeps, ${deadLetterDefaults.max_count} if left out`,
+        description: `dead_letter only: maximum number of dead letters in a pipeline; default ${deadLetterDefaults.max_count}`,
       }),
     ),
     max_bytes: Type.Optional(
       Type.Integer({
         minimum: 1024,
         maximum: 100 * 1024 ** 3,
-        description: `dead_letter only: what their payloads may come to, ${deadLetterDefaults.max_bytes} if left out`,
+        description: `dead_letter only: maximum total size of their payloads in bytes; default ${deadLetterDefaults.max_bytes}`,
       }),
     ),
     when_full: Type.Optional(
       Type.Enum([...whenFull], {
-        description: `dead_letter only: what gives way at a bound, the oldest or the job; ${deadLetterDefaults.when_full} if left out`,
+        description: `dead_letter only: whether a full store drops the oldest or fails the job; default ${deadLetterDefaults.when_full}`,
       }),
     ),
   },

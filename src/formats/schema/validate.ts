@@ -1,7 +1,18 @@
-import type { FieldError } from '../../errors.ts';
-import type { WholeMessage } from '../format.ts';
+import { type FieldError, PenstockError } from '../../errors.ts';
+import type { SchemaIn, WholeMessage } from '../format.ts';
 import { formatOf, formatTypes } from '../registry.ts';
-import { BadData, type ConnectionSchema, type Field, type FieldTypeName, type ListItem } from './schema.ts';
+import {
+  BadData,
+  type ConnectionSchema,
+  type Field,
+  type FieldTypeName,
+  type FormatType,
+  isMetadata,
+  type ListItem,
+  messageFields,
+  type SchemaDefinition,
+} from './schema.ts';
+import { sqlType } from './sql-type.ts';
 
 /** A metadata column that a connector offers to `metadata_key`. */
 export interface KnownMetadata {
@@ -11,13 +22,58 @@ export interface KnownMetadata {
   items?: FieldTypeName;
 }
 
-/** How deep structs and lists may be nested in each other. */
+/** Maximum nesting of structs and lists. */
 const maxDepth = 32;
 
 /**
- * What is wrong with a schema beyond its JSON Schema: an empty list when nothing is. Paths are JSON pointers into the
- * schema, e.g. `/fields/2/precision`. `metadata` are the columns that the table's connector offers; without it the
- * keys are not looked up. Judge a schema with a `definition` after `expandSchema`.
+ * Returns a completed copy of a schema: `fields` derived from its `definition`, or the one field of a format that holds
+ * the whole message, with every `required` and `sql_name`. A completed schema stays as it is. Throws `invalid_schema` with
+ * the path of what a definition cannot express.
+ */
+export function expandSchema(schema: ConnectionSchema): ConnectionSchema {
+  return { ...schema, fields: fieldsOf(schema).map(expandItem) };
+}
+
+function fieldsOf(schema: ConnectionSchema): readonly Field[] {
+  const fields = schema.fields ?? [];
+  if (!schema.definition) return fields.length > 0 ? fields : wholeMessageField(schema);
+  // Metadata columns are not part of a message, so a definition cannot hold them: they stay beside it.
+  const metadata = fields.filter(isMetadata);
+  return [...derivedFields(schema, schema.definition), ...metadata];
+}
+
+function derivedFields({ format, ...schema }: ConnectionSchema, definition: SchemaDefinition): Field[] {
+  const language = format && formatOf(format)?.definition;
+  if (!format || language?.type !== definition.type) {
+    const takes = language ? `takes ${language.type}` : 'takes no definition';
+    const subject = format ? `The format ${format.type} ${takes}` : 'The schema has no format';
+    const message = `${subject}; leave the definition out or change the format`;
+    throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
+  }
+  return language.fieldsFrom({ ...schema, format, definition } as SchemaIn<FormatType> & {
+    definition: SchemaDefinition;
+  });
+}
+
+/** A schema whose fields are inferred from a query has none yet, and must not get one here. */
+function wholeMessageField({ format, inferred }: ConnectionSchema): readonly Field[] {
+  if (!format || inferred) return [];
+  const type = formatOf(format)?.wholeMessage?.(format);
+  return type ? [{ name: 'value', type, required: true }] : [];
+}
+
+function expandItem<T extends ListItem>(item: T): T {
+  const expanded: T = { ...item, required: item.required ?? false, sql_name: sqlType(item) };
+  if (item.type === 'timestamp') expanded.unit = item.unit ?? 'millisecond';
+  if (item.fields) expanded.fields = item.fields.map(expandItem);
+  if (item.items) expanded.items = { ...expandItem(item.items), name: item.items.name ?? 'item' };
+  return expanded;
+}
+
+/**
+ * Returns the errors of a schema beyond its JSON Schema. Paths are JSON pointers into the schema, e.g.
+ * `/fields/2/precision`. `metadata` are the columns that the connector offers; without it keys are not checked. Call
+ * `expandSchema` first for a schema with a `definition`.
  */
 export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
   const errors: FieldError[] = [];
@@ -36,7 +92,7 @@ export function validateSchema(schema: ConnectionSchema, metadata?: readonly Kno
   return errors;
 }
 
-/** SQL brings bounds that no JSON Schema has seen. */
+/** Bounds that come from SQL have not been checked by the JSON Schema. */
 function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldError[]): void {
   if (!badData) return;
   for (const bound of ['max_count', 'max_bytes', 'when_full'] as const) {
@@ -54,12 +110,12 @@ function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldErr
   }
 }
 
-/** What the format says is asked last: it may rely on fields that are valid by themselves. */
+/** The format's own check comes last: it may rely on valid fields. */
 function validateFormat(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
   const { format } = schema;
   const types = formatTypes.join(', ');
   if (!format) {
-    errors.push({ path: '/format', message: `Say how messages are written: ${types}` });
+    errors.push({ path: '/format', message: `The schema needs a format: ${types}` });
     return;
   }
   const definition = formatOf(format);
@@ -69,15 +125,15 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
     return;
   }
   if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
-    const message = 'There is no schema registry: put the schema into the definition';
+    const message = 'Schema registries are not supported: put the schema into the definition';
     errors.push({ path: '/format/confluent_schema_registry', message });
   }
   if (schema.framing && !definition.newlines) {
-    const message = `The format ${format.type} cannot be framed by newlines: its bytes may hold some`;
+    const message = `The format ${format.type} cannot be framed by newlines: its bytes may contain them`;
     errors.push({ path: '/framing', message });
   }
   if ((schema.framing?.max_line_length ?? 1) < 1) {
-    const message = 'A line must be allowed at least one byte';
+    const message = 'max_line_length must be at least 1';
     errors.push({ path: '/framing/max_line_length', message });
   }
   validateShape(schema, definition.wholeMessage?.(format), fields, errors);
@@ -90,7 +146,7 @@ function validateFields(fields: readonly Field[], path: string, depth: number, e
   fields.forEach((field, index) => {
     const at = `${path}/${index}`;
     if (seen.has(field.name)) {
-      errors.push({ path: `${at}/name`, message: `There are two fields called ${field.name}` });
+      errors.push({ path: `${at}/name`, message: `Two fields are called ${field.name}` });
     }
     seen.add(field.name);
     validateType(field, at, depth, errors);
@@ -99,7 +155,7 @@ function validateFields(fields: readonly Field[], path: string, depth: number, e
 
 function validateType(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
   if (depth > maxDepth) {
-    errors.push({ path, message: `Fields may be nested ${maxDepth} deep at most` });
+    errors.push({ path, message: `Fields must not be nested more than ${maxDepth} deep` });
     return;
   }
   validateStray(item, path, errors);
@@ -107,7 +163,7 @@ function validateType(item: ListItem, path: string, depth: number, errors: Field
   if (item.type === 'struct') validateStruct(item, path, depth, errors);
   if (item.type !== 'list') return;
   if (item.items) validateType(item.items, `${path}/items`, depth + 1, errors);
-  else errors.push({ path: `${path}/items`, message: 'A list needs items: the type of what it holds' });
+  else errors.push({ path: `${path}/items`, message: 'A list needs items: the type of its elements' });
 }
 
 const owners = {
@@ -118,7 +174,7 @@ const owners = {
   items: 'list',
 } as const;
 
-/** Refuses a property that belongs to another type, which would otherwise be ignored without a word. */
+/** Refuses a property of another type, which would otherwise be ignored silently. */
 function validateStray(item: ListItem, path: string, errors: FieldError[]): void {
   for (const [property, type] of Object.entries(owners)) {
     if (item[property as keyof typeof owners] === undefined || item.type === type) continue;
@@ -126,22 +182,16 @@ function validateStray(item: ListItem, path: string, errors: FieldError[]): void
   }
 }
 
-function validateDecimal(item: ListItem, path: string, errors: FieldError[]): void {
-  const { precision, scale } = item;
+function validateDecimal({ precision, scale }: ListItem, path: string, errors: FieldError[]): void {
   if (precision === undefined) {
-    errors.push({
-      path: `${path}/precision`,
-      message: 'A decimal128 needs its precision: 1 to 38 digits in all',
-    });
+    const message = 'A decimal128 needs a precision: 1 to 38 digits in total';
+    errors.push({ path: `${path}/precision`, message });
   }
   if (scale === undefined) {
-    errors.push({
-      path: `${path}/scale`,
-      message: 'A decimal128 needs its scale: the digits behind the point',
-    });
-  }
-  if (precision !== undefined && scale !== undefined && scale > precision) {
-    errors.push({ path: `${path}/scale`, message: `The scale may not exceed the precision, ${precision}` });
+    const message = 'A decimal128 needs a scale: the digits after the decimal point';
+    errors.push({ path: `${path}/scale`, message });
+  } else if (precision !== undefined && scale > precision) {
+    errors.push({ path: `${path}/scale`, message: `The scale must not exceed the precision, ${precision}` });
   }
 }
 
@@ -153,7 +203,7 @@ function validateStruct(item: ListItem, path: string, depth: number, errors: Fie
   validateFields(members, `${path}/fields`, depth + 1, errors);
   members.forEach((member, index) => {
     if (!member.metadata_key) return;
-    const message = 'Only a column of its own can be filled from the metadata, not a member of a struct';
+    const message = 'Metadata can only fill a column, not a member of a struct';
     errors.push({ path: `${path}/fields/${index}/metadata_key`, message });
   });
 }
@@ -164,7 +214,7 @@ function validateMetadataKey(
   known: readonly KnownMetadata[] | undefined,
   errors: FieldError[],
 ): void {
-  if (!known || typeof field.metadata_key !== 'string') return;
+  if (!known || !isMetadata(field)) return;
   const column = known.find((candidate) => candidate.name === field.metadata_key);
   if (!column) {
     const names = known.map((candidate) => candidate.name).join(', ');
@@ -174,7 +224,7 @@ function validateMetadataKey(
     const message = `The metadata ${column.name} is of type ${column.type}, so the field cannot be ${field.type}`;
     errors.push({ path, message });
   } else if (column.items !== field.items?.type) {
-    const message = `The metadata ${column.name} is a list of ${column.items}, so the field must be one too`;
+    const message = `The metadata ${column.name} is a list of ${column.items}, so the field must be too`;
     errors.push({ path, message });
   }
 }
@@ -187,7 +237,7 @@ function validateShape(
   errors: FieldError[],
 ) {
   if (inferred && fields.length === 0) return;
-  const payload = fields.filter((field) => typeof field.metadata_key !== 'string');
+  const payload = messageFields(fields);
   if (whole) {
     const [only] = payload;
     if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;
@@ -195,6 +245,6 @@ function validateShape(
     const message = `${kind} needs exactly one field beside the metadata: value, of type ${whole}`;
     errors.push({ path: '/fields', message });
   } else if (payload.length === 0) {
-    errors.push({ path: '/fields', message: 'Say which fields a message has; there must be at least one' });
+    errors.push({ path: '/fields', message: 'The schema needs at least one field' });
   }
 }

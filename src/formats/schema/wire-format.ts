@@ -1,81 +1,65 @@
-import Type, { type Static, type TLiteral, type TObject } from 'typebox';
+import Type, { type Static, type TLiteral, type TObject, type TProperties } from 'typebox';
 
-/**
- * The wire shapes of a format and of framing: Arroyo's, a union tagged by `type` (`method`), and ours beside them.
- * What Arroyo has and Penstock refuses is here too, so that the refusal can say why.
- */
+/** The wire shapes of formats and framings: those of Arroyo, also the ones that Penstock refuses with a reason, and ours. */
 
 const strict = { additionalProperties: false } as const;
 
 const flag = (description: string) => Type.Optional(Type.Boolean({ description }));
-const refused = { description: 'Known from Arroyo and refused: leave it out, or null' } as const;
-const noRegistry = flag('Refused when true: there is no schema registry');
+const oneOf = <T extends string>(values: T[], description: string) =>
+  Type.Optional(Type.Enum(values, { description }));
+const character = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 1, description }));
+const refused = Type.Optional(
+  Type.Null({ description: 'Known from Arroyo and refused: omit it, or send null' }),
+);
+const noRegistry = flag('Refused when true: schema registries are not supported');
+const intoJson = flag('Puts the whole message into one json column called value');
 
-/** What every format has. In Arroyo compression belongs to json alone. */
-const shared = {
-  compression: Type.Optional(
-    Type.Enum(['uncompressed', 'gzip'], {
-      description: 'How a message as a whole is compressed; uncompressed if left out',
+/** The shape of a format: its type and title, its own options, and those of every format. */
+const format = <T extends string, P extends TProperties>(type: T, title: string, properties: P) =>
+  Type.Object(
+    {
+      type: Type.Literal(type),
+      // In Arroyo compression belongs to json alone.
+      compression: oneOf(['uncompressed', 'gzip'], 'Compression of each message; default uncompressed'),
+      ...properties,
+    },
+    { title, ...strict },
+  );
+
+const JsonFormat = format('json', 'Json', {
+  confluent_schema_registry: noRegistry,
+  schema_id: refused,
+  include_schema: flag('Wraps each message as {schema, payload}, like Kafka Connect'),
+  debezium: flag('Wraps each message in the envelope of a change: {before, after, op}'),
+  unstructured: flag('Puts the whole document into one json column called value'),
+  timestamp_format: oneOf(['rfc3339', 'unix_millis'], 'Encoding of timestamps; default rfc3339'),
+  decimal_encoding: oneOf(
+    ['number', 'string', 'bytes'],
+    "Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement",
+  ),
+});
+
+const AvroFormat = format('avro', 'Avro', {
+  confluent_schema_registry: noRegistry,
+  raw_datums: flag('Each message is one datum without a header'),
+  single_object: flag('Each message is one datum behind the header of the single-object encoding'),
+  into_unstructured_json: intoJson,
+  reader_schema: refused,
+  schema_id: refused,
+});
+
+const ProtobufFormat = format('protobuf', 'Protobuf', {
+  confluent_schema_registry: noRegistry,
+  into_unstructured_json: intoJson,
+  message_name: Type.Optional(
+    Type.Union([Type.String({ minLength: 1, maxLength: 1_000 }), Type.Null()], {
+      description: 'Full name of the message type; optional if the definition has only one',
     }),
   ),
-};
-
-const JsonFormat = Type.Object(
-  {
-    type: Type.Literal('json'),
-    ...shared,
-    confluent_schema_registry: noRegistry,
-    schema_id: Type.Optional(Type.Null(refused)),
-    include_schema: flag('Each message is {schema, payload} as Kafka Connect writes it'),
-    debezium: flag('Each message is the envelope of a change: {before, after, op}'),
-    unstructured: flag('The whole document in one json column called value'),
-    timestamp_format: Type.Optional(
-      Type.Enum(['rfc3339', 'unix_millis'], {
-        description: 'How timestamps are written; rfc3339 if left out',
-      }),
-    ),
-    decimal_encoding: Type.Optional(
-      Type.Enum(['number', 'string', 'bytes'], {
-        description:
-          'How decimals are written; number if left out. bytes is base64 of the digits without the point as a ' +
-          "big-endian two's complement",
-      }),
-    ),
-  },
-  { title: 'Json', ...strict },
-);
-
-const AvroFormat = Type.Object(
-  {
-    type: Type.Literal('avro'),
-    ...shared,
-    confluent_schema_registry: noRegistry,
-    raw_datums: flag('Each message is one datum without a header'),
-    single_object: flag('Each message is one datum behind the header of the single-object encoding'),
-    into_unstructured_json: flag('The whole message in one json column called value'),
-    reader_schema: Type.Optional(Type.Null(refused)),
-    schema_id: Type.Optional(Type.Null(refused)),
-  },
-  { title: 'Avro', ...strict },
-);
-
-const ProtobufFormat = Type.Object(
-  {
-    type: Type.Literal('protobuf'),
-    ...shared,
-    confluent_schema_registry: noRegistry,
-    into_unstructured_json: flag('The whole message in one json column called value'),
-    message_name: Type.Optional(
-      Type.Union([Type.String({ minLength: 1, maxLength: 1_000 }), Type.Null()], {
-        description:
-          'Full name of the message type in the definition; may be left out when there is only one',
-      }),
-    ),
-    compiled_schema: Type.Optional(Type.Null(refused)),
-    length_delimited: flag('A message holds any number of records, each behind its length as a varint'),
-  },
-  { title: 'Protobuf', ...strict },
-);
+  compiled_schema: refused,
+  length_delimited: flag('A message holds any number of records, each behind its length as a varint'),
+});
 
 const ParquetFormat = Type.Object(
   {
@@ -86,75 +70,31 @@ const ParquetFormat = Type.Object(
   { title: 'Parquet', description: 'Refused: parquet is a file, not a message', ...strict },
 );
 
-const RawStringFormat = Type.Object(
-  { type: Type.Literal('raw_string'), ...shared },
-  { title: 'RawString', ...strict },
-);
+const CsvFormat = format('csv', 'Csv', {
+  delimiter: character('Character between the values; default a comma'),
+  quote: character('Character around a value; default "'),
+  header: flag(
+    'Each message begins with a line of column names; otherwise columns are in the order of the fields',
+  ),
+  null_value: Type.Optional(
+    Type.String({ maxLength: 100, description: 'Unquoted text that stands for null; default empty' }),
+  ),
+});
 
-const RawBytesFormat = Type.Object(
-  { type: Type.Literal('raw_bytes'), ...shared },
-  { title: 'RawBytes', ...strict },
-);
-
-const CsvFormat = Type.Object(
-  {
-    type: Type.Literal('csv'),
-    ...shared,
-    delimiter: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 1, description: 'Between the values; a comma if left out' }),
-    ),
-    quote: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 1, description: 'Around a value; " if left out' }),
-    ),
-    header: flag('Each message begins with a line of column names; without it the order of the fields rules'),
-    null_value: Type.Optional(
-      Type.String({
-        maxLength: 100,
-        description: 'The unquoted text that stands for null; empty if left out',
-      }),
-    ),
-  },
-  { title: 'Csv', ...strict },
-);
-
-const CborFormat = Type.Object(
-  {
-    type: Type.Literal('cbor'),
-    ...shared,
-    into_unstructured_json: flag('The whole message in one json column called value'),
-  },
-  { title: 'Cbor', ...strict },
-);
-
-const MsgpackFormat = Type.Object(
-  {
-    type: Type.Literal('msgpack'),
-    ...shared,
-    into_unstructured_json: flag('The whole message in one json column called value'),
-  },
-  { title: 'Msgpack', ...strict },
-);
-
-const SparkplugFormat = Type.Object(
-  { type: Type.Literal('sparkplug_b'), ...shared },
-  { title: 'SparkplugB', ...strict },
-);
-
-/** The shape of each format by its type. */
 export const formatVariants = {
   json: JsonFormat,
   avro: AvroFormat,
   protobuf: ProtobufFormat,
   parquet: ParquetFormat,
-  raw_string: RawStringFormat,
-  raw_bytes: RawBytesFormat,
+  raw_string: format('raw_string', 'RawString', {}),
+  raw_bytes: format('raw_bytes', 'RawBytes', {}),
   csv: CsvFormat,
-  cbor: CborFormat,
-  msgpack: MsgpackFormat,
-  sparkplug_b: SparkplugFormat,
+  cbor: format('cbor', 'Cbor', { into_unstructured_json: intoJson }),
+  msgpack: format('msgpack', 'Msgpack', { into_unstructured_json: intoJson }),
+  sparkplug_b: format('sparkplug_b', 'SparkplugB', {}),
 } as const;
 
-/** Alternatives told apart by the literal of one property, so that an error is about the one that was meant. */
+/** Alternatives told apart by the literal of one property, so that an error is about the intended one. */
 const tagged = <T extends readonly TObject[]>(tag: string, oneOf: T, description: string) =>
   Type.Unsafe<Static<T[number]>>({
     type: 'object',
@@ -167,8 +107,7 @@ const tagged = <T extends readonly TObject[]>(tag: string, oneOf: T, description
     description,
   });
 
-/** How a message's bytes become a row. `type` is the format; the rest are its options. */
-export const Format = tagged('type', Object.values(formatVariants), 'How the bytes of a message are written');
+export const Format = tagged('type', Object.values(formatVariants), 'Encoding of a message');
 export type Format = Static<(typeof formatVariants)[keyof typeof formatVariants]>;
 export type FormatType = Format['type'];
 
@@ -177,15 +116,14 @@ const NewlineFraming = Type.Object(
     method: Type.Literal('newline'),
     max_line_length: Type.Optional(
       Type.Union([Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 }), Type.Null()], {
-        description: 'Bytes that a line may have; a longer one is bad data. Without limit if left out',
+        description: 'Maximum bytes of a line; a longer one is bad data. Default unlimited',
       }),
     ),
   },
   { title: 'Newline', ...strict },
 );
 
-/** How one message holds several rows. */
-export const Framing = tagged('method', [NewlineFraming], 'How one message holds several rows');
+export const Framing = tagged('method', [NewlineFraming], 'Separation of several rows in one message');
 
 const maxDefinition = 200_000;
 const document = Type.String({ minLength: 1, maxLength: maxDefinition });
@@ -201,7 +139,7 @@ const definitions = [
           Type.String({ minLength: 1, maxLength: 1_000 }),
           Type.String({ maxLength: maxDefinition }),
           {
-            description: 'The files that the schema imports, by the name it imports them by',
+            description: 'Imported files by their import name',
             maxProperties: 100,
           },
         ),
@@ -212,10 +150,9 @@ const definitions = [
   Type.Object({ type: Type.Literal('avro_schema'), schema: document }, { title: 'Avro', ...strict }),
 ] as const;
 
-/** What the fields are derived from. */
 export const SchemaDefinition = tagged(
   'type',
   definitions,
-  'A schema in the language of the format; the fields are derived from it',
+  'Schema in the language of the format, from which the fields are derived',
 );
 export type SchemaDefinition = Static<(typeof definitions)[number]>;

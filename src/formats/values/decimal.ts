@@ -38,20 +38,24 @@ export function unscaledDecimal(text: string): bigint {
   return BigInt(text.replace('.', ''));
 }
 
-/**
- * A decimal's text from its digits without the point as a big-endian two's complement, as Debezium, Kafka Connect and
- * Avro write it. Answers undefined for none, and for more than the 16 bytes of a decimal128.
- */
-export function decimalOfBytes(bytes: Buffer, scale: number): string | undefined {
-  if (bytes.length === 0 || bytes.length > 16) return undefined;
-  return formatDecimal(BigInt.asIntN(bytes.length * 8, BigInt(`0x${bytes.toString('hex')}`)), scale);
+/** Reads a big-endian two's complement; undefined when it has more bytes than a decimal of 38 digits needs. */
+export function bigintOfBytes(bytes: Buffer): bigint | undefined {
+  let from = 0;
+  const sign = (bytes[0] ?? 0) & 0x80;
+  // Leading bytes that only repeat the sign say nothing.
+  while (bytes.length - from > 16 && bytes[from] === (sign ? 0xff : 0)) from += 1;
+  if (bytes.length - from > 16) return undefined;
+  const digits = bytes.toString('hex', from);
+  const value = digits === '' ? 0n : BigInt(`0x${digits}`);
+  return sign ? value - (1n << BigInt(8 * (bytes.length - from))) : value;
 }
 
-/** The inverse, in as few bytes as hold it. */
-export function bytesOfDecimal(text: string): Buffer {
-  const unscaled = unscaledDecimal(text);
-  let length = 1;
-  while (BigInt.asIntN(length * 8, unscaled) !== unscaled) length += 1;
-  const hex = BigInt.asUintN(length * 8, unscaled).toString(16);
-  return Buffer.from(hex.padStart(length * 2, '0'), 'hex');
+/** The inverse, in the fewest bytes or exactly `size`; undefined when they do not suffice. */
+export function bytesOfBigint(value: bigint, size?: number): Buffer | undefined {
+  let fewest = 1;
+  while (BigInt.asIntN(8 * fewest, value) !== value) fewest += 1;
+  const length = size ?? fewest;
+  if (length < fewest) return undefined;
+  const digits = BigInt.asUintN(8 * length, value).toString(16);
+  return Buffer.from(digits.padStart(2 * length, '0'), 'hex');
 }

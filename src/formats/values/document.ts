@@ -1,15 +1,40 @@
-import type { Codec, FormatDefinition } from '../format.ts';
-import { jsonText } from '../json/json-value.ts';
-import type { Field } from '../schema/schema.ts';
-import { badData, badRow } from './bad.ts';
-import { type DocumentTypes, documentReader, plainDocument } from './document-decode.ts';
-import { type DocumentWriters, documentWriter, jsonWriter } from './document-encode.ts';
-import { rowFromMessage } from './row-literal.ts';
+import type { Codec, FormatDefinition, Row, Value } from '../format.ts';
+import { jsonText } from '../json/text.ts';
+import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
+import { type TimestampUnit, unitOf } from '../schema/sql-type.ts';
+import { badData, badRow, pathOf } from './bad.ts';
+import { getterOf } from './own-property.ts';
+import {
+  bigintFrom,
+  decimalFrom,
+  floatFrom,
+  integerFrom,
+  listFrom,
+  plainFrom,
+  type Reader,
+  structFrom,
+} from './read.ts';
+import { messageOfRow, rowFromMessage, rowFromObject } from './row.ts';
+import { parseTimestamp } from './timestamp.ts';
+import {
+  bigintOf,
+  boolOf,
+  bytesOf,
+  decimalOf,
+  floatOf,
+  integerOf,
+  jsonOf,
+  numberOfJson,
+  orNull,
+  stringOf,
+  structOf,
+  timestampOf,
+} from './write.ts';
 
-/** The library of a format of self-describing documents, and what it needs around it. */
+/** The library of a format of self-describing documents (CBOR, MessagePack), and the types that JavaScript lacks. */
 export interface DocumentLibrary {
   /**
-   * Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. Answers whether
+   * Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. Returns whether
    * there is a text `__proto__`.
    */
   check(payload: Buffer): boolean;
@@ -18,8 +43,15 @@ export interface DocumentLibrary {
   /** Reads maps as Maps. */
   decodeMaps(payload: Buffer): unknown;
   encode(document: unknown): Buffer;
-  types: DocumentTypes;
-  writers: DocumentWriters;
+  /** Returns the time as a count of the unit; undefined when the value is none that fits. */
+  timestampFrom(value: object, unit: TimestampUnit): bigint | undefined;
+  /** Returns the text of a decimal; undefined when the value is none. */
+  decimalFrom(value: object): string | undefined;
+  /** Converts a value of a type of its own into one that JSON has. */
+  jsonFrom(value: object): unknown;
+  /** Returns undefined when the format cannot write the time. */
+  timestampOf(value: bigint, unit: TimestampUnit): unknown;
+  decimalOf(text: string): unknown;
 }
 
 /** A format whose message is one map with the fields by name, or any document in one json column. */
@@ -35,8 +67,8 @@ export function documentFormat(library: DocumentLibrary): Omit<FormatDefinition<
 }
 
 function structuredCodec(fields: readonly Field[], library: DocumentLibrary): Codec {
-  const read = documentReader(fields, '', library.types);
-  const write = documentWriter(fields, '', library.writers);
+  const read = mapReader(fields, '', library);
+  const write = mapWriter(fields, '', library);
   return {
     decode: (payload) => read(parse(payload, library)),
     encode: (row) => library.encode(write(row)),
@@ -47,15 +79,12 @@ function unstructuredCodec(fields: readonly Field[], library: DocumentLibrary): 
   const make = rowFromMessage(fields);
   const write = jsonWriter('/value');
   return {
-    decode: (payload) => make(jsonText(parse(payload, library), '/value', library.types.json)),
-    encode({ value }) {
-      if (value === null || value === undefined) throw badRow('/value', 'is null, so there is no message');
-      return library.encode(write(value));
-    },
+    decode: (payload) => make(jsonText(parse(payload, library), '/value', library.jsonFrom)),
+    encode: (row) => library.encode(write(messageOfRow(row))),
   };
 }
 
-/** What the library says is dropped: it quotes the payload. */
+/** The library's own error is dropped: it quotes the payload. */
 function parse(payload: Buffer, library: DocumentLibrary): unknown {
   if (payload.length === 0) throw badData('', 'is empty');
   const renamed = library.check(payload);
@@ -66,4 +95,183 @@ function parse(payload: Buffer, library: DocumentLibrary): unknown {
   } catch {
     throw badData('', 'is not a well-formed document');
   }
+}
+
+/** Converts Maps into plain objects, whatever their keys are called. */
+function plainDocument(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plainDocument);
+  if (!(value instanceof Map)) return value;
+  return Object.fromEntries([...value].map(([key, member]) => [String(key), plainDocument(member)]));
+}
+
+function mapReader(
+  fields: readonly Field[],
+  path: string,
+  library: DocumentLibrary,
+): (value: unknown) => Row {
+  return structFrom(fields, path, readerIn(library), isMap, 'is not a map');
+}
+
+const isMap = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+
+const readerIn = (library: DocumentLibrary) => (item: ListItem, path: string) =>
+  valueReader(item, path, library);
+
+function valueReader(type: ListItem, path: string, library: DocumentLibrary): Reader {
+  switch (type.type) {
+    case 'int32':
+    case 'uint32':
+      return integerFrom(type.type, path);
+    case 'int64':
+    case 'uint64':
+      return bigintFrom(type.type, path);
+    case 'float32':
+    case 'float64':
+      return floatFrom(type.type, path);
+    case 'decimal128':
+      return decimalReader(type, path, library);
+    case 'bool':
+    case 'string':
+      return plainFrom(type.type, path);
+    case 'bytes':
+      return bytesReader(path);
+    case 'timestamp':
+      return timestampReader(type, path, library);
+    case 'json':
+      return (value) => jsonText(value, path, library.jsonFrom);
+    case 'struct':
+      return mapReader(type.fields ?? [], path, library);
+    case 'list':
+      return listFrom(type.items, path, readerIn(library));
+  }
+}
+
+/** The bytes are a view of the payload, which outlives the row. */
+function bytesReader(path: string): Reader {
+  return (value) => {
+    if (!(value instanceof Uint8Array)) throw badData(path, 'is not a byte string');
+    return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  };
+}
+
+/** Also takes any number and the digits as a string. */
+function decimalReader(type: ListItem, path: string, library: DocumentLibrary): Reader {
+  const read = decimalFrom(type, path);
+  return (value) => {
+    if (typeof value === 'object' && value !== null) return read(library.decimalFrom(value));
+    return read(['string', 'number', 'bigint'].includes(typeof value) ? String(value) : undefined);
+  };
+}
+
+/** Also takes an RFC 3339 text, and a whole number as a count of the unit of the field. */
+function timestampReader(type: ListItem, path: string, library: DocumentLibrary): Reader {
+  const unit = unitOf(type);
+  return (value) => {
+    let time: bigint | undefined;
+    if (typeof value === 'object' && value !== null) time = library.timestampFrom(value, unit);
+    else if (typeof value === 'string') time = parseTimestamp(value, unit);
+    else if (Number.isInteger(value)) time = BigInt(value as number);
+    else if (typeof value === 'bigint') time = value;
+    if (time === undefined || BigInt.asIntN(64, time) !== time) throw badData(path, 'is not a time');
+    return time;
+  };
+}
+
+type Writer = (value: Value) => unknown;
+
+/** Converts a row into a document for the library to write. A null is written. */
+function mapWriter(
+  fields: readonly Field[],
+  path: string,
+  library: DocumentLibrary,
+): (value: Value) => object {
+  const steps = messageFields(fields).map((field) => {
+    const at = pathOf(path, field.name);
+    return { name: field.name, write: orNull(valueWriter(field, at, library), field.required, at) };
+  });
+  const struct = structOf(path);
+  // The libraries look at `constructor` and `toJSON` of a plain object, and leave out some keys.
+  if (steps.some(({ name }) => name in Object.prototype || name === 'toJSON')) {
+    return (value) => {
+      const row = struct(value);
+      return new Map(steps.map(({ name, write }) => [name, write(getterOf(name)(row) as Value)]));
+    };
+  }
+  const make = rowFromObject(steps.map(({ name, write }) => ({ name, read: write as Reader })));
+  return (value) => make(struct(value));
+}
+
+function valueWriter(type: ListItem, path: string, library: DocumentLibrary): Writer {
+  switch (type.type) {
+    case 'int32':
+    case 'uint32':
+      return integerOf(type.type, path);
+    case 'int64':
+    case 'uint64': {
+      const integer = bigintOf(type.type, path);
+      return (value) => compact(integer(value));
+    }
+    case 'float32':
+    case 'float64':
+      return floatOf(path);
+    case 'decimal128': {
+      const text = decimalOf(path);
+      return (value) => library.decimalOf(text(value));
+    }
+    case 'bool':
+      return boolOf(path);
+    case 'string':
+      return stringOf(path);
+    case 'bytes':
+      return bytesOf(path);
+    case 'timestamp':
+      return timestampWriter(type, path, library);
+    case 'json':
+      return jsonWriter(path);
+    case 'struct':
+      return mapWriter(type.fields ?? [], path, library);
+    case 'list':
+      return listWriter(type.items ?? { type: 'string' }, path, library);
+  }
+}
+
+/** The libraries write every bigint in nine bytes, and a number as an integer only where it has 32 bits. */
+function compact(value: bigint): number | bigint {
+  return value >= -0x8000_0000n && value <= 0xffff_ffffn ? Number(value) : value;
+}
+
+function timestampWriter(type: ListItem, path: string, library: DocumentLibrary): Writer {
+  const unit = unitOf(type);
+  const time = timestampOf(path);
+  return (value) => {
+    const written = library.timestampOf(time(value), unit);
+    if (written === undefined) throw badRow(path, 'is a time outside the years 0000 to 9999');
+    return written;
+  };
+}
+
+/** Writes any JSON text as a document. */
+function jsonWriter(path: string): Writer {
+  const parse = jsonOf(path);
+  return (value) => documentOf(parse(value));
+}
+
+function documentOf(value: unknown): unknown {
+  const number = numberOfJson(value);
+  if (typeof number === 'bigint') return compact(number);
+  if (number !== undefined) return Number.isSafeInteger(number) ? compact(BigInt(number)) : number;
+  if (typeof value === 'string') return value.toWellFormed();
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(documentOf);
+  return new Map(Object.entries(value).map(([key, member]) => [key.toWellFormed(), documentOf(member)]));
+}
+
+function listWriter(items: ListItem, path: string, library: DocumentLibrary): Writer {
+  const itemPath = `${path}/*`;
+  const write = orNull(valueWriter(items, itemPath, library), items.required, itemPath);
+  return (value) => {
+    if (!Array.isArray(value)) throw badRow(path, 'is not a list');
+    return value.map((item) => write(item));
+  };
 }

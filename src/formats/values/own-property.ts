@@ -1,5 +1,4 @@
 import type { Row, Value } from '../format.ts';
-import type { Field } from '../schema/schema.ts';
 
 /**
  * Columns are named by users, so one may be called `__proto__` or `constructor`. These make reading and writing such
@@ -7,7 +6,7 @@ import type { Field } from '../schema/schema.ts';
  */
 
 export type GetProperty = (object: object) => unknown;
-export type SetProperty = (row: Row, value: Value) => void;
+type SetProperty = (row: Row, value: Value) => void;
 
 /** Reads the object's own property; undefined when it has none. */
 export function getterOf(name: string): GetProperty {
@@ -26,11 +25,4 @@ export function setterOf(name: string): SetProperty {
   return (row, value) => {
     Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
   };
-}
-
-/** One setter for each metadata column: a codec sets them to null, and the worker fills them. */
-export function metadataColumns(fields: readonly Field[]): SetProperty[] {
-  return fields
-    .filter((field) => typeof field.metadata_key === 'string')
-    .map((field) => setterOf(field.name));
 }

@@ -8,7 +8,7 @@ import type { MqttProfile } from '../config/profile.ts';
 const plain = await sharedMosquitto();
 const closed = await sharedMosquitto({ users: { ada: 'right' }, acl: 'user ada\ntopic readwrite mine/#\n' });
 
-/** The profile of a broker that does as told. */
+/** The profile of a scripted broker. */
 const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });
 
 const schema = {
@@ -33,7 +33,7 @@ describe('the test of a source table', () => {
     expect(steps.at(-1)?.details).toMatchObject({ topic: `${topic}/one`, columns: ['temperature'] });
   });
 
-  test('says that and where the message does not fit the schema', async () => {
+  test('reports where the message does not match the schema', async () => {
     const topic = `check/${unique()}`;
     await retained(topic, '{"temperature": "warm"}');
     const steps = await checked({ url: plain.url }, { table: table(topic), schema });
@@ -41,7 +41,7 @@ describe('the test of a source table', () => {
     expect(JSON.stringify(steps)).not.toContain('warm');
   });
 
-  test('warns when no message comes', async () => {
+  test('warns if no message arrives', async () => {
     const steps = await checked(
       { url: plain.url },
       { table: table(`check/${unique()}`), schema, stepTimeoutMs: 500 },
@@ -49,7 +49,7 @@ describe('the test of a source table', () => {
     expect(outline(steps).slice(-2)).toEqual(['first_message:warning:mqtt_no_message', 'decode:skipped']);
   });
 
-  test('says that the subscription is refused, or downgraded', async () => {
+  test('reports that the subscription is refused or downgraded', async () => {
     const refused = await checked(await profileOf({ suback: 0x87 }), { table: table('a/b'), schema });
     expect(outline(refused).slice(-3)).toEqual([
       'subscribe:failed:mqtt_subscribe_refused',
@@ -61,7 +61,7 @@ describe('the test of a source table', () => {
     expect(outline(downgraded)).toContain('subscribe:warning:mqtt_qos_downgraded');
   });
 
-  test('takes no message away from the members of a shared subscription', async () => {
+  test('takes no message from the members of a shared subscription', async () => {
     const topic = `check/${unique()}`;
     const member = await ordinaryClient(plain.url);
     const seen: string[] = [];
@@ -86,7 +86,7 @@ describe('the test of a source table', () => {
 describe('the test of a sink table', () => {
   const table = (topic: string, retain = true) => ({ topic, qos: 'AtLeastOnce' as const, type: { retain } });
 
-  test('publishes one message that says what it is, not retained', async () => {
+  test('publishes one message that identifies itself as a test, not retained', async () => {
     const topic = `check/${unique()}`;
     const watcher = await ordinaryClient(plain.url);
     const seen: string[] = [];
@@ -98,12 +98,12 @@ describe('the test of a sink table', () => {
     expect(seen[0]).toContain('connection test');
   });
 
-  test('publishes nothing when told so', async () => {
+  test('publishes nothing if the probe is none', async () => {
     const steps = await checked({ url: plain.url }, { table: table('check/none'), probe: 'none' });
     expect(outline(steps).slice(3)).toEqual(['publish:skipped']);
   });
 
-  test('says that the broker refuses the message', async () => {
+  test('reports that the broker refuses the message', async () => {
     const profile = { url: closed.url, username: 'ada', password: 'right' };
     const steps = await checked(profile, { table: table('forbidden') });
     expect(failed(steps)).toMatchObject({ name: 'publish', code: 'mqtt_publish_refused' });

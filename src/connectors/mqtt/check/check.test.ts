@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([plain, closed, tls, mutual].map((broker) => broker?.stop())));
 
-/** The profile of a broker that does as told. */
+/** The profile of a scripted broker. */
 const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });
 
 async function faulty(serve: Parameters<typeof FaultyServer.start>[0]): Promise<MqttProfile> {
@@ -80,7 +80,7 @@ describe('the test of a profile', () => {
     });
   });
 
-  test('says that nothing listens on the port, and skips the rest', async () => {
+  test('reports that no process listens on the port, and skips the rest', async () => {
     const steps = await checked({ url: `mqtt://127.0.0.1:${await freePort()}` });
     expect(outline(steps)).toEqual([
       'resolve:ok',
@@ -93,7 +93,7 @@ describe('the test of a profile', () => {
     expect(steps[1]?.hint).toContain('Check the port');
   });
 
-  test('says that the server is silent', async () => {
+  test('reports that the server is silent', async () => {
     const profile = await faulty((socket) => socket.resume());
     const steps = await checked(profile, { stepTimeoutMs: 300 });
     expect(failed(steps)).toMatchObject({ name: 'mqtt_connect', code: 'connection_timeout' });
@@ -101,15 +101,15 @@ describe('the test of a profile', () => {
 
   test.each([
     ['HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'HTTP'],
-    ['garbage', 'SSH-2.0-OpenSSH_9.2\r\n', 'not MQTT'],
+    ['garbage', 'SSH-2.0-OpenSSH_9.2\r\n', 'not speak MQTT'],
     ['a TLS alert', Buffer.from([0x15, 3, 1, 0, 2, 2, 40]), 'TLS'],
-  ])('says that the server answers with %s', async (_what, answer, word) => {
+  ])('reports that the server responds with %s', async (_what, answer, word) => {
     const step = failed(await checked(await faulty(answering(answer, true))));
     expect(step).toMatchObject({ name: 'mqtt_connect', code: 'mqtt_not_spoken' });
     expect(step.message).toContain(word);
   });
 
-  test('says that a plain port has no TLS, and that a TLS port has', async () => {
+  test('reports TLS on a plain port, and no TLS on a TLS port', async () => {
     expect(failed(await checked({ url: secured(plain) }))).toMatchObject({
       name: 'tls',
       code: 'tls_not_spoken',
@@ -124,12 +124,12 @@ describe('the test of a profile', () => {
     });
   });
 
-  test('says that a server closes the connection without a word', async () => {
+  test('reports that a server closes the connection without a response', async () => {
     const step = failed(await checked(await faulty((socket) => socket.resume().end())));
     expect(step).toMatchObject({ name: 'mqtt_connect', code: 'mqtt_refused' });
   });
 
-  test('tells the refusals of certificates apart', async () => {
+  test('distinguishes certificate errors', async () => {
     const expired = await mosquitto({
       tls: { ca: ca.cert, ...(await makeServer(ca, ['127.0.0.1'], -1)) },
     });
@@ -147,18 +147,18 @@ describe('the test of a profile', () => {
       'tls_name_mismatch',
     );
     expect(await code({ url: secured(mutual), tls: trusted })).toBe('tls_client_certificate_required');
-    const stranger = await makeClient(otherCa);
-    const refused = { ...trusted, ...stranger };
+    const foreign = await makeClient(otherCa);
+    const refused = { ...trusted, ...foreign };
     expect(await code({ url: secured(mutual), tls: refused })).toBe('tls_client_certificate_refused');
     const torn = {
       ...trusted,
-      cert: stranger.cert,
+      cert: foreign.cert,
       key: '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----',
     };
     expect(await code({ url: secured(mutual), tls: torn })).toBe('tls_bad_material');
   });
 
-  test('shows a client certificate, and connects unverified when told to', async () => {
+  test('presents a client certificate, and connects unverified if rejectUnauthorized is false', async () => {
     const known = await makeClient(ca);
     const steps = await checked({ url: secured(mutual), tls: { ca: ca.cert, ...known } });
     expect(outline(steps)).toEqual(['resolve:ok', 'tcp:ok', 'tls:ok', 'mqtt_connect:ok', ...trip]);
@@ -168,7 +168,7 @@ describe('the test of a profile', () => {
   });
 
   test.each(['5', '3.1.1'] as const)(
-    'says that MQTT %s refuses the user, without the password',
+    'reports with MQTT %s that the user is refused, without the password',
     async (protocolVersion) => {
       const profile = { url: closed.url, protocolVersion, username: 'ada', password: 'S3cret-wrong' };
       const steps = await checked(profile);
@@ -194,13 +194,13 @@ describe('the test of a profile', () => {
     expect(failed(await checked({ ...profile, protocolVersion: '3.1.1' })).code).toBe(code);
   });
 
-  test('passes on what the broker says about its refusal', async () => {
+  test('includes the reason string of the broker', async () => {
     const properties = { reasonString: 'come back on Monday' };
     const step = failed(await checked(await profileOf({ connack: { reasonCode: 0x89, properties } })));
     expect(step.message).toBe('The broker refused the connection: server busy (0x89): come back on Monday');
   });
 
-  test('only warns when the broker keeps the topic of the test to itself', async () => {
+  test('only warns if the broker denies the test topic', async () => {
     const profile = { url: closed.url, username: 'ada', password: 'right' };
     const steps = await checked(profile);
     expect(outline(steps)).toEqual([
@@ -215,7 +215,7 @@ describe('the test of a profile', () => {
     expect(outline(await checked(refusing))).toContain('subscribe:warning:mqtt_subscribe_refused');
   });
 
-  test('publishes nothing when told so', async () => {
+  test('publishes nothing if the probe is none', async () => {
     const steps = await checked({ url: plain.url }, { probe: 'none' });
     expect(outline(steps).slice(-2)).toEqual(['publish:skipped', 'first_message:skipped']);
   });

@@ -1,23 +1,38 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
-import { describeEndpoint, type Endpoint, parseUrls } from '../config/address.ts';
-import type { MqttProfile } from '../config/profile.ts';
+import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
+import { given, type MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
+import { qosLevel } from '../config/topic.ts';
+import { connectTo, endpointsOf } from '../connection/client.ts';
+import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { type Opened, reach } from './connect-steps.ts';
-import { checkProfile, checkSink, checkSource, type Tested } from './message-steps.ts';
-import { CheckSteps } from './steps.ts';
+import { silence } from '../connection/socket-errors.ts';
+import { connectTcp, type Dialable, resolveHost, startTls, startWebSocket } from '../connection/transport.ts';
+import { checkProfile, checkSink, checkSource } from './message-steps.ts';
+import { CheckSteps, type Finding } from './steps.ts';
+import { diagnose, tlsFinding } from './tls-checks.ts';
+
+type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
+
+interface Opened {
+  stream?: Duplex;
+  connection?: Connection;
+}
 
 /**
- * Tests a profile or a table against the real broker: `resolve → tcp → tls → websocket → mqtt_connect`, then what the
- * table is for. It logs in under an id of its own with a clean session and no last will, so it disturbs nobody and
- * leaves nothing behind. See `check` in the connector contract.
+ * Tests a profile or a table against the real broker: `resolve → tcp → tls → websocket → mqtt_connect`, then messages. It
+ * uses a random client id, a clean session and no last will, so it disturbs nobody and leaves nothing behind. See `check`
+ * in the connector contract.
  */
-export async function check(context: CheckContext<MqttProfile, MqttTable>): Promise<void> {
+export async function check(context: MqttCheckContext): Promise<void> {
   const steps = new CheckSteps(context);
   const opened: Opened[] = [];
   try {
-    const connection = await reachAny(context, steps, opened);
-    const tested: Tested = { context, steps, connection };
+    const connection = await connectAll(context, steps, opened);
+    const tested = { context, steps, connection };
     if (context.table === undefined) await checkProfile(tested);
     else if (direction(context.table) === 'source') await checkSource(tested, context.table);
     else await checkSink(tested, context.table);
@@ -26,39 +41,135 @@ export async function check(context: CheckContext<MqttProfile, MqttTable>): Prom
   }
 }
 
-/** Tries every server of the profile, because failing over is no time to learn of a wrong one. Answers the first. */
-async function reachAny(
-  context: CheckContext<MqttProfile, MqttTable>,
+async function close({ connection, stream }: Opened, atOnce: boolean): Promise<void> {
+  if (atOnce) await connection?.destroy();
+  await connection?.close();
+  stream?.destroy();
+}
+
+/** Tests every server of the profile, so that a wrong one is found before a failover. Returns the first connection. */
+async function connectAll(
+  context: MqttCheckContext,
   steps: CheckSteps,
   opened: Opened[],
 ): Promise<Connection | undefined> {
   const parsed = parseUrls(context.profile.url);
   const endpoints = typeof parsed === 'string' ? [undefined] : parsed;
-  if (endpoints.length === 1) return reachOne(context, steps, opened, endpoints[0]);
-  let first: Connection | undefined;
+  const connections: (Connection | undefined)[] = [];
   for (const [index, endpoint] of endpoints.entries()) {
-    const last = index === endpoints.length - 1;
-    steps.begin(describeEndpoint(endpoint as Endpoint), first !== undefined || !last);
-    const connection = await reachOne(context, steps, opened, endpoint);
-    first ??= connection;
+    if (endpoints.length > 1) {
+      const lenient = connections.some(Boolean) || index < endpoints.length - 1;
+      steps.beginServer(describeEndpoint(endpoint as Endpoint), lenient);
+    }
+    const own: Opened = {};
+    opened.push(own);
+    connections.push(await connectSteps(context, steps, own, endpoint));
   }
-  steps.goOn(first === undefined);
+  const first = connections.find((connection) => connection !== undefined);
+  if (endpoints.length > 1) steps.endServers(first === undefined);
   return first;
 }
 
-function reachOne(
-  context: CheckContext<MqttProfile, MqttTable>,
+/** Undefined if a step failed. Without an endpoint the URL is invalid, and `resolve` reports it. */
+async function connectSteps(
+  context: MqttCheckContext,
   steps: CheckSteps,
-  opened: Opened[],
+  opened: Opened,
   endpoint: Endpoint | undefined,
 ): Promise<Connection | undefined> {
-  const mine: Opened = {};
-  opened.push(mine);
-  return reach(context, steps, mine, endpoint);
+  const { profile, targets } = context;
+  const target = endpoint as Endpoint;
+  const addresses = (await steps.run('resolve', async (signal) => {
+    const { host } = endpoint ?? (endpointsOf(profile)[0] as Endpoint);
+    const found = await resolveHost(host, targets, signal);
+    const list = found.map(({ address }) => address);
+    return {
+      value: found,
+      message: `${host} resolves to ${list.join(', ')}`,
+      details: { host, addresses: list },
+    };
+  })) as Dialable[];
+  const plain = await steps.run('tcp', async (signal) => {
+    const socket = await connectTcp(target, addresses, signal);
+    opened.stream = socket;
+    const { remoteAddress: address, remotePort: port } = socket;
+    return { value: socket, message: `Connected to ${address} port ${port}`, details: { address, port } };
+  });
+  const startTlsStep = async (signal: AbortSignal) => {
+    const socket = await startTls(plain as Socket, target, profile, signal).catch(async (error: unknown) => {
+      throw isSilent(error) ? await diagnose(error, target, addresses, signal) : error;
+    });
+    opened.stream = socket;
+    return tlsFinding(socket, target, signal);
+  };
+  const socket = target?.tls ? await steps.run('tls', startTlsStep) : plain;
+  const startWebSocketStep = async (signal: AbortSignal) => {
+    const stream = await startWebSocket(socket as Socket, target, signal);
+    opened.stream = stream;
+    return { value: stream, message: 'The server opened a WebSocket', details: { path: target.path } };
+  };
+  const stream = target?.path === undefined ? socket : await steps.run('websocket', startWebSocketStep);
+  return await steps.run('mqtt_connect', async (signal) => {
+    const request = { ...probeClient(context), signal };
+    const connection = await connectTo(target, request, stream as Duplex).catch(async (error: unknown) => {
+      const mayBeTls = isSilent(error) && !target.tls && target.path === undefined;
+      throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
+    });
+    opened.connection = connection;
+    return loggedIn(connection, profile);
+  });
 }
 
-async function close({ connection, stream }: Opened, atOnce: boolean): Promise<void> {
-  if (atOnce) await connection?.destroy();
-  await connection?.close();
-  stream?.destroy();
+const isSilent = (error: unknown): error is PenstockError =>
+  error instanceof PenstockError && error.cause === silence;
+
+function loggedIn(connection: Connection, profile: MqttProfile): Finding<Connection> {
+  const { version, limits } = connection;
+  const older = version === 4 && profile.protocolVersion !== '3.1.1';
+  const finding: Finding<Connection> = {
+    value: connection,
+    message: older
+      ? 'Logged in with MQTT 3.1.1, because the broker does not support MQTT 5'
+      : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
+    details: connackFacts(connection),
+    ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
+  };
+  const problem = willProblem(profile, limits);
+  if (problem === undefined) return finding;
+  return {
+    ...finding,
+    code: 'mqtt_will_refused',
+    message: `${finding.message}, but ${problem}`,
+    hint: 'Change the qos or retain of the last will (will). Otherwise the broker will refuse the connections of jobs.',
+  };
+}
+
+/** A test sends no last will: whether the broker would accept it follows from its limits. */
+function willProblem({ will }: MqttProfile, limits: Connection['limits']): string | undefined {
+  if (will === undefined) return undefined;
+  const qos = qosLevel(will.qos);
+  if (qos > limits.maximumQos) return `the broker accepts no last will with QoS ${qos}`;
+  if (will.retain === true && !limits.retain) return 'the broker accepts no retained last will';
+  return undefined;
+}
+
+/** The CONNACK for people. A broker reports no limits with 3.1.1: they are the ones that the version implies. */
+function connackFacts({ connack, client, version, limits }: Connection): Record<string, unknown> {
+  const properties = version === 5 ? connack?.properties : undefined;
+  const { assignedClientIdentifier, responseInformation, serverReference } = properties ?? {};
+  return {
+    protocolVersion: version === 5 ? '5' : '3.1.1',
+    reasonCode: 0,
+    reason: 'success',
+    clientId: assignedClientIdentifier ?? client.options.clientId,
+    clientIdAssigned: given(assignedClientIdentifier),
+    ...limits,
+    limitsFrom: version === 5 ? 'broker' : 'protocol version',
+    keepAliveSecs: properties?.serverKeepAlive ?? client.options.keepalive,
+    sessionExpirySecs: properties?.sessionExpiryInterval ?? 0,
+    topicAliasMaximum: properties?.topicAliasMaximum ?? 0,
+    subscriptionIdentifiers: version === 5 && (properties?.subscriptionIdentifiersAvailable ?? true),
+    ...(responseInformation === undefined ? {} : { responseInformation }),
+    ...(serverReference === undefined ? {} : { serverReference }),
+  };
 }

@@ -2,7 +2,7 @@ import { asPenstockError, type ErrorCode, PenstockError } from '../../../errors.
 import type { CheckContext, CheckOutcome, CheckStep } from '../../connector.ts';
 import { within } from '../connection/deadline.ts';
 
-/** What a step found out. It is a warning when it has a code. */
+/** The result of a step. It is a warning if it has a code. */
 export interface Finding<T> {
   value: T;
   message: string;
@@ -12,13 +12,12 @@ export interface Finding<T> {
 }
 
 interface StepOptions {
-  /** Errors that only make the step a warning; its value is then undefined. */
+  /** Errors that make the step a warning instead of a failure; its value is then undefined. */
   tolerate?: readonly ErrorCode[];
-  /** Facts to report when the step fails. */
   details?: Record<string, unknown>;
 }
 
-/** Runs the steps of a connection test in order, each under its deadline, and reports them. */
+/** Runs and reports the steps of a connection test in order, each under its deadline. */
 export class CheckSteps {
   readonly #context: Pick<CheckContext<unknown, unknown>, 'report' | 'signal' | 'stepTimeoutMs'>;
   #failed = false;
@@ -30,25 +29,25 @@ export class CheckSteps {
   }
 
   /**
-   * Begins the steps for one server of several. When `lenient`, what fails is a warning, and what would follow it is
-   * not reported: another server may do.
+   * Begins the steps of one of several servers. If `lenient`, a failure is a warning, and the steps after it are not
+   * reported, because another server may work.
    */
-  begin(server: string, lenient: boolean): void {
+  beginServer(server: string, lenient: boolean): void {
     this.#failed = false;
     this.#server = server;
     this.#lenient = lenient;
   }
 
-  /** Goes on with steps that count for all servers; `failed` when none of them can be used. */
-  goOn(failed: boolean): void {
+  /** Continues with the steps after all servers; `failed` if none of them works. */
+  endServers(failed: boolean): void {
     this.#failed = failed;
     this.#server = undefined;
     this.#lenient = false;
   }
 
   /**
-   * Runs and reports one step. Answers undefined when it failed or, after an earlier failure, was skipped. Throws
-   * only the reason of the test's own signal.
+   * Runs and reports one step. Returns undefined if it failed, or was skipped after an earlier failure. Throws only the
+   * reason of the test's signal.
    */
   async run<T>(
     name: string,
@@ -58,13 +57,13 @@ export class CheckSteps {
     const { signal, stepTimeoutMs } = this.#context;
     signal.throwIfAborted();
     if (this.#failed) {
-      if (!this.#lenient) this.skip(name, 'Not tried, because an earlier step failed');
+      if (!this.#lenient) this.skip(name, 'Skipped because an earlier step failed');
       return undefined;
     }
     const start = performance.now();
     const late = () =>
-      new PenstockError('connection_timeout', `No answer within ${stepTimeoutMs} ms`, {
-        hint: 'Check the address, and that no firewall drops the connection.',
+      new PenstockError('connection_timeout', `The server did not respond within ${stepTimeoutMs} ms`, {
+        hint: 'Check the address and port, and whether a firewall blocks the connection.',
       });
     try {
       const finding = await within(stepTimeoutMs, signal, late, work);

@@ -80,7 +80,7 @@ describe('SQL options', () => {
     expect(table).toEqual({ topic: 'a/b', qos: 'ExactlyOnce', type: { retain: true } });
   });
 
-  test('say how a table is read and what is sent along', () => {
+  test('set how a source reads and which properties a sink sends', () => {
     const of = (given: Record<string, string>) => {
       const options = new Given({ topic: 'a', ...given });
       const { table } = mqtt.fromOptions(options, false) as { table: MqttTable };
@@ -116,13 +116,13 @@ describe('SQL options', () => {
     expect(() => of({ type: 'sink', 'sink.user_properties': 'site' })).toThrow(PenstockError);
   });
 
-  test('leave those of the profile alone when there is one', () => {
+  test('leave profile options alone if a profile is named', () => {
     const options = new Given({ url: 'mqtt://h', topic: 'a', type: 'source' });
     expect(mqtt.fromOptions(options, false)).toEqual({ profile: undefined, table: { topic: 'a', type: {} } });
     expect([...options.left.keys()]).toEqual(['url']);
   });
 
-  test('refuse a type that is none', () => {
+  test('refuse an unknown type', () => {
     expect(() => mqtt.fromOptions(new Given({ topic: 'a', type: 'both' }), true)).toThrow(PenstockError);
   });
 });

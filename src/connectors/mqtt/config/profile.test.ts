@@ -3,9 +3,8 @@ import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
 import { makeAuthority } from '../../../../test/support/certificates.ts';
 import { mqtt } from '../index.ts';
-import { describe as describeProfile, parseUrl, parseUrls } from './address.ts';
-import type { MqttProfile } from './profile.ts';
-import { validateProfile } from './validate-profile.ts';
+import { describe as describeProfile, parseUrl, parseUrls } from './broker-url.ts';
+import { type MqttProfile, validateProfile } from './profile.ts';
 
 const { cert, key } = await makeAuthority();
 const encryptedKey = createPrivateKey(key).export({
@@ -75,17 +74,17 @@ describe('a profile', () => {
     expect(problems({ url })).toEqual(['/url']);
   });
 
-  test('reads a list of servers, and says which of them is wrong', () => {
+  test('parses a list of servers, and reports the invalid one', () => {
     expect(parseUrls('mqtts://a, ssl://b:1')).toEqual([
       { host: 'a', port: 8883, tls: true },
       { host: 'b', port: 1, tls: true },
     ]);
-    expect(parseUrls('mqtt://a,http://b')).toMatch(/^lists, in place 2, an address that must begin with/);
+    expect(parseUrls('mqtt://a,http://b')).toMatch(/^is invalid: address 2 of the list must begin with/);
     expect(parseUrl('mqtt://h:0')).toMatch(/1 to 65535/);
-    expect(parseUrl('mqtt://h:x')).toMatch(/number/);
+    expect(parseUrl('mqtt://h:x')).toMatch(/port from 1 to 65535/);
   });
 
-  test('refuses credentials in the URL and repeats them nowhere', () => {
+  test('refuses credentials in the URL and never repeats them', () => {
     const profile = { url: 'mqtt://ada:S3cret@broker' };
     expect(JSON.stringify(validateProfile(profile))).toMatch(/fields username and password/);
     expect(JSON.stringify(validateProfile(profile)) + describeProfile(profile)).not.toContain('S3cret');
@@ -132,7 +131,7 @@ describe('a profile', () => {
     expect(problems(profile)).toEqual(paths);
   });
 
-  test('does not repeat what could be a key', () => {
+  test('does not repeat a possible key', () => {
     const sent = { url: 'mqtts://h', tls: { cert, key: 'MIIBVgIBADANBg\nkqhkiG9w0' } };
     expect(JSON.stringify(validateProfile(sent))).not.toContain('MIIB');
   });

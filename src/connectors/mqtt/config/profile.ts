@@ -1,35 +1,44 @@
-import Type, { type Static } from 'typebox';
-import { qosNames } from './qos.ts';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import Type, { type Static, type TSchema } from 'typebox';
+import type { FieldError } from '../../../errors.ts';
+import { type Endpoint, parseUrls } from './broker-url.ts';
+import { checkTopicName, qosNames } from './topic.ts';
 
 /**
- * The schema of an MQTT connection profile. Field names, titles and `sensitive` agree with Arroyo's, so its forms and
- * clients work; everything from `protocolVersion` on is ours.
+ * An MQTT connection profile: its schema, and the rules that the schema cannot express. Field names, titles and
+ * `sensitive` match Arroyo's, so that its forms and clients work. The fields from `protocolVersion` on are additions.
  */
 
-const pem = (title: string, what: string) =>
-  Type.Optional(
-    Type.String({
-      title,
-      description: `${what}: PEM text that begins with -----BEGIN, or the path of such a file in the folder PENSTOCK_CERT_DIR`,
-      format: 'var-str',
-      file: true,
-      maxLength: 200_000,
-    }),
+const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
+
+const text = (title: string, description: string, more: object) =>
+  optional(Type.String({ title, description, maxLength: 65_535, ...more }));
+
+/** Text that may contain `{{ NAME }}` variables. */
+const varText = (title: string, description: string, more: object = {}) =>
+  text(title, description, { format: 'var-str', ...more });
+
+const pem = (title: string, subject: string) =>
+  varText(
+    title,
+    `${subject}: PEM text that begins with -----BEGIN, or the path of a PEM file in the folder PENSTOCK_CERT_DIR`,
+    { file: true, maxLength: 200_000 },
   );
 
-export const MqttTls = Type.Object(
+const integer = (title: string, description: string, limits: object) =>
+  optional(Type.Integer({ title, description, ...limits }));
+
+const flag = (title: string, description: string, byDefault: boolean) =>
+  optional(Type.Boolean({ title, description, default: byDefault }));
+
+const maxUint32 = 4_294_967_295;
+
+const MqttTls = Type.Object(
   {
-    ca: pem('CA', 'Certificates of the issuers to trust instead of the well-known ones'),
-    cert: pem('Cert', 'Certificate that this client shows to the broker, followed by its intermediates'),
+    ca: pem('CA', 'CA certificates to trust instead of the system ones'),
+    cert: pem('Cert', 'Client certificate to present to the broker, followed by its intermediates'),
     key: pem('Key', 'Private key of the client certificate (PKCS#8, PKCS#1 or SEC1)'),
-    passphrase: Type.Optional(
-      Type.String({
-        title: 'Passphrase',
-        description: 'What the private key is encrypted with, if it is',
-        format: 'var-str',
-        maxLength: 1_024,
-      }),
-    ),
+    passphrase: varText('Passphrase', 'Passphrase of an encrypted private key', { maxLength: 1_024 }),
   },
   { title: 'TLS', additionalProperties: false },
 );
@@ -38,47 +47,30 @@ const Will = Type.Object(
   {
     topic: Type.String({
       title: 'Topic',
-      description: 'Topic that the last will is published to; no wildcards',
+      description: 'Topic of the last will; no wildcards',
       minLength: 1,
       maxLength: 65_535,
     }),
-    payload: Type.Optional(
-      Type.String({
-        title: 'Payload',
-        description: 'What the last will says',
-        default: '',
-        maxLength: 65_535,
-      }),
-    ),
-    qos: Type.Optional(
+    payload: text('Payload', 'Payload of the last will', { default: '' }),
+    qos: optional(
       Type.Enum([...qosNames], {
         title: 'Quality of Service',
-        description: 'With which quality of service the broker publishes it',
+        description: 'Quality of service at which the broker publishes the last will',
         default: 'AtMostOnce',
       }),
     ),
-    retain: Type.Optional(
-      Type.Boolean({
-        title: 'Retain',
-        description: 'Whether the broker keeps it for later subscribers',
-        default: false,
-      }),
-    ),
-    delaySecs: Type.Optional(
-      Type.Integer({
-        title: 'Delay',
-        description: 'Seconds that the broker waits for the client to come back first (MQTT 5)',
-        default: 0,
-        minimum: 0,
-        maximum: 4_294_967_295,
-      }),
-    ),
+    retain: flag('Retain', 'Whether the broker retains the last will for later subscribers', false),
+    delaySecs: integer('Delay', 'Seconds that the broker waits for the client to reconnect first (MQTT 5)', {
+      default: 0,
+      minimum: 0,
+      maximum: maxUint32,
+    }),
   },
   {
     title: 'Last Will',
     description:
-      'Message that the broker publishes when a connection of a job ends without a DISCONNECT. Every source and ' +
-      'sink of the profile leaves the same one; a connection test leaves none.',
+      'Message that the broker publishes when a job loses its connection without a DISCONNECT. All sources and sinks ' +
+      'of the profile use the same one. Connection tests use none.',
     additionalProperties: false,
   },
 );
@@ -90,115 +82,176 @@ export const MqttProfile = Type.Object(
       // One string, not an array: Arroyo's clients and forms know the field as a string, and a URL holds no comma here.
       description:
         'Address of the broker, such as mqtt://broker.example:1883. Use mqtt:// or tcp:// without TLS, mqtts:// or ' +
-        'ssl:// with it, ws:// or wss:// for MQTT over WebSocket (often with the path /mqtt); the port may be left ' +
-        'out (1883, with TLS 8883; WebSocket 80 and 443). Several addresses with commas between them are the ' +
-        'servers of one cluster, tried in turn, the one that worked last first.',
+        'ssl:// with TLS, ws:// or wss:// for MQTT over WebSocket (often with the path /mqtt). The default port is ' +
+        '1883, with TLS 8883; for WebSocket 80 and 443. Separate the servers of one cluster with commas. They are ' +
+        'tried in order, beginning with the one that worked last.',
       minLength: 1,
       maxLength: 2048,
     }),
-    username: Type.Optional(
-      Type.String({
-        title: 'Username',
-        description: 'User name to log in with',
-        format: 'var-str',
-        maxLength: 65_535,
-      }),
+    username: varText('Username', 'User name to log in with'),
+    password: varText('Password', 'Password to log in with'),
+    tls: optional(MqttTls),
+    clientPrefix: text('Client Prefix', 'Prefix of every client id: <prefix>_<job>_<operator>_<task>', {
+      default: 'penstock',
+      minLength: 1,
+      maxLength: 200,
+    }),
+    maxPacketSize: integer(
+      'Max Packet Size',
+      'Maximum size of an MQTT packet in bytes, in both directions. The default is the protocol limit (256 MiB). A ' +
+        'broker that speaks MQTT 5 discards larger messages instead of sending them.',
+      { minimum: 1, maximum: maxUint32 },
     ),
-    password: Type.Optional(
-      Type.String({
-        title: 'Password',
-        description: 'Password to log in with',
-        format: 'var-str',
-        maxLength: 65_535,
-      }),
-    ),
-    tls: Type.Optional(MqttTls),
-    clientPrefix: Type.Optional(
-      Type.String({
-        title: 'Client Prefix',
-        description: 'Start of every client id. The whole id is prefix_job_operator_task.',
-        default: 'penstock',
-        minLength: 1,
-        maxLength: 200,
-      }),
-    ),
-    maxPacketSize: Type.Optional(
-      Type.Integer({
-        title: 'Max Packet Size',
-        description:
-          'Largest MQTT packet in bytes, in both directions; left out, the limit of the protocol (256 MiB). A broker ' +
-          'that speaks MQTT 5 discards larger messages instead of sending them.',
-        minimum: 1,
-        maximum: 4_294_967_295,
-      }),
-    ),
-    protocolVersion: Type.Optional(
+    protocolVersion: optional(
       Type.Enum(['auto', '5', '3.1.1'], {
         title: 'Protocol Version',
         description:
-          'MQTT version to speak; auto tries 5 and falls back to 3.1.1 where the broker refuses it, and remembers that ' +
-          'for an hour',
+          'MQTT version to speak. auto tries 5 first and falls back to 3.1.1; it remembers the result for an hour.',
         default: 'auto',
       }),
     ),
-    keepAliveSecs: Type.Optional(
-      Type.Integer({
-        title: 'Keep Alive',
-        description: 'Seconds of silence after which the connection is probed',
-        default: 30,
-        minimum: 1,
-        maximum: 65_535,
-      }),
+    keepAliveSecs: integer('Keep Alive', 'MQTT keep-alive: seconds between pings', {
+      default: 30,
+      minimum: 1,
+      maximum: 65_535,
+    }),
+    connectTimeoutMs: integer(
+      'Connect Timeout',
+      'Timeout in milliseconds for one server, including name resolution, TCP, TLS and the MQTT login',
+      { default: 10_000, minimum: 100, maximum: 300_000 },
     ),
-    connectTimeoutMs: Type.Optional(
-      Type.Integer({
-        title: 'Connect Timeout',
-        description: 'Milliseconds for connecting to one server in all: name resolution, TCP, TLS and MQTT',
-        default: 10_000,
-        minimum: 100,
-        maximum: 300_000,
-      }),
+    sessionExpirySecs: integer(
+      'Session Expiry',
+      'Seconds that the broker keeps the session of a disconnected source, with its queued messages (MQTT 5; with ' +
+        '3.1.1 the broker decides)',
+      { default: 604_800, minimum: 1, maximum: maxUint32 },
     ),
-    sessionExpirySecs: Type.Optional(
-      Type.Integer({
-        title: 'Session Expiry',
-        description:
-          'Seconds for which the broker keeps messages for a source that is not connected (MQTT 5; with 3.1.1 the ' +
-          'broker decides)',
-        default: 604_800,
-        minimum: 1,
-        maximum: 4_294_967_295,
-      }),
+    rejectUnauthorized: flag(
+      'Verify Server Certificate',
+      'Whether to refuse a broker whose certificate cannot be verified. Turn this off for experiments only.',
+      true,
     ),
-    rejectUnauthorized: Type.Optional(
-      Type.Boolean({
-        title: 'Verify Server Certificate',
-        description:
-          'Whether a broker whose certificate cannot be verified is refused. Turn off only to try out.',
-        default: true,
-      }),
+    serverName: text(
+      'Server Name',
+      'Name to send as SNI and to expect in the server certificate; by default the host of the URL',
+      { pattern: '^[0-9A-Za-z._:-]*$', maxLength: 253 },
     ),
-    serverName: Type.Optional(
-      Type.String({
-        title: 'Server Name',
-        description:
-          'Name that the server certificate must be for, and that is sent as SNI, if not the host of the URL',
-        pattern: '^[0-9A-Za-z._:-]*$',
-        maxLength: 253,
-      }),
-    ),
-    alpn: Type.Optional(
+    alpn: optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
         title: 'ALPN',
-        description: 'Application protocols to offer in TLS, such as mqtt, where one port serves several',
+        description: 'Application protocols to offer in TLS, such as mqtt, if one port serves several',
         maxItems: 8,
       }),
     ),
-    will: Type.Optional(Will),
+    will: optional(Will),
   },
   { title: 'MqttConfig', additionalProperties: false, sensitive: ['password', 'tls/key', 'tls/passphrase'] },
 );
 export type MqttProfile = Static<typeof MqttProfile>;
 
-/** A form sends an empty string for what was left blank: both mean that nothing was given. */
+/** Whether a text is set. Forms send an empty string for a blank field. */
 export const given = (text: string | undefined): text is string => text !== undefined && text !== '';
+
+export const connectTimeoutMs = (profile: MqttProfile): number => profile.connectTimeoutMs ?? 10_000;
+
+type Refuse = (path: string, message: string) => void;
+
+/** Checks what the schema cannot express: the URL, the TLS files, and fields that contradict each other. */
+export function validateProfile(profile: MqttProfile): FieldError[] {
+  const errors: FieldError[] = [];
+  const refuse: Refuse = (path, message) => errors.push({ path, message });
+  const endpoints = parseUrls(profile.url);
+  if (typeof endpoints === 'string') refuse('/url', endpoints);
+  else if (!endpoints.some(({ tls }) => tls)) refuseTlsOptions(profile, endpoints, refuse);
+  checkTlsFiles(profile.tls ?? {}, refuse);
+  if (profile.will !== undefined) checkWill(profile.will, profile, refuse);
+  if (given(profile.password) && !given(profile.username) && profile.protocolVersion !== '5') {
+    refuse(
+      '/username',
+      'is required with a password unless protocolVersion is 5 (MQTT 3.1.1, section 3.1.2.9)',
+    );
+  }
+  if (/[^0-9A-Za-z_-]/.test(profile.clientPrefix ?? '')) {
+    refuse(
+      '/clientPrefix',
+      'must contain letters, digits, _ and - only: some brokers accept no other client ids',
+    );
+  }
+  return errors;
+}
+
+function refuseTlsOptions(profile: MqttProfile, endpoints: Endpoint[], refuse: Refuse): void {
+  const secure = endpoints.some(({ path }) => path !== undefined) ? 'wss://' : 'mqtts:// or ssl://';
+  const unused = `is only used with ${secure}: change the URL or remove this field`;
+  if (Object.values(profile.tls ?? {}).some(given)) refuse('/tls', unused);
+  if (given(profile.serverName)) refuse('/serverName', unused);
+  if (profile.alpn !== undefined && profile.alpn.length > 0) refuse('/alpn', unused);
+  if (profile.rejectUnauthorized === false) refuse('/rejectUnauthorized', unused);
+}
+
+const variable = /\{\{.*\}\}/s;
+const isPem = (text: string): boolean => text.trimStart().startsWith('-----BEGIN');
+
+function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): void {
+  const { ca, cert, key, passphrase } = tls;
+  for (const [name, value] of Object.entries({ ca, cert, key })) {
+    if (given(value) && !variable.test(value)) checkPemOrPath(`/tls/${name}`, value, name === 'key', refuse);
+  }
+  if (given(cert) && !given(key)) refuse('/tls/key', 'is required with a client certificate');
+  if (given(key) && !given(cert)) refuse('/tls/cert', 'is required with a private key');
+  if (given(passphrase) && !given(key)) refuse('/tls/passphrase', 'is only used with a private key');
+  if (!given(key) || variable.test(key) || !isPem(key)) return;
+  const encrypted = /ENCRYPTED/.test(key);
+  if (encrypted && !given(passphrase)) {
+    refuse('/tls/passphrase', 'is required because the private key is encrypted');
+  }
+  if (!encrypted && given(passphrase)) {
+    refuse('/tls/passphrase', 'must be removed because the private key is not encrypted');
+  }
+}
+
+/** PEM text is parsed here. A path is only checked for its form: the file is read when connecting. */
+function checkPemOrPath(path: string, value: string, isKey: boolean, refuse: Refuse): void {
+  if (isPem(value)) {
+    if (!isReadable(value, isKey)) {
+      refuse(path, 'is not valid PEM: give complete blocks, from -----BEGIN to -----END');
+    }
+  } else if (/[\n\r\0]/.test(value) || value.length > 1_024) {
+    refuse(path, 'must be PEM text that begins with -----BEGIN, or the path of a PEM file');
+  } else if (value.split(/[/\\]/).includes('..')) {
+    refuse(path, 'must be a path without ..');
+  }
+}
+
+function isReadable(pem: string, isKey: boolean): boolean {
+  if (isKey && /ENCRYPTED/.test(pem)) return true;
+  try {
+    if (isKey) createPrivateKey(pem);
+    else new X509Certificate(pem);
+    return true;
+  } catch {
+    // OpenSSL's reason names a place in its parser, which helps nobody.
+    return false;
+  }
+}
+
+function checkWill(will: NonNullable<MqttProfile['will']>, profile: MqttProfile, refuse: Refuse): void {
+  const wrong = checkTopicName(will.topic);
+  if (wrong !== null) refuse('/will/topic', wrong);
+  else if (will.topic.startsWith('$')) {
+    refuse('/will/topic', 'must not begin with $: the broker reserves those topics');
+  }
+  if (Buffer.byteLength(will.payload ?? '') > 65_535) {
+    refuse('/will/payload', 'must not be longer than 65,535 bytes (MQTT 3.1.3.3)');
+  }
+  if (profile.protocolVersion === '3.1.1' && (will.delaySecs ?? 0) > 0) {
+    refuse('/will/delaySecs', 'requires MQTT 5: set protocolVersion to auto or 5, or remove this field');
+  }
+  const expiry = profile.sessionExpirySecs;
+  if (expiry !== undefined && (will.delaySecs ?? 0) > expiry) {
+    refuse(
+      '/will/delaySecs',
+      'must not exceed sessionExpirySecs: the will is published when the session ends',
+    );
+  }
+}

@@ -60,7 +60,7 @@ describe('a table', () => {
     expect(checkTopicFilter(filter)).toMatch(/\(MQTT \d/);
   });
 
-  test('measures topics in bytes, and takes no wildcard in a name', () => {
+  test('measures topics in bytes, and refuses wildcards in names', () => {
     expect(checkTopicName('ä'.repeat(32_767))).toBeNull();
     expect(checkTopicName('ä'.repeat(32_768))).toMatch(/65,535/);
     expect(checkTopicName('a/+')).toMatch(/3\.3\.2\.1/);
@@ -72,7 +72,7 @@ describe('a sink table with columns', () => {
   const wrong = (config: object, profile?: MqttProfile): FieldError[] =>
     validateTable(config as MqttTable, profile);
 
-  test('takes them in the topic and in what is sent along', () => {
+  test('accepts columns in the topic and in the properties', () => {
     const config = table('a/{{ device }}/b{{ n }}', {
       expirySecs: 60,
       contentType: '',
@@ -99,7 +99,7 @@ describe('a sink table with columns', () => {
     expect(wrong(table(topic)).map((error) => error.path)).toEqual([path]);
   });
 
-  test('refuses properties that are none, and any with 3.1.1', () => {
+  test('refuses invalid properties, and all properties with 3.1.1', () => {
     expect(wrong(table('a', { expirySecs: 'soon' })).map(({ path }) => path)).toEqual(['/type/expirySecs']);
     expect(wrong(table('a', { responseTopic: 'a/+' })).map(({ path }) => path)).toEqual([
       '/type/responseTopic',

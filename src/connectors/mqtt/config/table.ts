@@ -3,14 +3,15 @@ import type { FieldError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
 import type { MqttProfile } from './profile.ts';
-import { type Qos, qosNames } from './qos.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
-import { checkTopicFilter, checkTopicName } from './topic.ts';
+import { checkTopicFilter, checkTopicName, type Qos, qosLevel, qosNames } from './topic.ts';
 
-/** The schema of an MQTT connection table, the same on the wire as Arroyo's. */
+/** The schema of an MQTT connection table, wire-compatible with Arroyo's, and the rules that it cannot express. */
 
-/** Behind the description of everything that a message can only carry in MQTT 5. */
-const five = ' (MQTT 5). May hold columns: {{ name }}; it is left out when one of them is null.';
+const mqtt5 = '(MQTT 5). May contain columns as {{ name }}; omitted if one of them is null.';
+
+const messageProperty = (title: string, description: string) =>
+  Type.Optional(Type.String({ title, description: `${description} ${mqtt5}`, maxLength: 1_000 }));
 
 const Source = Type.Object(
   {
@@ -18,15 +19,15 @@ const Source = Type.Object(
       Type.Enum(['always', 'when_new', 'never'], {
         title: 'Retained Messages',
         description:
-          'Whether the last messages that the broker keeps of its topics are read: at every connection, when the ' +
-          'subscription is new, or never. With MQTT 3.1.1 a broker sends them at every connection; never drops them.',
+          'When to read retained messages: at every connection, when the subscription is new, or never. With MQTT ' +
+          '3.1.1 a broker sends them at every connection; never discards them here.',
         default: 'when_new',
       }),
     ),
     messagesPerSecond: Type.Optional(
       Type.Number({
         title: 'Rate Limit',
-        description: 'Most messages to read in a second; what is beyond that waits at the broker',
+        description: 'Maximum number of messages to read per second; the rest waits at the broker',
         minimum: 0.001,
         maximum: 1_000_000,
       }),
@@ -34,7 +35,7 @@ const Source = Type.Object(
     maxSilenceSecs: Type.Optional(
       Type.Integer({
         title: 'Maximum Silence',
-        description: 'Seconds without a message after which the job warns; nothing is restarted',
+        description: 'Seconds without a message after which the job shows a warning; it is not restarted',
         minimum: 1,
         maximum: 604_800,
       }),
@@ -47,39 +48,24 @@ const Sink = Type.Object(
   {
     retain: Type.Boolean({
       title: 'Retain',
-      description: 'Whether the broker keeps the last message of the topic for later subscribers',
+      description: 'Whether the broker retains the last message of the topic for later subscribers',
     }),
     expirySecs: Type.Optional(
       Type.Union([Type.Integer({ minimum: 0, maximum: 4_294_967_295 }), Type.String({ maxLength: 256 })], {
         title: 'Message Expiry',
-        description: `Seconds after which the broker drops a message that it could not deliver${five}`,
+        description: `Seconds after which the broker discards an undelivered message ${mqtt5}`,
       }),
     ),
-    contentType: Type.Optional(
-      Type.String({
-        title: 'Content Type',
-        description: `What the payload is, e.g. application/json${five}`,
-        maxLength: 1_000,
-      }),
-    ),
-    responseTopic: Type.Optional(
-      Type.String({
-        title: 'Response Topic',
-        description: `Topic that an answer is to be sent to${five}`,
-        maxLength: 1_000,
-      }),
-    ),
-    correlationData: Type.Optional(
-      Type.String({
-        title: 'Correlation Data',
-        description: `Data by which the asker recognises the answer; a column of type bytes is sent as it is${five}`,
-        maxLength: 1_000,
-      }),
+    contentType: messageProperty('Content Type', 'Media type of the payload, such as application/json'),
+    responseTopic: messageProperty('Response Topic', 'Topic for responses'),
+    correlationData: messageProperty(
+      'Correlation Data',
+      'Correlation data for the response; a column of type bytes is sent unchanged',
     ),
     userProperties: Type.Optional(
       Type.Record(Type.String({ minLength: 1, maxLength: 256 }), Type.String({ maxLength: 1_000 }), {
         title: 'User Properties',
-        description: `Names and values to send along${five}`,
+        description: `Names and values to send with each message ${mqtt5}`,
         maxProperties: 64,
       }),
     ),
@@ -92,8 +78,8 @@ export const MqttTable = Type.Object(
     topic: Type.String({
       title: 'Topic',
       description:
-        'Topic to read or write. A source takes a filter too, with + for one level and # for all the rest, or a ' +
-        'shared subscription: $share/<name>/<filter>. A sink takes columns: alerts/{{ device }}.',
+        'Topic to read or write. A source also accepts a filter with the wildcards + and #, or a shared subscription: ' +
+        '$share/<name>/<filter>. A sink also accepts columns: alerts/{{ device }}.',
       minLength: 1,
       maxLength: 65_535,
     }),
@@ -101,8 +87,8 @@ export const MqttTable = Type.Object(
       Type.Enum([...qosNames], {
         title: 'Quality of Service',
         description:
-          'AtMostOnce (0) may lose messages. AtLeastOnce (1) and ExactlyOnce (2) lose none; Penstock acknowledges ' +
-          'them once they are safe downstream, so that one may come twice after a failure.',
+          'AtMostOnce (0) may lose messages. AtLeastOnce (1) and ExactlyOnce (2) lose none: Penstock acknowledges ' +
+          'a message only after the sink has confirmed it. After a failure a message may arrive twice.',
         default: 'AtMostOnce',
       }),
     ),
@@ -115,42 +101,45 @@ export const MqttTable = Type.Object(
 );
 export type MqttTable = Static<typeof MqttTable>;
 
-/** The table's quality of service as MQTT counts it. */
-export const qosOf = (table: MqttTable): Qos => qosNames.indexOf(table.qos ?? 'AtMostOnce') as Qos;
+export const qosOf = (table: MqttTable): Qos => qosLevel(table.qos);
 
 export const direction = (table: MqttTable): 'source' | 'sink' =>
   'retain' in table.type ? 'sink' : 'source';
 
-/** What a table says about the messages it writes; undefined for a source. */
+/** The sink settings of a table; undefined for a source. */
 export const sinkOf = (table: MqttTable): Static<typeof Sink> | undefined =>
   'retain' in table.type ? table.type : undefined;
 
-/** What a table says about the messages it reads; undefined for a sink. */
+/** The source settings of a table; undefined for a sink. */
 export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
   'retain' in table.type ? undefined : table.type;
 
-/** How fast a source table is read, and how long it may be silent. */
 export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
 
-/** Checks the topic, a filter for a source, a name or template for a sink, and what MQTT 3.1.1 cannot carry. */
+/** The message properties that a sink table sets. */
+export const propertyNames = (table: MqttTable): string[] =>
+  Object.keys(sinkOf(table) ?? {}).filter((name) => name !== 'retain');
+
+/** Checks topics and templates, and refuses properties that the profile's MQTT version cannot carry. */
 export function validateTable(table: MqttTable, profile?: MqttProfile): FieldError[] {
   const sink = sinkOf(table);
   if (sink === undefined) return findings('/topic', checkTopicFilter(table.topic));
-  const { retain: _, ...properties } = sink;
-  const unknown = profile?.protocolVersion === '3.1.1' ? Object.keys(properties) : [];
+  const unsupported = profile?.protocolVersion === '3.1.1' ? propertyNames(table) : [];
   return [
     ...findings('/topic', checkTopicTemplate(table.topic)),
     ...templatesIn(sink).flatMap(({ path, text }) => findings(path, checkTemplate(text))),
     ...(sink.responseTopic ? findings('/type/responseTopic', checkTopicTemplate(sink.responseTopic)) : []),
     ...(typeof sink.expirySecs === 'string' ? checkExpiry(sink.expirySecs) : []),
-    ...unknown.flatMap((name) => findings(`/type/${name}`, 'needs MQTT 5, and the profile says 3.1.1')),
+    ...unsupported.flatMap((name) =>
+      findings(`/type/${name}`, 'requires MQTT 5, but protocolVersion of the profile is 3.1.1'),
+    ),
   ];
 }
 
 const findings = (path: string, message: string | null): FieldError[] =>
   message === null ? [] : [{ path, message }];
 
-/** The texts of a sink that may hold columns, the topic aside. */
+/** The templates of a sink beside its topic. */
 const templatesIn = (sink: Static<typeof Sink>): { path: string; text: string }[] => {
   const { expirySecs, contentType, correlationData, responseTopic, userProperties = {} } = sink;
   const single = Object.entries({ expirySecs, contentType, correlationData, responseTopic });
@@ -160,16 +149,15 @@ const templatesIn = (sink: Static<typeof Sink>): { path: string; text: string }[
   ];
 };
 
-/** A topic whose columns stand for at least one character each. */
+/** A column gives at least one character: `x` stands for it. */
 const checkTopicTemplate = (topic: string): string | null =>
   checkTemplate(topic) ?? checkTopicName(columnsIn(topic).length > 0 ? `${constantParts(topic)}x` : topic);
 
 const checkExpiry = (text: string): FieldError[] =>
   text === '' || columnsIn(text).length > 0 || /^\d{1,10}$/.test(text)
     ? []
-    : findings('/type/expirySecs', 'must be a number of seconds or a column: {{ name }}');
+    : findings('/type/expirySecs', 'must be a number of seconds, or a column as {{ name }}');
 
-/** The types that can be part of a text. */
 const plainTypes = [
   'int32',
   'int64',
@@ -182,7 +170,6 @@ const plainTypes = [
   'string',
 ] as const;
 
-/** The columns that a sink's topic and properties are made of. */
 export function columnsOf(table: MqttTable): ColumnUse[] {
   const sink = sinkOf(table);
   if (sink === undefined) return [];
@@ -196,43 +183,22 @@ export function columnsOf(table: MqttTable): ColumnUse[] {
   );
 }
 
-/** The columns a source offers beside the payload. `Metadata` in `delivery.ts` fills them. */
+/** Metadata columns of a source. `Metadata` in `delivery.ts` provides their values. */
 export const metadataColumns = [
   { name: 'topic', type: 'string', description: 'Topic the message was published to' },
-  { name: 'qos', type: 'int32', description: 'Quality of service of this delivery: 0, 1 or 2' },
-  {
-    name: 'retain',
-    type: 'bool',
-    description: 'Whether the broker had kept the message for new subscribers',
-  },
-  {
-    name: 'dup',
-    type: 'bool',
-    description: 'Whether the broker says that it may have sent the message before',
-  },
-  { name: 'message_id', type: 'int32', description: 'Packet identifier; null at quality of service 0' },
-  {
-    name: 'topic_segments',
-    type: 'list',
-    items: 'string',
-    description: 'Levels of the topic, as a list of strings',
-  },
-  { name: 'timestamp', type: 'timestamp', description: 'When the message arrived here' },
+  { name: 'qos', type: 'int32', description: 'QoS level of this delivery: 0, 1 or 2' },
+  { name: 'retain', type: 'bool', description: 'Whether this is a retained message' },
+  { name: 'dup', type: 'bool', description: 'DUP flag: whether the broker may have sent the message before' },
+  { name: 'message_id', type: 'int32', description: 'Packet identifier; null at QoS 0' },
+  { name: 'topic_segments', type: 'list', items: 'string', description: 'Levels of the topic' },
+  { name: 'timestamp', type: 'timestamp', description: 'Time of arrival' },
   { name: 'content_type', type: 'string', description: 'Content type (MQTT 5)' },
-  { name: 'response_topic', type: 'string', description: 'Topic that an answer is to be sent to (MQTT 5)' },
-  {
-    name: 'correlation_data',
-    type: 'bytes',
-    description: 'Data by which the asker recognises the answer (MQTT 5)',
-  },
-  {
-    name: 'expiry_secs',
-    type: 'int64',
-    description: 'Seconds that the message had left to live when the broker sent it (MQTT 5)',
-  },
+  { name: 'response_topic', type: 'string', description: 'Topic for responses (MQTT 5)' },
+  { name: 'correlation_data', type: 'bytes', description: 'Correlation data for the response (MQTT 5)' },
+  { name: 'expiry_secs', type: 'int64', description: 'Remaining seconds until the message expires (MQTT 5)' },
   {
     name: 'user_properties',
     type: 'json',
-    description: 'User properties as an object; a name that comes more than once has a list (MQTT 5)',
+    description: 'User properties; a repeated name has a list (MQTT 5)',
   },
 ] as const satisfies readonly MetadataColumn[];

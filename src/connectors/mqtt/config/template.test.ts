@@ -8,7 +8,7 @@ const constant = fc.string({ maxLength: 8 }).filter((text) => !/[{}]/.test(text)
 const value = fc.oneof(fc.string(), fc.integer(), fc.bigInt(), fc.boolean());
 
 describe('a template', () => {
-  test('is its constants with the columns between them, whatever they are', () => {
+  test('is its constant parts with the columns in between', () => {
     const pieces = fc.array(fc.tuple(constant, name, value), { maxLength: 5 });
     fc.assert(
       fc.property(pieces, constant, (columns, end) => {
@@ -27,7 +27,7 @@ describe('a template', () => {
     );
   });
 
-  test('has no text when a column is null, is not there, or has no plain text', () => {
+  test('has no text if a column is null, missing or has no plain text', () => {
     const template = new Template('a{{ b }}', '');
     for (const row of [{ b: null }, { c: 1 }, { b: Buffer.from('x') }, { b: [] }, { b: {} }] as Row[]) {
       expect(template.text(row)).toBeUndefined();

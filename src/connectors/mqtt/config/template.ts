@@ -3,40 +3,35 @@ import type { Row } from '../../../formats/format.ts';
 import { type GetProperty, getterOf } from '../../../formats/values/own-property.ts';
 
 /**
- * Texts with columns in them: `alerts/{{ device }}`. A column is written as its text: numbers in decimal, booleans as
- * true and false. There is no way to write `{{` itself, which no topic needs.
+ * Text templates with columns: `alerts/{{ device }}`. Numbers are written in decimal, booleans as true and false.
+ * A literal `{{` cannot be written; no topic needs one.
  */
-
-/** What a column of a row gives to a text: undefined for null. */
-type Column = { name: string; get: GetProperty };
 
 const placeholder = /\{\{(.*?)\}\}/gs;
 
-/** The names of the columns in a text, in order. */
 export const columnsIn = (text: string): string[] =>
   [...text.matchAll(placeholder)].map(([, name = '']) => name.trim());
 
-/** The text without its columns. */
 export const constantParts = (text: string): string => text.replaceAll(placeholder, '');
 
-/** Says what is wrong with the placeholders of a text, or null. */
+/** Returns what is wrong with the placeholders of a text as a predicate, or null. */
 export function checkTemplate(text: string): string | null {
-  if (/\{\{|\}\}/.test(constantParts(text))) return 'has {{ or }} without its counterpart';
+  if (/\{\{|\}\}/.test(constantParts(text))) return 'has unbalanced {{ or }}';
   if (columnsIn(text).some((name) => name === '' || name.includes('{'))) {
-    return 'has {{ }} without the name of a column in it';
+    return 'must have a column name between {{ and }}';
   }
   return null;
 }
 
 export class Template {
-  /** `path` is where the text comes from, for errors. */
+  /** JSON pointer of the text in the table, for errors. */
   readonly path: string;
   readonly #parts: string[];
-  readonly #columns: Column[];
+  readonly #columns: { name: string; get: GetProperty }[];
 
   constructor(text: string, path: string) {
     this.path = path;
-    // split() with a capturing group answers texts and names in turn.
+    // split() with a capturing group returns texts and names alternately.
     const pieces = text.split(new RegExp(placeholder.source, 's'));
     this.#parts = pieces.filter((_, index) => index % 2 === 0);
     this.#columns = pieces
@@ -48,7 +43,7 @@ export class Template {
     return this.#columns.length === 0;
   }
 
-  /** The value of the column that is the whole text; undefined when there is more to it. */
+  /** The raw value if the whole text is one column; otherwise undefined. */
   bare(row: Row): unknown {
     const [only] = this.#columns;
     return this.#columns.length === 1 && this.#parts.every((part) => part === '')
@@ -56,7 +51,10 @@ export class Template {
       : undefined;
   }
 
-  /** The text for a row; undefined when a column in it is null. `refuse` says what is wrong with a column's text. */
+  /**
+   * The text for a row; undefined if a column is null. `refuse` returns what is wrong with a column's text.
+   * Throws `bad_row` then.
+   */
   text(row: Row, refuse?: (text: string) => string | null): string | undefined {
     let text = this.#parts[0] as string;
     for (const [index, { name, get }] of this.#columns.entries()) {
@@ -70,7 +68,7 @@ export class Template {
   }
 }
 
-/** Null, and what has no plain text, is undefined. */
+/** Undefined for null and for values without a plain text. */
 function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'

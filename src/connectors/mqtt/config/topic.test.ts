@@ -13,7 +13,7 @@ const filter = fc
   .filter((text) => text !== '' && !text.startsWith('$share'));
 
 describe('topic rules', () => {
-  test('take every name, and every name for a filter', () => {
+  test('accept every name, also as a filter', () => {
     fc.assert(
       fc.property(topic, (name) => {
         expect(checkTopicName(name)).toBeNull();
@@ -22,7 +22,7 @@ describe('topic rules', () => {
     );
   });
 
-  test('take every filter, alone and shared, but not for a name', () => {
+  test('accept every filter, also shared, but not as a name', () => {
     fc.assert(
       fc.property(filter, fc.stringMatching(/^[a-z]{1,5}$/), (text, group) => {
         expect(checkTopicFilter(text)).toBeNull();
@@ -35,7 +35,7 @@ describe('topic rules', () => {
     );
   });
 
-  test('refuse a wildcard that is not a whole level, and # before the last', () => {
+  test('refuse a wildcard within a level, and # before the last level', () => {
     const filled = fc.stringMatching(/^[a-z]{1,3}$/);
     fc.assert(
       fc.property(filter, filled, fc.constantFrom('+', '#'), (before, letters, wildcard) => {

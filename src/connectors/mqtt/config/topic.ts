@@ -1,14 +1,21 @@
 /**
- * The rules of the MQTT 5 specification for topic names and topic filters (section 4.7, the same in 3.1.1) and for
- * shared subscriptions (section 4.8.2). Each function answers what is wrong as a sentence, or null.
+ * QoS levels, and the rules of the MQTT 5 specification for topic names and topic filters (section 4.7, the same in
+ * 3.1.1) and shared subscriptions (section 4.8.2). Each check returns what is wrong as a predicate, or null.
  */
+
+export const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'] as const;
+
+export type Qos = 0 | 1 | 2;
+
+export const qosLevel = (name: (typeof qosNames)[number] = 'AtMostOnce'): Qos =>
+  qosNames.indexOf(name) as Qos;
 
 const maxTopicBytes = 65_535;
 
-/** Rules common to names and filters: section 4.7.3, and what section 1.5.4 says of strings. */
+/** The rules for names and filters alike: sections 4.7.3 and 1.5.4. */
 function checkTopicText(topic: string): string | null {
   if (topic === '') return 'must not be empty (MQTT 4.7.3)';
-  if (topic.includes('\0')) return 'must not hold a NUL character (MQTT 4.7.3)';
+  if (topic.includes('\0')) return 'must not contain a NUL character (MQTT 4.7.3)';
   if (!topic.isWellFormed()) return 'must be well-formed Unicode (MQTT 1.5.4)';
   if (Buffer.byteLength(topic) > maxTopicBytes) return 'must not be longer than 65,535 bytes (MQTT 4.7.3)';
   return null;
@@ -16,41 +23,34 @@ function checkTopicText(topic: string): string | null {
 
 /** Checks a topic to publish to: no wildcards (section 3.3.2.1). */
 export function checkTopicName(topic: string): string | null {
-  if (/[+#]/.test(topic)) return 'must not hold + or #: a message is published to one topic (MQTT 3.3.2.1)';
+  if (hasWildcard(topic)) return 'must not contain the wildcards + and # (MQTT 3.3.2.1)';
   return checkTopicText(topic);
 }
 
-/**
- * Checks a topic to subscribe to. `+` stands for one whole level (section 4.7.1.3), `#` for the rest and comes last
- * (section 4.7.1.2); `$share/<name>/<filter>` has a name without wildcards and a filter (section 4.8.2).
- */
+/** Checks a topic filter to subscribe to, with wildcards (section 4.7.1) or as `$share/<name>/<filter>`. */
 export function checkTopicFilter(filter: string): string | null {
   const wrong = checkTopicText(filter);
   if (wrong !== null) return wrong;
-  if (filter.startsWith('$share/')) return checkShared(filter);
-  return checkLevels(filter.split('/'));
-}
-
-function checkShared(filter: string): string | null {
+  if (!isShared(filter)) return checkLevels(filter.split('/'));
   const { group, filter: inner } = splitShared(filter);
-  if (group === '' || /[+#]/.test(group)) {
-    return 'needs a share name without + and # after $share/ (MQTT 4.8.2)';
+  if (group === '' || hasWildcard(group)) {
+    return 'must have a share name without + and # after $share/ (MQTT 4.8.2)';
   }
-  if (inner === '') return 'needs a topic filter after the share name: $share/<name>/<filter> (MQTT 4.8.2)';
+  if (inner === '')
+    return 'must have a topic filter after the share name: $share/<name>/<filter> (MQTT 4.8.2)';
   return checkLevels(inner.split('/'));
 }
 
 function checkLevels(levels: string[]): string | null {
   for (const [index, level] of levels.entries()) {
     if (level.includes('#') && (level !== '#' || index !== levels.length - 1)) {
-      return 'may hold # only as its whole last level (MQTT 4.7.1.2)';
+      return 'may contain # only as the whole last level (MQTT 4.7.1.2)';
     }
-    if (level.includes('+') && level !== '+') return 'may hold + only as a whole level (MQTT 4.7.1.3)';
+    if (level.includes('+') && level !== '+') return 'may contain + only as a whole level (MQTT 4.7.1.3)';
   }
   return null;
 }
 
-/** The share name and the filter proper of a `$share/` filter. */
 export function splitShared(filter: string): { group: string; filter: string } {
   const rest = filter.slice('$share/'.length);
   const slash = rest.indexOf('/');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Qos } from '../config/qos.ts';
+import type { Qos } from '../config/topic.ts';
 import { AckQueue, type Owed } from './ack-queue.ts';
 
 interface Written {
@@ -38,7 +38,7 @@ function queueOf(window: number) {
 const owed = (packetId: number, qos: Qos = 1): Owed => ({ packetId, qos, settled: false });
 
 describe('the acknowledgement queue', () => {
-  test('keeps an acknowledgement back until all before it are settled', () => {
+  test('holds an acknowledgement until all before it are settled', () => {
     const { queue, wire } = queueOf(10);
     const [first, second, third] = [owed(7), owed(8), owed(9)];
     for (const entry of [first, second, third]) queue.push(entry);
@@ -51,7 +51,7 @@ describe('the acknowledgement queue', () => {
     expect(wire.map(({ id }) => id)).toEqual([7, 8, 9]);
   });
 
-  test('writes all that is due at once, after the calls that settled it', async () => {
+  test('writes all due acknowledgements at once, after the calls that settled them', async () => {
     let writes = 0;
     const queue = new AckQueue(
       10,
@@ -68,7 +68,7 @@ describe('the acknowledgement queue', () => {
     expect(writes).toBe(1);
   });
 
-  test('answers a repeated QoS 2 message with PUBREC only once it was acknowledged', () => {
+  test('sends PUBREC for a repeated QoS 2 message only if it was acknowledged', () => {
     const { queue, wire } = queueOf(10);
     const entry = owed(5, 2);
     expect(queue.repeats(5)).toBe(false);
@@ -86,7 +86,7 @@ describe('the acknowledgement queue', () => {
     expect(queue.repeats(5)).toBe(false);
   });
 
-  test('answers every PUBREL, together with what else is due, and none on a void connection', async () => {
+  test('sends PUBCOMP for every PUBREL, together with other acknowledgements, and none after the connection ended', async () => {
     const writes: Written[][] = [];
     const queue = new AckQueue(
       10,
@@ -120,7 +120,7 @@ describe('the acknowledgement queue', () => {
     expect(() => queue.push(owed(2))).toThrow(RangeError);
   });
 
-  test('takes at most 64 MiB of unsettled payloads, and a larger one when nothing else is there', () => {
+  test('accepts at most 64 MiB of unsettled payloads, or a single larger one', () => {
     const mebibyte = 1024 * 1024;
     const { queue } = queueOf(10);
     const [first, second] = [

@@ -19,12 +19,12 @@ async function sourceOn(
 }
 
 describe('the seams of MQTT.js', () => {
-  test('is the version that acks.ts was written for', () => {
+  test('is the version that acks.ts requires', () => {
     const path = createRequire(import.meta.url).resolve('mqtt/package.json');
     expect(JSON.parse(readFileSync(path, 'utf8')).version).toBe('5.16.0');
   });
 
-  test('are all there', () => {
+  test('all exist', () => {
     expect(() => assertSeams()).not.toThrow();
   });
 
@@ -53,7 +53,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
       expect(server.connection.of('puback').length).toBe(3);
     });
 
-    test('at QoS 2 are a withheld PUBREC, and PUBCOMP at once', async () => {
+    test('at QoS 2 delay PUBREC, and send PUBCOMP at once', async () => {
       const server = await scripted();
       const { reader } = await sourceOn(server, 100, { protocolVersion });
       server.connection.publish(2, 1);
@@ -86,7 +86,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
       expect(texts(await reader.take(1))).toEqual(['m7']);
     });
 
-    test('a QoS 2 message without dup is another one, though its identifier is not released', async () => {
+    test('a QoS 2 message without DUP is a new one, even if its identifier is not released', async () => {
       const server = await scripted();
       const { reader } = await sourceOn(server, 100, { protocolVersion });
       server.connection.publish(2, 1, 7);
@@ -120,7 +120,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
       },
     );
 
-    test('a full window does not cost the connection, though no PINGRESP can be read', async () => {
+    test('a full window does not end the connection, although no PINGRESP can be read', async () => {
       const server = await scripted();
       const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
       server.connection.publish(1, 6);
@@ -136,7 +136,7 @@ for (const protocolVersion of ['5', '3.1.1'] as const) {
       expect(server.connection.socket.destroyed).toBe(false);
     });
 
-    test('a server that does not answer pings loses the connection', async () => {
+    test('a server that does not respond to pings loses the connection', async () => {
       const server = await scripted({ on: (packet) => packet.cmd === 'pingreq' });
       const { reader } = await sourceOn(server, 2, { protocolVersion, keepAliveSecs: 1 });
       expect(await reader.failure()).toMatchObject({ code: 'connection_lost' });

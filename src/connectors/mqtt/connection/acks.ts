@@ -4,63 +4,51 @@ import { AckQueue } from './ack-queue.ts';
 import { MqttDelivery } from './delivery.ts';
 
 /**
- * Everything that reaches into MQTT.js, which is pinned to 5.16.0 for this file's sake (see `docs/decisions/`).
+ * All use of MQTT.js internals. This is why MQTT.js is pinned to 5.16.0: see `docs/decisions/0005-mqttjs-with-two-seams.md`.
  *
  * MQTT.js handles one packet at a time and ties the PUBACK or PUBREC of a message to the continuation of its parser.
- * `DeferredAcks` cuts that tie: a message is taken over when its PUBLISH arrives, the parser goes on, and the
- * acknowledgement leaves when the message has been settled. When the window is full, the next PUBLISH is kept waiting
- * with the parser's continuation, so that MQTT.js stops reading the socket; at half the window it goes on.
+ * `DeferredAcks` separates them: it hands a message out when its PUBLISH arrives, lets the parser continue, and
+ * acknowledges the message when it is settled. If the window is full, it holds the parser's continuation, so that MQTT.js
+ * stops reading the socket until the window is half empty.
  */
 
-/** The members of MQTT.js that are replaced here or called from here. */
+/** The members of MQTT.js that this file replaces or calls. */
 interface Internals {
   stream: Duplex;
-  incomingStore: { get(packet: unknown, answer: (error: Error) => void): unknown };
-  options: { customHandleAcks: CustomHandleAcks; reschedulePings?: boolean };
+  incomingStore: { get(packet: unknown, done: (error: Error) => void): unknown };
+  options: {
+    customHandleAcks(topic: string, payload: Buffer, packet: IPublishPacket, done: AckDone): void;
+    reschedulePings?: boolean;
+  };
   handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
   reschedulePing(force?: boolean): void;
   sendPing(): void;
-  _sendPacket(packet: SentPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
+  _sendPacket(packet: AckPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
 }
 
-interface SentPacket {
-  cmd: string;
-  messageId?: number;
-}
+type AckPacket = { cmd: string; messageId?: number };
+type AckDone = (error: null, reasonCode: number) => void;
 
-type CustomHandleAcks = (
-  topic: string,
-  payload: Buffer,
-  packet: IPublishPacket,
-  answer: (error: null, reasonCode: number) => void,
-) => void;
+const members = ['handleMessage', 'onKeepaliveTimeout', 'reschedulePing', 'sendPing', '_sendPacket'] as const;
 
-const members = [
-  'handleMessage',
-  'onKeepaliveTimeout',
-  'reschedulePing',
-  'sendPing',
-  '_sendPacket',
-] as const satisfies readonly (keyof Internals)[];
-
-/** Throws when the installed MQTT.js lacks a member that this file relies on. Call it before the first connection. */
+/** Throws if the installed MQTT.js lacks a member that this file needs. Call it before the first connection. */
 export function assertSeams(client: object = MqttClient.prototype): void {
   const missing = members.filter((name) => typeof (client as Partial<Internals>)[name] !== 'function');
   if (missing.length > 0) {
     throw new Error(
-      `MQTT.js ${MqttClient.VERSION} has no ${missing.join(', ')}: acks.ts was written for 5.16.0`,
+      `MQTT.js ${MqttClient.VERSION} has no ${missing.join(', ')}: acks.ts requires version 5.16.0`,
     );
   }
 }
 
 /**
- * The reason code "no matching subscribers" makes MQTT.js answer a QoS 2 PUBLISH without remembering it. That memory
- * is ours: MQTT.js would hand the message out at PUBREL, and drop the link when the broker oversteps the window.
+ * The reason code "no matching subscribers" keeps MQTT.js from storing a QoS 2 PUBLISH. It would otherwise hand the
+ * message out at PUBREL, and drop the connection if the broker exceeds the window.
  */
-const withoutMemory = 16;
+const withoutStoring = 16;
 
-/** MQTT.js looks each PUBREL up among the messages it has stored, which are none. Its own error traces the stack. */
+/** MQTT.js looks up each PUBREL in its store, which is empty. Creating its own error would cost a stack trace. */
 const notStored = new Error('No message is stored');
 
 export class DeferredAcks {
@@ -71,8 +59,8 @@ export class DeferredAcks {
   #stopped = false;
 
   /**
-   * Takes over the acknowledgements of a client that has not connected yet, so that not even the first message of a
-   * resumed session is acknowledged unseen. At most `window` deliveries are unsettled at any time.
+   * Takes over the acknowledgements of a client that has not connected yet, so that the first message of a resumed
+   * session is covered too. At most `window` deliveries are unsettled at any time.
    */
   constructor(client: MqttClient, window: number, deliver: (delivery: MqttDelivery) => void) {
     assertSeams(client);
@@ -86,17 +74,17 @@ export class DeferredAcks {
     this.#takeOver();
   }
 
-  /** Whether MQTT.js is kept from reading because no message can be taken. */
+  /** Whether reading is paused because the window is full. */
   get paused(): boolean {
     return this.#waiting !== null;
   }
 
-  /** Takes no message any more. One that arrives later stays with the broker, and what follows it is not read. */
+  /** Accepts no more messages: the next one stays unacknowledged, and nothing after it is read. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** Voids what is owed. Deliveries of this connection that are settled later do nothing. */
+  /** Drops all owed acknowledgements. Settling deliveries of this connection later does nothing. */
   abandon(): void {
     this.#stopped = true;
     this.#waiting = null;
@@ -106,9 +94,9 @@ export class DeferredAcks {
   #takeOver(): void {
     const client = this.#client;
     pingOnTime(this.#client);
-    client.options.customHandleAcks = (topic, _payload, packet, answer) => {
-      if (packet.qos === 2) this.#arriveOnce(topic, packet, () => answer(null, withoutMemory));
-      else this.#arrive(topic, packet, answer);
+    client.options.customHandleAcks = (topic, _payload, packet, done) => {
+      if (packet.qos === 2) this.#arriveOnce(topic, packet, () => done(null, withoutStoring));
+      else this.#arrive(topic, packet, done);
     };
     client.handleMessage = (packet, done) => {
       if (packet.qos === 0) this.#arrive(packet.topic, packet, done);
@@ -123,29 +111,29 @@ export class DeferredAcks {
       if (packet.cmd === 'pubcomp') this.#complete(packet.messageId ?? 0, done);
       else send(packet, done, stored, noStore);
     };
-    client.incomingStore.get = (_packet, answer) => answer(notStored);
+    client.incomingStore.get = (_packet, done) => done(notStored);
     this.#keepAlive();
   }
 
-  /** `answer` is MQTT.js's: it lets the parser go on. At QoS 0 its arguments are ignored. */
-  #arrive(topic: string, packet: IPublishPacket, answer: (error: null, reasonCode: number) => void): void {
+  /** `done` lets the parser continue. At QoS 0 its arguments are ignored. */
+  #arrive(topic: string, packet: IPublishPacket, done: AckDone): void {
     if (this.#stopped || this.queue.full) {
-      this.#waiting = () => this.#arrive(topic, packet, answer);
+      this.#waiting = () => this.#arrive(topic, packet, done);
       return;
     }
     const delivery = new MqttDelivery(topic, packet, this.queue);
     this.queue.push(delivery);
     this.#deliver(delivery);
-    answer(null, 0);
+    done(null, 0);
   }
 
-  #arriveOnce(topic: string, packet: IPublishPacket, answer: () => void): void {
-    // Without dup it is another message: mosquitto sends a long queue whole, and runs out of identifiers that are free.
-    if (packet.dup && this.queue.repeats(packet.messageId ?? 0)) answer();
-    else this.#arrive(topic, packet, answer);
+  #arriveOnce(topic: string, packet: IPublishPacket, done: () => void): void {
+    // Without DUP it is a new message: mosquitto reuses identifiers when it sends a long queue at once.
+    if (packet.dup && this.queue.repeats(packet.messageId ?? 0)) done();
+    else this.#arrive(topic, packet, done);
   }
 
-  /** A broker that goes on releasing and reads no PUBCOMP is not read any more, as MQTT.js would have it. */
+  /** Back-pressure: stops reading PUBREL packets while the broker does not read the PUBCOMP packets, as MQTT.js does. */
   #complete(packetId: number, done?: () => void): void {
     this.queue.released(packetId);
     const { stream } = this.#client;
@@ -155,16 +143,16 @@ export class DeferredAcks {
 
   #drained(): void {
     if (this.#waiting === null || this.#stopped || !this.queue.half) return;
-    const goOn = this.#waiting;
+    const resume = this.#waiting;
     this.#waiting = null;
-    // A PINGRESP may wait behind what was not read: the patience of the keep-alive starts anew.
+    // A PINGRESP may be among the unread data: restart the keep-alive timeout.
     this.#client.reschedulePing(true);
-    goOn();
+    resume();
   }
 
   /**
-   * While nothing is read, a PINGRESP cannot be seen, and while much is read it may wait behind that for long: pings go
-   * on, so that the broker keeps the link, unanswered.
+   * A PINGRESP cannot be seen while reading is paused, and may be late behind much other data. Pings continue then, so
+   * that the broker keeps the connection, and no timeout is raised.
    */
   #keepAlive(): void {
     const client = this.#client;
@@ -186,13 +174,10 @@ export class DeferredAcks {
   }
 }
 
-/** A WebSocket does not count: there only the PINGRESP is a sign of life. */
+/** 0 for a WebSocket: there only a PINGRESP counts as a sign of life. */
 const bytesRead = (stream: Duplex): number => ('bytesRead' in stream ? Number(stream.bytesRead) : 0);
 
-/**
- * Sends a PINGREQ whenever the keep-alive is over, whatever else was received. MQTT.js would set its timer anew for
- * each packet, which costs more than a ping now and then.
- */
+/** Sends a PINGREQ at every keep-alive interval. Resetting the timer for each packet, as MQTT.js does, costs more. */
 export function pingOnTime(client: { options: { reschedulePings?: boolean } }): void {
   client.options.reschedulePings = false;
 }

@@ -1,5 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { ordinaryClient, rivalOf, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import {
+  conflictingClient,
+  ordinaryClient,
+  scripted,
+  sharedMosquitto,
+} from '../../../../test/support/fixtures.ts';
 import {
   ackAll,
   errorOf,
@@ -11,19 +16,19 @@ import {
   unique,
 } from '../../../../test/support/mqtt.ts';
 import type { PenstockError } from '../../../errors.ts';
-import { clientId } from '../config/identity.ts';
 import { openSink } from '../sink/sink.ts';
 import { openSource } from '../source/source.ts';
+import { clientId } from './connect-request.ts';
 
-/** Another client with our id, at a broker that says nothing of it; and what only looks like one. */
+/** Client-id conflicts at a broker that does not report takeovers, and what only looks like one. */
 
 const broker = await sharedMosquitto();
 
-/** Answers how to end it. */
-const rivalTo = ({ profile, identity }: MqttContext, clean: boolean): (() => void) =>
-  rivalOf(broker.port, clientId(profile, identity), clean);
+/** Returns how to end it. */
+const conflictWith = ({ profile, identity }: MqttContext, clean: boolean): (() => void) =>
+  conflictingClient(broker.port, clientId(profile, identity), clean);
 
-/** Opens a sink again and again, as a task does; answers why each one ended. */
+/** Opens a sink repeatedly, as a task does, and returns why each one ended. */
 async function ends(context: MqttContext, times: number): Promise<PenstockError[]> {
   const errors: PenstockError[] = [];
   for (let time = 0; time < times && errors.at(-1)?.passing !== false; time += 1) {
@@ -43,10 +48,10 @@ const lost = 'connection_lost';
 const codesOf = (errors: PenstockError[]): string[] => errors.map(({ code }) => code);
 
 test.each(['5', '3.1.1'] as const)(
-  'an MQTT %s sink gives up where another client with its id always comes back',
+  'an MQTT %s sink fails if another client with its id always reconnects',
   async (protocolVersion) => {
     const context = sinkContext({ url: broker.url, protocolVersion }, `out/${unique()}`);
-    rivalTo(context, true);
+    conflictWith(context, true);
     const errors = await ends(context, 5);
     expect(codesOf(errors)).toEqual([lost, lost, lost, 'mqtt_client_id_in_use']);
     expect(errors[2]?.message).toContain('3 times within a minute');
@@ -55,13 +60,13 @@ test.each(['5', '3.1.1'] as const)(
   60_000,
 );
 
-test('a source gives up likewise, and what it has not acknowledged is still there', async () => {
+test('a source fails too, and keeps its unacknowledged messages', async () => {
   const context = sourceContext({ url: broker.url, protocolVersion: '3.1.1' }, `in/${unique()}`);
   await (await openSource(context)).close();
   const publisher = await ordinaryClient(broker.url);
   for (let number = 0; number < 50; number += 1)
     await publisher.publishAsync(context.table.topic, `m${number}`, { qos: 1 });
-  const end = rivalTo(context, false);
+  const end = conflictWith(context, false);
   const codes: string[] = [];
   while (codes.at(-1) !== 'mqtt_client_id_in_use' && codes.length < 6) {
     codes.push((await errorOf(failureOf(context))).code);
@@ -87,7 +92,7 @@ async function failureOf(context: MqttContext): Promise<void> {
   }
 }
 
-test('a broker that closes every connection is no rival', async () => {
+test('a broker that closes every connection is not a conflict', async () => {
   const server = await scripted({
     on: (packet, connection) => {
       if (packet.cmd === 'connect') setTimeout(() => connection.socket.end(), 50);
@@ -98,7 +103,7 @@ test('a broker that closes every connection is no rival', async () => {
   expect(codesOf(errors)).toEqual(Array.from({ length: 9 }, () => lost));
 }, 60_000);
 
-test('a broker that closes the connections of whoever publishes is no rival', async () => {
+test('a broker that closes every publishing connection is not a conflict', async () => {
   const server = await scripted({
     on: (packet, connection) => {
       if (packet.cmd !== 'publish') return false;
@@ -116,7 +121,7 @@ test('a broker that closes the connections of whoever publishes is no rival', as
 }, 60_000);
 
 test.each([1, 3])(
-  'a broker that keeps only the newest %d connections is no rival',
+  'a broker that keeps only the newest %d connections is not a conflict',
   async (most) => {
     const server = await scripted({
       on: (packet) => {

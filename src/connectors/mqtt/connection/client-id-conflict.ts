@@ -1,53 +1,52 @@
 import { PenstockError } from '../../../errors.ts';
-import { visitor } from '../config/identity.ts';
 import { DeferredAcks } from './acks.ts';
-import type { ConnectRequest } from './connect-request.ts';
+import { clientIdInUse, forgetHangUps, mayBeConflict } from './broker-memory.ts';
+import { type ConnectRequest, probeClient } from './connect-request.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
-import { absolve, idInUse, isSuspicious } from './takeover.ts';
 
 /**
- * Finds out whether it is another client with our id that ends our connections, where the broker does not say so. An
- * idle connection under our id is opened again and again beside idle ones under other ids. Only when ours is closed
- * every time, and the broker closes and misses none of the others, can it be the id. A broker that restarts, a limit of
- * connections, a proxy that closes idle or old connections and a bad link all end one of the others first, or as well:
- * by chance alone ours is the one to go in all rounds once in 6,720 times.
+ * Finds out whether another client with the same id ends our connections, at a broker that does not say so. Opens an idle
+ * connection with our id several times, beside idle control connections with other ids. It is a conflict only if ours is
+ * closed every time, and the broker closes none of the controls and still answers them. A restarting broker, a connection
+ * limit, a proxy that closes idle or old connections and a bad link all end a control first or as well. By chance alone
+ * ours is the one to go in all rounds once in 6,720 times.
  */
 
 const rounds = 5;
-/** Open before the first round; each round opens one more after ours, so that ours is neither the oldest nor the newest. */
-const witnessesBefore = 2;
-/** A rival that waits longer before it comes back is not found out. */
-const patienceMs = 5_000;
-const answerMs = 5_000;
-const maxHeld = 65_535;
+/** Each round opens one more control after ours, so that ours is neither the oldest nor the newest. */
+const controlsBefore = 2;
+/** A conflicting client that reconnects later than this is not detected. */
+const reconnectMs = 5_000;
+const pingMs = 5_000;
+const maxUnacknowledged = 65_535;
 
 type Connect = (request: ConnectRequest) => Promise<Connection>;
 
-/** Throws `mqtt_client_id_in_use` when connecting would be a fight that nobody can win. Most often it does nothing. */
-export async function refuseToFight(
+/** Throws `mqtt_client_id_in_use` if another client uses this id. Does nothing unless earlier hang-ups suggest it. */
+export async function refuseClientIdConflict(
   request: ConnectRequest,
   identity: string,
   connect: Connect,
 ): Promise<void> {
-  if (!isSuspicious(identity)) return;
-  const trial = new Trial(request, connect);
+  if (!mayBeConflict(identity)) return;
+  const trial = new ConflictTrial(request, connect);
   try {
-    if (await trial.rivalFound()) {
-      throw idInUse(
+    if (await trial.findsConflict()) {
+      throw clientIdInUse(
         'Another client uses this client id: the broker closes only the connections that have it',
       );
     }
   } finally {
     await trial.end();
-    absolve(identity);
+    forgetHangUps(identity);
   }
 }
 
-class Trial {
+class ConflictTrial {
   readonly #request: ConnectRequest;
   readonly #connect: Connect;
-  readonly #witnesses: Connection[] = [];
+  readonly #controls: Connection[] = [];
   readonly #open: Connection[] = [];
 
   constructor(request: ConnectRequest, connect: Connect) {
@@ -55,10 +54,10 @@ class Trial {
     this.#connect = connect;
   }
 
-  /** What cannot be tried proves nothing: the connection proper will say what is wrong. */
-  async rivalFound(): Promise<boolean> {
+  /** An error proves nothing: connecting for real will report it. */
+  async findsConflict(): Promise<boolean> {
     try {
-      for (let count = 0; count < witnessesBefore; count += 1) await this.#callWitness();
+      for (let count = 0; count < controlsBefore; count += 1) await this.#openControl();
       for (let round = 0; round < rounds; round += 1) if (!(await this.#isClosed())) return false;
       return true;
     } catch (error) {
@@ -72,30 +71,28 @@ class Trial {
     await Promise.all(this.#open.map((connection) => connection.close()));
   }
 
-  /** Whether ours is closed in this round, with all the others still there. */
+  /** Whether ours is closed in this round while all controls stay open. */
   async #isClosed(): Promise<boolean> {
     const ours = await this.#connect({ ...this.#request, withWill: false, prepare: keepUnread });
     this.#open.push(ours);
-    await this.#callWitness();
-    const closed = await this.#within(patienceMs, (signal) =>
+    await this.#openControl();
+    const closed = await this.#within(reconnectMs, (signal) =>
       untilReported<boolean>(signal, (resolve) => {
         ours.whenLost(() => resolve(true));
-        for (const witness of this.#witnesses) witness.whenLost(() => resolve(false));
-        return () => undefined;
+        for (const control of this.#controls) control.whenLost(() => resolve(false));
       }),
     );
     if (closed) {
-      const answered = this.#witnesses.map((witness) => this.#within(answerMs, (soon) => witness.ping(soon)));
-      await Promise.all(answered);
+      await Promise.all(this.#controls.map((control) => this.#within(pingMs, (soon) => control.ping(soon))));
     }
     return closed;
   }
 
-  async #callWitness(): Promise<void> {
+  async #openControl(): Promise<void> {
     const { signal } = this.#request;
-    const witness = await this.#connect({ ...visitor(this.#request), signal });
-    this.#witnesses.push(witness);
-    this.#open.push(witness);
+    const control = await this.#connect({ ...probeClient(this.#request), signal });
+    this.#controls.push(control);
+    this.#open.push(control);
   }
 
   #within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -104,7 +101,7 @@ class Trial {
   }
 }
 
-/** The broker may send what is queued for us: none of it is acknowledged, so all of it comes again. */
+/** Acknowledges nothing, so that the broker delivers queued messages again. */
 const keepUnread = (client: Connection['client']): void => {
-  new DeferredAcks(client, maxHeld, () => undefined);
+  new DeferredAcks(client, maxUnacknowledged, () => undefined);
 };

@@ -2,17 +2,22 @@ import type { Duplex } from 'node:stream';
 import type { IConnackPacket, IDisconnectPacket, MqttClient } from 'mqtt';
 import type { ISubackPacket, IUnsubackPacket } from 'mqtt-packet';
 import { PenstockError } from '../../../errors.ts';
-import type { Qos } from '../config/qos.ts';
-import { hasWildcard, isShared } from '../config/topic.ts';
+import { hasWildcard, isShared, type Qos } from '../config/topic.ts';
+import { countHangUp, takenOver } from './broker-memory.ts';
 import { untilReported } from './deadline.ts';
-import { disconnected, sharedUnsupported, subscribeRefused, unsubscribeRefused } from './reasons.ts';
+import {
+  disconnected,
+  packetTooLarge,
+  sharedUnsupported,
+  subscribeRefused,
+  unsubscribeRefused,
+} from './reason-codes.ts';
 import { isTlsReason, tlsError } from './socket-errors.ts';
-import { hungUp, takenOver } from './takeover.ts';
 
-/** What the broker allows, from its CONNACK (MQTT 5); for 3.1.1 what that version implies. */
-export interface Limits {
+/** BrokerLimits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
+export interface BrokerLimits {
   sessionPresent: boolean;
-  /** Most QoS 1 and 2 messages that the broker takes unacknowledged. */
+  /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
   receiveMaximum: number;
   maximumQos: Qos;
   retain: boolean;
@@ -29,14 +34,12 @@ const sessionTakenOver = 0x8e;
 const closeTimeoutMs = 2_000;
 const largestPacket = 268_435_460;
 
-/** One MQTT connection, from the socket to its end. */
 export class Connection {
   readonly client: MqttClient;
   readonly version: 4 | 5;
-  /** Names the session where this process remembers things of it. */
+  /** `client id@url`: the key of this session in `broker-memory.ts`. */
   readonly identity: string;
-  limits: Limits = limitsOf(undefined, 5);
-  /** What the broker said in its CONNACK beside the limits; undefined before it came. */
+  limits: BrokerLimits = limitsOf(undefined, 5);
   connack: IConnackPacket | undefined;
   readonly #socket: Duplex;
   #onLost: ((error: PenstockError) => void) | undefined;
@@ -50,25 +53,25 @@ export class Connection {
     this.version = version;
     this.#socket = socket;
     this.identity = identity;
-    client.on('error', this.#failed).on('disconnect', this.#told).on('close', this.#closed);
+    client.on('error', this.#failed).on('disconnect', this.#disconnected).on('close', this.#closed);
   }
 
-  /** The broker has accepted: from now on a closed connection is a lost one. */
+  /** Called when the broker has accepted. From now on a closed connection counts as lost. */
   opened(connack: IConnackPacket): void {
     this.limits = limitsOf(connack, this.version);
     this.connack = connack;
     this.#open = true;
   }
 
-  /** Calls back once when the connection is lost, at once if it is already; not when it is closed from here. */
+  /** Calls back once when the connection is lost, now if it already is; not when it is closed from here. */
   whenLost(callback: (error: PenstockError) => void): void {
     this.#onLost = callback;
     if (this.#lost) callback(this.#lost);
   }
 
   /**
-   * Subscribes and answers the granted QoS. Throws `mqtt_subscribe_refused` or `mqtt_shared_unsupported`. `retained` says when the broker is to send
-   * what it has kept (MQTT 5). The caller's signal is the deadline.
+   * Subscribes and returns the granted QoS. `retained` says when to send retained messages (MQTT 5). `signal` is the
+   * deadline. Throws `mqtt_subscribe_refused` or `mqtt_shared_unsupported`.
    */
   async subscribe(
     filter: string,
@@ -78,28 +81,27 @@ export class Connection {
   ): Promise<Qos> {
     if (isShared(filter) && !this.limits.shared) throw sharedUnsupported(filter);
     if (hasWildcard(filter) && !this.limits.wildcards) throw subscribeRefused(filter, 162);
-    const suback = await this.#subscribe(filter, { qos, rh: retainHandling[retained] }, signal);
+    const options = this.version === 5 ? { qos, rh: retainHandling[retained] } : { qos };
+    const suback = await this.#response<ISubackPacket>(signal, (done) =>
+      this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
+    );
     const [granted = 128] = suback.granted as number[];
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
     return granted as Qos;
   }
 
-  /** Takes subscriptions back; one that there is not is no error. Throws `mqtt_subscribe_refused`. */
+  /** Removes subscriptions; a missing one is no error. Throws `mqtt_subscribe_refused`. */
   async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
     if (filters.length === 0) return;
-    const unsuback = await untilReported<IUnsubackPacket>(signal, (resolve, reject) => {
-      this.client.unsubscribe([...filters], (error, packet) => {
-        if (packet) resolve(packet as IUnsubackPacket);
-        else reject(this.#lostBecause(error));
-      });
-      return () => undefined;
-    });
-    const answers = (unsuback.granted ?? []) as number[];
-    const at = answers.findIndex((code) => code >= 128);
-    if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', answers[at] ?? 128);
+    const unsuback = await this.#response<IUnsubackPacket>(signal, (done) =>
+      this.client.unsubscribe([...filters], (error, packet) => done(error, packet as IUnsubackPacket)),
+    );
+    const codes = (unsuback.granted ?? []) as number[];
+    const at = codes.findIndex((code) => code >= 128);
+    if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', codes[at] ?? 128);
   }
 
-  /** Resolves when the broker has answered a PINGREQ: it has handled all that was sent before. */
+  /** Sends a PINGREQ. Resolves at its PINGRESP: the broker has handled everything sent before. */
   ping(signal: AbortSignal): Promise<void> {
     return untilReported<void>(signal, (resolve) => {
       const seen = ({ cmd }: { cmd: string }) => {
@@ -111,43 +113,36 @@ export class Connection {
     });
   }
 
-  /** Ends the connection with a DISCONNECT that leaves the session as it is. Complete when it resolves; never throws. */
+  /** Disconnects with a DISCONNECT, which keeps the session. Resolves when the socket is closed; never throws. */
   close(): Promise<void> {
     this.#ending ??= this.#end();
     return this.#ending;
   }
 
-  /** Cuts the connection without a word. Complete when it resolves; never throws. */
+  /** Destroys the socket without a DISCONNECT. Resolves when it is closed; never throws. */
   destroy(): Promise<void> {
     this.#ending ??= this.#closedAfter(() => this.#socket.destroy());
     this.#socket.destroy();
     return this.#ending;
   }
 
-  #subscribe(
-    filter: string,
-    { qos, rh }: { qos: Qos; rh: 0 | 1 | 2 },
+  #response<P>(
     signal: AbortSignal,
-  ): Promise<ISubackPacket> {
-    return untilReported<ISubackPacket>(signal, (resolve, reject) => {
-      const options = this.version === 5 ? { qos, rh } : { qos };
-      this.client.subscribe(filter, options, (error, _grants, suback) => {
-        if (suback) resolve(suback);
-        else reject(this.#lostBecause(error));
+    request: (done: (cause: unknown, packet: P | undefined) => void) => void,
+  ): Promise<P> {
+    return untilReported<P>(signal, (resolve, reject) => {
+      request((cause, packet) => {
+        if (packet) resolve(packet);
+        else reject(this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }));
       });
-      return () => undefined;
     });
-  }
-
-  #lostBecause(cause: unknown): PenstockError {
-    return this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause });
   }
 
   async #end(): Promise<void> {
     const pending = Object.keys(this.client.outgoing).length > 0;
     if (!this.#open || this.#lost || pending) return this.#closedAfter(() => this.#socket.destroy());
     await this.#closedAfter(() => {
-      // Nothing more is handled, but reading goes on, so that the broker's own end of the connection is seen.
+      // Data is discarded but still read, so that the broker's end of the connection is noticed.
       this.#socket.unpipe();
       this.#socket.resume();
       this.client.end(false);
@@ -163,10 +158,10 @@ export class Connection {
     act();
     await closed;
     clearTimeout(timer);
-    this.client.off('disconnect', this.#told).off('close', this.#closed);
+    this.client.off('disconnect', this.#disconnected).off('close', this.#closed);
   }
 
-  readonly #told = (packet: IDisconnectPacket): void => {
+  readonly #disconnected = (packet: IDisconnectPacket): void => {
     const code = packet.reasonCode ?? 0;
     this.#reason =
       code === sessionTakenOver
@@ -182,62 +177,60 @@ export class Connection {
 
   readonly #closed = (): void => {
     if (!this.#open || this.#ending || this.#lost) return;
-    this.#lost = this.#reason ?? closedSilently(hungUp(this.identity));
+    this.#lost = this.#reason ?? closedSilently(countHangUp(this.identity));
     this.#onLost?.(this.#lost);
   };
 }
 
-/** The cause of an error that says that the other end closed the connection without a word. */
-const hangUp = new Error('closed by the other end');
+/** The cause of an error for a connection that the broker closed without a DISCONNECT. */
+const hangUp = new Error('closed by the broker');
 
-/** Brokers that say nothing when another client takes over a session (mosquitto 2.0, all of 3.1.1) end up here too. */
+/** A takeover too, if the broker does not report it (mosquitto 2.0, every broker with 3.1.1). */
 const closedSilently = (times: number): PenstockError =>
   new PenstockError(
     'connection_lost',
     times < 2
       ? 'The broker closed the connection'
-      : `The broker closed the connection, ${times} times within a minute`,
+      : `The broker closed the connection ${times} times within a minute`,
     {
-      hint: 'If this happens again and again, look for another client with the same client id, and into the log of the broker.',
+      hint: 'If this keeps happening, check the log of the broker, and look for another client with the same client id.',
       cause: hangUp,
     },
   );
 
-/** Whether the other end closed the connection of its own will, which loses a reset what it has not read. */
+/** Whether the broker closed the connection. A reset counts: it is what a close with unread data becomes. */
 export function closedByPeer({ cause }: PenstockError): boolean {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   return cause === hangUp || code === 'ECONNRESET' || code === 'EPIPE';
 }
 
-/** An error of MQTT.js on an open connection: of the socket, of its parser, or of what a packet said. */
+/** Translates an error of MQTT.js on an open connection: from the socket, the parser or a packet. */
 function translate(error: Error & { code?: unknown }): PenstockError {
   const { code } = error;
   if (error.message === 'Keepalive timeout') {
-    return new PenstockError('connection_lost', 'The broker did not answer PINGREQ in time', {
+    return new PenstockError('connection_lost', 'The broker did not respond to a PINGREQ in time', {
       cause: error,
     });
   }
-  if (code === 149) {
-    return new PenstockError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize');
-  }
+  if (code === 149) return packetTooLarge();
   if (typeof code === 'string') {
     if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
   }
-  return new PenstockError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${error.message}`, {
+  return new PenstockError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {
     cause: error,
   });
 }
 
-function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): Limits {
-  const said = version === 5 ? connack?.properties : undefined;
+function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): BrokerLimits {
+  const properties = version === 5 ? connack?.properties : undefined;
   return {
     sessionPresent: connack?.sessionPresent ?? false,
-    receiveMaximum: said?.receiveMaximum ?? 65_535,
-    maximumQos: (said?.maximumQoS ?? 2) as Qos,
-    retain: said?.retainAvailable ?? true,
-    wildcards: said?.wildcardSubscriptionAvailable ?? true,
-    shared: said?.sharedSubscriptionAvailable ?? true,
-    maximumPacketSize: said?.maximumPacketSize ?? largestPacket,
+    receiveMaximum: properties?.receiveMaximum ?? 65_535,
+    maximumQos: (properties?.maximumQoS ?? 2) as Qos,
+    retain: properties?.retainAvailable ?? true,
+    wildcards: properties?.wildcardSubscriptionAvailable ?? true,
+    shared: properties?.sharedSubscriptionAvailable ?? true,
+    maximumPacketSize: properties?.maximumPacketSize ?? largestPacket,
   };
 }

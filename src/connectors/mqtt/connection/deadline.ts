@@ -1,6 +1,6 @@
 /**
- * Runs `work` under a deadline. The signal it gets aborts with `late()` after `ms`, or with the reason of `signal`
- * when that aborts; `work` must then reject with the signal's reason. Nothing is left behind when it is over.
+ * Runs `work` under a deadline. Its signal aborts with `late()` after `ms`, or with the reason of `signal`; `work` must
+ * then reject with the reason of its signal.
  */
 export async function within<T>(
   ms: number,
@@ -21,13 +21,28 @@ export async function within<T>(
   }
 }
 
+/** Like `within`, but resolves with undefined at the deadline. */
+export async function forUpTo<T>(
+  ms: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  const late = new Error('deadline');
+  try {
+    return await within(ms, signal, () => late, work);
+  } catch (error) {
+    if (error !== late) throw error;
+    return undefined;
+  }
+}
+
 /**
- * A promise for what callbacks report. `start` binds listeners and answers the function that unbinds them, which
- * runs exactly once, however it ends. Rejects with the signal's reason when that aborts.
+ * A promise for what callbacks report. `start` binds listeners and returns the function that unbinds them, if any; it
+ * runs exactly once. Rejects with the reason of `signal` when that aborts.
  */
 export function untilReported<T>(
   signal: AbortSignal,
-  start: (resolve: (value: T) => void, reject: (error: unknown) => void) => () => void,
+  start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
 ): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   if (signal.aborted) return Promise.reject(signal.reason);
@@ -46,6 +61,6 @@ export function untilReported<T>(
     (value) => finish(() => resolve(value)),
     (error) => finish(() => reject(error)),
   );
-  if (over) unbind();
+  if (over) unbind?.();
   return promise;
 }

@@ -1,9 +1,9 @@
 import type { IPublishPacket } from 'mqtt';
 import type { Delivery } from '../../connector.ts';
-import type { Qos } from '../config/qos.ts';
+import type { Qos } from '../config/topic.ts';
 import type { AckQueue, Owed } from './ack-queue.ts';
 
-/** One received PUBLISH: what the queue owes for it, and what the rest of the house reads of it. */
+/** One received PUBLISH, and the acknowledgement that the queue owes for it. */
 export class MqttDelivery implements Delivery, Owed {
   readonly payload: Buffer;
   readonly receivedAt: number;
@@ -25,13 +25,12 @@ export class MqttDelivery implements Delivery, Owed {
     this.#queue = queue;
   }
 
-  /** Made when first asked for: most tables have no metadata column. */
+  /** Created on first access: most tables have no metadata columns. */
   get metadata(): Readonly<Record<string, unknown>> {
     this.#metadata ??= new Metadata(this.#topic, this.#packet, this.receivedAt);
     return this.#metadata as unknown as Readonly<Record<string, unknown>>;
   }
 
-  /** Whether the broker had kept it for new subscribers. */
   get retained(): boolean {
     return this.#packet.retain;
   }
@@ -45,7 +44,7 @@ export class MqttDelivery implements Delivery, Owed {
   }
 }
 
-/** The values of `metadataColumns` (see `table.ts`), read straight from the packet. */
+/** The values of `metadataColumns` (see `table.ts`), read from the packet. */
 export class Metadata {
   readonly topic: string;
   readonly #packet: IPublishPacket;

@@ -32,7 +32,7 @@ async function tunnel(): Promise<{ url: string; blackhole(): void }> {
 }
 
 describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersion) => {
-  test('is found out by a source, which loses nothing', async () => {
+  test('is detected by a source, which loses nothing', async () => {
     const { url, blackhole } = await tunnel();
     const context = sourceContext({ url, protocolVersion, keepAliveSecs: 1 }, `in/${unique()}`);
     const { reader } = await openedSource(context);
@@ -48,7 +48,7 @@ describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersio
     expect(String(delivery?.payload)).toBe('unseen');
   });
 
-  test('is found out by a sink, busy or not', async () => {
+  test('is detected by a sink, busy or idle', async () => {
     const { url, blackhole } = await tunnel();
     const profile = { url, protocolVersion, keepAliveSecs: 1 };
     const sink = await openedSink(sinkContext(profile, `out/${unique()}`));
@@ -60,7 +60,7 @@ describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersio
     expect(error.message).toContain('PINGREQ');
   });
 
-  test('is not suspected while messages flow and pings are answered', async () => {
+  test('is not reported while messages flow and pings are answered', async () => {
     const { url } = await tunnel();
     const sink = await openedSink(sinkContext({ url, protocolVersion, keepAliveSecs: 1 }, `out/${unique()}`));
     const end = performance.now() + 3_000;

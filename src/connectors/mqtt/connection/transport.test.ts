@@ -49,7 +49,7 @@ describe('MQTT over WebSocket', () => {
   });
   afterAll(() => broker?.stop());
 
-  test('is tested with a step of its own', async () => {
+  test('has its own test step', async () => {
     const last = ['websocket:ok', 'mqtt_connect:ok', ...trip];
     expect(outline(await checked(plain))).toEqual(['resolve:ok', 'tcp:ok', ...last]);
     expect(outline(await checked(secure))).toEqual(['resolve:ok', 'tcp:ok', 'tls:ok', ...last]);
@@ -81,7 +81,7 @@ describe('MQTT over WebSocket', () => {
     ackAll(taken);
   });
 
-  test('says that the server has no WebSocket there', async () => {
+  test('reports that the server opens no WebSocket', async () => {
     const http = createServer((_request, response) => response.writeHead(404).end()).listen(0, '127.0.0.1');
     onTestFinished(async () => {
       http.closeAllConnections();
@@ -134,7 +134,7 @@ describe('the key of a client certificate', () => {
     expect(await connects({ ...rsa, key: pkcs1 })).toBe('mqtt_connect:ok');
   });
 
-  test('may be encrypted in each of these forms', async () => {
+  test('may be encrypted in each format', async () => {
     for (const type of ['pkcs8', 'pkcs1'] as const) {
       const key = createPrivateKey(rsa.key).export({ type, ...locked }) as string;
       expect(key).toContain('ENCRYPTED');
@@ -146,7 +146,7 @@ describe('the key of a client certificate', () => {
     }
   });
 
-  test('must belong to the certificate', async () => {
+  test('must match the certificate', async () => {
     const { cert } = await makeClient(ca);
     const { key } = await makeClient(ca);
     expect(await connects({ cert, key })).toBe('tls:failed:tls_bad_material');
@@ -154,7 +154,7 @@ describe('the key of a client certificate', () => {
 });
 
 describe('ALPN', () => {
-  test('is offered, and its refusal told', async () => {
+  test('is offered, and its refusal is reported', async () => {
     const broker = await aedes({ ...server, ALPNProtocols: ['mqtt'] });
     const profile = { url: broker.url, tls: { ca: ca.cert } };
     const steps = await checked({ ...profile, alpn: ['x', 'mqtt'] });

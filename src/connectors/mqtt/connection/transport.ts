@@ -1,33 +1,33 @@
 import { type LookupAddress, lookup } from 'node:dns';
+import { type ClientRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { createWebSocketStream, WebSocket } from 'ws';
 import { PenstockError } from '../../../errors.ts';
 import type { Reachable, Targets } from '../../connector.ts';
-import type { Endpoint } from '../config/address.ts';
+import { describeEndpoint, type Endpoint } from '../config/broker-url.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
 import { untilReported } from './deadline.ts';
 import { socketError, tlsError } from './socket-errors.ts';
-import { secureContext } from './tls-material.ts';
-import { peerFacts } from './tls-peer.ts';
-import { openWebSocket } from './web-socket.ts';
+import { peerFacts, secureContext } from './tls.ts';
 
 /**
- * Opens the sockets that MQTT runs over, one step per function, so that a connection test can report each of them.
- * A socket that is handed out always has an error listener: `lastError` tells later what went wrong.
+ * Opens the sockets that MQTT runs over, one function per step, so that a connection test can report each step. Every
+ * returned socket has an error listener: see `lastError`.
  */
 
-/** Node's own `errored` misses what TLS reports after the handshake. */
+/** Node's own `errored` misses TLS errors after the handshake. */
 const errors = new WeakMap<Duplex, NodeJS.ErrnoException>();
 
-/** The last error of a socket that this file opened; undefined when it had none. */
+/** The last error of a socket that this file opened; undefined if none. */
 export const lastError = (socket: Duplex): NodeJS.ErrnoException | undefined => errors.get(socket);
 
 declare const dialable: unique symbol;
-/** An address that may be dialled. Only `resolveHost` makes them. */
+/** An address that may be dialled. Only `resolveHost` creates them. */
 export type Dialable = LookupAddress & { [dialable]: true };
 
-/** Resolves a host name to all its addresses that may be dialled. Throws `name_not_resolved` and `target_not_allowed`. */
+/** Resolves a host name to the addresses that may be dialled. Throws `name_not_resolved` and `target_not_allowed`. */
 export async function resolveHost(host: string, targets: Targets, signal: AbortSignal): Promise<Dialable[]> {
   return targets.allowed(host, await lookUp(host, signal)) as Dialable[];
 }
@@ -37,28 +37,21 @@ async function lookUp(host: string, signal: AbortSignal): Promise<LookupAddress[
   if (family !== 0) return [{ address: host, family }];
   return untilReported<LookupAddress[]>(signal, (resolve, reject) => {
     lookup(host, { all: true }, (error, addresses) => {
-      if (error) reject(notResolved(host, error));
-      else resolve(addresses);
+      if (!error) return resolve(addresses);
+      const message = `The host name ${host} cannot be resolved (${error.code ?? 'unknown error'})`;
+      const hint = 'Check the spelling, and the DNS settings of the machine that runs Penstock.';
+      reject(new PenstockError('name_not_resolved', message, { hint, cause: error }));
     });
-    return () => undefined;
   });
 }
 
-function notResolved(host: string, cause: NodeJS.ErrnoException): PenstockError {
-  return new PenstockError(
-    'name_not_resolved',
-    `The host name ${host} does not resolve (${cause.code ?? 'no answer'})`,
-    { hint: 'Check the spelling, and that the machine Penstock runs on can resolve the name.', cause },
-  );
-}
-
-/** Connects to the first of `addresses` that answers. Throws `connection_refused` and its like. */
+/** Connects to the first of `addresses` that responds. Throws `connection_…` or `network_unreachable`. */
 export async function connectTcp(
   endpoint: Endpoint,
   addresses: Dialable[],
   signal: AbortSignal,
 ): Promise<Socket> {
-  const answerAll: LookupFunction = (_host, options, callback) => {
+  const lookupAll: LookupFunction = (_host, options, callback) => {
     const [first] = addresses;
     if (options.all === true || first === undefined) callback(null, addresses);
     else callback(null, first.address, first.family);
@@ -66,7 +59,7 @@ export async function connectTcp(
   const socket = connect({
     host: endpoint.host,
     port: endpoint.port,
-    lookup: answerAll,
+    lookup: lookupAll,
     autoSelectFamily: true,
     noDelay: true,
     keepAlive: true,
@@ -74,7 +67,7 @@ export async function connectTcp(
   return whenOpen(socket, 'connect', signal, (error) => socketError(error, endpoint));
 }
 
-/** Does the TLS handshake on a connected socket. Throws `tls_…`; the socket is then closed. */
+/** Performs the TLS handshake on a connected socket. Throws `tls_…`; the socket is then closed. */
 export async function startTls(
   socket: Socket,
   endpoint: Endpoint,
@@ -96,7 +89,7 @@ export async function startTls(
     socket.destroy();
     throw error;
   }
-  // Node looks at the certificate in its own listener, and closes the connection when it refuses it.
+  // Node checks the certificate in its own listener, and closes the connection if it refuses it: read it before.
   let facts: Record<string, unknown> = {};
   secure.prependOnceListener('secure', () => {
     facts = peerFacts(secure);
@@ -104,7 +97,7 @@ export async function startTls(
   return whenOpen(secure, 'secureConnect', signal, (error) => tlsError(error, name, socket.bytesRead, facts));
 }
 
-/** Resolves, connects and, where the URL says so, starts TLS and opens a WebSocket. */
+/** Resolves, connects and, if the URL says so, starts TLS and opens a WebSocket. */
 export async function openSocket(
   endpoint: Endpoint,
   { profile, targets }: Reachable<MqttProfile>,
@@ -114,17 +107,6 @@ export async function openSocket(
   const plain = await connectTcp(endpoint, addresses, signal);
   const socket = endpoint.tls ? await startTls(plain, endpoint, profile, signal) : plain;
   return endpoint.path === undefined ? socket : startWebSocket(socket, endpoint, signal);
-}
-
-/** Opens a WebSocket for MQTT on a connected socket. Throws `websocket_refused`; the socket is then closed. */
-export async function startWebSocket(
-  socket: Socket,
-  endpoint: Endpoint,
-  signal: AbortSignal,
-): Promise<Duplex> {
-  const stream = await openWebSocket(socket, endpoint, signal);
-  stream.on('error', (error: NodeJS.ErrnoException) => errors.set(stream, lastError(socket) ?? error));
-  return stream;
 }
 
 async function whenOpen<S extends Socket>(
@@ -146,4 +128,57 @@ async function whenOpen<S extends Socket>(
     socket.destroy();
     throw error;
   }
+}
+
+/** Opens a WebSocket for MQTT (MQTT 5, section 6). Throws `websocket_refused`; the socket is then closed. */
+export async function startWebSocket(
+  socket: Socket,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  const webSocket = new WebSocket(describeEndpoint(endpoint), 'mqtt', {
+    createConnection: () => socket,
+    perMessageDeflate: false,
+    followRedirects: false,
+  });
+  try {
+    await untilReported<void>(signal, (resolve, reject) => {
+      const failed = (cause: Error) =>
+        reject(webSocketRefused('its response is not a WebSocket handshake', {}, cause));
+      const responded = (_request: ClientRequest, response: IncomingMessage) =>
+        reject(httpResponse(response));
+      webSocket.on('error', failed).once('unexpected-response', responded).once('open', resolve);
+      return () => webSocket.off('unexpected-response', responded).off('open', resolve);
+    });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  const stream = createWebSocketStream(webSocket);
+  // One frame for everything written together, not one for each field of a packet.
+  stream._writev = (chunks, done) => {
+    webSocket.send(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)), done);
+  };
+  webSocket.once('close', () => stream.destroy());
+  stream.on('error', (error: NodeJS.ErrnoException) => errors.set(stream, lastError(socket) ?? error));
+  return stream;
+}
+
+function httpResponse(response: IncomingMessage): PenstockError {
+  const { statusCode = 0 } = response;
+  response.destroy();
+  const status = `${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim();
+  return webSocketRefused(`it responded with HTTP status ${status}`, { statusCode });
+}
+
+function webSocketRefused(reason: string, facts: Record<string, unknown>, cause?: unknown): PenstockError {
+  const hint =
+    facts.statusCode === 404
+      ? 'Correct the path of the URL. Many brokers use /mqtt.'
+      : 'Check the port and the path of the URL, and whether MQTT over WebSocket is enabled on the broker.';
+  return new PenstockError('websocket_refused', `The server did not open a WebSocket: ${reason}`, {
+    hint,
+    facts,
+    cause,
+  });
 }

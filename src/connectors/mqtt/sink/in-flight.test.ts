@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InFlight, type Sent } from './in-flight.ts';
-import { PendingWrite } from './pending-write.ts';
+import { InFlightMessages, PendingWrite, type SentMessage } from './in-flight.ts';
 
 const write = new PendingWrite([]);
 
-test('no packet identifier is given out twice, none is lost, and the last one freed is used last', () => {
+test('hands out no packet identifier twice, loses none, and reuses the last freed one last', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 20 }), fc.array(fc.nat(30), { maxLength: 200 }), (most, moves) => {
-      const inFlight = new InFlight(most);
+      const inFlight = new InFlightMessages(most);
       const free = Array.from({ length: most }, (_, index) => index + 1);
       const used: number[] = [];
       for (const move of moves) {
@@ -31,21 +30,21 @@ test('no packet identifier is given out twice, none is lost, and the last one fr
   );
 });
 
-test('knows no message of an identifier that was never given out', () => {
-  const inFlight = new InFlight(2);
+test('finds no message for an unused identifier', () => {
+  const inFlight = new InFlightMessages(2);
   for (const packetId of [0, 1, 3, 65_535]) expect(inFlight.find(packetId)).toBeUndefined();
 });
 
-test('gives out as many packet identifiers as it may, each once, when all are needed at once', () => {
+test('hands out the maximum number of packet identifiers, each once', () => {
   for (const most of [1, 63, 64, 65, 1000, 65_535]) {
-    const inFlight = new InFlight(most);
+    const inFlight = new InFlightMessages(most);
     const given = new Set<number>();
     while (!inFlight.full) given.add(inFlight.add(write, 0));
     expect(given.size).toBe(most);
     expect(inFlight.count).toBe(most);
     expect(Math.max(...given)).toBe(most);
     expect(() => inFlight.add(write, 0)).toThrow(RangeError);
-    for (const packetId of given) inFlight.remove(inFlight.find(packetId) as Sent);
+    for (const packetId of given) inFlight.remove(inFlight.find(packetId) as SentMessage);
     expect(inFlight.count).toBe(0);
   }
 });

@@ -104,7 +104,7 @@ describe('a packet writer', () => {
     }
   });
 
-  test('writes in one piece what is given to it in one turn', async () => {
+  test('writes all packets of one turn in one piece', async () => {
     const stream = new Slow();
     const writer = new PacketWriter(stream, () => undefined);
     for (let index = 1; index <= 100; index += 1)
@@ -114,7 +114,7 @@ describe('a packet writer', () => {
     expect(stream.packets(5).length).toBe(100);
   });
 
-  test('is full when a slab is full and the stream does not take the one before, and says when it goes on', async () => {
+  test('is full when a slab is full during a write, and reports when it continues', async () => {
     const stream = new Slow();
     let woken = 0;
     const writer = new PacketWriter(stream, () => {

@@ -1,22 +1,21 @@
 import type { Writable } from 'node:stream';
 
 /**
- * Encodes PUBLISH and PUBREL packets straight into a slab and writes the slab once per turn of the event loop, as one
- * piece. While a write is under way, packets gather in the next slab; when that is full too, nothing more is taken,
- * which is the back-pressure. So a writer holds two slabs at most, and none when it is idle.
+ * Encodes PUBLISH and PUBREL packets directly into a slab and writes the slab once per turn of the event loop. During a
+ * write, packets collect in the next slab; once that is full too, `full` is the back-pressure. A writer holds at most two
+ * slabs, and none when idle.
  */
 
-/** What a PUBLISH packet has beside its payload. The parts are bytes, so that constant ones are encoded once. */
+/** The topic and properties of a PUBLISH, as bytes, so that constant ones are encoded once. */
 export interface PublishHead {
-  /** In UTF-8. */
   topic: Buffer;
-  /** With their length in front (MQTT 5); empty for 3.1.1. */
+  /** Prefixed with their length (MQTT 5); empty for 3.1.1. */
   properties: Buffer;
 }
 
 export const slabBytes = 65_536;
 const keptSlabs = 16;
-/** Slabs that nobody uses, for all writers: a thousand idle sinks need none. */
+/** Unused slabs, shared by all writers: idle sinks need none. */
 const idleSlabs: Buffer[] = [];
 
 const takeSlab = (): Buffer => idleSlabs.pop() ?? Buffer.allocUnsafeSlow(slabBytes);
@@ -33,9 +32,8 @@ export class PacketWriter {
   readonly #written: () => void;
   #slab: Buffer | undefined;
   #end = 0;
-  /** Packets that did not fit into the slab and go behind it; while there are any, the writer is full. */
+  /** Packets that did not fit into the slab and follow it; the writer is full while there are any. */
   #behind: Buffer[] = [];
-  /** The slab that the stream is writing. */
   #leaving: Buffer | undefined;
   #writing = false;
   #scheduled = false;
@@ -44,18 +42,18 @@ export class PacketWriter {
   #leavingBytes = 0;
   #writtenBytes = 0;
 
-  /** `written` is called whenever the operating system has taken what was written; then `full` may have ended. */
+  /** `written` is called each time the operating system has taken a write; `full` may have ended then. */
   constructor(stream: Writable, written: () => void) {
     this.#stream = stream;
     this.#written = written;
   }
 
-  /** Whether no PUBLISH should be given to it now. */
+  /** Whether `publish` should not be called now. */
   get full(): boolean {
     return this.#behind.length > 0;
   }
 
-  /** How many bytes it was given so far. When `writtenBytes` has reached it, the operating system has them all. */
+  /** Number of bytes taken so far. Once `writtenBytes` reaches it, the operating system has them all. */
   get takenBytes(): number {
     return this.#takenBytes;
   }
@@ -80,7 +78,7 @@ export class PacketWriter {
     this.#taken(size);
   }
 
-  /** Releases a QoS 2 message after its PUBREC. It is taken even while the writer is full. */
+  /** Writes the PUBREL of a QoS 2 message. Call it even while the writer is full. */
   release(packetId: number): void {
     const { target, start } = this.#room(releaseBytes);
     target.writeUInt16BE(releaseHeader, start);
@@ -88,7 +86,7 @@ export class PacketWriter {
     this.#taken(releaseBytes);
   }
 
-  /** Forgets what is not written yet, and writes nothing more. */
+  /** Drops unwritten packets, and writes nothing more. */
   stop(): void {
     this.#stopped = true;
     if (this.#slab !== undefined) giveBack(this.#slab);
@@ -97,7 +95,7 @@ export class PacketWriter {
     this.#behind = [];
   }
 
-  /** Where a packet goes: into the slab, or behind it into a buffer of its own. */
+  /** Reserves room in the slab, or in a separate buffer behind it. */
   #room(size: number): { target: Buffer; start: number } {
     if (this.#behind.length === 0 && size <= slabBytes - this.#end) {
       this.#slab ??= takeSlab();
@@ -110,7 +108,7 @@ export class PacketWriter {
     return { target, start: 0 };
   }
 
-  /** A full writer writes now, any other at the end of the microtask: what else is due may come until then. */
+  /** A full writer writes now; any other at the end of the microtask, to collect more packets. */
   #taken(size: number): void {
     this.#takenBytes += size;
     if (this.#writing) return;
@@ -139,7 +137,7 @@ export class PacketWriter {
     if (pieces.length > 0) this.#stream.uncork();
   };
 
-  /** The stream has written a slab, or is broken; then its `close` tells whoever listens to the connection. */
+  /** The stream has written a slab or failed; a failure is reported through the connection. */
   readonly #done = (error?: Error | null): void => {
     if (this.#leaving !== undefined) giveBack(this.#leaving);
     this.#leaving = undefined;
@@ -157,11 +155,11 @@ export class PacketWriter {
 const remainingLength = (head: PublishHead, payload: number, qos: number): number =>
   2 + head.topic.length + (qos > 0 ? 2 : 0) + head.properties.length + payload;
 
-const lengthBytes = (length: number): number =>
+export const lengthBytes = (length: number): number =>
   length < 128 ? 1 : length < 16_384 ? 2 : length < 2_097_152 ? 3 : 4;
 
-/** A variable byte integer (MQTT 5, section 1.5.5). Answers where it ends. */
-function writeLength(target: Buffer, start: number, length: number): number {
+/** Writes a variable byte integer (MQTT 5, section 1.5.5). Returns its end. */
+export function writeLength(target: Buffer, start: number, length: number): number {
   let at = start;
   let rest = length;
   while (rest > 127) {
@@ -172,7 +170,6 @@ function writeLength(target: Buffer, start: number, length: number): number {
   return at;
 }
 
-/** Bytes of a whole PUBLISH packet. */
 export function publishSize(head: PublishHead, payload: number, qos: number): number {
   const length = remainingLength(head, payload, qos);
   return 1 + lengthBytes(length) + length;

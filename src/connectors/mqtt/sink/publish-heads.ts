@@ -2,10 +2,9 @@ import type { Row } from '../../../formats/format.ts';
 import { type MqttTable, sinkOf } from '../config/table.ts';
 import { badRow, Template } from '../config/template.ts';
 import { checkTopicName } from '../config/topic.ts';
-import type { PublishHead } from './packet-writer.ts';
-import { encodeProperties, type PublishProperties } from './properties.ts';
+import { lengthBytes, type PublishHead, writeLength } from './packet-writer.ts';
 
-/** Topic and properties of the messages of one sink table. What no column changes is encoded once. */
+/** Encodes the topics and properties of the messages of one sink table; constant parts only once. */
 export class PublishHeads {
   readonly #topic: Template;
   readonly #properties: PropertyTemplates | undefined;
@@ -17,27 +16,26 @@ export class PublishHeads {
     this.#topic = new Template(table.topic, '/topic');
     this.#constantTopic = this.#topic.constant ? Buffer.from(table.topic) : undefined;
     this.#properties = version === 5 ? new PropertyTemplates(table) : undefined;
-    if (this.#properties === undefined) this.#constantProperties = nothing;
+    if (this.#properties === undefined) this.#constantProperties = empty;
     else if (this.#properties.constant) this.#constantProperties = this.#properties.encode({});
     if (this.#constantTopic !== undefined && this.#constantProperties !== undefined) {
       this.#constant = { topic: this.#constantTopic, properties: this.#constantProperties };
     }
   }
 
-  /** Throws `bad_row` when a column does not give a topic or a property. */
+  /** Throws `bad_row` if the columns give no valid topic or property. */
   of(row: Row): PublishHead {
     return (
       this.#constant ?? {
         topic: this.#constantTopic ?? Buffer.from(topicFor(this.#topic, row)),
-        properties: this.#constantProperties ?? this.#properties?.encode(row) ?? nothing,
+        properties: this.#constantProperties ?? this.#properties?.encode(row) ?? empty,
       }
     );
   }
 }
 
-const nothing = Buffer.alloc(0);
+const empty = Buffer.alloc(0);
 
-/** A topic for a row. Throws `bad_row`. */
 function topicFor(template: Template, row: Row): string {
   const topic = template.text(row, refuseLevels);
   if (topic === undefined) throw badRow(template.path, 'A column of the topic is null');
@@ -46,7 +44,7 @@ function topicFor(template: Template, row: Row): string {
   return topic;
 }
 
-/** A column may give several levels of a topic, but none that is empty and none that is a wildcard. */
+/** A column may give several topic levels, but no empty one and no wildcard. */
 function refuseLevels(text: string): string | null {
   if (text === '' || text.startsWith('/') || text.endsWith('/') || text.includes('//')) {
     return 'gives the topic an empty level';
@@ -55,10 +53,10 @@ function refuseLevels(text: string): string | null {
   return text.includes('\0') ? 'gives the topic a NUL character' : null;
 }
 
-const longest = 65_535;
+const maxBytes = 65_535;
 const maxExpirySecs = 4_294_967_295;
 
-/** The properties of a table; one that needs a column which is null is left out. */
+/** The properties of a table. One with a column that is null is omitted. */
 class PropertyTemplates {
   readonly constant: boolean;
   readonly #expirySecs: Template | undefined;
@@ -88,22 +86,24 @@ class PropertyTemplates {
     ].every((each) => each?.constant ?? true);
   }
 
+  /** Encodes the properties (MQTT 5, section 3.3.2.3), prefixed with their length. */
   encode(row: Row): Buffer {
-    const properties: PublishProperties = {};
+    const parts: Buffer[] = [];
     const expirySecs = this.#expiry(row);
-    const contentType = shortText(this.#contentType, row);
-    const correlationData = this.#correlation(row);
-    if (expirySecs !== undefined) properties.expirySecs = expirySecs;
-    if (contentType !== undefined) properties.contentType = contentType;
-    if (this.#responseTopic?.text(row) !== undefined) {
-      properties.responseTopic = topicFor(this.#responseTopic, row);
+    if (expirySecs !== undefined) {
+      const bytes = Buffer.of(0x02, 0, 0, 0, 0);
+      bytes.writeUInt32BE(expirySecs, 1);
+      parts.push(bytes);
     }
-    if (correlationData !== undefined) properties.correlationData = correlationData;
-    properties.userProperties = this.#userProperties.flatMap(({ name, value }) => {
-      const text = shortText(value, row);
-      return text === undefined ? [] : [[name, text] as const];
-    });
-    return encodeProperties(properties);
+    push(parts, 0x03, shortText(this.#contentType, row));
+    const responseTopic = this.#responseTopic;
+    if (responseTopic?.text(row) !== undefined) push(parts, 0x08, topicFor(responseTopic, row));
+    push(parts, 0x09, this.#correlation(row));
+    for (const { name, value } of this.#userProperties) push(parts, 0x26, name, shortText(value, row));
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    const prefix = Buffer.alloc(lengthBytes(length));
+    writeLength(prefix, 0, length);
+    return Buffer.concat([prefix, ...parts]);
   }
 
   #expiry(row: Row): number | undefined {
@@ -113,21 +113,30 @@ class PropertyTemplates {
     throw badRow(this.#expirySecs.path, `expirySecs must be a whole number from 0 to ${maxExpirySecs}`);
   }
 
-  #correlation(row: Row): Buffer | undefined {
+  #correlation(row: Row): Buffer | string | undefined {
     const template = this.#correlationData;
-    const whole = template?.bare(row);
-    const text = Buffer.isBuffer(whole) ? whole : shortText(template, row);
-    const bytes = typeof text === 'string' ? Buffer.from(text) : text;
-    if (template !== undefined && bytes !== undefined && bytes.length > longest) {
-      throw badRow(template.path, 'correlationData must not be longer than 65,535 bytes');
-    }
-    return bytes;
+    const bytes = template?.bare(row);
+    if (template === undefined || !Buffer.isBuffer(bytes)) return shortText(template, row);
+    if (bytes.length <= maxBytes) return bytes;
+    throw badRow(template.path, 'correlationData must not be longer than 65,535 bytes');
   }
 }
 
 function shortText(template: Template | undefined, row: Row): string | undefined {
   const text = template?.text(row);
   if (template === undefined || text === undefined) return undefined;
-  if (Buffer.byteLength(text) <= longest && text.isWellFormed() && !text.includes('\0')) return text;
-  throw badRow(template.path, 'A property must be well-formed text of at most 65,535 bytes without NUL');
+  if (Buffer.byteLength(text) <= maxBytes && text.isWellFormed() && !text.includes('\0')) return text;
+  throw badRow(template.path, 'The property must be well-formed text without NUL, of at most 65,535 bytes');
+}
+
+/** Appends a property with its values, each prefixed with its length; nothing if a value is undefined. */
+function push(parts: Buffer[], id: number, ...values: (string | Buffer | undefined)[]): void {
+  if (values.includes(undefined)) return;
+  parts.push(Buffer.of(id));
+  for (const value of values as (string | Buffer)[]) {
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(bytes.length);
+    parts.push(length, bytes);
+  }
 }

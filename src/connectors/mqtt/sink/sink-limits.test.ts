@@ -19,7 +19,7 @@ import { openSink } from './sink.ts';
 const broker = await sharedMosquitto({ config: ['max_packet_size 20000'] });
 
 describe('a sink', () => {
-  test('obeys the packet size that the broker tells', async () => {
+  test('obeys the maximum packet size of the broker', async () => {
     const sink = await openedSink(sinkContext({ url: broker.url }, `out/${unique()}`));
     const large = (size: number): Outgoing[] => [{ payload: Buffer.alloc(size), row: {} }];
     expect(codesOf(await sink.write(large(20_000)))).toEqual([[0, 'mqtt_packet_too_large']]);
@@ -58,7 +58,7 @@ describe('a sink', () => {
     expect(most).toBeLessThanOrEqual(20);
   });
 
-  test('lowers QoS 2 to what the broker takes, and says so; it does not lower to 0', async () => {
+  test('lowers QoS 2 to the maximum of the broker with a warning, but not to 0', async () => {
     const { warn, warnings } = recordingWarnings();
     const some = await scripted({ connack: { properties: { maximumQoS: 1 } } });
     const sink = await openedSink(sinkContext({ url: some.url }, 'a/b', 'ExactlyOnce', { warn }));
@@ -72,7 +72,7 @@ describe('a sink', () => {
     await until('the end of the connection', () => none.connection.socket.closed);
   });
 
-  test('refuses to start when the table says retain and the broker keeps nothing', async () => {
+  test('refuses to start if the table retains messages and the broker does not', async () => {
     const server = await scripted({ connack: { properties: { retainAvailable: false } } });
     const error = await errorOf(
       openSink(sinkContext({ url: server.url }, 'a/b', 'AtLeastOnce', { retain: true })),
@@ -85,7 +85,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
   const contextOf = ({ url }: ScriptedBroker, rest: Partial<MqttContext> = {}): MqttContext =>
     sinkContext({ url, protocolVersion: '3.1.1' }, 'a/b', 'ExactlyOnce', rest);
 
-  test('takes a PUBACK for the confirmation that it is, and warns once', async () => {
+  test('accepts a PUBACK as confirmation, and warns once', async () => {
     const { warn, warnings } = recordingWarnings();
     const server = await scripted({
       on: (packet, connection) => {
@@ -122,7 +122,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
   const usedQos = (server: ScriptedBroker): (number | undefined)[] =>
     server.connections.map((connection) => connection.of('publish')[0]?.qos);
 
-  test('writes at QoS 1 once the broker has closed two connections instead of answering, and warns', async () => {
+  test('writes at QoS 1 after the broker has closed two connections without confirming, and warns', async () => {
     const { warn, warnings } = recordingWarnings();
     const server = await scripted(closingAt((qos) => qos === 2));
     const context = contextOf(server, { warn });
@@ -134,7 +134,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
     expect(warnings.map(({ code }) => code)).toEqual(['mqtt_qos_downgraded', 'mqtt_qos_downgraded']);
   });
 
-  test('goes back to QoS 2 when QoS 1 does no better, and stays there once it is answered', async () => {
+  test('returns to QoS 2 if QoS 1 fails too, and stays there once confirmed', async () => {
     let closing = true;
     const server = await scripted(closingAt(() => closing));
     const context = contextOf(server);
@@ -149,7 +149,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
     expect(usedQos(server).filter((qos) => qos !== undefined)).toEqual([2, 2, 1, 2, 2, 2]);
   }, 60_000);
 
-  test('does not count a connection on which a message was answered', async () => {
+  test('does not count a connection on which a message was confirmed', async () => {
     let seen = 0;
     // The first is answered, two connections are closed after that.
     const server = await scripted(closingAt(() => [2, 3].includes(++seen)));

@@ -46,7 +46,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     },
   );
 
-  test('keeps a message for later subscribers when the table says retain', async () => {
+  test('retains a message if the table says so', async () => {
     const topic = `out/${unique()}`;
     const sink = await openedSink(sinkContext(profile(), topic, 'AtLeastOnce', { retain: true }));
     await sink.write(messages(1));
@@ -55,7 +55,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     expect(seen).toEqual(['m0 retained']);
   });
 
-  test('never has more in flight than the window, and goes on as answers come', async () => {
+  test('never has more in flight than the window, and continues with each confirmation', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const sink = await openedSink(
       sinkContext({ url: server.url, protocolVersion }, 'a/b', 'AtLeastOnce', { window: 5 }),
@@ -71,7 +71,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     await written;
   });
 
-  test('rejects what is pending when it is closed, and what comes later', async () => {
+  test('rejects pending and later writes when it is closed', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const sink = await openedSink(sinkContext({ url: server.url, protocolVersion }, 'a/b'));
     const failure = errorOf(sink.write(messages(3)));
@@ -82,7 +82,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     await until('the end of the connection', () => server.connection.socket.closed);
   });
 
-  test('rejects with connection_lost when the connection breaks, and never sends from before again', async () => {
+  test('rejects with connection_lost when the connection breaks, and resends nothing', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const context = sinkContext({ url: server.url, protocolVersion }, 'a/b', 'ExactlyOnce');
     const sink = await openedSink(context);
@@ -109,7 +109,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     await expect(written).rejects.toBe(reason);
   });
 
-  test('refuses a message that the profile says is too large, and writes the others', async () => {
+  test('refuses a message larger than maxPacketSize, and writes the others', async () => {
     const topic = `out/${unique()}`;
     const seen = await listen(topic);
     const sink = await openedSink(sinkContext({ ...profile(), maxPacketSize: 1_000 }, topic));
@@ -120,7 +120,7 @@ describe.each(['5', '3.1.1'] as const)('an MQTT %s sink', (protocolVersion) => {
     expect(seen).toEqual(['m0', 'm1']);
   });
 
-  test('makes the topic of columns, and refuses rows that give none', async () => {
+  test('builds the topic from columns, and refuses rows that give none', async () => {
     const topic = `out/${unique()}`;
     const client = await ordinaryClient(broker.url);
     const topics: string[] = [];
@@ -155,7 +155,7 @@ describe('properties', () => {
     userProperties: { site: 'Köln', device: '{{ device }}' },
   };
 
-  test('come from constants and columns, and are left out when a column is null', async () => {
+  test('come from constants and columns, and are omitted if a column is null', async () => {
     const server = await scripted({});
     const sink = await openedSink(withType(sinkContext({ url: server.url }, 'a/b'), type));
     const payload = Buffer.from('x');
@@ -195,7 +195,7 @@ describe('properties', () => {
 });
 
 describe('a sink', () => {
-  test('tells of a lost connection while it has nothing to write', async () => {
+  test('reports a lost connection while it has nothing to write', async () => {
     const server = await scripted();
     const { promise, resolve } = Promise.withResolvers<PenstockError>();
     await openedSink({ ...sinkContext({ url: server.url }, 'a/b'), lost: resolve });
@@ -203,17 +203,17 @@ describe('a sink', () => {
     expect(await promise).toMatchObject({ code: 'connection_lost', passing: true });
   });
 
-  test('gives up a broker that answers pings and no message', async () => {
+  test('fails if the broker responds to pings but confirms no message', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const sink = await openedSink(sinkContext({ url: server.url, keepAliveSecs: 1 }, 'a/b'), 3_000);
     const error = await errorOf(sink.write(messages(2)));
     expect(error).toMatchObject({ code: 'connection_timeout', passing: true });
-    expect(error.message).toBe('The broker has confirmed no message for 3 s');
+    expect(error.message).toBe('The broker confirmed no message for 3 s');
     expect(server.connection.of('pingreq').length).toBeGreaterThan(0);
     await until('the end of the connection', () => server.connection.socket.closed);
   });
 
-  test('keeps a broker that has nothing to answer, or answers slowly, for longer than its patience', async () => {
+  test('tolerates a broker that has nothing to confirm, or confirms slowly', async () => {
     let owed: (() => void) | undefined;
     const server = await scripted({
       on: (packet, connection) => {
@@ -276,7 +276,7 @@ describe('a sink', () => {
     },
   );
 
-  test('takes an answer that does not fit the QoS for a broken protocol, and ignores one to nothing', async () => {
+  test('fails at a confirmation that does not match the QoS, and ignores an unexpected one', async () => {
     const server = await scripted({ on: (packet) => packet.cmd === 'publish' });
     const sink = await openedSink(sinkContext({ url: server.url }, 'a/b'));
     const written = errorOf(sink.write(messages(1)));

@@ -1,50 +1,41 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
-import { clientId } from '../config/identity.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import type { Qos } from '../config/qos.ts';
-import { type MqttTable, sinkOf } from '../config/table.ts';
+import { type MqttTable, propertyNames, sinkOf } from '../config/table.ts';
+import type { Qos } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
+import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { SinkQos } from '../connection/lowered-qos.ts';
-import { inWords, publishRefused } from '../connection/reasons.ts';
-import { InFlight, type Sent } from './in-flight.ts';
+import { SinkQos } from '../connection/qos-downgrade.ts';
+import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
+import { InFlightMessages, PendingWrite, type SentMessage } from './in-flight.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
-import { PendingWrite } from './pending-write.ts';
 import { PublishHeads } from './publish-heads.ts';
 
-/** How many QoS 2 messages a 3.1.1 broker takes at once is not said; mosquitto's default is this. */
+/** A 3.1.1 broker does not report how many QoS 2 messages it accepts at once; this is mosquitto's default. */
 const qos2InFlight = 20;
 
 /**
- * Connects with a session of its own that ends with the connection. A broker that confirms nothing for `patienceMs`, with
- * messages to confirm, is given up. See `openSink` in the connector contract.
+ * Connects with a clean session that ends with the connection. Fails if the broker confirms none of the sent messages for
+ * `confirmTimeoutMs`. See `openSink` in the connector contract.
  */
 export async function openSink(
   context: RunContext<MqttProfile, MqttTable>,
-  patienceMs = 30_000,
+  confirmTimeoutMs = 30_000,
 ): Promise<Sink> {
-  const { profile, targets, identity, signal } = context;
-  const connection = await connect({
-    profile,
-    targets,
-    clientId: clientId(profile, identity),
-    clean: true,
-    sessionExpirySecs: 0,
-    signal,
-    prepare: pingOnTime,
-  });
+  const { signal } = context;
+  const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
-    return new MqttSink(context, connection, patienceMs);
+    return new MqttSink(context, connection, confirmTimeoutMs);
   } catch (error) {
     await connection.close();
     throw error;
   }
 }
 
-type Answer = IPubackPacket | IPubrecPacket | IPubcompPacket;
+type Confirmation = IPubackPacket | IPubrecPacket | IPubcompPacket;
 
 class MqttSink implements Sink {
   readonly #connection: Connection;
@@ -54,21 +45,20 @@ class MqttSink implements Sink {
   readonly #sinkQos: SinkQos;
   readonly #qos: Qos;
   readonly #retain: boolean;
-  readonly #largestPacket: number;
+  readonly #maxPacketSize: number;
   readonly #writer: PacketWriter;
-  readonly #inFlight: InFlight;
-  /** Writes with messages still to send, in order of the calls. Their number is bounded by whoever writes. */
+  readonly #inFlight: InFlightMessages;
+  /** Writes with unsent messages, in order of the calls. The caller bounds their number. */
   readonly #waiting: PendingWrite[] = [];
-  /** QoS 0: writes that the writer has, and how many bytes it will have written with each. */
+  /** QoS 0: completely encoded writes, and the value of `writtenBytes` at which each is done. */
   readonly #leaving: { write: PendingWrite; at: number }[] = [];
-  /** All writes that have not resolved. */
   readonly #pending = new Set<PendingWrite>();
-  readonly #patienceMs: number;
-  readonly #silence: NodeJS.Timeout;
+  readonly #confirmTimeoutMs: number;
+  readonly #confirmTimer: NodeJS.Timeout;
   #confirmedAt = performance.now();
   #failure: unknown;
 
-  constructor(context: RunContext<MqttProfile, MqttTable>, connection: Connection, patienceMs: number) {
+  constructor(context: RunContext<MqttProfile, MqttTable>, connection: Connection, confirmTimeoutMs: number) {
     const { table, profile, window, signal } = context;
     const { limits, version, client } = connection;
     this.#connection = connection;
@@ -78,16 +68,12 @@ class MqttSink implements Sink {
     this.#heads = new PublishHeads(table, version);
     this.#sinkQos = new SinkQos(context, connection);
     this.#qos = this.#sinkQos.used;
-    this.#patienceMs = patienceMs;
+    this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#retain = sinkOf(table)?.retain ?? false;
-    if (this.#retain && !limits.retain) {
-      throw new PenstockError('mqtt_publish_refused', 'The broker keeps no retained messages', {
-        hint: 'Set retain to false in the table.',
-      });
-    }
-    const brokers = version === 4 && this.#qos === 2 ? qos2InFlight : limits.receiveMaximum;
-    this.#inFlight = new InFlight(Math.max(1, Math.min(window, brokers)));
-    this.#largestPacket = Math.min(
+    if (this.#retain && !limits.retain) throw retainUnsupported();
+    const brokerMax = version === 4 && this.#qos === 2 ? qos2InFlight : limits.receiveMaximum;
+    this.#inFlight = new InFlightMessages(Math.max(1, Math.min(window, brokerMax)));
+    this.#maxPacketSize = Math.min(
       limits.maximumPacketSize,
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
     );
@@ -98,7 +84,7 @@ class MqttSink implements Sink {
       context.lost?.(error);
     });
     client.on('packetreceive', this.#received);
-    this.#silence = setInterval(() => this.#listen(), patienceMs / 6);
+    this.#confirmTimer = setInterval(() => this.#checkConfirmations(), confirmTimeoutMs / 6);
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
@@ -117,20 +103,20 @@ class MqttSink implements Sink {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#silence);
+    clearInterval(this.#confirmTimer);
     this.#signal.removeEventListener('abort', this.#aborted);
-    const unanswered = this.#inFlight.count > 0 || this.#pending.size > 0;
+    const unconfirmed = this.#inFlight.count > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));
-    await (unanswered ? this.#connection.destroy() : this.#connection.close());
+    await (unconfirmed ? this.#connection.destroy() : this.#connection.close());
     this.#connection.client.off('packetreceive', this.#received);
   }
 
-  /** A broker may answer pings and no message: the keep-alive cannot tell. */
-  #listen(): void {
+  /** The keep-alive does not notice a broker that responds to pings but confirms no messages. */
+  #checkConfirmations(): void {
     const now = performance.now();
     if (this.#inFlight.count === 0) this.#confirmedAt = now;
-    if (now - this.#confirmedAt < this.#patienceMs) return;
-    const message = `The broker has confirmed no message for ${this.#patienceMs / 1000} s`;
+    if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
+    const message = `The broker confirmed no message for ${this.#confirmTimeoutMs / 1000} s`;
     this.#fail(new PenstockError('connection_timeout', message));
     void this.#connection.destroy();
   }
@@ -151,7 +137,7 @@ class MqttSink implements Sink {
 
   #handOver(): void {
     while (this.#leaving[0] !== undefined && this.#leaving[0].at <= this.#writer.writtenBytes) {
-      this.#leaving.shift()?.write.handedOver();
+      this.#leaving.shift()?.write.finish();
     }
   }
 
@@ -164,8 +150,8 @@ class MqttSink implements Sink {
       write.refuse(index, asPenstockError(error));
       return;
     }
-    if (publishSize(head, payload.length, this.#qos) > this.#largestPacket) {
-      write.refuse(index, this.#tooLarge());
+    if (publishSize(head, payload.length, this.#qos) > this.#maxPacketSize) {
+      write.refuse(index, tooLarge(this.#maxPacketSize));
       return;
     }
     const packetId = this.#qos === 0 ? 0 : this.#inFlight.add(write, index);
@@ -177,22 +163,22 @@ class MqttSink implements Sink {
     this.#send();
   };
 
-  /** MQTT.js ignores the answers to messages that it has not sent itself: these are for us alone. */
+  /** MQTT.js ignores confirmations of messages that it has not sent itself. */
   readonly #received = (packet: Packet): void => {
     if (packet.cmd !== 'puback' && packet.cmd !== 'pubrec' && packet.cmd !== 'pubcomp') return;
     this.#confirmedAt = performance.now();
     const sent = this.#inFlight.find(packet.messageId ?? 0);
-    if (sent !== undefined) this.#answered(sent, packet);
+    if (sent !== undefined) this.#confirmed(sent, packet);
   };
 
-  #answered(sent: Sent, { cmd, reasonCode = 0, properties }: Answer): void {
+  #confirmed(sent: SentMessage, { cmd, reasonCode = 0, properties }: Confirmation): void {
     const repeated = cmd === 'pubrec' && sent.released;
     const due = this.#qos === 1 ? 'puback' : sent.released ? 'pubcomp' : 'pubrec';
-    const takenForOne = cmd === 'puback' && due === 'pubrec';
-    if (takenForOne) this.#sinkQos.takenForOne();
-    else if (cmd === due) this.#sinkQos.answered();
-    if (cmd !== due && !repeated && !takenForOne) {
-      this.#broken(`${cmd.toUpperCase()} does not answer a message at QoS ${this.#qos}`);
+    const confirmedAtQos1 = cmd === 'puback' && due === 'pubrec';
+    if (confirmedAtQos1) this.#sinkQos.confirmedAtQos1();
+    else if (cmd === due) this.#sinkQos.confirmed();
+    if (cmd !== due && !repeated && !confirmedAtQos1) {
+      this.#violated(`${cmd.toUpperCase()} is the wrong response to a QoS ${this.#qos} message`);
     } else if (reasonCode >= 128) {
       this.#refused(sent, cmd, reasonCode, properties?.reasonString);
     } else if (cmd === 'pubrec') {
@@ -206,14 +192,14 @@ class MqttSink implements Sink {
     }
   }
 
-  /** The broker refuses one message for good, or none can be written now: then what is there cannot be told. */
-  #refused(sent: Sent, cmd: Answer['cmd'], reason: number, said: string | undefined): void {
+  /** Refuses one message, or fails the sink if it cannot be known which messages the broker has. */
+  #refused(sent: SentMessage, cmd: Confirmation['cmd'], reason: number, text: string | undefined): void {
     const { write, index } = sent;
     if (write === undefined) return;
-    // As the table writes it: what the columns of a row hold is in no error.
-    const error = publishRefused(this.#topic, reason, said);
+    // The topic as in the table: errors must not contain values of a row.
+    const error = publishRefused(this.#topic, reason, text);
     if (cmd === 'pubcomp' || reason === packetIdInUse) {
-      this.#broken(`${cmd.toUpperCase()} says ${inWords(reason, said)}`);
+      this.#violated(`${cmd.toUpperCase()} has the reason ${inWords(reason, text)}`);
     } else if (error.passing) {
       this.#fail(error);
       void this.#connection.destroy();
@@ -224,8 +210,8 @@ class MqttSink implements Sink {
     }
   }
 
-  #broken(message: string): void {
-    this.#fail(new PenstockError('mqtt_protocol_error', `The broker broke the MQTT protocol: ${message}`));
+  #violated(message: string): void {
+    this.#fail(new PenstockError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${message}`));
     void this.#connection.destroy();
   }
 
@@ -241,31 +227,22 @@ class MqttSink implements Sink {
     this.#leaving.length = 0;
     for (const write of this.#pending) write.fail(error);
   }
-
-  #tooLarge(): PenstockError {
-    return new PenstockError(
-      'mqtt_packet_too_large',
-      `A message does not fit into the ${this.#largestPacket} bytes that a packet may have`,
-      {
-        hint: 'Make the messages smaller, or raise maxPacketSize in the profile or the limit of the broker.',
-      },
-    );
-  }
 }
+
+const tooLarge = (max: number): PenstockError =>
+  new PenstockError('mqtt_packet_too_large', `The message exceeds the maximum packet size of ${max} bytes`, {
+    hint: 'Make the messages smaller, or raise the limit: maxPacketSize of the profile or that of the broker.',
+  });
 
 const packetIdInUse = 0x91;
 
-/** Throws when a table wants something sent along that MQTT 3.1.1 cannot carry. */
+/** Throws if a table sets message properties, which MQTT 3.1.1 cannot carry. */
 function refuseProperties(table: MqttTable): void {
-  const { retain: _, ...properties } = sinkOf(table) ?? { retain: false };
-  const names = Object.keys(properties);
+  const names = propertyNames(table);
   if (names.length === 0) return;
-  throw new PenstockError(
-    'mqtt_protocol_refused',
-    `The broker speaks MQTT 3.1.1, in which a message cannot carry ${names.join(', ')}`,
-    {
-      hint: 'Remove them from the table, or use a broker that speaks MQTT 5.',
-      errors: names.map((name) => ({ path: `/type/${name}`, message: 'needs MQTT 5' })),
-    },
-  );
+  const message = `The connection uses MQTT 3.1.1, which does not support ${names.join(', ')}`;
+  throw new PenstockError('mqtt_protocol_refused', message, {
+    hint: 'Remove these fields from the table, or use MQTT 5 (protocolVersion auto or 5).',
+    errors: names.map((name) => ({ path: `/type/${name}`, message: 'requires MQTT 5' })),
+  });
 }

@@ -18,7 +18,8 @@ import {
   unique,
 } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
-import { forget, openSource } from './source.ts';
+import { forget } from './session.ts';
+import { openSource } from './source.ts';
 
 const broker = await sharedMosquitto({ config: ['max_queued_messages 0'] });
 const publisher = await plainClient(broker.url);
@@ -81,7 +82,7 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
     },
   );
 
-  test('gets back everything when a late message is acknowledged but an earlier one is not', async () => {
+  test('gets all messages again if a later one is acknowledged but an earlier one is not', async () => {
     const context = sourceContext(profile(), `in/${unique()}`);
     const { source, reader } = await open(context);
     await publishMany(publisher, context.table.topic, 3);
@@ -91,7 +92,7 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
     expect(texts(await again.take(3))).toEqual(['m0', 'm1', 'm2']);
   });
 
-  test('is not confused by an acknowledgement that comes after a reconnect', async () => {
+  test('ignores an acknowledgement after a reconnect', async () => {
     const context = sourceContext(profile(), `in/${unique()}`);
     const { source, reader } = await open(context);
     await publishMany(publisher, context.table.topic, 1);
@@ -106,7 +107,7 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
     expect(texts(await third.reader.take(1))).toEqual(['m0']);
   });
 
-  test('drains: ends, keeps the session, and loses nothing that is published while it is away', async () => {
+  test('drains: ends, keeps the session, and loses no message published meanwhile', async () => {
     const context = sourceContext(profile(), `in/${unique()}`);
     const { source, reader } = await open(context);
     await publishMany(publisher, context.table.topic, 3);
@@ -138,7 +139,7 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
     }
   });
 
-  test('is forgotten with what was queued for it', async () => {
+  test('is removed with its queued messages', async () => {
     const context = sourceContext(profile(), `in/${unique()}`);
     await (await openSource(context)).close();
     await publishMany(publisher, context.table.topic, 3);
@@ -185,7 +186,7 @@ function acknowledged(context: MqttContext): number {
 }
 
 describe('a source', () => {
-  test('fails with connection_lost when the broker dies, and goes on after its return', async () => {
+  test('fails with connection_lost when the broker dies, and resumes after its return', async () => {
     const mortal = await mosquitto();
     const context = sourceContext({ url: mortal.url }, 'a/b');
     const { source, reader } = await open(context);
@@ -203,7 +204,7 @@ describe('a source', () => {
     expect(texts(await again.take(3))).toEqual(['m0', 'm1', 'm2']);
   });
 
-  test('takes one takeover for a move, and a second within a minute for a rival', async () => {
+  test('treats one takeover as a move, and a second within a minute as a client-id conflict', async () => {
     const server = await scripted({});
     const context = sourceContext({ url: server.url }, 'a/b');
     const takeOver = async () => {
@@ -225,7 +226,7 @@ describe('a source', () => {
     expect(texts(await second.reader.take(2))).toEqual(['m0', 'm1']);
   });
 
-  test('hands out what QoS 0 has brought before it fails', async () => {
+  test('hands out QoS 0 messages before it fails', async () => {
     const server = await scripted({});
     const { reader } = await open(sourceContext({ url: server.url }, 'a/b', 'AtMostOnce'));
     server.connection.publish(0, 3);
@@ -241,7 +242,7 @@ describe('a source', () => {
     expect(await reader.failure()).toMatchObject({ code: 'mqtt_server_unavailable', passing: true });
   });
 
-  test('fills the metadata of MQTT 5, and has none of it where a message has none', async () => {
+  test('fills the metadata of MQTT 5, and leaves it null if a message has none', async () => {
     const topic = `in/${unique()}`;
     const { reader } = await open(sourceContext({ url: broker.url }, topic));
     const properties = {
@@ -301,7 +302,7 @@ describe('a source', () => {
     }
   });
 
-  test('reads a shared subscription beside others, each message once', async () => {
+  test('shares a subscription with others, each message once', async () => {
     const topic = `in/${unique()}`;
     const filter = `$share/group_${unique()}/${topic}`;
     const readers = await Promise.all(

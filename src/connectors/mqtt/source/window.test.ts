@@ -50,7 +50,7 @@ describe.each(['5', '3.1.1'] as const)(
       return { ...(await openedSource(context)), server, warnings };
     };
 
-    test('does not keep the source from opening, and is heard in its turn', async () => {
+    test('does not keep the source from opening, and is handled in order', async () => {
       const { reader, server, warnings } = await opened(0);
       const seen: string[] = [];
       const held = await reader.take(2);
@@ -68,7 +68,7 @@ describe.each(['5', '3.1.1'] as const)(
       await server.connection.expect('puback', 5);
     });
 
-    test('and then refuses makes the source fail, once it is heard', async () => {
+    test('and then refuses makes the source fail', async () => {
       const { reader, server } = await opened(128);
       ackAll(await reader.take(2));
       ackAll(await reader.take(1));

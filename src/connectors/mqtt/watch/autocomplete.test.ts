@@ -2,15 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { faulty, ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
 import { errorOf, targets } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
-import { autocomplete } from './autocomplete.ts';
+import { autocomplete } from './watch.ts';
 
 const broker = await sharedMosquitto();
 
 const topicsOf = async (url: string, signal = new AbortController().signal) =>
   (await autocomplete({ profile: { url, will: { topic: 'gone' } }, targets, signal })).topic;
 
-describe('looking for topics', () => {
-  test('hears retained messages and those that pass, and leaves nothing behind', async () => {
+describe('autocompletion of topics', () => {
+  test('finds topics of retained and live messages, and leaves nothing behind', async () => {
     const client = await ordinaryClient(broker.url);
     await client.publishAsync('kept/b', 'x', { qos: 1, retain: true });
     const looking = topicsOf(broker.url);
@@ -26,7 +26,7 @@ describe('looking for topics', () => {
     expect(seen).toEqual(['gone']);
   });
 
-  test('ends at a thousand topics, or when enough has been read', async () => {
+  test('stops at a thousand topics, or at the payload limit', async () => {
     const flooding = (topic: (index: number) => string, bytes: number) =>
       scripted({
         on: (packet, connection) => {
@@ -54,7 +54,7 @@ describe('looking for topics', () => {
     expect((await topicsOf(heavy.url))?.length).toBeLessThan(60);
   });
 
-  test('asks for less where # is refused, and says so when that is refused too', async () => {
+  test('tries +/# if # is refused, and reports the refusal of both', async () => {
     const asked: string[] = [];
     let allowed = '+/#';
     const { url } = await scripted({
@@ -73,7 +73,7 @@ describe('looking for topics', () => {
     expect((await errorOf(topicsOf(url))).code).toBe('mqtt_subscribe_refused');
   });
 
-  test('gives up on a server that is silent, and at once when its caller goes away', async () => {
+  test('gives up on a silent server, and stops at once when its signal aborts', async () => {
     const silent = await faulty((socket) => socket.resume());
     expect((await errorOf(topicsOf(silent.url))).code).toBe('connection_timeout');
     const caller = new AbortController();

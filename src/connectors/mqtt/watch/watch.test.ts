@@ -19,7 +19,7 @@ afterAll(() => broker?.stop());
 const profileOf = (more: object = {}): MqttProfile =>
   ({ url: broker.url, username: 'ada', password: 'right', ...more }) as MqttProfile;
 
-describe('watching', () => {
+describe('watch', () => {
   let topic: string;
   let over: AbortController;
   const seen: string[] = [];
@@ -69,7 +69,7 @@ describe('watching', () => {
     },
   );
 
-  test('sends no last will, and asks for no session', async () => {
+  test('sends no last will, and requests no session', async () => {
     const profile = profileOf({ will: { topic: `${topic}/will`, payload: 'gone' } });
     const { listening, ended } = start(profile, { topic: `${topic}/#` });
     await listening;
@@ -81,7 +81,7 @@ describe('watching', () => {
     await expect(ended).rejects.toThrow('over');
   });
 
-  test('says why it cannot', async () => {
+  test('reports why it failed', async () => {
     const wrong = start(profileOf({ password: 'wrong' }), {});
     expect(await errorOf(wrong.ended)).toMatchObject({ code: 'mqtt_not_authorized' });
     const v5 = start(profileOf({ username: 'eve' }), { topic: 'eve' });
@@ -92,7 +92,7 @@ describe('watching', () => {
     await broker.resume();
   });
 
-  test('ends with what its caller throws, and nothing else breaks', async () => {
+  test('ends with the error that its caller throws', async () => {
     await publish('kept', true);
     const { ended } = start(profileOf(), {}, () => {
       throw new Error('a defect');

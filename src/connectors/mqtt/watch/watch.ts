@@ -1,31 +1,32 @@
 import type { IPublishPacket } from 'mqtt';
 import { PenstockError } from '../../../errors.ts';
-import type { Reachable, WatchContext, Watched } from '../../connector.ts';
-import { visitor } from '../config/identity.ts';
-import type { MqttProfile } from '../config/profile.ts';
+import type { AutocompleteContext, Reachable, WatchContext, Watched } from '../../connector.ts';
+import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
 import { isShared, splitShared } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
+import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { untilReported, within } from '../connection/deadline.ts';
+import { forUpTo, untilReported, within } from '../connection/deadline.ts';
 import { Metadata } from '../connection/delivery.ts';
+import { subackTimeout } from '../connection/reason-codes.ts';
 
-/** Looking at messages without taking part: an id of its own, a session that ends with the connection, no last will. */
+/** Reads messages without affecting other clients: a random client id, a clean session, no last will. */
 
-/** Runs `work` over a connection that hands every message to `heard`, and disconnects. */
-export async function lookOn<T>(
+/** Runs `work` over a connection of a probe client that passes every message to `received`, then disconnects. */
+async function withProbeClient<T>(
   reachable: Reachable<MqttProfile>,
   signal: AbortSignal,
-  heard: (topic: string, packet: IPublishPacket) => void,
+  received: (topic: string, packet: IPublishPacket) => void,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = await connect({
-    ...visitor(reachable),
+    ...probeClient(reachable),
     signal,
     prepare: (client) => {
       pingOnTime(client);
-      client.on('message', (topic, _payload, packet) => heard(topic, packet));
+      client.on('message', (topic, _payload, packet) => received(topic, packet));
     },
   });
   try {
@@ -36,34 +37,32 @@ export async function lookOn<T>(
 }
 
 /**
- * Subscribes to the table's filter at QoS 0, so that the broker keeps nothing for it. Of a shared subscription it takes
- * the filter alone: a member of the group would take messages away from the others. See `watch` in the connector
- * contract.
+ * Subscribes to the table's filter at QoS 0, so that the broker queues nothing. Of a shared subscription it uses the
+ * filter without the group, whose members would miss messages otherwise. See `watch` in the connector contract.
  */
 export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<never> {
   const { profile, table, signal } = context;
   const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
   const retained = sourceOf(table)?.retained;
-  const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => {});
-  const heard = (topic: string, packet: IPublishPacket): void => {
-    // MQTT 3.1.1 has no way to tell the broker that they are not wanted.
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  const received = (topic: string, packet: IPublishPacket): void => {
+    // With MQTT 3.1.1 a subscription cannot exclude retained messages.
     if (retained === 'never' && packet.retain) return;
     try {
       context.deliver(watched(topic, packet));
     } catch (error) {
-      broken.reject(error);
+      failed.reject(error);
     }
   };
-  return lookOn(context, signal, heard, async (connection) => {
-    const ms = profile.connectTimeoutMs ?? 10_000;
-    const late = () => new PenstockError('connection_timeout', `No SUBACK within ${ms} ms`);
+  return withProbeClient(context, signal, received, async (connection) => {
+    const ms = connectTimeoutMs(profile);
+    const late = () => subackTimeout(ms);
     await within(ms, signal, late, (soon) => connection.subscribe(filter, 0, soon, retained));
     context.listening();
     return await untilReported<never>(signal, (_resolve, reject) => {
       connection.whenLost(reject);
-      broken.promise.catch(reject);
-      return () => undefined;
+      failed.promise.catch(reject);
     });
   });
 }
@@ -79,4 +78,98 @@ function watched(topic: string, packet: IPublishPacket): Watched {
       return metadata as unknown as Watched['metadata'];
     },
   };
+}
+
+/** Maximum time for connecting and listening together. */
+const totalMs = 2_000;
+const maxTopics = 1_000;
+const maxTopicBytes = 64 * 1024;
+/** Bounds what is read from a busy broker. */
+const maxPayloadBytes = 4 * 1024 * 1024;
+
+/** Some brokers reserve `#` for administrators and allow the second one. */
+const filters = ['#', '+/#'];
+
+/**
+ * The topics of messages that arrive on a short wildcard subscription, retained messages included, sorted. See
+ * `autocomplete` in the connector contract.
+ */
+export async function autocomplete(
+  context: AutocompleteContext<MqttProfile>,
+): Promise<Record<string, string[]>> {
+  const topics = new TopicCollector();
+  const received = (topic: string, packet: IPublishPacket) => topics.add(topic, packet.payload.length);
+  await forUpTo(totalMs, context.signal, (soon) =>
+    withProbeClient(context, soon, received, async (connection) => {
+      await subscribeToAll(connection, soon);
+      await topics.untilFull(connection, soon);
+    }),
+  );
+  if (!topics.listening) {
+    throw new PenstockError(
+      'connection_timeout',
+      `The broker accepted no subscription within ${totalMs} ms`,
+      {
+        hint: 'Test the connection profile to see which step is slow.',
+      },
+    );
+  }
+  return { topic: topics.sorted() };
+}
+
+async function subscribeToAll(connection: Connection, signal: AbortSignal): Promise<void> {
+  let refusal: unknown;
+  for (const filter of filters) {
+    try {
+      await connection.subscribe(filter, 0, signal);
+      return;
+    } catch (error) {
+      if (!(error instanceof PenstockError) || error.code !== 'mqtt_subscribe_refused') throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
+class TopicCollector {
+  /** Whether the broker has accepted the subscription. */
+  listening = false;
+  readonly #topics = new Set<string>();
+  #topicBytes = 0;
+  #payloadBytes = 0;
+  #full: (() => void) | undefined;
+
+  add(topic: string, payloadBytes: number): void {
+    this.#payloadBytes += payloadBytes;
+    if (!this.#isFull() && !this.#topics.has(topic)) {
+      this.#topics.add(topic);
+      this.#topicBytes += Buffer.byteLength(topic);
+    }
+    if (this.#isFull()) this.#full?.();
+  }
+
+  sorted(): string[] {
+    return [...this.#topics].sort();
+  }
+
+  /** Resolves at the bounds; rejects if the connection is lost or the signal aborts. */
+  untilFull(connection: Connection, signal: AbortSignal): Promise<void> {
+    this.listening = true;
+    return untilReported<void>(signal, (resolve, reject) => {
+      this.#full = resolve;
+      connection.whenLost(reject);
+      if (this.#isFull()) resolve();
+      return () => {
+        this.#full = undefined;
+      };
+    });
+  }
+
+  #isFull(): boolean {
+    return (
+      this.#topics.size >= maxTopics ||
+      this.#topicBytes >= maxTopicBytes ||
+      this.#payloadBytes >= maxPayloadBytes
+    );
+  }
 }

@@ -1,0 +1,36 @@
+// npm runs this before it packs (prepack), as Node strips the types of no file below node_modules: dist/ gets the
+// JavaScript of src/, without tests.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+
+/** Matches a reference to a file by its place, such as a thread's entry, an icon, or the migrations. */
+const byPlace = /new URL\(\s*'([^']+)',\s*import\.meta\.url\)/g;
+
+function compile(): void {
+  const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')));
+  const args = [tsc, '--project', join(root, 'tsconfig.package.json')];
+  const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error(`tsc failed with ${status}`);
+}
+
+/** Mends the references that the compiler leaves as they are: `.ts` becomes `.js`, and other files of src/ are copied. */
+function mendReferences(name: string): void {
+  const file = join(dist, name);
+  const text = readFileSync(file, 'utf8');
+  const mended = text.replace(byPlace, (reference, path: string) => {
+    const from = join(root, 'src', dirname(name), path);
+    const to = join(dist, dirname(name), path.replace(/\.ts$/, '.js'));
+    if (!existsSync(to)) copyFileSync(from, to);
+    return reference.replace(".ts'", ".js'");
+  });
+  if (mended !== text) writeFileSync(file, mended);
+}
+
+rmSync(dist, { recursive: true, force: true });
+compile();
+for (const name of globSync('**/*.js', { cwd: dist })) mendReferences(name);

@@ -1,0 +1,155 @@
+import { PenstockError } from '../../errors.ts';
+import type { JsonObject } from '../../security/config-secrets.ts';
+import { profileKind } from '../connection-profiles/edit.ts';
+import { tableKind } from '../connection-tables/edit.ts';
+import type { Deps } from '../deps.ts';
+import type { Change, Kind, ObjectRow } from '../kind.ts';
+import { type Selector, selectRows } from '../labels.ts';
+import { pipelineKind } from '../pipelines/edit.ts';
+import type { Versioned } from '../precondition.ts';
+import type { StagedDefinitions } from '../staged-definitions.ts';
+import { differences, type Shown } from './diff.ts';
+import { type BundleChange, type BundledTable, maxObjects } from './wire.ts';
+
+/** A change as the response tells it. */
+export interface AppliedChange extends BundleChange {
+  /** What it was compared with; null for a new object. */
+  before: Versioned | null;
+}
+export type PlannedChange = Change<AppliedChange>;
+
+/** A kind of object as bundles have it. */
+export interface BundledKind {
+  path: Kind<ObjectRow, { name: string }>['path'];
+  /** Creates or replaces the objects with these names. */
+  save(items: readonly { name: string }[], staged: StagedDefinitions): Promise<PlannedChange[]>;
+  /** Deletes the objects that a selector matches, except those named in `kept`. */
+  prune(selector: Selector, kept: ReadonlySet<string>): Promise<PlannedChange[]>;
+  /** The objects that a selector matches, by name: at most one more than a bundle can hold. */
+  export(selector: Selector | undefined): Promise<JsonObject[]>;
+}
+
+/** How an object is written in a bundle, if not as the API has it. */
+interface Spelling<Row, Body> {
+  toBody(item: object, staged: StagedDefinitions): Promise<Body>;
+  fromBody(body: JsonObject, row: Row): JsonObject;
+}
+
+/** The kinds in the order in which they refer to each other. */
+export function bundledKinds(deps: Deps): BundledKind[] {
+  const sameAsApi = { toBody: async (item: object) => item as never, fromBody: (body: JsonObject) => body };
+  return [
+    bundled(profileKind(deps), sameAsApi),
+    bundled(tableKind(deps), {
+      async toBody(item, staged) {
+        const { connection_profile: name, ...rest } = item as BundledTable;
+        const profile = await staged.profile({ name });
+        if (!profile) throw noProfile(name);
+        return { ...rest, connection_profile_id: profile.id };
+      },
+      fromBody({ name, connector, connection_profile_id: _id, ...rest }, row) {
+        const connection_profile = row.connectionProfile?.name ?? null;
+        return { name, connector, connection_profile, ...rest } as JsonObject;
+      },
+    }),
+    bundled(pipelineKind(deps), sameAsApi),
+  ];
+}
+
+function bundled<Row extends ObjectRow, Body extends { name: string }>(
+  kind: Kind<Row, Body>,
+  { toBody, fromBody }: Spelling<Row, Body>,
+): BundledKind {
+  const { path, noun } = kind;
+  const masked = (row: Row) => fromBody(kind.toBody(row), row);
+  const shown = (row: Row): Shown => ({ masked: masked(row), opened: fromBody(openBody(kind, row), row) });
+  const select = async (selector: Selector | undefined) => {
+    const rows = await selectRows(selector, {}, selector ? undefined : maxObjects + 1, kind.rows);
+    return rows.toSorted(byName);
+  };
+  /** The same change, with a result for the response; errors say which object they are about. */
+  const planned = (change: Change<Row>, at: string, name: string, current: Row | null, removes = false) => {
+    const before = current && shown(current);
+    return {
+      ...change,
+      async store(tx) {
+        const { row, affected = [] } = await inContext(noun, name, at, () => change.store(tx));
+        const kept = row.version === current?.version ? 'unchanged' : 'updated';
+        const action = removes ? 'deleted' : current ? kept : 'created';
+        const diff = before && action === 'updated' ? differences(before, shown(row)) : [];
+        return { row: { kind: path, name, action, id: row.id, diff, before: current }, affected };
+      },
+    } satisfies PlannedChange;
+  };
+  return {
+    path,
+    async save(items, staged) {
+      const changes: PlannedChange[] = [];
+      // A fixed order, so that a plan does not depend on the order in the bundle.
+      for (const [index, item] of [...items.entries()].toSorted(([, one], [, other]) => byName(one, other))) {
+        const at = `/${path}/${index}`;
+        const { name } = item;
+        const change = await inContext(noun, name, at, async () => {
+          const current = await kind.find({ name });
+          const body = await toBody(item, staged);
+          return planned(await kind.save(body, current ?? undefined, staged), at, name, current);
+        });
+        changes.push(change);
+      }
+      return changes;
+    },
+    async prune(selector, kept) {
+      const rows = (await select(selector)).filter(({ name }) => !kept.has(name));
+      const changes: PlannedChange[] = [];
+      for (const row of rows)
+        changes.push(
+          await inContext(noun, row.name, '/prune', async () =>
+            planned(kind.remove(row), '/prune', row.name, row, true),
+          ),
+        );
+      return changes;
+    },
+    export: async (selector) => (await select(selector)).map((row) => withoutEmpty(masked(row))),
+  };
+}
+
+/** With secrets. If their key is gone they stay sealed: then whatever replaces them counts as changed. */
+function openBody<Row extends ObjectRow>(kind: Kind<Row, never>, row: Row): JsonObject {
+  try {
+    return kind.toOpenBody(row);
+  } catch (error) {
+    if (!(error instanceof PenstockError) || error.code !== 'secret_unreadable') throw error;
+    return kind.toBody(row);
+  }
+}
+
+/** Names the object in errors, and moves their paths below `at`. */
+async function inContext<T>(noun: string, name: string, at: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof PenstockError) || error.code === 'internal') throw error;
+    const { code, message, hint, facts, cause } = error;
+    const errors = error.errors.map(({ path, message: what }) => ({ path: `${at}${path}`, message: what }));
+    const details = { facts, cause, errors: errors.length > 0 ? errors : [{ path: at, message }] };
+    throw new PenstockError(code, `The ${noun} ${name}: ${message}`, hint ? { ...details, hint } : details);
+  }
+}
+
+const byName = (one: { name: string }, other: { name: string }): number => (one.name < other.name ? -1 : 1);
+
+/** Leaves out fields that mean the same when they are absent. */
+const withoutEmpty = (object: JsonObject): JsonObject =>
+  Object.fromEntries(
+    Object.entries(object).filter(
+      ([name, value]) =>
+        !(['labels', 'tags'].includes(name) && Object.keys(value as JsonObject).length === 0),
+    ),
+  );
+
+function noProfile(name: string): PenstockError {
+  const message = `names no connection profile: ${JSON.stringify(name)} is neither stored nor in the bundle`;
+  return new PenstockError('invalid_request', `/connection_profile ${message}`, {
+    errors: [{ path: '/connection_profile', message }],
+  });
+}

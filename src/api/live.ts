@@ -1,0 +1,73 @@
+import type { ConnectorDefinition, WatchContext } from '../connectors/connector.ts';
+import { PenstockError } from '../errors.ts';
+
+/** Limits how many expensive operations run at once in this process. */
+export class Places {
+  readonly #max: number;
+  readonly #what: string;
+  #taken = 0;
+
+  /** `what` names the operations in errors, in the plural. */
+  constructor(max: number, what: string) {
+    this.#max = max;
+    this.#what = what;
+  }
+
+  /** Takes a place until the returned function is called, once. Throws `too_many_requests`. */
+  take(): () => void {
+    if (this.#taken >= this.#max)
+      throw new PenstockError(
+        'too_many_requests',
+        `${this.#max} ${this.#what} are already running; try again in a moment`,
+      );
+    this.#taken++;
+    return () => {
+      this.#taken--;
+    };
+  }
+}
+
+/** Limits how much is let through in each second. */
+export class PerSecond {
+  readonly #max: number;
+  readonly #startedAt = performance.now();
+  #second = 0;
+  #used = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Returns how many of the `wanted` may pass now. */
+  take(wanted = 1): number {
+    const second = Math.floor((performance.now() - this.#startedAt) / 1000);
+    if (second !== this.#second) this.#used = 0;
+    this.#second = second;
+    const granted = Math.max(0, Math.min(wanted, this.#max - this.#used));
+    this.#used += granted;
+    return granted;
+  }
+}
+
+/** The reason with which a live view ends when it has not failed. */
+export const enough = new Error('enough');
+
+/** Watches a source beside the pipelines. Never resolves; rejects with the reason of `signal`, or with what failed. */
+export async function watchSource(
+  connector: ConnectorDefinition,
+  context: WatchContext<unknown, unknown>,
+): Promise<never> {
+  if (!connector.watch)
+    throw new PenstockError('invalid_request', `The connector ${connector.id} cannot show live messages`);
+  return connector.watch(context);
+}
+
+/** Refuses a sink table: only sources have messages to watch. */
+export function refuseSink(direction: string, path = ''): void {
+  if (direction === 'source') return;
+  const message = 'is a sink; only the messages of a source can be watched';
+  throw new PenstockError('invalid_request', `The table ${message}`, {
+    hint: 'Create a source table on the same topic to watch what is written there.',
+    errors: [{ path, message }],
+  });
+}

@@ -1,3 +1,0 @@
-export const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'] as const;
-
-export type Qos = 0 | 1 | 2;

@@ -1,0 +1,154 @@
+import type { Duplex } from 'node:stream';
+import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
+import { PenstockError } from '../../../errors.ts';
+import { given, type MqttProfile } from '../config/profile.ts';
+import { qosLevel } from '../config/topic.ts';
+import type { Version } from './broker-memory.ts';
+import type { ConnectRequest } from './connect-request.ts';
+import { Connection } from './connection.ts';
+import { untilReported } from './deadline.ts';
+import { connectRefused } from './reason-codes.ts';
+import { isTlsReason, silence, tlsError } from './socket-errors.ts';
+import { lastError } from './transport.ts';
+
+/** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
+export async function logIn(
+  socket: Duplex,
+  version: Version,
+  request: ConnectRequest,
+  identity: string,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const client = new MqttClient(() => socket, clientOptions(version, request));
+  const connection = new Connection(client, socket, version, identity);
+  try {
+    request.prepare?.(client);
+    connection.opened(await connacked(client, socket, version, signal));
+    return connection;
+  } catch (error) {
+    await connection.destroy();
+    throw error;
+  }
+}
+
+function connacked(
+  client: MqttClient,
+  socket: Duplex,
+  version: Version,
+  signal: AbortSignal,
+): Promise<IConnackPacket> {
+  return untilReported<IConnackPacket>(signal, (resolve, reject) => {
+    let firstBytes: Buffer = Buffer.alloc(0);
+    const keep = (chunk: Buffer) => {
+      firstBytes = Buffer.concat([firstBytes, chunk.subarray(0, 8)]);
+      if (firstBytes.length >= 8) socket.off('data', keep);
+    };
+    let refusal: PenstockError | undefined;
+    const received = (packet: { cmd: string }) => {
+      if (packet.cmd === 'connack') refusal = refusedBy(packet as IConnackPacket, version);
+      if (packet.cmd !== 'disconnect') return;
+      // Some servers respond to CONNECT with a DISCONNECT. MQTT 5 does not provide for that, but its codes fit.
+      const { reasonCode = 128, properties } = packet as IDisconnectPacket;
+      refusal = connectRefused(reasonCode, 5, properties?.reasonString);
+    };
+    // Bytes that MQTT.js could not parse are judged here; a socket error is judged when the socket closes.
+    const failed = () => {
+      const error = refusal ?? verdict(firstBytes, version);
+      if (error) reject(error);
+    };
+    const closed = () => reject(refusal ?? verdict(firstBytes, version) ?? closedEarly(socket));
+    socket.on('data', keep);
+    client.on('packetreceive', received).on('error', failed).once('close', closed).once('connect', resolve);
+    client.connect();
+    return () => {
+      socket.off('data', keep);
+      client.off('packetreceive', received).off('error', failed).off('close', closed).off('connect', resolve);
+    };
+  });
+}
+
+function refusedBy(packet: IConnackPacket, version: Version): PenstockError | undefined {
+  const code = (version === 5 ? packet.reasonCode : packet.returnCode) ?? 0;
+  if (code === 0) return undefined;
+  // A refusal below 0x80 is a return code of 3.1.1, whatever version was asked for.
+  return connectRefused(code, code < 128 ? 4 : 5, packet.properties?.reasonString);
+}
+
+function closedEarly(socket: Duplex): PenstockError {
+  const error = lastError(socket);
+  if (isTlsReason(error)) return tlsError(error, '', 1);
+  return new PenstockError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
+    hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
+    cause: silence,
+  });
+}
+
+/** What the first bytes of a server say is wrong; undefined if there are none. */
+function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
+  const [first, length, , code] = bytes;
+  if (first === undefined) return undefined;
+  // A server that does not know MQTT 5 responds in 3.1.1: no properties, and other codes.
+  if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
+  if (first === 0x20) return new PenstockError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
+  if (first === 0x15 && length === 3) return tlsExpected();
+  if (bytes.toString('latin1').startsWith('HTTP')) {
+    return notSpoken(
+      'The server speaks HTTP on this port',
+      'Use the MQTT port of the broker, usually 1883 or 8883. If this is its WebSocket port, use ws:// or wss://.',
+    );
+  }
+  return notSpoken(
+    'The server does not speak MQTT on this port',
+    'Use the MQTT port of the broker, usually 1883, or 8883 with TLS.',
+  );
+}
+
+const notSpoken = (message: string, hint: string): PenstockError =>
+  new PenstockError('mqtt_not_spoken', message, { hint });
+
+export const tlsExpected = (): PenstockError =>
+  notSpoken('The server expects TLS on this port', 'Use mqtts:// instead of mqtt://.');
+
+/** The longest delay of a Node timer: MQTT.js's own CONNACK timer must never fire first. */
+const never = 2 ** 31 - 1;
+
+function clientOptions(version: Version, request: ConnectRequest): IClientOptions {
+  const { profile } = request;
+  const withWill = profile.will !== undefined && request.withWill !== false;
+  return {
+    manualConnect: true,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    connectTimeout: never,
+    timerVariant: 'native',
+    log: () => undefined,
+    protocolVersion: version,
+    clientId: request.clientId,
+    clean: request.clean,
+    keepalive: profile.keepAliveSecs ?? 30,
+    ...(given(profile.username) ? { username: profile.username } : {}),
+    ...(given(profile.password) ? { password: profile.password } : {}),
+    ...(withWill ? { will: willOf(profile.will as Will, version) } : {}),
+    ...(version === 5 ? { properties: connectProperties(request) } : {}),
+  };
+}
+
+type Will = NonNullable<MqttProfile['will']>;
+
+const willOf = (will: Will, version: Version): NonNullable<IClientOptions['will']> => ({
+  topic: will.topic,
+  payload: Buffer.from(will.payload ?? ''),
+  qos: qosLevel(will.qos),
+  retain: will.retain ?? false,
+  ...(version === 5 ? { properties: { willDelayInterval: will.delaySecs ?? 0 } } : {}),
+});
+
+function connectProperties(request: ConnectRequest): NonNullable<IClientOptions['properties']> {
+  const { receiveMaximum, profile } = request;
+  return {
+    sessionExpiryInterval: request.sessionExpirySecs,
+    ...(receiveMaximum === undefined ? {} : { receiveMaximum: Math.min(receiveMaximum, 65_535) }),
+    ...(profile.maxPacketSize === undefined ? {} : { maximumPacketSize: profile.maxPacketSize }),
+  };
+}

@@ -1,0 +1,135 @@
+import type { FormatOf } from '../format.ts';
+import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
+import { badData } from '../values/bad.ts';
+
+interface Envelope {
+  /** Where the row is in the document, as a JSON pointer. */
+  path: string;
+  /** Takes the row out of a parsed document; throws `bad_data`. */
+  open(document: unknown): unknown;
+  /** The text before and after the row. */
+  head: string;
+  tail: string;
+}
+
+/**
+ * The envelope of a row: `{schema, payload}` of Kafka Connect with `include_schema`, in it `{before, after, op}` of
+ * Debezium with `debezium`. The schema in a message is not read: the table's fields rule.
+ */
+export function envelopeOf(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
+  const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
+  const outer = format.include_schema ? connect(fields, format) : bare;
+  return format.debezium ? debezium(outer) : outer;
+}
+
+function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
+  const row = connectSchema(fields, format);
+  const schema = format.debezium ? debeziumSchema(row) : row;
+  return {
+    path: '/payload',
+    open: (document) => memberOf(document, 'payload', ''),
+    head: `{"schema":${JSON.stringify(schema)},"payload":`,
+    tail: '}',
+  };
+}
+
+/**
+ * Reading takes the state after an insert (c), a snapshot (r) or an update (u). A delete is bad data: no row can express
+ * it. Writing makes every row an insert, as Arroyo does.
+ */
+function debezium(outer: Envelope): Envelope {
+  return {
+    path: `${outer.path}/after`,
+    open(document) {
+      const change = outer.open(document);
+      const op = memberOf(change, 'op', outer.path);
+      if (op === 'c' || op === 'r' || op === 'u') return memberOf(change, 'after', outer.path);
+      const problem = op === 'd' ? 'is a delete, which no row can express' : 'is not one of c, r, u and d';
+      throw badData(`${outer.path}/op`, problem);
+    },
+    head: `${outer.head}{"before":null,"after":`,
+    tail: `,"op":"c"}${outer.tail}`,
+  };
+}
+
+function memberOf(value: unknown, name: string, path: string): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badData(path, 'is not an object');
+  if (!Object.hasOwn(value, name)) throw badData(`${path}/${name}`, 'is required but missing');
+  return (value as Record<string, unknown>)[name];
+}
+
+/** A schema as Kafka Connect's JsonConverter writes it beside a payload. */
+interface ConnectSchema {
+  type: string;
+  optional: boolean;
+  field?: string;
+  name?: string;
+  version?: number;
+  parameters?: Record<string, string>;
+  fields?: ConnectSchema[];
+  items?: ConnectSchema;
+}
+
+const logical = 'org.apache.kafka.connect.data';
+
+/** Unsigned integers have no type of their own: the next larger signed one, if there is one, stands for them. */
+const plainTypes = {
+  int32: 'int32',
+  int64: 'int64',
+  uint32: 'int64',
+  uint64: 'int64',
+  float32: 'float',
+  float64: 'double',
+  bool: 'boolean',
+  string: 'string',
+  bytes: 'bytes',
+} as const;
+
+/** The schema of a row as it is written with these options. */
+function connectSchema(fields: readonly Field[], format: FormatOf<'json'>): ConnectSchema {
+  return { ...structOf(fields, format), name: 'Penstock', optional: false };
+}
+
+/** The schema of a Debezium envelope around a row. */
+function debeziumSchema(row: ConnectSchema): ConnectSchema {
+  const fields = [
+    { ...row, optional: true, field: 'before' },
+    { ...row, optional: true, field: 'after' },
+    { type: 'string', optional: false, field: 'op' },
+  ];
+  return { type: 'struct', name: 'Penstock.Envelope', optional: false, fields };
+}
+
+function structOf(fields: readonly Field[], format: FormatOf<'json'>) {
+  const members = messageFields(fields).map((field) => ({ ...schemaOf(field, format), field: field.name }));
+  return { type: 'struct', fields: members };
+}
+
+function schemaOf(item: ListItem, format: FormatOf<'json'>): ConnectSchema {
+  return { ...typeOf(item, format), optional: item.required !== true };
+}
+
+function typeOf(item: ListItem, format: FormatOf<'json'>): Omit<ConnectSchema, 'optional'> {
+  switch (item.type) {
+    case 'timestamp':
+      if (format.timestamp_format !== 'unix_millis') return { type: 'string' };
+      return { type: 'int64', name: `${logical}.Timestamp`, version: 1 };
+    case 'decimal128':
+      return decimalType(item.scale ?? 0, format);
+    case 'json':
+      return { type: 'string', name: 'io.debezium.data.Json', version: 1 };
+    case 'struct':
+      return structOf(item.fields ?? [], format);
+    case 'list':
+      return { type: 'array', items: schemaOf(item.items ?? { type: 'string' }, format) };
+    default:
+      return { type: plainTypes[item.type] };
+  }
+}
+
+function decimalType(scale: number, { decimal_encoding }: FormatOf<'json'>): Omit<ConnectSchema, 'optional'> {
+  if (decimal_encoding === 'string') return { type: 'string' };
+  if (decimal_encoding !== 'bytes') return { type: 'double' };
+  return { type: 'bytes', name: `${logical}.Decimal`, version: 1, parameters: { scale: String(scale) } };
+}

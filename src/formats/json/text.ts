@@ -1,0 +1,164 @@
+import { badData } from '../values/bad.ts';
+
+/**
+ * JSON.parse reads every number as a double, which loses the last digits of large integers and long decimals. These are
+ * kept as written instead, as a `RawNumber`.
+ */
+
+/** A number as it is written in the text. JSON.stringify writes it back the same. */
+export interface RawNumber {
+  readonly rawJSON: string;
+}
+
+// The standard library of TypeScript 7 does not declare the two yet (TC39 "JSON.parse source text access").
+const sourceAware = JSON as unknown as {
+  parse(
+    text: string,
+    reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
+  ): unknown;
+  rawJSON(text: string): RawNumber;
+  isRawJSON(value: unknown): value is RawNumber;
+};
+
+/** A double keeps 15 digits of any number between this one and the largest. */
+const exactDigits = 15;
+const leastExact = 2.3e-308;
+const farExponent = /[eE][+-]?\d{3}/;
+const mayLoseDigits = /[\d.]{16}|[eE][+-]?\d{3}/;
+
+/** JSON.parse, but numbers that a double cannot hold as written become a `RawNumber`. Throws like JSON.parse. */
+export function parseExactly(text: string): unknown {
+  if (!mayLoseDigits.test(text)) return JSON.parse(text);
+  const marked = hasMark(text) ? undefined : withMarks(text);
+  if (marked !== undefined) return marked === text ? JSON.parse(text) : unmarked(JSON.parse(marked));
+  return sourceAware.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined && !isExact(value, source)
+      ? sourceAware.rawJSON(source)
+      : value,
+  );
+}
+
+/*
+ * A reviver costs several times as much as reading the text. So these numbers become strings that begin with a mark
+ * before the text is parsed, and numbers again afterwards. The reviver is left with texts that hold the mark themselves.
+ */
+const mark = '\u0080';
+const hasMark = (text: string): boolean => text.includes(mark) || text.includes('\\u0080');
+
+const quote = 0x22;
+const backslash = 0x5c;
+const minus = 0x2d;
+/** RFC 8259, section 6. */
+const aNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+const endOfName = /[\t\n\r ]*:/y;
+
+/** What is no JSON text still is none afterwards: only whole numbers are marked, and none where a name is due. */
+function withMarks(text: string): string | undefined {
+  let marked = '';
+  let copied = 0;
+  for (let at = 0; at < text.length; ) {
+    const character = text.charCodeAt(at);
+    if (character === quote) {
+      at = endOfString(text, at + 1);
+    } else if (character === minus || isDigit(character)) {
+      const from = at;
+      at = endOfNumber(text, at + 1);
+      const source = text.slice(from, at);
+      if (source.length < 5 || !aNumber.test(source) || isExact(Number(source), source)) continue;
+      endOfName.lastIndex = at;
+      if (endOfName.test(text)) return undefined;
+      marked += `${text.slice(copied, from)}"${mark}${source}"`;
+      copied = at;
+    } else at += 1;
+  }
+  return copied === 0 ? text : marked + text.slice(copied);
+}
+
+const isDigit = (character: number): boolean => character >= 0x30 && character <= 0x39;
+
+function endOfNumber(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && (isDigit(text.charCodeAt(at)) || '.eE+-'.includes(text[at] as string))) at += 1;
+  return at;
+}
+
+/** Where a string ends that began before; a quote behind an odd number of backslashes does not end it. */
+function endOfString(text: string, from: number): number {
+  for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
+    let before = at;
+    while (text.charCodeAt(before - 1) === backslash) before -= 1;
+    if ((at - before) % 2 === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** Puts numbers back where the marks are; what it is given is changed. */
+function unmarked(value: unknown): unknown {
+  if (typeof value === 'string') return value.startsWith(mark) ? sourceAware.rawJSON(value.slice(1)) : value;
+  if (typeof value !== 'object' || value === null) return value;
+  const members = value as Record<string, unknown>;
+  for (const key in members) {
+    const member = members[key];
+    const number = unmarked(member);
+    if (number !== member) members[key] = number;
+  }
+  return value;
+}
+
+/** JSON.parse, but every number becomes a `RawNumber`, so that 20.0 is told from 20. Throws like JSON.parse. */
+export function parseAsWritten(text: string): unknown {
+  return sourceAware.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined ? sourceAware.rawJSON(source) : value,
+  );
+}
+
+function isExact(value: number, source: string): boolean {
+  const near = !farExponent.test(source) || (Number.isFinite(value) && Math.abs(value) >= leastExact);
+  return (source.length <= exactDigits && near) || String(value) === source;
+}
+
+/** Whether a parsed value is a number kept as written. */
+export const isRawNumber = (value: unknown): value is RawNumber => sourceAware.isRawJSON(value);
+
+/** A number with all its digits, as a value of JSON. */
+export const exactNumber = (digits: bigint | string): RawNumber => sourceAware.rawJSON(String(digits));
+
+/** The text of a parsed number, undefined when the value is none. */
+export function numberText(value: unknown): string | undefined {
+  if (typeof value === 'number') return String(value);
+  return isRawNumber(value) ? value.rawJSON : undefined;
+}
+
+/** As deep as serde_json, and so Arroyo, reads a document. */
+export const maxDepth = 128;
+export const tooDeep = `is nested more than ${maxDepth} deep`;
+
+/** Whether arrays and objects are nested in each other no deeper than `maxDepth`. */
+export function isShallow(value: unknown, levels = maxDepth): boolean {
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) return true;
+  if (levels === 0) return false;
+  return Object.values(value).every((child) => isShallow(child, levels - 1));
+}
+
+/**
+ * The JSON text of a decoded document, which is changed on the way. 64-bit integers and decimals keep all their digits,
+ * bytes become base64, and NaN and the infinities null. `special` converts objects that only the format knows. Throws
+ * `bad_data` when it is nested too deep.
+ */
+export function jsonText(document: unknown, path: string, special: (value: object) => unknown): string {
+  const convert = (value: unknown, depth: number): unknown => {
+    if (typeof value === 'bigint') return exactNumber(value);
+    if (typeof value !== 'object' || value === null) return value ?? null;
+    if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+    if (depth === maxDepth) throw badData(path, tooDeep);
+    if (Array.isArray(value)) {
+      for (let index = 0; index < value.length; index += 1) value[index] = convert(value[index], depth + 1);
+      return value;
+    }
+    if (Object.getPrototypeOf(value) !== Object.prototype) return special(value);
+    const object = value as Record<string, unknown>;
+    for (const key of Object.keys(object)) object[key] = convert(object[key], depth + 1);
+    return object;
+  };
+  return JSON.stringify(convert(document, 0));
+}

@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { expect, test, vi } from 'vitest';
+import { keptSamples } from '../jobs/stats.ts';
+import { AttemptCounts, type CountsDelta } from '../runtime/counts.ts';
+import { JobCounters, RecentLatency, TaskCounters } from './counters.ts';
+
+const soak = process.env.PENSTOCK_SOAK === '1';
+
+const task = () => new TaskCounters(new JobCounters(() => {}));
+
+function receive(counters: TaskCounters, messages: number): void {
+  const counts = new AttemptCounts(() => {});
+  counts.add({ batches: 1, messages_in: messages, bytes_in: messages });
+  counters.add(counts.take() as CountsDelta);
+}
+
+const samples = (counters: TaskCounters): number[] =>
+  counters.status().samples.map(([messages]) => messages as number);
+
+test('a sample that took several seconds counts as several samples', () => {
+  const counters = task();
+  receive(counters, 10);
+  counters.sample(1.02);
+  receive(counters, 30);
+  counters.sample(3);
+  counters.sample(1);
+  expect(samples(counters)).toEqual([9.8, 10, 10, 10, 0]);
+  expect(counters.status().in_flight_samples).toHaveLength(5);
+  counters.sample(1000);
+  expect(samples(counters)).toEqual(Array.from({ length: keptSamples }, () => 0));
+  expect(counters.status().in_flight_samples).toHaveLength(keptSamples);
+});
+
+test('a busy sample and the first quiet one after it are worth writing', () => {
+  const job = new JobCounters(() => {});
+  const counters = new TaskCounters(job);
+  receive(counters, 11);
+  const changed = [1, 2, 3].map(() => {
+    job.sample(0);
+    job.take();
+    counters.sample(1);
+    return job.changed;
+  });
+  expect(changed).toEqual([true, true, false]);
+});
+
+test('percentiles are never too low, and at most a tenth too high', () => {
+  const times = fc.array(
+    fc.record({ ms: fc.double({ min: 0.1, max: 60_000, noNaN: true }), count: fc.nat(50) }),
+    {
+      minLength: 1,
+    },
+  );
+  fc.assert(
+    fc.property(times, (batches) => {
+      const latency = new RecentLatency();
+      for (const { ms, count } of batches) latency.add(ms, count);
+      const all = batches
+        .flatMap(({ ms, count }) => Array.from({ length: count }, () => ms))
+        .toSorted((a, b) => a - b);
+      const found = latency.percentiles();
+      if (all.length === 0) {
+        expect(found).toBeNull();
+        return;
+      }
+      for (const [share, value] of [
+        [0.5, found?.p50],
+        [0.95, found?.p95],
+        [0.99, found?.p99],
+      ] as const) {
+        const exact = all[Math.ceil(all.length * share) - 1] as number;
+        // Rounded to three digits.
+        expect(value).toBeGreaterThanOrEqual(exact * 0.99);
+        expect(value).toBeLessThanOrEqual(exact * 1.11);
+      }
+    }),
+    soak ? { numRuns: 10_000 } : { seed: 11 },
+  );
+});
+
+test('latencies older than two minutes are forgotten', () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  try {
+    const latency = new RecentLatency();
+    latency.add(5, 10);
+    vi.advanceTimersByTime(61_000);
+    latency.add(50, 10);
+    expect(latency.percentiles()).toMatchObject({ p50: expect.closeTo(5, 0), p99: expect.closeTo(52, -1) });
+    vi.advanceTimersByTime(61_000);
+    expect(latency.percentiles()?.p50).toBeGreaterThanOrEqual(50);
+    vi.advanceTimersByTime(121_000);
+    expect(latency.percentiles()).toBeNull();
+  } finally {
+    vi.useRealTimers();
+  }
+});

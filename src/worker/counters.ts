@@ -1,0 +1,258 @@
+import type { PenstockError } from '../errors.ts';
+import {
+  counted,
+  type JobStats,
+  keptSamples,
+  type Latency,
+  printable,
+  type TaskError,
+  type TaskStatus,
+} from '../jobs/stats.ts';
+import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
+import { placeOf, type TaskSpec, window } from '../runtime/task-spec.ts';
+import { nodesOf } from '../sql/graph.ts';
+
+/** Everything that is counted of one job. `counts`, `bad` and `restarts` continue when the job restarts. */
+export class JobCounters {
+  readonly counts = {
+    ...noCounts(),
+    dead_letters: 0,
+    dead_letters_evicted: 0,
+    dead_letters_replayed: 0,
+    sessions_lost: 0,
+    silent: 0,
+  };
+  /** Bad messages and task restarts, by error code. */
+  readonly bad = new Map<string, number>();
+  readonly restarts = new Map<string, number>();
+  /** When its stats were last due to be written (`StatsWriter`). */
+  lastTurn = 0;
+  readonly observeLatency: (seconds: number) => void;
+  readonly #tasks = new Map<string, TaskCounters>();
+  #specs: readonly TaskSpec[] = [];
+  #at = 0;
+  #touched = false;
+
+  constructor(observeLatency: (seconds: number) => void) {
+    this.observeLatency = observeLatency;
+  }
+
+  /** Resets the counters of tasks when the job starts again. */
+  restart(): void {
+    this.apply([]);
+    this.#at = 0;
+  }
+
+  apply(specs: readonly TaskSpec[]): void {
+    this.#touched = specs.length > 0;
+    this.#specs = specs;
+    const places = new Set(specs.map(placeOf));
+    for (const place of this.#tasks.keys()) if (!places.has(place)) this.#tasks.delete(place);
+  }
+
+  of(spec: TaskSpec): TaskCounters {
+    const place = placeOf(spec);
+    const known = this.#tasks.get(place);
+    if (known) return known;
+    const counters = new TaskCounters(this);
+    this.#tasks.set(place, counters);
+    return counters;
+  }
+
+  sample(seconds: number): void {
+    this.#at = Date.now() * 1000;
+    for (const counters of this.#tasks.values()) counters.sample(seconds);
+  }
+
+  /** Notes that there is something new to write. */
+  touch(): void {
+    this.#touched = true;
+  }
+
+  get changed(): boolean {
+    return this.#at > 0 && this.#touched;
+  }
+
+  /** Returns the `JobStats` to write, as JSON. Call `touch` if they cannot be written. */
+  take(): string {
+    this.#touched = false;
+    return JSON.stringify(this.#stats());
+  }
+
+  /** Rows into or out of each operator, once for each task. */
+  operatorRows(side: 'in' | 'out'): [operator: string, rows: number][] {
+    return this.#specs.flatMap((spec) => {
+      const { source, transform, sink } = spec.insert.operatorIds;
+      const { rows_in, rows_out, messages_out } = this.of(spec).counts;
+      const rows: [string, number][] = [
+        [source, rows_in],
+        [transform, side === 'in' ? rows_in : rows_out],
+        [sink, side === 'in' ? rows_out : messages_out],
+      ];
+      return spec.insert.select.kind === 'passthrough' ? rows.toSpliced(1, 1) : rows;
+    });
+  }
+
+  #stats(): JobStats {
+    const inserts = [...new Set(this.#specs.map(({ insert }) => insert))];
+    const nodes = nodesOf(inserts);
+    const tasks = this.#specs.map((spec) => {
+      const { insert, taskIndex } = spec;
+      const node = nodes[inserts.indexOf(insert)] as (typeof nodes)[number];
+      const { source, transform, sink } = insert.operatorIds;
+      return {
+        index: taskIndex,
+        source: { id: source, node: node.source },
+        transform: node.transform === null ? null : { id: transform, node: node.transform },
+        sink: { id: sink, node: node.sink },
+        window,
+        ...this.of(spec).status(),
+      };
+    });
+    return { at: this.#at, tasks };
+  }
+}
+
+/** Counts of one task while its job has it, over all its attempts. */
+export class TaskCounters {
+  readonly counts = noCounts();
+  #connected = false;
+  readonly job: JobCounters;
+  readonly #latency = new RecentLatency();
+  #reconnects = 0;
+  #busy = false;
+  #lastError: TaskError | null = null;
+  #sampled = noCounts();
+  #samples: number[][] = [];
+  #inFlightSamples: number[] = [];
+
+  constructor(job: JobCounters) {
+    this.job = job;
+  }
+
+  set connected(connected: boolean) {
+    this.#connected = connected;
+    this.job.touch();
+  }
+
+  add({ counts, latencies, badByCode, lastBad }: CountsDelta): void {
+    this.job.touch();
+    for (const name of taskCounts) {
+      this.counts[name] += counts[name];
+      this.job.counts[name] += counts[name];
+    }
+    for (let at = 0; at < latencies.length; at += 2) {
+      const [ms, messages] = [latencies[at] as number, latencies[at + 1] as number];
+      this.#latency.add(ms, messages);
+      this.job.observeLatency(ms / 1000);
+    }
+    for (const [code, count] of Object.entries(badByCode)) increment(this.job.bad, code, count);
+    if (lastBad) this.#noteError(lastBad.code, lastBad.message, lastBad.at);
+  }
+
+  /** Takes back messages that were in flight when their attempt ended. */
+  abandon(inFlight: number): void {
+    this.job.touch();
+    this.counts.in_flight -= inFlight;
+    this.job.counts.in_flight -= inFlight;
+  }
+
+  recovering({ code, message }: PenstockError): void {
+    this.job.touch();
+    this.#reconnects++;
+    this.#noteError(code, message, Date.now() * 1000);
+    increment(this.job.restarts, code, 1);
+  }
+
+  /** Ends a sample. If it took several seconds because the process was busy, it counts as several samples. */
+  sample(seconds: number): void {
+    const counts = counted.map((name) => rate(this.counts[name] - this.#sampled[name], seconds));
+    const busy = counts.some((count) => count !== 0);
+    const sample = busy ? counts : quiet;
+    // After a task falls quiet, one quiet second is still written.
+    if (busy || this.#busy) this.job.touch();
+    this.#busy = busy;
+    const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
+    for (let time = 0; time < times; time++) {
+      this.#samples.push(sample);
+      this.#inFlightSamples.push(this.counts.in_flight);
+    }
+    this.#sampled = { ...this.counts };
+    const over = Math.max(0, this.#samples.length - keptSamples);
+    this.#samples.splice(0, over);
+    this.#inFlightSamples.splice(0, over);
+  }
+
+  status(): Omit<TaskStatus, 'index' | 'source' | 'transform' | 'sink' | 'window'> {
+    const { batches, in_flight } = this.counts;
+    return {
+      connected: this.#connected,
+      totals: Object.fromEntries(counted.map((name) => [name, this.counts[name]])) as TaskStatus['totals'],
+      batches,
+      in_flight,
+      reconnects: this.#reconnects,
+      last_error: this.#lastError,
+      latency: this.#latency.percentiles(),
+      samples: this.#samples,
+      in_flight_samples: this.#inFlightSamples,
+    };
+  }
+
+  #noteError(code: string, message: string, at: number): void {
+    this.#lastError = { code, message: printable(message).slice(0, 300), at };
+  }
+}
+
+/** One array for all quiet samples, as most tasks are quiet most of the time. */
+const quiet = counted.map(() => 0);
+
+const rate = (count: number, seconds: number): number => Math.round((count / seconds) * 10) / 10;
+
+function increment(counts: Map<string, number>, code: string, by: number): void {
+  counts.set(code, (counts.get(code) ?? 0) + by);
+}
+
+/** Each bucket ends at this factor of the one before, so percentiles are at most a tenth too high. */
+const factor = 1.1;
+const smallestMs = 0.05;
+const buckets = 180;
+const periodMs = 60_000;
+
+/** Latency of messages in the current minute and the one before. */
+export class RecentLatency {
+  #current = new Uint32Array(buckets);
+  #previous = new Uint32Array(buckets);
+  #periodEnd = performance.now() + periodMs;
+
+  add(ms: number, messages: number): void {
+    this.#advance();
+    const bucket = Math.ceil(Math.log(Math.max(ms, smallestMs) / smallestMs) / Math.log(factor));
+    const index = Math.min(bucket, buckets - 1);
+    this.#current[index] = (this.#current[index] as number) + messages;
+  }
+
+  /** Returns the upper ends of the buckets, or null if there were no messages. */
+  percentiles(): Latency | null {
+    this.#advance();
+    const counts = this.#current.map((count, index) => count + (this.#previous[index] as number));
+    const all = counts.reduce((sum, count) => sum + count, 0);
+    if (all === 0) return null;
+    const at = (share: number): number => {
+      let seen = 0;
+      const bucket = counts.findIndex((count) => {
+        seen += count;
+        return seen >= all * share;
+      });
+      return Number((smallestMs * factor ** bucket).toPrecision(3));
+    };
+    return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
+  }
+
+  #advance(): void {
+    const now = performance.now();
+    if (now <= this.#periodEnd) return;
+    this.#previous = now > this.#periodEnd + periodMs ? new Uint32Array(buckets) : this.#current;
+    this.#current = new Uint32Array(buckets);
+    this.#periodEnd = now + periodMs;
+  }
+}

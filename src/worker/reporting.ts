@@ -1,0 +1,172 @@
+import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
+import { sampleEveryMs } from '../jobs/stats.ts';
+import { JobCounters } from './counters.ts';
+import type { WorkerDeps } from './deps.ts';
+
+/** The count to read, or the values by a second label. */
+type ReadCount = keyof JobCounters['counts'] | ((job: JobCounters) => Iterable<readonly [string, number]>);
+
+/** Metrics per job: counters end in `_total`, the others are gauges. */
+const metrics: [name: string, help: string, read: ReadCount, label?: string][] = [
+  ['messages_received_total', 'Messages taken from sources', 'messages_in'],
+  ['bytes_received_total', 'Payload bytes taken from sources', 'bytes_in'],
+  ['batches_received_total', 'Batches taken from sources', 'batches'],
+  ['messages_sent_total', 'Messages confirmed by sinks', 'messages_out'],
+  ['bytes_sent_total', 'Payload bytes confirmed by sinks', 'bytes_out'],
+  ['operator_rows_in_total', 'Rows taken by an operator', (job) => job.operatorRows('in'), 'operator'],
+  ['operator_rows_out_total', 'Rows emitted by an operator', (job) => job.operatorRows('out'), 'operator'],
+  ['bad_messages_total', 'Messages that could not be processed', (job) => job.bad, 'code'],
+  ['messages_dropped_total', 'Bad messages dropped wholly or partly', 'dropped'],
+  ['dead_letters_total', 'Messages stored as dead letters', 'dead_letters'],
+  ['dead_letters_evicted_total', 'Dead letters deleted to make room for newer ones', 'dead_letters_evicted'],
+  ['dead_letters_replayed_total', 'Dead letters replayed completely and deleted', 'dead_letters_replayed'],
+  ['task_restarts_total', 'Task restarts after a passing error', (job) => job.restarts, 'code'],
+  ['sessions_lost_total', 'Source sessions that the broker had lost', 'sessions_lost'],
+  ['messages_in_flight', 'Messages received and not yet acknowledged', 'in_flight'],
+  ['sources_silent', 'Sources silent for longer than their table allows', 'silent'],
+];
+
+/** Prometheus metrics of the jobs of this worker, read from their counters on request. */
+export class WorkerMetrics {
+  readonly #jobs = new Map<string, JobCounters>();
+  readonly #latency: Histogram<'job'>;
+
+  constructor(registry: Registry, states: () => Iterable<string>) {
+    const registers = [registry];
+    for (const metric of metrics) this.#register(registers, metric);
+    new Gauge({
+      name: 'penstock_jobs',
+      help: 'Jobs of this worker',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        this.reset();
+        for (const state of states()) this.inc({ state });
+      },
+    });
+    this.#latency = new Histogram({
+      name: 'penstock_end_to_end_seconds',
+      help: 'Time from the arrival of a batch to the confirmation of the sink',
+      labelNames: ['job'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    });
+  }
+
+  #register(registers: Registry[], [name, help, read, label = '']: (typeof metrics)[number]): void {
+    const jobs = this.#jobs;
+    const labelNames = label ? ['job', label] : ['job'];
+    const Metric = name.endsWith('_total') ? Counter : Gauge;
+    new Metric({
+      name: `penstock_${name}`,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const [job, counters] of jobs) {
+          if (typeof read === 'string') this.inc({ job }, counters.counts[read]);
+          else for (const [value, count] of read(counters)) this.inc({ job, [label]: value }, count);
+        }
+      },
+    });
+  }
+
+  start(job: string): JobCounters {
+    const counters =
+      this.#jobs.get(job) ?? new JobCounters((seconds) => this.#latency.observe({ job }, seconds));
+    this.#jobs.set(job, counters);
+    counters.restart();
+    return counters;
+  }
+
+  forget(job: string): void {
+    this.#jobs.delete(job);
+    this.#latency.remove({ job });
+  }
+}
+
+const writeEveryMs = 2000;
+/** Maximum number of jobs written at each interval. If more have changed they take turns. */
+const maxJobsWritten = 200;
+/** Maximum number of jobs per transaction: SQLite writes block this thread. */
+const maxJobsTogether = 25;
+
+/** Samples the tasks of all jobs every second and writes the changed statistics every two seconds. */
+export class StatsWriter {
+  readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
+  readonly #jobs: () => Iterable<[string, JobCounters]>;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #sampledAt = performance.now();
+  #turn = 0;
+  #writing: Promise<void> | undefined;
+
+  constructor(
+    deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>,
+    jobs: () => Iterable<[string, JobCounters]>,
+  ) {
+    this.#deps = deps;
+    this.#jobs = jobs;
+  }
+
+  start(): void {
+    this.#sampledAt = performance.now();
+    this.#timers.push(
+      setInterval(() => this.#sample(), sampleEveryMs),
+      setInterval(() => this.#begin(), writeEveryMs),
+    );
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#writing;
+  }
+
+  #sample(): void {
+    const now = performance.now();
+    const seconds = (now - this.#sampledAt) / 1000;
+    this.#sampledAt = now;
+    for (const [, counters] of this.#jobs()) counters.sample(seconds);
+  }
+
+  #begin(): void {
+    // Nothing is lost by a failure: the next round writes it.
+    this.#writing ??= this.#write()
+      .catch((err: unknown) => this.#deps.logger.debug({ err }, 'job statistics not written yet'))
+      .finally(() => {
+        this.#writing = undefined;
+      });
+  }
+
+  async #write(): Promise<void> {
+    const due = this.#due();
+    for (let at = 0; at < due.length; at += maxJobsTogether)
+      await this.#writeSome(new Map(due.slice(at, at + maxJobsTogether)));
+  }
+
+  async #writeSome(due: Map<string, JobCounters>): Promise<void> {
+    const { db, owner } = this.#deps;
+    const where = { id: { in: [...due.keys()] }, worker: owner };
+    const own = (await db.job.findMany({ where, select: { id: true } })).map(({ id }) => id);
+    const updatedAt = BigInt(Date.now()) * 1000n;
+    const data = own.map((jobId) => ({ jobId, updatedAt, stats: (due.get(jobId) as JobCounters).take() }));
+    await db
+      .$transaction([
+        db.jobStats.deleteMany({ where: { jobId: { in: own } } }),
+        db.jobStats.createMany({ data }),
+      ])
+      .catch((error: unknown) => {
+        for (const id of own) due.get(id)?.touch();
+        throw error;
+      });
+  }
+
+  /** Changed jobs, those waiting longest first. */
+  #due(): [string, JobCounters][] {
+    const changed = [...this.#jobs()].filter(([, { changed }]) => changed);
+    const due = changed.sort(([, a], [, b]) => a.lastTurn - b.lastTurn).slice(0, maxJobsWritten);
+    this.#turn++;
+    for (const [, counters] of due) counters.lastTurn = this.#turn;
+    return due;
+  }
+}

@@ -1,0 +1,66 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const pages = globSync(['*.md', 'docs/**/*.md', 'bench/*.md', 'examples/**/*.md', 'findings/*.md'], {
+  cwd: root,
+});
+const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
+
+describe('the documents', () => {
+  test('name only files that are there', () => {
+    // CHANGELOG tells of the past.
+    const gone = pages
+      .filter((page) => page !== 'CHANGELOG.md')
+      .flatMap((page) =>
+        [...textOf(page).matchAll(/`((?:src|test|scripts|bench|docs|examples|prisma|openapi)\/[\w./-]*\w)`/g)]
+          .map(([, path]) => path as string)
+          .filter((path) => !existsSync(join(root, path)))
+          .map((path) => `${page}: ${path}`),
+      );
+    expect(gone).toEqual([]);
+  });
+
+  test('link only to pages that are there', () => {
+    const broken = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)]
+        .map(([, link]) => link as string)
+        .filter((link) => !existsSync(join(root, dirname(page), link)))
+        .map((link) => `${page}: ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  test('have no placeholder left', () => {
+    const left = pages.filter((page) => /FAULT_TABLE|TODO|TBD|XXX|_PATH$/m.test(textOf(page)));
+    expect(left).toEqual([]);
+  });
+
+  /** The numbered files behind a heading of CONTRIBUTING. */
+  function readingPath(sentence: string): string[] {
+    const text = textOf('CONTRIBUTING.md');
+    const list = text.slice(text.indexOf(sentence) + sentence.length).split(/\n\n(?!\d)/)[0] as string;
+    return [...list.matchAll(/^\d+\. `([^`]+)`/gm)].map(([, path]) => path as string);
+  }
+
+  test.each(['To follow one request', 'To follow one message'])(
+    '%s, each file leads to the next',
+    (sentence) => {
+      const path = readingPath(sentence);
+      expect(path.length).toBeGreaterThan(4);
+      const seen: string[] = [];
+      for (const file of path) {
+        expect(existsSync(join(root, file)), file).toBe(true);
+        // It is imported by one of those before it, or, at a thread's or a contract's border, named in its text.
+        const name = file.split('/').at(-1) as string;
+        if (seen.length > 0)
+          expect(
+            seen.some((earlier) => textOf(earlier).includes(name)),
+            file,
+          ).toBe(true);
+        seen.push(file);
+      }
+    },
+  );
+});

@@ -1,0 +1,197 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connectAsync } from 'mqtt';
+import supertest from 'supertest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Installed } from './support/installed.ts';
+import { Mosquitto } from './support/mosquitto.ts';
+import { created, createTables, jobOf } from './support/resources.ts';
+import { until } from './support/until.ts';
+import { watch } from './support/watch.ts';
+
+const root = join(import.meta.dirname, '..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const { version, dependencies, devDependencies, scripts } = JSON.parse(read('package.json')) as {
+  version: string;
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+  scripts: Record<string, string>;
+};
+
+/** Packages that a JavaScript or TypeScript file imports. */
+function packagesIn(text: string): string[] {
+  const imports =
+    /(?:^|\n)\s*(?:import|export)[^'"`;]*?from\s*['"]([^'"]+)|(?:import\(|\nimport )\s*['"]([^'"]+)/g;
+  return [...text.matchAll(imports)]
+    .map(([, first, second]) => (first ?? second) as string)
+    .filter((name) => !/^(\.|node:)/.test(name))
+    .map((name) =>
+      name
+        .split('/')
+        .slice(0, name.startsWith('@') ? 2 : 1)
+        .join('/'),
+    );
+}
+
+test('src/ imports no package but the dependencies', () => {
+  const sources = globSync('src/**/*.ts', { cwd: root }).filter((path) => !path.endsWith('.test.ts'));
+  expect(sources.length).toBeGreaterThan(100);
+  const foreign = sources.flatMap((path) =>
+    packagesIn(read(path))
+      .filter((name) => !(name in dependencies))
+      .map((name) => `${path} imports ${name}`),
+  );
+  expect(foreign).toEqual([]);
+});
+
+test('npm packs what these tests pack', () => {
+  expect(scripts.prepack).toBe('node scripts/run.mjs scripts/package.ts');
+  // With it npm leaves prepack out.
+  expect(read('.npmrc')).not.toContain('ignore-scripts');
+});
+
+test('the image is made of what the package is made of', () => {
+  const image = read('Dockerfile')
+    .split(/^FROM /m)
+    .at(-1) as string;
+  const copied = [...image.matchAll(/^COPY (.*)$/gm)].map(([, rest]) => rest);
+  const parts = ['node_modules', 'package.json', 'prisma/migrations', 'dist'];
+  expect(copied).toEqual(parts.map((part) => `--from=build /app/${part} ${part}`));
+  expect(read('Dockerfile')).toMatch(/^RUN npm pkg delete devDependencies && npm prune\b/m);
+});
+
+describe('the package', () => {
+  let installed: Installed;
+  beforeAll(async () => {
+    installed = await Installed.create();
+  }, 180_000);
+  afterAll(() => installed?.remove());
+
+  test('holds no tests and no tools', () => {
+    const { files } = installed;
+    expect(files.filter((path) => path.startsWith('dist/')).length).toBeGreaterThan(100);
+    const expected =
+      /^(bin\/[\w-]+\.mjs|dist\/.+\.(js|svg)|prisma\/migrations\/.+\.sql|package\.json|README\.md|LICENSE)$/;
+    expect(files.filter((path) => !expected.test(path))).toEqual([]);
+    const inside = files.map((path) => ({
+      path,
+      text: readFileSync(join(installed.folder, 'node_modules/penstock', path), 'utf8'),
+    }));
+    const tested = inside.filter(
+      ({ path, text }) =>
+        /\.test\.|(^|\/)(test|fixtures|support)\//.test(path) ||
+        (path.endsWith('.js') && packagesIn(text).some((name) => name in devDependencies)),
+    );
+    expect(tested.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('says its version and usage, and ends with the code of Penstock', async () => {
+    const said = await installed.run(installed.command, ['--version']);
+    expect(said).toEqual({ stdout: `${version}\n`, stderr: '' });
+    const pinned = await installed.run(process.execPath, [installed.command, '--version']);
+    expect(pinned).toEqual(said);
+    const { stdout } = await installed.run('npx', ['penstock', '--help']);
+    expect(stdout).toMatch(/^Usage: penstock /);
+    await expect(installed.run(installed.command, ['nonsense'])).rejects.toMatchObject({ code: 2 });
+  }, 60_000);
+
+  describe('started', () => {
+    let broker: Mosquitto;
+    let service: Started;
+    let request: ReturnType<typeof supertest>;
+    beforeAll(async () => {
+      [broker, service] = await Promise.all([Mosquitto.start(), start(installed, installed.command)]);
+      request = supertest(/"address":"([^"]+)"/.exec(service.log())?.[1] as string);
+    }, 120_000);
+    afterAll(async () => {
+      service?.end();
+      await broker?.stop();
+    });
+
+    test('serves the API, its documentation and its keys', async () => {
+      await request.get('/readyz').expect(200);
+      await request.get('/api/v1/swagger-ui/').expect(200);
+      await request.get('/api/v1/swagger-ui/static/swagger-ui-bundle.js').expect(200);
+      const { body } = await request.get('/api/v1/connectors').expect(200);
+      expect(body.data[0].icon).toContain('<svg');
+      await installed.run(installed.command, ['keys', 'list']);
+    }, 60_000);
+
+    test('runs a job in a thread', async () => {
+      await createTables(request, broker.url);
+      const query = 'INSERT INTO alerts SELECT device, seq, celsius FROM readings WHERE celsius > 90';
+      const { id } = await created(request, '/pipelines', { name: 'alerts', query, parallelism: 1 });
+      await until('the job runs', async () => (await jobOf(request, id)).state === 'Running', 60_000);
+      const client = await connectAsync(broker.url);
+      const seen: string[] = [];
+      client.on('message', (_topic, payload) => seen.push(payload.toString()));
+      await client.subscribeAsync('plant/alerts', { qos: 1 });
+      const reading = (seq: number, celsius: number) => JSON.stringify({ device: 'oven', seq, celsius });
+      await client.publishAsync('plant/oven/readings', reading(1, 20), { qos: 1 });
+      await client.publishAsync('plant/oven/readings', reading(2, 95), { qos: 1 });
+      await until('the alert', () => seen.length > 0, 60_000);
+      expect(seen.map((payload) => JSON.parse(payload).seq)).toEqual([2]);
+      await client.endAsync();
+    }, 120_000);
+
+    test('stops with 0 on SIGTERM', async () => {
+      service.child.kill('SIGTERM');
+      expect(await service.ended).toEqual([0, null]);
+      expect(existsSync(join(installed.folder, 'data', 'penstock.db'))).toBe(true);
+    }, 60_000);
+  });
+
+  test('stops when npx, which started it, is ended', async () => {
+    const service = await start(installed, 'npx', ['penstock']);
+    try {
+      service.child.kill('SIGTERM');
+      await service.ended;
+      expect(service.log()).toContain('"signal":"SIGTERM"');
+    } finally {
+      service.end();
+    }
+  }, 120_000);
+});
+
+interface Started {
+  child: ChildProcess;
+  log(): string;
+  /** Resolves with exit code and signal when no process writes to the log any more. */
+  ended: Promise<unknown[]>;
+  end(): void;
+}
+
+/** Starts the service by `command`, and waits until it serves. */
+async function start(installed: Installed, command: string, args: string[] = []): Promise<Started> {
+  const child = spawn(command, args, {
+    cwd: installed.folder,
+    env: { ...installed.environment, PENSTOCK_PORT: '0' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let log = '';
+  child.stderr.on('data', (chunk) => {
+    log += String(chunk);
+  });
+  const ended = once(child, 'close');
+  await until(
+    'the package serves',
+    () => {
+      if (child.exitCode !== null) throw new Error(`the package did not start: ${log}`);
+      return log.includes('penstock is serving');
+    },
+    90_000,
+  );
+  const pid = Number(/"pid":(\d+)/.exec(log)?.[1]);
+  const watcher = watch(pid, installed.folder);
+  let closed = false;
+  child.once('close', () => {
+    closed = true;
+  });
+  const end = (): void => {
+    watcher.kill('SIGKILL');
+    if (!closed) process.kill(pid, 'SIGKILL');
+  };
+  return { child, log: () => log, ended, end };
+}
