@@ -26,54 +26,54 @@ export type Problem = {
 
 export type Field = {
   name: string;
-  /** The type of the value */
+  /** Type of the value */
   type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
-  /** timestamp only: its precision, millisecond if left out */
+  /** timestamp only: precision; default millisecond */
   unit?: "second" | "millisecond" | "microsecond" | "nanosecond";
-  /** decimal128 only: digits in all */
+  /** decimal128 only: total number of digits */
   precision?: number;
-  /** decimal128 only: digits behind the point */
+  /** decimal128 only: digits after the decimal point */
   scale?: number;
   /** struct only */
   fields?: Array<Field>;
   items?: ListItem;
-  /** Whether a missing or null value makes the message bad; false if left out */
+  /** Whether a missing or null value makes the message bad; default false */
   required?: boolean;
-  /** The type in SQL; ignored when sent */
+  /** Type in SQL; ignored in requests */
   sql_name?: string | null;
-  /** Fill this column from the connector's metadata instead of the payload */
+  /** Key of the connector's metadata that fills this column instead of the payload */
   metadata_key?: string | null;
 };
 
 export type ListItem = {
   name?: string;
-  /** The type of the value */
+  /** Type of the value */
   type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
-  /** timestamp only: its precision, millisecond if left out */
+  /** timestamp only: precision; default millisecond */
   unit?: "second" | "millisecond" | "microsecond" | "nanosecond";
-  /** decimal128 only: digits in all */
+  /** decimal128 only: total number of digits */
   precision?: number;
-  /** decimal128 only: digits behind the point */
+  /** decimal128 only: digits after the decimal point */
   scale?: number;
   /** struct only */
   fields?: Array<Field>;
   items?: ListItem;
-  /** Whether a missing or null value makes the message bad; false if left out */
+  /** Whether a missing or null value makes the message bad; default false */
   required?: boolean;
-  /** The type in SQL; ignored when sent */
+  /** Type in SQL; ignored in requests */
   sql_name?: string | null;
 };
 
 export type ConnectionSchema = {
   format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
   bad_data?: {
-    /** fail stops the job, drop counts the message and goes on, dead_letter keeps it to be repaired and replayed */
+    /** fail stops the job, drop counts and skips the message, dead_letter keeps it for repair and replay */
     behavior: "fail" | "drop" | "dead_letter";
-    /** dead_letter only: how many a pipeline keeps, 10000 if left out */
+    /** dead_letter only: maximum number of dead letters in a pipeline; default 10000 */
     max_count?: number;
-    /** dead_letter only: what their payloads may come to, 104857600 if left out */
+    /** dead_letter only: maximum total size of their payloads in bytes; default 104857600 */
     max_bytes?: number;
-    /** dead_letter only: what gives way at a bound, the oldest or the job; drop_oldest if left out */
+    /** dead_letter only: whether a full store drops the oldest or fails the job; default drop_oldest */
     when_full?: "drop_oldest" | "fail";
   } | null;
   framing?: NewlineFraming | null;
@@ -342,53 +342,53 @@ export type InferredSchema = {
 
 export type JsonFormat = {
   type: "json";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Refused when true: there is no schema registry */
+  /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   schema_id?: null;
-  /** Each message is {schema, payload} as Kafka Connect writes it */
+  /** Wraps each message as {schema, payload}, like Kafka Connect */
   include_schema?: boolean;
-  /** Each message is the envelope of a change: {before, after, op} */
+  /** Wraps each message in the envelope of a change: {before, after, op} */
   debezium?: boolean;
-  /** The whole document in one json column called value */
+  /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** How timestamps are written; rfc3339 if left out */
+  /** Encoding of timestamps; default rfc3339 */
   timestamp_format?: "rfc3339" | "unix_millis";
-  /** How decimals are written; number if left out. bytes is base64 of the digits without the point as a big-endian two's complement */
+  /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */
   decimal_encoding?: "number" | "string" | "bytes";
 };
 
 export type AvroFormat = {
   type: "avro";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Refused when true: there is no schema registry */
+  /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message is one datum without a header */
   raw_datums?: boolean;
   /** Each message is one datum behind the header of the single-object encoding */
   single_object?: boolean;
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   reader_schema?: null;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   schema_id?: null;
 };
 
 export type ProtobufFormat = {
   type: "protobuf";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Refused when true: there is no schema registry */
+  /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Full name of the message type in the definition; may be left out when there is only one */
+  /** Full name of the message type; optional if the definition has only one */
   message_name?: string | null;
-  /** Known from Arroyo and refused: leave it out, or null */
+  /** Known from Arroyo and refused: omit it, or send null */
   compiled_schema?: null;
   /** A message holds any number of records, each behind its length as a varint */
   length_delimited?: boolean;
@@ -402,55 +402,55 @@ export type ParquetFormat = {
 
 export type RawStringFormat = {
   type: "raw_string";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
 };
 
 export type RawBytesFormat = {
   type: "raw_bytes";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
 };
 
 export type CsvFormat = {
   type: "csv";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** Between the values; a comma if left out */
+  /** Character between the values; default a comma */
   delimiter?: string;
-  /** Around a value; " if left out */
+  /** Character around a value; default " */
   quote?: string;
-  /** Each message begins with a line of column names; without it the order of the fields rules */
+  /** Each message begins with a line of column names; otherwise columns are in the order of the fields */
   header?: boolean;
-  /** The unquoted text that stands for null; empty if left out */
+  /** Unquoted text that stands for null; default empty */
   null_value?: string;
 };
 
 export type CborFormat = {
   type: "cbor";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
 };
 
 export type MsgpackFormat = {
   type: "msgpack";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
-  /** The whole message in one json column called value */
+  /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
 };
 
 export type SparkplugBFormat = {
   type: "sparkplug_b";
-  /** How a message as a whole is compressed; uncompressed if left out */
+  /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
 };
 
 export type NewlineFraming = {
   method: "newline";
-  /** Bytes that a line may have; a longer one is bad data. Without limit if left out */
+  /** Maximum bytes of a line; a longer one is bad data. Default unlimited */
   max_line_length?: number | null;
 };
 
@@ -462,7 +462,7 @@ export type JsonSchemaDefinition = {
 export type ProtobufDefinition = {
   type: "protobuf_schema";
   schema: string;
-  /** The files that the schema imports, by the name it imports them by */
+  /** Imported files by their import name */
   dependencies?: Record<string, string>;
 };
 
