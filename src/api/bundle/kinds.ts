@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { noProfile } from '../../connectors/connector.ts';
+import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, mask } from '../../security/config-secrets.ts';
 import { profileKind } from '../connection-profiles/edit.ts';
@@ -43,12 +45,13 @@ export function bundledKinds(deps: Deps): BundledKind[] {
     bundled(tableKind(deps), {
       async toBody(item, staged) {
         const { connection_profile: name, ...rest } = item as BundledTable;
+        if (name === rest.connector && connectorFor(name).profile === noProfile) return rest;
         const profile = await staged.profile({ name });
-        if (!profile) throw noProfile(name);
+        if (!profile) throw unknownProfile(name);
         return { ...rest, connection_profile_id: profile.id };
       },
       fromBody({ name, connector, connection_profile_id: _id, ...rest }, row) {
-        const connection_profile = row.connectionProfile?.name ?? null;
+        const connection_profile = row.connectionProfile?.name ?? row.connector;
         return { name, connector, connection_profile, ...rest } as JsonObject;
       },
     }),
@@ -147,7 +150,7 @@ const withoutEmpty = (object: JsonObject): JsonObject =>
     ),
   );
 
-function noProfile(name: string): PenstockError {
+function unknownProfile(name: string): PenstockError {
   const message = `names no connection profile: ${JSON.stringify(name)} is neither stored nor in the bundle`;
   return new PenstockError('invalid_request', `/connection_profile ${message}`, {
     errors: [{ path: '/connection_profile', message }],
