@@ -1,16 +1,16 @@
 import type { ErrorCode } from '../../src/errors.ts';
 
-/** What a code tells, and what an operator does about it. */
+/** Explains an error code, and says what an operator can do. */
 interface Help {
   means: string;
   todo: string;
 }
 
-/** Help for every code; docs/errors.md is made from it (npm run openapi). */
+/** Help for the codes of the core; connectors bring their own. `npm run openapi` writes docs/errors.md from both. */
 export const errorHelp: Record<ErrorCode, Help> = {
   invalid_request: {
-    means: 'The path, the query string or the body does not fit what the operation takes.',
-    todo: 'Change each field that `errors` points to; the API document has the shapes.',
+    means: 'The path, the query string or the body does not match the API document.',
+    todo: 'Change each field listed in `errors`. The API document has the schemas.',
   },
   invalid_config: {
     means:
@@ -19,13 +19,13 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Change each field that `errors` points to; at start, the variables that the message names.',
   },
   invalid_schema: {
-    means: 'A connection schema cannot be used: its format, its options or one of its fields.',
-    todo: 'Change what `errors` points to. docs/formats.md says what each format takes.',
+    means: 'The format, an option or a field of a connection schema is wrong.',
+    todo: 'Change what `errors` lists. docs/formats.md describes each format.',
   },
   invalid_query: {
     means:
       'The query cannot be read, uses what Penstock does not run, or names tables or columns that do not exist.',
-    todo: 'Change the query at the place that the message names. docs/sql.md says what there is.',
+    todo: 'Change the query at the line and column in the message. docs/sql.md lists what is supported.',
   },
   unknown_connector: {
     means: 'The request names a kind of system that this Penstock has no connector for.',
@@ -48,21 +48,20 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Delete or change the pipelines that `errors` names first.',
   },
   dependents_broken: {
-    means:
-      'The change is valid by itself, but a table or pipeline that uses the object would not be any more.',
-    todo: 'Change what uses it first, or make a new object and move its users over one by one.',
+    means: 'The change is valid, but a table or pipeline that uses the object would become invalid.',
+    todo: 'Change the tables and pipelines first, or create a new object and move them to it one by one.',
   },
   precondition_failed: {
     means:
-      'The object is not in the version that `if-match` asks for, or `if-none-match: *` found one there.',
-    todo: 'Get it again, look at what has changed, and send the change with the new ETag.',
+      'The object has another version than `if-match` requires, or exists although `if-none-match: *` was sent.',
+    todo: 'Get the object again, review what has changed, and send the change with the new ETag.',
   },
   plan_stale: {
-    means: 'Something was written since the plan was made, so that applying it would do something else.',
-    todo: 'Make the plan again, look at it, and apply that one.',
+    means: 'Objects have changed since the plan was made, so applying it would have another effect.',
+    todo: 'Make a new plan, review it, and apply it.',
   },
   changed_meanwhile: {
-    means: 'Others wrote the same objects each time that the change was tried.',
+    means: 'Other requests changed the same objects at every attempt.',
     todo: 'Send the request again.',
   },
   pipeline_running: {
@@ -70,8 +69,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Stop it (PATCH with `{"stop": "graceful"}`) and delete it once its job is Stopped or Failed.',
   },
   illegal_state: {
-    means: 'What was asked for is not possible as things are, such as revoking the last admin key.',
-    todo: 'Do first what the hint says.',
+    means: 'The request is not possible in the present state, such as revoking the last admin key.',
+    todo: 'Follow the hint first.',
   },
   host_not_allowed: {
     means:
@@ -84,8 +83,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Send `authorization: Bearer <key>` with a key from `penstock keys create`.',
   },
   forbidden: {
-    means: 'The key is valid, and its role is below the one that the operation needs.',
-    todo: 'Use a key of the role that the message names.',
+    means: 'The key is valid, but the operation needs a higher role.',
+    todo: 'Use a key with the role named in the message.',
   },
   payload_too_large: {
     means: 'The body of the request is larger than 1 MiB.',
@@ -106,8 +105,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Try again shortly. If it lasts, run the API and the worker as processes of their own.',
   },
   database_unavailable: {
-    means: 'The database cannot be reached, or does not answer in time.',
-    todo: 'Check that it runs and that `PENSTOCK_DATABASE_URL` is right. Jobs go on by themselves when it is back.',
+    means: 'The database cannot be reached or does not respond in time.',
+    todo: 'Check that it runs and that `PENSTOCK_DATABASE_URL` is correct. Running jobs continue meanwhile.',
   },
   database_migration_failed: {
     means: 'Bringing the database up to date did not succeed at start.',
@@ -135,12 +134,12 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Add the key that it was sealed with to `PENSTOCK_SECRET_KEY`, or enter the secret again.',
   },
   internal: {
-    means: 'Something happened that Penstock does not foresee; a job tries again.',
-    todo: 'Find the entry of the log with the request id in `instance`, and report it.',
+    means: 'An unexpected error. A job tries again.',
+    todo: 'Find the log entry with the request id in `instance`, and report it.',
   },
 
   bad_data: {
-    means: 'A message does not fit the format or the fields of its source table.',
+    means: 'A message does not match the format or the fields of its source table.',
     todo: 'Look at the messages with a tail of the table, and mend the sender or the schema. `bad_data` of the table says whether such a message is dropped or fails the job.',
   },
   bad_row: {
@@ -148,7 +147,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'The message says what is wrong with the value. Mend the query or the schema of the sink; `bad_data` of the source says what becomes of such rows.',
   },
   dead_letters_full: {
-    means: 'The dead letters of a pipeline have reached the bounds of its source table.',
+    means: 'A pipeline has as many dead letters as its source table allows.',
     todo: 'Repair and replay dead letters, or delete them; or raise `max_count` or `max_bytes` of `bad_data`. See docs/bad-data.md.',
   },
   source_silent: {
@@ -168,7 +167,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
       'log has the cause. Stop them, start them one by one, and report what you find.',
   },
   query_too_slow: {
-    means: 'The query took longer for a batch of rows than it may.',
+    means: 'The query took too long for a batch of rows.',
     todo: 'Make the query simpler, or split it; functions over long strings and lists cost the most.',
   },
 
@@ -187,7 +186,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Check the port, and that the broker runs and listens on this address.',
   },
   connection_timeout: {
-    means: 'There was no answer within the time allowed.',
+    means: 'The server did not respond in time.',
     todo: 'Check the address, and that no firewall drops the connection. `connectTimeoutMs` of a profile allows more.',
   },
   connection_lost: {
@@ -224,7 +223,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   tls_not_spoken: {
     means: 'The port answers without TLS.',
-    todo: 'Use `mqtt://` or `ws://`, or the port that has TLS (often 8883).',
+    todo: 'Use the URL scheme without TLS, or the port that has TLS.',
   },
   tls_bad_material: {
     means: 'A certificate, key or passphrase of the profile cannot be used.',

@@ -75,13 +75,13 @@ describe('an impulse', () => {
   });
 });
 
-describe('a pipeline from an impulse', async () => {
+describe('a pipeline from an impulse', { timeout: 90_000 }, async () => {
   const service = await startService({ worker: true });
   afterAll(() => service.close());
   const { request } = service;
   const run = async (name: string, query: string, parallelism = 1) => {
     const { id } = await created(request, '/pipelines', { name, query, parallelism });
-    await until('it is finished', async () => (await jobOf(request, id)).state === 'Finished');
+    await until('it is finished', async () => (await jobOf(request, id)).state === 'Finished', 60_000);
     const { body } = await request.get(`/api/v1/pipelines/${id}/tasks`);
     return { id, tasks: body };
   };
