@@ -100,6 +100,20 @@ export function testSource(subject: SourceSubject): void {
       await source.close();
     });
 
+    test('throws the reason when it is aborted while the window is full', async () => {
+      const abort = new AbortController();
+      const own = { ...context(), window: 1, signal: abort.signal };
+      const source = await open(own);
+      const collected = new Collected(source);
+      await send(own, 2);
+      await collected.take(1);
+      await pause(quietMs);
+      const reason = new Error('stop it');
+      abort.abort(reason);
+      expect(await Promise.race([collected.end, pause(10 * quietMs, 'it waits')])).toBe(reason);
+      await source.close();
+    });
+
     test.runIf(maxBytes !== undefined)('holds no more bytes than it may', async () => {
       const own = { ...context(), window: 1000 };
       const bytes = Math.ceil((maxBytes as number) / 8);
