@@ -1,10 +1,21 @@
+/** What an error code stands for. */
+export interface ErrorKind {
+  title: string;
+  /** Whether trying again later can help: the worker retries a passing error and fails a job on any other. */
+  passing: boolean;
+}
+
+/** An error code of a connector, with its section of docs/errors.md. */
+export interface DescribedError extends ErrorKind {
+  means: string;
+  todo: string;
+}
+
 /**
- * Every error Penstock raises on purpose, by its stable code.
- *
- * `passing` says whether trying again later can help: the worker retries a passing error and fails a job on any
- * other. Codes are part of the API: they are never renamed. Nothing here knows HTTP.
+ * The error codes of the core; connectors bring their own (`errors` of their definition), and `errorCatalog` of the
+ * registry has all of them. Codes are part of the API: they are never renamed. Nothing here knows HTTP.
  */
-export const errorCatalog = {
+export const coreErrors = {
   invalid_request: { title: 'The request is not valid', passing: false },
   invalid_config: { title: 'The connector configuration is not valid', passing: false },
   invalid_schema: { title: 'The connection schema is not valid', passing: false },
@@ -14,21 +25,21 @@ export const errorCatalog = {
   name_taken: { title: 'The name is already used', passing: false },
   connection_profile_in_use: { title: 'The connection profile is in use', passing: false },
   connection_table_in_use: { title: 'The connection table is in use', passing: false },
-  dependents_broken: { title: 'What uses it would no longer be valid', passing: false },
-  precondition_failed: { title: 'It is not in the version that was asked for', passing: false },
-  plan_stale: { title: 'The plan is not what would be done any more', passing: false },
-  changed_meanwhile: { title: 'Others change the same all the time', passing: true },
+  dependents_broken: { title: 'The change would break objects that use this one', passing: false },
+  precondition_failed: { title: 'The object has another version than requested', passing: false },
+  plan_stale: { title: 'The plan is out of date', passing: false },
+  changed_meanwhile: { title: 'Other requests keep changing the same objects', passing: true },
   pipeline_running: { title: 'The pipeline is still running', passing: false },
   illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
-  host_not_allowed: { title: 'The host name is not one of ours', passing: false },
+  host_not_allowed: { title: 'The request names a host that is not allowed', passing: false },
   unauthorized: { title: 'A valid API key is required', passing: false },
   forbidden: { title: 'The API key does not allow this', passing: false },
   payload_too_large: { title: 'The body is too large', passing: false },
-  unsupported_media_type: { title: 'The body is not of a type that can be read', passing: false },
+  unsupported_media_type: { title: 'The media type of the body is not supported', passing: false },
   too_many_requests: { title: 'Too many requests at once', passing: true },
   overloaded: { title: 'Penstock is overloaded', passing: true },
-  database_unavailable: { title: 'The database does not answer', passing: true },
-  database_migration_failed: { title: 'A database migration did not succeed', passing: false },
+  database_unavailable: { title: 'The database is unavailable', passing: true },
+  database_migration_failed: { title: 'A database migration failed', passing: false },
   database_migration_edited: { title: 'A database migration was changed after it ran', passing: false },
   database_too_new: { title: 'The database belongs to a newer version of Penstock', passing: false },
   variable_not_allowed: { title: 'A variable may not be read', passing: false },
@@ -38,16 +49,16 @@ export const errorCatalog = {
 
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
-  dead_letters_full: { title: 'There is no more room for dead letters', passing: false },
-  source_silent: { title: 'A source has brought no message for too long', passing: true },
+  dead_letters_full: { title: 'The limit of dead letters is reached', passing: false },
+  source_silent: { title: 'A source has received no message for too long', passing: true },
   cannot_share: { title: 'The source cannot be read by several tasks', passing: false },
-  thread_lost: { title: 'The thread that ran the task has ended', passing: true },
-  query_too_slow: { title: 'The query needs too long for its rows', passing: false },
+  thread_lost: { title: 'The worker thread of the task was lost', passing: true },
+  query_too_slow: { title: 'The query is too slow', passing: false },
 
-  name_not_resolved: { title: 'The host name does not resolve', passing: true },
-  target_not_allowed: { title: 'The address is not one that may be reached', passing: false },
+  name_not_resolved: { title: 'The host name cannot be resolved', passing: true },
+  target_not_allowed: { title: 'The address is not allowed', passing: false },
   connection_refused: { title: 'The port is closed', passing: true },
-  connection_timeout: { title: 'The server does not answer', passing: true },
+  connection_timeout: { title: 'The server does not respond', passing: true },
   connection_lost: { title: 'The connection was lost', passing: true },
   network_unreachable: { title: 'There is no route to the host', passing: true },
   tls_certificate_expired: { title: 'The server certificate has expired', passing: false },
@@ -61,27 +72,14 @@ export const errorCatalog = {
   tls_failed: { title: 'The TLS handshake failed', passing: true },
 
   websocket_refused: { title: 'The server refuses the WebSocket', passing: false },
-  mqtt_not_spoken: { title: 'The server does not speak MQTT on this port', passing: false },
-  mqtt_bad_credentials: { title: 'The broker refuses the user name or password', passing: false },
-  mqtt_not_authorized: { title: 'The broker does not allow this client', passing: false },
-  mqtt_client_id_rejected: { title: 'The broker refuses the client id', passing: false },
-  mqtt_client_id_in_use: { title: 'Another client uses the same client id', passing: false },
-  mqtt_protocol_refused: { title: 'The broker does not speak this MQTT version', passing: false },
-  mqtt_server_unavailable: { title: 'The broker is not available', passing: true },
-  mqtt_refused: { title: 'The broker refused the connection', passing: true },
-  mqtt_will_refused: { title: 'The broker does not take the last will', passing: false },
-  mqtt_shared_unsupported: { title: 'The broker knows no shared subscriptions', passing: false },
-  mqtt_retained_not_shared: { title: 'Retained messages do not reach shared subscriptions', passing: false },
-  mqtt_session_lost: { title: 'The broker has forgotten a session', passing: true },
-  mqtt_subscribe_refused: { title: 'The broker refuses the subscription', passing: false },
-  mqtt_qos_downgraded: { title: 'The broker grants a lower quality of service', passing: false },
-  mqtt_publish_refused: { title: 'The broker refuses the message', passing: false },
-  mqtt_packet_too_large: { title: 'A message is larger than allowed', passing: false },
-  mqtt_no_message: { title: 'No message arrived while testing', passing: false },
-  mqtt_protocol_error: { title: 'The broker broke the MQTT protocol', passing: true },
-} as const;
+} as const satisfies Record<string, ErrorKind>;
 
-export type ErrorCode = keyof typeof errorCatalog;
+export type ErrorCode = keyof typeof coreErrors;
+
+declare const ofConnector: unique symbol;
+/** An error code that a connector has defined. Its own folder knows which there are. */
+export type ConnectorErrorCode = string & { readonly [ofConnector]: true };
+export type AnyErrorCode = ErrorCode | ConnectorErrorCode;
 
 /** One thing wrong with one field. `path` is a JSON pointer into what was sent, `''` for the whole. */
 export interface FieldError {
@@ -100,25 +98,37 @@ export interface PenstockErrorDetails {
 
 /** The one error class. `message` is for people and holds no secret. */
 export class PenstockError extends Error {
-  readonly code: ErrorCode;
+  readonly code: AnyErrorCode;
+  /** Whether trying the same again later can help. */
+  readonly passing: boolean;
   readonly hint: string | undefined;
   readonly errors: FieldError[];
   readonly facts: Record<string, unknown>;
 
-  constructor(code: ErrorCode, message: string, details: PenstockErrorDetails = {}) {
+  /** `kind` is a code of the core, or what another error has: its code may be one of a connector. */
+  constructor(
+    kind: ErrorCode | Pick<PenstockError, 'code' | 'passing'>,
+    message: string,
+    details: PenstockErrorDetails = {},
+  ) {
     super(message, { cause: details.cause });
+    const { code, passing } = typeof kind === 'string' ? { code: kind, ...coreErrors[kind] } : kind;
     this.name = 'PenstockError';
     this.code = code;
+    this.passing = passing;
     this.hint = details.hint;
     this.errors = details.errors ?? [];
     this.facts = details.facts ?? {};
   }
-
-  /** Whether trying the same again later can help. */
-  get passing(): boolean {
-    return errorCatalog[this.code].passing;
-  }
 }
+
+/** Returns the function with which a connector makes its errors: with its own codes, or with those of the core. */
+export const errorMaker =
+  <C extends string>(own: Readonly<Record<C, ErrorKind>>) =>
+  (code: C | ErrorCode, message: string, details?: PenstockErrorDetails): PenstockError => {
+    const kind = Object.hasOwn(own, code) ? own[code as C] : coreErrors[code as ErrorCode];
+    return new PenstockError({ code: code as AnyErrorCode, passing: kind.passing }, message, details);
+  };
 
 /** Wraps what was not raised on purpose, so that callers can rely on `PenstockError`. */
 export function asPenstockError(error: unknown): PenstockError {

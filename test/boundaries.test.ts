@@ -56,18 +56,21 @@ const keepers: Record<string, string[]> = {
   '@prisma/adapter-pg': ['store'],
   '@libsql/client': ['store'],
   '@duckdb/node-api': ['sql'],
-  mqtt: ['connectors', 'cli'],
-  ws: ['connectors'],
   aedes: ['cli'],
   pino: ['main.ts'],
   yaml: ['api', 'cli'],
 };
+
+/** Packages that every part may know. */
+const forAll = { typebox: true };
 
 interface Source {
   path: string;
   part: string;
   text: string;
   imports: string[];
+  /** Of these, what it loads only when asked to. */
+  lazy: ReadonlySet<string>;
 }
 
 const partOf = (path: string): string => path.split('/')[0] as string;
@@ -76,14 +79,17 @@ const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' }
   .filter((path) => path.endsWith('.ts') && !path.startsWith('generated') && !path.endsWith('.test.ts'))
   .map((path) => {
     const text = readFileSync(join(src, path), 'utf8');
-    const found = text.matchAll(
-      /(?:^|\n)\s*(?:import|export)[^'"`;]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import '([^']+)'/g,
-    );
+    const found = [
+      ...text.matchAll(
+        /(?:^|\n)\s*(?:import|export)[^'"`;]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import '([^']+)'/g,
+      ),
+    ];
     return {
       path,
       part: partOf(path),
       text,
-      imports: [...found].map((m) => (m[1] ?? m[2] ?? m[3]) as string),
+      imports: found.map((m) => (m[1] ?? m[2] ?? m[3]) as string),
+      lazy: new Set(found.flatMap((m) => m[2] ?? [])),
     };
   });
 
@@ -163,6 +169,30 @@ describe('the house', () => {
     expect(strangers).toEqual([]);
   });
 
+  test('keeps the packages of a connector to its folder', () => {
+    const packagesOf = (all: readonly Source[]) =>
+      all.flatMap(({ path, part, imports }) =>
+        imports.filter(isPackage).map((name) => ({ path, part, name: packageOf(name) })),
+      );
+    const folderOf = ({ path }: { path: string }) => path.split('/').slice(0, 2).join('/');
+    const owned = packagesOf(connectorFiles.map(({ source }) => source)).filter(
+      ({ name }) => !Object.keys(forAll).includes(name),
+    );
+    expect(owned.length).toBeGreaterThan(0);
+    const elsewhere = packagesOf(sources).filter(
+      (use) =>
+        // What a person tries Penstock out with speaks to brokers too.
+        use.part !== 'cli' && owned.some((own) => own.name === use.name && folderOf(own) !== folderOf(use)),
+    );
+    expect(elsewhere.map(({ path, name }) => `${path} imports ${name}`)).toEqual([]);
+  });
+
+  test('loads no package to know its connectors', () => {
+    const loaded = loadedWith('connectors/registry.ts', false);
+    expect(loaded).toContain('connectors/mqtt/index.ts');
+    expect(loaded.filter((name) => isPackage(name) && !(packageOf(name) in forAll))).toEqual([]);
+  });
+
   test('loads neither database nor HTTP in a worker thread', () => {
     const loaded = loadedWith('runtime/thread.ts');
     expect(loaded.filter((name) => name.endsWith('.ts')).length).toBeGreaterThan(50);
@@ -186,18 +216,25 @@ describe('the house', () => {
   });
 });
 
-/** All that a file loads when it is started, directly or not; what is imported as types alone is not. */
-function loadedWith(entry: string): string[] {
+/**
+ * All that a file loads, directly or not; what is imported as types alone is not. Without `lazy` only what it loads at
+ * once.
+ */
+function loadedWith(entry: string, lazy = true): string[] {
   const found = new Set([entry]);
   for (const path of found) {
     const source = sources.find((one) => one.path === path);
     const types = source?.text.matchAll(/(?:^|\n)\s*(?:import|export) type [^'"`;]*?from\s*'([^']+)'/g) ?? [];
     const typesOnly = new Set([...types].map(([, name]) => name));
     for (const name of source?.imports ?? [])
-      if (!typesOnly.has(name)) found.add(name.startsWith('.') && source ? target(source, name) : name);
+      if (!typesOnly.has(name) && (lazy || !source?.lazy.has(name)))
+        found.add(name.startsWith('.') && source ? target(source, name) : name);
   }
   return [...found];
 }
 
+const isPackage = (name: string): boolean => !/^(\.|node:)|\.ts$/.test(name);
+const packageOf = (name: string): string =>
+  (name.startsWith('@') ? /^[^/]+\/[^/]+/ : /^[^/]+/).exec(name)?.[0] ?? name;
 const isOf = (name: string, kept: string): boolean => name === kept || name.startsWith(`${kept}/`);
 const withoutComments = (text: string): string => text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');

@@ -1,4 +1,4 @@
-// Made from openapi/openapi.json by `npm run openapi`.
+// Generated from openapi/openapi.json by `npm run openapi`.
 
 export type Problem = {
   /** URN of the kind of error */
@@ -12,7 +12,7 @@ export type Problem = {
   /** Request id, for the log */
   instance: string;
   /** Stable error code for programs */
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
   /** What to do about it */
   hint: string | null;
   errors: Array<{
@@ -93,7 +93,7 @@ export type TestMessage = {
   name: string;
   outcome: "ok" | "warning" | "failed" | "skipped";
   durationMs: number;
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | null;
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
   /** What to do about it */
   hint: string | null;
   details: Record<string, unknown>;
@@ -109,7 +109,7 @@ export type TestResult = {
   name: string;
   outcome: "ok" | "warning" | "failed" | "skipped";
   durationMs: number;
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | null;
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
   /** What to do about it */
   hint: string | null;
   details: Record<string, unknown>;
@@ -149,7 +149,7 @@ export type TailEvent = {
   received_at?: number;
   /** Size of the payload */
   bytes?: number;
-  code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | null;
+  code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
   /** bad_message: JSON pointers into the message, and what is wrong there */
   errors?: Array<{
     path: string;
@@ -212,34 +212,34 @@ export type Job = {
 
 export type TaskStatus = {
   index: number;
-  /** Whether both its ends are */
+  /** Whether source and sink are connected */
   connected: boolean;
-  /** What went in and out since the job began here. Between source and sink messages are rows */
+  /** Input and output since the job started. Between source and sink, messages are rows */
   operators: Array<{
     operator_id: string;
-    /** Of the pipeline's graph */
+    /** Node in the graph of the pipeline */
     node_id: number;
     kind: "source" | "transform" | "sink";
     messages_in: number;
     messages_out: number;
-    /** Null where rows are not bytes */
+    /** Null if rows have no size here */
     bytes_in: number | null;
     bytes_out: number | null;
   }>;
-  /** Messages and rows that could not be used */
+  /** Messages and rows that could not be processed */
   bad: number;
-  /** Messages received and not acknowledged yet */
+  /** Messages received but not yet acknowledged */
   in_flight: number;
   batches: number;
-  /** Messages in a batch, on average */
+  /** Average number of messages per batch */
   batch_size: number | null;
-  /** From the arrival of a batch to the confirmation of the sink, over the last one to two minutes; at most a tenth too high. Null when nothing was sent */
+  /** Time from the arrival of a batch to the confirmation by the sink, over the last one to two minutes; up to 10 % too high. Null if nothing was sent */
   latency_ms: {
     p50: number;
     p95: number;
     p99: number;
   } | null;
-  /** How often it began again after an error */
+  /** Number of reconnects after errors */
   reconnects: number;
   last_error: {
     code: string;
@@ -251,12 +251,12 @@ export type TaskStatus = {
 };
 
 export type PipelineEvent = {
-  /** state: the job, at first and whenever something of it changes. tasks: what its tasks have counted. rates: what went through all of them in one second. deleted: the pipeline is gone; the last event */
+  /** state: the job, at first and after every change. tasks: counters of the tasks. rates: totals of all tasks for one second. deleted: the pipeline was deleted; the last event */
   name: "state" | "tasks" | "rates" | "deleted";
   job?: Job;
   tasks?: Array<TaskStatus>;
   rates?: {
-    /** Unix microseconds: the end of the second */
+    /** Unix microseconds: end of the second */
     at: number;
     messages_in: number;
     bytes_in: number;
@@ -271,13 +271,13 @@ export type PipelineEvent = {
 export type OutputData = {
   operator_id: string;
   subtask_idx: number;
-  /** Unix microseconds: when the message of each row came */
+  /** Unix microseconds: arrival of the message of each row */
   timestamps: Array<number>;
-  /** The number of the first row */
+  /** Index of the first row */
   start_id: number;
-  /** JSON: the rows */
+  /** The rows as JSON */
   batch: string;
-  /** Messages and rows that could not be used */
+  /** Messages and rows that could not be processed */
   bad?: Array<{
     code: string;
     message: string;
@@ -286,11 +286,11 @@ export type OutputData = {
       message: string;
     }>;
   }>;
-  /** Messages and rows not shown: there were too many */
+  /** Number of messages and rows not shown because there were too many */
   left_out?: number;
-  /** In the last event */
+  /** Whether this is the last event */
   done?: boolean;
-  /** In the last event: why it ended early */
+  /** In the last event: the reason of an early end */
   error?: {
     code: string;
     message: string;
@@ -651,9 +651,9 @@ export type Pipeline = {
   stop: "none" | "checkpoint" | "graceful" | "immediate" | "force";
   /** Unix microseconds */
   created_at: number;
-  /** What to send as stop for the action offered */
+  /** Value of stop that performs the offered action */
   action: "none" | "checkpoint" | "graceful" | "immediate" | "force" | null;
-  /** The caption of that action */
+  /** Label of the offered action */
   action_text: string;
   action_in_progress: boolean;
   graph: PipelineGraph;
@@ -680,7 +680,7 @@ export type DeadLetter = {
   /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
   /** Error code */
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
   /** The first error */
   message: string;
   /** The first 20 errors */
@@ -688,7 +688,7 @@ export type DeadLetter = {
     /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
     /** Error code */
-    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
     row: number | null;
     /** JSON pointer */
     path: string;
@@ -718,7 +718,7 @@ export type DeadLetterContent = {
   /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
   /** Error code */
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
   /** The first error */
   message: string;
   /** The first 20 errors */
@@ -726,7 +726,7 @@ export type DeadLetterContent = {
     /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
     /** Error code */
-    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
     row: number | null;
     /** JSON pointer */
     path: string;
@@ -754,16 +754,16 @@ export type PipelinePost = {
   name: string;
   /** SQL */
   query: string;
-  /** Tasks side by side. More than one share the messages of the source, and keep no order between them */
+  /** Number of parallel tasks. Several tasks share the messages of the source and do not keep their order */
   parallelism: number;
-  /** There are none: [] or left out */
+  /** Not supported: [] or left out */
   udfs?: Array<unknown> | null;
   checkpoint_interval_micros?: number | null;
   tags?: Record<string, string> | null;
   state_url?: null;
-  /** There are none: {} or left out */
+  /** Not supported: {} or left out */
   env_vars?: Record<string, never> | null;
-  /** There are none: {} or left out */
+  /** Not supported: {} or left out */
   scheduler_config?: Record<string, never> | null;
   /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels?: Record<string, string>;
@@ -780,9 +780,9 @@ export type SavedPipeline = {
   stop: "none" | "checkpoint" | "graceful" | "immediate" | "force";
   /** Unix microseconds */
   created_at: number;
-  /** What to send as stop for the action offered */
+  /** Value of stop that performs the offered action */
   action: "none" | "checkpoint" | "graceful" | "immediate" | "force" | null;
-  /** The caption of that action */
+  /** Label of the offered action */
   action_text: string;
   action_in_progress: boolean;
   graph: PipelineGraph;
@@ -802,7 +802,7 @@ export type SavedPipeline = {
 export type PipelinePatch = {
   /** none: run. checkpoint, graceful: drain, then stop. immediate, force: stop at once */
   stop?: "none" | "checkpoint" | "graceful" | "immediate" | "force";
-  /** Tasks side by side. More than one share the messages of the source, and keep no order between them */
+  /** Number of parallel tasks. Several tasks share the messages of the source and do not keep their order */
   parallelism?: number;
   checkpoint_interval_micros?: number | null;
   /** Unique among objects of its kind */
@@ -829,16 +829,16 @@ export type JobLogMessage = {
 };
 
 export type OperatorMetricGroup = {
-  /** Of the pipeline's graph */
+  /** Node in the graph of the pipeline */
   node_id: number;
   metric_groups: Array<{
-    /** Per second: messages (of a source or sink, or the rows between them) and bytes of payload. backpressure: the share of the messages allowed in flight that are, from 0 to 1 */
+    /** Messages (or rows, between source and sink) and payload bytes per second. backpressure: messages in flight as a share of the maximum, from 0 to 1 */
     name: "messages_recv" | "messages_sent" | "bytes_recv" | "bytes_sent" | "backpressure";
     subtasks: Array<{
-      /** The task */
+      /** Index of the task */
       index: number;
       metrics: Array<{
-        /** Unix microseconds: the end of the second */
+        /** Unix microseconds: end of the second */
         time: number;
         value: number;
       }>;
@@ -857,7 +857,7 @@ export type Bundle = {
     schema?: ConnectionSchema | null;
     /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
     labels?: Record<string, string>;
-    /** Name of its connection profile */
+    /** Name of its connection profile; the id of its connector if that needs none */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
@@ -916,7 +916,7 @@ export type Exported = {
     schema?: ConnectionSchema | null;
     /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
     labels?: Record<string, string>;
-    /** Name of its connection profile */
+    /** Name of its connection profile; the id of its connector if that needs none */
     connection_profile: (string);
   }>;
   pipelines?: Array<PipelinePost>;
@@ -974,7 +974,7 @@ export type AuditRecord = {
   request_id: string;
 };
 
-/** What each operation takes and answers: `events` are those of its stream. */
+/** The parameters, body and response of each operation; `events` are those of its stream. */
 export interface Operations {
   /** Return Pong. */
   ping: {
@@ -1427,9 +1427,9 @@ export interface Operations {
     query: Record<string, never>;
     headers: Record<string, never>;
     body: {
-      /** Do not wait for what is in flight; it comes again */
+      /** Do not wait for messages in flight; they are redelivered */
       force?: boolean | null;
-      /** Accepted; there is no state to ignore */
+      /** Accepted without effect: there is no state */
       ignore_state?: boolean | null;
     };
     answer: Pipeline;
@@ -1443,7 +1443,7 @@ export interface Operations {
     query: {
       starting_after?: string;
       limit?: number;
-      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
       stage?: "decode" | "transform" | "encode" | "write";
       since?: number;
       until?: number;
@@ -1463,7 +1463,7 @@ export interface Operations {
       id: string;
     };
     query: {
-      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
       stage?: "decode" | "transform" | "encode" | "write";
       since?: number;
       until?: number;
@@ -1510,7 +1510,7 @@ export interface Operations {
       ids?: Array<string>;
       all?: true;
       /** Error code */
-      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error";
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
       /** Stage that failed */
       stage?: "decode" | "transform" | "encode" | "write";
       /** Unix microseconds: stored at this time or later */
@@ -1524,7 +1524,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Follow a pipeline: its state, its tasks, and what goes through them every second. */
+  /** Stream the state, tasks and throughput of a pipeline. */
   followPipeline: {
     params: {
       id: string;
@@ -1657,14 +1657,14 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** There are none: [] or left out */
+      /** Not supported: [] or left out */
       udfs?: Array<unknown> | null;
     };
     answer: {
       graph: PipelineGraph | null;
       errors: Array<{
         message: string;
-        /** Counted from 1 */
+        /** Lines and columns count from 1 */
         span?: {
           start: {
             line: number;
@@ -1679,7 +1679,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Run a query on live messages for a minute at most, without its sinks. */
+  /** Run a query on live messages for up to a minute, without its sinks. */
   previewPipeline: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1687,15 +1687,15 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** There are none: [] or left out */
+      /** Not supported: [] or left out */
       udfs?: Array<unknown> | null;
-      /** A preview writes nothing: false or left out */
+      /** Not supported: false or left out */
       enable_sinks?: false;
     };
     answer: Pipeline;
     events: never;
   };
-  /** Read the rows of a preview as they come. */
+  /** Stream the rows of a preview. */
   readPreviewOutput: {
     params: {
       id: string;
@@ -1841,34 +1841,34 @@ export interface Operations {
     answer: {
       data: Array<{
         index: number;
-        /** Whether both its ends are */
+        /** Whether source and sink are connected */
         connected: boolean;
-        /** What went in and out since the job began here. Between source and sink messages are rows */
+        /** Input and output since the job started. Between source and sink, messages are rows */
         operators: Array<{
           operator_id: string;
-          /** Of the pipeline's graph */
+          /** Node in the graph of the pipeline */
           node_id: number;
           kind: "source" | "transform" | "sink";
           messages_in: number;
           messages_out: number;
-          /** Null where rows are not bytes */
+          /** Null if rows have no size here */
           bytes_in: number | null;
           bytes_out: number | null;
         }>;
-        /** Messages and rows that could not be used */
+        /** Messages and rows that could not be processed */
         bad: number;
-        /** Messages received and not acknowledged yet */
+        /** Messages received but not yet acknowledged */
         in_flight: number;
         batches: number;
-        /** Messages in a batch, on average */
+        /** Average number of messages per batch */
         batch_size: number | null;
-        /** From the arrival of a batch to the confirmation of the sink, over the last one to two minutes; at most a tenth too high. Null when nothing was sent */
+        /** Time from the arrival of a batch to the confirmation by the sink, over the last one to two minutes; up to 10 % too high. Null if nothing was sent */
         latency_ms: {
           p50: number;
           p95: number;
           p99: number;
         } | null;
-        /** How often it began again after an error */
+        /** Number of reconnects after errors */
         reconnects: number;
         last_error: {
           code: string;
@@ -1998,7 +1998,7 @@ export interface Operations {
   };
 }
 
-/** Where each operation is. */
+/** The method and path of each operation. */
 export const operations = {
   ping: ['GET', '/api/v1/ping'],
   getHealth: ['GET', '/healthz'],

@@ -1,4 +1,4 @@
-/** TypeScript for clients, made from the OpenAPI document: a type for each component, and what each operation takes and answers. */
+/** TypeScript types for clients, generated from the OpenAPI document: one for each component and each operation. */
 
 interface Schema {
   $ref?: string;
@@ -34,15 +34,15 @@ export function clientTypes({ paths, components }: ApiDocument): string {
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
   );
   return [
-    '// Made from openapi/openapi.json by `npm run openapi`.\n',
+    '// Generated from openapi/openapi.json by `npm run openapi`.\n',
     ...Object.entries(components.schemas).map(
       ([name, schema]) => `export type ${name} = ${typeOf(schema, '')};\n`,
     ),
-    '/** What each operation takes and answers: `events` are those of its stream. */',
+    '/** The parameters, body and response of each operation; `events` are those of its stream. */',
     'export interface Operations {',
     ...operations.flatMap(({ operation }) => [`  /** ${operation.summary}. */`, `  ${entryOf(operation)};`]),
     '}\n',
-    '/** Where each operation is. */',
+    '/** The method and path of each operation. */',
     'export const operations = {',
     ...operations.map(
       ({ path, method, operation }) => `  ${operation.operationId}: ['${method}', '${path}'],`,

@@ -8,7 +8,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 
-/** The OpenAPI document as it is committed: needs no database, because no route is called. */
+/** Returns the OpenAPI document. Needs no database, because no route is called. */
 export async function openApiDocument(): Promise<string> {
   const unused = {} as Deps;
   const app = await buildApp({
@@ -50,7 +50,7 @@ export interface Document {
   components: { schemas: Record<string, Schema>; examples: Record<string, { value: Json }> };
 }
 
-/** Every operation of a document, with the example of its body. */
+/** The operations of a document, with an example of the body. */
 export function operationsOf(document: Document) {
   return Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => {
@@ -66,7 +66,7 @@ export function operationsOf(document: Document) {
   );
 }
 
-/** The examples of a body: its own, else those of its schema. */
+/** The examples of a body, or else of its schema. */
 export function examplesOf({ schema, example, examples }: Media, { components }: Document): Json[] {
   if (example !== undefined) return [example];
   if (examples)

@@ -1,16 +1,16 @@
 import type { ErrorCode } from '../../src/errors.ts';
 
-/** What a code tells, and what an operator does about it. */
+/** Explains an error code, and says what an operator can do. */
 interface Help {
   means: string;
   todo: string;
 }
 
-/** Help for every code; docs/errors.md is made from it (npm run openapi). */
+/** Help for the codes of the core; connectors bring their own. `npm run openapi` writes docs/errors.md from both. */
 export const errorHelp: Record<ErrorCode, Help> = {
   invalid_request: {
-    means: 'The path, the query string or the body does not fit what the operation takes.',
-    todo: 'Change each field that `errors` points to; the API document has the shapes.',
+    means: 'The path, the query string or the body does not match the API document.',
+    todo: 'Change each field listed in `errors`. The API document has the schemas.',
   },
   invalid_config: {
     means:
@@ -19,13 +19,13 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Change each field that `errors` points to; at start, the variables that the message names.',
   },
   invalid_schema: {
-    means: 'A connection schema cannot be used: its format, its options or one of its fields.',
-    todo: 'Change what `errors` points to. docs/formats.md says what each format takes.',
+    means: 'The format, an option or a field of a connection schema is wrong.',
+    todo: 'Change what `errors` lists. docs/formats.md describes each format.',
   },
   invalid_query: {
     means:
       'The query cannot be read, uses what Penstock does not run, or names tables or columns that do not exist.',
-    todo: 'Change the query at the place that the message names. docs/sql.md says what there is.',
+    todo: 'Change the query at the line and column in the message. docs/sql.md lists what is supported.',
   },
   unknown_connector: {
     means: 'The request names a kind of system that this Penstock has no connector for.',
@@ -48,21 +48,20 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Delete or change the pipelines that `errors` names first.',
   },
   dependents_broken: {
-    means:
-      'The change is valid by itself, but a table or pipeline that uses the object would not be any more.',
-    todo: 'Change what uses it first, or make a new object and move its users over one by one.',
+    means: 'The change is valid, but a table or pipeline that uses the object would become invalid.',
+    todo: 'Change the tables and pipelines first, or create a new object and move them to it one by one.',
   },
   precondition_failed: {
     means:
-      'The object is not in the version that `if-match` asks for, or `if-none-match: *` found one there.',
-    todo: 'Get it again, look at what has changed, and send the change with the new ETag.',
+      'The object has another version than `if-match` requires, or exists although `if-none-match: *` was sent.',
+    todo: 'Get the object again, review what has changed, and send the change with the new ETag.',
   },
   plan_stale: {
-    means: 'Something was written since the plan was made, so that applying it would do something else.',
-    todo: 'Make the plan again, look at it, and apply that one.',
+    means: 'Objects have changed since the plan was made, so applying it would have another effect.',
+    todo: 'Make a new plan, review it, and apply it.',
   },
   changed_meanwhile: {
-    means: 'Others wrote the same objects each time that the change was tried.',
+    means: 'Other requests changed the same objects at every attempt.',
     todo: 'Send the request again.',
   },
   pipeline_running: {
@@ -70,8 +69,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Stop it (PATCH with `{"stop": "graceful"}`) and delete it once its job is Stopped or Failed.',
   },
   illegal_state: {
-    means: 'What was asked for is not possible as things are, such as revoking the last admin key.',
-    todo: 'Do first what the hint says.',
+    means: 'The request is not possible in the present state, such as revoking the last admin key.',
+    todo: 'Follow the hint first.',
   },
   host_not_allowed: {
     means:
@@ -84,8 +83,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Send `authorization: Bearer <key>` with a key from `penstock keys create`.',
   },
   forbidden: {
-    means: 'The key is valid, and its role is below the one that the operation needs.',
-    todo: 'Use a key of the role that the message names.',
+    means: 'The key is valid, but the operation needs a higher role.',
+    todo: 'Use a key with the role named in the message.',
   },
   payload_too_large: {
     means: 'The body of the request is larger than 1 MiB.',
@@ -106,8 +105,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Try again shortly. If it lasts, run the API and the worker as processes of their own.',
   },
   database_unavailable: {
-    means: 'The database cannot be reached, or does not answer in time.',
-    todo: 'Check that it runs and that `PENSTOCK_DATABASE_URL` is right. Jobs go on by themselves when it is back.',
+    means: 'The database cannot be reached or does not respond in time.',
+    todo: 'Check that it runs and that `PENSTOCK_DATABASE_URL` is correct. Running jobs continue meanwhile.',
   },
   database_migration_failed: {
     means: 'Bringing the database up to date did not succeed at start.',
@@ -135,12 +134,12 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Add the key that it was sealed with to `PENSTOCK_SECRET_KEY`, or enter the secret again.',
   },
   internal: {
-    means: 'Something happened that Penstock does not foresee; a job tries again.',
-    todo: 'Find the entry of the log with the request id in `instance`, and report it.',
+    means: 'An unexpected error. A job tries again.',
+    todo: 'Find the log entry with the request id in `instance`, and report it.',
   },
 
   bad_data: {
-    means: 'A message does not fit the format or the fields of its source table.',
+    means: 'A message does not match the format or the fields of its source table.',
     todo: 'Look at the messages with a tail of the table, and mend the sender or the schema. `bad_data` of the table says whether such a message is dropped or fails the job.',
   },
   bad_row: {
@@ -148,7 +147,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'The message says what is wrong with the value. Mend the query or the schema of the sink; `bad_data` of the source says what becomes of such rows.',
   },
   dead_letters_full: {
-    means: 'The dead letters of a pipeline have reached the bounds of its source table.',
+    means: 'A pipeline has as many dead letters as its source table allows.',
     todo: 'Repair and replay dead letters, or delete them; or raise `max_count` or `max_bytes` of `bad_data`. See docs/bad-data.md.',
   },
   source_silent: {
@@ -168,7 +167,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
       'log has the cause. Stop them, start them one by one, and report what you find.',
   },
   query_too_slow: {
-    means: 'The query took longer for a batch of rows than it may.',
+    means: 'The query took too long for a batch of rows.',
     todo: 'Make the query simpler, or split it; functions over long strings and lists cost the most.',
   },
 
@@ -187,7 +186,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Check the port, and that the broker runs and listens on this address.',
   },
   connection_timeout: {
-    means: 'There was no answer within the time allowed.',
+    means: 'The server did not respond in time.',
     todo: 'Check the address, and that no firewall drops the connection. `connectTimeoutMs` of a profile allows more.',
   },
   connection_lost: {
@@ -224,7 +223,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   tls_not_spoken: {
     means: 'The port answers without TLS.',
-    todo: 'Use `mqtt://` or `ws://`, or the port that has TLS (often 8883).',
+    todo: 'Use the URL scheme without TLS, or the port that has TLS.',
   },
   tls_bad_material: {
     means: 'A certificate, key or passphrase of the profile cannot be used.',
@@ -238,80 +237,5 @@ export const errorHelp: Record<ErrorCode, Help> = {
   websocket_refused: {
     means: 'The server answers the upgrade to WebSocket with something else. Redirects are not followed.',
     todo: 'Check the port and the path of the URL; brokers often have it at `/mqtt`.',
-  },
-  mqtt_not_spoken: {
-    means: 'What listens on the port answers in something that is not MQTT.',
-    todo: 'Check the port and the scheme of the URL: it may be TLS or HTTP.',
-  },
-  mqtt_bad_credentials: {
-    means: 'The broker does not accept the user name or password.',
-    todo: 'Correct them in the profile. Some brokers say the same of a client id or address that they do not allow.',
-  },
-  mqtt_not_authorized: {
-    means: 'The broker knows the client and does not allow it to connect, or has banned it.',
-    todo: 'Look into the access rules of the broker for this user, client id and address.',
-  },
-  mqtt_client_id_rejected: {
-    means: 'The broker does not take the client id.',
-    todo: 'Set `clientPrefix` of the profile to what its rules for ids allow.',
-  },
-  mqtt_client_id_in_use: {
-    means:
-      'Another client has the same id, and the two would end each other without end. The job stops instead.',
-    todo: 'Find the other client, often a second Penstock with a copy of the database, or give the profile a `clientPrefix` of its own.',
-  },
-  mqtt_protocol_refused: {
-    means: 'The broker does not speak the version that the profile asks for.',
-    todo: 'Leave `protocolVersion` out, so that both are tried.',
-  },
-  mqtt_server_unavailable: {
-    means: 'The broker says that it is busy, shuts down or lacks resources. A job tries again.',
-    todo: 'Look at the load and the limits of the broker.',
-  },
-  mqtt_refused: {
-    means: 'The broker refuses the connection with another reason, or closes it without a word.',
-    todo: 'The message has its reason if it gave one. Check the port, and whether the broker limits who may connect.',
-  },
-  mqtt_will_refused: {
-    means:
-      'The broker does not take the last will of the profile, for its QoS, its retain flag or its topic.',
-    todo: 'Change or remove `will` of the profile.',
-  },
-  mqtt_shared_unsupported: {
-    means:
-      'The broker has no shared subscriptions, or does not show that it has: one is needed for several tasks.',
-    todo: 'Set the parallelism to 1 and use a filter without `$share`, or use a broker that has them.',
-  },
-  mqtt_retained_not_shared: {
-    means: 'Several tasks share the source, and brokers send no retained messages to shared subscriptions.',
-    todo: 'Set the parallelism to 1 if they matter, or `retained` of the table to `never` if they do not.',
-  },
-  mqtt_session_lost: {
-    means: 'The broker no longer has the session of a source: what came while the pipeline was away is lost.',
-    todo: 'Let the broker save its sessions across restarts, and keep them as long as a pipeline may be away (`sessionExpirySecs`).',
-  },
-  mqtt_subscribe_refused: {
-    means: 'The broker does not let this user subscribe to the topic.',
-    todo: 'Look into the access rules of the broker, and check the filter.',
-  },
-  mqtt_qos_downgraded: {
-    means: 'The broker does less than the QoS that the table asks for. At QoS 0 messages can be lost.',
-    todo: 'Use a broker that does more, or set the `qos` of the table to what it does.',
-  },
-  mqtt_publish_refused: {
-    means: 'The broker does not take a message: the topic is not allowed, or it keeps no retained messages.',
-    todo: 'Look into the access rules of the broker, and the topic and `retain` of the table.',
-  },
-  mqtt_packet_too_large: {
-    means: 'A message is larger than the broker takes, or than `maxPacketSize` of the profile lets it send.',
-    todo: 'Raise the limit of the broker or of the profile, or send smaller messages.',
-  },
-  mqtt_no_message: {
-    means: 'The subscription was accepted, and no message came while the test waited.',
-    todo: 'Perhaps nobody publishes just now. If somebody does, check the access rules of the broker for this user.',
-  },
-  mqtt_protocol_error: {
-    means: 'The broker sent what MQTT does not allow, or says that we did.',
-    todo: 'Look into the log of the broker. If it says that Penstock is at fault, report it.',
   },
 };

@@ -75,7 +75,7 @@ function toWire(connector: ConnectorDefinition) {
     source: connector.openSource !== undefined,
     sink: connector.openSink !== undefined,
     testing: connector.check !== undefined,
-    custom_schemas: true,
+    custom_schemas: connector.defaultSchema?.fields === undefined,
     hidden: false,
     connection_config: JSON.stringify(formSchema(connector.profile)),
     table_config: JSON.stringify(formSchema(connector.table)),

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type TSchema } from 'typebox';
-import { asPenstockError, type ErrorCode, errorCatalog, PenstockError } from '../errors.ts';
+import { errorCatalog } from '../connectors/registry.ts';
+import { type AnyErrorCode, asPenstockError, type ErrorCode, PenstockError } from '../errors.ts';
 import { explainViolations } from '../violations.ts';
 
 /** An error as RFC 9457 has it, with a stable `code` and, for Arroyo's clients, `error`. */
@@ -27,7 +28,7 @@ export const Problem = Type.Object(
 );
 
 /** All other codes are errors of the client: 400. */
-const statuses: Partial<Record<ErrorCode, number>> = {
+const statuses: Partial<Record<AnyErrorCode, number>> = {
   unauthorized: 401,
   forbidden: 403,
   host_not_allowed: 403,
@@ -50,7 +51,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   overloaded: 503,
 };
 
-export const statusOf = (code: ErrorCode): number => statuses[code] ?? 400;
+export const statusOf = (code: AnyErrorCode): number => statuses[code] ?? 400;
 
 const descriptions: Record<number, string> = {
   400: 'The request is not valid',
@@ -101,7 +102,7 @@ type ProblemSource = Pick<PenstockError, 'code' | 'message' | 'errors'> & {
 
 export const problemOf = ({ code, message, hint, errors }: ProblemSource, instance: string) => ({
   type: `urn:penstock:error:${code}`,
-  title: errorCatalog[code].title,
+  title: errorCatalog[code]?.title ?? code,
   status: statusOf(code),
   detail: message,
   instance,

@@ -35,6 +35,11 @@ const conditional = { querystring: WriteQuery, headers: Preconditions };
 const byId = ({ params }: FastifyRequest) => ({ id: (params as { id: string }).id });
 const byName = ({ params }: FastifyRequest) => ({ name: (params as { name: string }).name });
 
+/** The options of a route. */
+const operation = (kind: { path: string }, operationId: string, summary: string, schema: object) => ({
+  schema: { operationId, summary, tags: [kind.path], ...schema },
+});
+
 /** The routes of a kind of object: list, get, create, replace, change and delete. */
 export const resource =
   <Row extends ObjectRow, Body extends { name: string }>(
@@ -94,7 +99,6 @@ function addReads<Row extends ObjectRow, Body extends { name: string }>(
 ): void {
   const { path, title, noun, Response } = kind;
   const common = {
-    tags: [path],
     response: { 200: { ...Response, headers: eTag }, ...problems(400, 404) },
   };
   const read = async (named: Named, reply: FastifyReply) => {
@@ -104,19 +108,15 @@ function addReads<Row extends ObjectRow, Body extends { name: string }>(
   };
   app.get(
     `/${path}/:id`,
-    { schema: { operationId: `get${title}`, summary: `Get a ${noun}`, params: IdParams, ...common } },
+    operation(kind, `get${title}`, `Get a ${noun}`, { params: IdParams, ...common }),
     (request, reply) => read(byId(request), reply),
   );
   app.get(
     `/${path}/by-name/:name`,
-    {
-      schema: {
-        operationId: `get${title}ByName`,
-        summary: `Get a ${noun} by name`,
-        params: NameParams,
-        ...common,
-      },
-    },
+    operation(kind, `get${title}ByName`, `Get a ${noun} by name`, {
+      params: NameParams,
+      ...common,
+    }),
     (request, reply) => read(byName(request), reply),
   );
 }
@@ -129,35 +129,25 @@ function addCreates<Row extends ObjectRow, Body extends { name: string }>(
   const { path, title, noun, Response } = kind;
   app.post(
     `/${path}`,
-    {
-      schema: {
-        operationId: `create${title}`,
-        summary: kind.summaries.create,
-        tags: [path],
-        querystring: WriteQuery,
-        body: kind.Body,
-        response: { 200: { ...Response, headers: eTagAndLocation }, ...bodyProblems(409) },
-      },
-    },
+    operation(kind, `create${title}`, kind.summaries.create, {
+      querystring: WriteQuery,
+      body: kind.Body,
+      response: { 200: { ...Response, headers: eTagAndLocation }, ...bodyProblems(409) },
+    }),
     (request, reply) =>
       save(request, reply, async () => ({ body: request.body as Body, current: undefined })),
   );
   app.put(
     `/${path}/by-name/:name`,
-    {
-      schema: {
-        operationId: `put${title}ByName`,
-        summary: `Create or replace the ${noun} with a name`,
-        description:
-          'Idempotent: sending the same body again changes nothing. With `if-none-match: *` it only creates. The mask ' +
-          'keeps a stored secret.',
-        tags: [path],
-        params: NameParams,
-        ...conditional,
-        body: kind.Body,
-        response: { 200: { ...saved(kind), headers: eTagAndLocation }, ...bodyProblems(409, 412) },
-      },
-    },
+    operation(kind, `put${title}ByName`, `Create or replace the ${noun} with a name`, {
+      description:
+        'Idempotent: sending the same body again changes nothing. With `if-none-match: *` it only creates. The mask ' +
+        'keeps a stored secret.',
+      params: NameParams,
+      ...conditional,
+      body: kind.Body,
+      response: { 200: { ...saved(kind), headers: eTagAndLocation }, ...bodyProblems(409, 412) },
+    }),
     (request, reply) => {
       const ask = async () => {
         const body = request.body as Body;
@@ -176,23 +166,17 @@ function addChanges<Row extends ObjectRow, Body extends { name: string }>(
 ): void {
   const { path, title, noun } = kind;
   const common = {
-    tags: [path],
     params: IdParams,
     ...conditional,
     response: { 200: { ...saved(kind), headers: eTag }, ...bodyProblems(404, 409, 412) },
   };
   app.put(
     `/${path}/:id`,
-    {
-      schema: {
-        ...common,
-        operationId: `replace${title}`,
-        summary: `Replace a ${noun}`,
-        description:
-          'Idempotent: sending the same body again changes nothing. The mask keeps a stored secret.',
-        body: kind.Body,
-      },
-    },
+    operation(kind, `replace${title}`, `Replace a ${noun}`, {
+      ...common,
+      description: 'Idempotent: sending the same body again changes nothing. The mask keeps a stored secret.',
+      body: kind.Body,
+    }),
     (request, reply) =>
       save(request, reply, async () => ({
         body: request.body as Body,
@@ -201,18 +185,14 @@ function addChanges<Row extends ObjectRow, Body extends { name: string }>(
   );
   app.patch(
     `/${path}/:id`,
-    {
-      schema: {
-        ...common,
-        operationId: `patch${title}`,
-        summary: kind.summaries.change,
-        description:
-          'An RFC 7396 merge patch: null removes, objects are merged, everything else replaces. The mask keeps a ' +
-          'stored secret.',
-        consumes: ['application/json', 'application/merge-patch+json'],
-        body: kind.Patch,
-      },
-    },
+    operation(kind, `patch${title}`, kind.summaries.change, {
+      ...common,
+      description:
+        'An RFC 7396 merge patch: null removes, objects are merged, everything else replaces. The mask keeps a ' +
+        'stored secret.',
+      consumes: ['application/json', 'application/merge-patch+json'],
+      body: kind.Patch,
+    }),
     (request, reply) =>
       save(request, reply, async () => {
         const current = await found(kind, byId(request));
@@ -230,16 +210,11 @@ function addDelete<Row extends ObjectRow, Body extends { name: string }>(
   const { path, title } = kind;
   app.delete(
     `/${path}/:id`,
-    {
-      schema: {
-        operationId: `delete${title}`,
-        summary: kind.summaries.delete,
-        tags: [path],
-        params: IdParams,
-        ...conditional,
-        response: { 200: Deleted, ...problems(400, 404, 409, 412) },
-      },
-    },
+    operation(kind, `delete${title}`, kind.summaries.delete, {
+      params: IdParams,
+      ...conditional,
+      response: { 200: Deleted, ...problems(400, 404, 409, 412) },
+    }),
     (request) => {
       const { query, headers } = request as WriteRequest;
       return writeObjects(deps, { dryRun: query.dry_run }, async () => {
@@ -254,20 +229,16 @@ function addDelete<Row extends ObjectRow, Body extends { name: string }>(
 
 function addList<Row extends ObjectRow, Body extends { name: string }>(
   app: FastifyInstance,
-  { path, title, noun, paged, listDescription, Response, find, rows, toListed }: Kind<Row, Body>,
+  kind: Kind<Row, Body>,
 ): void {
+  const { path, title, noun, paged, listDescription, Response, find, rows, toListed } = kind;
   app.get(
     `/${path}`,
-    {
-      schema: {
-        operationId: `list${title}s`,
-        summary: `List ${noun}s${paged ? ' by page' : ''}, newest first`,
-        ...(listDescription && { description: listDescription }),
-        tags: [path],
-        querystring: paged ? LabelledPageQuery : SelectorQuery,
-        response: { 200: (paged ? Page : Collection)(Response), ...problems(400) },
-      },
-    },
+    operation(kind, `list${title}s`, `List ${noun}s${paged ? ' by page' : ''}, newest first`, {
+      ...(listDescription && { description: listDescription }),
+      querystring: paged ? LabelledPageQuery : SelectorQuery,
+      response: { 200: (paged ? Page : Collection)(Response), ...problems(400) },
+    }),
     async (request) => {
       const query = request.query as PageQuery & { label_selector?: string };
       const after = await startAfter(query, (id) => find({ id }));

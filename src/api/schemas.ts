@@ -1,5 +1,6 @@
 import Type, { type Static, type TSchema, type TSchemaOptions } from 'typebox';
-import { errorCatalog, PenstockError } from '../errors.ts';
+import { errorCatalog } from '../connectors/registry.ts';
+import { PenstockError } from '../errors.ts';
 import { stopModes } from '../jobs/states.ts';
 
 /** Schemas that more than one resource uses. Names and nesting are Arroyo's. */

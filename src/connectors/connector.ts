@@ -1,5 +1,5 @@
-import type { Static, TSchema } from 'typebox';
-import type { ErrorCode, FieldError, PenstockError } from '../errors.ts';
+import Type, { type Static, type TSchema } from 'typebox';
+import type { DescribedError, FieldError, PenstockError } from '../errors.ts';
 import type { Row } from '../formats/format.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.ts';
@@ -7,13 +7,16 @@ import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.t
 /**
  * The contract between Penstock and a kind of system it can talk to.
  *
- * A connector is one folder that exports one `defineConnector(...)`. Everything about it that the rest of the house
- * shows (routes, forms, OpenAPI, masking of secrets, metadata columns, the `source`/`sink`/`testing` flags) is
- * derived from that definition. Connectors know neither the database nor HTTP nor each other: what they need arrives
- * as arguments. They never retry by themselves: they throw, and the worker decides.
+ * A connector is one folder that exports one `defineConnector(...)`, and one line in `registry.ts`. Routes, forms, SQL
+ * options, documentation, masking of secrets and the `source`/`sink`/`testing` flags are derived from the definition.
+ * Connectors know neither the database nor HTTP nor each other: what they need arrives as arguments.
  *
- * Everything thrown is a `PenstockError`. Its code says whether it is passing (the worker reconnects with back-off)
- * or permanent (the job fails and says why).
+ * Threads: `openSource` and `openSink` run in a worker thread, and so does all that they return. Everything else runs in
+ * the main thread, beside the API. Every thread loads the definition, so it must be light: libraries and everything that
+ * needs them are imported when something is opened. Memory is shared between the calls in one thread only.
+ *
+ * Everything thrown is a `PenstockError`. A connector never retries: after a passing error the worker connects again
+ * with back-off, after any other the job fails and shows the error.
  */
 
 /** What a connector logs with. Never give it a configuration object: those hold secrets. */
@@ -26,10 +29,7 @@ export interface Logger {
 
 /** Which addresses the operator lets tests and jobs reach. */
 export interface Targets {
-  /**
-   * Of the addresses that `host` has, those that may be dialled. A connector asks before it opens any socket, and dials
-   * only what it gets. Throws `target_not_allowed`.
-   */
+  /** Returns the addresses of `host` that may be dialled; ask before opening any socket. Throws `target_not_allowed`. */
   allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];
 }
 
@@ -51,14 +51,14 @@ export interface Identity {
 /** One incoming message, and the duty to acknowledge it. */
 export interface Delivery {
   readonly payload: Buffer;
-  /** Values of the connector's metadata columns by name; a timestamp is a bigint of microseconds. Read when asked for, so cheap when nobody asks. */
+  /** Values of the metadata columns by name; a timestamp is a bigint of microseconds. Best computed on access. */
   readonly metadata: Readonly<Record<string, unknown>>;
-  /** When it arrived, in milliseconds since 1970, from a monotonic-enough clock (`performance.timeOrigin` based). */
+  /** When it arrived: milliseconds since 1970, by `performance.timeOrigin + performance.now()`. */
   readonly receivedAt: number;
   /**
-   * Says that the message is safe downstream. Call it once, in any order; acknowledgements leave in order of
-   * receipt. Nothing else acknowledges a message: one that was never acked is delivered again after a reconnect.
-   * A late call, after the connection it came from is gone, does nothing.
+   * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt.
+   * Nothing else acknowledges a message: without it the message is delivered again after a reconnect. A call after the
+   * connection is gone does nothing.
    */
   ack(): void;
 }
@@ -87,14 +87,11 @@ export interface RunContext<P, T> extends Reachable<P> {
   identity: Identity;
   /** Of a source whose connector has `session`. */
   session?: RememberedSession<T>;
-  /** Most messages in flight: unsettled deliveries of a source, unconfirmed messages of a sink. */
+  /** Maximum number of messages in flight: deliveries without `ack`, or messages that are not confirmed. */
   window: number;
-  /**
-   * To be called when the connection is lost, so that this is noticed while there is nothing to write. A source need
-   * not: its iteration throws.
-   */
+  /** Call it when the connection of a sink is lost. A source throws from its iteration instead. */
   lost?(error: PenstockError): void;
-  /** Shows something to the operator, among the messages of the job. Nothing else comes of it. */
+  /** Adds to the messages of the job. The job goes on. */
   warn(error: PenstockError): void;
   /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
   signal: AbortSignal;
@@ -102,32 +99,30 @@ export interface RunContext<P, T> extends Reachable<P> {
 }
 
 /**
- * A running source. Iterating it waits for at least one message and then answers all that have arrived, never more
- * than the window; it ends after `drain`, and throws when the connection is lost or the signal aborts.
+ * A running source. Each step of the iteration waits for at least one message and returns all that have arrived, within
+ * the window. It throws when the connection is lost or the signal aborts. It ends after `drain`, or by itself when the
+ * source has no more: when all sources of a job have ended, the job is Finished.
  */
 export interface Source extends AsyncIterable<Delivery[]> {
   /** How it found its session, if its connector has `session`. */
   readonly session?: FoundSession;
-  /** Asks for no more messages. What has arrived already is still answered, then the iteration ends. */
+  /** Asks for no more messages. The iteration returns what has arrived, then ends. */
   drain(): Promise<void>;
-  /**
-   * Sends the acknowledgements that are due and disconnects. Unacknowledged messages stay with the broker and come
-   * again. Safe to call twice and after a failure; never throws.
-   */
+  /** Sends the acknowledgements that are due and disconnects. May be called twice and after a failure; never throws. */
   close(): Promise<void>;
 }
 
 export interface FoundSession {
   /** Whether the other side had it. */
   resumed: boolean;
-  /** Resolves once it is subscribed as its table says and as nothing else. It never rejects: a lost source stays silent. */
+  /** Resolves once it is subscribed as its table says and as nothing else. Never rejects, also when the source is lost. */
   settled: Promise<void>;
 }
 
-/** How a source table is to be read; the worker sees to it. */
+/** How a source table is to be read; the worker enforces it. */
 export interface Pace {
   messagesPerSecond?: number;
-  /** The job warns when it has got no message for so long. */
+  /** Time without a message after which the job warns. */
   maxSilenceSecs?: number;
 }
 
@@ -138,22 +133,21 @@ export interface Outgoing {
   row: Row;
 }
 
-/** A message that was not written and never will be, though the connection is well. */
+/** A message that can never be written, though the connection works. */
 export interface Refusal {
-  /** Which one of those given to `write`. */
+  /** Its index in the argument of `write`. */
   index: number;
   error: PenstockError;
 }
 
 export interface Sink {
   /**
-   * Writes in order, and resolves when every message is durable there (for MQTT: PUBACK or PUBCOMP received; at
-   * QoS 0: handed to the operating system). Several writes may be pending; they are sent in the order of the calls.
-   * Answers the messages that are refused, by us or by the other side, in order: none of them is there, all others
-   * are. Rejects when it cannot be known what is there, as when the connection is lost.
+   * Writes in order, and resolves when the other side has confirmed every message. Calls may overlap; their messages are
+   * sent in the order of the calls. Returns the messages that were refused, by the connector or the other side, in order:
+   * all others are written. Rejects when it is not known what was written, as when the connection is lost.
    */
   write(messages: Outgoing[]): Promise<Refusal[]>;
-  /** Disconnects. Pending writes reject. Safe to call twice and after a failure; never throws. */
+  /** Disconnects; pending writes reject. May be called twice and after a failure; never throws. */
   close(): Promise<void>;
 }
 
@@ -161,12 +155,12 @@ export type CheckOutcome = 'ok' | 'warning' | 'failed' | 'skipped';
 
 /** One step of a connection test, reported when it is over. */
 export interface CheckStep {
-  /** e.g. `resolve`, `tcp`, `tls`, `mqtt_connect`, `subscribe`, `publish`, `first_message`, `decode`. */
+  /** e.g. `resolve`, `tcp`, `tls`, `subscribe`, `publish`, `decode`. */
   name: string;
   outcome: CheckOutcome;
   durationMs: number;
-  /** Why it failed or warns; null when it is ok. */
-  code: ErrorCode | null;
+  /** Why it failed or warns, by a code of the core or of this connector; null when it is ok. */
+  code: string | null;
   /** One sentence for a person. */
   message: string;
   /** What to do about it; null when there is nothing to do. */
@@ -182,10 +176,10 @@ export interface CheckContext<P, T> extends Reachable<P> {
   schema: ConnectionSchema | undefined;
   /** `none`: publish nothing. */
   probe: 'publish' | 'none';
-  /** For each step. The caller bounds the whole with `signal`. */
+  /** Deadline of each step; `signal` is that of the whole test. */
   stepTimeoutMs: number;
   signal: AbortSignal;
-  /** Call it for every step, in order, as soon as the step is over. */
+  /** Call it for every step as soon as it is over, in order. */
   report(step: CheckStep): void;
 }
 
@@ -194,23 +188,20 @@ export interface AutocompleteContext<P> extends Reachable<P> {
   signal: AbortSignal;
 }
 
-/** A message that is only looked at: nothing is to be acknowledged. */
+/** A message that is only looked at, without an acknowledgement. */
 export type Watched = Omit<Delivery, 'ack'>;
 
 export interface WatchContext<P, T> extends Reachable<P> {
   table: T;
   /** Called once, when messages can arrive. */
   listening(): void;
-  /**
-   * Called with every message, in order of arrival. Nothing waits for the caller: what it has no room for it drops.
-   * What it throws ends the watch, which rejects with it.
-   */
+  /** Call it with every message, in order. It drops what it has no room for; what it throws ends the watch. */
   deliver(message: Watched): void;
   /** Ends it. */
   signal: AbortSignal;
 }
 
-/** A column that a source can fill from a message's metadata. */
+/** A column that a source can fill from the metadata of a message. */
 export interface MetadataColumn {
   name: string;
   type: FieldTypeName;
@@ -219,12 +210,8 @@ export interface MetadataColumn {
   description: string;
 }
 
-/** The WITH (…) options of a SQL table definition, each taken at most once; what nobody takes is refused. */
-export interface Options {
-  take(name: string): string | undefined;
-  takeBoolean(name: string): boolean | undefined;
-  takeInteger(name: string): number | undefined;
-}
+/** The profile of a connector that has nothing to connect to: its tables need none. */
+export const noProfile = Type.Object({}, { title: 'NoProfile', additionalProperties: false });
 
 export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSchema = TSchema> {
   id: string;
@@ -241,43 +228,39 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   profile: P;
   /** JSON Schema of a table's `config`. */
   table: T;
+  /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
+  errors?: Readonly<Record<string, DescribedError>>;
+  /** For tables that do not say how messages are written. If it has `fields`, a table can only add metadata columns. */
+  defaultSchema?: Pick<ConnectionSchema, 'format' | 'fields'>;
   metadata: readonly MetadataColumn[];
-  /** What the schemas cannot say: topic rules, contradictory options. Paths are JSON pointers into the config. */
+  /** Checks what the schemas cannot say, such as contradictory fields. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
   pace?(table: Static<T>): Pace;
-  /** The columns of the table's schema that a sink's config refers to; they are checked where the schema is known. */
+  /** The columns that a sink's config refers to. They are checked against its schema once that is known. */
   columnsOf?(table: Static<T>): ColumnUse[];
-  /** The address of the system, for people: Arroyo's `description` of a profile. No secrets. */
+  /** The address of the system, for people. No secrets. */
   describe(profile: Static<P>): string;
   direction(table: Static<T>): 'source' | 'sink';
-  /** Reads `CREATE TABLE … WITH (…)`. The profile's options are only read when `withProfile` is true. */
-  fromOptions(options: Options, withProfile: boolean): { profile: unknown; table: unknown };
-  /** Tests a connection. Resolves when done, also after a failed step; throws only when the signal aborts. */
+  /** Tests a connection. Resolves at the end, also after a failed step; rejects only when the signal aborts. */
   check?(context: CheckContext<Static<P>, Static<T>>): Promise<void>;
-  /**
-   * What is really there, for forms to offer: values by the name of the table's field. It takes a few seconds at most,
-   * bounds what it answers, and leaves nothing behind. Throws what is wrong with the connection.
-   */
+  /** Returns a bounded number of values for forms, by the name of the table's field, within seconds. Leaves nothing behind. */
   autocomplete?(context: AutocompleteContext<Static<P>>): Promise<Record<string, string[]>>;
   /**
-   * Shows the messages that a source table reads, beside whoever reads them in earnest: under an identity of its own,
-   * taking nothing from anybody, leaving nothing behind. Never resolves: it rejects with what went wrong, or with the
-   * signal's reason once it has disconnected.
+   * Shows the messages of a source table beside the jobs that read it: with an identity of its own, taking nothing from
+   * anybody, leaving nothing behind. Never resolves: rejects with what went wrong, or with the signal's reason once it has
+   * disconnected.
    */
   watch?(context: WatchContext<Static<P>, Static<T>>): Promise<never>;
   /** Connects and subscribes; rejects with the first thing that went wrong. */
   openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
   openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;
-  /**
-   * Names the session that a source of this identity has on the other side, when what comes while nobody is connected is
-   * kept there. Another name is another session.
-   */
+  /** Names the session in which the other side keeps messages for a source of this identity while it is away. */
   session?(profile: Static<P>, identity: Identity): string;
   /**
-   * Whether sessions that `session` names differently, by two profiles, are one: of a system that has two addresses.
-   * Undefined when that cannot be told: nobody is there by the former one, or somebody who lets no stranger in. It leaves
-   * nothing behind. Throws a passing fault of the connection by the profile of now, or the signal's reason.
+   * Whether two profiles reach the same session although `session` names it differently: one system may have two addresses.
+   * Undefined if that cannot be found out, such as when the former address does not respond. Leaves nothing behind. Throws
+   * a passing fault of the present profile, or the signal's reason.
    */
   isSameSession?(
     now: Reachable<Static<P>>,
@@ -285,23 +268,22 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
     identity: Identity,
     signal: AbortSignal,
   ): Promise<boolean | undefined>;
-  /** Removes the session of a source from the other side, with what it holds. */
+  /** Removes the session of a source from the other side, with the messages in it. */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
   /**
-   * The source table as one of several tasks reads it, so that each message goes to one of them; `group` is of
-   * [0-9A-Za-z_] and the same for all of them. Left out by a connector that cannot do that. Throws `cannot_share` for a
-   * table that cannot be shared.
+   * Returns the source table as one of several `tasks` reads it, so that each message goes to one of them. `group`, of
+   * [0-9A-Za-z_], is the same for all. Left out if no table can be shared; throws `cannot_share` if this one cannot.
    */
-  shared?(table: Static<T>, group: string): Static<T>;
+  shared?(table: Static<T>, group: string, tasks: number): Static<T>;
 }
 
-/** Checks a definition's types against its own schemas; answers it unchanged. */
+/** Checks the types of a definition against its own schemas, and returns it. */
 export function defineConnector<P extends TSchema, T extends TSchema>(
   definition: ConnectorDefinition<P, T>,
 ): ConnectorDefinition<P, T> {
   if ('sensitive' in definition.table)
     throw new Error(
-      `${definition.id}: secrets belong into the profile; those of a table are neither sealed nor masked`,
+      `${definition.id}: secrets belong in the profile, as those of a table are neither sealed nor masked`,
     );
   return definition;
 }

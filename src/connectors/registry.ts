@@ -1,9 +1,19 @@
-import { PenstockError } from '../errors.ts';
+import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
+import { blackhole } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
+import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
+import { stdout } from './stdout/index.ts';
 
-/** Every connector, one line each. */
-export const connectors: readonly ConnectorDefinition[] = [mqtt];
+/** Every connector. */
+export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout];
+
+/** Every error code there is: those of the core, then those of the connectors. */
+export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
+  {},
+  coreErrors,
+  ...connectors.map(({ errors }) => errors),
+);
 
 /** Throws `unknown_connector`. */
 export function connectorFor(id: string): ConnectorDefinition {

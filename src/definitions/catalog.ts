@@ -10,7 +10,7 @@ import type { SecretBox } from '../security/secret-box.ts';
 import { resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, Connection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Db } from '../store/db.ts';
-import { checkProfileConfig, checkTableConfig } from './config-checks.ts';
+import { checkProfileConfig, checkTableConfig, withDefaultSchema } from './config-checks.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
 
 /** Stored profiles, tables and queries for the rest of the program: JSON parsed and secrets opened. Main thread only. */
@@ -137,18 +137,19 @@ export class StoredCatalog implements Catalog {
     return this.#definitions.tableNames();
   }
 
-  async inline({ connector: id, profileName, options }: InlineTable): Promise<Connection> {
+  async inline({ connector: id, profileName, options, schema }: InlineTable): Promise<Connection> {
     const connector = connectorFor(id);
     const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
-    const given = connector.fromOptions(options, stored === undefined);
-    const profile = stored ?? given.profile;
+    const profile = stored ?? options.takeObject(connector.profile);
+    const config = options.takeObject(connector.table);
     if (!stored) checkProfileConfig(id, profile, '');
-    checkTableConfig(id, given.table, profile, '');
+    checkTableConfig(id, config, profile, '');
     return {
-      direction: connector.direction(given.table),
+      direction: connector.direction(config),
+      schema: withDefaultSchema(id, schema),
       profile,
-      config: given.table,
-      uses: connector.columnsOf?.(given.table) ?? [],
+      config,
+      uses: connector.columnsOf?.(config) ?? [],
       metadata: connector.metadata,
     };
   }

@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { connectorFor, connectors } from '../connectors/registry.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
-import type { Field } from '../formats/schema/schema.ts';
+import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
 import { explainViolations } from '../violations.ts';
 
 interface Checks {
@@ -48,6 +49,31 @@ export function checkTableColumns(
   at = '/config',
 ): void {
   refuse(checkColumnUses(checksOf(id).definition.columnsOf?.(config) ?? [], fields), at);
+}
+
+/**
+ * The schema of a table with what its connector has for tables that do not say. Throws `invalid_schema` for another one
+ * than the connector's fields make.
+ */
+export function withDefaultSchema(
+  id: string,
+  given: ConnectionSchema | undefined,
+): ConnectionSchema | undefined {
+  const own = connectorFor(id).defaultSchema;
+  if (!own) return given;
+  const schema = given ?? { inferred: true };
+  if (!own.fields) return { ...schema, format: schema.format ?? own.format, fields: schema.fields ?? [] };
+  const { fields = [], format, inferred: _, ...rest } = schema;
+  const isMetadata = (field: Field): boolean => typeof field.metadata_key === 'string';
+  const kindsOf = (some: readonly Field[]) => some.map(({ name, type }) => ({ name, type }));
+  const payload = kindsOf(fields.filter((field) => !isMetadata(field)));
+  const differs = payload.length > 0 && !isDeepStrictEqual(payload, kindsOf(own.fields));
+  if (differs || rest.definition || rest.framing || (format && !isDeepStrictEqual(format, own.format))) {
+    const columns = own.fields.map(({ name, type }) => `${name} (${type})`).join(' and ');
+    const message = `must be left out: messages of ${id} have the columns ${columns}`;
+    throw new PenstockError('invalid_schema', `/schema ${message}`, { errors: [{ path: '', message }] });
+  }
+  return { ...rest, format: own.format, fields: [...own.fields, ...fields.filter(isMetadata)] };
 }
 
 function refuse(errors: FieldError[], at: string): void {

@@ -3,6 +3,7 @@ import { PenstockError } from '../errors.ts';
 import { mask, sensitivePaths } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import { mapOptionValues } from '../sql/secret-options.ts';
+import { optionName } from '../sql/table-options.ts';
 
 /**
  * Secrets in the text of a query: `CREATE TABLE … WITH (password = '…')`. They are sealed in the database and masked in
@@ -11,7 +12,7 @@ import { mapOptionValues } from '../sql/secret-options.ts';
  */
 
 const names: ReadonlySet<string> = new Set(
-  connectors.flatMap(({ profile }) => sensitivePaths(profile).map((path) => path.replaceAll('/', '.'))),
+  connectors.flatMap(({ profile }) => sensitivePaths(profile).map(optionName)),
 );
 
 const prefix = 'sealed:';

@@ -1,3 +1,5 @@
+/** The contract of formats. They run on the main thread, to check and preview, and in worker threads, to pass messages. */
+
 import type { FieldError, PenstockError } from '../errors.ts';
 import type { ConnectionSchema, Field, Format, FormatType, SchemaDefinition } from './schema/schema.ts';
 
@@ -36,13 +38,12 @@ export interface Codec {
   decode(payload: Buffer): Row;
   /**
    * Reads a message that may hold any number of rows, up to `maxRowsOfMessage`; where it exists it is the one to call.
-   * A row that cannot be read is handed to `bad`, with its number among all rows of the message, from 0, and the others
-   * are answered all the same. Without `bad`, or when nothing can be said of the rest of the message, its error is
-   * thrown.
+   * Calls `bad` for a row that cannot be read, with its number in the message from 0, and still returns the others.
+   * Throws without `bad`, or if the rest of the message cannot be read.
    */
   decodeAll?(payload: Buffer, bad?: BadRowHandler): Row[];
   encode(row: Row): Buffer;
-  /** What formats of text may have beside: the same of a text, so that lines need not be converted one by one. */
+  /** Optional, for formats of text: the same for a text, so that lines need not be converted one by one. */
   decodeText?(text: string): Row;
   encodeText?(row: Row): string;
 }
@@ -59,31 +60,30 @@ export type FormatOf<T extends FormatType> = Extract<Format, { type: T }>;
 export type SchemaIn<T extends FormatType> = Omit<ConnectionSchema, 'format'> & { format: FormatOf<T> };
 
 /**
- * What a format file exports, and `all.ts` lists. Compression is done around it, and so is framing where it allows
- * lines; metadata columns are in `fields`, are null in what it decodes and not part of what it encodes.
+ * A format, listed in `registry.ts`. Compression and lines are handled around it. Metadata columns are in `fields`; they
+ * are null in decoded rows and are not encoded.
  */
 export interface FormatDefinition<T extends FormatType = FormatType> {
   type: T;
-  /** Prepares the codec of a schema that is expanded and valid: all that depends on the schema alone is done here. */
+  /** Prepares the codec of an expanded, valid schema: all work that depends on the schema alone. */
   codec(schema: SchemaIn<T>): Codec;
   /**
-   * What is wrong with the options, or with fields that the format cannot write; the rest is checked already. Paths
-   * are JSON pointers into the schema, e.g. `/format/delimiter`. `invalid_schema` with the same `errors` may be thrown
-   * instead.
+   * Returns the errors of the options, and of fields that the format cannot write; the rest is checked already. Paths
+   * are JSON pointers into the schema, e.g. `/format/delimiter`. May throw `invalid_schema` with the same `errors`.
    */
   validate?(schema: SchemaIn<T>): FieldError[];
-  /** The type of the one column `value` that holds the message as a whole; undefined when it has fields. */
+  /** The type of the column `value` that holds the whole message; undefined if the message has fields. */
   wholeMessage?(format: FormatOf<T>): WholeMessage | undefined;
-  /** The language of the schemas from which the fields can be derived; without it a definition is refused. */
+  /** The schema language of a `definition`; without it a definition is refused. */
   definition?: {
     type: SchemaDefinition['type'];
-    /** Throws `invalid_schema` with the path, below `/definition`, of what has no field type. Knows no metadata columns. */
+    /** Derives fields, without metadata columns. Throws `invalid_schema` with a path below `/definition`. */
     fieldsFrom(schema: SchemaIn<T> & { definition: SchemaDefinition }): Field[];
   };
   /**
-   * Whether framing by newlines is allowed. `lines`: each line is a message of the format, whose rows never hold a
-   * newline unescaped; empty lines are left out. `values`: the same, but an empty line is an empty value. `own`: the codec does it, and has
-   * `decodeAll`. Left out: refused.
+   * Support of framing by newlines; refused if missing. `lines`: each line is a message without unescaped newlines, and
+   * empty lines are skipped. `values`: the same, but an empty line is an empty value. `own`: the codec's `decodeAll`
+   * handles it.
    */
   newlines?: 'lines' | 'values' | 'own';
 }

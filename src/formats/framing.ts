@@ -8,9 +8,8 @@ const newline = 0x0a;
 const carriageReturn = 0x0d;
 
 /**
- * Makes each line of a message one row. A line ends with `\n` or `\r\n`; the last one may have no end. Writing puts
- * one row, and a `\n`, into a message. An empty line is left out unless it `isValue`; what the codec writes is on one
- * line, unless it is a value.
+ * Makes each line of a message one row. Lines end with `\n` or `\r\n`, optional for the last; an encoded row ends with
+ * `\n`. Empty lines are skipped unless `isValue`, when values may also contain line ends.
  */
 export function byLines(
   codec: Codec,
@@ -65,14 +64,13 @@ export function byLines(
   }
 
   function refuseLine(endsEarly: boolean, line: string | Buffer): void {
-    if (endsEarly) throw badRow('', 'holds the end of a line, so it cannot be one line of a message');
+    if (endsEarly) throw badRow('', 'contains a line end, so it cannot be one line of a message');
     if (Number.isFinite(longest) && Buffer.byteLength(line) > longest) throw badRow('', tooLong);
   }
 }
 
 const lineEnd = Buffer.from([newline]);
 
-/** The lines of a text, without their ends. */
 export function* linesOfText(text: string): Generator<string> {
   for (let from = 0; from < text.length; ) {
     const found = text.indexOf('\n', from);
@@ -92,7 +90,7 @@ function* linesOf(payload: Buffer): Generator<Buffer> {
   }
 }
 
-/** Says in which line, counted from 1, a row was bad. */
+/** Adds the line, from 1, to the error of a bad row. */
 export function inLine(error: unknown, line: number): PenstockError {
   if (!(error instanceof PenstockError) || error.code !== 'bad_data') throw error;
   const { errors, facts } = error;

@@ -1,4 +1,4 @@
-import { asPenstockError, type ErrorCode } from '../errors.ts';
+import { type AnyErrorCode, asPenstockError } from '../errors.ts';
 import { counted } from '../jobs/stats.ts';
 
 /** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
@@ -13,9 +13,9 @@ export interface CountsDelta {
   counts: TaskCounts;
   /** Pairs: milliseconds from arrival to confirmation, and the number of messages that took this long. */
   latencies: number[];
-  badByCode: Partial<Record<ErrorCode, number>>;
+  badByCode: Record<string, number>;
   /** `at` is in Unix microseconds. */
-  lastBad: { code: ErrorCode; message: string; at: number } | undefined;
+  lastBad: { code: AnyErrorCode; message: string; at: number } | undefined;
 }
 
 /** Counts of one attempt. Called once per batch rather than per message, so the cost is negligible. */

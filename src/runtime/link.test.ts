@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { mqttError } from '../connectors/mqtt/config/errors.ts';
 import { PenstockError } from '../errors.ts';
 import { fromPlain, toPlain } from './link.ts';
 
@@ -11,7 +12,7 @@ test('an error is the same in the other thread, whatever its cause', () => {
     facts: { reasonCode: 135 },
     cause,
   };
-  const error = new PenstockError('mqtt_publish_refused', 'The broker says no', details);
+  const error = mqttError('mqtt_publish_refused', 'The broker says no', details);
   const other = fromPlain(structuredClone(toPlain(error)));
   expect(other).toBeInstanceOf(PenstockError);
   const { code, message, hint, errors, facts, passing, stack } = error;

@@ -1,5 +1,5 @@
 import type { MessagePort, Worker as Thread } from 'node:worker_threads';
-import { asPenstockError, type ErrorCode, type FieldError, PenstockError } from '../errors.ts';
+import { type AnyErrorCode, asPenstockError, type FieldError, PenstockError } from '../errors.ts';
 
 /** An operation that one thread performs for the other. Input and result are plain data (structured clone). */
 type RemoteOperation = (input: never) => unknown;
@@ -107,7 +107,8 @@ export class Link<Remote> {
 
 /** A `PenstockError` as plain data, to cross between threads. */
 export interface PlainError {
-  code: ErrorCode;
+  code: AnyErrorCode;
+  passing: boolean;
   message: string;
   stack: string | undefined;
   hint: string | undefined;
@@ -119,12 +120,13 @@ export interface PlainError {
 const maxCauseDepth = 4;
 
 export function toPlain(error: unknown): PlainError {
-  const { code, message, stack, hint, errors, facts, cause } = asPenstockError(error);
-  return { code, message, stack, hint, errors, facts, cause: plainCause(cause) };
+  const { code, passing, message, stack, hint, errors, facts, cause } = asPenstockError(error);
+  return { code, passing, message, stack, hint, errors, facts, cause: plainCause(cause) };
 }
 
-export function fromPlain({ code, message, stack, hint, errors, facts, cause }: PlainError): PenstockError {
-  const error = new PenstockError(code, message, { ...(hint ? { hint } : {}), errors, facts, cause });
+export function fromPlain(plain: PlainError): PenstockError {
+  const { message, stack, hint, errors, facts, cause } = plain;
+  const error = new PenstockError(plain, message, { ...(hint ? { hint } : {}), errors, facts, cause });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

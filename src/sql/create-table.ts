@@ -35,7 +35,10 @@ export function readCreateTable(tokens: TokenReader): CreateTable {
     tokens.refuse('CREATE TABLE … AS is not supported; write INSERT INTO and the name of a sink table');
   }
   const from = tokens.here.from;
-  tokens.expect('WITH', "after the columns; write WITH (connector = 'mqtt', …)");
+  tokens.expect(
+    'WITH',
+    "after the columns: it names the connector and its options, as in WITH (connector = '…', …)",
+  );
   options.read(tokens);
   if (tokens.peek()) tokens.refuse('Unexpected text after the options; end the statement with a semicolon');
   return { ...table, name, options, optionsRange: { from, to: tokens.here.to } };

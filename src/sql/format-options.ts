@@ -37,21 +37,24 @@ const spellings = new Map([
 ]);
 
 function takeProperty(options: TableOptions, name: string, schema: TSchema): unknown {
-  const { type, enum: values } = schema as { type?: string; enum?: string[] };
+  const {
+    type,
+    enum: values,
+    anyOf = [],
+  } = schema as {
+    type?: string;
+    enum?: string[];
+    anyOf?: { type?: string }[];
+  };
   if (values) {
     const others = [...spellings].filter(([, known]) => values.includes(known)).map(([other]) => other);
     const value = options.takeOneOf(name, [...values, ...others]);
     return value === undefined ? undefined : (spellings.get(value) ?? value);
   }
-  if (type === 'boolean') return options.takeBoolean(name);
-  if (type === 'integer') return options.takeInteger(name);
-  return isText(schema) ? options.take(name) : undefined;
-}
-
-/** What may only be null on the wire is no option. */
-function isText(schema: TSchema): boolean {
-  const { type, anyOf = [] } = schema as { type?: string; anyOf?: { type?: string }[] };
-  return type === 'string' || anyOf.some((choice) => choice.type === 'string');
+  // What may only be null on the wire is no option.
+  const isOption =
+    type !== 'null' && (type !== undefined || anyOf.some((choice) => choice.type === 'string'));
+  return isOption ? options.takeAs(name, schema) : undefined;
 }
 
 /** Takes `framing` and its option. */

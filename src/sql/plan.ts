@@ -1,3 +1,4 @@
+import type { TSchema } from 'typebox';
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
@@ -8,16 +9,20 @@ import type { TreeNode } from './parse-tree.ts';
  * holds the connectors' configurations, secrets included: keep it in memory.
  */
 
-/** The WITH (…) options that a connector reads its configuration from; the connectors' `Options` has the same shape. */
+/** The WITH (…) options of a table. Each can be taken once. */
 export interface WithOptions {
   take(name: string): string | undefined;
   takeBoolean(name: string): boolean | undefined;
   takeInteger(name: string): number | undefined;
+  /** Takes those that a JSON Schema of an object has. */
+  takeObject(schema: TSchema): Record<string, unknown>;
 }
 
 /** What a connector makes of a table's options. */
 export interface Connection {
   direction: 'source' | 'sink';
+  /** The schema that was declared, with what the connector adds. */
+  schema?: ConnectionSchema | undefined;
   profile: unknown;
   config: unknown;
   /** The columns that `config` refers to, if any. */

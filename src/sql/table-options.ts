@@ -1,3 +1,5 @@
+import type { TSchema } from 'typebox';
+import { PenstockError } from '../errors.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { suggestion } from './names.ts';
 import type { WithOptions } from './plan.ts';
@@ -64,6 +66,65 @@ export class TableOptions implements WithOptions {
     return known ?? this.#findings.stop(`The option ${name} must be one of ${values.join(', ')}`, value);
   }
 
+  takeNumber(name: string): number | undefined {
+    const value = this.#values.get(name)?.value;
+    const text = this.take(name);
+    if (text === undefined) return undefined;
+    if (/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?$/i.test(text)) return Number(text);
+    return this.#findings.stop(`The option ${name} must be a number`, value);
+  }
+
+  /** Takes an option as a value of a JSON Schema: a list has commas between its items, a record is a JSON object. */
+  takeAs(name: string, { type }: JsonSchema): unknown {
+    if (type === 'boolean') return this.takeBoolean(name);
+    if (type === 'integer') return this.takeInteger(name);
+    if (type === 'number') return this.takeNumber(name);
+    if (type === 'object') return this.#takeRecord(name);
+    const text = this.take(name);
+    return type === 'array' ? text?.split(',').map((part) => part.trim()) : text;
+  }
+
+  /**
+   * Takes the options of an object by its JSON Schema. The option for `keepAliveSecs` is `keep_alive_secs`, and those of
+   * an object within have dots: `tls.ca`. With `oneOf` the option gives the title of the alternative, in lower case, and
+   * that comes before its options: `type = 'sink', sink.retain = true`. A boolean that is required is false when left
+   * out. Everything else the schema has to check.
+   */
+  takeObject(schema: TSchema, prefix = ''): Record<string, unknown> {
+    const { properties = {}, required = [] } = schema as JsonSchema;
+    const entries = Object.entries(properties).map(([name, property]) => {
+      const value = this.#takeProperty(`${prefix}${optionName(name)}`, property, prefix);
+      return [name, value ?? (property.type === 'boolean' && required.includes(name) ? false : undefined)];
+    });
+    return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+  }
+
+  #takeProperty(name: string, property: JsonSchema, prefix: string): unknown {
+    if (property.oneOf) return this.#takeAlternative(name, property.oneOf, prefix);
+    if (!property.properties) return this.takeAs(name, property);
+    const inner = this.takeObject(property, `${name}.`);
+    return Object.keys(inner).length > 0 ? inner : undefined;
+  }
+
+  #takeAlternative(name: string, alternatives: readonly JsonSchema[], prefix: string): unknown {
+    const titles = alternatives.map(({ title = '' }) => title.toLowerCase());
+    const title = this.takeOneOf(name, titles);
+    if (title !== undefined)
+      return this.takeObject(alternatives[titles.indexOf(title)] as JsonSchema, `${prefix}${title}.`);
+    const message = `The option ${name} is missing: it must be one of ${titles.join(', ')}`;
+    throw new PenstockError('invalid_config', message, { errors: [{ path: '', message }] });
+  }
+
+  #takeRecord(name: string): unknown {
+    const value = this.#values.get(name)?.value;
+    const text = this.take(name);
+    try {
+      return text === undefined ? undefined : JSON.parse(text);
+    } catch {
+      return this.#findings.stop(`The option ${name} must be a JSON object, like {"name": "value"}`, value);
+    }
+  }
+
   /** The value a connector means by the path of a field, e.g. `/will/qos` or `/type/maxSilenceSecs`. */
   placeOf(path: string): Range | undefined {
     const wanted = path.slice(1).split('/').map(plain);
@@ -83,6 +144,19 @@ export class TableOptions implements WithOptions {
     }
   }
 }
+
+/** What this needs to know of a schema. */
+interface JsonSchema extends TSchema {
+  type?: string;
+  title?: string;
+  properties?: Record<string, JsonSchema>;
+  required?: string[];
+  oneOf?: JsonSchema[];
+}
+
+/** The option for a property of a config: `tls.passphrase` for `tls/passphrase`. */
+export const optionName = (path: string): string =>
+  path.replaceAll('/', '.').replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** `max_silence_secs` and `maxSilenceSecs` are the same. */
 const plain = (name: string): string => name.replaceAll('_', '').toLowerCase();

@@ -47,8 +47,7 @@ async function connectTable(
 ): Promise<TableDefinition> {
   const { name, options, optionsRange } = statement;
   const connector = options.take('connector');
-  if (connector === undefined)
-    return findings.stop("The option connector is missing, e.g. 'mqtt'", optionsRange);
+  if (connector === undefined) return findings.stop('The option connector is missing', optionsRange);
   const profileName = options.take('connection_profile');
   const schema = declaredSchema(statement);
   const inline = { name: name.text, connector, profileName, options, schema };
@@ -60,7 +59,7 @@ async function connectTable(
   options.refuseRest();
   findings.settle();
   const { direction, profile, config, uses = [] } = connection;
-  const complete = completeSchema(statement, schema, connection, findings);
+  const complete = completeSchema(statement, connection.schema ?? schema, connection, findings);
   return { name: name.text, connector, direction, schema: complete, profile, config, uses };
 }
 

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { errorCatalog, type PenstockError } from '../errors.ts';
+import type { PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
 import { printable } from '../jobs/stats.ts';
 import type { WorkerDeps } from './deps.ts';
@@ -29,9 +29,9 @@ interface JobMessage extends MessagePlace {
 export const noFailure = { failureCode: null, failureMessage: null, failureDomain: null };
 
 /** The cause of an error: the configuration, another system, or a defect of ours. */
-function domainOf({ code }: PenstockError): 'user' | 'external' | 'internal' {
+function domainOf({ code, passing }: PenstockError): 'user' | 'external' | 'internal' {
   if (code === 'internal') return 'internal';
-  return errorCatalog[code].passing ? 'external' : 'user';
+  return passing ? 'external' : 'user';
 }
 
 /** The actual state of one job. A flush writes it to the job's row, including changes that an earlier flush could not. */

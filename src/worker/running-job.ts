@@ -31,6 +31,8 @@ export class RunningJob {
   over = false;
   /** Why it ended by itself. */
   failure: PenstockError | undefined;
+  /** Whether it ended because its sources have no more. */
+  finished = false;
   readonly #deps: WorkerDeps;
   readonly #tools: RunningJobTools;
   readonly #cancel = new AbortController();
@@ -64,6 +66,7 @@ export class RunningJob {
         this.#log(error, retryInMs);
         if (!this.#ending) this.#note('Recovering', error, placeIn(spec, error));
       },
+      finished: () => this.#finished(),
       failed: (error, spec) => this.#failed(error, placeIn(spec, error)),
       replacedFailed: (error, spec) => this.record.say('warn', error, placeIn(spec, error)),
     });
@@ -223,6 +226,11 @@ export class RunningJob {
     this.#drains.begin(this.#tasks.specs);
   }
 
+  #finished(): void {
+    this.finished = true;
+    this.askToEnd(true, 'Finishing');
+  }
+
   /** Internal errors are logged with all details, passing ones for the operator. */
   #log(error: PenstockError, retryInMs: number): void {
     const details = { job: this.id, code: error.code, retryInMs };
@@ -247,8 +255,9 @@ export class RunningJob {
     }
   }
 
-  #refused(what: string, { code, message, hint, errors }: PenstockError): void {
-    const refusal = new PenstockError(code, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
+  #refused(what: string, error: PenstockError): void {
+    const { message, hint, errors } = error;
+    const refusal = new PenstockError(error, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
     this.#rollout.refusal = refusal;
     this.record.say('error', refusal);
     this.record.blame(refusal);

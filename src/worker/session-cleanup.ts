@@ -144,13 +144,13 @@ export class SessionDrains {
 
   async #gaveUp(session: SourceSession, error: PenstockError): Promise<boolean> {
     const { sessions, say } = this.#tools;
-    const { code, message, hint, errors } = error;
+    const { message, hint, errors } = error;
     const old = isOld(session);
     const what = old
       ? 'A session could not be drained for a day. It is given up with its queued messages'
       : 'A session could not be drained yet';
     const options = { ...(hint ? { hint } : {}), errors, cause: error };
-    say(old ? 'error' : 'warn', new PenstockError(code, `${what}: ${message}`, options));
+    say(old ? 'error' : 'warn', new PenstockError(error, `${what}: ${message}`, options));
     if (!old) return false;
     return sessions.enter(session, orphaned).then(
       () => true,

@@ -8,6 +8,8 @@ export type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
 interface TaskGroupEvents {
   running(): void;
   recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
+  /** The source of every task has ended. */
+  finished(): void;
   /** A task ended with an error that is not passing. */
   failed(error: PenstockError, spec: TaskSpec): void;
   /** A task that is being replaced ended with such an error. */
@@ -47,9 +49,9 @@ export class TaskGroup {
   async apply(specs: readonly TaskSpec[]): Promise<void> {
     this.#changing = true;
     const wanted = new Map(specs.map((spec) => [placeOf(spec), spec]));
-    const leaving = [...this.#members].filter(([place, { spec, over }]) => {
+    const leaving = [...this.#members].filter(([place, { spec, task, over }]) => {
       const next = wanted.get(place);
-      return over || !next || !sameWork(spec, next);
+      return (over && !task.sourceEnded) || !next || !sameWork(spec, next);
     });
     for (const [, member] of leaving) member.leaving = true;
     await Promise.all(leaving.map(([, member]) => this.#drain(member)));
@@ -101,6 +103,7 @@ export class TaskGroup {
     member.done = task.run().then(
       () => {
         member.over = true;
+        this.#checkRunning();
       },
       (error: unknown) => {
         Object.assign(member, { over: true, connected: false });
@@ -111,6 +114,8 @@ export class TaskGroup {
 
   #checkRunning(): void {
     if (this.#changing || this.#ending) return;
-    if ([...this.#members.values()].every(({ connected }) => connected)) this.#events.running();
+    const members = [...this.#members.values()];
+    if (members.every(({ over, task }) => over && task.sourceEnded)) this.#events.finished();
+    else if (members.every(({ connected }) => connected)) this.#events.running();
   }
 }

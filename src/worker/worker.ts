@@ -180,7 +180,7 @@ export class Worker {
   /** Restarts a job that has ended, or writes its final state and releases it. */
   async #settle(row: HeldJob, job: RunningJob): Promise<void> {
     if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row);
-    await this.#leases.release(row, job.failure ? 'Failed' : 'Stopped');
+    await this.#leases.release(row, job.failure ? 'Failed' : job.finished ? 'Finished' : 'Stopped');
     this.#metrics.forget(row.id);
     this.#jobs.delete(row.id);
   }

@@ -22,6 +22,7 @@ export class Penstock {
   #child: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
   #log = '';
+  #stdout = '';
 
   private constructor(port: number, settings: Record<string, string>) {
     this.#port = port;
@@ -62,10 +63,15 @@ export class Penstock {
     return this.#log;
   }
 
+  /** What it has written to standard output. */
+  get stdout(): string {
+    return this.#stdout;
+  }
+
   /** Starts it and waits until it is ready. */
   async resume(): Promise<void> {
     const child = spawn(process.execPath, [main, 'all'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env.PATH,
         NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
@@ -77,6 +83,9 @@ export class Penstock {
     });
     this.#child = child;
     this.#watcher = watch(child.pid ?? 0, this.folder);
+    child.stdout.on('data', (chunk) => {
+      this.#stdout = (this.#stdout + String(chunk)).slice(-1_000_000);
+    });
     child.stderr.on('data', (chunk) => {
       this.#log = (this.#log + String(chunk)).slice(-1_000_000);
     });

@@ -1,5 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
+import { noProfile } from '../../connectors/connector.ts';
+import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
-import type { JsonObject } from '../../security/config-secrets.ts';
+import { type JsonObject, mask } from '../../security/config-secrets.ts';
 import { profileKind } from '../connection-profiles/edit.ts';
 import { tableKind } from '../connection-tables/edit.ts';
 import type { Deps } from '../deps.ts';
@@ -8,8 +11,7 @@ import { type Selector, selectRows } from '../labels.ts';
 import { pipelineKind } from '../pipelines/edit.ts';
 import type { Versioned } from '../precondition.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
-import { differences, type Shown } from './diff.ts';
-import { type BundleChange, type BundledTable, maxObjects } from './wire.ts';
+import { type BundleChange, type BundledTable, type Difference, maxObjects } from './wire.ts';
 
 /** A change as the response tells it. */
 export interface AppliedChange extends BundleChange {
@@ -43,12 +45,13 @@ export function bundledKinds(deps: Deps): BundledKind[] {
     bundled(tableKind(deps), {
       async toBody(item, staged) {
         const { connection_profile: name, ...rest } = item as BundledTable;
+        if (name === rest.connector && connectorFor(name).profile === noProfile) return rest;
         const profile = await staged.profile({ name });
-        if (!profile) throw noProfile(name);
+        if (!profile) throw unknownProfile(name);
         return { ...rest, connection_profile_id: profile.id };
       },
       fromBody({ name, connector, connection_profile_id: _id, ...rest }, row) {
-        const connection_profile = row.connectionProfile?.name ?? null;
+        const connection_profile = row.connectionProfile?.name ?? row.connector;
         return { name, connector, connection_profile, ...rest } as JsonObject;
       },
     }),
@@ -129,10 +132,10 @@ async function inContext<T>(noun: string, name: string, at: string, run: () => P
     return await run();
   } catch (error) {
     if (!(error instanceof PenstockError) || error.code === 'internal') throw error;
-    const { code, message, hint, facts, cause } = error;
+    const { message, hint, facts, cause } = error;
     const errors = error.errors.map(({ path, message: what }) => ({ path: `${at}${path}`, message: what }));
     const details = { facts, cause, errors: errors.length > 0 ? errors : [{ path: at, message }] };
-    throw new PenstockError(code, `The ${noun} ${name}: ${message}`, hint ? { ...details, hint } : details);
+    throw new PenstockError(error, `The ${noun} ${name}: ${message}`, hint ? { ...details, hint } : details);
   }
 }
 
@@ -147,9 +150,46 @@ const withoutEmpty = (object: JsonObject): JsonObject =>
     ),
   );
 
-function noProfile(name: string): PenstockError {
+function unknownProfile(name: string): PenstockError {
   const message = `names no connection profile: ${JSON.stringify(name)} is neither stored nor in the bundle`;
   return new PenstockError('invalid_request', `/connection_profile ${message}`, {
     errors: [{ path: '/connection_profile', message }],
   });
 }
+
+type Json = JsonObject[string];
+
+/** An object as a bundle has it, with its secrets masked and open. */
+interface Shown {
+  masked: JsonObject;
+  opened: JsonObject;
+}
+
+/**
+ * Returns the differences down to single values; lists are compared as a whole. Open values are compared and masked
+ * values are shown: of a secret, only that it changes.
+ */
+function differences(before: Shown, after: Shown): Difference[] {
+  return changedPaths(before.opened, after.opened, []).map((names) => {
+    const path = names.map((name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    const [was, is] = [valueAt(before.masked, names), valueAt(after.masked, names)];
+    if (was === mask || is === mask || isDeepStrictEqual(was, is)) return { path, secret: 'changed' };
+    return { path, ...(was !== undefined && { before: was }), ...(is !== undefined && { after: is }) };
+  });
+}
+
+function changedPaths(before: Json | undefined, after: Json | undefined, at: string[]): string[][] {
+  if (isDeepStrictEqual(before, after)) return [];
+  if (!isObject(before) || !isObject(after)) return [at];
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return names.flatMap((name) => changedPaths(own(before, name), own(after, name), [...at, name]));
+}
+
+const valueAt = (object: JsonObject, names: string[]): Json | undefined =>
+  names.reduce<Json | undefined>((at, name) => (isObject(at) ? own(at, name) : undefined), object);
+
+const own = (object: JsonObject, name: string): Json | undefined =>
+  Object.hasOwn(object, name) ? object[name] : undefined;
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

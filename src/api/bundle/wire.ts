@@ -20,7 +20,9 @@ const { connection_profile_id: _id, ...ofTable } = ConnectionTablePost.propertie
 const BundledTable = Type.Object(
   {
     ...ofTable,
-    connection_profile: Type.Intersect([Name], { description: 'Name of its connection profile' }),
+    connection_profile: Type.Intersect([Name], {
+      description: 'Name of its connection profile; the id of its connector if that needs none',
+    }),
   },
   strict,
 );

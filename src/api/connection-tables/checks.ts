@@ -1,6 +1,6 @@
-import type { ConnectorDefinition } from '../../connectors/connector.ts';
+import { type ConnectorDefinition, noProfile } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
-import { checkTableColumns, checkTableConfig } from '../../definitions/config-checks.ts';
+import { checkTableColumns, checkTableConfig, withDefaultSchema } from '../../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
@@ -12,7 +12,7 @@ import type { ConnectionTablePost } from './wire.ts';
 /** A valid table. */
 interface CheckedTable {
   connector: ConnectorDefinition;
-  profileRow: ProfileRow;
+  profileRow: ProfileRow | null;
   profile: JsonObject;
   config: JsonObject;
   schema: ConnectionSchema;
@@ -26,23 +26,38 @@ export async function checkTable(
 ): Promise<CheckedTable> {
   const connector = connectorFor(body.connector);
   const profileRow = await profileRowOf(staged, body);
-  const profile = deps.catalog.profile(profileRow);
+  const profile = profileRow ? deps.catalog.profile(profileRow) : {};
   checkTableConfig(body.connector, body.config, profile);
   const missing = [{ path: '/schema', message: 'is required: it defines how a message becomes a row' }];
-  if (!body.schema) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
-  const schema = checkSchema(body.schema, '/schema', connector.metadata);
+  const sent = completed(body).schema;
+  if (!sent) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
+  const schema = checkSchema(sent, '/schema', connector.metadata);
   // A sink without columns gets those of its query, and is then checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);
   return { connector, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
-/** The profile that a body names. Throws if there is none. */
+/** Returns a table's body as it is stored, with its connector's default schema if it has none. Throws `invalid_schema`. */
+export function completed(body: ConnectionTablePost): ConnectionTablePost {
+  try {
+    const schema = withDefaultSchema(body.connector, body.schema ?? undefined);
+    const { connection_profile_id = null } = body;
+    return schema ? { ...body, connection_profile_id, schema } : body;
+  } catch (error) {
+    if (error instanceof PenstockError && error.code === 'invalid_schema')
+      throw invalidSchema(error.errors, '/schema');
+    throw error;
+  }
+}
+
+/** The profile that a body names; null if its connector needs none. Throws if there is none. */
 export async function profileRowOf(
   definitions: StagedDefinitions,
   body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
-): Promise<ProfileRow> {
+): Promise<ProfileRow | null> {
   const { connector, connection_profile_id: id } = body;
+  if (!id && connectorFor(connector).profile === noProfile) return null;
   if (!id) throw wrongProfile('is required: create a connection profile first');
   const row = await definitions.profile({ id });
   if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);

@@ -7,7 +7,7 @@ import type { Change, Kind } from '../kind.ts';
 import { refuseOtherConnector } from '../merge-patch.ts';
 import { nowMicros } from '../schemas.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
-import { checkTable } from './checks.ts';
+import { checkTable, completed } from './checks.ts';
 import {
   ConnectionTable,
   ConnectionTablePatch,
@@ -55,15 +55,16 @@ export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
 
 async function save(
   deps: Deps,
-  body: ConnectionTablePost,
+  sent: ConnectionTablePost,
   current: TableRow | undefined,
   staged: StagedDefinitions,
 ): Promise<Change<TableRow>> {
+  const body = completed(sent);
   if (current) refuseOtherConnector(connectorFor(current.connector), body.connector);
   const { connector, profileRow } = await checkTable(deps, body, staged);
   const id = current?.id ?? newId('ct');
   const reads = {
-    profiles: new Map([[profileRow.id, profileRow.version]]),
+    profiles: new Map(profileRow ? [[profileRow.id, profileRow.version]] : []),
     tables: new Map([[id, current?.version ?? 0]]),
   };
   const { name, labels = {}, ...after } = body;
@@ -79,7 +80,7 @@ async function save(
     id,
     name,
     connector: body.connector,
-    connectionProfileId: profileRow.id,
+    connectionProfileId: profileRow?.id ?? null,
     tableType: connector.direction(body.config),
     config: JSON.stringify(body.config),
     schema: JSON.stringify(body.schema),

@@ -164,8 +164,7 @@ export const inferSchemas =
         const leave = takePlace();
         const gone = clientGone(reply);
         try {
-          const { messages = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs } = body;
-          const sample = await takeSample(sampled, { messages, timeoutMs }, gone);
+          const sample = await takeSample(sampled, body, gone);
           return reply.type('application/json').send(responseOf(sampled.connector, sample, body));
         } catch (error) {
           if (!gone.aborted) throw error;
@@ -183,23 +182,16 @@ interface SampledSource extends Reachable<JsonObject> {
 }
 
 /** The first messages that arrive. `lost` is set if the connection failed before there were enough. */
-interface Sample {
-  inference: SchemaInference;
-  first: Watched[];
-  messages: number;
-  bytes: number;
-  elapsedMs: number;
-  lost: PenstockError | undefined;
-}
+type Sample = Awaited<ReturnType<typeof takeSample>>;
 
 /** Collects messages until a number, a time or 8 MiB is reached. Throws what fails before the first message. */
 async function takeSample(
   { connector, profile, targets, table }: SampledSource,
-  { messages: max, timeoutMs }: { messages: number; timeoutMs: number },
+  { messages: max = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs }: InferRequest,
   gone: AbortSignal,
-): Promise<Sample> {
-  const inference = new SchemaInference();
-  const sample: Sample = { inference, first: [], messages: 0, bytes: 0, elapsedMs: 0, lost: undefined };
+) {
+  const [first, lost] = [[] as Watched[], undefined as PenstockError | undefined];
+  const sample = { inference: new SchemaInference(), first, messages: 0, bytes: 0, elapsedMs: 0, lost };
   const over = new AbortController();
   let since: number | undefined;
   let until: number | undefined;
@@ -215,8 +207,8 @@ async function takeSample(
     listening();
     sample.messages += 1;
     sample.bytes += message.payload.length;
-    inference.observe(message.payload);
-    if (sample.first.length < maxPreviewed) sample.first.push(message);
+    sample.inference.observe(message.payload);
+    if (first.length < maxPreviewed) first.push(message);
     if (sample.messages >= max || sample.bytes >= maxBytes) stop();
   };
   const timer = setTimeout(stop, timeoutMs);
@@ -243,21 +235,24 @@ const tooSlow = (timeoutMs: number): PenstockError =>
 async function checkRequest(deps: Deps, body: InferRequest): Promise<SampledSource> {
   const connector = connectorFor(body.connector);
   if (body.profile !== undefined && body.connection_profile_id) {
-    const errors = [
-      { path: '/profile', message: 'cannot be combined with connection_profile_id; send only one of them' },
-    ];
-    throw new PenstockError('invalid_request', `/profile ${errors[0]?.message}`, { errors });
+    const message = 'cannot be combined with connection_profile_id; send only one of them';
+    throw new PenstockError('invalid_request', `/profile ${message}`, {
+      errors: [{ path: '/profile', message }],
+    });
   }
+  const staged = new StagedDefinitions(deps.db);
+  const profileRow = body.profile === undefined ? await profileRowOf(staged, body) : null;
   const config =
     body.profile === undefined
-      ? deps.catalog.profile(await profileRowOf(new StagedDefinitions(deps.db), body))
+      ? profileRow
+        ? deps.catalog.profile(profileRow)
+        : {}
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
   refuseSink(connector.direction(body.config), '/config/type');
   return { connector, ...deps.catalog.resolve(connector, config), table: body.config as JsonObject };
 }
 
-/** Its errors have paths below `/profile`, not `/config`. */
 function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject {
   try {
     return checkProfile(profile);
@@ -267,7 +262,7 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
       path: path.replace(/^\/config/, '/profile'),
       message,
     }));
-    throw new PenstockError(error.code, error.message.replaceAll('/config', '/profile'), {
+    throw new PenstockError(error, error.message.replaceAll('/config', '/profile'), {
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       errors,
     });

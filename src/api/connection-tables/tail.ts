@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import Type, { type Static } from 'typebox';
 import type { ConnectorDefinition, Reachable, Watched } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
-import { asPenstockError, type ErrorCode } from '../../errors.ts';
+import { type AnyErrorCode, asPenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { Deps } from '../deps.ts';
@@ -198,7 +198,7 @@ export class Tail {
   }
 
   /** Adds the last event, and returns the code in it. `error` is the reason for the end. */
-  end(error: unknown): { code: ErrorCode | null } {
+  end(error: unknown): { code: AnyErrorCode | null } {
     for (const timer of this.#timers) clearInterval(timer);
     this.#reportLeftOut();
     const { rows, bad_messages, left_out } = this.#counts;

@@ -1,4 +1,4 @@
-import { type ErrorCode, errorCatalog, type FieldError } from '../../errors.ts';
+import { coreErrors, type ErrorCode, type FieldError } from '../../errors.ts';
 import { problemOf } from '../problem.ts';
 
 /** An example of every error that the API returns. */
@@ -102,7 +102,7 @@ export const problemExamples = (): Record<string, { summary: string; value: obje
       ([code, [detail, hint = null, errors = []]]) => [
         code,
         {
-          summary: errorCatalog[code].title,
+          summary: coreErrors[code].title,
           value: problemOf({ code, message: detail, hint, errors }, 'req-1'),
         },
       ],

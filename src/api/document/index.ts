@@ -61,7 +61,7 @@ interface RouteOperation {
 function addRole({ schema, url, route }: RouteOperation): { schema: FastifySchema; url: string } {
   if (schema === undefined || schema.hide === true || schema.security?.length === 0) return { schema, url };
   const role = roleFor([route.method].flat()[0] ?? 'GET', route.config?.role);
-  const description = [schema.description, `Requires the role ${role}.`].filter(Boolean).join(' ');
+  const description = [schema.description, `Needs the role ${role}.`].filter(Boolean).join(' ');
   return { schema: { ...schema, description } as FastifySchema, url };
 }
 

@@ -5,13 +5,13 @@ import {
   counted,
   type JobStats,
   type OperatorPlace,
-  type TaskStatus as Status,
+  type TaskStatus as StoredTaskStatus,
   sampleEveryMs,
 } from '../../jobs/stats.ts';
 import type { Db } from '../../store/db.ts';
-import { nowMicros } from '../schemas.ts';
+import { Micros, nowMicros, nullable } from '../schemas.ts';
 
-/** What the worker has counted of a job, as the API shows it. */
+/** The statistics of a job, as the API shows them. */
 
 const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
 type MetricName = (typeof metricNames)[number];
@@ -19,20 +19,20 @@ type MetricName = (typeof metricNames)[number];
 /** Arroyo's. */
 export const OperatorMetricGroup = Type.Object(
   {
-    node_id: Type.Integer({ description: "Of the pipeline's graph" }),
+    node_id: Type.Integer({ description: 'Node in the graph of the pipeline' }),
     metric_groups: Type.Array(
       Type.Object({
         name: Type.Enum([...metricNames], {
           description:
-            'Per second: messages (of a source or sink, or the rows between them) and bytes of payload. backpressure: ' +
-            'the share of the messages allowed in flight that are, from 0 to 1',
+            'Messages (or rows, between source and sink) and payload bytes per second. backpressure: messages in flight as ' +
+            'a share of the maximum, from 0 to 1',
         }),
         subtasks: Type.Array(
           Type.Object({
-            index: Type.Integer({ description: 'The task' }),
+            index: Type.Integer({ description: 'Index of the task' }),
             metrics: Type.Array(
               Type.Object({
-                time: Type.Integer({ description: 'Unix microseconds: the end of the second' }),
+                time: Type.Integer({ description: 'Unix microseconds: end of the second' }),
                 value: Type.Number(),
               }),
             ),
@@ -60,39 +60,33 @@ export const OperatorMetricGroup = Type.Object(
 const Count = Type.Integer();
 const Operator = Type.Object({
   operator_id: Type.String(),
-  node_id: Type.Integer({ description: "Of the pipeline's graph" }),
+  node_id: Type.Integer({ description: 'Node in the graph of the pipeline' }),
   kind: Type.Enum(['source', 'transform', 'sink']),
   messages_in: Count,
   messages_out: Count,
-  bytes_in: Type.Union([Count, Type.Null()], { description: 'Null where rows are not bytes' }),
-  bytes_out: Type.Union([Count, Type.Null()]),
+  bytes_in: nullable(Count, { description: 'Null if rows have no size here' }),
+  bytes_out: nullable(Count),
 });
 
 export const TaskStatus = Type.Object(
   {
     index: Type.Integer(),
-    connected: Type.Boolean({ description: 'Whether both its ends are' }),
+    connected: Type.Boolean({ description: 'Whether source and sink are connected' }),
     operators: Type.Array(Operator, {
-      description: 'What went in and out since the job began here. Between source and sink messages are rows',
+      description: 'Input and output since the job started. Between source and sink, messages are rows',
     }),
-    bad: Type.Integer({ description: 'Messages and rows that could not be used' }),
-    in_flight: Type.Integer({ description: 'Messages received and not acknowledged yet' }),
+    bad: Type.Integer({ description: 'Messages and rows that could not be processed' }),
+    in_flight: Type.Integer({ description: 'Messages received but not yet acknowledged' }),
     batches: Count,
-    batch_size: Type.Union([Type.Number(), Type.Null()], { description: 'Messages in a batch, on average' }),
-    latency_ms: Type.Union(
-      [Type.Object({ p50: Type.Number(), p95: Type.Number(), p99: Type.Number() }), Type.Null()],
-      {
-        description:
-          'From the arrival of a batch to the confirmation of the sink, over the last one to two minutes; at most a ' +
-          'tenth too high. Null when nothing was sent',
-      },
-    ),
-    reconnects: Type.Integer({ description: 'How often it began again after an error' }),
-    last_error: Type.Union([
-      Type.Object({ code: Type.String(), message: Type.String(), at: Type.Integer() }),
-      Type.Null(),
-    ]),
-    sampled_at: Type.Integer({ description: 'Unix microseconds' }),
+    batch_size: nullable(Type.Number(), { description: 'Average number of messages per batch' }),
+    latency_ms: nullable(Type.Object({ p50: Type.Number(), p95: Type.Number(), p99: Type.Number() }), {
+      description:
+        'Time from the arrival of a batch to the confirmation by the sink, over the last one to two minutes; up to 10 % ' +
+        'too high. Null if nothing was sent',
+    }),
+    reconnects: Type.Integer({ description: 'Number of reconnects after errors' }),
+    last_error: nullable(Type.Object({ code: Type.String(), message: Type.String(), at: Type.Integer() })),
+    sampled_at: Micros,
   },
   {
     $id: 'TaskStatus',
@@ -124,7 +118,7 @@ export const TaskStatus = Type.Object(
   },
 );
 
-/** What is known of a job that a worker has now; undefined of any other. */
+/** The statistics of a running job; undefined for any other. */
 export async function statsOf(
   db: Db,
   job: { id: string; state: string; leaseUntil: bigint | null; startTime: bigint | null },
@@ -132,7 +126,7 @@ export async function statsOf(
   const state = shownState(job, nowMicros());
   if (isResting(state)) return undefined;
   const row = await db.jobStats.findUnique({ where: { jobId: job.id } });
-  // What an earlier start has left is not of this one.
+  // Ignores statistics of an earlier run.
   return row && row.updatedAt > (job.startTime ?? 0n) ? (JSON.parse(row.stats) as JobStats) : undefined;
 }
 
@@ -151,7 +145,7 @@ export const taskStatuses = ({ at, tasks }: JobStats): Static<typeof TaskStatus>
     sampled_at: at,
   }));
 
-function operatorsOf({ source, transform, sink, totals }: Status): Static<typeof Operator>[] {
+function operatorsOf({ source, transform, sink, totals }: StoredTaskStatus): Static<typeof Operator>[] {
   const operator = ({ id, node }: OperatorPlace, kind: 'source' | 'transform' | 'sink', io: object) =>
     ({ operator_id: id, node_id: node, kind, bytes_in: null, bytes_out: null, ...io }) as Static<
       typeof Operator
@@ -170,7 +164,7 @@ type Metric = Static<
   typeof OperatorMetricGroup
 >['metric_groups'][number]['subtasks'][number]['metrics'][number];
 
-/** Tasks that share a node and an index, as those of several inserts from one source do, are added up. */
+/** Adds up tasks with the same node and index, such as those of several inserts from one source. */
 export function operatorMetricGroups({ at, tasks }: JobStats): Static<typeof OperatorMetricGroup>[] {
   const nodes = new Map<number, Map<MetricName, Map<number, number[]>>>();
   const add = (node: number, name: MetricName, index: number, values: number[]): void => {
@@ -179,7 +173,7 @@ export function operatorMetricGroups({ at, tasks }: JobStats): Static<typeof Ope
     const known = subtasks.get(index);
     const both = (value: number, other = 0) =>
       name === 'backpressure' ? Math.max(value, other) : value + other;
-    // Counted from the end: all end with the same second.
+    // Aligned at the end: all series end with the same second.
     const sums = values.map((value, nth) => both(value, known?.[known.length - values.length + nth]));
     subtasks.set(index, sums);
   };

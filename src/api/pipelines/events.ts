@@ -5,31 +5,30 @@ import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { taskStatuses } from '../jobs/stats.ts';
-import { toWire } from '../jobs/wire.ts';
+import { type JobRow, toWire } from '../jobs/wire.ts';
 import { problems } from '../problem.ts';
 import { IdParams, nowMicros } from '../schemas.ts';
 import { clientGone, EventQueue, streamEvents } from '../sse.ts';
 import { findPipeline } from './wire.ts';
 
 const pollEveryMs = 1000;
-/** So many characters wait for a client that reads slowly; of numbers nothing is added then. */
+/** Maximum number of characters that wait for a slow client; then counters are skipped. */
 const maxWaiting = 256 * 1024;
 
-/** How late the worker may write what it has counted. */
+/** Maximum delay of the worker's statistics. */
 const latestMs = 3000;
 
 const Rates = Type.Object({
-  at: Type.Integer({ description: 'Unix microseconds: the end of the second' }),
+  at: Type.Integer({ description: 'Unix microseconds: end of the second' }),
   ...Object.fromEntries(counted.map((name) => [name, Type.Number()])),
 });
 
-/** One event of a pipeline. */
 export const PipelineEvent = Type.Object(
   {
     name: Type.Enum(['state', 'tasks', 'rates', 'deleted'], {
       description:
-        'state: the job, at first and whenever something of it changes. tasks: what its tasks have counted. rates: what ' +
-        'went through all of them in one second. deleted: the pipeline is gone; the last event',
+        'state: the job, at first and after every change. tasks: counters of the tasks. rates: totals of all tasks for ' +
+        'one second. deleted: the pipeline was deleted; the last event',
     }),
     job: Type.Optional(Type.Unsafe<object>({ $ref: 'Job#' })),
     tasks: Type.Optional(Type.Array(Type.Unsafe<object>({ $ref: 'TaskStatus#' }))),
@@ -61,21 +60,20 @@ const eventsResponse = Type.Unsafe<never>({
   content: { 'text/event-stream': { schema: { $ref: 'PipelineEvent#' } } },
 });
 
-/** Following a pipeline. */
 export const pipelineEvents =
   ({ db }: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
-    const followed = new Followed(db);
+    const followed = new Followers(db);
     app.get(
       '/pipelines/:id/events',
       {
         exposeHeadRoute: false,
         schema: {
           operationId: 'followPipeline',
-          summary: 'Follow a pipeline: its state, its tasks, and what goes through them every second',
+          summary: 'Stream the state, tasks and throughput of a pipeline',
           description:
-            'There is an event for every second in which the job runs, up to 2 seconds late (later where more than 200 ' +
-            'jobs of a worker are busy). What happened before is not told again.',
+            'Sends an event for every second in which the job runs, up to 2 seconds late (later if a worker has more than ' +
+            '200 busy jobs). Earlier events are not repeated.',
           tags: ['pipelines'],
           params: IdParams,
           response: { 200: eventsResponse, ...problems(400, 404, 429) },
@@ -89,12 +87,10 @@ export const pipelineEvents =
     );
   };
 
-type JobRow = Parameters<typeof toWire>[0];
-
-/** Asks the database about all pipelines that somebody follows, once a second, and only while somebody does. */
-class Followed {
+/** Polls the database for all followed pipelines, once a second while there are any. */
+class Followers {
   readonly #db: Db;
-  readonly #listeners = new Set<Listener>();
+  readonly #followers = new Set<Follower>();
   #timer: NodeJS.Timeout | undefined;
   #asking = false;
 
@@ -103,22 +99,22 @@ class Followed {
   }
 
   listen(pipelineId: string, gone: AbortSignal): EventQueue<string> {
-    const listener = new Listener(pipelineId);
+    const follower = new Follower(pipelineId);
     if (gone.aborted) {
-      listener.events.end();
-      return listener.events;
+      follower.events.end();
+      return follower.events;
     }
-    this.#listeners.add(listener);
-    gone.addEventListener('abort', () => this.#drop(listener), { once: true });
+    this.#followers.add(follower);
+    gone.addEventListener('abort', () => this.#drop(follower), { once: true });
     this.#timer ??= setInterval(() => this.#poll(), pollEveryMs);
     this.#poll();
-    return listener.events;
+    return follower.events;
   }
 
-  #drop(listener: Listener): void {
-    listener.events.end();
-    this.#listeners.delete(listener);
-    if (this.#listeners.size > 0) return;
+  #drop(follower: Follower): void {
+    follower.events.end();
+    this.#followers.delete(follower);
+    if (this.#followers.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
@@ -127,7 +123,7 @@ class Followed {
     if (this.#asking) return;
     this.#asking = true;
     this.#ask()
-      // The next poll asks again; who follows sees the heartbeat meanwhile.
+      // The next poll tries again; clients get the heartbeat meanwhile.
       .catch(() => {})
       .finally(() => {
         this.#asking = false;
@@ -135,30 +131,30 @@ class Followed {
   }
 
   async #ask(): Promise<void> {
-    const asked = [...this.#listeners];
+    const asked = [...this.#followers];
     const where = { pipelineId: { in: [...new Set(asked.map(({ pipelineId }) => pipelineId))] } };
     const jobs = await this.#db.job.findMany({ where, include: { stats: true } });
     const byPipeline = new Map(jobs.map((job) => [job.pipelineId, job]));
-    for (const listener of asked) {
-      const job = byPipeline.get(listener.pipelineId);
-      if (job) listener.tell(job, job.stats);
+    for (const follower of asked) {
+      const job = byPipeline.get(follower.pipelineId);
+      if (job) follower.send(job, job.stats);
       else {
-        listener.add({ name: 'deleted' });
-        this.#drop(listener);
+        follower.add({ name: 'deleted' });
+        this.#drop(follower);
       }
     }
   }
 }
 
-/** What one caller has been told of a pipeline. */
-class Listener {
+/** One client, and what it has received so far. */
+class Follower {
   readonly pipelineId: string;
   readonly events = new EventQueue<string>((json) => json.length);
   #job = '';
   readonly #since = Number(nowMicros());
-  /** Of the newest sample that was told; 0 when none was. */
+  /** Time of the newest sample sent; 0 before the first. */
   #at = 0;
-  /** Of the newest sample that was there; those of quiet seconds are not written. */
+  /** Time of the newest sample seen; samples of quiet seconds are not stored. */
   #seen = 0;
 
   constructor(pipelineId: string) {
@@ -169,11 +165,11 @@ class Listener {
     this.events.add(JSON.stringify(event));
   }
 
-  tell(row: JobRow, written: { updatedAt: bigint; stats: string } | null): void {
+  send(row: JobRow, written: { updatedAt: bigint; stats: string } | null): void {
     const job = toWire(row);
-    const said = JSON.stringify(job);
-    if (said !== this.#job) this.add({ name: 'state', job });
-    this.#job = said;
+    const text = JSON.stringify(job);
+    if (text !== this.#job) this.add({ name: 'state', job });
+    this.#job = text;
     const current = written !== null && written.updatedAt > (row.startTime ?? 0n) && !isResting(job.state);
     if (!current || this.events.size > maxWaiting) return;
     const stats = JSON.parse(written.stats) as JobStats;
@@ -184,17 +180,17 @@ class Listener {
   }
 
   /**
-   * Those of the seconds since the last one told. Nothing is written of quiet seconds but the first of them, so a second
-   * of which nothing is known in time is told as quiet; what turns out to have gone on in it is told with the next.
+   * The rates of the seconds since the last one sent. Only the first of several quiet seconds is stored, so a second without
+   * statistics in time counts as quiet; later counts for it are added to the next second.
    */
   #newRates(stats: JobStats): ({ at: number } & Counts)[] {
-    // The first time what has happened since somebody listens, and at least what is newest.
-    const told = this.#at === 0 ? Math.min(this.#since, stats.at - second) : this.#at;
-    const fresh = Math.max(0, seconds(stats.at - told));
-    const kept = stats.tasks.reduce((most, { samples }) => Math.max(most, samples.length), 0);
+    // At first everything since the client connected, and at least the newest sample.
+    const sent = this.#at === 0 ? Math.min(this.#since, stats.at - second) : this.#at;
+    const fresh = Math.max(0, seconds(stats.at - sent));
+    const kept = stats.tasks.reduce((max, { samples }) => Math.max(max, samples.length), 0);
     const unseen = Math.min(kept, this.#seen === 0 ? fresh : seconds(stats.at - this.#seen));
     const late = sumOf(stats, Math.min(fresh, unseen), unseen);
-    const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - told) / second);
+    const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - sent) / second);
     this.#seen = stats.at;
     if (fresh > 0) {
       const count = Math.min(fresh, kept);
@@ -204,8 +200,8 @@ class Listener {
         return { at: stats.at - back * second, ...(nth === 0 ? plus(counts, late) : counts) };
       });
     }
-    if (unseen > 0) return [{ at: told + Math.max(1, quiet) * second, ...late }];
-    return isQuiet(stats) && quiet > 0 ? [{ at: told + quiet * second, ...nothing }] : [];
+    if (unseen > 0) return [{ at: sent + Math.max(1, quiet) * second, ...late }];
+    return isQuiet(stats) && quiet > 0 ? [{ at: sent + quiet * second, ...nothing }] : [];
   }
 }
 
@@ -217,7 +213,7 @@ const nothing = Object.fromEntries(counted.map((name) => [name, 0])) as Counts;
 const plus = (some: Counts, others: Counts): Counts =>
   Object.fromEntries(counted.map((name) => [name, some[name] + others[name]])) as Counts;
 
-/** Of all tasks, in the seconds that ended `from` to before `to` seconds before the newest sample. */
+/** Sums all tasks over the seconds that ended `from` (inclusive) to `to` (exclusive) seconds before the newest sample. */
 const sumOf = ({ tasks }: JobStats, from: number, to: number): Counts =>
   Object.fromEntries(
     counted.map((name, index) => {

@@ -2,21 +2,21 @@ import { connectorFor } from '../../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import type { Plan } from '../../sql/plan.ts';
 
-/** Throws `cannot_share`, at `/parallelism`, when a source of the plan cannot be read by so many tasks. */
+/** Throws `cannot_share` if a source of the plan does not support this parallelism. */
 export function checkParallelism(plan: Plan, parallelism: number): void {
   const message = parallelismProblem(plan, parallelism);
   if (message !== undefined)
     throw new PenstockError('cannot_share', message, { errors: [{ path: '/parallelism', message }] });
 }
 
-/** Why a source of the plan cannot be read by so many tasks; undefined when all can. */
+/** Returns the problem of a source that does not support this parallelism; undefined if all do. */
 export function parallelismProblem(plan: Plan, parallelism: number): string | undefined {
   if (parallelism === 1) return undefined;
   for (const { source } of plan.inserts) {
     const { name, shared } = connectorFor(source.connector);
     if (!shared) return `A source of ${name} cannot be read by several tasks; set the parallelism to 1`;
     try {
-      shared(source.config, 'x');
+      shared(source.config, 'x', parallelism);
     } catch (error) {
       const { message, hint } = asPenstockError(error);
       return [`${source.name}: ${message}`, hint].filter(Boolean).join('. ');

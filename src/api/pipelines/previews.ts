@@ -8,25 +8,26 @@ import type { Deps } from '../deps.ts';
 import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/wire.ts';
 import { Places } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
+import { nullable } from '../schemas.ts';
 import { clientGone, streamEvents } from '../sse.ts';
 import { Preview } from './preview.ts';
 import { Pipeline, PreviewPost, toWire } from './wire.ts';
 
-/** At most so many run at a time in one process, and so many are known, the ones that have ended for a minute. */
 const places = new Places(8, 'previews');
+/** Maximum number of previews in memory; an ended one stays for a minute. */
 const maxKnown = 100;
 const keptMs = 60_000;
 
-/** One event of a preview's output: Arroyo's, and what is wrong with the messages. */
+/** One event of the output of a preview: Arroyo's, with the errors in messages. */
 export const OutputData = Type.Object(
   {
     operator_id: Type.String(),
     subtask_idx: Type.Integer(),
     timestamps: Type.Array(Type.Integer(), {
-      description: 'Unix microseconds: when the message of each row came',
+      description: 'Unix microseconds: arrival of the message of each row',
     }),
-    start_id: Type.Integer({ description: 'The number of the first row' }),
-    batch: Type.String({ description: 'JSON: the rows' }),
+    start_id: Type.Integer({ description: 'Index of the first row' }),
+    batch: Type.String({ description: 'The rows as JSON' }),
     bad: Type.Optional(
       Type.Array(
         Type.Object({
@@ -34,16 +35,16 @@ export const OutputData = Type.Object(
           message: Type.String(),
           errors: Type.Array(Type.Object({ path: Type.String(), message: Type.String() })),
         }),
-        { description: 'Messages and rows that could not be used' },
+        { description: 'Messages and rows that could not be processed' },
       ),
     ),
     left_out: Type.Optional(
-      Type.Integer({ description: 'Messages and rows not shown: there were too many' }),
+      Type.Integer({ description: 'Number of messages and rows not shown because there were too many' }),
     ),
-    done: Type.Optional(Type.Boolean({ description: 'In the last event' })),
+    done: Type.Optional(Type.Boolean({ description: 'Whether this is the last event' })),
     error: Type.Optional(
-      Type.Union([Type.Object({ code: Type.String(), message: Type.String() }), Type.Null()], {
-        description: 'In the last event: why it ended early',
+      nullable(Type.Object({ code: Type.String(), message: Type.String() }), {
+        description: 'In the last event: the reason of an early end',
       }),
     ),
   },
@@ -79,9 +80,9 @@ export class Previews {
     return this.#known.get(id);
   }
 
-  /** Throws what is wrong with the query or with reaching its sources, and `too_many_requests`. */
+  /** Throws errors in the query, connection errors of its sources, and `too_many_requests`. */
   async start(query: string, gone: AbortSignal): Promise<Preview> {
-    // It refuses a mask that stands for no secret.
+    // Refuses a mask that stands for no secret.
     this.#catalog.sealQuery('preview', query);
     const plans = await compilePreview(query, this.#catalog);
     const leave = places.take();
@@ -112,8 +113,8 @@ export class Previews {
 const pipelineOf = (preview: Preview) => ({ ...toWire(preview.row), preview: true });
 
 /**
- * A preview is asked for as a pipeline is, by an id of the same form. Its answers come from here; what cannot be done
- * with one goes on to the routes of stored pipelines, which do not know it.
+ * Serves previews on the routes of stored pipelines, because their ids look the same. Other operations reach those
+ * routes, which do not find it.
  */
 export function interceptPreviews(app: FastifyInstance, previews: Previews, base: string): void {
   const messages = (preview: Preview) =>
@@ -129,12 +130,12 @@ export function interceptPreviews(app: FastifyInstance, previews: Previews, base
         code: error.code,
       }),
     );
-  const answers: Record<string, (preview: Preview, request: FastifyRequest) => unknown> = {
+  const handlers: Record<string, (preview: Preview, request: FastifyRequest) => unknown> = {
     'GET /pipelines/:id': pipelineOf,
     'PATCH /pipelines/:id': (preview, { body }) => {
       if ((body as { stop?: string }).stop === 'none')
-        throw new PenstockError('illegal_state', 'A preview is not started again', {
-          hint: 'Start another.',
+        throw new PenstockError('illegal_state', 'A preview cannot be restarted', {
+          hint: 'Start another preview.',
         });
       preview.stop();
       return { ...pipelineOf(preview), affected_pipelines: [] };
@@ -152,12 +153,11 @@ export function interceptPreviews(app: FastifyInstance, previews: Previews, base
   app.addHook('preHandler', async (request, reply) => {
     const preview = previews.get((request.params as { id?: string } | undefined)?.id ?? '');
     const path = request.routeOptions.url?.slice(base.length);
-    const answer = preview && answers[`${request.method} ${path}`];
-    if (preview && answer) await reply.type('application/json').send(answer(preview, request));
+    const handle = preview && handlers[`${request.method} ${path}`];
+    if (preview && handle) await reply.type('application/json').send(handle(preview, request));
   });
 }
 
-/** Starting a preview, and reading what comes of it. */
 export const previewRoutes =
   (previews: Previews): FastifyPluginAsyncTypebox =>
   async (app) => {
@@ -168,11 +168,11 @@ export const previewRoutes =
       {
         schema: {
           operationId: 'previewPipeline',
-          summary: 'Run a query on live messages for a minute at most, without its sinks',
+          summary: 'Run a query on live messages for up to a minute, without its sinks',
           description:
-            'Answers a pipeline that only this process knows; its rows are read at output, 100 a second and 10,000 in ' +
-            'all at most. It reads beside the pipelines and takes nothing from them, as a tail does. It ends after a ' +
-            'minute, when it is stopped or deleted, or when nobody has read it for 10 seconds. Nothing is stored.',
+            'Returns a pipeline that only this process knows. Read its rows at output: up to 100 per second and 10,000 in ' +
+            'all. Like a tail, it takes nothing from pipelines. It ends after a minute, when it is stopped or deleted, ' +
+            'or 10 seconds after its last reader left. Nothing is stored.',
           tags: ['pipelines'],
           body: PreviewPost,
           response: { 200: Pipeline, ...bodyProblems(429) },
@@ -193,8 +193,8 @@ export const previewRoutes =
         config: { role: 'operator' },
         schema: {
           operationId: 'readPreviewOutput',
-          summary: 'Read the rows of a preview as they come',
-          description: 'Rows that came before somebody read are told to the first who does.',
+          summary: 'Stream the rows of a preview',
+          description: 'The first reader also gets the rows from before it connected.',
           tags: ['pipelines'],
           params: JobParams,
           response: { 200: outputResponse, ...problems(400, 404, 429) },
@@ -205,7 +205,7 @@ export const previewRoutes =
         const preview = previews.get(id);
         if (preview?.jobId !== job_id)
           throw new PenstockError('not_found', `There is no preview ${id} with a job ${job_id}`, {
-            hint: 'Only a preview has output, for as long as it runs, in the process that was asked for it.',
+            hint: 'Only previews have output, and only in the process that started them.',
           });
         const gone = clientGone(reply);
         return streamEvents(request, reply, () => preview.output(gone));

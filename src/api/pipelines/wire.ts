@@ -5,7 +5,15 @@ import { actionFor, type StopMode, shownState } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import type { Db, Tx } from '../../store/db.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
-import { Name, type Named, nowMicros, StopMode as StopModeSchema, strict } from '../schemas.ts';
+import {
+  Micros,
+  Name,
+  type Named,
+  nowMicros,
+  nullable,
+  StopMode as StopModeSchema,
+  strict,
+} from '../schemas.ts';
 
 const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
   connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',
@@ -15,33 +23,26 @@ CREATE TABLE alerts (device TEXT, celsius DOUBLE) WITH (
   type = 'sink', format = 'json');
 INSERT INTO alerts SELECT device, celsius FROM readings WHERE celsius > 90;`;
 
+const exampleNode = (node_id: number, operator: string, description: string) => ({
+  node_id,
+  operator,
+  description,
+  parallelism: 1,
+});
+const exampleEdge = (src_id: number) => ({
+  src_id,
+  dest_id: src_id + 1,
+  key_type: '()',
+  value_type: 'device TEXT, celsius DOUBLE',
+  edge_type: 'Forward',
+});
 const exampleGraph = {
   nodes: [
-    { node_id: 1, operator: 'mqtt', description: 'readings', parallelism: 1 },
-    {
-      node_id: 2,
-      operator: 'sql',
-      description: 'SELECT device, celsius FROM readings WHERE celsius > 90',
-      parallelism: 1,
-    },
-    { node_id: 3, operator: 'mqtt', description: 'alerts', parallelism: 1 },
+    exampleNode(1, 'mqtt', 'readings'),
+    exampleNode(2, 'sql', 'SELECT device, celsius FROM readings WHERE celsius > 90'),
+    exampleNode(3, 'mqtt', 'alerts'),
   ],
-  edges: [
-    {
-      src_id: 1,
-      dest_id: 2,
-      key_type: '()',
-      value_type: 'device TEXT, celsius DOUBLE',
-      edge_type: 'Forward',
-    },
-    {
-      src_id: 2,
-      dest_id: 3,
-      key_type: '()',
-      value_type: 'device TEXT, celsius DOUBLE',
-      edge_type: 'Forward',
-    },
-  ],
+  edges: [exampleEdge(1), exampleEdge(2)],
 };
 
 const examplePipeline = {
@@ -94,11 +95,9 @@ export const Pipeline = Type.Object(
     udfs: Type.Array(Type.Unknown(), { description: 'Always empty' }),
     checkpoint_interval_micros: Type.Integer(),
     stop: StopModeSchema,
-    created_at: Type.Integer({ description: 'Unix microseconds' }),
-    action: Type.Union([StopModeSchema, Type.Null()], {
-      description: 'What to send as stop for the action offered',
-    }),
-    action_text: Type.String({ description: 'The caption of that action' }),
+    created_at: Micros,
+    action: nullable(StopModeSchema, { description: 'Value of stop that performs the offered action' }),
+    action_text: Type.String({ description: 'Label of the offered action' }),
     action_in_progress: Type.Boolean(),
     graph: Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }),
     preview: Type.Boolean(),
@@ -112,20 +111,19 @@ export const Pipeline = Type.Object(
 
 const Query = Type.String({ minLength: 1, maxLength: 100_000, pattern: '^[^\\u0000]*$', description: 'SQL' });
 const NoUdfs = Type.Optional(
-  Type.Union([Type.Array(Type.Unknown(), { maxItems: 0 }), Type.Null()], {
-    description: 'There are none: [] or left out',
-  }),
+  nullable(Type.Array(Type.Unknown(), { maxItems: 0 }), { description: 'Not supported: [] or left out' }),
 );
-/** Arroyo's, with nothing in it. */
-const NoneOf = Type.Optional(
-  Type.Union([Type.Object({}, strict), Type.Null()], { description: 'There are none: {} or left out' }),
+/** A field of Arroyo's that must be empty. */
+const EmptyObject = Type.Optional(
+  nullable(Type.Object({}, strict), { description: 'Not supported: {} or left out' }),
 );
+const Tag = Type.String({ maxLength: 256 });
 const CheckpointInterval = Type.Integer({ minimum: 1_000_000, maximum: 86_400_000_000 });
 const Parallelism = Type.Integer({
   minimum: 1,
   maximum: 64,
   description:
-    'Tasks side by side. More than one share the messages of the source, and keep no order between them',
+    'Number of parallel tasks. Several tasks share the messages of the source and do not keep their order',
 });
 
 export const PipelinePost = Type.Object(
@@ -134,13 +132,11 @@ export const PipelinePost = Type.Object(
     query: Query,
     parallelism: Parallelism,
     udfs: NoUdfs,
-    checkpoint_interval_micros: Type.Optional(Type.Union([CheckpointInterval, Type.Null()])),
-    tags: Type.Optional(
-      Type.Union([Type.Record(Type.String(), Type.String({ maxLength: 256 })), Type.Null()]),
-    ),
+    checkpoint_interval_micros: Type.Optional(nullable(CheckpointInterval)),
+    tags: Type.Optional(nullable(Type.Record(Type.String(), Tag))),
     state_url: Type.Optional(Type.Null()),
-    env_vars: NoneOf,
-    scheduler_config: NoneOf,
+    env_vars: EmptyObject,
+    scheduler_config: EmptyObject,
     labels: Type.Optional(Labels),
   },
   {
@@ -155,15 +151,10 @@ export const PipelinePatch = Type.Object(
   {
     stop: Type.Optional(StopModeSchema),
     parallelism: Type.Optional(Parallelism),
-    checkpoint_interval_micros: Type.Optional(Type.Union([CheckpointInterval, Type.Null()])),
+    checkpoint_interval_micros: Type.Optional(nullable(CheckpointInterval)),
     name: Type.Optional(Name),
     query: Type.Optional(Query),
-    tags: Type.Optional(
-      Type.Union([
-        Type.Record(Type.String(), Type.Union([Type.String({ maxLength: 256 }), Type.Null()])),
-        Type.Null(),
-      ]),
-    ),
+    tags: Type.Optional(nullable(Type.Record(Type.String(), nullable(Tag)))),
     labels: Type.Optional(LabelsPatch),
   },
   {
@@ -180,12 +171,10 @@ export const PipelinePatch = Type.Object(
 export const Restart = Type.Object(
   {
     force: Type.Optional(
-      Type.Union([Type.Boolean(), Type.Null()], {
-        description: 'Do not wait for what is in flight; it comes again',
-      }),
+      nullable(Type.Boolean(), { description: 'Do not wait for messages in flight; they are redelivered' }),
     ),
     ignore_state: Type.Optional(
-      Type.Union([Type.Boolean(), Type.Null()], { description: 'Accepted; there is no state to ignore' }),
+      nullable(Type.Boolean(), { description: 'Accepted without effect: there is no state' }),
     ),
   },
   { ...strict, examples: [{ force: false }] },
@@ -195,9 +184,7 @@ export const PreviewPost = Type.Object(
   {
     query: Query,
     udfs: NoUdfs,
-    enable_sinks: Type.Optional(
-      Type.Literal(false, { description: 'A preview writes nothing: false or left out' }),
-    ),
+    enable_sinks: Type.Optional(Type.Literal(false, { description: 'Not supported: false or left out' })),
   },
   { ...strict, examples: [{ query: exampleQuery }] },
 );
@@ -209,12 +196,12 @@ export const ValidateQueryPost = Type.Object(
 );
 export const QueryValidationResult = Type.Object(
   {
-    graph: Type.Union([Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' }), Type.Null()]),
+    graph: nullable(Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' })),
     errors: Type.Array(
       Type.Object({
         message: Type.String(),
         span: Type.Optional(
-          Type.Object({ start: Location, end: Location }, { description: 'Counted from 1' }),
+          Type.Object({ start: Location, end: Location }, { description: 'Lines and columns count from 1' }),
         ),
       }),
     ),
@@ -239,7 +226,6 @@ export async function findPipeline(db: Db | Tx, id: string): Promise<PipelineRow
   throw new PenstockError('not_found', `There is no pipeline ${id}`);
 }
 
-/** What would have to be sent to store the row as it is. */
 export const pipelineToBody = (row: PipelineRow): JsonObject => ({
   name: row.name,
   query: maskQuery(row.query),
@@ -249,7 +235,7 @@ export const pipelineToBody = (row: PipelineRow): JsonObject => ({
   labels: JSON.parse(row.labels),
 });
 
-/** Every operator has as many tasks as the pipeline. */
+/** Every operator has the parallelism of the pipeline. */
 function graphOf({ graph, parallelism }: PipelineRow): Static<typeof PipelineGraph> {
   const { nodes, edges } = JSON.parse(graph) as Static<typeof PipelineGraph>;
   return { nodes: nodes.map((node) => ({ ...node, parallelism })), edges };

@@ -79,13 +79,13 @@ export async function testFile(request: Request): Promise<number> {
   }
   for (const { labels: _labels, connection_profile: name = '', ...body } of connection_tables) {
     const profile = await ifThere(request.server, 'profile', name);
-    if (!profile) {
+    if (!profile && name !== body.connector) {
       request.terminal.complain(
         `penstock: table ${clean(body.name)}: its profile ${clean(name)} has to be applied first`,
       );
       return exitCodes.failed;
     }
-    const test = { ...body, connection_profile_id: profile.id };
+    const test = { ...body, ...(profile ? { connection_profile_id: profile.id } : {}) };
     tests.push({ title: `table ${body.name}`, path: '/connection_tables/test', body: test });
   }
   if (tests.length === 0) throw usageError('there is no profile and no table in the file');

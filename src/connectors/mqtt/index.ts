@@ -1,15 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
-import { check } from './check/check.ts';
 import { describe } from './config/broker-url.ts';
-import { fromOptions } from './config/options.ts';
+import { mqttErrors } from './config/errors.ts';
 import { MqttProfile, validateProfile } from './config/profile.ts';
-import { columnsOf, direction, MqttTable, metadataColumns, pace, validateTable } from './config/table.ts';
+import {
+  columnsOf,
+  direction,
+  MqttTable,
+  metadataColumns,
+  pace,
+  shared,
+  validateTable,
+} from './config/table.ts';
 import { sessionName } from './connection/connect-request.ts';
-import { openSink } from './sink/sink.ts';
-import { forget, isSameSession, shared } from './source/session.ts';
-import { openSource } from './source/source.ts';
-import { autocomplete, watch } from './watch/watch.ts';
 
 /** MQTT 5 and 3.1.1: any broker that speaks one of them, over TCP, TLS or WebSocket. */
 export const mqtt = defineConnector({
@@ -19,6 +22,7 @@ export const mqtt = defineConnector({
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: MqttProfile,
   table: MqttTable,
+  errors: mqttErrors,
   metadata: metadataColumns,
   validateProfile,
   validateTable,
@@ -26,14 +30,13 @@ export const mqtt = defineConnector({
   pace,
   describe,
   direction,
-  fromOptions,
-  check,
-  autocomplete,
-  watch,
-  openSource,
-  openSink,
   session: sessionName,
-  isSameSession,
-  forget,
   shared,
+  check: async (context) => (await import('./check/check.ts')).check(context),
+  autocomplete: async (context) => (await import('./watch/watch.ts')).autocomplete(context),
+  watch: async (context) => (await import('./watch/watch.ts')).watch(context),
+  openSource: async (context) => (await import('./source/source.ts')).openSource(context),
+  openSink: async (context) => (await import('./sink/sink.ts')).openSink(context),
+  isSameSession: async (...given) => (await import('./source/session.ts')).isSameSession(...given),
+  forget: async (context) => (await import('./source/session.ts')).forget(context),
 });

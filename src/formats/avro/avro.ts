@@ -19,9 +19,8 @@ type RowOf = (input: AvroInput) => Row;
 const definitionPath = '/definition/schema';
 
 /**
- * Avro (specification 1.12): container files, raw datums, or the single-object encoding, whose schema is the
- * `definition`, or is made of the fields where there is none. A container brings the schema it was written with, and
- * its fields are found by name.
+ * Avro (specification 1.12): container files, raw datums, or the single-object encoding. The schema is the `definition`
+ * or derived from the fields. A container brings the writer's schema, whose fields are matched by name.
  */
 export const avro: FormatDefinition<'avro'> = {
   type: 'avro',
@@ -43,7 +42,7 @@ export const avro: FormatDefinition<'avro'> = {
   },
 };
 
-/** None for documents whose schema is only in the container. */
+/** Undefined for documents whose schema is only in the container. */
 function schemaText({ definition, format, fields = [] }: AvroSchema): string | undefined {
   if (definition) return definition.schema;
   return format.into_unstructured_json ? undefined : avroSchemaOf(fields);
@@ -64,7 +63,7 @@ function validate({ format, definition, fields = [] }: AvroSchema): FieldError[]
   return errors;
 }
 
-/** Without a definition the names of the schema are made of those of the fields. */
+/** Without a definition, Avro names are derived from those of the fields, and must differ. */
 function validateNames(fields: readonly Field[], path: string, errors: FieldError[]): void {
   const seen = new Map<string, string>();
   fields.forEach((field, index) => {
@@ -83,7 +82,7 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
   });
 }
 
-/** Compiles the reader of one row, from the schema that the message was written with. */
+/** Compiles the reader of one row of the writer's schema. */
 function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
   if (!format.into_unstructured_json) return rowReader(type, fields);
   const read = jsonReader(type, '');
@@ -91,7 +90,7 @@ function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): 
   return (input) => make(JSON.stringify(read(input)));
 }
 
-/** What writes the datum of a row; undefined when nothing says what it should look like. */
+/** Compiles the writer of the datum of a row; undefined without a schema. */
 function writerOf(
   own: ParsedSchema | undefined,
   { format, fields = [] }: AvroSchema,
@@ -144,8 +143,8 @@ function checkHeader(payload: Buffer, header: Buffer): void {
   }
 }
 
-/** How many schemas of other writers are kept ready. */
-const keptSchemas = 16;
+/** Number of compiled schemas of other writers to keep. */
+const maxSchemas = 16;
 
 function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string }) | undefined): Codec {
   const readers = new Map<string, RowOf>();
@@ -157,7 +156,7 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
     if (before) return before;
     const reader = readerOf(writersSchema(text), schema);
     const [oldest] = readers.keys();
-    if (readers.size >= keptSchemas && oldest !== undefined) readers.delete(oldest);
+    if (readers.size >= maxSchemas && oldest !== undefined) readers.delete(oldest);
     readers.set(text, reader);
     return reader;
   };
@@ -186,7 +185,7 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
   };
 }
 
-/** What is wrong with the schema in a message is the fault of the message. */
+/** An invalid schema in a message makes the message bad. */
 function writersSchema(text: string): ParsedSchema {
   try {
     return parseAvroSchema(text, '');
@@ -200,19 +199,19 @@ function writersSchema(text: string): ParsedSchema {
 /** Object container files (Avro specification, "Object Container Files"), one to a message. */
 const magic = Buffer.from('Obj\x01');
 
-/** What the blocks of one message may come to when they are decompressed. */
+/** Maximum size of the decompressed blocks of a message in bytes. */
 const maxInflated = 64 * 1024 * 1024;
 
-/** A longer schema in a message is refused before it is parsed. */
+/** Maximum length of a schema in a message. */
 const maxSchema = 200_000;
 
 interface Container {
-  /** The text of the schema that it was written with. */
+  /** The text of the writer's schema. */
   schema: string;
   blocks: { count: number; input: AvroInput }[];
 }
 
-/** Takes a container apart; its blocks are decompressed, their objects not yet read. Throws `bad_data`. */
+/** Splits a container into its decompressed blocks; throws `bad_data`. */
 function readContainer(payload: Buffer): Container {
   if (!payload.subarray(0, 4).equals(magic)) throw badData('', 'is not an Avro container file');
   const input = new AvroInput(payload, 4);
@@ -246,14 +245,14 @@ function decompressor(codec: string): (block: Buffer, maxOutputLength: number) =
     try {
       return known[codec](block, { maxOutputLength: Math.max(1, left) });
     } catch {
-      throw badData('', 'has a block that cannot be decompressed, or to more than 64 MiB');
+      throw badData('', 'has a block that cannot be decompressed, or exceeds 64 MiB decompressed');
     }
   };
 }
 
-/** Compiles what puts one datum into a container of its own, uncompressed. */
+/** Compiles a function that wraps one datum in an uncompressed container. */
 function containerOf(schema: string): (datum: Buffer) => Buffer {
-  // Any 16 bytes will do that the data is not likely to hold; these make the same row the same message.
+  // Any 16 bytes that are unlikely in the data will do; these make the same row the same message.
   const sync = createHash('sha256').update(schema).digest().subarray(0, 16);
   const output = new AvroOutput();
   output.fixed(magic);

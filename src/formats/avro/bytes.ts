@@ -1,13 +1,12 @@
 import { badData } from '../values/bad.ts';
 import { textOf } from '../values/text-check.ts';
 
-/** Items that take no bytes at all (a list of nulls) are the one thing that bytes do not bound. */
+/** Maximum number of items beyond the number of bytes: nulls take none. */
 const itemsWithoutBytes = 1024;
 
 /**
- * Reads Avro's binary encoding (specification, "Binary Encoding"). avsc's own reader is not used: it reads past the end
- * without a word and believes every count, so that eight bytes can keep it busy for ever. All of this throws
- * `bad_data` and answers nothing that is not there.
+ * Reads Avro's binary encoding (specification, "Binary Encoding"); throws `bad_data`. avsc's reader reads past the end
+ * and trusts every count (docs/decisions/0007).
  */
 export class AvroInput {
   readonly bytes: Buffer;
@@ -22,7 +21,7 @@ export class AvroInput {
     this.#items = to - from + itemsWithoutBytes;
   }
 
-  /** Moves on by so many bytes and answers where they begin. */
+  /** Moves on by `size` bytes and returns where they begin. */
   take(size: number): number {
     const from = this.at;
     if (size < 0 || size > this.#end - from) throw malformed();
@@ -36,7 +35,7 @@ export class AvroInput {
     return byte === 1;
   }
 
-  /** A length, count, index or int: whatever is larger than 2^27 in size is read by `long`. */
+  /** A length, count, index or int; `long` reads those beyond 2^27. */
   int(): number {
     const { bytes } = this;
     const first = bytes[this.at] as number;
@@ -93,7 +92,6 @@ export class AvroInput {
     return this.bytes.readDoubleLE(this.take(8));
   }
 
-  /** A view of the message. */
   view(size: number): Buffer {
     const from = this.take(size);
     return this.bytes.subarray(from, from + size);
@@ -106,7 +104,7 @@ export class AvroInput {
     return text;
   }
 
-  /** Reads the blocks of an array or map and calls `item` for each thing in them. */
+  /** Reads the blocks of an array or map and calls `item` for each of their items. */
   blocks(item: () => void): void {
     for (;;) {
       let count = this.int();
@@ -121,33 +119,32 @@ export class AvroInput {
     }
   }
 
-  /** Throws unless all has been read. */
+  /** Throws unless everything has been read. */
   end(): void {
-    if (this.at !== this.#end) throw badData('', 'has bytes behind its end');
+    if (this.at !== this.#end) throw badData('', 'has bytes after its end');
   }
 }
 
 export const malformed = () => badData('', 'is not Avro data of its schema');
 
-/** The branch of a union, or the symbol of an enum, whose index comes next. */
+/** Reads an index, and returns the branch of a union or symbol of an enum. */
 export function branchOf<T>(branches: readonly T[], input: AvroInput): T {
   const branch = branches[input.int()];
   if (branch === undefined) throw malformed();
   return branch;
 }
 
-/** Writes Avro's binary encoding. One is used again and again: `finish` answers a copy and starts anew. */
+/** Writes Avro's binary encoding. Reusable: `finish` returns a copy, `start` discards what has been written. */
 export class AvroOutput {
   #bytes = Buffer.allocUnsafe(1024);
   #at = 0;
 
   finish(): Buffer {
-    const answer = Buffer.allocUnsafe(this.#at);
-    this.#bytes.copy(answer, 0, 0, this.#at);
-    return answer;
+    const copy = Buffer.allocUnsafe(this.#at);
+    this.#bytes.copy(copy, 0, 0, this.#at);
+    return copy;
   }
 
-  /** Forgets what has been written, also by a row that failed. */
   start(): this {
     this.#at = 0;
     return this;
@@ -169,7 +166,6 @@ export class AvroOutput {
     this.#bytes[at] = value ? 1 : 0;
   }
 
-  /** Any whole number of 32 bits. */
   int(value: number): void {
     let left = ((value << 1) ^ (value >> 31)) >>> 0;
     while (left > 0x7f) {

@@ -13,7 +13,7 @@ const timestampUnits: Readonly<Record<string, TimestampUnit>> = {
   'local-timestamp-nanos': 'nanosecond',
 };
 
-/** The unit of a type that is a time; undefined for any other. A date counts days, and is read as midnight. */
+/** The unit of a type that is a time. A date counts days, and is read as midnight. */
 export function timeUnitOf(type: AvroType): TimestampUnit | undefined {
   return 'logical' in type && type.logical ? timestampUnits[type.logical.name] : undefined;
 }
@@ -21,19 +21,20 @@ export function timeUnitOf(type: AvroType): TimestampUnit | undefined {
 const maxFields = 2000;
 
 /**
- * The fields of a record. A map, a union of several types and a record inside itself become json; null in a union
- * makes a field optional. Throws `invalid_schema` at the path for any schema that is no record.
+ * Derives the fields of a record. Maps, unions of several types and recursive records become json; null in a union makes
+ * a field optional. Throws `invalid_schema` at the path if the schema is not a record.
  */
 export function fieldsFromAvro(type: AvroType, path: string): Field[] {
   const refuse = (message: string) =>
     new PenstockError('invalid_schema', message, { errors: [{ path, message }] });
-  if (type.kind !== 'record') throw refuse('The Avro schema must be a record: its fields become the columns');
+  if (type.kind !== 'record')
+    throw refuse('The Avro schema must be a record, whose fields become the columns');
   let budget = maxFields;
 
   const membersOf = (record: AvroType & { kind: 'record' }, inside: readonly AvroType[]): Field[] =>
     record.fields.map((field) => {
       budget -= 1;
-      if (budget < 0) throw refuse(`The Avro schema has too many fields: ${maxFields} are allowed in all`);
+      if (budget < 0) throw refuse(`The Avro schema exceeds the maximum of ${maxFields} fields`);
       return { name: field.name, ...itemOf(field.type, [...inside, record]) };
     });
   const itemOf = (member: AvroType, inside: readonly AvroType[]): ListItem => {
@@ -51,7 +52,7 @@ export function fieldsFromAvro(type: AvroType, path: string): Field[] {
   return membersOf(type, []);
 }
 
-/** The one type beside null of a union of two, and whether null is allowed. */
+/** The other type of a union with null, and whether null is allowed. */
 export function withoutNull(type: AvroType): { type: AvroType; nullable: boolean } {
   if (type.kind === 'null') return { type, nullable: true };
   if (type.kind !== 'union') return { type, nullable: false };
@@ -97,13 +98,13 @@ export function leafOf(type: AvroType): ListItem {
 export const isJsonText = (type: AvroType): boolean =>
   type.kind === 'string' && type.logical?.name === 'json';
 
-/** A name as Avro allows them: letters, digits and underscores, no digit first. */
+/** Converts a name into one that Avro allows. */
 export function avroName(name: string): string {
   const plain = name.replaceAll(/[^A-Za-z0-9_]/g, '_');
   return /^\d/.test(plain) ? `_${plain}` : plain;
 }
 
-/** The text of a schema for fields that come without one. Every record is named after its place. */
+/** Derives the text of a schema from fields. Records are named after their place. */
 export function avroSchemaOf(fields: readonly Field[]): string {
   return JSON.stringify(recordOf(fields, 'row'));
 }
@@ -138,7 +139,7 @@ function schemaOf(field: ListItem, name: string): unknown {
     case 'int64':
     case 'uint32':
       return 'long';
-    // A long ends at half of its range.
+    // A long has only half of its range.
     case 'uint64':
       return { type: 'bytes', logicalType: 'decimal', precision: 20, scale: 0 };
     case 'float32':

@@ -1,10 +1,10 @@
 import avsc, { type Type } from 'avsc';
 import { PenstockError } from '../../errors.ts';
 
-// A CommonJS module whose names Node cannot see.
+// avsc is a CommonJS module without named exports.
 const { types } = avsc;
 
-/** What an Avro schema says, as far as reading and writing needs it. A record may hold itself. */
+/** An Avro schema as far as reading and writing needs it. A record may be recursive. */
 export type AvroType =
   | { kind: 'null' | 'boolean' | 'float' | 'double' }
   | { kind: 'int' | 'long' | 'bytes' | 'string'; logical?: Logical }
@@ -27,7 +27,7 @@ export interface ParsedSchema {
   fingerprint: Buffer;
 }
 
-/** Keeps what the schema says of a logical type; it has no part in reading. */
+/** Keeps the attributes of a logical type; avsc does not read with it. */
 class Noted extends types.LogicalType {
   readonly attributes: Record<string, unknown>;
 
@@ -53,15 +53,12 @@ const logicalNames = [
   'local-timestamp-millis',
   'local-timestamp-micros',
   'local-timestamp-nanos',
-  // Ours, in schemas made of fields: a string that holds a JSON text. Others see a string.
+  // Ours, in schemas derived from fields: a JSON text, which other readers see as a string.
   'json',
 ] as const;
 const logicalTypes = Object.fromEntries(logicalNames.map((name) => [name, Noted]));
 
-/**
- * Parses the text of a schema with avsc, which knows names, namespaces and what is allowed where. Throws
- * `invalid_schema` at the path, with what avsc says.
- */
+/** Parses the text of a schema with avsc. Throws `invalid_schema` at the path, with avsc's reason. */
 export function parseAvroSchema(text: string, path: string): ParsedSchema {
   try {
     const parsed = avsc.Type.forSchema(JSON.parse(text), { logicalTypes, wrapUnions: true, registry: {} });

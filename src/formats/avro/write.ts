@@ -7,20 +7,9 @@ import { bytesOfBigint, parseDecimal } from '../values/decimal.ts';
 import { getterOf } from '../values/own-property.ts';
 import { columnsTo } from '../values/row.ts';
 import { convertTimestamp, parseTimestamp } from '../values/timestamp.ts';
-import {
-  bigintOf,
-  boolOf,
-  bytesOf,
-  floatOf,
-  integerOf,
-  jsonOf,
-  stringOf,
-  structOf,
-  timestampOf,
-  unscaledOf,
-} from '../values/write.ts';
+import { checkOf, jsonOf, structOf, unscaledOf } from '../values/write.ts';
 import type { AvroOutput } from './bytes.ts';
-import { avroName, isJsonText, leafOf, timeUnitOf } from './fields.ts';
+import { avroName, isJsonText, leafOf, timeUnitOf, withoutNull } from './fields.ts';
 import type { AvroType } from './schema.ts';
 
 /** Writes a value that is not null; throws `bad_row`. */
@@ -41,25 +30,20 @@ export function rowWriter(type: AvroType, fields: readonly Field[], path = ''): 
 }
 
 function valueWriter(type: AvroType, field: ListItem, path: string): Write {
-  if (type.kind === 'union') return unionWriter(type.types, field, path);
-  const write = field.type === 'json' ? jsonTextWriter(type, path) : plainWriter(type, field, path);
+  if (type.kind === 'union') return unionWriter(type, field, path);
+  const write = plainWriter(type, field, path);
   return (value, output) => {
-    if (value === null || value === undefined) {
-      if (type.kind === 'null') return;
-      throw badRow(path, 'is required but null');
-    }
-    write(value, output);
+    if (value !== null && value !== undefined) write(value, output);
+    else if (type.kind !== 'null') throw badRow(path, 'is required but null');
   };
 }
 
 /** A union of one type and null; for any other the field is json. */
-function unionWriter(branches: readonly AvroType[], field: ListItem, path: string): Write {
-  const nullAt = branches.findIndex(({ kind }) => kind === 'null');
-  const others = branches.filter(({ kind }) => kind !== 'null');
-  const [other] = others;
-  const single = others.length === 1 && other ? other : undefined;
-  const otherAt = single ? branches.indexOf(single) : -1;
-  const write = writerOfBranch();
+function unionWriter(type: AvroType & { kind: 'union' }, field: ListItem, path: string): Write {
+  const nullAt = type.types.findIndex(({ kind }) => kind === 'null');
+  const other = withoutNull(type).type;
+  const otherAt = type.types.indexOf(other);
+  const write = plainWriter(other, field, path);
   return (value, output) => {
     if (value !== null && value !== undefined) {
       if (otherAt >= 0) output.int(otherAt);
@@ -67,31 +51,26 @@ function unionWriter(branches: readonly AvroType[], field: ListItem, path: strin
     } else if (nullAt < 0 || field.required) throw badRow(path, 'is required but null');
     else output.int(nullAt);
   };
-
-  function writerOfBranch(): Write {
-    if (!single) return jsonTextWriter({ kind: 'union', types: [...branches] }, path);
-    return field.type === 'json' ? jsonTextWriter(single, path) : plainWriter(single, field, path);
-  }
 }
 
 function plainWriter(type: AvroType, field: ListItem, path: string): Write {
   switch (field.type) {
     case 'int32':
-      return then(integerOf(field.type, path), (value, output) => output.int(value));
+      return then(checkOf(field.type, path), (value, output) => output.int(value));
     case 'uint32':
-      return then(integerOf(field.type, path), (value, output) => output.long(BigInt(value)));
+      return then(checkOf(field.type, path), (value, output) => output.long(BigInt(value)));
     case 'int64':
-      return then(bigintOf(field.type, path), (value, output) => output.long(value));
+      return then(checkOf(field.type, path), (value, output) => output.long(value));
     case 'uint64':
-      return decimalWriter(type, bigintOf(field.type, path), path);
+      return decimalWriter(type, checkOf(field.type, path), path);
     case 'float32':
-      return then(floatOf(path), (value, output) => output.float(value));
+      return then(checkOf(field.type, path), (value, output) => output.float(value));
     case 'float64':
-      return then(floatOf(path), (value, output) => output.double(value));
+      return then(checkOf(field.type, path), (value, output) => output.double(value));
     case 'decimal128':
       return decimalWriter(type, unscaledOf(field.scale ?? 0, path), path);
     case 'bool':
-      return then(boolOf(path), (value, output) => output.boolean(value));
+      return then(checkOf('bool', path), (value, output) => output.boolean(value));
     case 'string':
       return stringWriter(type, path);
     case 'bytes':
@@ -125,7 +104,7 @@ function decimalWriter(type: AvroType, digits: (value: Value) => bigint, path: s
 }
 
 function stringWriter(type: AvroType, path: string): Write {
-  const text = stringOf(path);
+  const text = checkOf('string', path);
   if (type.kind === 'enum') {
     const indexes = new Map(type.symbols.map((symbol, index) => [symbol, index]));
     return (value, output) => {
@@ -143,7 +122,7 @@ function stringWriter(type: AvroType, path: string): Write {
 }
 
 function bytesWriter(type: AvroType, path: string): Write {
-  const bytes = bytesOf(path);
+  const bytes = checkOf('bytes', path);
   if (type.kind !== 'fixed') return then(bytes, (value, output) => output.buffer(value));
   return (value, output) => {
     const fixed = bytes(value);
@@ -153,7 +132,7 @@ function bytesWriter(type: AvroType, path: string): Write {
 }
 
 function timestampWriter(type: AvroType, field: ListItem, path: string): Write {
-  const time = timestampOf(path);
+  const time = checkOf('timestamp', path);
   const from = unitOf(field);
   if (type.kind === 'int') {
     return (value, output) => {
@@ -187,7 +166,7 @@ function listWriter(type: AvroType, field: ListItem, path: string): Write {
 /** Writes the text of a json column: as it is where the schema is ours, else as the value that the schema wants. */
 export function jsonTextWriter(type: AvroType, path: string): Write {
   const parse = jsonOf(path);
-  const text = stringOf(path);
+  const text = checkOf('string', path);
   if (isJsonText(type)) {
     return (value, output) => {
       parse(value);

@@ -5,26 +5,23 @@ import type { TimestampUnit } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
 import { formatDecimal, unscaledDecimal } from '../values/decimal.ts';
 import { documentFormat } from '../values/document.ts';
-import { isProto, isText } from '../values/text-check.ts';
+import { Walk } from '../values/text-check.ts';
 import { formatTimestamp, parseTimestamp, timestampFromParts } from '../values/timestamp.ts';
 
-/** Tags that only say what a string holds (RFC 8949 section 3.4). They are passed over. */
+/** Tags that only annotate a string (RFC 8949 section 3.4); they are ignored. */
 const notes = [21, 22, 23, 24, 32, 33, 34, 36, 37] as const;
 
-/**
- * Times, bignums and decimals. All other tags are refused: among those that cbor-x knows are references, which let a
- * small message grow without end, and classes.
- */
+/** Times, bignums and decimals. Others are refused: cbor-x knows classes, and references that grow a small message without end. */
 const knownTags: ReadonlySet<number> = new Set([0, 1, 2, 3, 4, ...notes]);
 
-// The types ask for a class to write as well, which the library does not need.
+// The declared types require a class for writing, which the library does not need.
 const readTag = addExtension as unknown as (extension: {
   tag: number;
   decode(value: unknown): unknown;
 }) => void;
 
-// `cbor-x/encode` is all of it but the native addon, which npm installs on some machines only.
-// cbor-x reads these as Date and number, which lose digits. Its list of tags is one for the whole process.
+// `cbor-x/encode` lacks only the native addon, which npm installs on some machines only.
+// cbor-x reads these as Date and number, which lose digits. Its tags are global to the process.
 for (const tag of [0, 1, 4]) readTag({ tag, decode: (value) => new Tag(value, tag) });
 for (const tag of notes) readTag({ tag, decode: (value) => value });
 
@@ -58,7 +55,7 @@ function timeOf({ tag, value }: Tag, unit: TimestampUnit): bigint | undefined {
   if (typeof value === 'bigint') return timestampFromParts(value, 0n, unit);
   if (typeof value !== 'number' || !Number.isFinite(value)) return undefined;
   const whole = Math.floor(value);
-  // A double of today's seconds has no more than microseconds in it.
+  // A double of today's seconds is precise to microseconds.
   const microseconds = Math.round((value - whole) * 1e6);
   return timestampFromParts(BigInt(whole), BigInt(microseconds) * 1000n, unit);
 }
@@ -75,13 +72,13 @@ function decimalText({ tag, value }: Tag): string | undefined {
 
 /** Times become RFC 3339 text, as in a json message. */
 function jsonOf(value: object): unknown {
-  if (!(value instanceof Tag)) throw badData('', 'holds a value that JSON does not have');
+  if (!(value instanceof Tag)) throw badData('', 'holds a value that JSON cannot express');
   const decimal = decimalText(value);
   if (decimal !== undefined) return exactNumber(decimal);
   const unit = Number.isInteger(value.value) ? 'second' : 'microsecond';
   const time = timeOf(value, unit);
   const text = time === undefined ? undefined : formatTimestamp(time, unit);
-  if (text === undefined) throw badData('', 'holds a time or a decimal that is none');
+  if (text === undefined) throw badData('', 'holds an invalid time or decimal');
   return value.tag === 0 ? value.value : text;
 }
 
@@ -98,33 +95,19 @@ function writeDecimal(text: string): unknown {
 
 const longestBignum = 64;
 
-const malformed = () => badData('', 'is not one well-formed CBOR item');
-
 /**
- * Walks over the item heads of a CBOR message (RFC 8949 section 3) without reading any value. Throws `bad_data` unless
- * the message is one well-formed item, its text is UTF-8, and nesting, tags and bignums stay within bounds. Answers
- * whether one of its texts is `__proto__`.
+ * Throws `bad_data` unless the message is one well-formed item (RFC 8949 section 3), its text is UTF-8, and nesting,
+ * tags and bignums stay within bounds. Returns whether there is a text `__proto__`.
  */
 function checkCbor(bytes: Buffer): boolean {
-  const walk = new Walk(bytes);
+  const walk = new CborWalk(bytes, 'CBOR item');
   walk.item(0);
-  if (walk.at !== bytes.length) throw badData('', 'has bytes behind its end');
-  return walk.hasProto;
+  return walk.end();
 }
 
-class Walk {
-  readonly bytes: Buffer;
-  at = 0;
-  hasProto = false;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
+class CborWalk extends Walk {
   item(depth: number): void {
-    if (this.at >= this.bytes.length) throw malformed();
-    const head = this.bytes[this.at] as number;
-    this.at += 1;
+    const head = this.bytes[this.take(1)] as number;
     const info = head & 31;
     switch (head >> 5) {
       case 0:
@@ -153,24 +136,20 @@ class Walk {
 
   #argument(info: number): number {
     if (info < 24) return info;
-    const { bytes, at } = this;
+    if (info > 27) throw this.malformed();
+    const { bytes } = this;
     const size = 1 << (info - 24);
-    if (info > 27 || at + size > bytes.length) throw malformed();
-    this.at += size;
+    const at = this.take(size);
     if (size === 1) return bytes[at] as number;
     if (size < 8) return bytes.readUIntBE(at, size);
     return bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
   }
 
   #string(text: boolean, info: number): void {
-    if (info === 31) throw badData('', 'holds a string in pieces, which is not supported');
+    if (info === 31) throw badData('', 'holds a string of indefinite length, which is not supported');
     const length = this.#argument(info);
-    const from = this.at;
-    if (length > this.bytes.length - from) throw malformed();
-    this.at += length;
-    if (!text) return;
-    if (!isText(this.bytes, from, this.at)) throw badData('', 'holds text that is not UTF-8');
-    if (length === 9 && isProto(this.bytes, from)) this.hasProto = true;
+    if (text) this.text(length);
+    else this.take(length);
   }
 
   #nested(items: 1 | 2, info: number, depth: number): void {
@@ -181,7 +160,7 @@ class Walk {
       return;
     }
     const count = this.#argument(info) * items;
-    if (count > this.bytes.length - this.at) throw malformed();
+    if (count > this.bytes.length - this.at) throw this.malformed();
     for (let item = 0; item < count; item += 1) this.item(depth + 1);
   }
 
@@ -191,7 +170,7 @@ class Walk {
     const head = this.bytes[this.at] ?? 0;
     const length = head === 0x58 ? (this.bytes[this.at + 1] ?? 0) : head - 0x40;
     if (head < 0x40 || head > 0x58 || length > longestBignum) {
-      throw badData('', `holds a bignum that is not of ${longestBignum} bytes at most`);
+      throw badData('', `holds a bignum of more than ${longestBignum} bytes`);
     }
   }
 }

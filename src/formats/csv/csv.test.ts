@@ -81,7 +81,7 @@ describe('reading csv', () => {
     ['', { header: true }, 'has no header'],
     ['a,b,a\n1,x,2\n', { header: true }, 'is in the header twice'],
     ['1,"x\n', {}, 'has a quote that is not closed in line 1, so the rest of it cannot be read'],
-    ['1,"x"y\n', {}, 'has text behind a closing quote in line 1, so the rest of it cannot be read'],
+    ['1,"x"y\n', {}, 'has text after a closing quote in line 1, so the rest of it cannot be read'],
     [
       '1,x"y"\n',
       {},

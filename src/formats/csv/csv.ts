@@ -18,9 +18,8 @@ import { rowFromValues } from '../values/row.ts';
 import { type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from './records.ts';
 
 /**
- * Comma-separated values as in RFC 4180, in UTF-8. A message is one record, with `header` behind a line of column
- * names; framed by newlines it is any number of records, and a quoted value may still hold a newline. Empty lines are
- * left out, and so is a byte order mark.
+ * Comma-separated values (RFC 4180) in UTF-8. A message is one record, with `header` after a line of column names;
+ * framed by newlines it is any number of records. Empty lines and a byte order mark are ignored.
  */
 export const csv: FormatDefinition<'csv'> = {
   type: 'csv',
@@ -51,10 +50,10 @@ function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldErro
   return errors;
 }
 
-/** Where the columns of a table are in a record. */
+/** Places of the columns of a table in a record. */
 interface Layout {
   width: number;
-  /** Undefined for a column that the header does not name; all of it when the columns are the cells. */
+  /** Undefined for a column that the header does not name; missing if the columns are in order. */
   places?: readonly (number | undefined)[];
 }
 
@@ -96,7 +95,7 @@ function rowReader(
   };
 }
 
-/** Compiles the reader of a cell. Where an empty text is no value it is null, quoted too: some writers quote every cell. */
+/** An empty cell that is no value of its type is null, even if quoted: some writers quote every cell. */
 function columnReader(field: Field): (cell: unknown) => Value {
   const path = pathOf('', field.name);
   const read = cellReader(field, path);
@@ -108,7 +107,7 @@ function columnReader(field: Field): (cell: unknown) => Value {
   };
 }
 
-/** A header may have columns that the table does not: they are ignored, as in JSON. */
+/** Columns of the header that the table does not have are ignored, as in JSON. */
 function layoutOf(names: readonly string[], header: CsvRecord | undefined, nullValue: string): Layout {
   if (!header) throw badData('', 'has no header');
   const titles = header.cells.map((cell) => cell ?? nullValue);
@@ -139,7 +138,6 @@ function rowWriter(
   };
 }
 
-/** Compiles what takes a cell from a row. */
 function columnWriter(field: Field): (row: Row) => string | null {
   const path = pathOf('', field.name);
   const get = getterOf(field.name);
@@ -152,7 +150,7 @@ function columnWriter(field: Field): (row: Row) => string | null {
   };
 }
 
-/** Values are read as JSON reads them, once the text is what JSON would have parsed. */
+/** Numbers, times and bytes are as in JSON, without quotes; json, structs and lists are JSON texts. */
 const asJson: FormatOf<'json'> = { type: 'json' };
 
 const number = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
@@ -169,7 +167,7 @@ function cellReader(field: Field, path: string): (cell: string) => Value {
     case 'int64':
     case 'uint64':
     case 'decimal128':
-      // JSON has no plus, and a digit before the point.
+      // JSON has no plus sign, and needs a digit before the point.
       return (cell) =>
         read(
           cell
@@ -200,7 +198,7 @@ const booleans = new Map([
   ['0', false],
 ]);
 
-/** Compiles the writer of a column's values that are not null; answers null for a float that is no finite number. */
+/** Compiles the writer of values that are not null; it returns null for a float that is not finite. */
 function cellWriter(field: Field, path: string): (value: Value) => string | null {
   const write = valueWriter(field, path, asJson);
   switch (field.type) {

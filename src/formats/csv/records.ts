@@ -3,7 +3,7 @@ import { type FormatOf, maxRowsOfMessage } from '../format.ts';
 import { linesOfText } from '../framing.ts';
 import { badData } from '../values/bad.ts';
 
-/** The options of the format csv with what they are when left out. */
+/** The options of the format with their defaults. */
 export interface CsvOptions {
   delimiter: string;
   quote: string;
@@ -16,19 +16,16 @@ export function csvOptions(format: FormatOf<'csv'>): CsvOptions {
   return { delimiter, quote, header, nullValue };
 }
 
-/** A cell that is null was not quoted and is the null value. */
+/** A null cell is the unquoted null value. */
 export interface CsvRecord {
   cells: (string | null)[];
-  /** Where it ends, counted from 1. */
+  /** Line of its end, from 1. */
   line: number;
-  /** Whether it has more bytes than it may have; the cells are then empty. */
+  /** Whether it exceeds the maximum length; the cells are then empty. */
   tooLong: boolean;
 }
 
-/**
- * Splits a text into its records, without empty lines. Throws `bad_data` where a quote makes it impossible to tell
- * where a record ends, and when there are too many records.
- */
+/** Splits a text into its records. Throws `bad_data` if a quote hides the end of a record, or for too many records. */
 export function csvRecords(text: string, options: CsvOptions, maxRecordBytes: number): CsvRecord[] {
   // Most messages have no quotes, and csv-parse takes some 30 µs to start.
   return text.includes(options.quote)
@@ -54,7 +51,6 @@ function plainRecords(text: string, { delimiter, nullValue }: CsvOptions, maxByt
   return records;
 }
 
-/** Changes what it is given. */
 function withNulls(cells: (string | null)[], nullValue: string): (string | null)[] {
   for (let at = 0; at < cells.length; at += 1) if (cells[at] === nullValue) cells[at] = null;
   return cells;
@@ -62,14 +58,14 @@ function withNulls(cells: (string | null)[], nullValue: string): (string | null)
 
 const problems: Readonly<Record<string, string>> = {
   CSV_QUOTE_NOT_CLOSED: 'has a quote that is not closed',
-  CSV_INVALID_CLOSING_QUOTE: 'has text behind a closing quote',
+  CSV_INVALID_CLOSING_QUOTE: 'has text after a closing quote',
   INVALID_OPENING_QUOTE: 'has a quote inside a value that is not quoted',
   CSV_MAX_RECORD_SIZE: 'has a record with more bytes than max_line_length allows',
 };
 
 function quotedRecords(text: string, options: CsvOptions, maxBytes: number): CsvRecord[] {
   const { delimiter, quote, nullValue } = options;
-  // csv-parse tells which cells are quoted, at some cost: it matters only where a quoted one may look like the null value.
+  // Asking csv-parse which cells are quoted is slow: it matters only if a quoted one may look like the null value.
   const mayLookNull = text.includes(quote + nullValue + quote);
   try {
     const parsed = parse(text, {
@@ -98,7 +94,7 @@ function quotedRecords(text: string, options: CsvOptions, maxBytes: number): Csv
   }
 }
 
-/** One cell as it is written; null is the null value, and only null is it unquoted. */
+/** Writes one cell; only null is the unquoted null value. */
 export function csvCell(value: string | null, { delimiter, quote, nullValue }: CsvOptions): string {
   if (value === null) return nullValue;
   const plain =

@@ -10,16 +10,16 @@ export type PayloadKind = (typeof payloadKinds)[number];
 
 interface RecognisedPayload {
   kind: PayloadKind;
-  /** Whether it came compressed; `kind` is then that of what was in it. */
+  /** Whether it was compressed; `kind` is that of the content. */
   gzip: boolean;
-  /** Of json_object: the document, every number as it is written. */
+  /** The document of a json_object, with every number as written. */
   document?: object;
 }
 
-/** Larger messages, also once decompressed, are not looked into. */
+/** Larger messages, also after decompression, are not inspected. */
 const maxBytes = 1024 * 1024;
 
-/** Tells JSON objects, other JSON, text and bytes apart. A document that is nested too deep to be read counts as text. */
+/** Classifies a message. A document that is nested too deep to be read counts as text. */
 export function recognise(payload: Buffer): RecognisedPayload {
   const gzip = payload[0] === 0x1f && payload[1] === 0x8b;
   const plain = gzip ? decompress(payload) : payload;
@@ -72,7 +72,7 @@ interface Budget {
   fields: number;
 }
 
-/** Whole numbers that are taken for milliseconds since 1970: September 2001 to 2100. */
+/** Range of whole numbers that may be milliseconds since 1970: September 2001 to 2100. */
 const earliestMs = 1_000_000_000_000n;
 const latestMs = 4_102_444_800_000n;
 
@@ -82,7 +82,7 @@ const safe = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Counts and names of one place in the sampled documents; no values. */
 export class ObservedShape {
-  /** How often a value was there, null included. */
+  /** Number of values, null included. */
   present = 0;
   readonly seen = new Map<SeenType, number>();
   /** Whether some whole number loses digits as a double. */
@@ -90,10 +90,10 @@ export class ObservedShape {
   negative = false;
   /** Whether every whole number could be milliseconds since 1970. */
   millis = true;
-  /** Of the times: most digits behind the second, and whether all of them fit 64 bits of nanoseconds. */
+  /** Maximum number of fractional digits of the times, and whether all fit 64 bits of nanoseconds. */
   fraction = 0;
   nanoseconds = true;
-  /** Properties by name, in order of appearance; undefined when there were too many of them. */
+  /** Properties in order of appearance; undefined if there were too many. */
   members: Map<string, ObservedShape> | undefined = new Map();
   items: ObservedShape | undefined;
   readonly #levels: number;
@@ -108,7 +108,7 @@ export class ObservedShape {
     return this.seen.get(type) ?? 0;
   }
 
-  /** Takes in one value, parsed with every number as it is written. */
+  /** Adds one value, parsed with every number as written. */
   observe(value: unknown): void {
     this.present += 1;
     const type = this.#look(value);

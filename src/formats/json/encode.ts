@@ -5,17 +5,7 @@ import { badRow, pathOf } from '../values/bad.ts';
 import { bytesOfBigint, unscaledDecimal } from '../values/decimal.ts';
 import { columnsText } from '../values/row.ts';
 import { formatTimestamp, timestampToMs } from '../values/timestamp.ts';
-import {
-  bigintOf,
-  boolOf,
-  bytesOf,
-  decimalOf,
-  floatOf,
-  integerOf,
-  orNull,
-  structOf,
-  timestampOf,
-} from '../values/write.ts';
+import { checkOf, orNull, structOf } from '../values/write.ts';
 
 /** Converts the value of a field into JSON text; throws `bad_row`. */
 export type Writer = (value: Value) => string;
@@ -41,21 +31,21 @@ export function valueWriter(type: ListItem, path: string, format: FormatOf<'json
   switch (type.type) {
     case 'int32':
     case 'uint32':
-      return asText(integerOf(type.type, path));
     case 'int64':
     case 'uint64':
-      return asText(bigintOf(type.type, path));
+    case 'bool': {
+      const check = checkOf(type.type, path);
+      return (value) => String(check(value));
+    }
     case 'float32':
     case 'float64':
       return floatWriter(type.type, type.required === true, path);
     case 'decimal128':
       return decimalWriter(path, format);
-    case 'bool':
-      return asText(boolOf(path));
     case 'string':
       return stringWriter(path);
     case 'bytes': {
-      const bytes = bytesOf(path);
+      const bytes = checkOf('bytes', path);
       return (value) => `"${bytes(value).toString('base64')}"`;
     }
     case 'timestamp':
@@ -71,14 +61,9 @@ export function valueWriter(type: ListItem, path: string, format: FormatOf<'json
   }
 }
 
-const asText =
-  (check: (value: Value) => unknown): Writer =>
-  (value) =>
-    String(check(value));
-
 /** JSON has no infinity and no NaN: they are written as null, as JSON.stringify and Arroyo do. */
 function floatWriter(type: 'float32' | 'float64', required: boolean, path: string): Writer {
-  const check = floatOf(path);
+  const check = checkOf(type, path);
   const text = type === 'float32' ? float32Text : String;
   return (value) => {
     const number = check(value);
@@ -98,7 +83,7 @@ function float32Text(value: number): string {
 }
 
 function decimalWriter(path: string, { decimal_encoding }: FormatOf<'json'>): Writer {
-  const decimal = decimalOf(path);
+  const decimal = checkOf('decimal128', path);
   if (decimal_encoding === 'string') return (value) => `"${decimal(value)}"`;
   if (decimal_encoding !== 'bytes') return decimal;
   return (value) => `"${bytesOfBigint(unscaledDecimal(decimal(value)))?.toString('base64')}"`;
@@ -117,7 +102,7 @@ function stringWriter(path: string): Writer {
 
 function timestampWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   const unit = unitOf(type);
-  const time = timestampOf(path);
+  const time = checkOf('timestamp', path);
   if (format.timestamp_format === 'unix_millis') return (value) => String(timestampToMs(time(value), unit));
   return (value) => {
     const text = formatTimestamp(time(value), unit);

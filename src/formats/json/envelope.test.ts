@@ -29,7 +29,7 @@ describe('a Debezium envelope', () => {
   });
 
   test.each<[string, Buffer, string, string]>([
-    ['a delete', change('d', 'null'), '/op', 'is a delete, which no row can express'],
+    ['a delete', change('d', 'null'), '/op', 'is a delete, which a row cannot express'],
     ['a truncation', change('t', 'null'), '/op', 'is not one of c, r, u and d'],
     ['no state', change('c', 'null'), '/after', 'is not an object'],
     ['no op', Buffer.from('{"after":{"id":1}}'), '/op', 'is required but missing'],
@@ -127,7 +127,7 @@ describe('the schema of Kafka Connect', () => {
     expect(schema.fields.map(({ field }: { field: string }) => field)).toEqual(['before', 'after', 'op']);
     expect(payload).toEqual({ before: null, after: { id: 1, price: 1.5 }, op: 'c' });
     expect(() => codec.decode(Buffer.from('{"payload":{"op":"d"}}'))).toThrow(
-      refusal('/payload/op', 'is a delete, which no row can express'),
+      refusal('/payload/op', 'is a delete, which a row cannot express'),
     );
   });
 

@@ -3,19 +3,15 @@ import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import { badData } from '../values/bad.ts';
 
 interface Envelope {
-  /** Where the row is in the document, as a JSON pointer. */
+  /** JSON pointer to the row in the document. */
   path: string;
-  /** Takes the row out of a parsed document; throws `bad_data`. */
+  /** Returns the row of a parsed document; throws `bad_data`. */
   open(document: unknown): unknown;
-  /** The text before and after the row. */
   head: string;
   tail: string;
 }
 
-/**
- * The envelope of a row: `{schema, payload}` of Kafka Connect with `include_schema`, in it `{before, after, op}` of
- * Debezium with `debezium`. The schema in a message is not read: the table's fields rule.
- */
+/** The envelope of Kafka Connect, Debezium or both. The schema in a message is ignored: the table's fields rule. */
 export function envelopeOf(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
   const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
   const outer = format.include_schema ? connect(fields, format) : bare;
@@ -44,7 +40,7 @@ function debezium(outer: Envelope): Envelope {
       const change = outer.open(document);
       const op = memberOf(change, 'op', outer.path);
       if (op === 'c' || op === 'r' || op === 'u') return memberOf(change, 'after', outer.path);
-      const problem = op === 'd' ? 'is a delete, which no row can express' : 'is not one of c, r, u and d';
+      const problem = op === 'd' ? 'is a delete, which a row cannot express' : 'is not one of c, r, u and d';
       throw badData(`${outer.path}/op`, problem);
     },
     head: `${outer.head}{"before":null,"after":`,
@@ -59,7 +55,7 @@ function memberOf(value: unknown, name: string, path: string): unknown {
   return (value as Record<string, unknown>)[name];
 }
 
-/** A schema as Kafka Connect's JsonConverter writes it beside a payload. */
+/** A schema of Kafka Connect's JsonConverter. */
 interface ConnectSchema {
   type: string;
   optional: boolean;
@@ -73,7 +69,7 @@ interface ConnectSchema {
 
 const logical = 'org.apache.kafka.connect.data';
 
-/** Unsigned integers have no type of their own: the next larger signed one, if there is one, stands for them. */
+/** Kafka Connect has no unsigned integers: they become the next larger signed type. */
 const plainTypes = {
   int32: 'int32',
   int64: 'int64',
@@ -86,12 +82,10 @@ const plainTypes = {
   bytes: 'bytes',
 } as const;
 
-/** The schema of a row as it is written with these options. */
 function connectSchema(fields: readonly Field[], format: FormatOf<'json'>): ConnectSchema {
   return { ...structOf(fields, format), name: 'Penstock', optional: false };
 }
 
-/** The schema of a Debezium envelope around a row. */
 function debeziumSchema(row: ConnectSchema): ConnectSchema {
   const fields = [
     { ...row, optional: true, field: 'before' },

@@ -11,12 +11,8 @@ import { fieldsFromJsonSchema } from './schema.ts';
 import { isShallow, parseExactly, tooDeep } from './text.ts';
 
 /**
- * One JSON document a message, in UTF-8.
- *
- * Structured, it is an object whose properties are the fields: 64-bit integers and decimals are numbers, exact to the
- * last digit (reading also takes them as strings), bytes are base64, timestamps RFC 3339 or milliseconds since 1970,
- * and a json field is any value. The object may be wrapped as Kafka Connect and Debezium do. Unstructured, the whole
- * document is the text of the one column `value`.
+ * One JSON document per message, in UTF-8: an object whose properties are the fields, possibly in an envelope of Kafka
+ * Connect or Debezium, or unstructured the text of the column `value`. 64-bit integers and decimals are exact.
  */
 export const json: FormatDefinition<'json'> = {
   type: 'json',
@@ -68,7 +64,7 @@ function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
   });
 }
 
-/** A json column is written as it is, and may be on several lines. Between values a space means the same. */
+/** A json column may have several lines; between values a space means the same. */
 function onOneLine({ decodeText, encodeText }: TextCodec): Codec {
   return ofText({ decodeText, encodeText: (row) => encodeText(row).replaceAll(/[\n\r]/g, ' ') });
 }
@@ -93,7 +89,7 @@ function parseDocument(text: string, parse: (text: string) => unknown): unknown 
   try {
     return parse(text);
   } catch (error) {
-    // Reading numbers exactly needs stack for each level.
+    // The reviver needs stack for each level.
     throw badData('', error instanceof RangeError ? 'is nested too deep' : 'is not a JSON document');
   }
 }

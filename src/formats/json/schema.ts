@@ -2,8 +2,6 @@ import { PenstockError } from '../../errors.ts';
 import type { Field, ListItem } from '../schema/schema.ts';
 
 /**
- * The fields of a table from the JSON Schema of its messages.
- *
  * | JSON Schema | field |
  * | --- | --- |
  * | integer (format int32, uint32, uint64) | int64 (the one named) |
@@ -13,22 +11,22 @@ import type { Field, ListItem } from '../schema/schema.ts';
  * | string, format date-time | timestamp in nanoseconds, as in Arroyo |
  * | object with properties | struct |
  * | array with items | list |
- * | anything without one fixed shape: no type, several types, oneOf, an object or array that says nothing of its content | json, as in Arroyo |
+ * | anything without one fixed shape | json, as in Arroyo |
  *
- * A property is required when its object lists it in `required` and it may not be null. `$ref` is followed inside the
- * document. Keywords that only narrow a value (minimum, pattern, enum, …) do not change its type and are not checked.
+ * A property is required if its object lists it in `required` and it cannot be null. `$ref` is followed inside the
+ * document. Keywords that only narrow a value (minimum, pattern, enum, …) are not checked.
  */
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
 interface Place {
   root: JsonObject;
-  /** Where the text is, for errors: the path of the document in what was sent, then the place in the document. */
+  /** For errors: path of the document in the request, and place in the document. */
   base: string;
   at: string;
-  /** The references followed on the way here. */
+  /** References followed so far. */
   followed: readonly string[];
-  /** How many more fields the whole may have: references can multiply a small document without end. */
+  /** Remaining number of fields: references can multiply a small document without end. */
   budget: { fields: number };
 }
 
@@ -40,16 +38,13 @@ const integerFormats = new Map([
   ['uint64', 'uint64'],
 ] as const) as ReadonlyMap<unknown, 'int32' | 'uint32' | 'uint64'>;
 
-/**
- * Derives fields from the text of a JSON Schema. `path` is where the text stands in what was sent. Throws
- * `invalid_schema`, and names the place inside the document, for what has no field type.
- */
+/** Derives fields from the text of a JSON Schema, which is at `path` of the request. Throws `invalid_schema`. */
 export function fieldsFromJsonSchema(text: string, path: string): Field[] {
   const root = parseSchema(text, path);
   const place: Place = { root, base: path, at: '#', followed: [], budget: { fields: maxFields } };
   const [schema, resolved] = resolve(root, place);
   if (!isObject(schema.properties) || Object.keys(schema.properties).length === 0) {
-    refuse(resolved, 'must describe an object with properties: they become the columns');
+    refuse(resolved, 'must describe an object with properties, which become the columns');
   }
   return membersOf(schema, resolved);
 }
@@ -74,7 +69,7 @@ function membersOf(schema: JsonObject, place: Place): Field[] {
     const inner = { ...place, at: `${place.at}/properties/${name}` };
     if (name === '') refuse(inner, 'has no name');
     place.budget.fields -= 1;
-    if (place.budget.fields < 0) refuse(inner, `is one field too many: ${maxFields} are allowed in all`);
+    if (place.budget.fields < 0) refuse(inner, `exceeds the maximum of ${maxFields} fields`);
     const { nullable, ...type } = typeOf(property, inner);
     return { name, ...type, required: required.has(name) && !nullable };
   });
@@ -128,7 +123,6 @@ function listType(schema: JsonObject, place: Place): ListItem {
   return { type: 'list', items: { name: 'item', ...type, required: !nullable } };
 }
 
-/** Follows `$ref` inside the document. */
 function resolve(schema: JsonObject, place: Place): [JsonObject, Place] {
   const reference = schema.$ref;
   if (reference === undefined) return [schema, place];
@@ -136,7 +130,7 @@ function resolve(schema: JsonObject, place: Place): [JsonObject, Place] {
     refuse(place, 'refers to another document; put the definition into this one');
   }
   if (place.followed.includes(reference)) {
-    refuse(place, 'refers to itself; a column cannot be nested without end');
+    refuse(place, 'refers to itself, but columns cannot be recursive');
   }
   const target = lookUp(place.root, reference);
   if (!isObject(target)) refuse(place, `refers to ${reference}, which is not in the document`);

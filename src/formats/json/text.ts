@@ -5,12 +5,12 @@ import { badData } from '../values/bad.ts';
  * kept as written instead, as a `RawNumber`.
  */
 
-/** A number as it is written in the text. JSON.stringify writes it back the same. */
+/** A number as written in the text; JSON.stringify writes it back unchanged. */
 export interface RawNumber {
   readonly rawJSON: string;
 }
 
-// The standard library of TypeScript 7 does not declare the two yet (TC39 "JSON.parse source text access").
+// TypeScript 7 does not declare these yet (TC39 "JSON.parse source text access").
 const sourceAware = JSON as unknown as {
   parse(
     text: string,
@@ -26,7 +26,7 @@ const leastExact = 2.3e-308;
 const farExponent = /[eE][+-]?\d{3}/;
 const mayLoseDigits = /[\d.]{16}|[eE][+-]?\d{3}/;
 
-/** JSON.parse, but numbers that a double cannot hold as written become a `RawNumber`. Throws like JSON.parse. */
+/** JSON.parse, but numbers that a double cannot hold become a `RawNumber`. Throws like JSON.parse. */
 export function parseExactly(text: string): unknown {
   if (!mayLoseDigits.test(text)) return JSON.parse(text);
   const marked = hasMark(text) ? undefined : withMarks(text);
@@ -52,7 +52,7 @@ const minus = 0x2d;
 const aNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 const endOfName = /[\t\n\r ]*:/y;
 
-/** What is no JSON text still is none afterwards: only whole numbers are marked, and none where a name is due. */
+/** An invalid text stays invalid: only complete numbers are marked, and none in the place of a name. */
 function withMarks(text: string): string | undefined {
   let marked = '';
   let copied = 0;
@@ -82,7 +82,7 @@ function endOfNumber(text: string, from: number): number {
   return at;
 }
 
-/** Where a string ends that began before; a quote behind an odd number of backslashes does not end it. */
+/** Returns the end of a string; a quote after an odd number of backslashes does not end it. */
 function endOfString(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
     let before = at;
@@ -92,7 +92,7 @@ function endOfString(text: string, from: number): number {
   return text.length;
 }
 
-/** Puts numbers back where the marks are; what it is given is changed. */
+/** Replaces marked strings by numbers, in place. */
 function unmarked(value: unknown): unknown {
   if (typeof value === 'string') return value.startsWith(mark) ? sourceAware.rawJSON(value.slice(1)) : value;
   if (typeof value !== 'object' || value === null) return value;
@@ -105,7 +105,7 @@ function unmarked(value: unknown): unknown {
   return value;
 }
 
-/** JSON.parse, but every number becomes a `RawNumber`, so that 20.0 is told from 20. Throws like JSON.parse. */
+/** JSON.parse, but every number becomes a `RawNumber`: 20.0 differs from 20. Throws like JSON.parse. */
 export function parseAsWritten(text: string): unknown {
   return sourceAware.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined ? sourceAware.rawJSON(source) : value,
@@ -117,23 +117,21 @@ function isExact(value: number, source: string): boolean {
   return (source.length <= exactDigits && near) || String(value) === source;
 }
 
-/** Whether a parsed value is a number kept as written. */
 export const isRawNumber = (value: unknown): value is RawNumber => sourceAware.isRawJSON(value);
 
 /** A number with all its digits, as a value of JSON. */
 export const exactNumber = (digits: bigint | string): RawNumber => sourceAware.rawJSON(String(digits));
 
-/** The text of a parsed number, undefined when the value is none. */
+/** The text of a parsed number; undefined if the value is not a number. */
 export function numberText(value: unknown): string | undefined {
   if (typeof value === 'number') return String(value);
   return isRawNumber(value) ? value.rawJSON : undefined;
 }
 
-/** As deep as serde_json, and so Arroyo, reads a document. */
+/** Maximum nesting of a document, as in serde_json and thus Arroyo. */
 export const maxDepth = 128;
 export const tooDeep = `is nested more than ${maxDepth} deep`;
 
-/** Whether arrays and objects are nested in each other no deeper than `maxDepth`. */
 export function isShallow(value: unknown, levels = maxDepth): boolean {
   if (typeof value !== 'object' || value === null || isRawNumber(value)) return true;
   if (levels === 0) return false;
@@ -141,9 +139,8 @@ export function isShallow(value: unknown, levels = maxDepth): boolean {
 }
 
 /**
- * The JSON text of a decoded document, which is changed on the way. 64-bit integers and decimals keep all their digits,
- * bytes become base64, and NaN and the infinities null. `special` converts objects that only the format knows. Throws
- * `bad_data` when it is nested too deep.
+ * Returns the JSON text of a decoded document, which is modified. 64-bit integers keep all digits, bytes become base64,
+ * NaN and the infinities null. `special` converts objects of the format. Throws `bad_data` if nested too deep.
  */
 export function jsonText(document: unknown, path: string, special: (value: object) => unknown): string {
   const convert = (value: unknown, depth: number): unknown => {

@@ -4,10 +4,10 @@ import { maxDepth, tooDeep } from '../json/text.ts';
 import type { TimestampUnit } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
 import { documentFormat } from '../values/document.ts';
-import { isProto, isText } from '../values/text-check.ts';
+import { Walk } from '../values/text-check.ts';
 import { formatTimestamp, timestampFromParts, timestampToParts } from '../values/timestamp.ts';
 
-/** A timestamp of MessagePack: extension -1, whole seconds and the nanoseconds behind them. */
+/** A timestamp of MessagePack: extension -1. */
 class Time {
   readonly seconds: bigint;
   readonly nanoseconds: bigint;
@@ -18,8 +18,8 @@ class Time {
   }
 }
 
-// `msgpackr/pack` is all of it but the native addon, which npm installs on some machines only.
-// msgpackr reads timestamps as Date, which loses digits. Its list of extensions is one for the whole process.
+// `msgpackr/pack` lacks only the native addon, which npm installs on some machines only.
+// msgpackr reads timestamps as Date, which loses digits. Its extensions are global to the process.
 addExtension({ Class: Time, type: 0xff, pack: packTime, unpack: unpackTime });
 
 const options = { useRecords: false, useToJSON: false, variableMapSize: true } as const;
@@ -49,7 +49,7 @@ export const msgpack: FormatDefinition<'msgpack'> = {
 
 /** Times become RFC 3339 text, as in a json message. */
 function jsonOf(value: object): unknown {
-  if (!(value instanceof Time)) throw badData('', 'holds a value that JSON does not have');
+  if (!(value instanceof Time)) throw badData('', 'holds a value that JSON cannot express');
   const unit = value.nanoseconds === 0n ? 'second' : 'nanosecond';
   const time = timestampFromParts(value.seconds, value.nanoseconds, unit);
   const text = time === undefined ? undefined : formatTimestamp(time, unit);
@@ -57,7 +57,7 @@ function jsonOf(value: object): unknown {
   return text;
 }
 
-/** What a Date is written as in 64 bits, which the library does faster than a class of ours. */
+/** Dates before this are written in 64 bits, faster than our class. */
 const dateMs = 2n ** 34n * 1000n;
 
 function writeTime(value: bigint, unit: TimestampUnit): Time | Date {
@@ -66,7 +66,7 @@ function writeTime(value: bigint, unit: TimestampUnit): Time | Date {
   return new Time(seconds, nanoseconds);
 }
 
-/** The shortest of its three forms that holds the time. */
+/** Writes the shortest of the three forms that holds the time. */
 function packTime({ seconds, nanoseconds }: Time): Buffer {
   const bytes = Buffer.alloc(12);
   if (seconds >= 0n && seconds < 2n ** 34n) {
@@ -90,116 +90,57 @@ function unpackTime(data: Uint8Array): Time {
   return new Time(seconds, nanoseconds);
 }
 
-/** Of each head from 0xc0 to 0xdf: what follows it. Specification: github.com/msgpack/msgpack/blob/master/spec.md */
-const heads: readonly (readonly [
-  kind: 'value' | 'bytes' | 'text' | 'extension' | 'list' | 'map',
-  size: number,
-])[] = [
-  ['value', 0], // nil
-  ['value', -1], // never used
-  ['value', 0],
-  ['value', 0],
-  ['bytes', 1],
-  ['bytes', 2],
-  ['bytes', 4],
-  ['extension', 1],
-  ['extension', 2],
-  ['extension', 4],
-  ['value', 4], // float32
-  ['value', 8],
-  ['value', 1], // uint8
-  ['value', 2],
-  ['value', 4],
-  ['value', 8],
-  ['value', 1], // int8
-  ['value', 2],
-  ['value', 4],
-  ['value', 8],
-  ['extension', -1], // fixext: the length is in the head
-  ['extension', -2],
-  ['extension', -4],
-  ['extension', -8],
-  ['extension', -16],
-  ['text', 1],
-  ['text', 2],
-  ['text', 4],
-  ['list', 2],
-  ['list', 4],
-  ['map', 2],
-  ['map', 4],
-];
-
 const timestamp = 0xff;
 
-const malformed = () => badData('', 'is not one well-formed MessagePack value');
-
 /**
- * Walks over the heads of a MessagePack message without reading any value. Throws `bad_data` unless the message is one
- * well-formed value, its text is UTF-8, nesting is bounded, and its only extensions are timestamps: among those that
- * msgpackr knows are references and classes. Answers whether one of its texts is `__proto__`.
+ * Throws `bad_data` unless the message is one well-formed value, its text is UTF-8, nesting is bounded, and its only
+ * extensions are timestamps: among those that msgpackr knows are references and classes. Returns whether there is a
+ * text `__proto__`. Heads are those of github.com/msgpack/msgpack/blob/master/spec.md.
  */
 function checkMsgpack(bytes: Buffer): boolean {
-  const walk = new Walk(bytes);
+  const walk = new MsgpackWalk(bytes, 'MessagePack value');
   walk.value(0);
-  if (walk.at !== bytes.length) throw badData('', 'has bytes behind its end');
-  return walk.hasProto;
+  return walk.end();
 }
 
-class Walk {
-  readonly bytes: Buffer;
-  at = 0;
-  hasProto = false;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
+class MsgpackWalk extends Walk {
   value(depth: number): void {
-    const head = this.bytes[this.at];
-    if (head === undefined) throw malformed();
-    this.at += 1;
+    const head = this.bytes[this.take(1)] as number;
     if (head < 0x80 || head > 0xdf) return;
     if (head < 0x90) this.#nested((head - 0x80) * 2, depth);
     else if (head < 0xa0) this.#nested(head - 0x90, depth);
-    else if (head < 0xc0) this.#text(head - 0xa0);
+    else if (head < 0xc0) this.text(head - 0xa0);
     else this.#long(head, depth);
   }
 
-  #take(size: number): number {
-    const from = this.at;
-    if (size > this.bytes.length - from) throw malformed();
-    this.at = from + size;
-    return from;
+  #long(head: number, depth: number): void {
+    if (head === 0xc1) throw this.malformed();
+    if (head < 0xc4) return; // nil and booleans
+    if (head < 0xc7) this.take(this.#length(1 << (head - 0xc4)));
+    else if (head < 0xca) this.#extension(this.#length(1 << (head - 0xc7)));
+    else if (head < 0xcc)
+      this.take(4 << (head - 0xca)); // floats
+    else if (head < 0xd4)
+      this.take(1 << (head & 3)); // integers
+    else if (head < 0xd9) this.#extension(1 << (head - 0xd4));
+    else if (head < 0xdc) this.text(this.#length(1 << (head - 0xd9)));
+    else if (head < 0xde) this.#nested(this.#length(2 << (head - 0xdc)), depth);
+    else this.#nested(this.#length(2 << (head - 0xde)) * 2, depth);
   }
 
-  #text(length: number): void {
-    const from = this.#take(length);
-    if (!isText(this.bytes, from, this.at)) throw badData('', 'holds text that is not UTF-8');
-    if (length === 9 && isProto(this.bytes, from)) this.hasProto = true;
+  #length(size: number): number {
+    return this.bytes.readUIntBE(this.take(size), size);
   }
 
   #nested(count: number, depth: number): void {
     if (depth >= maxDepth) throw badData('', tooDeep);
-    if (count > this.bytes.length - this.at) throw malformed();
+    if (count > this.bytes.length - this.at) throw this.malformed();
     for (let left = count; left > 0; left -= 1) this.value(depth + 1);
   }
 
-  #long(head: number, depth: number): void {
-    const [kind, size] = heads[head - 0xc0] as (typeof heads)[number];
-    if (kind === 'value') {
-      if (size < 0) throw malformed();
-      this.#take(size);
-      return;
-    }
-    const length = size < 0 ? -size : this.bytes.readUIntBE(this.#take(size), size);
-    if (kind === 'bytes') this.#take(length);
-    else if (kind === 'text') this.#text(length);
-    else if (kind !== 'extension') this.#nested(kind === 'map' ? length * 2 : length, depth);
-    else {
-      const known =
-        this.bytes[this.#take(1)] === timestamp && (length === 4 || length === 8 || length === 12);
-      if (!known) throw badData('', 'holds an extension that is not supported');
-      this.#take(length);
-    }
+  #extension(length: number): void {
+    const known = this.bytes[this.take(1)] === timestamp && (length === 4 || length === 8 || length === 12);
+    if (!known) throw badData('', 'holds an extension that is not supported');
+    this.take(length);
   }
 }

@@ -2,7 +2,7 @@ import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { SchemaDefinition } from '../schema/schema.ts';
 
-/** A definition as the wire has it: the text of a .proto file and of those it imports, by the names it uses. */
+/** A definition on the wire: the text of a .proto file, and of its imports by name. */
 export type ProtobufSchema = Extract<SchemaDefinition, { type: 'protobuf_schema' }>;
 
 const path = '/definition/schema';
@@ -12,64 +12,58 @@ function refuse(message: string, cause?: unknown, at = path): PenstockError {
 }
 
 /**
- * Parses a definition with protobufjs and finds the type of its messages. Imports are looked up among the dependencies
- * and the files of google/protobuf that protobufjs brings; nothing is read from disk or network. Throws
- * `invalid_schema` with what is wrong and where.
+ * Parses a definition with protobufjs and returns the type of its messages. Imports are the dependencies and the
+ * google/protobuf files in protobufjs; nothing is read from disk or network. Throws `invalid_schema`.
  */
 export function messageTypeOf(definition: ProtobufSchema, name: string | null | undefined): protobuf.Type {
   const root = new protobuf.Root();
-  const own = parseFile(definition.schema, 'the definition', new protobuf.Root(), path);
-  addFile(definition.schema, 'the definition', root, definition.dependencies ?? {}, new Set());
-  for (const found of objectsOf(root)) relax(found);
+  const imports = parseFile(definition.schema, 'the definition', root, path);
+  const offered = messagesIn(root).map((type) => type.fullName.slice(1));
+  addImports(imports, path, root, definition.dependencies ?? {}, new Set());
+  for (const found of objectsIn(root)) relax(found);
   try {
     root.resolveAll();
   } catch (error) {
-    throw refuse(`The definition refers to what it does not have: ${reasonOf(error)}`, error);
+    throw refuse(`The definition has an unresolved reference: ${reasonOf(error)}`, error);
   }
-  for (const found of objectsOf(root)) if (found instanceof protobuf.Type) setAbsent(found);
-  const offered = objectsOf(own.root).filter((found) => found instanceof protobuf.Type);
-  return find(
-    root,
-    name,
-    offered.map((type) => type.fullName.slice(1)),
-  );
+  for (const type of messagesIn(root)) setAbsent(type);
+  return find(root, name, offered);
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function parseFile(text: string, name: string, root: protobuf.Root, at: string) {
+/** Adds a file to the root, and returns its imports. */
+function parseFile(text: string, name: string, root: protobuf.Root, at: string): string[] {
   try {
     const { imports = [], weakImports = [] } = protobuf.parse(text, root, { keepCase: true });
-    return { root, imports: [...imports, ...weakImports] };
+    return [...imports, ...weakImports];
   } catch (error) {
     throw refuse(`The Protobuf of ${name} cannot be read: ${reasonOf(error)}`, error, at);
   }
 }
 
-function addFile(
-  text: string,
-  name: string,
+function addImports(
+  names: readonly string[],
+  at: string,
   root: protobuf.Root,
   dependencies: Readonly<Record<string, string>>,
   added: Set<string>,
 ): void {
-  const at = name === 'the definition' ? path : `/definition/dependencies/${name.replaceAll('/', '~1')}`;
-  for (const imported of parseFile(text, name, root, at).imports) {
-    if (added.has(imported)) continue;
-    added.add(imported);
-    if (Object.hasOwn(dependencies, imported)) {
-      addFile(dependencies[imported] ?? '', imported, root, dependencies, added);
-    } else if (!addBundled(imported, root)) {
+  for (const name of names) {
+    if (added.has(name)) continue;
+    added.add(name);
+    if (Object.hasOwn(dependencies, name)) {
+      const inner = `/definition/dependencies/${name.replaceAll('/', '~1')}`;
+      addImports(parseFile(dependencies[name] ?? '', name, root, inner), inner, root, dependencies, added);
+    } else if (!addBundled(name, root)) {
       const known = Object.keys(dependencies).slice(0, 20).join(', ') || 'none';
-      const message = `It imports ${imported}, which is not among its dependencies: there are ${known}`;
+      const message = `It imports ${name}, which is not among its dependencies: there are ${known}`;
       throw refuse(message, undefined, at);
     }
   }
 }
 
-/** protobufjs brings the well-known types; those that only describe schemas are not needed to read a message. */
+/** Well-known types are part of protobufjs; descriptor.proto is not needed to read a message. */
 function addBundled(name: string, root: protobuf.Root): boolean {
   if (name === 'google/protobuf/descriptor.proto') return true;
   const bundled = name.startsWith('google/protobuf/') ? protobuf.common.get(name) : null;
@@ -79,13 +73,16 @@ function addBundled(name: string, root: protobuf.Root): boolean {
 }
 
 /** Messages, enums and namespaces, those in messages too. */
-function objectsOf(namespace: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
+function objectsIn(namespace: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
   return namespace.nestedArray.flatMap((nested) =>
     nested instanceof protobuf.Namespace || nested instanceof protobuf.Type
-      ? [nested, ...objectsOf(nested)]
+      ? [nested, ...objectsIn(nested)]
       : [nested],
   );
 }
+
+const messagesIn = (root: protobuf.Root): protobuf.Type[] =>
+  objectsIn(root).filter((found) => found instanceof protobuf.Type);
 
 const requiredFields = new WeakSet<protobuf.Field>();
 
@@ -136,7 +133,7 @@ function find(
   const [only] = offered;
   const wanted = name ?? (offered.length === 1 ? only : undefined);
   if (wanted === undefined) {
-    const message = `Say which of its messages is meant as message_name: there are ${list}`;
+    const message = `The definition has several messages: set message_name to one of ${list}`;
     throw refuse(message, undefined, '/format/message_name');
   }
   const found = root.lookup(wanted.replace(/^\.?/, '.'));

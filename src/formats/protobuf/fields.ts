@@ -3,7 +3,8 @@ import { PenstockError } from '../../errors.ts';
 import type { Field, FieldTypeName, ListItem } from '../schema/schema.ts';
 import { isRequired } from './definition.ts';
 
-const scalarTypes: Readonly<Record<string, FieldTypeName>> = {
+/** The column of each scalar type of Protobuf. */
+export const scalarTypes: Readonly<Record<string, Exclude<FieldTypeName, 'json' | 'struct' | 'list'>>> = {
   int32: 'int32',
   sint32: 'int32',
   sfixed32: 'int32',
@@ -21,29 +22,19 @@ const scalarTypes: Readonly<Record<string, FieldTypeName>> = {
   bytes: 'bytes',
 };
 
-/** Messages of google.protobuf that stand for a value. */
-export type WellKnown = 'timestamp' | 'duration' | 'wrapper' | 'struct' | 'value' | 'list';
-
-const wellKnown: Readonly<Record<string, WellKnown>> = {
+const known = {
   Timestamp: 'timestamp',
   Duration: 'duration',
-  DoubleValue: 'wrapper',
-  FloatValue: 'wrapper',
-  Int64Value: 'wrapper',
-  UInt64Value: 'wrapper',
-  Int32Value: 'wrapper',
-  UInt32Value: 'wrapper',
-  BoolValue: 'wrapper',
-  StringValue: 'wrapper',
-  BytesValue: 'wrapper',
   Struct: 'struct',
   Value: 'value',
   ListValue: 'list',
-};
+} as const;
 
-export function wellKnownOf(type: protobuf.Type): WellKnown | undefined {
-  const [, name] = /^\.google\.protobuf\.(\w+)$/.exec(type.fullName) ?? [];
-  return name !== undefined && Object.hasOwn(wellKnown, name) ? wellKnown[name] : undefined;
+/** The meaning of a message of google.protobuf that stands for a value. */
+export function wellKnownOf(type: protobuf.Type): (typeof known)[keyof typeof known] | 'wrapper' | undefined {
+  const [, name = ''] = /^\.google\.protobuf\.(\w+)$/.exec(type.fullName) ?? [];
+  if (Object.hasOwn(known, name)) return known[name as keyof typeof known];
+  return /^(?:Double|Float|U?Int(?:32|64)|Bool|String|Bytes)Value$/.test(name) ? 'wrapper' : undefined;
 }
 
 /** The seconds of a Duration, with all its digits: it spans ten thousand years. */
@@ -82,11 +73,11 @@ export function fieldsFromMessage(type: protobuf.Type): Field[] {
     const { resolvedType } = field;
     if (resolvedType instanceof protobuf.Enum) return { type: 'string' };
     if (!resolvedType) return { type: scalarTypes[field.type] ?? 'json' };
-    const known = wellKnownOf(resolvedType);
-    if (known === 'timestamp') return { type: 'timestamp', unit: 'nanosecond' };
-    if (known === 'duration') return duration;
-    if (known === 'wrapper') return singleOf(wrappedOf(resolvedType), inside);
-    if (known || inside.includes(resolvedType) || resolvedType.fieldsArray.length === 0)
+    const kind = wellKnownOf(resolvedType);
+    if (kind === 'timestamp') return { type: 'timestamp', unit: 'nanosecond' };
+    if (kind === 'duration') return duration;
+    if (kind === 'wrapper') return singleOf(wrappedOf(resolvedType), inside);
+    if (kind || inside.includes(resolvedType) || resolvedType.fieldsArray.length === 0)
       return { type: 'json' };
     return { type: 'struct', fields: membersOf(resolvedType, inside) };
   };

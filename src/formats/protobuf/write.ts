@@ -7,20 +7,8 @@ import { badRow, pathOf } from '../values/bad.ts';
 import { getterOf, setterOf } from '../values/own-property.ts';
 import { rowFromObject } from '../values/row.ts';
 import { parseTimestamp, timestampToParts } from '../values/timestamp.ts';
-import {
-  bigintOf,
-  boolOf,
-  bytesOf,
-  floatOf,
-  integerOf,
-  jsonOf,
-  orNull,
-  stringOf,
-  structOf,
-  timestampOf,
-  unscaledOf,
-} from '../values/write.ts';
-import { wellKnownOf, wrappedOf } from './fields.ts';
+import { checkOf, jsonOf, orNull, structOf, unscaledOf } from '../values/write.ts';
+import { scalarTypes, wellKnownOf, wrappedOf } from './fields.ts';
 
 /** Converts a value that is not null into what protobufjs writes; throws `bad_row`. */
 type Convert = (value: unknown) => unknown;
@@ -113,11 +101,20 @@ function itemOf(
   if (json) return jsonText(jsonValue(member, path, new Map()), path);
   switch (wellKnownOf(resolvedType)) {
     case 'timestamp': {
-      const time = timestampOf(path);
-      return (value) => timeParts(time(value as Value));
+      const time = checkOf('timestamp', path);
+      return (value) => {
+        const { seconds, nanoseconds } = timestampToParts(time(value as Value), 'nanosecond');
+        return parts(seconds, nanoseconds);
+      };
     }
-    case 'duration':
-      return durationOf(path);
+    case 'duration': {
+      const digits = unscaledOf(9, path);
+      return (value) => {
+        const nanoseconds = digits(value as Value);
+        // Both halves have the same sign.
+        return parts(nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n);
+      };
+    }
     case 'wrapper': {
       const convert = itemOf(wrappedOf(resolvedType), undefined, false, path);
       return (value) => ({ value: convert(value) });
@@ -132,46 +129,12 @@ const parts = (seconds: bigint, nanoseconds: bigint) => ({
   nanos: Number(nanoseconds),
 });
 
-function timeParts(time: bigint): object {
-  const { seconds, nanoseconds } = timestampToParts(time, 'nanosecond');
-  return parts(seconds, nanoseconds);
-}
-
-/** Both halves of a duration have the same sign. */
-function durationOf(path: string): Convert {
-  const digits = unscaledOf(9, path);
-  return (value) => {
-    const nanoseconds = digits(value as Value);
-    return parts(nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n);
-  };
-}
-
 function scalarOf({ resolvedType, type }: protobuf.Field, path: string): Convert {
   if (resolvedType instanceof protobuf.Enum) return numberIn(resolvedType, path);
-  if (type.endsWith('64')) {
-    const check = bigintOf(type === 'uint64' || type === 'fixed64' ? 'uint64' : 'int64', path);
-    return (value) => longOf(check(value as Value));
-  }
-  return checkOf(type, path) as Convert;
-}
-
-function checkOf(type: string, path: string): (value: Value) => unknown {
-  switch (type) {
-    case 'uint32':
-    case 'fixed32':
-      return integerOf('uint32', path);
-    case 'float':
-    case 'double':
-      return floatOf(path);
-    case 'bool':
-      return boolOf(path);
-    case 'string':
-      return stringOf(path);
-    case 'bytes':
-      return bytesOf(path);
-    default:
-      return integerOf('int32', path);
-  }
+  const column = scalarTypes[type] ?? 'string';
+  const check = checkOf(column, path) as (value: Value) => unknown;
+  if (column !== 'int64' && column !== 'uint64') return check as Convert;
+  return (value) => longOf(check(value as Value) as bigint);
 }
 
 const halves = new DataView(new ArrayBuffer(8));
@@ -250,15 +213,38 @@ function jsonMember(member: protobuf.Field, path: string, known: Known): Convert
   };
 }
 
+/** Messages of google.protobuf are taken as the JSON mapping of Protobuf has them. */
 function jsonValue(member: protobuf.Field, path: string, known: Known): Convert {
   const { resolvedType } = member;
-  if (resolvedType instanceof protobuf.Type) {
-    return wellKnownJson(resolvedType, path, known) ?? jsonMessage(resolvedType, path, known);
+  const kind = resolvedType instanceof protobuf.Type ? wellKnownOf(resolvedType) : 'scalar';
+  if (kind === 'scalar' || kind === 'timestamp' || kind === 'duration') {
+    const convert = itemOf(member, undefined, false, path);
+    const read = resolvedType ? textOf(kind, path) : jsonScalar(member.type, path);
+    return (value) => convert(read(value));
   }
-  const convert = scalarOf(member, path);
-  if (resolvedType instanceof protobuf.Enum) return (value) => convert(numberText(value) ?? value);
-  const read = jsonScalar(member.type, path);
-  return (value) => convert(read(value));
+  const type = resolvedType as protobuf.Type;
+  if (kind === 'wrapper') {
+    const convert = jsonValue(wrappedOf(type), path, known);
+    return (value) => ({ value: convert(value) });
+  }
+  const convert = jsonMessage(type, path, known);
+  if (kind === undefined) return convert;
+  return (value) => {
+    // Found by its number: the names depend on who parsed the definition.
+    const name = type.fieldsById[kind === 'value' ? memberNumber(value) : 1]?.name ?? '';
+    return convert({ [name]: value ?? 'NULL_VALUE' });
+  };
+}
+
+/** The JSON value of an enum, a time or a duration as the value of its column. */
+function textOf(kind: 'scalar' | 'timestamp' | 'duration', path: string): Convert {
+  if (kind === 'scalar') return (value) => numberText(value) ?? value;
+  if (kind === 'duration') return (value) => String(value).replace(/s$/, '');
+  return (value) => {
+    const time = parseTimestamp(String(value), 'nanosecond');
+    if (time === undefined) throw badRow(path, 'is not an RFC 3339 time');
+    return time;
+  };
 }
 
 /** The JSON value of a scalar as the value of its column. Keys of maps are texts, whatever their type. */
@@ -277,37 +263,6 @@ function jsonScalar(type: string, path: string): Convert {
     const text = typeof value === 'string' && value !== '' ? value : numberText(value);
     return text === undefined ? value : Number(text);
   };
-}
-
-/** The opposite of how these are read: as the JSON mapping of Protobuf has them. */
-function wellKnownJson(type: protobuf.Type, path: string, known: Known): Convert | undefined {
-  const kind = wellKnownOf(type);
-  switch (kind) {
-    case undefined:
-      return undefined;
-    case 'timestamp':
-      return (value) => {
-        const time = parseTimestamp(String(value), 'nanosecond');
-        if (time === undefined) throw badRow(path, 'is not an RFC 3339 time');
-        return timeParts(time);
-      };
-    case 'duration': {
-      const convert = durationOf(path);
-      return (value) => convert(String(value).replace(/s$/, ''));
-    }
-    case 'wrapper': {
-      const convert = jsonValue(wrappedOf(type), path, known);
-      return (value) => ({ value: convert(value) });
-    }
-    default: {
-      const convert = jsonMessage(type, path, known);
-      return (value) => {
-        // Found by its number: the names depend on who parsed the definition.
-        const name = type.fieldsById[kind === 'value' ? memberNumber(value) : 1]?.name ?? '';
-        return convert({ [name]: value ?? 'NULL_VALUE' });
-      };
-    }
-  }
 }
 
 /** The number of the member of google.protobuf.Value for a JSON value. */

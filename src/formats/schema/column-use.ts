@@ -4,14 +4,14 @@ import { sqlType } from './sql-type.ts';
 
 /** A column that a table's configuration refers to, such as one in a topic. */
 export interface ColumnUse {
-  /** What refers to it, as a JSON pointer into the configuration. */
+  /** JSON pointer to the reference in the configuration. */
   path: string;
   column: string;
-  /** The types that it may have there. */
+  /** Types that the column may have. */
   types: readonly FieldTypeName[];
 }
 
-/** Says which of the columns in use a table does not have, or has with a type that cannot be used there. */
+/** Returns errors for columns in use that the table lacks or has with another type. */
 export function checkColumnUses(uses: readonly ColumnUse[], fields: readonly Field[]): FieldError[] {
   return uses.flatMap(({ path, column, types }) => {
     const field = fields.find(({ name }) => name === column);

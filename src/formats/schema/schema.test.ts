@@ -255,7 +255,7 @@ describe('expanding a schema', () => {
     [
       'too many fields',
       { properties: { a: { $ref: '#/$defs/d0' } }, $defs: { ...multiplied, d20: {} } },
-      'too many',
+      'exceeds the maximum',
     ],
   ])('refuses %s, and says where', (_name, definition, message) => {
     expect(() => fieldsFor(definition)).toThrow(message);

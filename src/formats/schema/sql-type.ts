@@ -1,6 +1,6 @@
 import type { ListItem } from './schema.ts';
 
-/** What the name of a type in SQL depends on: a field, a member of a struct or the items of a list. */
+/** The part of a field, member or list item that determines its SQL type. */
 export type SqlTyped = Pick<ListItem, 'type' | 'unit' | 'precision' | 'scale' | 'fields' | 'items'>;
 
 const plainNames = {
@@ -18,7 +18,7 @@ const plainNames = {
 
 export type TimestampUnit = NonNullable<ListItem['unit']>;
 
-/** Digits behind the second that a timestamp of each unit keeps. */
+/** Fractional digits of the second in each unit. */
 export const fractionDigits = { second: 0, millisecond: 3, microsecond: 6, nanosecond: 9 } as const;
 
 /** The unit of a timestamp field, which may leave it out. */

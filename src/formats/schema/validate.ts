@@ -37,7 +37,7 @@ export function expandSchema(schema: ConnectionSchema): ConnectionSchema {
 function fieldsOf(schema: ConnectionSchema): readonly Field[] {
   const fields = schema.fields ?? [];
   if (!schema.definition) return fields.length > 0 ? fields : wholeMessageField(schema);
-  // Metadata columns are not part of a message, so a definition cannot hold them: they stay beside it.
+  // A definition cannot hold metadata columns: they are kept from the fields.
   const metadata = fields.filter(isMetadata);
   return [...derivedFields(schema, schema.definition), ...metadata];
 }
@@ -242,7 +242,7 @@ function validateShape(
     const [only] = payload;
     if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;
     const kind = whole === 'json' ? `Unstructured ${format?.type}` : format?.type;
-    const message = `${kind} needs exactly one field beside the metadata: value, of type ${whole}`;
+    const message = `${kind} needs exactly one field besides metadata: value, of type ${whole}`;
     errors.push({ path: '/fields', message });
   } else if (payload.length === 0) {
     errors.push({ path: '/fields', message: 'The schema needs at least one field' });

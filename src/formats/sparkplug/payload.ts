@@ -102,7 +102,6 @@ const schema = `
     }
   }`;
 
-/** The Protobuf type of a payload. */
 export const payloadType = messageTypeOf({ type: 'protobuf_schema', schema }, 'sparkplug_b.Payload');
 
 const jsonOf = (field: Field): Field =>
@@ -116,7 +115,7 @@ export const payloadFields: readonly Field[] = fieldsFromMessage(payloadType).ma
 
 const milliseconds: ListItem = { type: 'timestamp', unit: 'millisecond' };
 
-/** The columns that a table may pick from: one row for each metric. */
+/** Columns that a table may have; each metric is a row. */
 export const columns: ReadonlyMap<string, ListItem> = new Map<string, ListItem>([
   ['name', { type: 'string' }],
   ['alias', { type: 'uint64' }],
@@ -141,7 +140,7 @@ export const columns: ReadonlyMap<string, ListItem> = new Map<string, ListItem>(
   ['payload_body', { type: 'bytes' }],
 ]);
 
-/** How a metric of a datatype is held: the member of the message, the column, and of small integers the bits. */
+/** The member of the message and the column that hold a datatype, and the bits of an integer. */
 export interface Datatype {
   name: string;
   member: string;
@@ -159,7 +158,7 @@ const integer = (name: string, bits: 8 | 16 | 32 | 64, signed: boolean): Datatyp
 });
 const bytes = (name: string): Datatype => ({ name, member: 'bytes_value', column: 'bytes_value' });
 
-/** By its number, from 1 (section 6.4.16). Arrays are packed into bytes. */
+/** Datatypes by number, from 1 (section 6.4.16). Arrays are packed into bytes. */
 export const datatypes: readonly (Datatype | undefined)[] = [
   undefined,
   integer('Int8', 8, true),

@@ -10,7 +10,6 @@ import { type Datatype, datatypes, payloadFields, payloadType } from './payload.
 
 const readPayload = rowReader(payloadType, payloadFields);
 
-/** A metric: its members, its datatype, and its value in the one column that it belongs to. */
 interface Metric {
   payload: Row;
   members: Row;
@@ -44,20 +43,8 @@ function orMissing(read: (metric: Metric) => Value, field: Field): (metric: Metr
   };
 }
 
-const valueMembers = [
-  'int_value',
-  'long_value',
-  'float_value',
-  'double_value',
-  'boolean_value',
-  'string_value',
-  'bytes_value',
-  'dataset_value',
-  'template_value',
-] as const;
-
-/** Without a datatype, which only a BIRTH has to bring, the member says what it can: its integers are unsigned. */
-const withoutDatatype: Readonly<Record<string, string>> = {
+/** The column of a value without a datatype, which only a BIRTH must have: its integers are unsigned. */
+const columnOfMember = {
   int_value: 'int_value',
   long_value: 'uint64_value',
   float_value: 'double_value',
@@ -67,7 +54,8 @@ const withoutDatatype: Readonly<Record<string, string>> = {
   bytes_value: 'bytes_value',
   dataset_value: 'value',
   template_value: 'value',
-};
+} as const;
+const valueMembers = Object.keys(columnOfMember) as (keyof typeof columnOfMember)[];
 
 function metricOf(payload: Row, members: Row): Metric {
   const number = members.datatype as number | null;
@@ -78,12 +66,12 @@ function metricOf(payload: Row, members: Row): Metric {
   if (datatype && datatype.member !== member) {
     throw badData('/value', `is not in the member that ${datatype.name} has it in`);
   }
-  metric.column = datatype?.column ?? (withoutDatatype[member] as string);
+  metric.column = datatype?.column ?? columnOfMember[member];
   metric.value = columnValue(members[member] as Value, metric.column, datatype);
   return metric;
 }
 
-/** Signed integers come as two's complement in an unsigned one. */
+/** Converts two's complement in an unsigned member into a signed integer. */
 function columnValue(value: Value, column: string, datatype: Datatype | undefined): Value {
   if (column === 'time_value') return BigInt.asIntN(64, value as bigint);
   if (column !== 'int_value') return value;
@@ -129,10 +117,10 @@ function timeOf(value: Value): Value {
   return typeof value === 'bigint' ? BigInt.asIntN(64, value) : null;
 }
 
-/** A bit of an array becomes six characters. */
+/** Maximum number of items of an array: one bit becomes up to six characters. */
 const maxItems = 100_000;
 
-/** Integers have all their digits; times are RFC 3339, bytes base64, arrays lists, and a DataSet a table. */
+/** The value of a metric as JSON, by its datatype (Eclipse Sparkplug 3.0.0, section 6.4.16). */
 function jsonOf(value: Value, column: string, datatype: Datatype | undefined): Value {
   if (value === null) return null;
   if (datatype?.name === 'DataSet') return JSON.stringify(tableOf(value as string));
@@ -150,7 +138,7 @@ function timeText(value: bigint): string {
   return text;
 }
 
-/** How the items of an array that all have one size are read, little-endian. */
+/** Readers of array items of a fixed size, little-endian. */
 const readers: Readonly<Record<string, { size: number; read: (bytes: Buffer, at: number) => unknown }>> = {
   Int8Array: { size: 1, read: (bytes, at) => bytes.readInt8(at) },
   Int16Array: { size: 2, read: (bytes, at) => bytes.readInt16LE(at) },
@@ -165,7 +153,7 @@ const readers: Readonly<Record<string, { size: number; read: (bytes: Buffer, at:
   DateTimeArray: { size: 8, read: (bytes, at) => timeText(bytes.readBigInt64LE(at)) },
 };
 
-/** The items of a packed array; undefined when the datatype is none. */
+/** Returns the items of a packed array; undefined if the datatype is not an array. */
 function itemsOf(bytes: Buffer, name: string): unknown[] | undefined {
   if (name === 'BooleanArray') return bitsOf(bytes);
   if (name === 'StringArray') return stringsOf(bytes);
@@ -176,7 +164,7 @@ function itemsOf(bytes: Buffer, name: string): unknown[] | undefined {
   return Array.from({ length: bounded(bytes.length / size) }, (_, index) => read(bytes, index * size));
 }
 
-/** Behind a count of 32 bits, eight to a byte, the first in the highest bit. */
+/** A count of 32 bits, then eight items per byte, the first in the highest bit. */
 function bitsOf(bytes: Buffer): boolean[] {
   if (bytes.length < 4) throw badArray('BooleanArray');
   const count = bytes.readUInt32LE();
@@ -187,7 +175,7 @@ function bitsOf(bytes: Buffer): boolean[] {
   );
 }
 
-/** Each ends with a null. */
+/** Strings end with a null byte. */
 function stringsOf(bytes: Buffer): string[] {
   const strings: string[] = [];
   for (let from = 0; from < bytes.length; ) {
@@ -214,7 +202,7 @@ interface DataSet {
   rows?: { elements?: Record<string, unknown>[] }[];
 }
 
-/** A DataSet with the names of its types, and its rows as lists: signed integers are two's complement in the message. */
+/** Converts a DataSet: types become names, rows lists, and two's complement signed integers. */
 function tableOf(text: string): object {
   const { columns = [], types = [], rows = [] } = parseExactly(text) as DataSet;
   return {

@@ -1,9 +1,8 @@
 const shape = /^(-?)(\d{1,400})(?:\.(\d{0,400}))?(?:[eE]([+-]?\d{1,9}))?$/;
 
 /**
- * Reads the text of a number as a decimal128: the digits it has with exactly `scale` of them behind the point, e.g.
- * `-12.50`. Finer digits are rounded half away from zero, as SQL does. Answers undefined when the text is not a
- * number or has more digits than `precision` allows.
+ * Parses a number as a decimal128 with exactly `scale` digits after the point, e.g. `-12.50`, rounded half away from zero
+ * as in SQL. Returns undefined if the text is not a number or exceeds `precision`.
  */
 export function parseDecimal(text: string, precision: number, scale: number): string | undefined {
   const match = shape.exec(text);

@@ -16,20 +16,7 @@ import {
 } from './read.ts';
 import { messageOfRow, rowFromMessage, rowFromObject } from './row.ts';
 import { parseTimestamp } from './timestamp.ts';
-import {
-  bigintOf,
-  boolOf,
-  bytesOf,
-  decimalOf,
-  floatOf,
-  integerOf,
-  jsonOf,
-  numberOfJson,
-  orNull,
-  stringOf,
-  structOf,
-  timestampOf,
-} from './write.ts';
+import { checkOf, jsonOf, numberOfJson, orNull, structOf } from './write.ts';
 
 /** The library of a format of self-describing documents (CBOR, MessagePack), and the types that JavaScript lacks. */
 export interface DocumentLibrary {
@@ -204,27 +191,15 @@ function mapWriter(
 
 function valueWriter(type: ListItem, path: string, library: DocumentLibrary): Writer {
   switch (type.type) {
-    case 'int32':
-    case 'uint32':
-      return integerOf(type.type, path);
     case 'int64':
     case 'uint64': {
-      const integer = bigintOf(type.type, path);
-      return (value) => compact(integer(value));
+      const check = checkOf(type.type, path);
+      return (value) => compact(check(value));
     }
-    case 'float32':
-    case 'float64':
-      return floatOf(path);
     case 'decimal128': {
-      const text = decimalOf(path);
-      return (value) => library.decimalOf(text(value));
+      const check = checkOf(type.type, path);
+      return (value) => library.decimalOf(check(value));
     }
-    case 'bool':
-      return boolOf(path);
-    case 'string':
-      return stringOf(path);
-    case 'bytes':
-      return bytesOf(path);
     case 'timestamp':
       return timestampWriter(type, path, library);
     case 'json':
@@ -233,6 +208,8 @@ function valueWriter(type: ListItem, path: string, library: DocumentLibrary): Wr
       return mapWriter(type.fields ?? [], path, library);
     case 'list':
       return listWriter(type.items ?? { type: 'string' }, path, library);
+    default:
+      return checkOf(type.type, path);
   }
 }
 
@@ -243,7 +220,7 @@ function compact(value: bigint): number | bigint {
 
 function timestampWriter(type: ListItem, path: string, library: DocumentLibrary): Writer {
   const unit = unitOf(type);
-  const time = timestampOf(path);
+  const time = checkOf('timestamp', path);
   return (value) => {
     const written = library.timestampOf(time(value), unit);
     if (written === undefined) throw badRow(path, 'is a time outside the years 0000 to 9999');

@@ -65,7 +65,7 @@ export function decimalFrom(
   path: string,
 ): (text: string | undefined) => string {
   const whole = precision - scale;
-  // Most numbers lack nothing but zeros at their end; zero, whose sign goes, is left to the rest.
+  // A fast path for numbers that lack only trailing zeros, except zero, which may have a sign.
   const fraction = scale > 0 ? `(?:\\.\\d{0,${scale}})?` : '';
   const alike = whole > 0 ? new RegExp(`^-?[1-9]\\d{0,${whole - 1}}${fraction}$`) : /^(?!)/;
   return (text) => {
@@ -78,7 +78,7 @@ export function decimalFrom(
   };
 }
 
-/** A number with exactly `scale` digits behind its point, which has no more. */
+/** Pads a number to `scale` digits after the point. */
 function padded(text: string, scale: number): string {
   const point = text.indexOf('.');
   return point === -1 ? `${text}.${'0'.repeat(scale)}` : text.padEnd(point + 1 + scale, '0');

@@ -7,10 +7,7 @@ import { badRow } from './bad.ts';
  * several times as fast as a loop. The generated text holds numbers and nothing of the schema: names are its arguments.
  */
 
-/**
- * Compiles a function that makes a row of the properties of an object: its own ones, or the `inherited` ones too.
- * Without `read` a property is the value.
- */
+/** Compiles a function that makes a row of an object's properties, `own` or `inherited`; `read` converts a property. */
 export function rowFromObject(
   members: readonly { name: string; read?: ((value: unknown) => Value) | undefined }[],
   which: 'own' | 'inherited' = 'own',
@@ -20,7 +17,7 @@ export function rowFromObject(
   return compiled(members, `return (o) => (${literal(members, value)});`);
 }
 
-/** Compiles a function that makes a row by reading one value after the other; a step without a name only reads. */
+/** Compiles a function that makes a row by reading values in order; a step without a name only reads. */
 export function rowFromSequence<S>(
   steps: readonly { name?: string; read: (source: S) => unknown }[],
 ): (source: S) => Row {
@@ -28,7 +25,7 @@ export function rowFromSequence<S>(
   return compiled(steps, `return (o) => { ${reads} return ${literal(steps, (at) => `v${at}`)}; };`);
 }
 
-/** Compiles a function that makes a row of what is found in the order of its columns; without `read` it is the value. */
+/** Compiles a function that makes a row of values in the order of its columns; `read` converts a value. */
 export function rowFromValues(
   members: readonly { name: string; read?: ((found: unknown) => Value) | undefined }[],
 ): (found: readonly unknown[]) => Row {
@@ -36,7 +33,7 @@ export function rowFromValues(
   return compiled(members, `return (o) => (${literal(members, value)});`);
 }
 
-/** Compiles a function that makes a row of a whole message: the column `value`, and those of metadata, which are null. */
+/** Compiles a function that makes a row of a whole message: `value`, and metadata columns, which are null. */
 export function rowFromMessage(fields: readonly Field[]): (value: Value) => Row {
   const metadata = fields.filter(isMetadata).map(({ name }) => ({ name, read: () => null }));
   return rowFromSequence([{ name: 'value', read: (value) => value }, ...metadata]);
@@ -48,7 +45,7 @@ export function messageOfRow({ value }: Row): Exclude<Value, null> {
   return value;
 }
 
-/** Compiles a function that hands the columns of a row, one after the other, to what writes them. */
+/** Compiles a function that writes the columns of a row in order. */
 export function columnsTo<T>(
   members: readonly { name: string; write: (value: Value, target: T) => void }[],
 ): (row: object, target: T) => void {
@@ -75,13 +72,13 @@ interface Member {
   read?: unknown;
 }
 
-/** What every object inherits is not a property of this one. */
+/** Ignores properties that every object inherits. */
 function property(members: readonly Member[], at: number): string {
   const inherited = (members[at]?.name ?? '') in Object.prototype;
   return inherited ? `Object.hasOwn(o, k${at}) ? o[k${at}] : undefined` : `o[k${at}]`;
 }
 
-/** A computed key is a property of its own even when it is called `__proto__`. */
+/** A computed key makes an own property even if it is `__proto__`. */
 function literal(members: readonly Member[], value: (at: number) => string): string {
   const properties = members.flatMap(({ name }, at) =>
     name === undefined ? [] : [`[k${at}]: ${value(at)}`],
@@ -89,7 +86,7 @@ function literal(members: readonly Member[], value: (at: number) => string): str
   return `{ ${properties.join(', ')} }`;
 }
 
-/** The body may use the name of the member n as `kn` and what reads it as `rn`. */
+/** In the body, `kn` is the name of member n, and `rn` its reader. */
 function compiled<T>(members: readonly Member[], body: string): T {
   const parameters = members.flatMap((_, at) => [`k${at}`, `r${at}`]);
   const values = members.flatMap(({ name, read }) => [name === undefined ? name : keyOf(name), read]);
@@ -97,10 +94,10 @@ function compiled<T>(members: readonly Member[], body: string): T {
   return new Function(...parameters, `${body} // ${number}`)(...values) as T;
 }
 
-/** Two functions of the same text would share what V8 learns about their columns, which are not the same. */
+/** Makes each text unique: V8 shares type feedback between functions of the same text. */
 let number = 0;
 
-/** The string that V8 itself keeps for a property of this name: an equal one, cut out of a text, is looked up each time. */
+/** Returns the internalized string of a property name, which V8 need not look up. */
 function keyOf(name: string): string {
   return Reflect.ownKeys({ [name]: null })[0] as string;
 }

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { badData } from './bad.ts';
 
 /** Most strings are short and ASCII: for them a loop beats the call of isUtf8. */
 function isAscii(bytes: Buffer, from: number, to: number): boolean {
@@ -9,21 +10,52 @@ function isAscii(bytes: Buffer, from: number, to: number): boolean {
   return true;
 }
 
-/** Whether a part of a message is UTF-8. */
-export function isText(bytes: Buffer, from: number, to: number): boolean {
-  return isAscii(bytes, from, to) || isUtf8(bytes.subarray(from, to));
-}
-
 /** The text of a part of a message; undefined when it is not UTF-8. */
 export function textOf(bytes: Buffer, from: number, to: number): string | undefined {
   const text = bytes.toString('utf8', from, to);
-  // What is not UTF-8 is read as this character, which may also be there. A text of ASCII answers without a search.
+  // Invalid UTF-8 is read as this character, which may also be in the text.
   return text.includes('\ufffd') && !isUtf8(bytes.subarray(from, to)) ? undefined : text;
 }
 
 const proto = Buffer.from('__proto__');
 
-/** Whether the nine bytes from here on are `__proto__`. */
-export function isProto(bytes: Buffer, from: number): boolean {
-  return bytes[from] === 0x5f && bytes.compare(proto, 0, 9, from, from + 9) === 0;
+/** Walks over the bytes of a document without reading any value; throws `bad_data`. */
+export class Walk {
+  readonly bytes: Buffer;
+  at = 0;
+  /** Whether one of the texts is `__proto__`. */
+  hasProto = false;
+  readonly #kind: string;
+
+  constructor(bytes: Buffer, kind: string) {
+    this.bytes = bytes;
+    this.#kind = kind;
+  }
+
+  malformed() {
+    return badData('', `is not one well-formed ${this.#kind}`);
+  }
+
+  /** Moves on by `size` bytes and returns where they begin. */
+  take(size: number): number {
+    const from = this.at;
+    if (size > this.bytes.length - from) throw this.malformed();
+    this.at = from + size;
+    return from;
+  }
+
+  text(length: number): void {
+    const { bytes } = this;
+    const from = this.take(length);
+    if (!isAscii(bytes, from, this.at) && !isUtf8(bytes.subarray(from, this.at)))
+      throw badData('', 'holds text that is not UTF-8');
+    if (length === 9 && bytes[from] === 0x5f && bytes.compare(proto, 0, 9, from, from + 9) === 0)
+      this.hasProto = true;
+  }
+
+  /** Ends the walk, and returns whether there was a text `__proto__`. */
+  end(): boolean {
+    if (this.at !== this.bytes.length) throw badData('', 'has bytes after its end');
+    return this.hasProto;
+  }
 }

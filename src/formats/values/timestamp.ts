@@ -15,7 +15,7 @@ const lastMs = 253_402_300_799_999;
 
 /**
  * Reads an RFC 3339 time (a space may stand for the T, and a missing offset means UTC, as in Arroyo) as a count of
- * the unit since 1970; digits finer than the unit are dropped. Answers undefined when it is not a time, or does not
+ * the unit since 1970; finer digits are dropped. Returns undefined when it is not a time, or does not
  * fit 64 bits: nanoseconds reach from 1677 to 2262.
  */
 export function parseTimestamp(text: string, unit: TimestampUnit): bigint | undefined {
@@ -58,7 +58,7 @@ function parseOffset(text: string, at: number): number | undefined {
 /** The calendar repeats itself after 400 years, and Date.UTC takes the years up to 99 for those of the last century. */
 const cycleMs = 146_097 * 86_400_000;
 
-/** What the first 19 characters say, which have the shape of a time. */
+/** Milliseconds since 1970 of the first 19 characters, which have the shape of a time. */
 function utcMs(text: string): number | undefined {
   const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
   const month = twoDigits(text, 5);
@@ -89,7 +89,7 @@ export function timestampToMs(value: bigint, unit: TimestampUnit): bigint {
 
 /**
  * Writes a count of the unit as RFC 3339 in UTC with exactly the unit's digits, e.g. `2026-01-31T08:15:00.250Z`.
- * Answers undefined for a year that RFC 3339 cannot write.
+ * Returns undefined for a year that RFC 3339 cannot write.
  */
 export function formatTimestamp(value: bigint, unit: TimestampUnit): string | undefined {
   if (unit === 'millisecond') {
@@ -110,10 +110,10 @@ export function formatTimestamp(value: bigint, unit: TimestampUnit): string | un
 const daySeconds = 86_400;
 const pairs = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
 
-/** Of the day that was written last: the next time is mostly of the same one, and a Date takes long to write it. */
+/** Cache of the last day: formatting a Date is slow, and the next time is usually of the same day. */
 const lastDay = { number: Number.NaN, text: '' };
 
-/** Seconds since 1970 as `2026-01-31T08:15:00`. */
+/** Formats seconds since 1970, e.g. `2026-01-31T08:15:00`. */
 function secondText(seconds: number): string {
   const day = Math.floor(seconds / daySeconds);
   if (day !== lastDay.number) {
@@ -142,11 +142,11 @@ export function convertTimestamp(value: bigint, from: TimestampUnit, to: Timesta
   return more > less ? fitting(value * (more / less)) : floorDivide(value, less / more);
 }
 
-/** Nearer times are exact in a double even when they are counted in milliseconds. */
+/** Times before these are exact in a double, even in milliseconds. */
 const farSeconds = 2n ** 42n;
 const farMs = 2n ** 52n;
 
-/** Whole seconds and the nanoseconds behind them, both of a time before 1970 too, as a count of the unit. */
+/** Converts whole seconds and nanoseconds into a count of the unit; undefined when that does not fit 64 bits. */
 export function timestampFromParts(
   seconds: bigint,
   nanoseconds: bigint,
@@ -158,7 +158,7 @@ export function timestampFromParts(
   return fitting(seconds * perSecond[unit] + nanoseconds / (perSecond.nanosecond / perSecond[unit]));
 }
 
-/** A count of the unit as whole seconds, rounded down, and the nanoseconds behind them. */
+/** Converts a count of the unit into whole seconds, rounded down, and nanoseconds. */
 export function timestampToParts(
   value: bigint,
   unit: TimestampUnit,

@@ -4,9 +4,56 @@ import { badRow } from './bad.ts';
 import { unscaledDecimal } from './decimal.ts';
 import { bigintRanges, integerRanges } from './read.ts';
 
-/** Checks that the formats which take typed values share. Each is compiled for a column and throws `bad_row`. */
+/** Checks of the values of a column. Each is compiled for a path and throws `bad_row`. */
 
-export function integerOf(type: keyof typeof integerRanges, path: string): (value: Value) => number {
+type Check<T> = (value: Value) => T;
+
+const checks = {
+  int32: (path: string) => integerOf('int32', path),
+  uint32: (path: string) => integerOf('uint32', path),
+  int64: (path: string) => bigintOf('int64', path),
+  uint64: (path: string) => bigintOf('uint64', path),
+  float32: floatOf,
+  float64: floatOf,
+  bool: (path: string): Check<boolean> => {
+    return (value) => {
+      if (typeof value !== 'boolean') throw badRow(path, 'is not true or false');
+      return value;
+    };
+  },
+  /** Half a surrogate pair has no UTF-8, and would come out as another character. */
+  string: (path: string): Check<string> => {
+    return (value) => {
+      if (typeof value !== 'string') throw badRow(path, 'is not a string');
+      if (!value.isWellFormed()) throw badRow(path, 'is not well-formed Unicode text');
+      return value;
+    };
+  },
+  bytes: (path: string): Check<Buffer> => {
+    return (value) => {
+      if (!Buffer.isBuffer(value)) throw badRow(path, 'is not bytes');
+      return value;
+    };
+  },
+  decimal128: (path: string): Check<string> => {
+    return (value) => {
+      if (typeof value === 'string' && /^-?\d{1,76}(?:\.\d{1,76})?$/.test(value)) return value;
+      throw badRow(path, 'is not a decimal');
+    };
+  },
+  timestamp: (path: string): Check<bigint> => {
+    return (value) => {
+      if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return value;
+      throw badRow(path, 'is not a time');
+    };
+  },
+};
+
+/** Compiles the check of a column without members, which returns its value. */
+export const checkOf = <T extends keyof typeof checks>(type: T, path: string) =>
+  checks[type](path) as ReturnType<(typeof checks)[T]>;
+
+function integerOf(type: keyof typeof integerRanges, path: string): Check<number> {
   const [min, max] = integerRanges[type];
   return (value) => {
     if (typeof value !== 'number' || !Number.isInteger(value)) throw badRow(path, 'is not a whole number');
@@ -15,7 +62,7 @@ export function integerOf(type: keyof typeof integerRanges, path: string): (valu
   };
 }
 
-export function bigintOf(type: keyof typeof bigintRanges, path: string): (value: Value) => bigint {
+function bigintOf(type: keyof typeof bigintRanges, path: string): Check<bigint> {
   const [min, max] = bigintRanges[type];
   return (value) => {
     if (typeof value !== 'bigint') throw badRow(path, 'is not a whole number');
@@ -24,62 +71,22 @@ export function bigintOf(type: keyof typeof bigintRanges, path: string): (value:
   };
 }
 
-export function floatOf(path: string): (value: Value) => number {
+function floatOf(path: string): Check<number> {
   return (value) => {
     if (typeof value !== 'number') throw badRow(path, 'is not a number');
     return value;
   };
 }
 
-export function boolOf(path: string): (value: Value) => boolean {
-  return (value) => {
-    if (typeof value !== 'boolean') throw badRow(path, 'is not true or false');
-    return value;
-  };
-}
-
-/** Half a surrogate pair has no UTF-8, and would come out as another character. */
-export function stringOf(path: string): (value: Value) => string {
-  return (value) => {
-    if (typeof value !== 'string') throw badRow(path, 'is not a string');
-    if (!value.isWellFormed()) throw badRow(path, 'is not well-formed Unicode text');
-    return value;
-  };
-}
-
-export function bytesOf(path: string): (value: Value) => Buffer {
-  return (value) => {
-    if (!Buffer.isBuffer(value)) throw badRow(path, 'is not bytes');
-    return value;
-  };
-}
-
-/** The text of a decimal, checked. */
-export function decimalOf(path: string): (value: Value) => string {
-  return (value) => {
-    if (typeof value !== 'string' || !/^-?\d{1,76}(?:\.\d{1,76})?$/.test(value)) {
-      throw badRow(path, 'is not a decimal');
-    }
-    return value;
-  };
-}
-
-/** The digits of a decimal without the point, when it has exactly this scale. */
+/** Compiles a check that returns the digits of a decimal of this scale, without the point. */
 export function unscaledOf(scale: number, path: string): (value: Value) => bigint {
-  const text = decimalOf(path);
+  const text = checks.decimal128(path);
   return (value) => {
     const digits = text(value);
     const point = digits.indexOf('.');
     const found = point < 0 ? 0 : digits.length - point - 1;
-    if (found > scale) throw badRow(path, `has more than ${scale} digits behind the point`);
+    if (found > scale) throw badRow(path, `has more than ${scale} digits after the decimal point`);
     return unscaledDecimal(digits) * 10n ** BigInt(scale - found);
-  };
-}
-
-export function timestampOf(path: string): (value: Value) => bigint {
-  return (value) => {
-    if (typeof value !== 'bigint' || BigInt.asIntN(64, value) !== value) throw badRow(path, 'is not a time');
-    return value;
   };
 }
 
@@ -121,7 +128,7 @@ export function orNull<T>(
   };
 }
 
-/** A whole number of a JSON text as a bigint where a double cannot hold it, else the number nearest to it. */
+/** Returns a whole number that a double cannot hold as a bigint, any other as the nearest number. */
 export function numberOfJson(value: unknown): number | bigint | undefined {
   if (typeof value === 'number') return value;
   if (!isRawNumber(value)) return undefined;

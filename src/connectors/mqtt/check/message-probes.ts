@@ -1,4 +1,5 @@
 import { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Qos } from '../config/topic.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -92,7 +93,7 @@ function publishError(topic: string, error: Error & { code?: unknown }, packet: 
 function refuseTooLarge(topic: string, maximumPacketSize: number): void {
   const bytes = packetOverhead + Buffer.byteLength(topic) + payload.length;
   if (bytes <= maximumPacketSize) return;
-  throw new PenstockError(
+  throw mqttError(
     'mqtt_packet_too_large',
     `The test message needs a packet of ${bytes} bytes, but the broker accepts at most ${maximumPacketSize}`,
     { hint: 'Raise the maximum packet size of the broker.', facts: { bytes, maximumPacketSize } },
@@ -145,7 +146,7 @@ export class FirstMessageProbe {
     const maxPacketSize = this.#maxPacketSize ?? Number.POSITIVE_INFINITY;
     // Only a 3.1.1 broker sends such a message: it does not know the limit.
     if (payload.length > maxPacketSize) {
-      throw new PenstockError(
+      throw mqttError(
         'mqtt_packet_too_large',
         `A message of ${payload.length} bytes arrived, but maxPacketSize is ${maxPacketSize}`,
         {

@@ -1,5 +1,6 @@
-import { asPenstockError, type ErrorCode, PenstockError } from '../../../errors.ts';
+import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { CheckContext, CheckOutcome, CheckStep } from '../../connector.ts';
+import { codeOf, type MqttErrorCode } from '../config/errors.ts';
 import { within } from '../connection/deadline.ts';
 
 /** The result of a step. It is a warning if it has a code. */
@@ -7,13 +8,13 @@ export interface Finding<T> {
   value: T;
   message: string;
   details?: Record<string, unknown>;
-  code?: ErrorCode;
+  code?: MqttErrorCode;
   hint?: string;
 }
 
 interface StepOptions {
   /** Errors that make the step a warning instead of a failure; its value is then undefined. */
-  tolerate?: readonly ErrorCode[];
+  tolerate?: readonly MqttErrorCode[];
   details?: Record<string, unknown>;
 }
 
@@ -82,7 +83,7 @@ export class CheckSteps {
   }
 
   #reportError(name: string, start: number, error: PenstockError, options: StepOptions): void {
-    const tolerated = options.tolerate?.includes(error.code) ?? false;
+    const tolerated = options.tolerate?.includes(codeOf(error)) ?? false;
     if (!tolerated) this.#failed = true;
     this.#report(name, tolerated || this.#lenient ? 'warning' : 'failed', start, {
       code: error.code,

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { Endpoint } from '../config/broker-url.ts';
+import { codeOf } from '../config/errors.ts';
 import { forUpTo, untilReported } from '../connection/deadline.ts';
 import { tlsExpected } from '../connection/login.ts';
 import { tlsError } from '../connection/socket-errors.ts';
@@ -35,14 +36,15 @@ export async function tlsFinding(
   };
   if (!socket.authorized) {
     const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
-    const { code, message, hint } = tlsError(
+    const failure = tlsError(
       typeof error === 'string' ? { name: '', message: '', code: error } : error,
       endpoint.host,
       1,
     );
+    const { message, hint } = failure;
     return {
       ...finding,
-      code,
+      code: codeOf(failure),
       message: `${message}. Connected anyway, because rejectUnauthorized is false`,
       ...(hint === undefined ? {} : { hint }),
     };

@@ -2,39 +2,32 @@ import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
 import { makeAuthority } from '../../../../test/support/certificates.ts';
 import { PenstockError } from '../../../errors.ts';
-import type { Options } from '../../connector.ts';
-import { mqtt } from '../index.ts';
+import { readCreateTable } from '../../../sql/create-table.ts';
+import { Findings } from '../../../sql/diagnostic.ts';
+import type { TableOptions } from '../../../sql/table-options.ts';
+import { TokenReader } from '../../../sql/token-reader.ts';
+import { tokenise } from '../../../sql/tokens.ts';
+import { MqttProfile } from './profile.ts';
 import { MqttTable } from './table.ts';
 
 const { cert } = await makeAuthority();
 
-class Given implements Options {
-  readonly left: Map<string, string>;
-
-  constructor(options: Record<string, string>) {
-    this.left = new Map(Object.entries(options));
-  }
-
-  take(name: string): string | undefined {
-    const value = this.left.get(name);
-    this.left.delete(name);
-    return value;
-  }
-
-  takeBoolean(name: string): boolean | undefined {
-    const value = this.take(name);
-    return value === undefined ? undefined : value === 'true';
-  }
-
-  takeInteger(name: string): number | undefined {
-    const value = this.take(name);
-    return value === undefined ? undefined : Number(value);
-  }
+/** The options of `WITH (…)`. */
+function given(options: Record<string, string>): TableOptions {
+  const text = Object.entries(options).map(([name, value]) => `'${name}' = '${value.replaceAll("'", "''")}'`);
+  const sql = `CREATE TABLE t WITH (${text.join(', ')})`;
+  const findings = new Findings(sql);
+  const end = { from: sql.length, to: sql.length };
+  return readCreateTable(new TokenReader(tokenise(sql, findings), end, findings)).options;
 }
+
+/** Those that nobody took. */
+const left = (options: TableOptions, names: string[]): string[] =>
+  names.filter((name) => options.take(name) !== undefined);
 
 describe('SQL options', () => {
   test('become a profile and a table', () => {
-    const options = new Given({
+    const all = {
       url: 'mqtts://h',
       username: 'ada',
       password: 'p',
@@ -58,9 +51,10 @@ describe('SQL options', () => {
       type: 'sink',
       qos: 'ExactlyOnce',
       'sink.retain': 'true',
-    });
-    const { profile, table } = mqtt.fromOptions(options, true);
-    expect(options.left.size).toBe(0);
+    };
+    const options = given(all);
+    const [profile, table] = [options.takeObject(MqttProfile), options.takeObject(MqttTable)];
+    expect(left(options, Object.keys(all))).toEqual([]);
     expect(profile).toEqual({
       url: 'mqtts://h',
       username: 'ada',
@@ -80,11 +74,11 @@ describe('SQL options', () => {
     expect(table).toEqual({ topic: 'a/b', qos: 'ExactlyOnce', type: { retain: true } });
   });
 
-  test('set how a source reads and which properties a sink sends', () => {
-    const of = (given: Record<string, string>) => {
-      const options = new Given({ topic: 'a', ...given });
-      const { table } = mqtt.fromOptions(options, false) as { table: MqttTable };
-      expect(options.left.size).toBe(0);
+  test('say how a table is read and what is sent along', () => {
+    const of = (some: Record<string, string>) => {
+      const options = given({ topic: 'a', ...some });
+      const table = options.takeObject(MqttTable) as MqttTable;
+      expect(left(options, Object.keys(some))).toEqual([]);
       expect(Compile(MqttTable).Check(table)).toBe(true);
       return table.type;
     };
@@ -113,16 +107,20 @@ describe('SQL options', () => {
       correlationData: '{{ token }}',
       userProperties: { site: '{{ site }}' },
     });
-    expect(() => of({ type: 'sink', 'sink.user_properties': 'site' })).toThrow(PenstockError);
+    for (const wrong of ['site', ''])
+      expect(() => of({ type: 'sink', 'sink.user_properties': wrong })).toThrow(PenstockError);
+    expect(() => of({ type: 'source', 'source.messages_per_second': 'many' })).toThrow(PenstockError);
+    expect(of({ type: 'source', 'source.messages_per_second': '0.5' })).toEqual({ messagesPerSecond: 0.5 });
   });
 
-  test('leave profile options alone if a profile is named', () => {
-    const options = new Given({ url: 'mqtt://h', topic: 'a', type: 'source' });
-    expect(mqtt.fromOptions(options, false)).toEqual({ profile: undefined, table: { topic: 'a', type: {} } });
-    expect([...options.left.keys()]).toEqual(['url']);
+  test('leave those of the profile alone when there is one', () => {
+    const options = given({ url: 'mqtt://h', topic: 'a', type: 'source' });
+    expect(options.takeObject(MqttTable)).toEqual({ topic: 'a', type: {} });
+    expect(left(options, ['url', 'topic', 'type'])).toEqual(['url']);
   });
 
-  test('refuse an unknown type', () => {
-    expect(() => mqtt.fromOptions(new Given({ topic: 'a', type: 'both' }), true)).toThrow(PenstockError);
+  test('refuse a type that is none', () => {
+    for (const type of [{ type: 'both' }, undefined])
+      expect(() => given({ topic: 'a', ...type }).takeObject(MqttTable)).toThrow(PenstockError);
   });
 });

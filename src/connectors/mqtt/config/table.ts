@@ -1,10 +1,18 @@
 import Type, { type Static } from 'typebox';
-import type { FieldError } from '../../../errors.ts';
+import { type FieldError, PenstockError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
 import type { MqttProfile } from './profile.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
-import { checkTopicFilter, checkTopicName, type Qos, qosLevel, qosNames } from './topic.ts';
+import {
+  checkTopicFilter,
+  checkTopicName,
+  isShared,
+  type Qos,
+  qosLevel,
+  qosNames,
+  splitShared,
+} from './topic.ts';
 
 /** The schema of an MQTT connection table, wire-compatible with Arroyo's, and the rules that it cannot express. */
 
@@ -202,3 +210,24 @@ export const metadataColumns = [
     description: 'User properties; a repeated name has a list (MQTT 5)',
   },
 ] as const satisfies readonly MetadataColumn[];
+
+/** Marks share names that Penstock chose: only for those does it check whether they work. */
+const groupPrefix = 'penstock_tasks_';
+
+export const isTaskGroup = (filter: string): boolean =>
+  isShared(filter) && splitShared(filter).group.startsWith(groupPrefix);
+
+/** See `shared` in the connector contract. If the table has a share name already, the tasks join it. */
+export function shared(table: MqttTable, group: string): MqttTable {
+  if (isShared(table.topic)) return table;
+  if (sourceOf(table)?.retained === 'always') {
+    throw new PenstockError(
+      'cannot_share',
+      'Retained messages cannot be read by several tasks, which share a subscription (MQTT 4.8.2)',
+      {
+        hint: 'Set the parallelism to 1, or set retained of the table to when_new or never.',
+      },
+    );
+  }
+  return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
+}

@@ -1,5 +1,6 @@
 import { PenstockError } from '../../../errors.ts';
 import { describeEndpoint, type Endpoint } from '../config/broker-url.ts';
+import { mqttError } from '../config/errors.ts';
 
 /**
  * What this process has learned about brokers and sessions: which server of a list worked last, which MQTT version a
@@ -74,7 +75,7 @@ export function takenOver(identity: string, now: number = performance.now()): Pe
 }
 
 export const clientIdInUse = (message: string): PenstockError =>
-  new PenstockError('mqtt_client_id_in_use', message, {
+  mqttError('mqtt_client_id_in_use', message, {
     hint: 'Stop the other client that uses this id, or set a different clientPrefix in this profile.',
   });
 

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
-import { asPenstockError, type ErrorCode, PenstockError } from '../../../errors.ts';
+import { asPenstockError, PenstockError } from '../../../errors.ts';
 import { describe, describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
+import { codeOf, type MqttErrorCode } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { inTurn, KnownVersion, rememberServer, type Version } from './broker-memory.ts';
 import { refuseClientIdConflict } from './client-id-conflict.ts';
@@ -23,7 +24,7 @@ export function endpointsOf(profile: MqttProfile): Endpoint[] {
 }
 
 /** Refusals of the client itself: another server of the cluster would refuse it too. */
-const clientRefusals: readonly ErrorCode[] = [
+const clientRefusals: readonly MqttErrorCode[] = [
   'mqtt_bad_credentials',
   'mqtt_not_authorized',
   'mqtt_client_id_rejected',
@@ -53,7 +54,7 @@ async function connectAny(request: ConnectRequest): Promise<Connection> {
     } catch (error) {
       signal.throwIfAborted();
       const failure = asPenstockError(error);
-      if (clientRefusals.includes(failure.code)) throw error;
+      if (clientRefusals.includes(codeOf(failure))) throw error;
       failures.push(failure);
     }
   }
@@ -64,7 +65,7 @@ function summary(failures: PenstockError[]): PenstockError {
   const main = (failures.find(({ passing }) => passing) ?? failures[0]) as PenstockError;
   if (failures.length === 1) return main;
   const messages = failures.map(({ message }) => message).join('; ');
-  return new PenstockError(main.code, `None of the ${failures.length} servers can be used: ${messages}`, {
+  return new PenstockError(main, `None of the ${failures.length} servers can be used: ${messages}`, {
     ...(main.hint === undefined ? {} : { hint: main.hint }),
     cause: main,
   });
@@ -116,7 +117,7 @@ async function attemptBoth(
     return connection;
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;
-    const refused = error.code === 'mqtt_protocol_refused';
+    const refused = codeOf(error) === 'mqtt_protocol_refused';
     if (!refused && !(known === undefined && isSilence(error))) throw error;
     memory.forget();
     const connection = await attempt(first === 5 ? 4 : 5);

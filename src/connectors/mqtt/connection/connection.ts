@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { IConnackPacket, IDisconnectPacket, MqttClient } from 'mqtt';
 import type { ISubackPacket, IUnsubackPacket } from 'mqtt-packet';
 import { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import { hasWildcard, isShared, type Qos } from '../config/topic.ts';
 import { countHangUp, takenOver } from './broker-memory.ts';
 import { untilReported } from './deadline.ts';
@@ -217,7 +218,7 @@ function translate(error: Error & { code?: unknown }): PenstockError {
     if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
   }
-  return new PenstockError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {
+  return mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {
     cause: error,
   });
 }

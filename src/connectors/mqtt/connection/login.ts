@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
-import { PenstockError } from '../../../errors.ts';
+import type { PenstockError } from '../../../errors.ts';
+import { mqttError } from '../config/errors.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
 import type { Version } from './broker-memory.ts';
@@ -77,7 +78,7 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
 function closedEarly(socket: Duplex): PenstockError {
   const error = lastError(socket);
   if (isTlsReason(error)) return tlsError(error, '', 1);
-  return new PenstockError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
+  return mqttError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
     hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
     cause: silence,
   });
@@ -89,7 +90,7 @@ function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
   if (first === undefined) return undefined;
   // A server that does not know MQTT 5 responds in 3.1.1: no properties, and other codes.
   if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
-  if (first === 0x20) return new PenstockError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
+  if (first === 0x20) return mqttError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
   if (first === 0x15 && length === 3) return tlsExpected();
   if (bytes.toString('latin1').startsWith('HTTP')) {
     return notSpoken(
@@ -104,7 +105,7 @@ function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
 }
 
 const notSpoken = (message: string, hint: string): PenstockError =>
-  new PenstockError('mqtt_not_spoken', message, { hint });
+  mqttError('mqtt_not_spoken', message, { hint });
 
 export const tlsExpected = (): PenstockError =>
   notSpoken('The server expects TLS on this port', 'Use mqtts:// instead of mqtt://.');

@@ -1,5 +1,6 @@
-import { PenstockError } from '../../../errors.ts';
+import type { PenstockError } from '../../../errors.ts';
 import type { RunContext } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
@@ -8,7 +9,7 @@ import { type Connection, closedByPeer } from './connection.ts';
 
 /** The warning that a broker supports less than the QoS of a table. */
 export const qosDowngraded = (topic: string, asked: Qos, granted: Qos, reason: string): PenstockError =>
-  new PenstockError('mqtt_qos_downgraded', `${reason}: ${topic} uses QoS ${granted} instead of ${asked}`, {
+  mqttError('mqtt_qos_downgraded', `${reason}: ${topic} uses QoS ${granted} instead of ${asked}`, {
     hint:
       granted === 0
         ? 'Messages can be lost. Use a broker that supports this QoS, or set the qos of the table to AtMostOnce.'
@@ -58,7 +59,7 @@ export class SinkQos {
   #possible(): Qos {
     const { maximumQos } = this.#connection.limits;
     if (this.#asked > 0 && maximumQos === 0) {
-      throw new PenstockError(
+      throw mqttError(
         'mqtt_qos_downgraded',
         'The broker accepts messages at QoS 0 only, which can lose them',
         { hint: 'Use a broker that supports QoS 1, or set the qos of the table to AtMostOnce.' },

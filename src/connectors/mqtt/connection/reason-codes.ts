@@ -1,9 +1,12 @@
-import { type ErrorCode, PenstockError } from '../../../errors.ts';
+import type { PenstockError } from '../../../errors.ts';
+import { type MqttErrorCode, mqttError } from '../config/errors.ts';
 
 /** MQTT reason codes in words (MQTT 5, section 2.4), and the errors for packets that carry them. */
 
 /** Each code with its words, its error in a CONNACK, and its error in a DISCONNECT. */
-const reasons: Readonly<Record<number, [words: string, inConnack?: ErrorCode, inDisconnect?: ErrorCode]>> = {
+const reasons: Readonly<
+  Record<number, [words: string, inConnack?: MqttErrorCode, inDisconnect?: MqttErrorCode]>
+> = {
   128: ['unspecified error'],
   129: ['malformed packet', 'mqtt_protocol_error', 'mqtt_protocol_error'],
   130: ['protocol error', 'mqtt_protocol_error', 'mqtt_protocol_error'],
@@ -53,7 +56,7 @@ export function inWords(code: number, reasonString?: string): string {
   return `${wordsOf(code)} (0x${hex})${text}`;
 }
 
-const connectHints: Partial<Record<ErrorCode, string>> = {
+const connectHints: Partial<Record<MqttErrorCode, string>> = {
   mqtt_bad_credentials: 'Correct the username and password of the profile.',
   mqtt_not_authorized:
     'Check the username and password: some brokers send this code for a wrong password. Then check what the broker ' +
@@ -76,13 +79,13 @@ export function connectRefused(code: number, version: 4 | 5, reasonString?: stri
 
 /** An error with its reason code for programs (`facts`) and for people. */
 function withReason(
-  error: ErrorCode,
+  error: MqttErrorCode,
   message: string,
   hint: string | undefined,
   code: number,
   reasonString?: string,
 ): PenstockError {
-  return new PenstockError(error, message, {
+  return mqttError(error, message, {
     ...(hint === undefined ? {} : { hint }),
     facts: {
       reasonCode: code,
@@ -137,14 +140,14 @@ export function publishRefused(topic: string, code: number, reasonString?: strin
 }
 
 export const retainUnsupported = (): PenstockError =>
-  new PenstockError('mqtt_publish_refused', 'The broker does not support retained messages', {
+  mqttError('mqtt_publish_refused', 'The broker does not support retained messages', {
     hint: 'Set retain to false in the table.',
   });
 
 export const packetTooLarge = (): PenstockError =>
-  new PenstockError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize', {
+  mqttError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize', {
     hint: 'Raise maxPacketSize in the profile.',
   });
 
 export const subackTimeout = (ms: number): PenstockError =>
-  new PenstockError('connection_timeout', `The broker sent no SUBACK within ${ms} ms (connectTimeoutMs)`);
+  mqttError('connection_timeout', `The broker sent no SUBACK within ${ms} ms (connectTimeoutMs)`);

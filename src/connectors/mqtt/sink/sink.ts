@@ -1,6 +1,7 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, propertyNames, sinkOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
@@ -211,7 +212,7 @@ class MqttSink implements Sink {
   }
 
   #violated(message: string): void {
-    this.#fail(new PenstockError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${message}`));
+    this.#fail(mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${message}`));
     void this.#connection.destroy();
   }
 
@@ -230,7 +231,7 @@ class MqttSink implements Sink {
 }
 
 const tooLarge = (max: number): PenstockError =>
-  new PenstockError('mqtt_packet_too_large', `The message exceeds the maximum packet size of ${max} bytes`, {
+  mqttError('mqtt_packet_too_large', `The message exceeds the maximum packet size of ${max} bytes`, {
     hint: 'Make the messages smaller, or raise the limit: maxPacketSize of the profile or that of the broker.',
   });
 
@@ -241,7 +242,7 @@ function refuseProperties(table: MqttTable): void {
   const names = propertyNames(table);
   if (names.length === 0) return;
   const message = `The connection uses MQTT 3.1.1, which does not support ${names.join(', ')}`;
-  throw new PenstockError('mqtt_protocol_refused', message, {
+  throw mqttError('mqtt_protocol_refused', message, {
     hint: 'Remove these fields from the table, or use MQTT 5 (protocolVersion auto or 5).',
     errors: names.map((name) => ({ path: `/type/${name}`, message: 'requires MQTT 5' })),
   });

@@ -15,7 +15,7 @@ import { type Script, ScriptedBroker } from '../../../../test/support/scripted-b
 import type { PenstockError } from '../../../errors.ts';
 import type { RememberedSession } from '../../connector.ts';
 import type { MqttTable } from '../config/table.ts';
-import { shared } from './session.ts';
+import { shared } from '../config/table.ts';
 import { openSource } from './source.ts';
 
 let broker: Mosquitto;

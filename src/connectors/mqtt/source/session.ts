@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PenstockError } from '../../../errors.ts';
 import type { Identity, Reachable, RunContext } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
-import { isShared, splitShared } from '../config/topic.ts';
+import { isTaskGroup, type MqttTable, qosOf, sourceOf } from '../config/table.ts';
+import { splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { clientId, probeClient, taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -12,27 +13,6 @@ import { qosDowngraded } from '../connection/qos-downgrade.ts';
 /** The session of a source on the broker: what it is subscribed to, whether two are the same, and how to remove one. */
 
 type SourceContext = RunContext<MqttProfile, MqttTable>;
-
-/** Marks share names that Penstock chose: only for those does it check whether they work. */
-const groupPrefix = 'penstock_tasks_';
-
-const isTaskGroup = (filter: string): boolean =>
-  isShared(filter) && splitShared(filter).group.startsWith(groupPrefix);
-
-/** See `shared` in the connector contract. If the table has a share name already, the tasks join it. */
-export function shared(table: MqttTable, group: string): MqttTable {
-  if (isShared(table.topic)) return table;
-  if (sourceOf(table)?.retained === 'always') {
-    throw new PenstockError(
-      'cannot_share',
-      'Retained messages cannot be read by several tasks, which share a subscription (MQTT 4.8.2)',
-      {
-        hint: 'Set the parallelism to 1, or set retained of the table to when_new or never.',
-      },
-    );
-  }
-  return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
-}
 
 /**
  * Subscribes at every connection, also in a resumed session: this is harmless, and detects revoked rights. Former
@@ -64,7 +44,7 @@ const formerFilters = ({ session }: SourceContext): string[] => [
 /** A 3.1.1 broker without shared subscriptions treats the filter as an ordinary topic, and no message arrives. */
 function refuseUncertain(filter: string, version: 4 | 5): void {
   if (version === 5 || !isTaskGroup(filter)) return;
-  throw new PenstockError(
+  throw mqttError(
     'mqtt_shared_unsupported',
     'With MQTT 3.1.1 the broker cannot report whether it supports shared subscriptions',
     {
@@ -78,7 +58,7 @@ function refuseUncertain(filter: string, version: 4 | 5): void {
 function warnOfUnreadRetained({ table, warn }: SourceContext): void {
   if (!isTaskGroup(table.topic) || sourceOf(table)?.retained === 'never') return;
   warn(
-    new PenstockError(
+    mqttError(
       'mqtt_retained_not_shared',
       `Retained messages of ${splitShared(table.topic).filter} are not read, because several tasks share the subscription (MQTT 4.8.2)`,
       {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
-import { PenstockError } from '../../../errors.ts';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
 import { DeferredAcks } from '../connection/acks.ts';
@@ -109,7 +109,7 @@ class MqttSource implements Source {
     if (sessionPresent || !session?.known) return;
     const days = (profile.sessionExpirySecs ?? defaultSessionExpirySecs) / 86_400;
     warn(
-      new PenstockError(
+      mqttError(
         'mqtt_session_lost',
         'The broker no longer has the session: messages that were queued in it are lost',
         {

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# RabbitMQ delivers a message under another topic than it was published to.
+#
+# Expected: A dot and an asterisk are ordinary characters of a topic.
+# Seen: "plant/10.0.0.5/celsius" arrives as "plant/10/0/0/5/celsius", so it does not match
+#   "plant/+/celsius". "plant/*" arrives as "plant/+", which is no valid topic of a message.
+# Version: RabbitMQ 3.10.8. Source: MQTT 3.1.1 section 4.7.1 and section 3.3.2.1 [MQTT-3.3.2-2];
+#   documentation of RabbitMQ, "MQTT Plugin" (topics become AMQP routing keys).
+# Penstock: Hands on the topic that the broker delivers; nothing tells the two apart.
+# Needs: rabbitmq-server (about half a minute to start), Node.js 20, npm.
+set -euo pipefail
+work=$(mktemp -d)
+pids=()
+cleanup() {
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+cd "$work"
+
+cannot() {
+  echo "Cannot run here: $1"
+  exit 77
+}
+server=$(ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server 2>/dev/null | head -n 1) || true
+[ -n "$server" ] || cannot "rabbitmq-server is missing (Debian: apt-get install rabbitmq-server)"
+free_port() {
+  node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+}
+until_open() {
+  for _ in $(seq 1200); do
+    (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+    sleep 0.1
+  done
+  cat broker.log
+  cannot "the broker does not start"
+}
+
+echo '{ "private": true }' >package.json
+npm install --silent --no-audit --no-fund --ignore-scripts mqtt@5.16.0 || cannot "npm install failed"
+port=$(free_port)
+names=$(free_port)
+cat >rabbitmq.conf <<EOF
+listeners.tcp = none
+mqtt.listeners.tcp.1 = 127.0.0.1:$port
+mqtt.allow_anonymous = true
+EOF
+echo '[rabbitmq_mqtt].' >enabled_plugins
+# Erlang's port mapper, which would otherwise be started as a daemon that outlives this script.
+epmd -port "$names" -address 127.0.0.1 &
+mapper=$!
+sleep 1
+HOME=$work ERL_EPMD_PORT=$names ERL_EPMD_ADDRESS=127.0.0.1 RABBITMQ_NODENAME=finding$names@localhost \
+  RABBITMQ_DIST_PORT=$(free_port) RABBITMQ_MNESIA_BASE=$work/mnesia RABBITMQ_LOG_BASE=$work/log RABBITMQ_LOGS=- \
+  RABBITMQ_CONFIG_FILE=$work/rabbitmq.conf RABBITMQ_CONF_ENV_FILE=$work/none RABBITMQ_PID_FILE=$work/pid \
+  RABBITMQ_ENABLED_PLUGINS_FILE=$work/enabled_plugins RABBITMQ_GENERATED_CONFIG_DIR=$work/generated \
+  RABBITMQ_FEATURE_FLAGS_FILE=$work/feature_flags "$server" >broker.log 2>&1 &
+pids+=("$!" "$mapper")
+until_open "$port"
+echo "Versions: RabbitMQ $(basename "$(dirname "$(dirname "$server")")" | cut -d - -f 2), MQTT.js $(node -p 'require("./node_modules/mqtt/package.json").version'), Node.js $(node --version)"
+cat >main.cjs <<'EOF'
+const { connectAsync } = require('mqtt');
+const url = process.argv[2];
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+(async () => {
+  const client = await connectAsync(url);
+  let arrived = [];
+  const look = async (filter, topic) => {
+    const subscriber = await connectAsync(url);
+    subscriber.on('packetreceive', (packet) => packet.cmd === 'publish' && arrived.push(packet.topic));
+    arrived = [];
+    await subscriber.subscribeAsync(filter, { qos: 1 });
+    await client.publishAsync(topic, 'x', { qos: 1 });
+    await pause(1_000);
+    console.log(`published to ${topic}, subscribed to ${filter}: ${arrived.join(', ') || 'nothing'}`);
+    await subscriber.endAsync(true);
+  };
+  await look('plant/#', 'plant/10.0.0.5/celsius');
+  await look('plant/+/celsius', 'plant/10.0.0.5/celsius');
+  await look('plant/+/celsius', 'plant/oven/celsius');
+  await look('plant/#', 'plant/*');
+  process.exit();
+})();
+EOF
+node main.cjs "mqtt://127.0.0.1:$port" | tee seen
+cat >expected <<'EOF'
+published to plant/10.0.0.5/celsius, subscribed to plant/#: plant/10/0/0/5/celsius
+published to plant/10.0.0.5/celsius, subscribed to plant/+/celsius: nothing
+published to plant/oven/celsius, subscribed to plant/+/celsius: plant/oven/celsius
+published to plant/*, subscribed to plant/#: plant/+
+EOF
+if diff expected seen; then
+  echo "Still so."
+else
+  echo "The behaviour has changed (< as described, > as seen)."
+  exit 1
+fi
