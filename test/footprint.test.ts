@@ -45,7 +45,7 @@ describe.skipIf(notLinux !== undefined)(skipping('a process', notLinux), () => {
     expect(readdirSync(penstock.folder)).toContain('penstock.db');
   });
 
-  test('leaves the heap to whoever has sized it', async () => {
+  test('leaves the heap as the user has sized it', async () => {
     penstock = await Penstock.start({ NODE_OPTIONS: '--max-semi-space-size=32' });
     expect(penstock.proc('cmdline')).not.toContain('--max-semi-space-size');
   });

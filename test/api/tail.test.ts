@@ -214,7 +214,7 @@ describe('the tail of a table', () => {
     await until('the broker has seen it go', () =>
       rig.broker.log.includes(`Client ${clientId} disconnected.`),
     );
-    // Whoever has a session is told so when the id connects again with a session to keep.
+    // CONNACK reports an existing session when the id connects again without a clean start.
     const again = await plainClient(rig.broker.url, { clientId, clean: false });
     expect(rig.broker.log).toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(0, 0\\)`));
     expect(rig.broker.log).not.toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(1, 0\\)`));

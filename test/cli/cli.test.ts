@@ -214,8 +214,8 @@ describe('the command line', () => {
     const other = createServer((socket) => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n'));
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
-    const stranger = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);
-    expect([stranger.code, stranger.err]).toEqual([4, expect.stringContaining('is no Penstock')]);
+    const reached = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);
+    expect([reached.code, reached.err]).toEqual([4, expect.stringContaining('is no Penstock')]);
     other.close();
   });
 

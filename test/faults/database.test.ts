@@ -105,11 +105,11 @@ async function expectRefusals(ids: Record<string, string>): Promise<void> {
   const refused = answers.filter(({ status }) => status === 503);
   for (const answer of refused) expect(answer).toMatchObject({ code: 'database_unavailable', after: '5' });
   // A key that is not known yet may be a good one.
-  const stranger = await fetch(`${penstock.address}/api/v1/jobs`, {
+  const unauthenticated = await fetch(`${penstock.address}/api/v1/jobs`, {
     headers: { authorization: 'Bearer another' },
     signal: AbortSignal.timeout(30_000),
   });
-  expect(stranger.status).toBe(503);
+  expect(unauthenticated.status).toBe(503);
 }
 
 const isReady = async () => (await admin.get('/readyz')).status === 200;
@@ -167,7 +167,7 @@ test('a job goes on while the database is away, every route says so, and nothing
   });
   expect(again).toMatchObject({ run_id: 1, failure_reason: null });
   const told = follower.events.length;
-  await until('whoever follows is told more', async () => follower.events.length > told, 60_000);
+  await until('a subscriber receives more events', async () => follower.events.length > told, 60_000);
   await follower.hangUp();
   await until('it obeys', async () => {
     const { status } = await admin.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });

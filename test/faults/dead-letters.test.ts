@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
-import { allLetters, badKinds, type Letter, letterOf, topicOf } from '../support/dead-letters.ts';
+import { allDeadLetters, badKinds, type DeadLetter, deadLetterOf, topicOf } from '../support/dead-letters.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -95,10 +95,10 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
     await until(
       'every bad one is stored',
       async () => {
-        for (const letter of await allLetters(request, id)) {
+        for (const letter of await allDeadLetters(request, id)) {
           if (known.has(letter.id)) continue;
           known.add(letter.id);
-          const { topic } = (await letterOf(request, id, letter.id)).metadata;
+          const { topic } = (await deadLetterOf(request, id, letter.id)).metadata;
           dead.set(topic, (dead.get(topic) ?? 0) + 1);
         }
         return dead.size >= wrong.size;
@@ -129,17 +129,17 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
     await until('some are through', () => [...right].some((number) => arrived.has(number)), 60_000);
     await penstock.kill('SIGKILL');
     await penstock.resume();
-    let after: Letter[] = [];
+    let after: DeadLetter[] = [];
     await until(
       'none is being replayed any more',
       async () => {
-        after = (await allLetters(request, id).catch(() => undefined)) ?? [];
+        after = (await allDeadLetters(request, id).catch(() => undefined)) ?? [];
         return after.length > 0 && after.every(({ state }) => state === 'waiting');
       },
       120_000,
     );
     const still = new Set<string>();
-    for (const letter of after) still.add(topicOf(await letterOf(request, id, letter.id)));
+    for (const letter of after) still.add(topicOf(await deadLetterOf(request, id, letter.id)));
     still.delete('in/probe');
     const expected = [...wrong].filter((number) => !right.has(number)).map((number) => `in/${number}`);
     expect([...still].sort()).toEqual(expected.sort());
@@ -171,7 +171,7 @@ test('acknowledges no bad message while the database is away, and every one once
   expect(ledger.acknowledged).toBe(100);
   await link.heal();
   await until('all are acknowledged', () => ledger.acknowledged >= 201, 120_000);
-  const letters = await allLetters(at.penstock.request, at.id);
+  const letters = await allDeadLetters(at.penstock.request, at.id);
   expect(letters.map(({ code }) => code)).toContain('bad_data');
   expect(traffic.missing).toEqual([]);
   expect(ledger.disordered).toBe(0);
@@ -198,7 +198,7 @@ test('a message that the sink refuses for ever is kept, and all others go on', a
   await traffic.publish(300);
   await until('all are acknowledged', () => ledger.acknowledged === 300);
   expect([ledger.taken.size, ledger.taken.has(refusedNumber), ledger.disordered]).toEqual([299, false, 0]);
-  expect(await allLetters(at.penstock.request, at.id)).toMatchObject([
+  expect(await allDeadLetters(at.penstock.request, at.id)).toMatchObject([
     { code: 'mqtt_publish_refused', stage: 'write', failed_rows: [0], row_count: 1 },
   ]);
   expect((await at.job()).state).toBe('Running');

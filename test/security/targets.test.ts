@@ -12,7 +12,7 @@ import { forget } from '../../src/connectors/mqtt/source/session.ts';
 import { openSource } from '../../src/connectors/mqtt/source/source.ts';
 import { autocomplete, watch } from '../../src/connectors/mqtt/watch/watch.ts';
 import { TargetRules } from '../../src/security/targets.ts';
-import { faulty, sharedMosquitto } from '../support/fixtures.ts';
+import { faulty, mosquitto } from '../support/fixtures.ts';
 import { checked, errorOf, outline, sinkContext, sourceContext, unique } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
@@ -23,9 +23,9 @@ import { until } from '../support/until.ts';
 
 const noLoopback = ['!127.0.0.0/8', '!::1'];
 const targets = new TargetRules(noLoopback);
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
-/** Whoever comes to an address of this machine that nobody may reach. */
+/** Connections to an address of this machine that no connector may reach. */
 let visits = 0;
 let watched: Server;
 let port: number;
@@ -61,7 +61,7 @@ const paths: Record<string, (url: string, rules: Targets) => Promise<unknown>> =
       listening: () => undefined,
       deliver: () => undefined,
     }),
-  'the look for a rival': (url, rules) => {
+  'the check for a client-id conflict': (url, rules) => {
     const clientId = unique();
     for (let times = 0; times < 3; times += 1) countHangUp(`${clientId}@${describeProfile({ url })}`);
     const request = { profile: { url }, targets: rules, clientId, clean: true, sessionExpirySecs: 0, signal };

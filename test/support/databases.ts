@@ -62,7 +62,7 @@ async function createPostgres(): Promise<TestDatabase> {
   return { url: server.replace(/\/postgres$/, `/${name}`), drop };
 }
 
-/** Runs SQL on a database past everything that Penstock does, and answers its rows. */
+/** Runs SQL on a database past everything that Penstock does, and returns its rows. */
 export async function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
   if (url.startsWith('file:')) return executeSqlite(url, sql);
   const client = new pg.Client({ connectionString: url });

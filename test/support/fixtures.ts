@@ -14,9 +14,6 @@ import { type Script, ScriptedBroker } from './scripted-broker.ts';
 
 export const mosquitto = (options?: MosquittoOptions): Promise<Mosquitto> => Mosquitto.start(options);
 
-/** A mosquitto for all tests of a file; call it at the top of the file. */
-export const sharedMosquitto = mosquitto;
-
 /** A broker that speaks 3.1.1 only. */
 export const aedes = startAedes;
 

@@ -134,7 +134,7 @@ export class Reader {
     return this.#rest.splice(0, count);
   }
 
-  /** Reads to the end, and answers what it threw. */
+  /** Reads to the end, and returns what it threw. */
   async failure(): Promise<unknown> {
     try {
       while (!(await this.#iterator.next()).done);
@@ -170,7 +170,7 @@ export interface CheckRequest {
   targets?: Targets;
 }
 
-/** Runs a connection test and answers its steps. */
+/** Runs a connection test and returns its steps. */
 export async function checked(profile: MqttProfile, request: CheckRequest = {}): Promise<CheckStep[]> {
   const steps: CheckStep[] = [];
   await check({

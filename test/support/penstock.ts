@@ -106,7 +106,7 @@ export class Penstock {
     }
   }
 
-  /** Ends the process; answers its exit code, null when a signal ended it. */
+  /** Ends the process; returns its exit code, null when a signal ended it. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;

@@ -30,7 +30,7 @@ export const tableBody = (
 
 type Client = ReturnType<typeof supertest>;
 
-/** Sends it, expects 200, and answers what came back. */
+/** Sends it, expects 200, and returns what came back. */
 export async function created(
   client: Client,
   path: string,

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
-import { allLetters, badKinds, type Letter, letterOf, topicOf } from '../support/dead-letters.ts';
+import { allDeadLetters, badKinds, type DeadLetter, deadLetterOf, topicOf } from '../support/dead-letters.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { type Received, useRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
@@ -65,13 +65,13 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
   const send = (seq: number, payload: string | Buffer) =>
     rig.client.publishAsync(`in/${seq}`, payload, { qos: 1 });
   const good = (seq: number) => JSON.stringify({ device: 'd', seq, level: 1, text: '7' });
-  const letters = () => allLetters(rig.request, pipeline);
+  const letters = () => allDeadLetters(rig.request, pipeline);
   const path = (rest = '') => `/api/v1/pipelines/${pipeline}/dead_letters${rest}`;
   const counted = async (name: string, job: string) => {
     const { text } = await rig.request.get('/metrics');
     return Number(new RegExp(`penstock_${name}_total\\{job="${job}"\\} (\\d+)`).exec(text)?.[1] ?? 0);
   };
-  const stored = (count: number): Promise<Letter[]> =>
+  const stored = (count: number): Promise<DeadLetter[]> =>
     until(`${count} dead letters`, async () => {
       const found = await letters();
       return found.length === count && found;
@@ -126,7 +126,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     const found = await letters();
     if (behavior === 'drop') expect(found).toEqual([]);
     else {
-      const contents = await Promise.all(found.map(({ id }) => letterOf(rig.request, pipeline, id)));
+      const contents = await Promise.all(found.map(({ id }) => deadLetterOf(rig.request, pipeline, id)));
       expect(contents.map(topicOf).sort()).toEqual([...wrong].map((seq) => `in/${seq}`).sort());
       for (const letter of contents) {
         const seq = Number(topicOf(letter).slice(3));
@@ -153,7 +153,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
       ['decode', null],
     ]);
     await until('the good one is through', async () => received.length === 1);
-    const content = await letterOf(rig.request, pipeline, found[1]?.id ?? '');
+    const content = await deadLetterOf(rig.request, pipeline, found[1]?.id ?? '');
     expect(Buffer.from(content.payload.base64, 'base64')).toEqual(bomb);
     expect(content).toMatchObject({ payload: { text: null }, metadata: { topic: 'in/1' } });
   });
@@ -185,7 +185,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
 
     const wider = levelFields.map((field) => (field.name === 'level' ? { ...field, type: 'int64' } : field));
     await patchTable({ fields: wider });
-    const attempt = await letterOf(rig.request, pipeline, letter?.id ?? '');
+    const attempt = await deadLetterOf(rig.request, pipeline, letter?.id ?? '');
     expect(attempt.attempt.map(({ error }) => error)).toEqual([false, false, false, false, true]);
     expect((await replay({ ids: [letter?.id] })).body).toEqual({ asked: 1 });
     await until('the mended row', async () => received.length === 3);
@@ -234,7 +234,9 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     const job = await start({ behavior: 'dead_letter', max_count: 5 });
     for (let seq = 0; seq < 12; seq += 1) await send(seq, `{${seq}`);
     await until('all are stored', async () => (await counted('dead_letters', job)) === 12);
-    const kept = await Promise.all((await letters()).map(({ id }) => letterOf(rig.request, pipeline, id)));
+    const kept = await Promise.all(
+      (await letters()).map(({ id }) => deadLetterOf(rig.request, pipeline, id)),
+    );
     expect(kept.map(topicOf)).toEqual(['in/11', 'in/10', 'in/9', 'in/8', 'in/7']);
     expect(await counted('dead_letters_evicted', job)).toBe(7);
     await expectCounted();

@@ -9,7 +9,7 @@ import { type Received, useRig } from '../support/rig.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-/** What is stored changes under a job that runs, or that will run again. */
+/** Edits of what a job runs, while it runs or is stopped. */
 
 const broker = {
   users: { first: 'one', second: 'two', tester: 'right' },
@@ -18,7 +18,7 @@ const broker = {
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
 
-describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) => {
+describe.each(databases)('a rollout of edits on $provider', { timeout: 120_000 }, ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },
@@ -47,7 +47,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
   const stop = () => rig.stop(pipeline);
   const start = () => rig.start(pipeline);
 
-  /** Counts an edit, as whoever changes what a job runs does, and waits until the job has dealt with it. */
+  /** Requests a rollout, as every edit does, and waits until the job has completed it. */
   async function edited(): Promise<void> {
     const { editRequests } = await rig.service.db.job.update({
       where: { id: job },
@@ -213,10 +213,10 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     await send(2);
     await tableConfig('alerts', { topic: 'out/x', type: { retain: false } });
     await profileConfig({ url: other.url, ...login });
-    const ear = await plainClient(other.url);
+    const listener = await plainClient(other.url);
     const there: string[] = [];
-    ear.on('message', (_topic, payload) => there.push(payload.toString()));
-    await ear.subscribeAsync('out/#');
+    listener.on('message', (_topic, payload) => there.push(payload.toString()));
+    await listener.subscribeAsync('out/#');
     await start();
     await until('what was left behind', async () => there.length === 1);
     expect(JSON.parse(there[0] ?? '')).toMatchObject({ seq: 2 });
@@ -224,7 +224,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     const [{ operatorId = '' } = {}] = await rig.service.db.sourceSession.findMany();
     const client = `penstock_${job}_${operatorId}_0`;
     expect(await takeSession(rig.broker.url, client, { username: 'tester', password: 'right' })).toBe(false);
-    await ear.endAsync();
+    await listener.endAsync();
     await stop();
   });
 });
