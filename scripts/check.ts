@@ -6,7 +6,7 @@ import { installServers } from './servers.ts';
 
 const bin = (name: string): string => `node_modules/.bin/${name}`;
 
-/** Runs a command with its output shown; answers its exit code. */
+/** Runs a command with its output shown; returns its exit code. */
 function run(command: string, args: string[], env: Record<string, string> = {}): Promise<number> {
   const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
   return new Promise((resolve, reject) => {

@@ -2,16 +2,16 @@ import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import {
   faulty,
+  mosquitto,
   openedSink,
   openedSource,
   ordinaryClient,
-  sharedMosquitto,
 } from '../../../../test/support/fixtures.ts';
 import { errorOf, sinkContext, sourceContext, unique } from '../../../../test/support/mqtt.ts';
 
 /** A link that stays open and carries nothing any more, as when a router between forgets it. */
 
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
 /** A way to the broker that can be made to swallow everything, in both directions. */
 async function tunnel(): Promise<{ url: string; blackhole(): void }> {
