@@ -1,4 +1,4 @@
-// The servers that the tests talk to: mosquitto and PostgreSQL, and for the long tests two other brokers.
+// The servers that the tests use: mosquitto and PostgreSQL, and two other brokers for the long tests.
 import { type StdioOptions, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 
@@ -6,7 +6,7 @@ interface Server {
   name: string;
   present(): boolean;
   packages: { apt: string; brew: string; dnf: string };
-  /** Only the long tests use it, and without it they leave out what needs it. */
+  /** Used only by the long tests, which skip the parts that need it if it is missing. */
   optional?: true;
 }
 
@@ -47,8 +47,8 @@ const servers: Server[] = [
 ];
 
 /**
- * Installs what is missing where that is possible without asking; answers an exit code. `all` means the optional
- * ones too, whose absence is no failure.
+ * Installs missing servers if that is possible without asking; returns an exit code. `all` includes the optional
+ * ones, whose absence is not a failure.
  */
 export function installServers(all = false): number {
   const missing = servers.filter((server) => (all || !server.optional) && !server.present());
@@ -57,7 +57,7 @@ export function installServers(all = false): number {
   if (process.platform === 'linux' && process.getuid?.() === 0 && onPath('apt-get')) {
     console.log(`installing ${names}`);
     const wanted = missing.map(({ packages }) => packages.apt);
-    // RUNLEVEL=1: Debian starts what it installs, and a broker on the default port is none of the tests' business.
+    // RUNLEVEL=1 keeps Debian from starting the servers that it installs.
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
     const stdio: StdioOptions = ['ignore', 'ignore', 'inherit'];
     spawnSync('apt-get', ['update', '-qq'], { stdio, env });

@@ -1,4 +1,4 @@
-/** What a server refuses, in its own words (RFC 9457). */
+/** An error response of the server (RFC 9457). */
 export class Refused extends Error {
   readonly problem: Problem;
 
@@ -16,7 +16,7 @@ export interface Problem {
   errors: { path: string; message: string }[];
 }
 
-/** There is no answer, or none from Penstock. */
+/** No response, or none from Penstock. */
 export class Unreachable extends Error {}
 
 interface Call {
@@ -27,7 +27,7 @@ interface Call {
 
 const answerWithinMs = 60_000;
 
-/** A Penstock somewhere. Every call throws `Refused` or `Unreachable`. */
+/** A client of Penstock's API. Every call throws `Refused` or `Unreachable`. */
 export class Server {
   readonly #base: URL;
   readonly #key: string | undefined;
@@ -38,7 +38,7 @@ export class Server {
     this.#key = key;
   }
 
-  /** The JSON that is answered. */
+  /** Returns the JSON of the response. */
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const text = await this.text(path, call);
     try {
@@ -53,7 +53,7 @@ export class Server {
     return this.#reading(() => response.text());
   }
 
-  /** The data of server-sent events, each as the text it is. */
+  /** Yields the data of server-sent events as text. */
   async *events(path: string, call: Call = {}): AsyncGenerator<string> {
     const response = await this.#ask(path, call, 'text/event-stream', null);
     if (!response.body) throw this.#stranger();
@@ -77,7 +77,7 @@ export class Server {
     const headers: Record<string, string> = { accept };
     if (this.#key !== undefined) headers.authorization = `Bearer ${this.#key}`;
     if (body) headers['content-type'] = body.type;
-    // A redirect would take the key along, or make a GET of a write.
+    // A redirect would receive the key too, or turn a write into a GET.
     const redirect = 'error' as const;
     const response = await this.#reading(() =>
       fetch(url, { method, headers, redirect, signal, ...(body && { body: body.text }) }),
@@ -109,17 +109,17 @@ export class Server {
   }
 }
 
-/** The longest event that is waited for; ours are far shorter. */
+/** Maximum length of an event; ours are far shorter. */
 const maxCharacters = 16 * 1024 * 1024;
 
-/** Reads server-sent events (WHATWG HTML, 9.2) and yields the data of each. Comments and other fields are passed over. */
+/** Reads server-sent events (WHATWG HTML, 9.2) and yields the data of each. Skips comments and other fields. */
 export async function* eventsIn(body: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
   let rest = '';
   let data: string[] = [];
   for await (const text of body.pipeThrough(new TextDecoderStream() as never) as ReadableStream<string>) {
     rest += text;
     if (rest.length > maxCharacters) throw new Error('an event has no end');
-    // The last line may go on, and a carriage return at the end may be half a line break.
+    // The last line may be incomplete, and a final carriage return may be half a line break.
     const lines = rest.split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() as string;
     for (const line of lines) {
