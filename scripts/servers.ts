@@ -13,7 +13,7 @@ interface Server {
 const onPath = (command: string): boolean =>
   spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 
-/** Where PostgreSQL keeps its server programs when they are not on the PATH. */
+/** Folder of PostgreSQL's server programs if they are not on the PATH. */
 function postgresFolders(): string[] {
   const { stdout } = spawnSync('pg_config', ['--bindir'], { encoding: 'utf8' });
   return [stdout?.trim() ?? '', ...globSync('/usr/lib/postgresql/*/bin')];

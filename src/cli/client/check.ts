@@ -88,7 +88,7 @@ export async function testFile(request: Request): Promise<number> {
     const test = { ...body, ...(profile ? { connection_profile_id: profile.id } : {}) };
     tests.push({ title: `table ${body.name}`, path: '/connection_tables/test', body: test });
   }
-  if (tests.length === 0) throw usageError('there is no profile and no table in the file');
+  if (tests.length === 0) throw usageError('the file has no profile and no table');
   return runTests(request, tests);
 }
 
