@@ -220,7 +220,7 @@ describe('the command line', () => {
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
     const stranger = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);
-    expect([stranger.code, stranger.err]).toEqual([4, expect.stringContaining('is no Penstock')]);
+    expect([stranger.code, stranger.err]).toEqual([4, expect.stringContaining('is not Penstock')]);
     other.close();
   });
 

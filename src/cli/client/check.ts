@@ -81,7 +81,7 @@ export async function testFile(request: Request): Promise<number> {
     const profile = await ifThere(request.server, 'profile', name);
     if (!profile && name !== body.connector) {
       request.terminal.complain(
-        `penstock: table ${clean(body.name)}: its profile ${clean(name)} has to be applied first`,
+        `penstock: table ${clean(body.name)}: apply its profile ${clean(name)} first`,
       );
       return exitCodes.failed;
     }

@@ -44,7 +44,7 @@ export class Server {
     try {
       return JSON.parse(text) as T;
     } catch {
-      throw this.#stranger();
+      throw this.#notPenstock();
     }
   }
 
@@ -56,7 +56,7 @@ export class Server {
   /** Yields the data of server-sent events as text. */
   async *events(path: string, call: Call = {}): AsyncGenerator<string> {
     const response = await this.#ask(path, call, 'text/event-stream', null);
-    if (!response.body) throw this.#stranger();
+    if (!response.body) throw this.#notPenstock();
     const events = eventsIn(response.body);
     for (;;) {
       const { done, value } = await this.#reading(() => events.next());
@@ -89,7 +89,7 @@ export class Server {
   async #refusal(response: Response): Promise<Error> {
     const text = await this.#reading(() => response.text());
     if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json'))
-      return this.#stranger(`HTTP ${response.status}`);
+      return this.#notPenstock(`HTTP ${response.status}`);
     return new Refused(JSON.parse(text) as Problem);
   }
 
@@ -99,13 +99,13 @@ export class Server {
     } catch (error) {
       const { message, name, cause } = error as Error & { cause?: Error };
       const why =
-        name === 'TimeoutError' ? `no answer within ${answerWithinMs / 1000} s` : cause?.message || message;
+        name === 'TimeoutError' ? `no response within ${answerWithinMs / 1000} s` : cause?.message || message;
       throw new Unreachable(`${this.#base.origin} cannot be reached: ${why}`);
     }
   }
 
-  #stranger(what = 'it does not answer as one'): Unreachable {
-    return new Unreachable(`${this.#base.origin} is no Penstock: ${what}`);
+  #notPenstock(reason = 'unexpected response'): Unreachable {
+    return new Unreachable(`${this.#base.origin} is not Penstock: ${reason}`);
   }
 }
 
