@@ -22,10 +22,15 @@ export const json = {
   ],
 };
 
-/** Penstock as shipped, API and worker in one process, with one pipeline between tables of this schema. */
-export function pipeline(schema: object, query: string): Start {
+const thisCheckout = fileURLToPath(import.meta.resolve('..'));
+
+/**
+ * Penstock as shipped, API and worker in one process, with one pipeline between tables of this schema. `checkout` returns
+ * the folder of its sources.
+ */
+export function pipeline(schema: object, query: string, checkout = () => thisCheckout): Start {
   return async (route, rig) => {
-    const { child, address } = await startPenstock(rig);
+    const { child, address } = await startPenstock(rig, {}, checkout());
     await within(runMs, 'starting the pipeline', rig.signal, setUp(address, route, schema, query));
     return child;
   };
@@ -35,12 +40,13 @@ export function pipeline(schema: object, query: string): Start {
 export async function startPenstock(
   rig: Rig,
   settings: Record<string, string> = {},
+  checkout = thisCheckout,
 ): Promise<{ child: Child; address: string }> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const child = rig.run({
     name: 'Penstock',
     command: process.execPath,
-    args: [fileURLToPath(import.meta.resolve('../src/main.ts')), 'all'],
+    args: [join(checkout, 'src', 'main.ts'), 'all'],
     // An empty working directory, so that no .env file of the developer is read.
     options: { cwd: rig.folder, env: { ...environment(rig.folder), ...settings } },
     onLine: (line) => {
