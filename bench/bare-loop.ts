@@ -1,4 +1,4 @@
-// A process of its own: forwards with MQTT.js and its defaults. It acknowledges on receipt, so a crash loses messages.
+// Separate process: forwards with MQTT.js and its defaults. It acknowledges on receipt, so a crash loses messages.
 import { connect } from 'mqtt';
 import type { QoS } from 'mqtt-packet';
 import { topic } from './message.ts';

@@ -3,7 +3,7 @@ import type { Child } from './child.ts';
 import type { Rig } from './rig.ts';
 import type { Route } from './route.ts';
 
-/** What one would write without Penstock: MQTT.js, publishing from `message`. */
+/** The obvious program without Penstock: MQTT.js, publishing from `message`. */
 export async function startBareLoop({ fromPort, toPort, qos }: Route, rig: Rig): Promise<Child> {
   const script = fileURLToPath(import.meta.resolve('./bare-loop.ts'));
   return rig.run({

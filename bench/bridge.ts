@@ -4,7 +4,7 @@ import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
 import type { Route } from './route.ts';
 
-/** mosquitto's own bridge: a third mosquitto that reads from broker A and writes to broker B, so its CPU is its own. */
+/** mosquitto's own bridge: a third mosquitto that reads from broker A and writes to broker B, so its CPU time is separate. */
 export async function startBridge({ fromPort, toPort, qos }: Route, rig: Rig): Promise<Child> {
   const bridge = await startBroker(rig, 'bridge', [
     ...connection('from', fromPort, `topic ${topic} in ${qos}`),

@@ -14,7 +14,7 @@ export interface Broker {
   process: Child;
 }
 
-/** Where mosquitto is and which version it has. Throws when there is none. */
+/** Path and version of mosquitto. Throws if it is not installed. */
 export function findMosquitto(): { path: string; version: string } {
   for (const path of ['mosquitto', '/usr/sbin/mosquitto']) {
     const { stdout } = spawnSync(path, ['-h'], { encoding: 'utf8' });
@@ -34,10 +34,10 @@ export async function startBroker(rig: Rig, name: string, lines: string[] = []):
   return { port, process: child };
 }
 
-/** Nothing is dropped, as nothing may queue up: the generator keeps few messages on the way. See README.md. */
+/** Unlimited queues: the generator keeps few messages in transit, so none grows. See README.md. */
 function settings(port: number): string[] {
   return [
-    // As root, mosquitto would change to a user that cannot read a private temporary folder.
+    // As root, mosquitto would switch to a user that cannot read a private temporary folder.
     ...(process.getuid?.() === 0 ? ['user root'] : []),
     `listener ${port} 127.0.0.1`,
     'allow_anonymous true',

@@ -1,11 +1,11 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-/** How long a process may take to end by itself before it is killed. */
+/** Time for a process to end before it is killed. */
 const stopMs = 5_000;
 const keptLines = 5;
 
-/** What to start. `failed` is called when the process ends although nobody has stopped it. */
+/** The command to start. `failed` is called if the process ends without being stopped. */
 export interface Command {
   name: string;
   command: string;
@@ -15,7 +15,7 @@ export interface Command {
   failed(error: Error): void;
 }
 
-/** A process of the benchmark. What it writes to stderr is kept for the message when it fails. */
+/** A process of the benchmark. Its stderr is kept for the error message. */
 export class Child {
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
@@ -46,7 +46,7 @@ export class Child {
     return pid;
   }
 
-  /** Asks the process to end, kills it when it does not in time, and resolves when it is gone. */
+  /** Asks the process to end, kills it at the deadline, and resolves when it is gone. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#process.kill('SIGTERM');

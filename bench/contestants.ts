@@ -27,16 +27,16 @@ export const contestants = {
 export type ContestantName = keyof typeof contestants;
 export const contestantNames = Object.keys(contestants) as ContestantName[];
 
-/** What has to be there before anything is measured. Each throws when its forwarder cannot take part. */
+/** Checks before the measurement. Each throws if its forwarder cannot take part. */
 const installations: Partial<Record<ContestantName, () => unknown>> = {
   'node-red': installNodeRed,
   'penstock-before': olderCheckout,
 };
 
-/** Those that take part unless others are named: what would have to be downloaded has to be asked for. */
+/** Default forwarders: those that need no download. */
 export const usualNames = contestantNames.filter((name) => !(name in installations));
 
-/** Those of `names` that can take part; `skip` is told of the others. */
+/** Returns the `names` that can take part, and calls `skip` for the others. */
 export function ready(
   names: ContestantName[],
   skip: (name: ContestantName, why: string) => void,

@@ -3,14 +3,14 @@ import { readSeq, topic } from './message.ts';
 import { MqttSocket, type Reader } from './mqtt-socket.ts';
 import type { Rig } from './rig.ts';
 
-/** Whom the counter tells. */
+/** Callbacks of the counter. */
 export interface Arrivals {
   arrived(seq: number): void;
-  /** All messages that came together have been told. */
+  /** Called after all messages that arrived together. */
   caughtUp(): void;
 }
 
-/** Subscribes to broker B at QoS 0, which adds nothing to what the forwarder did. */
+/** Subscribes to broker B at QoS 0, which adds no work to the forwarder's. */
 export class Counter implements Reader {
   readonly #arrivals: Arrivals;
 

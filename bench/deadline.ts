@@ -18,7 +18,7 @@ export async function within<T>(ms: number, what: string, signal: AbortSignal, w
   }
 }
 
-/** Asks `met` again and again until it is; rejects as `within` does. */
+/** Polls `met` until it is true; rejects as `within` does. */
 export async function until(
   ms: number,
   what: string,

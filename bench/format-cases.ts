@@ -8,14 +8,14 @@ import protobuf from 'protobufjs';
 import type { Row } from '../src/formats/format.ts';
 import type { ConnectionSchema, Field } from '../src/formats/schema/schema.ts';
 
-/** One format, and the library that one would use without Penstock to do the same. */
+/** One format, and the usual library for it. */
 export interface FormatCase {
   name: string;
   schema: ConnectionSchema;
   rows: readonly Row[];
-  /** Reads a message into whatever the library makes of it. */
+  /** Reads a message with the library. */
   read(payload: Buffer): unknown;
-  /** Writes one row as the library takes it, which `plain` has prepared. */
+  /** Writes one row, prepared by `plain`, with the library. */
   write(row: unknown): Buffer;
   plain(row: Row): unknown;
 }
@@ -39,7 +39,7 @@ const rows = Array.from(
   }),
 );
 
-/** The types that libraries know nothing of: exact integers and decimals, times. */
+/** Types that libraries lack: exact integers and decimals, times. */
 const exactFields: Field[] = [
   { name: 'device', type: 'string', required: true },
   { name: 'seq', type: 'int64', required: true },
@@ -59,7 +59,7 @@ const exactRows = Array.from(
   }),
 );
 
-/** JSON.stringify knows no bigint: it is given what has the same length. */
+/** JSON.stringify refuses bigints, so it gets a value of the same length. */
 const exactPlain = ({ seq, price, at, ...row }: Row): unknown => ({
   ...row,
   seq: Number(seq),
@@ -67,7 +67,7 @@ const exactPlain = ({ seq, price, at, ...row }: Row): unknown => ({
   at: new Date(Number(at)).toISOString(),
 });
 
-// The standard library of TypeScript 7 does not declare the two yet.
+// TypeScript 7 does not declare these two yet.
 const sourceAware = JSON as unknown as {
   parse(
     text: string,
@@ -101,14 +101,14 @@ const msgpack = {
   plain: (row: Row): unknown => row,
 };
 
-/** Dates are what these two have for a time, doubles for a decimal. */
+/** These two libraries represent times as Dates and decimals as doubles. */
 const dated = ({ price, at, ...row }: Row): unknown => ({
   ...row,
   price: Number(price),
   at: new Date(Number(at)),
 });
 
-/** Reads and writes the same digits as Penstock, with what the language and the libraries have for it. */
+/** Reads and writes the same digits as Penstock, with the means of the language and the libraries. */
 const exactly = {
   json: {
     read: (payload: Buffer): unknown => {

@@ -4,27 +4,27 @@ import { parseArgs, promisify } from 'node:util';
 import { codecFor, expandSchema, rowsOf } from '../src/formats/codec.ts';
 import { type FormatCase, formatCases } from './format-cases.ts';
 
-/** Measures what reading and writing a row costs in each format. README.md says how, and what it is not. */
+/** Measures the cost of reading and writing a row in each format. README.md explains the method and its limits. */
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     processes: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
-    /** The one case that this process measures, for the process that started it. */
+    /** The case that this child process measures. */
     measure: { type: 'string' },
   },
 });
 const rounds = Number(values.rounds);
 const stretchMs = 200;
 
-/** Rows in a second of CPU time, each time in the same order: Penstock, then the library. */
+/** Rows per second of CPU time, in pairs: Penstock, then the library. */
 interface Rates {
   decode: [ours: number, bare: number][];
   encode: [ours: number, bare: number][];
 }
 
-/** How often `work`, which does `rows` rows, fits into a stretch, as rows in a second of CPU time. */
+/** Runs `work`, which handles `rows` rows, for one stretch. Returns rows per second of CPU time. */
 function rate(work: () => void, rows: number): number {
   const until = performance.now() + stretchMs;
   const before = process.cpuUsage();
@@ -70,7 +70,7 @@ function measured({ schema, rows, read, write, plain }: FormatCase): Rates {
 const median = (numbers: number[]): number =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-/** The median of our rate in thousands, and of its share of the library's in the same round. */
+/** Medians of our rate in thousands and of its share of the library's rate in the same round. */
 function cells(pairs: [ours: number, bare: number][]): string[] {
   const ours = median(pairs.map(([rate]) => rate));
   const share = median(pairs.map(([rate, bare]) => rate / bare));
@@ -78,8 +78,8 @@ function cells(pairs: [ours: number, bare: number][]): string[] {
 }
 
 /**
- * Each case has processes of its own, as a thread has its own tables: what V8 learns from one format would slow the
- * next, and a process may compile better or worse code than another.
+ * Each case runs in separate processes: V8's type feedback from one format would slow the next, and compiled code
+ * varies between processes.
  */
 async function inProcesses({ name }: FormatCase): Promise<Rates> {
   const all: Rates = { decode: [], encode: [] };

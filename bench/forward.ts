@@ -5,7 +5,7 @@ import { assertProc } from './proc.ts';
 import { machineFacts, type Result, table } from './report.ts';
 import { type Figures, measure } from './stretch.ts';
 
-/** Measures what forwarding a message costs. README.md says what is measured, how, and what it is not. */
+/** Measures the cost of forwarding a message. README.md explains the method and its limits. */
 
 const usage = `Usage: npm run bench -- [--rounds 3] [--seconds 5] [--qos 0,1,2] [--rate <messages a second>]
                         [--only ${contestantNames.join(',')}]
@@ -57,10 +57,10 @@ function chosen<T extends string>(name: string, text: string, possible: readonly
   throw new UsageError(`--${name}: "${unknown}" is none of ${possible.join(', ')}`);
 }
 
-/** Aborts when the person or the system wants the benchmark to end. */
+/** Aborts at SIGINT or SIGTERM. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
-  // A Ctrl-C may arrive twice, from the terminal and from npm: the second one must not end the tidying up.
+  // Ctrl-C may arrive twice, from the terminal and from npm. The second one must not interrupt the cleanup.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => controller.abort(new Error(`interrupted by ${signal}`)));
   return controller.signal;
@@ -82,7 +82,7 @@ async function measureAll(plan: Plan, signal: AbortSignal): Promise<Result[]> {
   return results;
 }
 
-/** In every round another one goes first. */
+/** Rotates the order, so that each round starts with another forwarder. */
 const rotated = <T>(items: T[], by: number): T[] => {
   const first = by % items.length;
   return [...items.slice(first), ...items.slice(0, first)];

@@ -5,7 +5,7 @@ import type { Rig } from './rig.ts';
 
 const mostIds = 65_535;
 
-/** Publishes to broker A. It does not wait for acknowledgements: what has arrived at broker B sets the pace. */
+/** Publishes to broker A. It does not wait for acknowledgements: arrivals at broker B set the rate. */
 export class Generator implements Reader {
   readonly #socket: MqttSocket;
   readonly #press: PacketPress;
@@ -22,12 +22,12 @@ export class Generator implements Reader {
     return new Generator(await MqttSocket.open(port, 'bench_generator', rig), qos);
   }
 
-  /** Publishes `count` messages that are numbered from `firstSeq` on. */
+  /** Publishes `count` messages, numbered from `firstSeq`. */
   publish(firstSeq: number, count: number): void {
     this.#socket.write(this.#press.print(firstSeq, count, this.#nextId));
   }
 
-  /** At QoS 2 the broker passes a message on when it is released. */
+  /** At QoS 2 the broker forwards a message when it is released. */
   packet(packet: Packet): void {
     if (packet.cmd !== 'pubrec' || packet.messageId === undefined) return;
     this.#releases.push(generate({ cmd: 'pubrel', messageId: packet.messageId }));

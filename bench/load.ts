@@ -5,20 +5,20 @@ import { probe } from './message.ts';
 
 const probeEveryMs = 100;
 const probeDeadlineMs = 15_000;
-/** After this long without an arrival, what is still missing is lost. */
+/** After this time without an arrival, missing messages count as lost. */
 const quietMs = 3_000;
 const drainDeadlineMs = 20_000;
-/** How long to go on listening for duplicates when everything has arrived. */
+/** Time to listen for duplicates after everything has arrived. */
 const listenMs = 250;
 
-/** What is published when, and what became of it. How much is due at a time is left to the kinds of load. */
+/** Publishes messages and counts their arrivals. Subclasses decide when to publish. */
 export abstract class Load implements Arrivals {
   /** Messages that arrived for the first time. */
   counted = 0;
   duplicates = 0;
-  /** Milliseconds between publishing and arrival of each message that was counted. */
+  /** Milliseconds from publishing to arrival of each counted message. */
   delays: number[] = [];
-  /** When each message that has not arrived was published. */
+  /** Time of publishing of each message that has not arrived. */
   readonly #missing = new Map<number, number>();
   #generator: Generator | undefined;
   #probed = false;
@@ -43,12 +43,12 @@ export abstract class Load implements Arrivals {
   }
 
   abstract caughtUp(): void;
-  /** Begins to call `publish`. */
+  /** Starts to call `publish`. */
   protected abstract flow(): void;
-  /** Calls it no more. */
+  /** Stops calling it. */
   protected abstract stop(): void;
 
-  /** Publishes single messages until one arrives, so the forwarder is known to be ready; then starts the flow. */
+  /** Publishes single messages until one arrives, which shows that the forwarder is ready. Then starts the load. */
   async start(generator: Generator, signal: AbortSignal): Promise<void> {
     const deadline = performance.now() + probeDeadlineMs;
     while (!this.#probed) {
@@ -60,7 +60,7 @@ export abstract class Load implements Arrivals {
     this.flow();
   }
 
-  /** Ends the flow and waits for what is on the way. What is `missing` after that is lost. */
+  /** Ends the load and waits for messages in transit. Those still `missing` are lost. */
   async drain(signal: AbortSignal): Promise<void> {
     this.stop();
     this.#lastArrival = performance.now();
@@ -78,12 +78,12 @@ export abstract class Load implements Arrivals {
   }
 }
 
-/** Messages that are published and not yet counted: enough to keep every forwarder busy. */
+/** Number of messages in transit: enough to keep every forwarder busy. */
 const mostOnTheWay = 1_000;
 
 /**
- * Keeps a fixed number of messages on the way: each arrival lets one more be published. So the slowest part sets the
- * pace and no queue grows. A lost message keeps its place, and a forwarder that loses many comes to a halt.
+ * Keeps a fixed number of messages in transit: each arrival publishes one more. So the slowest part sets the rate and
+ * no queue grows. A lost message keeps its place, so a forwarder that loses many comes to a halt.
  */
 export class ClosedLoop extends Load {
   #flowing = false;
@@ -104,12 +104,12 @@ export class ClosedLoop extends Load {
   }
 }
 
-/** The brokers drop nothing, so a queue would grow for ever. */
+/** The brokers drop nothing, so a queue would grow without limit. */
 const mostBehindMs = 2_000;
 
 /**
- * Publishes a fixed number of messages a second, whatever arrives: once a millisecond what is due, or a message at a
- * time when that is less often.
+ * Publishes a fixed number of messages per second regardless of arrivals: every millisecond those that are due, or
+ * single messages at lower rates.
  */
 export class PacedLoad extends Load {
   readonly #perSecond: number;
@@ -118,7 +118,7 @@ export class PacedLoad extends Load {
   #startedAt = 0;
   #published = 0;
 
-  /** `fail` is told when the forwarder is two seconds behind. */
+  /** Calls `fail` when the forwarder is two seconds behind. */
   constructor(perSecond: number, fail: (error: Error) => void) {
     super();
     this.#perSecond = perSecond;

@@ -12,15 +12,15 @@ import { Rig } from './rig.ts';
 import { percentile } from './stretch.ts';
 
 /**
- * What many small pipelines cost in one process: how long they take to start, the CPU time and memory they take while
- * each carries a message a second, and how long a message is on its way. README.md says more.
+ * Measures many small pipelines in one process: their start time, CPU time and memory while each carries one message
+ * per second, and the delay of a message. See README.md.
  */
 
 const usage =
   'usage: node scripts/run.mjs bench/many.ts [--pipelines 1000] [--seconds 20] [--query passthrough|where]\n';
 
 const startMs = 600_000;
-/** Requests that are on their way at once while pipelines are made. */
+/** Number of concurrent requests while pipelines are created. */
 const atOnce = 4;
 
 interface Plan {
@@ -42,7 +42,7 @@ function readArguments(args: string[]): Plan {
   return { pipelines, seconds, where: values.query === 'where' };
 }
 
-/** Publishes to each pipeline once a second, evenly over the second, and takes down how long each message was on its way. */
+/** Publishes to each pipeline once a second, evenly over the second, and records the delay of each message. */
 class Beat {
   readonly delays: number[] = [];
   sent = 0;
@@ -115,7 +115,7 @@ async function createAll(api: Api, { pipelines, where }: Plan): Promise<void> {
   await Promise.all(Array.from({ length: atOnce }, some));
 }
 
-/** How many jobs run, as the metrics say. */
+/** Number of running jobs, from the metrics. */
 async function running(address: string): Promise<number> {
   const text = await (await fetch(`${address}/metrics`)).text();
   return Number(/^penstock_jobs\{state="Running"\} (\d+)$/m.exec(text)?.[1] ?? 0);

@@ -1,24 +1,24 @@
 import { generate, type QoS } from 'mqtt-packet';
 
-/** The one topic, on both brokers: so no forwarder has to rename anything. */
+/** The topic on both brokers, so that no forwarder has to rename it. */
 export const topic = 'bench/readings';
 
-/** The sequence number of messages that only find out whether the forwarder forwards. */
+/** Sequence number of messages that only test whether the forwarder is ready. */
 export const probe = 0;
 
 const payloadBytes = 100;
-/** Sequence numbers start here, so that all have the same ten digits and are valid JSON. */
+/** First sequence number. All have ten digits and are valid JSON. */
 const base = 1_000_000_000;
 const seqAt = '{"seq":'.length;
 const digits = 10;
 
-/** The 100 bytes that are sent: a JSON object with a number and a text. */
+/** The payload of 100 bytes: a JSON object with a number and a text. */
 export function encodePayload(seq: number): Buffer {
   const frame = JSON.stringify({ seq: base + seq, text: '' });
   return Buffer.from(JSON.stringify({ seq: base + seq, text: 'x'.repeat(payloadBytes - frame.length) }));
 }
 
-/** The sequence number of a payload. Throws when it is not as it was sent. */
+/** The sequence number of a payload. Throws if the payload was altered. */
 export function readSeq(payload: Buffer): number {
   const seq = Number(payload.toString('latin1', seqAt, seqAt + digits)) - base;
   if (payload.length !== payloadBytes || !(seq >= 0))
@@ -26,7 +26,7 @@ export function readSeq(payload: Buffer): number {
   return seq;
 }
 
-/** Makes PUBLISH packets from one that mqtt-packet has encoded: only its two numbers differ. */
+/** Makes PUBLISH packets from a template encoded by mqtt-packet, in which only two numbers differ. */
 export class PacketPress {
   readonly #packet: Buffer;
   readonly #qos: QoS;
@@ -43,7 +43,7 @@ export class PacketPress {
     this.#packet = generate(qos === 0 ? { ...common, qos } : { ...common, qos, messageId: 1 });
   }
 
-  /** The packets of `count` messages in one buffer. `nextId` gives the packet identifiers, if there are any. */
+  /** The packets of `count` messages in one buffer. `nextId` returns packet identifiers, if needed. */
   print(firstSeq: number, count: number, nextId: () => number): Buffer {
     const { length } = this.#packet;
     const sheet = Buffer.allocUnsafe(length * count);

@@ -6,14 +6,14 @@ import type { Rig } from './rig.ts';
 
 const answerMs = 5_000;
 
-/** Who reads from a socket. */
+/** Callbacks for received packets. */
 export interface Reader {
   packet(packet: Packet): void;
-  /** All packets that came together have been read. */
+  /** Called after all packets that arrived together. */
   caughtUp(): void;
 }
 
-/** A bare MQTT 3.1.1 connection: packets in, bytes out, and nothing done by itself. Errors are told to the rig. */
+/** A bare MQTT 3.1.1 connection: packets in, bytes out, no automatic replies. Errors are reported to the rig. */
 export class MqttSocket {
   readonly #socket: Socket;
   readonly #rig: Rig;
@@ -42,7 +42,7 @@ export class MqttSocket {
     return opened;
   }
 
-  /** Sends a packet and resolves with the answer of the given kind. */
+  /** Sends a packet and resolves with the reply of the given kind. */
   async ask(packet: Packet, answer: Packet['cmd']): Promise<Packet> {
     const { promise, resolve } = Promise.withResolvers<Packet>();
     this.#answers.set(answer, resolve);
@@ -50,7 +50,7 @@ export class MqttSocket {
     return within(answerMs, answer.toUpperCase(), this.#rig.signal, promise);
   }
 
-  /** From now on `reader` gets every packet. */
+  /** Passes every further packet to `reader`. */
   readTo(reader: Reader): void {
     this.#reader = reader;
   }

@@ -7,20 +7,20 @@ import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
 import type { Route } from './route.ts';
 
-/** Not a dependency of the project: it brings 280 packages, and only this benchmark ever runs it. */
+/** Not a dependency of the project: it has 280 packages, and only this benchmark uses it. */
 const version = '5.0.7';
 const installMs = 5 * 60_000;
 const home = join(import.meta.dirname, '..', 'node_modules', '.cache', `penstock-node-red-${version}`);
 const program = join(home, 'node_modules', 'node-red', 'red.js');
 
-/** Installs Node-RED when it is not there yet. Throws when npm cannot, for want of a network for instance. */
+/** Installs Node-RED if it is missing. Throws if npm fails, for example without a network. */
 export function installNodeRed(): void {
   if (existsSync(program)) return;
   process.stderr.write(`installing Node-RED ${version} into ${home} (once)\n`);
   const unfinished = `${home}.${process.pid}`;
   mkdirSync(unfinished, { recursive: true });
   const args = ['install', '--prefix', unfinished, '--no-audit', '--no-fund', '--loglevel=error'];
-  // Without scripts and optional packages nothing is compiled; it then checks passwords in JavaScript, and we have none.
+  // Without scripts and optional packages nothing is compiled. Passwords are then checked in JavaScript; none are used.
   args.push('--ignore-scripts', '--omit=optional', '--fetch-retries=1', `node-red@${version}`);
   const { status, stderr, error } = spawnSync('npm', args, {
     cwd: unfinished,
@@ -34,7 +34,7 @@ export function installNodeRed(): void {
 
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
-/** Node-RED with `mqtt in` wired to `mqtt out`; it has neither editor nor admin API, and sends no usage data. */
+/** Node-RED with `mqtt in` wired to `mqtt out`, without editor, admin API and usage data. */
 export async function startNodeRed({ fromPort, toPort, qos }: Route, rig: Rig): Promise<Child> {
   const settings = join(rig.folder, 'settings.cjs');
   const flow = join(rig.folder, 'flows.json');
@@ -60,7 +60,7 @@ const settingsIn = (userDir: string) => ({
   logging: { console: { level: 'warn', metrics: false, audit: false } },
 });
 
-/** What a person would draw, with payloads left as bytes, which is the least work. */
+/** The flow that a user would draw, with payloads left as bytes, which is the least work. */
 function flowOf(fromPort: number, toPort: number, qos: number): object[] {
   return [
     { id: 'flow', type: 'tab', label: 'bench' },

@@ -11,9 +11,9 @@ const serveMs = 30_000;
 const runMs = 30_000;
 const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'];
 
-/** A table's messages as one text each. */
+/** Schema with one text per message. */
 export const rawString = { format: { type: 'raw_string' } };
-/** A table's messages as JSON objects with two columns. */
+/** Schema of JSON objects with two columns. */
 export const json = {
   format: { type: 'json' },
   fields: [
@@ -25,8 +25,8 @@ export const json = {
 const thisCheckout = fileURLToPath(import.meta.resolve('..'));
 
 /**
- * Penstock as it is shipped, API and worker in one process, with one pipeline between tables of this schema.
- * `checkout` returns the folder of its sources.
+ * Penstock as shipped, API and worker in one process, with one pipeline between tables of this schema. `checkout` returns
+ * the folder of its sources.
  */
 export function pipeline(schema: object, query: string, checkout = () => thisCheckout): Start {
   return async (route, rig) => {
@@ -47,7 +47,7 @@ export async function startPenstock(
     name: 'Penstock',
     command: process.execPath,
     args: [join(checkout, 'src', 'main.ts'), 'all'],
-    // Its working directory is empty, so that no .env file of the developer's is read.
+    // An empty working directory, so that no .env file of the developer is read.
     options: { cwd: rig.folder, env: { ...environment(rig.folder), ...settings } },
     onLine: (line) => {
       const address = servingAddress(line);
@@ -77,7 +77,7 @@ function servingAddress(line: string): string | undefined {
   }
 }
 
-/** Makes the tables and the pipeline between them; resolves when it runs. */
+/** Creates the tables and the pipeline; resolves when it runs. */
 export async function setUp(address: string, route: Route, schema: object, query: string): Promise<void> {
   const api = new Api(address);
   await createTable(api, 'source', route.fromPort, { topic, qos: qosNames[route.qos], type: {} }, schema);

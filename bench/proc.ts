@@ -1,17 +1,17 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
-/** Reads from /proc what a process has used. Only Linux has that. */
+/** Resource usage of processes, read from /proc (Linux only). */
 
-/** Throws where there is no /proc. */
+/** Throws if there is no /proc. */
 export function assertProc(): void {
   if (existsSync('/proc/self/stat')) return;
   throw new Error('the benchmark reads CPU time and memory from /proc, so it needs Linux');
 }
 
-/** CPU time of a process and all its threads so far, in microseconds; the kernel counts in steps of about 10 ms. */
+/** CPU time of a process with all its threads, in microseconds. The kernel counts in steps of about 10 ms. */
 export function cpuMicros(pid: number): number {
-  // The second field is the name in brackets, which may itself hold spaces and brackets.
+  // The second field is the name in parentheses, which may itself contain spaces and parentheses.
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [user, system] = [fields[11], fields[12]].map(Number);
@@ -19,10 +19,10 @@ export function cpuMicros(pid: number): number {
   return (user + system) * tickMicros;
 }
 
-/** The most memory a process has had resident at once since its start, in bytes. */
+/** Peak resident memory of a process since its start, in bytes. */
 export const peakBytes = (pid: number): number => statusBytes(pid, 'VmHWM');
 
-/** The memory that a process has resident now, in bytes. */
+/** Current resident memory of a process, in bytes. */
 export const residentBytes = (pid: number): number => statusBytes(pid, 'VmRSS');
 
 function statusBytes(pid: number, name: string): number {
@@ -36,6 +36,6 @@ const tickMicros = 1_000_000 / ticksPerSecond();
 
 function ticksPerSecond(): number {
   const { stdout } = spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' });
-  // Every Linux that Node.js runs on has 100.
+  // 100 on every Linux that Node.js supports.
   return Number(stdout?.trim()) || 100;
 }

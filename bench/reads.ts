@@ -10,8 +10,7 @@ import { Rig } from './rig.ts';
 import { percentile } from './stretch.ts';
 
 /**
- * How long reads of the API take while a job of the same process carries as many messages as go through, beside the same
- * reads while it carries none. README.md says more.
+ * Measures reads of the API while a job of the same process runs at full load, and while it is idle. See README.md.
  */
 
 const usage = 'usage: node scripts/run.mjs bench/reads.ts [--seconds 20]\n';
@@ -19,7 +18,7 @@ const perSecond = 50;
 const warmUpMs = 4_000;
 const paths = ['/connection_profiles', '/connection_tables', '/pipelines', '/jobs'];
 
-/** Reads so many times a second, whatever is answered; answers how long each took, in milliseconds, sorted. */
+/** Sends reads at a fixed rate. Returns their durations in milliseconds, sorted. */
 async function read(address: string, seconds: number, signal: AbortSignal): Promise<Float64Array> {
   const took: number[] = [];
   const pending: Promise<void>[] = [];

@@ -4,7 +4,7 @@ import { findMosquitto } from './brokers.ts';
 import { type ContestantName, contestantNames } from './contestants.ts';
 import type { Figures } from './stretch.ts';
 
-/** What came of one stretch. */
+/** The result of one stretch. */
 export interface Result {
   name: ContestantName;
   qos: QoS;
@@ -12,7 +12,7 @@ export interface Result {
   outcome: Figures | Error;
 }
 
-/** The facts about this machine that the figures depend on, as Markdown. */
+/** Facts about this machine that affect the figures, as Markdown. */
 export function machineFacts(): string {
   const [load = 0] = loadavg();
   return [
@@ -22,7 +22,7 @@ export function machineFacts(): string {
   ].join('\n');
 }
 
-/** Forwarders that others are measured against, and what the column is called. */
+/** Forwarders to compare with, and the titles of their columns. */
 const baselines = [
   ['bridge', 'of the bridge'],
   ['bare', 'of the bare loop'],
@@ -55,7 +55,7 @@ const sum = (title: string, read: (figures: Figures) => number): Column => ({
   },
 });
 
-/** Under full load a delay is the number of messages on the way by their rate, and says nothing more. */
+/** Under full load the delay is only the number of messages in transit divided by their rate. */
 function columns(results: Result[], rate: number | undefined): Column[] {
   const present = baselines.filter(([against]) => results.some(({ name }) => name === against));
   return [
@@ -79,7 +79,7 @@ function columns(results: Result[], rate: number | undefined): Column[] {
   ];
 }
 
-/** The medians over the rounds as a Markdown table, and below it what failed. `rate` is that of a paced load. */
+/** A Markdown table of medians over the rounds, followed by the failures. `rate` is set for a load of fixed rate. */
 export function table(results: Result[], rate: number | undefined): string {
   const groups = Map.groupBy(results, ({ name, qos }) => `${qos} ${name}`);
   const shown = columns(results, rate);
@@ -97,7 +97,7 @@ const inOrder = ([a]: Result[], [b]: Result[]): number => place(a) - place(b);
 const place = (result: Result | undefined): number =>
   result ? result.qos * contestantNames.length + contestantNames.indexOf(result.name) : 0;
 
-/** CPU per message against another forwarder in the same round, so that what slows a round down slows both. */
+/** CPU time per message relative to another forwarder in the same round, so that a slow round affects both. */
 function ratios(group: Result[], all: Result[], against: ContestantName): number[] {
   return group.flatMap(({ qos, round, outcome }) => {
     const other = all.find(

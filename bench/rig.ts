@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { Child, type Command } from './child.ts';
 
 /**
- * What one measurement runs on: its processes, its connections and its temporary folder. Disposing of it ends them
- * all, last opened first. Anything that breaks on the way is told to `fail`, which aborts `signal`, so that every wait
- * ends at once with the first thing that went wrong.
+ * The processes, connections and temporary folder of one measurement. Disposing of it ends them all, the newest first.
+ * Failures are reported to `fail`, which aborts `signal`, so every wait ends at once with the first failure.
  */
 export class Rig implements AsyncDisposable {
   /** A temporary folder, removed at the end. */
   readonly folder: string;
-  /** Aborts when something has failed or the person wants to end. */
+  /** Aborts after a failure or an interrupt. */
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
   readonly #closing = new AsyncDisposableStack();
@@ -22,13 +21,13 @@ export class Rig implements AsyncDisposable {
     this.defer(() => rm(folder, { recursive: true, force: true }));
   }
 
-  /** `interrupted` aborts when the person wants to end. */
+  /** `interrupted` aborts at an interrupt. */
   static async setUp(interrupted: AbortSignal): Promise<Rig> {
     interrupted.throwIfAborted();
     return new Rig(await mkdtemp(join(tmpdir(), 'penstock-bench-')), interrupted);
   }
 
-  /** Starts a process that is stopped at the end. That it ends earlier is a failure. */
+  /** Starts a process that is stopped at the end. If it ends earlier, that is a failure. */
   run(command: Omit<Command, 'failed'>): Child {
     const child = new Child({ ...command, failed: (error) => this.fail(error) });
     this.defer(() => child.stop());
@@ -40,7 +39,7 @@ export class Rig implements AsyncDisposable {
     this.#closing.defer(close);
   }
 
-  /** Reports what broke. Only the first report counts. */
+  /** Reports a failure. Only the first one counts. */
   fail(error: Error): void {
     this.#failed.abort(error);
   }

@@ -11,32 +11,32 @@ import { Rig } from './rig.ts';
 /** Time for compilers and caches to settle before anything is measured. */
 const warmUpMs = 4_000;
 
-/** What one stretch measured. */
+/** The measurements of one stretch. */
 export interface Figures {
   perSecond: number;
   /** CPU time of the forwarding process, all its threads, per message that arrived. */
   cpuMicrosPerMessage: number;
-  /** From publishing to arrival, both brokers included: the median and the 99th percentile, in milliseconds. */
+  /** Delay from publishing to arrival, both brokers included: median and 99th percentile, in milliseconds. */
   delayMs: { p50: number; p99: number };
-  /** The most memory it had resident at once, since its start. */
+  /** Peak resident memory since its start. */
   peakBytes: number;
-  /** Messages that never arrived, and arrivals beyond the first; the warm-up counts too. */
+  /** Messages that never arrived, and duplicate arrivals, warm-up included. */
   lost: number;
   duplicates: number;
 }
 
-/** What to measure, and how. */
+/** The parameters of a stretch. */
 export interface Stretch {
   name: ContestantName;
   qos: QoS;
   seconds: number;
-  /** Messages a second; undefined for as many as go through. */
+  /** Messages per second; undefined for full load. */
   rate: number | undefined;
 }
 
 /**
- * Measures one forwarder at one QoS: new brokers, a new process, a warm-up, then `seconds` of measuring. Rejects with
- * what went wrong, or the reason of `interrupted`; nothing is left running either way.
+ * Measures one forwarder at one QoS: new brokers, a new process, a warm-up, then `seconds` of measurement. Rejects with
+ * the failure, or the reason of `interrupted`. Leaves nothing running.
  */
 export async function measure(stretch: Stretch, interrupted: AbortSignal): Promise<Figures> {
   const { name, qos, seconds, rate } = stretch;
@@ -51,7 +51,7 @@ export async function measure(stretch: Stretch, interrupted: AbortSignal): Promi
     await load.start(generator, rig.signal);
     return await run(load, pid, seconds, rig.signal);
   } catch (error) {
-    // Whatever was being waited for, the rig knows what broke first.
+    // The rig knows the first failure.
     throw rig.signal.aborted ? rig.signal.reason : error;
   }
 }
@@ -78,7 +78,7 @@ async function run(load: Load, pid: number, seconds: number, signal: AbortSignal
   };
 }
 
-/** Of a sorted list the value that `share` of the others do not exceed. */
+/** The quantile `share` of a sorted list. */
 export const percentile = (sorted: Float64Array, share: number): number =>
   sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command `penstock`: runs on Node 20 or newer, and runs Penstock on Node 24, which is installed with it.
+// The command `penstock`: works on Node 20 or newer, and runs Penstock on the Node 24 that is installed with it.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';

@@ -1,21 +1,21 @@
-// Plain JavaScript for Node 20, like all that runs before the Node that Penstock needs.
+// Plain JavaScript for Node 20, like everything that runs before the Node that Penstock needs.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 
-/** Returns our parent and, if the system tells (Linux), its parent. */
+/** Returns our parent process and, on Linux, its parent. */
 function ancestors() {
   try {
     const afterName = readFileSync(`/proc/${process.ppid}/stat`, 'utf8').split(') ').at(-1);
     const [, grandparent] = afterName.split(' ');
     return `${process.ppid} ${grandparent}`;
   } catch {
-    // No such file: another system, or a parent that has just gone.
+    // No such file: another system, or the parent has just ended.
     return String(process.ppid);
   }
 }
 
-/** Calls `then` when npm, which started this process through a shell, has ended: neither of them passes SIGTERM on. */
+/** Calls `then` when npm, which started this process through a shell, has ended. Neither passes SIGTERM on. */
 export function whenNpmEnds(then) {
   const before = ancestors();
   const timer = setInterval(() => {
@@ -26,7 +26,7 @@ export function whenNpmEnds(then) {
   timer.unref();
 }
 
-/** Runs `node` with `args` as if it were this process: passes SIGTERM, SIGHUP and `more` on, ends with its exit code. */
+/** Runs `node` with `args` in place of this process: passes on SIGTERM, SIGHUP and `more`, and ends with its exit code. */
 export function runNode(node, args, more = [], options = {}) {
   const child = spawn(node, args, { stdio: 'inherit', ...options });
   for (const signal of ['SIGTERM', 'SIGHUP', ...more]) process.on(signal, () => child.kill(signal));

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The tour of the README against a broker of yours: tests it, creates a profile, two tables and a pipeline, waits until it
-# runs, and removes all of it again when you press Enter (or at once, when nobody can).
+# runs, and removes everything when you press Enter (or at once without a terminal).
 # Usage: examples/tour.sh [broker url] [penstock url]       e.g. examples/tour.sh mqtt://localhost:1883
 set -euo pipefail
 broker=${1:-mqtt://localhost:1883}
 api=${2:-http://127.0.0.1:5115}/api/v1
 name=tour_$$
 
-# call METHOD PATH [BODY]: prints the answer, or what went wrong.
+# call METHOD PATH [BODY]: prints the response or the error.
 call() {
   local answer
   if ! answer=$(curl -sS --fail-with-body -X "$1" -H "authorization: Bearer ${PENSTOCK_ADMIN_KEY:-none}" \

@@ -1,5 +1,5 @@
-// Everything that must hold before a commit: types, lint, dead code, tests. `tests` runs the tests alone, `soak` the
-// long ones. Further arguments go to vitest: npm test -- test/api
+// The checks before a commit: types, lint, dead code, tests. `tests` runs only the tests, `soak` the long ones.
+// Further arguments go to vitest: npm test -- test/api
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { installServers } from './servers.ts';
@@ -24,7 +24,7 @@ if (mode === 'all') {
   steps.push(['dead code', () => run(bin('knip'), [])]);
 }
 steps.push(['servers', async () => installServers(mode === 'soak')]);
-// Hundreds of processes and threads are started, all from the same files.
+// The tests start hundreds of processes and threads from the same files.
 const env = { NODE_COMPILE_CACHE: resolve('node_modules/.cache/compiled') };
 if (mode === 'soak') steps.push(['soak', () => run(bin('vitest'), vitest, { ...env, PENSTOCK_SOAK: '1' })]);
 else steps.push(['tests', () => run(bin('vitest'), vitest, env)]);

@@ -19,7 +19,7 @@ async function generate(provider: Provider): Promise<void> {
 async function run(args: string[]): Promise<void> {
   const env = {
     ...process.env,
-    // Prisma looks for its schema engine even where it does not use it, and would download one.
+    // Prisma looks for its schema engine even if it does not use it, and would download one.
     PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
     CHECKPOINT_DISABLE: '1',
     PRISMA_HIDE_UPDATE_MESSAGE: '1',

@@ -1,5 +1,5 @@
-// npm runs this before it packs (prepack), as Node strips the types of no file below node_modules: dist/ gets the
-// JavaScript of src/, without tests.
+// npm runs this before it packs (prepack): it writes the JavaScript of src/, without tests, to dist/. Node strips no
+// types below node_modules.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 
-/** Matches a reference to a file by its place, such as a thread's entry, an icon, or the migrations. */
+/** Matches a reference to a file by its path, such as the entry of a thread, an icon, or the migrations. */
 const byPlace = /new URL\(\s*'([^']+)',\s*import\.meta\.url\)/g;
 
 function compile(): void {
@@ -18,7 +18,7 @@ function compile(): void {
   if (status !== 0) throw new Error(`tsc failed with ${status}`);
 }
 
-/** Mends the references that the compiler leaves as they are: `.ts` becomes `.js`, and other files of src/ are copied. */
+/** Adapts references that the compiler keeps: `.ts` becomes `.js`, and other files of src/ are copied. */
 function mendReferences(name: string): void {
   const file = join(dist, name);
   const text = readFileSync(file, 'utf8');

@@ -1,7 +1,7 @@
-// Runs a script with the Node this project pins, installing what is missing first.
+// Runs a script with the Node version that this project pins. Installs missing dependencies first.
 //
-// This file has to run on whatever Node started npm (20 or newer), so it is plain JavaScript and uses built-in modules
-// only. Everything after it runs on node_modules/.bin/node.
+// This file must run on any Node that started npm (20 or newer), so it is plain JavaScript and uses only built-in
+// modules. Everything else runs on node_modules/.bin/node.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const windows = process.platform === 'win32';
 const pinnedNode = join(root, 'node_modules', '.bin', windows ? 'node.cmd' : 'node');
 
-/** Runs `step` unless the stamp it left last time still matches the files it depends on. */
+/** Runs `step` unless the stamp of its last run still matches the files it depends on. */
 function once(name, inputs, stillThere, step) {
   const hash = createHash('sha256');
   for (const input of inputs) hash.update(readFileSync(join(root, input)));
@@ -68,7 +68,7 @@ function install() {
     () => existsSync(pinnedNode),
     () => {
       const modules = join(root, 'node_modules');
-      // npm would empty the folder that the link leads to.
+      // npm would empty the folder that the link points to.
       if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink())
         throw new Error(`${modules} is a link to another folder; remove it, and this installs its own`);
       process.stderr.write('penstock: installing dependencies (once)\n');
@@ -105,7 +105,7 @@ try {
   process.exit(1);
 }
 
-// A terminal sends SIGINT to the child as well.
+// A terminal sends SIGINT to the child too.
 process.on('SIGINT', () => {});
 const child = runNode(pinnedNode, process.argv.slice(2), [], {
   shell: windows,

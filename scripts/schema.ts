@@ -20,10 +20,10 @@ export async function schemaFor(provider: Provider): Promise<string> {
   return replaced;
 }
 
-/** Where the migrations of `provider` are committed, with the schema they lead to in `schema.prisma`. */
+/** The folder of the migrations of `provider`, with the schema that they produce in `schema.prisma`. */
 export const migrationsOf = (provider: Provider): string => join(root, 'prisma', 'migrations', provider);
 
-/** The SQL from a database of schema `from` (null: an empty one) to one of schema `to`; '' when they are alike. */
+/** The SQL that changes a database from schema `from` (null: empty) to schema `to`; '' if they are equal. */
 export async function migrationBetween(provider: Provider, from: string | null, to: string): Promise<string> {
   const files = (content: string) => [{ path: 'schema.prisma', content }];
   const engine = await schemaEngine(provider, to);
@@ -35,7 +35,7 @@ export async function migrationBetween(provider: Provider, from: string | null, 
       exitCode: null,
       filters: { externalTables: [], externalEnums: [] },
     });
-    // Creating the schema needs a right on the whole database, and every database has "public".
+    // Creating the schema needs a privilege on the whole database, and every database has "public".
     const sql = (stdout ?? '')
       .replace(/^-- CreateSchema\nCREATE SCHEMA IF NOT EXISTS "public";\n/, '')
       .trim();
@@ -45,7 +45,7 @@ export async function migrationBetween(provider: Provider, from: string | null, 
   }
 }
 
-/** Prisma's schema engine as WebAssembly, since the one that its command line uses has to be downloaded. */
+/** Prisma's schema engine as WebAssembly, because the binary of its command line must be downloaded. */
 async function schemaEngine(provider: Provider, schema: string): Promise<bindings.SchemaEngine> {
   loaded ??= load();
   await loaded;
@@ -56,7 +56,7 @@ async function schemaEngine(provider: Provider, schema: string): Promise<binding
   return bindings.SchemaEngine.new({ datamodels: [['schema.prisma', schema]] }, () => {}, adapter);
 }
 
-// Comparing two schemas asks nothing of a database but, of PostgreSQL, who it is and whether it has our schema.
+// To compare two schemas, the engine only asks PostgreSQL for its version and whether it has our schema.
 function connection(provider: Provider) {
   const unused = () => Promise.reject(new Error('the schema engine was to work without a database'));
   const columnTypes = [ColumnType.Boolean, ColumnType.Text, ColumnType.Int32];
@@ -76,10 +76,10 @@ function connection(provider: Provider) {
 // As in @prisma/driver-adapter-utils.
 const ColumnType = { Int32: 0, Boolean: 5, Text: 7 };
 
-// Once: the bindings hold views on the memory of one instance.
+// Only once: the bindings hold views of the memory of one instance.
 let loaded: Promise<void> | undefined;
 
-// Node's types leave it out.
+// Missing from Node's types.
 declare const WebAssembly: {
   instantiate(
     bytes: Uint8Array,

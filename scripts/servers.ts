@@ -14,7 +14,7 @@ interface Server {
 const onPath = (command: string): boolean =>
   spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 
-/** Where PostgreSQL keeps its server programs when they are not on the PATH. */
+/** Folder of PostgreSQL's server programs if they are not on the PATH. */
 function postgresFolders(): string[] {
   const { stdout } = spawnSync('pg_config', ['--bindir'], { encoding: 'utf8' });
   return [stdout?.trim() ?? '', ...globSync('/usr/lib/postgresql/*/bin')];
@@ -64,7 +64,7 @@ export function whyMissing(name: string): string | undefined {
 
 /**
  * Installs what is missing if that is possible without asking; returns an exit code. `all` includes the optional
- * programs, whose absence is no failure.
+ * programs, whose absence is not a failure.
  */
 export function installServers(all = false): number {
   const missing = servers
@@ -75,7 +75,7 @@ export function installServers(all = false): number {
   if (process.platform === 'linux' && process.getuid?.() === 0 && onPath('apt-get')) {
     console.log(`installing ${names}`);
     const wanted = missing.map(({ packages }) => packages.apt);
-    // RUNLEVEL=1: Debian starts what it installs, and a broker on the default port is none of the tests' business.
+    // RUNLEVEL=1 keeps Debian from starting the servers that it installs.
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
     const stdio: StdioOptions = ['ignore', 'ignore', 'inherit'];
     spawnSync('apt-get', ['update', '-qq'], { stdio, env });

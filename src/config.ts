@@ -104,9 +104,14 @@ const list = (text: string): string[] =>
     .map((part) => part.trim())
     .filter(Boolean);
 
+/** Names of the command line's own settings: the service ignores them. */
+const clientSettings: readonly string[] = ['PENSTOCK_SERVER', 'PENSTOCK_KEY'];
+
 /** Reads the settings from `env`. Empty variables count as not set. Throws `invalid_config` naming each wrong or unknown one. */
 export function loadConfig(env: Record<string, string | undefined>): Config {
-  const given = Object.entries(env).filter(([name, value]) => name.startsWith('PENSTOCK_') && value !== '');
+  const given = Object.entries(env).filter(
+    ([name, value]) => name.startsWith('PENSTOCK_') && value !== '' && !clientSettings.includes(name),
+  );
   const known = given.filter(([name]) => name in Environment.properties);
   const candidate = Value.Convert(Environment, Value.Default(Environment, Object.fromEntries(known)));
   const errors = explainViolations(compiled.Errors(candidate)).map(({ path, message }) =>

@@ -1,4 +1,4 @@
-/** What an error code stands for. */
+/** The kind of error that a code denotes. */
 export interface ErrorKind {
   title: string;
   /** Whether trying again later can help: the worker retries a passing error and fails a job on any other. */
@@ -16,79 +16,82 @@ export interface DescribedError extends ErrorKind {
  * registry has all of them. Codes are part of the API: they are never renamed. Nothing here knows HTTP.
  */
 export const coreErrors = {
-  invalid_request: { title: 'The request is not valid', passing: false },
-  invalid_config: { title: 'The connector configuration is not valid', passing: false },
-  invalid_schema: { title: 'The connection schema is not valid', passing: false },
-  invalid_query: { title: 'The query is not valid', passing: false },
-  unknown_connector: { title: 'There is no such connector', passing: false },
-  not_found: { title: 'There is no such object', passing: false },
-  name_taken: { title: 'The name is already used', passing: false },
+  invalid_request: { title: 'The request is invalid', passing: false },
+  invalid_config: { title: 'The connector configuration is invalid', passing: false },
+  invalid_schema: { title: 'The connection schema is invalid', passing: false },
+  invalid_query: { title: 'The query is invalid', passing: false },
+  unknown_connector: { title: 'The connector does not exist', passing: false },
+  not_found: { title: 'The object does not exist', passing: false },
+  name_taken: { title: 'The name is already in use', passing: false },
   connection_profile_in_use: { title: 'The connection profile is in use', passing: false },
   connection_table_in_use: { title: 'The connection table is in use', passing: false },
   dependents_broken: { title: 'The change would break objects that use this one', passing: false },
-  precondition_failed: { title: 'The object has another version than requested', passing: false },
+  precondition_failed: { title: 'The object has changed since it was read', passing: false },
   plan_stale: { title: 'The plan is out of date', passing: false },
-  changed_meanwhile: { title: 'Other requests keep changing the same objects', passing: true },
+  changed_meanwhile: { title: 'Concurrent changes kept conflicting', passing: true },
   pipeline_running: { title: 'The pipeline is still running', passing: false },
-  illegal_state: { title: 'The job is in a state that does not allow this', passing: false },
+  illegal_state: { title: 'The current state does not allow this', passing: false },
   host_not_allowed: { title: 'The request names a host that is not allowed', passing: false },
   unauthorized: { title: 'A valid API key is required', passing: false },
   forbidden: { title: 'The API key does not allow this', passing: false },
   payload_too_large: { title: 'The body is too large', passing: false },
   unsupported_media_type: { title: 'The media type of the body is not supported', passing: false },
-  too_many_requests: { title: 'Too many requests at once', passing: true },
+  too_many_requests: { title: 'Too many requests', passing: true },
   overloaded: { title: 'Penstock is overloaded', passing: true },
   database_unavailable: { title: 'The database is unavailable', passing: true },
   database_migration_failed: { title: 'A database migration failed', passing: false },
   database_migration_edited: { title: 'A database migration was changed after it ran', passing: false },
   database_too_new: { title: 'The database belongs to a newer version of Penstock', passing: false },
-  variable_not_allowed: { title: 'A variable may not be read', passing: false },
+  variable_not_allowed: { title: 'A variable is not allowed or not set', passing: false },
   certificate_unreadable: { title: 'A file with a certificate or key cannot be read', passing: false },
-  secret_unreadable: { title: 'A stored secret cannot be opened with the configured key', passing: false },
+  secret_unreadable: {
+    title: 'A stored secret cannot be decrypted with the configured keys',
+    passing: false,
+  },
   internal: { title: 'Something went wrong inside Penstock', passing: true },
 
   bad_data: { title: 'A message could not be decoded', passing: false },
   bad_row: { title: 'A row could not be transformed or written', passing: false },
   dead_letters_full: { title: 'The limit of dead letters is reached', passing: false },
   source_silent: { title: 'A source has received no message for too long', passing: true },
-  cannot_share: { title: 'The source cannot be read by several tasks', passing: false },
+  cannot_share: { title: 'The source does not support several tasks', passing: false },
   thread_lost: { title: 'The worker thread of the task was lost', passing: true },
   query_too_slow: { title: 'The query is too slow', passing: false },
 
   name_not_resolved: { title: 'The host name cannot be resolved', passing: true },
   target_not_allowed: { title: 'The address is not allowed', passing: false },
-  connection_refused: { title: 'The port is closed', passing: true },
+  connection_refused: { title: 'The server refused the connection', passing: true },
   connection_timeout: { title: 'The server does not respond', passing: true },
   connection_lost: { title: 'The connection was lost', passing: true },
   network_unreachable: { title: 'There is no route to the host', passing: true },
   tls_certificate_expired: { title: 'The server certificate has expired', passing: false },
   tls_unknown_issuer: { title: 'The issuer of the server certificate is not trusted', passing: false },
-  tls_self_signed: { title: 'The server certificate is signed by itself and not trusted', passing: false },
-  tls_name_mismatch: { title: 'The server certificate is for another name', passing: false },
-  tls_client_certificate_required: { title: 'The server asks for a client certificate', passing: false },
-  tls_client_certificate_refused: { title: 'The server refuses the client certificate', passing: false },
+  tls_self_signed: { title: 'The server certificate is self-signed and not trusted', passing: false },
+  tls_name_mismatch: { title: 'The server certificate is for another host name', passing: false },
+  tls_client_certificate_required: { title: 'The server requires a client certificate', passing: false },
+  tls_client_certificate_refused: { title: 'The server refused the client certificate', passing: false },
   tls_not_spoken: { title: 'The server does not speak TLS on this port', passing: false },
   tls_bad_material: { title: 'A certificate or key cannot be read', passing: false },
   tls_failed: { title: 'The TLS handshake failed', passing: true },
 
-  websocket_refused: { title: 'The server refuses the WebSocket', passing: false },
+  websocket_refused: { title: 'The server refused the WebSocket connection', passing: false },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof coreErrors;
 
 declare const ofConnector: unique symbol;
-/** An error code that a connector has defined. Its own folder knows which there are. */
+/** An error code that a connector defines. */
 export type ConnectorErrorCode = string & { readonly [ofConnector]: true };
 export type AnyErrorCode = ErrorCode | ConnectorErrorCode;
 
-/** One thing wrong with one field. `path` is a JSON pointer into what was sent, `''` for the whole. */
+/** An error in one field. `path` is a JSON pointer into the request body, `''` for the whole. */
 export interface FieldError {
   path: string;
   message: string;
 }
 
 export interface PenstockErrorDetails {
-  /** What the reader can do about it. */
+  /** Advice for the reader. */
   hint?: string;
   errors?: FieldError[];
   /** Numbers and names for a program to look at, such as a reason code. No secrets. */
@@ -105,7 +108,7 @@ export class PenstockError extends Error {
   readonly errors: FieldError[];
   readonly facts: Record<string, unknown>;
 
-  /** `kind` is a code of the core, or what another error has: its code may be one of a connector. */
+  /** `kind` is a code of the core, or the code and flag of another error, whose code may belong to a connector. */
   constructor(
     kind: ErrorCode | Pick<PenstockError, 'code' | 'passing'>,
     message: string,
@@ -122,7 +125,7 @@ export class PenstockError extends Error {
   }
 }
 
-/** Returns the function with which a connector makes its errors: with its own codes, or with those of the core. */
+/** Returns a function that makes errors with the codes of a connector or of the core. */
 export const errorMaker =
   <C extends string>(own: Readonly<Record<C, ErrorKind>>) =>
   (code: C | ErrorCode, message: string, details?: PenstockErrorDetails): PenstockError => {
@@ -130,10 +133,10 @@ export const errorMaker =
     return new PenstockError({ code: code as AnyErrorCode, passing: kind.passing }, message, details);
   };
 
-/** Wraps what was not raised on purpose, so that callers can rely on `PenstockError`. */
+/** Wraps an unexpected error, so that callers always get a `PenstockError`. */
 export function asPenstockError(error: unknown): PenstockError {
   if (error instanceof PenstockError) return error;
-  // What it says is for the log, as the cause: it was not written for people, and may hold anything.
+  // The original message goes only to the log, as the cause: it may contain secrets.
   return new PenstockError('internal', 'Something went wrong inside Penstock; its log has the details', {
     cause: error,
   });

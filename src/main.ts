@@ -20,6 +20,7 @@ import type { Worker } from './worker/worker.ts';
  * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads only what it uses.
  */
 
+/** Of Penstock, from its package. */
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
@@ -165,6 +166,7 @@ function stopRequested(): Promise<NodeJS.Signals> {
 
 async function runService(invocation: Invocation): Promise<number> {
   const { command, words, values } = invocation;
+  // Refuses wrong arguments before the database is opened.
   if (command === 'keys') (await import('./cli/keys.ts')).readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
   const config = loadConfig(readEnvironment());
@@ -193,7 +195,9 @@ async function runService(invocation: Invocation): Promise<number> {
 }
 
 function startFailure(error: unknown, { host, port, dataDir }: Config): string {
-  const { code } = error as NodeJS.ErrnoException;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === 'EACCES' && syscall === 'listen')
+    return `this user may not listen on port ${port}; set PENSTOCK_PORT to 1024 or higher`;
   if (code === 'EADDRINUSE') return `port ${port} of ${host} is in use; set PENSTOCK_PORT to another one`;
   if (code === 'EADDRNOTAVAIL')
     return `this machine has no address ${host}; set PENSTOCK_HOST to another one`;
@@ -231,6 +235,7 @@ async function main(): Promise<number> {
     const { command, values } = invocation;
     if (isClientCommand(command)) return await runAsClient(invocation);
     if (command !== 'demo') {
+      // The heap sizes pay for long runs only.
       if (command !== 'keys') reexec(process, readEnvironment());
       return await runService(invocation);
     }

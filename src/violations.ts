@@ -1,6 +1,6 @@
 import type { FieldError } from './errors.ts';
 
-/** What a JSON Schema validator (Ajv, TypeBox) reports about one violation. */
+/** One violation as a JSON Schema validator (Ajv, TypeBox) reports it. */
 interface SchemaViolation {
   keyword: string;
   schemaPath: string;
@@ -10,8 +10,8 @@ interface SchemaViolation {
 }
 
 /**
- * Says what a validator found in sentences that tell what to change: one per path, the most telling first, at most
- * 20.
+ * Turns the findings of a validator into sentences that explain what to change: one per path, the most helpful first,
+ * at most 20.
  */
 export function explainViolations(violations: Iterable<SchemaViolation>): FieldError[] {
   const found = new Map<string, FieldError>();
@@ -30,8 +30,8 @@ const branch = /^(.*?\/(?:oneOf|anyOf))\/(\d+)\//;
 const structural: readonly string[] = ['additionalProperties', 'required', 'boolean'];
 
 /**
- * Of a choice between shapes, what is wrong with the one that was probably meant: the one with the fewest properties
- * too many or missing, and of those the first.
+ * Returns the violations of the probably intended branch of a union: the first with the fewest missing and extra
+ * properties.
  */
 function likelyMeant(violations: SchemaViolation[]): SchemaViolation[] {
   const strangers = new Map<string, Map<string, number>>();
@@ -53,7 +53,7 @@ function likelyMeant(violations: SchemaViolation[]): SchemaViolation[] {
   });
 }
 
-/** Whether this is the null of a union with null: the other branch is what was meant. */
+/** Whether this is the null branch of a union: the other branch was intended. */
 const isOrNull = ({ schemaPath, message }: SchemaViolation): boolean =>
   message === 'must be null' && /\/(?:oneOf|anyOf)\/\d+(?:\/type)?$/.test(schemaPath);
 

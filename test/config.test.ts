@@ -48,6 +48,12 @@ describe('the settings', () => {
     expect(() => loadConfig(env)).toThrow(name);
   });
 
+  test('ignore those of the command line', () => {
+    expect(() =>
+      loadConfig({ PENSTOCK_SERVER: 'http://127.0.0.1:5115', PENSTOCK_KEY: 'pk_x' }),
+    ).not.toThrow();
+  });
+
   test('let variables for configurations pass, which are no settings', () => {
     expect(() => loadConfig({ PENSTOCK_VAR_PASSWORD: 'x' })).not.toThrow();
   });

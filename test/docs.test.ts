@@ -1,6 +1,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { connectors } from '../src/connectors/registry.ts';
 
 const root = join(import.meta.dirname, '..');
 const pages = globSync(['*.md', 'docs/**/*.md', 'bench/*.md', 'examples/**/*.md', 'findings/*.md'], {
@@ -31,6 +32,15 @@ describe('the documents', () => {
     );
     expect(broken).toEqual([]);
   });
+
+  test.each(connectors.map((connector) => [connector.id, connector] as const))(
+    'describe every field and metadata column of %s',
+    (id, { profile, table, metadata }) => {
+      const text = textOf(`docs/connectors/${id}.md`);
+      const names = [...fieldsOf(profile), ...fieldsOf(table), ...metadata.map(({ name }) => name)];
+      expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+    },
+  );
 
   test('have no placeholder left', () => {
     const left = pages.filter((page) => /FAULT_TABLE|TODO|TBD|XXX|_PATH$/m.test(textOf(page)));
@@ -67,3 +77,17 @@ describe('the documents', () => {
     },
   );
 });
+
+interface ObjectSchema {
+  properties?: Record<string, ObjectSchema>;
+  anyOf?: ObjectSchema[];
+}
+
+/** The names of all properties, nested ones included. */
+function fieldsOf(schema: object): string[] {
+  const { properties = {}, anyOf = [] } = schema as ObjectSchema;
+  return [
+    ...Object.entries(properties).flatMap(([name, inner]) => [name, ...fieldsOf(inner)]),
+    ...anyOf.flatMap(fieldsOf),
+  ];
+}

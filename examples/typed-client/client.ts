@@ -1,9 +1,9 @@
 import { type Operations, operations, type Problem } from './types.ts';
 
-/** A client of Penstock in which every call is checked against what the API takes and answers. Needs nothing but fetch. */
+/** A client of Penstock with types for every request and response of the API. It only needs fetch. */
 
 type Name = keyof Operations;
-/** Parts that an operation does not have, or that are all optional, may be left out. */
+/** Parts that an operation lacks, or that are all optional, may be omitted. */
 type Asked<N extends Name> = Part<N, 'params'> & Part<N, 'query'> & Part<N, 'headers'> & Part<N, 'body'>;
 type Part<
   N extends Name,
@@ -14,7 +14,7 @@ type Part<
     ? { [K in P]?: Operations[N][P] }
     : { [K in P]: Operations[N][P] };
 
-/** What Penstock refuses: `problem.code` is for programs, the rest for people. */
+/** An error response of Penstock: `problem.code` is for programs, the rest for people. */
 export class Refused extends Error {
   readonly problem: Problem;
 
@@ -28,20 +28,20 @@ export class Client {
   readonly #address: string;
   readonly #key: string | undefined;
 
-  /** `key` is an API key, where Penstock has any. */
+  /** `key` is an API key, if Penstock requires one. */
   constructor(address: string, key?: string) {
     this.#address = address;
     this.#key = key;
   }
 
-  /** Throws `Refused`, or what fetch throws when Penstock cannot be reached. */
+  /** Throws `Refused`, or the error of fetch if Penstock cannot be reached. */
   async call<N extends Name>(name: N, asked: Asked<N>): Promise<Operations[N]['answer']> {
     const response = await this.#send(name, asked, 'application/json');
     const isJson = response.headers.get('content-type')?.includes('json');
     return (isJson ? await response.json() : await response.text()) as Operations[N]['answer'];
   }
 
-  /** The events of a stream as they come. Leaving the loop closes the stream. */
+  /** The events of a stream as they arrive. Leaving the loop closes the stream. */
   async *follow<N extends Name>(name: N, asked: Asked<N>): AsyncGenerator<Operations[N]['events']> {
     const { body } = await this.#send(name, asked, 'text/event-stream');
     let text = '';

@@ -36,7 +36,7 @@ const alerts = await table(`${name}_alerts`, {
 
 const query = `INSERT INTO ${alerts.name} SELECT device, celsius FROM ${readings.name} WHERE celsius > 90`;
 const { id } = await client.call('createPipeline', { body: { name, query, parallelism: 1 } });
-/** Follows the pipeline until its job is in a state, or has failed. */
+/** Follows the pipeline until its job reaches a state or fails. */
 async function until(state: 'Running' | 'Stopped'): Promise<void> {
   for await (const { job } of client.follow('followPipeline', { params: { id } })) {
     if (job) console.log(`${name} is ${job.state}`);
@@ -54,7 +54,7 @@ for (;;) {
     break;
   } catch (error) {
     if (!(error instanceof Refused) || error.problem.code !== 'pipeline_running') throw error;
-    // Its worker lets go of it a moment after it has stopped.
+    // The worker releases the job a moment after it has stopped.
     await setTimeout(200);
   }
 }

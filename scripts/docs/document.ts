@@ -66,7 +66,7 @@ export function operationsOf(document: Document) {
   );
 }
 
-/** The examples of a body, or else of its schema. */
+/** The examples of a body, or those of its schema. */
 export function examplesOf({ schema, example, examples }: Media, { components }: Document): Json[] {
   if (example !== undefined) return [example];
   if (examples)

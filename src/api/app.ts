@@ -112,7 +112,7 @@ declare module 'fastify' {
 const graceMs = 5_000;
 
 /**
- * Makes `app.close()` wait for requests in flight and end event streams. Fastify refuses new requests with 503 meanwhile.
+ * Makes `app.close()` wait for requests in flight and end event streams. Fastify then refuses new requests with 503.
  * Register the returned plugin last, so that the last events of the other plugins are still sent.
  */
 function closeGently(app: FastifyInstance): FastifyPluginAsync {

@@ -33,7 +33,7 @@ type Dependent = Awaited<ReturnType<typeof pipelinesOf>>[number];
 /** A set of staged changes that is valid for everything that depends on it. */
 export interface Approval {
   affected: AffectedPipelines;
-  /** Tells the jobs. Call in the transaction, once the changed rows are locked and before they change. Throws `Outdated`. */
+  /** Notifies the jobs. Call in the transaction, once the changed rows are locked and before they change. Throws `Outdated`. */
   announce(tx: Tx): Promise<void>;
 }
 
@@ -84,7 +84,7 @@ export async function approve(
       const now = await tx.connectionTable.findMany({ where: tablesOf });
       if (!isDeepStrictEqual(versionsOf(now), versionsOf(dependentTables))) throw new Outdated();
       await tx.job.updateMany({ where: { pipeline: affected }, data: { editRequests: { increment: 1 } } });
-      // Every other change of what these pipelines run has counted up too, so concurrent changes are noticed.
+      // Every other change that affects these pipelines increments the count too, so concurrent changes are noticed.
       const edits = (rows: Dependent[], more: number) =>
         rows.map(({ id, job }) => [id, (job?.editRequests ?? 0) + more]);
       if (!isDeepStrictEqual(edits(await pipelinesOf(tx, affected), 0), edits(pipelines, 1)))
@@ -128,7 +128,7 @@ async function recompile(
     .join('; ');
 }
 
-/** Whether a change of what a job runs affects tasks that run now or soon. */
+/** Whether a change affects tasks of the job that run now or soon. */
 export const isMeantToRun = (job: Dependent['job']): boolean =>
   job?.stop === 'none' && job.state !== 'Failed' && job.state !== 'Finished';
 

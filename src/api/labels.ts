@@ -54,7 +54,7 @@ interface Requirement {
   key: string;
   /** The values that satisfy it; undefined if any does. */
   values: readonly string[] | undefined;
-  /** Whether it must not be met. */
+  /** Whether the condition is negated. */
   negated: boolean;
 }
 

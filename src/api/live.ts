@@ -52,7 +52,7 @@ export class PerSecond {
 /** The reason with which a live view ends when it has not failed. */
 export const enough = new Error('enough');
 
-/** Watches a source beside the pipelines. Never resolves; rejects with the reason of `signal`, or with what failed. */
+/** Watches a source without affecting pipelines. Never resolves; rejects with the reason of `signal` or the failure. */
 export async function watchSource(
   connector: ConnectorDefinition,
   context: WatchContext<unknown, unknown>,

@@ -54,15 +54,15 @@ const statuses: Partial<Record<AnyErrorCode, number>> = {
 export const statusOf = (code: AnyErrorCode): number => statuses[code] ?? 400;
 
 const descriptions: Record<number, string> = {
-  400: 'The request is not valid',
+  400: 'The request is invalid',
   401: 'A valid API key is required',
   403: 'The API key does not allow this, or the host name is not allowed',
   404: 'The object does not exist',
   409: 'The request conflicts with other objects',
-  412: 'The object has another version',
+  412: 'The object has changed since it was read',
   413: 'The body is too large',
   415: 'The body is not JSON',
-  429: 'Too many requests at once',
+  429: 'Too many requests',
   500: 'Something went wrong inside Penstock; the log has the details',
   503: 'Temporarily unavailable',
 };

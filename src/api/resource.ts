@@ -55,7 +55,7 @@ export const resource =
     addList(app, kind);
   };
 
-/** What a request asks for: this body, in place of `current` if there is one. */
+/** The write that a request asks for: this body, which replaces `current` if there is one. */
 interface Wanted<Row, Body> {
   body: Body;
   current: Row | undefined;

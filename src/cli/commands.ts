@@ -29,7 +29,7 @@ export type OptionValues = {
 interface Command {
   summary: string;
   options?: readonly Option[];
-  /** Minimum and maximum number of words behind the command; none when left out. */
+  /** Minimum and maximum number of words after the command; none by default. */
   words?: readonly [number, number];
 }
 
@@ -147,7 +147,7 @@ export interface Invocation {
   values: OptionValues;
 }
 
-/** Returns the command that was typed, or the text that answers it (`--help`, `--version`). Throws `UsageError`. */
+/** Returns the typed command, or the text to print (`--help`, `--version`). Throws `UsageError`. */
 export function readCommandLine(argv: string[], version: string): Invocation | { text: string } {
   const [first] = argv;
   const typed = first === undefined || first.startsWith('-') ? undefined : first;

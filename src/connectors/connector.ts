@@ -12,14 +12,14 @@ import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.t
  * Connectors know neither the database nor HTTP nor each other: what they need arrives as arguments.
  *
  * Threads: `openSource` and `openSink` run in a worker thread, and so does all that they return. Everything else runs in
- * the main thread, beside the API. Every thread loads the definition, so it must be light: libraries and everything that
+ * the main thread, as the API does. Every thread loads the definition, so it must be light: libraries and everything that
  * needs them are imported when something is opened. Memory is shared between the calls in one thread only.
  *
  * Everything thrown is a `PenstockError`. A connector never retries: after a passing error the worker connects again
  * with back-off, after any other the job fails and shows the error.
  */
 
-/** What a connector logs with. Never give it a configuration object: those hold secrets. */
+/** The log of a connector. Never pass a configuration object, because it holds secrets. */
 export interface Logger {
   debug(details: object, message: string): void;
   info(details: object, message: string): void;
@@ -39,7 +39,7 @@ export interface Reachable<P> {
   targets: Targets;
 }
 
-/** Who is connecting. Stable across restarts and machines, so a broker can recognise a returning client. */
+/** Identifies the client. Stable across restarts and machines, so a broker can recognise a returning client. */
 export interface Identity {
   jobId: string;
   /** The node of the pipeline's graph, unique within the job. */
@@ -64,20 +64,20 @@ export interface Delivery {
 }
 
 /**
- * What the worker remembers of the session that a source takes up: what the other side keeps for it while nobody is
- * connected. It outlives the process.
+ * The worker's record of the session that a source resumes. A session holds the messages that the other side keeps while
+ * no client is connected. It outlives the process.
  */
 export interface RememberedSession<T> {
   /** Whether it has been open before, so that the other side should still have it. If not, messages are lost: warn. */
   known: boolean;
   /**
-   * Tables that it may still be subscribed as, beside the context's. Once that one is subscribed, the source takes back
-   * what it does not ask for. What is queued already is still handed out.
+   * Other tables whose subscriptions it may still have. Once the context's table is subscribed, the source removes all
+   * other subscriptions. It still hands out messages that are already queued.
    */
   former: readonly T[];
   /**
-   * Whether nobody will open it again: the source subscribes to nothing, takes back all it is subscribed to, hands out
-   * what the other side still holds, and its iteration ends when everything is acknowledged and nothing more comes.
+   * Whether the session will not be opened again. The source then removes all subscriptions and hands out the queued
+   * messages. Its iteration ends when everything is acknowledged and no more arrives.
    */
   drain: boolean;
 }
@@ -100,7 +100,7 @@ export interface RunContext<P, T> extends Reachable<P> {
 
 /**
  * A running source. Each step of the iteration waits for at least one message and returns all that have arrived, within
- * the window. It throws when the connection is lost or the signal aborts. It ends after `drain`, or by itself when the
+ * the window. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
  * source has no more: when all sources of a job have ended, the job is Finished.
  */
 export interface Source extends AsyncIterable<Delivery[]> {
@@ -129,7 +129,7 @@ export interface Pace {
 /** One outgoing message. */
 export interface Outgoing {
   payload: Buffer;
-  /** What the payload was made of: a topic or a key may be made of its columns too. */
+  /** The row of the payload, whose columns may also make a topic or key. */
   row: Row;
 }
 
@@ -163,7 +163,7 @@ export interface CheckStep {
   code: string | null;
   /** One sentence for a person. */
   message: string;
-  /** What to do about it; null when there is nothing to do. */
+  /** Advice; null if none is needed. */
   hint: string | null;
   /** Facts about the step: addresses, protocol version, reason codes, certificate names, limits. No secrets. */
   details: Record<string, unknown>;
@@ -220,7 +220,7 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** An SVG document. */
   icon: string;
   /**
-   * JSON Schema of a profile's `config`, as Arroyo's forms read it. Beside the JSON Schema keywords it has
+   * JSON Schema of a profile's `config`, as Arroyo's forms read it. Besides the JSON Schema keywords it has
    * `sensitive`: the names of the properties that are secrets, as JSON pointers without the leading slash. Strings
    * with `format: 'var-str'` may hold `{{ NAME }}`, which is replaced before the connector sees it. A string with
    * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text.
@@ -247,9 +247,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Returns a bounded number of values for forms, by the name of the table's field, within seconds. Leaves nothing behind. */
   autocomplete?(context: AutocompleteContext<Static<P>>): Promise<Record<string, string[]>>;
   /**
-   * Shows the messages of a source table beside the jobs that read it: with an identity of its own, taking nothing from
-   * anybody, leaving nothing behind. Never resolves: rejects with what went wrong, or with the signal's reason once it has
-   * disconnected.
+   * Shows the messages of a source table without affecting the jobs that read it: under its own identity, and leaving
+   * nothing behind. Never resolves: rejects with the failure, or with the signal's reason once it has disconnected.
    */
   watch?(context: WatchContext<Static<P>, Static<T>>): Promise<never>;
   /** Connects and subscribes; rejects with the first thing that went wrong. */

@@ -52,8 +52,8 @@ export function checkTableColumns(
 }
 
 /**
- * The schema of a table with what its connector has for tables that do not say. Throws `invalid_schema` for another one
- * than the connector's fields make.
+ * Returns the schema of a table, completed with its connector's default. Throws `invalid_schema` if it differs from the
+ * fields that the connector fixes.
  */
 export function withDefaultSchema(
   id: string,

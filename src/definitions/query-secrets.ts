@@ -17,7 +17,7 @@ const names: ReadonlySet<string> = new Set(
 
 const prefix = 'sealed:';
 const isSealed = (value: string): boolean => value.startsWith(prefix);
-/** Whether the value is only `{{ NAME }}`, which is no secret. */
+/** Whether the value is only `{{ NAME }}`, which is not a secret. */
 const isVariable = (value: string): boolean => /^\{\{[^{}]*\}\}$/.test(value.trim()) || value === '';
 
 const belongsTo = (pipeline: string, table: string, option: string): string =>

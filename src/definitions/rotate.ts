@@ -13,7 +13,7 @@ const pageSize = 200;
 /** A row with secrets. */
 interface Sealed {
   blobs: string[];
-  /** Seals them with the first key unless the row has changed meanwhile; returns the number of rows written. */
+  /** Seals them with the first key unless the row has changed since it was read; returns the number of rows written. */
   rotate(): Promise<number>;
 }
 
@@ -84,8 +84,8 @@ export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {
 }
 
 /**
- * Seals every secret with the first key, so that the other keys can be removed from the settings. Safe beside a running
- * service: rows edited meanwhile are left alone. Returns the number of rows written.
+ * Seals every secret with the first key, so that the other keys can be removed from the settings. Safe during a running
+ * service: rows that are edited at the same time are left alone. Returns the number of rows written.
  */
 export async function rotateSecrets(db: Db, box: SecretBox): Promise<number> {
   let written = 0;

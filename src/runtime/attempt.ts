@@ -65,7 +65,7 @@ export class Attempt implements AttemptOperations {
   }
 
   /**
-   * Processes dead letters again, beside the messages of the source, and acknowledges nothing. Returns the failure of each,
+   * Processes dead letters again, interleaved with the messages of the source, and acknowledges nothing. Returns the failure of each,
    * or undefined when not connected. Rejects if it is unknown what was written.
    */
   async replay(

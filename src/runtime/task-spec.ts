@@ -12,7 +12,7 @@ export interface TaskEnd extends Usable {
   operatorId: string;
 }
 
-/** The work of one task. Plain data beside the connectors, so two specs can be compared. */
+/** The work of one task. Plain data except the connectors, so two specs can be compared. */
 export interface TaskSpec {
   jobId: string;
   taskIndex: number;

@@ -9,7 +9,7 @@ import type { SecretBox } from './secret-box.ts';
  * additional data to the row and the field.
  */
 
-/** Stands for a secret in responses. Sent back, it keeps the stored value. */
+/** Replaces a secret in responses. Sent back, it keeps the stored value. */
 export const mask = '********';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

@@ -6,7 +6,7 @@ import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
  * interrupted while it creates one, and evaluates those of constants while it plans: they must be bounded before.
  */
 
-/** What the expressions of a SELECT may come to when all names they use are expanded. */
+/** The cost of the expressions of a SELECT after all names are expanded. */
 export interface Cost {
   /** Nodes of the largest expression. */
   nodes: number;
@@ -45,7 +45,7 @@ export function isGrowing(node: TreeNode): boolean {
   return Object.hasOwn(sizeArguments, name) || Object.hasOwn(formats, name);
 }
 
-/** What surrounds a function call. */
+/** The context of a function call. */
 export interface Surroundings {
   /** Another function that creates values of a given size. */
   growing: boolean;
@@ -132,7 +132,7 @@ function tooHigh({ nodes, growth }: Cost): string | undefined {
 
 type NamedCosts = ReadonlyMap<string, Cost>;
 
-/** The cost of what a reference to a column stands for; undefined for any other node. */
+/** The cost of the expression behind a column reference; undefined for any other node. */
 function referred(node: TreeNode, named: NamedCosts, below: Cost): Cost | undefined {
   if (node.class !== 'COLUMN_REF') return undefined;
   const [name] = (node.column_names as string[] | undefined) ?? [];

@@ -15,7 +15,7 @@ export interface CreateTable extends Columns {
 
 interface Columns {
   fields: Field[];
-  /** Where each field is written. */
+  /** The place of each field in the query. */
   fieldRanges: Range[];
   primaryKeys: string[];
 }

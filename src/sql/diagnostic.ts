@@ -56,7 +56,7 @@ export class Findings {
       message: span ? `Line ${span.start.line}, column ${span.start.column}: ${message}` : message,
     }));
     const cause = { diagnostics: [...this.#diagnostics] };
-    return new PenstockError('invalid_query', first?.message ?? 'The query is not valid', { errors, cause });
+    return new PenstockError('invalid_query', first?.message ?? 'The query is invalid', { errors, cause });
   }
 
   #location(offset: number): Location {

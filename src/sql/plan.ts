@@ -18,7 +18,7 @@ export interface WithOptions {
   takeObject(schema: TSchema): Record<string, unknown>;
 }
 
-/** What a connector makes of a table's options. */
+/** A connector's result for a table's options. */
 export interface Connection {
   direction: 'source' | 'sink';
   /** The schema that was declared, with what the connector adds. */

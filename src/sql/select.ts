@@ -163,7 +163,7 @@ function simpleSelect({ root, source, view }: Analysis, outputs: readonly Field[
   return { kind: 'project', columns };
 }
 
-/** The columns that an item of the select list stands for; undefined for an expression. */
+/** The columns that an item of the select list expands to; undefined for an expression. */
 function pick(
   item: TreeNode,
   scope: { qualifiers: readonly string[]; columns: readonly Field[] },

@@ -137,7 +137,7 @@ export class TableOptions implements WithOptions {
     return named === undefined ? undefined : this.#places.get(named);
   }
 
-  /** Reports every option that nobody took. */
+  /** Reports every option that was not taken. */
   refuseRest(): void {
     for (const { name } of this.#values.values()) {
       this.#findings.add(`There is no option ${name.text} here${suggestion(name.text, this.#asked)}`, name);
@@ -145,7 +145,7 @@ export class TableOptions implements WithOptions {
   }
 }
 
-/** What this needs to know of a schema. */
+/** The keywords of a schema that matter here. */
 interface JsonSchema extends TSchema {
   type?: string;
   title?: string;

@@ -11,7 +11,7 @@ export interface WorkerDeps {
   metrics: Registry;
   /** Name of this worker process (`ownerName`). */
   owner: string;
-  /** Where tasks run. The caller closes it after the worker has stopped. */
+  /** The threads of the tasks. The caller closes it after the worker has stopped. */
   threads: ThreadPool;
   /** Whether the worker of that name is known to be dead, so its leases need not expire first. */
   isDead(owner: string): boolean;

@@ -10,7 +10,7 @@ const maxWaiting = 100;
 /** After running this long a job is healthy again. */
 const healthyMs = 60_000;
 
-/** Where in a job something happened. Null if it concerns the whole job. */
+/** The place of an event within a job. Null if it concerns the whole job. */
 export interface MessagePlace {
   operatorId: string | null;
   taskIndex: number | null;

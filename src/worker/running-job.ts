@@ -27,9 +27,9 @@ export class RunningJob {
   readonly id: string;
   readonly record: JobRecord;
   readonly counters: JobCounters;
-  /** Whether it has ended, by itself or by request. */
+  /** Whether it has ended, on its own or by request. */
   over = false;
-  /** Why it ended by itself. */
+  /** Why it ended on its own. */
   failure: PenstockError | undefined;
   /** Whether it ended because its sources have no more. */
   finished = false;
@@ -273,7 +273,7 @@ export class RunningJob {
   }
 }
 
-/** Where an error happened: at the source, unless it is known to be the sink's or the transform's. */
+/** The place of an error: the source, unless it is known to be the sink's or the transform's. */
 function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {
   const { source, transform, sink } = insert.operatorIds;
   if (isFromSink(error)) return { operatorId: sink, taskIndex };

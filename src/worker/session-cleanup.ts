@@ -29,7 +29,7 @@ interface SessionDrain {
 }
 
 /**
- * Drains the sessions that no task of a job uses any more: each is unsubscribed, its queued messages are processed, and then
+ * Drains the sessions that no task of a job uses: each is unsubscribed, its queued messages are processed, and then
  * it is removed. An interrupted drain begins again at the next start of the job (invariant 9 of docs/delivery.md).
  */
 export class SessionDrains {

@@ -19,7 +19,7 @@ export interface SourceSession extends StoredSession {
   stateSince: bigint;
 }
 
-/** Stored state of sessions that belong to no job any more. */
+/** Stored state of sessions that no longer belong to a job. */
 export const orphaned = 'leftover';
 
 const comparisonMs = 10_000;

@@ -232,7 +232,7 @@ export class SilenceWatch {
     this.#changed(false);
   }
 
-  /** Whether messages are on their way to the sink. The source may pause meanwhile, which is not silence. */
+  /** Whether messages are on their way to the sink. The source may pause then, which is not silence. */
   busy(busy: boolean): void {
     if (this.#busy && !busy) this.#heardAt = performance.now();
     this.#busy = busy;

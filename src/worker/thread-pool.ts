@@ -134,7 +134,7 @@ class RunningThread {
   #reason = 'has ended';
   #ending = false;
 
-  /** `lost` is called once, when no attempt can begin in this thread any more. */
+  /** `lost` is called once, when no further attempt can begin in this thread. */
   constructor(options: SlotOptions, lost: () => void) {
     const { entry, pingEveryMs, maxMissedPings, logger, targets } = options;
     this.#logger = logger;

@@ -215,7 +215,7 @@ describe('the command line', () => {
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
     const reached = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);
-    expect([reached.code, reached.err]).toEqual([4, expect.stringContaining('is no Penstock')]);
+    expect([reached.code, reached.err]).toEqual([4, expect.stringContaining('is not Penstock')]);
     other.close();
   });
 

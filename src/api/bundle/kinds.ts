@@ -13,9 +13,9 @@ import type { Versioned } from '../precondition.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
 import { type BundleChange, type BundledTable, type Difference, maxObjects } from './wire.ts';
 
-/** A change as the response tells it. */
+/** A change as the response shows it. */
 export interface AppliedChange extends BundleChange {
-  /** What it was compared with; null for a new object. */
+  /** The version it was compared with; null for a new object. */
   before: Versioned | null;
 }
 export type PlannedChange = Change<AppliedChange>;

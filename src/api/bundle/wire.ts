@@ -109,7 +109,7 @@ export const ApplyQuery = Type.Object(
     plan: Type.Optional(
       Type.String({
         pattern: planPattern,
-        description: 'Hash of a plan. If anything else would be done now, the response is 412',
+        description: 'Hash of a plan. If the plan is out of date, the response is 412',
       }),
     ),
   },

@@ -3,7 +3,7 @@ import { maxBytes } from './wire.ts';
 
 /** YAML 1.2 as a notation for JSON. Everything else, such as tags and dates, is refused. */
 
-/** Maximum number of aliases, counted with those inside of what they refer to. */
+/** Maximum number of aliases, nested ones included. */
 const maxAliases = 100;
 /** Maximum nesting of lists and mappings. */
 const maxDepth = 100;

@@ -93,7 +93,7 @@ export function checkProfile(
     'invalid_config',
     `The config has the mask instead of a secret at ${masked.join(', ')}`,
     {
-      hint: 'Send the secret itself: the mask only stands for a stored secret.',
+      hint: 'Send the secret itself: the mask only represents a stored secret.',
       errors: masked.map((path) => ({ path: `/config${path}`, message: 'is the mask, not a secret' })),
     },
   );

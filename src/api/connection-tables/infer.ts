@@ -73,7 +73,7 @@ const InferRequest = Type.Object(
 type InferRequest = Static<typeof InferRequest>;
 
 const FieldEvidence = Type.Object({
-  path: Type.String({ description: 'JSON pointer into a message; * stands for the items of a list' }),
+  path: Type.String({ description: 'JSON pointer into a message; * means the items of a list' }),
   type: Type.Enum([...fieldTypes]),
   required: Type.Boolean({
     description: `Whether it was present and not null in every object, of at least ${enoughToRequire}`,
@@ -298,7 +298,7 @@ function outcome(messages: number, elapsedMs: number, lost: PenstockError | unde
   return {
     message: `No message arrived within ${elapsedMs} ms, so there is nothing to propose`,
     hint:
-      'If nobody publishes right now, set a longer timeout_ms. Or the server accepted the subscription but does not let ' +
+      'If no client publishes right now, set a longer timeout_ms. Or the server accepted the subscription but does not let ' +
       'this user read; some brokers do not report that.',
   };
 }

@@ -8,7 +8,7 @@ const crashLoop = 5;
 /** Running time after which a job counts as healthy. */
 const healthyMicros = 60_000_000n;
 
-const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'Who has to act' });
+const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'The party that has to act' });
 
 export const Job = Type.Object(
   {

@@ -123,7 +123,7 @@ class Followers {
     if (this.#asking) return;
     this.#asking = true;
     this.#ask()
-      // The next poll tries again; clients get the heartbeat meanwhile.
+      // The next poll tries again; until then clients get the heartbeat.
       .catch(() => {})
       .finally(() => {
         this.#asking = false;

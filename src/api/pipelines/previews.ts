@@ -82,7 +82,7 @@ export class Previews {
 
   /** Throws errors in the query, connection errors of its sources, and `too_many_requests`. */
   async start(query: string, gone: AbortSignal): Promise<Preview> {
-    // Refuses a mask that stands for no secret.
+    // Refuses a mask without a stored secret.
     this.#catalog.sealQuery('preview', query);
     const plans = await compilePreview(query, this.#catalog);
     const leave = places.take();

@@ -1,7 +1,7 @@
 import { type OptionValues, UsageError } from '../commands.ts';
 import type { Server } from './server.ts';
 
-/** The terminal, or whatever takes its place, and the environment. */
+/** The terminal or its substitute, and the environment. */
 export interface Terminal {
   /** Writes a line to standard output. */
   print(text: string): void;

@@ -1,4 +1,4 @@
-/** How answers look in a terminal and in a log. */
+/** Formats responses for terminals and logs. */
 
 export interface Step {
   name: string;
@@ -22,8 +22,8 @@ export interface Plan {
   affected_pipelines: { name: string }[];
 }
 
-/** What others wrote, without what a terminal would obey. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is taken out.
+/** Removes control characters from foreign text, so that a terminal cannot act on them. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it removes them.
 export const clean = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 
 const marks = { ok: ['✓', 32], warning: ['!', 33], failed: ['✗', 31], skipped: ['-', 90] } as const;
@@ -74,7 +74,7 @@ function drawDifference({ path, before, after, secret }: Plan['changes'][number]
 
 const value = (given: unknown): string => (given === undefined ? '(none)' : clean(JSON.stringify(given)));
 
-/** Columns as wide as what is in them. */
+/** Aligns columns by their widest cell. */
 export function drawTable(heads: string[], rows: string[][]): string {
   const all = [heads, ...rows.map((row) => row.map(clean))];
   const widths = heads.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));

@@ -45,7 +45,7 @@ export function kindOf(word: string | undefined): Kind {
 export const byName = (server: Server, kind: Kind, name: string): Promise<Listed> =>
   server.json<Listed>(`${kinds[kind].path}/by-name/${encodeURIComponent(name)}`);
 
-/** The same, or undefined where there is none. */
+/** The same, or undefined if there is none. */
 export async function ifThere(server: Server, kind: Kind, name: string): Promise<Listed | undefined> {
   try {
     return await byName(server, kind, name);
@@ -85,7 +85,7 @@ function drawRows(kind: Kind, rows: Listed[]): string {
   return drawTable(heads, cells);
 }
 
-/** A pipeline's state is that of its job. */
+/** The state of a pipeline is that of its job. */
 async function addStates(server: Server, rows: Listed[]): Promise<void> {
   const jobs = await server.json<{ data: { pipeline_id: string; state: string }[] }>('/jobs');
   const states = new Map(jobs.data.map(({ pipeline_id, state }) => [pipeline_id, state]));
@@ -94,7 +94,7 @@ async function addStates(server: Server, rows: Listed[]): Promise<void> {
 
 async function list(server: Server, kind: Kind, selector: string | undefined): Promise<Listed[]> {
   const { path } = kinds[kind];
-  // Profiles are listed whole.
+  // The list of profiles has no pages.
   const paging = kind === 'profile' ? {} : { limit: '100' };
   const rows: Listed[] = [];
   for (;;) {

@@ -85,7 +85,7 @@ export async function applyFile(request: Request): Promise<number> {
 
 async function send(request: Request, query: Record<string, string | undefined>): Promise<Plan> {
   const text = await request.file();
-  // Every JSON text could be read as YAML; errors are better when it is not.
+  // JSON is also YAML, but a JSON parser reports better errors.
   const type = /^\s*\{/.test(text) && isJson(text) ? 'application/json' : 'application/yaml';
   const plan = await request.server.json<Plan>('/apply', { method: 'POST', query, body: { type, text } });
   request.terminal.print(request.json ? JSON.stringify(plan, null, 2) : drawPlan(plan));
@@ -110,7 +110,7 @@ export async function exportBundle({ server, terminal, values, json }: Request):
   return exitCodes.ok;
 }
 
-/** Shows the messages of a table; each event as one line of JSON, if the answer is for a program. */
+/** Shows the messages of a table; with `--output json`, each event as one line of JSON. */
 export async function tail({ server, terminal, words, values, json }: Request): Promise<number> {
   const query = { seconds: count(values.seconds, 'seconds'), rows: count(values.rows, 'rows') };
   const { id } = await byName(server, 'table', words[0] as string);
@@ -138,7 +138,7 @@ function drawEvent({ name, message, row, code }: TailEvent): string {
   return code ? `# ${code}: ${clean(message)}` : `# ${clean(message)}`;
 }
 
-/** Whole numbers beyond what a double holds stay as they were written. */
+/** Keeps integers that a double cannot hold as they were written. */
 const parseExact = (text: string): TailEvent =>
   JSON.parse(text, ((_name, value, ...context: unknown[]) => {
     const { source } = (context[0] ?? {}) as { source?: string };

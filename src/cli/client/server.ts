@@ -1,4 +1,4 @@
-/** What a server refuses, in its own words (RFC 9457). */
+/** An error response of the server (RFC 9457). */
 export class Refused extends Error {
   readonly problem: Problem;
 
@@ -16,7 +16,7 @@ export interface Problem {
   errors: { path: string; message: string }[];
 }
 
-/** There is no answer, or none from Penstock. */
+/** No response, or none from Penstock. */
 export class Unreachable extends Error {}
 
 interface Call {
@@ -27,7 +27,7 @@ interface Call {
 
 const answerWithinMs = 60_000;
 
-/** A Penstock somewhere. Every call throws `Refused` or `Unreachable`. */
+/** A client of Penstock's API. Every call throws `Refused` or `Unreachable`. */
 export class Server {
   readonly #base: URL;
   readonly #key: string | undefined;
@@ -38,13 +38,13 @@ export class Server {
     this.#key = key;
   }
 
-  /** The JSON that is answered. */
+  /** Returns the JSON of the response. */
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const text = await this.text(path, call);
     try {
       return JSON.parse(text) as T;
     } catch {
-      throw this.#stranger();
+      throw this.#notPenstock();
     }
   }
 
@@ -53,10 +53,10 @@ export class Server {
     return this.#reading(() => response.text());
   }
 
-  /** The data of server-sent events, each as the text it is. */
+  /** Yields the data of server-sent events as text. */
   async *events(path: string, call: Call = {}): AsyncGenerator<string> {
     const response = await this.#ask(path, call, 'text/event-stream', null);
-    if (!response.body) throw this.#stranger();
+    if (!response.body) throw this.#notPenstock();
     const events = eventsIn(response.body);
     for (;;) {
       const { done, value } = await this.#reading(() => events.next());
@@ -77,7 +77,7 @@ export class Server {
     const headers: Record<string, string> = { accept };
     if (this.#key !== undefined) headers.authorization = `Bearer ${this.#key}`;
     if (body) headers['content-type'] = body.type;
-    // A redirect would take the key along, or make a GET of a write.
+    // A redirect would receive the key too, or turn a write into a GET.
     const redirect = 'error' as const;
     const response = await this.#reading(() =>
       fetch(url, { method, headers, redirect, signal, ...(body && { body: body.text }) }),
@@ -89,7 +89,7 @@ export class Server {
   async #refusal(response: Response): Promise<Error> {
     const text = await this.#reading(() => response.text());
     if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json'))
-      return this.#stranger(`HTTP ${response.status}`);
+      return this.#notPenstock(`HTTP ${response.status}`);
     return new Refused(JSON.parse(text) as Problem);
   }
 
@@ -99,27 +99,27 @@ export class Server {
     } catch (error) {
       const { message, name, cause } = error as Error & { cause?: Error };
       const why =
-        name === 'TimeoutError' ? `no answer within ${answerWithinMs / 1000} s` : cause?.message || message;
+        name === 'TimeoutError' ? `no response within ${answerWithinMs / 1000} s` : cause?.message || message;
       throw new Unreachable(`${this.#base.origin} cannot be reached: ${why}`);
     }
   }
 
-  #stranger(what = 'it does not answer as one'): Unreachable {
-    return new Unreachable(`${this.#base.origin} is no Penstock: ${what}`);
+  #notPenstock(reason = 'unexpected response'): Unreachable {
+    return new Unreachable(`${this.#base.origin} is not Penstock: ${reason}`);
   }
 }
 
-/** The longest event that is waited for; ours are far shorter. */
+/** Maximum length of an event; ours are far shorter. */
 const maxCharacters = 16 * 1024 * 1024;
 
-/** Reads server-sent events (WHATWG HTML, 9.2) and yields the data of each. Comments and other fields are passed over. */
+/** Reads server-sent events (WHATWG HTML, 9.2) and yields the data of each. Skips comments and other fields. */
 export async function* eventsIn(body: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
   let rest = '';
   let data: string[] = [];
   for await (const text of body.pipeThrough(new TextDecoderStream() as never) as ReadableStream<string>) {
     rest += text;
     if (rest.length > maxCharacters) throw new Error('an event has no end');
-    // The last line may go on, and a carriage return at the end may be half a line break.
+    // The last line may be incomplete, and a final carriage return may be half a line break.
     const lines = rest.split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() as string;
     for (const line of lines) {

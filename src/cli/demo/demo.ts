@@ -20,7 +20,7 @@ export interface DemoOptions {
   print(line: string): void;
 }
 
-/** Number of readings of a demo that ends by itself, half of them before the kill. */
+/** Number of readings with `exit`, half of them before the kill. */
 const readingsToExit = 400;
 const deadlineMs = 60_000;
 

@@ -2,7 +2,7 @@ import { createServer, type Socket } from 'node:net';
 import { Aedes } from 'aedes';
 import { connectAsync, type MqttClient } from 'mqtt';
 
-/** What the demo runs on: a broker and a fleet of simulated devices, both in this process. */
+/** The environment of the demo: a broker and a fleet of simulated devices, both in this process. */
 
 export interface Broker {
   url: string;

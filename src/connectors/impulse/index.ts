@@ -100,7 +100,7 @@ class ImpulseSource implements Source {
 
   readonly #stirred = (): void => this.#wake();
 
-  /** Waits until then, or until something else has happened: an acknowledgement, say. */
+  /** Waits until then, or until another event, such as an acknowledgement. */
   async #pause(untilMs: number | undefined): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
@@ -147,7 +147,7 @@ async function watch({
   throw signal.reason;
 }
 
-/** A source that makes messages at a constant rate, to try out pipelines without a broker. */
+/** A source that generates messages at a constant rate, to try out pipelines without a broker. */
 export const impulse = defineConnector({
   id: 'impulse',
   name: 'Impulse',

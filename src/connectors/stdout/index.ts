@@ -16,17 +16,17 @@ const stdoutErrors = {
   stdout_unwritable: {
     title: 'Standard output cannot be written to',
     passing: true,
-    means: 'Whatever read the standard output of the Penstock process has gone, or its disk is full.',
-    todo: 'Start Penstock again with a standard output that something reads, or write to another sink.',
+    means: 'The program that reads the standard output of Penstock has ended, or the disk is full.',
+    todo: 'Restart Penstock with a standard output that a program reads, or use another sink.',
   },
 } as const satisfies Record<string, DescribedError>;
 
 const stdoutError = errorMaker(stdoutErrors);
 
-/** A pipe takes up to this many bytes as a whole, so that lines of several tasks do not mix. */
+/** Maximum size of an atomic write to a pipe. Lines of several tasks do not mix. */
 const maxWriteBytes = 4096;
 const newline = Buffer.from('\n');
-/** A pipe that is full and does not block is tried again after this time. */
+/** Delay before a write to a full, non-blocking pipe is tried again. */
 const retryMs = 10;
 
 const write = promisify(writeFile);
@@ -50,7 +50,7 @@ export class StdoutSink implements Sink {
     context.signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
-  /** Resolves when the operating system has taken all lines. */
+  /** Resolves when the operating system has accepted all lines. */
   write(messages: Outgoing[]): Promise<Refusal[]> {
     const written = this.#last.then(() => this.#writeLines(messages));
     this.#last = written.catch(() => {});
@@ -79,7 +79,7 @@ export class StdoutSink implements Sink {
     return [];
   }
 
-  /** Returns how many bytes were written. */
+  /** Returns the number of bytes written. */
   async #put(bytes: Buffer): Promise<number> {
     try {
       return (await write(this.#fd, bytes)).bytesWritten;
@@ -96,7 +96,7 @@ export class StdoutSink implements Sink {
   }
 }
 
-/** The messages with a newline behind each, in as few writes as may be. */
+/** Joins the messages, each with a newline, into as few writes as possible. */
 function* linesOf(messages: readonly Outgoing[]): Generator<Buffer> {
   let parts: Buffer[] = [];
   let size = 0;

@@ -191,7 +191,7 @@ function writersSchema(text: string): ParsedSchema {
     return parseAvroSchema(text, '');
   } catch (error) {
     throw asPenstockError(error).code === 'invalid_schema'
-      ? badData('', 'has an Avro schema that is not valid')
+      ? badData('', 'has an invalid Avro schema')
       : error;
   }
 }

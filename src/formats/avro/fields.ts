@@ -94,7 +94,7 @@ export function leafOf(type: AvroType): ListItem {
   }
 }
 
-/** Whether the type is the one of ours that holds a JSON text. */
+/** Whether the type is Penstock's own for a JSON text. */
 export const isJsonText = (type: AvroType): boolean =>
   type.kind === 'string' && type.logical?.name === 'json';
 

@@ -16,7 +16,7 @@ export function jsonReader(type: AvroType, path: string): Read<unknown> {
   return (input) => read(input, 0);
 }
 
-/** Compiles a reader that moves past a value which no column takes. */
+/** Compiles a reader that skips a value without a column. */
 export function skipper(type: AvroType): Read<void> {
   const skip = treeReader(type, '', skipLeaf, new Map());
   return (input) => void skip(input, 0);
@@ -28,7 +28,7 @@ type LeafOf = (type: AvroType, path: string) => Read<unknown>;
 function treeReader(type: AvroType, path: string, leaf: LeafOf, known: Map<AvroType, ReadTree>): ReadTree {
   const before = known.get(type);
   if (before) return before;
-  // A record may hold itself, so its reader has to be there before those of its fields.
+  // A record may contain itself, so its reader must exist before those of its fields.
   let compiled: ReadTree = () => undefined;
   const read: ReadTree = (input, depth) => {
     if (depth > maxDepth) throw badData(path, tooDeep);

@@ -19,7 +19,7 @@ export function after<A, B>(read: Read<A>, then: (value: A) => B): Read<B> {
 export const mismatch = (field: ListItem, path: string) =>
   badData(path, `has a type, in the schema it was written with, that is no ${field.type}`);
 
-/** Compiles the reader of a value that holds no other, as a column of some type. */
+/** Compiles the reader of a value without members, as a column of some type. */
 export function leafReader(type: AvroType, field: ListItem, path: string): Read<Value> {
   switch (field.type) {
     case 'int32':

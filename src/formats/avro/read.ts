@@ -9,9 +9,8 @@ import { leafReader, mismatch, type Read } from './read-leaf.ts';
 import type { AvroType } from './schema.ts';
 
 /**
- * Compiles the reader of a record as its writer's schema has it, into the fields of a table. They are matched by name;
- * what no field names is skipped, and what the writer did not have is null. Throws `bad_data` for a schema that cannot
- * bring the fields.
+ * Compiles the reader of a record of the writer's schema into the fields of a table, matched by name. Other members are
+ * skipped, and missing fields are null. Throws `bad_data` for a schema that does not fit the fields.
  */
 export function rowReader(type: AvroType, fields: readonly Field[], path = ''): Read<Row> {
   if (type.kind !== 'record') throw badData(path, 'is not a record in the schema it was written with');
@@ -29,7 +28,7 @@ export function rowReader(type: AvroType, fields: readonly Field[], path = ''): 
   return rowFromSequence([...steps, ...missing.map(({ name }) => ({ name, read: () => null }))]);
 }
 
-/** The reader of a value that may be null, where the field is optional. */
+/** The reader of a value that may be null, if the field is optional. */
 function valueReader(type: AvroType, field: ListItem, path: string): Read<Value> {
   if (field.type === 'json' && !isJsonText(withoutNull(type).type)) return jsonTextReader(type, field, path);
   if (type.kind === 'union') return unionReader(type.types, field, path);
@@ -54,7 +53,7 @@ function jsonTextReader(type: AvroType, field: ListItem, path: string): Read<Val
   };
 }
 
-/** Branches that the field cannot take are found out when one is met. */
+/** A branch that does not fit the field is only refused when a message uses it. */
 function unionReader(branches: readonly AvroType[], field: ListItem, path: string): Read<Value> {
   const readers = branches.map((branch): Read<Value> => {
     try {

@@ -53,7 +53,7 @@ const logicalNames = [
   'local-timestamp-millis',
   'local-timestamp-micros',
   'local-timestamp-nanos',
-  // Ours, in schemas derived from fields: a JSON text, which other readers see as a string.
+  // Our own, in schemas derived from fields: a JSON text, which other readers treat as a string.
   'json',
 ] as const;
 const logicalTypes = Object.fromEntries(logicalNames.map((name) => [name, Noted]));
@@ -105,7 +105,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   json: ['string'],
 };
 
-/** A logical type that does not fit what it stands on counts for nothing, as the specification has it. */
+/** A logical type that does not fit its underlying type is ignored, as the specification requires. */
 function withLogical(type: AvroType, attributes: Record<string, unknown>): AvroType {
   const name = String(attributes.logicalType);
   if (!(homes[name] ?? ['long']).includes(type.kind)) return type;

@@ -163,7 +163,7 @@ function listWriter(type: AvroType, field: ListItem, path: string): Write {
   };
 }
 
-/** Writes the text of a json column: as it is where the schema is ours, else as the value that the schema wants. */
+/** Writes the text of a json column: unchanged if the schema is ours, otherwise as the value of the schema's type. */
 export function jsonTextWriter(type: AvroType, path: string): Write {
   const parse = jsonOf(path);
   const text = checkOf('string', path);

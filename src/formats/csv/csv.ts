@@ -95,7 +95,7 @@ function rowReader(
   };
 }
 
-/** An empty cell that is no value of its type is null, even if quoted: some writers quote every cell. */
+/** An empty cell that is not a value of its type is null, even if quoted: some writers quote every cell. */
 function columnReader(field: Field): (cell: unknown) => Value {
   const path = pathOf('', field.name);
   const read = cellReader(field, path);

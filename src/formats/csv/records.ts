@@ -21,7 +21,7 @@ export interface CsvRecord {
   cells: (string | null)[];
   /** Line of its end, from 1. */
   line: number;
-  /** Whether it exceeds the maximum length; the cells are then empty. */
+  /** True if it exceeds the maximum length; the cells are then empty. */
   tooLong: boolean;
 }
 

@@ -10,7 +10,7 @@ export type PayloadKind = (typeof payloadKinds)[number];
 
 interface RecognisedPayload {
   kind: PayloadKind;
-  /** Whether it was compressed; `kind` is that of the content. */
+  /** True if it was compressed; `kind` describes the content. */
   gzip: boolean;
   /** The document of a json_object, with every number as written. */
   document?: object;

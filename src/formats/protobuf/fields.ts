@@ -30,7 +30,7 @@ const known = {
   ListValue: 'list',
 } as const;
 
-/** The meaning of a message of google.protobuf that stands for a value. */
+/** The meaning of a message of google.protobuf that represents a value. */
 export function wellKnownOf(type: protobuf.Type): (typeof known)[keyof typeof known] | 'wrapper' | undefined {
   const [, name = ''] = /^\.google\.protobuf\.(\w+)$/.exec(type.fullName) ?? [];
   if (Object.hasOwn(known, name)) return known[name as keyof typeof known];

@@ -18,7 +18,7 @@ import { documentWriter, rowWriter } from './write.ts';
 
 type Schema = SchemaIn<'protobuf'>;
 
-/** Protobuf (protobuf.dev/programming-guides/encoding): one message, or records behind their lengths. */
+/** Protobuf (protobuf.dev/programming-guides/encoding): one message, or length-delimited records. */
 export const protobuf: FormatDefinition<'protobuf'> = {
   type: 'protobuf',
   wholeMessage: (format) => (format.into_unstructured_json ? 'json' : undefined),

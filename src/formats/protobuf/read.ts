@@ -93,7 +93,7 @@ function rowOf(type: protobuf.Type, fields: readonly Field[], path: string): (me
   return rowFromObject(members, 'inherited');
 }
 
-/** Undefined when the value is what the column holds already. */
+/** Undefined if the value needs no conversion. */
 function columnOf(
   member: protobuf.Field,
   field: Field,
@@ -148,7 +148,7 @@ function timeOf({ seconds, nanos }: Message, path: string): bigint {
   return time;
 }
 
-/** Of 10,000 years, which is what a Duration may span. */
+/** The seconds of 10,000 years, the range of a Duration. */
 const maxSeconds = 10n ** 12n - 1n;
 
 /** The seconds of a Duration with nine digits behind the point. */
@@ -173,7 +173,7 @@ function jsonMessage(type: protobuf.Type, known: Known): Convert {
     }
     return object;
   };
-  // A message may hold itself.
+  // A message may contain itself.
   known.set(type, convert);
   for (const member of type.fieldsArray) {
     members.push({ name: member.name, set: setterOf(member.name), convert: jsonMember(member, known) });
@@ -215,5 +215,5 @@ function jsonValue(member: protobuf.Field, known: Known): Convert {
 
 const jsonScalar: Convert = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : value);
 
-/** An entry of a map without its value has the zero of protobufjs, which is no bigint. */
+/** A map entry without a value has protobufjs's zero, which is not a bigint. */
 const jsonInteger: Convert = (value) => exactNumber(typeof value === 'bigint' ? value : 0n);

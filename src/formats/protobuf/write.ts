@@ -53,7 +53,7 @@ function messageOf(type: protobuf.Type, fields: readonly Field[], path: string):
   };
 }
 
-/** A reader would keep the last of two, and nobody would know. */
+/** A reader would silently keep only the last of two. */
 function oneofCheck(type: protobuf.Type, path: string): ((row: object) => void) | undefined {
   const oneofs = type.oneofsArray
     .filter(({ oneof }) => oneof.length > 1)
@@ -139,7 +139,7 @@ function scalarOf({ resolvedType, type }: protobuf.Field, path: string): Convert
 
 const halves = new DataView(new ArrayBuffer(8));
 
-/** What protobufjs takes for 64 bits, signed or not: the two halves. */
+/** A 64-bit integer as protobufjs accepts it, signed or not: two halves. */
 function longOf(value: bigint): { low: number; high: number } {
   halves.setBigInt64(0, value);
   return { low: halves.getInt32(4), high: halves.getInt32(0) };

@@ -77,7 +77,7 @@ const CsvFormat = format('csv', 'Csv', {
     'Each message begins with a line of column names; otherwise columns are in the order of the fields',
   ),
   null_value: Type.Optional(
-    Type.String({ maxLength: 100, description: 'Unquoted text that stands for null; default empty' }),
+    Type.String({ maxLength: 100, description: 'Unquoted text that means null; default empty' }),
   ),
 });
 

@@ -10,7 +10,7 @@ import { metricsReader } from './read.ts';
 
 /**
  * Eclipse Sparkplug B: a payload has one row for each of its metrics, with columns from a fixed list. Aliases are not
- * resolved: what they stand for is in the BIRTH of the same connection, and a codec keeps no state.
+ * resolved: their meaning is in the BIRTH of the same connection, and a codec keeps no state.
  */
 export const sparkplugB: FormatDefinition<'sparkplug_b'> = {
   type: 'sparkplug_b',
@@ -111,7 +111,7 @@ function datatypeOf(name: Value, column: string | undefined): Datatype | undefin
   const wanted = name ?? (column === undefined ? null : (datatypeOfColumn[column] as string));
   if (wanted === null) return undefined;
   const found = datatypes.find((datatype) => datatype?.name === wanted);
-  if (!found) throw badRow('/datatype', 'is no datatype of Sparkplug B');
+  if (!found) throw badRow('/datatype', 'is not a datatype of Sparkplug B');
   return found;
 }
 

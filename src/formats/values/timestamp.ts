@@ -14,7 +14,7 @@ const firstMs = -62_167_219_200_000;
 const lastMs = 253_402_300_799_999;
 
 /**
- * Reads an RFC 3339 time (a space may stand for the T, and a missing offset means UTC, as in Arroyo) as a count of
+ * Reads an RFC 3339 time (a space may replace the T, and a missing offset means UTC, as in Arroyo) as a count of
  * the unit since 1970; finer digits are dropped. Returns undefined when it is not a time, or does not
  * fit 64 bits: nanoseconds reach from 1677 to 2262.
  */

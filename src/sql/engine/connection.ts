@@ -114,7 +114,7 @@ export async function askEngine(
 /** The `internal` error for a failure of DuckDB that no query is to blame for. */
 export function engineFailed(action: string, cause: unknown): PenstockError {
   const { kind } = engineError(cause);
-  // After a fatal error nothing works any more: the next attempt gets a new instance.
+  // After a fatal error the instance is unusable: the next attempt gets a new one.
   if (kind === 'FATAL' || kind === 'INTERNAL') shared = undefined;
   return new PenstockError('internal', `DuckDB could not ${action}: ${kind}`, { cause });
 }

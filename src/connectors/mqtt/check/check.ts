@@ -24,7 +24,7 @@ interface Opened {
 
 /**
  * Tests a profile or a table against the real broker: `resolve → tcp → tls → websocket → mqtt_connect`, then messages. It
- * uses a random client id, a clean session and no last will, so it disturbs nobody and leaves nothing behind. See `check`
+ * uses a random client id, a clean session and no last will, so it affects no other client and leaves nothing behind. See `check`
  * in the connector contract.
  */
 export async function check(context: MqttCheckContext): Promise<void> {

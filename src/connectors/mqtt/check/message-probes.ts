@@ -7,7 +7,7 @@ import { forUpTo, untilReported } from '../connection/deadline.ts';
 import { publishRefused } from '../connection/reason-codes.ts';
 import type { Finding } from './steps.ts';
 
-/** What a connection test does with messages: subscribe, publish, wait for the first message. */
+/** The message operations of a connection test: subscribe, publish, wait for the first message. */
 
 /** The connection of a running step: `CheckSteps` runs none after a failure. */
 export function present(connection: Connection | undefined): Connection {
@@ -34,7 +34,7 @@ export async function subscribe(
 }
 
 const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
-/** Maximum size of a PUBLISH beside topic and payload. */
+/** Maximum size of a PUBLISH without topic and payload. */
 const packetOverhead = 10;
 
 /** Publishes the test message, never retained, at the highest QoS that the broker accepts. */

@@ -78,7 +78,7 @@ export async function checkSource(
   } else await steps.run('decode', async () => decoded(schema, sample as SampleMessage));
 }
 
-/** An MQTT 5 broker reports whether it supports shared subscriptions; with 3.1.1 only using one tells. */
+/** An MQTT 5 broker reports whether it supports shared subscriptions; with 3.1.1 only an attempt shows it. */
 async function checkShared({ context, steps, connection }: TableTest): Promise<void> {
   if (context.probe === 'none') {
     steps.skip('shared', 'Skipped because nothing may be published');

@@ -230,7 +230,7 @@ function isReadable(pem: string, isKey: boolean): boolean {
     else new X509Certificate(pem);
     return true;
   } catch {
-    // OpenSSL's reason names a place in its parser, which helps nobody.
+    // OpenSSL's reason names a place in its parser, which does not help.
     return false;
   }
 }

@@ -147,7 +147,7 @@ export function validateTable(table: MqttTable, profile?: MqttProfile): FieldErr
 const findings = (path: string, message: string | null): FieldError[] =>
   message === null ? [] : [{ path, message }];
 
-/** The templates of a sink beside its topic. */
+/** The templates of a sink other than its topic. */
 const templatesIn = (sink: Static<typeof Sink>): { path: string; text: string }[] => {
   const { expirySecs, contentType, correlationData, responseTopic, userProperties = {} } = sink;
   const single = Object.entries({ expirySecs, contentType, correlationData, responseTopic });
@@ -157,7 +157,7 @@ const templatesIn = (sink: Static<typeof Sink>): { path: string; text: string }[
   ];
 };
 
-/** A column gives at least one character: `x` stands for it. */
+/** A column gives at least one character: `x` represents it. */
 const checkTopicTemplate = (topic: string): string | null =>
   checkTemplate(topic) ?? checkTopicName(columnsIn(topic).length > 0 ? `${constantParts(topic)}x` : topic);
 

@@ -3,8 +3,8 @@ import { describeEndpoint, type Endpoint } from '../config/broker-url.ts';
 import { mqttError } from '../config/errors.ts';
 
 /**
- * What this process has learned about brokers and sessions: which server of a list worked last, which MQTT version a
- * server speaks, how often connections were taken over or closed, and which brokers fail at QoS 2. Entries of a profile
+ * Memory of brokers and sessions in this process: which server of a list worked last, which MQTT version a
+ * server supports, how often connections were taken over or closed, and which brokers fail at QoS 2. Entries of a profile
  * are keyed by its `url`, entries of a session by its identity, `client id@url`.
  */
 

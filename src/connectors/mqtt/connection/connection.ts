@@ -91,7 +91,7 @@ export class Connection {
     return granted as Qos;
   }
 
-  /** Removes subscriptions; a missing one is no error. Throws `mqtt_subscribe_refused`. */
+  /** Removes subscriptions; a missing one is not an error. Throws `mqtt_subscribe_refused`. */
   async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
     if (filters.length === 0) return;
     const unsuback = await this.#response<IUnsubackPacket>(signal, (done) =>

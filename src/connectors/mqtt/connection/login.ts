@@ -84,7 +84,7 @@ function closedEarly(socket: Duplex): PenstockError {
   });
 }
 
-/** What the first bytes of a server say is wrong; undefined if there are none. */
+/** The error that the first bytes of a server indicate; undefined if there are none. */
 function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
   const [first, length, , code] = bytes;
   if (first === undefined) return undefined;

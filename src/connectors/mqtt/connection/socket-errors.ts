@@ -1,7 +1,7 @@
 import { type ErrorCode, PenstockError } from '../../../errors.ts';
 import type { Endpoint } from '../config/broker-url.ts';
 
-/** Translates TCP and TLS errors of Node. `undefined` stands for a connection that was closed without an error. */
+/** Translates TCP and TLS errors of Node. `undefined` means that the connection was closed without an error. */
 
 const unreachable = 'Check the address, and the network routes of the machine that runs Penstock.';
 

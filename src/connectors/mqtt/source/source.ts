@@ -114,7 +114,7 @@ class MqttSource implements Source {
         'The broker no longer has the session: messages that were queued in it are lost',
         {
           hint:
-            'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them as long as a ' +
+            'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them while a ' +
             `pipeline can be stopped. The profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
         },
       ),
