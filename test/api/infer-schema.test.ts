@@ -144,7 +144,7 @@ describe('the schema of a table', () => {
       notes: [],
       preview: [],
       message: expect.stringContaining('No message arrived'),
-      hint: expect.stringContaining('nobody publishes'),
+      hint: expect.stringContaining('no client publishes'),
     });
   });
 
