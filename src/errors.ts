@@ -78,7 +78,7 @@ export type ErrorCode = keyof typeof coreErrors;
 
 declare const ofConnector: unique symbol;
 /** An error code that a connector has defined. Its own folder knows which there are. */
-export type ConnectorErrorCode = string & { readonly [ofConnector]: true };
+type ConnectorErrorCode = string & { readonly [ofConnector]: true };
 export type AnyErrorCode = ErrorCode | ConnectorErrorCode;
 
 /** One thing wrong with one field. `path` is a JSON pointer into what was sent, `''` for the whole. */
@@ -87,7 +87,7 @@ export interface FieldError {
   message: string;
 }
 
-export interface PenstockErrorDetails {
+interface PenstockErrorDetails {
   /** What the reader can do about it. */
   hint?: string;
   errors?: FieldError[];

@@ -31,7 +31,7 @@ const pipelinesOf = (db: Db | Tx, where: PipelineFilter) =>
 type Dependent = Awaited<ReturnType<typeof pipelinesOf>>[number];
 
 /** A set of staged changes that is valid for everything that depends on it. */
-export interface Approval {
+interface Approval {
   affected: AffectedPipelines;
   /** Tells the jobs. Call in the transaction, once the changed rows are locked and before they change. Throws `Outdated`. */
   announce(tx: Tx): Promise<void>;

@@ -3,7 +3,7 @@ import { counted } from '../jobs/stats.ts';
 
 /** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
 export const taskCounts = [...counted, 'batches', 'dropped', 'in_flight'] as const;
-export type TaskCounts = Record<(typeof taskCounts)[number], number>;
+type TaskCounts = Record<(typeof taskCounts)[number], number>;
 
 export const noCounts = (): TaskCounts =>
   Object.fromEntries(taskCounts.map((name) => [name, 0])) as TaskCounts;

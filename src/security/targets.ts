@@ -40,7 +40,7 @@ interface Network {
 /** `name` is in lower case without a final dot; a leading `*` or `*.` matches any rest. */
 type Rule = { deny: boolean } & ({ network: Network } | { name: string });
 
-export interface Address {
+interface Address {
   address: string;
   family: number;
 }

@@ -26,7 +26,7 @@ export interface Query {
 }
 
 /** A view: a SELECT over one source table, possibly through further views. */
-export interface View {
+interface View {
   name: string;
   /** Its SELECT as written. */
   text: string;

@@ -46,7 +46,7 @@ export function isGrowing(node: TreeNode): boolean {
 }
 
 /** What surrounds a function call. */
-export interface Surroundings {
+interface Surroundings {
   /** Another function that creates values of a given size. */
   growing: boolean;
   lambda: boolean;

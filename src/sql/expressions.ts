@@ -15,7 +15,7 @@ export interface Scope {
 }
 
 /** Names of functions that a query over a stream may not use. */
-export interface FunctionKinds {
+interface FunctionKinds {
   /** They need more than one row; includes macros that call such a function. */
   aggregates: ReadonlySet<string>;
   /** They return a different value at each call, such as `random`. */

@@ -11,7 +11,7 @@ export interface TreeNode {
   [property: string]: unknown;
 }
 
-export interface ParseFailure {
+interface ParseFailure {
   message: string;
   /** Bytes into the text. */
   position: number | undefined;

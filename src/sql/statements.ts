@@ -21,7 +21,7 @@ export interface Insert extends SelectText {
 }
 
 /** The statements of each kind, in order. */
-export interface Statements {
+interface Statements {
   tables: CreateTable[];
   views: CreateView[];
   inserts: Insert[];

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startBroker } from '../../src/cli/demo/plant.ts';
+import { startBroker } from '../../src/cli/demo/demo.ts';
 import { freePort } from './mosquitto.ts';
 import type { Broker } from './rig.ts';
 import { ServerProcess, whereIs } from './server-process.ts';

@@ -3,8 +3,8 @@ import { noProfile } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, mask } from '../../security/config-secrets.ts';
-import { profileKind } from '../connection-profiles/edit.ts';
-import { tableKind } from '../connection-tables/edit.ts';
+import { profileKind } from '../connection-profiles/index.ts';
+import { tableKind } from '../connection-tables/index.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind, ObjectRow } from '../kind.ts';
 import { type Selector, selectRows } from '../labels.ts';
@@ -21,7 +21,7 @@ export interface AppliedChange extends BundleChange {
 export type PlannedChange = Change<AppliedChange>;
 
 /** A kind of object as bundles have it. */
-export interface BundledKind {
+interface BundledKind {
   path: Kind<ObjectRow, { name: string }>['path'];
   /** Creates or replaces the objects with these names. */
   save(items: readonly { name: string }[], staged: StagedDefinitions): Promise<PlannedChange[]>;

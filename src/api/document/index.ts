@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
-import { roleFor } from '../access.ts';
+import { roleFor } from '../api-keys.ts';
 import { codesFor, eventExamples, problemExamples } from './examples.ts';
 
 /** Serves the OpenAPI document of the routes registered after this call, and Swagger UI. */

@@ -8,7 +8,7 @@ export class Refused extends Error {
   }
 }
 
-export interface Problem {
+interface Problem {
   status: number;
   code: string;
   detail: string;

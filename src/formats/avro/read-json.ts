@@ -1,13 +1,15 @@
 import type { Row, Value } from '../format.ts';
 import { exactNumber, maxDepth, tooDeep } from '../json/text.ts';
+import { type Field, isMetadata, type ListItem, messageFields } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
-import { badData } from '../values/bad.ts';
+import { badData, pathOf } from '../values/bad.ts';
 import { formatDecimal } from '../values/decimal.ts';
 import { setterOf } from '../values/own-property.ts';
+import { rowFromSequence } from '../values/row.ts';
 import { formatTimestamp } from '../values/timestamp.ts';
-import { type AvroInput, branchOf } from './bytes.ts';
-import { isJsonText, leafOf } from './fields.ts';
-import { jsonTextIn, leafReader, type Read, unscaledOf } from './read-leaf.ts';
+import { type AvroInput, branchOf, malformed } from './bytes.ts';
+import { avroName, isJsonText, leafOf, withoutNull } from './fields.ts';
+import { jsonTextIn, leafReader, mismatch, type Read, unscaledOf } from './read-leaf.ts';
 import type { AvroType } from './schema.ts';
 
 /** Compiles the reader of any value of any schema, as an object that JSON.stringify can write. */
@@ -17,7 +19,7 @@ export function jsonReader(type: AvroType, path: string): Read<unknown> {
 }
 
 /** Compiles a reader that moves past a value which no column takes. */
-export function skipper(type: AvroType): Read<void> {
+function skipper(type: AvroType): Read<void> {
   const skip = treeReader(type, '', skipLeaf, new Map());
   return (input) => void skip(input, 0);
 }
@@ -115,4 +117,82 @@ function skipLeaf(type: AvroType): Read<unknown> {
     default:
       return () => undefined;
   }
+}
+
+/**
+ * Compiles the reader of a record as its writer's schema has it, into the fields of a table. They are matched by name;
+ * what no field names is skipped, and what the writer did not have is null. Throws `bad_data` for a schema that cannot
+ * bring the fields.
+ */
+export function rowReader(type: AvroType, fields: readonly Field[], path = ''): Read<Row> {
+  if (type.kind !== 'record') throw badData(path, 'is not a record in the schema it was written with');
+  const wanted = new Map(messageFields(fields).map((field) => [avroName(field.name), field]));
+  const steps = type.fields.map((member) => {
+    const field = wanted.get(member.name);
+    if (!field) return { read: skipper(member.type) };
+    return { name: field.name, read: valueReader(member.type, field, pathOf(path, field.name)) };
+  });
+  const missing = fields.filter((field) => !type.fields.some(({ name }) => wanted.get(name) === field));
+  for (const field of missing) {
+    if (!field.required || isMetadata(field)) continue;
+    throw badData(pathOf(path, field.name), 'is required but missing in the schema it was written with');
+  }
+  return rowFromSequence([...steps, ...missing.map(({ name }) => ({ name, read: () => null }))]);
+}
+
+/** The reader of a value that may be null, where the field is optional. */
+function valueReader(type: AvroType, field: ListItem, path: string): Read<Value> {
+  if (field.type === 'json' && !isJsonText(withoutNull(type).type)) return jsonTextReader(type, field, path);
+  if (type.kind === 'union') return unionReader(type.types, field, path);
+  if (type.kind === 'null') return nullReader(field, path);
+  if (field.type === 'struct') return rowReader(type, field.fields ?? [], path);
+  return field.type === 'list' ? listReader(type, field, path) : leafReader(type, field, path);
+}
+
+function nullReader(field: ListItem, path: string): Read<null> {
+  if (!field.required) return () => null;
+  return () => {
+    throw badData(path, 'is required but null');
+  };
+}
+
+function jsonTextReader(type: AvroType, field: ListItem, path: string): Read<Value> {
+  const read = jsonReader(type, path);
+  return (input) => {
+    const value = read(input);
+    if (value === null && field.required) throw badData(path, 'is required but null');
+    return value === null ? null : JSON.stringify(value);
+  };
+}
+
+/** Branches that the field cannot take are found out when one is met. */
+function unionReader(branches: readonly AvroType[], field: ListItem, path: string): Read<Value> {
+  const readers = branches.map((branch): Read<Value> => {
+    try {
+      return valueReader(branch, field, path);
+    } catch (error) {
+      return () => {
+        throw error;
+      };
+    }
+  });
+  const [first, second] = readers;
+  if (!first || !second || readers.length > 2) return (input) => branchOf(readers, input)(input);
+  // Nearly every union is one of null and another type: two calls that V8 knows beat one that it looks up.
+  return (input) => {
+    const branch = input.int();
+    if (branch === 1) return second(input);
+    if (branch === 0) return first(input);
+    throw malformed();
+  };
+}
+
+function listReader(type: AvroType, field: ListItem, path: string): Read<Value[]> {
+  if (type.kind !== 'array') throw mismatch(field, path);
+  const read = valueReader(type.items, field.items ?? { type: 'string' }, `${path}/*`);
+  return (input) => {
+    const list: Value[] = [];
+    input.blocks(() => list.push(read(input)));
+    return list;
+  };
 }

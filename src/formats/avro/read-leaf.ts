@@ -12,7 +12,7 @@ import type { AvroType } from './schema.ts';
 
 export type Read<T> = (input: AvroInput) => T;
 
-export function after<A, B>(read: Read<A>, then: (value: A) => B): Read<B> {
+function after<A, B>(read: Read<A>, then: (value: A) => B): Read<B> {
   return (input) => then(read(input));
 }
 

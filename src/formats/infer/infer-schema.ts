@@ -18,7 +18,7 @@ export const enoughToRequire = 10;
 const maxFields = 1000;
 
 /** A proposed field, with what supports it. */
-export interface FieldEvidence {
+interface FieldEvidence {
   /** JSON pointer into a message; the items of a list are `*`. */
   path: string;
   type: Field['type'];

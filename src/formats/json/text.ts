@@ -6,7 +6,7 @@ import { badData } from '../values/bad.ts';
  */
 
 /** A number as written in the text; JSON.stringify writes it back unchanged. */
-export interface RawNumber {
+interface RawNumber {
   readonly rawJSON: string;
 }
 

@@ -19,7 +19,7 @@ import { parseTimestamp } from './timestamp.ts';
 import { checkOf, jsonOf, numberOfJson, orNull, structOf } from './write.ts';
 
 /** The library of a format of self-describing documents (CBOR, MessagePack), and the types that JavaScript lacks. */
-export interface DocumentLibrary {
+interface DocumentLibrary {
   /**
    * Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. Returns whether
    * there is a text `__proto__`.

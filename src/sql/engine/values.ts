@@ -53,7 +53,7 @@ function structTypeOf({ entryNames, entryTypes }: DuckDBStructType): ListItem | 
 }
 
 /** Converts the values of one field between rows and DuckDB, without loss. */
-export interface ValueConverter {
+interface ValueConverter {
   toEngine(value: Value): DuckDBValue;
   fromEngine(value: DuckDBValue): Value;
 }

@@ -92,7 +92,7 @@ export function countHangUp(identity: string, now: number = performance.now()): 
   return recent.length;
 }
 
-/** Whether a client-id conflict may be the cause of the closed connections: see `client-id-conflict.ts`. */
+/** Whether a client-id conflict may be the cause of the closed connections: see `client.ts`. */
 export const mayBeConflict = (identity: string, now: number = performance.now()): boolean =>
   recentHangUps(identity, now).length >= suspiciousHangUps;
 

@@ -16,7 +16,7 @@ import {
 import { isTlsReason, tlsError } from './socket-errors.ts';
 
 /** BrokerLimits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
-export interface BrokerLimits {
+interface BrokerLimits {
   sessionPresent: boolean;
   /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
   receiveMaximum: number;
