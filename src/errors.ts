@@ -1,4 +1,3 @@
-/** What an error code stands for. */
 export interface ErrorKind {
   title: string;
   /** Whether trying again later can help: the worker retries a passing error and fails a job on any other. */
@@ -88,7 +87,6 @@ export interface FieldError {
 }
 
 interface PenstockErrorDetails {
-  /** What the reader can do about it. */
   hint?: string;
   errors?: FieldError[];
   /** Numbers and names for a program to look at, such as a reason code. No secrets. */
@@ -99,7 +97,6 @@ interface PenstockErrorDetails {
 /** The one error class. `message` is for people and holds no secret. */
 export class PenstockError extends Error {
   readonly code: AnyErrorCode;
-  /** Whether trying the same again later can help. */
   readonly passing: boolean;
   readonly hint: string | undefined;
   readonly errors: FieldError[];

@@ -23,7 +23,6 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
-/** Maximum duration of a shutdown. */
 const shutdownDeadlineMs = 25_000;
 
 /** Mean delay of the event loop above which the API refuses requests. */
@@ -44,7 +43,6 @@ async function createLogger(config: Config): Promise<Logger> {
   return pino({ level: config.logLevel, transport: target });
 }
 
-/** Resources to close, in reverse order of opening. */
 class Closing {
   readonly #steps: [string, () => Promise<void>][] = [];
 
@@ -155,7 +153,6 @@ const unguarded = ({ host }: Config): PenstockError =>
     { hint: 'Create one with penstock keys create <name> --role admin, or set PENSTOCK_ADMIN_KEY.' },
   );
 
-/** Resolves with the first signal that asks the process to end. Further signals change nothing. */
 function stopRequested(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve);
@@ -202,7 +199,6 @@ function startFailure(error: unknown, { host, port, dataDir }: Config): string {
   return hint ? `${message}. ${hint}` : message;
 }
 
-/** Runs a command against a running service. */
 async function runAsClient(invocation: Invocation): Promise<number> {
   const { runClient } = await import('./cli/client/run.ts');
   // A reader such as head may close the pipe early.

@@ -160,7 +160,6 @@ export const apiKeys =
 /** Public: health checks and the documentation. */
 const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
 
-/** The lowest role that may call a route. */
 export const roleFor = (method: string, role: Role | undefined): Role =>
   role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');
 

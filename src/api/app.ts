@@ -116,7 +116,6 @@ declare module 'fastify' {
   }
 }
 
-/** Maximum time to wait for requests in flight. */
 const graceMs = 5_000;
 
 /**
@@ -158,7 +157,6 @@ function closeGently(app: FastifyInstance): FastifyPluginAsync {
 
 /** Maximum size of a body that is checked for all errors, which takes quadratic time; a larger one reports the first. */
 const allErrorsUpTo = 16 * 1024;
-/** Maximum nesting of arrays and objects in a body. */
 const maxDepth = 100;
 
 interface Validate {
@@ -181,7 +179,6 @@ export function validatorCompiler(shared: readonly TSchema[]): FastifySchemaComp
       : parameters.compile(schema);
 }
 
-/** Calls `makeThorough` for the first invalid body; most routes never get one. */
 function inTwoPasses(first: Validate, makeThorough: () => Validate): Validate {
   let thorough: Validate | undefined;
   const validate: Validate = (data) => {

@@ -38,7 +38,6 @@ export class PerSecond {
     this.#max = max;
   }
 
-  /** Returns how many of the `wanted` may pass now. */
   take(wanted = 1): number {
     const second = Math.floor((performance.now() - this.#startedAt) / 1000);
     if (second !== this.#second) this.#used = 0;

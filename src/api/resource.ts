@@ -35,12 +35,10 @@ const conditional = { querystring: WriteQuery, headers: Preconditions };
 const byId = ({ params }: FastifyRequest) => ({ id: (params as { id: string }).id });
 const byName = ({ params }: FastifyRequest) => ({ name: (params as { name: string }).name });
 
-/** The options of a route. */
 const operation = (kind: { path: string }, operationId: string, summary: string, schema: object) => ({
   schema: { operationId, summary, tags: [kind.path], ...schema },
 });
 
-/** The routes of a kind of object: list, get, create, replace, change and delete. */
 export const resource =
   <Row extends ObjectRow, Body extends { name: string }>(
     deps: Deps,

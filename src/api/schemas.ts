@@ -7,14 +7,11 @@ import { stopModes } from '../jobs/states.ts';
 
 export const strict = { additionalProperties: false } as const;
 
-/** The schema or null. */
 export const nullable = <T extends TSchema>(schema: T, options: TSchemaOptions = {}) =>
   Type.Union([schema, Type.Null()], options);
 
-/** A time on the wire. */
 export const Micros = Type.Integer({ description: 'Unix microseconds' });
 
-/** The current time in Unix microseconds. */
 export const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
 
 /** Excludes control characters, so that logs and terminals can show names. */
@@ -32,7 +29,6 @@ export const Id = Type.String({ pattern: idPattern });
 export const IdParams = Type.Object({ id: Id }, strict);
 export const NameParams = Type.Object({ name: Name }, strict);
 
-/** One way to name an object. */
 export type Named = { id: string } | { name: string };
 
 export const PageQuery = Type.Object(

@@ -22,7 +22,6 @@ export class EventQueue<T> {
     this.#sizeOf = sizeOf;
   }
 
-  /** Total size of the waiting events. */
   get size(): number {
     return this.#size;
   }
@@ -95,7 +94,6 @@ export function streamEvents(
   }
 }
 
-/** Counts a stream until the returned function is called. */
 function takeStream(request: FastifyRequest): () => void {
   const name = callerName(request);
   const own = open.get(name) ?? 0;

@@ -142,7 +142,6 @@ export class UsageError extends Error {
   }
 }
 
-/** A command as it was typed. */
 export interface Invocation {
   command: Role | ClientCommand;
   words: string[];
@@ -179,7 +178,6 @@ function parsed(args: string[], command: string): { values: OptionValues; positi
 
 type Environment = Record<string, string | undefined>;
 
-/** The parts of `process` that are used. */
 type Program = Pick<
   NodeJS.Process,
   'argv' | 'connected' | 'env' | 'execArgv' | 'execPath' | 'execve' | 'platform'

@@ -39,12 +39,10 @@ export interface Reachable<P> {
   targets: Targets;
 }
 
-/** Who is connecting. Stable across restarts and machines, so a broker can recognise a returning client. */
 export interface Identity {
   jobId: string;
   /** The node of the pipeline's graph, unique within the job. */
   operatorId: string;
-  /** 0 … parallelism - 1. */
   taskIndex: number;
 }
 
@@ -126,7 +124,6 @@ export interface Pace {
   maxSilenceSecs?: number;
 }
 
-/** One outgoing message. */
 export interface Outgoing {
   payload: Buffer;
   /** What the payload was made of: a topic or a key may be made of its columns too. */
@@ -161,7 +158,6 @@ export interface CheckStep {
   durationMs: number;
   /** Why it failed or warns, by a code of the core or of this connector; null when it is ok. */
   code: string | null;
-  /** One sentence for a person. */
   message: string;
   /** What to do about it; null when there is nothing to do. */
   hint: string | null;
@@ -184,7 +180,6 @@ export interface CheckContext<P, T> extends Reachable<P> {
 }
 
 export interface AutocompleteContext<P> extends Reachable<P> {
-  /** Aborts when the caller goes away. */
   signal: AbortSignal;
 }
 
@@ -197,7 +192,6 @@ export interface WatchContext<P, T> extends Reachable<P> {
   listening(): void;
   /** Call it with every message, in order. It drops what it has no room for; what it throws ends the watch. */
   deliver(message: Watched): void;
-  /** Ends it. */
   signal: AbortSignal;
 }
 
@@ -217,7 +211,6 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   id: string;
   name: string;
   description: string;
-  /** An SVG document. */
   icon: string;
   /**
    * JSON Schema of a profile's `config`, as Arroyo's forms read it. Beside the JSON Schema keywords it has
@@ -226,7 +219,6 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text.
    */
   profile: P;
-  /** JSON Schema of a table's `config`. */
   table: T;
   /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
   errors?: Readonly<Record<string, DescribedError>>;

@@ -18,10 +18,8 @@ export function metadataCodec(columns: readonly MetadataColumn[]): Pick<Codec, '
   return codecFor({ format: { type: 'json' }, fields: columns.map(metadataField) });
 }
 
-/** Sets the metadata columns of a decoded row. */
 export type FillMetadata = (row: Row, metadata: Watched['metadata']) => void;
 
-/** Prepares the filling of those fields that have a `metadata_key`. */
 export function metadataFiller(fields: readonly Field[]): FillMetadata {
   const columns = fields.flatMap((field) =>
     field.metadata_key

@@ -37,7 +37,6 @@ interface TableRow {
   connectionProfile: ProfileRow | null;
 }
 
-/** Looks up tables and profiles by their exact names. */
 export interface Definitions {
   tableNamed(name: string): Promise<TableRow | null>;
   tableNames(): Promise<readonly string[]>;
@@ -161,7 +160,6 @@ export class StoredCatalog implements Catalog {
     throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
   }
 
-  /** Returns a stored profile's config with its secrets opened; `{{ NAME }}` stays as it is. */
   profile(row: ProfileRow): JsonObject {
     const { profile } = connectorFor(row.connector);
     return openConfig(JSON.parse(row.config) as JsonObject, profile, this.#secrets, profileOwner(row.id));
@@ -179,7 +177,6 @@ export class StoredCatalog implements Catalog {
     return sealQuery(this.#secrets, pipelineId, query);
   }
 
-  /** Returns a stored query with its secrets opened. */
   query({ id, query }: { id: string; query: string }): string {
     return openQuery(this.#secrets, id, query);
   }

@@ -32,7 +32,6 @@ export function sealQuery(box: SecretBox, pipeline: string, query: string): stri
   });
 }
 
-/** Returns a stored query as it was sent. */
 export function openQuery(box: SecretBox, pipeline: string, stored: string): string {
   return mapOptionValues(stored, names, ({ table, option, value }) =>
     isSealed(value) ? box.open(value.slice(prefix.length), belongsTo(pipeline, table, option)) : value,
@@ -55,7 +54,6 @@ export function keepMaskedInQuery(query: string, before: string): string {
   );
 }
 
-/** Returns the sealed values of a stored query. */
 export function sealedInQuery(stored: string): string[] {
   const found: string[] = [];
   mapOptionValues(stored, names, ({ value }) => {
@@ -70,11 +68,9 @@ function maskedForNothing(table: string, option: string): PenstockError {
   return new PenstockError('invalid_query', message, { errors: [{ path: '/query', message }] });
 }
 
-/** The value of a table's option in a query, such as a password. */
 interface OptionValue {
   table: string;
   option: string;
-  /** Without its quotes. */
   value: string;
 }
 
@@ -114,7 +110,6 @@ function* optionValues(tokens: readonly Token[]): Generator<Omit<OptionValue, 'v
   }
 }
 
-/** The name of the created table, after an optional `IF NOT EXISTS`. */
 function nameAfter(tokens: readonly Token[], index: number): string {
   const at = isWord(tokens[index + 1], 'if') ? index + 4 : index + 1;
   return tokens[at]?.text ?? '';

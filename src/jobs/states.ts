@@ -44,7 +44,6 @@ interface Action {
   action_text: string;
   /** Stop mode that the button sends. Null if there is nothing to press. */
   action: StopMode | null;
-  /** Whether the job is changing to another state. */
   action_in_progress: boolean;
 }
 

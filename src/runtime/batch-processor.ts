@@ -30,7 +30,6 @@ export interface InputMessage {
 
 export class Batch<M extends InputMessage> {
   readonly messages: M[] = [];
-  /** By the index of the message. */
   readonly failures = new Map<number, MessageFailure[]>();
   /** Number of rows per message. Undefined if the message cannot be read at all. */
   readonly rowCounts: (number | undefined)[] = [];
@@ -41,9 +40,7 @@ export class Batch<M extends InputMessage> {
   readonly outgoing: Outgoing[] = [];
   /** For each outgoing message the index of the row it was made from. */
   readonly origins: number[] = [];
-  /** Outgoing messages that the sink refused. */
   readonly refused: Outgoing[] = [];
-  /** Number of rows that the transform returned. */
   rowsOut = 0;
   /** Share of the maximum size. The batch is full at 1. */
   weight = 0;
@@ -151,7 +148,6 @@ export class BatchProcessor {
     }
   }
 
-  /** Writes the results of a batch. Rejects as `Sink.write` does. */
   async write(batch: Batch<InputMessage>): Promise<void> {
     const { outgoing, origins } = batch;
     if (outgoing.length === 0) return;

@@ -8,13 +8,11 @@ type TaskCounts = Record<(typeof taskCounts)[number], number>;
 export const noCounts = (): TaskCounts =>
   Object.fromEntries(taskCounts.map((name) => [name, 0])) as TaskCounts;
 
-/** The changes of an attempt's counts since the last report. */
 export interface CountsDelta {
   counts: TaskCounts;
   /** Pairs: milliseconds from arrival to confirmation, and the number of messages that took this long. */
   latencies: number[];
   badByCode: Record<string, number>;
-  /** `at` is in Unix microseconds. */
   lastBad: { code: AnyErrorCode; message: string; at: number } | undefined;
 }
 

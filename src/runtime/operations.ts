@@ -33,10 +33,8 @@ export interface DeadLetter extends DeadLetterFailure {
   operatorId: string;
   taskIndex: number;
   sourceTable: string;
-  /** Unix microseconds. */
   receivedAt: bigint;
   payload: Uint8Array;
-  /** A JSON object. */
   metadata: string;
 }
 
@@ -58,7 +56,6 @@ export interface TaskSession {
   opened(found: FoundSession): Promise<void>;
 }
 
-/** The error that ended an attempt, and whether it came from the sink. */
 export interface AttemptFailure {
   error: PlainError;
   fromSink: boolean;

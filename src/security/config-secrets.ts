@@ -64,7 +64,6 @@ export function openConfig(
   );
 }
 
-/** Returns the sealed values of a stored configuration. */
 export function sealedIn(config: JsonObject, schema: TSchema): string[] {
   const found: string[] = [];
   mapSecrets(config, schema, (value) => {
@@ -79,7 +78,6 @@ export function maskConfig(config: JsonObject, schema: TSchema): JsonObject {
   return mapSecrets(config, schema, () => mask);
 }
 
-/** Returns the paths whose value is the mask itself. */
 export function maskedPaths(config: JsonObject, schema: TSchema): string[] {
   const found: string[] = [];
   mapSecrets(config, schema, (value, path) => {
@@ -99,7 +97,6 @@ export function keepMasked(config: JsonObject, stored: JsonObject, schema: TSche
   return mapSecrets(config, schema, (value, path) => (value === mask ? (kept.get(path) ?? mask) : value));
 }
 
-/** One property of a connector's schema; the connector contract explains `format` and `file`. */
 interface Property {
   format?: string;
   file?: boolean;

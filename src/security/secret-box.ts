@@ -26,12 +26,10 @@ export class SecretBox {
     this.#current = first;
   }
 
-  /** Whether a value was sealed with the first key. */
   isCurrent(blob: string): boolean {
     return blob.split('.')[1] === this.#current;
   }
 
-  /** Whether the key of a sealed value is configured. */
   hasKeyOf(blob: string): boolean {
     return this.#keys.has(blob.split('.')[1] ?? '');
   }

@@ -95,7 +95,6 @@ export class TargetRules {
   }
 }
 
-/** Returns the problems of the entries, in sentences. */
 export function targetProblems(entries: readonly string[]): string[] {
   return entries
     .map(ruleOf)
@@ -141,7 +140,6 @@ function networkOf(text: string): Network | string | undefined {
 const covers = ({ family, list }: Network, address: string): boolean =>
   familyOf(address) === family && list.check(address, family);
 
-/** Whether all of `inner` lies in `outer`. */
 const isWithin = (inner: Network, outer: Network): boolean =>
   inner.prefix >= outer.prefix && covers(outer, inner.address);
 

@@ -28,7 +28,6 @@ export interface Query {
 /** A view: a SELECT over one source table, possibly through further views. */
 interface View {
   name: string;
-  /** Its SELECT as written. */
   text: string;
   columns: readonly { name: string }[];
   cost: Cost;
@@ -52,7 +51,6 @@ export interface Analysis {
   places: Places;
 }
 
-/** The text of a statement's SELECT. */
 export const textOf = ({ select }: SelectText, query: Query): string =>
   query.text.slice(select.from, select.to);
 

@@ -49,7 +49,6 @@ export async function compilePreview(query: string, catalog: Catalog): Promise<P
   return previews;
 }
 
-/** Compiles a query; returns its mistakes instead of throwing them. */
 export async function diagnose(
   query: string,
   catalog: Catalog,

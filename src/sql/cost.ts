@@ -14,7 +14,6 @@ export interface Cost {
   growth: number;
 }
 
-/** The cost of the columns of a table. */
 export const noCost: Cost = { nodes: 0, growth: 1 };
 
 /** DuckDB expands a name given with AS wherever it is used, and views use each other: a few names become millions. */

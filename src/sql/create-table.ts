@@ -15,7 +15,6 @@ export interface CreateTable extends Columns {
 
 interface Columns {
   fields: Field[];
-  /** Where each field is written. */
   fieldRanges: Range[];
   primaryKeys: string[];
 }

@@ -87,9 +87,7 @@ const clocks: Readonly<Record<string, string>> = {
 };
 
 interface InnerScope extends Scope {
-  /** Names given with AS, which later expressions may use. */
   aliases: ReadonlySet<string>;
-  /** Parameters of the lambdas around an expression. */
   parameters: ReadonlySet<string>;
 }
 
@@ -107,7 +105,6 @@ class Visitor {
     this.#findings = findings;
   }
 
-  /** Checks a part of the tree and everything below it. */
   visit(part: unknown): void {
     if (Array.isArray(part)) for (const item of part) this.visit(item);
     if (!isNode(part)) return;
@@ -122,7 +119,6 @@ class Visitor {
     this.#growing -= grows;
   }
 
-  /** Returns whether to check what is below the node. */
   #check(node: TreeNode): boolean {
     switch (node.class) {
       case 'SUBQUERY':

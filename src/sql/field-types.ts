@@ -4,7 +4,6 @@ import { isSameName, quoteName } from './names.ts';
 
 /** A field type without parameters. DuckDB itself is not loaded here: most queries need no more than the names. */
 interface PlainType {
-  /** DuckDB's name for it. */
   engine: string;
   /** Further DuckDB types whose values a field of this type holds without loss. */
   holds?: readonly string[];
@@ -50,7 +49,6 @@ export const typesByWord: ReadonlyMap<string, PlainTypeName> = new Map(
   entries.flatMap(([type, { words }]) => words.map((word) => [word, type] as const)),
 );
 
-/** The units of DuckDB's timestamps. */
 export const timestampUnits: Readonly<Record<string, TimestampUnit>> = {
   TIMESTAMP_S: 'second',
   TIMESTAMP_MS: 'millisecond',
@@ -70,7 +68,6 @@ export const typesByEngineName: ReadonlyMap<string, ListItem> = new Map<string, 
 
 const text: ListItem = { type: 'string' };
 
-/** DuckDB's name for the type of a field, for `CREATE TABLE` and casts. */
 export function engineTypeName(type: ListItem): string {
   switch (type.type) {
     case 'decimal128':

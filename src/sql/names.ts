@@ -23,7 +23,6 @@ export function findNamed<T>(
   return undefined;
 }
 
-/** The first two names that SQL takes for the same one. */
 export function findDuplicate(named: readonly { name: string }[]): [string, string] | undefined {
   const seen = new Map<string, string>();
   for (const { name } of named) {

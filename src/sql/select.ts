@@ -14,7 +14,6 @@ import { computedSelect } from './rewrite.ts';
 import type { CreateView, Insert, SelectText } from './statements.ts';
 import type { Identifier } from './token-reader.ts';
 
-/** Checks the SELECT of a view, and adds the view to the query. */
 export async function planView(
   connection: DuckDBConnection,
   statement: CreateView,
@@ -59,7 +58,6 @@ export async function planSelect(
   return { source: analysis.source, sink, select: await chooseSelect(connection, analysis, fields) };
 }
 
-/** Plans a SELECT without a sink. */
 export async function planPreview(
   connection: DuckDBConnection,
   statement: SelectText,
@@ -100,7 +98,6 @@ function withColumns(sink: TableDefinition, analysis: Analysis, range: Range, fi
   return inferred;
 }
 
-/** The columns of a SELECT as fields. */
 function outputFields({ output, places }: Analysis, findings: Findings): Field[] {
   return output.map(({ name, type }) => {
     const found = fieldTypeOf(type);

@@ -3,7 +3,6 @@ import type { Findings, Range } from './diagnostic.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
 import { isSymbol, rangeOf, type Token, tokenise } from './tokens.ts';
 
-/** A SELECT, still unread. */
 export interface SelectText {
   /** The range of the query that DuckDB parses. */
   select: Range;

@@ -57,7 +57,6 @@ export class TableOptions implements WithOptions {
     return this.#findings.stop(`The option ${name} must be a whole number`, value);
   }
 
-  /** Takes an option that must have one of these values. */
   takeOneOf<T extends string>(name: string, values: readonly T[]): T | undefined {
     const value = this.#values.get(name)?.value;
     const text = this.take(name);
@@ -145,7 +144,6 @@ export class TableOptions implements WithOptions {
   }
 }
 
-/** What this needs to know of a schema. */
 interface JsonSchema extends TSchema {
   type?: string;
   title?: string;

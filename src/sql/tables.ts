@@ -43,7 +43,6 @@ const debeziumDefaults = {
   decimal_encoding: 'bytes',
 } as const;
 
-/** Other spellings that Arroyo takes. */
 const spellings = new Map([
   ['RFC3339', 'rfc3339'],
   ['UnixMillis', 'unix_millis'],
@@ -70,7 +69,6 @@ function takeProperty(options: TableOptions, name: string, schema: TSchema): unk
   return isOption ? options.takeAs(name, schema) : undefined;
 }
 
-/** Takes `framing` and its option. */
 function readFraming(options: TableOptions): ConnectionSchema['framing'] {
   const method = options.takeOneOf('framing', ['newline']);
   if (method === undefined) return undefined;
@@ -89,7 +87,6 @@ export class Tables {
     this.#findings = findings;
   }
 
-  /** Connects a table that the query creates. */
   async create(statement: CreateTable): Promise<void> {
     const { text } = statement.name;
     if (findNamed(this.#created, { text, exact: false })) {

@@ -101,7 +101,6 @@ export const isSymbol = (token: Token | undefined, text: string): boolean =>
 export const isWord = (token: Token | undefined, text: string): boolean =>
   token?.kind === 'word' && token.text.toLowerCase() === text;
 
-/** The range from the start of one token to the end of another. */
 export function rangeOf(first: Token, last: Token = first): Range {
   return { from: first.from, to: last.to };
 }

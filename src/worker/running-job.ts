@@ -30,7 +30,6 @@ export class RunningJob {
   over = false;
   /** Why it ended by itself. */
   failure: PenstockError | undefined;
-  /** Whether it ended because its sources have no more. */
   finished = false;
   readonly #deps: WorkerDeps;
   readonly #tools: RunningJobTools;

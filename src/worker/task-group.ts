@@ -4,13 +4,11 @@ import { compileQuery } from '../sql/compile.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { Task, TaskEvents } from './task.ts';
 
-/** The events of a task that its group handles. */
 export type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
 
 interface TaskGroupEvents {
   running(): void;
   recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
-  /** The source of every task has ended. */
   finished(): void;
   /** A task ended with an error that is not passing. */
   failed(error: PenstockError, spec: TaskSpec): void;
@@ -64,7 +62,6 @@ export class TaskGroup {
     this.#checkRunning();
   }
 
-  /** Ends every task, after draining or at once. */
   end(drain: boolean): void {
     this.#ending = true;
     for (const member of this.#members.values()) {
@@ -153,7 +150,6 @@ function sharedBy(jobId: string, source: TaskEnd, tasks: number): TaskEnd {
 
 /** Edits of a job. Until all tasks of a new version were connected once, it can roll back to the last version that was. */
 export class Rollout {
-  /** Number of edits requested so far. */
   requested: number;
   /** Why the last edit does not run. */
   refusal: PenstockError | undefined;
@@ -173,13 +169,11 @@ export class Rollout {
     return this.requested > this.#started;
   }
 
-  /** Starts all requested edits together and returns their number. */
   start(): number {
     this.#started = this.requested;
     return this.#started;
   }
 
-  /** A new version replaces `current`. */
   replace(current: readonly TaskSpec[]): void {
     if (this.#proven) this.#fallback = current;
     this.#proven = false;

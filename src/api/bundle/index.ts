@@ -126,7 +126,6 @@ const tooMuch = (what: string, hint = 'Select a part with label_selector.'): Pen
 
 interface Options {
   dryRun: boolean;
-  /** The hash of a plan: anything else is refused. */
   plan: string | undefined;
 }
 

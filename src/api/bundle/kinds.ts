@@ -20,7 +20,6 @@ export interface AppliedChange extends BundleChange {
 }
 export type PlannedChange = Change<AppliedChange>;
 
-/** A kind of object as bundles have it. */
 interface BundledKind {
   path: Kind<ObjectRow, { name: string }>['path'];
   /** Creates or replaces the objects with these names. */
@@ -37,7 +36,6 @@ interface Spelling<Row, Body> {
   fromBody(body: JsonObject, row: Row): JsonObject;
 }
 
-/** The kinds in the order in which they refer to each other. */
 export function bundledKinds(deps: Deps): BundledKind[] {
   const sameAsApi = { toBody: async (item: object) => item as never, fromBody: (body: JsonObject) => body };
   return [
@@ -159,7 +157,6 @@ function unknownProfile(name: string): PenstockError {
 
 type Json = JsonObject[string];
 
-/** An object as a bundle has it, with its secrets masked and open. */
 interface Shown {
   masked: JsonObject;
   opened: JsonObject;

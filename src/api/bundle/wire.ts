@@ -12,7 +12,6 @@ import { WriteQuery } from '../write.ts';
 
 /** Maximum number of objects in a bundle. One transaction writes them all, and other writers wait for it. */
 export const maxObjects = 500;
-/** Maximum size of a bundle in bytes. */
 export const maxBytes = 1024 * 1024;
 /** Maximum size in YAML, which takes many times longer to parse than JSON and blocks all other requests. */
 export const maxYamlBytes = 256 * 1024;
@@ -200,7 +199,6 @@ export type Applied = Static<typeof Applied>;
 
 /** Maximum number of aliases, counted with those inside of what they refer to. */
 const maxAliases = 100;
-/** Maximum nesting of lists and mappings. */
 const maxDepth = 100;
 
 /**
@@ -240,7 +238,6 @@ export async function readYaml(text: string): Promise<unknown> {
   return value;
 }
 
-/** Writes JSON as YAML, with block scalars and without aliases. */
 export async function writeYaml(value: object): Promise<string> {
   const { stringify } = await import('yaml');
   return stringify(value, { schema: 'core', lineWidth: 0, aliasDuplicateObjects: false });

@@ -145,7 +145,6 @@ export const connectionProfiles =
     await app.register(resource(deps, profileKind(deps)));
   };
 
-/** A stored config with a patch, checked like a new one. */
 function patched(
   connector: ConnectorDefinition,
   stored: JsonObject,

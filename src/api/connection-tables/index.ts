@@ -136,7 +136,6 @@ export const connectionTables =
     await app.register(resource(deps, tableKind(deps)));
   };
 
-/** A stored table with a patch, still to be checked. */
 function patched(
   row: TableRow,
   patch: Static<typeof TableTestPatch> | null | undefined,

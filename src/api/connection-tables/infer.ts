@@ -23,9 +23,7 @@ import { MessageEvents, rowExample, withRaw } from './message-event.ts';
 import type { TailEvent } from './tail.ts';
 
 const defaults = { messages: 100, timeoutMs: 10_000 };
-/** Number of messages in the preview. */
 const maxPreviewed = 10;
-/** Maximum size of all payloads together. */
 const maxBytes = 8 * 1024 * 1024;
 
 const InferRequest = Type.Object(

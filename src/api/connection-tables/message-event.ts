@@ -11,7 +11,6 @@ import { objectWriter, type Writer } from '../../formats/json/encode.ts';
 import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/schema.ts';
 import { nullable } from '../schemas.ts';
 
-/** Bytes shown of a bad message. */
 const shownBytes = 4 * 1024;
 /** Maximum size of a row, and of the metadata of a message, in characters of JSON. */
 export const maxText = 64 * 1024;
@@ -72,7 +71,6 @@ interface MessageEvent {
   json: string;
 }
 
-/** Decodes the messages of one table. */
 export class MessageReader {
   readonly #codec: Codec;
   readonly #fill: FillMetadata;
@@ -82,7 +80,6 @@ export class MessageReader {
     this.#fill = metadataFiller(schema.fields ?? []);
   }
 
-  /** The rows of a message, with their metadata columns. What is wrong with it goes to `onBad`. */
   read({ payload, metadata }: Omit<Watched, 'receivedAt'>, onBad: (error: unknown) => void): Row[] {
     const rows = readRows(this.#codec, payload, onBad);
     for (const row of rows) this.#fill(row, metadata);
@@ -103,7 +100,6 @@ export class MessageEvents {
     this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
   }
 
-  /** Returns an event for each row of the message and for each error in it. */
   show(message: Watched): MessageEvent[] {
     const { payload, metadata } = message;
     const seen = {

@@ -95,7 +95,6 @@ const problemTexts = {
 
 type ShownCode = keyof typeof problemTexts;
 
-/** The examples by code: components of the document. */
 export const problemExamples = (): Record<string, { summary: string; value: object }> =>
   Object.fromEntries(
     (Object.entries(problemTexts) as [ErrorCode, ProblemText][]).map(
@@ -144,7 +143,6 @@ const besides: [RegExp, string, ShownCode[]][] = [
   [/^apply$/, '412', ['plan_stale']],
 ];
 
-/** The codes with an example for a status of an operation. */
 export function codesFor(operationId: string, status: string): string[] {
   const more = besides.filter(([pattern, of]) => of === status && pattern.test(operationId));
   return [...(always[status] ?? []), ...more.flatMap(([, , codes]) => codes)];

@@ -29,7 +29,6 @@ const MessagesQuery = Type.Object(
 );
 const levels = ['info', 'warn', 'error'];
 
-/** Throws `not_found`. */
 async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
   const job = await db.job.findFirst({ where: { id, pipelineId } });
   if (!job) throw new PenstockError('not_found', `There is no job ${id} of a pipeline ${pipelineId}`);

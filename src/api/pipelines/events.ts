@@ -146,7 +146,6 @@ class Followers {
   }
 }
 
-/** One client, and what it has received so far. */
 class Follower {
   readonly pipelineId: string;
   readonly events = new EventQueue<string>((json) => json.length);

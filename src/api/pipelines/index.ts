@@ -242,7 +242,6 @@ const noLetter = (letter: string, pipeline: string): PenstockError =>
     hint: 'It may have been replayed, or deleted to make room for newer ones.',
   });
 
-/** Decodes a dead letter with the current source table; returns JSON objects. */
 async function attempted(
   { catalog }: Deps,
   pipeline: PipelineRow,

@@ -12,12 +12,10 @@ import { PerSecond } from '../live.ts';
 const maxWaiting = 1000;
 const maxPerSecond = 1000;
 
-/** The rows of some messages. */
 export interface PreviewBatch {
   operatorId: string;
   /** Unix microseconds, one for each row. */
   timestamps: number[];
-  /** JSON objects. */
   rows: string[];
   bad: PenstockError[];
 }

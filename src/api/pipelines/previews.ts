@@ -67,7 +67,6 @@ const outputResponse = Type.Unsafe<never>({
   content: { 'text/event-stream': { schema: { $ref: 'OutputData#' } } },
 });
 
-/** The previews of this process. */
 export class Previews {
   readonly #catalog: Deps['catalog'];
   readonly #known = new Map<string, Preview>();

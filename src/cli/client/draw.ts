@@ -1,5 +1,3 @@
-/** How answers look in a terminal and in a log. */
-
 export interface Step {
   name: string;
   outcome: 'ok' | 'warning' | 'failed' | 'skipped';
@@ -74,7 +72,6 @@ function drawDifference({ path, before, after, secret }: Plan['changes'][number]
 
 const value = (given: unknown): string => (given === undefined ? '(none)' : clean(JSON.stringify(given)));
 
-/** Columns as wide as what is in them. */
 export function drawTable(heads: string[], rows: string[][]): string {
   const all = [heads, ...rows.map((row) => row.map(clean))];
   const widths = heads.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));

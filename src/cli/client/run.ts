@@ -152,9 +152,6 @@ function count(given: string | boolean | undefined, what: string): string | unde
   throw usageError(`--${what} must be a whole number`);
 }
 
-/** Connection tests, step by step. */
-
-/** What stands where a secret is stored. */
 const mask = '********';
 
 interface Test {

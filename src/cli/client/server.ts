@@ -38,7 +38,6 @@ export class Server {
     this.#key = key;
   }
 
-  /** The JSON that is answered. */
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const text = await this.text(path, call);
     try {

@@ -13,7 +13,6 @@ import { PenstockProcess } from './penstock-process.ts';
  */
 
 export interface DemoOptions {
-  /** Kill Penstock once, and end when every alert has arrived. */
   exit: boolean;
   /** Resolves when the user wants the demo to end. */
   stop: Promise<unknown>;
@@ -133,7 +132,6 @@ async function showUntilStopped(
   return 0;
 }
 
-/** Fields of responses that the demo reads. */
 interface Answer {
   id: string;
   error: boolean;
@@ -142,7 +140,6 @@ interface Answer {
   data: { state: string; failure_reason: { error: string } | null }[];
 }
 
-/** A client of Penstock's own HTTP API. */
 export class Api {
   readonly #base: string;
 
@@ -214,7 +211,6 @@ export async function startBroker(): Promise<Broker> {
 
 const devices = ['pump-1', 'pump-2', 'press-1', 'oven-1', 'oven-2'];
 
-/** Readings that are printed one by one. */
 const shown = 9;
 
 /** Simulated devices, and a listener that counts which alerts must come, which came, and which came twice. */
@@ -259,7 +255,6 @@ export class Fleet {
     this.#arrived.add(`${device}/${seq}`);
   }
 
-  /** Returns alerts that have not arrived yet. */
   missing(): string[] {
     return [...this.#expected].filter((alert) => !this.#arrived.has(alert));
   }

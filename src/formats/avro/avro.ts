@@ -81,7 +81,6 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
   });
 }
 
-/** Compiles the reader of one row of the writer's schema. */
 function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
   if (!format.into_unstructured_json) return rowReader(type, fields);
   const read = jsonReader(type, '');
@@ -89,7 +88,6 @@ function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): 
   return (input) => make(JSON.stringify(read(input)));
 }
 
-/** Compiles the writer of the datum of a row; undefined without a schema. */
 function writerOf(
   own: ParsedSchema | undefined,
   { format, fields = [] }: AvroSchema,
@@ -142,7 +140,6 @@ function checkHeader(payload: Buffer, header: Buffer): void {
   }
 }
 
-/** Number of compiled schemas of other writers to keep. */
 const maxSchemas = 16;
 
 function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string }) | undefined): Codec {
@@ -205,7 +202,6 @@ const maxInflated = 64 * 1024 * 1024;
 const maxSchema = 200_000;
 
 interface Container {
-  /** The text of the writer's schema. */
   schema: string;
   blocks: { count: number; input: AvroInput }[];
 }

@@ -17,7 +17,6 @@ import {
 export const enoughToRequire = 10;
 const maxFields = 1000;
 
-/** A proposed field, with what supports it. */
 interface FieldEvidence {
   /** JSON pointer into a message; the items of a list are `*`. */
   path: string;
@@ -33,7 +32,6 @@ interface FieldEvidence {
 }
 
 export interface InferredSchema {
-  /** Number of messages of each kind, after decompression. */
   kinds: Record<PayloadKind, number>;
   gzip: number;
   /** Null if no table can read these messages. */
@@ -48,7 +46,6 @@ export class SchemaInference {
   #gzip = 0;
   readonly #shape = new ObservedShape({ fields: maxFields });
 
-  /** Adds one message. Keeps only counts and names of properties. */
   observe(payload: Buffer): void {
     const { kind, gzip, document } = recognise(payload);
     this.#kinds[kind] += 1;
@@ -79,7 +76,6 @@ export class SchemaInference {
     return payloadKinds.reduce((sum, kind) => sum + this.#kinds[kind], 0);
   }
 
-  /** The format of most messages. */
   #format(): Format {
     const { json_object, json_other, text, bytes } = this.#kinds;
     const most = Math.max(json_object, json_other, text, bytes);
@@ -122,7 +118,6 @@ function completed(format: Format, fields: Field[], unixMillis: boolean): Connec
   return { format: { ...format, ...timestamps }, fields };
 }
 
-/** Whether a table can have the schema. */
 function isUsable(schema: ConnectionSchema): boolean {
   if (!Value.Check(WireFormat, schema.format)) return false;
   try {

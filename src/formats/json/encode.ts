@@ -26,7 +26,6 @@ export function objectWriter(fields: readonly Field[], path: string, format: For
   return (value) => `${begin}${columns(struct(value))}}`;
 }
 
-/** Compiles the writer of one value that is not null. */
 export function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   switch (type.type) {
     case 'int32':

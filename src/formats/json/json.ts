@@ -114,9 +114,7 @@ function mayHoldNewlines({ type, items, fields = [] }: ListItem): boolean {
 }
 
 interface Envelope {
-  /** JSON pointer to the row in the document. */
   path: string;
-  /** Returns the row of a parsed document; throws `bad_data`. */
   open(document: unknown): unknown;
   head: string;
   tail: string;

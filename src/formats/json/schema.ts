@@ -24,7 +24,6 @@ interface Place {
   /** For errors: path of the document in the request, and place in the document. */
   base: string;
   at: string;
-  /** References followed so far. */
   followed: readonly string[];
   /** Remaining number of fields: references can multiply a small document without end. */
   budget: { fields: number };

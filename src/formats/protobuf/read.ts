@@ -13,7 +13,6 @@ import { wellKnownOf, wrappedOf } from './fields.ts';
 
 /** A decoded message: `definition.ts` gives it a value for every field, null for one that is absent. */
 type Message = Readonly<Record<string, unknown>>;
-/** Converts a value that is not null. */
 type Convert = (found: unknown) => unknown;
 
 /** Compiles the reader of a message into the fields of a table; it throws `bad_data`. */
@@ -151,7 +150,6 @@ function timeOf({ seconds, nanos }: Message, path: string): bigint {
 /** Of 10,000 years, which is what a Duration may span. */
 const maxSeconds = 10n ** 12n - 1n;
 
-/** The seconds of a Duration with nine digits behind the point. */
 function durationOf({ seconds, nanos }: Message, path: string): string {
   const whole = seconds as bigint;
   if (whole > maxSeconds || whole < -maxSeconds) throw badData(path, 'is too long a duration');

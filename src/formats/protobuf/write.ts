@@ -157,7 +157,6 @@ function numberIn({ values }: protobuf.Enum, path: string): Convert {
   };
 }
 
-/** Parses a JSON text before it is converted. */
 function jsonText(convert: Convert, path: string): Convert {
   const parse = jsonOf(path);
   return (value) => convert(parse(value as Value));

@@ -22,7 +22,6 @@ export interface KnownMetadata {
   items?: FieldTypeName;
 }
 
-/** Maximum nesting of structs and lists. */
 const maxDepth = 32;
 
 /**

@@ -175,7 +175,6 @@ export function rescale(unscaled: bigint, from: number, to: number): bigint {
   return (unscaled < 0n ? unscaled - half : unscaled + half) / divisor;
 }
 
-/** `&` and `|` of integers. */
 function bitwise(big: (a: bigint, b: bigint) => bigint): Build {
   return (args, type) => {
     requireIntegers(args, type, 'operation on bits');
@@ -217,7 +216,6 @@ const plus: Build = (args, type) => {
 const minus: Build = (args, type) =>
   args.length === 1 ? negate(args, type) : (shift(-1n, args, type) ?? subtract(args, type));
 
-/** The functions of numbers, by their names in DuckDB's plans. */
 export const numberFunctions: Readonly<Record<string, Build>> = {
   '+': plus,
   add: plus,

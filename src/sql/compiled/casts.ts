@@ -88,7 +88,6 @@ function refuseCast(from: EngineType, to: EngineType): never {
   return refuse(`a cast of ${from.id} to ${to.isJson ? 'JSON' : to.id}`);
 }
 
-/** Makes an integer of the type, from one of any size. */
 function integerOf(to: EngineType): (value: bigint) => Value {
   const checked = bigOf(to);
   return isBig(to) ? checked : (value) => Number(checked(value));

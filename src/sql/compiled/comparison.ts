@@ -29,7 +29,6 @@ function texts(one: string, other: string): number {
 /** Surrogates represent code points above all others. */
 const rank = (unit: number): number => (unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800);
 
-/** The order of a type's values. */
 export function orderOf(type: EngineType): Compare {
   if (isFloating(type)) return floats;
   if (type.id === 'VARCHAR') return texts;

@@ -4,7 +4,6 @@ import type { EngineType } from './engine-type.ts';
 /** Evaluates an expression over one row of the source. Throws `deferral` if only DuckDB can decide the result. */
 export type Evaluate = (row: Row) => Value;
 
-/** A compiled expression. */
 export interface Compiled {
   type: EngineType;
   evaluate: Evaluate;

@@ -230,7 +230,6 @@ function skip(pattern: RegExp, text: string, from: number): number {
   return pattern.test(text) ? pattern.lastIndex : from;
 }
 
-/** The start of a member's value or of an item; undefined if there is none. */
 function child(text: string, container: number, step: JsonStep): number | undefined {
   const isMember = typeof step === 'string';
   if (text[container] !== (isMember ? '{' : '[')) return undefined;
@@ -240,7 +239,6 @@ function child(text: string, container: number, step: JsonStep): number | undefi
     let value = at;
     if (isMember) {
       const end = skip(string, text, at);
-      // After the colon.
       value = skip(space, text, skip(space, text, end) + 1);
       const key = text.slice(at + 1, end - 1);
       if ((key.includes('\\') ? JSON.parse(`"${key}"`) : key) === step) return value;
@@ -251,7 +249,6 @@ function child(text: string, container: number, step: JsonStep): number | undefi
   return isMember || step >= 0 ? undefined : starts.at(step);
 }
 
-/** The end of the value that starts at `from`. */
 function endOf(text: string, from: number): number {
   const first = text[from];
   if (first === '"') return skip(string, text, from);
@@ -286,7 +283,6 @@ function readJsonPath(path: string): JsonStep[] | undefined {
   return steps;
 }
 
-/** Every compiled function, by its name in DuckDB's plans. */
 export const functions: ReadonlyMap<string, Build> = new Map([
   ...Object.entries(numberFunctions),
   ...Object.entries(textFunctions),

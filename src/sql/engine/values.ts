@@ -58,7 +58,6 @@ interface ValueConverter {
   fromEngine(value: DuckDBValue): Value;
 }
 
-/** The converter of a field, a member or the items of a list. */
 export function converterOf(type: ListItem): ValueConverter {
   const { toEngine, fromEngine } = notNull(type);
   return {

@@ -7,8 +7,6 @@ import { forUpTo, untilReported } from '../connection/deadline.ts';
 import { publishRefused } from '../connection/reason-codes.ts';
 import type { Finding } from './steps.ts';
 
-/** What a connection test does with messages: subscribe, publish, wait for the first message. */
-
 /** The connection of a running step: `CheckSteps` runs none after a failure. */
 export function present(connection: Connection | undefined): Connection {
   if (connection === undefined) throw new PenstockError('internal', 'A step ran without a connection');
@@ -34,7 +32,6 @@ export async function subscribe(
 }
 
 const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
-/** Maximum size of a PUBLISH beside topic and payload. */
 const packetOverhead = 10;
 
 /** Publishes the test message, never retained, at the highest QoS that the broker accepts. */

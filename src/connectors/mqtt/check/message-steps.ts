@@ -20,7 +20,6 @@ import {
 } from './message-probes.ts';
 import type { CheckSteps, Finding } from './steps.ts';
 
-/** The steps of a connection test after the login. */
 interface TableTest {
   context: CheckContext<MqttProfile, MqttTable>;
   steps: CheckSteps;
@@ -36,7 +35,6 @@ const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connectio
 
 const uniqueTopic = (): string => `penstock/check/${randomBytes(8).toString('hex')}`;
 
-/** A round trip of one message on a unique topic. */
 export async function checkProfile({ context, steps, connection }: TableTest): Promise<void> {
   const topic = uniqueTopic();
   const probe = new FirstMessageProbe(connection, context.profile);

@@ -76,7 +76,6 @@ export function describeEndpoint({ host, port, tls, path }: Endpoint): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}${path ?? ''}`;
 }
 
-/** The URLs of a profile's servers, without credentials. */
 export function describe(profile: { url: string }): string {
   const endpoints = parseUrls(profile.url);
   return typeof endpoints === 'string' ? 'an invalid URL' : endpoints.map(describeEndpoint).join(', ');

@@ -124,7 +124,6 @@ export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
 
 export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
 
-/** The message properties that a sink table sets. */
 export const propertyNames = (table: MqttTable): string[] =>
   Object.keys(sinkOf(table) ?? {}).filter((name) => name !== 'retain');
 
@@ -147,7 +146,6 @@ export function validateTable(table: MqttTable, profile?: MqttProfile): FieldErr
 const findings = (path: string, message: string | null): FieldError[] =>
   message === null ? [] : [{ path, message }];
 
-/** The templates of a sink beside its topic. */
 const templatesIn = (sink: Static<typeof Sink>): { path: string; text: string }[] => {
   const { expirySecs, contentType, correlationData, responseTopic, userProperties = {} } = sink;
   const single = Object.entries({ expirySecs, contentType, correlationData, responseTopic });

@@ -24,7 +24,6 @@ export function checkTemplate(text: string): string | null {
 }
 
 export class Template {
-  /** JSON pointer of the text in the table, for errors. */
   readonly path: string;
   readonly #parts: string[];
   readonly #columns: { name: string; get: GetProperty }[];

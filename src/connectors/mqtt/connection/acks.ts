@@ -74,7 +74,6 @@ export class DeferredAcks {
     this.#takeOver();
   }
 
-  /** Whether reading is paused because the window is full. */
   get paused(): boolean {
     return this.#waiting !== null;
   }

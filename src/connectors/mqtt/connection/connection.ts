@@ -24,7 +24,6 @@ interface BrokerLimits {
   retain: boolean;
   wildcards: boolean;
   shared: boolean;
-  /** In bytes. */
   maximumPacketSize: number;
 }
 

@@ -35,7 +35,6 @@ export class SinkQos {
     this.used = this.#possible();
   }
 
-  /** The broker has confirmed a message as its QoS demands. */
   confirmed(): void {
     if (this.#confirmed) return;
     this.#confirmed = true;

@@ -77,7 +77,6 @@ export function connectRefused(code: number, version: 4 | 5, reasonString?: stri
   return withReason(error, message, connectHints[error], reason, reasonString);
 }
 
-/** An error with its reason code for programs (`facts`) and for people. */
 function withReason(
   error: MqttErrorCode,
   message: string,

@@ -72,7 +72,6 @@ const maxChain = 10;
 export const daysToExpiry = (certificate: { valid_to: string }): number =>
   Math.floor((Date.parse(certificate.valid_to) - Date.now()) / dayMs);
 
-/** Protocol, cipher and certificates of a connection after its handshake. */
 export function peerFacts(socket: TLSSocket): Record<string, unknown> {
   const certificate = socket.getPeerCertificate(true);
   const session = {

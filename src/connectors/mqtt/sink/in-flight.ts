@@ -50,7 +50,6 @@ export class PendingWrite {
   }
 }
 
-/** A message that was sent and is not confirmed. */
 export interface SentMessage {
   readonly packetId: number;
   /** Undefined while the identifier is free. */

@@ -44,7 +44,6 @@ function topicFor(template: Template, row: Row): string {
   return topic;
 }
 
-/** A column may give several topic levels, but no empty one and no wildcard. */
 function refuseLevels(text: string): string | null {
   if (text === '' || text.startsWith('/') || text.endsWith('/') || text.includes('//')) {
     return 'gives the topic an empty level';

@@ -80,7 +80,6 @@ function watched(topic: string, packet: IPublishPacket): Watched {
   };
 }
 
-/** Maximum time for connecting and listening together. */
 const totalMs = 2_000;
 const maxTopics = 1_000;
 const maxTopicBytes = 64 * 1024;
@@ -132,7 +131,6 @@ async function subscribeToAll(connection: Connection, signal: AbortSignal): Prom
 }
 
 class TopicCollector {
-  /** Whether the broker has accepted the subscription. */
   listening = false;
   readonly #topics = new Set<string>();
   #topicBytes = 0;
