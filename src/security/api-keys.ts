@@ -143,9 +143,8 @@ export class KeyRing {
     const found = { caller, expiresAt: row?.expiresAt ?? null, at: performance.now() };
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
     this.#remembered.set(hash, found);
-    if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < now()) {
+    if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < now())
       await this.#db.apiKey.updateMany({ where: { hash }, data: { lastUsedAt: now() } });
-    }
     return found;
   }
 }

@@ -154,9 +154,8 @@ class Visitor {
       const message = `The function ${name} returns a different value at each call, so a redelivered message would become a different row; use a value of the message`;
       return this.#refuse(node, message);
     }
-    if (engineFunctions.test(name)) {
+    if (engineFunctions.test(name))
       return this.#refuse(node, `The function ${name} is not available in a query`);
-    }
     const growth = unboundedGrowth(node, { growing: this.#growing > 0, lambda: this.#inLambda });
     return growth === undefined || this.#refuse(node, growth);
   }
@@ -169,9 +168,8 @@ class Visitor {
     if (found && !this.#isMiscast(node, found.column, found.part)) return false;
     if (!found && this.#scope.aliases.has(first.toLowerCase())) return false;
     const clock = clocks[first.toLowerCase()];
-    if (clock !== undefined && names.length === 1) {
+    if (clock !== undefined && names.length === 1)
       return this.#refuse(node, `${first} is not supported; write ${clock}`);
-    }
     const wanted = names[found?.part ?? 0] ?? first;
     const known = this.#scope.columns.map((column) => column.name);
     return this.#refuse(node, `There is no column ${names.join('.')}${suggestion(wanted, known)}`);

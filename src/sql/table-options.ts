@@ -138,9 +138,8 @@ export class TableOptions implements WithOptions {
 
   /** Reports every option that nobody took. */
   refuseRest(): void {
-    for (const { name } of this.#values.values()) {
+    for (const { name } of this.#values.values())
       this.#findings.add(`There is no option ${name.text} here${suggestion(name.text, this.#asked)}`, name);
-    }
   }
 }
 

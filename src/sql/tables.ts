@@ -89,9 +89,8 @@ export class Tables {
 
   async create(statement: CreateTable): Promise<void> {
     const { text } = statement.name;
-    if (findNamed(this.#created, { text, exact: false })) {
+    if (findNamed(this.#created, { text, exact: false }))
       this.#findings.stop(`The query creates two tables called ${text}`, statement.name);
-    }
     this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
   }
 
@@ -165,9 +164,8 @@ async function asFinding<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof PenstockError) || error.passing || error.code === 'invalid_query') throw error;
-    for (const { path, message } of error.errors) {
+    for (const { path, message } of error.errors)
       findings.add(path ? `${path}: ${message}` : message, place(path));
-    }
     if (error.errors.length === 0) findings.add(error.message, place(''));
     findings.settle();
     throw error;

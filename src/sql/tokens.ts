@@ -21,9 +21,8 @@ const dollarTag = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
 
 /** Splits a query into tokens, without comments and white space. Reports strings and comments that are not closed. */
 export function tokenise(query: string, findings: Findings): Token[] {
-  if (query.length > maxQueryLength) {
+  if (query.length > maxQueryLength)
     findings.stop(`The query is too long; the maximum is ${maxQueryLength} characters`);
-  }
   const tokens: Token[] = [];
   let offset = 0;
   while (offset < query.length) {

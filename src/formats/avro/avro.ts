@@ -132,12 +132,9 @@ function datumCodec(schema: AvroSchema, own: ParsedSchema | undefined): Codec {
 
 function checkHeader(payload: Buffer, header: Buffer): void {
   if (header.length === 0) return;
-  if (!payload.subarray(0, 2).equals(singleObject)) {
-    throw badData('', 'is not in the single-object encoding');
-  }
-  if (!payload.subarray(2, 10).equals(header.subarray(2))) {
+  if (!payload.subarray(0, 2).equals(singleObject)) throw badData('', 'is not in the single-object encoding');
+  if (!payload.subarray(2, 10).equals(header.subarray(2)))
     throw badData('', 'was written with another schema than that of the table');
-  }
 }
 
 const maxSchemas = 16;
@@ -162,9 +159,8 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
     const read = readerFor(container.schema);
     const rows: Row[] = [];
     for (const { count, input } of container.blocks) {
-      if (rows.length + count > maxRowsOfMessage) {
+      if (rows.length + count > maxRowsOfMessage)
         throw badData('', `holds more than ${maxRowsOfMessage} rows`);
-      }
       for (let left = count; left > 0; left -= 1) rows.push(read(input));
       input.end();
     }
@@ -233,9 +229,8 @@ function readContainer(payload: Buffer): Container {
 function decompressor(codec: string): (block: Buffer, maxOutputLength: number) => Buffer {
   if (codec === 'null') return (block) => block;
   const known = { deflate: inflateRawSync, zstandard: zstdDecompressSync };
-  if (codec !== 'deflate' && codec !== 'zstandard') {
+  if (codec !== 'deflate' && codec !== 'zstandard')
     throw badData('', 'is compressed with a codec other than deflate and zstandard');
-  }
   return (block, left) => {
     try {
       return known[codec](block, { maxOutputLength: Math.max(1, left) });

@@ -43,9 +43,8 @@ export function fieldsFromAvro(type: AvroType, path: string): Field[] {
   };
   const typeOf = (plain: AvroType, inside: readonly AvroType[]): ListItem => {
     if (inside.includes(plain)) return { type: 'json' };
-    if (plain.kind === 'array') {
+    if (plain.kind === 'array')
       return { type: 'list', items: { name: 'item', ...itemOf(plain.items, [...inside, plain]) } };
-    }
     if (plain.kind !== 'record') return leafOf(plain);
     return plain.fields.length > 0 ? { type: 'struct', fields: membersOf(plain, inside) } : { type: 'json' };
   };

@@ -64,13 +64,12 @@ function nestedReader(
   }
   if (type.kind !== 'array' && type.kind !== 'map') return undefined;
   const read = treeReader(type.items, path, leaf, known);
-  if (type.kind === 'array') {
+  if (type.kind === 'array')
     return (input, depth) => {
       const list: unknown[] = [];
       input.blocks(() => list.push(read(input, depth + 1)));
       return list;
     };
-  }
   const readKey = leaf({ kind: 'string' }, path);
   return (input, depth) => {
     const object: Row = {};

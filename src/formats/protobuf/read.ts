@@ -173,9 +173,8 @@ function jsonMessage(type: protobuf.Type, known: Known): Convert {
   };
   // A message may hold itself.
   known.set(type, convert);
-  for (const member of type.fieldsArray) {
+  for (const member of type.fieldsArray)
     members.push({ name: member.name, set: setterOf(member.name), convert: jsonMember(member, known) });
-  }
   return convert;
 }
 

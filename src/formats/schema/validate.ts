@@ -84,9 +84,8 @@ export function validateSchema(schema: ConnectionSchema, metadata?: readonly Kno
   validateFormat(schema, fields, errors);
   validateBadData(schema.bad_data, errors);
   for (const [index, key] of (schema.primary_keys ?? []).entries()) {
-    if (!fields.some((field) => field.name === key)) {
+    if (!fields.some((field) => field.name === key))
       errors.push({ path: `/primary_keys/${index}`, message: `There is no field called ${key}` });
-    }
   }
   return errors;
 }
@@ -144,9 +143,8 @@ function validateFields(fields: readonly Field[], path: string, depth: number, e
   const seen = new Set<string>();
   fields.forEach((field, index) => {
     const at = `${path}/${index}`;
-    if (seen.has(field.name)) {
+    if (seen.has(field.name))
       errors.push({ path: `${at}/name`, message: `Two fields are called ${field.name}` });
-    }
     seen.add(field.name);
     validateType(field, at, depth, errors);
   });
@@ -196,9 +194,8 @@ function validateDecimal({ precision, scale }: ListItem, path: string, errors: F
 
 function validateStruct(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
   const members = item.fields ?? [];
-  if (members.length === 0) {
+  if (members.length === 0)
     errors.push({ path: `${path}/fields`, message: 'A struct needs at least one field' });
-  }
   validateFields(members, `${path}/fields`, depth + 1, errors);
   members.forEach((member, index) => {
     if (!member.metadata_key) return;

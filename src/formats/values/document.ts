@@ -179,12 +179,11 @@ function mapWriter(
   });
   const struct = structOf(path);
   // The libraries look at `constructor` and `toJSON` of a plain object, and leave out some keys.
-  if (steps.some(({ name }) => name in Object.prototype || name === 'toJSON')) {
+  if (steps.some(({ name }) => name in Object.prototype || name === 'toJSON'))
     return (value) => {
       const row = struct(value);
       return new Map(steps.map(({ name, write }) => [name, write(getterOf(name)(row) as Value)]));
     };
-  }
   const make = rowFromObject(steps.map(({ name, write }) => ({ name, read: write as Reader })));
   return (value) => make(struct(value));
 }

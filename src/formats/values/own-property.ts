@@ -15,11 +15,10 @@ export function getterOf(name: string): GetProperty {
 }
 
 export function setterOf(name: string): SetProperty {
-  if (name !== '__proto__') {
+  if (name !== '__proto__')
     return (row, value) => {
       row[name] = value;
     };
-  }
   return (row, value) => {
     Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
   };

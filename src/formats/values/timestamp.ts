@@ -151,9 +151,8 @@ export function timestampFromParts(
   nanoseconds: bigint,
   unit: TimestampUnit,
 ): bigint | undefined {
-  if (unit === 'millisecond' && nanoseconds >= 0n && seconds > -farSeconds && seconds < farSeconds) {
+  if (unit === 'millisecond' && nanoseconds >= 0n && seconds > -farSeconds && seconds < farSeconds)
     return BigInt(Number(seconds) * 1000 + Math.floor(Number(nanoseconds) / 1e6));
-  }
   return fitting(seconds * perSecond[unit] + nanoseconds / (perSecond.nanosecond / perSecond[unit]));
 }
 

@@ -121,24 +121,21 @@ const remainder: Build = (args, type) => {
     return strict(args, (a: number, b: number) => (b === 0 ? defer() : checked(a % b)));
   }
   requireIntegers(args, type, '%');
-  if (isBig(type)) {
+  if (isBig(type))
     return strict(args, (a: bigint, b: bigint) => (b === 0n ? null : b === -1n ? defer() : a % b));
-  }
   return strict(args, (a: number, b: number) => (b === 0 ? null : b === -1 ? defer() : (a % b) + 0));
 };
 
 function requireIntegers(args: readonly Compiled[], type: EngineType, name: string): void {
-  if (!isInteger(type) || args.length !== 2 || args.some((arg) => arg.type.id !== type.id)) {
+  if (!isInteger(type) || args.length !== 2 || args.some((arg) => arg.type.id !== type.id))
     refuse(`this ${name}`);
-  }
 }
 
 /** `floor`, `ceil`, `trunc` and `sqrt` of a double. */
 function ofDouble(work: (value: number) => number): Build {
   return (args, type) => {
-    if (type.id !== 'DOUBLE' || args.length !== 1 || args[0]?.type.id !== 'DOUBLE') {
+    if (type.id !== 'DOUBLE' || args.length !== 1 || args[0]?.type.id !== 'DOUBLE')
       return refuse('a floating-point function of another type');
-    }
     const checked = floatOf(type);
     return strict(args, (a: number) => checked(work(a)));
   };

@@ -161,9 +161,8 @@ function fromDecimal(from: EngineType, to: EngineType): Convert {
   }
   const divisor = 10 ** from.scale;
   // The quotient of two exact doubles is the nearest double.
-  if (to.id === 'DOUBLE' && from.scale <= 22) {
+  if (to.id === 'DOUBLE' && from.scale <= 22)
     return (value: bigint) => (value > exact || value < -exact ? defer() : Number(value) / divisor);
-  }
   // Both are exact in 24 bits, so rounding the quotient twice equals rounding it once.
   if (to.id === 'FLOAT' && from.scale <= 10) {
     return (value: bigint) =>
@@ -199,12 +198,11 @@ function fromText(to: EngineType): Convert {
     const checked = floatOf(to);
     return (text: string) => (plainDouble.test(text) ? checked(Number(text)) : defer());
   }
-  if (to.id === 'DECIMAL') {
+  if (to.id === 'DECIMAL')
     return (text: string) => {
       const value = plainDecimal.test(text) ? parseDecimal(text, to.width, to.scale) : undefined;
       return value === undefined ? defer() : unscaledDecimal(value);
     };
-  }
   if (to.id === 'BOOLEAN') return (text: string) => booleans.get(text) ?? defer();
   if (isTimestamp(to) || to.id === 'DATE') return castTime(plainType('VARCHAR'), to);
   return refuse(`a cast of VARCHAR to ${to.id}`);

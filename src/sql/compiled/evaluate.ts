@@ -47,19 +47,17 @@ export function strict(
   const apply = work as unknown as (a: Value, b?: Value, c?: Value) => Value;
   const [a, b, c] = [first?.evaluate, second?.evaluate, third?.evaluate];
   if (!a) return () => apply(null);
-  if (!b) {
+  if (!b)
     return (row) => {
       const one = a(row);
       return one === null ? null : apply(one);
     };
-  }
-  if (!c) {
+  if (!c)
     return (row) => {
       const one = a(row);
       const other = b(row);
       return one === null || other === null ? null : apply(one, other);
     };
-  }
   return (row) => {
     const one = a(row);
     const other = b(row);

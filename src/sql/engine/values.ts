@@ -128,9 +128,8 @@ function struct(fields: readonly Field[]): ValueConverter {
     fromEngine(value) {
       const row: Row = {};
       const { entries } = value as DuckDBStructValue;
-      for (const { get, set, fromEngine } of members) {
+      for (const { get, set, fromEngine } of members)
         set(row, fromEngine((get(entries) ?? null) as DuckDBValue));
-      }
       return row;
     },
   };

@@ -198,9 +198,8 @@ export async function tlsFinding(
   endpoint: Endpoint,
   signal: AbortSignal,
 ): Promise<Finding<TLSSocket>> {
-  if (socket.getProtocol() === 'TLSv1.3') {
+  if (socket.getProtocol() === 'TLSv1.3')
     await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, endpoint, soon));
-  }
   const certificate = socket.getPeerCertificate();
   const days = daysToExpiry(certificate);
   const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);

@@ -79,9 +79,8 @@ export const downgradedHint = (qos: Qos): string =>
 
 /** MQTT.js reports a reason code of the broker, or the end of the connection. */
 function publishError(topic: string, error: Error & { code?: unknown }, packet: unknown): PenstockError {
-  if (typeof error.code !== 'number') {
+  if (typeof error.code !== 'number')
     return new PenstockError('connection_lost', 'The connection was lost', { cause: error });
-  }
   const properties = (packet as { properties?: { reasonString?: string } } | undefined)?.properties;
   return publishRefused(topic, error.code, properties?.reasonString);
 }
@@ -126,7 +125,7 @@ export class FirstMessageProbe {
   async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<SampleMessage | undefined>> {
     const ms = Math.min(maxWaitMs, stepTimeoutMs * 0.8);
     const sample = await forUpTo(ms, signal, (soon) => this.#wait(soon));
-    if (sample === undefined) {
+    if (sample === undefined)
       return {
         value: undefined,
         code: 'mqtt_no_message',
@@ -138,11 +137,10 @@ export class FirstMessageProbe {
             ? ''
             : ' Messages larger than maxPacketSize are not sent either.'),
       };
-    }
     const { payload, ...rest } = sample;
     const maxPacketSize = this.#maxPacketSize ?? Number.POSITIVE_INFINITY;
     // Only a 3.1.1 broker sends such a message: it does not know the limit.
-    if (payload.length > maxPacketSize) {
+    if (payload.length > maxPacketSize)
       throw mqttError(
         'mqtt_packet_too_large',
         `A message of ${payload.length} bytes arrived, but maxPacketSize is ${maxPacketSize}`,
@@ -151,7 +149,6 @@ export class FirstMessageProbe {
           facts: { topic: rest.topic, bytes: payload.length, maxPacketSize },
         },
       );
-    }
     return { value: sample, message: 'A message arrived', details: { ...rest, bytes: payload.length } };
   }
 

@@ -218,7 +218,7 @@ export const isTaskGroup = (filter: string): boolean =>
 /** See `shared` in the connector contract. If the table has a share name already, the tasks join it. */
 export function shared(table: MqttTable, group: string): MqttTable {
   if (isShared(table.topic)) return table;
-  if (sourceOf(table)?.retained === 'always') {
+  if (sourceOf(table)?.retained === 'always')
     throw new PenstockError(
       'cannot_share',
       'Retained messages cannot be read by several tasks, which share a subscription (MQTT 4.8.2)',
@@ -226,6 +226,5 @@ export function shared(table: MqttTable, group: string): MqttTable {
         hint: 'Set the parallelism to 1, or set retained of the table to when_new or never.',
       },
     );
-  }
   return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
 }

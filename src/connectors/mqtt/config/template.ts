@@ -17,9 +17,8 @@ export const constantParts = (text: string): string => text.replaceAll(placehold
 /** Returns what is wrong with the placeholders of a text as a predicate, or null. */
 export function checkTemplate(text: string): string | null {
   if (/\{\{|\}\}/.test(constantParts(text))) return 'has unbalanced {{ or }}';
-  if (columnsIn(text).some((name) => name === '' || name.includes('{'))) {
+  if (columnsIn(text).some((name) => name === '' || name.includes('{')))
     return 'must have a column name between {{ and }}';
-  }
   return null;
 }
 

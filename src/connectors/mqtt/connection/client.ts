@@ -163,11 +163,10 @@ async function refuseClientIdConflict(
   if (!mayBeConflict(identity)) return;
   const trial = new ConflictTrial(request, connect);
   try {
-    if (await trial.findsConflict()) {
+    if (await trial.findsConflict())
       throw clientIdInUse(
         'Another client uses this client id: the broker closes only the connections that have it',
       );
-    }
   } finally {
     await trial.end();
     forgetHangUps(identity);
@@ -213,9 +212,8 @@ class ConflictTrial {
         for (const control of this.#controls) control.whenLost(() => resolve(false));
       }),
     );
-    if (closed) {
+    if (closed)
       await Promise.all(this.#controls.map((control) => this.#within(pingMs, (soon) => control.ping(soon))));
-    }
     return closed;
   }
 

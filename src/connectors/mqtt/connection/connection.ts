@@ -207,11 +207,10 @@ export function closedByPeer({ cause }: PenstockError): boolean {
 /** Translates an error of MQTT.js on an open connection: from the socket, the parser or a packet. */
 function translate(error: Error & { code?: unknown }): PenstockError {
   const { code } = error;
-  if (error.message === 'Keepalive timeout') {
+  if (error.message === 'Keepalive timeout')
     return new PenstockError('connection_lost', 'The broker did not respond to a PINGREQ in time', {
       cause: error,
     });
-  }
   if (code === 149) return packetTooLarge();
   if (typeof code === 'string') {
     if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);

@@ -57,13 +57,12 @@ export class SinkQos {
 
   #possible(): Qos {
     const { maximumQos } = this.#connection.limits;
-    if (this.#asked > 0 && maximumQos === 0) {
+    if (this.#asked > 0 && maximumQos === 0)
       throw mqttError(
         'mqtt_qos_downgraded',
         'The broker accepts messages at QoS 0 only, which can lose them',
         { hint: 'Use a broker that supports QoS 1, or set the qos of the table to AtMostOnce.' },
       );
-    }
     if (this.#asked > maximumQos) {
       this.#warn(maximumQos, 'The broker accepts no messages at a higher QoS');
       return maximumQos;

@@ -18,9 +18,8 @@ export class PublishHeads {
     this.#properties = version === 5 ? new PropertyTemplates(table) : undefined;
     if (this.#properties === undefined) this.#constantProperties = empty;
     else if (this.#properties.constant) this.#constantProperties = this.#properties.encode({});
-    if (this.#constantTopic !== undefined && this.#constantProperties !== undefined) {
+    if (this.#constantTopic !== undefined && this.#constantProperties !== undefined)
       this.#constant = { topic: this.#constantTopic, properties: this.#constantProperties };
-    }
   }
 
   /** Throws `bad_row` if the columns give no valid topic or property. */
@@ -45,9 +44,8 @@ function topicFor(template: Template, row: Row): string {
 }
 
 function refuseLevels(text: string): string | null {
-  if (text === '' || text.startsWith('/') || text.endsWith('/') || text.includes('//')) {
+  if (text === '' || text.startsWith('/') || text.endsWith('/') || text.includes('//'))
     return 'gives the topic an empty level';
-  }
   if (text.includes('+') || text.includes('#')) return 'gives the topic a wildcard character';
   return text.includes('\0') ? 'gives the topic a NUL character' : null;
 }

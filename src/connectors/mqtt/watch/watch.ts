@@ -104,7 +104,7 @@ export async function autocomplete(
       await topics.untilFull(connection, soon);
     }),
   );
-  if (!topics.listening) {
+  if (!topics.listening)
     throw new PenstockError(
       'connection_timeout',
       `The broker accepted no subscription within ${totalMs} ms`,
@@ -112,7 +112,6 @@ export async function autocomplete(
         hint: 'Test the connection profile to see which step is slow.',
       },
     );
-  }
   return { topic: topics.sorted() };
 }
 
