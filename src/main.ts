@@ -5,7 +5,14 @@ import { availableParallelism, hostname } from 'node:os';
 import { parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
-import { type Invocation, isClientCommand, readCommandLine, reexec, UsageError } from './cli/commands.ts';
+import {
+  type Invocation,
+  isClientCommand,
+  readCommandLine,
+  readKeysCommand,
+  reexec,
+  UsageError,
+} from './cli/commands.ts';
 import type { Config } from './config.ts';
 import type { StoredCatalog } from './definitions/catalog.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
@@ -116,7 +123,6 @@ async function serve(
   const exposed = !isLoopback(config.host);
   const keys = new KeyRing(db, config.adminKey, exposed);
   if (command === 'keys') {
-    const { readKeysCommand } = await import('./cli/keys.ts');
     return readKeysCommand(words, values)({ db, keys, secrets, print });
   }
   if (command !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db)))
@@ -161,7 +167,7 @@ function stopRequested(): Promise<NodeJS.Signals> {
 
 async function runService(invocation: Invocation): Promise<number> {
   const { command, words, values } = invocation;
-  if (command === 'keys') (await import('./cli/keys.ts')).readKeysCommand(words, values);
+  if (command === 'keys') readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
   const config = loadConfig(readEnvironment());
   const logger = await createLogger(config);

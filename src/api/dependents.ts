@@ -132,7 +132,6 @@ async function recompile(
 export const isMeantToRun = (job: Dependent['job']): boolean =>
   job?.stop === 'none' && job.state !== 'Failed' && job.state !== 'Finished';
 
-/** How many users of an object an error names. */
 const maxNamed = 10;
 
 function dependentsBroken(errors: FieldError[]): PenstockError {

@@ -27,7 +27,6 @@ export class Places {
   }
 }
 
-/** Limits how much is let through in each second. */
 export class PerSecond {
   readonly #max: number;
   readonly #startedAt = performance.now();

@@ -249,7 +249,6 @@ function addList<Row extends ObjectRow, Body extends { name: string }>(
   );
 }
 
-/** The response to a write: the object, and who takes the change over. */
 function saved({ Response, path, title }: { Response: TObject; path: string; title: string }): TObject {
   const { examples = [] } = Response as { examples?: object[] };
   const affected_pipelines = path === 'pipelines' ? [] : [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }];

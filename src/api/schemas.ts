@@ -75,7 +75,6 @@ export async function startAfter(
   return listedAfter(last);
 }
 
-/** The condition for everything that a list has after a row. */
 export const listedAfter = ({ id, createdAt }: { id: string; createdAt: bigint }) => ({
   OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }],
 });
@@ -88,7 +87,6 @@ export const Deleted = nothing('Deleted');
 
 export const ConnectorId = Type.String({ maxLength: 64 });
 
-/** A body that may be left out. */
 export const optionalBody = <T extends TSchema>(body: T) =>
   Type.Unsafe<Static<T> | null | undefined>({ ...body, type: ['object', 'null'] });
 

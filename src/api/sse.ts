@@ -3,7 +3,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { callerName } from './caller.ts';
 
-/** Aborts when the client disconnects. */
 export function clientGone(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort(new Error('the client disconnected')));

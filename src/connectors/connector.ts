@@ -27,7 +27,6 @@ export interface Logger {
   error(details: object, message: string): void;
 }
 
-/** Which addresses the operator lets tests and jobs reach. */
 export interface Targets {
   /** Returns the addresses of `host` that may be dialled; ask before opening any socket. Throws `target_not_allowed`. */
   allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];

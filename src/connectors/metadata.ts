@@ -4,7 +4,6 @@ import type { Field } from '../formats/schema/schema.ts';
 import { setterOf } from '../formats/values/own-property.ts';
 import type { MetadataColumn, Watched } from './connector.ts';
 
-/** A metadata column as a field that holds what the connector gives. */
 export const metadataField = ({ name, type, items }: MetadataColumn): Field => ({
   name,
   type,

@@ -28,7 +28,6 @@ export interface DeadLetterFailure {
   rowCount: number | null;
 }
 
-/** A message that could not be used, and why. */
 export interface DeadLetter extends DeadLetterFailure {
   operatorId: string;
   taskIndex: number;

@@ -20,7 +20,6 @@ const isObject = (value: Json | undefined): value is JsonObject =>
 const isSealed = (value: Json | undefined): value is { $sealed: string } =>
   isObject(value) && typeof value.$sealed === 'string';
 
-/** Returns the paths that a connector's schema marks as secret. */
 export function sensitivePaths(schema: TSchema): string[] {
   return 'sensitive' in schema ? (schema.sensitive as string[]) : [];
 }
@@ -73,7 +72,6 @@ export function sealedIn(config: JsonObject, schema: TSchema): string[] {
   return found;
 }
 
-/** Returns a configuration, stored or sent, with every secret masked. */
 export function maskConfig(config: JsonObject, schema: TSchema): JsonObject {
   return mapSecrets(config, schema, () => mask);
 }

@@ -186,7 +186,6 @@ function embeddedIn(address: string): string[] {
   return begins(0, 0, 0, 0, 0, 0, 0) ? [] : found;
 }
 
-/** Returns the eight numbers of an IPv6 address. */
 function hextets(address: string): number[] {
   const written = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [head = '', tail] = written.split('::');

@@ -17,7 +17,6 @@ import type { TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
 import type { Tables } from './tables.ts';
 
-/** A query that is being compiled, with what its SELECTs may refer to. */
 export interface Query {
   text: string;
   findings: Findings;

@@ -8,7 +8,6 @@ import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /** What the expressions of a SELECT may come to when all names they use are expanded. */
 export interface Cost {
-  /** Nodes of the largest expression. */
   nodes: number;
   /** How many times larger than the message the largest value may be, or how many rows one message may become. */
   growth: number;

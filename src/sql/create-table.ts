@@ -187,7 +187,6 @@ function readArray(tokens: TokenReader, depth: number): ListItem {
   return { type: 'list', items: { name: 'item', ...items } };
 }
 
-/** Reads `NOT NULL` or `NULL`; returns whether a value is required. */
 function readNotNull(tokens: TokenReader): boolean {
   if (tokens.takes('not', 'null')) return true;
   tokens.takes('null');

@@ -4,7 +4,6 @@ import type { Findings } from './diagnostic.ts';
 import { isSameName, suggestion } from './names.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
-/** What the expressions of a SELECT may refer to. */
 export interface Scope {
   /** The qualifiers of a column: the table's name and its alias. */
   qualifiers: readonly string[];

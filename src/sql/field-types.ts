@@ -44,7 +44,6 @@ const plainTypes: Readonly<Record<PlainTypeName, PlainType>> = {
 
 const entries = Object.entries(plainTypes) as [PlainTypeName, PlainType][];
 
-/** The field types by their names in `CREATE TABLE`. */
 export const typesByWord: ReadonlyMap<string, PlainTypeName> = new Map(
   entries.flatMap(([type, { words }]) => words.map((word) => [word, type] as const)),
 );

@@ -1,7 +1,8 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { sqlType, validateSchema } from '../formats/codec.ts';
+import { validateSchema } from '../formats/codec.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
+import { sqlType } from '../formats/schema/sql-type.ts';
 import { type Analysis, analyse, chain, type Query, textOf } from './analysis.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { fieldTypeOf } from './engine/values.ts';

@@ -19,7 +19,6 @@ export interface Insert extends SelectText {
   sink: Identifier | undefined;
 }
 
-/** The statements of each kind, in order. */
 interface Statements {
   tables: CreateTable[];
   views: CreateView[];

@@ -180,7 +180,6 @@ export class Rollout {
     this.refusal = undefined;
   }
 
-  /** Every task of the current version is connected. */
   connected(): void {
     if (this.#rollingBack) return;
     this.#proven = true;

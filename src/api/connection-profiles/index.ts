@@ -32,7 +32,6 @@ const ProfileTest = Type.Object(
   { ...strict, examples: [{ ...example, timeout_ms: 5_000 }] },
 );
 
-/** Changes to test without storing them. */
 const ProfileTestPatch = Type.Object(
   {
     name: Type.Optional(Name),

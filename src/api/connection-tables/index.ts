@@ -51,7 +51,6 @@ const TableTest = Type.Object(
   { ...strict, examples: [{ ...example, timeout_ms: 5_000 }] },
 );
 
-/** Changes to test without storing them. */
 const TableTestPatch = Type.Object(
   {
     name: Type.Optional(Name),

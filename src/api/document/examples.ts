@@ -1,7 +1,6 @@
 import { coreErrors, type ErrorCode, type FieldError } from '../../errors.ts';
 import { problemOf } from '../problem.ts';
 
-/** An example of every error that the API returns. */
 type ProblemText = [detail: string, hint?: string | null, errors?: FieldError[]];
 
 const problemTexts = {
@@ -190,7 +189,6 @@ const badMessage = {
   errors: [{ path: '/celsius', message: 'must be a number' }],
 };
 
-/** The events of a stream, in order. `exampleOf` returns the example of a component. */
 export function eventExamples(component: string, exampleOf: (name: string) => object): object[] {
   const own = exampleOf(component);
   const { metadata, received_at, bytes } = own as Record<string, unknown>;

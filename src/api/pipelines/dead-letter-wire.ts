@@ -131,7 +131,6 @@ export const wanted = ({ code, stage, since, until }: Filter) => ({
   },
 });
 
-/** A stored dead letter without its content. */
 export type DeadLetterRow = Omit<
   NonNullable<Awaited<ReturnType<Db['deadLetter']['findFirst']>>>,
   'jobId' | 'payload' | 'metadata'

@@ -5,7 +5,7 @@ import { PenstockError } from '../../errors.ts';
 import { compilePreview } from '../../sql/compile.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
-import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/wire.ts';
+import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
 import { Places } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { nullable } from '../schemas.ts';

@@ -44,7 +44,6 @@ const nouns: Record<string, string> = {
   pipelines: 'pipeline',
 };
 
-/** A plan, or what was applied: the changes, the affected pipelines, and the hash. */
 export function drawPlan({ plan, applied, summary, changes, affected_pipelines }: Plan): string {
   const lines = changes
     .filter(({ action }) => action !== 'unchanged')

@@ -14,7 +14,6 @@ import { PenstockProcess } from './penstock-process.ts';
 
 export interface DemoOptions {
   exit: boolean;
-  /** Resolves when the user wants the demo to end. */
   stop: Promise<unknown>;
   node: string;
   environment: Record<string, string | undefined>;

@@ -96,7 +96,6 @@ export class StdoutSink implements Sink {
   }
 }
 
-/** The messages with a newline behind each, in as few writes as may be. */
 function* linesOf(messages: readonly Outgoing[]): Generator<Buffer> {
   let parts: Buffer[] = [];
   let size = 0;

@@ -8,7 +8,7 @@ import { badData, badRow } from '../values/bad.ts';
 import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
-import { jsonReader, rowReader } from './read-json.ts';
+import { jsonReader, rowReader } from './read.ts';
 import { type ParsedSchema, parseAvroSchema } from './schema.ts';
 import { jsonTextWriter, rowWriter } from './write.ts';
 

@@ -25,7 +25,6 @@ interface FieldEvidence {
   /** Number of objects that had it, null included, and of those that could have had it. */
   present: number;
   of: number;
-  /** Number of values of each type. */
   types: Partial<Record<SeenType, number>>;
   /** Reason for the proposal if it is not obvious. */
   note: string | null;
@@ -40,7 +39,6 @@ export interface InferredSchema {
   notes: string[];
 }
 
-/** Proposes a schema for sampled messages. */
 export class SchemaInference {
   readonly #kinds = Object.fromEntries(payloadKinds.map((kind) => [kind, 0])) as Record<PayloadKind, number>;
   #gzip = 0;

@@ -164,7 +164,6 @@ function memberOf(value: unknown, name: string, path: string): unknown {
   return (value as Record<string, unknown>)[name];
 }
 
-/** A schema of Kafka Connect's JsonConverter. */
 interface ConnectSchema {
   type: string;
   optional: boolean;

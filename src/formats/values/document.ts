@@ -227,7 +227,6 @@ function timestampWriter(type: ListItem, path: string, library: DocumentLibrary)
   };
 }
 
-/** Writes any JSON text as a document. */
 function jsonWriter(path: string): Writer {
   const parse = jsonOf(path);
   return (value) => documentOf(parse(value));

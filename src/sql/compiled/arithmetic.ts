@@ -141,7 +141,6 @@ function ofDouble(work: (value: number) => number): Build {
   };
 }
 
-/** Half away from zero, as C rounds. */
 export function roundHalfAway(value: number): number {
   const whole = Math.trunc(value);
   return Math.abs(value - whole) >= 0.5 ? whole + Math.sign(value) : whole;

@@ -142,7 +142,6 @@ function fromFloat(from: EngineType, to: EngineType): Convert {
   return refuseCast(from, to);
 }
 
-/** The nearest integer, and the even one of two that are equally near. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const above = value - floor;

@@ -68,7 +68,6 @@ export function strict(
 
 const noRow: Row = {};
 
-/** The value of a constant. */
 export function constantValue(compiled: Compiled | undefined, what: string): Value {
   if (!compiled?.isConstant) return refuse(what);
   return compiled.evaluate(noRow);

@@ -1,4 +1,5 @@
 import type { Row, Value } from '../../formats/format.ts';
+import { isJson } from '../../formats/json/text.ts';
 import { getterOf, setterOf } from '../../formats/values/own-property.ts';
 import { numberFunctions } from './arithmetic.ts';
 import { orderOf } from './comparison.ts';
@@ -124,10 +125,10 @@ function extract(write: (found: string) => Value): Build {
   return ([json, at]) => {
     if (json?.type.id !== 'VARCHAR') return refuse('JSON of another type');
     const path = pathOf(at);
-    const { isJson } = json.type;
+    const alreadyJson = json.type.isJson;
     return strict([json], (text: string) => {
       // A column of type JSON holds valid JSON only.
-      if (!isJson && !isValid(text)) return defer();
+      if (!alreadyJson && !isJson(text)) return defer();
       const found = findJson(text, path);
       return found === undefined ? null : write(found);
     });
@@ -139,15 +140,6 @@ function pathOf(at: Compiled | undefined): readonly JsonStep[] {
   if (typeof given === 'bigint' && given > -1_000_000n && given < 1_000_000n) return [Number(given)];
   const path = typeof given === 'string' ? readJsonPath(given) : undefined;
   return path ?? refuse(`the JSON path ${String(given)}`);
-}
-
-function isValid(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** DuckDB rewrites the values it extracts; integers and short decimals come out unchanged. */

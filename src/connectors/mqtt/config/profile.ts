@@ -14,7 +14,6 @@ const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
 const text = (title: string, description: string, more: object) =>
   optional(Type.String({ title, description, maxLength: 65_535, ...more }));
 
-/** Text that may contain `{{ NAME }}` variables. */
 const varText = (title: string, description: string, more: object = {}) =>
   text(title, description, { format: 'var-str', ...more });
 

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { type FieldError, PenstockError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
+import { fieldTypes } from '../../../formats/schema/schema.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
 import type { MqttProfile } from './profile.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
@@ -114,11 +115,9 @@ export const qosOf = (table: MqttTable): Qos => qosLevel(table.qos);
 export const direction = (table: MqttTable): 'source' | 'sink' =>
   'retain' in table.type ? 'sink' : 'source';
 
-/** The sink settings of a table; undefined for a source. */
 export const sinkOf = (table: MqttTable): Static<typeof Sink> | undefined =>
   'retain' in table.type ? table.type : undefined;
 
-/** The source settings of a table; undefined for a sink. */
 export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
   'retain' in table.type ? undefined : table.type;
 
@@ -164,17 +163,8 @@ const checkExpiry = (text: string): FieldError[] =>
     ? []
     : findings('/type/expirySecs', 'must be a number of seconds, or a column as {{ name }}');
 
-const plainTypes = [
-  'int32',
-  'int64',
-  'uint32',
-  'uint64',
-  'float32',
-  'float64',
-  'decimal128',
-  'bool',
-  'string',
-] as const;
+const structured = ['bytes', 'timestamp', 'json', 'struct', 'list'];
+const plainTypes = fieldTypes.filter((type) => !structured.includes(type));
 
 export function columnsOf(table: MqttTable): ColumnUse[] {
   const sink = sinkOf(table);

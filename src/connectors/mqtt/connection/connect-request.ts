@@ -3,7 +3,6 @@ import type { MqttClient } from 'mqtt';
 import type { Identity, Reachable } from '../../connector.ts';
 import type { MqttProfile } from '../config/profile.ts';
 
-/** What to connect to, and as which client. */
 export interface ConnectRequest extends Reachable<MqttProfile> {
   clientId: string;
   /** Discard the session that the broker may hold for this id. */

@@ -7,7 +7,6 @@ import type { Qos } from '../config/topic.ts';
 import { failsAtQos2, forgetQos2Failures, rememberQos2Failure } from './broker-memory.ts';
 import { type Connection, closedByPeer } from './connection.ts';
 
-/** The warning that a broker supports less than the QoS of a table. */
 export const qosDowngraded = (topic: string, asked: Qos, granted: Qos, reason: string): PenstockError =>
   mqttError('mqtt_qos_downgraded', `${reason}: ${topic} uses QoS ${granted} instead of ${asked}`, {
     hint:

@@ -120,7 +120,6 @@ export const unsubscribeRefused = (filter: string, code: number): PenstockError 
     code,
   );
 
-/** The error for a broker that reports no support for shared subscriptions (MQTT 5). */
 export const sharedUnsupported = (filter: string): PenstockError =>
   withReason(
     'mqtt_shared_unsupported',

@@ -32,7 +32,6 @@ export async function subscribeAs(context: SourceContext, connection: Connection
   );
 }
 
-/** Removes every subscription that the session may have. */
 export const unsubscribe = (context: SourceContext, connection: Connection): Promise<void> =>
   connection.unsubscribe([...new Set([context.table.topic, ...formerFilters(context)])], context.signal);
 
