@@ -1,10 +1,7 @@
 import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { whyMissing } from '../../scripts/servers.ts';
-import { startBroker } from '../../src/cli/demo/plant.ts';
-import { atEnd } from './at-end.ts';
-import type { Broker } from './faulty-pipeline.ts';
+import { startBroker } from '../../src/cli/demo/demo.ts';
 import { freePort } from './mosquitto.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 
