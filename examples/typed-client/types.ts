@@ -189,7 +189,7 @@ export type Job = {
   tasks: number | null;
   failure_reason: {
     error: string;
-    /** Who has to act */
+    /** The party that has to act */
     domain: "user" | "external" | "internal";
     /** Error code */
     code: string;
@@ -322,7 +322,7 @@ export type InferredSchema = {
   schema: ConnectionSchema | null;
   /** Evidence for each field, including nested fields */
   fields: Array<{
-    /** JSON pointer into a message; * stands for the items of a list */
+    /** JSON pointer into a message; * means the items of a list */
     path: string;
     type: "int32" | "int64" | "uint32" | "uint64" | "float32" | "float64" | "decimal128" | "bool" | "string" | "bytes" | "timestamp" | "json" | "struct" | "list";
     /** Whether it was present and not null in every object, of at least 10 */
@@ -422,7 +422,7 @@ export type CsvFormat = {
   quote?: string;
   /** Each message begins with a line of column names; otherwise columns are in the order of the fields */
   header?: boolean;
-  /** Unquoted text that stands for null; default empty */
+  /** Unquoted text that means null; default empty */
   null_value?: string;
 };
 
@@ -1727,7 +1727,7 @@ export interface Operations {
         tasks: number | null;
         failure_reason: {
           error: string;
-          /** Who has to act */
+          /** The party that has to act */
           domain: "user" | "external" | "internal";
           /** Error code */
           code: string;
@@ -1772,7 +1772,7 @@ export interface Operations {
         tasks: number | null;
         failure_reason: {
           error: string;
-          /** Who has to act */
+          /** The party that has to act */
           domain: "user" | "external" | "internal";
           /** Error code */
           code: string;
