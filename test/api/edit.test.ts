@@ -42,7 +42,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const row = await service.db.connectionProfile.findUniqueOrThrow({ where: { id } });
     return JSON.parse(row.config).password as unknown;
   };
-  /** What stays the same when nothing is written. */
+  /** The state that only a write changes. */
   const everything = async () => ({
     profiles: await service.db.connectionProfile.findMany({ orderBy: { id: 'asc' } }),
     tables: await service.db.connectionTable.findMany({ orderBy: { id: 'asc' } }),
@@ -76,7 +76,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       expect(first.body.affected_pipelines).toEqual([{ id: pipeline, name: given.names.pipeline }]);
       expect(first.body.labels).toEqual(labels);
       const [requests, there] = [await edits(pipeline), await everything()];
-      // As another program may write the same.
+      // The same definition as another program may write it.
       const reordered = Object.fromEntries(Object.entries(body).toReversed());
       const second = await send('put', path, reordered);
       expect([second.status, second.headers.etag]).toEqual([200, first.headers.etag]);
@@ -87,7 +87,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(3);
   });
 
-  test('what was sent comes back as it was sent, after POST, PUT and PATCH', async () => {
+  test('definitions are returned as sent, after POST, PUT and PATCH', async () => {
     const given = await plant(service.request);
     const schema = {
       format: { type: 'json' },
@@ -123,7 +123,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     });
   });
 
-  test('the mask keeps a secret in PUT and PATCH, null clears it, and no other value is answered', async () => {
+  test('the mask keeps a secret in PUT and PATCH, null clears it, and the secret is never returned', async () => {
     const given = await plant(service.request);
     const path = `/connection_profiles/${given.profile}`;
     const first = await storedPassword(given.profile);
@@ -133,7 +133,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       const answer = await send('patch', path, { config: { password: 'first-canary' } });
       return answer.headers.etag;
     };
-    // The same secret is no change, so what was kept is what was there first.
+    // The same secret is no change, so the sealed value stays the first one.
     expect(await opened()).toBe(kept.headers.etag);
     expect(await storedPassword(given.profile)).not.toBe(first);
     const merged = await send('patch', path, { config: { clientPrefix: 'y', password: mask } });
@@ -158,7 +158,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect([answer.status, answer.body.labels]).toEqual([200, { a: 'b' }]);
   });
 
-  test('refuses another connector, unknown fields and what a POST would refuse, with the path', async () => {
+  test('refuses another connector, unknown fields and whatever a POST refuses, with the path', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     const profile = `/connection_profiles/${given.profile}`;
@@ -196,7 +196,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await everything()).toEqual(there);
   });
 
-  test('an edit is refused when a pipeline or a table that uses it would not be valid any more', async () => {
+  test('an edit is refused if it would make a pipeline or table invalid', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     const there = await everything();
@@ -213,7 +213,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(0);
   });
 
-  test('an edit of a profile is refused when a table of its would not be valid any more', async () => {
+  test('an edit of a profile is refused if it would make one of its tables invalid', async () => {
     const { profile, alerts, names } = await plant(service.request);
     const older = () =>
       send('patch', `/connection_profiles/${profile}`, { config: { protocolVersion: '3.1.1' } });
@@ -235,7 +235,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect((await older()).status).toBe(200);
   });
 
-  test('a pipeline that was not valid before either is no reason against an edit', async () => {
+  test('a pipeline that was already invalid does not prevent an edit', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     const query = `${given.query} AND colour = 'red'`;
@@ -246,7 +246,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect([answer.status, answer.body.affected_pipelines.length], answer.text).toEqual([200, 1]);
   });
 
-  test('a secret that cannot be opened any more can be entered again', async () => {
+  test('a secret that can no longer be opened can be entered again', async () => {
     const given = await plant(service.request);
     const row = await service.db.connectionProfile.findUniqueOrThrow({ where: { id: given.profile } });
     const config = row.config.replace(/v1\.[0-9a-f]+/, 'v1.00000000');
@@ -278,7 +278,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const renamed = await send('patch', `/connection_profiles/${profile}`, { name: unique('other') });
     expect([renamed.status, renamed.body.code]).toEqual([409, 'connection_profile_in_use']);
     expect(renamed.body.detail).toContain(names.pipeline);
-    // Another query lets go of it.
+    // Another query releases it.
     const tables = await plant(service.request);
     expect((await send('patch', `/pipelines/${pipeline.id}`, { query: tables.query })).status).toBe(200);
     expect((await send('patch', `/connection_profiles/${profile}`, { name: unique('other') })).status).toBe(
@@ -295,7 +295,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect([answer.status, answer.body.code]).toEqual([409, 'connection_profile_in_use']);
   });
 
-  test('a name that queries use stays; others can be changed', async () => {
+  test('a name in a query cannot change; others can', async () => {
     const given = await plant(service.request);
     const free = await send('patch', `/connection_tables/${given.readings}`, { name: unique('free') });
     expect(free.status).toBe(200);
@@ -307,7 +307,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       errors: [{ path: '/name' }],
       detail: expect.stringContaining(given.names.pipeline),
     });
-    // Tables know their profile by its id.
+    // Tables refer to their profile by id.
     const profile = await send('patch', `/connection_profiles/${given.profile}`, { name: unique('other') });
     expect([profile.status, profile.body.affected_pipelines]).toEqual([200, []]);
     const renamed = await send('patch', `/pipelines/${pipeline}`, { name: unique('other') });
@@ -323,7 +323,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     }
   });
 
-  test('labels and names change without the jobs being told; what they run is told', async () => {
+  test('labels and names change without notifying jobs; other changes notify them', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     for (const path of [
@@ -343,7 +343,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const edited = await send('patch', `/pipelines/${pipeline}`, { query });
     expect(edited.body).toMatchObject({ query, affected_pipelines: [{ id: pipeline }] });
     expect(await edits(pipeline)).toBe(1);
-    // A job that is not meant to run has nothing to drain, and is told all the same.
+    // A job that should not run has nothing to drain, but is notified too.
     await send('patch', `/pipelines/${pipeline}`, { stop: 'graceful' });
     const stopped = await send('patch', `/connection_tables/${given.readings}`, {
       config: { topic: 'elsewhere' },
@@ -352,7 +352,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(2);
   });
 
-  test("a pipeline's ETag is that of its definition: stopping and restarting leave it", async () => {
+  test("a pipeline's ETag depends only on its definition, not on stopping and restarting", async () => {
     const given = await plant(service.request);
     const path = `/pipelines/${await pipelineOf(given)}`;
     const before = await eTag(path);
@@ -362,7 +362,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await eTag(path)).toBe(before);
   });
 
-  test('if-match lets a write pass in the version it names only, and if-none-match creates only', async () => {
+  test('if-match allows a write only for the version it names, and if-none-match only creates', async () => {
     const given = await plant(service.request);
     const path = `/connection_profiles/${given.profile}`;
     const old = await eTag(path);
@@ -427,7 +427,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(made.body.id)).toBe(0);
   });
 
-  test('a dry run answers what would be answered and changes nothing, for each write of each kind', async () => {
+  test('a dry run returns the normal response and changes nothing, for each write of each kind', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     await service.db.job.updateMany({
@@ -485,7 +485,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(0);
   });
 
-  test('patches at the same time all count, and none mixes with another', async () => {
+  test('concurrent patches are all applied, and concurrent PUTs never mix', async () => {
     const { profile } = await plant(service.request);
     const path = `/connection_profiles/${profile}`;
     const writers = Array.from({ length: 12 }, (_, i) => `w${i}`);
@@ -495,7 +495,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(answers.map(({ status }) => status)).toEqual(writers.map(() => 200));
     expect(new Set(answers.map(({ headers }) => headers.etag)).size).toBe(writers.length);
     expect(Object.keys((await get(path)).labels).sort()).toEqual(writers.toSorted());
-    // Whole objects: what is there in the end is what one of them has sent.
+    // Whole objects: the result is the body of one of them.
     const bodies = writers.map((writer) => ({
       labels: { [writer]: 'y' },
       config: { url: `mqtt://${writer}` },
@@ -509,7 +509,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(bodies).toContainEqual({ labels, config });
   });
 
-  test('of writers with the same if-match one wins', async () => {
+  test('of several writers with the same if-match one wins', async () => {
     const { readings } = await plant(service.request);
     const path = `/connection_tables/${readings}`;
     const headers = { 'if-match': await eTag(path) };
@@ -521,7 +521,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(statuses).toEqual([200, ...topics.slice(1).map(() => 412)]);
   });
 
-  test('of a PUT by name at the same time one creates and the others find it', async () => {
+  test('of concurrent PUTs by name one creates and the others replace', async () => {
     const name = unique('raced');
     const path = `/connection_profiles/by-name/${name}`;
     const body = profileBody(nowhere, { name });
@@ -531,7 +531,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(answers.filter(({ headers }) => headers.location)).toHaveLength(1);
   });
 
-  test('edits of a query and of its table at the same time leave a pipeline that is valid', async () => {
+  test('concurrent edits of a query and of its table leave a valid pipeline', async () => {
     for (let round = 0; round < 5; round++) {
       const given = await plant(service.request);
       const pipeline = await pipelineOf(given);
@@ -542,7 +542,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       const idle = `INSERT INTO ${given.names.alerts} SELECT device, seq, NULL AS celsius FROM ${given.names.readings}`;
       await send('patch', `/pipelines/${pipeline}`, { query: idle });
       const before = await edits(pipeline);
-      // Each of them is right by itself, and wrong once the other is done.
+      // Each is valid on its own, and invalid after the other.
       const answers = await Promise.all([
         send('patch', `/connection_tables/${given.readings}`, {
           schema: {
@@ -563,7 +563,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     }
   });
 
-  test('deleting and using at the same time leave nothing that refers to what is gone', async () => {
+  test('concurrent deletion and use leave no dangling reference', async () => {
     for (let round = 0; round < 5; round++) {
       const name = unique('raced');
       const { id } = await created(service.request, '/connection_profiles', profileBody(nowhere, { name }));
@@ -578,7 +578,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     }
   });
 
-  test('hardly ever ends up as an error of ours in the log', () => {
+  test('rarely appears in the log as an internal error', () => {
     const failures = service.logged().split('request failed').length - 1;
     // Of the secret that could not be opened.
     expect(failures).toBe(1);

@@ -14,7 +14,7 @@ describe('a write on postgresql', () => {
   });
   afterAll(() => store.close());
 
-  test('that waits for another one which waits for it is done again', async () => {
+  test('is retried after a deadlock', async () => {
     const { db } = store;
     const locked = { one: Promise.withResolvers<void>(), two: Promise.withResolvers<void>() };
     let attempts = 0;
