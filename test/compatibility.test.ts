@@ -42,7 +42,7 @@ const item = {
   },
 };
 
-/** A document with one of everything, which each test changes. */
+/** A document with one of each construct, which each test changes. */
 const sample = () => ({
   security: [{ key: [] }, {}],
   paths: {
@@ -322,7 +322,7 @@ describe('a break is found', () => {
   });
 });
 
-describe('an addition is let through', () => {
+describe('an addition is accepted', () => {
   const additions: [string, (parts: Loose, document: Loose) => void][] = [
     ['nothing', () => {}],
     [

@@ -6,7 +6,7 @@ import { Mosquitto } from './support/mosquitto.ts';
 import { Penstock } from './support/penstock.ts';
 import { created, createTables } from './support/resources.ts';
 
-/** What docs/edit.md tells to do, done literally. */
+/** Runs the commands of docs/edit.md literally. */
 let broker: Mosquitto;
 let penstock: Penstock;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ afterAll(async () => {
   await broker.stop();
 });
 
-test('the commands of docs/edit.md do what it says', async () => {
+test('the commands of docs/edit.md work as described', async () => {
   await createTables(penstock.request, broker.url);
   const query = 'INSERT INTO alerts SELECT * FROM readings';
   await created(penstock.request, '/pipelines', { name: 'all', query, parallelism: 1 });

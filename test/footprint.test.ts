@@ -33,7 +33,7 @@ describe.runIf(process.platform === 'linux')('a process', () => {
     expect(penstock.proc('maps')).toContain('duckdb');
   });
 
-  test('sizes its own heap, and ends as it should afterwards', async () => {
+  test('sets its own heap sizes, and still exits normally', async () => {
     penstock = await Penstock.start();
     expect(penstock.proc('cmdline')).toMatch(/--max-semi-space-size=\d+\0.*main\.ts\0all/);
     expect(await penstock.kill('SIGTERM')).toBe(0);
@@ -46,7 +46,7 @@ describe.runIf(process.platform === 'linux')('a process', () => {
     expect(readdirSync(penstock.folder)).toContain('penstock.db');
   });
 
-  test('leaves the heap to whoever has sized it', async () => {
+  test('keeps heap sizes that are already set', async () => {
     penstock = await Penstock.start({ NODE_OPTIONS: '--max-semi-space-size=32' });
     expect(penstock.proc('cmdline')).not.toContain('--max-semi-space-size');
   });

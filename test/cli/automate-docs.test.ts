@@ -17,7 +17,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('the commands of docs/automate.md do what it says', async () => {
+test('the commands of docs/automate.md work as described', async () => {
   const text = readFileSync(join(root, 'docs/automate.md'), 'utf8');
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)```/gm)].map((match) => match[1] as string);
   expect(blocks).toHaveLength(4);

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { clientId } from '../../src/connectors/mqtt/connection/connect-request.ts';
 import { operatorId } from '../../src/sql/graph.ts';
 
-/** Two definitions cannot claim one client id: it holds the job, which is made for one pipeline alone. */
+/** Two definitions cannot have the same client id: it contains the job, which belongs to one pipeline. */
 
 const word = fc.oneof(fc.stringMatching(/^[a-z_]{1,4}$/), fc.string({ maxLength: 300 }));
 const identity = fc.record({

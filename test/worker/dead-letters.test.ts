@@ -7,14 +7,14 @@ import { Mosquitto } from '../support/mosquitto.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService, until } from '../support/service.ts';
 
-/** Messages that cannot be used: none is lost, none stops the others, and each is accounted for. */
+/** Unusable messages: none is lost, none stops the others, and each is counted. */
 
 let broker: Mosquitto;
 beforeAll(async () => {
   broker = await Mosquitto.start({
     users: { penstock: 'right', tester: 'right' },
     acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
-    // Not 0, for no bound: mosquitto 2.0 then ends the connection of whoever publishes what it denies.
+    // Not 0 (unlimited): mosquitto 2.0 then closes the connection of a client that publishes a denied message.
     config: ['max_queued_messages 100000'],
     quiet: true,
   });
@@ -91,7 +91,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
       const found = await letters();
       return found.length === count && found;
     });
-  /** The counters of the job's row, which bound its letters, say what is really there. */
+  /** Checks that the counters of the job's row match its dead letters. */
   async function expectCounted(): Promise<void> {
     const { id } = await jobOf(service.request, pipeline);
     const job = await service.db.job.findUniqueOrThrow({ where: { id } });
@@ -270,7 +270,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
       'the bytes are bounded',
       async () => (await letters()).reduce((sum, { bytes }) => sum + bytes, 0) === 1000 + 3 * 4,
     );
-    // One that is larger than the bound is kept while it is the newest.
+    // A dead letter larger than the limit is kept while it is the newest.
     await send(21, 'x'.repeat(2000));
     expect(await stored(1)).toMatchObject([{ bytes: 2000 }]);
     await expectCounted();
@@ -288,7 +288,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await service.request.post(`/api/v1/pipelines/${pipeline}/restart`).send({}).expect(200);
     await stored(2);
     await until('the good one is through', async () => received.some(({ seq }) => seq === 5));
-    // Messages may be through before the row says that the job runs again.
+    // Messages may pass before the row shows that the job runs again.
     await until('it has begun again', async () => (await jobOf(service.request, pipeline)).run_id === 2);
     expect((await inState('Running')).id).toBe(job);
   });

@@ -8,7 +8,7 @@ import { takeSession } from '../support/mqtt.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService, until } from '../support/service.ts';
 
-/** What is stored changes under a job that runs, or that will run again. */
+/** Definitions change while a job runs, or before it runs again. */
 
 let broker: Mosquitto;
 beforeAll(async () => {
@@ -31,7 +31,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
   let input: string;
 
   beforeEach(async () => {
-    // The broker is shared: topics of each test's own.
+    // The broker is shared, so each test has its own topics.
     input = `in/${randomBytes(4).toString('hex')}`;
     service = await startService({ open, worker: true });
     tester = await connectAsync(broker.url, { username: 'tester', password: 'right' });
@@ -72,7 +72,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
     await running();
   };
 
-  /** Counts an edit, as whoever changes what a job runs does, and waits until the job has dealt with it. */
+  /** Requests an edit, as the API does, and waits until the job has handled it. */
   async function edited(): Promise<void> {
     const { editRequests } = await service.db.job.update({
       where: { id: job },
