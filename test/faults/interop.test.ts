@@ -4,13 +4,13 @@ import { type BrokerKind, kinds } from '../support/other-brokers.ts';
 import { type Broker, Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Brokers that are not mosquitto: what they can do works, and what they cannot do the connection test says. */
+/** Brokers other than mosquitto: their features work, and the connection test reports missing ones. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const stretch = soak ? 5_000 : 400;
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
-/** Why a kind of broker is left out of this run, in its tests' names. */
+/** Why a broker is skipped in this run, for the names of its tests. */
 function reasonToSkip({ installed, quick }: BrokerKind): string {
   if (!installed) return ' (skipped: not installed)';
   return quick || soak ? '' : ' (skipped: slow to start, see npm run soak)';
@@ -37,7 +37,7 @@ for (const { kind, name } of entries) {
           ...ends,
           qos,
           publishQos: possible,
-          // From aedes, MQTT.js loses messages at QoS 2 in a session that is kept, with no Penstock between.
+          // With aedes, MQTT.js alone loses messages at QoS 2 in a persistent session.
           watchQos: 1,
           topics: `qos${qos}`,
         });

@@ -9,7 +9,7 @@ export interface AedesBroker {
   stop(): Promise<void>;
 }
 
-/** A broker that knows nothing of MQTT 5, and says so. */
+/** A broker that supports only MQTT 3.1.1, and refuses MQTT 5. */
 export async function startAedes(tls?: TlsOptions): Promise<AedesBroker> {
   const aedes = await Aedes.createBroker();
   const sockets = new Set<Socket>();

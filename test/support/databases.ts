@@ -8,7 +8,7 @@ import { applyMigrations } from '../../src/store/migrations.ts';
 import { openSqlite } from '../../src/store/sqlite.ts';
 import { sharedPostgres } from './shared-postgres.ts';
 
-/** An empty database of a test's own. */
+/** A separate empty database for a test. */
 export interface TestDatabase {
   url: string;
   drop(): Promise<void>;
@@ -56,7 +56,7 @@ async function createPostgres(): Promise<TestDatabase> {
   return { url: server.replace(/\/postgres$/, `/${name}`), drop };
 }
 
-/** Runs SQL on a database past everything that Penstock does, and answers its rows. */
+/** Runs SQL on a database directly, and returns its rows. */
 export async function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
   if (url.startsWith('file:')) return executeSqlite(url, sql);
   const client = new pg.Client({ connectionString: url });

@@ -1,6 +1,6 @@
 import { until } from './until.ts';
 
-/** A caller that reads server-sent events as they come. */
+/** A client that reads server-sent events as they arrive. */
 export class EventReader<T extends object = Record<string, unknown>> {
   readonly events: T[] = [];
   readonly #caller = new AbortController();
@@ -8,7 +8,7 @@ export class EventReader<T extends object = Record<string, unknown>> {
 
   constructor(address: string, headers: Record<string, string> = {}) {
     this.#over = this.#read(address, headers);
-    // Whoever waits for the end is told of it.
+    // Wakes waiting callers at the end.
     this.#over.catch(() => {});
   }
 
@@ -17,7 +17,7 @@ export class EventReader<T extends object = Record<string, unknown>> {
     return this.events.find(found) as T;
   }
 
-  /** Reads to the end and answers the last event. */
+  /** Reads to the end and returns the last event. */
   async last(): Promise<T> {
     await this.#over;
     return this.events.at(-1) as T;

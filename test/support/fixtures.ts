@@ -11,7 +11,7 @@ import { Mosquitto, type MosquittoOptions } from './mosquitto.ts';
 import { type MqttContext, plainClient, Reader } from './mqtt.ts';
 import { type Script, ScriptedBroker } from './scripted-broker.ts';
 
-/** Brokers, clients and connections that end by themselves: with their test, the newest first, or with their file. */
+/** Brokers, clients and connections that end with their test, the newest first, or with their file. */
 
 /** A mosquitto for all tests of a file; call it at the top of the file. */
 export async function sharedMosquitto(options?: MosquittoOptions): Promise<Mosquitto> {
@@ -66,8 +66,8 @@ export async function openedSource(context: MqttContext): Promise<{ source: Sour
 }
 
 /**
- * A client that comes back whenever it loses its connection, and acknowledges nothing. Ends with its test, or when what
- * it answers is called.
+ * A client that reconnects whenever it loses its connection, and acknowledges nothing. Ends with its test, or when the
+ * returned function is called.
  */
 export function conflictingClient(port: number, clientId: string, clean: boolean): () => void {
   let ended = false;

@@ -6,13 +6,13 @@ import { freePort } from './mosquitto.ts';
 import type { Broker } from './rig.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 
-/** A kind of broker beside mosquitto. */
+/** A broker other than mosquitto. */
 export interface BrokerKind {
   name: string;
   installed: boolean;
-  /** Whether it is up within a second or two. */
+  /** True if it starts within a second or two. */
   quick: boolean;
-  /** What it takes from a publisher. */
+  /** The QoS that it accepts from a publisher. */
   maximumQos: 1 | 2;
   start(): Promise<Broker>;
 }
@@ -34,7 +34,7 @@ async function startNats(): Promise<Broker> {
     'server_name: penstock',
     `listen: "127.0.0.1:${await freePort()}"`,
     `jetstream { store_dir: "${folder}" }`,
-    // By default it waits 30 seconds before it delivers again, also in a session that was taken up anew.
+    // By default it waits 30 seconds before a redelivery, also in a resumed session.
     `mqtt { host: "127.0.0.1", port: ${port}, ack_wait: "3s" }`,
   ];
   writeFileSync(configFile, config.join('\n'));
@@ -68,7 +68,7 @@ async function startRabbitmq(): Promise<Broker> {
   writeFileSync(join(folder, 'rabbitmq.conf'), `${config.join('\n')}\n`);
   writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_mqtt].\n');
   const env = rabbitmqSettings(folder, names, distribution);
-  // Erlang's port mapper, which it would otherwise start as a daemon that outlives it.
+  // Otherwise it would start Erlang's port mapper as a daemon that outlives it.
   const mapper = await ServerProcess.start({
     command: whereIs('epmd') ?? 'epmd',
     args: ['-port', String(names), '-address', '127.0.0.1'],

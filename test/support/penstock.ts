@@ -49,7 +49,7 @@ export class Penstock {
     return readdirSync(`/proc/${this.#child?.pid}/fd`).length;
   }
 
-  /** What the kernel says of the process in a file of its folder in /proc. */
+  /** A file of the process in /proc. */
   proc(file: 'status' | 'maps' | 'cmdline'): string {
     return readFileSync(`/proc/${this.#child?.pid}/${file}`, 'utf8');
   }
@@ -58,7 +58,7 @@ export class Penstock {
     return this.#log;
   }
 
-  /** What it has written to standard output. */
+  /** Its standard output so far. */
   get stdout(): string {
     return this.#stdout;
   }
@@ -101,7 +101,7 @@ export class Penstock {
     }
   }
 
-  /** Ends the process; answers its exit code, null when a signal ended it. */
+  /** Ends the process; returns its exit code, null if a signal ended it. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;

@@ -1,6 +1,6 @@
 import type supertest from 'supertest';
 
-/** Bodies that the service accepts, with what a test wants otherwise. */
+/** Valid bodies, with the changes of a test. */
 
 export const profileBody = (url: string, more: object = {}) => ({
   name: 'plant',
@@ -30,7 +30,7 @@ export const tableBody = (
 
 type Client = ReturnType<typeof supertest>;
 
-/** Sends it, expects 200, and answers what came back. */
+/** Sends it, expects 200, and returns the response. */
 export async function created(
   client: Client,
   path: string,

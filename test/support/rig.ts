@@ -5,7 +5,7 @@ import { created, jobOf, profileBody, tableBody } from './resources.ts';
 import { until } from './service.ts';
 import { Traffic } from './traffic.ts';
 
-/** What a rig needs of a broker. */
+/** The interface of a broker in a rig. */
 export interface Broker {
   url: string;
   port: number;
@@ -16,21 +16,21 @@ export interface RigOptions {
   source: Broker;
   sink: Broker;
   qos: 1 | 2;
-  /** Quality of service of the sink table, where it is not that of the source table. */
+  /** QoS of the sink table, if different from the source table's. */
   sinkQos?: 1 | 2;
-  /** Start of the topics' names, where pipelines share a broker. */
+  /** Prefix of the topics, if pipelines share a broker. */
   topics?: string;
-  /** Quality of service of the publisher, where it is not that of the source table. */
+  /** QoS of the publisher, if different from the source table's. */
   publishQos?: 1 | 2;
-  /** Quality of service of the subscriber, where it is not that of the publisher. */
+  /** QoS of the subscriber, if different from the publisher's. */
   watchQos?: 1 | 2;
-  /** Fields of both profiles beside the URL. */
+  /** Fields of both profiles besides the URL. */
   profile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
   schema?: object;
-  /** Settings of the process, beside those of a test. */
+  /** Settings of the process, besides those of a test. */
   settings?: Record<string, string>;
-  /** The source table's `type`: how it is to be read. */
+  /** The source table's `type`. */
   read?: object;
 }
 
@@ -45,8 +45,8 @@ const fields = [
 ];
 
 /**
- * One pipeline of a real Penstock, from a source broker to a sink broker, each reached over a link that can fail and
- * that is kept account of; and traffic from one end to the other, which does not use these links.
+ * One pipeline of a real Penstock, from a source broker to a sink broker, each over a link that can fail and whose traffic is
+ * recorded; and traffic from one end to the other, which bypasses these links.
  */
 export class Rig {
   readonly penstock: Penstock;
@@ -102,7 +102,7 @@ export class Rig {
     await this.penstock.request.patch(`/api/v1/pipelines/${this.#pipeline}`).send(body).expect(200);
   }
 
-  /** Waits until the job runs with so many tasks. */
+  /** Waits until the job runs with this number of tasks. */
   async runsWith(tasks: number): Promise<void> {
     await until(
       `${tasks} tasks run`,
@@ -122,7 +122,7 @@ export class Rig {
     await this.penstock.request.post(`/api/v1/pipelines/${this.#pipeline}/restart`).send({}).expect(200);
   }
 
-  /** Waits until the sink's broker has confirmed a number above `mark`; answers when, as `performance.now()` has it. */
+  /** Waits until the sink's broker has confirmed a number above `mark`; returns the time by `performance.now()`. */
   async passed(mark: number, ms = 120_000): Promise<number> {
     await until(`numbers above ${mark} get through`, async () => this.ledger.highestTaken > mark, ms);
     return performance.now();

@@ -10,9 +10,9 @@ interface Started {
   command: string;
   args: string[];
   env?: Record<string, string>;
-  /** Where it listens when it is ready. */
+  /** The address at which it listens when ready. */
   port: number;
-  /** Its own; removed with it. */
+  /** Its own folder; removed with it. */
   folder: string;
 }
 
@@ -22,7 +22,7 @@ export function whereIs(name: string): string | undefined {
   return places.map((place) => join(place, name)).find((path) => existsSync(path));
 }
 
-/** A server of a test's own with all the processes it starts, which end with it. */
+/** A separate server of a test. All processes that it starts end with it. */
 export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #watcher: ChildProcess;
@@ -30,7 +30,7 @@ export class ServerProcess {
   #log = '';
 
   private constructor({ command, args, env, folder }: Started) {
-    // A process group of its own, to be killed as a whole.
+    // A separate process group, to be killed as a whole.
     this.#child = spawn(command, args, {
       detached: true,
       cwd: folder,

@@ -19,7 +19,7 @@ export interface Service {
   app: FastifyInstance;
   db: Db;
   catalog: StoredCatalog;
-  /** Where it listens, without the path. */
+  /** Its origin, without a path. */
   address: string;
   /** Everything it logged, as text. */
   logged(): string;
@@ -31,7 +31,7 @@ interface ServiceOptions {
   open?: () => Promise<TestStore>;
   /** Whether jobs run too. */
   worker?: boolean;
-  /** What the worker sees of the database, if not the same as the API. */
+  /** The worker's view of the database, if different from the API's. */
   workerDb?: (db: Db) => Db;
   /** Whether other workers may share the database. */
   shared?: boolean;
@@ -42,16 +42,16 @@ interface ServiceOptions {
   certDir?: string;
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
-  /** What tasks run in, if not the one thread that all services of a test file share. */
+  /** The threads of tasks, if not the one thread that all services of a test file share. */
   threads?: Partial<ConstructorParameters<typeof ThreadPool>[0]>;
   logLevel?: 'trace' | 'debug';
 }
 
-/** Starting a thread takes a while, and most tests do not care which one it is. */
+/** Starting a thread takes a while, so most tests share one. */
 const sharedThreads = new ThreadPool({ max: 1, targets: [], logger: pino({ level: 'silent' }) });
 afterAll(() => sharedThreads.close());
 
-/** The whole of Penstock in this process, over a database of its own, listening on a free port. */
+/** The whole of Penstock in this process, with its own database, listening on a free port. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
   const store = await (options.open ?? openTestStore)();
   const { db } = store;
@@ -109,7 +109,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   };
 }
 
-/** Asks again until `answer` gives something; fails with `what` after the deadline. */
+/** Polls until `answer` returns something; fails with `what` after the deadline. */
 export async function until<T>(
   what: string,
   answer: () => Promise<T | undefined | false>,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Waits for a condition, and fails with `what` when it has not come true in time. */
+/** Waits for a condition, and fails with `what` at the deadline. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
