@@ -134,7 +134,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect((await jobNamed(app)).editRequests).toBe(0);
   });
 
-  test('returns the differences and the affected pipelines, tells each job once, and shows no secret', async () => {
+  test('returns the differences and the affected pipelines, notifies each job once, and shows no secret', async () => {
     const { app, bundle } = bundleOf();
     await applied(bundle);
     const [profile] = bundle.connection_profiles;

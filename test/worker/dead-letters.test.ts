@@ -222,7 +222,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await expectCounted();
   });
 
-  test('replays when the job runs again, selected by code, and deletes what is written', async () => {
+  test('replays when the job runs again, selected by code, and deletes written dead letters', async () => {
     const job = await start({ behavior: 'dead_letter' });
     await send(1, '{"device":"d","seq":1,"level":3000000000}');
     await send(2, '{"device":"#","seq":2}');

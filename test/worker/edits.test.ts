@@ -255,7 +255,7 @@ describe.each(databases)('edits on $provider', { timeout: 120_000 }, ({ open }) 
   });
 });
 
-test('a session whose broker is gone is given up after a day, and the job goes on', {
+test('a session whose broker is gone is given up after a day, and the job continues', {
   timeout: 120_000,
 }, async () => {
   const gone = await Mosquitto.start();
