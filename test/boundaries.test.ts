@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 
 const src = join(import.meta.dirname, '..', 'src');
 
-/** Layers from the bottom up: a folder may import what stands in a line below its own, and what is named for it. */
+/** Layers from the bottom up: a folder may import folders of lower lines, and the ones listed for it. */
 const allowed: Record<string, string[]> = {
   'main.ts': ['api', 'worker', 'cli', 'definitions', 'security', 'store', 'config.ts', 'errors.ts'],
   cli: ['definitions', 'security', 'store', 'errors.ts'],
@@ -33,7 +33,7 @@ const allowed: Record<string, string[]> = {
   'errors.ts': [],
 };
 
-/** What the folders of a connector may import of each other. */
+/** Allowed imports between the folders of a connector. */
 const insideConnector: Record<string, string[]> = {
   config: [],
   connection: ['config'],
@@ -43,7 +43,7 @@ const insideConnector: Record<string, string[]> = {
   watch: ['connection', 'config'],
 };
 
-/** Packages that only some folders may know. */
+/** Packages that only some folders may import. */
 const keepers: Record<string, string[]> = {
   fastify: ['api'],
   '@fastify/rate-limit': ['api'],
@@ -61,7 +61,7 @@ const keepers: Record<string, string[]> = {
   yaml: ['api', 'cli'],
 };
 
-/** Packages that every part may know. */
+/** Packages that every folder may import. */
 const forAll = { typebox: true };
 
 interface Source {
@@ -69,7 +69,7 @@ interface Source {
   part: string;
   text: string;
   imports: string[];
-  /** Of these, what it loads only when asked to. */
+  /** Packages among these that it loads only on demand. */
   lazy: ReadonlySet<string>;
 }
 
@@ -96,7 +96,7 @@ const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' }
 const target = (from: Source, specifier: string): string =>
   relative(src, join(src, dirname(from.path), specifier));
 
-/** The files of ours that a file imports. */
+/** The files of the project that a file imports. */
 const internal = (source: Source): string[] =>
   source.imports
     .filter((specifier) => specifier.startsWith('.'))
@@ -108,7 +108,7 @@ const connectorFiles = sources.flatMap((source) => {
 });
 
 describe('the house', () => {
-  test('has only parts whose imports are ruled here', () => {
+  test('has only folders with rules here', () => {
     expect([...new Set(sources.map(({ part }) => part))].filter((part) => !(part in allowed))).toEqual([]);
   });
 
@@ -126,7 +126,7 @@ describe('the house', () => {
     const open = new Map(sources.map((source) => [source.path, new Set(internal(source))]));
     for (let before = -1; before !== open.size; ) {
       before = open.size;
-      // A file that imports nothing that is left is part of no circle.
+      // A file without imports among the remaining files is not part of a circle.
       for (const [path, imports] of open)
         if (![...imports].some((imported) => open.has(imported))) open.delete(path);
     }
@@ -158,7 +158,7 @@ describe('the house', () => {
     expect(crossing).toEqual([]);
   });
 
-  test('knows each framework in one place only', () => {
+  test('imports each framework in one folder only', () => {
     const foreign = sources.flatMap((source) =>
       source.imports
         .filter((name) =>
@@ -181,7 +181,7 @@ describe('the house', () => {
     expect(owned.length).toBeGreaterThan(0);
     const elsewhere = packagesOf(sources).filter(
       (use) =>
-        // What a person tries Penstock out with speaks to brokers too.
+        // The demo has a broker too.
         use.part !== 'cli' && owned.some((own) => own.name === use.name && folderOf(own) !== folderOf(use)),
     );
     expect(elsewhere.map(({ path, name }) => `${path} imports ${name}`)).toEqual([]);
@@ -210,15 +210,15 @@ describe('the house', () => {
     expect(touching.map(({ path }) => path)).toEqual([]);
   });
 
-  test('has no folder or file that says nothing about what it holds', () => {
+  test('has no folder or file with a meaningless name', () => {
     const vague = /(^|\/)(controllers|services|repositories|dto|utils?|common|helpers?|misc|types)(\/|\.ts$)/;
     expect(sources.filter(({ path }) => vague.test(path)).map(({ path }) => path)).toEqual([]);
   });
 });
 
 /**
- * All that a file loads, directly or not; what is imported as types alone is not. Without `lazy` only what it loads at
- * once.
+ * All files and packages that a file loads, directly or not, except type imports. Without `lazy` only those that it loads
+ * immediately.
  */
 function loadedWith(entry: string, lazy = true): string[] {
   const found = new Set([entry]);

@@ -39,7 +39,7 @@ describe('the paths of certificates', () => {
     throw new Error(`${ca} was read`);
   };
 
-  test('become what the files hold', () => {
+  test('are replaced by the content of the files', () => {
     const config = { url: 'mqtts://h', tls: { ca: pem } };
     expect(read('ca.pem')).toEqual(config);
     expect(read('plant/ca.pem')).toEqual(config);
@@ -47,7 +47,7 @@ describe('the paths of certificates', () => {
     expect(read('current.pem')).toEqual(config);
   });
 
-  test('leave text and everything else alone', () => {
+  test('do not change text or other properties', () => {
     const config = { url: 'ca.pem', username: 'ca.pem', tls: { ca: pem, cert: '' } };
     expect(readCertificates(config, profile, certificatesIn(undefined))).toEqual(config);
   });
@@ -68,7 +68,7 @@ describe('the paths of certificates', () => {
     ]);
   });
 
-  test('are refused in a folder whose name begins alike', () => {
+  test('are refused in a folder with the same prefix', () => {
     expect(refusal(join(base, 'certs-of-others', 'ca.pem')).message).toContain('does not name a file below');
   });
 
@@ -81,7 +81,7 @@ describe('the paths of certificates', () => {
     expect(refusal(path).message).toContain(why);
   });
 
-  test('are refused without a folder, and what might be a key is not repeated', () => {
+  test('are refused without a folder, and never repeated, as they might be keys', () => {
     const error = () =>
       readCertificates({ tls: { key: 'MIIBVgIBADANBg' } }, profile, certificatesIn(undefined));
     expect(error).toThrow('/tls/key names a file, but PENSTOCK_CERT_DIR is not set');

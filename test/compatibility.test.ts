@@ -239,7 +239,7 @@ describe('a break is found', () => {
   });
 });
 
-describe('an addition is let through', () => {
+describe('an addition is accepted', () => {
   const additions: [string, (parts: Loose, document: Loose) => void][] = [
     ['nothing', () => {}],
     [

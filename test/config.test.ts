@@ -54,7 +54,7 @@ describe('the settings', () => {
     ).not.toThrow();
   });
 
-  test('let variables for configurations pass, which are no settings', () => {
+  test('ignore variables for configurations', () => {
     expect(() => loadConfig({ PENSTOCK_VAR_PASSWORD: 'x' })).not.toThrow();
   });
 });

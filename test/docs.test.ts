@@ -10,8 +10,8 @@ const pages = globSync(['*.md', 'docs/**/*.md', 'bench/*.md', 'examples/**/*.md'
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
 
 describe('the documents', () => {
-  test('name only files that are there', () => {
-    // CHANGELOG tells of the past.
+  test('name only existing files', () => {
+    // CHANGELOG may name files of the past.
     const gone = pages
       .filter((page) => page !== 'CHANGELOG.md')
       .flatMap((page) =>
@@ -23,7 +23,7 @@ describe('the documents', () => {
     expect(gone).toEqual([]);
   });
 
-  test('link only to pages that are there', () => {
+  test('link only to existing pages', () => {
     const broken = pages.flatMap((page) =>
       [...textOf(page).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)]
         .map(([, link]) => link as string)

@@ -5,10 +5,10 @@ import { expect, test } from 'vitest';
 import { created, createTables } from './support/resources.ts';
 import { useProcessRig } from './support/rig.ts';
 
-/** What docs/edit.md tells to do, done literally. */
+/** Runs the commands of docs/edit.md literally. */
 const rig = useProcessRig();
 
-test('the commands of docs/edit.md do what it says', async () => {
+test('the commands of docs/edit.md work as described', async () => {
   await createTables(rig.penstock.request, rig.broker.url);
   const query = 'INSERT INTO alerts SELECT * FROM readings';
   await created(rig.penstock.request, '/pipelines', { name: 'all', query, parallelism: 1 });

@@ -36,7 +36,7 @@ test('the typed client tests, makes, runs and removes a pipeline', async () => {
   }
 }, 90_000);
 
-test('the typed client says what is refused', async () => {
+test('the typed client reports refusals', async () => {
   const failed = await run(process.execPath, [
     join(examples, 'typed-client/tour.ts'),
     'mqtt://127.0.0.1:1',
@@ -77,7 +77,7 @@ test.skipIf(noTerraform !== undefined)(
     await terraform('init', '-no-color');
     expect(await apply()).toContain('Resources: 1 added');
     expect(await topic()).toBe('plant/+/readings');
-    // With -detailed-exitcode anything to do would be an exit code other than 0.
+    // With -detailed-exitcode a pending change would be an exit code other than 0.
     await terraform('plan', '-detailed-exitcode', '-no-color');
     expect(await apply()).toContain('Resources: 0 added, 0 changed, 0 destroyed');
 

@@ -32,7 +32,7 @@ describe.skipIf(notLinux !== undefined)(skipping('a process', notLinux), () => {
     expect(penstock.proc('maps')).toContain('duckdb');
   });
 
-  test('sizes its own heap, and ends as it should afterwards', async () => {
+  test('sets its own heap sizes, and still exits normally', async () => {
     penstock = await Penstock.start();
     expect(penstock.proc('cmdline')).toMatch(/--max-semi-space-size=\d+\0.*main\.ts\0all/);
     expect(await penstock.kill('SIGTERM')).toBe(0);

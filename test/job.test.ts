@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { actionFor, jobStates, shownState } from '../src/jobs/states.ts';
 
-describe('the state that is shown of a job', () => {
+describe('the shown state of a job', () => {
   test.each([
     ['Running', 2n, 'Running'],
     ['Running', 0n, 'Scheduling'],
@@ -16,7 +16,7 @@ describe('the state that is shown of a job', () => {
 });
 
 describe('the action offered for a job', () => {
-  test('is to stop what is meant to run, and to start what is not', () => {
+  test('is to stop a job that should run, and to start any other', () => {
     expect(actionFor('Running', true)).toMatchObject({ action: 'checkpoint', action_text: 'Stop' });
     for (const state of ['Created', 'Stopped', 'Failed'] as const)
       expect(actionFor(state, false)).toEqual({
@@ -26,7 +26,7 @@ describe('the action offered for a job', () => {
       });
   });
 
-  test('exists in words for every state', () => {
+  test('has a text for every state', () => {
     for (const state of jobStates)
       for (const running of [true, false])
         expect(actionFor(state, running).action_text).toMatch(/^[A-Z][a-z]+$/);

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { readCommandLine, readKeysCommand } from '../src/cli/commands.ts';
+import { temporaryFolder } from './support/at-end.ts';
 import { Penstock } from './support/penstock.ts';
 import { jobOf, profileBody } from './support/resources.ts';
 import { until } from './support/until.ts';
@@ -32,7 +33,7 @@ function run(args: string[], more: Record<string, string> = {}) {
   );
 }
 
-test('makes, lists and revokes keys, beside a running service', async () => {
+test('creates, lists and revokes keys during a running service', async () => {
   penstock = await Penstock.start(settings);
   const made = await run(['keys', 'create', 'me', '--role', 'admin']);
   expect(made).toMatchObject({ code: 0, out: expect.stringMatching(/^pk_[\w-]{43}$/) });
@@ -68,11 +69,11 @@ test.each([
   expect(read).toThrow(said);
 });
 
-test('says how it is used, with 2, when the arguments are wrong', async () => {
+test('prints its usage and exits with 2 if the arguments are wrong', async () => {
   expect(await run(['keys', 'what'])).toMatchObject({ code: 2, err: expect.stringContaining('keys rotate') });
 });
 
-test('does not listen for others before there is an admin key', async () => {
+test('does not listen on other addresses without an admin key', async () => {
   const others = { PENSTOCK_HOST: '0.0.0.0', PENSTOCK_PORT: '0' };
   const refused = await run(['api'], others);
   expect(refused).toMatchObject({ code: 2, err: expect.stringContaining('penstock keys create') });
@@ -88,7 +89,7 @@ const inlineQuery = `
     topic = 'b', format = 'json', 'sink.retain' = 'false');
   INSERT INTO copies SELECT * FROM readings`;
 
-test('rotates the secret key, after which the old one can go', async () => {
+test('rotates the secret key, so that the old one can be removed', async () => {
   const [old, fresh] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')] as const;
   penstock = await Penstock.start({ ...settings, PENSTOCK_SECRET_KEY: old });
   const config = { url: 'mqtt://127.0.0.1:1', username: 'me', password: 'to be kept' };

@@ -16,32 +16,35 @@ const document = JSON.parse(text) as Document;
 const operations = operationsOf(document);
 
 describe('the OpenAPI document', () => {
-  test('is the one that is committed (npm run openapi writes it)', () => {
+  test('is up to date (npm run openapi writes it)', () => {
     expect(text).toBe(readFileSync(new URL('../openapi/openapi.json', import.meta.url), 'utf8'));
   });
 
-  test('gives every operation an id of its own', () => {
+  test('gives every operation a unique id', () => {
     const ids = operations.map(({ operation }) => operation.operationId);
     expect(ids).not.toContain(undefined);
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test.each(operations)('$name says what it does, takes and answers', ({ name, operation, example }) => {
-    expect(operation.summary).toMatch(/^[A-Z].*[^.]$/);
-    expect(operation.tags).toHaveLength(1);
-    const success = operation.responses['200'];
-    expect(success).toBeDefined();
-    expect(operation.responses['500']?.content).toHaveProperty(['application/problem+json', 'schema']);
-    if (operation.requestBody) {
-      const more = name.startsWith('PATCH') ? ['application/merge-patch+json'] : [];
-      if (name.endsWith('/apply')) more.push('application/yaml');
-      expect(Object.keys(operation.requestBody.content)).toEqual(['application/json', ...more]);
-      expect(operation.responses['400']).toBeDefined();
-      expect(example).toBeDefined();
-    }
-  });
+  test.each(operations)(
+    '$name describes its purpose, request and responses',
+    ({ name, operation, example }) => {
+      expect(operation.summary).toMatch(/^[A-Z].*[^.]$/);
+      expect(operation.tags).toHaveLength(1);
+      const success = operation.responses['200'];
+      expect(success).toBeDefined();
+      expect(operation.responses['500']?.content).toHaveProperty(['application/problem+json', 'schema']);
+      if (operation.requestBody) {
+        const more = name.startsWith('PATCH') ? ['application/merge-patch+json'] : [];
+        if (name.endsWith('/apply')) more.push('application/yaml');
+        expect(Object.keys(operation.requestBody.content)).toEqual(['application/json', ...more]);
+        expect(operation.responses['400']).toBeDefined();
+        expect(example).toBeDefined();
+      }
+    },
+  );
 
-  test('refers only to components that it has', () => {
+  test('refers only to existing components', () => {
     const referred = [...text.matchAll(/"\$ref": "#\/components\/(\w+)\/([^"]+)"/g)].map(
       ([, kind, name]) => [kind, name] as ['schemas' | 'examples', string],
     );
@@ -62,7 +65,7 @@ describe('the OpenAPI document', () => {
             .join(' ') ?? message
         }`,
     );
-    // by-name is no id, and the router looks at fixed parts first (docs/decisions/0010-paths-by-name.md).
+    // by-name is never an id, and the router prefers fixed words (docs/decisions/0010-paths-by-name.md).
     const known = [
       ['connection_profiles', 'test'],
       ['connection_tables', 'test'],
@@ -77,7 +80,7 @@ describe('its examples', () => {
   const ajv = new Ajv({ strict: false, discriminator: true, allErrors: true });
   addFormats.default(ajv);
   ajv.addSchema(document, 'document');
-  /** What is wrong with a value, by the schema at a place of the document. */
+  /** The errors in a value, by the schema at a place of the document. */
   const wrong = (place: string[], component: string | undefined, value: Json): string => {
     const pointer = place.map((part) => part.replaceAll('~', '~0').replaceAll('/', '~1')).join('/');
     const ref = `document${component ?? `#/${encodeURI(pointer)}`}`;
@@ -104,7 +107,7 @@ describe('its examples', () => {
     return [...sent, ...answered];
   });
 
-  test('are there for every body, error and stream, and satisfy its schema', () => {
+  test('exist for every body, error and stream, and satisfy its schema', () => {
     const findings = bodies.flatMap(({ name, at, media, status }) => {
       const values = examplesOf(media, document);
       const found = values.length > 0 ? [] : [`${name}: there is none`];
@@ -120,7 +123,7 @@ describe('its examples', () => {
     expect(findings).toEqual([]);
   });
 
-  test('show every kind of event that a stream has, in the order of the stream', () => {
+  test('show every kind of event of a stream, in order', () => {
     const streams = bodies.filter(({ at }) => at.includes('text/event-stream'));
     expect(streams).toHaveLength(7);
     for (const { at, media } of streams) {

@@ -35,7 +35,7 @@ function packagesIn(text: string): string[] {
     );
 }
 
-test('src/ imports no package but the dependencies', () => {
+test('src/ imports only the dependencies', () => {
   const sources = globSync('src/**/*.ts', { cwd: root }).filter((path) => !path.endsWith('.test.ts'));
   expect(sources.length).toBeGreaterThan(100);
   const foreign = sources.flatMap((path) =>
@@ -48,11 +48,11 @@ test('src/ imports no package but the dependencies', () => {
 
 test('npm packs what these tests pack', () => {
   expect(scripts.prepack).toBe('node scripts/run.mjs scripts/package.ts');
-  // With it npm leaves prepack out.
+  // With it npm skips prepack.
   expect(read('.npmrc')).not.toContain('ignore-scripts');
 });
 
-test('the image is made of what the package is made of', () => {
+test('the image has the files of the package', () => {
   const image = read('Dockerfile')
     .split(/^FROM /m)
     .at(-1) as string;
@@ -69,7 +69,7 @@ describe('the package', () => {
   }, 180_000);
   afterAll(() => installed?.remove());
 
-  test('holds no tests and no tools', () => {
+  test('contains no tests and no tools', () => {
     const { files } = installed;
     expect(files.filter((path) => path.startsWith('dist/')).length).toBeGreaterThan(100);
     const expected =
@@ -87,7 +87,7 @@ describe('the package', () => {
     expect(tested.map(({ path }) => path)).toEqual([]);
   });
 
-  test('says its version and usage, and ends with the code of Penstock', async () => {
+  test('prints its version and usage, and exits with the code of Penstock', async () => {
     const said = await installed.run(installed.command, ['--version']);
     expect(said).toEqual({ stdout: `${version}\n`, stderr: '' });
     const pinned = await installed.run(process.execPath, [installed.command, '--version']);
@@ -143,7 +143,7 @@ describe('the package', () => {
     }, 60_000);
   });
 
-  test('stops when npx, which started it, is ended', async () => {
+  test('stops when npx, which started it, ends', async () => {
     const service = await start(installed, 'npx', ['penstock']);
     try {
       service.child.kill('SIGTERM');

@@ -5,14 +5,14 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
 /**
- * Tests load modules by vitest, which is kinder than Node: it finds names in CommonJS packages that Node does not. So
- * all that the service is made of is loaded once without it.
+ * Vitest finds names in CommonJS packages that Node does not find. So this test loads all modules of the service with
+ * plain Node.
  */
 const root = join(import.meta.dirname, '..');
-/** They start something when they are loaded, and tests that start processes do it all the time. */
+/** Modules that start something when loaded. Tests that start processes load them. */
 const begin = [join('src', 'main.ts'), join('src', 'runtime', 'thread.ts')];
 
-test('Node loads every file of the service by itself', async () => {
+test('Node loads every file of the service', async () => {
   const files = globSync('src/**/*.ts', { cwd: root })
     .filter((path) => !path.endsWith('.test.ts') && !path.includes('generated'))
     .filter((path) => !begin.includes(path));

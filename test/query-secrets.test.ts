@@ -30,21 +30,21 @@ test('a sealed secret opens only where it belongs', () => {
   expect(() => openQuery(box, 'pl_1', swapped)).toThrow('was altered or moved');
 });
 
-test('only the mask of a secret is shown, and a variable as it is', () => {
+test('a secret is masked, and a variable is shown unchanged', () => {
   expect(maskQuery(sealQuery(box, 'pl_1', query('x')))).toBe(query(mask, mask));
   const variable = query('{{ PENSTOCK_VAR_PW }}', '');
   expect(sealQuery(box, 'pl_1', variable)).toBe(variable);
   expect(maskQuery(variable)).toBe(variable);
 });
 
-test('the mask sent back keeps the secret of its table and option, and stands for nothing else', () => {
+test('the mask keeps the secret of its own table and option only', () => {
   expect(keepMaskedInQuery(query(mask, 'new'), query('old', 'old key'))).toBe(query('old', 'new'));
   const other = query(mask).replace('TABLE a', 'TABLE b');
   expect(keepMaskedInQuery(other, query('old'))).toBe(other);
   expect(() => sealQuery(box, 'pl_1', other)).toThrow('is masked, and no secret is stored for it');
 });
 
-test('a secret that looks like a sealed one is one like any other', () => {
+test('a secret that looks like a sealed one is sealed like any other', () => {
   const stored = sealQuery(box, 'pl_1', query('sealed:v1.x.y.z'));
   expect(openQuery(box, 'pl_1', stored)).toBe(query('sealed:v1.x.y.z'));
 });

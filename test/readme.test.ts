@@ -9,11 +9,11 @@ import { until } from './support/until.ts';
 
 const root = join(import.meta.dirname, '..');
 
-/** What README and the documents tell a newcomer to do, done literally. */
+/** Runs the instructions of README and the documents literally. */
 describe('the tour', () => {
   const rig = useProcessRig();
 
-  /** The commands of README's tour, at the addresses of this test; without those that need a broker's own clients. */
+  /** The commands of README's tour, with the addresses of this test and without mosquitto's own clients. */
   function commands(): string {
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const tour = readme.slice(readme.indexOf('## A tour in'), readme.indexOf('## Running it'));
@@ -33,7 +33,7 @@ describe('the tour', () => {
     return running;
   };
 
-  test('of README ends with pipelines that carry messages', async () => {
+  test('of README ends with working pipelines', async () => {
     const { stdout, stderr } = await bash(`set -euo pipefail\n${commands()}`);
     expect(stderr).toBe('');
     expect(stdout).not.toContain('"status":4');

@@ -20,7 +20,7 @@ const schema = Type.Object(
 const config = { url: 'mqtt://{{ A }}', password: 'hunter2', tls: { key: 'pem {{ PENSTOCK_VAR_X }}' } };
 
 describe('secrets', () => {
-  test('are sealed where the schema says so, and opened again', () => {
+  test('are sealed in the fields that the schema marks, and opened again', () => {
     const box = new SecretBox([key()]);
     const sealed = sealConfig(config, schema, box, 'profile/1');
     expect(sealed).toEqual({
@@ -59,7 +59,7 @@ describe('secrets', () => {
     expect(new SecretBox([key(), old]).open(sealed, 'a')).toBe('x');
   });
 
-  test('are masked in what is shown', () => {
+  test('are masked in responses', () => {
     expect(maskConfig(config, schema)).toEqual({
       url: config.url,
       password: '********',
@@ -76,7 +76,7 @@ describe('secrets', () => {
 describe('variables', () => {
   const variables = variablesFrom({ PENSTOCK_VAR_X: 'y', HOME: '/root' }, ['PENSTOCK_VAR_*']);
 
-  test('cannot read a setting of ours, even when everything is allowed', () => {
+  test('cannot read a setting of Penstock, even if everything is allowed', () => {
     const all = variablesFrom({ PENSTOCK_ADMIN_KEY: 'k', A: 'b' }, ['*']);
     expect(all('A')).toBe('b');
     expect(() => all('PENSTOCK_ADMIN_KEY')).toThrow('PENSTOCK_ADMIN_KEY');
@@ -101,7 +101,7 @@ describe('the generated key', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  test('is made once, for its owner only', () => {
+  test('is created once, readable by its owner only', () => {
     const made = loadSecretKeys(undefined, folder);
     expect(loadSecretKeys(undefined, folder)).toEqual(made);
     expect(statSync(join(folder, 'secret.key')).mode & 0o777).toBe(0o600);

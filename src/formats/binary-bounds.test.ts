@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { codecFor, expandSchema } from './codec.ts';
 import type { Field, Format } from './schema/schema.ts';
 
-/** What a hostile message may not do: keep the codec busy, take memory without bound, make a class, or end the process. */
+/** A hostile message must not keep the codec busy, use unbounded memory, create a class, or end the process. */
 
 const fields: Field[] = [{ name: 'a', type: 'json' }];
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');

@@ -45,7 +45,7 @@ describe('framing by newlines', () => {
     expect(split(raw, payload)).toEqual({ rows: values.map((value) => ({ value })), bad: [] });
   });
 
-  test('says which lines are bad and reads the others', () => {
+  test('reports bad lines and reads the others', () => {
     const payload = '{"a":1}\n{"a":"x"}\n\n{"a":2}\nnonsense\n{"a":3}\n';
     const bad = ['Line 2: The field /a is not a whole number', 'Line 5: The payload is not a JSON document'];
     expect(split(json, payload)).toEqual({ rows: [{ a: 1 }, { a: 2 }, { a: 3 }], bad });
@@ -76,7 +76,7 @@ describe('framing by newlines', () => {
     }
   });
 
-  test('reads exactly one row where one is asked for', () => {
+  test('reads exactly one row if one is requested', () => {
     expect(json.decode(Buffer.from('{"a":1}\n'))).toEqual({ a: 1 });
     for (const payload of ['', '{"a":1}\n{"a":2}'])
       expect(() => json.decode(Buffer.from(payload))).toThrow('rows instead of one');
@@ -93,7 +93,7 @@ describe('framing by newlines', () => {
 describe('gzip', () => {
   const json = codecFor({ format: { type: 'json', compression: 'gzip' }, fields: [...columns] });
 
-  test('refuses what is not gzip, or not whole', () => {
+  test('refuses data that is not gzip, or truncated', () => {
     const whole = gzipSync('{"a":1}');
     expect(json.decode(whole)).toEqual({ a: 1 });
     for (const payload of [

@@ -8,7 +8,7 @@ import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
 import { type Batch, BatchProcessor, type InputMessage, type MessageFailure } from './batch-processor.ts';
 
-/** How messages are divided into batches, and which message owns which row. */
+/** The division of messages into batches, and the message of each row. */
 
 const fields = [
   { name: 'seq', type: 'int32' as const, required: true },
@@ -20,7 +20,7 @@ const lines: ConnectionSchema = {
   fields,
 };
 
-/** Leaves out odd rows, and fails the one numbered 40. */
+/** Filters out odd rows, and fails row 40. */
 const everySecond: Transform = {
   run: async (rows) => {
     const kept = rows.map((row, index) => ({ row, index })).filter(({ row }) => Number(row.seq) % 2 === 0);
@@ -33,7 +33,7 @@ const everySecond: Transform = {
   },
 } as Transform;
 
-/** Takes all but the row numbered 42. */
+/** Accepts all rows except 42. */
 class Taking implements Pick<Sink, 'write'> {
   readonly written: Row[] = [];
 

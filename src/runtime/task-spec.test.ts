@@ -9,7 +9,7 @@ import { readSpec, type TaskSpec, writeSpec } from './task-spec.ts';
 const targets = { allowed: <A>(_host: string, addresses: readonly A[]): A[] => [...addresses] };
 
 test('a task spec survives the way to its thread, to the last digit of its constants', async () => {
-  // 2^53 + 1, which no double is.
+  // 2^53 + 1, which is not a double.
   const query = `CREATE TABLE o WITH (connector = 'mqtt', type = 'sink', topic = 'o', format = 'json');
     INSERT INTO o SELECT v FROM i WHERE v < 9007199254740993`;
   const catalog = exampleCatalog(storedTable('i', 'source', [{ name: 'v', type: 'int64', required: true }]));

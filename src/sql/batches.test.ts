@@ -8,7 +8,7 @@ import { openTransform } from './open-transform.ts';
 import type { InsertPlan } from './plan.ts';
 import type { Transformed } from './transform.ts';
 
-/** How messages come to be in one batch is chance: it must not show in what becomes of them. */
+/** The batch of a message is chance, so it must not affect the result. */
 
 const fields: Field[] = [
   { name: 'n', type: 'int32' },
@@ -20,7 +20,7 @@ const fields: Field[] = [
 const rows: fc.Arbitrary<Row[]> = fc.array(
   fc.record({
     n: fc.option(fc.integer({ min: 0, max: 5 })),
-    // What no compiled expression answers is among them, so that DuckDB is given some rows of a batch and not others.
+    // Some rows need DuckDB, so that it gets only a part of a batch.
     s: fc.constantFrom('1', '2', 'x', '0', '1e2', ' 7', 'ß', '99999999999', null),
     raw: fc.constantFrom('{"a":1}', '{"a":1.50}', '{"a":"x"}', '[]', null),
     tags: fc.array(fc.option(fc.constantFrom('a', 'b')), { maxLength: 3 }),

@@ -39,8 +39,8 @@ describe('a query over stored tables', () => {
     });
   });
 
-  test('lets a fault of the catalog through as it is', async () => {
-    const away = new PenstockError('database_unavailable', 'The database does not answer');
+  test('passes an error of the catalog through unchanged', async () => {
+    const away = new PenstockError('database_unavailable', 'The database does not respond');
     const catalog: Catalog = {
       ...stored(),
       table: () => Promise.reject(away),

@@ -7,7 +7,7 @@ import type { Field } from '../formats/schema/schema.ts';
 import { diagnose } from './compile.ts';
 import type { Catalog } from './plan.ts';
 
-/** Each refused SELECT, with the message and the words it points to. */
+/** Each refused SELECT, with the message and the marked words. */
 const refusedSelects: [select: string, message: string, at: string][] = [
   ['SELECT id, celsius FROM readings JOIN alerts ON true', 'Joins are not supported', 'alerts'],
   ['SELECT id, celsius FROM readings, readings r', 'Joins are not supported', 'readings r'],
@@ -144,7 +144,7 @@ const refusedSelects: [select: string, message: string, at: string][] = [
   ['SELECT id, INTERVAL 1 DAY FROM readings', 'but the column celsius of the sink is DOUBLE', '1'],
 ];
 
-describe('a SELECT that cannot be right on a stream', () => {
+describe('a SELECT that is invalid on a stream', () => {
   test.each(refusedSelects)('is refused: %s', async (select, message, at) => {
     const query = `-- ünïcode\nINSERT INTO alerts\n${select};`;
     const [first, ...rest] = await refusal(query);

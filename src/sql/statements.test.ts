@@ -193,7 +193,7 @@ describe('several inserts', () => {
     expect(tables.map(({ name }) => name)).toEqual(['readings', 'alerts', 'doors', 'log']);
   });
 
-  test('are each refused for what is wrong with them', async () => {
+  test('are each refused for their own mistakes', async () => {
     const found = await refusal(
       'INSERT INTO log SELECT id FROM doors;\nINSERT INTO log SELECT nope FROM doors',
     );
@@ -205,7 +205,7 @@ describe('several inserts', () => {
 });
 
 describe('a preview', () => {
-  test('takes a SELECT alone, and says which columns it returns', async () => {
+  test('accepts a SELECT alone, and reports its columns', async () => {
     const [preview, ...rest] = await compilePreview(
       "SELECT id, raw->>'$.room' AS room FROM readings",
       catalog,
@@ -237,7 +237,7 @@ describe('a preview', () => {
   });
 });
 
-test('the graph says how each insert is evaluated, and why DuckDB is needed', async () => {
+test('the graph shows how each insert is evaluated, and why DuckDB is needed', async () => {
   const { graph } = await compileQuery(
     `INSERT INTO log SELECT id + 1 FROM doors;
      INSERT INTO alerts SELECT id, celsius FROM readings WHERE regexp_matches(raw->>'$.room', '^a')`,

@@ -63,7 +63,7 @@ function takeProperty(options: TableOptions, name: string, schema: TSchema): unk
     const value = options.takeOneOf(name, [...values, ...others]);
     return value === undefined ? undefined : (spellings.get(value) ?? value);
   }
-  // What may only be null on the wire is no option.
+  // A property that may only be null on the wire is not an option.
   const isOption =
     type !== 'null' && (type !== undefined || anyOf.some((choice) => choice.type === 'string'));
   return isOption ? options.takeAs(name, schema) : undefined;

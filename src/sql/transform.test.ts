@@ -62,7 +62,7 @@ describe.each([
     expect(result.rows[0]).toBe(rows[0]);
   });
 
-  test('filters and computes, and says which input row each result comes from', async () => {
+  test('filters and computes, and reports the input row of each result', async () => {
     const insert = await planned('SELECT n * 2 AS twice, upper(s) AS shout FROM i WHERE n % 2 = 1', numbers);
     const result = await transformed(insert, numberRows(1, 2, null, 3));
     expect(result.rows).toEqual([

@@ -36,7 +36,7 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     service = await startService({ open });
   });
 
-  test('none is needed until there is one, and then each call needs one', async () => {
+  test('calls need no key until one exists, and then always', async () => {
     expect((await call('GET', '/pipelines')).status).toBe(200);
     const { key } = await newKey('admin');
     expect((await call('GET', '/pipelines')).status).toBe(401);
@@ -44,7 +44,7 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     expect((await call('GET', '/pipelines', { key })).status).toBe(200);
   });
 
-  test('a key is shown once, and the database has no more than its hash', async () => {
+  test('a key is shown once, and the database stores only its hash', async () => {
     const { key, id, name } = await newKey('admin');
     const list = await call('GET', '/api_keys', { key });
     expect(list.body.data).toEqual([
@@ -65,7 +65,7 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     expect(service.logged()).not.toContain(key.slice(3));
   });
 
-  test('the first key must be one that can make others, and the last of those stays', async () => {
+  test('the first key must be able to create others, and the last such key cannot be revoked', async () => {
     const first = await call('POST', '/api_keys', { body: { name: 'a', role: 'operator' } });
     expect(first).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
     const brief = { name: 'a', role: 'admin', expires_at: inMicros(60_000) };
@@ -79,7 +79,7 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     expect((await call('GET', '/pipelines')).status).toBe(200);
   });
 
-  test('a key that was revoked or has expired is none', async () => {
+  test('a revoked or expired key is refused', async () => {
     const admin = await newKey('admin');
     const revoked = await newKey('viewer', admin.key);
     expect((await call('GET', '/jobs', revoked)).status).toBe(200);
@@ -95,7 +95,7 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     });
   });
 
-  test('two keys of one name are refused, and a key that is not there cannot be revoked', async () => {
+  test('a second key with the same name is refused, and a missing key cannot be revoked', async () => {
     const admin = await newKey('admin');
     const again = await call('POST', '/api_keys', { ...admin, body: { name: admin.name, role: 'viewer' } });
     expect(again).toMatchObject({ status: 409, body: { code: 'name_taken' } });
@@ -113,7 +113,7 @@ describe('roles', () => {
     description?: string;
   }
 
-  /** Every operation of the document, with a path that names nothing. */
+  /** Every operation of the document, with a path to a missing object. */
   async function operations() {
     const document = (await call('GET', '/api-docs/openapi.json')).body as {
       paths: Record<string, Record<string, Operation>>;
@@ -130,7 +130,7 @@ describe('roles', () => {
       );
   }
 
-  test('each operation says its role, and refuses the ones below it', async () => {
+  test('each operation documents its role, and refuses lower ones', async () => {
     const admin = await newKey('admin');
     const keys: Record<string, { key: string }> = {
       viewer: await newKey('viewer', admin.key),
@@ -155,7 +155,7 @@ describe('roles', () => {
     }
   });
 
-  test('what reaches out to a broker is no reading', async () => {
+  test('a viewer cannot make Penstock connect to a broker', async () => {
     const roles = Object.fromEntries(
       (await operations()).map(({ operationId, role }) => [operationId, role]),
     );
@@ -173,7 +173,7 @@ describe('the audit log', () => {
   const records = async (query = '', key?: string) =>
     (await call('GET', `/audit${query}`, key ? { key } : {})).body.data as Record<string, unknown>[];
 
-  test('has who wrote what, with what came of it', async () => {
+  test('records who wrote what, and the result', async () => {
     const admin = await newKey('admin');
     const operator = await newKey('operator', admin.key);
     const profile = await call('POST', '/connection_profiles', { ...operator, body });
@@ -204,7 +204,7 @@ describe('the audit log', () => {
     expect(JSON.stringify(await records('', admin.key))).not.toContain(canary);
   });
 
-  test('has what was refused, and tests, but not what nobody may do', async () => {
+  test('records refused calls and tests, but not calls without a valid key', async () => {
     const admin = await newKey('admin');
     const viewer = await newKey('viewer', admin.key);
     await call('POST', '/connection_profiles', { ...viewer, body });

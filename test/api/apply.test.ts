@@ -29,7 +29,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     const row = await service.db.pipeline.findUniqueOrThrow({ where: { name }, include: { job: true } });
     return row.job as NonNullable<typeof row.job>;
   };
-  /** Brings a job to rest, as a worker would. */
+  /** Stops a job, as a worker would. */
   const rest = async (name: string) =>
     service.db.job.update({
       where: { id: (await jobNamed(name)).id },
@@ -70,7 +70,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect((await jobNamed(app)).editRequests).toBe(0);
   });
 
-  test('returns the differences and the affected pipelines, tells each job once, and shows no secret', async () => {
+  test('returns the differences and the affected pipelines, notifies each job once, and shows no secret', async () => {
     const { app, bundle } = bundleOf();
     await applied(bundle);
     const [profile] = bundle.connection_profiles;
@@ -112,7 +112,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     ).not.toContain('canary');
   });
 
-  test('a secret in a query is told of as a secret', async () => {
+  test('a secret in a query is shown as a secret', async () => {
     const { app, bundle } = bundleOf();
     const query = (password: string) => `
       CREATE TABLE a (device TEXT) WITH (connector = 'mqtt', url = '${url}', username = 'me', password = '${password}',
@@ -129,7 +129,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect((await applied(bundle)).summary.unchanged).toBe(4);
   });
 
-  test('a bad object in the middle leaves nothing, and its error says where it stands', async () => {
+  test('a bad object in the middle changes nothing, and its error names its place', async () => {
     const { app, bundle } = bundleOf();
     const before = await everything();
     const breaks: [(broken: Bundle) => void, string, RegExp][] = [
@@ -170,7 +170,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     }
   });
 
-  test('a plan changes nothing, and only what it says is applied with its hash', async () => {
+  test('a plan changes nothing, and its hash applies exactly that plan', async () => {
     const { app, bundle } = bundleOf();
     const before = await everything();
     const plan = await applied(bundle, '?dry_run=true');
@@ -178,7 +178,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect(plan.changes.map(({ id }: { id: unknown }) => id)).toEqual([null, null, null, null]);
     expect(await everything()).toEqual(before);
     expect((await applied(bundle, '?dry_run=true')).plan).toBe(plan.plan);
-    // Somebody else is faster.
+    // Another writer is faster.
     const own = bundle.connection_profiles[0] as Bundle['connection_profiles'][number];
     const { id } = await created(service.request, '/connection_profiles', { ...own, config: { url } });
     const there = await everything();
@@ -187,7 +187,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect(await everything()).toEqual(there);
     const anew = await applied(bundle, '?dry_run=true');
     expect(anew.plan).not.toBe(plan.plan);
-    // The same values in another version were not what was looked at either.
+    // The same values in another version also make the plan stale.
     await service.request.patch(`/api/v1/connection_profiles/${id}`).send({ labels: { app: 'x' } });
     await service.request.patch(`/api/v1/connection_profiles/${id}`).send({ labels: own.labels });
     expect((await apply(bundle, `?plan=${anew.plan}`)).status).toBe(412);
@@ -216,14 +216,14 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect((await exported(`app=${app}`)).body.pipelines[0].query).toBe(pipeline.query);
   });
 
-  test('those that lock the same in another order do not fail each other', async () => {
+  test('bundles that lock the same objects in another order both succeed', async () => {
     const { app, bundle } = bundleOf();
     const [source, sink] = bundle.connection_tables;
     const [pipeline] = bundle.pipelines;
     if (!source || !sink || !pipeline) throw new Error('no bundle');
     const more = Array.from({ length: 6 }, (_, i) => ({ ...source, name: `${app}_in${i}` }));
     bundle.connection_tables.push(...more);
-    // Names and ids are in no relation, so that these meet the tables in every order.
+    // Names and ids are unrelated, so that the tables are locked in every order.
     const pipelines = more.map(({ name }, i) => ({
       ...pipeline,
       name: `${app}_${i}`,
@@ -246,7 +246,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     }
   });
 
-  test('a bundle has its bounds, and so has an export', async () => {
+  test('bundles and exports are bounded', async () => {
     const many = Array.from({ length: 501 }, (_, i) => ({
       name: `${i}`,
       connector: 'mqtt',
@@ -260,7 +260,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect([status, body.detail]).toEqual([400, expect.stringContaining('has 501 objects')]);
   });
 
-  test('a pipeline that was broken before is no reason against a change', async () => {
+  test('a pipeline that was already invalid does not prevent a change', async () => {
     const { app, bundle } = bundleOf();
     await applied(bundle);
     const broken = `INSERT INTO ${app}_out SELECT nothing FROM ${app}_in`;
@@ -271,7 +271,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect(answer.summary.updated).toBe(1);
   });
 
-  test('prunes what has the label and is not in the bundle, but nothing else', async () => {
+  test('prunes objects with the label that are not in the bundle, and no others', async () => {
     const { app, bundle, selector } = bundleOf();
     const other = bundleOf();
     await applied(bundle);
@@ -310,7 +310,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect(await everything()).toEqual(before);
   });
 
-  test.each(['json', 'yaml'])('what is exported as %s changes nothing when it is applied', async (format) => {
+  test.each(['json', 'yaml'])('an export as %s changes nothing when it is applied', async (format) => {
     const { bundle, selector } = bundleOf();
     await applied(bundle);
     const there = await everything();
@@ -322,13 +322,13 @@ describe.each(databases)('apply on $provider', ({ open }) => {
     expect(answer.status, answer.text).toBe(200);
     expect(answer.body.summary).toEqual({ created: 0, updated: 0, unchanged: 4, deleted: 0 });
     expect(await everything()).toEqual(there);
-    // Where nothing is stored, the mask stands for nothing.
+    // A mask without a stored secret is refused.
     const elsewhere = text.replaceAll(selector.slice(4), unique('app'));
     const refused = await (format === 'yaml' ? applyYaml(elsewhere) : apply(JSON.parse(elsewhere)));
     expect([refused.status, refused.body.code]).toEqual([400, 'invalid_config']);
   });
 
-  test('two at once end as one of them says, whole', async () => {
+  test('of two concurrent bundles one wins completely', async () => {
     const { app, bundle } = bundleOf();
     await applied(bundle);
     const variant = (name: string) => {

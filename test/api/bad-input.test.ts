@@ -6,7 +6,7 @@ import { databases } from '../support/databases.ts';
 import { created, createTables } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
-/** Every route is sent what it cannot accept, made from its own example; none may answer with anything but a 4xx. */
+/** Sends invalid variants of its own example to every route; each must respond with a 4xx. */
 
 let service: Service;
 
@@ -14,7 +14,7 @@ const routes = () => operationsOf(service.app.swagger() as unknown as Document);
 
 const wrongValues: Json[] = [null, true, -1, 1e308, 'x'.repeat(300), '\u0000', [], [[]], {}, { unknown: 1 }];
 
-/** One wrong thing at a time: a value of another type, a missing or an unknown field, at every depth. */
+/** One mistake at a time: a value of another type, a missing or an unknown field, at every depth. */
 function* mutations(value: Json, rebuild: (changed: Json) => Json, depth = 0): Generator<Json> {
   for (const wrong of wrongValues) {
     if (JSON.stringify(wrong) !== JSON.stringify(value)) yield rebuild(wrong);
@@ -45,7 +45,7 @@ function expectProblem(body: Record<string, unknown>, status: number): void {
   expect(String(body.detail).length).toBeGreaterThan(10);
 }
 
-/** Edits are tried on what is there, so that they get past looking it up. */
+/** Edits use existing objects, so that they are validated. */
 async function urlFor(method: string, path: string, body: Json): Promise<string> {
   const sent = (body as { name?: unknown } | null)?.name;
   const name = typeof sent === 'string' && sent !== '' && sent.length <= 100 ? sent : 'none';
@@ -64,7 +64,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     await created(service.request, '/pipelines', { name: 'all', query, parallelism: 1 });
   });
 
-  test('in a body is answered with a 4xx that says what to change, by every route that takes one', async () => {
+  test('in a body gets a 4xx that explains what to change, from every route with a body', async () => {
     const withBody = routes().filter(({ operation }) => operation.requestBody);
     expect(withBody.length).toBeGreaterThan(6);
     let sent = 0;
@@ -94,7 +94,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     expect(sent).toBeGreaterThan(refused);
   }, 120_000);
 
-  test('that is not JSON, empty, or of another type is refused by every route that takes a body', async () => {
+  test('that is not JSON, empty, or of another type is refused by every route with a body', async () => {
     for (const { method, path, operation } of routes()) {
       if (!operation.requestBody) continue;
       const url = path.replace('{id}', 'none_0000000000').replace('{name}', 'none');
@@ -107,7 +107,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
           'invalid_request',
         ]);
       }
-      // None where one may be left out, and then the id names nothing.
+      // 404 if the body is optional, because the id does not exist.
       expect([400, 404]).toContain((await send('application/json', '')).status);
       expect((await send('text/plain', 'hello')).body).toMatchObject({
         status: 415,
@@ -142,7 +142,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     }
   });
 
-  test('in a path is answered with 404, whatever it holds', async () => {
+  test('in a path gets 404, whatever it contains', async () => {
     for (const { method, path, operation } of routes()) {
       if (!path.includes('{') || operation.requestBody) continue;
       for (const id of ['none', '%00', '..%2f..', 'x'.repeat(64), "'%20OR%201=1"]) {
@@ -162,7 +162,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     },
   );
 
-  test('of a thousand mistakes is refused without looking for all of them', async () => {
+  test('with a thousand mistakes is refused without searching for all of them', async () => {
     const fields = Array.from({ length: 60_000 }, () => ({ a: 1 }));
     const { status, body } = await service.request
       .post('/api/v1/connection_tables/schemas/test')
@@ -171,7 +171,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     expect(body.errors).toHaveLength(1);
   });
 
-  test('nested without end is refused', async () => {
+  test('nested too deeply is refused', async () => {
     for (const [open, close] of [
       ['[', ']'],
       ['{"items":', '}'],
@@ -186,7 +186,7 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     }
   });
 
-  test('of a name with a NUL in a query is refused, not asked of the database', async () => {
+  test('with a NUL in a query parameter is refused before it reaches the database', async () => {
     for (const query of [
       'INSERT INTO a SELECT * FROM "a\u0000"',
       "CREATE TABLE t (a TEXT) WITH (connection_profile = '\u0000')",
@@ -204,12 +204,12 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     expectProblem(body, 404);
   });
 
-  test('never ends up as an error of ours in the log', () => {
+  test('never appears in the log as an internal error', () => {
     expect(service.logged()).not.toContain('request failed');
   });
 });
 
-/** Sends more than the server wants to read: it may close the connection while we still write. */
+/** Sends more than the server reads: it may close the connection during the upload. */
 function post(path: string, body: string): Promise<{ status: number; text: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };

@@ -36,7 +36,7 @@ describe('the test of something stored', () => {
     return [answer.body.outcome, answer.body.code];
   };
 
-  test('tries changes without storing them, and keeps the secret that is left out or masked', async () => {
+  test('tests changes without storing them, and keeps an omitted or masked secret', async () => {
     const id = await stored();
     const path = `/connection_profiles/${id}/test`;
     expect(await outcome(path)).toEqual(['ok', null]);
@@ -51,7 +51,7 @@ describe('the test of something stored', () => {
     expect(body.config).toEqual({ url: broker.url, username: 'ada', password: mask });
   });
 
-  test('takes a merge patch by its own media type too', async () => {
+  test('accepts the media type of merge patches too', async () => {
     const path = `/api/v1/connection_profiles/${await stored()}/test`;
     const patch = JSON.stringify({ config: { password: 'wrong' } });
     const answer = await service.request
@@ -86,7 +86,7 @@ describe('the test of something stored', () => {
     expect(body).toMatchObject({ code: 'invalid_config', errors: [{ path: '/config/password' }] });
   });
 
-  test('tries changes of a table, its schema and its profile', async () => {
+  test('tests changes of a table, its schema and its profile', async () => {
     const id = await stored();
     const topic = `check/${unique()}`;
     const client = await plainClient(broker.url, { username: 'ada', password: 'right' });
@@ -113,7 +113,7 @@ describe('the test of something stored', () => {
     expect((await service.request.get(`/api/v1/connection_tables/${table.id}`)).body).toEqual(table);
   });
 
-  test('publishes nothing when asked not to', async () => {
+  test('publishes nothing if the request says so', async () => {
     const id = await stored();
     const body = tableBody('s', id, { topic: `check/${unique()}`, type: { retain: true } });
     const last = async (path: string, sent: object) => (await post(path, sent)).body.steps.at(-1);
@@ -146,7 +146,7 @@ describe('the test of something stored', () => {
 });
 
 describe('a certificate that is given by its path', () => {
-  test('is read for each test, and its key and passphrase are shown to nobody', async () => {
+  test('is read for each test, and its key and passphrase are never shown', async () => {
     const folder = temporaryFolder('certificates');
     const ca = await makeAuthority();
     const tls = { ca: ca.cert, ...(await makeServer(ca)) };
@@ -179,7 +179,7 @@ describe('a certificate that is given by its path', () => {
 });
 
 describe('the topics of a profile', () => {
-  test('are those that are retained and those that pass', async () => {
+  test('are those of retained and of live messages', async () => {
     const broker = await Mosquitto.start();
     const service = await startService();
     const client = await plainClient(broker.url);

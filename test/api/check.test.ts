@@ -5,7 +5,7 @@ import { profileBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-/** A server that accepts and never answers, which no real broker does on demand. */
+/** A server that accepts and never responds, which no real broker does on demand. */
 describe('a connection test', () => {
   let service: Service;
   let server: Server;
@@ -50,7 +50,7 @@ describe('a connection test', () => {
     },
   );
 
-  test('is refused when too many run, with the time to try again, and taken again when they are over', async () => {
+  test('is refused with a retry time when too many run, and accepted again when they have ended', async () => {
     const callers = Array.from({ length: 8 }, () => new AbortController());
     const answers = callers.map(({ signal }) =>
       start(signal, 'text/event-stream')
@@ -72,13 +72,13 @@ describe('a connection test', () => {
     await again;
   });
 
-  test('streams each step as soon as it is over', async () => {
+  test('streams each step as soon as it ends', async () => {
     const caller = new AbortController();
     const response = await start(caller.signal, 'text/event-stream');
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
     let text = '';
     while (!text.includes('"tcp"')) text += new TextDecoder().decode((await reader.read()).value);
-    // Whatever comes when: the head is there at once.
+    // The response head arrives at once, whenever the events come.
     expect(text.startsWith(': connected\n\n')).toBe(true);
     const steps = text
       .split('\n\n')

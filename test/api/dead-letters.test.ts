@@ -36,7 +36,7 @@ describe.each(databases)('dead letters over HTTP on $provider', ({ open }) => {
 
   const path = (rest = '') => `/api/v1/pipelines/${pipeline}/dead_letters${rest}`;
 
-  test('are listed by page, newest first, and by code, stage and time, without what they hold', async () => {
+  test('are listed by page, newest first, and by code, stage and time, without their content', async () => {
     const { request } = service;
     const { body, text } = await request.get(path('?limit=3')).expect(200);
     expect(body).toMatchObject({ hasMore: true, data: [{ code: 'bad_row' }, { code: 'bad_data' }, {}] });
@@ -53,7 +53,7 @@ describe.each(databases)('dead letters over HTTP on $provider', ({ open }) => {
     await request.get('/api/v1/pipelines/pl_none/dead_letters').expect(404);
   });
 
-  test('are shown one by one with their bytes, their metadata and what the table makes of them', async () => {
+  test('are shown one by one with their bytes, their metadata and the result of decoding them now', async () => {
     const { request } = service;
     const [{ id }] = (await request.get(path('?limit=1'))).body.data;
     const { body } = await request.get(path(`/${id}`)).expect(200);
@@ -85,7 +85,7 @@ describe.each(databases)('dead letters over HTTP on $provider', ({ open }) => {
   });
 });
 
-test('what dead letters hold is for operators', async () => {
+test('the content of dead letters requires the role operator', async () => {
   const service = await startService({ adminKey });
   const { request } = service;
   const admin = { authorization: `Bearer ${adminKey}` };

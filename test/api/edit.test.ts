@@ -40,7 +40,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       expect(first.body.affected_pipelines).toEqual([{ id: pipeline, name: given.names.pipeline }]);
       expect(first.body.labels).toEqual(labels);
       const [requests, there] = [await edits(pipeline), await everything()];
-      // As another program may write the same.
+      // The same definition as another program may write it.
       const reordered = Object.fromEntries(Object.entries(body).toReversed());
       const second = await send('put', path, reordered);
       expect([second.status, second.headers.etag]).toEqual([200, first.headers.etag]);
@@ -51,7 +51,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(3);
   });
 
-  test('what was sent comes back as it was sent, after POST, PUT and PATCH', async () => {
+  test('definitions are returned as sent, after POST, PUT and PATCH', async () => {
     const given = await plant(service.request);
     const schema = {
       format: { type: 'json' },
@@ -87,7 +87,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     });
   });
 
-  test('the mask keeps a secret in PUT and PATCH, null clears it, and no other value is answered', async () => {
+  test('the mask keeps a secret in PUT and PATCH, null clears it, and the secret is never returned', async () => {
     const given = await plant(service.request);
     const path = `/connection_profiles/${given.profile}`;
     const first = await storedPassword(given.profile);
@@ -97,7 +97,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       const answer = await send('patch', path, { config: { password: 'first-canary' } });
       return answer.headers.etag;
     };
-    // The same secret is no change, so what was kept is what was there first.
+    // The same secret is no change, so the sealed value stays the first one.
     expect(await opened()).toBe(kept.headers.etag);
     expect(await storedPassword(given.profile)).not.toBe(first);
     const merged = await send('patch', path, { config: { clientPrefix: 'y', password: mask } });
@@ -122,7 +122,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect([answer.status, answer.body.labels]).toEqual([200, { a: 'b' }]);
   });
 
-  test('refuses another connector, unknown fields and what a POST would refuse, with the path', async () => {
+  test('refuses another connector, unknown fields and whatever a POST refuses, with the path', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     const profile = `/connection_profiles/${given.profile}`;
@@ -160,7 +160,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await everything()).toEqual(there);
   });
 
-  test('an edit is refused when a pipeline or a table that uses it would not be valid any more', async () => {
+  test('an edit is refused if it would make a pipeline or table invalid', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     const there = await everything();
@@ -177,7 +177,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(0);
   });
 
-  test('an edit of a profile is refused when a table of its would not be valid any more', async () => {
+  test('an edit of a profile is refused if it would make one of its tables invalid', async () => {
     const { profile, alerts, names } = await plant(service.request);
     const older = () =>
       send('patch', `/connection_profiles/${profile}`, { config: { protocolVersion: '3.1.1' } });
@@ -199,7 +199,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect((await older()).status).toBe(200);
   });
 
-  test('a pipeline that was not valid before either is no reason against an edit', async () => {
+  test('a pipeline that was already invalid does not prevent an edit', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     const query = `${given.query} AND colour = 'red'`;
@@ -210,7 +210,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect([answer.status, answer.body.affected_pipelines.length], answer.text).toEqual([200, 1]);
   });
 
-  test('a secret that cannot be opened any more can be entered again', async () => {
+  test('a secret that can no longer be opened can be entered again', async () => {
     const given = await plant(service.request);
     const row = await service.db.connectionProfile.findUniqueOrThrow({ where: { id: given.profile } });
     const config = row.config.replace(/v1\.[0-9a-f]+/, 'v1.00000000');
@@ -242,7 +242,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const renamed = await send('patch', `/connection_profiles/${profile}`, { name: unique('other') });
     expect([renamed.status, renamed.body.code]).toEqual([409, 'connection_profile_in_use']);
     expect(renamed.body.detail).toContain(names.pipeline);
-    // Another query lets go of it.
+    // Another query releases it.
     const tables = await plant(service.request);
     expect((await send('patch', `/pipelines/${pipeline.id}`, { query: tables.query })).status).toBe(200);
     expect((await send('patch', `/connection_profiles/${profile}`, { name: unique('other') })).status).toBe(
@@ -259,7 +259,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect([answer.status, answer.body.code]).toEqual([409, 'connection_profile_in_use']);
   });
 
-  test('a name that queries use stays; others can be changed', async () => {
+  test('a name in a query cannot change; others can', async () => {
     const given = await plant(service.request);
     const free = await send('patch', `/connection_tables/${given.readings}`, { name: unique('free') });
     expect(free.status).toBe(200);
@@ -271,7 +271,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
       errors: [{ path: '/name' }],
       detail: expect.stringContaining(given.names.pipeline),
     });
-    // Tables know their profile by its id.
+    // Tables refer to their profile by id.
     const profile = await send('patch', `/connection_profiles/${given.profile}`, { name: unique('other') });
     expect([profile.status, profile.body.affected_pipelines]).toEqual([200, []]);
     const renamed = await send('patch', `/pipelines/${pipeline}`, { name: unique('other') });
@@ -287,7 +287,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     }
   });
 
-  test('labels and names change without the jobs being told; what they run is told', async () => {
+  test('labels and names change without notifying jobs; other changes notify them', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     for (const path of [
@@ -307,7 +307,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const edited = await send('patch', `/pipelines/${pipeline}`, { query });
     expect(edited.body).toMatchObject({ query, affected_pipelines: [{ id: pipeline }] });
     expect(await edits(pipeline)).toBe(1);
-    // A job that is not meant to run has nothing to drain, and is told all the same.
+    // A job that should not run has nothing to drain, but is notified too.
     await send('patch', `/pipelines/${pipeline}`, { stop: 'graceful' });
     const stopped = await send('patch', `/connection_tables/${given.readings}`, {
       config: { topic: 'elsewhere' },
@@ -316,7 +316,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await edits(pipeline)).toBe(2);
   });
 
-  test("a pipeline's ETag is that of its definition: stopping and restarting leave it", async () => {
+  test("a pipeline's ETag depends only on its definition, not on stopping and restarting", async () => {
     const given = await plant(service.request);
     const path = `/pipelines/${await pipelineOf(given)}`;
     const before = await eTag(path);
@@ -326,7 +326,7 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     expect(await eTag(path)).toBe(before);
   });
 
-  test('hardly ever ends up as an error of ours in the log', () => {
+  test('rarely appears in the log as an internal error', () => {
     const failures = service.logged().split('request failed').length - 1;
     // Of the secret that could not be opened.
     expect(failures).toBe(1);

@@ -8,14 +8,14 @@ import { created, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
 /**
- * Requests made from the OpenAPI document, right, at the bounds and wrong, with keys of each role and with none. Whatever
- * is asked, the answer is one that the document declares, no request makes the service fail, and nobody writes without a
- * key that may. PENSTOCK_SOAK=1 sends more.
+ * Requests generated from the OpenAPI document, valid, at the bounds and invalid, with keys of each role and without a key.
+ * Every response is one that the document declares, no request makes the service fail, and no write succeeds without a
+ * sufficient key. PENSTOCK_SOAK=1 sends more.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const runs = soak ? 20_000 : 600;
-/** A check sends the same each time. */
+/** A check sends the same requests each time. */
 let seed = soak ? Math.floor(Math.random() * 2 ** 31) : 5115;
 const adminKey = 'a-key-for-the-administrator';
 
@@ -54,7 +54,7 @@ beforeAll(async () => {
   ];
 }, 60_000);
 
-/** No test of a connection goes anywhere but to a port where nobody listens. */
+/** Connection tests only connect to a port where nothing listens. */
 const mended = (body: Json): Json =>
   JSON.parse(
     (JSON.stringify(body) ?? 'null').replaceAll(/(mqtts?|wss?|tcp|ssl):\/\/[^"\\]*/g, '$1://127.0.0.1:1'),
@@ -81,7 +81,7 @@ async function requests(count: number, who: Caller[]): Promise<Generated[]> {
   });
 }
 
-/** A stream may go on for as long as what it tells of: a second of it is enough. */
+/** Streams may last long: one second is enough. */
 async function beginningOf(response: Response, stop: AbortController): Promise<string> {
   const timer = setTimeout(() => stop.abort(), 1_000);
   try {
@@ -109,7 +109,7 @@ async function answered({ operation, caller, url, headers, body }: Generated) {
   return { status: response.status, type, text };
 }
 
-/** What is wrong with an answer; undefined when nothing is. */
+/** The error in a response; undefined if there is none. */
 function complaint(
   request: Generated,
   { status, type, text }: Awaited<ReturnType<typeof answered>>,
@@ -133,7 +133,7 @@ function complaint(
   return `answers ${status} not as declared: ${validators.errorsText(validate.errors)}: ${text.slice(0, 300)}`;
 }
 
-/** Who tries without a key too often gets 429. */
+/** Too many calls without a key get 429. */
 const refusals = ({ key }: Caller): number[] => (key === undefined ? [401, 429] : [403]);
 
 const order = ['nobody', 'viewer', 'operator', 'admin'];
@@ -148,7 +148,7 @@ function mayAsk({ operation: { operation }, caller }: Generated): boolean {
 }
 
 describe('generated requests', () => {
-  test('are all answered as the document declares', async () => {
+  test('all get responses that the document declares', async () => {
     const complaints = new Map<string, string>();
     const seen = new Map<number, number>();
     for (let sent = 0; sent < runs; sent += 100) {
@@ -165,12 +165,12 @@ describe('generated requests', () => {
       }
     }
     expect(Object.fromEntries(complaints)).toEqual({});
-    // They get through, are refused for what they say, and for who sends them.
+    // Some succeed, some are refused for their content, some for their key.
     for (const status of [200, 400, 401, 403, 404])
       expect(seen.get(status) ?? 0, `${status}`).toBeGreaterThan(5);
   }, 600_000);
 
-  test('change nothing without a key that may', async () => {
+  test('change nothing without a sufficient key', async () => {
     const everything = async (): Promise<string> => {
       const { db } = service;
       const keys = await db.apiKey.findMany({ omit: { lastUsedAt: true } });

@@ -34,7 +34,7 @@ describe('the schema of a table', () => {
     return { ...answer.body, text: answer.text };
   };
 
-  test('is proposed from live messages, and a table is created with it as it is', async () => {
+  test('is proposed from live messages, and can be used unchanged to create a table', async () => {
     await keep(
       ...Array.from({ length: 12 }, (_, seq) =>
         JSON.stringify({
@@ -93,7 +93,7 @@ describe('the schema of a table', () => {
     expect(await created(rig.request, '/connection_tables', table)).toMatchObject({ consumers: 0 });
   });
 
-  test('is unstructured json, or a text, when that is what arrives', async () => {
+  test('is unstructured json or text if such messages arrive', async () => {
     await keep('21.5', '[1]', '{"a":1}');
     const json = await infer({ messages: 3 });
     expect(json.schema).toEqual({
@@ -113,7 +113,7 @@ describe('the schema of a table', () => {
     expect(asked.notes.join()).toContain('3 of 3 messages are not JSON objects');
   });
 
-  test('counts what does not fit, and shows it in the preview with its error', async () => {
+  test('counts messages that do not fit, and shows them in the preview with their error', async () => {
     await keep('{"a":1}', '{"a":2}', 'secret-payload', Buffer.of(0xff, 0xfe));
     const { kinds, notes, preview, schema } = await infer({ messages: 4 });
     expect(kinds).toMatchObject({ json_object: 2, text: 1, bytes: 1 });
@@ -136,7 +136,7 @@ describe('the schema of a table', () => {
     expect([gzip, kinds.json_object, fields[0].path]).toEqual([2, 2, '/a']);
   });
 
-  test('is not known when nothing arrives in time: the answer says so', async () => {
+  test('is null if nothing arrives in time, and the response explains it', async () => {
     expect(await infer({ timeout_ms: 300 })).toMatchObject({
       messages: 0,
       schema: null,
@@ -148,14 +148,14 @@ describe('the schema of a table', () => {
     });
   });
 
-  test('is proposed from what came when the deadline is over, of a shared subscription too', async () => {
+  test('is proposed at the deadline from the messages so far, also for a shared subscription', async () => {
     await keep('{"a":true}');
     const config = { topic: `$share/group/${topic}/#`, type: {} };
     const { messages, schema } = await infer({ config, timeout_ms: 1500, messages: 1000 });
     expect([messages, schema.fields]).toEqual([1, [{ name: 'a', type: 'bool', required: false }]]);
   });
 
-  test('can be asked for with a profile that is not stored', async () => {
+  test('can be requested with a profile that is not stored', async () => {
     await keep('{"a":1}');
     const inline = { connection_profile_id: undefined, profile: { url: rig.broker.url }, messages: 1 };
     expect((await infer(inline)).messages).toBe(1);
@@ -177,13 +177,13 @@ describe('the schema of a table', () => {
     expect(answer.body).toMatchObject({ code, errors: [{ path: at }] });
   });
 
-  test('says what is wrong with the connection', async () => {
+  test('reports errors of the connection', async () => {
     const nobody = { connection_profile_id: undefined, profile: { url: 'mqtt://127.0.0.1:1' } };
     const answer = await rig.request.post(`/api/v1${path}`).send(body(nobody));
     expect([answer.status, answer.body.code]).toEqual([400, 'connection_refused']);
   });
 
-  test('is no longer looked for when the caller goes away, and counts as a test', async () => {
+  test('is abandoned when the caller disconnects, and counts as a test', async () => {
     const callers = Array.from({ length: 8 }, () => new AbortController());
     const post = (signal: AbortSignal) =>
       fetch(`${rig.service.address}/api/v1${path}`, {
@@ -208,7 +208,7 @@ describe('the schema of a table', () => {
     expect((await infer({ messages: 1 })).messages).toBe(1);
   });
 
-  /** The client ids of tests that the broker has answered a subscription. */
+  /** The client ids of tests whose subscription the broker has confirmed. */
   const checkers = () =>
     [...rig.broker.log.matchAll(/Sending SUBACK to (penstock_check_\w+)/g)].map(([, id]) => id);
 });

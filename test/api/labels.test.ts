@@ -15,16 +15,16 @@ describe.each(databases)('labels on $provider', ({ open }) => {
     (await service.request.get(`/api/v1${path}?label_selector=${encodeURIComponent(selector)}${more}`)).body;
   const names = (data: { name: string }[]) => data.map(({ name }) => name).sort();
 
-  test('a selector picks the profiles whose labels satisfy it', async () => {
+  test('a selector returns the profiles whose labels satisfy it', async () => {
     const labelled = {
       none: {},
       north: { site: 'north', line: '1' },
       south: { site: 'south', line: '' },
-      // What a database that ignores case, or takes _ for any character, would mix up with others.
+      // Labels that a case-insensitive comparison, or _ as a wildcard, would confuse.
       North: { site: 'North', Line: '1' },
       odd: { 'a_b/c.d': 'x_y', constructor: 'z' },
       even: { 'aXb/c.d': 'xXy' },
-      // What is a value here is a label there.
+      // A value here is a label there.
       swapped: { north: 'site' },
     };
     for (const [name, labels] of Object.entries(labelled))
@@ -81,7 +81,7 @@ describe.each(databases)('labels on $provider', ({ open }) => {
     }
   });
 
-  test('pages of a selected list hold each object once, however few of them it picks', async () => {
+  test('pages of a selected list contain each object once, however few match', async () => {
     const profile = await created(
       service.request,
       '/connection_profiles',
@@ -96,7 +96,7 @@ describe.each(databases)('labels on $provider', ({ open }) => {
       ...row,
       id: `ct_${String(i).padStart(10, '0')}`,
       name: `t${i}`,
-      // Several of one microsecond, so that ids decide.
+      // Several with the same microsecond, so that ids decide.
       createdAt: row.createdAt + BigInt(1 + Math.floor(i / 7)),
       labels: JSON.stringify({ ...(i % 2 ? {} : { every: 'two' }), ...(i % 230 ? {} : { rare: 'yes' }) }),
     }));

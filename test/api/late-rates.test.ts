@@ -4,7 +4,7 @@ import { EventReader } from '../support/events.ts';
 import { created, createTables } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
-/** A worker that is late with what it has counted, played by hand. */
+/** Simulates a worker that writes its counts late. */
 let service: Service;
 beforeAll(async () => {
   service = await startService({});
@@ -39,7 +39,7 @@ const statsAt = (at: number, samples: number[][]): string => {
   return JSON.stringify(stats);
 };
 
-test('what was counted in a second that was told as quiet is told with the next', async () => {
+test('late counts for a second that was reported as quiet are added to the next', async () => {
   const { db, request } = service;
   await createTables(request, 'mqtt://127.0.0.1:1');
   const query = 'INSERT INTO alerts SELECT * FROM readings';
@@ -57,7 +57,7 @@ test('what was counted in a second that was told as quiet is told with the next'
   const first = micros();
   await write(first, [quiet]);
   await reader.has('a quiet second after the first', () => rates().length > 1);
-  // Of the very next second, which was told as quiet; after it the job is quiet, so nothing more is written.
+  // For the next second, which was reported as quiet. After it the job is quiet, so nothing more is written.
   await write(first + sampleEveryMs * 1000, [quiet, busy]);
   await reader.has('the messages', () => received() === 5);
   await write(first + 60 * sampleEveryMs * 1000, [quiet, busy, ...Array.from({ length: 59 }, () => quiet)]);

@@ -12,7 +12,7 @@ afterEach(() => {
 const get = (path: string, key?: string) =>
   service.request.get(path).set(key === undefined ? {} : { authorization: `Bearer ${key}` });
 
-test('a caller who asks too often is told when to come back, and nobody else is', async () => {
+test('a caller above its limit gets the time to retry, and others are not affected', async () => {
   const [key, other] = ['the-key-of-an-admin', undefined];
   service = await startService({ adminKey: key, requestsPerMinute: 5 });
   const made = await service.request
@@ -28,7 +28,7 @@ test('a caller who asks too often is told when to come back, and nobody else is'
   expect((await get('/healthz', other)).status).toBe(200);
 });
 
-test('keys are not guessed for long', async () => {
+test('wrong keys are limited', async () => {
   service = await startService({ adminKey: 'the-key-of-an-admin' });
   const statuses = new Set<number>();
   for (let guess = 0; guess < 70; guess++) statuses.add((await get('/api/v1/jobs', `guess-${guess}`)).status);
@@ -36,14 +36,14 @@ test('keys are not guessed for long', async () => {
   expect((await get('/api/v1/jobs', 'the-key-of-an-admin')).status).toBe(200);
 });
 
-test('without a key the limit is on the address', async () => {
+test('without a key the limit applies to the address', async () => {
   service = await startService({ requestsPerMinute: 3 });
   const statuses = [];
   for (let sent = 0; sent < 4; sent++) statuses.push((await get('/api/v1/jobs')).status);
   expect(statuses).toEqual([200, 200, 200, 429]);
 });
 
-test('a process that is busy with something else says so, and still tells its health', async () => {
+test('an overloaded process refuses requests, except health checks', async () => {
   service = await startService({ maxEventLoopDelayMs: 500 });
   const seen: number[] = [];
   await until('a refusal', async () => {
@@ -58,7 +58,7 @@ test('a process that is busy with something else says so, and still tells its he
   await until('its recovery', async () => (await get('/api/v1/jobs')).status === 200);
 });
 
-test('requests that never end are cut off, while others are answered', async () => {
+test('requests that never end are cut off, while others are served', async () => {
   service = await startService();
   const { port } = new URL(service.address);
   const slow: Socket[] = [];

@@ -7,7 +7,7 @@ import { created, createTables, jobOf } from '../support/resources.ts';
 import { useRig } from '../support/rig.ts';
 import { until as untilWithin } from '../support/until.ts';
 
-/** Other tests may run beside these. */
+/** Other tests may run at the same time. */
 const until = (what: string, condition: () => boolean | Promise<boolean>) =>
   untilWithin(what, condition, 60_000);
 
@@ -44,7 +44,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
   const get = async (path: string) =>
     (await rig.request.get(`/api/v1/pipelines/${pipeline}/${path}`).expect(200)).body;
   const reading = (seq: number, celsius: number) => JSON.stringify({ device: 'd', seq, celsius });
-  /** Ten readings of which four pass, and one that is none. */
+  /** Ten readings, four of which pass, and one bad message. */
   const publish = async () => {
     const payloads = Array.from({ length: 10 }, (_, seq) => reading(seq, seq < 4 ? 95 : 20));
     for (const payload of [...payloads, 'no reading'])
@@ -80,7 +80,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     expect(graph.nodes.map((node: Json) => node.node_id)).toEqual([0, 1, 2]);
   });
 
-  test("answers rates by operator in Arroyo's shape, as many as there were messages", async () => {
+  test("returns rates by operator in Arroyo's shape that add up to the messages", async () => {
     await start();
     await publish();
     const sumOf = async (node: number, name: string): Promise<number> => {
@@ -92,7 +92,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
         .flatMap(({ metrics }: { metrics: { value: number }[] }) => metrics)
         .reduce((sum: number, { value }: { value: number }) => sum + value, 0);
     };
-    // Seconds are not exact ones, so neither are the sums.
+    // Seconds are not exact, so neither are the sums.
     const about = (sum: number, exact: number) => sum > exact * 0.5 && sum < exact * 1.5;
     await until('the rates are there', async () => about(await sumOf(0, 'messages_recv'), 11));
     expect(about(await sumOf(0, 'messages_sent'), 10)).toBe(true);
@@ -129,7 +129,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     expect(await rig.service.db.jobStats.count()).toBe(0);
   });
 
-  test('counts each task by itself, and adds up what several inserts read of one source', async () => {
+  test('counts each task separately, and adds up several inserts from one source', async () => {
     await start();
     const query =
       'INSERT INTO alerts SELECT * FROM readings; INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
@@ -162,7 +162,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     await until('each insert has read all', async () => (await messagesIn()) === 2 * 44);
   });
 
-  test('a quiet pipeline has rates too: nothing', async () => {
+  test('a quiet pipeline has rates of zero', async () => {
     await start();
     const follower = follow();
     const zero = ({ rates }: Event) => rates?.messages_in === 0;
@@ -170,7 +170,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     await follower.hangUp();
   });
 
-  test('a caller has 32 streams, and a 33rd when one of them is over', async () => {
+  test('a caller can have 32 streams, and another when one ends', async () => {
     await start();
     const open = Array.from({ length: 32 }, () => follow());
     await Promise.all(open.map((reader) => reader.has('the state', ({ name }) => name === 'state')));
@@ -192,7 +192,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     await Promise.all(open.map((reader) => reader.hangUp()));
   });
 
-  test('keeps the history of a job, and says where errors happened', async () => {
+  test('keeps the history of a job, with the place of each error', async () => {
     own = await Mosquitto.start();
     await start(own.url);
     await own.kill();
@@ -229,7 +229,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     });
   });
 
-  test("answers Arroyo's questions about checkpoints and functions with nothing", async () => {
+  test("returns empty lists for Arroyo's checkpoints and functions", async () => {
     await start();
     expect(await get(`jobs/${job}/checkpoints`)).toEqual({ data: [] });
     expect(await get(`jobs/${job}/checkpoints/1/operator_checkpoint_groups`)).toEqual({ data: [] });
@@ -239,7 +239,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
       await rig.request.get(`/api/v1/pipelines/${pipeline}/jobs/job_nowhere/${path}`).expect(404);
   });
 
-  test('every metric is in the documentation, and every one there is a metric', async () => {
+  test('the documentation lists exactly the metrics that exist', async () => {
     await start();
     await publish();
     const metrics = async () => (await rig.request.get('/metrics').expect(200)).text;

@@ -6,7 +6,7 @@ import { created, createTables, jobOf } from '../support/resources.ts';
 import { useRig } from '../support/rig.ts';
 import { until as untilWithin } from '../support/until.ts';
 
-/** Other tests may run beside these. */
+/** Other tests may run at the same time. */
 const until = (what: string, condition: () => boolean | Promise<boolean>) =>
   untilWithin(what, condition, 60_000);
 
@@ -43,7 +43,7 @@ describe('a preview', { timeout: 180_000 }, () => {
   const rowsOf = ({ events }: EventReader<Output>) => events.flatMap(({ batch }) => JSON.parse(batch));
   const hot = 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
 
-  test('shows rows without writing them, with what is wrong with messages, and leaves no trace', async () => {
+  test('shows rows without writing them, with the errors in messages, and leaves no trace', async () => {
     const written: string[] = [];
     rig.client.on('message', (to) => written.push(to));
     await rig.client.subscribeAsync(`${topic}/out`);
@@ -54,7 +54,7 @@ describe('a preview', { timeout: 180_000 }, () => {
       expect.any(String),
       'preview (sink)',
     ]);
-    // Before anybody reads: it is told all the same.
+    // Before there is a reader: it is kept for the first one.
     for (let seq = 0; seq < 4; seq++) await send(reading(seq, seq < 2 ? 95 : 20));
     await send('no reading');
     const reader = new EventReader<Output>(output);
@@ -84,7 +84,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     await until('its client has gone', () => rig.broker.log.includes(`Client ${id} disconnected.`));
   });
 
-  test('takes a SELECT that stands alone, and several', async () => {
+  test('accepts one SELECT alone, and several', async () => {
     const { output } = await preview('SELECT seq FROM readings; SELECT celsius * 2 AS twice FROM readings');
     const reader = new EventReader<Output>(output);
     await send(reading(7, 20));
@@ -94,7 +94,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     await reader.hangUp();
   });
 
-  test('takes nothing from a pipeline that reads the same', async () => {
+  test('takes nothing from a pipeline that reads the same topic', async () => {
     const { id } = await created(rig.request, path.slice('/api/v1'.length), {
       name: 'p',
       query: hot,
@@ -115,7 +115,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     await listener.endAsync();
   });
 
-  test('shows so many rows of a flood, and says how many it left out', async () => {
+  test('shows a limited number of rows of a flood, and counts the others', async () => {
     const { output } = await preview('SELECT seq FROM readings');
     const reader = new EventReader<Output>(output);
     const total = 3000;
@@ -128,12 +128,12 @@ describe('a preview', { timeout: 180_000 }, () => {
     await reader.hangUp();
   });
 
-  test('ends when nobody reads it', async () => {
+  test('ends without a reader', async () => {
     const { pipeline } = await preview(hot);
     await until('it ends', async () => (await jobOf(rig.request, pipeline.id)).state === 'Finished');
   });
 
-  test('ends with the reason when its broker goes', async () => {
+  test('ends with the reason when its broker stops', async () => {
     const own = await Mosquitto.start();
     const query = `CREATE TABLE t (seq BIGINT) WITH (connector = 'mqtt', url = '${own.url}', topic = 't',
       type = 'source', format = 'json'); SELECT * FROM t`;
@@ -147,7 +147,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     expect([status, body.code]).toEqual([400, 'connection_refused']);
   });
 
-  test('is refused for a query that is wrong, as elsewhere, and when too many run', async () => {
+  test('is refused for an invalid query, and when too many run', async () => {
     const post = (body: object) => rig.request.post(`${path}/preview`).send(body);
     const wrong = await post({ query: 'SELECT nope FROM readings' });
     expect([wrong.status, wrong.body.code]).toEqual([400, 'invalid_query']);
@@ -162,7 +162,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     await until('there is room again', async () => (await post({ query: hot })).status === 200);
   });
 
-  test('of a stored pipeline there is no output', async () => {
+  test('a stored pipeline has no output', async () => {
     const query = { name: 'p', query: hot, parallelism: 1 };
     const { id } = await created(rig.request, '/pipelines', query);
     const { id: job } = await jobOf(rig.request, id);

@@ -35,7 +35,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     expect(service.logged()).not.toContain('hunter2-canary');
   });
 
-  test('answers the location of what was created', async () => {
+  test('returns the location of a created object', async () => {
     const response = await service.request.post('/api/v1/connection_profiles').send(profileBody(nowhere));
     expect(response.headers.location).toBe(`/api/v1/connection_profiles/${response.body.id}`);
   });
@@ -64,7 +64,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     }
   });
 
-  test('refuses to delete what is in use, and names the users', async () => {
+  test('refuses to delete an object in use, and names its users', async () => {
     const { profile, readings } = await createTables(service.request, nowhere);
     await created(service.request, '/pipelines', {
       name: 'p',
@@ -85,7 +85,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     });
   });
 
-  test('a table is answered with its profile, its direction and how many use it, and listed with all of its columns', async () => {
+  test('a table is returned with its profile, direction and number of users, and listed with all columns', async () => {
     const { readings } = await createTables(service.request, nowhere);
     await created(service.request, '/pipelines', {
       name: 'p',
@@ -128,7 +128,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     expect((await get('/connection_tables')).data).toHaveLength(7);
   });
 
-  test("a pipeline has Arroyo's shape and a job that is meant to run", async () => {
+  test("a pipeline has Arroyo's shape and a job that should run", async () => {
     await createTables(service.request, nowhere);
     const query = 'INSERT INTO alerts SELECT device, seq, celsius FROM readings WHERE celsius > 90';
     const pipeline = await created(service.request, '/pipelines', {
@@ -169,7 +169,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     expect((await get('/jobs')).data).toEqual(data);
   });
 
-  test('refuses a query that cannot work, with the place in the text', async () => {
+  test('refuses an invalid query, with the place in the text', async () => {
     await createTables(service.request, nowhere);
     const query = 'INSERT INTO alerts SELECT device, seq, temperature FROM readings';
     const { status, body } = await service.request
@@ -185,7 +185,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     });
   });
 
-  test('takes the queries that the documentation shows', async () => {
+  test('accepts the queries in the documentation', async () => {
     const text = readFileSync(new URL('../../docs/sql.md', import.meta.url), 'utf8');
     const queries = [...text.matchAll(/^```sql\n([\s\S]*?)```/gm)].map(([, query]) => query);
     expect(queries).not.toHaveLength(0);
@@ -197,7 +197,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     }
   });
 
-  test('answers the connector with the schemas that forms are drawn from', async () => {
+  test('returns the connector with the schemas for forms', async () => {
     const { data } = await get('/connectors');
     const mqtt = data.find(({ id }: { id: string }) => id === 'mqtt');
     expect(mqtt).toMatchObject({ source: true, sink: true, testing: true, enabled: true, hidden: false });
@@ -216,7 +216,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
 });
 
 describe('operation', () => {
-  test('answers ping, health, readiness and metrics', async () => {
+  test('serves ping, health, readiness and metrics', async () => {
     const service = await startService();
     expect((await service.request.get('/api/v1/ping')).body).toBe('Pong');
     expect((await service.request.get('/healthz')).body).toEqual({ status: 'ok' });
@@ -226,7 +226,7 @@ describe('operation', () => {
     expect((await service.request.get('/api/v1/swagger-ui/')).text).toContain('swagger-ui');
   });
 
-  test('takes no other name than a loopback one, when there is no key', async () => {
+  test('accepts only loopback names if there is no key', async () => {
     const service = await startService();
     const status = async (host: string) =>
       (await service.request.get('/api/v1/connectors').set('host', host)).status;
@@ -236,7 +236,7 @@ describe('operation', () => {
       expect(await status(host), host).toBe(403);
   });
 
-  test('reads no body where none is needed, whatever the content type says', async () => {
+  test('accepts an empty body if none is needed, whatever the content type', async () => {
     const service = await startService();
     const answer = await service.request
       .delete('/api/v1/pipelines/pl_none')
@@ -244,7 +244,7 @@ describe('operation', () => {
     expect(answer.status).toBe(404);
   });
 
-  test('wants the key for everything but health and documentation, when one is set', async () => {
+  test('requires the key for everything but health and documentation if one is set', async () => {
     const service = await startService({ adminKey: 'a-key-of-some-length' });
     const status = async (path: string, key?: string) =>
       (await service.request.get(path).set(key ? { authorization: `Bearer ${key}` } : {})).status;

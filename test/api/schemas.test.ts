@@ -124,7 +124,7 @@ describe('schemas/test', () => {
   });
 });
 
-test('a table answers its format as it was sent', async () => {
+test('a table returns its format as it was sent', async () => {
   const { request } = service;
   const profile = await created(request, '/connection_profiles', profileBody('mqtt://127.0.0.1:1'));
   const schema = {

@@ -101,7 +101,7 @@ describe('the tail of a table', () => {
     });
   });
 
-  test('shows bad messages with their error and their beginning, and logs none of it', async () => {
+  test('shows bad messages with their error and first bytes, and logs none of it', async () => {
     const id = await table(topic);
     const tail = await Tail.open(rig.service.address, id, '?seconds=30&rows=4');
     await send(topic, '{"device":1,"note":"secret-payload"}');
@@ -132,7 +132,7 @@ describe('the tail of a table', () => {
     expect(tail.named('row')[0]).toMatchObject({ row: { value: { a: [1, 2] } } });
   });
 
-  test('does not show what is too large, and says so', async () => {
+  test('reports rows that are too large instead of showing them', async () => {
     const id = await table(topic, { format: { type: 'raw_string' } });
     const tail = await Tail.open(rig.service.address, id, '?seconds=30&rows=2');
     await send(topic, 'x'.repeat(70_000));
@@ -177,7 +177,7 @@ describe('the tail of a table', () => {
     expect((await jobOf(rig.request, pipeline.id)).state).toBe('Running');
   });
 
-  test('of a flood shows some in a second and counts the others', async () => {
+  test('limits the rows per second of a flood and counts the others', async () => {
     const id = await table(topic);
     const tail = await Tail.open(rig.service.address, id, '?seconds=120&rows_per_second=7');
     const total = 20_000;
@@ -206,7 +206,7 @@ describe('the tail of a table', () => {
     });
   });
 
-  test('leaves the broker when its caller hangs up, and no session behind', async () => {
+  test('disconnects when its caller does, and leaves no session behind', async () => {
     const id = await table(topic);
     const tail = await Tail.open(rig.service.address, id, '?seconds=600');
     const [clientId] = tails();
@@ -222,7 +222,7 @@ describe('the tail of a table', () => {
     expect(rig.service.logged()).not.toContain('request failed');
   });
 
-  test('ends with an error when the broker goes', async () => {
+  test('ends with an error when the broker stops', async () => {
     const own = await Mosquitto.start();
     const other = await created(rig.request, '/connection_profiles', {
       ...profileBody(own.url),
@@ -243,7 +243,7 @@ describe('the tail of a table', () => {
     expect([status, problem.code]).toEqual([400, 'connection_refused']);
   });
 
-  test('is refused when too many run, and taken again when one is over', async () => {
+  test('is refused when too many run, and accepted again when one ends', async () => {
     const id = await table(topic);
     const path = `/api/v1/connection_tables/${id}/tail`;
     const eight = await Promise.all(
@@ -260,7 +260,7 @@ describe('the tail of a table', () => {
     await Promise.all(eight.map((tail) => tail.hangUp()));
   });
 
-  test('is refused for a sink, for nothing, and without end', async () => {
+  test('is refused for a sink, for a missing table, and above the limits', async () => {
     const sink = tableBody('alerts', profile, { topic, type: { retain: false } });
     const { id } = await created(rig.request, '/connection_tables', sink);
     const get = async (path: string) => {
@@ -275,8 +275,8 @@ describe('the tail of a table', () => {
   });
 });
 
-describe('what a tail answers', () => {
-  test('waits for a slow reader up to a bound; the rest is left out', async () => {
+describe('the response of a tail', () => {
+  test('buffers a bounded amount for a slow reader and leaves out the rest', async () => {
     const schema = { format: { type: 'raw_string' }, fields: [{ name: 'value', type: 'string' }] } as const;
     const shown = new MessageEvents(connectorFor('mqtt'), { ...schema, fields: [...schema.fields] });
     const tail = new AnsweredTail(shown, { seconds: 60, rows: 10_000, rows_per_second: 100 });

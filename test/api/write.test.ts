@@ -13,7 +13,7 @@ describe('a write on postgresql', () => {
       await store.db.connectionProfile.create({ data: { ...profile, id, name: id } });
   });
 
-  test('that waits for another one which waits for it is done again', async () => {
+  test('is retried after a deadlock', async () => {
     const { db } = store;
     const locked = { one: Promise.withResolvers<void>(), two: Promise.withResolvers<void>() };
     let attempts = 0;

@@ -13,7 +13,7 @@ beforeAll(async () => {
   penstock = await Penstock.start();
 });
 
-test('the commands of docs/automate.md do what it says', async () => {
+test('the commands of docs/automate.md work as described', async () => {
   const text = readFileSync(join(root, 'docs/automate.md'), 'utf8');
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)```/gm)].map((match) => match[1] as string);
   expect(blocks).toHaveLength(4);

@@ -105,7 +105,7 @@ describe('the command line', () => {
     }
   });
 
-  test('shows objects by kind and by name, deletes them, and says what it cannot', async () => {
+  test('shows objects by kind and by name, deletes them, and reports failures', async () => {
     await fine(['apply', '-f', bundle()]);
     const input = JSON.stringify({
       connection_profiles: [{ name: 'a b/c', connector: 'mqtt', config: { url: broker.url } }],
@@ -124,7 +124,7 @@ describe('the command line', () => {
     expect([used.code, used.err]).toEqual([1, expect.stringContaining('connection_table_in_use')]);
   });
 
-  test('tests what is stored and what is in a file, step by step; a failed test is exit code 1', async () => {
+  test('tests stored objects and those in a file, step by step; a failed test is exit code 1', async () => {
     const file = bundle();
     await fine(['apply', '-f', file]);
     const stored = await fine(['test', 'overheating-plant']);
@@ -149,7 +149,7 @@ describe('the command line', () => {
     expect((await penstock(['test', 'nobody'])).code).toBe(1);
   });
 
-  test('tails a table: one line a message', async () => {
+  test('tails a table: one line per message', async () => {
     await fine(['apply', '-f', bundle()]);
     const client = await plainClient(broker.url);
     const publish = () =>
@@ -173,7 +173,7 @@ describe('the command line', () => {
     expect(events.map(({ name }) => name)).toEqual(['listening', 'row', 'summary']);
   });
 
-  test('says what was wrong with a bundle, and leaves nothing of it', async () => {
+  test('reports the errors in a bundle, and applies nothing of it', async () => {
     const before = await service.db.connectionProfile.count();
     const { code, out, err } = await penstock(['apply', '-f', '-'], {
       input: 'connection_profiles:\n  - { name: x, connector: mqtt, config: { url: "nonsense://" } }\n',
@@ -219,7 +219,7 @@ describe('the command line', () => {
     other.close();
   });
 
-  test('starts without what only the service needs', async () => {
+  test('starts without the modules of the service', async () => {
     const preload = join(folder, 'list.mjs');
     writeFileSync(
       preload,
@@ -234,7 +234,7 @@ describe('the command line', () => {
     expect(err.match(/prisma|duckdb|fastify|typebox|pino|\/mqtt/i)).toBeNull();
   });
 
-  test('the recipe for continuous integration does what it says', async () => {
+  test('the recipe for continuous integration works as described', async () => {
     const recipe = parse(readFileSync(join(examples, 'github-actions.yaml'), 'utf8'));
     bundle();
     for (const [job, expected] of [

@@ -7,8 +7,8 @@ import { until } from '../support/until.ts';
 const messages = 80_000;
 
 /**
- * mosquitto 2.0 sends a session that comes back all that it has queued, whatever the receive maximum, and so uses packet
- * identifiers again that are not released.
+ * mosquitto 2.0 sends a resumed session its whole queue, whatever the receive maximum, and so reuses packet identifiers
+ * that are not released.
  */
 test.skipIf(onlyInSoak !== undefined)(
   skipping(

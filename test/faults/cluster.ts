@@ -12,13 +12,13 @@ import type { Model, Step, Wanted } from './model.ts';
 
 const [, postgresql] = databases;
 
-/** A lease that runs out, a broker's back-off and busy processors, all at once. */
+/** An expiring lease, a broker's back-off and busy processors, all together. */
 const patienceMs = 120_000;
 
-/** After the silence of a database processes hang on dead connections, and what these had locked stays so, for a while. */
+/** After a silent database processes hang on dead connections for a while, whose locks remain. */
 const aftermathMs = 45_000;
 
-/** One pipeline, and messages through it for as long as it has a session. */
+/** One pipeline, with messages while it has a session. */
 interface Piece {
   id: string;
   job: string;
@@ -77,7 +77,7 @@ export class Cluster {
     await this.#broker.stop();
   }
 
-  /** What the processes complained of last. */
+  /** The last errors of the processes. */
   get warnings(): string {
     const serious = (line: string) => /"level":[456]0|job lost|available again/.test(line);
     return this.#processes
@@ -85,7 +85,7 @@ export class Cluster {
       .join('\n');
   }
 
-  /** Does a step that the model allows; answers whether it was done, or was rightly refused. */
+  /** Performs a step that the model allows. Returns whether it was done or rightly refused. */
   async perform(step: Step, model: Model): Promise<boolean> {
     switch (step.do) {
       case 'kill':
@@ -120,13 +120,13 @@ export class Cluster {
     }
   }
 
-  /** Waits until all is as it is wanted, and holds the broker's view against it. */
+  /** Waits for the desired state, and compares it with the broker's view. */
   async settle(model: Model): Promise<void> {
     for (const [slot, wanted] of model.pipelines) await this.#settled(this.#piece(slot), wanted, model);
     this.#expectNoOffence();
   }
 
-  /** Ends all faults and all pipelines; every message has to have come through. */
+  /** Ends all faults and all pipelines. Every message must have arrived. */
   async finish(model: Model): Promise<void> {
     if (!model.database) await this.#act({ do: 'find database' }, model);
     for (const [nth, alive] of model.alive.entries())
@@ -157,7 +157,7 @@ export class Cluster {
     expect(first, this.#clients.history(job).join('\n')).toBeUndefined();
   }
 
-  /** Does it once the aftermath of a silence is over: what is refused half done would be in the way. */
+  /** Retries until the aftermath of a silence is over, because a half-done step would disturb later ones. */
   async #quietly(work: () => Promise<void>): Promise<void> {
     const over = () => performance.now() >= this.#silentUntil;
     await until('the aftermath is over', over, aftermathMs * 2);
@@ -209,12 +209,12 @@ export class Cluster {
     this.#pieces.set(slot, { id, job, source, traffic, endPublishing: traffic.keepPublishing(40) });
   }
 
-  /** What does not rest is not deleted. */
+  /** A pipeline that is not stopped cannot be deleted. */
   async #delete(slot: number, model: Model): Promise<boolean> {
     const piece = this.#piece(slot);
     const wanted = model.pipelines.get(slot) as Wanted;
     if (!wanted.runs) await this.#settled(piece, wanted, model);
-    // Its sessions are removed under their own names.
+    // Its sessions are removed under their own client ids.
     this.#clients.allow(piece.job);
     const remove = async () => this.#client(model.alive).delete(`/api/v1/pipelines/${piece.id}`);
     let { status, body } = await remove();
@@ -263,7 +263,7 @@ export class Cluster {
       const topic = body.config?.topic === `${name}/in` ? `${name}/in/#` : `${name}/in`;
       return client.patch(`/api/v1/connection_tables/${source}`).send({ config: { topic } });
     }
-    // Another address of the same broker every other time.
+    // Every second time, another address of the same broker.
     const { port } = new URL(this.#broker.url);
     const url = `mqtt://${this.#edits % 2 === 0 ? 'localhost' : '127.0.0.1'}:${port}`;
     const config = { url, keepAliveSecs: 5 + (this.#edits % 7) };
@@ -284,7 +284,7 @@ export class Cluster {
     await until(`${job} is as wanted`, asWanted, patienceMs).catch((cause: unknown) => {
       throw new Error(`wanted ${JSON.stringify(wanted)}, found ${JSON.stringify(seen)}`, { cause });
     });
-    // It has come to rest, and stays there until somebody asks.
+    // It has stopped, and stays stopped until a request.
     if (!runs) this.#clients.forbid(job);
   }
 }

@@ -10,7 +10,7 @@ import { created, createTables, jobOf } from '../support/resources.ts';
 import { Traffic } from '../support/traffic.ts';
 import { until } from '../support/until.ts';
 
-/** A database that is away for a while: silent, then gone. PENSTOCK_SOAK=1 makes the silence last half a minute. */
+/** A database outage: first silence, then refused connections. PENSTOCK_SOAK=1 makes the silence last half a minute. */
 
 const [, postgresql] = databases;
 const silenceMs = process.env.PENSTOCK_SOAK === '1' ? 30_000 : 0;
@@ -20,7 +20,7 @@ let broker: Mosquitto;
 let database: TestDatabase;
 let link: FaultyLink;
 let penstock: Penstock;
-/** With a key that no database is asked for, so that it is the routes themselves that answer. */
+/** Uses the key of the settings, which needs no database, so that the routes themselves respond. */
 let admin: ReturnType<typeof supertest>;
 let document: Document;
 
@@ -46,13 +46,13 @@ interface Asked {
 }
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
-/** Where the example has tables of its own, and so needs no stored ones. */
+/** Operations whose example defines its own tables, and needs no stored ones. */
 const queries: Record<string, object> = {
   '/api/v1/pipelines/validate_query': { query },
   '/api/v1/pipelines/preview': { query: 'SELECT * FROM readings' },
 };
 
-/** One sensible request for each operation, about what is there. */
+/** One valid request for each operation, about existing objects. */
 function everyOperation(ids: Record<string, string>): Asked[] {
   return operationsOf(document).map(({ name, method, path, example }) => {
     const [, , , collection = ''] = path.split('/');
@@ -64,7 +64,7 @@ function everyOperation(ids: Record<string, string>): Asked[] {
   });
 }
 
-/** Of the answers of all at once, each of which has to come in half a minute. */
+/** Sends all requests at once. Each must get a response within half a minute. */
 async function answersOf(asked: Asked[]) {
   return Promise.all(
     asked.map(async ({ name, method, path, body }) => {
@@ -85,7 +85,7 @@ async function answersOf(asked: Asked[]) {
   );
 }
 
-/** What can be answered without the database. */
+/** Routes that work without the database. */
 const withoutDatabase = [
   '200 GET /api/v1/connectors',
   '200 GET /api/v1/connectors/{id}',
@@ -104,7 +104,7 @@ async function expectRefusals(ids: Record<string, string>): Promise<void> {
   expect(others.map(({ name, status }) => `${status} ${name}`).sort()).toEqual(withoutDatabase);
   const refused = answers.filter(({ status }) => status === 503);
   for (const answer of refused) expect(answer).toMatchObject({ code: 'database_unavailable', after: '5' });
-  // A key that is not known yet may be a good one.
+  // A key that is not cached yet may be valid.
   const unauthenticated = await fetch(`${penstock.address}/api/v1/jobs`, {
     headers: { authorization: 'Bearer another' },
     signal: AbortSignal.timeout(30_000),
@@ -114,7 +114,7 @@ async function expectRefusals(ids: Record<string, string>): Promise<void> {
 
 const isReady = async () => (await admin.get('/readyz')).status === 200;
 
-test('a job goes on while the database is away, every route says so, and nothing has to be restarted', async () => {
+test('a job continues during a database outage, every route reports it, and nothing needs a restart', async () => {
   const tables = await createTables(admin, broker.url);
   const { id } = await created(admin, '/pipelines', { name: 'p', query, parallelism: 1 });
   const running = await until('the job runs', async () => {
@@ -160,7 +160,7 @@ test('a job goes on while the database is away, every route says so, and nothing
   await link.heal();
   await until('the database is back once more', isReady, 60_000);
 
-  // What was refused was not done. Until its worker has renewed the lease, the job waits for a worker.
+  // A refused request had no effect. Until its worker has renewed the lease, the job waits for a worker.
   const again = await until('it is shown to run', async () => {
     const job = await jobOf(admin, id);
     return job.state === 'Running' && job;

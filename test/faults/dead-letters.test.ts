@@ -10,7 +10,7 @@ import { created, jobOf, profileBody, tableBody } from '../support/resources.ts'
 import { ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
-/** Dead letters while things break: every message is in the sink or among them, and none is acknowledged before. */
+/** Dead letters during faults: every message is in the sink or a dead letter, and none is acknowledged before that. */
 
 const [sqlite, postgresql] = databases;
 const soak = process.env.PENSTOCK_SOAK === '1';
@@ -21,7 +21,7 @@ let _rig: FaultyPipeline | undefined;
 
 const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
 
-// One of the two is enough in the check: each is what the other is not, a file or a server.
+// One database is enough in the check.
 test.each(soak ? [sqlite, postgresql] : [postgresql])(
   'accounts for every message across kills, and of a replay, on $provider',
   async ({ create }) => {
@@ -55,7 +55,7 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
     const runs = () =>
       until(
         'the job runs',
-        // A process that has just started beside all that is queued may be too busy to answer.
+        // A process that has just started with a long queue may be too busy to respond.
         async () => (await jobOf(request, id).catch(() => undefined))?.state === 'Running',
         60_000,
       );
@@ -108,7 +108,7 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
     expect([...dead.keys()].sort()).toEqual([...wrong].map((number) => `in/${number}`).sort());
     expect([...wrong].filter((number) => arrived.has(number))).toEqual([]);
 
-    // By the table as it is now, one kind of them is right.
+    // The current table accepts one kind of them.
     const right = new Set([...wrong].filter((number) => kinds[number % 100] === badKinds['out of range']));
     const wider = fields.map((field) => (field.name === 'level' ? { ...field, type: 'int64' } : field));
     const edit = { schema: { fields: wider } };
@@ -150,7 +150,7 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
   600_000,
 );
 
-test('acknowledges no bad message while the database is away, and every one once it is stored', async () => {
+test('acknowledges no bad message during a database outage, and each one once it is stored', async () => {
   const database = await postgresql.create();
   const behind = new URL(database.url);
   const link = await FaultyLink.start(Number(behind.port), () => () => {});
@@ -177,7 +177,7 @@ test('acknowledges no bad message while the database is away, and every one once
   expect(ledger.disordered).toBe(0);
 }, 300_000);
 
-test('a message that the sink refuses for ever is kept, and all others go on', async () => {
+test('a message that the sink always refuses is kept, and the others are delivered', async () => {
   const refusedNumber = 150;
   const sink = await ScriptedBroker.start({
     on(packet, connection) {

@@ -7,15 +7,15 @@ import { until } from '../support/until.ts';
 import { type Fault, faults, type Side } from './faults.ts';
 
 /**
- * Months of a job in little time: one process, and fault after fault at either side of its pipeline while messages flow.
- * In the check it gets over each before the next; in the soak both sides are struck again and again, a minute long, whether
- * it has or not. Nothing may be lost, and neither memory nor open files may grow with the number of faults.
+ * Simulates months of a job: one process, and fault after fault at both sides of its pipeline while messages flow. In the
+ * check it recovers before the next fault. In the soak the faults continue for a minute without waiting. Nothing may be
+ * lost, and neither memory nor open files may grow with the number of faults.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const durationMs = soak ? Number(process.env.PENSTOCK_SOAK_MINUTES ?? 20) * 60_000 : 0;
 const burstMs = 60_000;
-/** Between the end of a fault and the next one at the same side. */
+/** Time between the end of a fault and the next one at the same side. */
 const pauseMs = 500;
 const perSecond = soak ? 500 : 200;
 const seed = soak ? Date.now() % 1_000_000 : 5115;
@@ -24,7 +24,7 @@ const megabytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
 const median = (numbers: number[]): number =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 
-/** Those after which no broker has forgotten anything, and that are over soon. */
+/** Short faults after which the brokers still have their state. */
 const usual = faults.filter(({ forgets, once }) => !forgets && !once);
 const sides: readonly Side[] = ['source', 'sink'];
 const at = (side: Side): Fault[] => usual.filter((fault) => fault.sides.includes(side));

@@ -9,12 +9,12 @@ import { created, createTables, tableBody } from '../support/resources.ts';
 import { until } from '../support/until.ts';
 
 /**
- * Clients as an open port meets them: too many, too slow, gone in the middle, deaf. All on the loopback interface, where
- * every address of 127.0.0.0/8 is a caller of its own. PENSTOCK_SOAK=1 sends thousands.
+ * Misbehaving clients: too many, too slow, disconnecting in the middle, not reading. All on the loopback interface, where
+ * every address of 127.0.0.0/8 is a separate caller. PENSTOCK_SOAK=1 uses thousands.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-/** Streams that one caller, and all together, may have open (src/api/sse.ts). */
+/** Maximum number of open streams per caller and in total (src/api/sse.ts). */
 const most = { each: 32, all: 1_000 };
 const megabyte = 1024 * 1024;
 
@@ -36,13 +36,13 @@ afterEach(() => {
   for (const close of open.splice(0)) close();
 });
 
-/** Others are served meanwhile. */
+/** Checks that other requests are served. */
 async function expectService(): Promise<void> {
   const { status } = await penstock.request.get('/api/v1/pipelines');
   expect(status).toBe(200);
 }
 
-/** Asks from an address of 127.0.0.0/8; reads no further than the headers. */
+/** Sends a request from an address of 127.0.0.0/8 and reads only the headers. */
 function streamFrom(nth: number, path: string): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const host = { host: '127.0.0.1', port, localAddress: `127.0.1.${nth + 1}`, agent: false } as const;
@@ -52,7 +52,7 @@ function streamFrom(nth: number, path: string): Promise<IncomingMessage> {
   return promise;
 }
 
-test('hundreds of idle streams are served, the ones beyond the bounds are told so, and all of it is freed', async () => {
+test('hundreds of idle streams are served, further ones are refused, and all resources are freed', async () => {
   const callers = soak ? Math.ceil(most.all / most.each) + 100 : 8;
   const path = `/pipelines/${pipeline}/events`;
   await (await streamFrom(250, path)).once('data', () => {});
@@ -83,7 +83,7 @@ test('hundreds of idle streams are served, the ones beyond the bounds are told s
   await until('there is room again', free);
 }, 180_000);
 
-/** A socket that sends `begin`, and then a byte a second for as long as it may; tells what it was answered. */
+/** Sends `begin`, and then a byte per second until it is cut off; returns the response. */
 function dribble(begin: string): { socket: Socket; answer: () => string } {
   let answer = '';
   const socket = connect(port, '127.0.0.1').setEncoding('utf8');
@@ -104,7 +104,7 @@ function dribble(begin: string): { socket: Socket; answer: () => string } {
 
 const upload = `POST /api/v1/connection_profiles HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500000\r\n\r\n{"name": "`;
 
-test('who dribbles headers or bodies, says nothing, goes away in the middle or never reads is cut off', async () => {
+test('a client that sends slowly or nothing, disconnects in the middle or never reads is cut off', async () => {
   const before = penstock.residentBytes;
   const count = soak ? 500 : 50;
   const slow = Array.from({ length: count }, (_, nth) =>
@@ -135,12 +135,12 @@ test('who dribbles headers or bodies, says nothing, goes away in the middle or n
   expect(penstock.log.split('\n').filter((line) => /"level":[56]0/.test(line))).toEqual([]);
 }, 240_000);
 
-/** A tail on which little happens. */
+/** A tail with few messages. */
 let quiet: string;
 
 /**
- * All the tails that there may be at a time: one client has large messages, more than any socket holds, and reads none of
- * it, the others read. Answers what these are sent.
+ * The maximum number of tails: one client gets large messages, more than a socket buffers, and reads nothing. The others
+ * read. Returns what these receive.
  */
 async function tailsBesideADeafOne(): Promise<IncomingMessage[]> {
   const fields = [{ name: 'value', type: 'string', required: true }];

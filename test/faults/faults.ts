@@ -3,11 +3,11 @@ import type { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import type { Mosquitto, MosquittoOptions } from '../support/mosquitto.ts';
 import { until } from '../support/until.ts';
 
-/** What can happen to one side of a pipeline. */
+/** A fault at one side of a pipeline. */
 
 export type Side = 'source' | 'sink';
 
-/** What is struck: a broker, and the network before it. */
+/** The target of a fault: a broker, and the link to it. */
 export interface Target {
   side: Side;
   broker: Mosquitto;
@@ -19,14 +19,14 @@ export interface Target {
 export interface Fault {
   name: string;
   sides: readonly Side[];
-  /** Which of the cases run in every check: `source 1` is the source at QoS 1. */
+  /** Cases that run in every check: `source 1` is the source at QoS 1. */
   always: readonly string[];
-  /** The broker forgets what it had confirmed, so that what it held is lost. */
+  /** The broker loses messages that it had confirmed. */
   forgets?: true;
-  /** It is over by itself, or takes so long that it is done once only. */
+  /** It ends on its own, or takes so long that it happens only once. */
   once?: true;
   broker?: MosquittoOptions;
-  /** Does it; resolves when it is over. */
+  /** Causes the fault; resolves when it is over. */
   strike(target: Target): Promise<void>;
 }
 
@@ -42,7 +42,7 @@ const away =
     await target.link.heal();
   };
 
-/** Until the publisher has gone on for so many seconds of its own pace. */
+/** Waits until the publisher has sent the messages of this many seconds. */
 const whileSending =
   (seconds: { soak: number; check: number }) =>
   async ({ rig, soak }: Target): Promise<void> => {
@@ -73,7 +73,7 @@ async function reset({ link, side }: Target): Promise<void> {
   const before = link.resets;
   const cut = (): boolean => {
     if (link.resets > before) return true;
-    // It may have no connection yet, or lose the one it has to another fault.
+    // It may have no connection yet, or lose it to another fault.
     link.resetMidPacket(side === 'source' ? 'down' : 'up');
     return false;
   };

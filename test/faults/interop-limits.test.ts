@@ -5,7 +5,7 @@ import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } f
 import { type BrokerKind, kinds } from '../support/other-brokers.ts';
 import { skipping } from '../support/skipping.ts';
 
-/** What brokers that speak 3.1.1 only cannot do and do not say: the connection test has to find it out. */
+/** The connection test has to detect the undeclared limits of 3.1.1 brokers. */
 
 const sink = { topic: 'check/out', qos: 'ExactlyOnce', type: { retain: false } } as const;
 
@@ -21,7 +21,7 @@ const suite = (name: string, tests: (url: () => string) => void): void => {
 };
 
 const sharedSubscription = (url: () => string): void => {
-  test('a shared subscription that is taken for an ordinary topic is not reported as granted', async () => {
+  test('a shared subscription that the broker treats as an ordinary topic is not reported as granted', async () => {
     const table = { topic: '$share/group/check/in', qos: 'AtLeastOnce', type: {} } as const;
     const steps = await checked({ url: url() }, { table, stepTimeoutMs: 2_000 });
     expect(outline(steps)[3]).not.toBe('subscribe:ok');
@@ -37,7 +37,7 @@ suite('nats-server', (url) => {
     expect(steps[3]).toMatchObject({ message: expect.stringContaining('closes the connection') });
   });
 
-  test('a sink that asks for QoS 2 writes at QoS 1 after two connections, and warns', async () => {
+  test('a sink with QoS 2 writes at QoS 1 after two connections, and warns', async () => {
     const { warn, warnings } = recordingWarnings();
     const context = sinkContext({ url: url() }, 'sink/out', 'ExactlyOnce', { warn });
     const write = async () => {
@@ -60,12 +60,12 @@ suite('nats-server', (url) => {
 });
 
 suite('RabbitMQ', (url) => {
-  test('a QoS 2 message that is answered like one of QoS 1 is reported as downgraded', async () => {
+  test('a QoS 2 message that is confirmed like one of QoS 1 is reported as downgraded', async () => {
     const steps = await checked({ url: url() }, { table: sink });
     expect(outline(steps)[3]).toBe('publish:warning:mqtt_qos_downgraded');
   });
 
-  test('a sink that asks for QoS 2 takes the answer of QoS 1 for a confirmation, and warns once', async () => {
+  test('a sink with QoS 2 accepts the confirmation of QoS 1, and warns once', async () => {
     const { warn, warnings } = recordingWarnings();
     const opened = await openSink(sinkContext({ url: url() }, 'sink/out', 'ExactlyOnce', { warn }));
     expect(await opened.write(messages(50))).toEqual([]);

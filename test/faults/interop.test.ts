@@ -5,7 +5,7 @@ import { kinds } from '../support/other-brokers.ts';
 import { skipping } from '../support/skipping.ts';
 import { until } from '../support/until.ts';
 
-/** Brokers that are not mosquitto: what they can do works, and what they cannot do the connection test says. */
+/** Brokers other than mosquitto: their features work, and the connection test reports missing ones. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const stretch = soak ? 5_000 : 200;
@@ -27,7 +27,7 @@ for (const kind of kinds) {
           sink: broker,
           qos,
           publishQos: possible,
-          // From aedes, MQTT.js loses messages at QoS 2 in a session that is kept, with no Penstock between.
+          // With aedes, MQTT.js alone loses messages at QoS 2 in a persistent session.
           watchQos: 1,
           topics: `qos${qos}`,
         });

@@ -18,7 +18,7 @@ let broker: Mosquitto;
 let penstock: Penstock;
 
 beforeEach(async () => {
-  // The default drops what is queued beyond 1,000 messages, without a word to anybody.
+  // By default messages beyond a queue of 1,000 are dropped silently.
   broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
   penstock = await Penstock.start();
 });
@@ -44,11 +44,11 @@ async function startPipeline(qos: 'AtLeastOnce' | 'ExactlyOnce'): Promise<string
   return id;
 }
 
-/** `count` moments between the first and the last message, at random, in order. */
+/** `count` random moments between the first and the last message, in order. */
 const moments = (count: number): number[] =>
   Array.from({ length: count }, () => randomInt(messages / 20, messages)).sort((a, b) => a - b);
 
-/** Does `strike` once at each moment, one after the other, while messages are published. */
+/** Calls `strike` at each moment, one after the other, while messages are published. */
 async function underFire(traffic: Traffic, count: number, strike: () => Promise<void>): Promise<void> {
   const due = moments(count);
   let striking = Promise.resolve();
@@ -63,7 +63,7 @@ async function underFire(traffic: Traffic, count: number, strike: () => Promise<
   expect(struck).toBe(count);
 }
 
-/** Waits until messages get through again, so that the next strike hits a pipeline at work. */
+/** Waits until messages arrive again, so that the next strike hits a working pipeline. */
 async function moving(traffic: Traffic): Promise<void> {
   const before = traffic.arrived;
   await until(
@@ -125,7 +125,7 @@ describe.each([
   );
 });
 
-test('SIGTERM drains, exits with 0, and leaves nothing unsent', async () => {
+test('SIGTERM drains, exits with 0, and loses nothing', async () => {
   await startPipeline('AtLeastOnce');
   const traffic = await Traffic.open(at('in'), at('out'), 1);
   let exit: Promise<number | null> | undefined;

@@ -6,8 +6,8 @@ import { type Fault, faults, type Side } from './faults.ts';
 import { line, markdown, type Outcome } from './outcome.ts';
 
 /**
- * Every fault of `faults.ts`, at either side and either quality of service, on a pipeline between two brokers. A check
- * runs the cases that matter most, once each; `npm run soak` runs all of them, with more messages and several times.
+ * Every fault of `faults.ts`, at both sides and both QoS levels, on a pipeline between two brokers. A check runs the most
+ * important cases once each; `npm run soak` runs all of them, with more messages and several times.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
@@ -31,7 +31,7 @@ const brokerOf = (options = {}): Promise<Mosquitto> => {
 
 interface Course {
   recoveriesMs: number[];
-  /** The numbers sent while a fault was on, or before: what a broker that forgets may lose. */
+  /** The numbers sent before or during a fault: a broker that loses its state may lose these. */
   exposed: number;
 }
 
@@ -49,18 +49,18 @@ async function endure(
   for (let round = 0; round < (fault.once ? 1 : rounds); round++) {
     await fault.strike({ side, broker: brokers[side], link: at[side], rig: at, soak });
     const over = performance.now();
-    // What the source had been given may still be on its way through.
+    // Messages that the source had received may still be in flight.
     const back = await at.passed(side === 'source' ? ledger.highestGiven : ledger.highestTaken, patienceMs);
     course.recoveriesMs.push(back - over);
     course.exposed = traffic.sent;
-    // Caught up, so that the next fault does not meet what this one has left.
+    // Wait for the backlog, so that the next fault starts from a clean state.
     await at.passed(traffic.sent + stretch, patienceMs);
   }
   await stop();
   return course;
 }
 
-/** Waits for what can still arrive, and counts. `expected` says how many numbers the sink's broker should confirm. */
+/** Waits for late arrivals, and counts. `expected` is the number of confirmations expected from the sink's broker. */
 async function account(
   fault: Fault,
   side: Side,
@@ -101,7 +101,7 @@ describe.each(cases)('$name, at the $side, QoS $qos', ({ fault, side, qos }) => 
     fault.forgets ? 'nothing is lost but what the broker forgets' : 'nothing is lost',
     async () => {
       const brokers = { source: await brokerOf(fault.broker), sink: await brokerOf(fault.broker) };
-      // Short, so that silence is noticed within seconds.
+      // Short, so that silence is detected within seconds.
       const profile = { keepAliveSecs: soak ? 5 : 2, connectTimeoutMs: soak ? 5_000 : 2_000 };
       const at = await FaultyPipeline.start({ ...brokers, qos, profile });
       _rig = at;

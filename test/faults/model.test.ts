@@ -4,11 +4,11 @@ import { Cluster } from './cluster.ts';
 import { Model, type Step, stepsOf } from './model.ts';
 
 /**
- * Random sequences of what people do and what breaks, against a small model of what is meant to come of it: two
- * processes on one PostgreSQL, a broker, and messages through every pipeline all the time. Whatever the sequence, no task
- * has two runners, what is stopped stays stopped, what is wanted comes about once the faults are over, and every message
- * that was published while its pipeline had a session arrives. PENSTOCK_SOAK=1 tries new and longer sequences, for
- * PENSTOCK_SOAK_MINUTES, and says with which PENSTOCK_SOAK_SEED they come again.
+ * Random sequences of user actions and faults, against a small model of the expected result: two processes on one
+ * PostgreSQL, a broker, and a constant stream of messages through every pipeline. After any sequence, no task has two
+ * runners, stopped pipelines stay stopped, the desired state is reached once the faults are over, and every message that
+ * was published while its pipeline had a session arrives. PENSTOCK_SOAK=1 runs new and longer sequences, for
+ * PENSTOCK_SOAK_MINUTES, and prints the PENSTOCK_SOAK_SEED that repeats them.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
@@ -25,10 +25,10 @@ beforeAll(async () => {
 
 const done = new Map<string, number>();
 
-/** What was done last, with what went before: faults have consequences. */
+/** The last steps. Earlier faults have consequences. */
 let log: string[] = [];
 
-/** When no new sequence begins any more; what has begun is brought to its end. */
+/** After this time no new sequence begins. */
 let end = Number.POSITIVE_INFINITY;
 
 async function run(steps: Step[]): Promise<void> {
@@ -47,7 +47,7 @@ async function run(steps: Step[]): Promise<void> {
     console.log(
       `These steps went before ${new Date().toISOString()}:\n${log.join('\n')}\n${error}\n${cluster.warnings}`,
     );
-    // What went wrong may go on: the next sequence begins afresh.
+    // A failure may persist, so the next sequence starts from scratch.
     await cluster.stop();
     cluster = await Cluster.start(processes);
     throw error;
@@ -69,7 +69,7 @@ test(
     const replay = `{ seed: ${seed}, path: '${counterexamplePath}' }`;
     if (failed) throw new Error(`fails with ${replay}: ${errorInstance}`, { cause: errorInstance });
     console.log(`steps done: ${JSON.stringify(Object.fromEntries(done))}`);
-    // The sequence of a check must not become one that does nothing.
+    // Ensures that the sequence of a check does something.
     const kinds = ['create', 'stop', 'restart', 'rescale', 'edit', 'kill', 'lose database'];
     for (const kind of kinds) expect([...done.keys()]).toContain(kind);
   },

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 
-/** What the state machine of pipelines is meant to do, small enough to be seen to be right. */
+/** A model of the state machine of pipelines, small enough to verify by reading. */
 
-/** What is done to the system. `slot` is the place of a pipeline, `nth` a process. */
+/** A step. `slot` is the index of a pipeline, `nth` that of a process. */
 export type Step =
   | { do: 'create' | 'start' | 'delete'; slot: number }
   | { do: 'stop'; slot: number; mode: 'checkpoint' | 'graceful' | 'immediate' | 'force' }
@@ -13,7 +13,7 @@ export type Step =
   | { do: 'lose database'; how: 'cut' | 'silence' }
   | { do: 'find database' | 'settle' };
 
-/** What is wanted of a pipeline. */
+/** The desired state of a pipeline. */
 export interface Wanted {
   runs: boolean;
   parallelism: number;
@@ -28,7 +28,7 @@ export class Model {
     this.alive = Array.from({ length: processes }, () => true);
   }
 
-  /** Whether nothing keeps the system from doing what is wanted. */
+  /** Whether the system can reach the desired state now. */
   get sound(): boolean {
     return this.database && this.alive.some((alive) => alive);
   }
@@ -51,12 +51,12 @@ export class Model {
       case 'delete':
         return this.sound && this.pipelines.has(step.slot);
       default:
-        // Asked while there is no database, it is refused and changes nothing.
+        // Without a database it is refused and changes nothing.
         return this.alive.includes(true) && this.pipelines.has(step.slot);
     }
   }
 
-  /** The step was done. */
+  /** Updates the model after a step. */
   follow(step: Step): void {
     if (step.do === 'kill' || step.do === 'revive') this.alive[step.nth] = step.do === 'revive';
     else if (step.do === 'lose database' || step.do === 'find database')
@@ -75,7 +75,7 @@ export class Model {
   }
 }
 
-/** Any steps, sensible or not. */
+/** Arbitrary steps, valid or not. */
 export function stepsOf(slots: number, processes: number, length: { minLength: number; maxLength: number }) {
   const slot = fc.nat(slots - 1);
   const nth = fc.nat(processes - 1);

@@ -1,24 +1,24 @@
 import type { Side } from './faults.ts';
 
-/** What became of the messages of one case. */
+/** The result of one case, in messages. */
 export interface Outcome {
   fault: string;
   side: Side;
   qos: 1 | 2;
   sent: number;
-  /** Never came out at the other end, nor was confirmed by the sink's broker. */
+  /** Neither arrived at the other end nor confirmed by the sink's broker. */
   lost: number;
-  /** Confirmed by the sink's broker, and never handed out by it. */
+  /** Confirmed by the sink's broker, but never delivered by it. */
   lostBehind: number;
   duplicated: number;
-  /** From the end of each fault until new messages got through. */
+  /** Time from the end of each fault until new messages arrived. */
   recoveriesMs: number[];
 }
 
 const seconds = (ms: number[]): string =>
   ms.length === 0 ? '' : `${(ms.reduce((sum, one) => sum + one, 0) / ms.length / 1000).toFixed(1)} s`;
 
-/** One line for people who watch. */
+/** One line of progress. */
 export const line = (of: Outcome): string =>
   [
     `${of.fault}, ${of.side}, QoS ${of.qos}:`,

@@ -4,7 +4,7 @@ import { Mosquitto } from '../support/mosquitto.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
-/** One message that cannot get through: the job ends, and no message is lost. */
+/** One message that cannot be processed: the job ends, and no message is lost. */
 
 const refusedNumber = 150;
 const payloadFormatInvalid = 0x99;
@@ -12,7 +12,7 @@ const payloadFormatInvalid = 0x99;
 const sourceBroker = () => Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
 
 describe.each([1, 2] as const)('at QoS %d', (qos) => {
-  test('a sink that refuses one message for ever fails the job, and all that is refused stays with the source', async () => {
+  test('a sink that always refuses one message fails the job, and refused messages stay with the source', async () => {
     let refusing = true;
     const sink = await ScriptedBroker.start({
       on(packet, connection) {
@@ -41,7 +41,7 @@ describe.each([1, 2] as const)('at QoS %d', (qos) => {
     expect(ledger).toMatchObject({ early: 0, disordered: 0 });
   });
 
-  test('a bad message fails the job where its table says so, and stays with the source', async () => {
+  test('a bad message fails the job with fail, and stays with the source', async () => {
     const sink = await Mosquitto.start({ quiet: true });
     const schema = { bad_data: { behavior: 'fail' } };
     const rig = await FaultyPipeline.start({ source: await sourceBroker(), sink, qos, schema });

@@ -8,13 +8,13 @@ import { created, jobOf, profileBody, tableBody } from '../support/resources.ts'
 import { ScriptedBroker, type ScriptedConnection } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
-/** What becomes of the rows of messages, good and bad, when the process is killed in the middle of them. */
+/** Messages of good and bad rows, while the process is killed in the middle of them. */
 
 const kills = process.env.PENSTOCK_SOAK === '1' ? 10 : 2;
 
 const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
 
-test('with drop, every good message gets through and no bad one stays with the broker, across kills', async () => {
+test('with drop, every good message arrives and no bad one stays with the broker, across kills', async () => {
   const rig = await FaultyPipeline.start({ source: await brokerOf(), sink: await brokerOf(), qos: 1 });
   const { traffic, penstock, ledger } = rig;
   const bad = ['not UTF-8', 'broken JSON', 'required and missing', 'of the wrong type'] as const;
@@ -38,7 +38,7 @@ test('with drop, every good message gets through and no bad one stays with the b
 
   await publish(10);
   await until('the others are through', () => traffic.missing.length === 0, 60_000);
-  // The counts of a process begin with it, and are brought up to date once a second.
+  // The counts of a process start at 0, and are updated once a second.
   await until('every message is accounted for', async () => {
     const { received, sent, dropped } = await countsOf(penstock);
     return sent >= 960 && dropped >= 40 && received === sent + dropped;
@@ -56,7 +56,7 @@ async function countsOf({ request }: Penstock) {
   return { received: count('received'), sent: count('sent'), dropped: count('dropped') };
 }
 
-test('a message of many rows comes again until the last of them is confirmed', async () => {
+test('a message of many rows is redelivered until its last row is confirmed', async () => {
   const [messages, rows] = [3, 6000];
   const heldBack = 1.5 * rows;
   let release = false;

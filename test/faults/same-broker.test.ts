@@ -18,7 +18,7 @@ beforeAll(async () => {
   penstock = await Penstock.start();
 }, 60_000);
 
-test('a session that is found by another address after a crash is kept, and not drained beside itself', async () => {
+test('a session that is found by another address after a crash is kept, and not drained at the same time', async () => {
   const { request } = penstock;
   const { url } = broker;
   const ofSource = await created(request, '/connection_profiles', profileBody(url, { name: 'source' }));
@@ -33,7 +33,7 @@ test('a session that is found by another address after a crash is kept, and not 
   const traffic = await Traffic.open({ url, topic: 'in' }, { url, topic: 'out' }, 1);
   await traffic.publish(100);
 
-  // Written down is that there will be a session at the new address; nobody has been there yet.
+  // The session at the new address is recorded, but has not been opened yet.
   link.refuse();
   const edit = { config: { url: link.url } };
   await request.patch(`/api/v1/connection_profiles/${ofSource.id}`).send(edit).expect(200);
@@ -51,7 +51,7 @@ test('a session that is found by another address after a crash is kept, and not 
   expect(penstock.log).not.toContain('session drained');
 }, 180_000);
 
-test('what is queued at the former broker arrives, although the new one has the session already', async () => {
+test('messages queued at the former broker arrive, although the new one already has the session', async () => {
   const other = await Mosquitto.start({ quiet: true });
   const { request } = penstock;
   const { url } = broker;
@@ -71,7 +71,7 @@ test('what is queued at the former broker arrives, although the new one has the 
   const traffic = await Traffic.open({ url, topic: 'from' }, { url, topic: 'to' }, 1);
   await traffic.publish(200);
 
-  // As a crash between the first connection to a broker and the record of it leaves things.
+  // The state after a crash between the first connection to a broker and its record.
   const properties = { sessionExpiryInterval: 3600 };
   const before = await plainClient(other.url, { clientId, clean: false, properties });
   await before.endAsync();

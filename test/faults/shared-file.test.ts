@@ -25,16 +25,16 @@ beforeAll(async () => {
     PENSTOCK_DATABASE_URL: `file:${join(folder, 'penstock.db')}`,
   };
   broker = await Mosquitto.start({ quiet: true, logged: clients.read });
-  // Both at once: the tables, and the secret key, are made by one of them.
+  // Both at once: one of them creates the tables and the secret key.
   processes = await Promise.all([Penstock.start(settings), Penstock.start(settings)]);
 }, 60_000);
 
-test('two processes share its jobs, none is run twice, and the other takes over when one is killed', async () => {
+test('two processes share its jobs, none runs twice, and the other takes over when one is killed', async () => {
   const [one, two] = processes as [Penstock, Penstock];
   const { id: profile } = await created(one.request, '/connection_profiles', profileBody(broker.url));
   const made = await Promise.all(
     [0, 1, 2, 3].map(async (nth) => {
-      // Either process is asked, so that either claims some.
+      // Requests go to both processes, so that both claim some.
       const { request } = nth % 2 === 0 ? one : two;
       const table = (which: string, type: object) =>
         tableBody(`${which}_${nth}`, profile, { topic: `${which}/${nth}`, type });
@@ -55,7 +55,7 @@ test('two processes share its jobs, none is run twice, and the other takes over 
     made.map((_, nth) => Traffic.open({ url, topic: `in/${nth}` }, { url, topic: `out/${nth}` }, 1)),
   );
   const ends = traffic.map((each) => each.keepPublishing(25));
-  // Another one comes and goes while they run.
+  // Another process starts and stops in between.
   const run = promisify(execFile);
   const env = { PATH: process.env.PATH, ...settings };
   await run(process.execPath, [main, 'migrate'], { env });

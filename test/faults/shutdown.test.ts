@@ -5,7 +5,7 @@ import { Penstock } from '../support/penstock.ts';
 import { created, createTables } from '../support/resources.ts';
 import { until } from '../support/until.ts';
 
-/** What becomes of those who are being answered when the service is asked to stop. */
+/** Requests in progress when the service is asked to stop. */
 
 let broker: Mosquitto;
 let silent: FaultyServer;
@@ -16,7 +16,7 @@ beforeAll(async () => {
   penstock = await Penstock.start();
 }, 60_000);
 
-/** A test of a connection to a broker that says nothing. */
+/** A connection test with a silent broker. */
 const testFor = (ms: number) =>
   fetch(`${penstock.address}/api/v1/connection_profiles/test`, {
     method: 'POST',
@@ -63,6 +63,6 @@ test('SIGTERM lets requests in flight finish, ends streams, refuses new requests
   expect(await answer.json()).toMatchObject({ error: true, done: true });
   expect(await endless).toBe('cut off');
   expect(await exit).toBe(0);
-  // The record of the one that was cut off may come after the database was closed: then the log has it.
+  // The record of the cut-off request may come after the database was closed: then the log has it.
   expect(penstock.log).not.toMatch(/"level":60|not closed cleanly|request failed/);
 }, 120_000);

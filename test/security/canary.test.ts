@@ -14,9 +14,9 @@ import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 /**
- * Known secrets in every sensitive field of every connector, in a query, in a variable and as API keys; then all that the
- * service does and answers, right and wrong. None of them is found in an answer, in the log at its most talkative, or in
- * the files of the database. PENSTOCK_SOAK=1 does it on PostgreSQL, and looks at all that is in its tables.
+ * Puts known secrets into every sensitive field of every connector, a query, a variable and API keys. Then exercises the
+ * whole service. No secret may appear in a response, in the log at its lowest level, or in the files of the database.
+ * PENSTOCK_SOAK=1 uses PostgreSQL, and searches all its tables.
  */
 
 const [sqlite, postgresql] = databases;
@@ -28,7 +28,7 @@ const inQuery = canary();
 const wrongPassword = canary();
 const adminKey = canary();
 
-/** What must be found nowhere: also in the encodings that bytes are shown in. */
+/** The texts that must not appear, also in the encodings of bytes. */
 const needles = new Map<string, string>();
 function hide(name: string, secret: string): void {
   needles.set(name, secret);
@@ -42,7 +42,7 @@ const found = (): string[] =>
 
 let service: Service;
 let broker: Mosquitto;
-/** Where the database is. */
+/** The location of the database. */
 let url: string;
 /** A valid configuration of each connector with a secret in every sensitive field. */
 let configs: Record<string, JsonObject>;
@@ -96,7 +96,7 @@ async function everyRow(): Promise<string> {
   return JSON.stringify(await Promise.all(rows));
 }
 
-/** Of a stream that ends with what it tells of. */
+/** For a stream that ends with its subject. */
 async function firstEvent(response: Response): Promise<string> {
   for await (const chunk of response.body as ReadableStream<Uint8Array>) return Buffer.from(chunk).toString();
   return '';
@@ -137,7 +137,7 @@ describe.each(connectors.map((connector) => ({ connector, id: connector.id })))(
       for (const path of sensitivePaths(connector.profile)) {
         const secret = secretAt(configs[id] ?? {}, path);
         expect(secret, path).toMatch(/.{20}/);
-        // Of a key in several lines one line is enough to know it by.
+        // One line is enough to recognise a key of several lines.
         const lines = (secret as string)
           .split('\n')
           .filter((line) => !line.startsWith('-----') && line !== '');
@@ -158,7 +158,7 @@ const inline = (direction: string, topic: string, password: string): string =>
   `password = '${password}', tls.ca = '${secretAt(mqtt(), 'tls/ca')}', type = '${direction}', ` +
   `topic = '${topic}', format = 'raw_string');`;
 
-describe('what the service does with them', () => {
+describe('the use of secrets', () => {
   const ids: Record<string, string> = {};
 
   test('a pipeline runs with them, and one with a wrong password fails', async () => {
@@ -205,7 +205,7 @@ describe('what the service does with them', () => {
     );
   }
 
-  test('tests answer, as JSON and as events, when they succeed and when they fail', async () => {
+  test('tests respond as JSON and as events, on success and on failure', async () => {
     const wrong = { password: wrongPassword, username: 'ada' };
     for (const accept of ['application/json', 'text/event-stream']) {
       const profile = { name: 'x', connector: 'mqtt', config: configs.mqtt };
@@ -290,7 +290,7 @@ describe('what the service does with them', () => {
     expect(text).toContain('********');
   }, 60_000);
 
-  test('keys are shown once, and edits and their records hold masks', async () => {
+  test('keys are shown once, and edits and their records have masks', async () => {
     const response = await fetch(`${service.address}/api/v1/api_keys`, {
       method: 'POST',
       headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
@@ -308,7 +308,7 @@ describe('what the service does with them', () => {
     expect(text).toContain('robot');
   }, 60_000);
 
-  test('nothing of it is found in an answer', () => {
+  test('no secret is in a response', () => {
     expect(needles.size).toBeGreaterThan(12);
     expect(found()).toEqual([]);
   });

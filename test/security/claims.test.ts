@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
-test('every claim of docs/security.md names tests that there are', () => {
+test('every claim of docs/security.md names existing tests', () => {
   const text = readFileSync('docs/security.md', 'utf8');
   const [, table = ''] = /\| shown by \|\n\| --- \| --- \|\n((?:\|.*\n)+)/.exec(text) ?? [];
   const claims = table.trim().split('\n');

@@ -19,7 +19,7 @@ import { created, createTables, jobOf, profileBody, tableBody } from '../support
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-/** No path from a profile to a socket leads around the addresses that the operator allows. */
+/** Every path from a profile to a socket respects the addresses that the operator allows. */
 
 const noLoopback = ['!127.0.0.0/8', '!::1'];
 const targets = new TargetRules(noLoopback);
@@ -34,7 +34,7 @@ beforeAll(async () => {
     visits += 1;
     socket.destroy();
   });
-  // On IPv6 and IPv4.
+  // Over IPv6 and IPv4.
   watched.listen(0);
   await once(watched, 'listening');
   port = (watched.address() as { port: number }).port;
@@ -69,7 +69,7 @@ const paths: Record<string, (url: string, rules: Targets) => Promise<unknown>> =
   },
 };
 
-describe('an address that may not be reached', () => {
+describe('a denied address', () => {
   test.each(Object.keys(paths))('is not dialled by: %s', async (name) => {
     const error = await errorOf((paths[name] as (typeof paths)[string])(`mqtt://localhost:${port}`, targets));
     expect(error).toMatchObject({ code: 'target_not_allowed', passing: false });
@@ -77,7 +77,7 @@ describe('an address that may not be reached', () => {
     expect(visits).toBe(0);
   });
 
-  test('is named by the first step of a test, which ends there', async () => {
+  test('is reported by the first step of a test, which ends there', async () => {
     const steps = await checked({ url: `mqtt://localhost:${port}` }, { targets });
     expect(outline(steps)[0]).toBe('resolve:failed:target_not_allowed');
     expect(steps[0]?.message).toMatch(/localhost.*(127\.0\.0\.1|::1)/);
@@ -118,7 +118,7 @@ describe('an address that may not be reached', () => {
   ])('stays out of reach however it is written: %s', async (host) => {
     for (const scheme of ['mqtt', 'mqtts', 'ws', 'wss']) {
       const error = await errorOf(paths.source?.(`${scheme}://${host}:${port}`, targets) as Promise<unknown>);
-      // What is no URL, and what no resolver reads, leads nowhere either.
+      // Invalid URLs and unresolvable names reach nothing either.
       expect(['target_not_allowed', 'name_not_resolved', 'invalid_config']).toContain(error.code);
     }
     expect(visits).toBe(0);
@@ -132,7 +132,7 @@ describe('an address that may not be reached', () => {
     },
   );
 
-  test('is left out of a list of servers, and the others are tried', async () => {
+  test('is skipped in a list of servers, and the others are tried', async () => {
     const url = `mqtt://127.0.0.2:${port},mqtt://127.0.0.1:${broker.port}`;
     const rules = new TargetRules(['!127.0.0.2']);
     const request = {
@@ -149,9 +149,9 @@ describe('an address that may not be reached', () => {
     expect(visits).toBe(0);
   });
 
-  test('is left out of the addresses of a name, also where a test asks again in another way', async () => {
+  test('is skipped among the addresses of a name, also when a test connects a second time', async () => {
     const both = (await lookup('localhost', { all: true })).map(({ address }) => address);
-    // With ::1 denied, only 127.0.0.1 is dialled, where TLS and then MQTT without TLS are met with silence.
+    // With ::1 denied, only 127.0.0.1 is dialled, which is silent to TLS and then to MQTT without TLS.
     const silent = await faulty((socket) => socket.once('data', () => socket.end()));
     const closed = createServer(() => {
       visits += 1;
@@ -168,7 +168,7 @@ describe('an address that may not be reached', () => {
     expect(visits).toBe(0);
   });
 
-  test('is not where a redirect leads', async () => {
+  test('is not reached by a redirect', async () => {
     const server = await faulty((socket) =>
       socket.once('data', () =>
         socket.end(
@@ -247,7 +247,7 @@ describe('the process', () => {
     expect(visits).toBe(0);
   });
 
-  test('does not start with entries that it cannot read', async () => {
+  test('does not start with invalid entries', async () => {
     await expect(Penstock.start({ PENSTOCK_TARGETS: '10.0.0.0/99' })).rejects.toThrow('PENSTOCK_TARGETS');
   });
 });

@@ -13,7 +13,7 @@ import { databases, execute, type TestStore } from '../support/databases.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { runTogether } from './processes.ts';
 
-// The largest time we could meet is in the year 2255: 2^53 microseconds.
+// The latest supported time is in the year 2255: 2^53 microseconds.
 const now = 9_007_199_254_740_991n;
 const times = { createdAt: now, updatedAt: now };
 const profile = (id: string, name = id) => ({ id, name, connector: 'mqtt', config: '{}', ...times });
@@ -50,7 +50,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(found).toEqual([{ ...profile('cp_1'), version: 1, labels: '{}' }]);
   });
 
-  test('says that a name is taken, when creating and when renaming', async () => {
+  test('reports that a name is taken, when creating and when renaming', async () => {
     await store.db.connectionProfile.createMany({ data: [profile('cp_1', 'one'), profile('cp_2', 'two')] });
     const taken = {
       code: 'name_taken',
@@ -63,13 +63,13 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(await failure(renamed)).toMatchObject(taken);
   });
 
-  test('does not call another unique violation a taken name', async () => {
+  test('does not report another unique violation as a taken name', async () => {
     await store.db.connectionProfile.create({ data: profile('cp_1', 'one') });
     const error = await failure(store.db.connectionProfile.create({ data: profile('cp_1', 'two') }));
     expect(error).toMatchObject({ code: 'internal', cause: { code: 'P2002' } });
   });
 
-  test('says that an object is in use', async () => {
+  test('reports that an object is in use', async () => {
     await store.db.connectionProfile.create({ data: profile('cp_1') });
     await store.db.connectionTable.create({ data: table('ct_1', 'cp_1') });
     const error = await failure(store.db.connectionProfile.delete({ where: { id: 'cp_1' } }));
@@ -78,12 +78,12 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(many).toMatchObject({ code: 'connection_profile_in_use' });
   });
 
-  test('says that what an object refers to does not exist', async () => {
+  test('reports that a referenced object does not exist', async () => {
     const error = await failure(store.db.connectionTable.create({ data: table('ct_1', 'cp_1') }));
     expect(error).toMatchObject({ code: 'not_found' });
   });
 
-  test('says that an object does not exist', async () => {
+  test('reports that an object does not exist', async () => {
     const missing = { code: 'not_found', message: 'The pipeline does not exist' };
     const where = { id: 'pl_1' };
     expect(await failure(store.db.pipeline.findUniqueOrThrow({ where }))).toMatchObject(missing);
@@ -91,7 +91,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(await failure(store.db.pipeline.delete({ where }))).toMatchObject(missing);
   });
 
-  test('tells nothing of what the database said', async () => {
+  test('reveals no message of the database', async () => {
     const error = await failure(store.db.$queryRawUnsafe('SELECT secret FROM nowhere'));
     expect(error).toBeInstanceOf(PenstockError);
     expect(error).toMatchObject({ code: 'internal', message: 'The database refused an operation' });
@@ -111,7 +111,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     });
   });
 
-  test('lets the errors of others through a transaction as they are', async () => {
+  test('passes other errors through a transaction unchanged', async () => {
     const mine = new Error('mine');
     const thrown = store.db.$transaction(async () => {
       throw mine;
@@ -119,7 +119,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(await failure(thrown)).toBe(mine);
   });
 
-  test('keeps all of a transaction or nothing', async () => {
+  test('commits all of a transaction or nothing', async () => {
     const { db } = store;
     const create = (id: string) => db.connectionProfile.create({ data: profile(id, id) });
     await failure(db.$transaction([create('cp_1'), create('cp_1')]));
@@ -134,7 +134,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(await db.connectionProfile.count()).toBe(2);
   });
 
-  test('keeps nothing of a transaction in which a failure was ignored', async () => {
+  test('commits nothing of a transaction in which a failure was ignored', async () => {
     const { db } = store;
     await failure(
       db.$transaction(async (tx) => {
@@ -160,12 +160,12 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(await db.sourceSession.count()).toBe(31);
   });
 
-  test('goes on after a transaction that took too long', async () => {
+  test('continues after a transaction that took too long', async () => {
     const { db } = store;
     const late = db.$transaction(
       async (tx) => {
         await tx.sourceSession.create({ data: session('late') });
-        // SQLite answers without a turn of the event loop, which the clock of the transaction needs.
+        // SQLite responds without a turn of the event loop, which the transaction's timer needs.
         for (;;) await tx.sourceSession.count().finally(() => nextTurn());
       },
       { timeout: 50 },
@@ -176,7 +176,7 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
     expect(await db.sourceSession.count()).toBe(1);
   });
 
-  test('is healthy while it answers in time', async () => {
+  test('is healthy while it responds in time', async () => {
     const { db } = store;
     expect(await healthy(db)).toBe(true);
     await db.$transaction(async (tx) => {
@@ -208,7 +208,7 @@ describe('the file of sqlite', () => {
   };
   const expected = ['wal', 2, 1, 5000];
 
-  test('keeps its settings on the connection that it uses, also after transactions', async () => {
+  test('keeps the settings of its connection, also after transactions', async () => {
     expect(await pragmas()).toEqual(expected);
     await store.db.$transaction(async (tx) => {
       await tx.sourceSession.create({ data: session('1') });
@@ -220,7 +220,7 @@ describe('the file of sqlite', () => {
     });
   });
 
-  test('could not begin a transaction in time, and goes on', async () => {
+  test('reports that a transaction could not begin in time, and continues', async () => {
     const { db } = store;
     const begun = Promise.withResolvers<void>();
     const end = Promise.withResolvers<void>();
@@ -245,7 +245,7 @@ describe('the file of sqlite', () => {
     expect(counter).toMatchObject({ attempts: 120 });
   });
 
-  test('waits for another process that writes, then says so and goes on', async () => {
+  test('waits for another process that writes, then reports it and continues', async () => {
     // Waiting stops the whole process, hence the short timeout.
     const hurry = () => store.db.$queryRawUnsafe('PRAGMA busy_timeout = 1');
     const other = await openDb(store.url);
@@ -265,7 +265,7 @@ describe('the file of sqlite', () => {
     await closeDb(other);
   });
 
-  test('makes the folder of its file', async () => {
+  test('creates the folder of its file', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'penstock-db-'));
     const url = `file:${folder}/a/b%20c/test.db`;
     await applyMigrations(url);
@@ -275,14 +275,14 @@ describe('the file of sqlite', () => {
   });
 });
 
-test('a file of sqlite is opened although another process has just made it and is at work in it', async () => {
+test('a SQLite file is opened although another process has just created it and is using it', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-busy-'));
   const url = `file:${join(folder, 'penstock.db')}`;
   const other = openSqlite(url, 0);
   await other.execute('CREATE TABLE t (i INTEGER)');
   await other.execute('BEGIN');
   await other.execute('INSERT INTO t VALUES (1)');
-  // The first attempt is over when this answers, and was in vain.
+  // By the time this returns, the first attempt has failed.
   const opening = SqliteAdapter.open(url);
   await other.execute('COMMIT');
   const client = (await opening).createClient();
@@ -293,25 +293,25 @@ test('a file of sqlite is opened although another process has just made it and i
   await rm(folder, { recursive: true });
 });
 
-describe('a database that cannot be had', () => {
+describe('an unavailable database', () => {
   const unavailable = { code: 'database_unavailable', passing: true };
 
   test.each(['mysql://localhost/x', 'file:', 'file::memory:', ''])('refuses the URL "%s"', async (url) => {
     expect(await failure(openDb(url))).toMatchObject({ code: 'invalid_config' });
   });
 
-  test('is told when the file cannot be opened', async () => {
+  test('is reported if the file cannot be opened', async () => {
     expect(await failure(openDb('file:/dev/null/test.db'))).toMatchObject(unavailable);
   });
 
-  test('is told when nobody listens, or there is no such database', async () => {
+  test('is reported if nothing listens or the database does not exist', async () => {
     expect(await failure(openDb('postgresql://penstock@127.0.0.1:1/x'))).toMatchObject(unavailable);
     const { url, close } = await databases[1].open();
     expect(await failure(openDb(`${url}_not`))).toMatchObject(unavailable);
     await close();
   });
 
-  test('is told when the server accepts and never answers', async () => {
+  test('is reported if the server accepts and never responds', async () => {
     const sockets: Socket[] = [];
     const silent = createServer((socket) => sockets.push(socket));
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
@@ -321,7 +321,7 @@ describe('a database that cannot be had', () => {
     silent.close();
   });
 
-  test('is told when a connection is cut, and the next call has another', async () => {
+  test('is reported if a connection is cut, and the next call gets another one', async () => {
     const { db, url, close } = await databases[1].open();
     const cut = failure(db.$queryRawUnsafe('SELECT 1 FROM pg_sleep(600)'));
     const inTransaction = failure(
@@ -336,7 +336,7 @@ describe('a database that cannot be had', () => {
     await close();
   });
 
-  test('is told when the server stops', async () => {
+  test('is reported if the server stops', async () => {
     const server = await startPostgres();
     const url = server.url('postgres');
     await applyMigrations(url);

@@ -43,7 +43,7 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     expect(await rows('SELECT * FROM "Pipeline"')).toEqual([]);
   });
 
-  test('keeps what was there since the first migration', async () => {
+  test('keeps data from the first migration on', async () => {
     const [first = ''] = (await readdir(join(committed, provider))).sort();
     await write(first, await readFile(join(committed, provider, first, 'migration.sql'), 'utf8'));
     await apply();
@@ -87,7 +87,7 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     expect(millis(row?.started_at)).toBeLessThanOrEqual(millis(row?.finished_at));
   });
 
-  test('applies what is new in the order of the names', async () => {
+  test('applies new migrations in the order of their names', async () => {
     await write('1_first', 'CREATE TABLE a (id INTEGER);');
     expect(await apply()).toEqual(['1_first']);
     await write('3_third', 'INSERT INTO a VALUES (3, 3) -- without an end');
@@ -102,7 +102,7 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     expect(applied.sort()).toEqual(await recorded());
   });
 
-  test('keeps nothing of a migration that fails, and goes on once it is mended', async () => {
+  test('keeps nothing of a failed migration, and continues once it is fixed', async () => {
     await write('1_first', 'CREATE TABLE a (id INTEGER);');
     await write('2_second', 'CREATE TABLE b (id INTEGER); INSERT INTO nowhere VALUES (1);');
     await expect(apply()).rejects.toMatchObject({
@@ -114,7 +114,7 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     expect(await apply()).toEqual(['2_second']);
   });
 
-  test('keeps nothing of a migration in the middle of which the process is killed', async () => {
+  test('keeps nothing of a migration during which the process is killed', async () => {
     const endless =
       provider === 'sqlite'
         ? 'INSERT INTO a WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n;'
@@ -125,12 +125,12 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     await vi.waitFor(() => expectMigrating(database.url), deadline);
     await runner.kill();
     await write('1_first', 'CREATE TABLE a (id INTEGER);');
-    // The server notices only when the statement ends that its client is gone.
+    // The server only notices at the end of the statement that its client is gone.
     if (provider === 'postgresql') await rows(`SELECT pg_terminate_backend(pid) ${migrating}`);
     expect(await apply()).toEqual(['1_first']);
   });
 
-  test('refuses a migration that somebody began and never finished, and says how to go on', async () => {
+  test('refuses an unfinished migration, and gives advice', async () => {
     await write('1_first', 'CREATE TABLE a (id INTEGER);');
     await apply();
     await rows('UPDATE _prisma_migrations SET finished_at = NULL');
@@ -155,7 +155,7 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     });
   });
 
-  test('does not take other line endings for an edit', async () => {
+  test('does not treat other line endings as an edit', async () => {
     await write('1_first', 'CREATE TABLE a (\nid INTEGER\n);\n');
     await apply();
     await write('1_first', 'CREATE TABLE a (\r\nid INTEGER\r\n);\r\n');
@@ -182,7 +182,7 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     expect(await recorded()).toEqual(['1_first']);
   });
 
-  test('commits files whose lines end as the checksums expect', async () => {
+  test('has committed files with the line endings of the checksums', async () => {
     for (const path of await readdir(join(committed, provider), { recursive: true })) {
       if (path.endsWith('.sql'))
         expect(await readFile(join(committed, provider, path), 'utf8')).not.toContain('\r');
@@ -195,7 +195,7 @@ describe('migrations that rebuild a table on sqlite', () => {
   const parents = 'CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1);';
   const children =
     'CREATE TABLE c (p INTEGER REFERENCES p (id) ON DELETE CASCADE ON UPDATE CASCADE); INSERT INTO c VALUES (1);';
-  // As Prisma writes it.
+  // In Prisma's format.
   const rebuild = (rows: string): string => `PRAGMA defer_foreign_keys=ON;
 PRAGMA foreign_keys=OFF;
 CREATE TABLE "new_p" (id INTEGER PRIMARY KEY, name TEXT);
@@ -230,7 +230,7 @@ PRAGMA defer_foreign_keys=OFF;
     expect(await execute(database.url, 'SELECT * FROM c')).toEqual([{ p: 1 }]);
   });
 
-  test('are taken back when they leave a reference to nothing', async () => {
+  test('are rolled back if they leave a dangling reference', async () => {
     await write('2_second', rebuild(''));
     await expect(applyMigrations(database.url, folder)).rejects.toMatchObject({
       code: 'database_migration_failed',
@@ -239,7 +239,7 @@ PRAGMA defer_foreign_keys=OFF;
   });
 });
 
-test('says that a database cannot be reached', async () => {
+test('reports that a database cannot be reached', async () => {
   await expect(applyMigrations('postgresql://nobody@127.0.0.1:1/none')).rejects.toMatchObject({
     code: 'database_unavailable',
   });

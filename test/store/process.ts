@@ -1,5 +1,5 @@
-// A process of its own for the tests of the store: it says `ready`, waits for a line on its standard input, does what
-// its arguments say, and prints the answer as JSON.
+// A separate process for the tests of the store: it prints `ready`, waits for a line on its standard input, performs the
+// operation in its arguments, and prints the result as JSON.
 import { once } from 'node:events';
 import { PenstockError } from '../../src/errors.ts';
 import { closeDb, openDb } from '../../src/store/db.ts';
@@ -14,7 +14,7 @@ const commands = {
     return applied;
   },
 
-  /** Counts up `sourceSession.attempts` in transactions that read first. */
+  /** Increments `sourceSession.attempts` in transactions that read first. */
   async count(url: string, times: string): Promise<unknown> {
     const db = await openDb(url);
     for (let done = 0; done < Number(times); done += 1) {

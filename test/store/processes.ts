@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 
 const script = fileURLToPath(new URL('process.ts', import.meta.url));
 
-/** One run of process.ts, at its start line. */
+/** One run of process.ts, ready to start. */
 interface Runner {
   go(): void;
-  /** The line it prints in the end; rejects when it dies before. */
+  /** Its last line of output; rejects if it dies before. */
   answer: Promise<{ answer?: unknown; code?: string }>;
   kill(): Promise<void>;
 }
@@ -26,11 +26,11 @@ export async function startRunner(...args: string[]): Promise<Runner> {
   };
   await line();
   const answer = line().then((text) => JSON.parse(text));
-  answer.catch(() => {}); // for whoever waits for it; a test that kills the process does not
+  answer.catch(() => {}); // a test that kills the process does not wait for it
   return { go: () => child.stdin.write('go\n'), answer, kill: () => kill(child) };
 }
 
-/** Starts `count` of them and lets them go together. */
+/** Starts `count` of them at the same time. */
 export async function runTogether(
   count: number,
   ...args: string[]

@@ -6,7 +6,7 @@ import { applyMigrations } from '../../src/store/migrations.ts';
 import { openSqlite } from '../../src/store/sqlite.ts';
 import { databases, execute, type TestDatabase } from '../support/databases.ts';
 
-// What the structure of a database consists of, in no order that depends on how it came about.
+// The structure of a database, in an order that does not depend on its history.
 const structure = {
   sqlite: [
     `SELECT t.name AS "table", c.name, c.type, c."notnull", c.dflt_value, c.pk
@@ -42,7 +42,7 @@ describe.each(databases)('the migrations of $provider', ({ provider, create }) =
 
   const structureOf = (url: string) => Promise.all(structure[provider].map((query) => execute(url, query)));
 
-  test('lead to prisma/schema.prisma: otherwise run `npm run migration -- <name>`', async () => {
+  test('produce prisma/schema.prisma: otherwise run `npm run migration -- <name>`', async () => {
     const snapshot = await readFile(join(migrationsOf(provider), 'schema.prisma'), 'utf8');
     expect(await migrationBetween(provider, snapshot, await schemaFor(provider))).toBe('');
   });

@@ -344,7 +344,7 @@ const expressions = fc.letrec<Record<Kind, string>>((tie) => {
   return Object.fromEntries(made) as { [K in Kind]: fc.Arbitrary<string> };
 });
 
-/** The first part of a form that is tried by itself. */
+/** The first part of a form that is tested alone. */
 const columns: Readonly<Record<Kind, string>> = {
   ...{
     int: 'i',

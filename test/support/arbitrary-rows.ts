@@ -56,7 +56,7 @@ function fieldsOf(type: fc.Arbitrary<ListItem>, name: fc.Arbitrary<string>): fc.
   return fc.uniqueArray(field, options);
 }
 
-/** One to five fields of any types, named in any way; no two names differ only in case. */
+/** One to five fields of any type and name; no two names differ only in case. */
 export const arbitraryFields: fc.Arbitrary<Field[]> = fieldsOf(types, names);
 
 /** A row that fits the fields. */
@@ -73,7 +73,7 @@ export function arbitraryRow(fields: readonly Field[]): fc.Arbitrary<Row> {
   });
 }
 
-/** The years 0000 to 9999 in seconds, and what nanoseconds reach in 64 bits. */
+/** The years 0000 to 9999 in seconds, and the range of 64-bit nanoseconds. */
 const seconds = { min: -62_167_219_200n, max: 253_402_300_799n };
 const nanoseconds = { min: -(2n ** 63n) + 1n, max: 2n ** 63n - 2n };
 

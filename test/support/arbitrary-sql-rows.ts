@@ -296,7 +296,7 @@ function rowOf(members: readonly Field[]): fc.Arbitrary<Row> {
     .map((tuple) => Object.fromEntries(members.map(({ name }, index) => [name, tuple[index] ?? null])));
 }
 
-/** Rows of edge cases only, which no run may miss by chance. */
+/** Rows of edge cases only, so that no run misses them by chance. */
 export const edgeRows: Row[] = [
   {
     i: -(2 ** 31),

@@ -1,6 +1,6 @@
-/** Who is connected to a mosquitto, by what it logs: it tells of each in the order in which it happens. */
+/** The clients connected to a mosquitto, from the events in its log. */
 export class BrokerClients {
-  /** Clients that took a connected one's place, and clients that came though they were forbidden to. */
+  /** Clients that replaced a connected one, and clients that connected although it was forbidden. */
   readonly offences: string[] = [];
   readonly #connected = new Set<string>();
   readonly #forbidden = new Set<string>();
@@ -23,7 +23,7 @@ export class BrokerClients {
     return [...this.#connected].filter((id) => id.includes(part));
   }
 
-  /** From now on no client may connect whose id holds `part`. */
+  /** Forbids further connections of clients whose id contains `part`. */
   forbid(part: string): void {
     this.#forbidden.add(part);
   }
@@ -32,7 +32,7 @@ export class BrokerClients {
     this.#forbidden.delete(part);
   }
 
-  /** What the broker has said lately of the clients whose id holds `part`. */
+  /** Recent log lines about clients whose id contains `part`. */
   history(part: string): string[] {
     return this.#lately.filter((line) => line.includes(part));
   }

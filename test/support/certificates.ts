@@ -1,6 +1,6 @@
 import { generate } from 'selfsigned';
 
-/** Certificates made on the fly: an authority, servers and clients, good ones and bad ones. */
+/** Generated certificates: an authority, servers and clients, valid and invalid. */
 
 export interface Pair {
   cert: string;
@@ -57,7 +57,7 @@ export const makeServer = (ca: Pair, names = ['localhost', '127.0.0.1'], days = 
     days < 0 ? -10 : -1,
   );
 
-/** A server certificate for localhost that nobody else has signed. */
+/** A self-signed server certificate for localhost. */
 export const makeSelfSigned = (): Promise<Pair> =>
   make('localhost', {
     extensions: [{ name: 'subjectAltName', altNames: [{ type: 2 as const, value: 'localhost' }] }],

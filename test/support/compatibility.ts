@@ -1,7 +1,7 @@
 /**
- * What a client of one OpenAPI document would trip over in another: what was taken away, is asked for in addition, or
- * comes back as something else. Additions are no breaks, and clients are expected to let them pass: new operations,
- * optional fields, further values of an enum in an answer and further variants of a union with a discriminator.
+ * Changes between two OpenAPI documents that break a client: something was removed, is newly required, or is returned
+ * differently. Additions do not break clients, which must ignore them: new operations, optional fields, further values
+ * of an enum in a response, and further variants of a union with a discriminator.
  */
 
 /** JSON Schema as Penstock writes it. */
@@ -37,13 +37,13 @@ interface Operation {
   responses?: Record<string, { headers?: Record<string, unknown>; content?: Content }>;
 }
 export interface ApiDocument {
-  /** Of operations that say nothing else. */
+  /** Default of operations. */
   security?: object[];
   paths: Record<string, Record<string, Operation>>;
   components?: { schemas?: Record<string, Schema> };
 }
 
-/** One sentence for each break, with where it is. Empty when `current` keeps what `released` promised. */
+/** One sentence for each break, with its place. Empty if `current` is compatible with `released`. */
 export function breaksOf(released: ApiDocument, current: ApiDocument): string[] {
   return Object.entries(released.paths).flatMap(([path, methods]) =>
     Object.entries(methods).flatMap(([method, before]) => {
@@ -60,7 +60,7 @@ export function breaksOf(released: ApiDocument, current: ApiDocument): string[] 
   );
 }
 
-/** 0: a call never needs a key; 1: as soon as there is one; 2: always. */
+/** 0: a call never needs a key; 1: if a key exists; 2: always. */
 function needOfKey(security: object[] = []): 0 | 1 | 2 {
   const schemes = security.map((one) => Object.keys(one).length);
   if (schemes.every((count) => count === 0)) return 0;
@@ -125,11 +125,11 @@ const upper = ['maximum', 'exclusiveMaximum', 'maxLength', 'maxItems', 'maxPrope
 const lower = ['minimum', 'exclusiveMinimum', 'minLength', 'minItems', 'minProperties'];
 const same = ['pattern', 'format', 'multipleOf', 'uniqueItems'];
 
-/** Compares schemas of two documents. What is sent may be taken more widely; what is answered may become narrower. */
+/** Compares schemas of two documents. Requests may become wider, responses narrower. */
 class Comparison {
   readonly #released: ApiDocument;
   readonly #current: ApiDocument;
-  /** Pairs that are being compared: schemas may hold themselves. */
+  /** Pairs that are being compared, because schemas may be recursive. */
   readonly #open = new Set<string>();
 
   constructor(released: ApiDocument, current: ApiDocument) {
@@ -154,7 +154,7 @@ class Comparison {
       return this.#tagged(tag, old, now, direction, where);
     if (old.length === 1 && now.length === 1)
       return this.#plain(old[0] as Schema, now[0] as Schema, direction, where);
-    // Each that may be sent has to fit one that is taken; each that may be answered one that was known.
+    // Each request variant must fit an accepted one, and each response variant a known one.
     const [inner, outer] = direction === 'request' ? [old, now] : [now, old];
     return inner.flatMap((one) => {
       const attempts = outer.map((other) =>
@@ -206,7 +206,7 @@ class Comparison {
     return [...found, ...this.#otherFields(before, after, direction, where)];
   }
 
-  /** Fields that the schema does not name: what they hold, and what they may be called. */
+  /** Additional properties: their values and names. */
   #otherFields(before: Schema, after: Schema, direction: Direction, where: string): string[] {
     const named =
       direction === 'request' && after.propertyNames
@@ -228,7 +228,7 @@ function breaksOfType(before: Schema, after: Schema, direction: Direction, where
   if (outer.type !== undefined && !isWithin(typesOf(inner), typesOf(outer)))
     return [`${where} ${verb}: it was ${said(before)} and is ${said(after)}`];
   if (!outer.enum) return [];
-  // An answer may say something new, such as the code of an error, as long as it is one of a list.
+  // A response may have new values of an enum, such as an error code.
   const fits = inner.enum && (direction === 'response' || without(inner.enum, outer.enum).length === 0);
   return fits ? [] : [`${where} ${verb}: it was ${said(before)} and is ${said(after)}`];
 }
@@ -248,7 +248,7 @@ function breaksOfBounds(before: Schema, after: Schema, where: string): string[] 
   );
 }
 
-/** A least length of nothing excludes nothing. */
+/** A minimum length of 0 excludes nothing. */
 const trivial = (keyword: string, schema: Schema): boolean =>
   schema[keyword] === 0 && keyword !== 'minimum' && keyword !== 'exclusiveMinimum';
 
@@ -279,7 +279,7 @@ function componentOf(ref: string, { components }: ApiDocument): Schema {
   return schema;
 }
 
-/** The schemas of which one has to hold, each with one type. */
+/** The alternatives of a schema, each with one type. */
 function variantsOf(schema: Schema, document: ApiDocument): Schema[] {
   const { anyOf, oneOf, discriminator: _, ...rest } = schema;
   const union = anyOf ?? oneOf;

@@ -2,7 +2,7 @@ import type supertest from 'supertest';
 
 type Client = ReturnType<typeof supertest>;
 
-/** A dead letter as it is listed. */
+/** A dead letter in a list. */
 export interface DeadLetter {
   id: string;
   stage: string;
@@ -41,7 +41,7 @@ export async function deadLetterOf(client: Client, pipeline: string, id: string)
 
 export const topicOf = ({ metadata }: DeadLetterContent): string => metadata.topic;
 
-/** What can be wrong with a message on its way from `device, seq, level, text` to a topic made of its device. */
+/** Messages that fail between a source with `device, seq, level, text` and a topic made of `device`. */
 export const badKinds: Record<
   string,
   { payload(seq: number): string | Buffer; code: string; stage: string }

@@ -3,7 +3,7 @@ import { expandSchema } from '../../src/formats/codec.ts';
 import type { Field } from '../../src/formats/schema/schema.ts';
 import type { Catalog, InlineTable, TableDefinition } from '../../src/sql/plan.ts';
 
-/** For tests: a catalog with a connector that takes `url`, `topic`, `qos` and `type`, and the stored tables given. */
+/** For tests: a catalog with a connector with `url`, `topic`, `qos` and `type`, and the given stored tables. */
 export function exampleCatalog(...stored: TableDefinition[]): Catalog & { connected: InlineTable[] } {
   const connected: InlineTable[] = [];
   return {

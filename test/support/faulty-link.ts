@@ -5,12 +5,12 @@ import { atEnd } from './at-end.ts';
 /** Towards the broker or back. */
 export type Direction = 'up' | 'down';
 
-/** Called with what one end of a connection has sent, before it is passed on or swallowed. */
+/** Called with data from one end of a connection, before it is passed on or dropped. */
 export type Tap = (direction: Direction, chunk: Buffer) => void;
 
 /**
- * A TCP connection to a broker on 127.0.0.1 as a bad network makes it: silent, slow, refused or broken in the middle
- * of a packet. What a fault has touched stays broken: only connections made after `heal` are sound.
+ * A TCP link to a broker on 127.0.0.1 that can be silent, slow, refused or broken in the middle of a packet. Connections
+ * affected by a fault stay broken: only those opened after `heal` work.
  */
 export class FaultyLink {
   /** Connections that clients have opened so far, served or not. */
@@ -43,7 +43,7 @@ export class FaultyLink {
     return `mqtt://127.0.0.1:${this.#port}`;
   }
 
-  /** From now on nothing gets through and nobody is told: connections stay open, new ones are accepted and ignored. */
+  /** Drops all data silently: connections stay open, new ones are accepted and ignored. */
   blackhole(): void {
     this.#silent = true;
     for (const link of this.#links) link.silence();
@@ -54,7 +54,7 @@ export class FaultyLink {
     this.#server.close();
   }
 
-  /** Resets every connection and refuses new ones, as a server does that has crashed. */
+  /** Resets every connection and refuses new ones, as after a crash of the server. */
   cut(): void {
     this.refuse();
     for (const link of this.#links) link.reset();
@@ -68,12 +68,12 @@ export class FaultyLink {
     await this.#listen();
   }
 
-  /** Holds back what the broker says, for so long. */
+  /** Delays data from the broker by this time. */
   delayAnswers(ms: number): void {
     this.#delayMs = ms;
   }
 
-  /** Passes on all but the last byte of what comes next in this direction, then resets the connection at both ends. */
+  /** Passes on all but the last byte of the next data in this direction, then resets both ends. */
   resetMidPacket(direction: Direction): void {
     for (const link of this.#links) {
       link.cutNext(direction, () => {
@@ -129,7 +129,7 @@ class Link {
       this.#pass('up', chunk);
     });
     this.#broker.on('data', (chunk: Buffer) => {
-      // What the client cannot get is not reported, what it says into the void is.
+      // Undelivered data from the broker is not reported; data from the client is.
       if (this.#silent) return;
       tap('down', chunk);
       if (this.#delayMs() === 0 && this.#late.length === 0) this.#pass('down', chunk);
@@ -155,7 +155,7 @@ class Link {
     this.#broker.destroy();
   }
 
-  /** An end that goes takes the other along, unless the two cannot hear each other. */
+  /** The end of one side ends the other, unless the link is silent. */
   #closed(): void {
     if (!this.#silent) this.destroy();
     else if (this.#client.destroyed || this.#client.readableEnded) this.#client.destroy();
@@ -183,7 +183,7 @@ class Link {
     const cut = this.#cut;
     if (cut?.direction !== direction || chunk.length < 2) {
       if (to.write(chunk)) return;
-      // Without this the link would hold what should stay with the broker.
+      // Without this the link would buffer data that should stay with the broker.
       from.pause();
       to.once('drain', () => from.resume());
       return;

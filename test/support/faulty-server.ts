@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { atEnd } from './at-end.ts';
 
-/** A server that misbehaves as told, where a real broker cannot be made to. */
+/** A server that misbehaves on demand, for cases that a real broker cannot produce. */
 export class FaultyServer {
   readonly port: number;
   readonly #server: Server;
@@ -47,7 +47,7 @@ export class FaultyServer {
   }
 }
 
-/** Answers the first bytes of a connection with `answer`. */
+/** Responds to the first bytes of a connection with `answer`. */
 export const answering =
   (answer: string | Buffer, end = false) =>
   (socket: Socket): void => {

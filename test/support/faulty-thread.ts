@@ -1,13 +1,13 @@
 import { BroadcastChannel, threadId } from 'node:worker_threads';
 import '../../src/runtime/thread.ts';
 
-/** A thread of tasks as it is, which says when it starts and does what it is told to: see `ThreadFaults`. */
+/** A normal worker thread that also reports its start and fails on demand: see `ThreadFaults`. */
 
 const faults: Record<string, () => void> = {
   crash: () => {
     throw new Error('as asked for');
   },
-  // For ever, and without work for the processor.
+  // Forever, and without CPU time.
   hang: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
 };
 

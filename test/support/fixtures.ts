@@ -37,8 +37,8 @@ export async function openedSource(context: MqttContext): Promise<{ source: Sour
 }
 
 /**
- * A client that comes back whenever it loses its connection, and acknowledges nothing. Ends with its test, or when what
- * it answers is called.
+ * A client that reconnects whenever it loses its connection, and acknowledges nothing. Ends with its test, or when the
+ * returned function is called.
  */
 export function conflictingClient(port: number, clientId: string, clean: boolean): () => void {
   let ended = false;

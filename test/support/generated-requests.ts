@@ -44,7 +44,7 @@ const odd: Json[] = [
 ];
 const anything = fc.oneof(fc.constantFrom(...odd), fc.jsonValue({ maxDepth: 3 }) as fc.Arbitrary<Json>);
 
-/** Values that a schema describes, its bounds among them. What it says in words only it does not know. */
+/** Values that satisfy a schema, including its bounds. Rules that are only in descriptions are ignored. */
 class Values {
   readonly #document: Document;
 
@@ -133,7 +133,7 @@ function numeric({ type, minimum, maximum }: JsonObject): fc.Arbitrary<Json> {
   );
 }
 
-/** The same with one thing wrong somewhere in it: another value, one missing, or one too many. */
+/** The same with one mistake: another value, a missing or an additional one. */
 function spoilt(value: Json): fc.Arbitrary<Json> {
   const here = [anything];
   if (Array.isArray(value) && value.length > 0) {
@@ -169,15 +169,15 @@ interface Parameter {
 const asText = (value: Json): string =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).toWellFormed();
 
-/** Only what a client can send in a header. */
+/** Only values that a client can send in a header. */
 const printable = fc.oneof(
   fc.constantFrom('*', '""', 'W/"a"', '"1"', 'a', '*, "b"'),
   fc.string({ maxLength: 40 }).map((value) => value.replaceAll(/[^\x21-\x7e]/g, '')),
 );
 
 /**
- * Requests to any of the operations by any of the callers. `known` gives ids and names of what is there; `mended` may
- * change a body, to keep it from reaching out.
+ * Requests to any operation by any caller. `known` returns ids and names of existing objects; `mended` may change a body,
+ * so that it does not connect to other hosts.
  */
 export function requestsOf(
   document: Document,
@@ -233,7 +233,7 @@ export function requestsOf(
       if (value === undefined) continue;
       if (place === 'query') query.append(name, value);
       else {
-        // `.` and `..` are other paths, whatever their encoding.
+        // `.` and `..` change the path, whatever their encoding.
         const safe = /^\.{1,2}$/.test(value) ? 'dots' : value.slice(0, 130);
         const ids = known.ids(path);
         const real = safe === '{id}' ? (ids[Math.floor(ids.length / 2)] ?? 'none') : safe;

@@ -4,7 +4,7 @@ import type { Direction, Tap } from './faulty-link.ts';
 type Packet = mqttPacket.Packet;
 type Handler = (direction: Direction, packet: Packet) => void;
 
-/** Reads what goes over one connection, both ways, as MQTT. */
+/** Parses the MQTT packets of one connection, both ways. */
 function dissect(handle: Handler): Tap {
   const parserOf = (direction: Direction, protocolVersion: number) =>
     mqttPacket
@@ -34,25 +34,25 @@ function numberOf(payload: Buffer | string): number {
 }
 
 /**
- * Keeps account of one pipeline's messages on the wire, by their numbers: what its source was given and has
- * acknowledged, and what its sink's broker has confirmed. It needs no clock: an acknowledgement is early when the
- * sink's broker had not answered yet.
+ * Records one pipeline's messages on the wire, by their numbers: deliveries and acknowledgements of its source, and
+ * confirmations of its sink's broker. It needs no clock: an acknowledgement is early if the sink's broker has not
+ * confirmed yet.
  */
 export class Ledger {
   /** Numbers that the sink's broker has confirmed. */
   readonly taken = new Set<number>();
   highestTaken = -1;
-  /** The highest number that the source's broker has handed out. */
+  /** The highest number that the source's broker has delivered. */
   highestGiven = -1;
   /** Acknowledgements of the source. */
   acknowledged = 0;
   #newest = { owed: 0 };
   /** Acknowledgements sent before the sink's broker had confirmed (invariant 1). */
   early = 0;
-  /** Acknowledgements that did not come in order of receipt (invariant 2). */
+  /** Acknowledgements out of order of receipt (invariant 2). */
   disordered = 0;
 
-  /** Messages that are not acknowledged, of those handed out on the newest connection. */
+  /** Unacknowledged messages of the newest connection. */
   get owed(): number {
     return this.#newest.owed;
   }

@@ -9,21 +9,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { atEnd } from './at-end.ts';
 import { watch } from './watch.ts';
 
-/** A real mosquitto of a test's own: a free port of 127.0.0.1, a temporary folder, killed by pid. */
+/** A separate real mosquitto: a free port of 127.0.0.1, a temporary folder, killed by pid. */
 
 export interface MosquittoOptions {
   /** Lines of mosquitto.conf for the listener, such as `require_certificate true`. */
   config?: string[];
   /** Files to put into its folder, by name; `{dir}` in a config line is that folder. */
   files?: Record<string, string>;
-  /** Users with their passwords, in the clear. Without any, everybody may log in. */
+  /** Users with their plain-text passwords. Without any, anonymous login is allowed. */
   users?: Record<string, string>;
   /** An access control list, in mosquitto's own notation. */
   acl?: string;
   tls?: { ca: string; cert: string; key: string };
-  /** Logs no packets: that is work of its own when there are many. */
+  /** Logs no packets, because that is slow for many messages. */
   quiet?: boolean;
-  /** Called with what the broker logs, as it comes. */
+  /** Called with each part of the broker's log. */
   logged?: (text: string) => void;
 }
 
@@ -83,12 +83,12 @@ export class Mosquitto {
     return `mqtt://127.0.0.1:${this.port}`;
   }
 
-  /** What the broker has logged so far. */
+  /** The broker's log so far. */
   get log(): string {
     return this.#log;
   }
 
-  /** Starts it again after `kill`, on the same port with what it has saved. */
+  /** Starts it again after `kill`, on the same port with its saved state. */
   async resume(): Promise<void> {
     const child = spawn(find('mosquitto'), this.#arguments, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
@@ -161,7 +161,7 @@ function hashed(users: Record<string, string>): string {
     .join('');
 }
 
-/** Whether somebody listens on a port of this machine. */
+/** Whether a process listens on a port of this machine. */
 export async function accepts(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {

@@ -18,11 +18,11 @@ import type { ConnectionSchema } from '../../src/formats/schema/schema.ts';
 import { TargetRules } from '../../src/security/targets.ts';
 import { atEnd } from './at-end.ts';
 
-/** What the tests of the MQTT connector share: contexts, a plain client, and ways to read a source. */
+/** Helpers for tests of the MQTT connector: contexts, a plain client, and ways to read a source. */
 
 export type MqttContext = RunContext<MqttProfile, MqttTable>;
 
-/** A logger that keeps what it is told. */
+/** A logger that keeps its entries. */
 export function recordingLogger(): Logger & { lines: { level: string; details: object; message: string }[] } {
   const lines: { level: string; details: object; message: string }[] = [];
   const at = (level: string) => (details: object, message: string) => {
@@ -31,13 +31,13 @@ export function recordingLogger(): Logger & { lines: { level: string; details: o
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-/** Keeps what a connector warns of. */
+/** Keeps the warnings of a connector. */
 export function recordingWarnings(): { warnings: PenstockError[]; warn(error: PenstockError): void } {
   const warnings: PenstockError[] = [];
   return { warnings, warn: (error) => void warnings.push(error) };
 }
 
-/** Everything that may be reached if nothing is set. */
+/** The default allowed targets. */
 export const targets = new TargetRules([]);
 
 export const unique = (): string => randomBytes(6).toString('hex');
@@ -79,7 +79,7 @@ export async function plainClient(url: string, options: object = {}): Promise<Mq
   return client;
 }
 
-/** Whether the broker has a session under this client id. It has none any more when this resolves. */
+/** Whether the broker has a session under this client id. Removes the session. */
 export async function takeSession(url: string, clientId: string, options: object = {}): Promise<boolean> {
   const client = connect(url, { protocolVersion: 5, reconnectPeriod: 0, clean: false, clientId, ...options });
   const found = await new Promise<boolean>((resolve, reject) => {

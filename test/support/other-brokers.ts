@@ -1,16 +1,19 @@
 import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { whyMissing } from '../../scripts/servers.ts';
 import { startBroker } from '../../src/cli/demo/demo.ts';
+import { atEnd } from './at-end.ts';
+import type { Broker } from './faulty-pipeline.ts';
 import { freePort } from './mosquitto.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 
-/** A kind of broker beside mosquitto. */
+/** A broker other than mosquitto. */
 export interface BrokerKind {
   name: string;
   /** Why its tests are skipped, also for being slow; undefined when they run. */
   skipped: string | undefined;
-  /** What it takes from a publisher. */
+  /** The QoS that it accepts from a publisher. */
   maximumQos: 1 | 2;
   start(): Promise<Broker>;
 }
@@ -33,7 +36,7 @@ async function startNats(): Promise<Broker> {
     'server_name: penstock',
     `listen: "127.0.0.1:${await freePort()}"`,
     `jetstream { store_dir: "${folder}" }`,
-    // By default it waits 30 seconds before it delivers again, also in a session that was taken up anew.
+    // By default it waits 30 seconds before a redelivery, also in a resumed session.
     `mqtt { host: "127.0.0.1", port: ${port}, ack_wait: "3s" }`,
   ];
   writeFileSync(configFile, config.join('\n'));
@@ -67,7 +70,7 @@ async function startRabbitmq(): Promise<Broker> {
   writeFileSync(join(folder, 'rabbitmq.conf'), `${config.join('\n')}\n`);
   writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_mqtt].\n');
   const env = rabbitmqSettings(folder, names, distribution);
-  // Erlang's port mapper, which it would otherwise start as a daemon that outlives it.
+  // Otherwise it would start Erlang's port mapper as a daemon that outlives it.
   await ServerProcess.start({
     command: whereIs('epmd') ?? 'epmd',
     args: ['-port', String(names), '-address', '127.0.0.1'],

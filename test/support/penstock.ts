@@ -54,7 +54,7 @@ export class Penstock {
     return readdirSync(`/proc/${this.#child?.pid}/fd`).length;
   }
 
-  /** What the kernel says of the process in a file of its folder in /proc. */
+  /** A file of the process in /proc. */
   proc(file: 'status' | 'maps' | 'cmdline'): string {
     return readFileSync(`/proc/${this.#child?.pid}/${file}`, 'utf8');
   }
@@ -63,7 +63,7 @@ export class Penstock {
     return this.#log;
   }
 
-  /** What it has written to standard output. */
+  /** Its standard output so far. */
   get stdout(): string {
     return this.#stdout;
   }

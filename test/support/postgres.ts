@@ -7,14 +7,14 @@ import { delimiter, join } from 'node:path';
 import pg from 'pg';
 
 export interface Postgres {
-  /** The URL of the database called `name`, `postgres` being there from the start. */
+  /** The URL of the database `name`. Initially only `postgres` exists. */
   url(name: string): string;
   stop(): Promise<void>;
 }
 
 /**
- * Starts a real PostgreSQL, on a free port of 127.0.0.1, with its data in a folder that goes with it. It ends, and
- * its folder is removed, by `stop()` or when this process ends in whatever way.
+ * Starts a real PostgreSQL on a free port of 127.0.0.1, with a temporary data folder. `stop()`, or any end of this process,
+ * ends it and removes the folder.
  */
 export async function startPostgres(): Promise<Postgres> {
   const bin = findBinaries();
@@ -33,8 +33,8 @@ export async function startPostgres(): Promise<Postgres> {
   return { url, stop: () => stop(server) };
 }
 
-// $1: the binaries, $2: the folder, $3: the port. The shell lives as long as the server, and its standard input as
-// long as whoever started it: when that closes, also because of a kill -9, the server is told to quit.
+// $1: the binaries, $2: the folder, $3: the port. The shell lives as long as the server. Its standard input closes
+// when this process ends, even by kill -9, and the shell then stops the server.
 const script = `
 set -e
 exec 3<&0 >"$2/log" 2>&1
@@ -70,7 +70,7 @@ async function stop(server: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Resolves when a query is answered; fails when the server ends or half a minute has passed. */
+/** Resolves when a query succeeds; fails when the server ends or half a minute has passed. */
 async function answering(url: string, server: ChildProcess, log: string): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
@@ -124,11 +124,11 @@ function configuredFolder(): string[] {
       }).trim(),
     ];
   } catch {
-    return []; // not installed: it is one place of several to look
+    return []; // not installed in this one of several places
   }
 }
 
-/** PostgreSQL refuses to run as root; its package makes a user for it. */
+/** PostgreSQL refuses to run as root; its package creates a user for it. */
 function notRoot(): User | null {
   if (process.getuid?.() !== 0) return null;
   const id = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));

@@ -1,6 +1,6 @@
 import type supertest from 'supertest';
 
-/** Bodies that the service accepts, with what a test wants otherwise. */
+/** Valid bodies, with the changes of a test. */
 
 export const profileBody = (url: string, more: object = {}) => ({
   name: 'plant',

@@ -6,17 +6,17 @@ import { until } from './until.ts';
 
 type Packet = mqttPacket.Packet;
 
-/** What the broker does differently; a packet answered with null is not answered. */
+/** Replies that differ from the defaults; null sends no reply. */
 export interface Script {
   connack?: Partial<mqttPacket.IConnackPacket>;
   suback?: number;
-  /** Called for each packet before the usual answer; true means that there is none. */
+  /** Called for each packet before the default reply; true suppresses that. */
   on?(packet: Packet, connection: ScriptedConnection): boolean | undefined;
 }
 
 /**
- * The broker's side of one connection after another, packet by packet, to see what a client puts on the wire and to
- * do what a real broker would not. It answers CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, PUBLISH and PUBREL unless told otherwise.
+ * The broker's side of successive connections, packet by packet, to observe a client and to misbehave on demand. By default
+ * it replies to CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, PUBLISH and PUBREL.
  */
 export class ScriptedBroker {
   readonly connections: ScriptedConnection[] = [];
@@ -95,7 +95,7 @@ export class ScriptedConnection {
     this.socket.write(Buffer.concat(packets.map((packet) => mqttPacket.generate(packet, options))));
   }
 
-  /** Publishes `count` messages of which the first has this packet identifier. */
+  /** Publishes `count` messages; the first has this packet identifier. */
   publish(qos: 0 | 1 | 2, count: number, firstId = 1, dup = false): void {
     const packets = Array.from({ length: count }, (_, index) => ({
       cmd: 'publish' as const,

@@ -11,9 +11,9 @@ interface Started {
   command: string;
   args: string[];
   env?: Record<string, string>;
-  /** Where it listens when it is ready. */
+  /** The address at which it listens when ready. */
   port: number;
-  /** Its own; removed with it. */
+  /** Its own folder; removed with it. */
   folder: string;
 }
 
@@ -31,7 +31,7 @@ export class ServerProcess {
   #log = '';
 
   private constructor({ command, args, env, folder }: Started) {
-    // A process group of its own, to be killed as a whole.
+    // A separate process group, to be killed as a whole.
     this.#child = spawn(command, args, {
       detached: true,
       cwd: folder,

@@ -19,7 +19,7 @@ export interface Service {
   app: FastifyInstance;
   db: Db;
   catalog: StoredCatalog;
-  /** Where it listens, without the path. */
+  /** Its origin, without a path. */
   address: string;
   /** Everything it logged, as text. */
   logged(): string;
@@ -31,7 +31,7 @@ export interface ServiceOptions {
   open?: () => Promise<TestStore>;
   /** Whether jobs run too. */
   worker?: boolean;
-  /** What the worker sees of the database, if not the same as the API. */
+  /** The worker's view of the database, if different from the API's. */
   workerDb?: (db: Db) => Db;
   /** Whether other workers may share the database. */
   shared?: boolean;
@@ -42,12 +42,12 @@ export interface ServiceOptions {
   certDir?: string;
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
-  /** What tasks run in, if not the one thread that all services of a test file share. */
+  /** The threads of tasks, if not the one thread that all services of a test file share. */
   threads?: Partial<ConstructorParameters<typeof ThreadPool>[0]>;
   logLevel?: 'trace' | 'debug';
 }
 
-/** Starting a thread takes a while, and most tests do not care which one it is. */
+/** Starting a thread takes a while, so most tests share one. */
 const sharedThreads = new ThreadPool({ max: 1, targets: [], logger: pino({ level: 'silent' }) });
 atEnd(() => sharedThreads.close());
 

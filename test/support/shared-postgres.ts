@@ -1,4 +1,4 @@
-// One PostgreSQL for the whole run: vitest runs this once, before any test file and in a process of its own.
+// One PostgreSQL for the whole run: vitest runs this once, before any test file and in a separate process.
 import { type Postgres, startPostgres } from './postgres.ts';
 
 const variable = 'PENSTOCK_TEST_POSTGRES';
@@ -8,7 +8,7 @@ export async function setup(): Promise<void> {
     server = await startPostgres();
     process.env[variable] = server.url('postgres');
   } catch (error) {
-    // For the tests that need it to tell: the others can do without.
+    // The tests that need it report this; the others run without it.
     process.env[`${variable}_ERROR`] = error instanceof Error ? error.message : String(error);
   }
 }
@@ -19,7 +19,7 @@ export async function teardown(): Promise<void> {
 
 let server: Postgres | undefined;
 
-/** The URL of the database `postgres` of the server that all tests share; each makes its own databases beside it. */
+/** The URL of the database `postgres` of the server that all tests share; each test creates its own databases there. */
 export function sharedPostgres(): string {
   const url = process.env[variable];
   if (url === undefined) throw new Error(process.env[`${variable}_ERROR`] ?? `${variable} is not set`);

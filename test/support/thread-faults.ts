@@ -16,7 +16,7 @@ export class ThreadFaults {
     atEnd(() => this.#channel.close());
   }
 
-  /** Throws where nobody catches it, or blocks for ever. */
+  /** Throws an uncaught error, or blocks forever. */
   cause(fault: 'crash' | 'hang', thread: number): void {
     this.#channel.postMessage({ fault, thread });
   }

@@ -9,10 +9,10 @@ export interface Place {
   topic: string;
 }
 
-/** The number that ends the account: see `settle`. */
+/** The number of the last message: see `settle`. */
 const last = -1;
 
-/** Publishes numbered messages and keeps account of which arrive at the other end, and how often. */
+/** Publishes numbered messages, and counts how often each arrives at the other end. */
 export class Traffic {
   readonly #publisher: MqttClient;
   readonly #subscriber: MqttClient;
@@ -46,7 +46,7 @@ export class Traffic {
     const session = { clean: false, reconnectPeriod: 100 };
     const publisher = await connectAsync(from.url, { ...session, clientId: `traffic_in_${id}` });
     const subscriber = await connectAsync(to.url, { ...session, clientId: `traffic_out_${id}` });
-    // Lost connections are part of what is tested; the clients connect again by themselves.
+    // Lost connections are part of the tests; the clients reconnect.
     for (const client of [publisher, subscriber]) client.on('error', () => {});
     const traffic = new Traffic(publisher, subscriber, from.topic, to.topic, qos);
     atEnd(() => traffic.close());
@@ -68,7 +68,7 @@ export class Traffic {
     await this.#publisher.publishAsync(this.#from, payload, { qos: this.#qos });
   }
 
-  /** Publishes about so many a second, and no faster than the broker confirms, until the function it answers is called. */
+  /** Publishes at about this rate, and no faster than the broker confirms, until the returned function is called. */
   keepPublishing(perSecond: number): () => Promise<void> {
     let going = true;
     const since = performance.now();
@@ -88,7 +88,7 @@ export class Traffic {
     };
   }
 
-  /** Waits until the sink's broker has handed out what it has: a message behind all others has come through. */
+  /** Waits until the sink's broker has delivered its queue: a message after all others has arrived. */
   async settle(): Promise<void> {
     await this.#subscriber.publishAsync(this.#to, JSON.stringify({ seq: last }), { qos: this.#qos });
     await until('the last message arrives', () => this.#ended, 60_000);
@@ -110,7 +110,7 @@ export class Traffic {
         await this.#publisher.publishAsync(this.#from, payload, { qos: this.#qos });
         return;
       } catch {
-        // The connection broke before the answer came: whether it arrived is unknown, so it is sent once more.
+        // The connection broke before the confirmation, so the message is sent again.
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }

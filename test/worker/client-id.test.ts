@@ -7,7 +7,7 @@ import { created, createTables, jobOf } from '../support/resources.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-/** Two definitions cannot claim one client id: it holds the job, which is made for one pipeline alone. */
+/** Two definitions cannot have the same client id: it contains the job, which belongs to one pipeline. */
 
 const word = fc.oneof(fc.stringMatching(/^[a-z_]{1,4}$/), fc.string({ maxLength: 300 }));
 const identity = fc.record({

@@ -6,7 +6,7 @@ import { created, jobOf, profileBody, tableBody } from '../support/resources.ts'
 import { type Received, useRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Messages that cannot be used: none is lost, none stops the others, and each is accounted for. */
+/** Unusable messages: none is lost, none stops the others, and each is counted. */
 
 const broker = {
   users: { penstock: 'right', tester: 'right' },
@@ -76,7 +76,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
       const found = await letters();
       return found.length === count && found;
     });
-  /** The counters of the job's row, which bound its letters, say what is really there. */
+  /** Checks that the counters of the job's row match its dead letters. */
   async function expectCounted(): Promise<void> {
     const { id } = await jobOf(rig.request, pipeline);
     const job = await rig.service.db.job.findUniqueOrThrow({ where: { id } });
@@ -207,7 +207,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await expectCounted();
   });
 
-  test('replays when the job runs again, selected by code, and deletes what is written', async () => {
+  test('replays when the job runs again, selected by code, and deletes written dead letters', async () => {
     const job = await start({ behavior: 'dead_letter' });
     await send(1, '{"device":"d","seq":1,"level":3000000000}');
     await send(2, '{"device":"#","seq":2}');
@@ -250,7 +250,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
       'the bytes are bounded',
       async () => (await letters()).reduce((sum, { bytes }) => sum + bytes, 0) === 1000 + 3 * 4,
     );
-    // One that is larger than the bound is kept while it is the newest.
+    // A dead letter larger than the limit is kept while it is the newest.
     await send(21, 'x'.repeat(2000));
     expect(await stored(1)).toMatchObject([{ bytes: 2000 }]);
     await expectCounted();
@@ -268,7 +268,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await rig.request.post(`/api/v1/pipelines/${pipeline}/restart`).send({}).expect(200);
     await stored(2);
     await until('the good one is through', async () => received.some(({ seq }) => seq === 5));
-    // Messages may be through before the row says that the job runs again.
+    // Messages may pass before the row shows that the job runs again.
     await until('it has begun again', async () => (await jobOf(rig.request, pipeline)).run_id === 2);
     expect((await inState('Running')).id).toBe(job);
   });

@@ -39,7 +39,7 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     await leases.claim();
     return holder();
   };
-  /** Looks every second, as a worker does. */
+  /** Polls every second, as a worker does. */
   const watch = async (leases: Leases, ms: number) => {
     for (let left = ms; left > 0; left -= 1000) {
       vi.advanceTimersByTime(Math.min(left, 1000));
@@ -48,14 +48,14 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     return holder();
   };
 
-  test('are taken once they were watched unchanged for their duration, however old they look', async () => {
+  test('are taken after they were watched unchanged for their duration, however old they look', async () => {
     const leases = await watcher(longAgo());
     expect(await look(leases)).toBe('other');
     expect(await watch(leases, leaseTtlMs)).toBe('other');
     expect(await watch(leases, 1)).toBe('me/1/n');
   });
 
-  test('are left alone while they are renewed, by whatever clock', async () => {
+  test('are not taken while they are renewed, whatever the clock', async () => {
     const leases = await watcher(longAgo());
     for (let renewals = 1n; renewals < 6n; renewals += 1n) {
       expect(await watch(leases, leaseTtlMs - 1)).toBe('other');
@@ -130,7 +130,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     const connected = () => broker.log.split('as penstock_job_').length - 1;
     const before = connected();
     await until('the loss', async () => service?.logged().includes('connection_lost'));
-    // It asks about once a second: that is longer than any first back-off.
+    // It polls about once a second, which is longer than any first back-off.
     const noticed = asked;
     await until('it has asked again and again', async () => asked >= noticed + 6);
     expect(connected()).toBe(before);
@@ -147,7 +147,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     await createTables(request, broker.url);
     const query = 'INSERT INTO alerts SELECT * FROM readings';
     const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
-    /** How the source's connections ended so far, as the broker saw it. */
+    /** How the source's connections have ended, from the log of the broker. */
     const endings = () =>
       broker.log
         .split('\n')
@@ -169,10 +169,10 @@ describe('a worker', { timeout: 120_000 }, () => {
   });
 });
 
-/** The database, but not while it is down: then every call on a table fails as when it does not answer. */
+/** The database. While it is down, every call on a table fails as if it did not respond. */
 function failing(db: Db, down: () => boolean): Db {
   const refuse = (): never => {
-    throw new PenstockError('database_unavailable', 'The database does not answer');
+    throw new PenstockError('database_unavailable', 'The database does not respond');
   };
   const guarded = (model: object): object =>
     new Proxy(model, {

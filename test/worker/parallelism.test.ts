@@ -28,7 +28,7 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
     expect([rig.ledger.early, rig.ledger.disordered]).toEqual([0, 0]);
   }
 
-  /** The log of Penstock says so of each session. */
+  /** The log of Penstock reports it for each session. */
   const drained = (count: number) =>
     until(
       `${count} sessions are drained`,
@@ -172,7 +172,7 @@ describe('several tasks', () => {
     for (const task of [0, 1]) expect(broker.log).toContain(`${clientOf(job.id, task)} 1 $share/mine/in`);
   });
 
-  test('fail where the broker has no shared subscriptions', async () => {
+  test('fail if the broker has no shared subscriptions', async () => {
     const without = await ScriptedBroker.start({
       connack: { properties: { sharedSubscriptionAvailable: false } },
     });
@@ -182,7 +182,7 @@ describe('several tasks', () => {
     expect(failure_reason).toMatchObject({ code: 'mqtt_shared_unsupported', domain: 'user' });
   });
 
-  test('are refused by an edit if the broker does not tell, and one task continues alone', async () => {
+  test('are refused by an edit if the broker does not announce shared subscriptions, and one task continues alone', async () => {
     await readings({ config: { url: broker.url, protocolVersion: '3.1.1' } }, {});
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
     await inState(id, 'Running');

@@ -119,7 +119,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await running(id);
   });
 
-  test('drops and counts bad messages if its table says so', async () => {
+  test('drops and counts bad messages with drop', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     await running(id);
     await send('in', 'not json, secret-payload');
@@ -153,7 +153,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(await received(4)).toEqual(['a,1\n', '"b, c",2\n', 'd,4\n', 'e,5\n']);
     const { id: job } = await jobOf(rig.request, id);
     await counted(`penstock_bad_messages_total{job="${job}",code="bad_data"} 1`);
-    // What is not acknowledged would come again.
+    // An unacknowledged message would arrive again.
     await rig.stop(id);
     await rig.start(id);
     await send('in', 'f,6');
@@ -178,7 +178,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(messages).toEqual([]);
   });
 
-  test('writes to topics made of columns, and drops what the broker refuses', async () => {
+  test('writes to topics made of columns, and drops messages that the broker refuses', async () => {
     const id = await forward(
       'INSERT INTO alerts SELECT * FROM readings',
       undefined,
@@ -254,7 +254,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(JSON.stringify(body)).toContain('refers to the column nobody');
   });
 
-  test('fails on bad messages if its table says so, and keeps the message', async () => {
+  test('fails on bad messages with fail, and keeps the message', async () => {
     const schema = {
       format: { type: 'json' },
       bad_data: { behavior: 'fail' },
@@ -267,7 +267,7 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     expect(job.failure_reason).toMatchObject({ code: 'bad_data', error: expect.stringContaining('/a') });
   });
 
-  test('is deleted only at rest, together with its broker session', async () => {
+  test('is deleted only when stopped, together with its broker session', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     const job = await running(id);
     const early = await rig.request.delete(`/api/v1/pipelines/${id}`);

@@ -31,7 +31,7 @@ describe.each(databases)('a rollout of edits on $provider', { timeout: 120_000 }
   let input: string;
 
   beforeEach(async () => {
-    // The broker is shared: topics of each test's own.
+    // The broker is shared, so each test has its own topics.
     input = `in/${randomBytes(4).toString('hex')}`;
     received = await rig.receive('out/#');
     const config = { username: 'first', password: 'one' };
@@ -229,7 +229,7 @@ describe.each(databases)('a rollout of edits on $provider', { timeout: 120_000 }
   });
 });
 
-test('a session whose broker is gone is given up after a day, and the job goes on', {
+test('a session whose broker is gone is given up after a day, and the job continues', {
   timeout: 120_000,
 }, async () => {
   const gone = await Mosquitto.start();

@@ -15,7 +15,7 @@ beforeAll(async () => {
   service = await startService({ worker: true });
 });
 
-/** A client with a session that outlives its connections, and all that it gets. */
+/** A client with a persistent session, and all messages that it receives. */
 async function listen(url: string, topic: string): Promise<{ client: MqttClient; seen: Set<string> }> {
   const clientId = `ears_${topic.replace('/', '_')}`;
   const client = await plainClient(url, { protocolVersion: 4, clean: false, clientId, reconnectPeriod: 100 });
@@ -27,7 +27,7 @@ async function listen(url: string, topic: string): Promise<{ client: MqttClient;
   return { client, seen };
 }
 
-test('an INSERT whose sink is away delays no other and loses nothing', async () => {
+test('an INSERT whose sink is unavailable delays no other and loses nothing', async () => {
   const here = await listen(near.url, 'out/here');
   const there = await listen(far.url, 'out/there');
   const table = (name: string, url: string, type: string, topic: string): string =>

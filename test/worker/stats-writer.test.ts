@@ -7,7 +7,7 @@ import { StatsWriter } from '../../src/worker/reporting.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { until } from '../support/until.ts';
 
-/** Stands in for the counters of a job. */
+/** Replaces the counters of a job. */
 class FakeCounters {
   version = 1;
   lastTurn = 0;

@@ -53,7 +53,7 @@ async function lost(name: string): Promise<string[]> {
     .map(({ message }) => message);
 }
 
-/** Publishes some messages that both jobs are to carry; `through` waits until they have. */
+/** Publishes messages for both jobs; `through` waits until they have arrived. */
 async function send(...names: string[]): Promise<void> {
   for (const last = sent + 200; sent < last; sent += 1) {
     const payload = JSON.stringify({ device: 'd', seq: sent, celsius: 1 });
@@ -97,7 +97,7 @@ test('a job whose thread crashed restarts in another and loses nothing', async (
 test('a hung thread is replaced, while the API and the other job continue', async () => {
   const before = faults.started.length;
   faults.cause('hang', faults.started.at(-1) as number);
-  // Nobody knows yet, and everything but this job works.
+  // The hang is not detected yet, and everything else works.
   await send('a', 'b');
   await through('b');
   expect([(await job('a')).state, (await job('b')).state]).toEqual(['Running', 'Running']);

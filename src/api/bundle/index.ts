@@ -180,7 +180,7 @@ function resultOf(applied: AppliedChange[], affected: AffectedPipelines, { dryRu
 
 const byName = (one: { name: string }, other: { name: string }): number => (one.name < other.name ? -1 : 1);
 
-/** The identity of a plan. It leaves out secrets: whoever sees a hash could try short ones until one fits. */
+/** The identity of a plan. It omits secrets, because a reader of the hash could guess short ones. */
 function hashOf(applied: AppliedChange[], affected: AffectedPipelines): string {
   const changes = applied.map(({ kind, name, action, before, diff }) => [
     kind,

@@ -197,7 +197,7 @@ export type Applied = Static<typeof Applied>;
 
 /** YAML 1.2 as a notation for JSON. Everything else, such as tags and dates, is refused. */
 
-/** Maximum number of aliases, counted with those inside of what they refer to. */
+/** Maximum number of aliases, nested ones included. */
 const maxAliases = 100;
 const maxDepth = 100;
 

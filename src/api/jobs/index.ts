@@ -25,7 +25,7 @@ import { OperatorMetricGroup, operatorMetricGroups, statsOf, TaskStatus, taskSta
 const crashLoop = 5;
 const healthyMicros = 60_000_000n;
 
-const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'Who has to act' });
+const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'The party that has to act' });
 
 export const Job = Type.Object(
   {

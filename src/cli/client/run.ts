@@ -207,8 +207,8 @@ interface Item {
 }
 
 /**
- * Tests the profiles and tables of a bundle as they stand there, without storing them. A table needs a profile that is
- * stored; masked secrets are those that are stored.
+ * Tests the profiles and tables of a bundle without storing them. The profile of a table must be stored. A masked secret
+ * means the stored one.
  */
 export async function testFile(request: Request): Promise<number> {
   if (request.words.length > 0) throw usageError('a name and -f exclude each other');
@@ -227,14 +227,14 @@ export async function testFile(request: Request): Promise<number> {
     const profile = await ifThere(request.server, 'profile', name);
     if (!profile && name !== body.connector) {
       request.terminal.complain(
-        `penstock: table ${clean(body.name)}: its profile ${clean(name)} has to be applied first`,
+        `penstock: table ${clean(body.name)}: apply its profile ${clean(name)} first`,
       );
       return exitCodes.failed;
     }
     const test = { ...body, ...(profile ? { connection_profile_id: profile.id } : {}) };
     tests.push({ title: `table ${body.name}`, path: '/connection_tables/test', body: test });
   }
-  if (tests.length === 0) throw usageError('there is no profile and no table in the file');
+  if (tests.length === 0) throw usageError('the file has no profile and no table');
   return runTests(request, tests);
 }
 
@@ -268,7 +268,7 @@ async function runTests(request: Request, tests: Test[]): Promise<number> {
   return failed ? exitCodes.failed : exitCodes.ok;
 }
 
-/** Draws each step when it is over; answers whether the test passed. One that ends without a last word did not. */
+/** Draws each step when it ends. Returns whether the test passed; one that ends without a summary did not. */
 async function draw({ terminal }: Request, title: string, events: AsyncIterable<string>): Promise<boolean> {
   terminal.print(clean(title));
   for await (const text of events) {

@@ -175,7 +175,7 @@ export class Api {
   }
 }
 
-/** What the demo runs on: a broker and a fleet of simulated devices, both in this process. */
+/** The environment of the demo: a broker and a fleet of simulated devices, both in this process. */
 
 export interface Broker {
   url: string;

@@ -39,12 +39,12 @@ describe('an impulse', () => {
     const began = performance.now();
     await reader.take(21);
     const took = performance.now() - began;
-    // The first comes at once; a busy machine is late and never early.
+    // The first arrives at once; a busy machine may be late but never early.
     expect(took).toBeGreaterThan(390);
     expect(took).toBeLessThan(5_000);
   });
 
-  test('has timestamps of its own interval, or those of the clock', async () => {
+  test('has timestamps at its interval, or from the clock', async () => {
     const interval = await opened({ event_rate: 1000, event_time_interval: 60_000_000 });
     const [first, second] = await interval.take(2);
     expect(Number(second?.metadata.timestamp) - Number(first?.metadata.timestamp)).toBe(60_000_000);
@@ -52,7 +52,7 @@ describe('an impulse', () => {
     expect(Math.abs(Number(now?.metadata.timestamp) / 1000 - Date.now())).toBeLessThan(5_000);
   });
 
-  test('can be watched until that is over, also after its end', async () => {
+  test('can be watched until the watch ends, also after its last message', async () => {
     const { watch }: ConnectorDefinition = impulse;
     const abort = new AbortController();
     const seen: Watched[] = [];
@@ -68,7 +68,7 @@ describe('an impulse', () => {
     await expect(watching).rejects.toBe(reason);
   });
 
-  test('is shared by tasks that each make a part', () => {
+  test('is shared by tasks that each generate a part', () => {
     expect(impulse.shared?.({ event_rate: 10, message_count: 5 }, 'group', 4)).toEqual({
       event_rate: 2.5,
       message_count: 5,
@@ -120,7 +120,7 @@ describe('a pipeline from an impulse', { timeout: 90_000 }, async () => {
     expect(metrics.status).toBe(200);
   });
 
-  test('is made in a query, by several tasks', async () => {
+  test('is defined in a query, with several tasks', async () => {
     await run(
       'inline',
       `CREATE TABLE impulse WITH (connector = 'impulse', event_rate = '1000', message_count = 100);

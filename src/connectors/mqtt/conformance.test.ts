@@ -17,7 +17,7 @@ import { mqtt } from './index.ts';
 const broker = await mosquitto({
   config: ['max_queued_messages 0', 'max_queued_bytes 0'],
 });
-// Nobody else uses this one, so that what a test leaves shows.
+// A separate broker, so that leftovers of a test show.
 const tested = await mosquitto({ config: ['sys_interval 1'] });
 const other = await plainClient(broker.url);
 const watcher = await plainClient(tested.url);

@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 let made = 0;
 const path = (): string => join(folder, String(made++));
 
-/** A pipe with an end to write to, which blocks unless `flags` say otherwise, and one to read from. */
+/** A pipe. Its write end blocks unless `flags` say otherwise. */
 function pipe(flags = 0): { fd: number; reader: number; closeReader(): void } {
   const name = path();
   execFileSync('mkfifo', [name]);
@@ -34,7 +34,7 @@ function pipe(flags = 0): { fd: number; reader: number; closeReader(): void } {
   return { fd, reader, closeReader };
 }
 
-/** What the contexts of the suite write to, by their identity. */
+/** The pipes of the suite's contexts, by identity. */
 type Place = RunContext<unknown, { fd: number; name?: string }>;
 const context = (): Place => {
   const name = path();
@@ -61,7 +61,7 @@ testSink({
     const { fd, reader } = pipe(constants.O_NONBLOCK);
     const bytes = 64 * 1024;
     const buffer = Buffer.alloc(1);
-    // One message fills it; the first byte of that is read to see that it is there.
+    // One message fills it; reading the first byte shows that it has arrived.
     const sent = (): number => {
       try {
         return readSync(reader, buffer);
@@ -73,7 +73,7 @@ testSink({
   },
 });
 
-test('goes on when a pipe that was full is read', async () => {
+test('continues when a full pipe is read', async () => {
   const { fd, reader } = pipe(constants.O_NONBLOCK);
   const sink = new StdoutSink(runContext({}), fd);
   const payload = Buffer.alloc(300_000, 'x');

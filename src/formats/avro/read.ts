@@ -30,7 +30,7 @@ type LeafOf = (type: AvroType, path: string) => Read<unknown>;
 function treeReader(type: AvroType, path: string, leaf: LeafOf, known: Known): ReadTree {
   const before = known.get(type);
   if (before) return before;
-  // A record may hold itself, so its reader has to be there before those of its fields.
+  // A record may contain itself, so its reader must exist before those of its fields.
   let compiled: ReadTree = () => undefined;
   const read: ReadTree = (input, depth) => {
     if (depth > maxDepth) throw badData(path, tooDeep);

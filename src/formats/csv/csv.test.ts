@@ -95,7 +95,7 @@ describe('reading csv', () => {
     );
   });
 
-  test('says which record is bad and reads the others', () => {
+  test('reports the bad record and reads the others', () => {
     const bad: string[] = [];
     const rows = csv().decodeAll?.(Buffer.from('1,x\n2,"y\nz",3\n4,w\n'), ({ message }) => bad.push(message));
     expect(rows).toEqual([
@@ -158,7 +158,7 @@ describe('reading csv', () => {
 });
 
 describe('splitting without csv-parse', () => {
-  test('answers what csv-parse answers', () => {
+  test('returns the same as csv-parse', () => {
     const text = fc
       .array(fc.constantFrom('a', ',', '\n', '\r\n', '\r', ' ', '0', 'ü', ''), { maxLength: 30 })
       .map((parts) => parts.join(''));
@@ -210,7 +210,7 @@ describe('writing csv', () => {
     expect(one({ null_value: '-' }).encode({ a: null }).toString()).toBe('-');
   });
 
-  test('writes no number that is not finite, and no half of a character', () => {
+  test('refuses numbers that are not finite, and half a surrogate pair', () => {
     const floats = (required: boolean) =>
       codecFor({
         format: { type: 'csv' },

@@ -172,7 +172,7 @@ describe('the format', () => {
     expect(fieldOf([JSON.stringify(map)])).toEqual({ type: 'json' });
   });
 
-  test('is what the caller says, with what does not fit it', () => {
+  test('is the one of the caller, with counts of messages that do not fit', () => {
     const { schema, notes } = infer(['{"a":1}', 'x'], { type: 'raw_string' });
     expect(schema).toEqual({
       format: { type: 'raw_string' },
@@ -192,7 +192,7 @@ describe('the format', () => {
 });
 
 describe('hostile messages', () => {
-  test('nested without end, or with names no column can have, do no harm', () => {
+  test('with deep nesting or impossible column names do no harm', () => {
     const deep = (levels: number) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
     expect(infer(['['.repeat(400_000)]).kinds.text).toBe(1);
     expect(infer([deep(100_000)]).kinds.text).toBe(1);
@@ -204,7 +204,7 @@ describe('hostile messages', () => {
     expect(odd.notes).toHaveLength(2);
   });
 
-  test('with names without end take a bounded number of fields', () => {
+  test('with very many names yield a bounded number of fields', () => {
     const wide = Array.from({ length: 150 }, (_, outer) => [
       `o${outer}`,
       Object.fromEntries(Array.from({ length: 150 }, (_, inner) => [`i${inner}`, 1])),

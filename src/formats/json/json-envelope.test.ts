@@ -106,7 +106,7 @@ describe('the schema of Kafka Connect', () => {
     });
   });
 
-  test('says string and double where a time or a decimal is written so', () => {
+  test('declares string and double if times or decimals are written so', () => {
     const at: Field[] = [
       { name: 'at', type: 'timestamp' },
       { name: 'd', type: 'decimal128', precision: 5, scale: 1 },
@@ -131,7 +131,7 @@ describe('the schema of Kafka Connect', () => {
     );
   });
 
-  test('is not read: the fields of the table rule', () => {
+  test('is ignored when reading, in favour of the fields of the table', () => {
     const codec = json({ include_schema: true });
     expect(codec.decode(Buffer.from('{"schema":17,"payload":{"id":1,"more":2}}'))).toMatchObject({ id: 1n });
     expect(() => codec.decode(Buffer.from('{"id":1}'))).toThrow(

@@ -45,7 +45,7 @@ describe('any row of any schema', () => {
     );
   });
 
-  test('is only ever refused with bad_data when the payload is arbitrary', () => {
+  test('is refused only with bad_data for arbitrary payloads', () => {
     const payload = fc.oneof(
       fc.json().map((text) => Buffer.from(text)),
       fc.uint8Array().map((bytes) => Buffer.from(bytes)),
@@ -167,7 +167,7 @@ describe('reading a payload', () => {
     }
   });
 
-  test('refuses what is not UTF-8', () => {
+  test('refuses invalid UTF-8', () => {
     const error = failure(() => jsonCodec(fields).decode(Buffer.from([0x7b, 0xff, 0x7d])));
     expect(error.errors).toEqual([{ path: '', message: 'is not UTF-8 text' }]);
   });
@@ -183,7 +183,7 @@ describe('reading a payload', () => {
     expect(jsonCodec(fields).decode(Buffer.from('{"b":{"c":[1]}}'))).toEqual({ a: null });
   });
 
-  test('finds no value in what every object inherits', () => {
+  test('ignores inherited properties', () => {
     const odd = ['__proto__', 'constructor', 'toString'].map((name): Field => ({ name, type: 'json' }));
     const codec = jsonCodec(odd);
     const empty = codec.decode(Buffer.from('{}'));
@@ -249,13 +249,13 @@ describe('writing a value', () => {
 describe('unstructured json', () => {
   const codec = jsonCodec([{ name: 'value', type: 'json' }], { unstructured: true });
 
-  test('keeps the document as it is written', () => {
+  test('keeps the document as written', () => {
     const text = ' {"a": 1.0, "b": 12345678901234567890} ';
     expect(codec.decode(Buffer.from(text))).toEqual({ value: text });
     expect(codec.encode({ value: text }).toString()).toBe(text);
   });
 
-  test('refuses what is not a document, and a null', () => {
+  test('refuses text that is not a document, and a null', () => {
     expect(failure(() => codec.decode(Buffer.from('{'))).code).toBe('bad_data');
     expect(failure(() => codec.encode({ value: null })).code).toBe('bad_row');
   });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseAsWritten, parseExactly } from './text.ts';
 
-/** Writes every number of a text in one way: the two may say 20 and 2.0e1. */
+/** Normalises the numbers of a text, such as 20 and 2.0e1. */
 const comparable = (text: string) =>
   text.replaceAll(
     /("(?:[^"\\]|\\.)*")|(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?/g,
@@ -51,7 +51,7 @@ const { text: documents } = fc.letrec<{ text: string }>((tie) => ({
   ),
 }));
 
-test('a text is read as the language reads it, but for numbers that a double would change', () => {
+test('a text is read as by JSON.parse, except numbers that a double would change', () => {
   fc.assert(
     fc.property(documents, (text) => {
       expect(outcome(parseExactly, text)).toBe(outcome(parseAsWritten, text));
@@ -60,7 +60,7 @@ test('a text is read as the language reads it, but for numbers that a double wou
   );
 });
 
-test('what is no JSON text is none for it either', () => {
+test('invalid JSON is refused', () => {
   const damage = fc.tuple(
     fc.nat(),
     fc.nat({ max: 2 }),

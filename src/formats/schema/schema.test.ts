@@ -11,7 +11,7 @@ function pathsOf(schema: ConnectionSchema, metadata?: KnownMetadata[]): string[]
 }
 
 describe('validating a schema', () => {
-  test('finds nothing wrong with one that is right', () => {
+  test('accepts a valid schema', () => {
     const fields: Field[] = [
       { name: 'a', type: 'struct', fields: [{ name: 'b', type: 'list', items: { type: 'json' } }] },
       { name: 'c', type: 'decimal128', precision: 5, scale: 5 },
@@ -56,7 +56,7 @@ describe('validating a schema', () => {
     expect(pathsOf({ format: json, fields: [field] })).toEqual([path]);
   });
 
-  test('refuses nesting without end', () => {
+  test('refuses nesting that is too deep', () => {
     let field: Field = { name: 'a', type: 'bool' };
     for (let depth = 0; depth < 40; depth += 1) field = { name: 'a', type: 'struct', fields: [field] };
     expect(pathsOf({ format: json, fields: [field] })).toHaveLength(1);
@@ -75,7 +75,7 @@ describe('validating a schema', () => {
     ]);
   });
 
-  test('asks raw_string and unstructured json for their one field, beside any metadata', () => {
+  test('requires the one field of raw_string and unstructured json, with any metadata', () => {
     const topic: Field = { name: 'topic', type: 'string', metadata_key: 'topic' };
     const value: Field = { name: 'value', type: 'string' };
     expect(pathsOf({ format: { type: 'raw_string' }, fields: [value, topic] })).toEqual([]);
@@ -91,7 +91,7 @@ describe('validating a schema', () => {
     ).toEqual([]);
   });
 
-  test('knows the metadata of the connector, if it is told', () => {
+  test('checks metadata keys if the connector offers some', () => {
     const schema = (metadata_key: string): ConnectionSchema => ({
       format: json,
       fields: [
@@ -109,7 +109,7 @@ describe('validating a schema', () => {
     expect(pathsOf(schema('qos'), known)).toEqual(['/fields/1/metadata_key']);
   });
 
-  test('wants a list of what the metadata is a list of', () => {
+  test('requires a list of the item type of the metadata', () => {
     const known: KnownMetadata[] = [{ name: 'levels', type: 'list', items: 'string' }];
     const schema = (type: 'string' | 'int64'): ConnectionSchema => ({
       format: json,
@@ -159,7 +159,7 @@ describe('expanding a schema', () => {
     expandSchema({ format: json, definition: { type: 'json_schema', schema: JSON.stringify(definition) } })
       .fields ?? [];
 
-  test('fills in what may be left out, and changes nothing the second time', () => {
+  test('fills in optional parts, and changes nothing the second time', () => {
     const fields: Field[] = [{ name: 'a', type: 'list', items: { type: 'timestamp' } }];
     const expanded = expandSchema({ format: json, fields });
     expect(expanded.fields).toEqual([
@@ -263,7 +263,7 @@ describe('expanding a schema', () => {
     expect(() => fieldsFor(definition)).toThrow(expect.objectContaining({ code: 'invalid_schema' }));
   });
 
-  test('refuses a definition that is no JSON, and one for another format', () => {
+  test('refuses a definition that is not JSON, and one for another format', () => {
     const definition = { type: 'json_schema', schema: '{' } as const;
     expect(() => expandSchema({ format: json, definition })).toThrow('not a JSON document');
     expect(() => expandSchema({ format: { type: 'raw_string' }, definition })).toThrow('takes no definition');

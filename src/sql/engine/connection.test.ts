@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { connectEngine, engineError } from './connection.ts';
 
-/** The queries are checked before DuckDB runs them; this is the second lock behind that one. */
+/** Queries are checked before DuckDB runs them; these settings are the second line of defence. */
 test.each([
   "SELECT * FROM read_csv('/etc/passwd')",
   "SELECT * FROM read_text('/etc/passwd')",

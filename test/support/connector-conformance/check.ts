@@ -4,7 +4,7 @@ import { errorCatalog } from '../../../src/connectors/registry.ts';
 import { abortedEverywhere, type Context, leavingNothing, noTargets, type Subject } from './subject.ts';
 
 export interface CheckSubject extends Subject {
-  /** All that a test could leave on the other side. */
+  /** Everything that a test could leave behind on the other side. */
   traces(): Promise<unknown>;
 }
 
@@ -19,7 +19,7 @@ export function testCheck(subject: CheckSubject): void {
     await connector.check?.({ profile, targets, table, signal, report, ...options });
     return steps;
   };
-  /** Nothing is wrong, so that all steps are reported. */
+  /** Everything works, so that all steps are reported. */
   const sound = (steps: readonly CheckStep[]): void => {
     expect(steps.length).toBeGreaterThan(0);
     for (const { outcome, code, message, durationMs } of steps) {

@@ -19,7 +19,7 @@ import {
 export interface SinkSubject extends Subject {
   /** The payloads that have arrived from a sink of this context. */
   written?(context: Context): string[];
-  /** A message that is refused, and the code. */
+  /** A refused message, and its code. */
   refused?: { message: Outgoing; code: string };
   /** A context whose other side confirms nothing. */
   stalled?(): Promise<Stalled>;
@@ -27,9 +27,9 @@ export interface SinkSubject extends Subject {
 
 interface Stalled {
   context: AnyContext;
-  /** How many messages have been sent. */
+  /** Number of messages sent. */
   sent(): number;
-  /** The size of a message, where the other side takes small ones at once. */
+  /** The size of a message, if the other side accepts small ones at once. */
   bytes?: number;
 }
 
@@ -42,7 +42,7 @@ const outgoing = (count: number, first = 0, bytes = 0): Outgoing[] =>
 export function testSink(subject: SinkSubject): void {
   const { connector, context, written, refused, stalled, breakable } = subject;
   const open = (own: Context): Promise<Sink> => connector.openSink?.(own) as Promise<Sink>;
-  /** A sink with more to write than its window, of which nothing is confirmed. */
+  /** A sink with more to write than its window, and no confirmations. */
   const stuck = async () => {
     const { context: own, sent, bytes = 0 } = await given(stalled)();
     const abort = new AbortController();

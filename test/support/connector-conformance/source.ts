@@ -14,18 +14,18 @@ import {
 } from './subject.ts';
 
 export interface SourceSubject extends Subject {
-  /** Makes `count` messages of `bytes` arrive; a connector that makes its messages by itself does nothing. */
+  /** Makes `count` messages of `bytes` arrive; does nothing for a connector that generates its messages. */
   send(context: Context, count: number, bytes?: number): Promise<void>;
-  /** Whether the other side keeps what was not acknowledged, and only that. */
+  /** Whether the other side keeps exactly the unacknowledged messages. */
   keeps: boolean;
-  /** Bytes of unsettled payloads that it holds at most. */
+  /** Maximum size of unsettled payloads. */
   maxBytes?: number;
 }
 
-/** Collects what a source hands out until it ends. */
+/** Collects the messages of a source until it ends. */
 class Collected {
   readonly deliveries: Delivery[] = [];
-  /** Resolves with what the iteration threw, or undefined. */
+  /** Resolves with the error of the iteration, or undefined. */
   readonly end: Promise<unknown>;
 
   constructor(source: Source) {

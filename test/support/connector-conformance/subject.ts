@@ -7,8 +7,8 @@ import { PenstockError } from '../../../src/errors.ts';
 import { until } from '../until.ts';
 
 /**
- * What every connector must keep of the contract (src/connectors/connector.ts). Its test says how to make messages, look
- * at them and cut the connection; what it leaves out, its kind of system does not have.
+ * Tests of the connector contract (src/connectors/connector.ts). The test of a connector provides ways to make messages, to
+ * read them and to cut the connection. It omits what its kind of system does not have.
  */
 
 export type Context = RunContext<unknown, unknown>;
@@ -30,9 +30,9 @@ export const runContext = (table: object): Context => ({
 
 export interface Subject {
   connector: Connector;
-  /** A context of its own: an identity that nobody else has, a place that nobody else reads or writes. */
+  /** A separate context: a unique identity and topic. */
   context(): AnyContext;
-  /** Whether it opens connections, and has to ask which it may. */
+  /** Whether it opens connections, which needs permission. */
   dials: boolean;
   /** A context whose connection `cut` breaks. */
   breakable?(): Promise<{ context: AnyContext; cut(): Promise<void> | void }>;
@@ -41,13 +41,13 @@ export interface Subject {
 export const texts = (some: readonly { payload: Buffer }[]): string[] =>
   some.map(({ payload }) => String(payload));
 
-/** A part of the subject that the test is not run without. */
+/** A part of the subject that the test needs. */
 export function given<T>(part: T | undefined): T {
   if (part === undefined) throw new Error('the subject has no such part');
   return part;
 }
 
-/** Long enough for what must not happen to happen. */
+/** Long enough to show that something does not happen. */
 export const quietMs = 200;
 
 /** The error that a promise rejects with; every `PenstockError` must have a known code. */
@@ -69,7 +69,7 @@ export const isPending = (promise: Promise<unknown>): Promise<boolean> =>
 const openHandles = (): number =>
   process.getActiveResourcesInfo().filter((name) => /Wrap$/.test(name)).length;
 
-/** Runs `work`, and sees that it leaves no socket and no listener behind. */
+/** Runs `work`, and checks that it leaves no socket and no listener behind. */
 export async function leavingNothing(context: Context, work: () => Promise<void>): Promise<void> {
   const before = openHandles();
   await work();
@@ -78,8 +78,8 @@ export async function leavingNothing(context: Context, work: () => Promise<void>
 }
 
 /**
- * Runs `work` again and again, aborted one turn of the event loop later each time, until it ends before it is aborted.
- * It must reject with the reason; what it resolves with is given to `ended`.
+ * Runs `work` repeatedly, aborted one turn of the event loop later each time, until it ends before the abort. It must
+ * reject with the reason; its result is passed to `ended`.
  */
 export async function abortedEverywhere<T>(
   work: (signal: AbortSignal) => Promise<T>,
@@ -122,7 +122,7 @@ export const noTargets = (context: Context) => {
   return { asked, context: { ...context, targets } };
 };
 
-/** What holds of everything that is opened and closed. */
+/** Tests of everything that is opened and closed. */
 export function testsOpening(
   { context, dials }: Subject,
   open: (context: Context) => Promise<{ close(): Promise<void> }>,

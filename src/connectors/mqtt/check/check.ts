@@ -281,7 +281,7 @@ const unlessUnknown = (error: unknown): undefined => {
   if (!(error instanceof PenstockError)) throw error;
 };
 
-/** What `look` finds, or false if the socket closes first. Destroys the socket. */
+/** Returns the result of `look`, or false if the socket closes first. Destroys the socket. */
 async function reports(
   socket: Socket,
   signal: AbortSignal,

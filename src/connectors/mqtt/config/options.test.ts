@@ -21,7 +21,7 @@ function given(options: Record<string, string>): TableOptions {
   return readCreateTable(new TokenReader(tokenise(sql, findings), end, findings)).options;
 }
 
-/** Those that nobody took. */
+/** Options that were not taken. */
 const left = (options: TableOptions, names: string[]): string[] =>
   names.filter((name) => options.take(name) !== undefined);
 
@@ -74,7 +74,7 @@ describe('SQL options', () => {
     expect(table).toEqual({ topic: 'a/b', qos: 'ExactlyOnce', type: { retain: true } });
   });
 
-  test('say how a table is read and what is sent along', () => {
+  test('set how a table is read and the properties of its messages', () => {
     const of = (some: Record<string, string>) => {
       const options = given({ topic: 'a', ...some });
       const table = options.takeObject(MqttTable) as MqttTable;
@@ -113,13 +113,13 @@ describe('SQL options', () => {
     expect(of({ type: 'source', 'source.messages_per_second': '0.5' })).toEqual({ messagesPerSecond: 0.5 });
   });
 
-  test('leave those of the profile alone when there is one', () => {
+  test('exclude those of the profile if there is one', () => {
     const options = given({ url: 'mqtt://h', topic: 'a', type: 'source' });
     expect(options.takeObject(MqttTable)).toEqual({ topic: 'a', type: {} });
     expect(left(options, ['url', 'topic', 'type'])).toEqual(['url']);
   });
 
-  test('refuse a type that is none', () => {
+  test('refuse an unknown type', () => {
     for (const type of [{ type: 'both' }, undefined])
       expect(() => given({ topic: 'a', ...type }).takeObject(MqttTable)).toThrow(PenstockError);
   });

@@ -4,7 +4,7 @@ import { checkTopicFilter, checkTopicName, isShared, splitShared } from './topic
 
 const level = fc.string({ maxLength: 6, unit: 'grapheme' }).filter((text) => !/[+#/\0]/.test(text));
 const levels = fc.array(level, { minLength: 1, maxLength: 5 });
-/** Any topic name but the empty one. */
+/** Any topic name except the empty one. */
 const topic = levels.map((all) => all.join('/')).filter((text) => text !== '' && !text.startsWith('$share'));
 /** A topic with some levels made wildcards, as the specification allows. */
 const filter = fc

@@ -165,7 +165,7 @@ type Step =
   | { do: 'settle' | 'settleTwice'; which: number }
   | { do: 'flush' | 'reconnect' };
 
-/** A connection and its successors, and a plain model of what may be on the wire. */
+/** A connection and its successors, and a simple model of the allowed traffic. */
 class World {
   readonly #window: number;
   readonly #every: { entry: Owed; queue: AckQueue }[] = [];
@@ -207,7 +207,7 @@ class World {
     expect(this.#connection.wire.length).toBe(due.filter(({ qos }) => qos > 0).length);
   }
 
-  /** What is on the wire is a prefix of what was received, and all of it is settled. */
+  /** The acknowledgements on the wire are a prefix of the received messages, all settled. */
   #verify(): void {
     const { wire, pushed, queue } = this.#connection;
     const expected = pushed.filter(({ qos }) => qos > 0).slice(0, wire.length);

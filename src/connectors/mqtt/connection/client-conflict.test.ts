@@ -15,11 +15,11 @@ import { openSink } from '../sink/sink.ts';
 import { openSource } from '../source/source.ts';
 import { clientId } from './connect-request.ts';
 
-/** Client-id conflicts at a broker that does not report takeovers, and what only looks like one. */
+/** Client-id conflicts at a broker that does not report takeovers, and similar situations. */
 
 const broker = await mosquitto();
 
-/** Returns how to end it. */
+/** Returns a function that ends it. */
 const conflictWith = ({ profile, identity }: MqttContext, clean: boolean): (() => void) =>
   conflictingClient(broker.port, clientId(profile, identity), clean);
 

@@ -138,8 +138,8 @@ const isSilence = (error: PenstockError): boolean => error.code === 'mqtt_refuse
 
 /**
  * Finds out whether another client with the same id ends our connections, at a broker that does not say so. Opens an idle
- * connection with our id several times, beside idle control connections with other ids. It is a conflict only if ours is
- * closed every time, and the broker closes none of the controls and still answers them. A restarting broker, a connection
+ * connection with our id several times, along with idle control connections with other ids. It is a conflict only if ours is
+ * closed every time, and the broker closes none of the controls and still responds to them. A restarting broker, a connection
  * limit, a proxy that closes idle or old connections and a bad link all end a control first or as well. By chance alone
  * ours is the one to go in all rounds once in 6,720 times.
  */

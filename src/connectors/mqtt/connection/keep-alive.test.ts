@@ -9,11 +9,11 @@ import {
 } from '../../../../test/support/fixtures.ts';
 import { errorOf, sinkContext, sourceContext, unique } from '../../../../test/support/mqtt.ts';
 
-/** A link that stays open and carries nothing any more, as when a router between forgets it. */
+/** A link that stays open but drops all data, as after a router has lost its state. */
 
 const broker = await mosquitto();
 
-/** A way to the broker that can be made to swallow everything, in both directions. */
+/** A link to the broker that drops all data on demand, in both directions. */
 async function tunnel(): Promise<{ url: string; blackhole(): void }> {
   const ways: [Socket, Socket][] = [];
   const server = await faulty((socket) => {
@@ -60,7 +60,7 @@ describe.each(['5', '3.1.1'] as const)('a silent link, MQTT %s', (protocolVersio
     expect(error.message).toContain('PINGREQ');
   });
 
-  test('is not reported while messages flow and pings are answered', async () => {
+  test('is not reported while messages flow and the broker responds to pings', async () => {
     const { url } = await tunnel();
     const sink = await openedSink(sinkContext({ url, protocolVersion, keepAliveSecs: 1 }, `out/${unique()}`));
     const end = performance.now() + 3_000;

@@ -4,7 +4,7 @@ import * as mqttPacket from 'mqtt-packet';
 import { describe, expect, test } from 'vitest';
 import { PacketWriter, publishSize, slabBytes } from './packet-writer.ts';
 
-/** A stream that has written a piece when the test says so. It copies at that moment, as a socket may. */
+/** A stream that writes a piece on demand. It copies at that moment, as a socket may. */
 class Slow extends Writable {
   readonly pieces: Buffer[] = [];
   #next: (() => void) | undefined;

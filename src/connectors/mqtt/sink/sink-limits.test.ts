@@ -14,7 +14,7 @@ import { until } from '../../../../test/support/until.ts';
 import type { Outgoing } from '../../connector.ts';
 import { openSink } from './sink.ts';
 
-/** What a sink makes of what its broker can do, says, and does not say. */
+/** A sink adapts to the declared and undeclared limits of its broker. */
 
 const broker = await mosquitto({ config: ['max_packet_size 20000'] });
 
@@ -100,7 +100,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
     expect(warnings).toMatchObject([{ code: 'mqtt_qos_downgraded', facts: { asked: 2, granted: 1 } }]);
   });
 
-  /** Writes one message over a connection of its own. */
+  /** Writes one message over a separate connection. */
   const writeOnce = async (context: MqttContext): Promise<unknown> => {
     const sink = await openSink(context);
     try {
@@ -110,7 +110,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
     }
   };
 
-  /** Closes the connection at a message that `closes` says; answers the others. */
+  /** Closes the connection at messages that `closes` selects; confirms the others. */
   const closingAt = (closes: (qos: number) => boolean): Script => ({
     on: (packet, connection) => {
       if (packet.cmd !== 'publish' || !closes(packet.qos)) return false;
@@ -138,7 +138,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
     let closing = true;
     const server = await scripted(closingAt(() => closing));
     const context = contextOf(server);
-    // Three closed connections within a minute are looked into: not here.
+    // Three closed connections within a minute would start the conflict test.
     for (let time = 0; time < 3; time += 1) await errorOf(writeOnce(context));
     closing = false;
     await writeOnce(context);
@@ -151,7 +151,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
 
   test('does not count a connection on which a message was confirmed', async () => {
     let seen = 0;
-    // The first is answered, two connections are closed after that.
+    // The first is confirmed, then two connections are closed.
     const server = await scripted(closingAt(() => [2, 3].includes(++seen)));
     const context = contextOf(server);
     const sink = await openSink(context);

@@ -95,7 +95,7 @@ describe.each(['5', '3.1.1'] as const)('a session over MQTT %s', (protocolVersio
     });
     const read: string[] = [];
     for await (const batch of source) {
-      // It has been unsubscribed by now: this one is for others.
+      // It is unsubscribed by now, so it does not receive this message.
       if (read.length === 0) await publisher.publishAsync('another/one', 'not for it', { qos: 1 });
       read.push(...texts(batch));
       ackAll(batch);

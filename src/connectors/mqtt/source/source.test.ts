@@ -172,7 +172,7 @@ describe.each(versions)('an MQTT %s source', (protocolVersion) => {
   });
 });
 
-/** How many acknowledgements the broker has logged for this client: PUBACK, or PUBCOMP for a whole QoS 2 exchange. */
+/** Number of acknowledgements in the broker's log for this client: PUBACK, or PUBCOMP for a complete QoS 2 exchange. */
 function acknowledged(context: MqttContext): number {
   const id = `penstock_${context.identity.jobId}_op_0`;
   return broker.log

@@ -3,7 +3,7 @@ import { openedSource, scripted } from '../../../../test/support/fixtures.ts';
 import { ackAll, recordingWarnings, sourceContext, texts } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
 
-/** What a source does when it has as much as it may have. */
+/** A source whose window is full. */
 
 test.each(['5', '3.1.1'] as const)(
   'at 64 MiB of unsettled payloads an MQTT %s source stops reading, and goes on when they are settled',
@@ -34,7 +34,7 @@ test.each(['5', '3.1.1'] as const)(
 describe.each(['5', '3.1.1'] as const)(
   'an MQTT %s broker that fills the window before its SUBACK',
   (protocolVersion) => {
-    /** A source with a window of 2, of a broker that sends 5 messages and then its answer to SUBSCRIBE. */
+    /** A source with a window of 2, whose broker sends 5 messages before its SUBACK. */
     const opened = async (granted: 0 | 1 | 128) => {
       const { warn, warnings } = recordingWarnings();
       const server = await scripted({
