@@ -3,11 +3,11 @@ import Type from 'typebox';
 import type { CheckContext, CheckStep, ConnectorDefinition } from '../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { auditedAs } from './audit.ts';
-import { Places } from './live.ts';
+import { Slots } from './live.ts';
 import { clientGone, EventQueue, streamEvents } from './sse.ts';
 
 /** Shared by connection tests, topic discovery and schema inference. */
-const places = new Places(8, 'tests');
+const places = new Slots(8, 'tests');
 
 const defaults = { stepTimeoutMs: 10_000, timeoutMs: 30_000 };
 const timeout = { minimum: 100, maximum: 60_000 } as const;
@@ -44,10 +44,10 @@ interface TestOptions {
 
 type Tested = Pick<CheckContext<unknown, unknown>, 'profile' | 'targets' | 'table' | 'schema'>;
 
-interface TestEvent extends CheckStep {
+interface CheckEvent extends CheckStep {
   error: boolean;
   done: boolean;
-  steps?: TestEvent[];
+  steps?: CheckEvent[];
 }
 
 /**
@@ -70,7 +70,7 @@ export async function runCheck(
       ? 'json'
       : preferred;
   if (wanted === 'events') return streamEvents(request, reply, () => auditing(request, start()));
-  const steps: TestEvent[] = [];
+  const steps: CheckEvent[] = [];
   for await (const event of start()) steps.push(event);
   const summary = steps.pop();
   return reply.send({ ...summary, steps });
@@ -79,8 +79,8 @@ export async function runCheck(
 /** Passes the events on, and adds the summary to the audit log. */
 async function* auditing(
   request: FastifyRequest,
-  events: AsyncGenerator<TestEvent>,
-): AsyncGenerator<TestEvent> {
+  events: AsyncGenerator<CheckEvent>,
+): AsyncGenerator<CheckEvent> {
   for await (const event of events) {
     if (event.done) auditedAs(request, { after: event });
     yield event;
@@ -95,7 +95,7 @@ function startCheck(
   tested: Tested,
   options: TestOptions,
   gone: AbortSignal,
-): AsyncGenerator<TestEvent> {
+): AsyncGenerator<CheckEvent> {
   const leave = takePlace();
   const { timeout_ms: timeoutMs = defaults.timeoutMs, probe = 'publish' } = options;
   const { step_timeout_ms: stepTimeoutMs = defaults.stepTimeoutMs } = options;
@@ -123,7 +123,7 @@ async function* follow(
   reported: EventQueue<CheckStep>,
   address: string,
   cancel: () => Promise<void>,
-): AsyncGenerator<TestEvent> {
+): AsyncGenerator<CheckEvent> {
   const startedAt = performance.now();
   const seen: CheckStep[] = [];
   try {
@@ -155,7 +155,7 @@ function failedStep(error: unknown, timedOut: boolean, timeoutMs: number): Check
 }
 
 /** The last event: the first failure, else the first warning, else success. */
-function summarise(address: string, steps: CheckStep[], durationMs: number): TestEvent {
+function summarise(address: string, steps: CheckStep[], durationMs: number): CheckEvent {
   const decisive =
     steps.find((step) => step.outcome === 'failed') ?? steps.find((step) => step.outcome === 'warning');
   return {

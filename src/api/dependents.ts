@@ -101,9 +101,9 @@ const changedIn = (rows: ReadonlyMap<string, { version: number }>): string[] =>
 const versionsOf = (rows: { id: string; version: number }[]): Map<string, number> =>
   new Map(rows.map(({ id, version }) => [id, version]));
 
-type TableRow = Awaited<ReturnType<Db['connectionTable']['findMany']>>[number];
+type DependentTable = Awaited<ReturnType<Db['connectionTable']['findMany']>>[number];
 
-function tableProblem(deps: Deps, staged: StagedDefinitions, table: TableRow): FieldError[] {
+function tableProblem(deps: Deps, staged: StagedDefinitions, table: DependentTable): FieldError[] {
   const profile = staged.profiles.get(table.connectionProfileId ?? '');
   try {
     const config = JSON.parse(table.config) as JsonObject;

@@ -63,14 +63,14 @@ export interface Change<Row> {
   store(tx: Tx): Promise<{ row: Row; affected?: AffectedPipelines }>;
 }
 
-interface Options {
+interface WriteOptions {
   dryRun: boolean;
   /** Whether objects are found by name: one that another writer creates meanwhile is then replaced. */
   byName?: boolean;
   timeoutMs?: number;
 }
 
-interface Plan<Row, Result> {
+interface WritePlan<Row, Result> {
   changes: Change<Row>[];
   /** Makes the result, in the transaction: what it throws rolls everything back. */
   finish(rows: Row[], affected: AffectedPipelines): Result;
@@ -82,8 +82,8 @@ interface Plan<Row, Result> {
  */
 export async function writeObjects<Row, Result>(
   deps: Deps,
-  { dryRun, byName = false, timeoutMs }: Options,
-  plan: (staged: StagedDefinitions) => Promise<Plan<Row, Result>>,
+  { dryRun, byName = false, timeoutMs }: WriteOptions,
+  plan: (staged: StagedDefinitions) => Promise<WritePlan<Row, Result>>,
 ): Promise<Result> {
   const prepare = async () => {
     const staged = new StagedDefinitions(deps.db);

@@ -2,7 +2,7 @@ import type { ConnectorDefinition, WatchContext } from '../connectors/connector.
 import { PenstockError } from '../errors.ts';
 
 /** Limits how many expensive operations run at once in this process. */
-export class Places {
+export class Slots {
   readonly #max: number;
   readonly #what: string;
   #taken = 0;

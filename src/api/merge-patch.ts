@@ -2,10 +2,10 @@ import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { PenstockError } from '../errors.ts';
 import type { JsonObject } from '../security/config-secrets.ts';
 
-type Json = JsonObject[string];
+type PatchValue = JsonObject[string];
 
 /** Applies an RFC 7396 merge patch: null removes, objects are merged, everything else replaces. Changes neither. */
-export function mergePatch(target: Json | undefined, patch: Json): Json {
+export function mergePatch(target: PatchValue | undefined, patch: PatchValue): PatchValue {
   if (!isObject(patch)) return patch;
   const merged = new Map(isObject(target) ? Object.entries(target) : []);
   for (const [name, value] of Object.entries(patch)) {
@@ -15,7 +15,7 @@ export function mergePatch(target: Json | undefined, patch: Json): Json {
   return Object.fromEntries(merged);
 }
 
-const isObject = (value: Json | undefined): value is JsonObject =>
+const isObject = (value: PatchValue | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Refuses another connector: the config would then have another meaning. */

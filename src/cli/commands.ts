@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PenstockError } from '../errors.ts';
-import { type KeyRing, type Role as KeyRole, type KeyRow, roles } from '../security/api-keys.ts';
+import { type KeyRing, type KeyRow, type Role, roles } from '../security/api-keys.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Db } from '../store/db.ts';
 
@@ -79,7 +79,7 @@ const clientCommands = {
   delete: { summary: 'delete an object', options: ['dry-run'], words: [2, 2] },
 } as const satisfies Record<string, Command>;
 
-type Role = keyof typeof serviceCommands;
+type ServiceCommand = keyof typeof serviceCommands;
 export type ClientCommand = keyof typeof clientCommands;
 
 const commands: Record<string, Command> = { ...serviceCommands, ...clientCommands };
@@ -147,7 +147,7 @@ export class UsageError extends Error {
 }
 
 export interface Invocation {
-  command: Role | ClientCommand;
+  command: ServiceCommand | ClientCommand;
   words: string[];
   values: OptionValues;
 }
@@ -169,7 +169,7 @@ export function readCommandLine(argv: string[], version: string): Invocation | {
   if (positionals.length > max)
     throw new UsageError(`too many arguments: ${positionals.slice(max).join(' ')}`, command);
   if (positionals.length < min) throw new UsageError(`${command} needs more arguments`, command);
-  return { command: command as Role | ClientCommand, words: positionals, values };
+  return { command: command as ServiceCommand | ClientCommand, words: positionals, values };
 }
 
 function parsed(args: string[], command: string): { values: OptionValues; positionals: string[] } {
@@ -180,7 +180,7 @@ function parsed(args: string[], command: string): { values: OptionValues; positi
   }
 }
 
-type Environment = Record<string, string | undefined>;
+type ProcessEnvironment = Record<string, string | undefined>;
 
 type Program = Pick<
   NodeJS.Process,
@@ -194,7 +194,7 @@ const heapFlags = ['--max-semi-space-size=8', '--heap-growing-percent=60'];
  * Replaces this process by the same program with options that V8 and Node.js read only at start: heap sizes and the
  * folder of compiled code. Does nothing when heap sizes are given already, under IPC (which would break), and on Windows.
  */
-export function reexec(program: Program, environment: Environment): void {
+export function reexec(program: Program, environment: ProcessEnvironment): void {
   const { argv, connected, env, execArgv, execPath, platform } = program;
   const given = `${execArgv.join(' ')} ${env.NODE_OPTIONS ?? ''}`;
   if (/semi-space-size|heap-growing-percent/.test(given) || connected) return;
@@ -204,7 +204,7 @@ export function reexec(program: Program, environment: Environment): void {
 }
 
 /** Compiled code is kept in the data folder, which only the operator may write: it is executed at the next start. */
-function compileCache(environment: Environment): NodeJS.ProcessEnv {
+function compileCache(environment: ProcessEnvironment): NodeJS.ProcessEnv {
   const { NODE_COMPILE_CACHE: given, PENSTOCK_DATA_DIR: dataDir = './data' } = environment;
   if (given || !existsSync(dataDir)) return {};
   return { NODE_COMPILE_CACHE: resolve(join(dataDir, 'compile-cache')) };
@@ -259,13 +259,13 @@ const list: KeysCommand = async ({ db, print }) => {
 const dayMicros = 86_400_000_000n;
 
 function create(name: string, role: string | undefined, days: string | undefined): KeysCommand {
-  if (!roles.includes(role as KeyRole)) throw usage(`--role must be one of ${roles.join(', ')}`);
+  if (!roles.includes(role as Role)) throw usage(`--role must be one of ${roles.join(', ')}`);
   if (name.length > 100) throw usage('a name has at most 100 characters');
   if (days !== undefined && !/^[1-9]\d{0,4}$/.test(days))
     throw usage('--expires-days must be a number of days, 1 to 99999');
   return async ({ keys, print }) => {
     const expiresAt = days === undefined ? null : BigInt(Date.now()) * 1000n + BigInt(days) * dayMicros;
-    const { key } = await keys.create({ name, role: role as KeyRole, expiresAt });
+    const { key } = await keys.create({ name, role: role as Role, expiresAt });
     print(key);
   };
 }

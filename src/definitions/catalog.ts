@@ -8,7 +8,7 @@ import { type CertificateFiles, certificatesIn, readCertificates } from '../secu
 import { type JsonObject, openConfig, sealConfig } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import { resolveVariables, type Variables } from '../security/variables.ts';
-import type { Catalog, Connection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
+import type { Catalog, InlineConnection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Db } from '../store/db.ts';
 import { checkProfileConfig, checkTableConfig, withDefaultSchema } from './config-checks.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
@@ -19,27 +19,27 @@ export const profileOwner = (id: string): string => `connection_profile/${id}`;
 /** Owner that a session's sealed secrets are bound to. The prefix is stored data: it never changes. */
 export const sessionOwner = (id: string): string => `leftover/${id}`;
 
-interface ProfileRow {
+interface CatalogProfile {
   id: string;
   name: string;
   connector: string;
   config: string;
 }
 
-interface TableRow {
+interface CatalogTable {
   id: string;
   name: string;
   connector: string;
   tableType: string;
   config: string;
   schema: string | null;
-  connectionProfile: ProfileRow | null;
+  connectionProfile: CatalogProfile | null;
 }
 
 export interface Definitions {
-  tableNamed(name: string): Promise<TableRow | null>;
+  tableNamed(name: string): Promise<CatalogTable | null>;
   tableNames(): Promise<readonly string[]>;
-  profileNamed(name: string): Promise<ProfileRow | null>;
+  profileNamed(name: string): Promise<CatalogProfile | null>;
 }
 
 const storedIn = (db: Db): Definitions => ({
@@ -135,7 +135,7 @@ export class StoredCatalog implements Catalog {
     return this.#definitions.tableNames();
   }
 
-  async inline({ connector: id, profileName, options, schema }: InlineTable): Promise<Connection> {
+  async inline({ connector: id, profileName, options, schema }: InlineTable): Promise<InlineConnection> {
     const connector = connectorFor(id);
     const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
     const profile = stored ?? options.takeObject(connector.profile);
@@ -159,7 +159,7 @@ export class StoredCatalog implements Catalog {
     throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
   }
 
-  profile(row: ProfileRow): JsonObject {
+  profile(row: CatalogProfile): JsonObject {
     const { profile } = connectorFor(row.connector);
     return openConfig(JSON.parse(row.config) as JsonObject, profile, this.#secrets, profileOwner(row.id));
   }

@@ -9,7 +9,7 @@ type ResultOf<O, K extends keyof O> = Awaited<ReturnType<Extract<O[K], RemoteOpe
 
 type Port = Pick<MessagePort | Thread, 'postMessage' | 'on'>;
 
-interface Request {
+interface CallRequest {
   operation: string;
   input: unknown;
   /** The attempt that must perform it. Undefined for the thread itself. */
@@ -50,7 +50,7 @@ export class Link<Remote> {
     this.#port = port;
     this.#local = local;
     this.#failed = failed;
-    port.on('message', (message: Request | Response) => {
+    port.on('message', (message: CallRequest | Response) => {
       if ('operation' in message) void this.#serve(message);
       else this.#settle(message);
     });
@@ -65,7 +65,7 @@ export class Link<Remote> {
     if (this.#closedBy) throw this.#closedBy;
     this.#lastId += 1;
     const id = this.#lastId;
-    this.#port.postMessage({ operation, input, attempt, id } satisfies Request);
+    this.#port.postMessage({ operation, input, attempt, id } satisfies CallRequest);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject });
     return (await promise) as ResultOf<Remote, K>;
@@ -74,7 +74,7 @@ export class Link<Remote> {
   /** Does not wait for a response. Does nothing when the attempt is over or the other thread is gone. */
   notify<K extends keyof Remote & string>(operation: K, input: InputOf<Remote, K>, attempt?: number): void {
     if (this.#closedBy) return;
-    this.#port.postMessage({ operation, input, attempt, id: undefined } satisfies Request);
+    this.#port.postMessage({ operation, input, attempt, id: undefined } satisfies CallRequest);
   }
 
   /** The other thread is gone: rejects pending and future calls with `error`. */
@@ -84,7 +84,7 @@ export class Link<Remote> {
     this.#pending.clear();
   }
 
-  async #serve({ operation, input, attempt, id }: Request): Promise<void> {
+  async #serve({ operation, input, attempt, id }: CallRequest): Promise<void> {
     try {
       const target = this.#local(attempt) as Record<string, RemoteOperation> | undefined;
       if (!target && id !== undefined)

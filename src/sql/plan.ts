@@ -19,7 +19,7 @@ export interface WithOptions {
 }
 
 /** A connector's result for a table's options. */
-export interface Connection {
+export interface InlineConnection {
   direction: 'source' | 'sink';
   /** The schema that was declared, with what the connector adds. */
   schema?: ConnectionSchema | undefined;
@@ -42,7 +42,7 @@ export interface InlineTable {
   schema: ConnectionSchema;
 }
 
-export interface TableDefinition extends Omit<Connection, 'metadata'> {
+export interface TableDefinition extends Omit<InlineConnection, 'metadata'> {
   name: string;
   connector: string;
   schema: ConnectionSchema;
@@ -63,7 +63,7 @@ export interface Catalog {
    * Connects a table that the query creates. What it throws as a `PenstockError` (`unknown_connector`,
    * `invalid_config`, `not_found` for the profile, …) becomes a diagnostic at that table's options.
    */
-  inline(table: InlineTable): Promise<Connection>;
+  inline(table: InlineTable): Promise<InlineConnection>;
 }
 
 /** How rows of the source become rows of the sink. Columns are in the order of the sink's. */

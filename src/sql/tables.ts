@@ -13,7 +13,7 @@ import { formatVariants } from '../formats/schema/wire-format.ts';
 import type { CreateTable } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { findNamed, suggestion } from './names.ts';
-import type { Catalog, Connection, TableDefinition } from './plan.ts';
+import type { Catalog, InlineConnection, TableDefinition } from './plan.ts';
 import type { TableOptions } from './table-options.ts';
 import type { Identifier } from './token-reader.ts';
 
@@ -176,7 +176,7 @@ async function asFinding<T>(
 function completeSchema(
   { name, fields, fieldRanges }: CreateTable,
   declared: ConnectionSchema,
-  { direction, metadata }: Connection,
+  { direction, metadata }: InlineConnection,
   findings: Findings,
 ): ConnectionSchema {
   const inferred = direction === 'sink' && fields.length === 0;

@@ -194,13 +194,13 @@ const inUse: Record<string, ErrorCode> = {
   ConnectionTable: 'connection_table_in_use',
 };
 
-interface Operation {
+interface DbOperation {
   model?: string | undefined;
   name: string;
 }
 
 /** Translates an error of a database call, keeping the original as `cause`. Other errors come back as they are. */
-export function translate(error: unknown, operation: Operation): unknown {
+export function translate(error: unknown, operation: DbOperation): unknown {
   if (error instanceof PrismaClientKnownRequestError) return known(error, operation);
   if (error instanceof PrismaClientInitializationError) return unavailable(error);
   if (isPrismaError(error))
@@ -209,7 +209,7 @@ export function translate(error: unknown, operation: Operation): unknown {
 }
 
 /** As `translate`, for errors that can only come from Prisma or its driver. */
-export function translateDriver(error: unknown, operation: Operation): unknown {
+export function translateDriver(error: unknown, operation: DbOperation): unknown {
   const translated = translate(error, operation);
   if (translated !== error || error instanceof PenstockError) return translated;
   const mistake = error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
@@ -217,7 +217,7 @@ export function translateDriver(error: unknown, operation: Operation): unknown {
   return mistake ? error : unavailable(error);
 }
 
-function known(error: PrismaClientKnownRequestError, operation: Operation): PenstockError {
+function known(error: PrismaClientKnownRequestError, operation: DbOperation): PenstockError {
   const failure = driverFailure(error);
   if (failure?.kind === 'TransactionWriteConflict') return unavailable(error, { conflict: true });
   if (error.code === 'P2025') return notFound(error, operation);
@@ -252,7 +252,7 @@ function unavailable(cause: unknown, facts: { conflict?: true } = {}): PenstockE
   return new PenstockError('database_unavailable', 'The database does not respond', { hint, cause, facts });
 }
 
-function nameTaken(cause: unknown, { model }: Operation): PenstockError {
+function nameTaken(cause: unknown, { model }: DbOperation): PenstockError {
   return new PenstockError('name_taken', `Another ${spoken(model)} has this name`, {
     hint: 'Choose another name.',
     errors: [{ path: '/name', message: 'is already in use' }],
@@ -260,11 +260,11 @@ function nameTaken(cause: unknown, { model }: Operation): PenstockError {
   });
 }
 
-function notFound(cause: unknown, { model }: Operation): PenstockError {
+function notFound(cause: unknown, { model }: DbOperation): PenstockError {
   return new PenstockError('not_found', `The ${spoken(model)} does not exist`, { cause });
 }
 
-function stillReferred(cause: unknown, { model, name }: Operation): PenstockError {
+function stillReferred(cause: unknown, { model, name }: DbOperation): PenstockError {
   if (!name.startsWith('delete'))
     return new PenstockError('not_found', `Something this ${spoken(model)} refers to does not exist`, {
       cause,

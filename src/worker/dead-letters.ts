@@ -133,7 +133,7 @@ interface ReplayTools {
   replayed(count: number): void;
 }
 
-type DeadLetterRow = Awaited<ReturnType<Db['deadLetter']['findMany']>>[number];
+type WaitingDeadLetter = Awaited<ReturnType<Db['deadLetter']['findMany']>>[number];
 
 type ReplayResult = { id: string; failure: DeadLetterFailure | undefined };
 
@@ -179,7 +179,7 @@ export class Replays {
     return rows.length > 0;
   }
 
-  async #next(): Promise<DeadLetterRow[]> {
+  async #next(): Promise<WaitingDeadLetter[]> {
     const { deadLetter } = this.#tools.deps.db;
     const oldest = await deadLetter.findMany({
       where: { jobId: this.#tools.jobId, state: 'replaying' },
@@ -213,7 +213,7 @@ export class Replays {
 }
 
 /** The task whose source received the message, or else another task that reads the same table. */
-function taskFor(tasks: readonly ConnectedTask[], row: DeadLetterRow): ConnectedTask | undefined {
+function taskFor(tasks: readonly ConnectedTask[], row: WaitingDeadLetter): ConnectedTask | undefined {
   const same = tasks.filter(({ spec }) => spec.source.operatorId === row.operatorId);
   return (
     same.find(({ spec }) => spec.taskIndex === row.taskIndex) ??
@@ -223,7 +223,7 @@ function taskFor(tasks: readonly ConnectedTask[], row: DeadLetterRow): Connected
 }
 
 /** Returns undefined if the task is no longer connected. Throws passing errors: the group is replayed later. */
-async function replayBy(task: Task, rows: readonly DeadLetterRow[]): Promise<ReplayResult[] | undefined> {
+async function replayBy(task: Task, rows: readonly WaitingDeadLetter[]): Promise<ReplayResult[] | undefined> {
   try {
     const failures = await task.replay(rows.map(toReplay));
     return failures && rows.map(({ id }, index) => ({ id, failure: failures[index] }));
@@ -234,7 +234,7 @@ async function replayBy(task: Task, rows: readonly DeadLetterRow[]): Promise<Rep
   }
 }
 
-const toReplay = ({ payload, metadata, failedRows, rowCount }: DeadLetterRow): ReplayedDeadLetter => ({
+const toReplay = ({ payload, metadata, failedRows, rowCount }: WaitingDeadLetter): ReplayedDeadLetter => ({
   // Copied: a payload may be a view of a large buffer, which would be cloned whole.
   payload: new Uint8Array(payload),
   metadata,
@@ -244,11 +244,11 @@ const toReplay = ({ payload, metadata, failedRows, rowCount }: DeadLetterRow): R
 });
 
 /** The result of a dead letter that failed before any row was tried. Its rows stay as they were. */
-function failedWith(row: DeadLetterRow, { code, message }: PenstockError): ReplayResult {
+function failedWith(row: WaitingDeadLetter, { code, message }: PenstockError): ReplayResult {
   const { id, stage, failedRows, rowCount } = row;
   const errors = JSON.stringify([{ stage, code, row: null, path: '', message }]);
   return { id, failure: { stage, code, message, errors, failedRows, rowCount } };
 }
 
-const withoutTask = (row: DeadLetterRow): ReplayResult =>
+const withoutTask = (row: WaitingDeadLetter): ReplayResult =>
   failedWith(row, new PenstockError('not_found', `The pipeline no longer reads ${row.sourceTable}`));

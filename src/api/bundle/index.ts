@@ -124,7 +124,7 @@ async function exported(deps: Deps, query: { label_selector?: string }): Promise
 const tooMuch = (what: string, hint = 'Select a part with label_selector.'): PenstockError =>
   new PenstockError('invalid_request', `The export does not fit into one bundle: it has ${what}`, { hint });
 
-interface Options {
+interface ApplyOptions {
   dryRun: boolean;
   plan: string | undefined;
 }
@@ -140,7 +140,7 @@ const transactionMs = 30_000;
  * Throws what a single write throws, with paths into the bundle; `plan_stale`; and, for objects to prune that are still
  * used or still run, what deleting them throws.
  */
-async function applyBundle(deps: Deps, bundle: Bundle, options: Options): Promise<Applied> {
+async function applyBundle(deps: Deps, bundle: Bundle, options: ApplyOptions): Promise<Applied> {
   refuseTooMany(bundle);
   refuseDuplicates(bundle);
   const selector = pruneSelector(bundle);
@@ -159,7 +159,11 @@ async function applyBundle(deps: Deps, bundle: Bundle, options: Options): Promis
   });
 }
 
-function resultOf(applied: AppliedChange[], affected: AffectedPipelines, { dryRun, plan }: Options): Applied {
+function resultOf(
+  applied: AppliedChange[],
+  affected: AffectedPipelines,
+  { dryRun, plan }: ApplyOptions,
+): Applied {
   const affected_pipelines = affected.toSorted(byName);
   const hash = hashOf(applied, affected_pipelines);
   if (plan !== undefined && plan !== hash)

@@ -155,7 +155,7 @@ function unknownProfile(name: string): PenstockError {
   });
 }
 
-type Json = JsonObject[string];
+type DiffValue = JsonObject[string];
 
 interface Shown {
   masked: JsonObject;
@@ -175,18 +175,18 @@ function differences(before: Shown, after: Shown): Difference[] {
   });
 }
 
-function changedPaths(before: Json | undefined, after: Json | undefined, at: string[]): string[][] {
+function changedPaths(before: DiffValue | undefined, after: DiffValue | undefined, at: string[]): string[][] {
   if (isDeepStrictEqual(before, after)) return [];
   if (!isObject(before) || !isObject(after)) return [at];
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   return names.flatMap((name) => changedPaths(own(before, name), own(after, name), [...at, name]));
 }
 
-const valueAt = (object: JsonObject, names: string[]): Json | undefined =>
-  names.reduce<Json | undefined>((at, name) => (isObject(at) ? own(at, name) : undefined), object);
+const valueAt = (object: JsonObject, names: string[]): DiffValue | undefined =>
+  names.reduce<DiffValue | undefined>((at, name) => (isObject(at) ? own(at, name) : undefined), object);
 
-const own = (object: JsonObject, name: string): Json | undefined =>
+const own = (object: JsonObject, name: string): DiffValue | undefined =>
   Object.hasOwn(object, name) ? object[name] : undefined;
 
-const isObject = (value: Json | undefined): value is JsonObject =>
+const isObject = (value: DiffValue | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -7,14 +7,14 @@ import { type AnyErrorCode, asPenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { Deps } from '../deps.ts';
-import { enough, PerSecond, Places, refuseSink, watchSource } from '../live.ts';
+import { enough, PerSecond, refuseSink, Slots, watchSource } from '../live.ts';
 import { problems } from '../problem.ts';
 import { IdParams, nullable, strict } from '../schemas.ts';
 import { clientGone, EventQueue, streamEvents } from '../sse.ts';
 import { MessageEvents, messageProperties, rowExample } from './message-event.ts';
 import { findTable } from './wire.ts';
 
-const places = new Places(8, 'tails');
+const places = new Slots(8, 'tails');
 /** Maximum number of characters that wait for a slow client; further messages are left out. */
 const maxWaiting = 1024 * 1024;
 

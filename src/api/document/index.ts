@@ -64,18 +64,18 @@ function addRole({ schema, url, route }: RouteOperation): { schema: FastifySchem
   return { schema: { ...schema, description } as FastifySchema, url };
 }
 
-interface Schema {
+interface DocumentSchema {
   $ref?: string;
   title?: string;
   type?: string | string[];
-  properties?: Record<string, Schema>;
-  items?: Schema;
+  properties?: Record<string, DocumentSchema>;
+  items?: DocumentSchema;
   examples?: unknown[];
   discriminator?: object;
-  oneOf?: Schema[];
+  oneOf?: DocumentSchema[];
 }
 interface Media {
-  schema?: Schema;
+  schema?: DocumentSchema;
   example?: unknown;
   examples?: Record<string, object>;
 }
@@ -86,7 +86,7 @@ interface DocumentedOperation {
 }
 interface ApiDocument {
   paths: Record<string, Record<string, DocumentedOperation>>;
-  components: { schemas: Record<string, Schema>; examples?: object };
+  components: { schemas: Record<string, DocumentSchema>; examples?: object };
 }
 
 const reference = (kind: 'schemas' | 'examples', name: string) => ({ $ref: `#/components/${kind}/${name}` });
@@ -121,7 +121,7 @@ const problemsOf = (operationId: string, status: string): Record<string, object>
 function describeEvents(
   response: { description: string },
   media: Media,
-  schemas: Record<string, Schema>,
+  schemas: Record<string, DocumentSchema>,
 ): void {
   const events = eventExamples(nameOf(media.schema) ?? '', (name) => schemas[name]?.examples?.[0] as object);
   media.examples = Object.fromEntries(
@@ -142,7 +142,7 @@ function addExample(media: Media, { components }: ApiDocument): void {
   media.example = compose(schema, components.schemas);
 }
 
-function compose(schema: Schema, schemas: Record<string, Schema>): unknown {
+function compose(schema: DocumentSchema, schemas: Record<string, DocumentSchema>): unknown {
   const { examples, type, properties = {}, items = {} } = resolve(schema, schemas);
   if (examples) return examples[0];
   if (type === 'array') return [compose(items, schemas)];
@@ -153,9 +153,9 @@ function compose(schema: Schema, schemas: Record<string, Schema>): unknown {
   );
 }
 
-const nameOf = (schema: Schema | undefined): string | undefined => schema?.$ref?.split('/').at(-1);
+const nameOf = (schema: DocumentSchema | undefined): string | undefined => schema?.$ref?.split('/').at(-1);
 
-function resolve(schema: Schema, schemas: Record<string, Schema>): Schema {
+function resolve(schema: DocumentSchema, schemas: Record<string, DocumentSchema>): DocumentSchema {
   const name = nameOf(schema);
   return name === undefined ? schema : (schemas[name] ?? {});
 }
@@ -164,7 +164,7 @@ const values = ['example', 'examples', 'default', 'enum', 'const'];
 
 function nameSchemas({ paths, components }: ApiDocument): void {
   const { schemas } = components;
-  const named = (name: string, { title: _, ...schema }: Schema): Schema => {
+  const named = (name: string, { title: _, ...schema }: DocumentSchema): DocumentSchema => {
     const known = schemas[name];
     if (known && textOf(known) !== textOf(schema))
       throw new Error(`Two different schemas of the document are called ${name}`);
@@ -175,7 +175,7 @@ function nameSchemas({ paths, components }: ApiDocument): void {
   const walk = (node: unknown, key: string): unknown => {
     if (Array.isArray(node)) return node.map((inner) => walk(inner, key));
     if (typeof node !== 'object' || node === null) return node;
-    const { discriminator, oneOf } = node as Schema;
+    const { discriminator, oneOf } = node as DocumentSchema;
     // A variant is named after itself and its union: Json of a format becomes JsonFormat.
     const tagged = discriminator && oneOf;
     const suffix = key.charAt(0).toUpperCase() + key.slice(1);
@@ -188,15 +188,15 @@ function nameSchemas({ paths, components }: ApiDocument): void {
           return [name, mapValues(inner as object, (property, its) => walk(property, its))];
         return [name, walk(inner, key)];
       }),
-    ) as Schema;
+    ) as DocumentSchema;
     return typeof walked.title === 'string' ? named(walked.title, walked) : walked;
   };
-  for (const [name, schema] of Object.entries(schemas)) schemas[name] = walk(schema, '') as Schema;
+  for (const [name, schema] of Object.entries(schemas)) schemas[name] = walk(schema, '') as DocumentSchema;
   for (const [path, methods] of Object.entries(paths)) paths[path] = walk(methods, '') as typeof methods;
 }
 
 /** Examples of a whole body are outside its schema. */
-const textOf = ({ examples: _, ...schema }: Schema): string => JSON.stringify(schema);
+const textOf = ({ examples: _, ...schema }: DocumentSchema): string => JSON.stringify(schema);
 
 const mapValues = (object: object, change: (value: unknown, key: string) => unknown): object =>
   Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value, key)]));

@@ -54,7 +54,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
   remove,
 });
 
-interface Compiled {
+interface CompiledPipeline {
   graph: string;
   definitions: QueryDefinitions;
   tables: { connectionTableId: string }[];
@@ -66,7 +66,7 @@ async function compile(
   staged: StagedDefinitions,
   query: string,
   parallelism: number,
-): Promise<Compiled> {
+): Promise<CompiledPipeline> {
   const definitions = new QueryDefinitions(staged);
   const plan = await compileQuery(query, catalog.over(definitions));
   checkParallelism(plan, parallelism);
@@ -165,7 +165,7 @@ function isChanged(body: PipelinePost, current: PipelineRow): boolean {
 async function storeCompiled(
   tx: Tx,
   pipelineId: string,
-  { graph, tables, profiles }: Compiled,
+  { graph, tables, profiles }: CompiledPipeline,
 ): Promise<void> {
   await tx.pipelineTable.deleteMany({ where: { pipelineId } });
   await tx.pipelineTable.createMany({ data: tables.map((one) => ({ pipelineId, ...one })) });

@@ -6,14 +6,14 @@ import { compilePreview } from '../../sql/compile.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
 import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
-import { Places } from '../live.ts';
+import { Slots } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { nullable } from '../schemas.ts';
 import { clientGone, streamEvents } from '../sse.ts';
 import { Preview } from './preview.ts';
 import { Pipeline, PreviewPost, toWire } from './wire.ts';
 
-const places = new Places(8, 'previews');
+const places = new Slots(8, 'previews');
 /** Maximum number of previews in memory; an ended one stays for a minute. */
 const maxKnown = 100;
 const keptMs = 60_000;

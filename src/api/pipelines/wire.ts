@@ -210,8 +210,8 @@ export const QueryValidationResult = Type.Object(
 );
 
 const withJob = (db: Db | Tx, where: Named) => db.pipeline.findUnique({ where, include: { job: true } });
-type Row = NonNullable<Awaited<ReturnType<typeof withJob>>>;
-export type PipelineRow = Row & { job: NonNullable<Row['job']> };
+type PipelineWithJob = NonNullable<Awaited<ReturnType<typeof withJob>>>;
+export type PipelineRow = PipelineWithJob & { job: NonNullable<PipelineWithJob['job']> };
 
 export async function pipelineNamed(db: Db | Tx, named: Named): Promise<PipelineRow | null> {
   const row = await withJob(db, named);

@@ -7,7 +7,7 @@ export interface Step {
   hint: string | null;
 }
 
-export interface Plan {
+export interface BundlePlan {
   plan: string;
   applied: boolean;
   summary: Record<'created' | 'updated' | 'unchanged' | 'deleted', number>;
@@ -44,7 +44,7 @@ const nouns: Record<string, string> = {
   pipelines: 'pipeline',
 };
 
-export function drawPlan({ plan, applied, summary, changes, affected_pipelines }: Plan): string {
+export function drawPlan({ plan, applied, summary, changes, affected_pipelines }: BundlePlan): string {
   const lines = changes
     .filter(({ action }) => action !== 'unchanged')
     .flatMap(({ kind, name, action, diff }) => [
@@ -64,7 +64,12 @@ export function drawPlan({ plan, applied, summary, changes, affected_pipelines }
   return lines.join('\n');
 }
 
-function drawDifference({ path, before, after, secret }: Plan['changes'][number]['diff'][number]): string {
+function drawDifference({
+  path,
+  before,
+  after,
+  secret,
+}: BundlePlan['changes'][number]['diff'][number]): string {
   const values = secret === undefined ? `${value(before)} -> ${value(after)}` : '(secret, changed)';
   return `    ${clean(path)}: ${values}`;
 }

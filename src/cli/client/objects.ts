@@ -31,19 +31,19 @@ export const kinds = {
     },
   },
 } as const;
-type Kind = keyof typeof kinds;
+type ObjectKind = keyof typeof kinds;
 
-export function kindOf(word: string | undefined): Kind {
+export function kindOf(word: string | undefined): ObjectKind {
   const kind = word?.replace(/s$/, '') ?? '';
-  if (Object.hasOwn(kinds, kind)) return kind as Kind;
+  if (Object.hasOwn(kinds, kind)) return kind as ObjectKind;
   throw usageError(`there is no kind ${word}: it is profiles, tables or pipelines`);
 }
 
-export const byName = (server: Server, kind: Kind, name: string): Promise<Listed> =>
+export const byName = (server: Server, kind: ObjectKind, name: string): Promise<Listed> =>
   server.json<Listed>(`${kinds[kind].path}/by-name/${encodeURIComponent(name)}`);
 
 /** The same, or undefined if there is none. */
-export async function ifThere(server: Server, kind: Kind, name: string): Promise<Listed | undefined> {
+export async function ifThere(server: Server, kind: ObjectKind, name: string): Promise<Listed | undefined> {
   try {
     return await byName(server, kind, name);
   } catch (error) {
@@ -68,7 +68,7 @@ export async function getObjects({ server, terminal, words, values, json }: Requ
   return exitCodes.ok;
 }
 
-function drawRows(kind: Kind, rows: Listed[]): string {
+function drawRows(kind: ObjectKind, rows: Listed[]): string {
   const columns = Object.entries(kinds[kind].columns);
   const heads = ['NAME', ...columns.map(([head]) => head.toUpperCase()), 'LABELS', 'ID'];
   const cells = rows.map((row) => [
@@ -89,7 +89,7 @@ async function addStates(server: Server, rows: Listed[]): Promise<void> {
   for (const row of rows) row.state = states.get(row.id);
 }
 
-async function list(server: Server, kind: Kind, selector: string | undefined): Promise<Listed[]> {
+async function list(server: Server, kind: ObjectKind, selector: string | undefined): Promise<Listed[]> {
   const { path } = kinds[kind];
   // The list of profiles has no pages.
   const paging = kind === 'profile' ? {} : { limit: '100' };

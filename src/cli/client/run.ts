@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type ClientCommand, exitCodes, type Invocation } from '../commands.ts';
 import { type Request, type Terminal, usageError } from './command.ts';
-import { clean, drawPlan, drawStep, type Plan, type Step } from './draw.ts';
+import { type BundlePlan, clean, drawPlan, drawStep, type Step } from './draw.ts';
 import { byName, deleteNamed, getObjects, ifThere, kindOf, kinds, type Listed } from './objects.ts';
 import { Refused, Server, Unreachable } from './server.ts';
 
@@ -82,11 +82,15 @@ export async function applyFile(request: Request): Promise<number> {
   return exitCodes.ok;
 }
 
-async function send(request: Request, query: Record<string, string | undefined>): Promise<Plan> {
+async function send(request: Request, query: Record<string, string | undefined>): Promise<BundlePlan> {
   const text = await request.file();
   // JSON is also YAML, but a JSON parser reports better errors.
   const type = /^\s*\{/.test(text) && isJson(text) ? 'application/json' : 'application/yaml';
-  const plan = await request.server.json<Plan>('/apply', { method: 'POST', query, body: { type, text } });
+  const plan = await request.server.json<BundlePlan>('/apply', {
+    method: 'POST',
+    query,
+    body: { type, text },
+  });
   request.terminal.print(request.json ? JSON.stringify(plan, null, 2) : drawPlan(plan));
   return plan;
 }

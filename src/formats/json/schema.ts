@@ -17,10 +17,10 @@ import type { Field, ListItem } from '../schema/schema.ts';
  * document. Keywords that only narrow a value (minimum, pattern, enum, …) are not checked.
  */
 
-type JsonObject = Readonly<Record<string, unknown>>;
+type SchemaObject = Readonly<Record<string, unknown>>;
 
 interface Place {
-  root: JsonObject;
+  root: SchemaObject;
   /** For errors: path of the document in the request, and place in the document. */
   base: string;
   at: string;
@@ -47,7 +47,7 @@ export function fieldsFromJsonSchema(text: string, path: string): Field[] {
   return membersOf(schema, resolved);
 }
 
-function parseSchema(text: string, path: string): JsonObject {
+function parseSchema(text: string, path: string): SchemaObject {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -61,9 +61,9 @@ function parseSchema(text: string, path: string): JsonObject {
   throw new PenstockError('invalid_schema', message, { errors: [{ path, message }] });
 }
 
-function membersOf(schema: JsonObject, place: Place): Field[] {
+function membersOf(schema: SchemaObject, place: Place): Field[] {
   const required = new Set(Array.isArray(schema.required) ? schema.required : []);
-  return Object.entries(schema.properties as JsonObject).map(([name, property]) => {
+  return Object.entries(schema.properties as SchemaObject).map(([name, property]) => {
     const inner = { ...place, at: `${place.at}/properties/${name}` };
     if (name === '') refuse(inner, 'has no name');
     place.budget.fields -= 1;
@@ -84,14 +84,14 @@ function typeOf(schema: unknown, place: Place): ListItem & { nullable: boolean }
 }
 
 /** The types other than null that `type` allows, and whether it allows null. */
-function typeNames(schema: JsonObject, place: Place): [names: unknown[], nullable: boolean] {
+function typeNames(schema: SchemaObject, place: Place): [names: unknown[], nullable: boolean] {
   if (schema.type === undefined) return [isObject(schema.properties) ? ['object'] : [], false];
   const names = Array.isArray(schema.type) ? schema.type : [schema.type];
   if (names.length === 0) refuse(place, 'has an empty list of types');
   return [names.filter((name) => name !== 'null'), names.includes('null')];
 }
 
-function namedType(name: string, schema: JsonObject, place: Place): ListItem {
+function namedType(name: string, schema: SchemaObject, place: Place): ListItem {
   switch (name) {
     case 'string':
       return schema.format === 'date-time' ? { type: 'timestamp', unit: 'nanosecond' } : { type: 'string' };
@@ -110,18 +110,18 @@ function namedType(name: string, schema: JsonObject, place: Place): ListItem {
   }
 }
 
-function structType(schema: JsonObject, place: Place): ListItem {
+function structType(schema: SchemaObject, place: Place): ListItem {
   if (!isObject(schema.properties) || Object.keys(schema.properties).length === 0) return { type: 'json' };
   return { type: 'struct', fields: membersOf(schema, place) };
 }
 
-function listType(schema: JsonObject, place: Place): ListItem {
+function listType(schema: SchemaObject, place: Place): ListItem {
   if (!isObject(schema.items)) return { type: 'json' };
   const { nullable, ...type } = typeOf(schema.items, { ...place, at: `${place.at}/items` });
   return { type: 'list', items: { name: 'item', ...type, required: !nullable } };
 }
 
-function resolve(schema: JsonObject, place: Place): [JsonObject, Place] {
+function resolve(schema: SchemaObject, place: Place): [SchemaObject, Place] {
   const reference = schema.$ref;
   if (reference === undefined) return [schema, place];
   if (typeof reference !== 'string' || !reference.startsWith('#'))
@@ -132,7 +132,7 @@ function resolve(schema: JsonObject, place: Place): [JsonObject, Place] {
   return resolve(target, { ...place, followed: [...place.followed, reference] });
 }
 
-function lookUp(root: JsonObject, reference: string): unknown {
+function lookUp(root: SchemaObject, reference: string): unknown {
   let target: unknown = root;
   for (const part of reference.split('/').slice(1)) {
     const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
@@ -142,7 +142,7 @@ function lookUp(root: JsonObject, reference: string): unknown {
   return target;
 }
 
-function isObject(value: unknown): value is JsonObject {
+function isObject(value: unknown): value is SchemaObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -16,7 +16,7 @@ import { fieldsFromMessage } from './fields.ts';
 import { documentReader, rowReader } from './read.ts';
 import { documentWriter, rowWriter } from './write.ts';
 
-type Schema = SchemaIn<'protobuf'>;
+type ProtobufTable = SchemaIn<'protobuf'>;
 
 /** Protobuf (protobuf.dev/programming-guides/encoding): one message, or length-delimited records. */
 export const protobuf: FormatDefinition<'protobuf'> = {
@@ -43,14 +43,14 @@ export const protobuf: FormatDefinition<'protobuf'> = {
   },
 };
 
-function readerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (payload: Buffer) => Row {
+function readerOf(type: protobufjs.Type, { format, fields = [] }: ProtobufTable): (payload: Buffer) => Row {
   if (!format.into_unstructured_json) return rowReader(type, fields);
   const read = documentReader(type);
   const make = rowFromMessage(fields);
   return (payload) => make(read(payload));
 }
 
-function writerOf(type: protobufjs.Type, { format, fields = [] }: Schema): (row: Row) => Buffer {
+function writerOf(type: protobufjs.Type, { format, fields = [] }: ProtobufTable): (row: Row) => Buffer {
   if (!format.into_unstructured_json) return rowWriter(type, fields);
   const write = documentWriter(type, '/value');
   return (row) => write(messageOfRow(row));

@@ -13,7 +13,7 @@ import { wellKnownOf, wrappedOf } from './fields.ts';
 
 /** A decoded message: `definition.ts` gives it a value for every field, null for one that is absent. */
 type Message = Readonly<Record<string, unknown>>;
-type Convert = (found: unknown) => unknown;
+type Decode = (found: unknown) => unknown;
 
 /** Compiles the reader of a message into the fields of a table; it throws `bad_data`. */
 export function rowReader(type: protobuf.Type, fields: readonly Field[]): (payload: Buffer) => Row {
@@ -107,17 +107,17 @@ function columnOf(
 }
 
 const asText =
-  (convert: Convert): Convert =>
+  (convert: Decode): Decode =>
   (found) =>
     JSON.stringify(convert(found));
 
-function listOrItem(member: protobuf.Field, field: Field, path: string): Convert | undefined {
+function listOrItem(member: protobuf.Field, field: Field, path: string): Decode | undefined {
   if (!member.repeated) return itemOf(member, field, path);
   const convert = itemOf(member, field.items, `${path}/*`);
   return convert && ((list) => (list as unknown[]).map(convert));
 }
 
-function itemOf(member: protobuf.Field, item: ListItem | undefined, path: string): Convert | undefined {
+function itemOf(member: protobuf.Field, item: ListItem | undefined, path: string): Decode | undefined {
   const { resolvedType } = member;
   if (resolvedType instanceof protobuf.Enum) return nameIn(resolvedType);
   if (!resolvedType) return undefined;
@@ -132,12 +132,12 @@ function itemOf(member: protobuf.Field, item: ListItem | undefined, path: string
       return (message) => convert((message as Message).value);
     }
     default:
-      return rowOf(resolvedType, item?.fields ?? [], path) as Convert;
+      return rowOf(resolvedType, item?.fields ?? [], path) as Decode;
   }
 }
 
 /** A number that the definition does not name stays a number. */
-function nameIn({ valuesById }: protobuf.Enum): Convert {
+function nameIn({ valuesById }: protobuf.Enum): Decode {
   return (number) => valuesById[number as number] ?? String(number);
 }
 
@@ -156,14 +156,14 @@ function durationOf({ seconds, nanos }: Message, path: string): string {
   return formatDecimal(whole * 1_000_000_000n + BigInt(nanos as number), 9);
 }
 
-type Known = Map<protobuf.Type, Convert>;
+type KnownReader = Map<protobuf.Type, Decode>;
 
 /** Converts a message into an object that JSON.stringify can write; absent fields are left out. */
-function jsonMessage(type: protobuf.Type, known: Known): Convert {
+function jsonMessage(type: protobuf.Type, known: KnownReader): Decode {
   const before = known.get(type);
   if (before) return before;
-  const members: { name: string; set: ReturnType<typeof setterOf>; convert: Convert }[] = [];
-  const convert: Convert = (message) => {
+  const members: { name: string; set: ReturnType<typeof setterOf>; convert: Decode }[] = [];
+  const convert: Decode = (message) => {
     const object: Row = {};
     for (const { name, set, convert } of members) {
       const found = (message as Message)[name];
@@ -178,7 +178,7 @@ function jsonMessage(type: protobuf.Type, known: Known): Convert {
   return convert;
 }
 
-function jsonMember(member: protobuf.Field, known: Known): Convert {
+function jsonMember(member: protobuf.Field, known: KnownReader): Decode {
   const convert = jsonValue(member, known);
   if (member.repeated) return (list) => (list as unknown[]).map(convert);
   if (!member.map) return convert;
@@ -190,7 +190,7 @@ function jsonMember(member: protobuf.Field, known: Known): Convert {
 }
 
 /** Messages of google.protobuf are as the JSON mapping of Protobuf has them. */
-function jsonValue(member: protobuf.Field, known: Known): Convert {
+function jsonValue(member: protobuf.Field, known: KnownReader): Decode {
   const { resolvedType } = member;
   if (resolvedType instanceof protobuf.Enum) return nameIn(resolvedType);
   if (!resolvedType) return member.type.endsWith('64') ? jsonInteger : jsonScalar;
@@ -210,7 +210,7 @@ function jsonValue(member: protobuf.Field, known: Known): Convert {
   };
 }
 
-const jsonScalar: Convert = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : value);
+const jsonScalar: Decode = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : value);
 
 /** A map entry without a value has protobufjs's zero, which is not a bigint. */
-const jsonInteger: Convert = (value) => exactNumber(typeof value === 'bigint' ? value : 0n);
+const jsonInteger: Decode = (value) => exactNumber(typeof value === 'bigint' ? value : 0n);

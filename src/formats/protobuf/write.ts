@@ -11,7 +11,7 @@ import { checkOf, jsonOf, orNull, structOf, unscaledOf } from '../values/write.t
 import { scalarTypes, wellKnownOf, wrappedOf } from './fields.ts';
 
 /** Converts a value that is not null into what protobufjs writes; throws `bad_row`. */
-type Convert = (value: unknown) => unknown;
+type Encode = (value: unknown) => unknown;
 
 /** Compiles the writer of the rows of a table. A null is left out of the message. */
 export function rowWriter(type: protobuf.Type, fields: readonly Field[]): (row: Row) => Buffer {
@@ -23,7 +23,7 @@ export function documentWriter(type: protobuf.Type, path: string): (text: Value)
   return encoder(type, jsonText(jsonMessage(type, path, new Map()), path));
 }
 
-function encoder(type: protobuf.Type, convert: Convert): (value: Value) => Buffer {
+function encoder(type: protobuf.Type, convert: Encode): (value: Value) => Buffer {
   return (value) => {
     const message = convert(value) as object;
     try {
@@ -35,7 +35,7 @@ function encoder(type: protobuf.Type, convert: Convert): (value: Value) => Buffe
   };
 }
 
-function messageOf(type: protobuf.Type, fields: readonly Field[], path: string): Convert {
+function messageOf(type: protobuf.Type, fields: readonly Field[], path: string): Encode {
   const struct = structOf(path);
   const members = type.fieldsArray.flatMap((member) => {
     const field = fields.find(({ name }) => name === member.name);
@@ -67,14 +67,14 @@ function oneofCheck(type: protobuf.Type, path: string): ((row: object) => void) 
   };
 }
 
-function columnOf(member: protobuf.Field, field: Field, path: string): Convert {
+function columnOf(member: protobuf.Field, field: Field, path: string): Encode {
   if (member.map) return jsonText(jsonMember(member, path, new Map()), path);
   if (!member.repeated) return itemOf(member, field.fields, field.type === 'json', path);
   const { items } = field;
   return listOf(member, path, itemOf(member, items?.fields, items?.type === 'json', `${path}/*`));
 }
 
-function listOf(member: protobuf.Field, path: string, convert: Convert): Convert {
+function listOf(member: protobuf.Field, path: string, convert: Encode): Encode {
   const nullable = isValue(member);
   return (value) => {
     if (!Array.isArray(value)) throw badRow(path, 'is not a list');
@@ -94,7 +94,7 @@ function itemOf(
   fields: readonly Field[] | undefined,
   json: boolean,
   path: string,
-): Convert {
+): Encode {
   const { resolvedType } = member;
   if (!(resolvedType instanceof protobuf.Type)) return scalarOf(member, path);
   if (json) return jsonText(jsonValue(member, path, new Map()), path);
@@ -128,11 +128,11 @@ const parts = (seconds: bigint, nanoseconds: bigint) => ({
   nanos: Number(nanoseconds),
 });
 
-function scalarOf({ resolvedType, type }: protobuf.Field, path: string): Convert {
+function scalarOf({ resolvedType, type }: protobuf.Field, path: string): Encode {
   if (resolvedType instanceof protobuf.Enum) return numberIn(resolvedType, path);
   const column = scalarTypes[type] ?? 'string';
   const check = checkOf(column, path) as (value: Value) => unknown;
-  if (column !== 'int64' && column !== 'uint64') return check as Convert;
+  if (column !== 'int64' && column !== 'uint64') return check as Encode;
   return (value) => longOf(check(value as Value) as bigint);
 }
 
@@ -145,7 +145,7 @@ function longOf(value: bigint): { low: number; high: number } {
 }
 
 /** Takes a name, or the text of a number that has none. */
-function numberIn({ values }: protobuf.Enum, path: string): Convert {
+function numberIn({ values }: protobuf.Enum, path: string): Encode {
   return (value) => {
     const name = typeof value === 'string' ? value : '';
     const number = Object.hasOwn(values, name) ? values[name] : Number(/^-?\d{1,10}$/.exec(name)?.[0] ?? '!');
@@ -155,20 +155,20 @@ function numberIn({ values }: protobuf.Enum, path: string): Convert {
   };
 }
 
-function jsonText(convert: Convert, path: string): Convert {
+function jsonText(convert: Encode, path: string): Encode {
   const parse = jsonOf(path);
   return (value) => convert(parse(value as Value));
 }
 
-type Known = Map<protobuf.Type, Convert>;
+type KnownWriter = Map<protobuf.Type, Encode>;
 
 /** Converts a JSON object: what a member cannot take is refused, and so are members that the message does not have. */
-function jsonMessage(type: protobuf.Type, path: string, known: Known): Convert {
+function jsonMessage(type: protobuf.Type, path: string, known: KnownWriter): Encode {
   const before = known.get(type);
   if (before) return before;
-  const members = new Map<string, Convert>();
+  const members = new Map<string, Encode>();
   const checkOneofs = oneofCheck(type, path);
-  const convert: Convert = (value) => {
+  const convert: Encode = (value) => {
     const message: Row = {};
     for (const [name, found] of entriesOf(value, path)) {
       const convert = members.get(name);
@@ -191,7 +191,7 @@ function entriesOf(value: unknown, path: string): [string, unknown][] {
   return Object.entries(value);
 }
 
-function jsonMember(member: protobuf.Field, path: string, known: Known): Convert {
+function jsonMember(member: protobuf.Field, path: string, known: KnownWriter): Encode {
   const convert = jsonValue(member, path, known);
   if (member.repeated) return listOf(member, path, convert);
   if (!member.map) return convert;
@@ -210,7 +210,7 @@ function jsonMember(member: protobuf.Field, path: string, known: Known): Convert
 }
 
 /** Messages of google.protobuf are taken as the JSON mapping of Protobuf has them. */
-function jsonValue(member: protobuf.Field, path: string, known: Known): Convert {
+function jsonValue(member: protobuf.Field, path: string, known: KnownWriter): Encode {
   const { resolvedType } = member;
   const kind = resolvedType instanceof protobuf.Type ? wellKnownOf(resolvedType) : 'scalar';
   if (kind === 'scalar' || kind === 'timestamp' || kind === 'duration') {
@@ -233,7 +233,7 @@ function jsonValue(member: protobuf.Field, path: string, known: Known): Convert 
 }
 
 /** The JSON value of an enum, a time or a duration as the value of its column. */
-function textOf(kind: 'scalar' | 'timestamp' | 'duration', path: string): Convert {
+function textOf(kind: 'scalar' | 'timestamp' | 'duration', path: string): Encode {
   if (kind === 'scalar') return (value) => numberText(value) ?? value;
   if (kind === 'duration') return (value) => String(value).replace(/s$/, '');
   return (value) => {
@@ -244,7 +244,7 @@ function textOf(kind: 'scalar' | 'timestamp' | 'duration', path: string): Conver
 }
 
 /** The JSON value of a scalar as the value of its column. Keys of maps are texts, whatever their type. */
-function jsonScalar(type: string, path: string): Convert {
+function jsonScalar(type: string, path: string): Encode {
   if (type.endsWith('64'))
     return (value) => {
       const text = typeof value === 'string' ? value : (numberText(value) ?? '');

@@ -10,7 +10,7 @@ import { type Datatype, datatypes, payloadFields, payloadType } from './payload.
 
 const readPayload = rowReader(payloadType, payloadFields);
 
-interface Metric {
+interface SparkplugMetric {
   payload: Row;
   members: Row;
   datatype: Datatype | undefined;
@@ -20,7 +20,7 @@ interface Metric {
 
 /** Compiles the reader of a payload into the rows of its metrics. */
 export function metricsReader(fields: readonly Field[]): (payload: Buffer) => Row[] {
-  const make = rowFromSequence<Metric>(
+  const make = rowFromSequence<SparkplugMetric>(
     fields.map((field) => ({
       name: field.name,
       read: isMetadata(field) ? () => null : orMissing(columnReader(field.name), field),
@@ -34,7 +34,10 @@ export function metricsReader(fields: readonly Field[]): (payload: Buffer) => Ro
   };
 }
 
-function orMissing(read: (metric: Metric) => Value, field: Field): (metric: Metric) => Value {
+function orMissing(
+  read: (metric: SparkplugMetric) => Value,
+  field: Field,
+): (metric: SparkplugMetric) => Value {
   if (!field.required) return read;
   return (metric) => {
     const value = read(metric);
@@ -57,10 +60,10 @@ const columnOfMember = {
 } as const;
 const valueMembers = Object.keys(columnOfMember) as (keyof typeof columnOfMember)[];
 
-function metricOf(payload: Row, members: Row): Metric {
+function metricOf(payload: Row, members: Row): SparkplugMetric {
   const number = members.datatype as number | null;
   const datatype = number === null ? undefined : datatypes[number];
-  const metric: Metric = { payload, members, datatype, column: undefined, value: null };
+  const metric: SparkplugMetric = { payload, members, datatype, column: undefined, value: null };
   const member = valueMembers.find((name) => members[name] !== null);
   if (member === undefined || members.is_null === true) return metric;
   if (datatype && datatype.member !== member)
@@ -81,7 +84,7 @@ function columnValue(value: Value, column: string, datatype: Datatype | undefine
     : BigInt.asUintN(bits, BigInt(value as number));
 }
 
-function columnReader(name: string): (metric: Metric) => Value {
+function columnReader(name: string): (metric: SparkplugMetric) => Value {
   switch (name) {
     case 'timestamp':
       return ({ members, payload }) => timeOf(members.timestamp ?? payload.timestamp ?? null);

@@ -165,7 +165,7 @@ function timestampReader(type: ListItem, path: string, library: DocumentLibrary)
   };
 }
 
-type Writer = (value: Value) => unknown;
+type DocumentWriter = (value: Value) => unknown;
 
 /** Converts a row into a document for the library to write. A null is written. */
 function mapWriter(
@@ -188,7 +188,7 @@ function mapWriter(
   return (value) => make(struct(value));
 }
 
-function valueWriter(type: ListItem, path: string, library: DocumentLibrary): Writer {
+function valueWriter(type: ListItem, path: string, library: DocumentLibrary): DocumentWriter {
   switch (type.type) {
     case 'int64':
     case 'uint64': {
@@ -217,7 +217,7 @@ function compact(value: bigint): number | bigint {
   return value >= -0x8000_0000n && value <= 0xffff_ffffn ? Number(value) : value;
 }
 
-function timestampWriter(type: ListItem, path: string, library: DocumentLibrary): Writer {
+function timestampWriter(type: ListItem, path: string, library: DocumentLibrary): DocumentWriter {
   const unit = unitOf(type);
   const time = checkOf('timestamp', path);
   return (value) => {
@@ -227,7 +227,7 @@ function timestampWriter(type: ListItem, path: string, library: DocumentLibrary)
   };
 }
 
-function jsonWriter(path: string): Writer {
+function jsonWriter(path: string): DocumentWriter {
   const parse = jsonOf(path);
   return (value) => documentOf(parse(value));
 }
@@ -242,7 +242,7 @@ function documentOf(value: unknown): unknown {
   return new Map(Object.entries(value).map(([key, member]) => [key.toWellFormed(), documentOf(member)]));
 }
 
-function listWriter(items: ListItem, path: string, library: DocumentLibrary): Writer {
+function listWriter(items: ListItem, path: string, library: DocumentLibrary): DocumentWriter {
   const itemPath = `${path}/*`;
   const write = orNull(valueWriter(items, itemPath, library), items.required, itemPath);
   return (value) => {
