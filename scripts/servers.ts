@@ -1,12 +1,13 @@
-// The servers that the tests use: mosquitto and PostgreSQL, and two other brokers for the long tests.
+// The programs that the tests talk to: mosquitto and PostgreSQL, and those without which some tests are skipped.
 import { type StdioOptions, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 
 interface Server {
   name: string;
   present(): boolean;
-  packages: { apt: string; brew: string; dnf: string };
-  /** Used only by the long tests, which skip the parts that need it if it is missing. */
+  /** Package names, or where to read how to install it. */
+  packages: { apt: string; brew: string; dnf: string } | string;
+  /** The tests that need it are skipped without it, and say so. */
   optional?: true;
 }
 
@@ -44,14 +45,31 @@ const servers: Server[] = [
     packages: { apt: 'nats-server', brew: 'nats-server', dnf: 'nats-server' },
     optional: true,
   },
+  {
+    name: 'Terraform',
+    present: () => onPath('terraform'),
+    packages: 'https://developer.hashicorp.com/terraform/install',
+    optional: true,
+  },
 ];
 
+/** Why the tests that need a program are skipped, with how to install it; undefined when it is there. */
+export function whyMissing(name: string): string | undefined {
+  const server = servers.find((one) => one.name === name);
+  if (server === undefined) throw new Error(`no server is called ${name}`);
+  if (server.present()) return undefined;
+  const { packages } = server;
+  return `${name} is not installed (${typeof packages === 'string' ? packages : `apt-get install ${packages.apt}`})`;
+}
+
 /**
- * Installs missing servers if that is possible without asking; returns an exit code. `all` includes the optional
- * ones, whose absence is not a failure.
+ * Installs what is missing if that is possible without asking; returns an exit code. `all` includes the optional
+ * programs, whose absence is not a failure.
  */
 export function installServers(all = false): number {
-  const missing = servers.filter((server) => (all || !server.optional) && !server.present());
+  const missing = servers
+    .filter((server) => (all || !server.optional) && !server.present())
+    .flatMap(({ packages, ...server }) => (typeof packages === 'string' ? [] : [{ ...server, packages }]));
   if (missing.length === 0) return 0;
   const names = missing.map(({ name }) => name).join(' and ');
   if (process.platform === 'linux' && process.getuid?.() === 0 && onPath('apt-get')) {

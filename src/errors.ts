@@ -1,4 +1,3 @@
-/** The kind of error that a code denotes. */
 export interface ErrorKind {
   title: string;
   /** Whether trying again later can help: the worker retries a passing error and fails a job on any other. */
@@ -81,7 +80,7 @@ export type ErrorCode = keyof typeof coreErrors;
 
 declare const ofConnector: unique symbol;
 /** An error code that a connector defines. */
-export type ConnectorErrorCode = string & { readonly [ofConnector]: true };
+type ConnectorErrorCode = string & { readonly [ofConnector]: true };
 export type AnyErrorCode = ErrorCode | ConnectorErrorCode;
 
 /** An error in one field. `path` is a JSON pointer into the request body, `''` for the whole. */
@@ -90,8 +89,7 @@ export interface FieldError {
   message: string;
 }
 
-export interface PenstockErrorDetails {
-  /** Advice for the reader. */
+interface PenstockErrorDetails {
   hint?: string;
   errors?: FieldError[];
   /** Numbers and names for a program to look at, such as a reason code. No secrets. */
@@ -102,7 +100,6 @@ export interface PenstockErrorDetails {
 /** The one error class. `message` is for people and holds no secret. */
 export class PenstockError extends Error {
   readonly code: AnyErrorCode;
-  /** Whether trying the same again later can help. */
   readonly passing: boolean;
   readonly hint: string | undefined;
   readonly errors: FieldError[];

@@ -5,8 +5,14 @@ import { availableParallelism, hostname } from 'node:os';
 import { parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
-import { type Invocation, isClientCommand, readCommandLine, UsageError } from './cli/commands.ts';
-import { reexec } from './cli/reexec.ts';
+import {
+  type Invocation,
+  isClientCommand,
+  readCommandLine,
+  readKeysCommand,
+  reexec,
+  UsageError,
+} from './cli/commands.ts';
 import type { Config } from './config.ts';
 import type { StoredCatalog } from './definitions/catalog.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
@@ -25,7 +31,6 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
-/** Maximum duration of a shutdown. */
 const shutdownDeadlineMs = 25_000;
 
 /** Mean delay of the event loop above which the API refuses requests. */
@@ -46,7 +51,6 @@ async function createLogger(config: Config): Promise<Logger> {
   return pino({ level: config.logLevel, transport: target });
 }
 
-/** Resources to close, in reverse order of opening. */
 class Closing {
   readonly #steps: [string, () => Promise<void>][] = [];
 
@@ -120,7 +124,6 @@ async function serve(
   const exposed = !isLoopback(config.host);
   const keys = new KeyRing(db, config.adminKey, exposed);
   if (command === 'keys') {
-    const { readKeysCommand } = await import('./cli/keys.ts');
     return readKeysCommand(words, values)({ db, keys, secrets, print });
   }
   if (command !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db)))
@@ -157,7 +160,6 @@ const unguarded = ({ host }: Config): PenstockError =>
     { hint: 'Create one with penstock keys create <name> --role admin, or set PENSTOCK_ADMIN_KEY.' },
   );
 
-/** Resolves with the first signal that asks the process to end. Further signals change nothing. */
 function stopRequested(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve);
@@ -166,8 +168,7 @@ function stopRequested(): Promise<NodeJS.Signals> {
 
 async function runService(invocation: Invocation): Promise<number> {
   const { command, words, values } = invocation;
-  // Refuses wrong arguments before the database is opened.
-  if (command === 'keys') (await import('./cli/keys.ts')).readKeysCommand(words, values);
+  if (command === 'keys') readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
   const config = loadConfig(readEnvironment());
   const logger = await createLogger(config);
@@ -207,7 +208,6 @@ function startFailure(error: unknown, { host, port, dataDir }: Config): string {
   return hint ? `${message}. ${hint}` : message;
 }
 
-/** Runs a command against a running service. */
 async function runAsClient(invocation: Invocation): Promise<number> {
   const { runClient } = await import('./cli/client/run.ts');
   // A reader such as head may close the pipe early.

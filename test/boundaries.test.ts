@@ -159,14 +159,14 @@ describe('the house', () => {
   });
 
   test('imports each framework in one folder only', () => {
-    const strangers = sources.flatMap((source) =>
+    const foreign = sources.flatMap((source) =>
       source.imports
         .filter((name) =>
           Object.entries(keepers).some(([kept, parts]) => isOf(name, kept) && !parts.includes(source.part)),
         )
         .map((name) => `${source.path} imports ${name}`),
     );
-    expect(strangers).toEqual([]);
+    expect(foreign).toEqual([]);
   });
 
   test('keeps the packages of a connector to its folder', () => {

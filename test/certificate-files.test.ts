@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { connectorFor } from '../src/connectors/registry.ts';
 import type { PenstockError } from '../src/errors.ts';
 import { certificatesIn, readCertificates } from '../src/security/certificate-files.ts';
+import { temporaryFolder } from './support/at-end.ts';
 
 const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 const { profile } = connectorFor('mqtt');
@@ -14,7 +14,7 @@ describe('the paths of certificates', () => {
   let base: string;
   let folder: string;
   beforeAll(() => {
-    base = mkdtempSync(join(tmpdir(), 'penstock-certificates-'));
+    base = temporaryFolder('certificates');
     folder = join(base, 'certs');
     mkdirSync(join(folder, 'plant'), { recursive: true });
     mkdirSync(join(base, 'certs-of-others'));
@@ -27,7 +27,6 @@ describe('the paths of certificates', () => {
     symlinkSync('..', join(folder, 'up'));
     execFileSync('mkfifo', [join(folder, 'pipe.pem')]);
   });
-  afterAll(() => rmSync(base, { recursive: true, force: true }));
 
   const read = (ca: string, dir: string | undefined = folder) =>
     readCertificates({ url: 'mqtts://h', tls: { ca } }, profile, certificatesIn(dir));

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type ApiDocument, breaksOf } from './support/compatibility.ts';
+import { answer, change, type Loose } from './support/compatibility-sample.ts';
 
 const read = (name: string): ApiDocument & { info: { version: string } } =>
   JSON.parse(readFileSync(new URL(`../openapi/${name}.json`, import.meta.url), 'utf8'));
@@ -8,90 +9,6 @@ const read = (name: string): ApiDocument & { info: { version: string } } =>
 test('the API keeps what the last released document promised', () => {
   expect(breaksOf(read('released'), read('openapi'))).toEqual([]);
 });
-
-const body = (schema: object): object => ({ required: true, content: { 'application/json': { schema } } });
-const answer = (schema: object): object => ({ content: { 'application/json': { schema } } });
-
-const item = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['name', 'format'],
-  properties: {
-    name: { type: 'string', maxLength: 100, minLength: 1, pattern: '^a' },
-    count: { anyOf: [{ type: 'integer', minimum: 1, maximum: 10 }, { type: 'null' }] },
-    mode: { enum: ['fast', 'slow'] },
-    tags: { type: 'object', patternProperties: { '^.*$': { type: 'string' } } },
-    labels: {
-      type: 'object',
-      propertyNames: { type: 'string', pattern: '^[a-z]+$' },
-      additionalProperties: { type: 'string' },
-    },
-    settings: { type: 'object' },
-    format: {
-      oneOf: [
-        {
-          type: 'object',
-          required: ['type'],
-          properties: { type: { const: 'json' }, pretty: { type: 'boolean' } },
-        },
-        { type: 'object', required: ['type'], properties: { type: { const: 'csv' } } },
-      ],
-      discriminator: { propertyName: 'type' },
-    },
-    inner: { $ref: '#/components/schemas/Tree' },
-  },
-};
-
-/** A document with one of each construct, which each test changes. */
-const sample = () => ({
-  security: [{ key: [] }, {}],
-  paths: {
-    '/ping': { get: { operationId: 'ping', security: [], responses: { 200: answer({ type: 'string' }) } } },
-    '/items': {
-      post: {
-        operationId: 'createItem',
-        parameters: [
-          { in: 'query', name: 'dry_run', required: false, schema: { type: 'boolean' } },
-          { in: 'query', name: 'limit', required: false, schema: { type: 'integer', maximum: 100 } },
-        ],
-        requestBody: body(structuredClone(item)),
-        responses: {
-          200: { headers: { etag: {} }, ...answer(structuredClone(item)) },
-          404: answer({ type: 'object', properties: { code: { enum: ['not_found'] } } }),
-        },
-      },
-      get: {
-        operationId: 'listItems',
-        responses: { 200: answer({ type: 'array', items: { type: 'string' } }) },
-      },
-    },
-  },
-  components: {
-    schemas: {
-      Tree: {
-        type: 'object',
-        properties: {
-          leaf: { type: 'string' },
-          more: { type: 'array', items: { $ref: '#/components/schemas/Tree' } },
-        },
-      },
-    },
-  },
-});
-
-// biome-ignore lint/suspicious/noExplicitAny: tests reach anywhere into a document
-type Loose = any;
-const change = (edit: (post: Loose, document: Loose) => void): string[] => {
-  const current = sample();
-  const post = current.paths['/items'].post as Loose;
-  const parts = {
-    operation: post,
-    sent: post.requestBody.content['application/json'].schema,
-    answered: post.responses[200].content['application/json'].schema,
-  };
-  edit(parts, current);
-  return breaksOf(sample() as unknown as ApiDocument, current as unknown as ApiDocument);
-};
 
 describe('a break is found', () => {
   const breaks: [string, (parts: Loose, document: Loose) => void, string][] = [

@@ -1,35 +1,25 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Mosquitto } from './support/mosquitto.ts';
-import { Penstock } from './support/penstock.ts';
+import { expect, test } from 'vitest';
 import { created, createTables } from './support/resources.ts';
+import { useProcessRig } from './support/rig.ts';
 
 /** Runs the commands of docs/edit.md literally. */
-let broker: Mosquitto;
-let penstock: Penstock;
-beforeAll(async () => {
-  broker = await Mosquitto.start();
-  penstock = await Penstock.start();
-});
-afterAll(async () => {
-  await penstock.stop();
-  await broker.stop();
-});
+const rig = useProcessRig();
 
 test('the commands of docs/edit.md work as described', async () => {
-  await createTables(penstock.request, broker.url);
+  await createTables(rig.penstock.request, rig.broker.url);
   const query = 'INSERT INTO alerts SELECT * FROM readings';
-  await created(penstock.request, '/pipelines', { name: 'all', query, parallelism: 1 });
+  await created(rig.penstock.request, '/pipelines', { name: 'all', query, parallelism: 1 });
   const text = readFileSync(new URL('../docs/edit.md', import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/^( *)```sh\n([\s\S]*?)```/gm)].map((match) => match[2] as string);
   expect(blocks).toHaveLength(7);
   const script = blocks
     .map((block, i) => `echo "== ${i}"\n${block}`)
     .join('\n')
-    .replaceAll('http://127.0.0.1:5115', penstock.address)
-    .replaceAll('localhost:1883', `127.0.0.1:${broker.port}`);
+    .replaceAll('http://127.0.0.1:5115', rig.penstock.address)
+    .replaceAll('localhost:1883', `127.0.0.1:${rig.broker.port}`);
   const running = promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], { timeout: 60_000 });
   const { stdout, stderr } = await running;
   expect(stderr).toBe('');

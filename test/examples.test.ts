@@ -1,24 +1,17 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { clientTypes } from '../scripts/docs/client-types.ts';
-import { Mosquitto } from './support/mosquitto.ts';
-import { Penstock } from './support/penstock.ts';
+import { whyMissing } from '../scripts/servers.ts';
+import { temporaryFolder } from './support/at-end.ts';
+import { useProcessRig } from './support/rig.ts';
+import { skipping } from './support/skipping.ts';
 
 const examples = join(import.meta.dirname, '../examples');
-const folder = mkdtempSync(join(tmpdir(), 'penstock-examples-'));
-let penstock: Penstock;
-let broker: Mosquitto;
-beforeAll(async () => {
-  [penstock, broker] = await Promise.all([Penstock.start(), Mosquitto.start()]);
-}, 60_000);
-afterAll(async () => {
-  await Promise.all([penstock.stop(), broker.stop()]);
-  rmSync(folder, { recursive: true, force: true });
-});
+const folder = temporaryFolder('examples');
+const rig = useProcessRig();
 
 const run = (command: string, args: string[], env: Record<string, string> = {}) =>
   promisify(execFile)(command, args, { cwd: folder, timeout: 60_000, env: { ...process.env, ...env } });
@@ -31,14 +24,14 @@ test('the types of the typed client are those of the document', () => {
 test('the typed client tests, makes, runs and removes a pipeline', async () => {
   const { stdout } = await run(process.execPath, [
     join(examples, 'typed-client/tour.ts'),
-    broker.url,
-    penstock.address,
+    rig.broker.url,
+    rig.penstock.address,
   ]);
   expect(stdout).toMatch(/^resolve: ok/m);
   expect(stdout).toMatch(/^summary: ok \(Successfully connected/m);
   expect(stdout).toMatch(/is Running\n[\s\S]*is Stopped\nRemoved\.\n$/);
   for (const kind of ['connection_profiles', 'connection_tables', 'pipelines']) {
-    const { body } = await penstock.request.get(`/api/v1/${kind}`);
+    const { body } = await rig.penstock.request.get(`/api/v1/${kind}`);
     expect(body.data).toEqual([]);
   }
 }, 90_000);
@@ -47,7 +40,7 @@ test('the typed client reports refusals', async () => {
   const failed = await run(process.execPath, [
     join(examples, 'typed-client/tour.ts'),
     'mqtt://127.0.0.1:1',
-    penstock.address,
+    rig.penstock.address,
   ]).catch((error: { code: number; stdout: string }) => error);
   expect(failed).toMatchObject({
     code: 1,
@@ -55,12 +48,13 @@ test('the typed client reports refusals', async () => {
   });
 }, 60_000);
 
-const hasTerraform = (process.env.PATH ?? '')
-  .split(delimiter)
-  .some((place) => existsSync(join(place, 'terraform')));
+const noTerraform = whyMissing('Terraform');
 
-test.runIf(hasTerraform)(
-  'Terraform applies the bundle, has nothing to do the second time, and applies what is changed',
+test.skipIf(noTerraform !== undefined)(
+  skipping(
+    'Terraform applies the bundle, has nothing to do the second time, and applies what is changed',
+    noTerraform,
+  ),
   async () => {
     cpSync(join(examples, 'terraform'), join(folder, 'terraform'), { recursive: true });
     const bundle = join(folder, 'bundle.yaml');
@@ -71,13 +65,13 @@ test.runIf(hasTerraform)(
       run('terraform', ['-chdir=terraform', ...args], {
         CHECKPOINT_DISABLE: '1',
         TF_IN_AUTOMATION: '1',
-        TF_VAR_server: penstock.address,
+        TF_VAR_server: rig.penstock.address,
         TF_VAR_bundle: bundle,
         TF_VAR_penstock: `'${process.execPath}' '${main}'`,
       });
     const apply = async () => (await terraform('apply', '-auto-approve', '-no-color')).stdout;
     const topic = async () =>
-      (await penstock.request.get('/api/v1/connection_tables/by-name/overheating_readings')).body.config
+      (await rig.penstock.request.get('/api/v1/connection_tables/by-name/overheating_readings')).body.config
         ?.topic;
 
     await terraform('init', '-no-color');

@@ -1,14 +1,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Penstock } from './support/penstock.ts';
+import { skipping } from './support/skipping.ts';
 import { until } from './support/until.ts';
 
 let penstock: Penstock | undefined;
-
-afterEach(async () => {
-  await penstock?.stop();
-});
 
 const tables = ['source', 'sink']
   .map(
@@ -24,7 +21,9 @@ async function understands(select: string): Promise<void> {
   expect(answer?.status).toBe(200);
 }
 
-describe.runIf(process.platform === 'linux')('a process', () => {
+const notLinux = process.platform === 'linux' ? undefined : 'it reads /proc, which only Linux has';
+
+describe.skipIf(notLinux !== undefined)(skipping('a process', notLinux), () => {
   test('loads DuckDB with the first query that needs it', async () => {
     penstock = await Penstock.start();
     await understands('SELECT * FROM source_table');
@@ -46,7 +45,7 @@ describe.runIf(process.platform === 'linux')('a process', () => {
     expect(readdirSync(penstock.folder)).toContain('penstock.db');
   });
 
-  test('keeps heap sizes that are already set', async () => {
+  test('leaves the heap as the user has sized it', async () => {
     penstock = await Penstock.start({ NODE_OPTIONS: '--max-semi-space-size=32' });
     expect(penstock.proc('cmdline')).not.toContain('--max-semi-space-size');
   });

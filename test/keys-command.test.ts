@@ -1,14 +1,12 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readCommandLine } from '../src/cli/commands.ts';
-import { readKeysCommand } from '../src/cli/keys.ts';
+import { beforeEach, expect, test } from 'vitest';
+import { readCommandLine, readKeysCommand } from '../src/cli/commands.ts';
+import { temporaryFolder } from './support/at-end.ts';
 import { Penstock } from './support/penstock.ts';
 import { jobOf, profileBody } from './support/resources.ts';
-import { until } from './support/service.ts';
+import { until } from './support/until.ts';
 
 const main = new URL('../src/main.ts', import.meta.url).pathname;
 
@@ -16,13 +14,8 @@ let folder: string;
 let settings: Record<string, string>;
 let penstock: Penstock | undefined;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'penstock-keys-'));
+  folder = temporaryFolder('keys');
   settings = { PENSTOCK_DATA_DIR: folder, PENSTOCK_DATABASE_URL: `file:${join(folder, 'penstock.db')}` };
-});
-afterEach(async () => {
-  await penstock?.stop();
-  penstock = undefined;
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** Runs a command to its end. */

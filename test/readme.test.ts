@@ -2,26 +2,16 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { connectAsync } from 'mqtt';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Mosquitto } from './support/mosquitto.ts';
-import { Penstock } from './support/penstock.ts';
-import { until } from './support/service.ts';
+import { describe, expect, test } from 'vitest';
+import { plainClient } from './support/mqtt.ts';
+import { useProcessRig } from './support/rig.ts';
+import { until } from './support/until.ts';
 
 const root = join(import.meta.dirname, '..');
 
 /** Runs the instructions of README and the documents literally. */
 describe('the tour', () => {
-  let broker: Mosquitto;
-  let penstock: Penstock;
-  beforeAll(async () => {
-    broker = await Mosquitto.start();
-    penstock = await Penstock.start();
-  });
-  afterAll(async () => {
-    await penstock.stop();
-    await broker.stop();
-  });
+  const rig = useProcessRig();
 
   /** The commands of README's tour, with the addresses of this test and without mosquitto's own clients. */
   function commands(): string {
@@ -32,8 +22,8 @@ describe('the tour', () => {
     expect(ours.length).toBeGreaterThan(4);
     return ours
       .join('\n')
-      .replaceAll('http://127.0.0.1:5115', penstock.address)
-      .replaceAll('localhost:1883', `127.0.0.1:${broker.port}`);
+      .replaceAll('http://127.0.0.1:5115', rig.penstock.address)
+      .replaceAll('localhost:1883', `127.0.0.1:${rig.broker.port}`);
   }
 
   /** Runs bash without a terminal; rejects, with what it printed, when it fails. */
@@ -48,10 +38,10 @@ describe('the tour', () => {
     expect(stderr).toBe('');
     expect(stdout).not.toContain('"status":4');
     await until('both pipelines run', async () => {
-      const { body } = await penstock.request.get('/api/v1/jobs');
+      const { body } = await rig.penstock.request.get('/api/v1/jobs');
       return body.data.length === 2 && body.data.every(({ state }: { state: string }) => state === 'Running');
     });
-    const client = await connectAsync(broker.url);
+    const client = await plainClient(rig.broker.url);
     const seen: string[] = [];
     client.on('message', (topic, payload) => seen.push(`${topic} ${payload}`));
     await client.subscribeAsync(['plant/alerts', 'sensor/copy'], { qos: 1 });
@@ -63,23 +53,22 @@ describe('the tour', () => {
       'plant/alerts {"device":"oven-1","celsius":95.5}',
       'sensor/copy {"value":"x"}',
     ]);
-    await client.endAsync();
   });
 
   test('of examples/tour.sh runs, twice, and leaves nothing behind', async () => {
-    const before = (await penstock.request.get('/api/v1/connection_profiles')).body.data.length;
+    const before = (await rig.penstock.request.get('/api/v1/connection_profiles')).body.data.length;
     for (const _ of [1, 2]) {
       const { stdout, stderr } = await bash(
         '"$@"',
         join(root, 'examples/tour.sh'),
-        broker.url,
-        penstock.address,
+        rig.broker.url,
+        rig.penstock.address,
       );
       expect(stderr).toBe('');
       expect(stdout).toContain('is running');
       expect(stdout).toContain('Removed.');
     }
-    expect((await penstock.request.get('/api/v1/connection_profiles')).body.data).toHaveLength(before);
+    expect((await rig.penstock.request.get('/api/v1/connection_profiles')).body.data).toHaveLength(before);
   });
 });
 

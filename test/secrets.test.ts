@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { maskConfig, maskedPaths, openConfig, sealConfig } from '../src/security/config-secrets.ts';
 import { loadSecretKeys, SecretBox } from '../src/security/secret-box.ts';
 import { resolveVariables, variablesFrom } from '../src/security/variables.ts';
+import { temporaryFolder } from './support/at-end.ts';
 
 const key = (): string => randomBytes(32).toString('base64');
 const schema = Type.Object(
@@ -97,7 +97,7 @@ describe('variables', () => {
 describe('the generated key', () => {
   let folder: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'penstock-key-'));
+    folder = temporaryFolder('key');
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 

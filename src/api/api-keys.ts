@@ -1,8 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
-import { type KeyRow, roles } from '../security/api-keys.ts';
+import {
+  anybody,
+  type Caller,
+  type KeyRing,
+  type KeyRow,
+  mayAct,
+  type Role,
+  roles,
+} from '../security/api-keys.ts';
 import { auditedAs } from './audit.ts';
+import type { Limits } from './caller.ts';
 import type { Deps } from './deps.ts';
 import { bodyProblems, problems } from './problem.ts';
 import {
@@ -17,14 +27,14 @@ import {
   strict,
 } from './schemas.ts';
 
-const Role = Type.Enum([...roles], {
+const KeyRole = Type.Enum([...roles], {
   description: 'viewer: read. operator: also write and test. admin: also keys and the audit log',
 });
 
 const fields = {
   id: Type.String(),
   name: Type.String(),
-  role: Role,
+  role: KeyRole,
   created_at: Micros,
   expires_at: nullable(Micros),
   last_used_at: nullable(Type.Integer({ description: 'Unix microseconds, to the minute' })),
@@ -49,7 +59,7 @@ const NewApiKey = Type.Object(
 const ApiKeyPost = Type.Object(
   {
     name: Name,
-    role: Role,
+    role: KeyRole,
     expires_at: Type.Optional(
       nullable(
         Type.Integer({
@@ -68,7 +78,7 @@ const micros = (time: bigint | null): number | null => (time === null ? null : N
 const toWire = (row: KeyRow): Static<typeof ApiKey> => ({
   id: row.id,
   name: row.name,
-  role: row.role as Static<typeof Role>,
+  role: row.role as Static<typeof KeyRole>,
   created_at: Number(row.createdAt),
   expires_at: micros(row.expiresAt),
   last_used_at: micros(row.lastUsedAt),
@@ -141,3 +151,62 @@ export const apiKeys =
       },
     );
   };
+
+/**
+ * Access control. Reading needs the key of a viewer and writing that of an operator, unless `config.role` of the route
+ * says otherwise.
+ */
+
+/** Public: health checks and the documentation. */
+const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
+
+export const roleFor = (method: string, role: Role | undefined): Role =>
+  role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');
+
+export function guard(app: FastifyInstance, keys: KeyRing, limits: Limits): void {
+  app.decorateRequest('caller', null);
+  app.addHook('onRequest', async (request) => {
+    const path = request.url.split('?')[0] as string;
+    const needed = roleFor(request.method, request.routeOptions.config.role);
+    // Asks no database, because these routes report that it does not respond.
+    if (open.some((pattern) => pattern.test(path)))
+      return keys.always ? undefined : requireLoopbackName(request.host);
+    if (!(await keys.needed())) {
+      requireLoopbackName(request.host);
+      request.caller = anybody;
+      await limits.caller(request);
+    } else {
+      request.caller = await identified(request, keys, limits);
+      await limits.caller(request);
+      if (!mayAct(request.caller.role, needed)) throw forbidden(request.caller, needed);
+    }
+  });
+}
+
+async function identified(request: FastifyRequest, keys: KeyRing, limits: Limits): Promise<Caller> {
+  const [scheme, key = ''] = (request.headers.authorization ?? '').split(' ');
+  const caller = scheme?.toLowerCase() === 'bearer' ? await keys.callerOf(key) : undefined;
+  if (caller !== undefined) return caller;
+  await limits.unauthenticated(request);
+  throw new PenstockError('unauthorized', 'This call needs a valid API key', {
+    hint: 'Send the key as authorization: Bearer <key>.',
+  });
+}
+
+const forbidden = ({ role, name }: Caller, needed: Role): PenstockError =>
+  new PenstockError('forbidden', `The key ${name} has the role ${role}; this call requires ${needed}`, {
+    hint: `Use a key with the role ${needed}.`,
+  });
+
+const loopbackName = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/**
+ * Without keys, only the loopback interface protects the API. A web page could reach it through its own host name that
+ * resolves to 127.0.0.1 (DNS rebinding), so other host names are refused.
+ */
+function requireLoopbackName(host: string): void {
+  if (loopbackName.test(host.replace(/:\d+$/, ''))) return;
+  throw new PenstockError('host_not_allowed', 'Without an API key, only loopback names are served', {
+    hint: 'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
+  });
+}

@@ -39,7 +39,6 @@ declare module 'fastify' {
   }
 }
 
-/** Adds to the record of a call what its path and response do not show. */
 export function auditedAs(request: FastifyRequest, more: Audited): void {
   request.audited = { ...request.audited, ...more };
 }

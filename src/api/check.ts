@@ -90,7 +90,6 @@ async function* auditing(
 /** Counts as a running test until the returned function is called. Throws `too_many_requests`. */
 export const takePlace = (): (() => void) => places.take();
 
-/** Starts a test immediately, so that it counts from now on. Throws `too_many_requests`. */
 function startCheck(
   connector: ConnectorDefinition,
   tested: Tested,

@@ -31,7 +31,7 @@ const pipelinesOf = (db: Db | Tx, where: PipelineFilter) =>
 type Dependent = Awaited<ReturnType<typeof pipelinesOf>>[number];
 
 /** A set of staged changes that is valid for everything that depends on it. */
-export interface Approval {
+interface Approval {
   affected: AffectedPipelines;
   /** Notifies the jobs. Call in the transaction, once the changed rows are locked and before they change. Throws `Outdated`. */
   announce(tx: Tx): Promise<void>;
@@ -132,7 +132,6 @@ async function recompile(
 export const isMeantToRun = (job: Dependent['job']): boolean =>
   job?.stop === 'none' && job.state !== 'Failed' && job.state !== 'Finished';
 
-/** How many users of an object an error names. */
 const maxNamed = 10;
 
 function dependentsBroken(errors: FieldError[]): PenstockError {

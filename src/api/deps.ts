@@ -5,7 +5,6 @@ import type { KeyRing } from '../security/api-keys.ts';
 import type { Db } from '../store/db.ts';
 import type { LimitSettings } from './limits.ts';
 
-/** The dependencies of the API. */
 export interface Deps {
   db: Db;
   catalog: StoredCatalog;

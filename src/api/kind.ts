@@ -10,7 +10,6 @@ import type { Named } from './schemas.ts';
 import { StagedDefinitions } from './staged-definitions.ts';
 import { hold, Outdated, type ReadSet, write } from './write.ts';
 
-/** A stored object of any kind. */
 export type ObjectRow = Versioned & { name: string; createdAt: bigint; labels: string };
 
 /**
@@ -20,13 +19,11 @@ export type ObjectRow = Versioned & { name: string; createdAt: bigint; labels: s
 export interface Kind<Row extends ObjectRow, Body extends { name: string }> {
   /** The path segment and the tag. */
   path: 'connection_profiles' | 'connection_tables' | 'pipelines';
-  /** Part of the operation ids. */
   title: 'ConnectionProfile' | 'ConnectionTable' | 'Pipeline';
   noun: string;
   /** The texts of the operations in the OpenAPI document. */
   summaries: { create: string; change: string; delete: string };
   listDescription?: string;
-  /** Whether its list has pages. */
   paged: boolean;
   Response: TObject;
   Body: TObject;
@@ -40,7 +37,6 @@ export interface Kind<Row extends ObjectRow, Body extends { name: string }> {
   /** The same with its secrets. */
   toOpenBody(row: Row): JsonObject;
   toWire(row: Row): object;
-  /** As it appears in lists. */
   toListed(row: Row): object;
   /**
    * Checks a body that satisfies its schema, and stages the change for the others of the same write. `patch` is what a

@@ -54,7 +54,6 @@ interface Requirement {
   key: string;
   /** The values that satisfy it; undefined if any does. */
   values: readonly string[] | undefined;
-  /** Whether the condition is negated. */
   negated: boolean;
 }
 
@@ -121,10 +120,8 @@ interface LabelledRow {
   labels: string;
 }
 
-/** Number of rows to read at a time. */
 const batch = 200;
 
-/** A database query for a list. */
 export interface ListQuery {
   where: { AND: object[] };
   orderBy: [...typeof newestFirst];

@@ -19,7 +19,6 @@ export const maxConnections = 5_000;
 
 /** 0 means no limit. */
 export interface LimitSettings {
-  /** Maximum number of requests per caller and minute. */
   requestsPerMinute: number;
   /** Requests are refused while the average event loop delay is longer. */
   maxEventLoopDelayMs: number;

@@ -27,7 +27,6 @@ export class Places {
   }
 }
 
-/** Limits how much is let through in each second. */
 export class PerSecond {
   readonly #max: number;
   readonly #startedAt = performance.now();
@@ -38,7 +37,6 @@ export class PerSecond {
     this.#max = max;
   }
 
-  /** Returns how many of the `wanted` may pass now. */
   take(wanted = 1): number {
     const second = Math.floor((performance.now() - this.#startedAt) / 1000);
     if (second !== this.#second) this.#used = 0;

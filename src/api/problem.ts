@@ -85,7 +85,6 @@ export function problems(...named: number[]): Record<number, TSchema> {
 export const bodyProblems = (...named: number[]): Record<number, TSchema> =>
   problems(400, 413, 415, ...named);
 
-/** The error handler of all requests. */
 export function sendProblem(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
   const raised = translate(error);
   const status = statusOf(raised.code);
@@ -114,7 +113,6 @@ export const problemOf = ({ code, message, hint, errors }: ProblemSource, instan
 
 type Violations = Parameters<typeof explainViolations>[0];
 
-/** Errors of Fastify, by its codes. */
 const fastifyErrors: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['payload_too_large', 'The body is larger than 1 MiB'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [

@@ -35,12 +35,10 @@ const conditional = { querystring: WriteQuery, headers: Preconditions };
 const byId = ({ params }: FastifyRequest) => ({ id: (params as { id: string }).id });
 const byName = ({ params }: FastifyRequest) => ({ name: (params as { name: string }).name });
 
-/** The options of a route. */
 const operation = (kind: { path: string }, operationId: string, summary: string, schema: object) => ({
   schema: { operationId, summary, tags: [kind.path], ...schema },
 });
 
-/** The routes of a kind of object: list, get, create, replace, change and delete. */
 export const resource =
   <Row extends ObjectRow, Body extends { name: string }>(
     deps: Deps,
@@ -251,7 +249,6 @@ function addList<Row extends ObjectRow, Body extends { name: string }>(
   );
 }
 
-/** The response to a write: the object, and who takes the change over. */
 function saved({ Response, path, title }: { Response: TObject; path: string; title: string }): TObject {
   const { examples = [] } = Response as { examples?: object[] };
   const affected_pipelines = path === 'pipelines' ? [] : [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }];

@@ -7,14 +7,11 @@ import { stopModes } from '../jobs/states.ts';
 
 export const strict = { additionalProperties: false } as const;
 
-/** The schema or null. */
 export const nullable = <T extends TSchema>(schema: T, options: TSchemaOptions = {}) =>
   Type.Union([schema, Type.Null()], options);
 
-/** A time on the wire. */
 export const Micros = Type.Integer({ description: 'Unix microseconds' });
 
-/** The current time in Unix microseconds. */
 export const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
 
 /** Excludes control characters, so that logs and terminals can show names. */
@@ -32,7 +29,6 @@ export const Id = Type.String({ pattern: idPattern });
 export const IdParams = Type.Object({ id: Id }, strict);
 export const NameParams = Type.Object({ name: Name }, strict);
 
-/** One way to name an object. */
 export type Named = { id: string } | { name: string };
 
 export const PageQuery = Type.Object(
@@ -79,7 +75,6 @@ export async function startAfter(
   return listedAfter(last);
 }
 
-/** The condition for everything that a list has after a row. */
 export const listedAfter = ({ id, createdAt }: { id: string; createdAt: bigint }) => ({
   OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }],
 });
@@ -92,7 +87,6 @@ export const Deleted = nothing('Deleted');
 
 export const ConnectorId = Type.String({ maxLength: 64 });
 
-/** A body that may be left out. */
 export const optionalBody = <T extends TSchema>(body: T) =>
   Type.Unsafe<Static<T> | null | undefined>({ ...body, type: ['object', 'null'] });
 

@@ -3,7 +3,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { callerName } from './caller.ts';
 
-/** Aborts when the client disconnects. */
 export function clientGone(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort(new Error('the client disconnected')));
@@ -22,7 +21,6 @@ export class EventQueue<T> {
     this.#sizeOf = sizeOf;
   }
 
-  /** Total size of the waiting events. */
   get size(): number {
     return this.#size;
   }
@@ -95,7 +93,6 @@ export function streamEvents(
   }
 }
 
-/** Counts a stream until the returned function is called. */
 function takeStream(request: FastifyRequest): () => void {
   const name = callerName(request);
   const own = open.get(name) ?? 0;

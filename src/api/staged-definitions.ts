@@ -52,7 +52,6 @@ const named = <T extends { name: string }>(rows: ReadonlyMap<string, T>, name: s
 export class QueryDefinitions implements Definitions, ReadSet {
   readonly profiles = new Map<string, number>();
   readonly tables = new Map<string, number>();
-  /** The ids of the profiles that the query itself names. */
   readonly named = new Set<string>();
   readonly #staged: StagedDefinitions;
 

@@ -4,7 +4,6 @@ import { PenstockError } from '../errors.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { strict } from './schemas.ts';
 
-/** The query parameters of every write. */
 export const WriteQuery = Type.Object(
   {
     dry_run: Type.Boolean({

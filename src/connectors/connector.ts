@@ -27,7 +27,6 @@ export interface Logger {
   error(details: object, message: string): void;
 }
 
-/** Which addresses the operator lets tests and jobs reach. */
 export interface Targets {
   /** Returns the addresses of `host` that may be dialled; ask before opening any socket. Throws `target_not_allowed`. */
   allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];
@@ -39,12 +38,10 @@ export interface Reachable<P> {
   targets: Targets;
 }
 
-/** Identifies the client. Stable across restarts and machines, so a broker can recognise a returning client. */
 export interface Identity {
   jobId: string;
   /** The node of the pipeline's graph, unique within the job. */
   operatorId: string;
-  /** 0 … parallelism - 1. */
   taskIndex: number;
 }
 
@@ -126,7 +123,6 @@ export interface Pace {
   maxSilenceSecs?: number;
 }
 
-/** One outgoing message. */
 export interface Outgoing {
   payload: Buffer;
   /** The row of the payload, whose columns may also make a topic or key. */
@@ -161,7 +157,6 @@ export interface CheckStep {
   durationMs: number;
   /** Why it failed or warns, by a code of the core or of this connector; null when it is ok. */
   code: string | null;
-  /** One sentence for a person. */
   message: string;
   /** Advice; null if none is needed. */
   hint: string | null;
@@ -184,7 +179,6 @@ export interface CheckContext<P, T> extends Reachable<P> {
 }
 
 export interface AutocompleteContext<P> extends Reachable<P> {
-  /** Aborts when the caller goes away. */
   signal: AbortSignal;
 }
 
@@ -197,7 +191,6 @@ export interface WatchContext<P, T> extends Reachable<P> {
   listening(): void;
   /** Call it with every message, in order. It drops what it has no room for; what it throws ends the watch. */
   deliver(message: Watched): void;
-  /** Ends it. */
   signal: AbortSignal;
 }
 
@@ -217,7 +210,6 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   id: string;
   name: string;
   description: string;
-  /** An SVG document. */
   icon: string;
   /**
    * JSON Schema of a profile's `config`, as Arroyo's forms read it. Besides the JSON Schema keywords it has
@@ -226,7 +218,6 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text.
    */
   profile: P;
-  /** JSON Schema of a table's `config`. */
   table: T;
   /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
   errors?: Readonly<Record<string, DescribedError>>;

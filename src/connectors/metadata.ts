@@ -4,7 +4,6 @@ import type { Field } from '../formats/schema/schema.ts';
 import { setterOf } from '../formats/values/own-property.ts';
 import type { MetadataColumn, Watched } from './connector.ts';
 
-/** A metadata column as a field of the type that the connector provides. */
 export const metadataField = ({ name, type, items }: MetadataColumn): Field => ({
   name,
   type,
@@ -18,10 +17,8 @@ export function metadataCodec(columns: readonly MetadataColumn[]): Pick<Codec, '
   return codecFor({ format: { type: 'json' }, fields: columns.map(metadataField) });
 }
 
-/** Sets the metadata columns of a decoded row. */
 export type FillMetadata = (row: Row, metadata: Watched['metadata']) => void;
 
-/** Prepares the filling of those fields that have a `metadata_key`. */
 export function metadataFiller(fields: readonly Field[]): FillMetadata {
   const columns = fields.flatMap((field) =>
     field.metadata_key

@@ -5,7 +5,6 @@ import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 import { stdout } from './stdout/index.ts';
 
-/** Every connector. */
 export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout];
 
 /** Every error code there is: those of the core, then those of the connectors. */

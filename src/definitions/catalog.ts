@@ -15,7 +15,6 @@ import { openQuery, sealQuery } from './query-secrets.ts';
 
 /** Stored profiles, tables and queries for the rest of the program: JSON parsed and secrets opened. Main thread only. */
 
-/** Owner that a profile's sealed secrets are bound to. */
 export const profileOwner = (id: string): string => `connection_profile/${id}`;
 /** Owner that a session's sealed secrets are bound to. The prefix is stored data: it never changes. */
 export const sessionOwner = (id: string): string => `leftover/${id}`;
@@ -37,7 +36,6 @@ interface TableRow {
   connectionProfile: ProfileRow | null;
 }
 
-/** Looks up tables and profiles by their exact names. */
 export interface Definitions {
   tableNamed(name: string): Promise<TableRow | null>;
   tableNames(): Promise<readonly string[]>;
@@ -161,25 +159,21 @@ export class StoredCatalog implements Catalog {
     throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
   }
 
-  /** Returns a stored profile's config with its secrets opened; `{{ NAME }}` stays as it is. */
   profile(row: ProfileRow): JsonObject {
     const { profile } = connectorFor(row.connector);
     return openConfig(JSON.parse(row.config) as JsonObject, profile, this.#secrets, profileOwner(row.id));
   }
 
-  /** Returns a profile's config as it is stored, secrets sealed. */
   sealProfile(id: string, connector: string, config: JsonObject): string {
     return JSON.stringify(
       sealConfig(config, connectorFor(connector).profile, this.#secrets, profileOwner(id)),
     );
   }
 
-  /** Returns a pipeline's query as it is stored, secrets sealed. */
   sealQuery(pipelineId: string, query: string): string {
     return sealQuery(this.#secrets, pipelineId, query);
   }
 
-  /** Returns a stored query with its secrets opened. */
   query({ id, query }: { id: string; query: string }): string {
     return openQuery(this.#secrets, id, query);
   }

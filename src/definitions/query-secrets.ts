@@ -2,8 +2,9 @@ import { connectors } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import { mask, sensitivePaths } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
-import { mapOptionValues } from '../sql/secret-options.ts';
+import { Findings } from '../sql/diagnostic.ts';
 import { optionName } from '../sql/table-options.ts';
+import { isSymbol, isWord, type Token, tokenise } from '../sql/tokens.ts';
 
 /**
  * Secrets in the text of a query: `CREATE TABLE … WITH (password = '…')`. They are sealed in the database and masked in
@@ -31,7 +32,6 @@ export function sealQuery(box: SecretBox, pipeline: string, query: string): stri
   });
 }
 
-/** Returns a stored query as it was sent. */
 export function openQuery(box: SecretBox, pipeline: string, stored: string): string {
   return mapOptionValues(stored, names, ({ table, option, value }) =>
     isSealed(value) ? box.open(value.slice(prefix.length), belongsTo(pipeline, table, option)) : value,
@@ -54,7 +54,6 @@ export function keepMaskedInQuery(query: string, before: string): string {
   );
 }
 
-/** Returns the sealed values of a stored query. */
 export function sealedInQuery(stored: string): string[] {
   const found: string[] = [];
   mapOptionValues(stored, names, ({ value }) => {
@@ -67,4 +66,59 @@ export function sealedInQuery(stored: string): string[] {
 function maskedForNothing(table: string, option: string): PenstockError {
   const message = `The option ${option} of ${table} is masked, and no secret is stored for it: send the secret itself`;
   return new PenstockError('invalid_query', message, { errors: [{ path: '/query', message }] });
+}
+
+interface OptionValue {
+  table: string;
+  option: string;
+  value: string;
+}
+
+/**
+ * Returns the query with each value of the options called `names` replaced by the result of `change`. The rest stays
+ * byte for byte. Throws `invalid_query` for a text that cannot be split into tokens.
+ */
+export function mapOptionValues(
+  query: string,
+  names: ReadonlySet<string>,
+  change: (found: OptionValue) => string,
+): string {
+  const parts: string[] = [];
+  let done = 0;
+  for (const { table, option, value } of optionValues(tokenise(query, new Findings(query)))) {
+    if (!names.has(option)) continue;
+    const changed = change({ table, option, value: value.text });
+    if (changed === value.text) continue;
+    parts.push(query.slice(done, value.from), `'${changed.replaceAll("'", "''")}'`);
+    done = value.to;
+  }
+  parts.push(query.slice(done));
+  return parts.join('');
+}
+
+/** Every `name = 'value'` in the WITH (…) of every CREATE TABLE. */
+function* optionValues(tokens: readonly Token[]): Generator<Omit<OptionValue, 'value'> & { value: Token }> {
+  let table: string | undefined;
+  let inOptions = false;
+  for (const [index, token] of tokens.entries()) {
+    const next = tokens[index + 1];
+    if (isSymbol(token, ';')) [table, inOptions] = [undefined, false];
+    else if (isWord(token, 'table') && table === undefined) table = nameAfter(tokens, index);
+    else if (isWord(token, 'with') && isSymbol(next, '(')) inOptions = table !== undefined;
+    else if (inOptions && isSymbol(token, '=') && next?.kind === 'string')
+      yield { table: table as string, option: nameBefore(tokens, index), value: next };
+  }
+}
+
+function nameAfter(tokens: readonly Token[], index: number): string {
+  const at = isWord(tokens[index + 1], 'if') ? index + 4 : index + 1;
+  return tokens[at]?.text ?? '';
+}
+
+/** The name of an option: a string, or words separated by dots. */
+function nameBefore(tokens: readonly Token[], equals: number): string {
+  let from = equals - 1;
+  while (isSymbol(tokens[from - 1], '.')) from -= 2;
+  const parts = tokens.slice(Math.max(from, 0), equals);
+  return parts.map(({ text }) => text).join('');
 }

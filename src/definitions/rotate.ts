@@ -10,14 +10,12 @@ import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
 
 const pageSize = 200;
 
-/** A row with secrets. */
 interface Sealed {
   blobs: string[];
   /** Seals them with the first key unless the row has changed since it was read; returns the number of rows written. */
   rotate(): Promise<number>;
 }
 
-/** Yields all rows of a kind, page by page. */
 async function* pages<T extends { id: string }>(
   find: (page: { where: { id: { gt: string } }; orderBy: { id: 'asc' }; take: number }) => Promise<T[]>,
 ): AsyncGenerator<T> {

@@ -1,14 +1,21 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { PenstockError } from '../errors.ts';
-import type { Codec, Row } from './format.ts';
+import { type FieldError, PenstockError } from '../errors.ts';
+import type { Codec, Row, SchemaIn, WholeMessage } from './format.ts';
 import { byLines } from './framing.ts';
-import { formatOf } from './registry.ts';
-import type { ConnectionSchema } from './schema/schema.ts';
-import { validateSchema } from './schema/validate.ts';
+import { formatOf, formatTypes } from './registry.ts';
+import {
+  BadData,
+  type ConnectionSchema,
+  type Field,
+  type FieldTypeName,
+  type FormatType,
+  isMetadata,
+  type ListItem,
+  messageFields,
+  type SchemaDefinition,
+} from './schema/schema.ts';
+import { sqlType } from './schema/sql-type.ts';
 import { badData } from './values/bad.ts';
-
-export { sqlType } from './schema/sql-type.ts';
-export { expandSchema, type KnownMetadata, validateSchema } from './schema/validate.ts';
 
 /**
  * Prepares the codec of a schema: the work that depends on the schema alone is done here, once. The schema must be
@@ -16,13 +23,12 @@ export { expandSchema, type KnownMetadata, validateSchema } from './schema/valid
  */
 export function codecFor(schema: ConnectionSchema): Codec {
   const errors = validateSchema(schema);
-  const { format } = schema;
+  const { format, framing } = schema;
   const definition = format && formatOf(format);
   if (errors.length > 0 || !definition) {
-    const [first] = errors;
-    throw new PenstockError('invalid_schema', first?.message ?? 'The schema has no known format', { errors });
+    const message = errors[0]?.message ?? 'The schema has no known format';
+    throw new PenstockError('invalid_schema', message, { errors });
   }
-  const { framing } = schema;
   const codec = definition.codec({ ...schema, format });
   const framed =
     framing && definition.newlines !== 'own'
@@ -47,14 +53,13 @@ export function readRows(codec: Codec, payload: Buffer, bad: (error: unknown, ro
   return rows;
 }
 
-/** Returns all rows of a message; throws the first error. */
+/** Throws the first error. */
 export const rowsOf = (codec: Codec, payload: Buffer): Row[] =>
   codec.decodeAll?.(payload) ?? [codec.decode(payload)];
 
 /** Maximum size of an unpacked message in bytes: a packet of a few kilobytes can hold gigabytes. */
 const maxUnpacked = 16 * 1024 * 1024;
 
-/** Packs what a codec writes with gzip, and unpacks what it reads. */
 function gzipped(codec: Codec): Codec {
   const packed: Codec = {
     decode: (payload) => codec.decode(gunzip(payload)),
@@ -75,4 +80,220 @@ function gunzip(payload: Buffer): Buffer {
       throw badData('', `is more than ${maxUnpacked} bytes when it is unpacked`);
     throw badData('', 'is not gzip');
   }
+}
+
+/** A metadata column that a connector offers to `metadata_key`. */
+export interface KnownMetadata {
+  name: string;
+  type: FieldTypeName;
+  items?: FieldTypeName;
+}
+
+const maxDepth = 32;
+
+/**
+ * Returns a completed copy of a schema: `fields` derived from its `definition`, or the one field of a format that holds
+ * the whole message, with every `required` and `sql_name`. A completed schema stays as it is. Throws `invalid_schema` with
+ * the path of what a definition cannot express.
+ */
+export function expandSchema(schema: ConnectionSchema): ConnectionSchema {
+  return { ...schema, fields: fieldsOf(schema).map(expandItem) };
+}
+
+function fieldsOf(schema: ConnectionSchema): readonly Field[] {
+  const fields = schema.fields ?? [];
+  if (!schema.definition) return fields.length > 0 ? fields : wholeMessageField(schema);
+  // A definition cannot hold metadata columns: they are kept from the fields.
+  return [...derivedFields(schema, schema.definition), ...fields.filter(isMetadata)];
+}
+
+function derivedFields({ format, ...schema }: ConnectionSchema, definition: SchemaDefinition): Field[] {
+  const language = format && formatOf(format)?.definition;
+  if (!format || language?.type !== definition.type) {
+    const takes = language ? `takes ${language.type}` : 'takes no definition';
+    const subject = format ? `The format ${format.type} ${takes}` : 'The schema has no format';
+    const message = `${subject}; leave the definition out or change the format`;
+    throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
+  }
+  return language.fieldsFrom({ ...schema, format, definition } as SchemaIn<FormatType> & {
+    definition: SchemaDefinition;
+  });
+}
+
+/** A schema whose fields are inferred from a query has none yet, and must not get one here. */
+function wholeMessageField({ format, inferred }: ConnectionSchema): readonly Field[] {
+  if (!format || inferred) return [];
+  const type = formatOf(format)?.wholeMessage?.(format);
+  return type ? [{ name: 'value', type, required: true }] : [];
+}
+
+function expandItem<T extends ListItem>(item: T): T {
+  const expanded: T = { ...item, required: item.required ?? false, sql_name: sqlType(item) };
+  if (item.type === 'timestamp') expanded.unit = item.unit ?? 'millisecond';
+  if (item.fields) expanded.fields = item.fields.map(expandItem);
+  if (item.items) expanded.items = { ...expandItem(item.items), name: item.items.name ?? 'item' };
+  return expanded;
+}
+
+/**
+ * Returns the errors of a schema beyond its JSON Schema. Paths are JSON pointers into the schema, e.g.
+ * `/fields/2/precision`. `metadata` are the columns that the connector offers; without it keys are not checked. Call
+ * `expandSchema` first for a schema with a `definition`.
+ */
+export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
+  const errors: FieldError[] = [];
+  const fields = schema.fields ?? [];
+  validateFields(fields, '/fields', 1, errors);
+  fields.forEach((field, index) => {
+    validateMetadataKey(field, `/fields/${index}/metadata_key`, metadata, errors);
+  });
+  validateFormat(schema, fields, errors);
+  validateBadData(schema.bad_data, errors);
+  for (const [index, key] of (schema.primary_keys ?? []).entries()) {
+    if (!fields.some((field) => field.name === key))
+      add(errors, `/primary_keys/${index}`, `There is no field called ${key}`);
+  }
+  return errors;
+}
+
+function add(errors: FieldError[], path: string, message: string): void {
+  errors.push({ path, message });
+}
+
+/** Bounds that come from SQL have not been checked by the JSON Schema. */
+function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldError[]): void {
+  if (!badData) return;
+  for (const bound of ['max_count', 'max_bytes', 'when_full'] as const) {
+    const value = badData[bound];
+    if (value === undefined) continue;
+    const path = `/bad_data/${bound}`;
+    const { minimum = 0, maximum = 0 } = BadData.properties[bound] as { minimum?: number; maximum?: number };
+    if (badData.behavior !== 'dead_letter')
+      add(errors, path, `${bound} is for the behavior dead_letter; remove it or change the behavior`);
+    else if (typeof value === 'number' && (value < minimum || value > maximum))
+      add(errors, path, `${bound} must be between ${minimum} and ${maximum}`);
+  }
+}
+
+/** The format's own check comes last: it may rely on valid fields. */
+function validateFormat(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
+  const { format } = schema;
+  const types = formatTypes.join(', ');
+  if (!format) {
+    add(errors, '/format', `The schema needs a format: ${types}`);
+    return;
+  }
+  const definition = formatOf(format);
+  if (!definition) {
+    add(errors, '/format/type', `Messages in ${format.type} are not supported; use one of ${types}`);
+    return;
+  }
+  if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
+    const message = 'Schema registries are not supported: put the schema into the definition';
+    add(errors, '/format/confluent_schema_registry', message);
+  }
+  if (schema.framing && !definition.newlines) {
+    const message = `The format ${format.type} cannot be framed by newlines: its bytes may contain them`;
+    add(errors, '/framing', message);
+  }
+  if ((schema.framing?.max_line_length ?? 1) < 1)
+    add(errors, '/framing/max_line_length', 'max_line_length must be at least 1');
+  validateShape(schema, definition.wholeMessage?.(format), fields, errors);
+  if (errors.length > 0) return;
+  errors.push(...(definition.validate?.({ ...schema, format }) ?? []));
+}
+
+function validateFields(fields: readonly Field[], path: string, depth: number, errors: FieldError[]): void {
+  const seen = new Set<string>();
+  fields.forEach((field, index) => {
+    const at = `${path}/${index}`;
+    if (seen.has(field.name)) add(errors, `${at}/name`, `Two fields are called ${field.name}`);
+    seen.add(field.name);
+    validateType(field, at, depth, errors);
+  });
+}
+
+function validateType(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
+  if (depth > maxDepth) {
+    add(errors, path, `Fields must not be nested more than ${maxDepth} deep`);
+    return;
+  }
+  validateStray(item, path, errors);
+  if (item.type === 'decimal128') validateDecimal(item, path, errors);
+  if (item.type === 'struct') validateStruct(item, path, depth, errors);
+  if (item.type !== 'list') return;
+  if (item.items) validateType(item.items, `${path}/items`, depth + 1, errors);
+  else add(errors, `${path}/items`, 'A list needs items: the type of its elements');
+}
+
+const owners = {
+  unit: 'timestamp',
+  precision: 'decimal128',
+  scale: 'decimal128',
+  fields: 'struct',
+  items: 'list',
+} as const;
+
+/** Refuses a property of another type, which would otherwise be ignored silently. */
+function validateStray(item: ListItem, path: string, errors: FieldError[]): void {
+  for (const [property, type] of Object.entries(owners)) {
+    if (item[property as keyof typeof owners] === undefined || item.type === type) continue;
+    add(errors, `${path}/${property}`, `${property} is only for the type ${type}`);
+  }
+}
+
+function validateDecimal({ precision, scale }: ListItem, path: string, errors: FieldError[]): void {
+  if (precision === undefined)
+    add(errors, `${path}/precision`, 'A decimal128 needs a precision: 1 to 38 digits in total');
+  if (scale === undefined)
+    add(errors, `${path}/scale`, 'A decimal128 needs a scale: the digits after the decimal point');
+  else if (precision !== undefined && scale > precision)
+    add(errors, `${path}/scale`, `The scale must not exceed the precision, ${precision}`);
+}
+
+function validateStruct(item: ListItem, path: string, depth: number, errors: FieldError[]): void {
+  const members = item.fields ?? [];
+  if (members.length === 0) add(errors, `${path}/fields`, 'A struct needs at least one field');
+  validateFields(members, `${path}/fields`, depth + 1, errors);
+  members.forEach((member, index) => {
+    if (!member.metadata_key) return;
+    const at = `${path}/fields/${index}/metadata_key`;
+    add(errors, at, 'Metadata can only fill a column, not a member of a struct');
+  });
+}
+
+function validateMetadataKey(
+  field: Field,
+  path: string,
+  known: readonly KnownMetadata[] | undefined,
+  errors: FieldError[],
+): void {
+  if (!known || !isMetadata(field)) return;
+  const column = known.find((candidate) => candidate.name === field.metadata_key);
+  if (!column) {
+    const names = known.map((candidate) => candidate.name).join(', ');
+    const offered = names === '' ? 'it has none' : `it has ${names}`;
+    add(errors, path, `The connector has no metadata called ${field.metadata_key}: ${offered}`);
+  } else if (column.type !== field.type) {
+    const message = `The metadata ${column.name} is of type ${column.type}, so the field cannot be ${field.type}`;
+    add(errors, path, message);
+  } else if (column.items !== field.items?.type)
+    add(errors, path, `The metadata ${column.name} is a list of ${column.items}, so the field must be too`);
+}
+
+/** Formats that hold the whole message in one field fix its name and type. */
+function validateShape(
+  { format, inferred }: ConnectionSchema,
+  whole: WholeMessage | undefined,
+  fields: readonly Field[],
+  errors: FieldError[],
+) {
+  if (inferred && fields.length === 0) return;
+  const payload = messageFields(fields);
+  if (whole) {
+    const [only] = payload;
+    if (payload.length === 1 && only?.name === 'value' && only.type === whole) return;
+    const kind = whole === 'json' ? `Unstructured ${format?.type}` : format?.type;
+    add(errors, '/fields', `${kind} needs exactly one field besides metadata: value, of type ${whole}`);
+  } else if (payload.length === 0) add(errors, '/fields', 'The schema needs at least one field');
 }

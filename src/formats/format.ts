@@ -53,10 +53,8 @@ export type BadRowHandler = (error: PenstockError, row: number) => void;
 /** A small message can hold very many rows; each costs memory until the whole message is settled. */
 export const maxRowsOfMessage = 10_000;
 
-/** The options of one format. */
 export type FormatOf<T extends FormatType> = Extract<Format, { type: T }>;
 
-/** A schema in one format. */
 export type SchemaIn<T extends FormatType> = Omit<ConnectionSchema, 'format'> & { format: FormatOf<T> };
 
 /**

@@ -9,7 +9,6 @@ import { rawBytes, rawString } from './raw/raw.ts';
 import type { Format } from './schema/schema.ts';
 import { sparkplugB } from './sparkplug/sparkplug.ts';
 
-/** Every format. Each is only ever called with schemas in its own format. */
 const formats = [
   avro,
   cbor,
@@ -22,7 +21,6 @@ const formats = [
   sparkplugB,
 ] as unknown as readonly FormatDefinition[];
 
-/** The types of the formats that can be read and written. */
 export const formatTypes = formats.map(({ type }) => type);
 
 /** The definition of a format; undefined for one that Penstock does not read or write. */

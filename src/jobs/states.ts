@@ -29,7 +29,7 @@ export type StopMode = (typeof stopModes)[number];
 export const drainsFirst = (mode: StopMode): boolean => mode === 'checkpoint' || mode === 'graceful';
 
 /** States in which a job stays until a user acts. */
-export const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'Failed'];
+const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'Failed'];
 
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
@@ -44,7 +44,6 @@ interface Action {
   action_text: string;
   /** Stop mode that the button sends. Null if there is nothing to press. */
   action: StopMode | null;
-  /** Whether the job is changing to another state. */
   action_in_progress: boolean;
 }
 

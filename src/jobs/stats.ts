@@ -29,7 +29,6 @@ export interface OperatorPlace {
 export interface TaskError {
   code: string;
   message: string;
-  /** Unix microseconds. */
   at: number;
 }
 
@@ -46,7 +45,6 @@ export interface TaskStatus {
   /** Null if rows pass unchanged. */
   transform: OperatorPlace | null;
   sink: OperatorPlace;
-  /** Whether both ends are connected. */
   connected: boolean;
   totals: Counts;
   batches: number;
@@ -64,12 +62,10 @@ export interface TaskStatus {
 }
 
 export interface JobStats {
-  /** Unix microseconds: the time of the newest sample. */
   at: number;
   tasks: TaskStatus[];
 }
 
-/** Whether all counts of the newest sample are zero. */
 export const isQuiet = ({ tasks }: JobStats): boolean =>
   tasks.every(({ samples }) => samples.at(-1)?.every((count) => count === 0) ?? true);
 

@@ -3,18 +3,16 @@ import { counted } from '../jobs/stats.ts';
 
 /** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
 export const taskCounts = [...counted, 'batches', 'dropped', 'in_flight'] as const;
-export type TaskCounts = Record<(typeof taskCounts)[number], number>;
+type TaskCounts = Record<(typeof taskCounts)[number], number>;
 
 export const noCounts = (): TaskCounts =>
   Object.fromEntries(taskCounts.map((name) => [name, 0])) as TaskCounts;
 
-/** The changes of an attempt's counts since the last report. */
 export interface CountsDelta {
   counts: TaskCounts;
   /** Pairs: milliseconds from arrival to confirmation, and the number of messages that took this long. */
   latencies: number[];
   badByCode: Record<string, number>;
-  /** `at` is in Unix microseconds. */
   lastBad: { code: AnyErrorCode; message: string; at: number } | undefined;
 }
 

@@ -28,15 +28,12 @@ export interface DeadLetterFailure {
   rowCount: number | null;
 }
 
-/** A message that could not be used, and why. */
 export interface DeadLetter extends DeadLetterFailure {
   operatorId: string;
   taskIndex: number;
   sourceTable: string;
-  /** Unix microseconds. */
   receivedAt: bigint;
   payload: Uint8Array;
-  /** A JSON object. */
   metadata: string;
 }
 
@@ -58,7 +55,6 @@ export interface TaskSession {
   opened(found: FoundSession): Promise<void>;
 }
 
-/** The error that ended an attempt, and whether it came from the sink. */
 export interface AttemptFailure {
   error: PlainError;
   fromSink: boolean;

@@ -15,7 +15,6 @@ export type Role = (typeof roles)[number];
 export const mayAct = (role: Role, needed: Role): boolean => roles.indexOf(role) >= roles.indexOf(needed);
 
 export interface Caller {
-  /** The name of the key. */
   name: string;
   role: Role;
   /** Id of the stored key; null for the key of the settings, and when no key is needed. */
@@ -31,14 +30,12 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
 interface KeyToMake {
   name: string;
   role: Role;
-  /** Unix microseconds; null: never. */
   expiresAt: bigint | null;
 }
 
 /** Time that a looked-up key stays valid here after another process has revoked it. */
 const believedMs = 2_000;
 const maxRemembered = 1_000;
-/** Resolution of `lastUsedAt`. */
 const lastUseMicros = 60_000_000n;
 
 export interface KeyRow {
@@ -52,7 +49,6 @@ export interface KeyRow {
 
 interface Remembered {
   caller: Caller | undefined;
-  /** Unix microseconds. */
   expiresAt: bigint | null;
   at: number;
 }
@@ -147,9 +143,8 @@ export class KeyRing {
     const found = { caller, expiresAt: row?.expiresAt ?? null, at: performance.now() };
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
     this.#remembered.set(hash, found);
-    if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < now()) {
+    if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < now())
       await this.#db.apiKey.updateMany({ where: { hash }, data: { lastUsedAt: now() } });
-    }
     return found;
   }
 }

@@ -20,7 +20,6 @@ const isObject = (value: Json | undefined): value is JsonObject =>
 const isSealed = (value: Json | undefined): value is { $sealed: string } =>
   isObject(value) && typeof value.$sealed === 'string';
 
-/** Returns the paths that a connector's schema marks as secret. */
 export function sensitivePaths(schema: TSchema): string[] {
   return 'sensitive' in schema ? (schema.sensitive as string[]) : [];
 }
@@ -64,7 +63,6 @@ export function openConfig(
   );
 }
 
-/** Returns the sealed values of a stored configuration. */
 export function sealedIn(config: JsonObject, schema: TSchema): string[] {
   const found: string[] = [];
   mapSecrets(config, schema, (value) => {
@@ -74,12 +72,10 @@ export function sealedIn(config: JsonObject, schema: TSchema): string[] {
   return found;
 }
 
-/** Returns a configuration, stored or sent, with every secret masked. */
 export function maskConfig(config: JsonObject, schema: TSchema): JsonObject {
   return mapSecrets(config, schema, () => mask);
 }
 
-/** Returns the paths whose value is the mask itself. */
 export function maskedPaths(config: JsonObject, schema: TSchema): string[] {
   const found: string[] = [];
   mapSecrets(config, schema, (value, path) => {
@@ -99,7 +95,6 @@ export function keepMasked(config: JsonObject, stored: JsonObject, schema: TSche
   return mapSecrets(config, schema, (value, path) => (value === mask ? (kept.get(path) ?? mask) : value));
 }
 
-/** One property of a connector's schema; the connector contract explains `format` and `file`. */
 interface Property {
   format?: string;
   file?: boolean;

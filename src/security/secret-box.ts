@@ -26,12 +26,10 @@ export class SecretBox {
     this.#current = first;
   }
 
-  /** Whether a value was sealed with the first key. */
   isCurrent(blob: string): boolean {
     return blob.split('.')[1] === this.#current;
   }
 
-  /** Whether the key of a sealed value is configured. */
   hasKeyOf(blob: string): boolean {
     return this.#keys.has(blob.split('.')[1] ?? '');
   }
@@ -53,11 +51,10 @@ export class SecretBox {
     const [version, id = '', ...parts] = blob.split('.');
     const key = this.#keys.get(id);
     const [iv, tag, sealed] = parts.map((part) => Buffer.from(part, 'base64url'));
-    if (version !== 'v1' || !key || !iv || !tag || !sealed) {
+    if (version !== 'v1' || !key || !iv || !tag || !sealed)
       throw new PenstockError('secret_unreadable', `A secret of ${belongsTo} was sealed with the key ${id}`, {
         hint: 'Add the key it was sealed with to PENSTOCK_SECRET_KEY, or enter the secret again.',
       });
-    }
     try {
       const decipher = createDecipheriv('aes-256-gcm', key, iv);
       decipher.setAAD(Buffer.from(belongsTo));

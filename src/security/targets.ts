@@ -40,7 +40,7 @@ interface Network {
 /** `name` is in lower case without a final dot; a leading `*` or `*.` matches any rest. */
 type Rule = { deny: boolean } & ({ network: Network } | { name: string });
 
-export interface Address {
+interface Address {
   address: string;
   family: number;
 }
@@ -95,7 +95,6 @@ export class TargetRules {
   }
 }
 
-/** Returns the problems of the entries, in sentences. */
 export function targetProblems(entries: readonly string[]): string[] {
   return entries
     .map(ruleOf)
@@ -141,7 +140,6 @@ function networkOf(text: string): Network | string | undefined {
 const covers = ({ family, list }: Network, address: string): boolean =>
   familyOf(address) === family && list.check(address, family);
 
-/** Whether all of `inner` lies in `outer`. */
 const isWithin = (inner: Network, outer: Network): boolean =>
   inner.prefix >= outer.prefix && covers(outer, inner.address);
 
@@ -188,7 +186,6 @@ function embeddedIn(address: string): string[] {
   return begins(0, 0, 0, 0, 0, 0, 0) ? [] : found;
 }
 
-/** Returns the eight numbers of an IPv6 address. */
 function hextets(address: string): number[] {
   const written = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [head = '', tail] = written.split('::');

@@ -17,7 +17,6 @@ import type { TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
 import type { Tables } from './tables.ts';
 
-/** A query that is being compiled, with what its SELECTs may refer to. */
 export interface Query {
   text: string;
   findings: Findings;
@@ -26,9 +25,8 @@ export interface Query {
 }
 
 /** A view: a SELECT over one source table, possibly through further views. */
-export interface View {
+interface View {
   name: string;
-  /** Its SELECT as written. */
   text: string;
   columns: readonly { name: string }[];
   cost: Cost;
@@ -52,7 +50,6 @@ export interface Analysis {
   places: Places;
 }
 
-/** The text of a statement's SELECT. */
 export const textOf = ({ select }: SelectText, query: Query): string =>
   query.text.slice(select.from, select.to);
 
@@ -99,9 +96,8 @@ async function readable(
   const view = findNamed(views, name);
   if (view) return { source: view.source, view };
   const source = await tables.named(name, [...views.keys()]);
-  if (source.direction !== 'source') {
+  if (source.direction !== 'source')
     findings.stop(`${source.name} is a sink and cannot be read from; name a source table`, range);
-  }
   return { source, view: undefined };
 }
 
@@ -115,9 +111,8 @@ async function typeCheck(
 ): Promise<OutputColumn[]> {
   await connection.run(createTableStatement(source.name, source.schema.fields ?? []));
   try {
-    for (const { name, text: definition } of chain(view)) {
+    for (const { name, text: definition } of chain(view))
       await connection.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${definition}`);
-    }
     const output = await withTimeLimit(connection, () => describe(connection, text));
     // Macros such as geomean hide an aggregate that the parse tree does not show.
     const plan = await withTimeLimit(connection, () =>
@@ -198,17 +193,15 @@ const fromMessages: Readonly<Record<string, string>> = {
 };
 
 function checkFrom(from: unknown, places: Places, findings: Findings): TreeNode {
-  if (!isNode(from) || from.type === 'EMPTY') {
+  if (!isNode(from) || from.type === 'EMPTY')
     return findings.stop(String(fromMessages.EMPTY), places.at(undefined));
-  }
   if (from.type !== 'BASE_TABLE') {
     const message = fromMessages[from.type ?? ''] ?? 'This cannot be read from; name a source table';
     // A join has no position of its own: point to its right side.
     findings.stop(message, places.of(from.type === 'JOIN' && isNode(from.right) ? from.right : from));
   }
-  if (isPresent(from.schema_name) || isPresent(from.catalog_name)) {
+  if (isPresent(from.schema_name) || isPresent(from.catalog_name))
     findings.stop('Schemas are not supported; write the name of the table alone', places.of(from));
-  }
   if (isPresent(from.sample))
     findings.add('TABLESAMPLE is not supported; write WHERE', places.keyword('tablesample'));
   if (isPresent(from.at_clause)) findings.add('AT is not supported; remove it', places.keyword('at'));

@@ -49,7 +49,6 @@ export async function compilePreview(query: string, catalog: Catalog): Promise<P
   return previews;
 }
 
-/** Compiles a query; returns its mistakes instead of throwing them. */
 export async function diagnose(
   query: string,
   catalog: Catalog,
@@ -70,9 +69,8 @@ async function readQuery(
 ): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
   const { tables, views, inserts } = readStatements(text, preview, findings);
-  if (inserts.length === 0) {
+  if (inserts.length === 0)
     findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
-  }
   const query = { text, findings, tables: new Tables(catalog, findings), views: new Map() };
   for (const statement of tables) await query.tables.create(statement);
   for (const view of views) {

@@ -8,13 +8,11 @@ import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /** The cost of the expressions of a SELECT after all names are expanded. */
 export interface Cost {
-  /** Nodes of the largest expression. */
   nodes: number;
   /** How many times larger than the message the largest value may be, or how many rows one message may become. */
   growth: number;
 }
 
-/** The cost of the columns of a table. */
 export const noCost: Cost = { nodes: 0, growth: 1 };
 
 /** DuckDB expands a name given with AS wherever it is used, and views use each other: a few names become millions. */
@@ -46,7 +44,7 @@ export function isGrowing(node: TreeNode): boolean {
 }
 
 /** The context of a function call. */
-export interface Surroundings {
+interface Surroundings {
   /** Another function that creates values of a given size. */
   growing: boolean;
   lambda: boolean;

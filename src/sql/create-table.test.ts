@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { anything, planned, refusal, seed } from '../../test/support/compile-fixtures.ts';
-import { sqlType } from '../formats/codec.ts';
+import { sqlType } from '../formats/schema/sql-type.ts';
 
 describe('a query that creates its tables', () => {
   test('is planned as a pass-through when it copies', async () => {

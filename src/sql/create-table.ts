@@ -15,7 +15,6 @@ export interface CreateTable extends Columns {
 
 interface Columns {
   fields: Field[];
-  /** The place of each field in the query. */
   fieldRanges: Range[];
   primaryKeys: string[];
 }
@@ -31,9 +30,8 @@ export function readCreateTable(tokens: TokenReader): CreateTable {
   const options = new TableOptions(tokens.findings);
   const table: Columns = { fields: [], fieldRanges: [], primaryKeys: [] };
   if (tokens.takes('(')) readColumns(tokens, table);
-  if (tokens.sees('as')) {
+  if (tokens.sees('as'))
     tokens.refuse('CREATE TABLE … AS is not supported; write INSERT INTO and the name of a sink table');
-  }
   const from = tokens.here.from;
   tokens.expect(
     'WITH',
@@ -55,9 +53,8 @@ function readColumns(tokens: TokenReader, table: Columns): void {
 
 function readColumn(tokens: TokenReader, table: Columns): void {
   const name = tokens.identifier('The name of a column');
-  if (table.fields.some((field) => isSameName(field.name, name.text))) {
+  if (table.fields.some((field) => isSameName(field.name, name.text)))
     tokens.refuse(`Two columns are called ${name.text}; column names do not differ by case`, name);
-  }
   const field: Field = { name: name.text, ...readType(tokens), required: false };
   table.fields.push(field);
   table.fieldRanges.push(name);
@@ -147,9 +144,8 @@ function readTimestamp(tokens: TokenReader): ListItem {
     if (!unit) return tokens.refuse('The precision of a timestamp must be 0, 3, 6 or 9', range);
     return { type: 'timestamp', unit };
   }
-  if (tokens.sees('with', 'time')) {
+  if (tokens.sees('with', 'time'))
     tokens.refuse('Time zones are not supported: timestamps are in UTC; write TIMESTAMP');
-  }
   if (tokens.takes('without')) {
     tokens.expect('TIME', 'after WITHOUT');
     tokens.expect('ZONE', 'after WITHOUT TIME');
@@ -163,9 +159,8 @@ function readDecimal(tokens: TokenReader): ListItem {
   const precision = tokens.count('The precision of a decimal');
   const scale = tokens.takes(',') ? tokens.count('The scale of a decimal') : 0;
   tokens.expect(')', 'after the precision and the scale');
-  if (precision < 1 || precision > 38 || scale > precision) {
+  if (precision < 1 || precision > 38 || scale > precision)
     tokens.refuse('A decimal must have 1 to 38 digits, and a scale of at most that number', range);
-  }
   return { type: 'decimal128', precision, scale };
 }
 
@@ -177,9 +172,8 @@ function readStruct(tokens: TokenReader, depth: number): ListItem {
   do {
     const name = tokens.identifier('The name of a member');
     const type = readType(tokens, depth + 1);
-    if (fields.some((field) => isSameName(field.name, name.text))) {
+    if (fields.some((field) => isSameName(field.name, name.text)))
       tokens.refuse(`The struct has two members called ${name.text}`, name);
-    }
     fields.push({ ...type, name: name.text, required: readNotNull(tokens) });
   } while (tokens.takes(','));
   tokens.expect(close, 'after the last member');
@@ -193,7 +187,6 @@ function readArray(tokens: TokenReader, depth: number): ListItem {
   return { type: 'list', items: { name: 'item', ...items } };
 }
 
-/** Reads `NOT NULL` or `NULL`; returns whether a value is required. */
 function readNotNull(tokens: TokenReader): boolean {
   if (tokens.takes('not', 'null')) return true;
   tokens.takes('null');

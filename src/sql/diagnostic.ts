@@ -1,12 +1,12 @@
 import { PenstockError } from '../errors.ts';
 
 /** A place in a query. Lines and columns count from 1, columns in characters; `end` is exclusive. */
-export interface Span {
+interface Span {
   start: Location;
   end: Location;
 }
 
-export interface Location {
+interface Location {
   line: number;
   column: number;
 }

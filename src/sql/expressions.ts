@@ -4,7 +4,6 @@ import type { Findings } from './diagnostic.ts';
 import { isSameName, suggestion } from './names.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
-/** The names that expressions of a SELECT may refer to. */
 export interface Scope {
   /** The qualifiers of a column: the table's name and its alias. */
   qualifiers: readonly string[];
@@ -15,7 +14,7 @@ export interface Scope {
 }
 
 /** Names of functions that a query over a stream may not use. */
-export interface FunctionKinds {
+interface FunctionKinds {
   /** They need more than one row; includes macros that call such a function. */
   aggregates: ReadonlySet<string>;
   /** They return a different value at each call, such as `random`. */
@@ -87,9 +86,7 @@ const clocks: Readonly<Record<string, string>> = {
 };
 
 interface InnerScope extends Scope {
-  /** Names given with AS, which later expressions may use. */
   aliases: ReadonlySet<string>;
-  /** Parameters of the lambdas around an expression. */
   parameters: ReadonlySet<string>;
 }
 
@@ -107,7 +104,6 @@ class Visitor {
     this.#findings = findings;
   }
 
-  /** Checks a part of the tree and everything below it. */
   visit(part: unknown): void {
     if (Array.isArray(part)) for (const item of part) this.visit(item);
     if (!isNode(part)) return;
@@ -122,7 +118,6 @@ class Visitor {
     this.#growing -= grows;
   }
 
-  /** Returns whether to check what is below the node. */
   #check(node: TreeNode): boolean {
     switch (node.class) {
       case 'SUBQUERY':
@@ -158,9 +153,8 @@ class Visitor {
       const message = `The function ${name} returns a different value at each call, so a redelivered message would become a different row; use a value of the message`;
       return this.#refuse(node, message);
     }
-    if (engineFunctions.test(name)) {
+    if (engineFunctions.test(name))
       return this.#refuse(node, `The function ${name} is not available in a query`);
-    }
     const growth = unboundedGrowth(node, { growing: this.#growing > 0, lambda: this.#inLambda });
     return growth === undefined || this.#refuse(node, growth);
   }
@@ -173,9 +167,8 @@ class Visitor {
     if (found && !this.#isMiscast(node, found.column, found.part)) return false;
     if (!found && this.#scope.aliases.has(first.toLowerCase())) return false;
     const clock = clocks[first.toLowerCase()];
-    if (clock !== undefined && names.length === 1) {
+    if (clock !== undefined && names.length === 1)
       return this.#refuse(node, `${first} is not supported; write ${clock}`);
-    }
     const wanted = names[found?.part ?? 0] ?? first;
     const known = this.#scope.columns.map((column) => column.name);
     return this.#refuse(node, `There is no column ${names.join('.')}${suggestion(wanted, known)}`);

@@ -4,7 +4,6 @@ import { isSameName, quoteName } from './names.ts';
 
 /** A field type without parameters. DuckDB itself is not loaded here: most queries need no more than the names. */
 interface PlainType {
-  /** DuckDB's name for it. */
   engine: string;
   /** Further DuckDB types whose values a field of this type holds without loss. */
   holds?: readonly string[];
@@ -45,12 +44,10 @@ const plainTypes: Readonly<Record<PlainTypeName, PlainType>> = {
 
 const entries = Object.entries(plainTypes) as [PlainTypeName, PlainType][];
 
-/** The field types by their names in `CREATE TABLE`. */
 export const typesByWord: ReadonlyMap<string, PlainTypeName> = new Map(
   entries.flatMap(([type, { words }]) => words.map((word) => [word, type] as const)),
 );
 
-/** The units of DuckDB's timestamps. */
 export const timestampUnits: Readonly<Record<string, TimestampUnit>> = {
   TIMESTAMP_S: 'second',
   TIMESTAMP_MS: 'millisecond',
@@ -70,7 +67,6 @@ export const typesByEngineName: ReadonlyMap<string, ListItem> = new Map<string, 
 
 const text: ListItem = { type: 'string' };
 
-/** DuckDB's name for the type of a field, for `CREATE TABLE` and casts. */
 export function engineTypeName(type: ListItem): string {
   switch (type.type) {
     case 'decimal128':

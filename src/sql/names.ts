@@ -23,7 +23,6 @@ export function findNamed<T>(
   return undefined;
 }
 
-/** The first two names that SQL takes for the same one. */
 export function findDuplicate(named: readonly { name: string }[]): [string, string] | undefined {
   const seen = new Map<string, string>();
   for (const { name } of named) {
@@ -38,9 +37,8 @@ export function findDuplicate(named: readonly { name: string }[]): [string, stri
 export function checkFieldNames(table: TableDefinition, range: Range, findings: Findings): void {
   const levels = [...levelsOf(table.schema.fields ?? [])];
   // The client library of DuckDB loses the value of such a member.
-  if (levels.slice(1).some((level) => level.some(({ name }) => name === '__proto__'))) {
+  if (levels.slice(1).some((level) => level.some(({ name }) => name === '__proto__')))
     findings.stop(`${table.name} has a struct with a member __proto__, which is not supported`, range);
-  }
   for (const level of levels) {
     const duplicate = findDuplicate(level);
     if (!duplicate) continue;

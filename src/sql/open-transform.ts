@@ -18,7 +18,7 @@ export async function openTransform(
     case 'project':
       return inJavaScript(projection(select.columns));
     case 'compiled': {
-      const { CompiledTransform } = await import('./compiled/transform.ts');
+      const { CompiledTransform } = await import('./compiled/compile-plan.ts');
       return new CompiledTransform({ ...insert, select }, options);
     }
     case 'sql': {

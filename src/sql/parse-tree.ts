@@ -11,7 +11,7 @@ export interface TreeNode {
   [property: string]: unknown;
 }
 
-export interface ParseFailure {
+interface ParseFailure {
   message: string;
   /** Bytes into the text. */
   position: number | undefined;
@@ -49,18 +49,15 @@ export function readTree(json: string): TreeNode {
   );
 }
 
-/** The digits of a number in a tree. */
 export function numberOf(value: unknown): string {
   if (isNode(value) && typeof value.rawJSON === 'string') return value.rawJSON;
   return Object.is(value, -0) ? '-0' : String(value);
 }
 
-/** Turns a parse tree back into SQL. */
 export function writeSelect(connection: DuckDBConnection, tree: TreeNode): Promise<string> {
   return askEngine(connection, 'SELECT json_deserialize_sql($1::JSON)', JSON.stringify(tree));
 }
 
-/** The nodes in a property that holds a list of them. */
 export function children(property: unknown): TreeNode[] {
   return Array.isArray(property) ? property.filter(isNode) : [];
 }

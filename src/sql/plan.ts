@@ -42,11 +42,9 @@ export interface InlineTable {
   schema: ConnectionSchema;
 }
 
-/** A table that a query may use. */
 export interface TableDefinition extends Omit<Connection, 'metadata'> {
   name: string;
   connector: string;
-  /** As returned by `expandSchema`, with its fields. */
   schema: ConnectionSchema;
   /** Undefined for a table that the query creates. */
   stored?: { tableId: string };
@@ -108,7 +106,6 @@ export interface BoundStep {
   expressions: readonly TreeNode[];
 }
 
-/** One `INSERT INTO`. */
 export interface InsertPlan {
   source: TableDefinition;
   sink: TableDefinition;
@@ -121,7 +118,6 @@ export interface InsertPlan {
   select: Select;
 }
 
-/** The plan of a preview: a SELECT without a sink. */
 export interface PreviewPlan {
   source: TableDefinition;
   columns: Field[];
@@ -130,7 +126,6 @@ export interface PreviewPlan {
 }
 
 export interface Plan {
-  /** Every table that the inserts use, once. */
   tables: TableDefinition[];
   inserts: InsertPlan[];
   graph: PipelineGraph;

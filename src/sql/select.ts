@@ -1,7 +1,8 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { sqlType, validateSchema } from '../formats/codec.ts';
+import { validateSchema } from '../formats/codec.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
+import { sqlType } from '../formats/schema/sql-type.ts';
 import { type Analysis, analyse, chain, type Query, textOf } from './analysis.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { fieldTypeOf } from './engine/values.ts';
@@ -14,7 +15,6 @@ import { computedSelect } from './rewrite.ts';
 import type { CreateView, Insert, SelectText } from './statements.ts';
 import type { Identifier } from './token-reader.ts';
 
-/** Checks the SELECT of a view, and adds the view to the query. */
 export async function planView(
   connection: DuckDBConnection,
   statement: CreateView,
@@ -23,16 +23,13 @@ export async function planView(
   const { source, output, view, cost, places } = await analyse(connection, statement, query);
   const { views, findings } = query;
   const duplicate = findDuplicate(output);
-  if (duplicate) {
+  if (duplicate)
     findings.stop(`The view has two columns called ${duplicate[1]}; rename one with AS`, places.at(0));
-  }
   const { name } = statement;
-  if (findNamed(views, { ...name, exact: false })) {
+  if (findNamed(views, { ...name, exact: false }))
     findings.stop(`The query creates two views called ${name.text}`, name);
-  }
-  if (isSameName(name.text, source.name)) {
+  if (isSameName(name.text, source.name))
     findings.stop('A view must not have the name of the table it reads; choose another name', name);
-  }
   const text = textOf(statement, query);
   views.set(name.text, { name: name.text, text, columns: output, cost, below: chain(view), source });
 }
@@ -51,15 +48,13 @@ export async function planSelect(
   const analysis = await analyse(connection, insert, query);
   const sink = withColumns(named, analysis, insert.sink, findings);
   const fields = sink.schema.fields ?? [];
-  for (const { path, message } of checkColumnUses(sink.uses ?? [], fields)) {
+  for (const { path, message } of checkColumnUses(sink.uses ?? [], fields))
     findings.add(`${path.slice(1)} of ${sink.name} ${message}`, insert.sink);
-  }
   findings.settle();
   checkOutput(fields, analysis, findings);
   return { source: analysis.source, sink, select: await chooseSelect(connection, analysis, fields) };
 }
 
-/** Plans a SELECT without a sink. */
 export async function planPreview(
   connection: DuckDBConnection,
   statement: SelectText,
@@ -81,9 +76,8 @@ async function writable(name: Identifier, { tables, views, findings }: Query): P
   if (findNamed(views, name))
     findings.stop(`${name.text} is a view and cannot be written to; name a sink table`, name);
   const table = await tables.named(name);
-  if (table.direction !== 'sink') {
+  if (table.direction !== 'sink')
     findings.stop(`${table.name} is a source and cannot be written to; name a sink table`, name);
-  }
   return table;
 }
 
@@ -91,16 +85,14 @@ async function writable(name: Identifier, { tables, views, findings }: Query): P
 function withColumns(sink: TableDefinition, analysis: Analysis, range: Range, findings: Findings) {
   if ((sink.schema.fields ?? []).length > 0 || !sink.schema.inferred) return sink;
   const schema: ConnectionSchema = { ...sink.schema, fields: outputFields(analysis, findings) };
-  for (const { message } of validateSchema(schema)) {
+  for (const { message } of validateSchema(schema))
     findings.add(`${message}; name the columns of the SELECT with AS`, range);
-  }
   findings.settle();
   const inferred = { ...sink, schema };
   checkFieldNames(inferred, range, findings);
   return inferred;
 }
 
-/** The columns of a SELECT as fields. */
 function outputFields({ output, places }: Analysis, findings: Findings): Field[] {
   return output.map(({ name, type }) => {
     const found = fieldTypeOf(type);
@@ -157,9 +149,8 @@ function simpleSelect({ root, source, view }: Analysis, outputs: readonly Field[
     columns.push({ from: from.name, to: to.name, convert });
   }
   const same = columns.length === fields.length;
-  if (same && columns.every(({ from, to, convert }) => from === to && convert === 'none')) {
+  if (same && columns.every(({ from, to, convert }) => from === to && convert === 'none'))
     return { kind: 'passthrough' };
-  }
   return { kind: 'project', columns };
 }
 

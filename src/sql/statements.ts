@@ -3,7 +3,6 @@ import type { Findings, Range } from './diagnostic.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
 import { isSymbol, rangeOf, type Token, tokenise } from './tokens.ts';
 
-/** A SELECT, still unread. */
 export interface SelectText {
   /** The range of the query that DuckDB parses. */
   select: Range;
@@ -20,8 +19,7 @@ export interface Insert extends SelectText {
   sink: Identifier | undefined;
 }
 
-/** The statements of each kind, in order. */
-export interface Statements {
+interface Statements {
   tables: CreateTable[];
   views: CreateView[];
   inserts: Insert[];
@@ -58,9 +56,8 @@ const readsRows = new Set(['select', 'with', 'from', 'values', 'table']);
 const startsSelect = (first: Token): boolean => readsRows.has(first.text.toLowerCase()) || first.text === '(';
 
 function refuseStatement(reader: TokenReader, first: Token): never {
-  if (startsSelect(first)) {
+  if (startsSelect(first))
     reader.refuse('This SELECT has no sink; write INSERT INTO and the name of a sink table before it', first);
-  }
   const message =
     'This statement is not supported; a query consists of CREATE TABLE, CREATE VIEW and INSERT INTO … SELECT';
   return reader.refuse(message, first);
@@ -90,9 +87,8 @@ function readInsert(reader: TokenReader): Insert {
   reader.takes('insert');
   reader.expect('INTO', 'after INSERT');
   const sink = reader.tableName('sink table');
-  if (reader.sees('(') && !readsRows.has(reader.peek(1)?.text.toLowerCase() ?? '')) {
+  if (reader.sees('(') && !readsRows.has(reader.peek(1)?.text.toLowerCase() ?? ''))
     reader.refuse('A column list is not supported here; select all columns of the sink, in the same order');
-  }
   return { sink, ...readSelect(reader) };
 }
 

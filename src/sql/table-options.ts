@@ -57,7 +57,6 @@ export class TableOptions implements WithOptions {
     return this.#findings.stop(`The option ${name} must be a whole number`, value);
   }
 
-  /** Takes an option that must have one of these values. */
   takeOneOf<T extends string>(name: string, values: readonly T[]): T | undefined {
     const value = this.#values.get(name)?.value;
     const text = this.take(name);
@@ -139,13 +138,11 @@ export class TableOptions implements WithOptions {
 
   /** Reports every option that was not taken. */
   refuseRest(): void {
-    for (const { name } of this.#values.values()) {
+    for (const { name } of this.#values.values())
       this.#findings.add(`There is no option ${name.text} here${suggestion(name.text, this.#asked)}`, name);
-    }
   }
 }
 
-/** The keywords of a schema that matter here. */
 interface JsonSchema extends TSchema {
   type?: string;
   title?: string;

@@ -1,12 +1,80 @@
+import type { TSchema } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import { expandSchema, validateSchema } from '../formats/codec.ts';
-import { type BadData, badDataBehaviors, type ConnectionSchema, whenFull } from '../formats/schema/schema.ts';
+import { formatTypes } from '../formats/registry.ts';
+import {
+  type BadData,
+  badDataBehaviors,
+  type ConnectionSchema,
+  type Format,
+  whenFull,
+} from '../formats/schema/schema.ts';
+import { formatVariants } from '../formats/schema/wire-format.ts';
 import type { CreateTable } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
-import { readFormat, readFraming } from './format-options.ts';
 import { findNamed, suggestion } from './names.ts';
 import type { Catalog, Connection, TableDefinition } from './plan.ts';
+import type { TableOptions } from './table-options.ts';
 import type { Identifier } from './token-reader.ts';
+
+/**
+ * Takes `format` and its options from a `WITH (…)`: each property of the format on the wire is an option
+ * `<format>.<property>`, e.g. `csv.delimiter`.
+ */
+function readFormat(options: TableOptions): Format | undefined {
+  const names = [...formatTypes, debeziumJson] as const;
+  const name = options.takeOneOf('format', names);
+  if (name === undefined) return undefined;
+  const type = name === debeziumJson ? 'json' : name;
+  const format: Record<string, unknown> = { type };
+  if (name === debeziumJson) Object.assign(format, debeziumDefaults);
+  for (const [property, schema] of Object.entries(formatVariants[type].properties)) {
+    const value = property === 'type' ? undefined : takeProperty(options, `${type}.${property}`, schema);
+    if (value !== undefined) format[property] = value;
+  }
+  return format as Format;
+}
+
+/** Arroyo's name for json in an envelope, and what it then takes for granted. */
+const debeziumJson = 'debezium_json';
+const debeziumDefaults = {
+  debezium: true,
+  timestamp_format: 'unix_millis',
+  decimal_encoding: 'bytes',
+} as const;
+
+const spellings = new Map([
+  ['RFC3339', 'rfc3339'],
+  ['UnixMillis', 'unix_millis'],
+]);
+
+function takeProperty(options: TableOptions, name: string, schema: TSchema): unknown {
+  const {
+    type,
+    enum: values,
+    anyOf = [],
+  } = schema as {
+    type?: string;
+    enum?: string[];
+    anyOf?: { type?: string }[];
+  };
+  if (values) {
+    const others = [...spellings].filter(([, known]) => values.includes(known)).map(([other]) => other);
+    const value = options.takeOneOf(name, [...values, ...others]);
+    return value === undefined ? undefined : (spellings.get(value) ?? value);
+  }
+  // A property that may only be null on the wire is not an option.
+  const isOption =
+    type !== 'null' && (type !== undefined || anyOf.some((choice) => choice.type === 'string'));
+  return isOption ? options.takeAs(name, schema) : undefined;
+}
+
+function readFraming(options: TableOptions): ConnectionSchema['framing'] {
+  const method = options.takeOneOf('framing', ['newline']);
+  if (method === undefined) return undefined;
+  const longest = options.takeInteger('framing.newline.max_length');
+  return longest === undefined ? { method } : { method, max_line_length: longest };
+}
 
 /** The tables that one query may use: those it creates, then the stored ones. */
 export class Tables {
@@ -19,12 +87,10 @@ export class Tables {
     this.#findings = findings;
   }
 
-  /** Connects a table that the query creates. */
   async create(statement: CreateTable): Promise<void> {
     const { text } = statement.name;
-    if (findNamed(this.#created, { text, exact: false })) {
+    if (findNamed(this.#created, { text, exact: false }))
       this.#findings.stop(`The query creates two tables called ${text}`, statement.name);
-    }
     this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
   }
 
@@ -98,9 +164,8 @@ async function asFinding<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof PenstockError) || error.passing || error.code === 'invalid_query') throw error;
-    for (const { path, message } of error.errors) {
+    for (const { path, message } of error.errors)
       findings.add(path ? `${path}: ${message}` : message, place(path));
-    }
     if (error.errors.length === 0) findings.add(error.message, place(''));
     findings.settle();
     throw error;

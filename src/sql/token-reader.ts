@@ -21,12 +21,10 @@ export class TokenReader {
     this.findings = findings;
   }
 
-  /** Returns the next token, or the one `ahead` tokens later, without taking it. */
   peek(ahead = 0): Token | undefined {
     return this.#tokens[this.#position + ahead];
   }
 
-  /** The place of the next token, or the end of the statement. */
   get here(): Range {
     return this.peek() ?? this.#end;
   }
@@ -37,7 +35,6 @@ export class TokenReader {
     return token;
   }
 
-  /** Whether the next tokens are these keywords or symbols. */
   sees(...texts: string[]): boolean {
     return texts.every((text, index) => {
       const token = this.peek(index);
@@ -45,7 +42,6 @@ export class TokenReader {
     });
   }
 
-  /** Takes these keywords or symbols if they come next. */
   takes(...texts: string[]): boolean {
     if (!this.sees(...texts)) return false;
     this.#position += texts.length;
@@ -64,14 +60,12 @@ export class TokenReader {
     return { text: token.text, exact: token.kind === 'name', from: token.from, to: token.to };
   }
 
-  /** The name of a table or view, which has no schema. */
   tableName(kind: string): Identifier {
     const name = this.identifier(`The name of the ${kind}`);
     if (this.sees('.')) this.refuse(`Schemas are not supported; write the name of the ${kind} alone`);
     return name;
   }
 
-  /** All tokens that are left. */
   rest(): readonly Token[] {
     return this.#tokens.slice(this.#position);
   }
@@ -83,7 +77,6 @@ export class TokenReader {
     return token;
   }
 
-  /** A whole number, e.g. a precision. */
   count(what: string): number {
     const token = this.peek();
     if (token?.kind !== 'number' || !/^\d{1,9}$/.test(token.text))

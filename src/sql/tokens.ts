@@ -21,9 +21,8 @@ const dollarTag = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
 
 /** Splits a query into tokens, without comments and white space. Reports strings and comments that are not closed. */
 export function tokenise(query: string, findings: Findings): Token[] {
-  if (query.length > maxQueryLength) {
+  if (query.length > maxQueryLength)
     findings.stop(`The query is too long; the maximum is ${maxQueryLength} characters`);
-  }
   const tokens: Token[] = [];
   let offset = 0;
   while (offset < query.length) {
@@ -101,7 +100,6 @@ export const isSymbol = (token: Token | undefined, text: string): boolean =>
 export const isWord = (token: Token | undefined, text: string): boolean =>
   token?.kind === 'word' && token.text.toLowerCase() === text;
 
-/** The range from the start of one token to the end of another. */
 export function rangeOf(first: Token, last: Token = first): Range {
   return { from: first.from, to: last.to };
 }

@@ -11,7 +11,6 @@ export interface Transformed {
   bad: { index: number; error: PenstockError }[];
 }
 
-/** Turns rows of a source into rows of a sink. */
 export interface Transform {
   /**
    * Transforms a batch of any size. The result of a row does not depend on the other rows of the batch. Overlapping

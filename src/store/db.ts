@@ -21,10 +21,8 @@ import { SqliteAdapter } from './sqlite.ts';
  */
 export type Db = PrismaClient;
 
-/** The client inside a transaction. */
 export type Tx = Prisma.TransactionClient;
 
-/** Deadlines, in milliseconds. */
 const limits = {
   connect: 5_000,
   transactionStart: 10_000,
@@ -53,7 +51,6 @@ export async function openDb(url: string): Promise<Db> {
   return db;
 }
 
-/** Waits for running queries and closes every connection. */
 export async function closeDb(db: Db): Promise<void> {
   await db.$disconnect();
 }

@@ -130,7 +130,6 @@ async function reached<T>(work: Promise<T>): Promise<T> {
 export interface Migration {
   name: string;
   sql: string;
-  /** SHA-256 of `sql`, in hex. */
   checksum: string;
 }
 

@@ -64,7 +64,6 @@ export class JobCounters {
     for (const counters of this.#tasks.values()) counters.sample(seconds);
   }
 
-  /** Notes that there is something new to write. */
   touch(): void {
     this.#touched = true;
   }

@@ -118,7 +118,6 @@ function fitting(
   return end === -1 ? deadLetters : deadLetters.slice(0, end);
 }
 
-/** Maximum size of a replayed group. */
 const maxReplayedTogether = 100;
 const maxReplayedBytes = 16 * 1024 * 1024;
 
@@ -136,7 +135,6 @@ interface ReplayTools {
 
 type DeadLetterRow = Awaited<ReturnType<Db['deadLetter']['findMany']>>[number];
 
-/** Result of a replay. `failure` is undefined if the whole message was written. */
 type ReplayResult = { id: string; failure: DeadLetterFailure | undefined };
 
 /** Replays marked dead letters, oldest first. Deletes those that succeed; the others keep their new failure. */

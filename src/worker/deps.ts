@@ -9,7 +9,6 @@ export interface WorkerDeps {
   catalog: StoredCatalog;
   logger: Logger;
   metrics: Registry;
-  /** Name of this worker process (`ownerName`). */
   owner: string;
   /** The threads of the tasks. The caller closes it after the worker has stopped. */
   threads: ThreadPool;

@@ -13,7 +13,6 @@ import { messageId, noFailure, stateChange } from './job-record.ts';
 export const leaseTtlMs = 15_000;
 export const renewEveryMs = 5_000;
 
-/** A worker process. The nonce makes it unique, as process ids and host names are reused. */
 interface WorkerProcess {
   host: string;
   pid: number;
@@ -39,7 +38,6 @@ export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: numb
   }
 }
 
-/** The columns of a job that decide what to do with it. Only these are read of every job every second. */
 const jobRow = {
   id: true,
   stop: true,
@@ -108,7 +106,6 @@ export class Leases {
     return jobs.map(({ jobId }) => jobId);
   }
 
-  /** Takes every job that no worker holds and whose state is not the desired one. */
   async claim(): Promise<void> {
     const candidates = await this.#db.job.findMany({
       where: {

@@ -8,11 +8,10 @@ import { Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace } from './job-record.ts';
 import type { HeldJob } from './leases.ts';
-import { compileJob, Rollout } from './rollout.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
 import { isFromSink, Task } from './task.ts';
-import { type MemberEvents, TaskGroup } from './task-group.ts';
+import { compileJob, type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
 
 interface RunningJobTools {
   counters: JobCounters;
@@ -31,7 +30,6 @@ export class RunningJob {
   over = false;
   /** Why it ended on its own. */
   failure: PenstockError | undefined;
-  /** Whether it ended because its sources have no more. */
   finished = false;
   readonly #deps: WorkerDeps;
   readonly #tools: RunningJobTools;

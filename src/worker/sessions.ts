@@ -38,7 +38,6 @@ export class JobSessions {
     this.#jobId = jobId;
   }
 
-  /** Throws database errors. */
   async load(): Promise<void> {
     const { db, catalog, logger } = this.#deps;
     const where = { jobId: this.#jobId, state: { not: orphaned } };
@@ -91,13 +90,11 @@ export class JobSessions {
     };
   }
 
-  /** Sessions that none of these tasks uses. */
   orphans(specs: readonly TaskSpec[]): SourceSession[] {
     const wanted = new Set(specs.map((spec) => this.#find(spec)?.id));
     return this.#sessions.filter(({ id }) => !wanted.has(id));
   }
 
-  /** Whether a task would use this session. */
   belongs(session: SourceSession, spec: TaskSpec): boolean {
     const identity = sourceIdentity(spec);
     if (identity.operatorId !== session.operatorId || identity.taskIndex !== session.taskIndex) return false;
@@ -107,7 +104,6 @@ export class JobSessions {
     return connector.session?.(profile, identity) === name;
   }
 
-  /** Throws database errors. */
   async enter(session: SourceSession, state: 'draining' | typeof orphaned): Promise<void> {
     const stateSince = BigInt(Date.now()) * 1000n;
     const data = { state, stateSince, nextTry: stateSince };

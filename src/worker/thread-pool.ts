@@ -25,7 +25,6 @@ interface SlotOptions extends ThreadData {
 }
 
 interface ThreadPoolOptions extends Partial<SlotOptions> {
-  /** Maximum number of threads, 1 or more. */
   max: number;
   /** The entries of PENSTOCK_TARGETS. */
   targets: readonly string[];
@@ -66,7 +65,6 @@ export class ThreadPool {
     return this.#slots.reduce((least, slot) => (slot.load < least.load ? slot : least));
   }
 
-  /** Ends all threads. Tasks must have ended before. */
   async close(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.close()));
   }
@@ -103,7 +101,6 @@ export class ThreadSlot {
     return this.#running.begin(spec, handlers);
   }
 
-  /** Ends the thread. Tasks must have ended before. */
   async close(): Promise<void> {
     await this.#running?.end();
     await this.#gone;
@@ -161,7 +158,6 @@ class RunningThread {
     this.#pings = setInterval(() => this.#ping(pingEveryMs, maxMissedPings), pingEveryMs);
   }
 
-  /** Messages a second, averaged over about ten seconds. */
   get messageRate(): number {
     const now = performance.now();
     this.#recent *= Math.exp((this.#recentAt - now) / recentMs);

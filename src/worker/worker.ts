@@ -56,7 +56,6 @@ export class Worker {
     this.#stats.start();
   }
 
-  /** Looks for changes now instead of at the next poll. */
   nudge(): void {
     this.#nudge.abort();
   }

@@ -1,13 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { profileBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const nowhere = 'mqtt://127.0.0.1:1';
 const inMicros = (ms: number): number => (Date.now() + ms) * 1000;
 
 let service: Service;
-afterEach(() => service.close());
 
 /** Calls the service, with a key if there is one. */
 async function call(method: string, path: string, { key, body }: { key?: string; body?: object } = {}) {

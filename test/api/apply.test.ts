@@ -1,74 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Bundle, bundleOf } from '../support/bundle.ts';
 import { databases } from '../support/databases.ts';
-import { unique } from '../support/edit.ts';
+import { everythingIn, unique } from '../support/objects.ts';
 import { created } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
 const url = 'mqtt://127.0.0.1:1';
 const mask = '********';
-const fields = [
-  { name: 'device', type: 'string' },
-  { name: 'celsius', type: 'float64' },
-];
-const schema = { format: { type: 'json' }, bad_data: { behavior: 'drop' }, fields };
-
-interface Bundle {
-  connection_profiles: {
-    name: string;
-    connector: string;
-    config: Record<string, unknown>;
-    labels: Record<string, string>;
-  }[];
-  connection_tables: {
-    name: string;
-    connector: string;
-    connection_profile: string;
-    config: Record<string, unknown>;
-    schema: { fields: object[] };
-    labels: Record<string, string>;
-  }[];
-  pipelines: { name: string; query: string; parallelism: number; labels: Record<string, string> }[];
-  prune?: { label_selector: string };
-}
-
 describe.each(databases)('apply on $provider', ({ open }) => {
   let service: Service;
   beforeAll(async () => {
     service = await startService({ open });
   });
-  afterAll(() => service.close());
-
-  /** A profile with a password, a source, a sink and a pipeline, with unique names and a label. */
-  function bundleOf(password = 'first-canary') {
-    const app = unique('app');
-    const labels = { app };
-    const table = (name: string, topic: string, type: object) => ({
-      name: `${app}_${name}`,
-      connector: 'mqtt',
-      connection_profile: app,
-      config: { topic, qos: 'AtLeastOnce', type },
-      schema: structuredClone(schema),
-      labels,
-    });
-    const bundle: Bundle = {
-      connection_profiles: [
-        { name: app, connector: 'mqtt', config: { url, username: 'me', password }, labels },
-      ],
-      connection_tables: [
-        table('in', 'plant/+/readings', {}),
-        table('out', 'plant/alerts', { retain: false }),
-      ],
-      pipelines: [
-        {
-          name: app,
-          query: `INSERT INTO ${app}_out SELECT device, celsius FROM ${app}_in WHERE celsius > 90`,
-          parallelism: 1,
-          labels,
-        },
-      ],
-    };
-    return { app, bundle, selector: `app=${app}` };
-  }
 
   const apply = async (bundle: object, query = '') =>
     service.request.post(`/api/v1/apply${query}`).send(bundle);
@@ -81,14 +24,7 @@ describe.each(databases)('apply on $provider', ({ open }) => {
   };
   const exported = async (selector: string, format = 'json') =>
     service.request.get(`/api/v1/export?format=${format}&label_selector=${encodeURIComponent(selector)}`);
-  const everything = async () => ({
-    profiles: await service.db.connectionProfile.findMany({ orderBy: { id: 'asc' } }),
-    tables: await service.db.connectionTable.findMany({ orderBy: { id: 'asc' } }),
-    pipelines: await service.db.pipeline.findMany({
-      orderBy: { id: 'asc' },
-      include: { job: true, tables: true, profiles: true },
-    }),
-  });
+  const everything = () => everythingIn(service.db);
   const jobNamed = async (name: string) => {
     const row = await service.db.pipeline.findUniqueOrThrow({ where: { name }, include: { job: true } });
     return row.job as NonNullable<typeof row.job>;
@@ -411,74 +347,5 @@ describe.each(databases)('apply on $provider', ({ open }) => {
       last,
     ]);
     expect((await jobNamed(app)).editRequests).toBe(4);
-  });
-});
-
-describe('YAML', () => {
-  let service: Service;
-  beforeAll(async () => {
-    service = await startService();
-  });
-  afterAll(() => service.close());
-  const send = (text: string, path = '/api/v1/apply?dry_run=true') =>
-    service.request.post(path).set('content-type', 'application/yaml').send(text);
-
-  test('is read with anchors and texts of several lines', async () => {
-    const { status, body } = await send(`
-connection_profiles:
-  - &base
-    name: a
-    connector: mqtt
-    config: &config { url: mqtt://127.0.0.1:1 }
-  - { name: b, connector: mqtt, config: *config }
-pipelines:
-  - name: p
-    parallelism: 1
-    query: |
-      CREATE TABLE x (v TEXT) WITH (connector = 'mqtt', connection_profile = 'a', topic = 'x', type = 'source', format = 'json');
-      CREATE TABLE y (v TEXT) WITH (connector = 'mqtt', connection_profile = 'b', topic = 'y', type = 'sink', format = 'json');
-      INSERT INTO y SELECT v FROM x;
-`);
-    expect(status, JSON.stringify(body)).toBe(200);
-    expect(body.summary.created).toBe(3);
-  });
-
-  const bomb = [
-    'a: &a [x,x,x,x,x,x,x,x,x]',
-    ...[...'bcdefghi'].map((name, i) => `${name}: &${name} [${`*${'abcdefgh'[i]},`.repeat(9)}]`),
-  ].join('\n');
-  const large = `big: &big "${'x'.repeat(200_000)}"\nlist: [${'*big, '.repeat(6)}]`;
-  const keys = Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n');
-
-  test.each([
-    ['an alias bomb', bomb, /alias/],
-    ['a large text by reference', large, /1 MiB/],
-    ['a cycle', 'a: &a [*a]', /nested|alias|anchor/i],
-    ['deep nesting', '['.repeat(50_000), /nested|read/],
-    ['deep nesting that is closed', `${'['.repeat(200)}${']'.repeat(200)}`, /nested/],
-    ['a tag', 'a: !!js/function "x"', /tag/i],
-    ['a tag of its own', 'a: !secret x', /tag/i],
-    ['binary', 'a: !!binary aGVsbG8=', /tag/i],
-    ['two documents', 'a: 1\n---\nb: 2', /document/],
-    ['a key twice', 'pipelines: []\npipelines: []', /duplicate/],
-    ['a prototype', '__proto__: { prune: 1 }', /__proto__/],
-    ['no number', 'a: .nan', /number/],
-    ['an unclosed quote', 'a: "x', /quote/],
-    ['many keys', keys, /not a known field/],
-  ])('refuses %s', async (_what, text, detail) => {
-    const { status, body } = await send(text);
-    expect([status, body.code], JSON.stringify(body).slice(0, 500)).toEqual([400, 'invalid_request']);
-    expect(body.detail).toMatch(detail);
-  });
-
-  test('is bounded in size, and read by apply only', async () => {
-    expect((await send(`# ${'x'.repeat(1024 * 1024)}`)).status).toBe(413);
-    const most = 256 * 1024;
-    expect((await send(`pipelines: []\n#${'x'.repeat(most - 15)}`)).status).toBe(200);
-    const { status, body } = await send(`pipelines: []\n#${'x'.repeat(most - 14)}`);
-    expect([status, body.code]).toEqual([413, 'payload_too_large']);
-    expect(body.hint).toMatch(/JSON/);
-    expect((await send('name: a', '/api/v1/connection_profiles')).status).toBe(415);
-    expect((await send('')).status).toBe(400);
   });
 });

@@ -1,5 +1,5 @@
 import { request as httpRequest } from 'node:http';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Document, type Json, operationsOf } from '../../scripts/docs/document.ts';
 import { errorCatalog } from '../../src/connectors/registry.ts';
 import { databases } from '../support/databases.ts';
@@ -63,7 +63,6 @@ describe.each(databases)('bad input on $provider', ({ open }) => {
     const query = 'INSERT INTO alerts SELECT * FROM readings';
     await created(service.request, '/pipelines', { name: 'all', query, parallelism: 1 });
   });
-  afterAll(() => service.close());
 
   test('in a body gets a 4xx that explains what to change, from every route with a body', async () => {
     const withBody = routes().filter(({ operation }) => operation.requestBody);

@@ -1,8 +1,8 @@
 import { createPrivateKey } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../support/at-end.ts';
 import { makeAuthority, makeClient, makeServer } from '../support/certificates.ts';
 import { FaultyServer } from '../support/faulty-server.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -18,11 +18,9 @@ describe('the test of something stored', () => {
   beforeAll(async () => {
     broker = await Mosquitto.start({ users: { ada: 'right', bob: 'other' } });
   });
-  afterAll(() => broker?.stop());
   beforeEach(async () => {
     service = await startService();
   });
-  afterEach(() => service.close());
 
   const post = (path: string, body?: object) => {
     const request = service.request.post(`/api/v1${path}`).set('accept', 'application/json');
@@ -144,13 +142,12 @@ describe('the test of something stored', () => {
       message: 'The test did not finish within 300 ms',
       hint: expect.stringContaining('timeout_ms'),
     });
-    await silent.stop();
   });
 });
 
 describe('a certificate that is given by its path', () => {
   test('is read for each test, and its key and passphrase are never shown', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'penstock-certificates-'));
+    const folder = temporaryFolder('certificates');
     const ca = await makeAuthority();
     const tls = { ca: ca.cert, ...(await makeServer(ca)) };
     const broker = await Mosquitto.start({ tls, config: ['require_certificate true'] });
@@ -178,7 +175,6 @@ describe('a certificate that is given by its path', () => {
     expect(service.logged()).not.toContain(passphrase);
     await service.close();
     await broker.stop();
-    rmSync(folder, { recursive: true });
   });
 });
 
@@ -200,8 +196,5 @@ describe('the topics of a profile', () => {
     expect([gone.status, gone.body.code]).toEqual([400, 'connection_refused']);
     const nobody = await service.request.get('/api/v1/connection_profiles/cp_nowhere/autocomplete');
     expect(nobody.status).toBe(404);
-    await client.endAsync(true);
-    await service.close();
-    await broker.stop();
   });
 });

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { profileBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** A server that accepts and never responds, which no real broker does on demand. */
 describe('a connection test', () => {
@@ -24,10 +25,9 @@ describe('a connection test', () => {
     const address = server.address();
     url = typeof address === 'object' && address ? `mqtt://127.0.0.1:${address.port}` : '';
   });
-  afterEach(async () => {
+  afterEach(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
-    await service.close();
   });
 
   const start = (signal: AbortSignal, accept: string) =>

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { StoredDeadLetters } from '../../src/worker/dead-letters.ts';
 import { databases } from '../support/databases.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
@@ -33,7 +33,6 @@ describe.each(databases)('dead letters over HTTP on $provider', ({ open }) => {
         { behavior: 'dead_letter' },
       );
   });
-  afterEach(() => service.close());
 
   const path = (rest = '') => `/api/v1/pipelines/${pipeline}/dead_letters${rest}`;
 
@@ -102,5 +101,4 @@ test('the content of dead letters requires the role operator', async () => {
   expect((await request.get(`${path}/dl_x`).set(admin)).status).toBe(404);
   expect((await request.post(`${path}/replay`).set(viewer).send({ all: true })).status).toBe(403);
   expect((await request.delete(path).set(viewer)).status).toBe(403);
-  await service.close();
 });

@@ -1,7 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Document, type Json, operationsOf } from '../../scripts/docs/document.ts';
 import { type Caller, type Generated, requestsOf } from '../support/generated-requests.ts';
 import { created, tableBody } from '../support/resources.ts';
@@ -53,7 +53,6 @@ beforeAll(async () => {
     { name: 'operator', key: await keyOf('operator') },
   ];
 }, 60_000);
-afterAll(() => service?.close());
 
 /** Connection tests only connect to a port where nothing listens. */
 const mended = (body: Json): Json =>

@@ -1,35 +1,21 @@
 import { gzipSync } from 'node:zlib';
-import type { MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { Mosquitto } from '../support/mosquitto.ts';
-import { plainClient, unique } from '../support/mqtt.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { unique } from '../support/mqtt.ts';
 import { created, profileBody } from '../support/resources.ts';
-import { type Service, startService } from '../support/service.ts';
+import { useRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-let broker: Mosquitto;
-let client: MqttClient;
-beforeAll(async () => {
-  broker = await Mosquitto.start();
-  client = await plainClient(broker.url);
-});
-afterAll(async () => {
-  await client?.endAsync();
-  await broker?.stop();
-});
+const rig = useRig();
 
 const path = '/connection_tables/infer_schema';
 
 describe('the schema of a table', () => {
-  let service: Service;
   let profile: string;
   let topic: string;
   beforeEach(async () => {
-    service = await startService();
-    profile = (await created(service.request, '/connection_profiles', profileBody(broker.url))).id;
+    profile = (await created(rig.request, '/connection_profiles', profileBody(rig.broker.url))).id;
     topic = `infer/${unique()}`;
   });
-  afterEach(() => service.close());
 
   const body = (more: object = {}) => ({
     connector: 'mqtt',
@@ -37,13 +23,13 @@ describe('the schema of a table', () => {
     config: { topic: `${topic}/#`, type: {} },
     ...more,
   });
-  /** Retained, so that every subscriber receives them. */
+  /** Kept by the rig.broker, so that they are there whenever somebody subscribes. */
   const keep = async (...payloads: (string | Buffer)[]) => {
     for (const [index, payload] of payloads.entries())
-      await client.publishAsync(`${topic}/${index}`, payload, { qos: 1, retain: true });
+      await rig.client.publishAsync(`${topic}/${index}`, payload, { qos: 1, retain: true });
   };
   const infer = async (more: object = {}) => {
-    const answer = await service.request.post(`/api/v1${path}`).send(body(more));
+    const answer = await rig.request.post(`/api/v1${path}`).send(body(more));
     expect(answer.status, answer.text).toBe(200);
     return { ...answer.body, text: answer.text };
   };
@@ -104,7 +90,7 @@ describe('the schema of a table', () => {
     expect(text).toContain('"seq":9007199254740993');
     const { connector, connection_profile_id, config } = body();
     const table = { name: 'readings', connector, connection_profile_id, config, schema };
-    expect(await created(service.request, '/connection_tables', table)).toMatchObject({ consumers: 0 });
+    expect(await created(rig.request, '/connection_tables', table)).toMatchObject({ consumers: 0 });
   });
 
   test('is unstructured json or text if such messages arrive', async () => {
@@ -132,7 +118,7 @@ describe('the schema of a table', () => {
     const { kinds, notes, preview, schema } = await infer({ messages: 4 });
     expect(kinds).toMatchObject({ json_object: 2, text: 1, bytes: 1 });
     expect(schema.fields).toEqual([{ name: 'a', type: 'int64', required: false }]);
-    expect(notes).toEqual(['2 of 4 messages are not JSON objects: they would be bad data']);
+    expect(notes).toEqual(['2 of 4 messages are not JSON objects and would be bad data']);
     const bad = preview.filter(({ name }: { name: string }) => name === 'bad_message');
     expect(bad).toEqual([
       expect.objectContaining({
@@ -141,7 +127,7 @@ describe('the schema of a table', () => {
       }),
       expect.objectContaining({ code: 'bad_data', payload: expect.objectContaining({ base64: '//4=' }) }),
     ]);
-    expect(service.logged()).not.toContain('secret-payload');
+    expect(rig.service.logged()).not.toContain('secret-payload');
   });
 
   test('names gzip', async () => {
@@ -158,7 +144,7 @@ describe('the schema of a table', () => {
       notes: [],
       preview: [],
       message: expect.stringContaining('No message arrived'),
-      hint: expect.stringContaining('nobody publishes'),
+      hint: expect.stringContaining('no client publishes'),
     });
   });
 
@@ -171,7 +157,7 @@ describe('the schema of a table', () => {
 
   test('can be requested with a profile that is not stored', async () => {
     await keep('{"a":1}');
-    const inline = { connection_profile_id: undefined, profile: { url: broker.url }, messages: 1 };
+    const inline = { connection_profile_id: undefined, profile: { url: rig.broker.url }, messages: 1 };
     expect((await infer(inline)).messages).toBe(1);
   });
 
@@ -186,21 +172,21 @@ describe('the schema of a table', () => {
     [{ timeout_ms: 60_001 }, 'invalid_request', '/timeout_ms'],
     [{ connector: 'kafka' }, 'unknown_connector', '/connector'],
   ])('is refused for %j', async (more, code, at) => {
-    const answer = await service.request.post(`/api/v1${path}`).send(body(more));
+    const answer = await rig.request.post(`/api/v1${path}`).send(body(more));
     expect(answer.status).toBe(400);
     expect(answer.body).toMatchObject({ code, errors: [{ path: at }] });
   });
 
   test('reports errors of the connection', async () => {
     const nobody = { connection_profile_id: undefined, profile: { url: 'mqtt://127.0.0.1:1' } };
-    const answer = await service.request.post(`/api/v1${path}`).send(body(nobody));
+    const answer = await rig.request.post(`/api/v1${path}`).send(body(nobody));
     expect([answer.status, answer.body.code]).toEqual([400, 'connection_refused']);
   });
 
   test('is abandoned when the caller disconnects, and counts as a test', async () => {
     const callers = Array.from({ length: 8 }, () => new AbortController());
     const post = (signal: AbortSignal) =>
-      fetch(`${service.address}/api/v1${path}`, {
+      fetch(`${rig.service.address}/api/v1${path}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body({ timeout_ms: 60_000 })),
@@ -215,14 +201,14 @@ describe('the schema of a table', () => {
     expect(await Promise.all(answers)).toEqual(Array(8).fill('gone'));
     const ids = checkers().slice(before);
     await until('the broker has seen them go', () =>
-      ids.every((id) => broker.log.includes(`Client ${id} disconnected.`)),
+      ids.every((id) => rig.broker.log.includes(`Client ${id} disconnected.`)),
     );
-    expect(service.logged()).not.toContain('request failed');
+    expect(rig.service.logged()).not.toContain('request failed');
     await keep('{"a":1}');
     expect((await infer({ messages: 1 })).messages).toBe(1);
   });
 
   /** The client ids of tests whose subscription the broker has confirmed. */
   const checkers = () =>
-    [...broker.log.matchAll(/Sending SUBACK to (penstock_check_\w+)/g)].map(([, id]) => id);
+    [...rig.broker.log.matchAll(/Sending SUBACK to (penstock_check_\w+)/g)].map(([, id]) => id);
 });

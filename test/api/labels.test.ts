@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { created, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
@@ -10,7 +10,6 @@ describe.each(databases)('labels on $provider', ({ open }) => {
   beforeAll(async () => {
     service = await startService({ open });
   });
-  afterAll(() => service.close());
 
   const list = async (path: string, selector: string, more = '') =>
     (await service.request.get(`/api/v1${path}?label_selector=${encodeURIComponent(selector)}${more}`)).body;

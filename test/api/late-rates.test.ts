@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { type JobStats, sampleEveryMs } from '../../src/jobs/stats.ts';
 import { EventReader } from '../support/events.ts';
 import { created, createTables } from '../support/resources.ts';
@@ -9,7 +9,6 @@ let service: Service;
 beforeAll(async () => {
   service = await startService({});
 });
-afterAll(() => service.close());
 
 interface Event {
   name: string;

@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 let service: Service;
 const open: (() => void)[] = [];
-afterEach(async () => {
+afterEach(() => {
   for (const close of open.splice(0)) close();
-  await service.close();
 });
 
 const get = (path: string, key?: string) =>

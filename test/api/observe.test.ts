@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
-import type { MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { EventReader } from '../support/events.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { plainClient, unique } from '../support/mqtt.ts';
-import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService } from '../support/service.ts';
+import { unique } from '../support/mqtt.ts';
+import { created, createTables, jobOf } from '../support/resources.ts';
+import { useRig } from '../support/rig.ts';
 import { until as untilWithin } from '../support/until.ts';
 
 /** Other tests may run at the same time. */
@@ -20,58 +19,39 @@ interface Event extends Json {
   rates?: Record<string, number>;
 }
 
-let broker: Mosquitto;
-let client: MqttClient;
-beforeAll(async () => {
-  broker = await Mosquitto.start();
-  client = await plainClient(broker.url);
-});
-afterAll(async () => {
-  await client?.endAsync();
-  await broker?.stop();
-});
+const rig = useRig({ service: { worker: true } });
 
 describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
-  let service: Service;
   let topic: string;
   let pipeline: string;
   let job: string;
   let own: Mosquitto | undefined;
 
   beforeEach(async () => {
-    service = await startService({ worker: true });
     topic = `observe/${unique()}`;
     own = undefined;
   });
-  afterEach(async () => {
-    await service.close();
-    await own?.stop();
-  });
 
   /** Reads ${topic}/in and writes ${topic}/out, and runs. */
-  const start = async (url = broker.url) => {
-    const { request } = service;
-    const profile = await created(request, '/connection_profiles', profileBody(url));
-    const source = { topic: `${topic}/in`, type: {} };
-    const sink = { topic: `${topic}/out`, type: { retain: false } };
-    await created(request, '/connection_tables', tableBody('readings', profile.id, source));
-    await created(request, '/connection_tables', tableBody('alerts', profile.id, sink));
+  const start = async (url = rig.broker.url) => {
+    const { request } = rig;
+    await createTables(request, url, { from: `${topic}/in`, to: `${topic}/out` });
     const query = 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
     pipeline = (await created(request, '/pipelines', { name: 'p', query, parallelism: 1 })).id;
     await until('it runs', async () => (await jobOf(request, pipeline)).state === 'Running');
     job = (await jobOf(request, pipeline)).id;
   };
   const get = async (path: string) =>
-    (await service.request.get(`/api/v1/pipelines/${pipeline}/${path}`).expect(200)).body;
+    (await rig.request.get(`/api/v1/pipelines/${pipeline}/${path}`).expect(200)).body;
   const reading = (seq: number, celsius: number) => JSON.stringify({ device: 'd', seq, celsius });
   /** Ten readings, four of which pass, and one bad message. */
   const publish = async () => {
     const payloads = Array.from({ length: 10 }, (_, seq) => reading(seq, seq < 4 ? 95 : 20));
     for (const payload of [...payloads, 'no reading'])
-      await client.publishAsync(`${topic}/in`, payload, { qos: 1 });
+      await rig.client.publishAsync(`${topic}/in`, payload, { qos: 1 });
     return payloads.join('').length + 'no reading'.length;
   };
-  const follow = () => new EventReader<Event>(`${service.address}/api/v1/pipelines/${pipeline}/events`);
+  const follow = () => new EventReader<Event>(`${rig.service.address}/api/v1/pipelines/${pipeline}/events`);
 
   test('counts what goes in and out of each task and operator', async () => {
     await start();
@@ -96,7 +76,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     });
     expect(task.batches).toBeGreaterThanOrEqual(1);
     expect(task.batches).toBeLessThanOrEqual(11);
-    const { graph } = (await service.request.get(`/api/v1/pipelines/${pipeline}`)).body;
+    const { graph } = (await rig.request.get(`/api/v1/pipelines/${pipeline}`)).body;
     expect(graph.nodes.map((node: Json) => node.node_id)).toEqual([0, 1, 2]);
   });
 
@@ -137,16 +117,16 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     const rates = one.events.flatMap((event) => (event.rates ? [event.rates] : []));
     const times = rates.map(({ at }) => at as number);
     expect(times).toEqual([...new Set(times)].toSorted((a, b) => a - b));
-    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'graceful' }).expect(200);
+    await rig.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'graceful' }).expect(200);
     await one.has('it stops', ({ job: seen }) => seen?.state === 'Stopped');
     expect((await get(`jobs/${job}/operator_metric_groups`)).data).toEqual([]);
     await until('it can be deleted', async () => {
-      const { status } = await service.request.delete(`/api/v1/pipelines/${pipeline}`);
+      const { status } = await rig.request.delete(`/api/v1/pipelines/${pipeline}`);
       return status === 200;
     });
     expect(await one.last()).toEqual({ name: 'deleted' });
     expect(await other.last()).toEqual({ name: 'deleted' });
-    expect(await service.db.jobStats.count()).toBe(0);
+    expect(await rig.service.db.jobStats.count()).toBe(0);
   });
 
   test('counts each task separately, and adds up several inserts from one source', async () => {
@@ -154,7 +134,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     const query =
       'INSERT INTO alerts SELECT * FROM readings; INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
     const change = { query, parallelism: 2 };
-    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send(change).expect(200);
+    await rig.request.patch(`/api/v1/pipelines/${pipeline}`).send(change).expect(200);
     const tasks = async () =>
       (await get(`jobs/${job}/tasks`)).data as { index: number; connected: boolean }[];
     await until('four tasks', async () => {
@@ -163,7 +143,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     });
     expect((await tasks()).map(({ index }) => index).toSorted()).toEqual([0, 0, 1, 1]);
     for (let times = 0; times < 4; times++) await publish();
-    const { graph } = (await service.request.get(`/api/v1/pipelines/${pipeline}`)).body;
+    const { graph } = (await rig.request.get(`/api/v1/pipelines/${pipeline}`)).body;
     const nodes = graph.nodes.map(({ node_id }: Json) => node_id);
     await until('every node has rates of both tasks', async () => {
       const { data } = await get(`jobs/${job}/operator_metric_groups`);
@@ -195,7 +175,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     const open = Array.from({ length: 32 }, () => follow());
     await Promise.all(open.map((reader) => reader.has('the state', ({ name }) => name === 'state')));
     const path = `/api/v1/pipelines/${pipeline}/events`;
-    const { status, body } = await service.request.get(path);
+    const { status, body } = await rig.request.get(path);
     expect([status, body.code]).toEqual([429, 'too_many_requests']);
     await open.pop()?.hangUp();
     await until('there is room again', async () => {
@@ -216,7 +196,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     own = await Mosquitto.start();
     await start(own.url);
     await own.kill();
-    await until('it notices', async () => (await jobOf(service.request, pipeline)).state === 'Recovering');
+    await until('it notices', async () => (await jobOf(rig.request, pipeline)).state === 'Recovering');
     const wire = (await get('jobs')).data[0];
     expect(wire).toMatchObject({ recoveries: 1, crash_looping: false });
     expect(wire.recovering_since).toBeGreaterThan(wire.start_time);
@@ -238,9 +218,9 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     await start(own.url);
     for (let times = 0; times < 5; times++) {
       await own.kill();
-      await until('it notices', async () => (await jobOf(service.request, pipeline)).state === 'Recovering');
+      await until('it notices', async () => (await jobOf(rig.request, pipeline)).state === 'Recovering');
       await own.resume();
-      await until('it runs again', async () => (await jobOf(service.request, pipeline)).state === 'Running');
+      await until('it runs again', async () => (await jobOf(rig.request, pipeline)).state === 'Running');
     }
     expect((await get('jobs')).data[0]).toMatchObject({
       state: 'Running',
@@ -253,16 +233,16 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     await start();
     expect(await get(`jobs/${job}/checkpoints`)).toEqual({ data: [] });
     expect(await get(`jobs/${job}/checkpoints/1/operator_checkpoint_groups`)).toEqual({ data: [] });
-    const { body } = await service.request.get('/api/v1/udfs').expect(200);
+    const { body } = await rig.request.get('/api/v1/udfs').expect(200);
     expect(body).toEqual({ data: [] });
     for (const path of ['checkpoints', 'tasks', 'operator_metric_groups'])
-      await service.request.get(`/api/v1/pipelines/${pipeline}/jobs/job_nowhere/${path}`).expect(404);
+      await rig.request.get(`/api/v1/pipelines/${pipeline}/jobs/job_nowhere/${path}`).expect(404);
   });
 
   test('the documentation lists exactly the metrics that exist', async () => {
     await start();
     await publish();
-    const metrics = async () => (await service.request.get('/metrics').expect(200)).text;
+    const metrics = async () => (await rig.request.get('/metrics').expect(200)).text;
     await until('all is counted', async () =>
       /penstock_operator_rows_out_total\{.*\} 4/.test(await metrics()),
     );

@@ -1,10 +1,9 @@
-import type { MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { EventReader } from '../support/events.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient, unique } from '../support/mqtt.ts';
-import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService } from '../support/service.ts';
+import { created, createTables, jobOf } from '../support/resources.ts';
+import { useRig } from '../support/rig.ts';
 import { until as untilWithin } from '../support/until.ts';
 
 /** Other tests may run at the same time. */
@@ -22,48 +21,32 @@ interface Output {
   error?: { code: string } | null;
 }
 
-let broker: Mosquitto;
-let client: MqttClient;
-beforeAll(async () => {
-  broker = await Mosquitto.start();
-  client = await plainClient(broker.url);
-});
-afterAll(async () => {
-  await client?.endAsync();
-  await broker?.stop();
-});
+const rig = useRig({ service: { worker: true } });
 
 describe('a preview', { timeout: 180_000 }, () => {
-  let service: Service;
   let topic: string;
 
   beforeEach(async () => {
-    service = await startService({ worker: true });
     topic = `preview/${unique()}`;
-    const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
-    const source = { topic: `${topic}/in`, type: {} };
-    const sink = { topic: `${topic}/out`, type: { retain: false } };
-    await created(service.request, '/connection_tables', tableBody('readings', profile.id, source));
-    await created(service.request, '/connection_tables', tableBody('alerts', profile.id, sink));
+    await createTables(rig.request, rig.broker.url, { from: `${topic}/in`, to: `${topic}/out` });
   });
-  afterEach(() => service.close());
 
   const path = '/api/v1/pipelines';
   const preview = async (query: string) => {
-    const pipeline = await created(service.request, '/pipelines/preview', { query });
-    const { id: job } = await jobOf(service.request, pipeline.id);
+    const pipeline = await created(rig.request, '/pipelines/preview', { query });
+    const { id: job } = await jobOf(rig.request, pipeline.id);
     const at = `${path}/${pipeline.id}`;
-    return { pipeline, at, job, output: `${service.address}${at}/jobs/${job}/output` };
+    return { pipeline, at, job, output: `${rig.service.address}${at}/jobs/${job}/output` };
   };
-  const send = (payload: string) => client.publishAsync(`${topic}/in`, payload, { qos: 1 });
+  const send = (payload: string) => rig.client.publishAsync(`${topic}/in`, payload, { qos: 1 });
   const reading = (seq: number, celsius: number) => JSON.stringify({ device: 'd', seq, celsius });
   const rowsOf = ({ events }: EventReader<Output>) => events.flatMap(({ batch }) => JSON.parse(batch));
   const hot = 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90';
 
   test('shows rows without writing them, with the errors in messages, and leaves no trace', async () => {
     const written: string[] = [];
-    client.on('message', (to) => written.push(to));
-    await client.subscribeAsync(`${topic}/out`);
+    rig.client.on('message', (to) => written.push(to));
+    await rig.client.subscribeAsync(`${topic}/out`);
     const { pipeline, at, job, output } = await preview(hot);
     expect(pipeline).toMatchObject({ preview: true, stop: 'none', action_text: 'Stop' });
     expect((pipeline.graph as { nodes: { description: string }[] }).nodes.map((n) => n.description)).toEqual([
@@ -85,20 +68,20 @@ describe('a preview', { timeout: 180_000 }, () => {
     const times = reader.events.flatMap(({ timestamps }) => timestamps);
     expect(times).toHaveLength(2);
     expect(Math.abs(Number(times[0]) / 1000 - Date.now())).toBeLessThan(60_000);
-    const { body: errors } = await service.request.get(`${at}/jobs/${job}/errors`).expect(200);
+    const { body: errors } = await rig.request.get(`${at}/jobs/${job}/errors`).expect(200);
     expect(errors.data).toMatchObject([{ level: 'warn', operator_id: expect.stringMatching(/^source_/) }]);
-    const stopped = await service.request.patch(at).send({ stop: 'immediate' }).expect(200);
+    const stopped = await rig.request.patch(at).send({ stop: 'immediate' }).expect(200);
     expect(stopped.body.preview).toBe(true);
     expect(await reader.last()).toMatchObject({ done: true, error: null });
-    expect(await jobOf(service.request, pipeline.id)).toMatchObject({ state: 'Finished' });
+    expect(await jobOf(rig.request, pipeline.id)).toMatchObject({ state: 'Finished' });
     expect(written).toEqual([]);
-    const { db } = service;
+    const { db } = rig.service;
     expect([await db.pipeline.count(), await db.job.count(), await db.sourceSession.count()]).toEqual([
       0, 0, 0,
     ]);
-    const [, id] = new RegExp(`(penstock_check_\\w+) \\d ${topic}/in`).exec(broker.log) ?? [];
+    const [, id] = new RegExp(`(penstock_check_\\w+) \\d ${topic}/in`).exec(rig.broker.log) ?? [];
     expect(id).toBeDefined();
-    await until('its client has gone', () => broker.log.includes(`Client ${id} disconnected.`));
+    await until('its client has gone', () => rig.broker.log.includes(`Client ${id} disconnected.`));
   });
 
   test('accepts one SELECT alone, and several', async () => {
@@ -112,16 +95,16 @@ describe('a preview', { timeout: 180_000 }, () => {
   });
 
   test('takes nothing from a pipeline that reads the same topic', async () => {
-    const { id } = await created(service.request, path.slice('/api/v1'.length), {
+    const { id } = await created(rig.request, path.slice('/api/v1'.length), {
       name: 'p',
       query: hot,
       parallelism: 1,
     });
-    await until('it runs', async () => (await jobOf(service.request, id)).state === 'Running');
+    await until('it runs', async () => (await jobOf(rig.request, id)).state === 'Running');
     const { output } = await preview(hot);
     const reader = new EventReader<Output>(output);
     let out = 0;
-    const listener = await plainClient(broker.url);
+    const listener = await plainClient(rig.broker.url);
     listener.on('message', () => {
       out++;
     });
@@ -147,7 +130,7 @@ describe('a preview', { timeout: 180_000 }, () => {
 
   test('ends without a reader', async () => {
     const { pipeline } = await preview(hot);
-    await until('it ends', async () => (await jobOf(service.request, pipeline.id)).state === 'Finished');
+    await until('it ends', async () => (await jobOf(rig.request, pipeline.id)).state === 'Finished');
   });
 
   test('ends with the reason when its broker stops', async () => {
@@ -158,15 +141,14 @@ describe('a preview', { timeout: 180_000 }, () => {
     const reader = new EventReader<Output>(output);
     await own.kill();
     expect(await reader.last()).toMatchObject({ done: true, error: { code: 'connection_lost' } });
-    const { state, failure_reason } = await jobOf(service.request, pipeline.id);
+    const { state, failure_reason } = await jobOf(rig.request, pipeline.id);
     expect([state, failure_reason?.code]).toEqual(['Failed', 'connection_lost']);
-    const { status, body } = await service.request.post(`${path}/preview`).send({ query });
+    const { status, body } = await rig.request.post(`${path}/preview`).send({ query });
     expect([status, body.code]).toEqual([400, 'connection_refused']);
-    await own.stop();
   });
 
   test('is refused for an invalid query, and when too many run', async () => {
-    const post = (body: object) => service.request.post(`${path}/preview`).send(body);
+    const post = (body: object) => rig.request.post(`${path}/preview`).send(body);
     const wrong = await post({ query: 'SELECT nope FROM readings' });
     expect([wrong.status, wrong.body.code]).toEqual([400, 'invalid_query']);
     expect(wrong.body.errors[0]).toMatchObject({ path: '/query', message: expect.stringContaining('nope') });
@@ -175,15 +157,15 @@ describe('a preview', { timeout: 180_000 }, () => {
     for (let count = 0; count < 8; count++) running.push(await preview(hot));
     const refused = await post({ query: hot });
     expect([refused.status, refused.body.code]).toEqual([429, 'too_many_requests']);
-    await service.request.delete(running[0]?.at ?? '').expect(200);
-    await service.request.get(running[0]?.at ?? '').expect(404);
+    await rig.request.delete(running[0]?.at ?? '').expect(200);
+    await rig.request.get(running[0]?.at ?? '').expect(404);
     await until('there is room again', async () => (await post({ query: hot })).status === 200);
   });
 
   test('a stored pipeline has no output', async () => {
     const query = { name: 'p', query: hot, parallelism: 1 };
-    const { id } = await created(service.request, '/pipelines', query);
-    const { id: job } = await jobOf(service.request, id);
-    await service.request.get(`${path}/${id}/jobs/${job}/output`).expect(404);
+    const { id } = await created(rig.request, '/pipelines', query);
+    const { id: job } = await jobOf(rig.request, id);
+    await rig.request.get(`${path}/${id}/jobs/${job}/output`).expect(404);
   });
 });

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { created, createTables, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
@@ -11,7 +11,6 @@ describe.each(databases)('resources on $provider', ({ open }) => {
   beforeEach(async () => {
     service = await startService({ open });
   });
-  afterEach(() => service.close());
 
   const get = async (path: string) => (await service.request.get(`/api/v1${path}`)).body;
 
@@ -225,7 +224,6 @@ describe('operation', () => {
     expect((await service.request.get('/metrics')).text).toContain('penstock_messages_received_total');
     expect((await service.request.get('/api/v1/api-docs/openapi.json')).body.openapi).toBe('3.1.0');
     expect((await service.request.get('/api/v1/swagger-ui/')).text).toContain('swagger-ui');
-    await service.close();
   });
 
   test('accepts only loopback names if there is no key', async () => {
@@ -236,7 +234,6 @@ describe('operation', () => {
       expect(await status(host), host).toBe(200);
     for (const host of ['rebound.example', '127.0.0.1.rebound.example', 'localhost.example:5115'])
       expect(await status(host), host).toBe(403);
-    await service.close();
   });
 
   test('accepts an empty body if none is needed, whatever the content type', async () => {
@@ -245,7 +242,6 @@ describe('operation', () => {
       .delete('/api/v1/pipelines/pl_none')
       .set('content-type', 'application/json');
     expect(answer.status).toBe(404);
-    await service.close();
   });
 
   test('requires the key for everything but health and documentation if one is set', async () => {
@@ -265,6 +261,5 @@ describe('operation', () => {
       expect(await status(path, 'a-key-of-some-lengtH'), path).toBe(401);
     }
     expect(await status('/api/v1/connectors', 'a-key-of-some-length')).toBe(200);
-    await service.close();
   });
 });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { created, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
@@ -6,7 +6,6 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(() => service.close());
 
 const fields = [{ name: 'a', type: 'int32' }];
 const text = [{ name: 'value', type: 'string' }];

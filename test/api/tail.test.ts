@@ -1,34 +1,23 @@
-import type { MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { MessageEvents } from '../../src/api/connection-tables/message-event.ts';
 import { Tail as AnsweredTail } from '../../src/api/connection-tables/tail.ts';
 import { connectorFor } from '../../src/connectors/registry.ts';
 import { PenstockError } from '../../src/errors.ts';
+import { EventReader } from '../support/events.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient, unique } from '../support/mqtt.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService } from '../support/service.ts';
+import { useRig } from '../support/rig.ts';
 import { Traffic } from '../support/traffic.ts';
 import { until } from '../support/until.ts';
 
 type Json = Record<string, unknown>;
 
-/** A client that reads the events of a tail as they arrive. */
-class Tail {
-  readonly events: Json[] = [];
-  text = '';
-  readonly #caller = new AbortController();
-  readonly #over: Promise<void>;
-  readonly #address: string;
-
-  constructor(service: Service, table: string, query = '') {
-    this.#address = `${service.address}/api/v1/connection_tables/${table}/tail${query}`;
-    this.#over = this.#read();
-  }
-
-  static async open(service: Service, table: string, query = ''): Promise<Tail> {
-    const tail = new Tail(service, table, query);
-    await tail.has('listening');
+/** A caller that reads the events of a tail as they arrive. */
+class Tail extends EventReader<Json> {
+  static async open(address: string, table: string, query = ''): Promise<Tail> {
+    const tail = new Tail(`${address}/api/v1/connection_tables/${table}/tail${query}`);
+    await tail.hasNamed('listening');
     return tail;
   }
 
@@ -36,70 +25,31 @@ class Tail {
     return this.events.filter((event) => event.name === name);
   }
 
-  async has(name: string, count = 1): Promise<Json[]> {
+  async hasNamed(name: string, count = 1): Promise<Json[]> {
     await until(`${count} ${name}`, () => this.named(name).length >= count, 30_000);
     return this.named(name);
   }
-
-  /** Reads to the end and returns the last event. */
-  async last(): Promise<Json> {
-    await this.#over;
-    return this.events.at(-1) as Json;
-  }
-
-  async hangUp(): Promise<void> {
-    this.#caller.abort();
-    await this.#over.catch(() => {});
-  }
-
-  async #read(): Promise<void> {
-    const response = await fetch(this.#address, { signal: this.#caller.signal });
-    if (response.status !== 200) throw new Error(await response.text());
-    expect(response.headers.get('content-type')).toBe('text/event-stream');
-    let rest = '';
-    for await (const chunk of (response.body as ReadableStream<Uint8Array>).pipeThrough(
-      new TextDecoderStream() as never,
-    ) as unknown as AsyncIterable<string>) {
-      this.text += chunk;
-      const frames = (rest + chunk).split('\n\n');
-      rest = frames.pop() ?? '';
-      for (const frame of frames)
-        if (frame.startsWith('data: ')) this.events.push(JSON.parse(frame.slice('data: '.length)));
-    }
-  }
 }
 
-let broker: Mosquitto;
-let client: MqttClient;
-beforeAll(async () => {
-  broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
-  client = await plainClient(broker.url);
-});
-afterAll(async () => {
-  await client?.endAsync();
-  await broker?.stop();
-});
+const rig = useRig({ broker: { config: ['max_queued_messages 0'] }, service: { worker: true } });
 
 describe('the tail of a table', () => {
-  let service: Service;
   let profile: string;
   let topic: string;
   beforeEach(async () => {
-    service = await startService({ worker: true });
-    profile = (await created(service.request, '/connection_profiles', profileBody(broker.url))).id;
+    profile = (await created(rig.request, '/connection_profiles', profileBody(rig.broker.url))).id;
     topic = `tail/${unique()}`;
   });
-  afterEach(() => service.close());
 
   const table = async (filter: string, schema?: object, name = 'readings') => {
     const body = tableBody(name, profile, { topic: filter, type: {} }, schema);
-    return (await created(service.request, '/connection_tables', body)).id;
+    return (await created(rig.request, '/connection_tables', body)).id;
   };
   const send = (to: string, payload: string | Buffer, properties?: object) =>
-    client.publishAsync(to, payload, { qos: 1, ...(properties ? { properties } : {}) });
+    rig.client.publishAsync(to, payload, { qos: 1, ...(properties ? { properties } : {}) });
   /** The client ids that subscribed to the topic of this test, tails and others. */
   const tails = () =>
-    [...broker.log.matchAll(/(penstock_check_\w+) \d (\S+)/g)]
+    [...rig.broker.log.matchAll(/(penstock_check_\w+) \d (\S+)/g)]
       .filter(([, , filter]) => filter?.startsWith(topic))
       .map(([, id]) => id);
 
@@ -111,7 +61,7 @@ describe('the tail of a table', () => {
       { name: 'place', type: 'string', metadata_key: 'topic' },
     ];
     const id = await table(`${topic}/+`, { format: { type: 'json' }, fields });
-    const tail = await Tail.open(service, id, '?seconds=30&rows=1');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=30&rows=1');
     const payload = '{"seq":9007199254740993,"data":"AAEC","at":"2026-01-31T08:15:00.25Z"}';
     await send(`${topic}/a`, payload, {
       contentType: 'application/json',
@@ -153,7 +103,7 @@ describe('the tail of a table', () => {
 
   test('shows bad messages with their error and first bytes, and logs none of it', async () => {
     const id = await table(topic);
-    const tail = await Tail.open(service, id, '?seconds=30&rows=4');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=30&rows=4');
     await send(topic, '{"device":1,"note":"secret-payload"}');
     await send(topic, Buffer.of(0xff, 0xfe));
     await send(topic, `${'ä'.repeat(4000)}secret-end`);
@@ -171,12 +121,12 @@ describe('the tail of a table', () => {
     });
     expect(bad[1]).toMatchObject({ payload: { text: null, base64: '//4=', truncated: false } });
     expect(bad[2]).toMatchObject({ bytes: 8010, payload: { text: 'ä'.repeat(2048), truncated: true } });
-    expect(service.logged()).not.toContain('secret-payload');
+    expect(rig.service.logged()).not.toContain('secret-payload');
   });
 
   test('writes a document with line breaks on one line', async () => {
     const id = await table(topic, { format: { type: 'json', unstructured: true } });
-    const tail = await Tail.open(service, id, '?seconds=30&rows=1');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=30&rows=1');
     await send(topic, '{\r\n  "a": [1,\n\n2]\n}');
     await tail.last();
     expect(tail.named('row')[0]).toMatchObject({ row: { value: { a: [1, 2] } } });
@@ -184,7 +134,7 @@ describe('the tail of a table', () => {
 
   test('reports rows that are too large instead of showing them', async () => {
     const id = await table(topic, { format: { type: 'raw_string' } });
-    const tail = await Tail.open(service, id, '?seconds=30&rows=2');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=30&rows=2');
     await send(topic, 'x'.repeat(70_000));
     await send(topic, 'x'.repeat(1_100_000));
     await tail.last();
@@ -203,34 +153,33 @@ describe('the tail of a table', () => {
     const from = kind === 'shared' ? `$share/group/${topic}/in` : `${topic}/in`;
     const id = await table(from);
     const sink = tableBody('alerts', profile, { topic: `${topic}/out`, type: { retain: false } });
-    await created(service.request, '/connection_tables', sink);
+    await created(rig.request, '/connection_tables', sink);
     const query = 'INSERT INTO alerts SELECT * FROM readings';
-    const pipeline = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
-    await until('it runs', async () => (await jobOf(service.request, pipeline.id)).state === 'Running');
+    const pipeline = await created(rig.request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    await until('it runs', async () => (await jobOf(rig.request, pipeline.id)).state === 'Running');
     const traffic = await Traffic.open(
-      { url: broker.url, topic: `${topic}/in` },
-      { url: broker.url, topic: `${topic}/out` },
+      { url: rig.broker.url, topic: `${topic}/in` },
+      { url: rig.broker.url, topic: `${topic}/out` },
       1,
     );
-    const first = await Tail.open(service, id, '?seconds=60');
-    const second = await Tail.open(service, id, '?seconds=60&rows_per_second=100');
+    const first = await Tail.open(rig.service.address, id, '?seconds=60');
+    const second = await Tail.open(rig.service.address, id, '?seconds=60&rows_per_second=100');
     expect(tails()).toHaveLength(2);
-    expect(broker.log).not.toMatch(/penstock_check_\w+ \d \$share/);
+    expect(rig.broker.log).not.toMatch(/penstock_check_\w+ \d \$share/);
     await traffic.publish(1000);
-    await first.has('row');
+    await first.hasNamed('row');
     await first.hangUp();
     await traffic.publish(1000);
     await until('everything has come through', () => traffic.missing.length === 0, 60_000);
     expect(traffic.duplicated).toBe(0);
-    await second.has('row', 100);
+    await second.hasNamed('row', 100);
     await second.hangUp();
-    expect((await jobOf(service.request, pipeline.id)).state).toBe('Running');
-    await traffic.close();
+    expect((await jobOf(rig.request, pipeline.id)).state).toBe('Running');
   });
 
   test('limits the rows per second of a flood and counts the others', async () => {
     const id = await table(topic);
-    const tail = await Tail.open(service, id, '?seconds=120&rows_per_second=7');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=120&rows_per_second=7');
     const total = 20_000;
     for (let seq = 0; seq < total; seq += 200)
       await Promise.all(
@@ -248,7 +197,7 @@ describe('the tail of a table', () => {
 
   test('ends after its time', async () => {
     const id = await table(topic);
-    const tail = await Tail.open(service, id, '?seconds=1');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=1');
     expect(await tail.last()).toMatchObject({
       name: 'summary',
       error: false,
@@ -259,27 +208,29 @@ describe('the tail of a table', () => {
 
   test('disconnects when its caller does, and leaves no session behind', async () => {
     const id = await table(topic);
-    const tail = await Tail.open(service, id, '?seconds=600');
+    const tail = await Tail.open(rig.service.address, id, '?seconds=600');
     const [clientId] = tails();
     await tail.hangUp();
-    await until('the broker has seen it go', () => broker.log.includes(`Client ${clientId} disconnected.`));
-    // A CONNACK reports an existing session when its id connects again.
-    const again = await plainClient(broker.url, { clientId, clean: false });
-    expect(broker.log).toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(0, 0\\)`));
-    expect(broker.log).not.toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(1, 0\\)`));
+    await until('the broker has seen it go', () =>
+      rig.broker.log.includes(`Client ${clientId} disconnected.`),
+    );
+    // CONNACK reports an existing session when the id connects again without a clean start.
+    const again = await plainClient(rig.broker.url, { clientId, clean: false });
+    expect(rig.broker.log).toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(0, 0\\)`));
+    expect(rig.broker.log).not.toMatch(new RegExp(`Sending CONNACK to ${clientId} \\(1, 0\\)`));
     await again.endAsync();
-    expect(service.logged()).not.toContain('request failed');
+    expect(rig.service.logged()).not.toContain('request failed');
   });
 
   test('ends with an error when the broker stops', async () => {
     const own = await Mosquitto.start();
-    const other = await created(service.request, '/connection_profiles', {
+    const other = await created(rig.request, '/connection_profiles', {
       ...profileBody(own.url),
       name: 'other',
     });
     const body = tableBody('t', other.id, { topic, type: {} });
-    const { id } = await created(service.request, '/connection_tables', body);
-    const tail = await Tail.open(service, id, '?seconds=600');
+    const { id } = await created(rig.request, '/connection_tables', body);
+    const tail = await Tail.open(rig.service.address, id, '?seconds=600');
     await own.kill();
     expect(await tail.last()).toMatchObject({
       name: 'summary',
@@ -288,21 +239,22 @@ describe('the tail of a table', () => {
       code: 'connection_lost',
       message: expect.stringContaining('rows: 0'),
     });
-    const { status, body: problem } = await service.request.get(`/api/v1/connection_tables/${id}/tail`);
+    const { status, body: problem } = await rig.request.get(`/api/v1/connection_tables/${id}/tail`);
     expect([status, problem.code]).toEqual([400, 'connection_refused']);
-    await own.stop();
   });
 
   test('is refused when too many run, and accepted again when one ends', async () => {
     const id = await table(topic);
     const path = `/api/v1/connection_tables/${id}/tail`;
-    const eight = await Promise.all(Array.from({ length: 8 }, () => Tail.open(service, id, '?seconds=600')));
-    const refused = await service.request.get(path);
+    const eight = await Promise.all(
+      Array.from({ length: 8 }, () => Tail.open(rig.service.address, id, '?seconds=600')),
+    );
+    const refused = await rig.request.get(path);
     expect([refused.status, refused.headers['retry-after']]).toEqual([429, '5']);
     expect(refused.body).toMatchObject({ code: 'too_many_requests' });
     await eight[0]?.hangUp();
     await until('there is room again', async () => {
-      const answer = await service.request.get(`${path}?seconds=1`);
+      const answer = await rig.request.get(`${path}?seconds=1`);
       return answer.status === 200;
     });
     await Promise.all(eight.map((tail) => tail.hangUp()));
@@ -310,16 +262,16 @@ describe('the tail of a table', () => {
 
   test('is refused for a sink, for a missing table, and above the limits', async () => {
     const sink = tableBody('alerts', profile, { topic, type: { retain: false } });
-    const { id } = await created(service.request, '/connection_tables', sink);
+    const { id } = await created(rig.request, '/connection_tables', sink);
     const get = async (path: string) => {
-      const { status, body } = await service.request.get(`/api/v1/connection_tables/${path}`);
+      const { status, body } = await rig.request.get(`/api/v1/connection_tables/${path}`);
       return [status, body.code];
     };
     expect(await get(`${id}/tail`)).toEqual([400, 'invalid_request']);
     expect(await get('ct_nowhere/tail')).toEqual([404, 'not_found']);
     for (const query of ['seconds=601', 'seconds=0', 'rows=0', 'rows_per_second=101', 'colour=red'])
       expect(await get(`${id}/tail?${query}`), query).toEqual([400, 'invalid_request']);
-    expect((await service.request.head(`/api/v1/connection_tables/${id}/tail`)).status).toBe(404);
+    expect((await rig.request.head(`/api/v1/connection_tables/${id}/tail`)).status).toBe(404);
   });
 });
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { write } from '../../src/api/write.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 
@@ -12,7 +12,6 @@ describe('a write on postgresql', () => {
     for (const id of ['one', 'two'])
       await store.db.connectionProfile.create({ data: { ...profile, id, name: id } });
   });
-  afterAll(() => store.close());
 
   test('is retried after a deadlock', async () => {
     const { db } = store;

@@ -1,20 +1,16 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
+import { temporaryFolder } from '../support/at-end.ts';
 import { Penstock } from '../support/penstock.ts';
 
 const root = join(import.meta.dirname, '../..');
-const folder = mkdtempSync(join(tmpdir(), 'penstock-automate-'));
+const folder = temporaryFolder('automate');
 let penstock: Penstock;
 beforeAll(async () => {
   penstock = await Penstock.start();
-});
-afterAll(async () => {
-  await penstock.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 test('the commands of docs/automate.md work as described', async () => {

@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectAsync } from 'mqtt';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { temporaryFolder } from '../support/at-end.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { plainClient } from '../support/mqtt.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname;
 const examples = new URL('../../examples/', import.meta.url).pathname;
@@ -23,15 +24,10 @@ interface Ended {
 describe('the command line', () => {
   let service: Service;
   let broker: Mosquitto;
-  const folder = mkdtempSync(join(tmpdir(), 'penstock-cli-'));
+  const folder = temporaryFolder('cli');
   beforeAll(async () => {
     broker = await Mosquitto.start();
     service = await startService({ worker: true, adminKey: key });
-  });
-  afterAll(async () => {
-    await service.close();
-    await broker.stop();
-    rmSync(folder, { recursive: true, force: true });
   });
 
   interface Running {
@@ -155,7 +151,7 @@ describe('the command line', () => {
 
   test('tails a table: one line per message', async () => {
     await fine(['apply', '-f', bundle()]);
-    const client = await connectAsync(broker.url);
+    const client = await plainClient(broker.url);
     const publish = () =>
       client.publish('plant/oven-1/readings', '{"device": "oven-1", "celsius": 95.5}', { qos: 1 });
     let asked = false;
@@ -175,7 +171,6 @@ describe('the command line', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(events.map(({ name }) => name)).toEqual(['listening', 'row', 'summary']);
-    await client.endAsync();
   });
 
   test('reports the errors in a bundle, and applies nothing of it', async () => {
@@ -219,8 +214,8 @@ describe('the command line', () => {
     const other = createServer((socket) => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n'));
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
-    const stranger = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);
-    expect([stranger.code, stranger.err]).toEqual([4, expect.stringContaining('is not Penstock')]);
+    const reached = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);
+    expect([reached.code, reached.err]).toEqual([4, expect.stringContaining('is not Penstock')]);
     other.close();
   });
 

@@ -1,5 +1,5 @@
 import supertest from 'supertest';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { type Document, operationsOf } from '../../scripts/docs/document.ts';
 import { databases, type TestDatabase } from '../support/databases.ts';
 import { EventReader } from '../support/events.ts';
@@ -7,8 +7,8 @@ import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
-import { until } from '../support/service.ts';
 import { Traffic } from '../support/traffic.ts';
+import { until } from '../support/until.ts';
 
 /** A database outage: first silence, then refused connections. PENSTOCK_SOAK=1 makes the silence last half a minute. */
 
@@ -37,12 +37,6 @@ beforeAll(async () => {
   admin = supertest.agent(penstock.address).set(headers) as unknown as typeof admin;
   document = (await admin.get('/api/v1/api-docs/openapi.json')).body;
 }, 60_000);
-afterAll(async () => {
-  await penstock?.stop();
-  await link?.stop();
-  await database?.drop();
-  await broker?.stop();
-});
 
 interface Asked {
   name: string;
@@ -111,11 +105,11 @@ async function expectRefusals(ids: Record<string, string>): Promise<void> {
   const refused = answers.filter(({ status }) => status === 503);
   for (const answer of refused) expect(answer).toMatchObject({ code: 'database_unavailable', after: '5' });
   // A key that is not cached yet may be valid.
-  const stranger = await fetch(`${penstock.address}/api/v1/jobs`, {
+  const unauthenticated = await fetch(`${penstock.address}/api/v1/jobs`, {
     headers: { authorization: 'Bearer another' },
     signal: AbortSignal.timeout(30_000),
   });
-  expect(stranger.status).toBe(503);
+  expect(unauthenticated.status).toBe(503);
 }
 
 const isReady = async () => (await admin.get('/readyz')).status === 200;
@@ -173,7 +167,7 @@ test('a job continues during a database outage, every route reports it, and noth
   });
   expect(again).toMatchObject({ run_id: 1, failure_reason: null });
   const told = follower.events.length;
-  await until('whoever follows is told more', async () => follower.events.length > told, 60_000);
+  await until('a subscriber receives more events', async () => follower.events.length > told, 60_000);
   await follower.hangUp();
   await until('it obeys', async () => {
     const { status } = await admin.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });

@@ -1,12 +1,12 @@
-import { connectAsync } from 'mqtt';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
-import { allLetters, badKinds, type Letter, letterOf, topicOf } from '../support/dead-letters.ts';
+import { allDeadLetters, badKinds, type DeadLetter, deadLetterOf, topicOf } from '../support/dead-letters.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
+import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { Rig } from '../support/rig.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
@@ -14,16 +14,10 @@ import { until } from '../support/until.ts';
 
 const [sqlite, postgresql] = databases;
 const soak = process.env.PENSTOCK_SOAK === '1';
-const perRound = soak ? 5_000 : 1_000;
+const perRound = soak ? 5_000 : 500;
 const kills = soak ? 10 : 2;
 
-let rig: Rig | undefined;
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  await rig?.close();
-  rig = undefined;
-  for (const close of closing.splice(0).reverse()) await close();
-});
+let _rig: FaultyPipeline | undefined;
 
 const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
 
@@ -32,11 +26,8 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
   'accounts for every message across kills, and of a replay, on $provider',
   async ({ create }) => {
     const broker = await brokerOf();
-    closing.push(() => broker.stop());
     const database = await create();
-    closing.push(() => database.drop());
     const penstock = await Penstock.start({ PENSTOCK_DATABASE_URL: database.url });
-    closing.push(() => penstock.stop());
     const { request } = penstock;
     const profile = await created(request, '/connection_profiles', profileBody(broker.url));
     const fields = [
@@ -70,8 +61,7 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
       );
     await runs();
 
-    const client = await connectAsync(broker.url);
-    closing.push(() => client.endAsync(true));
+    const client = await plainClient(broker.url);
     const arrived = new Set<number>();
     client.on('message', (_topic, payload) => arrived.add(JSON.parse(payload.toString()).seq as number));
     await client.subscribeAsync('out/#', { qos: 1 });
@@ -105,10 +95,10 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
     await until(
       'every bad one is stored',
       async () => {
-        for (const letter of await allLetters(request, id)) {
+        for (const letter of await allDeadLetters(request, id)) {
           if (known.has(letter.id)) continue;
           known.add(letter.id);
-          const { topic } = (await letterOf(request, id, letter.id)).metadata;
+          const { topic } = (await deadLetterOf(request, id, letter.id)).metadata;
           dead.set(topic, (dead.get(topic) ?? 0) + 1);
         }
         return dead.size >= wrong.size;
@@ -139,17 +129,17 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
     await until('some are through', () => [...right].some((number) => arrived.has(number)), 60_000);
     await penstock.kill('SIGKILL');
     await penstock.resume();
-    let after: Letter[] = [];
+    let after: DeadLetter[] = [];
     await until(
       'none is being replayed any more',
       async () => {
-        after = (await allLetters(request, id).catch(() => undefined)) ?? [];
+        after = (await allDeadLetters(request, id).catch(() => undefined)) ?? [];
         return after.length > 0 && after.every(({ state }) => state === 'waiting');
       },
       120_000,
     );
     const still = new Set<string>();
-    for (const letter of after) still.add(topicOf(await letterOf(request, id, letter.id)));
+    for (const letter of after) still.add(topicOf(await deadLetterOf(request, id, letter.id)));
     still.delete('in/probe');
     const expected = [...wrong].filter((number) => !right.has(number)).map((number) => `in/${number}`);
     expect([...still].sort()).toEqual(expected.sort());
@@ -162,17 +152,15 @@ test.each(soak ? [sqlite, postgresql] : [postgresql])(
 
 test('acknowledges no bad message during a database outage, and each one once it is stored', async () => {
   const database = await postgresql.create();
-  closing.push(() => database.drop());
   const behind = new URL(database.url);
   const link = await FaultyLink.start(Number(behind.port), () => () => {});
-  closing.push(() => link.stop());
   behind.port = new URL(link.url).port;
   const source = await brokerOf();
   const sink = await brokerOf();
   const schema = { bad_data: { behavior: 'dead_letter' } };
   const settings = { PENSTOCK_DATABASE_URL: behind.href };
-  const at = await Rig.start({ source, sink, qos: 1, schema, settings });
-  rig = at;
+  const at = await FaultyPipeline.start({ source, sink, qos: 1, schema, settings });
+  _rig = at;
   const { ledger, traffic } = at;
   await traffic.publish(100);
   await until('they are acknowledged', () => ledger.acknowledged === 100);
@@ -183,7 +171,7 @@ test('acknowledges no bad message during a database outage, and each one once it
   expect(ledger.acknowledged).toBe(100);
   await link.heal();
   await until('all are acknowledged', () => ledger.acknowledged >= 201, 120_000);
-  const letters = await allLetters(at.penstock.request, at.pipeline);
+  const letters = await allDeadLetters(at.penstock.request, at.id);
   expect(letters.map(({ code }) => code)).toContain('bad_data');
   expect(traffic.missing).toEqual([]);
   expect(ledger.disordered).toBe(0);
@@ -199,18 +187,18 @@ test('a message that the sink always refuses is kept, and the others are deliver
       return true;
     },
   });
-  const at = await Rig.start({
+  const at = await FaultyPipeline.start({
     source: await brokerOf(),
     sink,
     qos: 1,
     schema: { bad_data: { behavior: 'dead_letter' } },
   });
-  rig = at;
+  _rig = at;
   const { ledger, traffic } = at;
   await traffic.publish(300);
   await until('all are acknowledged', () => ledger.acknowledged === 300);
   expect([ledger.taken.size, ledger.taken.has(refusedNumber), ledger.disordered]).toEqual([299, false, 0]);
-  expect(await allLetters(at.penstock.request, at.pipeline)).toMatchObject([
+  expect(await allDeadLetters(at.penstock.request, at.id)).toMatchObject([
     { code: 'mqtt_publish_refused', stage: 'write', failed_rows: [0], row_count: 1 },
   ]);
   expect((await at.job()).state).toBe('Running');

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 import { type Fault, faults, type Side } from './faults.ts';
 
@@ -35,7 +35,7 @@ test(
     const broker = () => Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
     const brokers = { source: await broker(), sink: await broker() };
     const profile = { keepAliveSecs: 2, connectTimeoutMs: 2_000 };
-    const rig = await Rig.start({ ...brokers, qos: 1, profile });
+    const rig = await FaultyPipeline.start({ ...brokers, qos: 1, profile });
     const { traffic, penstock } = rig;
     const resident: number[] = [];
     const handles: number[] = [];
@@ -57,41 +57,35 @@ test(
     const strikeUntil = async (end: number, side: Side): Promise<void> => {
       while (performance.now() < end) await strike(next[side].next().value as Fault, side);
     };
-    try {
-      const stop = traffic.keepPublishing(perSecond);
-      const begun = performance.now();
-      await rig.passed(perSecond);
-      while (performance.now() < begun + durationMs) {
-        const end = performance.now() + burstMs;
-        await Promise.all(sides.map((side) => strikeUntil(end, side)));
+    const stop = traffic.keepPublishing(perSecond);
+    const begun = performance.now();
+    await rig.passed(perSecond);
+    while (performance.now() < begun + durationMs) {
+      const end = performance.now() + burstMs;
+      await Promise.all(sides.map((side) => strikeUntil(end, side)));
+      await recovered();
+    }
+    for (const side of soak ? [] : sides) {
+      for (const fault of at(side).filter(({ name }) => name !== 'link cut silently')) {
+        await strike(fault, side);
         await recovered();
       }
-      for (const side of soak ? [] : sides) {
-        for (const fault of at(side).filter(({ name }) => name !== 'link cut silently')) {
-          await strike(fault, side);
-          await recovered();
-        }
-      }
-      await stop();
-      await until('all have arrived', () => traffic.arrived === traffic.sent, 120_000).catch(() => {});
-      const half = Math.floor(resident.length / 2);
-      const [early, late] = [resident.slice(half / 2, half), resident.slice(-Math.ceil(half / 2))].map(
-        median,
-      );
-      console.log(
-        `seed ${seed}: ${struck} faults in ${Math.round((performance.now() - begun) / 1000)} s, ${traffic.sent} sent, ${traffic.missing.length} lost, ${traffic.duplicated} twice; ` +
-          `resident ${resident.map(megabytes).join(' ')} MB; ` +
-          `${Math.min(...handles)} to ${Math.max(...handles)} open files, ${handles.at(-1)} at the end`,
-      );
-      expect(traffic.missing).toEqual([]);
-      expect(rig.ledger).toMatchObject({ early: 0, disordered: 0 });
-      expect(await rig.job()).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
-      // A leak of one handle per fault would be many more.
-      await until('no more files are open than before', () => penstock.openFiles <= (handles[0] ?? 0) + 4);
-      if (soak) expect(megabytes(late ?? 0)).toBeLessThan(megabytes(early ?? 0) + 48);
-    } finally {
-      await rig.close();
     }
+    await stop();
+    await until('all have arrived', () => traffic.arrived === traffic.sent, 120_000).catch(() => {});
+    const half = Math.floor(resident.length / 2);
+    const [early, late] = [resident.slice(half / 2, half), resident.slice(-Math.ceil(half / 2))].map(median);
+    console.log(
+      `seed ${seed}: ${struck} faults in ${Math.round((performance.now() - begun) / 1000)} s, ${traffic.sent} sent, ${traffic.missing.length} lost, ${traffic.duplicated} twice; ` +
+        `resident ${resident.map(megabytes).join(' ')} MB; ` +
+        `${Math.min(...handles)} to ${Math.max(...handles)} open files, ${handles.at(-1)} at the end`,
+    );
+    expect(traffic.missing).toEqual([]);
+    expect(rig.ledger).toMatchObject({ early: 0, disordered: 0 });
+    expect(await rig.job()).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
+    // A handle left behind by each fault would be many more.
+    await until('no more files are open than before', () => penstock.openFiles <= (handles[0] ?? 0) + 4);
+    if (soak) expect(megabytes(late ?? 0)).toBeLessThan(megabytes(early ?? 0) + 48);
   },
   durationMs + 300_000,
 );

@@ -1,9 +1,9 @@
 import { type ClientRequest, type IncomingMessage, request as send } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connectAsync } from 'mqtt';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test } from 'vitest';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, tableBody } from '../support/resources.ts';
 import { until } from '../support/until.ts';
@@ -34,10 +34,6 @@ beforeAll(async () => {
 const open: (() => void)[] = [];
 afterEach(() => {
   for (const close of open.splice(0)) close();
-});
-afterAll(async () => {
-  await penstock?.stop();
-  await broker?.stop();
 });
 
 /** Checks that other requests are served. */
@@ -162,7 +158,7 @@ async function tailsBesideADeafOne(): Promise<IncomingMessage[]> {
   deaf.on('error', () => {}).pause();
   for (const { statusCode } of [...readers, deaf]) expect(statusCode).toBe(200);
   expect((await streamFrom(9, small)).statusCode).toBe(429);
-  const publisher = await connectAsync(broker.url);
+  const publisher = await plainClient(broker.url);
   const payload = 'x'.repeat(60_000);
   let sent = 0;
   const publishing = setInterval(() => {

@@ -1,6 +1,6 @@
 import type { FaultyLink } from '../support/faulty-link.ts';
+import type { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import type { Mosquitto, MosquittoOptions } from '../support/mosquitto.ts';
-import type { Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 /** A fault at one side of a pipeline. */
@@ -12,7 +12,7 @@ export interface Target {
   side: Side;
   broker: Mosquitto;
   link: FaultyLink;
-  rig: Rig;
+  rig: FaultyPipeline;
   soak: boolean;
 }
 

@@ -1,23 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { openSink } from '../../src/connectors/mqtt/sink/sink.ts';
+import type { Broker } from '../support/faulty-pipeline.ts';
 import { checked, errorOf, messages, outline, recordingWarnings, sinkContext } from '../support/mqtt.ts';
 import { type BrokerKind, kinds } from '../support/other-brokers.ts';
-import type { Broker } from '../support/rig.ts';
+import { skipping } from '../support/skipping.ts';
 
 /** The connection test has to detect the undeclared limits of 3.1.1 brokers. */
 
-const soak = process.env.PENSTOCK_SOAK === '1';
 const sink = { topic: 'check/out', qos: 'ExactlyOnce', type: { retain: false } } as const;
 
 const suite = (name: string, tests: (url: () => string) => void): void => {
   const kind = kinds.find((one) => one.name === name) as BrokerKind;
-  const left = !kind.installed || (!kind.quick && !soak);
-  describe.skipIf(left)(`${name}${left ? ' (skipped: not installed, or slow to start)' : ''}`, () => {
+  describe.skipIf(kind.skipped !== undefined)(skipping(name, kind.skipped), () => {
     let broker: Broker;
     beforeAll(async () => {
       broker = await kind.start();
     }, 150_000);
-    afterAll(() => broker?.stop());
     tests(() => broker.url);
   });
 };

@@ -1,64 +1,48 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Broker, FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { checked, outline, plainClient } from '../support/mqtt.ts';
-import { type BrokerKind, kinds } from '../support/other-brokers.ts';
-import { type Broker, Rig } from '../support/rig.ts';
+import { kinds } from '../support/other-brokers.ts';
+import { skipping } from '../support/skipping.ts';
 import { until } from '../support/until.ts';
 
 /** Brokers other than mosquitto: their features work, and the connection test reports missing ones. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const stretch = soak ? 5_000 : 400;
+const stretch = soak ? 5_000 : 200;
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
-/** Why a broker is skipped in this run, for the names of its tests. */
-function reasonToSkip({ installed, quick }: BrokerKind): string {
-  if (!installed) return ' (skipped: not installed)';
-  return quick || soak ? '' : ' (skipped: slow to start, see npm run soak)';
-}
-
-const entries = kinds.map((kind) => ({ kind, name: `${kind.name}${reasonToSkip(kind)}` }));
-
-for (const { kind, name } of entries) {
-  describe.skipIf(reasonToSkip(kind) !== '')(name, () => {
+for (const kind of kinds) {
+  describe.skipIf(kind.skipped !== undefined)(skipping(kind.name, kind.skipped), () => {
     let broker: Broker;
     beforeAll(async () => {
       broker = await kind.start();
     }, 150_000);
-    afterAll(() => broker?.stop());
-
-    const borrowed = (): Broker => ({ ...broker, stop: async () => {} });
 
     test.each([1, 2] as const)(
       'loses nothing at QoS %d when Penstock is killed',
       async (qos) => {
-        const ends = { source: borrowed(), sink: borrowed() };
         const possible = Math.min(qos, kind.maximumQos) as 1 | 2;
-        const rig = await Rig.start({
-          ...ends,
+        const rig = await FaultyPipeline.start({
+          source: broker,
+          sink: broker,
           qos,
           publishQos: possible,
           // With aedes, MQTT.js alone loses messages at QoS 2 in a persistent session.
           watchQos: 1,
           topics: `qos${qos}`,
         });
-        try {
-          const { traffic, ledger, penstock } = rig;
-          const stop = traffic.keepPublishing(1000);
-          await rig.passed(stretch);
-          await penstock.kill('SIGKILL');
-          await penstock.resume();
-          await rig.passed(ledger.highestGiven + stretch);
-          await stop();
-          await until('every message arrives', () => traffic.arrived === traffic.sent, 60_000).catch(
-            () => {},
-          );
-          const { sent, missing, duplicated } = traffic;
-          console.log(`${kind.name}, QoS ${qos}: ${sent} sent, ${missing.length} lost, ${duplicated} twice`);
-          expect(missing).toEqual([]);
-          expect(ledger).toMatchObject({ early: 0, disordered: 0 });
-        } finally {
-          await rig.close();
-        }
+        const { traffic, ledger, penstock } = rig;
+        const stop = traffic.keepPublishing(1000);
+        await rig.passed(stretch);
+        await penstock.kill('SIGKILL');
+        await penstock.resume();
+        await rig.passed(ledger.highestGiven + stretch);
+        await stop();
+        await until('every message arrives', () => traffic.arrived === traffic.sent, 60_000).catch(() => {});
+        const { sent, missing, duplicated } = traffic;
+        console.log(`${kind.name}, QoS ${qos}: ${sent} sent, ${missing.length} lost, ${duplicated} twice`);
+        expect(missing).toEqual([]);
+        expect(ledger).toMatchObject({ early: 0, disordered: 0 });
       },
       180_000,
     );

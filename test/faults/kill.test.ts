@@ -1,16 +1,16 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { until } from '../support/service.ts';
 import { Traffic } from '../support/traffic.ts';
+import { until } from '../support/until.ts';
 
 /** Real processes, killed while messages flow. `npm run soak` does the same for longer. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const messages = soak ? 200_000 : 20_000;
+const messages = soak ? 200_000 : 10_000;
 const kills = soak ? 20 : 3;
 const patience = soak ? 600_000 : 120_000;
 
@@ -21,10 +21,6 @@ beforeEach(async () => {
   // By default messages beyond a queue of 1,000 are dropped silently.
   broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
   penstock = await Penstock.start();
-});
-afterEach(async () => {
-  await penstock.stop();
-  await broker.stop();
 });
 
 const at = (topic: string) => ({ url: broker.url, topic });
@@ -103,7 +99,6 @@ describe.each([
       });
       await expectAllArrive(traffic, `${kills} × kill -9 of Penstock at QoS ${qos}`);
       expect(await jobOf(penstock.request, id)).toMatchObject({ state: 'Running', run_id: kills + 1 });
-      await traffic.close();
     },
     patience * 2,
   );
@@ -125,7 +120,6 @@ describe.each([
         run_id: 1,
         failure_reason: null,
       });
-      await traffic.close();
     },
     patience * 2,
   );
@@ -141,5 +135,4 @@ test('SIGTERM drains, exits with 0, and loses nothing', async () => {
   expect(await exit).toBe(0);
   await penstock.resume();
   await expectAllArrive(traffic, 'SIGTERM in the middle at QoS 1');
-  await traffic.close();
 });

@@ -1,6 +1,6 @@
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 import { type Fault, faults, type Side } from './faults.ts';
 import { line, markdown, type Outcome } from './outcome.ts';
@@ -12,9 +12,9 @@ import { line, markdown, type Outcome } from './outcome.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const rounds = soak ? 2 : 1;
-const perSecond = soak ? 1_000 : 800;
+const perSecond = soak ? 1_000 : 400;
 /** Messages before the first fault, and after each. */
-const stretch = soak ? 1_500 : 400;
+const stretch = soak ? 1_500 : 200;
 const patienceMs = soak ? 300_000 : 60_000;
 
 const outcomes: Outcome[] = [];
@@ -22,11 +22,7 @@ afterAll(() => {
   if (soak) console.log(markdown(outcomes));
 });
 
-let rig: Rig | undefined;
-afterEach(async () => {
-  await rig?.close();
-  rig = undefined;
-});
+let _rig: FaultyPipeline | undefined;
 
 const brokerOf = (options = {}): Promise<Mosquitto> => {
   const config = ['max_queued_messages 0', ...((options as { config?: string[] }).config ?? [])];
@@ -40,7 +36,12 @@ interface Course {
 }
 
 /** Keeps messages flowing while the fault strikes; resolves when all are sent. */
-async function endure(fault: Fault, side: Side, brokers: Record<Side, Mosquitto>, at: Rig): Promise<Course> {
+async function endure(
+  fault: Fault,
+  side: Side,
+  brokers: Record<Side, Mosquitto>,
+  at: FaultyPipeline,
+): Promise<Course> {
   const { ledger, traffic } = at;
   const course: Course = { recoveriesMs: [], exposed: 0 };
   const stop = traffic.keepPublishing(perSecond);
@@ -60,7 +61,13 @@ async function endure(fault: Fault, side: Side, brokers: Record<Side, Mosquitto>
 }
 
 /** Waits for late arrivals, and counts. `expected` is the number of confirmations expected from the sink's broker. */
-async function account(fault: Fault, side: Side, qos: 1 | 2, course: Course, at: Rig): Promise<Outcome> {
+async function account(
+  fault: Fault,
+  side: Side,
+  qos: 1 | 2,
+  course: Course,
+  at: FaultyPipeline,
+): Promise<Outcome> {
   const { ledger, traffic } = at;
   const forgetful = fault.forgets === true && side === 'source';
   await at.passed(traffic.sent - 2, patienceMs).catch(() => {});
@@ -96,8 +103,8 @@ describe.each(cases)('$name, at the $side, QoS $qos', ({ fault, side, qos }) => 
       const brokers = { source: await brokerOf(fault.broker), sink: await brokerOf(fault.broker) };
       // Short, so that silence is detected within seconds.
       const profile = { keepAliveSecs: soak ? 5 : 2, connectTimeoutMs: soak ? 5_000 : 2_000 };
-      const at = await Rig.start({ ...brokers, qos, profile });
-      rig = at;
+      const at = await FaultyPipeline.start({ ...brokers, qos, profile });
+      _rig = at;
       const course = await endure(fault, side, brokers, at);
       const outcome = await account(fault, side, qos, course, at);
       outcomes.push(outcome);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
+import { Cluster } from './cluster.ts';
 import { Model, type Step, stepsOf } from './model.ts';
-import { Plant } from './plant.ts';
 
 /**
  * Random sequences of user actions and faults, against a small model of the expected result: two processes on one
@@ -18,11 +18,10 @@ const processes = 2;
 const slots = soak ? 3 : 2;
 const length = soak ? { minLength: 1, maxLength: 40 } : { minLength: 26, maxLength: 26 };
 
-let plant: Plant;
+let cluster: Cluster;
 beforeAll(async () => {
-  plant = await Plant.start(processes);
+  cluster = await Cluster.start(processes);
 }, 120_000);
-afterAll(() => plant?.stop());
 
 const done = new Map<string, number>();
 
@@ -40,17 +39,17 @@ async function run(steps: Step[]): Promise<void> {
     for (const step of steps) {
       if (!model.allows(step)) continue;
       log.push(`${new Date().toISOString()} ${JSON.stringify(step)}`);
-      if (await plant.perform(step, model)) model.follow(step);
+      if (await cluster.perform(step, model)) model.follow(step);
       done.set(step.do, (done.get(step.do) ?? 0) + 1);
     }
-    await plant.finish(model);
+    await cluster.finish(model);
   } catch (error) {
     console.log(
-      `These steps went before ${new Date().toISOString()}:\n${log.join('\n')}\n${error}\n${plant.warnings}`,
+      `These steps went before ${new Date().toISOString()}:\n${log.join('\n')}\n${error}\n${cluster.warnings}`,
     );
     // A failure may persist, so the next sequence starts from scratch.
-    await plant.stop();
-    plant = await Plant.start(processes);
+    await cluster.stop();
+    cluster = await Cluster.start(processes);
     throw error;
   }
 }

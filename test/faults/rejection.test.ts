@@ -1,6 +1,6 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { Rig } from '../support/rig.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
@@ -8,12 +8,6 @@ import { until } from '../support/until.ts';
 
 const refusedNumber = 150;
 const payloadFormatInvalid = 0x99;
-
-let rig: Rig | undefined;
-afterEach(async () => {
-  await rig?.close();
-  rig = undefined;
-});
 
 const sourceBroker = () => Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
 
@@ -34,11 +28,10 @@ describe.each([1, 2] as const)('at QoS %d', (qos) => {
       },
     });
     const schema = { bad_data: { behavior: 'fail' } };
-    rig = await Rig.start({ source: await sourceBroker(), sink, qos, schema });
+    const rig = await FaultyPipeline.start({ source: await sourceBroker(), sink, qos, schema });
     const { ledger, traffic } = rig;
-    const running = rig;
     await traffic.publish(300);
-    await until('the job fails', async () => (await running.job()).state === 'Failed');
+    await until('the job fails', async () => (await rig.job()).state === 'Failed');
     expect(await rig.job()).toMatchObject({ failure_reason: { code: 'mqtt_publish_refused' } });
     expect(ledger.taken.has(refusedNumber)).toBe(false);
     expect(ledger.acknowledged).toBeLessThanOrEqual(refusedNumber);
@@ -51,19 +44,18 @@ describe.each([1, 2] as const)('at QoS %d', (qos) => {
   test('a bad message fails the job with fail, and stays with the source', async () => {
     const sink = await Mosquitto.start({ quiet: true });
     const schema = { bad_data: { behavior: 'fail' } };
-    rig = await Rig.start({ source: await sourceBroker(), sink, qos, schema });
+    const rig = await FaultyPipeline.start({ source: await sourceBroker(), sink, qos, schema });
     const { ledger, traffic } = rig;
-    const running = rig;
     await traffic.publish(100);
     await until('they are acknowledged', () => ledger.acknowledged === 100);
     await traffic.publishRaw('{"device":"d"}');
     await traffic.publish(100);
-    await until('the job fails', async () => (await running.job()).state === 'Failed');
+    await until('the job fails', async () => (await rig.job()).state === 'Failed');
     expect(await rig.job()).toMatchObject({ failure_reason: { code: 'bad_data' } });
     expect(ledger.acknowledged).toBe(100);
     await rig.restart();
-    await until('it fails again', async () => (await running.job()).run_id === 2);
-    await until('the job fails', async () => (await running.job()).state === 'Failed');
+    await until('it fails again', async () => (await rig.job()).run_id === 2);
+    await until('the job fails', async () => (await rig.job()).state === 'Failed');
     expect(ledger).toMatchObject({ acknowledged: 100, early: 0, disordered: 0 });
   });
 });

@@ -1,10 +1,10 @@
-import { connectAsync } from 'mqtt';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { badKinds } from '../support/dead-letters.ts';
+import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { Rig } from '../support/rig.ts';
 import { ScriptedBroker, type ScriptedConnection } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
@@ -12,16 +12,10 @@ import { until } from '../support/until.ts';
 
 const kills = process.env.PENSTOCK_SOAK === '1' ? 10 : 2;
 
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
 const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
 
 test('with drop, every good message arrives and no bad one stays with the broker, across kills', async () => {
-  const rig = await Rig.start({ source: await brokerOf(), sink: await brokerOf(), qos: 1 });
-  closing.push(() => rig.close());
+  const rig = await FaultyPipeline.start({ source: await brokerOf(), sink: await brokerOf(), qos: 1 });
   const { traffic, penstock, ledger } = rig;
   const bad = ['not UTF-8', 'broken JSON', 'required and missing', 'of the wrong type'] as const;
   const publish = async (rounds: number): Promise<void> => {
@@ -78,11 +72,8 @@ test('a message of many rows is redelivered until its last row is confirmed', as
       return true;
     },
   });
-  closing.push(() => sink.stop());
   const source = await brokerOf();
-  closing.push(() => source.stop());
   const penstock = await Penstock.start();
-  closing.push(() => penstock.stop());
   const { request } = penstock;
   const fields = [{ name: 'seq', type: 'int64', required: true }];
   const lines = { format: { type: 'json' }, framing: { method: 'newline' }, fields };
@@ -108,8 +99,7 @@ test('a message of many rows is redelivered until its last row is confirmed', as
   const runs = () => until('it runs', async () => (await jobOf(request, id))?.state === 'Running', 60_000);
   await runs();
 
-  const client = await connectAsync(source.url);
-  closing.push(() => client.endAsync(true));
+  const client = await plainClient(source.url);
   const seqs = (message: number) => Array.from({ length: rows }, (_, at) => message * rows + at);
   for (let message = 0; message < messages; message += 1) {
     const payload = seqs(message)

@@ -1,8 +1,8 @@
-import { connectAsync } from 'mqtt';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { BrokerClients } from '../support/broker-clients.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { Traffic } from '../support/traffic.ts';
@@ -17,11 +17,6 @@ beforeAll(async () => {
   link = await FaultyLink.start(broker.port, () => () => {});
   penstock = await Penstock.start();
 }, 60_000);
-afterAll(async () => {
-  await penstock?.stop();
-  await link?.stop();
-  await broker?.stop();
-});
 
 test('a session that is found by another address after a crash is kept, and not drained at the same time', async () => {
   const { request } = penstock;
@@ -54,12 +49,10 @@ test('a session that is found by another address after a crash is kept, and not 
   expect(traffic.missing.slice(0, 10)).toEqual([]);
   expect(clients.offences).toEqual([]);
   expect(penstock.log).not.toContain('session drained');
-  await traffic.close();
 }, 180_000);
 
 test('messages queued at the former broker arrive, although the new one already has the session', async () => {
   const other = await Mosquitto.start({ quiet: true });
-  onTestFinished(() => other.stop());
   const { request } = penstock;
   const { url } = broker;
   const ofSource = await created(request, '/connection_profiles', profileBody(url, { name: 'from' }));
@@ -80,7 +73,7 @@ test('messages queued at the former broker arrive, although the new one already 
 
   // The state after a crash between the first connection to a broker and its record.
   const properties = { sessionExpiryInterval: 3600 };
-  const before = await connectAsync(other.url, { clientId, clean: false, protocolVersion: 5, properties });
+  const before = await plainClient(other.url, { clientId, clean: false, properties });
   await before.endAsync();
   await request
     .patch(`/api/v1/connection_profiles/${ofSource.id}`)
@@ -90,9 +83,7 @@ test('messages queued at the former broker arrive, although the new one already 
   await until('all arrive', () => traffic.arrived === traffic.sent, 60_000).catch(() => {});
   expect(traffic.missing.slice(0, 10)).toEqual([]);
   await until('the former session is gone', () => penstock.log.includes('session drained and removed'));
-  const next = await connectAsync(other.url);
+  const next = await plainClient(other.url);
   await next.publishAsync('from', JSON.stringify({ device: 'd', seq: 200, celsius: 1 }), { qos: 1 });
   await until('the new one is read', () => traffic.arrived === 201, 60_000);
-  await next.endAsync();
-  await traffic.close();
 }, 180_000);

@@ -1,9 +1,8 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
+import { temporaryFolder } from '../support/at-end.ts';
 import { BrokerClients } from '../support/broker-clients.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
@@ -20,7 +19,7 @@ let settings: Record<string, string>;
 let broker: Mosquitto;
 let processes: Penstock[];
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'penstock-shared-'));
+  folder = temporaryFolder('shared');
   settings = {
     PENSTOCK_DATA_DIR: folder,
     PENSTOCK_DATABASE_URL: `file:${join(folder, 'penstock.db')}`,
@@ -29,11 +28,6 @@ beforeAll(async () => {
   // Both at once: one of them creates the tables and the secret key.
   processes = await Promise.all([Penstock.start(settings), Penstock.start(settings)]);
 }, 60_000);
-afterAll(async () => {
-  for (const process of processes ?? []) await process.stop();
-  await broker?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
 
 test('two processes share its jobs, none runs twice, and the other takes over when one is killed', async () => {
   const [one, two] = processes as [Penstock, Penstock];

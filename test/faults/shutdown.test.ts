@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { FaultyServer } from '../support/faulty-server.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
@@ -15,11 +15,6 @@ beforeAll(async () => {
   silent = await FaultyServer.start(() => {});
   penstock = await Penstock.start();
 }, 60_000);
-afterAll(async () => {
-  await penstock?.stop();
-  await silent?.stop();
-  await broker?.stop();
-});
 
 /** A connection test with a silent broker. */
 const testFor = (ms: number) =>

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
-import { until } from '../support/service.ts';
 import { Traffic } from '../support/traffic.ts';
+import { until } from '../support/until.ts';
 
 const [, postgresql] = databases;
 
@@ -12,7 +12,6 @@ let broker: Mosquitto;
 beforeAll(async () => {
   broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
 });
-afterAll(() => broker.stop());
 
 test('of two processes on one PostgreSQL one runs the job, and the other takes over when it is killed', async () => {
   const database = await postgresql.create();
@@ -42,8 +41,4 @@ test('of two processes on one PostgreSQL one runs the job, and the other takes o
   await until('the other runs it', async () => (await jobOf(other.request, id)).run_id === 2, 40_000);
   await until('everything arrives', async () => traffic.arrived === traffic.sent, 40_000);
   expect(traffic.missing).toEqual([]);
-  await traffic.close();
-  await one.stop();
-  await two.stop();
-  await database.drop();
 }, 120_000);

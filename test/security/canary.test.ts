@@ -1,7 +1,7 @@
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Document, operationsOf } from '../../scripts/docs/document.ts';
 import { connectors } from '../../src/connectors/registry.ts';
 import { type JsonObject, sensitivePaths } from '../../src/security/config-secrets.ts';
@@ -10,7 +10,8 @@ import { databases, execute } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient } from '../support/mqtt.ts';
 import { tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /**
  * Puts known secrets into every sensitive field of every connector, a query, a variable and API keys. Then exercises the
@@ -80,10 +81,6 @@ beforeAll(async () => {
     },
   });
 }, 60_000);
-afterAll(async () => {
-  await service?.close();
-  await broker?.stop();
-});
 
 const filesBeside = (url: string): string => {
   const folder = dirname(url.slice('file:'.length));
@@ -188,7 +185,6 @@ describe('the use of secrets', () => {
     await reaches(queried, 'Failed');
     const client = await plainClient(String(mqtt().url), login());
     await client.publishAsync('canary/in', 'hello', { qos: 1 });
-    await client.endAsync();
   }, 120_000);
 
   const profileId = (): string => ids.connection_profiles as string;

@@ -12,19 +12,20 @@ import { forget } from '../../src/connectors/mqtt/source/session.ts';
 import { openSource } from '../../src/connectors/mqtt/source/source.ts';
 import { autocomplete, watch } from '../../src/connectors/mqtt/watch/watch.ts';
 import { TargetRules } from '../../src/security/targets.ts';
-import { faulty, sharedMosquitto } from '../support/fixtures.ts';
+import { faulty, mosquitto } from '../support/fixtures.ts';
 import { checked, errorOf, outline, sinkContext, sourceContext, unique } from '../support/mqtt.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** Every path from a profile to a socket respects the addresses that the operator allows. */
 
 const noLoopback = ['!127.0.0.0/8', '!::1'];
 const targets = new TargetRules(noLoopback);
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
-/** Records connections to an address that must not be reached. */
+/** Connections to an address of this machine that no connector may reach. */
 let visits = 0;
 let watched: Server;
 let port: number;
@@ -60,7 +61,7 @@ const paths: Record<string, (url: string, rules: Targets) => Promise<unknown>> =
       listening: () => undefined,
       deliver: () => undefined,
     }),
-  'the look for a rival': (url, rules) => {
+  'the check for a client-id conflict': (url, rules) => {
     const clientId = unique();
     for (let times = 0; times < 3; times += 1) countHangUp(`${clientId}@${describeProfile({ url })}`);
     const request = { profile: { url }, targets: rules, clientId, clean: true, sessionExpirySecs: 0, signal };
@@ -191,7 +192,6 @@ describe('over the API', () => {
     service = await startService({ worker: true, targets: noLoopback });
     ids = await createTables(service.request, `mqtt://localhost:${port}`);
   });
-  afterAll(() => service?.close());
 
   const config = () => ({ url: `mqtt://127.0.0.1:${port}` });
   const source = { topic: 'a', type: {} };
@@ -240,7 +240,6 @@ describe('over the API', () => {
 describe('the process', () => {
   test('reads PENSTOCK_TARGETS', async () => {
     const penstock = await Penstock.start({ PENSTOCK_TARGETS: noLoopback.join(', ') });
-    onTestFinished(() => penstock.stop());
     const { body } = await penstock.request
       .post('/api/v1/connection_profiles/test')
       .send(profileBody(`mqtt://127.0.0.1:${port}`));

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { Aedes } from 'aedes';
+import { atEnd } from './at-end.ts';
 
 export interface AedesBroker {
   /** `mqtt://` or, with TLS, `mqtts://`. */
@@ -9,7 +10,7 @@ export interface AedesBroker {
   stop(): Promise<void>;
 }
 
-/** A broker that supports only MQTT 3.1.1, and refuses MQTT 5. */
+/** A broker that knows nothing of MQTT 5, and says so. It stops by itself: see `atEnd`. */
 export async function startAedes(tls?: TlsOptions): Promise<AedesBroker> {
   const aedes = await Aedes.createBroker();
   const sockets = new Set<Socket>();
@@ -22,13 +23,17 @@ export async function startAedes(tls?: TlsOptions): Promise<AedesBroker> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
-  return {
-    url: `${tls === undefined ? 'mqtt' : 'mqtts'}://127.0.0.1:${port}`,
-    async stop() {
-      await new Promise<void>((resolve) => aedes.close(() => resolve()));
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
+  const stopAll = async (): Promise<void> => {
+    await new Promise<void>((resolve) => aedes.close(() => resolve()));
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, 'close');
   };
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= stopAll();
+    return stopping;
+  };
+  atEnd(stop);
+  return { url: `${tls === undefined ? 'mqtt' : 'mqtts'}://127.0.0.1:${port}`, stop };
 }

@@ -6,15 +6,16 @@ import pg from 'pg';
 import { closeDb, type Db, openDb } from '../../src/store/db.ts';
 import { applyMigrations } from '../../src/store/migrations.ts';
 import { openSqlite } from '../../src/store/sqlite.ts';
+import { atEnd } from './at-end.ts';
 import { sharedPostgres } from './shared-postgres.ts';
 
-/** A separate empty database for a test. */
+/** An empty database of a test's own. It is dropped by itself: see `atEnd`. */
 export interface TestDatabase {
   url: string;
   drop(): Promise<void>;
 }
 
-/** A database with our tables, opened; `close` drops it too. */
+/** A database with our tables, opened; `close` drops it too. It closes by itself: see `atEnd`. */
 export interface TestStore {
   url: string;
   db: Db;
@@ -34,16 +35,20 @@ async function openStore(create: () => Promise<TestDatabase>): Promise<TestStore
   const { url, drop } = await create();
   await applyMigrations(url);
   const db = await openDb(url);
-  const close = async () => {
-    await closeDb(db);
-    await drop();
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= closeDb(db).then(drop);
+    return closing;
   };
+  atEnd(close);
   return { url, db, close };
 }
 
 async function createSqlite(): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-db-'));
-  return { url: `file:${join(folder, 'test.db')}`, drop: () => rm(folder, { recursive: true, force: true }) };
+  const drop = () => rm(folder, { recursive: true, force: true });
+  atEnd(drop);
+  return { url: `file:${join(folder, 'test.db')}`, drop };
 }
 
 async function createPostgres(): Promise<TestDatabase> {
@@ -51,12 +56,13 @@ async function createPostgres(): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   await execute(server, `CREATE DATABASE ${name}`);
   const drop = async () => {
-    await execute(server, `DROP DATABASE ${name} WITH (FORCE)`);
+    await execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
   };
+  atEnd(drop);
   return { url: server.replace(/\/postgres$/, `/${name}`), drop };
 }
 
-/** Runs SQL on a database directly, and returns its rows. */
+/** Runs SQL on a database past everything that Penstock does, and returns its rows. */
 export async function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
   if (url.startsWith('file:')) return executeSqlite(url, sql);
   const client = new pg.Client({ connectionString: url });

@@ -3,7 +3,7 @@ import type supertest from 'supertest';
 type Client = ReturnType<typeof supertest>;
 
 /** A dead letter in a list. */
-export interface Letter {
+export interface DeadLetter {
   id: string;
   stage: string;
   code: string;
@@ -16,15 +16,15 @@ export interface Letter {
   replayed_at: number | null;
 }
 
-interface LetterContent extends Letter {
+interface DeadLetterContent extends DeadLetter {
   payload: { base64: string; text: string | null };
   metadata: { topic: string };
   attempt: { error: boolean }[];
 }
 
 /** All dead letters of a pipeline, newest first. */
-export async function allLetters(client: Client, pipeline: string): Promise<Letter[]> {
-  const found: Letter[] = [];
+export async function allDeadLetters(client: Client, pipeline: string): Promise<DeadLetter[]> {
+  const found: DeadLetter[] = [];
   for (let after = ''; ; after = `&starting_after=${found.at(-1)?.id}`) {
     const { body } = await client
       .get(`/api/v1/pipelines/${pipeline}/dead_letters?limit=100${after}`)
@@ -34,12 +34,12 @@ export async function allLetters(client: Client, pipeline: string): Promise<Lett
   }
 }
 
-export async function letterOf(client: Client, pipeline: string, id: string): Promise<LetterContent> {
+export async function deadLetterOf(client: Client, pipeline: string, id: string): Promise<DeadLetterContent> {
   const { body } = await client.get(`/api/v1/pipelines/${pipeline}/dead_letters/${id}`).expect(200);
   return body;
 }
 
-export const topicOf = ({ metadata }: LetterContent): string => metadata.topic;
+export const topicOf = ({ metadata }: DeadLetterContent): string => metadata.topic;
 
 /** Messages that fail between a source with `device, seq, level, text` and a topic made of `device`. */
 export const badKinds: Record<

@@ -1,14 +1,17 @@
+import { expect } from 'vitest';
 import { until } from './until.ts';
 
-/** A client that reads server-sent events as they arrive. */
+/** A caller that reads server-sent events as they arrive. */
 export class EventReader<T extends object = Record<string, unknown>> {
   readonly events: T[] = [];
+  /** All that was sent, as it was sent. */
+  text = '';
   readonly #caller = new AbortController();
   readonly #over: Promise<void>;
 
   constructor(address: string, headers: Record<string, string> = {}) {
     this.#over = this.#read(address, headers);
-    // Wakes waiting callers at the end.
+    // `last` rejects with it.
     this.#over.catch(() => {});
   }
 
@@ -17,7 +20,7 @@ export class EventReader<T extends object = Record<string, unknown>> {
     return this.events.find(found) as T;
   }
 
-  /** Reads to the end and returns the last event. */
+  /** Reads to the end, and returns the last event. */
   async last(): Promise<T> {
     await this.#over;
     return this.events.at(-1) as T;
@@ -31,10 +34,13 @@ export class EventReader<T extends object = Record<string, unknown>> {
   async #read(address: string, headers: Record<string, string>): Promise<void> {
     const response = await fetch(address, { headers, signal: this.#caller.signal });
     if (response.status !== 200) throw new Error(await response.text());
+    expect(response.headers.get('content-type')).toBe('text/event-stream');
     let rest = '';
     const decoder = new TextDecoder();
     for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      const frames = (rest + decoder.decode(chunk, { stream: true })).split('\n\n');
+      const text = decoder.decode(chunk, { stream: true });
+      this.text += text;
+      const frames = (rest + text).split('\n\n');
       rest = frames.pop() ?? '';
       for (const frame of frames)
         if (frame.startsWith('data: ')) this.events.push(JSON.parse(frame.slice('data: '.length)));

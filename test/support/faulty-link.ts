@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { atEnd } from './at-end.ts';
 
 /** Towards the broker or back. */
 export type Direction = 'up' | 'down';
@@ -30,10 +31,11 @@ export class FaultyLink {
     this.#server = this.#createServer();
   }
 
-  /** Listens on a free port. `tap` is called for each connection that reaches the broker. */
+  /** Listens on a free port, and stops by itself: see `atEnd`. `tap` is called for each connection that reaches the broker. */
   static async start(target: number, tap: () => Tap): Promise<FaultyLink> {
     const link = new FaultyLink(target, tap);
     await link.#listen();
+    atEnd(() => link.stop());
     return link;
   }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { atEnd } from './at-end.ts';
 
 /** A server that misbehaves on demand, for cases that a real broker cannot produce. */
 export class FaultyServer {
@@ -25,7 +26,9 @@ export class FaultyServer {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return new FaultyServer(server, sockets);
+    const started = new FaultyServer(server, sockets);
+    atEnd(() => started.stop());
+    return started;
   }
 
   get url(): string {
@@ -38,6 +41,7 @@ export class FaultyServer {
 
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
+    if (!this.#server.listening) return;
     this.#server.close();
     await once(this.#server, 'close');
   }

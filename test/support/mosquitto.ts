@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { atEnd } from './at-end.ts';
 import { watch } from './watch.ts';
 
 /** A separate real mosquitto: a free port of 127.0.0.1, a temporary folder, killed by pid. */
@@ -63,12 +64,13 @@ export class Mosquitto {
     writeFileSync(configFile, `${lines.join('\n')}\n`);
   }
 
-  /** Starts a broker and waits until it accepts connections. */
+  /** Starts a broker and waits until it accepts connections. It stops by itself: see `atEnd`. */
   static async start(options: MosquittoOptions = {}): Promise<Mosquitto> {
     for (let attempt = 1; ; attempt += 1) {
       const broker = new Mosquitto(await freePort(), options);
       try {
         await broker.resume();
+        atEnd(() => broker.stop());
         return broker;
       } catch (error) {
         await broker.stop();

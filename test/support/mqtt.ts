@@ -16,6 +16,7 @@ import type { MqttTable } from '../../src/connectors/mqtt/config/table.ts';
 import { asPenstockError, type PenstockError } from '../../src/errors.ts';
 import type { ConnectionSchema } from '../../src/formats/schema/schema.ts';
 import { TargetRules } from '../../src/security/targets.ts';
+import { atEnd } from './at-end.ts';
 
 /** Helpers for tests of the MQTT connector: contexts, a plain client, and ways to read a source. */
 
@@ -70,9 +71,13 @@ export const sinkContext = (
   return { ...base(profile), table: { topic, qos, type: { retain } } as MqttTable, ...others };
 };
 
-/** An ordinary client, to publish and to look with. */
-export const plainClient = (url: string, options: object = {}): Promise<MqttClient> =>
-  connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, clientId: `plain_${unique()}`, ...options });
+/** An ordinary client, to publish and to look with. It ends by itself: see `atEnd`. */
+export async function plainClient(url: string, options: object = {}): Promise<MqttClient> {
+  const defaults = { protocolVersion: 5, reconnectPeriod: 0, clientId: `plain_${unique()}` } as const;
+  const client = await connectAsync(url, { ...defaults, ...options });
+  atEnd(() => client.endAsync(true));
+  return client;
+}
 
 /** Whether the broker has a session under this client id. Removes the session. */
 export async function takeSession(url: string, clientId: string, options: object = {}): Promise<boolean> {
@@ -129,7 +134,7 @@ export class Reader {
     return this.#rest.splice(0, count);
   }
 
-  /** Reads to the end, and returns its error. */
+  /** Reads to the end, and returns what it threw. */
   async failure(): Promise<unknown> {
     try {
       while (!(await this.#iterator.next()).done);

@@ -1,17 +1,18 @@
 import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startBroker } from '../../src/cli/demo/plant.ts';
+import { whyMissing } from '../../scripts/servers.ts';
+import { startBroker } from '../../src/cli/demo/demo.ts';
+import { atEnd } from './at-end.ts';
+import type { Broker } from './faulty-pipeline.ts';
 import { freePort } from './mosquitto.ts';
-import type { Broker } from './rig.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 
 /** A broker other than mosquitto. */
 export interface BrokerKind {
   name: string;
-  installed: boolean;
-  /** True if it starts within a second or two. */
-  quick: boolean;
+  /** Why its tests are skipped, also for being slow; undefined when they run. */
+  skipped: string | undefined;
   /** The QoS that it accepts from a publisher. */
   maximumQos: 1 | 2;
   start(): Promise<Broker>;
@@ -23,7 +24,8 @@ const urlOf = (port: number): string => `mqtt://127.0.0.1:${port}`;
 
 async function startAedes(): Promise<Broker> {
   const { url, close } = await startBroker();
-  return { url, port: Number(new URL(url).port), stop: close };
+  atEnd(close);
+  return { url, port: Number(new URL(url).port) };
 }
 
 async function startNats(): Promise<Broker> {
@@ -39,8 +41,8 @@ async function startNats(): Promise<Broker> {
   ];
   writeFileSync(configFile, config.join('\n'));
   const command = whereIs('nats-server') ?? 'nats-server';
-  const server = await ServerProcess.start({ command, args: ['-c', configFile], port, folder });
-  return { url: urlOf(port), port, stop: () => server.stop() };
+  await ServerProcess.start({ command, args: ['-c', configFile], port, folder });
+  return { url: urlOf(port), port };
 }
 
 const rabbitmqHome = '/usr/lib/rabbitmq/lib';
@@ -69,24 +71,15 @@ async function startRabbitmq(): Promise<Broker> {
   writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_mqtt].\n');
   const env = rabbitmqSettings(folder, names, distribution);
   // Otherwise it would start Erlang's port mapper as a daemon that outlives it.
-  const mapper = await ServerProcess.start({
+  await ServerProcess.start({
     command: whereIs('epmd') ?? 'epmd',
     args: ['-port', String(names), '-address', '127.0.0.1'],
     port: names,
     folder: folderOf('epmd'),
   });
-  try {
-    const command = rabbitmqScript() ?? 'rabbitmq-server';
-    const server = await ServerProcess.start({ command, args: [], env, port, folder });
-    const stop = async () => {
-      await server.stop();
-      await mapper.stop();
-    };
-    return { url: urlOf(port), port, stop };
-  } catch (error) {
-    await mapper.stop();
-    throw error;
-  }
+  const command = rabbitmqScript() ?? 'rabbitmq-server';
+  await ServerProcess.start({ command, args: [], env, port, folder });
+  return { url: urlOf(port), port };
 }
 
 const rabbitmqSettings = (folder: string, names: number, distribution: number): Record<string, string> => ({
@@ -106,18 +99,18 @@ const rabbitmqSettings = (folder: string, names: number, distribution: number): 
 });
 
 export const kinds: readonly BrokerKind[] = [
-  { name: 'aedes', installed: true, quick: true, maximumQos: 2, start: startAedes },
+  { name: 'aedes', skipped: undefined, maximumQos: 2, start: startAedes },
   {
     name: 'nats-server',
-    installed: whereIs('nats-server') !== undefined,
-    quick: true,
+    skipped: whyMissing('nats-server'),
     maximumQos: 1,
     start: startNats,
   },
   {
     name: 'RabbitMQ',
-    installed: rabbitmqScript() !== undefined,
-    quick: false,
+    skipped:
+      whyMissing('RabbitMQ') ??
+      (process.env.PENSTOCK_SOAK === '1' ? undefined : 'RabbitMQ is slow to start (npm run soak)'),
     maximumQos: 1,
     start: startRabbitmq,
   },

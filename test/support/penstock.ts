@@ -4,12 +4,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import supertest from 'supertest';
+import { atEnd } from './at-end.ts';
 import { freePort } from './mosquitto.ts';
 import { watch } from './watch.ts';
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname;
 
-/** A real Penstock process with a data folder of its own, to be killed and started again. */
+/**
+ * A real Penstock process with a data folder of its own, to be killed and started again. It stops by itself: see
+ * `atEnd`.
+ */
 export class Penstock {
   /** Its data folder. */
   readonly folder = mkdtempSync(join(tmpdir(), 'penstock-process-'));
@@ -27,6 +31,7 @@ export class Penstock {
 
   static async start(settings: Record<string, string> = {}): Promise<Penstock> {
     const penstock = new Penstock(await freePort(), settings);
+    atEnd(() => penstock.stop());
     await penstock.resume();
     return penstock;
   }
@@ -101,7 +106,7 @@ export class Penstock {
     }
   }
 
-  /** Ends the process; returns its exit code, null if a signal ended it. */
+  /** Ends the process; returns its exit code, null when a signal ended it. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;

@@ -30,7 +30,7 @@ export const tableBody = (
 
 type Client = ReturnType<typeof supertest>;
 
-/** Sends it, expects 200, and returns the response. */
+/** Sends it, expects 200, and returns what came back. */
 export async function created(
   client: Client,
   path: string,
@@ -41,18 +41,37 @@ export async function created(
   return response.body;
 }
 
-/** A profile `plant`, a source table `readings` and a sink table `alerts`. */
+interface Ends {
+  /** Topics of the source table and of the sink table. */
+  from?: string;
+  to?: string;
+  /** Configuration of the profile beside its URL. */
+  config?: object;
+  /** Of both tables. */
+  schema?: object | undefined;
+}
+
+/** A profile `plant`, a source table `readings` and a sink table `alerts`; returns their ids. */
 export async function createTables(
   client: Client,
   url: string,
+  { from = 'plant/+/readings', to = 'plant/alerts', config = {}, schema }: Ends = {},
 ): Promise<{ profile: string; readings: string; alerts: string }> {
-  const profile = await created(client, '/connection_profiles', profileBody(url));
-  const source = { topic: 'plant/+/readings', type: {} };
-  const readings = await created(client, '/connection_tables', tableBody('readings', profile.id, source));
-  const sink = { topic: 'plant/alerts', type: { retain: false } };
-  const alerts = await created(client, '/connection_tables', tableBody('alerts', profile.id, sink));
+  const profile = await created(
+    client,
+    '/connection_profiles',
+    profileBody(url, { config: { url, ...config } }),
+  );
+  const source = tableBody('readings', profile.id, { topic: from, type: {} }, schema);
+  const readings = await created(client, '/connection_tables', source);
+  const sink = tableBody('alerts', profile.id, { topic: to, type: { retain: false } }, schema);
+  const alerts = await created(client, '/connection_tables', sink);
   return { profile: profile.id, readings: readings.id, alerts: alerts.id };
 }
+
+/** Creates a pipeline with one task, and returns its id. */
+export const createPipeline = async (client: Client, query: string, name = 'p'): Promise<string> =>
+  (await created(client, '/pipelines', { name, query, parallelism: 1 })).id;
 
 /** The state of a pipeline's only job. */
 export async function jobOf(client: Client, pipeline: string) {

@@ -1,171 +1,109 @@
-import { FaultyLink } from './faulty-link.ts';
-import { Ledger } from './ledger.ts';
+import type { MqttClient } from 'mqtt';
+import { beforeAll, beforeEach } from 'vitest';
+import { Mosquitto, type MosquittoOptions } from './mosquitto.ts';
+import { plainClient } from './mqtt.ts';
 import { Penstock } from './penstock.ts';
-import { created, jobOf, profileBody, tableBody } from './resources.ts';
-import { until } from './service.ts';
-import { Traffic } from './traffic.ts';
-
-/** The interface of a broker in a rig. */
-export interface Broker {
-  url: string;
-  port: number;
-  stop(): Promise<void>;
-}
-
-export interface RigOptions {
-  source: Broker;
-  sink: Broker;
-  qos: 1 | 2;
-  /** QoS of the sink table, if different from the source table's. */
-  sinkQos?: 1 | 2;
-  /** Prefix of the topics, if pipelines share a broker. */
-  topics?: string;
-  /** QoS of the publisher, if different from the source table's. */
-  publishQos?: 1 | 2;
-  /** QoS of the subscriber, if different from the publisher's. */
-  watchQos?: 1 | 2;
-  /** Fields of both profiles besides the URL. */
-  profile?: object;
-  /** Fields of the source table's schema, such as `bad_data`. */
-  schema?: object;
-  /** Settings of the process, besides those of a test. */
-  settings?: Record<string, string>;
-  /** The source table's `type`. */
-  read?: object;
-}
-
-const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
-
-const topicsOf = ({ topics = 'test' }: RigOptions) => ({ from: `${topics}/in`, to: `${topics}/out` });
-
-const fields = [
-  { name: 'device', type: 'string', required: true },
-  { name: 'seq', type: 'int64', required: true },
-  { name: 'celsius', type: 'float64' },
-];
+import { createPipeline, jobOf } from './resources.ts';
+import { type Service, type ServiceOptions, startService } from './service.ts';
+import { until } from './until.ts';
 
 /**
- * One pipeline of a real Penstock, from a source broker to a sink broker, each over a link that can fail and whose traffic is
- * recorded; and traffic from one end to the other, which bypasses these links.
+ * The set-up of most tests: a broker, Penstock, and a client of the broker. All parts end by themselves: see `atEnd`.
+ * `useRig` runs Penstock in the process of the test, `useProcessRig` in one of its own. For a pipeline over links that
+ * fail, see `FaultyPipeline`.
  */
-export class Rig {
-  readonly penstock: Penstock;
-  readonly ledger: Ledger;
-  readonly source: FaultyLink;
-  readonly sink: FaultyLink;
-  readonly traffic: Traffic;
-  readonly #options: RigOptions;
-  #pipeline = '';
 
-  private constructor(
-    options: RigOptions,
-    parts: Pick<Rig, 'penstock' | 'ledger' | 'source' | 'sink' | 'traffic'>,
-  ) {
-    this.#options = options;
-    this.penstock = parts.penstock;
-    this.ledger = parts.ledger;
-    this.source = parts.source;
-    this.sink = parts.sink;
-    this.traffic = parts.traffic;
+interface RigOptions {
+  broker?: MosquittoOptions;
+  service?: ServiceOptions;
+  /** Options of the client, such as its login. */
+  client?: object;
+}
+
+/** A message that the client has received. */
+export interface Received {
+  topic: string;
+  seq: number;
+}
+
+class Rig {
+  broker!: Mosquitto;
+  service!: Service;
+  client!: MqttClient;
+
+  get request(): Service['request'] {
+    return this.service.request;
   }
 
-  /** Starts everything; messages can be published when it resolves. Takes the brokers over. */
-  static async start(options: RigOptions): Promise<Rig> {
-    const ledger = new Ledger();
-    const source = await FaultyLink.start(options.source.port, ledger.sourceTap);
-    const sink = await FaultyLink.start(options.sink.port, ledger.sinkTap);
-    const penstock = await Penstock.start(options.settings);
-    const { from, to } = topicsOf(options);
-    const traffic = await Traffic.open(
-      { url: options.source.url, topic: from },
-      { url: options.sink.url, topic: to },
-      options.publishQos ?? options.qos,
-      options.watchQos,
-    );
-    const rig = new Rig(options, { penstock, ledger, source, sink, traffic });
-    await rig.#startPipeline();
-    return rig;
-  }
-
-  /** The pipeline's id. */
-  get pipeline(): string {
-    return this.#pipeline;
-  }
-
-  /** The pipeline's job as the API shows it now. */
-  job(): ReturnType<typeof jobOf> {
-    return jobOf(this.penstock.request, this.#pipeline);
-  }
-
-  /** Changes the pipeline: its parallelism, or whether it runs. */
-  async patch(body: { parallelism?: number; stop?: string }): Promise<void> {
-    await this.penstock.request.patch(`/api/v1/pipelines/${this.#pipeline}`).send(body).expect(200);
-  }
-
-  /** Waits until the job runs with this number of tasks. */
-  async runsWith(tasks: number): Promise<void> {
-    await until(
-      `${tasks} tasks run`,
-      async () => {
-        const job = await this.job();
-        return job.state === 'Running' && job.tasks === tasks;
-      },
-      60_000,
-    );
-  }
-
-  async delete(): Promise<void> {
-    await this.penstock.request.delete(`/api/v1/pipelines/${this.#pipeline}`).expect(200);
-  }
-
-  async restart(): Promise<void> {
-    await this.penstock.request.post(`/api/v1/pipelines/${this.#pipeline}/restart`).send({}).expect(200);
-  }
-
-  /** Waits until the sink's broker has confirmed a number above `mark`; returns the time by `performance.now()`. */
-  async passed(mark: number, ms = 120_000): Promise<number> {
-    await until(`numbers above ${mark} get through`, async () => this.ledger.highestTaken > mark, ms);
-    return performance.now();
-  }
-
-  async close(): Promise<void> {
-    await this.traffic.close();
-    await this.penstock.stop();
-    await Promise.all([this.source.stop(), this.sink.stop()]);
-    const { source, sink } = this.#options;
-    await Promise.all(source === sink ? [source.stop()] : [source.stop(), sink.stop()]);
-  }
-
-  async #startPipeline(): Promise<void> {
-    const { request } = this.penstock;
-    const { qos, sinkQos = qos, read = {} } = this.#options;
-    const { from, to } = topicsOf(this.#options);
-    const schema = {
-      format: { type: 'json' },
-      bad_data: { behavior: 'drop' },
-      fields,
-      ...this.#options.schema,
+  /** Waits until the job of a pipeline is in a state, and returns the job; throws if it fails instead. */
+  inState(pipeline: string, state: string, ms?: number): ReturnType<typeof jobOf> {
+    const reached = async () => {
+      const job = await jobOf(this.request, pipeline);
+      if (job.state === 'Failed' && state !== 'Failed') throw new Error(JSON.stringify(job.failure_reason));
+      return job.state === state && job;
     };
-    const ends = [
-      { name: 'readings', url: this.source.url, table: { topic: from, type: read, qos: qosNames[qos] } },
-      {
-        name: 'out',
-        url: this.sink.url,
-        table: { topic: to, type: { retain: false }, qos: qosNames[sinkQos] },
-      },
-    ];
-    for (const { name, url, table } of ends) {
-      const config = { url, ...this.#options.profile };
-      const profile = await created(
-        request,
-        '/connection_profiles',
-        profileBody(url, { name: `at ${name}`, config }),
-      );
-      await created(request, '/connection_tables', tableBody(name, profile.id, table, schema));
-    }
-    const query = 'INSERT INTO out SELECT * FROM readings';
-    const { id } = await created(request, '/pipelines', { name: 'all', query, parallelism: 1 });
-    this.#pipeline = id;
-    await until('the job runs', async () => (await this.job()).state === 'Running');
+    return until(`the job is ${state}`, reached, ms);
   }
+
+  /** Subscribes the client; what arrives is added to the list. */
+  async collect(filter: string): Promise<string[]> {
+    const messages: string[] = [];
+    this.client.on('message', (_topic, payload) => messages.push(payload.toString()));
+    await this.client.subscribeAsync(filter, { qos: 1 });
+    return messages;
+  }
+
+  /** The same for JSON with a number. */
+  async receive(filter: string): Promise<Received[]> {
+    const received: Received[] = [];
+    this.client.on('message', (topic, payload) =>
+      received.push({ topic, ...JSON.parse(payload.toString()) }),
+    );
+    await this.client.subscribeAsync(filter, { qos: 1 });
+    return received;
+  }
+
+  /** Creates a pipeline with one task, and returns its id when it runs. */
+  async run(query: string, name = 'p'): Promise<string> {
+    const id = await createPipeline(this.request, query, name);
+    await this.inState(id, 'Running');
+    return id;
+  }
+
+  async stop(pipeline: string): Promise<void> {
+    await this.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'graceful' }).expect(200);
+    await this.inState(pipeline, 'Stopped');
+  }
+
+  async start(pipeline: string): Promise<void> {
+    await this.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'none' }).expect(200);
+    await this.inState(pipeline, 'Running');
+  }
+}
+
+/** A broker for all tests of a file or a `describe`; for each test a client, and a service with an empty database. */
+export function useRig({ broker, service, client }: RigOptions = {}): Rig {
+  const rig = new Rig();
+  beforeAll(async () => {
+    rig.broker = await Mosquitto.start(broker);
+  });
+  beforeEach(async () => {
+    rig.client = await plainClient(rig.broker.url, client);
+    rig.service = await startService(service);
+  });
+  return rig;
+}
+
+interface ProcessRig {
+  broker: Mosquitto;
+  penstock: Penstock;
+}
+
+/** A broker and a process of Penstock for all tests of a file or a `describe`. */
+export function useProcessRig(broker?: MosquittoOptions, settings?: Record<string, string>): ProcessRig {
+  const rig = {} as ProcessRig;
+  beforeAll(async () => {
+    [rig.broker, rig.penstock] = await Promise.all([Mosquitto.start(broker), Penstock.start(settings)]);
+  });
+  return rig;
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import * as mqttPacket from 'mqtt-packet';
+import { atEnd } from './at-end.ts';
 import { until } from './until.ts';
 
 type Packet = mqttPacket.Packet;
@@ -30,6 +31,7 @@ export class ScriptedBroker {
     const broker = new ScriptedBroker(server);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
+    atEnd(() => broker.stop());
     return broker;
   }
 
@@ -50,6 +52,7 @@ export class ScriptedBroker {
 
   async stop(): Promise<void> {
     for (const { socket } of this.connections) socket.destroy();
+    if (!this.#server.listening) return;
     this.#server.close();
     await once(this.#server, 'close');
   }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { atEnd } from './at-end.ts';
 import { accepts } from './mosquitto.ts';
 import { until } from './until.ts';
 import { watch } from './watch.ts';
@@ -22,7 +23,7 @@ export function whereIs(name: string): string | undefined {
   return places.map((place) => join(place, name)).find((path) => existsSync(path));
 }
 
-/** A separate server of a test. All processes that it starts end with it. */
+/** A server that belongs to a test, with all the processes it starts, which end with it. */
 export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #watcher: ChildProcess;
@@ -46,17 +47,12 @@ export class ServerProcess {
     }
   }
 
-  /** Starts it and waits until it accepts connections. */
-  static async start(started: Started): Promise<ServerProcess> {
+  /** Starts it and waits until it accepts connections. It stops by itself: see `atEnd`. */
+  static async start(started: Started): Promise<void> {
     const server = new ServerProcess(started);
-    try {
-      await until(`${started.command} listens`, () => server.#gone || accepts(started.port), 120_000);
-      if (server.#gone) throw new Error(`${started.command} did not start: ${server.#log}`);
-      return server;
-    } catch (error) {
-      await server.stop();
-      throw error;
-    }
+    atEnd(() => server.stop());
+    await until(`${started.command} listens`, () => server.#gone || accepts(started.port), 120_000);
+    if (server.#gone) throw new Error(`${started.command} did not start: ${server.#log}`);
   }
 
   get #gone(): boolean {

@@ -3,7 +3,6 @@ import { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import supertest from 'supertest';
-import { afterAll } from 'vitest';
 import { buildApp } from '../../src/api/app.ts';
 import { StoredCatalog } from '../../src/definitions/catalog.ts';
 import { KeyRing } from '../../src/security/api-keys.ts';
@@ -13,6 +12,7 @@ import { TargetRules } from '../../src/security/targets.ts';
 import type { Db } from '../../src/store/db.ts';
 import { ThreadPool } from '../../src/worker/thread-pool.ts';
 import { Worker } from '../../src/worker/worker.ts';
+import { atEnd } from './at-end.ts';
 import { openTestStore, type TestStore } from './databases.ts';
 
 export interface Service {
@@ -27,7 +27,7 @@ export interface Service {
   close(): Promise<void>;
 }
 
-interface ServiceOptions {
+export interface ServiceOptions {
   open?: () => Promise<TestStore>;
   /** Whether jobs run too. */
   worker?: boolean;
@@ -49,9 +49,12 @@ interface ServiceOptions {
 
 /** Starting a thread takes a while, so most tests share one. */
 const sharedThreads = new ThreadPool({ max: 1, targets: [], logger: pino({ level: 'silent' }) });
-afterAll(() => sharedThreads.close());
+atEnd(() => sharedThreads.close());
 
-/** The whole of Penstock in this process, with its own database, listening on a free port. */
+/**
+ * The whole of Penstock in this process, over a database of its own, listening on a free port. It closes by itself: see
+ * `atEnd`.
+ */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
   const store = await (options.open ?? openTestStore)();
   const { db } = store;
@@ -93,33 +96,17 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     nudge,
   });
   const address = await app.listen({ host: '127.0.0.1', port: 0 });
-  return {
-    app,
-    db,
-    catalog,
-    address,
-    logged: () => log,
-    request: supertest(address),
-    async close() {
-      await app.close();
-      if (options.worker) await worker.stop();
-      if (own) await threads.close();
-      await store.close();
-    },
+  const closeAll = async (): Promise<void> => {
+    await app.close();
+    if (options.worker) await worker.stop();
+    if (own) await threads.close();
+    await store.close();
   };
-}
-
-/** Polls until `answer` returns something; fails with `what` after the deadline. */
-export async function until<T>(
-  what: string,
-  answer: () => Promise<T | undefined | false>,
-  ms = 20_000,
-): Promise<T> {
-  const deadline = Date.now() + ms;
-  for (;;) {
-    const got = await answer();
-    if (got !== undefined && got !== false) return got;
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= closeAll();
+    return closing;
+  };
+  atEnd(close);
+  return { app, db, catalog, address, logged: () => log, request: supertest(address), close };
 }

@@ -1,4 +1,5 @@
 import { BroadcastChannel } from 'node:worker_threads';
+import { atEnd } from './at-end.ts';
 
 /** Makes the threads of this process fail on demand, if they begin with `entry`. */
 export class ThreadFaults {
@@ -12,14 +13,11 @@ export class ThreadFaults {
       const { started } = (message as { data: { started?: number } }).data;
       if (started !== undefined) this.started.push(started);
     };
+    atEnd(() => this.#channel.close());
   }
 
   /** Throws an uncaught error, or blocks forever. */
   cause(fault: 'crash' | 'hang', thread: number): void {
     this.#channel.postMessage({ fault, thread });
-  }
-
-  close(): void {
-    this.#channel.close();
   }
 }

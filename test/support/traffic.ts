@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { connectAsync, type MqttClient } from 'mqtt';
+import { atEnd } from './at-end.ts';
 import { until } from './until.ts';
 
 /** A topic of a broker. */
@@ -36,7 +37,10 @@ export class Traffic {
     });
   }
 
-  /** Both ends keep their session, so that only the system between them can lose messages. */
+  /**
+   * Both ends keep their session, so that only what is between them can lose anything. They close by themselves: see
+   * `atEnd`.
+   */
   static async open(from: Place, to: Place, qos: 1 | 2, watchQos = qos): Promise<Traffic> {
     const id = randomInt(2 ** 40).toString(36);
     const session = { clean: false, reconnectPeriod: 100 };
@@ -45,6 +49,7 @@ export class Traffic {
     // Lost connections are part of the tests; the clients reconnect.
     for (const client of [publisher, subscriber]) client.on('error', () => {});
     const traffic = new Traffic(publisher, subscriber, from.topic, to.topic, qos);
+    atEnd(() => traffic.close());
     await subscriber.subscribeAsync(to.topic, { qos: watchQos });
     return traffic;
   }

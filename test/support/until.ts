@@ -1,14 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Waits for a condition, and fails with `what` at the deadline. */
-export async function until(
+/** Asks again until `condition` returns something, and returns that; fails with `what` after the deadline. */
+export async function until<T>(
   what: string,
-  condition: () => boolean | Promise<boolean>,
+  condition: () => T | Promise<T>,
   ms = 20_000,
-): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
-    await delay(10);
+): Promise<Exclude<T, false | undefined>> {
+  const start = Date.now();
+  for (;;) {
+    const found = await condition();
+    if (found !== undefined && found !== false) return found as Exclude<T, false | undefined>;
+    const waited = Date.now() - start;
+    if (waited > ms) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
+    // Less and less often: most conditions are requests, and all tests share the processors.
+    await delay(Math.min(50, 5 + waited / 20));
   }
 }

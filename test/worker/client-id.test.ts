@@ -2,6 +2,10 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { clientId } from '../../src/connectors/mqtt/connection/connect-request.ts';
 import { operatorId } from '../../src/sql/graph.ts';
+import { conflictingClient, mosquitto } from '../support/fixtures.ts';
+import { created, createTables, jobOf } from '../support/resources.ts';
+import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** Two definitions cannot have the same client id: it contains the job, which belongs to one pipeline. */
 
@@ -33,3 +37,30 @@ test('the source and the sink of one table name have different ones', () => {
   );
   expect(source).not.toBe(sink);
 });
+
+test.each(['source', 'sink'])(
+  'a job ends when another client always comes back with the id of its %s',
+  async (side) => {
+    const broker = await mosquitto();
+    const service = await startService({ worker: true });
+    const { request } = service;
+    await createTables(request, broker.url);
+    const query = 'INSERT INTO alerts SELECT * FROM readings';
+    const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    await until('the job runs', async () => (await jobOf(request, id)).state === 'Running');
+    const ids = [...broker.log.matchAll(/ as (penstock_job_\S+) \(/g)].map(([, name = '']) => name);
+    const clientId = ids.find((name) => name.includes(`_${side}_`));
+    if (clientId === undefined) throw new Error(`no ${side} in ${ids}`);
+    conflictingClient(broker.port, clientId, side === 'sink');
+    const failed = await until(
+      'the job ends',
+      async () => {
+        const job = await jobOf(request, id);
+        return job.state === 'Failed' && job;
+      },
+      60_000,
+    );
+    expect(failed.failure_reason).toMatchObject({ code: 'mqtt_client_id_in_use', domain: 'user' });
+  },
+  90_000,
+);

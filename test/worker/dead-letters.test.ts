@@ -1,25 +1,20 @@
 import { gzipSync } from 'node:zlib';
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
-import { allLetters, badKinds, type Letter, letterOf, topicOf } from '../support/dead-letters.ts';
-import { Mosquitto } from '../support/mosquitto.ts';
+import { allDeadLetters, badKinds, type DeadLetter, deadLetterOf, topicOf } from '../support/dead-letters.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Received, useRig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
 
 /** Unusable messages: none is lost, none stops the others, and each is counted. */
 
-let broker: Mosquitto;
-beforeAll(async () => {
-  broker = await Mosquitto.start({
-    users: { penstock: 'right', tester: 'right' },
-    acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
-    // Not 0 (unlimited): mosquitto 2.0 then closes the connection of a client that publishes a denied message.
-    config: ['max_queued_messages 100000'],
-    quiet: true,
-  });
-});
-afterAll(() => broker.stop());
+const broker = {
+  users: { penstock: 'right', tester: 'right' },
+  acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
+  // Not 0, for no bound: mosquitto 2.0 then ends the connection of a client that publishes what it denies.
+  config: ['max_queued_messages 100000'],
+  quiet: true,
+};
 
 const levelFields = [
   { name: 'device', type: 'string', required: true },
@@ -36,35 +31,25 @@ const sinkFields = [
 const select = 'INSERT INTO alerts SELECT device, seq, level, CAST(text AS BIGINT) AS number FROM readings';
 
 describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ open }) => {
-  let service: Service;
-  let tester: MqttClient;
-  let received: { topic: string; seq: number }[];
+  const rig = useRig({
+    broker,
+    service: { open, worker: true },
+    client: { username: 'tester', password: 'right' },
+  });
+  let received: Received[];
   let pipeline: string;
   let readings: string;
 
   beforeEach(async () => {
-    service = await startService({ open, worker: true });
-    tester = await connectAsync(broker.url, { username: 'tester', password: 'right' });
-    received = [];
-    tester.on('message', (topic, payload) => received.push({ topic, ...JSON.parse(payload.toString()) }));
-    await tester.subscribeAsync('out/#', { qos: 1 });
-  });
-  afterEach(async () => {
-    await tester.endAsync();
-    await service.close();
+    received = await rig.receive('out/#');
   });
 
-  const inState = (state: string) =>
-    until(`the job is ${state}`, async () => {
-      const job = await jobOf(service.request, pipeline);
-      if (job.state === 'Failed' && state !== 'Failed') throw new Error(JSON.stringify(job.failure_reason));
-      return job.state === state && job;
-    });
+  const inState = (state: string) => rig.inState(pipeline, state);
 
   /** A pipeline from `in/+` to `out/{{ device }}`. */
   async function start(bad_data: object, more: object = {}): Promise<string> {
-    const { request } = service;
-    const config = { url: broker.url, username: 'penstock', password: 'right' };
+    const { request } = rig;
+    const config = { url: rig.broker.url, username: 'penstock', password: 'right' };
     const profile = await created(request, '/connection_profiles', profileBody('', { config }));
     const schema = { format: { type: 'json' }, bad_data, fields: levelFields, ...more };
     const source = tableBody('readings', profile.id, { topic: 'in/+', type: {} }, schema);
@@ -78,24 +63,24 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
   }
 
   const send = (seq: number, payload: string | Buffer) =>
-    tester.publishAsync(`in/${seq}`, payload, { qos: 1 });
+    rig.client.publishAsync(`in/${seq}`, payload, { qos: 1 });
   const good = (seq: number) => JSON.stringify({ device: 'd', seq, level: 1, text: '7' });
-  const letters = () => allLetters(service.request, pipeline);
+  const letters = () => allDeadLetters(rig.request, pipeline);
   const path = (rest = '') => `/api/v1/pipelines/${pipeline}/dead_letters${rest}`;
   const counted = async (name: string, job: string) => {
-    const { text } = await service.request.get('/metrics');
+    const { text } = await rig.request.get('/metrics');
     return Number(new RegExp(`penstock_${name}_total\\{job="${job}"\\} (\\d+)`).exec(text)?.[1] ?? 0);
   };
-  const stored = (count: number): Promise<Letter[]> =>
+  const stored = (count: number): Promise<DeadLetter[]> =>
     until(`${count} dead letters`, async () => {
       const found = await letters();
       return found.length === count && found;
     });
   /** Checks that the counters of the job's row match its dead letters. */
   async function expectCounted(): Promise<void> {
-    const { id } = await jobOf(service.request, pipeline);
-    const job = await service.db.job.findUniqueOrThrow({ where: { id } });
-    const { _count, _sum } = await service.db.deadLetter.aggregate({
+    const { id } = await jobOf(rig.request, pipeline);
+    const job = await rig.service.db.job.findUniqueOrThrow({ where: { id } });
+    const { _count, _sum } = await rig.service.db.deadLetter.aggregate({
       where: { jobId: id },
       _count: true,
       _sum: { bytes: true },
@@ -104,15 +89,15 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
   }
   /** Changes the source table's schema, and waits until a job that runs does so by it. */
   async function patchTable(schema: object, runs = true): Promise<void> {
-    await service.request.patch(`/api/v1/connection_tables/${readings}`).send({ schema }).expect(200);
+    await rig.request.patch(`/api/v1/connection_tables/${readings}`).send({ schema }).expect(200);
     if (!runs) return;
-    const { id } = await jobOf(service.request, pipeline);
+    const { id } = await jobOf(rig.request, pipeline);
     await until('the edit runs', async () => {
-      const job = await service.db.job.findUniqueOrThrow({ where: { id } });
+      const job = await rig.service.db.job.findUniqueOrThrow({ where: { id } });
       return job.state === 'Running' && job.editsDone === job.editRequests;
     });
   }
-  const replay = (body: object) => service.request.post(path('/replay')).send(body).expect(200);
+  const replay = (body: object) => rig.request.post(path('/replay')).send(body).expect(200);
   const replayed = () =>
     until('the replay is over', async () => (await letters()).every(({ state }) => state === 'waiting'));
 
@@ -141,7 +126,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     const found = await letters();
     if (behavior === 'drop') expect(found).toEqual([]);
     else {
-      const contents = await Promise.all(found.map(({ id }) => letterOf(service.request, pipeline, id)));
+      const contents = await Promise.all(found.map(({ id }) => deadLetterOf(rig.request, pipeline, id)));
       expect(contents.map(topicOf).sort()).toEqual([...wrong].map((seq) => `in/${seq}`).sort());
       for (const letter of contents) {
         const seq = Number(topicOf(letter).slice(3));
@@ -168,7 +153,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
       ['decode', null],
     ]);
     await until('the good one is through', async () => received.length === 1);
-    const content = await letterOf(service.request, pipeline, found[1]?.id ?? '');
+    const content = await deadLetterOf(rig.request, pipeline, found[1]?.id ?? '');
     expect(Buffer.from(content.payload.base64, 'base64')).toEqual(bomb);
     expect(content).toMatchObject({ payload: { text: null }, metadata: { topic: 'in/1' } });
   });
@@ -200,7 +185,7 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
 
     const wider = levelFields.map((field) => (field.name === 'level' ? { ...field, type: 'int64' } : field));
     await patchTable({ fields: wider });
-    const attempt = await letterOf(service.request, pipeline, letter?.id ?? '');
+    const attempt = await deadLetterOf(rig.request, pipeline, letter?.id ?? '');
     expect(attempt.attempt.map(({ error }) => error)).toEqual([false, false, false, false, true]);
     expect((await replay({ ids: [letter?.id] })).body).toEqual({ asked: 1 });
     await until('the mended row', async () => received.length === 3);
@@ -227,25 +212,22 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     await send(1, '{"device":"d","seq":1,"level":3000000000}');
     await send(2, '{"device":"#","seq":2}');
     await stored(2);
-    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'graceful' }).expect(200);
-    await inState('Stopped');
+    await rig.stop(pipeline);
     const wider = levelFields.map((field) => (field.name === 'level' ? { ...field, type: 'int64' } : field));
     await patchTable({ fields: wider }, false);
     expect((await replay({ all: true, code: 'bad_data' })).body).toEqual({ asked: 1 });
     expect((await letters()).map(({ state }) => state)).toEqual(['waiting', 'replaying']);
-    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'none' }).expect(200);
-    await inState('Running');
+    await rig.start(pipeline);
     expect(await stored(1)).toMatchObject([{ code: 'bad_row', state: 'waiting', replays: 0 }]);
     expect(received).toMatchObject([{ seq: 1, level: 3_000_000_000 }]);
     await until('it is counted', async () => (await counted('dead_letters_replayed', job)) === 1);
     await expectCounted();
-    await service.request.patch(`/api/v1/pipelines/${pipeline}`).send({ stop: 'graceful' }).expect(200);
-    await inState('Stopped');
+    await rig.stop(pipeline);
     await until('it goes with its letters', async () => {
-      const { status } = await service.request.delete(`/api/v1/pipelines/${pipeline}`);
+      const { status } = await rig.request.delete(`/api/v1/pipelines/${pipeline}`);
       return status === 200;
     });
-    expect(await service.db.deadLetter.count()).toBe(0);
+    expect(await rig.service.db.deadLetter.count()).toBe(0);
   });
 
   test('deletes the oldest at a bound and reports it', async () => {
@@ -253,15 +235,13 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     for (let seq = 0; seq < 12; seq += 1) await send(seq, `{${seq}`);
     await until('all are stored', async () => (await counted('dead_letters', job)) === 12);
     const kept = await Promise.all(
-      (await letters()).map(({ id }) => letterOf(service.request, pipeline, id)),
+      (await letters()).map(({ id }) => deadLetterOf(rig.request, pipeline, id)),
     );
     expect(kept.map(topicOf)).toEqual(['in/11', 'in/10', 'in/9', 'in/8', 'in/7']);
     expect(await counted('dead_letters_evicted', job)).toBe(7);
     await expectCounted();
     await until('it is said', async () => {
-      const { body } = await service.request.get(
-        `/api/v1/pipelines/${pipeline}/jobs/${job}/errors?limit=100`,
-      );
+      const { body } = await rig.request.get(`/api/v1/pipelines/${pipeline}/jobs/${job}/errors?limit=100`);
       return (body.data as { code: string }[]).some(({ code }) => code === 'dead_letters_full');
     });
     await patchTable({ bad_data: { behavior: 'dead_letter', max_bytes: 1024, max_count: null } });
@@ -283,13 +263,13 @@ describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ o
     expect((await inState('Failed')).failure_reason).toMatchObject({ code: 'dead_letters_full' });
     const first = await letters();
     expect(first).toHaveLength(3);
-    expect((await service.request.delete(path())).body).toEqual({ deleted: 3 });
+    expect((await rig.request.delete(path())).body).toEqual({ deleted: 3 });
     await expectCounted();
-    await service.request.post(`/api/v1/pipelines/${pipeline}/restart`).send({}).expect(200);
+    await rig.request.post(`/api/v1/pipelines/${pipeline}/restart`).send({}).expect(200);
     await stored(2);
     await until('the good one is through', async () => received.some(({ seq }) => seq === 5));
     // Messages may pass before the row shows that the job runs again.
-    await until('it has begun again', async () => (await jobOf(service.request, pipeline)).run_id === 2);
+    await until('it has begun again', async () => (await jobOf(rig.request, pipeline)).run_id === 2);
     expect((await inState('Running')).id).toBe(job);
   });
 });

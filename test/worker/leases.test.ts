@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
+import { backoffMs, delay } from '../../src/runtime/delay.ts';
 import type { Db } from '../../src/store/db.ts';
-import { Leases, leaseTtlMs, renewEveryMs } from '../../src/worker/leases.ts';
+import { isOwnerAlive, Leases, leaseTtlMs, ownerName, renewEveryMs } from '../../src/worker/leases.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** Leases keep a job from running twice during a database outage, and free a job whose worker is gone. */
 
@@ -22,9 +24,8 @@ describe.each(databases)('leases on $provider', ({ open }) => {
     store = await open();
     vi.useFakeTimers({ toFake: ['performance'] });
   });
-  afterEach(async () => {
+  afterEach(() => {
     vi.useRealTimers();
-    await store.close();
   });
 
   const holder = async () => (await store.db.job.findFirstOrThrow()).worker;
@@ -85,10 +86,8 @@ describe.each(databases)('leases on $provider', ({ open }) => {
 
 describe('a worker', { timeout: 120_000 }, () => {
   let service: Service | undefined;
-  afterEach(async () => {
+  afterEach(() => {
     vi.useRealTimers();
-    await service?.close();
-    service = undefined;
   });
 
   test('frees a job whose worker died between writing Failed and releasing it', async () => {
@@ -139,9 +138,6 @@ describe('a worker', { timeout: 120_000 }, () => {
     down = false;
     await until('it is back', async () => connected() > before);
     await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
-    await service.close();
-    service = undefined;
-    await broker.stop();
   });
 
   test('does not wait for messages in flight when a restart is forced', async () => {
@@ -170,9 +166,6 @@ describe('a worker', { timeout: 120_000 }, () => {
     await request.post(`/api/v1/pipelines/${id}/restart`).send({ force: false }).expect(200);
     await run(4);
     expect(endings()).toEqual(['disconnected', 'closed its connection', 'disconnected']);
-    await service.close();
-    service = undefined;
-    await broker.stop();
   });
 });
 
@@ -196,3 +189,42 @@ function failing(db: Db, down: () => boolean): Db {
     },
   });
 }
+
+describe('the owner of a lease', () => {
+  const me = { host: 'a', pid: 10, nonce: 'n1' };
+  const gone = (): void => {
+    throw Object.assign(new Error('no such process'), { code: 'ESRCH' });
+  };
+  const forbidden = (): void => {
+    throw Object.assign(new Error('not permitted'), { code: 'EPERM' });
+  };
+  const there = (): void => {};
+
+  test.each([
+    ['a process that is gone from this host', { host: 'a', pid: 11, nonce: 'x' }, gone, false],
+    ['a process that is on this host', { host: 'a', pid: 11, nonce: 'x' }, there, true],
+    ["another user's process", { host: 'a', pid: 11, nonce: 'x' }, forbidden, true],
+    ['a process of another host, which cannot be known', { host: 'b', pid: 11, nonce: 'x' }, gone, true],
+    ['an earlier process with our id', { host: 'a', pid: 10, nonce: 'n0' }, there, false],
+    ['ourselves', me, gone, true],
+  ])('is judged correctly: %s', (_name, owner, probe, alive) => {
+    expect(isOwnerAlive(ownerName(owner), me, probe)).toBe(alive);
+  });
+});
+
+describe('back-off', () => {
+  test('doubles up to its cap, with full jitter', () => {
+    expect([0, 1, 2, 10, 1000].map((attempt) => backoffMs(attempt, () => 0.999_999))).toEqual([
+      499, 999, 1999, 29_999, 29_999,
+    ]);
+    expect(backoffMs(5, () => 0)).toBe(0);
+  });
+
+  test('ends at once when it is cancelled', async () => {
+    const cancel = new AbortController();
+    const waiting = delay(60_000, cancel.signal);
+    cancel.abort(new Error('stop'));
+    await expect(waiting).rejects.toThrow('stop');
+    await expect(delay(60_000, cancel.signal)).rejects.toThrow('stop');
+  });
+});

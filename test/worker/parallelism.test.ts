@@ -1,11 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { operatorId } from '../../src/sql/graph.ts';
+import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { takeSession } from '../support/mqtt.ts';
 import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { Rig } from '../support/rig.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 /** Several tasks read one source, and each message goes to one of them. */
 
@@ -14,11 +15,10 @@ const clientOf = (job: string, task: number): string =>
 
 describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () => {
   let broker: Mosquitto;
-  let rig: Rig;
+  let rig: FaultyPipeline;
   beforeEach(async () => {
     broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
   });
-  afterEach(() => rig.close());
 
   async function expectAllThrough(): Promise<void> {
     await until('every message arrives', async () => rig.traffic.arrived === rig.traffic.sent, 90_000).catch(
@@ -37,7 +37,7 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
     );
 
   test('loses nothing from 1 to 3 and back while messages flow', async () => {
-    rig = await Rig.start({ source: broker, sink: broker, qos: 1 });
+    rig = await FaultyPipeline.start({ source: broker, sink: broker, qos: 1 });
     const { id } = await rig.job();
     const stop = rig.traffic.keepPublishing(500);
     await rig.passed(300);
@@ -60,7 +60,12 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
   });
 
   test('continues to drain after a crash', async () => {
-    rig = await Rig.start({ source: broker, sink: broker, qos: 1, read: { messagesPerSecond: 150 } });
+    rig = await FaultyPipeline.start({
+      source: broker,
+      sink: broker,
+      qos: 1,
+      read: { messagesPerSecond: 150 },
+    });
     await rig.patch({ parallelism: 3 });
     await rig.runsWith(3);
     await rig.patch({ stop: 'graceful' });
@@ -78,7 +83,12 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
   });
 
   test('reuses a session that was being drained', async () => {
-    rig = await Rig.start({ source: broker, sink: broker, qos: 1, read: { messagesPerSecond: 150 } });
+    rig = await FaultyPipeline.start({
+      source: broker,
+      sink: broker,
+      qos: 1,
+      read: { messagesPerSecond: 150 },
+    });
     await rig.patch({ parallelism: 2 });
     await rig.runsWith(2);
     await rig.patch({ stop: 'graceful' });
@@ -101,10 +111,6 @@ describe('several tasks', () => {
   beforeEach(async () => {
     service = await startService({ worker: true });
     broker = await Mosquitto.start();
-  });
-  afterEach(async () => {
-    await service.close();
-    await broker.stop();
   });
 
   const query = 'INSERT INTO alerts SELECT * FROM readings';
@@ -174,7 +180,6 @@ describe('several tasks', () => {
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 2 });
     const { failure_reason } = await inState(id, 'Failed');
     expect(failure_reason).toMatchObject({ code: 'mqtt_shared_unsupported', domain: 'user' });
-    await without.stop();
   });
 
   test('are refused by an edit if the broker does not announce shared subscriptions, and one task continues alone', async () => {

@@ -1,54 +1,40 @@
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { databases } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { created, createTables, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
-
-let broker: Mosquitto;
-beforeAll(async () => {
-  broker = await Mosquitto.start({
-    users: { penstock: 'right', tester: 'right' },
-    acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
-  });
-});
-afterAll(() => broker.stop());
-
-/** A client that collects what arrives on a topic. */
-async function listen(topic: string): Promise<{ client: MqttClient; messages: string[] }> {
-  const client = await connectAsync(broker.url, { username: 'tester', password: 'right' });
-  const messages: string[] = [];
-  client.on('message', (_topic, payload) => messages.push(payload.toString()));
-  await client.subscribeAsync(topic, { qos: 1 });
-  return { client, messages };
-}
+import {
+  created,
+  createPipeline,
+  createTables,
+  jobOf,
+  profileBody,
+  tableBody,
+} from '../support/resources.ts';
+import { useRig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
 
 const credentials = { username: 'penstock', password: 'right' };
+const broker = {
+  users: { penstock: 'right', tester: 'right' },
+  acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
+};
 
 describe.each(databases)('a pipeline on $provider', ({ open }) => {
-  let service: Service;
-  let ears: { client: MqttClient; messages: string[] };
-  beforeEach(async () => {
-    service = await startService({ open, worker: true });
-    ears = await listen('out/#');
+  const rig = useRig({
+    broker,
+    service: { open, worker: true },
+    client: { username: 'tester', password: 'right' },
   });
-  afterEach(async () => {
-    await ears.client.endAsync();
-    await service.close();
+  let messages: string[];
+  beforeEach(async () => {
+    messages = await rig.collect('out/#');
   });
 
-  const running = (id: string) => inState(id, 'Running');
-  const inState = (id: string, state: string) =>
-    until(`the job is ${state}`, async () => {
-      const job = await jobOf(service.request, id);
-      if (job.state === 'Failed' && state !== 'Failed') throw new Error(JSON.stringify(job.failure_reason));
-      return job.state === state && job;
-    });
-  const send = (topic: string, payload: string) => ears.client.publishAsync(topic, payload, { qos: 1 });
+  const running = (id: string) => rig.inState(id, 'Running');
+  const send = (topic: string, payload: string) => rig.client.publishAsync(topic, payload, { qos: 1 });
   const received = (count: number) =>
-    until(`${count} messages`, async () => ears.messages.length >= count && ears.messages);
+    until(`${count} messages`, async () => messages.length >= count && messages);
   const counted = (line: string) =>
-    until(line, async () => (await service.request.get('/metrics')).text.includes(`${line}\n`));
+    until(line, async () => (await rig.request.get('/metrics')).text.includes(`${line}\n`));
 
   /** Creates profile, tables and a pipeline from `in` to `out`, and waits until it runs. */
   async function forward(
@@ -57,23 +43,8 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     config: object = credentials,
     to = 'out/x',
   ): Promise<string> {
-    const profile = await created(
-      service.request,
-      '/connection_profiles',
-      profileBody(broker.url, { config: { url: broker.url, ...config } }),
-    );
-    await created(
-      service.request,
-      '/connection_tables',
-      tableBody('readings', profile.id, { topic: 'in', type: {} }, schema),
-    );
-    await created(
-      service.request,
-      '/connection_tables',
-      tableBody('alerts', profile.id, { topic: to, type: { retain: false } }, schema),
-    );
-    const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
-    return id;
+    await createTables(rig.request, rig.broker.url, { from: 'in', to, config, schema });
+    return createPipeline(rig.request, query);
   }
 
   test('filters and projects by SQL', async () => {
@@ -94,29 +65,28 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
   test('stops and starts, keeping messages published in between', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     await running(id);
-    const stopped = await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
+    const stopped = await rig.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
     expect(stopped.body).toMatchObject({ stop: 'graceful', action_in_progress: true });
-    await inState(id, 'Stopped');
+    await rig.inState(id, 'Stopped');
     for (let seq = 0; seq < 5; seq++) await send('in', JSON.stringify({ device: 'd', seq, celsius: 1 }));
-    expect(ears.messages).toEqual([]);
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
-    await running(id);
+    expect(messages).toEqual([]);
+    await rig.start(id);
     expect((await received(5)).map((text) => JSON.parse(text).seq)).toEqual([0, 1, 2, 3, 4]);
-    expect((await jobOf(service.request, id)).run_id).toBe(2);
+    expect((await jobOf(rig.request, id)).run_id).toBe(2);
   });
 
   test.each(['immediate', 'force', 'checkpoint'])('stops by %s', async (stop) => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     await running(id);
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop });
-    expect(await inState(id, 'Stopped')).toMatchObject({ tasks: null, failure_reason: null });
+    await rig.request.patch(`/api/v1/pipelines/${id}`).send({ stop });
+    expect(await rig.inState(id, 'Stopped')).toMatchObject({ tasks: null, failure_reason: null });
   });
 
   test('restarts when asked', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     await running(id);
-    await service.request.post(`/api/v1/pipelines/${id}/restart`).send({});
-    await until('a second run', async () => (await jobOf(service.request, id)).run_id === 2);
+    await rig.request.post(`/api/v1/pipelines/${id}/restart`).send({});
+    await until('a second run', async () => (await jobOf(rig.request, id)).run_id === 2);
     await running(id);
     await send('in', '{"device":"d","seq":1,"celsius":1}');
     await received(1);
@@ -127,15 +97,15 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
       username: 'penstock',
       password: 'wrong-canary',
     });
-    const job = await inState(id, 'Failed');
+    const job = await rig.inState(id, 'Failed');
     // mosquitto answers a wrong password with "not authorized".
     expect(job.failure_reason).toMatchObject({ code: 'mqtt_not_authorized', domain: 'user' });
-    const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+    const { body } = await rig.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
     expect(body.data[0]).toMatchObject({ level: 'error', code: 'mqtt_not_authorized' });
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
-    await until('another try', async () => (await jobOf(service.request, id)).run_id === 2);
-    await inState(id, 'Failed');
-    expect(service.logged()).not.toContain('wrong-canary');
+    await rig.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
+    await until('another try', async () => (await jobOf(rig.request, id)).run_id === 2);
+    await rig.inState(id, 'Failed');
+    expect(rig.service.logged()).not.toContain('wrong-canary');
     expect(JSON.stringify(body)).not.toContain('wrong-canary');
   });
 
@@ -144,10 +114,9 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings', undefined, { url: own.url });
     await running(id);
     await own.kill('SIGTERM');
-    await inState(id, 'Recovering');
+    await rig.inState(id, 'Recovering');
     await own.resume();
     await running(id);
-    await own.stop();
   });
 
   test('drops and counts bad messages with drop', async () => {
@@ -157,9 +126,9 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await send('in', '{"device":1,"seq":1}');
     await send('in', '{"device":"d","seq":1,"celsius":1}');
     expect(await received(1)).toEqual(['{"device":"d","seq":1,"celsius":1}']);
-    const { id: job } = await jobOf(service.request, id);
+    const { id: job } = await jobOf(rig.request, id);
     const errors = await until('an entry', async () => {
-      const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job}/errors`);
+      const { body } = await rig.request.get(`/api/v1/pipelines/${id}/jobs/${job}/errors`);
       return body.data.length > 0 && body.data;
     });
     expect(errors[0]).toMatchObject({ level: 'warn', code: 'bad_data' });
@@ -182,13 +151,11 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await send('in', '\n');
     await send('in', 'e,5\n');
     expect(await received(4)).toEqual(['a,1\n', '"b, c",2\n', 'd,4\n', 'e,5\n']);
-    const { id: job } = await jobOf(service.request, id);
+    const { id: job } = await jobOf(rig.request, id);
     await counted(`penstock_bad_messages_total{job="${job}",code="bad_data"} 1`);
     // An unacknowledged message would arrive again.
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
-    await inState(id, 'Stopped');
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'none' });
-    await running(id);
+    await rig.stop(id);
+    await rig.start(id);
     await send('in', 'f,6');
     expect((await received(5)).slice(4)).toEqual(['f,6\n']);
   });
@@ -203,12 +170,12 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings', schema('fail'));
     await running(id);
     await send('in', '{"seq":1}\n{}\n{"seq":3}');
-    const job = await inState(id, 'Failed');
+    const job = await rig.inState(id, 'Failed');
     expect(job.failure_reason).toMatchObject({
       code: 'bad_data',
       error: expect.stringContaining('Line 2: The field /seq is required but missing'),
     });
-    expect(ears.messages).toEqual([]);
+    expect(messages).toEqual([]);
   });
 
   test('writes to topics made of columns, and drops messages that the broker refuses', async () => {
@@ -221,11 +188,11 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     await running(id);
     for (const device of ['a', 'secret', '#', 'b'])
       await send('in', JSON.stringify({ device, seq: 1, celsius: 1 }));
-    const messages = await received(2);
-    expect(messages.map((text) => JSON.parse(text).device)).toEqual(['a', 'b']);
-    const job = await jobOf(service.request, id);
+    const written = await received(2);
+    expect(written.map((text) => JSON.parse(text).device)).toEqual(['a', 'b']);
+    const job = await jobOf(rig.request, id);
     const codes = async () => {
-      const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+      const { body } = await rig.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
       return (body.data as { code: string }[]).map(({ code }) => code).sort();
     };
     await until('both are reported', async () => (await codes()).length >= 2);
@@ -233,11 +200,11 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
   });
 
   test('reads metadata as columns, and warns of a silent source', async () => {
-    const { request } = service;
+    const { request } = rig;
     const profile = await created(
       request,
       '/connection_profiles',
-      profileBody(broker.url, { config: { url: broker.url, ...credentials } }),
+      profileBody(rig.broker.url, { config: { url: rig.broker.url, ...credentials } }),
     );
     const fields = [
       { name: 'value', type: 'string' },
@@ -272,18 +239,18 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
   });
 
   test('refuses a topic of columns that the sink does not have', async () => {
-    const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
+    const profile = await created(rig.request, '/connection_profiles', profileBody(rig.broker.url));
     const sink = { topic: 'out/{{ nobody }}', type: { retain: false } };
-    const stored = await service.request
+    const stored = await rig.request
       .post('/api/v1/connection_tables')
       .send(tableBody('alerts', profile.id, sink));
     expect(stored.status).toBe(400);
     expect(stored.body.errors[0].path).toBe('/config/topic');
     const source = { topic: 'in', type: {} };
-    await created(service.request, '/connection_tables', tableBody('readings', profile.id, source));
+    await created(rig.request, '/connection_tables', tableBody('readings', profile.id, source));
     const query = `CREATE TABLE alerts WITH (connector = 'mqtt', connection_profile = 'plant', type = 'sink',
       topic = 'out/{{ nobody }}', format = 'json'); INSERT INTO alerts SELECT device FROM readings`;
-    const { body } = await service.request.post('/api/v1/pipelines/validate_query').send({ query });
+    const { body } = await rig.request.post('/api/v1/pipelines/validate_query').send({ query });
     expect(JSON.stringify(body)).toContain('refers to the column nobody');
   });
 
@@ -296,22 +263,21 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings', schema);
     await running(id);
     await send('in', '{"a":"no number"}');
-    const job = await inState(id, 'Failed');
+    const job = await rig.inState(id, 'Failed');
     expect(job.failure_reason).toMatchObject({ code: 'bad_data', error: expect.stringContaining('/a') });
   });
 
   test('is deleted only when stopped, together with its broker session', async () => {
     const id = await forward('INSERT INTO alerts SELECT * FROM readings');
     const job = await running(id);
-    const early = await service.request.delete(`/api/v1/pipelines/${id}`);
+    const early = await rig.request.delete(`/api/v1/pipelines/${id}`);
     expect([early.status, early.body.code]).toEqual([409, 'pipeline_running']);
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' });
-    await inState(id, 'Stopped');
-    expect((await service.request.delete(`/api/v1/pipelines/${id}`)).status).toBe(200);
-    expect((await service.request.get(`/api/v1/pipelines/${id}`)).status).toBe(404);
-    await until('the session is removed', async () => (await service.db.sourceSession.count()) === 0);
+    await rig.stop(id);
+    expect((await rig.request.delete(`/api/v1/pipelines/${id}`)).status).toBe(200);
+    expect((await rig.request.get(`/api/v1/pipelines/${id}`)).status).toBe(404);
+    await until('the session is removed', async () => (await rig.service.db.sourceSession.count()) === 0);
     expect(
-      broker.log
+      rig.broker.log
         .split('\n')
         .filter((line) => line.includes(`penstock_${job.id}_`))
         .join('\n'),
@@ -320,31 +286,23 @@ describe.each(databases)('a pipeline on $provider', ({ open }) => {
 });
 
 describe('the SQL of the tour', () => {
+  const rig = useRig({ service: { worker: true } });
+
   test('runs with tables defined inline', async () => {
-    const open = await Mosquitto.start();
-    const service = await startService({ worker: true });
-    const client = await connectAsync(open.url);
-    const messages: string[] = [];
-    client.on('message', (_topic, payload) => messages.push(payload.toString()));
-    await client.subscribeAsync('sensor/copy');
-    const query = `CREATE TABLE mqtt_input (value TEXT) WITH (connector = 'mqtt', url = '${open.url}', topic = 'sensor/data', type = 'source', format = 'json');
-      CREATE TABLE mqtt_output (value TEXT) WITH (connector = 'mqtt', url = '${open.url}', topic = 'sensor/copy', type = 'sink', format = 'json');
+    const messages = await rig.collect('sensor/copy');
+    const query = `CREATE TABLE mqtt_input (value TEXT) WITH (connector = 'mqtt', url = '${rig.broker.url}', topic = 'sensor/data', type = 'source', format = 'json');
+      CREATE TABLE mqtt_output (value TEXT) WITH (connector = 'mqtt', url = '${rig.broker.url}', topic = 'sensor/copy', type = 'sink', format = 'json');
       INSERT INTO mqtt_output SELECT value FROM mqtt_input;`;
-    const { id } = await created(service.request, '/pipelines', { name: 'seed', query, parallelism: 1 });
-    await until('it runs', async () => (await jobOf(service.request, id)).state === 'Running');
-    await client.publishAsync('sensor/data', '{"value":"21.5","more":1}');
+    await rig.run(query, 'seed');
+    await rig.client.publishAsync('sensor/data', '{"value":"21.5","more":1}');
     await until('a message', async () => messages.length > 0);
     expect(messages).toEqual(['{"value":"21.5"}']);
-    await client.endAsync();
-    await service.close();
-    await open.stop();
   });
 
   test('streams the steps of a table test as events, or returns them as one object', async () => {
-    const service = await startService();
-    const { profile } = await createTables(service.request, `mqtt://127.0.0.1:${broker.port}`);
+    const { profile } = await createTables(rig.request, (await Mosquitto.start(broker)).url);
     const body = tableBody('x', profile, { topic: 'plant/x', type: { retain: false } });
-    const events = await service.request.post('/api/v1/connection_tables/test').send(body);
+    const events = await rig.request.post('/api/v1/connection_tables/test').send(body);
     expect(events.type).toBe('text/event-stream');
     const parsed = events.text
       .split('\n\n')
@@ -359,7 +317,7 @@ describe('the SQL of the tour', () => {
     expect(parsed.slice(0, -1).map(({ name }) => name)).toEqual(
       expect.arrayContaining(['resolve', 'tcp', 'mqtt_connect']),
     );
-    const json = await service.request
+    const json = await rig.request
       .post('/api/v1/connection_tables/test')
       .set('accept', 'application/json')
       .send(body);
@@ -367,6 +325,5 @@ describe('the SQL of the tour', () => {
     expect(json.body.steps.map(({ name }: { name: string }) => name)).toEqual(
       parsed.slice(0, -1).map(({ name }) => name),
     );
-    await service.close();
   });
 });

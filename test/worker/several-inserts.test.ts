@@ -1,8 +1,10 @@
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { MqttClient } from 'mqtt';
+import { beforeAll, expect, test } from 'vitest';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { created, jobOf } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 let near: Mosquitto;
 let far: Mosquitto;
@@ -12,16 +14,11 @@ beforeAll(async () => {
   [near, far] = [await Mosquitto.start(), await Mosquitto.start()];
   service = await startService({ worker: true });
 });
-afterAll(async () => {
-  for (const client of clients) await client.endAsync(true);
-  await service.close();
-  await Promise.all([near.stop(), far.stop()]);
-});
 
 /** A client with a persistent session, and all messages that it receives. */
 async function listen(url: string, topic: string): Promise<{ client: MqttClient; seen: Set<string> }> {
   const clientId = `ears_${topic.replace('/', '_')}`;
-  const client = await connectAsync(url, { clean: false, clientId, reconnectPeriod: 100 });
+  const client = await plainClient(url, { protocolVersion: 4, clean: false, clientId, reconnectPeriod: 100 });
   clients.push(client);
   client.on('error', () => {});
   const seen = new Set<string>();

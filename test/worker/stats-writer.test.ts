@@ -35,7 +35,6 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
   });
   afterEach(async () => {
     await writer?.stop();
-    await store.close();
   });
 
   const seed = async (count: number, worker = 'me/1/n') => {

@@ -1,9 +1,11 @@
-import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type { MqttClient } from 'mqtt';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plainClient } from '../support/mqtt.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { type Service, startService } from '../support/service.ts';
 import { ThreadFaults } from '../support/thread-faults.ts';
+import { until } from '../support/until.ts';
 
 /** Jobs run in worker threads, which fail one after the other. Each test leaves both jobs running. */
 
@@ -22,7 +24,7 @@ beforeAll(async () => {
   faults = new ThreadFaults();
   const threads = { max: 2, entry: ThreadFaults.entry, pingEveryMs: 1000, maxMissedPings: 8 };
   service = await startService({ worker: true, threads });
-  client = await connectAsync(broker.url);
+  client = await plainClient(broker.url);
   client.on('message', (topic, payload) => arrived.add(`${topic} ${JSON.parse(payload.toString()).seq}`));
   await client.subscribeAsync('out/#', { qos: 1 });
   const profile = await created(service.request, '/connection_profiles', profileBody(broker.url));
@@ -36,13 +38,6 @@ beforeAll(async () => {
     pipelines[name] = pipeline.id;
     await running(name);
   }
-});
-
-afterAll(async () => {
-  await client?.endAsync();
-  await service?.close();
-  faults?.close();
-  await broker?.stop();
 });
 
 const job = (name: string) => jobOf(service.request, pipelines[name] as string);

@@ -1,12 +1,12 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { scripted } from '../support/fixtures.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
-import { startService, until } from '../support/service.ts';
+import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 test('a job reports that its broker supports less than its tables ask for, and still runs', async () => {
   const server = await scripted({ connack: { properties: { maximumQoS: 1 } }, suback: 1 });
   const service = await startService({ worker: true });
-  onTestFinished(() => service.close());
   const { request } = service;
   const profile = await created(request, '/connection_profiles', profileBody(server.url));
   const qos = 'ExactlyOnce';

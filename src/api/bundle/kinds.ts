@@ -3,8 +3,8 @@ import { noProfile } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, mask } from '../../security/config-secrets.ts';
-import { profileKind } from '../connection-profiles/edit.ts';
-import { tableKind } from '../connection-tables/edit.ts';
+import { profileKind } from '../connection-profiles/index.ts';
+import { tableKind } from '../connection-tables/index.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind, ObjectRow } from '../kind.ts';
 import { type Selector, selectRows } from '../labels.ts';
@@ -20,8 +20,7 @@ export interface AppliedChange extends BundleChange {
 }
 export type PlannedChange = Change<AppliedChange>;
 
-/** A kind of object as bundles have it. */
-export interface BundledKind {
+interface BundledKind {
   path: Kind<ObjectRow, { name: string }>['path'];
   /** Creates or replaces the objects with these names. */
   save(items: readonly { name: string }[], staged: StagedDefinitions): Promise<PlannedChange[]>;
@@ -37,7 +36,6 @@ interface Spelling<Row, Body> {
   fromBody(body: JsonObject, row: Row): JsonObject;
 }
 
-/** The kinds in the order in which they refer to each other. */
 export function bundledKinds(deps: Deps): BundledKind[] {
   const sameAsApi = { toBody: async (item: object) => item as never, fromBody: (body: JsonObject) => body };
   return [
@@ -159,7 +157,6 @@ function unknownProfile(name: string): PenstockError {
 
 type Json = JsonObject[string];
 
-/** An object as a bundle has it, with its secrets masked and open. */
 interface Shown {
   masked: JsonObject;
   opened: JsonObject;

@@ -9,7 +9,6 @@ import type { Deps } from '../deps.ts';
 import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import type { ConnectionTablePost } from './wire.ts';
 
-/** A valid table. */
 interface CheckedTable {
   connector: ConnectorDefinition;
   profileRow: ProfileRow | null;

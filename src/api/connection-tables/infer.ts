@@ -23,9 +23,7 @@ import { MessageEvents, rowExample, withRaw } from './message-event.ts';
 import type { TailEvent } from './tail.ts';
 
 const defaults = { messages: 100, timeoutMs: 10_000 };
-/** Number of messages in the preview. */
 const maxPreviewed = 10;
-/** Maximum size of all payloads together. */
 const maxBytes = 8 * 1024 * 1024;
 
 const InferRequest = Type.Object(
@@ -236,9 +234,8 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<SampledSour
   const connector = connectorFor(body.connector);
   if (body.profile !== undefined && body.connection_profile_id) {
     const message = 'cannot be combined with connection_profile_id; send only one of them';
-    throw new PenstockError('invalid_request', `/profile ${message}`, {
-      errors: [{ path: '/profile', message }],
-    });
+    const errors = [{ path: '/profile', message }];
+    throw new PenstockError('invalid_request', `/profile ${message}`, { errors });
   }
   const staged = new StagedDefinitions(deps.db);
   const profileRow = body.profile === undefined ? await profileRowOf(staged, body) : null;
@@ -258,10 +255,7 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
     return checkProfile(profile);
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;
-    const errors = error.errors.map(({ path, message }) => ({
-      path: path.replace(/^\/config/, '/profile'),
-      message,
-    }));
+    const errors = error.errors.map((one) => ({ ...one, path: one.path.replace(/^\/config/, '/profile') }));
     throw new PenstockError(error, error.message.replaceAll('/config', '/profile'), {
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       errors,

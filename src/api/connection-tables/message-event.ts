@@ -4,21 +4,24 @@ import Type from 'typebox';
 import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts';
 import { type FillMetadata, metadataField, metadataFiller } from '../../connectors/metadata.ts';
 import { errorCatalog } from '../../connectors/registry.ts';
-import { PenstockError } from '../../errors.ts';
+import { asPenstockError, PenstockError } from '../../errors.ts';
 import { codecFor, readRows } from '../../formats/codec.ts';
 import type { Codec, Row } from '../../formats/format.ts';
 import { objectWriter, type Writer } from '../../formats/json/encode.ts';
 import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/schema.ts';
+import { openTransform } from '../../sql/open-transform.ts';
+import type { PreviewPlan } from '../../sql/plan.ts';
+import type { Transform } from '../../sql/transform.ts';
+import { PerSecond } from '../live.ts';
 import { nullable } from '../schemas.ts';
 
-/** Bytes shown of a bad message. */
 const shownBytes = 4 * 1024;
 /** Maximum size of a row, and of the metadata of a message, in characters of JSON. */
-export const maxText = 64 * 1024;
+const maxText = 64 * 1024;
 /** Maximum number of good rows, and of bad rows, shown of one message. */
 const maxRows = 100;
 /** Maximum size of a payload that is decoded, in bytes. */
-export const maxDecoded = 1024 * 1024;
+const maxDecoded = 1024 * 1024;
 
 const AnyObject = Type.Record(Type.String(), Type.Unknown());
 
@@ -72,8 +75,7 @@ interface MessageEvent {
   json: string;
 }
 
-/** Decodes the messages of one table. */
-export class MessageReader {
+class MessageReader {
   readonly #codec: Codec;
   readonly #fill: FillMetadata;
 
@@ -82,7 +84,6 @@ export class MessageReader {
     this.#fill = metadataFiller(schema.fields ?? []);
   }
 
-  /** The rows of a message, with their metadata columns. What is wrong with it goes to `onBad`. */
   read({ payload, metadata }: Omit<Watched, 'receivedAt'>, onBad: (error: unknown) => void): Row[] {
     const rows = readRows(this.#codec, payload, onBad);
     for (const row of rows) this.#fill(row, metadata);
@@ -103,7 +104,6 @@ export class MessageEvents {
     this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
   }
 
-  /** Returns an event for each row of the message and for each error in it. */
   show(message: Watched): MessageEvent[] {
     const { payload, metadata } = message;
     const seen = {
@@ -157,7 +157,7 @@ function beginningOf(payload: Buffer): { text: string | null; base64: string | n
 }
 
 /** Writes rows with these columns as JSON for people. */
-export const rowWriter = (fields: readonly Field[]): Writer =>
+const rowWriter = (fields: readonly Field[]): Writer =>
   objectWriter(
     fields.map(({ metadata_key: _, ...field }) => forgiving(field)),
     '',
@@ -172,4 +172,106 @@ function forgiving<T extends ListItem>(item: T): T {
     ...(item.fields ? { fields: item.fields.map(forgiving) } : {}),
     ...(item.items ? { items: forgiving(item.items) } : {}),
   };
+}
+
+/** Maximum number of messages that wait for the transform, and that are taken per second. Others are left out. */
+const maxWaiting = 1000;
+const maxPerSecond = 1000;
+
+export interface PreviewBatch {
+  operatorId: string;
+  /** Unix microseconds, one for each row. */
+  timestamps: number[];
+  rows: string[];
+  bad: PenstockError[];
+}
+
+interface PreviewListener {
+  onBatch(batch: PreviewBatch): void;
+  onLeftOut(messages: number): void;
+  onError(error: unknown): void;
+}
+
+/** Turns messages of a source into the rows of one SELECT, as a pipeline would. */
+export class PreviewRows {
+  readonly #plan: PreviewPlan;
+  readonly #listener: PreviewListener;
+  readonly #reader: MessageReader;
+  readonly #write: Writer;
+  readonly #transform: Transform;
+  readonly #rate = new PerSecond(maxPerSecond);
+  #waiting: Watched[] = [];
+  #running: Promise<void> | undefined;
+
+  private constructor(plan: PreviewPlan, transform: Transform, listener: PreviewListener) {
+    this.#plan = plan;
+    this.#listener = listener;
+    this.#transform = transform;
+    this.#reader = new MessageReader(plan.source.schema);
+    this.#write = rowWriter(plan.columns);
+  }
+
+  static async open(plan: PreviewPlan, listener: PreviewListener): Promise<PreviewRows> {
+    const { source, select, columns } = plan;
+    const transform = await openTransform({ source, select, sink: { schema: { fields: columns } } });
+    return new PreviewRows(plan, transform, listener);
+  }
+
+  deliver(message: Watched): void {
+    const granted = this.#rate.take() === 1 && this.#waiting.length < maxWaiting;
+    if (!granted || message.payload.length > maxDecoded) {
+      this.#listener.onLeftOut(1);
+      return;
+    }
+    this.#waiting.push(message);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#waiting = [];
+    await this.#running;
+    await this.#transform.close();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) this.#listener.onBatch(await this.#batchOf(this.#waiting.splice(0)));
+    } catch (error) {
+      this.#listener.onError(error);
+    }
+  }
+
+  async #batchOf(messages: Watched[]): Promise<PreviewBatch> {
+    const bad: PenstockError[] = [];
+    const rows: Row[] = [];
+    const times: number[] = [];
+    for (const message of messages)
+      for (const row of this.#reader.read(message, (error) => bad.push(badData(error)))) {
+        rows.push(row);
+        times.push(Math.round(message.receivedAt * 1000));
+      }
+    const result = await this.#transform.run(rows);
+    for (const { error } of result.bad) bad.push(error);
+    const { transform: operatorId } = this.#plan.operatorIds;
+    const batch: PreviewBatch = { operatorId, timestamps: [], rows: [], bad };
+    for (const [index, row] of result.rows.entries()) {
+      const text = this.#write(row);
+      if (text.length > maxText) {
+        this.#listener.onLeftOut(1);
+        continue;
+      }
+      batch.rows.push(text);
+      batch.timestamps.push(times[result.origin[index] ?? 0] ?? 0);
+    }
+    return batch;
+  }
+}
+
+/** An error that is not the fault of a message ends the preview. */
+function badData(error: unknown): PenstockError {
+  const raised = asPenstockError(error);
+  if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
+  return raised;
 }

@@ -150,7 +150,6 @@ async function startTail(
   return tail.events;
 }
 
-/** Decides which messages of a tail are shown, and counts them. */
 export class Tail {
   readonly events = new EventQueue<string>((json) => json.length);
   readonly #messages: MessageEvents;
@@ -167,7 +166,6 @@ export class Tail {
     this.#rate = new PerSecond(query.rows_per_second);
   }
 
-  /** Aborts when the tail has shown enough. */
   get over(): AbortSignal {
     return this.#over.signal;
   }

@@ -88,10 +88,9 @@ export const ConnectionTablePatch = Type.Object(
   { ...strict, title: 'ConnectionTablePatch', examples: [{ config: { topic: 'plant/+/humidity' } }] },
 );
 
-/** The relations in a response. */
 export const include = { connectionProfile: true, _count: { select: { pipelines: true } } } as const;
 
-/** A table with its profile; throws `not_found`. */
+/** Throws `not_found`. */
 export async function findTable(db: Db, id: string) {
   const row = await db.connectionTable.findUnique({ where: { id }, include });
   if (row) return row;

@@ -1,7 +1,6 @@
 import { coreErrors, type ErrorCode, type FieldError } from '../../errors.ts';
 import { problemOf } from '../problem.ts';
 
-/** An example of every error that the API returns. */
 type ProblemText = [detail: string, hint?: string | null, errors?: FieldError[]];
 
 const problemTexts = {
@@ -95,7 +94,6 @@ const problemTexts = {
 
 type ShownCode = keyof typeof problemTexts;
 
-/** The examples by code: components of the document. */
 export const problemExamples = (): Record<string, { summary: string; value: object }> =>
   Object.fromEntries(
     (Object.entries(problemTexts) as [ErrorCode, ProblemText][]).map(
@@ -144,7 +142,6 @@ const besides: [RegExp, string, ShownCode[]][] = [
   [/^apply$/, '412', ['plan_stale']],
 ];
 
-/** The codes with an example for a status of an operation. */
 export function codesFor(operationId: string, status: string): string[] {
   const more = besides.filter(([pattern, of]) => of === status && pattern.test(operationId));
   return [...(always[status] ?? []), ...more.flatMap(([, , codes]) => codes)];
@@ -192,7 +189,6 @@ const badMessage = {
   errors: [{ path: '/celsius', message: 'must be a number' }],
 };
 
-/** The events of a stream, in order. `exampleOf` returns the example of a component. */
 export function eventExamples(component: string, exampleOf: (name: string) => object): object[] {
   const own = exampleOf(component);
   const { metadata, received_at, bytes } = own as Record<string, unknown>;

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
-import { roleFor } from '../access.ts';
+import { roleFor } from '../api-keys.ts';
 import { codesFor, eventExamples, problemExamples } from './examples.ts';
 
 /** Serves the OpenAPI document of the routes registered after this call, and Swagger UI. */
@@ -57,7 +57,6 @@ interface RouteOperation {
   route: RouteOptions;
 }
 
-/** Adds the role that an operation needs to its description. */
 function addRole({ schema, url, route }: RouteOperation): { schema: FastifySchema; url: string } {
   if (schema === undefined || schema.hide === true || schema.security?.length === 0) return { schema, url };
   const role = roleFor([route.method].flat()[0] ?? 'GET', route.config?.role);
@@ -161,7 +160,6 @@ function resolve(schema: Schema, schemas: Record<string, Schema>): Schema {
   return name === undefined ? schema : (schemas[name] ?? {});
 }
 
-/** Keywords whose values are not schemas. */
 const values = ['example', 'examples', 'default', 'enum', 'const'];
 
 function nameSchemas({ paths, components }: ApiDocument): void {

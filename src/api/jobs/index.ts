@@ -1,13 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static, type TObject } from 'typebox';
 import { PenstockError } from '../../errors.ts';
+import { isResting, jobStates, shownState } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { problems } from '../problem.ts';
 import {
   Collection,
+  Id,
   IdParams,
+  Micros,
   newestFirst,
+  nowMicros,
+  nullable,
   Page,
   PageQuery,
   startAfter,
@@ -15,7 +20,146 @@ import {
   toPage,
 } from '../schemas.ts';
 import { OperatorMetricGroup, operatorMetricGroups, statsOf, TaskStatus, taskStatuses } from './stats.ts';
-import { Job, JobLogMessage, JobParams, messageToWire, toWire } from './wire.ts';
+
+/** Number of lost connections, without a healthy time in between, that make a crash loop. */
+const crashLoop = 5;
+const healthyMicros = 60_000_000n;
+
+const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'The party that has to act' });
+
+export const Job = Type.Object(
+  {
+    id: Type.String(),
+    pipeline_id: Type.String(),
+    running_desired: Type.Boolean({ description: 'Whether it should run' }),
+    state: Type.Enum([...jobStates]),
+    run_id: Type.Integer({ description: 'Number of starts' }),
+    start_time: nullable(Micros),
+    finish_time: nullable(Micros),
+    tasks: nullable(Type.Integer()),
+    failure_reason: nullable(
+      Type.Object({ error: Type.String(), domain: Domain, code: Type.String({ description: 'Error code' }) }),
+    ),
+    created_at: Micros,
+    scheduler_config: Type.Object({}, { description: 'Always empty' }),
+    env_vars: Type.Object({}, { description: 'Always empty' }),
+    state_since: Micros,
+    recoveries: Type.Integer({
+      description: 'Number of lost connections since it last ran for a full minute',
+    }),
+    recovering_since: nullable(Micros, { description: 'Time of the first of these losses' }),
+    crash_looping: Type.Boolean({
+      description: `Whether it lost its connection ${crashLoop} times or more without running for a full minute`,
+    }),
+  },
+  {
+    $id: 'Job',
+    examples: [
+      {
+        id: 'job_Y2kD6fWq0S',
+        pipeline_id: 'pl_5TgR7bN1wC',
+        running_desired: true,
+        state: 'Running',
+        run_id: 1,
+        start_time: 1_790_000_000_000_000,
+        finish_time: null,
+        tasks: 1,
+        failure_reason: null,
+        created_at: 1_790_000_000_000_000,
+        scheduler_config: {},
+        env_vars: {},
+        state_since: 1_790_000_000_100_000,
+        recoveries: 0,
+        recovering_since: null,
+        crash_looping: false,
+      },
+    ],
+  },
+);
+
+const JobLogMessage = Type.Object(
+  {
+    id: Type.String(),
+    created_at: Micros,
+    operator_id: nullable(Type.String()),
+    task_index: nullable(Type.Integer()),
+    level: Type.Enum(['info', 'warn', 'error']),
+    message: Type.String(),
+    details: Type.String({
+      description: 'JSON: the hint and the fields concerned; for a state change the states and the cause',
+    }),
+    error_domain: nullable(Domain),
+    code: nullable(Type.String()),
+  },
+  {
+    title: 'JobLogMessage',
+    examples: [
+      {
+        id: 'jlm_mfz3k1c0a7b2',
+        created_at: 1_790_000_000_000_000,
+        operator_id: null,
+        task_index: null,
+        level: 'warn',
+        message: 'The broker closed the connection',
+        details: '{"hint":null,"errors":[]}',
+        error_domain: null,
+        code: 'connection_lost',
+      },
+    ],
+  },
+);
+
+export const JobParams = Type.Object({ id: Id, job_id: Id }, strict);
+
+export type JobRow = NonNullable<Awaited<ReturnType<Db['job']['findFirst']>>>;
+
+const numberOf = (micros: bigint | null): number | null => (micros === null ? null : Number(micros));
+
+export function toWire(row: JobRow): Static<typeof Job> {
+  const failure_reason = row.failureCode
+    ? {
+        error: row.failureMessage ?? '',
+        domain: (row.failureDomain ?? 'internal') as Static<typeof Domain>,
+        code: row.failureCode,
+      }
+    : null;
+  const now = nowMicros();
+  const state = shownState(row, now);
+  const healthy = isResting(state) || (state === 'Running' && now - row.stateSince > healthyMicros);
+  const recoveries = healthy ? 0 : row.recoveries;
+  return {
+    id: row.id,
+    pipeline_id: row.pipelineId,
+    running_desired: row.stop === 'none',
+    state,
+    run_id: row.runId,
+    start_time: numberOf(row.startTime),
+    finish_time: numberOf(row.finishTime),
+    tasks: row.tasks,
+    failure_reason,
+    created_at: Number(row.createdAt),
+    scheduler_config: {},
+    env_vars: {},
+    state_since: Number(row.stateSince),
+    recoveries,
+    recovering_since: healthy ? null : numberOf(row.recoveringSince),
+    crash_looping: recoveries >= crashLoop,
+  };
+}
+
+type MessageRow = Omit<NonNullable<Awaited<ReturnType<Db['jobMessage']['findFirst']>>>, 'jobId'>;
+
+export const messageToWire = (row: MessageRow): Static<typeof JobLogMessage> => ({
+  id: row.id,
+  created_at: Number(row.createdAt),
+  operator_id: row.operatorId,
+  task_index: row.taskIndex,
+  level: row.level as 'info' | 'warn' | 'error',
+  message: row.message,
+  details: row.details,
+  error_domain: null,
+  code: row.code,
+});
 
 const MessagesQuery = Type.Object(
   {
@@ -29,7 +173,6 @@ const MessagesQuery = Type.Object(
 );
 const levels = ['info', 'warn', 'error'];
 
-/** Throws `not_found`. */
 async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
   const job = await db.job.findFirst({ where: { id, pipelineId } });
   if (!job) throw new PenstockError('not_found', `There is no job ${id} of a pipeline ${pipelineId}`);
@@ -37,9 +180,8 @@ async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job
 }
 
 export const jobs =
-  (deps: Deps): FastifyPluginAsyncTypebox =>
+  ({ db }: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
-    const { db } = deps;
     const tags = ['jobs'];
 
     app.get(
@@ -87,9 +229,7 @@ export const jobs =
       },
       async ({ params, query }) => {
         const { id: jobId } = await findJob(db, params);
-        const after = await startAfter(query, (last) =>
-          db.jobMessage.findFirst({ where: { id: last, jobId } }),
-        );
+        const after = await startAfter(query, (id) => db.jobMessage.findFirst({ where: { id, jobId } }));
         const rows = await db.jobMessage.findMany({
           where: { jobId, level: { in: levels.slice(levels.indexOf(query.level)) }, ...after },
           orderBy: [...newestFirst],
@@ -138,17 +278,10 @@ export const jobs =
     );
 
     /** A list that is always empty, for Arroyo's console. */
-    const emptyList = (
-      operationId: string,
-      summary: string,
-      tag: string,
-      path: string,
-      params: TObject | undefined,
-    ): void => {
-      const response = {
-        200: Collection(Type.Unknown({ examples: [{}] })),
-        ...problems(...(params ? [400, 404] : [])),
-      };
+    const emptyList = (operationId: string, summary: string, path: string, params?: TObject): void => {
+      const errors = params ? problems(400, 404) : problems();
+      const response = { 200: Collection(Type.Unknown({ examples: [{}] })), ...errors };
+      const tag = params ? 'jobs' : 'pipelines';
       const schema = { operationId, summary, tags: [tag], ...(params && { params }), response };
       app.get(path, { schema }, async (request) => {
         if (params) await findJob(db, request.params as Static<typeof JobParams>);
@@ -156,19 +289,12 @@ export const jobs =
       });
     };
     const checkpoints = '/pipelines/:id/jobs/:job_id/checkpoints';
-    emptyList(
-      'listJobCheckpoints',
-      'List the checkpoints of a job (always empty)',
-      'jobs',
-      checkpoints,
-      JobParams,
-    );
+    emptyList('listJobCheckpoints', 'List the checkpoints of a job (always empty)', checkpoints, JobParams);
     emptyList(
       'listOperatorCheckpointGroups',
       'List the operators in a checkpoint (always empty)',
-      'jobs',
       `${checkpoints}/:epoch/operator_checkpoint_groups`,
       Type.Object({ ...JobParams.properties, epoch: Type.Integer({ minimum: 0, maximum: 2 ** 32 }) }, strict),
     );
-    emptyList('listUdfs', 'List user-defined functions (always empty)', 'pipelines', '/udfs', undefined);
+    emptyList('listUdfs', 'List user-defined functions (always empty)', '/udfs');
   };

@@ -11,8 +11,6 @@ import {
 import type { Db } from '../../store/db.ts';
 import { Micros, nowMicros, nullable } from '../schemas.ts';
 
-/** The statistics of a job, as the API shows them. */
-
 const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
 type MetricName = (typeof metricNames)[number];
 
@@ -118,7 +116,6 @@ export const TaskStatus = Type.Object(
   },
 );
 
-/** The statistics of a running job; undefined for any other. */
 export async function statsOf(
   db: Db,
   job: { id: string; state: string; leaseUntil: bigint | null; startTime: bigint | null },
@@ -126,7 +123,6 @@ export async function statsOf(
   const state = shownState(job, nowMicros());
   if (isResting(state)) return undefined;
   const row = await db.jobStats.findUnique({ where: { jobId: job.id } });
-  // Ignores statistics of an earlier run.
   return row && row.updatedAt > (job.startTime ?? 0n) ? (JSON.parse(row.stats) as JobStats) : undefined;
 }
 

@@ -122,7 +122,6 @@ export const ReplayPost = Type.Object(
 
 export const DeadLetterParams = Type.Object({ id: Id, letter: Id }, strict);
 
-/** The condition for the dead letters that match a filter. */
 export const wanted = ({ code, stage, since, until }: Filter) => ({
   ...(code === undefined ? {} : { code }),
   ...(stage === undefined ? {} : { stage }),
@@ -132,7 +131,6 @@ export const wanted = ({ code, stage, since, until }: Filter) => ({
   },
 });
 
-/** A stored dead letter without its content. */
 export type DeadLetterRow = Omit<
   NonNullable<Awaited<ReturnType<Db['deadLetter']['findFirst']>>>,
   'jobId' | 'payload' | 'metadata'

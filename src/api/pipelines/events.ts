@@ -4,8 +4,8 @@ import { isResting } from '../../jobs/states.ts';
 import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
+import { type JobRow, toWire } from '../jobs/index.ts';
 import { taskStatuses } from '../jobs/stats.ts';
-import { type JobRow, toWire } from '../jobs/wire.ts';
 import { problems } from '../problem.ts';
 import { IdParams, nowMicros } from '../schemas.ts';
 import { clientGone, EventQueue, streamEvents } from '../sse.ts';
@@ -146,7 +146,6 @@ class Followers {
   }
 }
 
-/** One client, and what it has received so far. */
 class Follower {
   readonly pipelineId: string;
   readonly events = new EventQueue<string>((json) => json.length);

@@ -3,11 +3,11 @@ import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { graphOf } from '../../sql/graph.ts';
 import type { InsertPlan, PreviewPlan } from '../../sql/plan.ts';
 import { newId } from '../../store/id.ts';
+import { type PreviewBatch, PreviewRows } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { enough, PerSecond, watchSource } from '../live.ts';
 import { nowMicros } from '../schemas.ts';
 import { EventQueue } from '../sse.ts';
-import { type PreviewBatch, PreviewRows } from './preview-rows.ts';
 import type { PipelineRow } from './wire.ts';
 
 const maxMs = 60_000;
@@ -15,7 +15,6 @@ const maxMs = 60_000;
 const unseenMs = 10_000;
 const maxRows = 10_000;
 const maxRowsPerSecond = 100;
-/** Maximum number of bad messages in one event. */
 const maxBad = 20;
 /** Maximum number of characters that wait for a slow client. */
 const maxWaiting = 1024 * 1024;
@@ -38,7 +37,6 @@ export class Preview {
   /** Events from before the first reader. */
   #backlog: EventQueue<string> | undefined = newQueue();
   #unseen: NodeJS.Timeout | undefined;
-  /** Whether the last event was sent. */
   #closed = false;
   #endedAt: bigint | null = null;
   #failure: PenstockError | undefined;
@@ -87,7 +85,6 @@ export class Preview {
     this.#cancel.abort(enough);
   }
 
-  /** The events for one more reader, until that disconnects. */
   output(gone: AbortSignal): EventQueue<string> {
     const backlog = this.#backlog;
     const events = backlog ?? newQueue();

@@ -5,7 +5,7 @@ import { PenstockError } from '../../errors.ts';
 import { compilePreview } from '../../sql/compile.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
-import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/wire.ts';
+import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
 import { Places } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { nullable } from '../schemas.ts';
@@ -67,7 +67,6 @@ const outputResponse = Type.Unsafe<never>({
   content: { 'text/event-stream': { schema: { $ref: 'OutputData#' } } },
 });
 
-/** The previews of this process. */
 export class Previews {
   readonly #catalog: Deps['catalog'];
   readonly #known = new Map<string, Preview>();

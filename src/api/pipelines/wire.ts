@@ -213,13 +213,12 @@ const withJob = (db: Db | Tx, where: Named) => db.pipeline.findUnique({ where, i
 type Row = NonNullable<Awaited<ReturnType<typeof withJob>>>;
 export type PipelineRow = Row & { job: NonNullable<Row['job']> };
 
-/** A pipeline with its job, or null. */
 export async function pipelineNamed(db: Db | Tx, named: Named): Promise<PipelineRow | null> {
   const row = await withJob(db, named);
   return row?.job ? { ...row, job: row.job } : null;
 }
 
-/** A pipeline with its job; throws `not_found`. */
+/** Throws `not_found`. */
 export async function findPipeline(db: Db | Tx, id: string): Promise<PipelineRow> {
   const row = await pipelineNamed(db, { id });
   if (row) return row;

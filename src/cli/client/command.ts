@@ -3,9 +3,7 @@ import type { Server } from './server.ts';
 
 /** The terminal or its substitute, and the environment. */
 export interface Terminal {
-  /** Writes a line to standard output. */
   print(text: string): void;
-  /** Writes a line to standard error. */
   complain(text: string): void;
   /** Whether standard output is a terminal that shows colours. */
   fancy: boolean;
@@ -13,7 +11,6 @@ export interface Terminal {
   environment: Record<string, string | undefined>;
 }
 
-/** A client command with everything it needs. */
 export interface Request {
   server: Server;
   terminal: Terminal;
@@ -21,7 +18,6 @@ export interface Request {
   values: OptionValues;
   /** Whether the output is for a program. */
   json: boolean;
-  /** Returns the text of `--file`. */
   file(): Promise<string>;
 }
 

@@ -1,5 +1,3 @@
-/** Formats responses for terminals and logs. */
-
 export interface Step {
   name: string;
   outcome: 'ok' | 'warning' | 'failed' | 'skipped';
@@ -46,7 +44,6 @@ const nouns: Record<string, string> = {
   pipelines: 'pipeline',
 };
 
-/** A plan, or what was applied: the changes, the affected pipelines, and the hash. */
 export function drawPlan({ plan, applied, summary, changes, affected_pipelines }: Plan): string {
   const lines = changes
     .filter(({ action }) => action !== 'unchanged')
@@ -74,7 +71,6 @@ function drawDifference({ path, before, after, secret }: Plan['changes'][number]
 
 const value = (given: unknown): string => (given === undefined ? '(none)' : clean(JSON.stringify(given)));
 
-/** Aligns columns by their widest cell. */
 export function drawTable(heads: string[], rows: string[][]): string {
   const all = [heads, ...rows.map((row) => row.map(clean))];
   const widths = heads.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));

@@ -3,8 +3,6 @@ import { type Request, usageError } from './command.ts';
 import { drawTable } from './draw.ts';
 import { Refused, type Server } from './server.ts';
 
-/** Objects by kind and name. */
-
 export interface Listed {
   id: string;
   name: string;
@@ -35,7 +33,6 @@ export const kinds = {
 } as const;
 type Kind = keyof typeof kinds;
 
-/** Reads `profile`, `profiles` and so on; throws `UsageError`. */
 export function kindOf(word: string | undefined): Kind {
   const kind = word?.replace(/s$/, '') ?? '';
   if (Object.hasOwn(kinds, kind)) return kind as Kind;

@@ -8,7 +8,7 @@ export class Refused extends Error {
   }
 }
 
-export interface Problem {
+interface Problem {
   status: number;
   code: string;
   detail: string;
@@ -38,7 +38,6 @@ export class Server {
     this.#key = key;
   }
 
-  /** Returns the JSON of the response. */
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const text = await this.text(path, call);
     try {

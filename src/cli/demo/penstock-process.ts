@@ -49,13 +49,11 @@ export class PenstockProcess {
     return child?.pid;
   }
 
-  /** Resolves when it serves again after a kill. */
   async restarted(): Promise<string> {
     await this.#whenReady();
     return `started again as ${this.pid}`;
   }
 
-  /** Returns a remark about restarts, for a status line. */
   note(): string {
     return this.#starts > 1 ? `, Penstock started ${this.#starts} times (now ${this.pid})` : '';
   }

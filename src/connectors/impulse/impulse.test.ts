@@ -3,7 +3,8 @@ import { testSource } from '../../../test/support/connector-conformance/source.t
 import { runContext } from '../../../test/support/connector-conformance/subject.ts';
 import { Reader } from '../../../test/support/mqtt.ts';
 import { created, jobOf } from '../../../test/support/resources.ts';
-import { startService, until } from '../../../test/support/service.ts';
+import { startService } from '../../../test/support/service.ts';
+import { until } from '../../../test/support/until.ts';
 import type { ConnectorDefinition, Watched } from '../connector.ts';
 import { impulse } from './index.ts';
 

@@ -66,7 +66,6 @@ class ImpulseSource implements Source {
   #made = 0;
   #unsettled = 0;
   #ended = false;
-  /** Wakes the iteration when it waits. */
   #wake = (): void => {};
 
   constructor(options: ImpulseOptions) {

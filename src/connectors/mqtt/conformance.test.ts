@@ -3,7 +3,7 @@ import { testCheck } from '../../../test/support/connector-conformance/check.ts'
 import { testSink } from '../../../test/support/connector-conformance/sink.ts';
 import { testSource } from '../../../test/support/connector-conformance/source.ts';
 import { FaultyLink } from '../../../test/support/faulty-link.ts';
-import { scripted, sharedMosquitto } from '../../../test/support/fixtures.ts';
+import { mosquitto, scripted } from '../../../test/support/fixtures.ts';
 import {
   type MqttContext,
   plainClient,
@@ -14,11 +14,11 @@ import {
 import { until } from '../../../test/support/until.ts';
 import { mqtt } from './index.ts';
 
-const broker = await sharedMosquitto({
+const broker = await mosquitto({
   config: ['max_queued_messages 0', 'max_queued_bytes 0'],
 });
 // A separate broker, so that leftovers of a test show.
-const tested = await sharedMosquitto({ config: ['sys_interval 1'] });
+const tested = await mosquitto({ config: ['sys_interval 1'] });
 const other = await plainClient(broker.url);
 const watcher = await plainClient(tested.url);
 const links: FaultyLink[] = [];

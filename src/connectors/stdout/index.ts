@@ -96,7 +96,6 @@ export class StdoutSink implements Sink {
   }
 }
 
-/** Joins the messages, each with a newline, into as few writes as possible. */
 function* linesOf(messages: readonly Outgoing[]): Generator<Buffer> {
   let parts: Buffer[] = [];
   let size = 0;

@@ -8,8 +8,7 @@ import { badData, badRow } from '../values/bad.ts';
 import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
-import { rowReader } from './read.ts';
-import { jsonReader } from './read-json.ts';
+import { jsonReader, rowReader } from './read.ts';
 import { type ParsedSchema, parseAvroSchema } from './schema.ts';
 import { jsonTextWriter, rowWriter } from './write.ts';
 
@@ -82,7 +81,6 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
   });
 }
 
-/** Compiles the reader of one row of the writer's schema. */
 function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
   if (!format.into_unstructured_json) return rowReader(type, fields);
   const read = jsonReader(type, '');
@@ -90,7 +88,6 @@ function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): 
   return (input) => make(JSON.stringify(read(input)));
 }
 
-/** Compiles the writer of the datum of a row; undefined without a schema. */
 function writerOf(
   own: ParsedSchema | undefined,
   { format, fields = [] }: AvroSchema,
@@ -135,15 +132,11 @@ function datumCodec(schema: AvroSchema, own: ParsedSchema | undefined): Codec {
 
 function checkHeader(payload: Buffer, header: Buffer): void {
   if (header.length === 0) return;
-  if (!payload.subarray(0, 2).equals(singleObject)) {
-    throw badData('', 'is not in the single-object encoding');
-  }
-  if (!payload.subarray(2, 10).equals(header.subarray(2))) {
+  if (!payload.subarray(0, 2).equals(singleObject)) throw badData('', 'is not in the single-object encoding');
+  if (!payload.subarray(2, 10).equals(header.subarray(2)))
     throw badData('', 'was written with another schema than that of the table');
-  }
 }
 
-/** Number of compiled schemas of other writers to keep. */
 const maxSchemas = 16;
 
 function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string }) | undefined): Codec {
@@ -166,9 +159,8 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
     const read = readerFor(container.schema);
     const rows: Row[] = [];
     for (const { count, input } of container.blocks) {
-      if (rows.length + count > maxRowsOfMessage) {
+      if (rows.length + count > maxRowsOfMessage)
         throw badData('', `holds more than ${maxRowsOfMessage} rows`);
-      }
       for (let left = count; left > 0; left -= 1) rows.push(read(input));
       input.end();
     }
@@ -206,7 +198,6 @@ const maxInflated = 64 * 1024 * 1024;
 const maxSchema = 200_000;
 
 interface Container {
-  /** The text of the writer's schema. */
   schema: string;
   blocks: { count: number; input: AvroInput }[];
 }
@@ -238,9 +229,8 @@ function readContainer(payload: Buffer): Container {
 function decompressor(codec: string): (block: Buffer, maxOutputLength: number) => Buffer {
   if (codec === 'null') return (block) => block;
   const known = { deflate: inflateRawSync, zstandard: zstdDecompressSync };
-  if (codec !== 'deflate' && codec !== 'zstandard') {
+  if (codec !== 'deflate' && codec !== 'zstandard')
     throw badData('', 'is compressed with a codec other than deflate and zstandard');
-  }
   return (block, left) => {
     try {
       return known[codec](block, { maxOutputLength: Math.max(1, left) });

@@ -119,7 +119,6 @@ export class AvroInput {
     }
   }
 
-  /** Throws unless everything has been read. */
   end(): void {
     if (this.at !== this.#end) throw badData('', 'has bytes after its end');
   }

@@ -43,9 +43,8 @@ export function fieldsFromAvro(type: AvroType, path: string): Field[] {
   };
   const typeOf = (plain: AvroType, inside: readonly AvroType[]): ListItem => {
     if (inside.includes(plain)) return { type: 'json' };
-    if (plain.kind === 'array') {
+    if (plain.kind === 'array')
       return { type: 'list', items: { name: 'item', ...itemOf(plain.items, [...inside, plain]) } };
-    }
     if (plain.kind !== 'record') return leafOf(plain);
     return plain.fields.length > 0 ? { type: 'struct', fields: membersOf(plain, inside) } : { type: 'json' };
   };
@@ -62,7 +61,6 @@ export function withoutNull(type: AvroType): { type: AvroType; nullable: boolean
   return { type: others.length === 1 && only ? only : type, nullable };
 }
 
-/** The field of a type that holds no other value. */
 export function leafOf(type: AvroType): ListItem {
   const unit = timeUnitOf(type);
   if (unit) return { type: 'timestamp', unit };
@@ -98,7 +96,6 @@ export function leafOf(type: AvroType): ListItem {
 export const isJsonText = (type: AvroType): boolean =>
   type.kind === 'string' && type.logical?.name === 'json';
 
-/** Converts a name into one that Avro allows. */
 export function avroName(name: string): string {
   const plain = name.replaceAll(/[^A-Za-z0-9_]/g, '_');
   return /^\d/.test(plain) ? `_${plain}` : plain;

@@ -1,12 +1,105 @@
 import type { Row, Value } from '../format.ts';
+import { exactNumber, isShallow, maxDepth, parseExactly, tooDeep } from '../json/text.ts';
 import { type Field, isMetadata, type ListItem, messageFields } from '../schema/schema.ts';
+import { unitOf } from '../schema/sql-type.ts';
 import { badData, pathOf } from '../values/bad.ts';
+import { bigintOfBytes, formatDecimal } from '../values/decimal.ts';
+import { setterOf } from '../values/own-property.ts';
+import { bigintFrom, decimalFrom, floatFrom, integerFrom } from '../values/read.ts';
 import { rowFromSequence } from '../values/row.ts';
-import { branchOf, malformed } from './bytes.ts';
-import { avroName, isJsonText, withoutNull } from './fields.ts';
-import { jsonReader, skipper } from './read-json.ts';
-import { leafReader, mismatch, type Read } from './read-leaf.ts';
+import { convertTimestamp, formatTimestamp, parseTimestamp } from '../values/timestamp.ts';
+import { type AvroInput, branchOf, malformed } from './bytes.ts';
+import { avroName, isJsonText, leafOf, timeUnitOf, withoutNull } from './fields.ts';
 import type { AvroType } from './schema.ts';
+
+/** Compiles the reader of any value of any schema, as an object that JSON.stringify can write. */
+export function jsonReader(type: AvroType, path: string): Read<unknown> {
+  const read = treeReader(type, path, jsonLeaf, new Map());
+  return (input) => read(input, 0);
+}
+
+function skipper(type: AvroType): Read<void> {
+  const skip = treeReader(type, '', skipLeaf, new Map());
+  return (input) => void skip(input, 0);
+}
+
+type ReadTree = (input: AvroInput, depth: number) => unknown;
+type Known = Map<AvroType, ReadTree>;
+type LeafOf = (type: AvroType, path: string) => Read<unknown>;
+
+function treeReader(type: AvroType, path: string, leaf: LeafOf, known: Known): ReadTree {
+  const before = known.get(type);
+  if (before) return before;
+  // A record may contain itself, so its reader must exist before those of its fields.
+  let compiled: ReadTree = () => undefined;
+  const read: ReadTree = (input, depth) => {
+    if (depth > maxDepth) throw badData(path, tooDeep);
+    return compiled(input, depth);
+  };
+  known.set(type, read);
+  compiled = nestedReader(type, path, leaf, known) ?? leaf(type, path);
+  return read;
+}
+
+function nestedReader(type: AvroType, path: string, leaf: LeafOf, known: Known): ReadTree | undefined {
+  if (type.kind === 'union') {
+    const branches = type.types.map((branch) => treeReader(branch, path, leaf, known));
+    return (input, depth) => branchOf(branches, input)(input, depth);
+  }
+  if (type.kind === 'record') {
+    const steps = type.fields.map((member) => ({
+      set: setterOf(member.name),
+      read: treeReader(member.type, path, leaf, known),
+    }));
+    return (input, depth) => {
+      const object: Row = {};
+      for (const { set, read } of steps) set(object, read(input, depth + 1) as Value);
+      return object;
+    };
+  }
+  if (type.kind !== 'array' && type.kind !== 'map') return undefined;
+  const read = treeReader(type.items, path, leaf, known);
+  if (type.kind === 'array')
+    return (input, depth) => {
+      const list: unknown[] = [];
+      input.blocks(() => list.push(read(input, depth + 1)));
+      return list;
+    };
+  const readKey = leaf({ kind: 'string' }, path);
+  return (input, depth) => {
+    const object: Row = {};
+    input.blocks(() => setterOf(String(readKey(input)))(object, read(input, depth + 1) as Value));
+    return object;
+  };
+}
+
+/** Values as in a json message: all digits of integers and decimals, bytes as base64, times as RFC 3339. */
+function jsonLeaf(type: AvroType, path: string): Read<unknown> {
+  if (type.kind === 'null') return () => null;
+  if (isJsonText(type)) return (input) => jsonTextIn(input, path).value;
+  const digits = unscaledOf(type, path);
+  if (digits) return (input) => exactNumber(formatDecimal(digits.read(input), digits.scale));
+  const field = leafOf(type);
+  const read = leafReader(type, field, path);
+  if (field.type === 'bytes') return (input) => (read(input) as Buffer).toString('base64');
+  if (field.type === 'int64') return (input) => exactNumber(read(input) as bigint);
+  if (field.type !== 'timestamp') return read;
+  return (input) => {
+    const text = formatTimestamp(read(input) as bigint, unitOf(field));
+    if (text === undefined) throw badData(path, 'is a time outside the years 0000 to 9999');
+    return text;
+  };
+}
+
+const sizes: Readonly<Record<string, number>> = { boolean: 1, float: 4, double: 8 };
+
+function skipLeaf(type: AvroType): Read<unknown> {
+  const size = type.kind === 'fixed' ? type.size : sizes[type.kind];
+  if (size !== undefined) return (input) => input.take(size);
+  if (['int', 'long', 'enum'].includes(type.kind)) return (input) => input.long();
+  if (['bytes', 'string'].includes(type.kind)) return (input) => input.take(input.int());
+  return () => undefined;
+}
 
 /**
  * Compiles the reader of a record of the writer's schema into the fields of a table, matched by name. Other members are
@@ -28,7 +121,6 @@ export function rowReader(type: AvroType, fields: readonly Field[], path = ''): 
   return rowFromSequence([...steps, ...missing.map(({ name }) => ({ name, read: () => null }))]);
 }
 
-/** The reader of a value that may be null, if the field is optional. */
 function valueReader(type: AvroType, field: ListItem, path: string): Read<Value> {
   if (field.type === 'json' && !isJsonText(withoutNull(type).type)) return jsonTextReader(type, field, path);
   if (type.kind === 'union') return unionReader(type.types, field, path);
@@ -83,4 +175,122 @@ function listReader(type: AvroType, field: ListItem, path: string): Read<Value[]
     input.blocks(() => list.push(read(input)));
     return list;
   };
+}
+
+type Read<T> = (input: AvroInput) => T;
+
+function after<A, B>(read: Read<A>, then: (value: A) => B): Read<B> {
+  return (input) => then(read(input));
+}
+
+const mismatch = (field: ListItem, path: string) =>
+  badData(path, `has a type, in the schema it was written with, that is no ${field.type}`);
+
+function leafReader(type: AvroType, field: ListItem, path: string): Read<Value> {
+  switch (field.type) {
+    case 'int32':
+    case 'uint32': {
+      const check = integerFrom(field.type, path);
+      if (type.kind === 'int' && field.type === 'int32') return (input) => input.int();
+      return after(integerOf(type, field, path), check);
+    }
+    case 'int64':
+    case 'uint64': {
+      if (type.kind === 'long' && field.type === 'int64') return (input) => input.long();
+      return after(integerOf(type, field, path), bigintFrom(field.type, path));
+    }
+    case 'float32':
+    case 'float64':
+      return after(numberOf(type, field, path), floatFrom(field.type, path));
+    case 'decimal128':
+      return after(decimalTextOf(type, field, path), decimalFrom(field, path));
+    case 'bool':
+      if (type.kind === 'boolean') return (input) => input.boolean();
+      break;
+    case 'string':
+      return stringReader(type, field, path);
+    case 'bytes':
+      if (type.kind === 'bytes') return (input) => input.view(input.int());
+      if (type.kind === 'fixed') return (input) => input.view(type.size);
+      break;
+    case 'timestamp':
+      return timestampReader(type, field, path);
+    case 'json':
+      return (input) => jsonTextIn(input, path).text;
+  }
+  throw mismatch(field, path);
+}
+
+function integerOf(type: AvroType, field: ListItem, path: string): Read<number | bigint> {
+  if (type.kind === 'int') return (input) => input.int();
+  if (type.kind === 'long') return (input) => input.long();
+  const digits = unscaledOf(type, path);
+  if (digits?.scale !== 0) throw mismatch(field, path);
+  return digits.read;
+}
+
+function numberOf(type: AvroType, field: ListItem, path: string): Read<number | bigint> {
+  if (type.kind === 'float') return (input) => input.float();
+  if (type.kind === 'double') return (input) => input.double();
+  return integerOf(type, field, path);
+}
+
+/** The digits of a decimal without the point; undefined when the type is none. */
+function unscaledOf(type: AvroType, path: string): { read: Read<bigint>; scale: number } | undefined {
+  if (type.kind !== 'bytes' && type.kind !== 'fixed') return undefined;
+  if (type.logical?.name !== 'decimal') return undefined;
+  const read: Read<bigint> = (input) => {
+    const value = bigintOfBytes(input.view(type.kind === 'fixed' ? type.size : input.int()));
+    if (value === undefined) throw badData(path, 'has more digits than a decimal can');
+    return value;
+  };
+  return { read, scale: type.logical.scale ?? 0 };
+}
+
+function decimalTextOf(type: AvroType, field: ListItem, path: string): Read<string> {
+  const digits = unscaledOf(type, path);
+  if (digits) return (input) => formatDecimal(digits.read(input), digits.scale);
+  if (type.kind === 'string') return (input) => input.string(path);
+  return after(numberOf(type, field, path), String);
+}
+
+function stringReader(type: AvroType, field: ListItem, path: string): Read<string> {
+  if (type.kind === 'string') return (input) => input.string(path);
+  if (type.kind === 'enum') return (input) => branchOf(type.symbols, input);
+  if (type.kind !== 'fixed' || type.logical?.name !== 'uuid') throw mismatch(field, path);
+  return (input) =>
+    input
+      .view(16)
+      .toString('hex')
+      .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+const secondsOfDay = 86_400n;
+
+function timestampReader(type: AvroType, field: ListItem, path: string): Read<bigint> {
+  const unit = unitOf(field);
+  const check = (time: bigint | undefined) => {
+    if (time === undefined) throw badData(path, 'is out of the range of its timestamp');
+    return time;
+  };
+  if (type.kind === 'string') return (input) => check(parseTimestamp(input.string(path), unit));
+  if (type.kind === 'int') {
+    if (!type.logical) throw mismatch(field, path);
+    return (input) => check(convertTimestamp(BigInt(input.int()) * secondsOfDay, 'second', unit));
+  }
+  if (type.kind !== 'long') throw mismatch(field, path);
+  const from = timeUnitOf(type) ?? unit;
+  if (from === unit) return (input) => input.long();
+  return (input) => check(convertTimestamp(input.long(), from, unit));
+}
+
+function jsonTextIn(input: AvroInput, path: string): { text: string; value: unknown } {
+  const text = input.string(path);
+  try {
+    const value = parseExactly(text);
+    if (isShallow(value)) return { text, value };
+  } catch {
+    throw badData(path, 'is not a JSON text');
+  }
+  throw badData(path, tooDeep);
 }

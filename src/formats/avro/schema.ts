@@ -90,9 +90,8 @@ function plainType(type: Type, known: Map<Type, AvroType>): AvroType {
   if (type instanceof Noted) return withLogical(typeOf(type.underlyingType, known), type.attributes);
   if (type instanceof types.ArrayType) return { kind: 'array', items: typeOf(type.itemsType, known) };
   if (type instanceof types.MapType) return { kind: 'map', items: typeOf(type.valuesType, known) };
-  if (type instanceof types.WrappedUnionType) {
+  if (type instanceof types.WrappedUnionType)
     return { kind: 'union', types: type.types.map((branch) => typeOf(branch, known)) };
-  }
   if (type instanceof types.EnumType) return { kind: 'enum', symbols: type.symbols };
   if (type instanceof types.FixedType) return { kind: 'fixed', size: type.size };
   return { kind: type.typeName as 'null' | 'boolean' | 'int' | 'long' | 'float' | 'double' | 'bytes' };
@@ -125,18 +124,15 @@ function withLogical(type: AvroType, attributes: Record<string, unknown>): AvroT
 const empty = 0xc15d213aa4d7a795n;
 const table = Array.from({ length: 256 }, (_, byte) => {
   let fingerprint = BigInt(byte);
-  for (let bit = 0; bit < 8; bit += 1) {
-    fingerprint = (fingerprint >> 1n) ^ (fingerprint & 1n ? empty : 0n);
-  }
+  for (let bit = 0; bit < 8; bit += 1) fingerprint = (fingerprint >> 1n) ^ (fingerprint & 1n ? empty : 0n);
   return fingerprint;
 });
 
 /** CRC-64-AVRO, little-endian (Avro specification, "Schema Fingerprints"). */
 function crc64(bytes: Buffer): Buffer {
   let fingerprint = empty;
-  for (const byte of bytes) {
+  for (const byte of bytes)
     fingerprint = (fingerprint >> 8n) ^ (table[Number((fingerprint ^ BigInt(byte)) & 0xffn)] as bigint);
-  }
   const answer = Buffer.alloc(8);
   answer.writeBigUInt64LE(fingerprint);
   return answer;

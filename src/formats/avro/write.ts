@@ -134,7 +134,7 @@ function bytesWriter(type: AvroType, path: string): Write {
 function timestampWriter(type: AvroType, field: ListItem, path: string): Write {
   const time = checkOf('timestamp', path);
   const from = unitOf(field);
-  if (type.kind === 'int') {
+  if (type.kind === 'int')
     return (value, output) => {
       const seconds = time(value);
       if (seconds % 86_400n !== 0n) throw badRow(path, 'is not midnight, as a date has to be');
@@ -143,7 +143,6 @@ function timestampWriter(type: AvroType, field: ListItem, path: string): Write {
         throw badRow(path, 'is out of the range of a date');
       output.int(days);
     };
-  }
   const to = timeUnitOf(type) ?? from;
   return (value, output) => {
     const converted = convertTimestamp(time(value), from, to);
@@ -167,12 +166,11 @@ function listWriter(type: AvroType, field: ListItem, path: string): Write {
 export function jsonTextWriter(type: AvroType, path: string): Write {
   const parse = jsonOf(path);
   const text = checkOf('string', path);
-  if (isJsonText(type)) {
+  if (isJsonText(type))
     return (value, output) => {
       parse(value);
       output.string(text(value));
     };
-  }
   return (value, output) => writeJson(type, parse(value), path, output);
 }
 

@@ -169,8 +169,7 @@ class CborWalk extends Walk {
     if (tag !== 2 && tag !== 3) return;
     const head = this.bytes[this.at] ?? 0;
     const length = head === 0x58 ? (this.bytes[this.at + 1] ?? 0) : head - 0x40;
-    if (head < 0x40 || head > 0x58 || length > longestBignum) {
+    if (head < 0x40 || head > 0x58 || length > longestBignum)
       throw badData('', `holds a bignum of more than ${longestBignum} bytes`);
-    }
   }
 }

@@ -50,7 +50,6 @@ function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldErro
   return errors;
 }
 
-/** Places of the columns of a table in a record. */
 interface Layout {
   width: number;
   /** Undefined for a column that the header does not name; missing if the columns are in order. */
@@ -155,7 +154,6 @@ const asJson: FormatOf<'json'> = { type: 'json' };
 
 const number = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 
-/** Compiles the reader of a column's cells that are not null; throws `bad_data`. */
 function cellReader(field: Field, path: string): (cell: string) => Value {
   const read = valueReader(field, path, asJson);
   switch (field.type) {

@@ -3,7 +3,6 @@ import { type FormatOf, maxRowsOfMessage } from '../format.ts';
 import { linesOfText } from '../framing.ts';
 import { badData } from '../values/bad.ts';
 
-/** The options of the format with their defaults. */
 export interface CsvOptions {
   delimiter: string;
   quote: string;
@@ -19,7 +18,6 @@ export function csvOptions(format: FormatOf<'csv'>): CsvOptions {
 /** A null cell is the unquoted null value. */
 export interface CsvRecord {
   cells: (string | null)[];
-  /** Line of its end, from 1. */
   line: number;
   /** True if it exceeds the maximum length; the cells are then empty. */
   tooLong: boolean;
@@ -33,7 +31,6 @@ export function csvRecords(text: string, options: CsvOptions, maxRecordBytes: nu
     : plainRecords(text, options, maxRecordBytes);
 }
 
-/** A header is a record too. */
 const maxRecords = maxRowsOfMessage + 1;
 const tooMany = `holds more than ${maxRowsOfMessage} records`;
 

@@ -17,8 +17,7 @@ import {
 export const enoughToRequire = 10;
 const maxFields = 1000;
 
-/** A proposed field, with what supports it. */
-export interface FieldEvidence {
+interface FieldEvidence {
   /** JSON pointer into a message; the items of a list are `*`. */
   path: string;
   type: Field['type'];
@@ -26,14 +25,12 @@ export interface FieldEvidence {
   /** Number of objects that had it, null included, and of those that could have had it. */
   present: number;
   of: number;
-  /** Number of values of each type. */
   types: Partial<Record<SeenType, number>>;
   /** Reason for the proposal if it is not obvious. */
   note: string | null;
 }
 
 export interface InferredSchema {
-  /** Number of messages of each kind, after decompression. */
   kinds: Record<PayloadKind, number>;
   gzip: number;
   /** Null if no table can read these messages. */
@@ -42,13 +39,11 @@ export interface InferredSchema {
   notes: string[];
 }
 
-/** Proposes a schema for sampled messages. */
 export class SchemaInference {
   readonly #kinds = Object.fromEntries(payloadKinds.map((kind) => [kind, 0])) as Record<PayloadKind, number>;
   #gzip = 0;
   readonly #shape = new ObservedShape({ fields: maxFields });
 
-  /** Adds one message. Keeps only counts and names of properties. */
   observe(payload: Buffer): void {
     const { kind, gzip, document } = recognise(payload);
     this.#kinds[kind] += 1;
@@ -79,7 +74,6 @@ export class SchemaInference {
     return payloadKinds.reduce((sum, kind) => sum + this.#kinds[kind], 0);
   }
 
-  /** The format of most messages. */
   #format(): Format {
     const { json_object, json_other, text, bytes } = this.#kinds;
     const most = Math.max(json_object, json_other, text, bytes);
@@ -122,7 +116,6 @@ function completed(format: Format, fields: Field[], unixMillis: boolean): Connec
   return { format: { ...format, ...timestamps }, fields };
 }
 
-/** Whether a table can have the schema. */
 function isUsable(schema: ConnectionSchema): boolean {
   if (!Value.Check(WireFormat, schema.format)) return false;
   try {

@@ -67,7 +67,6 @@ export const isNumberType = (type: SeenType): boolean => (numberTypes as readonl
 const maxLevels = 10;
 const maxMembers = 200;
 
-/** The remaining number of properties that the whole document may have. */
 interface Budget {
   fields: number;
 }
@@ -82,7 +81,6 @@ const safe = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Counts and names of one place in the sampled documents; no values. */
 export class ObservedShape {
-  /** Number of values, null included. */
   present = 0;
   readonly seen = new Map<SeenType, number>();
   /** Whether some whole number loses digits as a double. */
@@ -108,7 +106,6 @@ export class ObservedShape {
     return this.seen.get(type) ?? 0;
   }
 
-  /** Adds one value, parsed with every number as written. */
   observe(value: unknown): void {
     this.present += 1;
     const type = this.#look(value);

@@ -30,7 +30,6 @@ const isObject = (value: unknown): value is object =>
 const readerIn = (format: FormatOf<'json'>) => (item: ListItem, path: string) =>
   valueReader(item, path, format);
 
-/** Compiles the reader of one parsed value that is not null. */
 export function valueReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   switch (type.type) {
     case 'int32':

@@ -6,6 +6,7 @@ import { bytesOfBigint, unscaledDecimal } from '../values/decimal.ts';
 import { columnsText } from '../values/row.ts';
 import { formatTimestamp, timestampToMs } from '../values/timestamp.ts';
 import { checkOf, orNull, structOf } from '../values/write.ts';
+import { isJson } from './text.ts';
 
 /** Converts the value of a field into JSON text; throws `bad_row`. */
 export type Writer = (value: Value) => string;
@@ -26,7 +27,6 @@ export function objectWriter(fields: readonly Field[], path: string, format: For
   return (value) => `${begin}${columns(struct(value))}}`;
 }
 
-/** Compiles the writer of one value that is not null. */
 export function valueWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   switch (type.type) {
     case 'int32':
@@ -117,15 +117,6 @@ export function jsonWriter(path: string): Writer {
     if (typeof value !== 'string' || !isJson(value)) throw badRow(path, 'is not a JSON text');
     return value;
   };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function listWriter(items: ListItem, path: string, format: FormatOf<'json'>): Writer {

@@ -1,12 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../../errors.ts';
 import type { Codec, FormatDefinition, FormatOf } from '../format.ts';
-import type { Field, ListItem } from '../schema/schema.ts';
+import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import { badData } from '../values/bad.ts';
 import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { objectReader } from './decode.ts';
 import { jsonWriter, objectWriter } from './encode.ts';
-import { envelopeOf } from './envelope.ts';
 import { fieldsFromJsonSchema } from './schema.ts';
 import { isShallow, parseExactly, tooDeep } from './text.ts';
 
@@ -112,4 +111,127 @@ function needsExactNumbers(item: ListItem): boolean {
 
 function mayHoldNewlines({ type, items, fields = [] }: ListItem): boolean {
   return type === 'json' || (items !== undefined && mayHoldNewlines(items)) || fields.some(mayHoldNewlines);
+}
+
+interface Envelope {
+  path: string;
+  open(document: unknown): unknown;
+  head: string;
+  tail: string;
+}
+
+/** The envelope of Kafka Connect, Debezium or both. The schema in a message is ignored: the table's fields rule. */
+function envelopeOf(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
+  const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
+  const outer = format.include_schema ? connect(fields, format) : bare;
+  return format.debezium ? debezium(outer) : outer;
+}
+
+function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
+  const row = connectSchema(fields, format);
+  const schema = format.debezium ? debeziumSchema(row) : row;
+  return {
+    path: '/payload',
+    open: (document) => memberOf(document, 'payload', ''),
+    head: `{"schema":${JSON.stringify(schema)},"payload":`,
+    tail: '}',
+  };
+}
+
+/**
+ * Reading takes the state after an insert (c), a snapshot (r) or an update (u). A delete is bad data: no row can express
+ * it. Writing makes every row an insert, as Arroyo does.
+ */
+function debezium(outer: Envelope): Envelope {
+  return {
+    path: `${outer.path}/after`,
+    open(document) {
+      const change = outer.open(document);
+      const op = memberOf(change, 'op', outer.path);
+      if (op === 'c' || op === 'r' || op === 'u') return memberOf(change, 'after', outer.path);
+      const problem = op === 'd' ? 'is a delete, which a row cannot express' : 'is not one of c, r, u and d';
+      throw badData(`${outer.path}/op`, problem);
+    },
+    head: `${outer.head}{"before":null,"after":`,
+    tail: `,"op":"c"}${outer.tail}`,
+  };
+}
+
+function memberOf(value: unknown, name: string, path: string): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badData(path, 'is not an object');
+  if (!Object.hasOwn(value, name)) throw badData(`${path}/${name}`, 'is required but missing');
+  return (value as Record<string, unknown>)[name];
+}
+
+interface ConnectSchema {
+  type: string;
+  optional: boolean;
+  field?: string;
+  name?: string;
+  version?: number;
+  parameters?: Record<string, string>;
+  fields?: ConnectSchema[];
+  items?: ConnectSchema;
+}
+
+const logical = 'org.apache.kafka.connect.data';
+
+/** Kafka Connect has no unsigned integers: they become the next larger signed type. */
+const plainTypes = {
+  int32: 'int32',
+  int64: 'int64',
+  uint32: 'int64',
+  uint64: 'int64',
+  float32: 'float',
+  float64: 'double',
+  bool: 'boolean',
+  string: 'string',
+  bytes: 'bytes',
+} as const;
+
+function connectSchema(fields: readonly Field[], format: FormatOf<'json'>): ConnectSchema {
+  return { ...structOf(fields, format), name: 'Penstock', optional: false };
+}
+
+function debeziumSchema(row: ConnectSchema): ConnectSchema {
+  const fields = [
+    { ...row, optional: true, field: 'before' },
+    { ...row, optional: true, field: 'after' },
+    { type: 'string', optional: false, field: 'op' },
+  ];
+  return { type: 'struct', name: 'Penstock.Envelope', optional: false, fields };
+}
+
+function structOf(fields: readonly Field[], format: FormatOf<'json'>) {
+  const members = messageFields(fields).map((field) => ({ ...schemaOf(field, format), field: field.name }));
+  return { type: 'struct', fields: members };
+}
+
+function schemaOf(item: ListItem, format: FormatOf<'json'>): ConnectSchema {
+  return { ...typeOf(item, format), optional: item.required !== true };
+}
+
+function typeOf(item: ListItem, format: FormatOf<'json'>): Omit<ConnectSchema, 'optional'> {
+  switch (item.type) {
+    case 'timestamp':
+      if (format.timestamp_format !== 'unix_millis') return { type: 'string' };
+      return { type: 'int64', name: `${logical}.Timestamp`, version: 1 };
+    case 'decimal128':
+      return decimalType(item.scale ?? 0, format);
+    case 'json':
+      return { type: 'string', name: 'io.debezium.data.Json', version: 1 };
+    case 'struct':
+      return structOf(item.fields ?? [], format);
+    case 'list':
+      return { type: 'array', items: schemaOf(item.items ?? { type: 'string' }, format) };
+    default:
+      return { type: plainTypes[item.type] };
+  }
+}
+
+function decimalType(scale: number, { decimal_encoding }: FormatOf<'json'>): Omit<ConnectSchema, 'optional'> {
+  if (decimal_encoding === 'string') return { type: 'string' };
+  if (decimal_encoding !== 'bytes') return { type: 'double' };
+  return { type: 'bytes', name: `${logical}.Decimal`, version: 1, parameters: { scale: String(scale) } };
 }

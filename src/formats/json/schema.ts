@@ -24,7 +24,6 @@ interface Place {
   /** For errors: path of the document in the request, and place in the document. */
   base: string;
   at: string;
-  /** References followed so far. */
   followed: readonly string[];
   /** Remaining number of fields: references can multiply a small document without end. */
   budget: { fields: number };
@@ -43,9 +42,8 @@ export function fieldsFromJsonSchema(text: string, path: string): Field[] {
   const root = parseSchema(text, path);
   const place: Place = { root, base: path, at: '#', followed: [], budget: { fields: maxFields } };
   const [schema, resolved] = resolve(root, place);
-  if (!isObject(schema.properties) || Object.keys(schema.properties).length === 0) {
+  if (!isObject(schema.properties) || Object.keys(schema.properties).length === 0)
     refuse(resolved, 'must describe an object with properties, which become the columns');
-  }
   return membersOf(schema, resolved);
 }
 
@@ -126,12 +124,9 @@ function listType(schema: JsonObject, place: Place): ListItem {
 function resolve(schema: JsonObject, place: Place): [JsonObject, Place] {
   const reference = schema.$ref;
   if (reference === undefined) return [schema, place];
-  if (typeof reference !== 'string' || !reference.startsWith('#')) {
+  if (typeof reference !== 'string' || !reference.startsWith('#'))
     refuse(place, 'refers to another document; put the definition into this one');
-  }
-  if (place.followed.includes(reference)) {
-    refuse(place, 'refers to itself, but columns cannot be recursive');
-  }
+  if (place.followed.includes(reference)) refuse(place, 'refers to itself, but columns cannot be recursive');
   const target = lookUp(place.root, reference);
   if (!isObject(target)) refuse(place, `refers to ${reference}, which is not in the document`);
   return resolve(target, { ...place, followed: [...place.followed, reference] });

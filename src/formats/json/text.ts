@@ -6,7 +6,7 @@ import { badData } from '../values/bad.ts';
  */
 
 /** A number as written in the text; JSON.stringify writes it back unchanged. */
-export interface RawNumber {
+interface RawNumber {
   readonly rawJSON: string;
 }
 
@@ -122,7 +122,6 @@ export const isRawNumber = (value: unknown): value is RawNumber => sourceAware.i
 /** A number with all its digits, as a value of JSON. */
 export const exactNumber = (digits: bigint | string): RawNumber => sourceAware.rawJSON(String(digits));
 
-/** The text of a parsed number; undefined if the value is not a number. */
 export function numberText(value: unknown): string | undefined {
   if (typeof value === 'number') return String(value);
   return isRawNumber(value) ? value.rawJSON : undefined;
@@ -158,4 +157,13 @@ export function jsonText(document: unknown, path: string, special: (value: objec
     return object;
   };
   return JSON.stringify(convert(document, 0));
+}
+
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

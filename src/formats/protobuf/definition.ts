@@ -32,7 +32,6 @@ export function messageTypeOf(definition: ProtobufSchema, name: string | null | 
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Adds a file to the root, and returns its imports. */
 function parseFile(text: string, name: string, root: protobuf.Root, at: string): string[] {
   try {
     const { imports = [], weakImports = [] } = protobuf.parse(text, root, { keepCase: true });
@@ -72,7 +71,6 @@ function addBundled(name: string, root: protobuf.Root): boolean {
   return true;
 }
 
-/** Messages, enums and namespaces, those in messages too. */
 function objectsIn(namespace: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
   return namespace.nestedArray.flatMap((nested) =>
     nested instanceof protobuf.Namespace || nested instanceof protobuf.Type
@@ -86,7 +84,6 @@ const messagesIn = (root: protobuf.Root): protobuf.Type[] =>
 
 const requiredFields = new WeakSet<protobuf.Field>();
 
-/** Whether proto2 calls the field required. */
 export const isRequired = (field: protobuf.Field): boolean => requiredFields.has(field);
 
 /**

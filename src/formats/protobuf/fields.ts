@@ -84,7 +84,6 @@ export function fieldsFromMessage(type: protobuf.Type): Field[] {
   return membersOf(type, []);
 }
 
-/** The one field of a wrapper. */
 export function wrappedOf(type: protobuf.Type): protobuf.Field {
   return type.fields.value as protobuf.Field;
 }

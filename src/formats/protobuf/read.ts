@@ -13,7 +13,6 @@ import { wellKnownOf, wrappedOf } from './fields.ts';
 
 /** A decoded message: `definition.ts` gives it a value for every field, null for one that is absent. */
 type Message = Readonly<Record<string, unknown>>;
-/** Converts a value that is not null. */
 type Convert = (found: unknown) => unknown;
 
 /** Compiles the reader of a message into the fields of a table; it throws `bad_data`. */
@@ -151,7 +150,6 @@ function timeOf({ seconds, nanos }: Message, path: string): bigint {
 /** The seconds of 10,000 years, the range of a Duration. */
 const maxSeconds = 10n ** 12n - 1n;
 
-/** The seconds of a Duration with nine digits behind the point. */
 function durationOf({ seconds, nanos }: Message, path: string): string {
   const whole = seconds as bigint;
   if (whole > maxSeconds || whole < -maxSeconds) throw badData(path, 'is too long a duration');
@@ -175,9 +173,8 @@ function jsonMessage(type: protobuf.Type, known: Known): Convert {
   };
   // A message may contain itself.
   known.set(type, convert);
-  for (const member of type.fieldsArray) {
+  for (const member of type.fieldsArray)
     members.push({ name: member.name, set: setterOf(member.name), convert: jsonMember(member, known) });
-  }
   return convert;
 }
 

@@ -78,9 +78,8 @@ function listOf(member: protobuf.Field, path: string, convert: Convert): Convert
   const nullable = isValue(member);
   return (value) => {
     if (!Array.isArray(value)) throw badRow(path, 'is not a list');
-    if (!nullable && value.some((item) => item === null || item === undefined)) {
+    if (!nullable && value.some((item) => item === null || item === undefined))
       throw badRow(`${path}/*`, 'is null, which a repeated field cannot hold');
-    }
     return value.map(convert);
   };
 }
@@ -150,14 +149,12 @@ function numberIn({ values }: protobuf.Enum, path: string): Convert {
   return (value) => {
     const name = typeof value === 'string' ? value : '';
     const number = Object.hasOwn(values, name) ? values[name] : Number(/^-?\d{1,10}$/.exec(name)?.[0] ?? '!');
-    if (number === undefined || number !== (number | 0)) {
+    if (number === undefined || number !== (number | 0))
       throw badRow(path, `is none of ${Object.keys(values).slice(0, 20).join(', ')}`);
-    }
     return number;
   };
 }
 
-/** Parses a JSON text before it is converted. */
 function jsonText(convert: Convert, path: string): Convert {
   const parse = jsonOf(path);
   return (value) => convert(parse(value as Value));
@@ -183,9 +180,8 @@ function jsonMessage(type: protobuf.Type, path: string, known: Known): Convert {
   };
   // A message may hold itself.
   known.set(type, convert);
-  for (const member of type.fieldsArray) {
+  for (const member of type.fieldsArray)
     members.set(member.name, jsonMember(member, pathOf(path, member.name), known));
-  }
   return convert;
 }
 
@@ -249,13 +245,12 @@ function textOf(kind: 'scalar' | 'timestamp' | 'duration', path: string): Conver
 
 /** The JSON value of a scalar as the value of its column. Keys of maps are texts, whatever their type. */
 function jsonScalar(type: string, path: string): Convert {
-  if (type.endsWith('64')) {
+  if (type.endsWith('64'))
     return (value) => {
       const text = typeof value === 'string' ? value : (numberText(value) ?? '');
       if (!/^-?\d{1,20}$/.test(text)) throw badRow(path, 'is not a whole number');
       return BigInt(text);
     };
-  }
   if (type === 'string') return (value) => value;
   if (type === 'bytes') return (value) => (typeof value === 'string' ? Buffer.from(value, 'base64') : value);
   if (type === 'bool') return (value) => (value === 'true' ? true : value === 'false' ? false : value);

@@ -7,7 +7,6 @@ export interface ColumnUse {
   /** JSON pointer to the reference in the configuration. */
   path: string;
   column: string;
-  /** Types that the column may have. */
   types: readonly FieldTypeName[];
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { PenstockError } from '../../errors.ts';
-import { codecFor, expandSchema, type KnownMetadata, sqlType, validateSchema } from '../codec.ts';
+import { codecFor, expandSchema, type KnownMetadata, validateSchema } from '../codec.ts';
 import type { ConnectionSchema, Field } from './schema.ts';
+import { sqlType } from './sql-type.ts';
 
 const json = { type: 'json' } as const;
 

@@ -81,7 +81,6 @@ export interface Field extends ListItem {
 /** Whether the connector fills the column; it is then no part of a message. */
 export const isMetadata = ({ metadata_key }: Field): boolean => typeof metadata_key === 'string';
 
-/** The columns that are part of a message. */
 export const messageFields = (fields: readonly Field[]): Field[] =>
   fields.filter((field) => !isMetadata(field));
 
@@ -104,7 +103,6 @@ export interface ListItem {
 export const badDataBehaviors = ['fail', 'drop', 'dead_letter'] as const;
 export const whenFull = ['drop_oldest', 'fail'] as const;
 
-/** Defaults of a `bad_data` with dead letters. */
 export const deadLetterDefaults = {
   max_count: 10_000,
   max_bytes: 100 * 1024 * 1024,

@@ -1,7 +1,7 @@
 import type { ListItem } from './schema.ts';
 
 /** The part of a field, member or list item that determines its SQL type. */
-export type SqlTyped = Pick<ListItem, 'type' | 'unit' | 'precision' | 'scale' | 'fields' | 'items'>;
+type SqlTyped = Pick<ListItem, 'type' | 'unit' | 'precision' | 'scale' | 'fields' | 'items'>;
 
 const plainNames = {
   int32: 'INTEGER',

@@ -63,9 +63,8 @@ function metricOf(payload: Row, members: Row): Metric {
   const metric: Metric = { payload, members, datatype, column: undefined, value: null };
   const member = valueMembers.find((name) => members[name] !== null);
   if (member === undefined || members.is_null === true) return metric;
-  if (datatype && datatype.member !== member) {
+  if (datatype && datatype.member !== member)
     throw badData('/value', `is not in the member that ${datatype.name} has it in`);
-  }
   metric.column = datatype?.column ?? columnOfMember[member];
   metric.value = columnValue(members[member] as Value, metric.column, datatype);
   return metric;

@@ -74,9 +74,8 @@ function payloadOf(get: (name: string) => Value): Row {
   const metric: Row = {};
   for (const name of ['name', 'alias']) metric[name] = get(name);
   for (const name of ['is_historical', 'is_transient']) metric[name] = get(name) === false ? null : get(name);
-  if (metric.name === null && metric.alias === null) {
+  if (metric.name === null && metric.alias === null)
     throw badRow('/name', 'is null, and so is alias: a metric needs one of them');
-  }
   metric.timestamp = timeOf(get('timestamp'), '/timestamp');
   setValue(metric, get);
   return {
@@ -98,12 +97,11 @@ function setValue(metric: Row, get: (name: string) => Value): void {
     return;
   }
   if (get('is_null') === true) throw badRow('/is_null', 'is true although there is a value');
-  if (datatype.column !== column) {
+  if (datatype.column !== column)
     throw badRow(
       pathOf('', column),
       `is not where ${datatype.name} has its value: that is ${datatype.column}`,
     );
-  }
   metric[datatype.member] = memberOf(get(column), datatype, column);
 }
 
@@ -128,8 +126,7 @@ function memberOf(value: Value, { bits, signed, member, name }: Datatype, column
 
 function timeOf(value: Value, path: string): bigint | null {
   if (value === null) return null;
-  if (typeof value !== 'bigint' || value < 0n || value >= 2n ** 63n) {
+  if (typeof value !== 'bigint' || value < 0n || value >= 2n ** 63n)
     throw badRow(path, 'is not a time since 1970');
-  }
   return value;
 }

@@ -12,7 +12,6 @@ export function badRow(path: string, problem: string): PenstockError {
   return new PenstockError('bad_row', `${subject} ${problem}`, { errors: [{ path, message: problem }] });
 }
 
-/** The JSON pointer of a member. */
 export function pathOf(parent: string, name: string): string {
   return `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }

@@ -19,7 +19,7 @@ import { parseTimestamp } from './timestamp.ts';
 import { checkOf, jsonOf, numberOfJson, orNull, structOf } from './write.ts';
 
 /** The library of a format of self-describing documents (CBOR, MessagePack), and the types that JavaScript lacks. */
-export interface DocumentLibrary {
+interface DocumentLibrary {
   /**
    * Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. Returns whether
    * there is a text `__proto__`.
@@ -179,12 +179,11 @@ function mapWriter(
   });
   const struct = structOf(path);
   // The libraries look at `constructor` and `toJSON` of a plain object, and leave out some keys.
-  if (steps.some(({ name }) => name in Object.prototype || name === 'toJSON')) {
+  if (steps.some(({ name }) => name in Object.prototype || name === 'toJSON'))
     return (value) => {
       const row = struct(value);
       return new Map(steps.map(({ name, write }) => [name, write(getterOf(name)(row) as Value)]));
     };
-  }
   const make = rowFromObject(steps.map(({ name, write }) => ({ name, read: write as Reader })));
   return (value) => make(struct(value));
 }
@@ -228,7 +227,6 @@ function timestampWriter(type: ListItem, path: string, library: DocumentLibrary)
   };
 }
 
-/** Writes any JSON text as a document. */
 function jsonWriter(path: string): Writer {
   const parse = jsonOf(path);
   return (value) => documentOf(parse(value));

@@ -8,20 +8,17 @@ import type { Row, Value } from '../format.ts';
 export type GetProperty = (object: object) => unknown;
 type SetProperty = (row: Row, value: Value) => void;
 
-/** Reads the object's own property; undefined when it has none. */
 export function getterOf(name: string): GetProperty {
   const read = (object: object): unknown => (object as Record<string, unknown>)[name];
   if (!(name in Object.prototype)) return read;
   return (object) => (Object.hasOwn(object, name) ? read(object) : undefined);
 }
 
-/** Sets the row's own property. */
 export function setterOf(name: string): SetProperty {
-  if (name !== '__proto__') {
+  if (name !== '__proto__')
     return (row, value) => {
       row[name] = value;
     };
-  }
   return (row, value) => {
     Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
   };

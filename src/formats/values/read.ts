@@ -52,9 +52,8 @@ export function floatFrom(type: 'float32' | 'float64', path: string): (value: un
     if (typeof exact !== 'number') throw badData(path, 'is not a number');
     if (type === 'float64') return exact;
     const number = Math.fround(exact);
-    if (Number.isFinite(exact) && !Number.isFinite(number)) {
+    if (Number.isFinite(exact) && !Number.isFinite(number))
       throw badData(path, 'is out of the range of float32');
-    }
     return number;
   };
 }

@@ -113,7 +113,6 @@ const pairs = Array.from({ length: 60 }, (_, number) => String(number).padStart(
 /** Cache of the last day: formatting a Date is slow, and the next time is usually of the same day. */
 const lastDay = { number: Number.NaN, text: '' };
 
-/** Formats seconds since 1970, e.g. `2026-01-31T08:15:00`. */
 function secondText(seconds: number): string {
   const day = Math.floor(seconds / daySeconds);
   if (day !== lastDay.number) {
@@ -152,9 +151,8 @@ export function timestampFromParts(
   nanoseconds: bigint,
   unit: TimestampUnit,
 ): bigint | undefined {
-  if (unit === 'millisecond' && nanoseconds >= 0n && seconds > -farSeconds && seconds < farSeconds) {
+  if (unit === 'millisecond' && nanoseconds >= 0n && seconds > -farSeconds && seconds < farSeconds)
     return BigInt(Number(seconds) * 1000 + Math.floor(Number(nanoseconds) / 1e6));
-  }
   return fitting(seconds * perSecond[unit] + nanoseconds / (perSecond.nanosecond / perSecond[unit]));
 }
 

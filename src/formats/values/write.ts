@@ -108,9 +108,8 @@ function parsed(value: Value, path: string): unknown {
 
 export function structOf(path: string): (value: Value) => Row {
   return (value) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || Buffer.isBuffer(value)) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || Buffer.isBuffer(value))
       throw badRow(path, 'is not a struct');
-    }
     return value;
   };
 }

@@ -121,30 +121,26 @@ const remainder: Build = (args, type) => {
     return strict(args, (a: number, b: number) => (b === 0 ? defer() : checked(a % b)));
   }
   requireIntegers(args, type, '%');
-  if (isBig(type)) {
+  if (isBig(type))
     return strict(args, (a: bigint, b: bigint) => (b === 0n ? null : b === -1n ? defer() : a % b));
-  }
   return strict(args, (a: number, b: number) => (b === 0 ? null : b === -1 ? defer() : (a % b) + 0));
 };
 
 function requireIntegers(args: readonly Compiled[], type: EngineType, name: string): void {
-  if (!isInteger(type) || args.length !== 2 || args.some((arg) => arg.type.id !== type.id)) {
+  if (!isInteger(type) || args.length !== 2 || args.some((arg) => arg.type.id !== type.id))
     refuse(`this ${name}`);
-  }
 }
 
 /** `floor`, `ceil`, `trunc` and `sqrt` of a double. */
 function ofDouble(work: (value: number) => number): Build {
   return (args, type) => {
-    if (type.id !== 'DOUBLE' || args.length !== 1 || args[0]?.type.id !== 'DOUBLE') {
+    if (type.id !== 'DOUBLE' || args.length !== 1 || args[0]?.type.id !== 'DOUBLE')
       return refuse('a floating-point function of another type');
-    }
     const checked = floatOf(type);
     return strict(args, (a: number) => checked(work(a)));
   };
 }
 
-/** Half away from zero, as C rounds. */
 export function roundHalfAway(value: number): number {
   const whole = Math.trunc(value);
   return Math.abs(value - whole) >= 0.5 ? whole + Math.sign(value) : whole;
@@ -175,7 +171,6 @@ export function rescale(unscaled: bigint, from: number, to: number): bigint {
   return (unscaled < 0n ? unscaled - half : unscaled + half) / divisor;
 }
 
-/** `&` and `|` of integers. */
 function bitwise(big: (a: bigint, b: bigint) => bigint): Build {
   return (args, type) => {
     requireIntegers(args, type, 'operation on bits');
@@ -217,7 +212,6 @@ const plus: Build = (args, type) => {
 const minus: Build = (args, type) =>
   args.length === 1 ? negate(args, type) : (shift(-1n, args, type) ?? subtract(args, type));
 
-/** The functions of numbers, by their names in DuckDB's plans. */
 export const numberFunctions: Readonly<Record<string, Build>> = {
   '+': plus,
   add: plus,

@@ -88,7 +88,6 @@ function refuseCast(from: EngineType, to: EngineType): never {
   return refuse(`a cast of ${from.id} to ${to.isJson ? 'JSON' : to.id}`);
 }
 
-/** Makes an integer of the type, from one of any size. */
 function integerOf(to: EngineType): (value: bigint) => Value {
   const checked = bigOf(to);
   return isBig(to) ? checked : (value) => Number(checked(value));
@@ -143,7 +142,6 @@ function fromFloat(from: EngineType, to: EngineType): Convert {
   return refuseCast(from, to);
 }
 
-/** The nearest integer, and the even one of two that are equally near. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const above = value - floor;
@@ -162,9 +160,8 @@ function fromDecimal(from: EngineType, to: EngineType): Convert {
   }
   const divisor = 10 ** from.scale;
   // The quotient of two exact doubles is the nearest double.
-  if (to.id === 'DOUBLE' && from.scale <= 22) {
+  if (to.id === 'DOUBLE' && from.scale <= 22)
     return (value: bigint) => (value > exact || value < -exact ? defer() : Number(value) / divisor);
-  }
   // Both are exact in 24 bits, so rounding the quotient twice equals rounding it once.
   if (to.id === 'FLOAT' && from.scale <= 10) {
     return (value: bigint) =>
@@ -200,12 +197,11 @@ function fromText(to: EngineType): Convert {
     const checked = floatOf(to);
     return (text: string) => (plainDouble.test(text) ? checked(Number(text)) : defer());
   }
-  if (to.id === 'DECIMAL') {
+  if (to.id === 'DECIMAL')
     return (text: string) => {
       const value = plainDecimal.test(text) ? parseDecimal(text, to.width, to.scale) : undefined;
       return value === undefined ? defer() : unscaledDecimal(value);
     };
-  }
   if (to.id === 'BOOLEAN') return (text: string) => booleans.get(text) ?? defer();
   if (isTimestamp(to) || to.id === 'DATE') return castTime(plainType('VARCHAR'), to);
   return refuse(`a cast of VARCHAR to ${to.id}`);

@@ -29,14 +29,12 @@ function texts(one: string, other: string): number {
 /** Surrogates represent code points above all others. */
 const rank = (unit: number): number => (unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800);
 
-/** The order of a type's values. */
 export function orderOf(type: EngineType): Compare {
   if (isFloating(type)) return floats;
   if (type.id === 'VARCHAR') return texts;
   if (type.id === 'BLOB') return (one: Buffer, other: Buffer) => Buffer.compare(one, other);
-  if (isInteger(type) || isTimestamp(type) || ['DECIMAL', 'DATE', 'BOOLEAN', 'INTERVAL'].includes(type.id)) {
+  if (isInteger(type) || isTimestamp(type) || ['DECIMAL', 'DATE', 'BOOLEAN', 'INTERVAL'].includes(type.id))
     return naturally;
-  }
   return refuse(`comparing values of type ${type.id}`);
 }
 
@@ -49,9 +47,8 @@ function equalityOf(type: EngineType): (one: never, other: never) => boolean {
 
 /** Compiles a comparison, e.g. `=`, `<` or IS DISTINCT FROM, by its name in DuckDB's plans. */
 export function comparison(kind: string, left: Compiled, right: Compiled): Evaluate {
-  if (!isSameEngineType(left.type, right.type)) {
+  if (!isSameEngineType(left.type, right.type))
     return refuse(`comparing ${left.type.id} with ${right.type.id}`);
-  }
   const equal = equalityOf(left.type);
   const both = [left, right];
   if (kind === 'COMPARE_EQUAL') return strict(both, equal);
@@ -78,9 +75,8 @@ const orderings: Readonly<Record<string, (order: number) => boolean>> = {
 
 /** `x IN (…)`: NULL if nothing equals x but something is NULL. */
 export function membership([needle, ...rest]: readonly Compiled[], negated: boolean): Evaluate {
-  if (!needle || rest.some(({ type }) => !isSameEngineType(type, needle.type))) {
+  if (!needle || rest.some(({ type }) => !isSameEngineType(type, needle.type)))
     return refuse('IN over several types');
-  }
   const equal = equalityOf(needle.type);
   // A Set compares all other types as DuckDB does: NaN equals itself, and the zeros are equal.
   if (rest.every(({ isConstant }) => isConstant) && needle.type.id !== 'BLOB') {

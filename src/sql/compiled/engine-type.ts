@@ -30,7 +30,6 @@ export interface EngineType {
   isJson: boolean;
 }
 
-/** A type without parameters. */
 export const plainType = (id: string): EngineType => ({ id, width: 0, scale: 0, isJson: false });
 
 /** Reads a type; undefined for one that compiled expressions do not support. */
@@ -70,7 +69,6 @@ function readStruct(type: EngineType, info: TreeNode | undefined): EngineType | 
 export const isSameEngineType = (one: EngineType, other: EngineType): boolean =>
   isDeepStrictEqual(one, other);
 
-/** The ranges of the integer types. */
 export const integerRanges: Readonly<Record<string, readonly [min: bigint, max: bigint]>> = {
   TINYINT: [-128n, 127n],
   SMALLINT: [-32_768n, 32_767n],

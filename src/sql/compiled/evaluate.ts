@@ -4,7 +4,6 @@ import type { EngineType } from './engine-type.ts';
 /** Evaluates an expression over one row of the source. Throws `deferral` if only DuckDB can decide the result. */
 export type Evaluate = (row: Row) => Value;
 
-/** A compiled expression. */
 export interface Compiled {
   type: EngineType;
   evaluate: Evaluate;
@@ -48,19 +47,17 @@ export function strict(
   const apply = work as unknown as (a: Value, b?: Value, c?: Value) => Value;
   const [a, b, c] = [first?.evaluate, second?.evaluate, third?.evaluate];
   if (!a) return () => apply(null);
-  if (!b) {
+  if (!b)
     return (row) => {
       const one = a(row);
       return one === null ? null : apply(one);
     };
-  }
-  if (!c) {
+  if (!c)
     return (row) => {
       const one = a(row);
       const other = b(row);
       return one === null || other === null ? null : apply(one, other);
     };
-  }
   return (row) => {
     const one = a(row);
     const other = b(row);
@@ -71,7 +68,6 @@ export function strict(
 
 const noRow: Row = {};
 
-/** The value of a constant. */
 export function constantValue(compiled: Compiled | undefined, what: string): Value {
   if (!compiled?.isConstant) return refuse(what);
   return compiled.evaluate(noRow);

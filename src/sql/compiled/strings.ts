@@ -107,7 +107,6 @@ function like(negated: boolean, folded: boolean): Build {
   };
 }
 
-/** The functions of texts, by their names in DuckDB's plans. */
 export const textFunctions: Readonly<Record<string, Build>> = {
   lower,
   lcase: lower,

@@ -45,7 +45,6 @@ const epochSeconds: Build = (args, type) => {
   });
 };
 
-/** The units of a fixed length, in microseconds, with their short names. */
 const units: readonly (readonly [name: string, short: string, micros: bigint])[] = [
   ['microsecond', 'us', 1n],
   ['millisecond', 'ms', 1_000n],
@@ -149,7 +148,6 @@ const partFunctions = [
   ...['quarter', 'dayofweek', 'weekday', 'isodow', 'dayofyear'],
 ];
 
-/** The functions of times, by their names in DuckDB's plans. */
 export const timeFunctions: Readonly<Record<string, Build>> = {
   epoch: epochSeconds,
   epoch_ms: epochMs,

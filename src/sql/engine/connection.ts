@@ -58,7 +58,6 @@ export async function connectEngine(): Promise<DuckDBConnection> {
 }
 
 export interface EngineError {
-  /** DuckDB's kind of error, e.g. `Conversion`, `Binder`, `INTERRUPT`. */
   kind: string;
   /** May quote data: never show it for an error that rows caused. */
   message: string;

@@ -188,14 +188,12 @@ const reasons: Readonly<Record<string, string>> = {
 /** Kinds that other transforms of this thread may have caused: a row is bad only if it also fails alone. */
 const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
 
-/** The rows from `from` to before `to`. */
 interface RowRange {
   rows: readonly Row[];
   from: number;
   to: number;
 }
 
-/** An insert, as far as DuckDB needs it. */
 export interface EngineInsert {
   source: TableDefinition;
   sink: Pick<TableDefinition, 'schema'>;
@@ -208,7 +206,6 @@ function columnOf(field: Field) {
   return { get: getterOf(field.name), set: setterOf(field.name), ...converterOf(field) };
 }
 
-/** The expression of the query that starts at a position in bytes. */
 function excerpt(sql: string, position: number): string {
   const text = Buffer.from(sql)
     .subarray(position, position + 200)

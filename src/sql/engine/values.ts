@@ -53,12 +53,11 @@ function structTypeOf({ entryNames, entryTypes }: DuckDBStructType): ListItem | 
 }
 
 /** Converts the values of one field between rows and DuckDB, without loss. */
-export interface ValueConverter {
+interface ValueConverter {
   toEngine(value: Value): DuckDBValue;
   fromEngine(value: DuckDBValue): Value;
 }
 
-/** The converter of a field, a member or the items of a list. */
 export function converterOf(type: ListItem): ValueConverter {
   const { toEngine, fromEngine } = notNull(type);
   return {
@@ -129,9 +128,8 @@ function struct(fields: readonly Field[]): ValueConverter {
     fromEngine(value) {
       const row: Row = {};
       const { entries } = value as DuckDBStructValue;
-      for (const { get, set, fromEngine } of members) {
+      for (const { get, set, fromEngine } of members)
         set(row, fromEngine((get(entries) ?? null) as DuckDBValue));
-      }
       return row;
     },
   };

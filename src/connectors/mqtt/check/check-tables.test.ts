@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import { mosquitto, ordinaryClient, scripted } from '../../../../test/support/fixtures.ts';
 import { checked, failed, outline, plainClient, unique } from '../../../../test/support/mqtt.ts';
 import type { Script } from '../../../../test/support/scripted-broker.ts';
 import { until } from '../../../../test/support/until.ts';
 import type { MqttProfile } from '../config/profile.ts';
 
-const plain = await sharedMosquitto();
-const closed = await sharedMosquitto({ users: { ada: 'right' }, acl: 'user ada\ntopic readwrite mine/#\n' });
+const plain = await mosquitto();
+const closed = await mosquitto({ users: { ada: 'right' }, acl: 'user ada\ntopic readwrite mine/#\n' });
 
 /** The profile of a scripted broker. */
 const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });

@@ -1,19 +1,30 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
 import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
+import { codeOf } from '../config/errors.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
 import { qosLevel } from '../config/topic.ts';
 import { connectTo, endpointsOf } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { silence } from '../connection/socket-errors.ts';
-import { connectTcp, type Dialable, resolveHost, startTls, startWebSocket } from '../connection/transport.ts';
+import { forUpTo, untilReported } from '../connection/deadline.ts';
+import { tlsExpected } from '../connection/login.ts';
+import { silence, tlsError } from '../connection/socket-errors.ts';
+import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
+import {
+  connectTcp,
+  type Dialable,
+  lastError,
+  resolveHost,
+  startTls,
+  startWebSocket,
+} from '../connection/transport.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
-import { diagnose, tlsFinding } from './tls-checks.ts';
 
 type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
 
@@ -172,4 +183,117 @@ function connackFacts({ connack, client, version, limits }: Connection): Record<
     ...(responseInformation === undefined ? {} : { responseInformation }),
     ...(serverReference === undefined ? {} : { serverReference }),
   };
+}
+
+/** How long to wait for a TLS 1.3 server to accept the client certificate. */
+const acceptanceMs = 300;
+const warnDays = 14;
+
+/**
+ * Describes an established TLS connection. A TLS 1.3 server checks the client certificate after the client's handshake, so
+ * this waits briefly for its session ticket or its alert. Throws `tls_…`.
+ */
+export async function tlsFinding(
+  socket: TLSSocket,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<Finding<TLSSocket>> {
+  if (socket.getProtocol() === 'TLSv1.3')
+    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, endpoint, soon));
+  const certificate = socket.getPeerCertificate();
+  const days = daysToExpiry(certificate);
+  const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
+  const finding: Finding<TLSSocket> = {
+    value: socket,
+    message: `${socket.getProtocol()} with a certificate for ${name}`,
+    details: { ...peerFacts(socket), verified: socket.authorized },
+  };
+  if (!socket.authorized) {
+    const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
+    const failure = tlsError(
+      typeof error === 'string' ? { name: '', message: '', code: error } : error,
+      endpoint.host,
+      1,
+    );
+    const { message, hint } = failure;
+    return {
+      ...finding,
+      code: codeOf(failure),
+      message: `${message}. Connected anyway, because rejectUnauthorized is false`,
+      ...(hint === undefined ? {} : { hint }),
+    };
+  }
+  return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
+}
+
+const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> =>
+  untilReported<void>(signal, (resolve, reject) => {
+    let settled: NodeJS.Immediate | undefined;
+    // OpenSSL is still reading when it reports the ticket: data written before it is done is never sent.
+    const ticket = () => {
+      settled = setImmediate(resolve);
+    };
+    const closed = () => reject(tlsError(lastError(socket), endpoint.host, 1));
+    socket.once('session', ticket).once('close', closed);
+    return () => {
+      clearImmediate(settled);
+      socket.off('session', ticket).off('close', closed);
+    };
+  });
+
+/** A 3.1.1 CONNECT with a clean session and an empty client id: any MQTT server responds with a CONNACK. */
+const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 10, 0, 0]);
+const connack = 0x20;
+
+/**
+ * Connects a second time, without TLS if the URL asks for TLS and with TLS if not, after the server closed the first
+ * connection without a response. Sends no credentials. Returns `tls_not_spoken` or `mqtt_not_spoken` if the port works
+ * that way; otherwise `error`.
+ */
+export async function diagnose(
+  error: PenstockError,
+  endpoint: Endpoint,
+  addresses: Dialable[],
+  signal: AbortSignal,
+): Promise<PenstockError> {
+  const plain = await connectTcp(endpoint, addresses, signal).catch(unlessUnknown);
+  signal.throwIfAborted();
+  if (plain === undefined) return error;
+  if (!endpoint.tls) {
+    // No data is sent, so the certificate need not be verified.
+    const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+    const speaksTls = await reports(secure, signal, (found) =>
+      secure.once('secureConnect', () => found(true)),
+    );
+    return speaksTls ? tlsExpected() : error;
+  }
+  const speaksMqtt = await reports(plain, signal, (found) => {
+    plain.once('data', (chunk: Buffer) => found(chunk[0] === connack));
+    plain.write(anonymousConnect);
+  });
+  if (!speaksMqtt) return error;
+  return new PenstockError('tls_not_spoken', 'The server speaks MQTT without TLS on this port', {
+    hint: 'Use mqtt:// for this port, or the TLS port of the broker (usually 8883).',
+  });
+}
+
+const unlessUnknown = (error: unknown): undefined => {
+  if (!(error instanceof PenstockError)) throw error;
+};
+
+/** Returns the result of `look`, or false if the socket closes first. Destroys the socket. */
+async function reports(
+  socket: Socket,
+  signal: AbortSignal,
+  look: (found: (value: boolean) => void) => void,
+): Promise<boolean> {
+  try {
+    return await untilReported<boolean>(signal, (resolve) => {
+      const failed = () => resolve(false);
+      socket.on('error', failed).once('close', failed);
+      look(resolve);
+    });
+  } finally {
+    socket.destroy();
+  }
 }

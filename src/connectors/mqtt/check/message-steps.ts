@@ -1,28 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import { asPenstockError } from '../../../errors.ts';
+import { asPenstockError, PenstockError } from '../../../errors.ts';
 import { codecFor, expandSchema, rowsOf } from '../../../formats/codec.ts';
 import type { CheckContext } from '../../connector.ts';
+import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sinkOf } from '../config/table.ts';
 import { columnsIn } from '../config/template.ts';
-import { isShared, splitShared } from '../config/topic.ts';
+import { isShared, type Qos, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import { type Connection, closedByPeer } from '../connection/connection.ts';
-import { retainUnsupported } from '../connection/reason-codes.ts';
-import {
-  downgradedHint,
-  FirstMessageProbe,
-  present,
-  publish,
-  type SampleMessage,
-  subscribe,
-} from './message-probes.ts';
+import { forUpTo, untilReported } from '../connection/deadline.ts';
+import { publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import type { CheckSteps, Finding } from './steps.ts';
 
-/** The steps of a connection test after the login. */
+type MqttCheck = CheckContext<MqttProfile, MqttTable>;
+
 interface TableTest {
-  context: CheckContext<MqttProfile, MqttTable>;
+  context: MqttCheck;
   steps: CheckSteps;
   /** Undefined if an earlier step failed: then all steps are reported as skipped. */
   connection: Connection | undefined;
@@ -36,7 +31,6 @@ const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connectio
 
 const uniqueTopic = (): string => `penstock/check/${randomBytes(8).toString('hex')}`;
 
-/** A round trip of one message on a unique topic. */
 export async function checkProfile({ context, steps, connection }: TableTest): Promise<void> {
   const topic = uniqueTopic();
   const probe = new FirstMessageProbe(connection, context.profile);
@@ -60,16 +54,13 @@ export async function checkProfile({ context, steps, connection }: TableTest): P
 }
 
 /** Subscribes to the table's filter, waits briefly for a message, and decodes it. */
-export async function checkSource(
-  { context, steps, connection }: TableTest,
-  table: MqttTable,
-): Promise<void> {
+export async function checkSource(test: TableTest, table: MqttTable): Promise<void> {
+  const { context, steps, connection } = test;
   const filter = withOwnGroup(table.topic);
-  if (isShared(filter) && connection?.version === 4) await checkShared({ context, steps, connection });
+  if (isShared(filter) && connection?.version === 4) await checkShared(test);
   const probe = new FirstMessageProbe(connection, context.profile);
-  await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), {
-    details: { topic: table.topic },
-  });
+  const details = { topic: table.topic };
+  await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), { details });
   const sample = await steps.run('first_message', (signal) => probe.first(context.stepTimeoutMs, signal));
   const { schema } = context;
   if (schema === undefined) steps.skip('decode', 'Skipped because there is no schema to decode with');
@@ -128,21 +119,13 @@ export async function checkSink({ context, steps, connection }: TableTest, table
 }
 
 /** Some 3.1.1 brokers close the connection at a QoS 2 message (nats-server): a message at QoS 1 is the proof. */
-async function publishAtQos1(
-  context: TableTest['context'],
-  topic: string,
-  signal: AbortSignal,
-): Promise<Finding<true>> {
+async function publishAtQos1(context: MqttCheck, topic: string, signal: AbortSignal): Promise<Finding<true>> {
   const connection = await connect({ ...probeClient(context), signal });
   try {
     const finding = await publish(connection, topic, 1, signal);
-    return {
-      ...finding,
-      code: 'mqtt_qos_downgraded',
-      message: 'The broker closes the connection at QoS 2 messages, but accepts QoS 1',
-      hint: downgradedHint(1),
-      details: { ...finding.details, asked: 2 },
-    };
+    const message = 'The broker closes the connection at QoS 2 messages, but accepts QoS 1';
+    const details = { ...finding.details, asked: 2 };
+    return { ...finding, code: 'mqtt_qos_downgraded', message, hint: downgradedHint(1), details };
   } finally {
     await connection.destroy();
   }
@@ -164,4 +147,152 @@ function decoded(schema: Parameters<typeof codecFor>[0], sample: SampleMessage):
     message: rows.length === 1 ? message : `${message} and contains ${rows.length} rows`,
     details: { topic: sample.topic, columns, rows: rows.length },
   };
+}
+
+/** The connection of a running step: `CheckSteps` runs none after a failure. */
+function present(connection: Connection | undefined): Connection {
+  if (connection === undefined) throw new PenstockError('internal', 'A step ran without a connection');
+  return connection;
+}
+
+async function subscribe(
+  connection: Connection | undefined,
+  filter: string,
+  asked: Qos,
+  signal: AbortSignal,
+): Promise<Finding<Qos>> {
+  const granted = await present(connection).subscribe(filter, asked, signal);
+  const details = { filter, asked, granted };
+  if (granted === asked) return { value: granted, message: `Subscribed at QoS ${granted}`, details };
+  const message = `The broker granted QoS ${granted} instead of ${asked}`;
+  return { value: granted, code: 'mqtt_qos_downgraded', message, hint: downgradedHint(granted), details };
+}
+
+const payload = JSON.stringify({ penstock: 'connection test', note: 'Please ignore this message.' });
+const packetOverhead = 10;
+
+/** Publishes the test message, never retained, at the highest QoS that the broker accepts. */
+async function publish(
+  connection: Connection | undefined,
+  topic: string,
+  asked: Qos,
+  signal: AbortSignal,
+): Promise<Finding<true>> {
+  const { client, limits, version } = present(connection);
+  let qos = Math.min(asked, limits.maximumQos) as Qos;
+  refuseTooLarge(topic, limits.maximumPacketSize);
+  const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
+    // MQTT.js reports nothing: it keeps an unconfirmed message for a reconnection that never happens.
+    present(connection).whenLost(reject);
+    const received = ({ cmd }: { cmd: string }) => {
+      if (cmd === 'puback') qos = 1;
+    };
+    client.on('packetreceive', received);
+    client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
+      if (error) reject(publishError(topic, error, packet));
+      else resolve((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
+    });
+    return () => client.off('packetreceive', received);
+  });
+  const details = { topic, asked, qos, bytes: payload.length, reasonCode };
+  if (qos < asked) {
+    const message = `The broker accepts messages at QoS ${qos} only, not at ${asked}`;
+    return { value: true, code: 'mqtt_qos_downgraded', message, hint: downgradedHint(qos), details };
+  }
+  return {
+    value: true,
+    message: qos === 0 ? 'Sent. At QoS 0 the broker does not confirm messages' : 'Published and confirmed',
+    details,
+    ...(version === 4 ? { hint: unseenRefusal } : {}),
+  };
+}
+
+const unseenRefusal =
+  'With MQTT 3.1.1 a broker can confirm a message and still discard it because of its access rules. Read the topic with ' +
+  'another client to be sure that the message arrived.';
+
+const downgradedHint = (qos: Qos): string =>
+  qos === 0 ? 'At QoS 0 messages can be lost.' : 'A message can arrive twice after a failure.';
+
+/** MQTT.js reports a reason code of the broker, or the end of the connection. */
+function publishError(topic: string, error: Error & { code?: unknown }, packet: unknown): PenstockError {
+  if (typeof error.code !== 'number')
+    return new PenstockError('connection_lost', 'The connection was lost', { cause: error });
+  const properties = (packet as { properties?: { reasonString?: string } } | undefined)?.properties;
+  return publishRefused(topic, error.code, properties?.reasonString);
+}
+
+/** A broker closes the connection at a packet that is larger than it allows. */
+function refuseTooLarge(topic: string, maximumPacketSize: number): void {
+  const bytes = packetOverhead + Buffer.byteLength(topic) + payload.length;
+  if (bytes <= maximumPacketSize) return;
+  const message = `The test message needs a packet of ${bytes} bytes, but the broker accepts at most ${maximumPacketSize}`;
+  const hint = 'Raise the maximum packet size of the broker.';
+  throw mqttError('mqtt_packet_too_large', message, { hint, facts: { bytes, maximumPacketSize } });
+}
+
+interface SampleMessage {
+  topic: string;
+  payload: Buffer;
+  qos: number;
+  retain: boolean;
+}
+
+const maxWaitMs = 3_000;
+
+/** Keeps the first message that arrives. Create it before the subscription. */
+class FirstMessageProbe {
+  readonly #connection: Connection | undefined;
+  readonly #maxPacketSize: number | undefined;
+  #sample: SampleMessage | undefined;
+  #arrived: (() => void) | undefined;
+
+  constructor(connection: Connection | undefined, profile: MqttProfile) {
+    this.#connection = connection;
+    this.#maxPacketSize = profile.maxPacketSize;
+    connection?.client.on('message', (topic, payload, { qos, retain }) => {
+      this.#sample ??= { topic, payload, qos, retain };
+      this.#arrived?.();
+    });
+  }
+
+  /** Waits up to three seconds, and less than the deadline of the step. No message is a warning. */
+  async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<SampleMessage | undefined>> {
+    const ms = Math.min(maxWaitMs, stepTimeoutMs * 0.8);
+    const sample = await forUpTo(ms, signal, (soon) => this.#wait(soon));
+    const limited = this.#maxPacketSize !== undefined;
+    if (sample === undefined)
+      return {
+        value: undefined,
+        code: 'mqtt_no_message',
+        message: `No message arrived within ${ms} ms`,
+        hint:
+          'Either nothing was published, or the broker does not let this user read the topic: some brokers accept such ' +
+          `a subscription and send nothing.${limited ? ' Messages larger than maxPacketSize are not sent either.' : ''}`,
+      };
+    const { payload, ...rest } = sample;
+    const maxPacketSize = this.#maxPacketSize ?? Number.POSITIVE_INFINITY;
+    // Only a 3.1.1 broker sends such a message: it does not know the limit.
+    const bytes = payload.length;
+    if (bytes > maxPacketSize) {
+      const message = `A message of ${bytes} bytes arrived, but maxPacketSize is ${maxPacketSize}`;
+      const facts = { topic: rest.topic, bytes, maxPacketSize };
+      throw mqttError('mqtt_packet_too_large', message, {
+        hint: 'Raise maxPacketSize in the profile.',
+        facts,
+      });
+    }
+    return { value: sample, message: 'A message arrived', details: { ...rest, bytes } };
+  }
+
+  #wait(signal: AbortSignal): Promise<SampleMessage> {
+    return untilReported<SampleMessage>(signal, (resolve, reject) => {
+      this.#arrived = () => this.#sample && resolve(this.#sample);
+      this.#connection?.whenLost(reject);
+      this.#arrived();
+      return () => {
+        this.#arrived = undefined;
+      };
+    });
+  }
 }

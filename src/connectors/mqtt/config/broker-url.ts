@@ -27,17 +27,13 @@ export function parseUrls(list: string): Endpoint[] | string {
   const endpoints: Endpoint[] = [];
   for (const [index, url] of urls.entries()) {
     const endpoint = parseUrl(url);
-    if (typeof endpoint === 'string') {
+    if (typeof endpoint === 'string')
       return urls.length === 1 ? endpoint : `is invalid: address ${index + 1} of the list ${endpoint}`;
-    }
     endpoints.push(endpoint);
   }
-  if (new Set(endpoints.map(({ tls }) => tls)).size > 1) {
+  if (new Set(endpoints.map(({ tls }) => tls)).size > 1)
     return 'must not mix servers with and without TLS: failing over would give up encryption';
-  }
-  if (new Set(endpoints.map(describeEndpoint)).size < endpoints.length) {
-    return 'must not list a server twice';
-  }
+  if (new Set(endpoints.map(describeEndpoint)).size < endpoints.length) return 'must not list a server twice';
   return endpoints;
 }
 
@@ -51,14 +47,12 @@ export function parseUrl(url: string): Endpoint | string {
   const parsed = new URL(url);
   const scheme = schemes[parsed.protocol];
   if (!scheme) return 'must begin with mqtt://, tcp://, mqtts://, ssl://, ws:// or wss://';
-  if (parsed.username !== '' || parsed.password !== '') {
+  if (parsed.username !== '' || parsed.password !== '')
     return 'must not contain credentials: use the fields username and password';
-  }
   if (parsed.hostname === '') return 'must have a host name';
   if (parsed.search !== '' || parsed.hash !== '') return 'must not have a query or a fragment';
-  if (!scheme.webSocket && !/^\/?$/.test(parsed.pathname)) {
+  if (!scheme.webSocket && !/^\/?$/.test(parsed.pathname))
     return 'must end after the port: only ws:// and wss:// have a path';
-  }
   return {
     host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: parsed.port === '' ? scheme.port : Number(parsed.port),
@@ -76,7 +70,6 @@ export function describeEndpoint({ host, port, tls, path }: Endpoint): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}${path ?? ''}`;
 }
 
-/** The URLs of a profile's servers, without credentials. */
 export function describe(profile: { url: string }): string {
   const endpoints = parseUrls(profile.url);
   return typeof endpoints === 'string' ? 'an invalid URL' : endpoints.map(describeEndpoint).join(', ');

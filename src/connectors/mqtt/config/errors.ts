@@ -117,8 +117,6 @@ export const mqttErrors = {
 
 export type MqttErrorCode = ErrorCode | keyof typeof mqttErrors;
 
-/** Returns an error with a code of MQTT or of the core. */
 export const mqttError = errorMaker(mqttErrors);
 
-/** The code of an error that arose in this connector. */
 export const codeOf = ({ code }: PenstockError): MqttErrorCode => code as MqttErrorCode;

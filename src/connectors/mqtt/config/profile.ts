@@ -14,7 +14,6 @@ const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
 const text = (title: string, description: string, more: object) =>
   optional(Type.String({ title, description, maxLength: 65_535, ...more }));
 
-/** Text that may contain `{{ NAME }}` variables. */
 const varText = (title: string, description: string, more: object = {}) =>
   text(title, description, { format: 'var-str', ...more });
 
@@ -165,18 +164,16 @@ export function validateProfile(profile: MqttProfile): FieldError[] {
   else if (!endpoints.some(({ tls }) => tls)) refuseTlsOptions(profile, endpoints, refuse);
   checkTlsFiles(profile.tls ?? {}, refuse);
   if (profile.will !== undefined) checkWill(profile.will, profile, refuse);
-  if (given(profile.password) && !given(profile.username) && profile.protocolVersion !== '5') {
+  if (given(profile.password) && !given(profile.username) && profile.protocolVersion !== '5')
     refuse(
       '/username',
       'is required with a password unless protocolVersion is 5 (MQTT 3.1.1, section 3.1.2.9)',
     );
-  }
-  if (/[^0-9A-Za-z_-]/.test(profile.clientPrefix ?? '')) {
+  if (/[^0-9A-Za-z_-]/.test(profile.clientPrefix ?? ''))
     refuse(
       '/clientPrefix',
       'must contain letters, digits, _ and - only: some brokers accept no other client ids',
     );
-  }
   return errors;
 }
 
@@ -202,20 +199,17 @@ function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): vo
   if (given(passphrase) && !given(key)) refuse('/tls/passphrase', 'is only used with a private key');
   if (!given(key) || variable.test(key) || !isPem(key)) return;
   const encrypted = /ENCRYPTED/.test(key);
-  if (encrypted && !given(passphrase)) {
+  if (encrypted && !given(passphrase))
     refuse('/tls/passphrase', 'is required because the private key is encrypted');
-  }
-  if (!encrypted && given(passphrase)) {
+  if (!encrypted && given(passphrase))
     refuse('/tls/passphrase', 'must be removed because the private key is not encrypted');
-  }
 }
 
 /** PEM text is parsed here. A path is only checked for its form: the file is read when connecting. */
 function checkPemOrPath(path: string, value: string, isKey: boolean, refuse: Refuse): void {
   if (isPem(value)) {
-    if (!isReadable(value, isKey)) {
+    if (!isReadable(value, isKey))
       refuse(path, 'is not valid PEM: give complete blocks, from -----BEGIN to -----END');
-    }
   } else if (/[\n\r\0]/.test(value) || value.length > 1_024) {
     refuse(path, 'must be PEM text that begins with -----BEGIN, or the path of a PEM file');
   } else if (value.split(/[/\\]/).includes('..')) {
@@ -241,17 +235,14 @@ function checkWill(will: NonNullable<MqttProfile['will']>, profile: MqttProfile,
   else if (will.topic.startsWith('$')) {
     refuse('/will/topic', 'must not begin with $: the broker reserves those topics');
   }
-  if (Buffer.byteLength(will.payload ?? '') > 65_535) {
+  if (Buffer.byteLength(will.payload ?? '') > 65_535)
     refuse('/will/payload', 'must not be longer than 65,535 bytes (MQTT 3.1.3.3)');
-  }
-  if (profile.protocolVersion === '3.1.1' && (will.delaySecs ?? 0) > 0) {
+  if (profile.protocolVersion === '3.1.1' && (will.delaySecs ?? 0) > 0)
     refuse('/will/delaySecs', 'requires MQTT 5: set protocolVersion to auto or 5, or remove this field');
-  }
   const expiry = profile.sessionExpirySecs;
-  if (expiry !== undefined && (will.delaySecs ?? 0) > expiry) {
+  if (expiry !== undefined && (will.delaySecs ?? 0) > expiry)
     refuse(
       '/will/delaySecs',
       'must not exceed sessionExpirySecs: the will is published when the session ends',
     );
-  }
 }

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { type FieldError, PenstockError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
+import { fieldTypes } from '../../../formats/schema/schema.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
 import type { MqttProfile } from './profile.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
@@ -114,17 +115,14 @@ export const qosOf = (table: MqttTable): Qos => qosLevel(table.qos);
 export const direction = (table: MqttTable): 'source' | 'sink' =>
   'retain' in table.type ? 'sink' : 'source';
 
-/** The sink settings of a table; undefined for a source. */
 export const sinkOf = (table: MqttTable): Static<typeof Sink> | undefined =>
   'retain' in table.type ? table.type : undefined;
 
-/** The source settings of a table; undefined for a sink. */
 export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
   'retain' in table.type ? undefined : table.type;
 
 export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
 
-/** The message properties that a sink table sets. */
 export const propertyNames = (table: MqttTable): string[] =>
   Object.keys(sinkOf(table) ?? {}).filter((name) => name !== 'retain');
 
@@ -147,7 +145,6 @@ export function validateTable(table: MqttTable, profile?: MqttProfile): FieldErr
 const findings = (path: string, message: string | null): FieldError[] =>
   message === null ? [] : [{ path, message }];
 
-/** The templates of a sink other than its topic. */
 const templatesIn = (sink: Static<typeof Sink>): { path: string; text: string }[] => {
   const { expirySecs, contentType, correlationData, responseTopic, userProperties = {} } = sink;
   const single = Object.entries({ expirySecs, contentType, correlationData, responseTopic });
@@ -166,17 +163,8 @@ const checkExpiry = (text: string): FieldError[] =>
     ? []
     : findings('/type/expirySecs', 'must be a number of seconds, or a column as {{ name }}');
 
-const plainTypes = [
-  'int32',
-  'int64',
-  'uint32',
-  'uint64',
-  'float32',
-  'float64',
-  'decimal128',
-  'bool',
-  'string',
-] as const;
+const structured = ['bytes', 'timestamp', 'json', 'struct', 'list'];
+const plainTypes = fieldTypes.filter((type) => !structured.includes(type));
 
 export function columnsOf(table: MqttTable): ColumnUse[] {
   const sink = sinkOf(table);
@@ -220,7 +208,7 @@ export const isTaskGroup = (filter: string): boolean =>
 /** See `shared` in the connector contract. If the table has a share name already, the tasks join it. */
 export function shared(table: MqttTable, group: string): MqttTable {
   if (isShared(table.topic)) return table;
-  if (sourceOf(table)?.retained === 'always') {
+  if (sourceOf(table)?.retained === 'always')
     throw new PenstockError(
       'cannot_share',
       'Retained messages cannot be read by several tasks, which share a subscription (MQTT 4.8.2)',
@@ -228,6 +216,5 @@ export function shared(table: MqttTable, group: string): MqttTable {
         hint: 'Set the parallelism to 1, or set retained of the table to when_new or never.',
       },
     );
-  }
   return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
 }

@@ -17,14 +17,12 @@ export const constantParts = (text: string): string => text.replaceAll(placehold
 /** Returns what is wrong with the placeholders of a text as a predicate, or null. */
 export function checkTemplate(text: string): string | null {
   if (/\{\{|\}\}/.test(constantParts(text))) return 'has unbalanced {{ or }}';
-  if (columnsIn(text).some((name) => name === '' || name.includes('{'))) {
+  if (columnsIn(text).some((name) => name === '' || name.includes('{')))
     return 'must have a column name between {{ and }}';
-  }
   return null;
 }
 
 export class Template {
-  /** JSON pointer of the text in the table, for errors. */
   readonly path: string;
   readonly #parts: string[];
   readonly #columns: { name: string; get: GetProperty }[];

@@ -33,9 +33,8 @@ export function checkTopicFilter(filter: string): string | null {
   if (wrong !== null) return wrong;
   if (!isShared(filter)) return checkLevels(filter.split('/'));
   const { group, filter: inner } = splitShared(filter);
-  if (group === '' || hasWildcard(group)) {
+  if (group === '' || hasWildcard(group))
     return 'must have a share name without + and # after $share/ (MQTT 4.8.2)';
-  }
   if (inner === '')
     return 'must have a topic filter after the share name: $share/<name>/<filter> (MQTT 4.8.2)';
   return checkLevels(inner.split('/'));
@@ -43,9 +42,8 @@ export function checkTopicFilter(filter: string): string | null {
 
 function checkLevels(levels: string[]): string | null {
   for (const [index, level] of levels.entries()) {
-    if (level.includes('#') && (level !== '#' || index !== levels.length - 1)) {
+    if (level.includes('#') && (level !== '#' || index !== levels.length - 1))
       return 'may contain # only as the whole last level (MQTT 4.7.1.2)';
-    }
     if (level.includes('+') && level !== '+') return 'may contain + only as a whole level (MQTT 4.7.1.3)';
   }
   return null;

@@ -31,7 +31,6 @@ export class AckQueue {
   #bytes = 0;
   /** QoS 2 identifiers between PUBLISH and PUBREL; true once PUBREC is sent. */
   readonly #exactlyOnce = new Map<number, boolean>();
-  /** Identifiers that are due a PUBCOMP. */
   #released: number[] = [];
   readonly #write: (acks: Buffer) => void;
   readonly #drained: () => void;
@@ -53,7 +52,6 @@ export class AckQueue {
     return this.#length >= this.#owed.length || (this.#bytes >= maxBytes && this.#length > 0);
   }
 
-  /** Whether the window is at most half full. */
   get half(): boolean {
     return this.#length <= this.#owed.length >> 1 && this.#bytes <= maxBytes / 2;
   }
@@ -111,7 +109,6 @@ export class AckQueue {
     queueMicrotask(this.flush);
   }
 
-  /** Sends what is due immediately. */
   readonly flush = (): void => {
     this.#flushing = false;
     const due: number[] = [];

@@ -35,11 +35,10 @@ const members = ['handleMessage', 'onKeepaliveTimeout', 'reschedulePing', 'sendP
 /** Throws if the installed MQTT.js lacks a member that this file needs. Call it before the first connection. */
 export function assertSeams(client: object = MqttClient.prototype): void {
   const missing = members.filter((name) => typeof (client as Partial<Internals>)[name] !== 'function');
-  if (missing.length > 0) {
+  if (missing.length > 0)
     throw new Error(
       `MQTT.js ${MqttClient.VERSION} has no ${missing.join(', ')}: acks.ts requires version 5.16.0`,
     );
-  }
 }
 
 /**
@@ -74,7 +73,6 @@ export class DeferredAcks {
     this.#takeOver();
   }
 
-  /** Whether reading is paused because the window is full. */
   get paused(): boolean {
     return this.#waiting !== null;
   }

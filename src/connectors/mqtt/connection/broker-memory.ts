@@ -68,9 +68,8 @@ const lastTakeover = new Map<string, number>();
 export function takenOver(identity: string, now: number = performance.now()): PenstockError {
   const before = lastTakeover.get(identity);
   remember(lastTakeover, identity, now);
-  if (before === undefined || now - before > minuteMs) {
+  if (before === undefined || now - before > minuteMs)
     return new PenstockError('connection_lost', 'Another client took over this client id (0x8E)');
-  }
   return clientIdInUse('Another client keeps taking over this client id (0x8E)');
 }
 
@@ -92,7 +91,7 @@ export function countHangUp(identity: string, now: number = performance.now()): 
   return recent.length;
 }
 
-/** Whether a client-id conflict may be the cause of the closed connections: see `client-id-conflict.ts`. */
+/** Whether a client-id conflict may be the cause of the closed connections: see `client.ts`. */
 export const mayBeConflict = (identity: string, now: number = performance.now()): boolean =>
   recentHangUps(identity, now).length >= suspiciousHangUps;
 

@@ -11,7 +11,6 @@ import {
   openedSource,
   ordinaryClient,
   scripted,
-  sharedMosquitto,
 } from '../../../../test/support/fixtures.ts';
 import { freePort, Mosquitto } from '../../../../test/support/mosquitto.ts';
 import {
@@ -33,7 +32,7 @@ import { openSource } from '../source/source.ts';
 import { connect } from './client.ts';
 import type { ConnectRequest } from './connect-request.ts';
 
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
 const request = (profile: MqttProfile, rest: Partial<ConnectRequest> = {}): ConnectRequest => ({
   profile,

@@ -3,7 +3,6 @@ import type { MqttClient } from 'mqtt';
 import type { Identity, Reachable } from '../../connector.ts';
 import type { MqttProfile } from '../config/profile.ts';
 
-/** The server to connect to, and the client id. */
 export interface ConnectRequest extends Reachable<MqttProfile> {
   clientId: string;
   /** Discard the session that the broker may hold for this id. */

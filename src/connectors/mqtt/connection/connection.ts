@@ -16,7 +16,7 @@ import {
 import { isTlsReason, tlsError } from './socket-errors.ts';
 
 /** BrokerLimits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
-export interface BrokerLimits {
+interface BrokerLimits {
   sessionPresent: boolean;
   /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
   receiveMaximum: number;
@@ -24,7 +24,6 @@ export interface BrokerLimits {
   retain: boolean;
   wildcards: boolean;
   shared: boolean;
-  /** In bytes. */
   maximumPacketSize: number;
 }
 
@@ -208,11 +207,10 @@ export function closedByPeer({ cause }: PenstockError): boolean {
 /** Translates an error of MQTT.js on an open connection: from the socket, the parser or a packet. */
 function translate(error: Error & { code?: unknown }): PenstockError {
   const { code } = error;
-  if (error.message === 'Keepalive timeout') {
+  if (error.message === 'Keepalive timeout')
     return new PenstockError('connection_lost', 'The broker did not respond to a PINGREQ in time', {
       cause: error,
     });
-  }
   if (code === 149) return packetTooLarge();
   if (typeof code === 'string') {
     if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);

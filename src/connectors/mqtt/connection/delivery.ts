@@ -76,7 +76,6 @@ export class Metadata {
     return this.topic.split('/');
   }
 
-  /** In microseconds. */
   get timestamp(): bigint {
     return BigInt(Math.round(this.#receivedAt * 1_000));
   }

@@ -2,16 +2,16 @@ import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import {
   faulty,
+  mosquitto,
   openedSink,
   openedSource,
   ordinaryClient,
-  sharedMosquitto,
 } from '../../../../test/support/fixtures.ts';
 import { errorOf, sinkContext, sourceContext, unique } from '../../../../test/support/mqtt.ts';
 
 /** A link that stays open but drops all data, as after a router has lost its state. */
 
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
 /** A link to the broker that drops all data on demand, in both directions. */
 async function tunnel(): Promise<{ url: string; blackhole(): void }> {

@@ -92,12 +92,11 @@ function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
   if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
   if (first === 0x20) return mqttError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
   if (first === 0x15 && length === 3) return tlsExpected();
-  if (bytes.toString('latin1').startsWith('HTTP')) {
+  if (bytes.toString('latin1').startsWith('HTTP'))
     return notSpoken(
       'The server speaks HTTP on this port',
       'Use the MQTT port of the broker, usually 1883 or 8883. If this is its WebSocket port, use ws:// or wss://.',
     );
-  }
   return notSpoken(
     'The server does not speak MQTT on this port',
     'Use the MQTT port of the broker, usually 1883, or 8883 with TLS.',

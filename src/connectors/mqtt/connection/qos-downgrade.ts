@@ -7,7 +7,6 @@ import type { Qos } from '../config/topic.ts';
 import { failsAtQos2, forgetQos2Failures, rememberQos2Failure } from './broker-memory.ts';
 import { type Connection, closedByPeer } from './connection.ts';
 
-/** The warning that a broker supports less than the QoS of a table. */
 export const qosDowngraded = (topic: string, asked: Qos, granted: Qos, reason: string): PenstockError =>
   mqttError('mqtt_qos_downgraded', `${reason}: ${topic} uses QoS ${granted} instead of ${asked}`, {
     hint:
@@ -35,7 +34,6 @@ export class SinkQos {
     this.used = this.#possible();
   }
 
-  /** The broker has confirmed a message as its QoS demands. */
   confirmed(): void {
     if (this.#confirmed) return;
     this.#confirmed = true;
@@ -58,13 +56,12 @@ export class SinkQos {
 
   #possible(): Qos {
     const { maximumQos } = this.#connection.limits;
-    if (this.#asked > 0 && maximumQos === 0) {
+    if (this.#asked > 0 && maximumQos === 0)
       throw mqttError(
         'mqtt_qos_downgraded',
         'The broker accepts messages at QoS 0 only, which can lose them',
         { hint: 'Use a broker that supports QoS 1, or set the qos of the table to AtMostOnce.' },
       );
-    }
     if (this.#asked > maximumQos) {
       this.#warn(maximumQos, 'The broker accepts no messages at a higher QoS');
       return maximumQos;

@@ -77,7 +77,6 @@ export function connectRefused(code: number, version: 4 | 5, reasonString?: stri
   return withReason(error, message, connectHints[error], reason, reasonString);
 }
 
-/** An error with its reason code for programs (`facts`) and for people. */
 function withReason(
   error: MqttErrorCode,
   message: string,
@@ -121,7 +120,6 @@ export const unsubscribeRefused = (filter: string, code: number): PenstockError 
     code,
   );
 
-/** The error for a broker that reports no support for shared subscriptions (MQTT 5). */
 export const sharedUnsupported = (filter: string): PenstockError =>
   withReason(
     'mqtt_shared_unsupported',

@@ -123,12 +123,11 @@ export function tlsError(
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(error, name, facts);
   const known = tlsReasons[code];
   if (known) return new PenstockError(known[0], known[1], { hint: known[2], facts, cause: error });
-  if (bytesRead === 0) {
+  if (bytesRead === 0)
     return new PenstockError('tls_failed', 'The server closed the connection at the start of TLS', {
       hint: 'Check that this port uses TLS. Use mqtt:// if it does not.',
       cause: silence,
     });
-  }
   return new PenstockError(
     'tls_failed',
     `The TLS handshake failed (${code || 'the server closed the connection'})`,

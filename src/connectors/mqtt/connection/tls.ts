@@ -26,9 +26,8 @@ export function secureContext(tls: MqttProfile['tls']): SecureContext {
 function readPair(cert: string, pem: string, passphrase: string | undefined): { cert: string; key: string } {
   const certificate = readCertificate(cert, 'The client certificate (tls.cert)');
   const key = readKey(pem, passphrase);
-  if (!certificate.checkPrivateKey(key)) {
+  if (!certificate.checkPrivateKey(key))
     throw badMaterial('The private key (tls.key) does not match the client certificate (tls.cert)');
-  }
   return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
 }
 
@@ -42,9 +41,8 @@ function readCertificate(pem: string, what: string): X509Certificate {
 
 function readKey(pem: string, passphrase: string | undefined): KeyObject {
   const encrypted = /ENCRYPTED/.test(pem);
-  if (encrypted && !given(passphrase)) {
+  if (encrypted && !given(passphrase))
     throw badMaterial('The private key (tls.key) is encrypted, but tls.passphrase is not set');
-  }
   try {
     return createPrivateKey({ key: pem, ...(given(passphrase) ? { passphrase } : {}) });
   } catch (cause) {
@@ -72,7 +70,6 @@ const maxChain = 10;
 export const daysToExpiry = (certificate: { valid_to: string }): number =>
   Math.floor((Date.parse(certificate.valid_to) - Date.now()) / dayMs);
 
-/** Protocol, cipher and certificates of a connection after its handshake. */
 export function peerFacts(socket: TLSSocket): Record<string, unknown> {
   const certificate = socket.getPeerCertificate(true);
   const session = {

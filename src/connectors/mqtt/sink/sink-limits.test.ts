@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { openedSink, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import { mosquitto, openedSink, scripted } from '../../../../test/support/fixtures.ts';
 import {
   codesOf,
   errorOf,
@@ -16,7 +16,7 @@ import { openSink } from './sink.ts';
 
 /** A sink adapts to the declared and undeclared limits of its broker. */
 
-const broker = await sharedMosquitto({ config: ['max_packet_size 20000'] });
+const broker = await mosquitto({ config: ['max_packet_size 20000'] });
 
 describe('a sink', () => {
   test('obeys the maximum packet size of the broker', async () => {

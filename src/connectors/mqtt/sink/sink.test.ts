@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { openedSink, ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import { mosquitto, openedSink, ordinaryClient, scripted } from '../../../../test/support/fixtures.ts';
 import {
   codesOf,
   errorOf,
@@ -13,7 +13,7 @@ import type { PenstockError } from '../../../errors.ts';
 import type { Outgoing } from '../../connector.ts';
 import { openSink } from './sink.ts';
 
-const broker = await sharedMosquitto({
+const broker = await mosquitto({
   acl: 'topic readwrite out/#\n',
   config: ['max_packet_size 20000', 'max_queued_messages 100000'],
 });

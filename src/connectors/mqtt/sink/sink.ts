@@ -11,9 +11,8 @@ import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
-import { InFlightMessages, PendingWrite, type SentMessage } from './in-flight.ts';
+import { InFlightMessages, PendingWrite, PublishHeads, type SentMessage } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
-import { PublishHeads } from './publish-heads.ts';
 
 /** A 3.1.1 broker does not report how many QoS 2 messages it accepts at once; this is mosquitto's default. */
 const qos2InFlight = 20;

@@ -23,9 +23,8 @@ export async function subscribeAs(context: SourceContext, connection: Connection
   refuseUncertain(table.topic, connection.version);
   const asked = qosOf(table);
   const granted = await connection.subscribe(table.topic, asked, signal, sourceOf(table)?.retained);
-  if (granted < asked) {
+  if (granted < asked)
     warn(qosDowngraded(table.topic, asked, granted, 'The broker granted a lower QoS than requested'));
-  }
   if (!connection.limits.sessionPresent) warnOfUnreadRetained(context);
   await connection.unsubscribe(
     formerFilters(context).filter((filter) => filter !== table.topic),
@@ -33,7 +32,6 @@ export async function subscribeAs(context: SourceContext, connection: Connection
   );
 }
 
-/** Removes every subscription that the session may have. */
 export const unsubscribe = (context: SourceContext, connection: Connection): Promise<void> =>
   connection.unsubscribe([...new Set([context.table.topic, ...formerFilters(context)])], context.signal);
 

@@ -1,10 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import {
-  mosquitto,
-  openedSource as open,
-  scripted,
-  sharedMosquitto,
-} from '../../../../test/support/fixtures.ts';
+import { mosquitto, openedSource as open, scripted } from '../../../../test/support/fixtures.ts';
 import {
   ackAll,
   errorOf,
@@ -21,7 +16,7 @@ import { until } from '../../../../test/support/until.ts';
 import { forget } from './session.ts';
 import { openSource } from './source.ts';
 
-const broker = await sharedMosquitto({ config: ['max_queued_messages 0'] });
+const broker = await mosquitto({ config: ['max_queued_messages 0'] });
 const publisher = await plainClient(broker.url);
 afterAll(() => publisher.endAsync());
 

@@ -31,7 +31,6 @@ class MqttSource implements Source {
   #connection: Connection | undefined;
   #acks: DeferredAcks | undefined;
   #arrived: MqttDelivery[] = [];
-  /** Wakes the waiting iteration. */
   #wake: (() => void) | undefined;
   #failure: unknown;
   #ended = false;

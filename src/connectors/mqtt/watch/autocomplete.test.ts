@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { faulty, ordinaryClient, scripted, sharedMosquitto } from '../../../../test/support/fixtures.ts';
+import { faulty, mosquitto, ordinaryClient, scripted } from '../../../../test/support/fixtures.ts';
 import { errorOf, targets } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
 import { autocomplete } from './watch.ts';
 
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
 const topicsOf = async (url: string, signal = new AbortController().signal) =>
   (await autocomplete({ profile: { url, will: { topic: 'gone' } }, targets, signal })).topic;

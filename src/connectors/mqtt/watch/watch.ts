@@ -80,7 +80,6 @@ function watched(topic: string, packet: IPublishPacket): Watched {
   };
 }
 
-/** Maximum time for connecting and listening together. */
 const totalMs = 2_000;
 const maxTopics = 1_000;
 const maxTopicBytes = 64 * 1024;
@@ -105,7 +104,7 @@ export async function autocomplete(
       await topics.untilFull(connection, soon);
     }),
   );
-  if (!topics.listening) {
+  if (!topics.listening)
     throw new PenstockError(
       'connection_timeout',
       `The broker accepted no subscription within ${totalMs} ms`,
@@ -113,7 +112,6 @@ export async function autocomplete(
         hint: 'Test the connection profile to see which step is slow.',
       },
     );
-  }
   return { topic: topics.sorted() };
 }
 
@@ -132,7 +130,6 @@ async function subscribeToAll(connection: Connection, signal: AbortSignal): Prom
 }
 
 class TopicCollector {
-  /** Whether the broker has accepted the subscription. */
   listening = false;
   readonly #topics = new Set<string>();
   #topicBytes = 0;

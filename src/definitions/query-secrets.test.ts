@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { mapOptionValues } from './secret-options.ts';
+import { mapOptionValues } from './query-secrets.ts';
 
 const names = new Set(['password', 'tls.key']);
 const found = (query: string): string[] => {

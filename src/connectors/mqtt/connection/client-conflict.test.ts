@@ -1,10 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import {
-  conflictingClient,
-  ordinaryClient,
-  scripted,
-  sharedMosquitto,
-} from '../../../../test/support/fixtures.ts';
+import { conflictingClient, mosquitto, ordinaryClient, scripted } from '../../../../test/support/fixtures.ts';
 import {
   ackAll,
   errorOf,
@@ -22,7 +17,7 @@ import { clientId } from './connect-request.ts';
 
 /** Client-id conflicts at a broker that does not report takeovers, and similar situations. */
 
-const broker = await sharedMosquitto();
+const broker = await mosquitto();
 
 /** Returns a function that ends it. */
 const conflictWith = ({ profile, identity }: MqttContext, clean: boolean): (() => void) =>

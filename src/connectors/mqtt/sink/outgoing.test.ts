@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InFlightMessages, PendingWrite, type SentMessage } from './in-flight.ts';
+import { InFlightMessages, PendingWrite, type SentMessage } from './outgoing.ts';
 
 const write = new PendingWrite([]);
 

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { atEnd } from '../support/at-end.ts';
 import { BrokerClients } from '../support/broker-clients.ts';
 import { databases, type TestDatabase } from '../support/databases.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
@@ -26,8 +27,8 @@ interface Piece {
   endPublishing: () => Promise<void>;
 }
 
-/** Processes of Penstock on one PostgreSQL, over a link that can be cut, and a broker that logs its clients. */
-export class Plant {
+/** Processes of Penstock on one PostgreSQL, reached over a link that can be cut, and a broker that reports its clients. */
+export class Cluster {
   readonly #clients: BrokerClients;
   readonly #broker: Mosquitto;
   readonly #database: TestDatabase;
@@ -45,7 +46,7 @@ export class Plant {
     this.#processes = processes;
   }
 
-  static async start(processes: number): Promise<Plant> {
+  static async start(processes: number): Promise<Cluster> {
     const clients = new BrokerClients();
     const config = ['max_queued_messages 0'];
     const broker = await Mosquitto.start({ config, quiet: true, logged: clients.read });
@@ -58,10 +59,11 @@ export class Plant {
       PENSTOCK_SECRET_KEY: Buffer.alloc(32, 7).toString('base64'),
     };
     const started = await Promise.all(Array.from({ length: processes }, () => Penstock.start(settings)));
-    const plant = new Plant([clients, broker, database, link], started);
+    const cluster = new Cluster([clients, broker, database, link], started);
     const profile = { name: 'plant', connector: 'mqtt', config: { url: broker.url, keepAliveSecs: 5 } };
-    plant.#profile = (await created(plant.#client([true]), '/connection_profiles', profile)).id;
-    return plant;
+    cluster.#profile = (await created(cluster.#client([true]), '/connection_profiles', profile)).id;
+    atEnd(() => cluster.stop());
+    return cluster;
   }
 
   async stop(): Promise<void> {

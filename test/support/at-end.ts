@@ -1,0 +1,27 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, onTestFinished, TestRunner } from 'vitest';
+
+type Close = () => unknown;
+
+const withFile: Close[] = [];
+afterAll(async () => {
+  for (const close of withFile.splice(0).reverse()) await close();
+});
+
+/**
+ * Calls `close` at the end of the test that runs, or of the test that a `beforeEach` prepares. Outside of a test it is
+ * called at the end of the file. The newest is called first. `close` may have been called before.
+ */
+export function atEnd(close: Close): void {
+  if (TestRunner.getCurrentTest() === undefined) withFile.push(close);
+  else onTestFinished(async () => void (await close()));
+}
+
+/** An empty folder that is removed at the end: see `atEnd`. */
+export function temporaryFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `penstock-${name}-`));
+  atEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  return folder;
+}
