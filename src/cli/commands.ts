@@ -282,5 +282,5 @@ const revoke =
 const rotate: KeysCommand = async ({ db, secrets, print }) => {
   const { rotateSecrets } = await import('../definitions/rotate.ts');
   const count = await rotateSecrets(db, secrets);
-  print(`${count} more ${count === 1 ? 'object is' : 'objects are'} sealed with the first key now.`);
+  print(`${count} more ${count === 1 ? 'object is' : 'objects are'} now sealed with the first key.`);
 };
