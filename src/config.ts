@@ -38,7 +38,7 @@ export const Environment = Type.Object({
   PENSTOCK_ADMIN_KEY: Type.Optional(
     Type.String({
       minLength: 16,
-      description: 'an admin key beside those in the database; at least 16 characters',
+      description: 'an admin key in addition to those in the database; at least 16 characters',
     }),
   ),
   PENSTOCK_ALLOWED_VARS: Type.String({
@@ -76,7 +76,7 @@ export const Environment = Type.Object({
   ),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
-    description: 'least severity that is logged, as JSON lines on stderr or readable lines on a terminal',
+    description: 'lowest level to log, as JSON lines on stderr or readable lines on a terminal',
   }),
 });
 export type Environment = Static<typeof Environment>;

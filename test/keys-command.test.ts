@@ -105,8 +105,8 @@ test('rotates the secret key, so that the old one can be removed', async () => {
   const wrong = await run(['api'], { PENSTOCK_SECRET_KEY: fresh });
   expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('is not the key of this database') });
   const both = { PENSTOCK_SECRET_KEY: `${fresh},${old}` };
-  expect((await run(['keys', 'rotate'], both)).out).toBe('2 more objects are sealed with the first key now.');
-  expect((await run(['keys', 'rotate'], both)).out).toBe('0 more objects are sealed with the first key now.');
+  expect((await run(['keys', 'rotate'], both)).out).toBe('2 more objects are now sealed with the first key.');
+  expect((await run(['keys', 'rotate'], both)).out).toBe('0 more objects are now sealed with the first key.');
   expect((await run(['api'], { PENSTOCK_SECRET_KEY: old })).code).toBe(1);
   const again = await Penstock.start({ ...settings, PENSTOCK_SECRET_KEY: fresh });
   const tested = await again.request

@@ -557,7 +557,7 @@ export type SavedConnectionProfile = {
   description: string;
   /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
-  /** Running pipelines that take over the change; each first drains its messages in flight */
+  /** Running pipelines that adopt the change; each first drains its messages in flight */
   affected_pipelines: Array<{
     id: string;
     name: string;
@@ -620,7 +620,7 @@ export type SavedConnectionTable = {
   consumers: number;
   /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
-  /** Running pipelines that take over the change; each first drains its messages in flight */
+  /** Running pipelines that adopt the change; each first drains its messages in flight */
   affected_pipelines: Array<{
     id: string;
     name: string;
@@ -792,7 +792,7 @@ export type SavedPipeline = {
   parallelism: number;
   /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
-  /** Running pipelines that take over the change; each first drains its messages in flight */
+  /** Running pipelines that adopt the change; each first drains its messages in flight */
   affected_pipelines: Array<{
     id: string;
     name: string;
@@ -898,7 +898,7 @@ export type Applied = {
       secret?: "changed";
     }>;
   }>;
-  /** Running pipelines that take over the change; each first drains its messages in flight */
+  /** Running pipelines that adopt the change; each first drains its messages in flight */
   affected_pipelines: Array<{
     id: string;
     name: string;

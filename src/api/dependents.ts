@@ -12,7 +12,7 @@ import { QueryDefinitions, StagedDefinitions } from './staged-definitions.ts';
 import { Outdated } from './write.ts';
 
 export const AffectedPipelines = Type.Array(Type.Object({ id: Type.String(), name: Type.String() }), {
-  description: 'Running pipelines that take over the change; each first drains its messages in flight',
+  description: 'Running pipelines that adopt the change; each first drains its messages in flight',
 });
 export type AffectedPipelines = Static<typeof AffectedPipelines>;
 

@@ -41,7 +41,7 @@ export function checkPreconditions(headers: Preconditions, current: Versioned | 
       'precondition_failed',
       `The object already exists, with the ETag ${etagOf(current)}`,
       {
-        hint: 'Leave if-none-match out to change it.',
+        hint: 'Omit if-none-match to change it.',
       },
     );
 }

@@ -66,7 +66,7 @@ export async function startAfter(
   if (id === undefined) return {};
   const last = await find(id);
   if (!last) {
-    const error = { path: '/starting_after', message: `names no object: there is no ${id}` };
+    const error = { path: '/starting_after', message: `refers to a missing object: ${id}` };
     throw new PenstockError('invalid_request', `starting_after ${error.message}`, {
       hint: 'Use the id of the last object of the previous page. If it was deleted, start from the first page.',
       errors: [error],

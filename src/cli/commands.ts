@@ -50,7 +50,7 @@ const serviceCommands = {
     words: [1, 2],
   },
   demo: {
-    summary: 'show everything with a broker and devices of its own (--exit ends it)',
+    summary: 'demonstrate everything with a built-in broker and devices (--exit ends it)',
     options: ['exit'],
   },
 } as const satisfies Record<string, Command>;
@@ -61,7 +61,7 @@ const clientCommands = {
     options: ['file', 'exit-code'],
   },
   apply: {
-    summary: 'create, update or delete what a bundle says, all or nothing',
+    summary: 'create, update and delete the objects of a bundle, all or nothing',
     options: ['file', 'plan'],
   },
   export: { summary: 'print profiles, tables and pipelines as a bundle', options: ['selector', 'format'] },
@@ -282,5 +282,5 @@ const revoke =
 const rotate: KeysCommand = async ({ db, secrets, print }) => {
   const { rotateSecrets } = await import('../definitions/rotate.ts');
   const count = await rotateSecrets(db, secrets);
-  print(`${count} more ${count === 1 ? 'object is' : 'objects are'} sealed with the first key now.`);
+  print(`${count} more ${count === 1 ? 'object is' : 'objects are'} now sealed with the first key.`);
 };

@@ -124,14 +124,14 @@ export class KeyRing {
     const admins = others.filter(({ role, expiresAt }) => role === 'admin' && expiresAt === null);
     if (admins.length > 0 || (others.length === 0 && !this.#exposed)) return;
     throw new PenstockError('illegal_state', 'It is the last admin key that does not expire', {
-      hint: 'Make another one first, or set PENSTOCK_ADMIN_KEY.',
+      hint: 'Create another admin key first, or set PENSTOCK_ADMIN_KEY.',
     });
   }
 
   async #mustBeginWithAdmin(role: Role, expires: boolean): Promise<void> {
     if ((role === 'admin' && !expires) || (await this.needed())) return;
     throw new PenstockError('illegal_state', 'The first key must be an admin key that does not expire', {
-      hint: 'From the first key on every call needs one, and only an admin can make more.',
+      hint: 'Once a key exists, every call needs one, and only an admin can create more.',
     });
   }
 

@@ -103,14 +103,14 @@ function edited(name: string): PenstockError {
     'database_migration_edited',
     `The migration ${name} is not the one that was applied`,
     {
-      hint: `Put back the file migration.sql of ${name} as it was released, and write what is to change as a new migration.`,
+      hint: `Restore the released migration.sql of ${name}, and put further changes into a new migration.`,
     },
   );
 }
 
 function didNotApply({ name }: Migration, cause: unknown): PenstockError {
   return new PenstockError('database_migration_failed', `The migration ${name} could not be applied`, {
-    hint: 'The database is as it was before. Remove the cause, which the log has, and start again.',
+    hint: 'The database is unchanged. Correct the cause, which is in the log, and start again.',
     cause,
   });
 }

@@ -13,7 +13,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
   });
   const { send, get, eTag, edits, pipelineOf, profileOf, everything } = objectCalls(() => service);
 
-  test('if-match lets a write pass in the version it names only, and if-none-match creates only', async () => {
+  test('if-match allows a write only for the version it names, and if-none-match only creates', async () => {
     const given = await plant(service.request);
     const path = `/connection_profiles/${given.profile}`;
     const old = await eTag(path);
@@ -78,7 +78,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     expect(await edits(made.body.id)).toBe(0);
   });
 
-  test('a dry run answers what would be answered and changes nothing, for each write of each kind', async () => {
+  test('a dry run returns the normal response and changes nothing, for each write of each kind', async () => {
     const given = await plant(service.request);
     const pipeline = await pipelineOf(given);
     await service.db.job.updateMany({
@@ -136,7 +136,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     expect(await edits(pipeline)).toBe(0);
   });
 
-  test('patches at the same time all count, and none mixes with another', async () => {
+  test('concurrent patches are all applied, and concurrent PUTs never mix', async () => {
     const { profile } = await plant(service.request);
     const path = `/connection_profiles/${profile}`;
     const writers = Array.from({ length: 12 }, (_, i) => `w${i}`);
@@ -146,7 +146,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     expect(answers.map(({ status }) => status)).toEqual(writers.map(() => 200));
     expect(new Set(answers.map(({ headers }) => headers.etag)).size).toBe(writers.length);
     expect(Object.keys((await get(path)).labels).sort()).toEqual(writers.toSorted());
-    // Whole objects: what is there in the end is what one of them has sent.
+    // Whole objects: the result is the body of one of them.
     const bodies = writers.map((writer) => ({
       labels: { [writer]: 'y' },
       config: { url: `mqtt://${writer}` },
@@ -172,7 +172,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     expect(statuses).toEqual([200, ...topics.slice(1).map(() => 412)]);
   });
 
-  test('of a PUT by name at the same time one creates and the others find it', async () => {
+  test('of concurrent PUTs by name one creates and the others replace', async () => {
     const name = unique('raced');
     const path = `/connection_profiles/by-name/${name}`;
     const body = profileBody(nowhere, { name });
@@ -182,7 +182,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     expect(answers.filter(({ headers }) => headers.location)).toHaveLength(1);
   });
 
-  test('edits of a query and of its table at the same time leave a pipeline that is valid', async () => {
+  test('concurrent edits of a query and of its table leave a valid pipeline', async () => {
     for (let round = 0; round < 5; round++) {
       const given = await plant(service.request);
       const pipeline = await pipelineOf(given);
@@ -193,7 +193,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
       const idle = `INSERT INTO ${given.names.alerts} SELECT device, seq, NULL AS celsius FROM ${given.names.readings}`;
       await send('patch', `/pipelines/${pipeline}`, { query: idle });
       const before = await edits(pipeline);
-      // Each of them is right by itself, and wrong once the other is done.
+      // Each is valid on its own, and invalid after the other.
       const answers = await Promise.all([
         send('patch', `/connection_tables/${given.readings}`, {
           schema: {
@@ -214,7 +214,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     }
   });
 
-  test('deleting and using at the same time leave nothing that refers to what is gone', async () => {
+  test('concurrent deletion and use leave no dangling reference', async () => {
     for (let round = 0; round < 5; round++) {
       const name = unique('raced');
       const { id } = await created(service.request, '/connection_profiles', profileBody(nowhere, { name }));
@@ -229,7 +229,7 @@ describe.each(databases)('conditional, tried and simultaneous writes on $provide
     }
   });
 
-  test('hardly ever ends up as an error of ours in the log', () => {
+  test('rarely appears in the log as an internal error', () => {
     const failures = service.logged().split('request failed').length - 1;
     expect(failures).toBe(0);
   });

@@ -34,7 +34,7 @@ test.skipIf(onlyInSoak !== undefined)(
     );
     expect(traffic.missing).toEqual([]);
     expect(ledger).toMatchObject({ acknowledged: messages, early: 0, disordered: 0 });
-    // What grows with the number of messages would grow by more: 100 bytes a message are 95 MB.
+    // A leak per message would be larger: 100 bytes per message are 95 MB.
     expect(last).toBeLessThan(first + 64);
     clearInterval(sampling);
   },

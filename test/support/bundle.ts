@@ -26,7 +26,7 @@ export interface Bundle {
   prune?: { label_selector: string };
 }
 
-/** A profile with a password, a source, a sink and a pipeline, under names of their own and with a label. */
+/** A profile with a password, a source, a sink and a pipeline, with unique names and a label. */
 export function bundleOf(password = 'first-canary') {
   const app = unique('app');
   const labels = { app };

@@ -36,7 +36,7 @@ const item = {
   },
 };
 
-/** A document with one of everything, which each test changes. */
+/** A document with one of each construct, which each test changes. */
 const sample = () => ({
   security: [{ key: [] }, {}],
   paths: {

@@ -15,21 +15,21 @@ interface FaultyPipelineOptions {
   source: Broker;
   sink: Broker;
   qos: 1 | 2;
-  /** Quality of service of the sink table, where it is not that of the source table. */
+  /** QoS of the sink table, if different from the source table's. */
   sinkQos?: 1 | 2;
-  /** Start of the topics' names, where pipelines share a broker. */
+  /** Prefix of the topics, if pipelines share a broker. */
   topics?: string;
-  /** Quality of service of the publisher, where it is not that of the source table. */
+  /** QoS of the publisher, if different from the source table's. */
   publishQos?: 1 | 2;
-  /** Quality of service of the subscriber, where it is not that of the publisher. */
+  /** QoS of the subscriber, if different from the publisher's. */
   watchQos?: 1 | 2;
-  /** Fields of both profiles beside the URL. */
+  /** Fields of both profiles besides the URL. */
   profile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
   schema?: object;
-  /** Settings of the process, beside those of a test. */
+  /** Settings of the process, besides those of a test. */
   settings?: Record<string, string>;
-  /** The source table's `type`: how it is to be read. */
+  /** The source table's `type`. */
   read?: object;
 }
 
@@ -47,8 +47,8 @@ const fields = [
 ];
 
 /**
- * One pipeline of a real Penstock, from a source broker to a sink broker, each reached over a link that can fail and
- * that is kept account of; and traffic from one end to the other, which does not use these links.
+ * One pipeline of a real Penstock, from a source broker to a sink broker, each over a link that can fail and whose traffic is
+ * recorded; and traffic from one end to the other, which bypasses these links.
  */
 export class FaultyPipeline {
   readonly penstock: Penstock;

@@ -8,7 +8,7 @@ const nowhere = 'mqtt://127.0.0.1:1';
 
 type Client = ReturnType<typeof supertest>;
 
-/** Names that nothing else in the database has. */
+/** Unique names. */
 export const unique = (name: string): string => `${name}_${randomBytes(4).toString('hex')}`;
 
 export interface Plant {
@@ -19,7 +19,7 @@ export interface Plant {
   query: string;
 }
 
-/** A profile with a password, a source table and a sink table, under names of their own. */
+/** A profile with a password, a source table and a sink table, with unique names. */
 export async function plant(client: Client, url = nowhere): Promise<Plant> {
   const names = {
     profile: unique('plant'),

@@ -17,7 +17,7 @@ const problemTexts = {
   invalid_schema: [
     'The table has no schema',
     null,
-    [{ path: '/schema', message: 'is required: it says how a message becomes a row' }],
+    [{ path: '/schema', message: 'is required: it defines how a message becomes a row' }],
   ],
   invalid_query: [
     'There is no table called reading; did you mean readings?',

@@ -122,7 +122,7 @@ export async function tail({ server, terminal, words, values, json }: Request): 
     last = parseExact(text);
     terminal.print(json ? text : drawEvent(last));
   }
-  if (!last?.done) terminal.complain('penstock: the server ended it');
+  if (!last?.done) terminal.complain('penstock: the server ended the stream');
   return last?.done && !last.error ? exitCodes.ok : exitCodes.failed;
 }
 

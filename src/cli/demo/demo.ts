@@ -125,7 +125,7 @@ async function showUntilStopped(
       await fleet.publishOne();
       await Promise.race([sleep(100), stop]);
     }
-    print(`${fleet.tally()}, ${fleet.missing().length} on the way${penstock.note()}`);
+    print(`${fleet.tally()}, ${fleet.missing().length} in transit${penstock.note()}`);
   }
   print('stopping …');
   return 0;

@@ -22,7 +22,8 @@ const ImpulseTable = Type.Object(
     event_time_interval: Type.Optional(
       Type.Integer({
         title: 'Event Time Interval',
-        description: 'Microseconds between the timestamps of two messages. Without it the clock gives them.',
+        description:
+          'Microseconds between the timestamps of two messages. By default they come from the clock.',
         minimum: 0,
         maximum: 1_000_000_000_000,
       }),
@@ -30,7 +31,7 @@ const ImpulseTable = Type.Object(
     message_count: Type.Optional(
       Type.Integer({
         title: 'Message Count',
-        description: 'Number of messages after which each task ends. Without it none does.',
+        description: 'Number of messages after which each task ends. By default tasks do not end.',
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
       }),

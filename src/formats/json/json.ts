@@ -30,7 +30,7 @@ export const json: FormatDefinition<'json'> = {
     const wrapped = (['debezium', 'include_schema'] as const).filter((option) => format[option]);
     return wrapped.map((option) => ({
       path: `/format/${option}`,
-      message: `Unstructured json is the document as it is; leave ${option} or unstructured out`,
+      message: `Unstructured json keeps the whole document; remove ${option} or unstructured`,
     }));
   },
   codec({ fields = [], format, framing }) {
