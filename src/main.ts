@@ -26,7 +26,6 @@ import type { Worker } from './worker/worker.ts';
  * order on SIGTERM or SIGINT. Everything below gets what it needs as arguments. Each role loads only what it uses.
  */
 
-/** Of Penstock, from its package. */
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };

@@ -1,7 +1,6 @@
 import { type OptionValues, UsageError } from '../commands.ts';
 import type { Server } from './server.ts';
 
-/** The terminal or its substitute, and the environment. */
 export interface Terminal {
   print(text: string): void;
   complain(text: string): void;
@@ -16,7 +15,6 @@ export interface Request {
   terminal: Terminal;
   words: string[];
   values: OptionValues;
-  /** Whether the output is for a program. */
   json: boolean;
   file(): Promise<string>;
 }

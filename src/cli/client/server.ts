@@ -1,4 +1,3 @@
-/** An error response of the server (RFC 9457). */
 export class Refused extends Error {
   readonly problem: Problem;
 
@@ -52,7 +51,6 @@ export class Server {
     return this.#reading(() => response.text());
   }
 
-  /** Yields the data of server-sent events as text. */
   async *events(path: string, call: Call = {}): AsyncGenerator<string> {
     const response = await this.#ask(path, call, 'text/event-stream', null);
     if (!response.body) throw this.#notPenstock();

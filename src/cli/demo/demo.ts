@@ -48,7 +48,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   }
 }
 
-/** Does what the README's tour does with curl. */
 async function setUp(api: Api, brokerUrl: string, print: (line: string) => void): Promise<void> {
   const profile = { name: 'plant', connector: 'mqtt', config: { url: brokerUrl } };
   print('Testing a connection profile            POST /api/v1/connection_profiles/test');

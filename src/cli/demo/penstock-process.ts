@@ -32,7 +32,6 @@ export class PenstockProcess {
     return this.#child?.pid;
   }
 
-  /** Resolves with the address once it serves. */
   async start(): Promise<string> {
     this.#port = await freePort(5115);
     this.#launch();
