@@ -10,7 +10,7 @@ name=tour_$$
 # call METHOD PATH [BODY]: prints the response or the error.
 call() {
   local answer
-  if ! answer=$(curl -sS --fail-with-body -X "$1" -H "authorization: Bearer ${PENSTOCK_ADMIN_KEY:-none}" \
+  if ! answer=$(curl -sS --fail-with-body -X "$1" -H "authorization: Bearer ${PENSTOCK_KEY:-none}" \
     -H 'content-type: application/json' -H 'accept: application/json' "$api$2" ${3:+-d "$3"}); then
     echo "$1 $2: $answer" >&2
     return 1

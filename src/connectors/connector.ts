@@ -11,11 +11,11 @@ import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.t
  * options, documentation, masking of secrets and the `source`/`sink`/`testing` flags are derived from the definition.
  * Connectors know neither the database nor HTTP nor each other: what they need arrives as arguments.
  *
- * Threads: `openSource` and `openSink` run in a worker thread, and so does all that they return. Everything else runs in
- * the main thread, as the API does. Every thread loads the definition, so it must be light: libraries and everything that
+ * Threads: `openSource` and `openSink` run in a worker thread, and so does all that they return. `pace` runs in both threads,
+ * everything else in the main thread, as the API does. Every thread loads the definition, so it must be light: libraries and everything that
  * needs them are imported when something is opened. Memory is shared between the calls in one thread only.
  *
- * Everything thrown is a `PenstockError`. A connector never retries: after a passing error the worker connects again
+ * Everything thrown is a `PenstockError`, or the reason of the signal. A connector never retries: after a passing error the worker connects again
  * with back-off, after any other the job fails and shows the error.
  */
 
@@ -65,7 +65,7 @@ export interface Delivery {
  * no client is connected. It outlives the process.
  */
 export interface RememberedSession<T> {
-  /** Whether it has been open before, so that the other side should still have it. If not, messages are lost: warn. */
+  /** Whether it was open before. If the other side no longer has it, messages are lost: warn. */
   known: boolean;
   /**
    * Other tables whose subscriptions it may still have. Once the context's table is subscribed, the source removes all
@@ -112,7 +112,7 @@ export interface Source extends AsyncIterable<Delivery[]> {
 export interface FoundSession {
   /** Whether the other side had it. */
   resumed: boolean;
-  /** Resolves once it is subscribed as its table says and as nothing else. Never rejects, also when the source is lost. */
+  /** Resolves once its table is its only subscription. Never rejects, even when the source is lost. */
   settled: Promise<void>;
 }
 

@@ -156,7 +156,10 @@ export class StoredCatalog implements Catalog {
     const row = await this.#definitions.profileNamed(name);
     if (row?.connector === connector) return this.profile(row);
     const what = row ? `is for ${row.connector}, not ${connector}` : 'does not exist';
-    throw new PenstockError('not_found', `The connection profile "${name}" ${what}`);
+    throw new PenstockError(
+      'not_found',
+      `The connection profile "${name}" ${what}; create it or name another`,
+    );
   }
 
   profile(row: CatalogProfile): JsonObject {

@@ -37,9 +37,9 @@ export interface Codec {
   /** Reads a message that holds exactly one row. */
   decode(payload: Buffer): Row;
   /**
-   * Reads a message that may hold any number of rows, up to `maxRowsOfMessage`; where it exists it is the one to call.
+   * Reads a message that may hold any number of rows, up to `maxRowsOfMessage`. Callers prefer it to `decode`.
    * Calls `bad` for a row that cannot be read, with its number in the message from 0, and still returns the others.
-   * Throws without `bad`, or if the rest of the message cannot be read.
+   * Without `bad` it throws the first such error. It always throws if the rest of the message cannot be read.
    */
   decodeAll?(payload: Buffer, bad?: BadRowHandler): Row[];
   encode(row: Row): Buffer;

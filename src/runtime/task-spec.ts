@@ -4,7 +4,7 @@ import { connectorFor } from '../connectors/registry.ts';
 import { parseExactly } from '../formats/json/text.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 
-/** Maximum number of unacknowledged messages per task. At 10 ms to the sink this allows 29,000 messages a second. */
+/** Maximum number of unacknowledged messages per task. */
 export const window = 1000;
 
 /** The source or sink of a task: a connector with its configuration, secrets opened and variables replaced. */

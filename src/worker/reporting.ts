@@ -22,7 +22,7 @@ const metrics: [name: string, help: string, read: ReadCount, label?: string][] =
   ['dead_letters_replayed_total', 'Dead letters replayed completely and deleted', 'dead_letters_replayed'],
   ['task_restarts_total', 'Task restarts after a passing error', (job) => job.restarts, 'code'],
   ['sessions_lost_total', 'Source sessions that the broker had lost', 'sessions_lost'],
-  ['messages_in_flight', 'Messages received and not yet acknowledged', 'in_flight'],
+  ['messages_in_flight', 'Messages whose rows wait for the sink', 'in_flight'],
   ['sources_silent', 'Sources silent for longer than their table allows', 'silent'],
 ];
 

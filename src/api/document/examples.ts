@@ -31,7 +31,7 @@ const problemTexts = {
   ],
   unknown_connector: [
     'There is no connector called "mtqq"',
-    'Use one of: mqtt.',
+    'Use one of: mqtt, blackhole, impulse, stdout.',
     [{ path: '/connector', message: 'must be one of mqtt' }],
   ],
   target_not_allowed: [

@@ -71,7 +71,7 @@ class ImpulseSource implements Source {
   constructor(options: ImpulseOptions) {
     options.signal.throwIfAborted();
     this.#options = options;
-    options.signal.addEventListener('abort', this.#stirred);
+    options.signal.addEventListener('abort', this.#aborted);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Delivery[]> {
@@ -95,12 +95,12 @@ class ImpulseSource implements Source {
 
   async close(): Promise<void> {
     await this.drain();
-    this.#options.signal.removeEventListener('abort', this.#stirred);
+    this.#options.signal.removeEventListener('abort', this.#aborted);
   }
 
-  readonly #stirred = (): void => this.#wake();
+  readonly #aborted = (): void => this.#wake();
 
-  /** Waits until then, or until another event, such as an acknowledgement. */
+  /** Waits until `untilMs`, if given, or until an acknowledgement, `drain` or an abort. */
   async #pause(untilMs: number | undefined): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;

@@ -202,7 +202,7 @@ export const metadataColumns = [
 /** Marks share names that Penstock chose: only for those does it check whether they work. */
 const groupPrefix = 'penstock_tasks_';
 
-export const isTaskGroup = (filter: string): boolean =>
+export const isOwnShare = (filter: string): boolean =>
   isShared(filter) && splitShared(filter).group.startsWith(groupPrefix);
 
 /** See `shared` in the connector contract. If the table has a share name already, the tasks join it. */

@@ -15,7 +15,7 @@ import {
 } from './reason-codes.ts';
 import { isTlsReason, tlsError } from './socket-errors.ts';
 
-/** BrokerLimits from the broker's CONNACK (MQTT 5), or the ones that 3.1.1 implies. */
+/** The limits in the broker's CONNACK (MQTT 5), or those that 3.1.1 implies. */
 interface BrokerLimits {
   sessionPresent: boolean;
   /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */

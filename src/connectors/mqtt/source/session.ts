@@ -3,7 +3,7 @@ import { PenstockError } from '../../../errors.ts';
 import type { Identity, Reachable, RunContext } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import { isTaskGroup, type MqttTable, qosOf, sourceOf } from '../config/table.ts';
+import { isOwnShare, type MqttTable, qosOf, sourceOf } from '../config/table.ts';
 import { splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { clientId, probeClient, taskClient } from '../connection/connect-request.ts';
@@ -41,7 +41,7 @@ const formerFilters = ({ session }: SourceContext): string[] => [
 
 /** A 3.1.1 broker without shared subscriptions treats the filter as an ordinary topic, and no message arrives. */
 function refuseUncertain(filter: string, version: 4 | 5): void {
-  if (version === 5 || !isTaskGroup(filter)) return;
+  if (version === 5 || !isOwnShare(filter)) return;
   throw mqttError(
     'mqtt_shared_unsupported',
     'With MQTT 3.1.1 the broker cannot report whether it supports shared subscriptions',
@@ -54,7 +54,7 @@ function refuseUncertain(filter: string, version: 4 | 5): void {
 }
 
 function warnOfUnreadRetained({ table, warn }: SourceContext): void {
-  if (!isTaskGroup(table.topic) || sourceOf(table)?.retained === 'never') return;
+  if (!isOwnShare(table.topic) || sourceOf(table)?.retained === 'never') return;
   warn(
     mqttError(
       'mqtt_retained_not_shared',
