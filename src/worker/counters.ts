@@ -37,7 +37,6 @@ export class JobCounters {
     this.observeLatency = observeLatency;
   }
 
-  /** Resets the counters of tasks when the job starts again. */
   restart(): void {
     this.apply([]);
     this.#at = 0;
@@ -217,7 +216,6 @@ const smallestMs = 0.05;
 const buckets = 180;
 const periodMs = 60_000;
 
-/** Latency of messages in the current minute and the one before. */
 export class RecentLatency {
   #current = new Uint32Array(buckets);
   #previous = new Uint32Array(buckets);

@@ -19,7 +19,6 @@ const maxEvictedTogether = 500;
 
 type DeadLetterBounds = Required<Omit<BadData, 'behavior'>>;
 
-/** Stores the dead letters of a job within the bounds of `bad_data`. */
 export class StoredDeadLetters implements DeadLetterStore {
   readonly #db: Db;
   readonly #jobId: string;
