@@ -74,7 +74,7 @@ describe('schemas/test', () => {
     [
       { format: { type: 'json', unstructured: true, debezium: true } },
       '/format/debezium',
-      'leave debezium or unstructured out',
+      'remove debezium or unstructured',
     ],
     [{ format: { type: 'csv', delimiter: 'é' }, fields }, '/format/delimiter', 'must be one ASCII character'],
     [{ format: { type: 'csv', delimiter: '"' }, fields }, '/format/quote', 'must differ'],
