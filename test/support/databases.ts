@@ -75,7 +75,7 @@ export async function execute(url: string, sql: string): Promise<Record<string, 
 }
 
 async function executeSqlite(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = openSqlite(url, 0);
+  const client = openSqlite(url, 5_000);
   try {
     const { rows } = await client.execute(sql);
     return rows.map((row) => ({ ...row }));
