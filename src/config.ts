@@ -123,7 +123,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     if (!(name in Environment.properties) && !isVariable)
       errors.push({
         path: name,
-        message: `${name} is not a setting; docs/settings.md lists them`,
+        message: `${name} is not a setting or an allowed variable: correct it, or add it to PENSTOCK_ALLOWED_VARS`,
       });
   }
   for (const problem of targetProblems(list((candidate as Environment).PENSTOCK_TARGETS ?? '')))

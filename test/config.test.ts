@@ -41,7 +41,7 @@ describe('the settings', () => {
     [{ PENSTOCK_DATABASE_URL: 'mysql://x' }, 'PENSTOCK_DATABASE_URL'],
     [{ PENSTOCK_WORKER_THREADS: '0' }, 'PENSTOCK_WORKER_THREADS'],
     [{ PENSTOCK_LOG_LEVEL: 'loud' }, 'PENSTOCK_LOG_LEVEL'],
-    [{ PENSTOCK_PROT: '1' }, 'PENSTOCK_PROT is not a setting'],
+    [{ PENSTOCK_PROT: '1' }, 'PENSTOCK_PROT is not a setting or an allowed variable'],
     [{ PENSTOCK_ADMIN_KEY: 'short' }, 'PENSTOCK_ADMIN_KEY'],
     [{ PENSTOCK_TARGETS: 'broker.example, 10.0.0.0/33' }, 'PENSTOCK_TARGETS has "10.0.0.0/33"'],
   ])('refuse %o and name the variable', (env, name) => {

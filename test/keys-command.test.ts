@@ -53,7 +53,7 @@ test('creates, lists and revokes keys during a running service', async () => {
 });
 
 test.each([
-  [[], 'needs more arguments'],
+  [[], 'needs 1 or more arguments'],
   [['create'], 'the name is missing'],
   [['create', 'a', '--role', 'king'], '--role must be one of'],
   [['create', 'a', '--role', 'admin', '--expires-days', '0'], '--expires-days'],

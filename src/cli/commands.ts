@@ -165,10 +165,10 @@ export function readCommandLine(argv: string[], version: string): Invocation | {
   const shared: readonly Option[] = isClientCommand(command) ? ['output', 'server'] : [];
   for (const name of Object.keys(values) as Option[])
     if (![...known, ...shared].includes(name))
-      throw new UsageError(`--${name} does not go with ${command}`, command);
+      throw new UsageError(`${command} has no option --${name}`, command);
   if (positionals.length > max)
     throw new UsageError(`too many arguments: ${positionals.slice(max).join(' ')}`, command);
-  if (positionals.length < min) throw new UsageError(`${command} needs more arguments`, command);
+  if (positionals.length < min) throw new UsageError(`${command} needs ${min} or more arguments`, command);
   return { command: command as ServiceCommand | ClientCommand, words: positionals, values };
 }
 

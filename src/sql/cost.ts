@@ -43,7 +43,6 @@ export function isGrowing(node: TreeNode): boolean {
   return Object.hasOwn(sizeArguments, name) || Object.hasOwn(formats, name);
 }
 
-/** The context of a function call. */
 interface Surroundings {
   /** Another function that creates values of a given size. */
   growing: boolean;
@@ -122,9 +121,9 @@ export function costOf(items: readonly TreeNode[], below: Cost, places: Places, 
 
 function tooHigh({ nodes, growth }: Cost): string | undefined {
   if (nodes > maxNodes)
-    return 'This expression is too large once the names given with AS and the columns of views in it are expanded; use fewer';
+    return 'This expression is too large once the names given with AS and the columns of views in it are expanded; use fewer of them';
   if (growth > maxGrowth)
-    return `Sizes multiply here to more than ${maxGrowth}, through names given with AS or views; use smaller sizes`;
+    return `Sizes multiply here to more than ${maxGrowth}, as one repetition is inside another; use smaller counts`;
   return undefined;
 }
 

@@ -265,13 +265,14 @@ function notFound(cause: unknown, { model }: DbOperation): PenstockError {
 }
 
 function stillReferred(cause: unknown, { model, name }: DbOperation): PenstockError {
-  if (!name.startsWith('delete'))
-    return new PenstockError('not_found', `Something this ${spoken(model)} refers to does not exist`, {
-      cause,
-    });
-  return new PenstockError(inUse[model ?? ''] ?? 'internal', `The ${spoken(model)} is still in use`, {
-    cause,
-  });
+  const object = `The ${spoken(model)}`;
+  if (name.startsWith('delete'))
+    return new PenstockError(
+      inUse[model ?? ''] ?? 'internal',
+      `${object} is in use; delete its users first`,
+      { cause },
+    );
+  return new PenstockError('not_found', `${object} refers to a deleted object; read it again`, { cause });
 }
 
 const spoken = (model = 'object'): string => model.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();

@@ -81,7 +81,7 @@ function halfApplied(name: string): PenstockError {
     `The migration ${name} was begun and never finished`,
     {
       hint:
-        'Undo by hand what it left behind (or restore a backup), then tell so with: ' +
+        'Undo by hand what it left behind (or restore a backup), then mark it as undone with: ' +
         'UPDATE "_prisma_migrations" SET "rolled_back_at" = CURRENT_TIMESTAMP ' +
         `WHERE "migration_name" = '${name}' AND "finished_at" IS NULL; and start again.`,
     },

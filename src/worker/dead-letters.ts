@@ -250,4 +250,4 @@ function failedWith(row: WaitingDeadLetter, { code, message }: PenstockError): R
 }
 
 const withoutTask = (row: WaitingDeadLetter): ReplayResult =>
-  failedWith(row, new PenstockError('not_found', `The pipeline no longer reads ${row.sourceTable}`));
+  failedWith(row, new PenstockError('not_found', `Delete it: no query reads ${row.sourceTable}`));

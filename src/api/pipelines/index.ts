@@ -252,7 +252,7 @@ async function attempted(
     const source =
       inserts.find(({ operatorIds }) => operatorIds.source === letter.operatorId)?.source ??
       inserts.find(({ source: { name } }) => name === letter.sourceTable)?.source;
-    if (!source) throw new PenstockError('not_found', `The pipeline no longer reads ${letter.sourceTable}`);
+    if (!source) throw new PenstockError('not_found', `Delete it: no query reads ${letter.sourceTable}`);
     const connector = connectorFor(source.connector);
     const metadata = metadataCodec(connector.metadata).decode(Buffer.from(letter.metadata));
     const message = { payload: Buffer.from(letter.payload), metadata };

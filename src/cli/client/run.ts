@@ -44,7 +44,7 @@ function serverOf(given: string | undefined, { environment, complain }: Terminal
   if (!url || !/^https?:$/.test(url.protocol))
     throw usageError('the server must be an address such as https://host:5115');
   if (url.username || url.password) throw usageError('the key goes into PENSTOCK_KEY, not into the address');
-  if (key && !/^[\x21-\x7e]+$/.test(key)) throw usageError('PENSTOCK_KEY holds characters that no key has');
+  if (key && !/^[\x21-\x7e]+$/.test(key)) throw usageError('PENSTOCK_KEY is not a key: copy it again');
   if (key && url.protocol === 'http:' && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname))
     complain('penstock: warning: the key is sent over plain http');
   return new Server(url, key || undefined);

@@ -79,7 +79,6 @@ export class StdoutSink implements Sink {
     return [];
   }
 
-  /** Returns the number of bytes written. */
   async #put(bytes: Buffer): Promise<number> {
     try {
       return (await write(this.#fd, bytes)).bytesWritten;
@@ -87,6 +86,7 @@ export class StdoutSink implements Sink {
       const { code = '' } = cause as NodeJS.ErrnoException;
       if (code === 'EAGAIN') return await pause(retryMs, 0);
       const error = stdoutError('stdout_unwritable', `Standard output cannot be written to (${code})`, {
+        hint: 'Restart Penstock with a standard output that a program reads, or use another sink.',
         cause,
       });
       if (!this.#failure) this.#context.lost?.(error);

@@ -41,7 +41,7 @@ function parse(type: protobuf.Type, payload: Buffer): Message {
 class ExactReader extends protobuf.BufferReader {
   override string(): string {
     const end = this.uint32() + this.pos;
-    if (end > this.len) throw new RangeError('The text ends behind its message');
+    if (end > this.len) throw new RangeError('The message is cut off within a text');
     const text = textOf(this.buf as Buffer, this.pos, end);
     if (text === undefined) throw badData('', 'holds text that is not UTF-8');
     this.pos = end;

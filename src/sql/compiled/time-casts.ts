@@ -1,6 +1,11 @@
 import type { Value } from '../../formats/format.ts';
 import { fractionDigits, type TimestampUnit } from '../../formats/schema/sql-type.ts';
-import { convertTimestamp, formatTimestamp, parseTimestamp } from '../../formats/values/timestamp.ts';
+import {
+  convertTimestamp,
+  floorDivide,
+  formatTimestamp,
+  parseTimestamp,
+} from '../../formats/values/timestamp.ts';
 import { timestampUnits } from '../field-types.ts';
 import { type EngineType, isTimestamp } from './engine-type.ts';
 import { defer, refuse } from './evaluate.ts';
@@ -15,12 +20,6 @@ export const ordinary = (micros: bigint): bigint =>
   micros >= minMicros && micros <= maxMicros ? micros : defer();
 
 export const dayStart = (days: number): bigint => ordinary(BigInt(days) * dayMicros);
-
-/** Rounds towards the past, also before 1970. */
-export function floorDivide(value: bigint, divisor: bigint): bigint {
-  const quotient = value / divisor;
-  return value % divisor < 0n ? quotient - 1n : quotient;
-}
 
 /** Between dates, timestamps of all units, and text. */
 export function castTime(from: EngineType, to: EngineType): (value: never) => Value {

@@ -1,3 +1,4 @@
+import { floorDivide } from '../../formats/values/timestamp.ts';
 import type { EngineType } from './engine-type.ts';
 import {
   type Build,
@@ -8,7 +9,7 @@ import {
   refuse,
   strict,
 } from './evaluate.ts';
-import { dayMicros, dayStart, floorDivide, ordinary } from './time-casts.ts';
+import { dayMicros, dayStart, ordinary } from './time-casts.ts';
 
 /** Microseconds since 1970 of a timestamp or a date. Defers for infinities. */
 function microsOf(type: EngineType): (value: never) => bigint {

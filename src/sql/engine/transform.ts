@@ -16,7 +16,6 @@ import type { Transform, Transformed, TransformOptions } from '../transform.ts';
 import { connectEngine, type EngineError, engineError, engineFailed } from './connection.ts';
 import { converterOf } from './values.ts';
 
-/** Rows in a chunk of DuckDB. */
 const chunkRows = 2048;
 
 /** Runs in DuckDB: loads each batch into the source's table, runs the SELECT, and rolls back. */

@@ -117,7 +117,8 @@ class MqttSink implements Sink {
     if (this.#inFlight.count === 0) this.#confirmedAt = now;
     if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
     const message = `The broker confirmed no message for ${this.#confirmTimeoutMs / 1000} s`;
-    this.#fail(new PenstockError('connection_timeout', message));
+    const hint = 'Check the load and the log of the broker. The task connects again by itself.';
+    this.#fail(new PenstockError('connection_timeout', message, { hint }));
     void this.#connection.destroy();
   }
 
