@@ -7,7 +7,6 @@ declare module 'fastify' {
     role?: Role;
   }
   interface FastifyRequest {
-    /** Null on public routes. */
     caller: Caller | null;
   }
 }

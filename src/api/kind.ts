@@ -17,7 +17,6 @@ export type ObjectRow = Versioned & { name: string; createdAt: bigint; labels: s
  * kinds have in common, such as ETags and dry runs; a kind checks and stores.
  */
 export interface Kind<Row extends ObjectRow, Body extends { name: string }> {
-  /** The path segment and the tag. */
   path: 'connection_profiles' | 'connection_tables' | 'pipelines';
   title: 'ConnectionProfile' | 'ConnectionTable' | 'Pipeline';
   noun: string;

@@ -1,7 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
 
-/** Identifies a version of a definition. */
 export interface Versioned {
   id: string;
   version: number;

@@ -122,7 +122,7 @@ const fastifyErrors: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
     'invalid_request',
-    'The length of the body differs from content-length',
+    'The length of the body differs from content-length; let the HTTP client set it',
   ],
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL'],
   FST_ERR_MAX_PARAM_LENGTH: ['invalid_request', 'A segment of the path is too long'],

@@ -44,7 +44,6 @@ export class Attempt implements AttemptOperations {
   readonly #cancel = new AbortController();
   readonly #bad: BadMessages;
   readonly #fromSink = new WeakSet<PenstockError>();
-  /** Set while both ends are connected. */
   #processor: BatchProcessor | undefined;
   #source: Source | undefined;
 
@@ -146,7 +145,7 @@ export class Attempt implements AttemptOperations {
   async #openSource(signal: AbortSignal, open: { close(): Promise<void> | void }[]): Promise<Source> {
     const { connector } = this.#spec.source;
     if (!connector.openSource)
-      throw new PenstockError('invalid_query', `${connector.name} cannot be a source`);
+      throw new PenstockError('invalid_query', `${connector.name} only writes: read another table`);
     const session = await this.#tools.session.opening();
     const context = this.#context(this.#spec.source, signal);
     const source = await connector.openSource(session ? { ...context, session } : context);
@@ -157,7 +156,8 @@ export class Attempt implements AttemptOperations {
 
   async #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
     const { connector } = this.#spec.sink;
-    if (!connector.openSink) throw new PenstockError('invalid_query', `${connector.name} cannot be a sink`);
+    if (!connector.openSink)
+      throw new PenstockError('invalid_query', `${connector.name} only reads: write another table`);
     const lost = (error: PenstockError): void => failed.abort(this.#sinkError(error));
     try {
       return await connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });

@@ -14,7 +14,6 @@ import { Micros, nowMicros, nullable } from '../schemas.ts';
 const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
 type MetricName = (typeof metricNames)[number];
 
-/** Arroyo's. */
 export const OperatorMetricGroup = Type.Object(
   {
     node_id: Type.Integer({ description: 'Node in the graph of the pipeline' }),

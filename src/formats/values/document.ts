@@ -27,7 +27,6 @@ interface DocumentLibrary {
   check(payload: Buffer): boolean;
   /** Reads maps as plain objects. It may rename `__proto__`. */
   decode(payload: Buffer): unknown;
-  /** Reads maps as Maps. */
   decodeMaps(payload: Buffer): unknown;
   encode(document: unknown): Buffer;
   /** Returns the time as a count of the unit; undefined when the value is none that fits. */

@@ -72,7 +72,6 @@ interface Member {
   read?: unknown;
 }
 
-/** Ignores properties that every object inherits. */
 function property(members: readonly Member[], at: number): string {
   const inherited = (members[at]?.name ?? '') in Object.prototype;
   return inherited ? `Object.hasOwn(o, k${at}) ? o[k${at}] : undefined` : `o[k${at}]`;

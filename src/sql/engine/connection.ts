@@ -115,7 +115,7 @@ export function engineFailed(action: string, cause: unknown): PenstockError {
   const { kind } = engineError(cause);
   // After a fatal error the instance is unusable: the next attempt gets a new one.
   if (kind === 'FATAL' || kind === 'INTERNAL') shared = undefined;
-  return new PenstockError('internal', `DuckDB could not ${action}: ${kind}`, { cause });
+  return new PenstockError('internal', `DuckDB could not ${action}; see the log (${kind})`, { cause });
 }
 
 /** Time limit for checking a query. DuckDB evaluates some functions of constants while it plans. */

@@ -69,7 +69,9 @@ export function takenOver(identity: string, now: number = performance.now()): Pe
   const before = lastTakeover.get(identity);
   remember(lastTakeover, identity, now);
   if (before === undefined || now - before > minuteMs)
-    return new PenstockError('connection_lost', 'Another client took over this client id (0x8E)');
+    return new PenstockError('connection_lost', 'Another client took over this client id (0x8E)', {
+      hint: 'If this repeats, stop the other client or set a different clientPrefix in this profile.',
+    });
   return clientIdInUse('Another client keeps taking over this client id (0x8E)');
 }
 
