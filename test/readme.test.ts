@@ -71,16 +71,3 @@ describe('the tour', () => {
     expect((await rig.penstock.request.get('/api/v1/connection_profiles')).body.data).toHaveLength(before);
   });
 });
-
-test('no document is left with a placeholder', () => {
-  for (const name of [
-    'README.md',
-    'docs/automate.md',
-    'docs/delivery.md',
-    'docs/edit.md',
-    'docs/operate.md',
-    'docs/security.md',
-    'bench/README.md',
-  ])
-    expect(readFileSync(join(root, name), 'utf8'), name).not.toMatch(/FAULT_TABLE|TODO|TBD|XXX/);
-});

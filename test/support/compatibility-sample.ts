@@ -75,7 +75,7 @@ const sample = () => ({
 
 // biome-ignore lint/suspicious/noExplicitAny: tests reach anywhere into a document
 export type Loose = any;
-/** What breaks when the sample is changed. */
+/** Returns the breaking changes of a changed sample. */
 export const change = (edit: (post: Loose, document: Loose) => void): string[] => {
   const current = sample();
   const post = current.paths['/items'].post as Loose;

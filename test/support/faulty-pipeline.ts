@@ -5,7 +5,7 @@ import { created, jobOf, profileBody, tableBody } from './resources.ts';
 import { Traffic } from './traffic.ts';
 import { until } from './until.ts';
 
-/** What a pipeline needs of a broker. */
+/** A broker at one end of a pipeline. */
 export interface Broker {
   url: string;
   port: number;
