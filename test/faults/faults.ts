@@ -23,7 +23,7 @@ export interface Fault {
   always: readonly string[];
   /** The broker loses messages that it had confirmed. */
   forgets?: true;
-  /** It ends on its own, or takes so long that it happens only once. */
+  /** Whether it happens only once: it ends on its own, or takes long. */
   once?: true;
   broker?: MosquittoOptions;
   /** Causes the fault; resolves when it is over. */
