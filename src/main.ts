@@ -35,10 +35,10 @@ const shutdownDeadlineMs = 25_000;
 /** Mean delay of the event loop above which the API refuses requests. */
 const maxEventLoopDelayMs = 1_000;
 
-function readEnvironment(): Record<string, string | undefined> {
-  const fromFile = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
-  return { ...fromFile, ...process.env };
-}
+const readFile = (): Record<string, string | undefined> =>
+  existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
+
+const readEnvironment = (): Record<string, string | undefined> => ({ ...readFile(), ...process.env });
 
 const print = (line: string): unknown => process.stdout.write(`${line}\n`);
 
@@ -169,8 +169,9 @@ async function runService(invocation: Invocation): Promise<number> {
   const { command, words, values } = invocation;
   if (command === 'keys') readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
-  const config = loadConfig(readEnvironment());
+  const config = loadConfig(process.env, readFile());
   const logger = await createLogger(config);
+  for (const warning of config.warnings) logger.warn({}, warning);
   const closing = new Closing();
   const stop = stopRequested();
   let code = 0;

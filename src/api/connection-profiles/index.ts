@@ -71,12 +71,11 @@ export const connectionProfiles =
       },
       async (request, reply) => {
         const connector = connectorFor(request.body.connector);
-        const reachable = catalog.resolve(connector, checkProfile(request.body));
         return runCheck(
           request,
           reply,
           connector,
-          { ...reachable, table: undefined, schema: undefined },
+          toTest(catalog, connector, checkProfile(request.body)),
           'json',
         );
       },
@@ -102,14 +101,7 @@ export const connectionProfiles =
         const row = await findProfile(db, request.params.id);
         const connector = connectorFor(row.connector);
         const config = patched(connector, catalog.profile(row), request.body);
-        const reachable = catalog.resolve(connector, config);
-        return runCheck(
-          request,
-          reply,
-          connector,
-          { ...reachable, table: undefined, schema: undefined },
-          'json',
-        );
+        return runCheck(request, reply, connector, toTest(catalog, connector, config), 'json');
       },
     );
 
@@ -143,6 +135,13 @@ export const connectionProfiles =
 
     await app.register(resource(deps, profileKind(deps)));
   };
+
+const toTest = (catalog: Deps['catalog'], connector: ConnectorDefinition, config: JsonObject) => ({
+  ...catalog.resolve(connector, config),
+  oddities: catalog.oddities(connector, config),
+  table: undefined,
+  schema: undefined,
+});
 
 function patched(
   connector: ConnectorDefinition,

@@ -83,7 +83,8 @@ export const connectionTables =
       },
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
-        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
+        const oddities = catalog.oddities(connector, profile);
+        const tested = { ...catalog.resolve(connector, profile), oddities, table: config, schema };
         return runCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -109,7 +110,8 @@ export const connectionTables =
         const validate = request.compileValidationSchema(ConnectionTablePost, 'body');
         if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
         const { connector, profile, config, schema } = await checkTable(deps, body);
-        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
+        const oddities = catalog.oddities(connector, profile);
+        const tested = { ...catalog.resolve(connector, profile), oddities, table: config, schema };
         return runCheck(request, reply, connector, tested, 'events');
       },
     );
