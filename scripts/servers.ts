@@ -46,6 +46,12 @@ const servers: Server[] = [
     optional: true,
   },
   {
+    name: 'pgbouncer',
+    present: () => existsSync('/usr/sbin/pgbouncer') || onPath('pgbouncer'),
+    packages: { apt: 'pgbouncer', brew: 'pgbouncer', dnf: 'pgbouncer' },
+    optional: true,
+  },
+  {
     name: 'Terraform',
     present: () => onPath('terraform'),
     packages: 'https://developer.hashicorp.com/terraform/install',

@@ -104,7 +104,7 @@ async function serve(
   logger: Logger,
   closing: Closing,
 ): Promise<void> {
-  const [{ applyMigrations }, { closeDb, openDb }] = await Promise.all([
+  const [{ applyMigrations }, { closeDb, databaseFailure, openDb }] = await Promise.all([
     import('./store/migrations.ts'),
     import('./store/db.ts'),
   ]);
@@ -113,6 +113,9 @@ async function serve(
   if (command === 'migrate') return;
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
+  const failure = await databaseFailure(db);
+  // One that is only slow or locked for a moment is waited for later.
+  if (failure && failure.code !== 'database_unavailable') throw failure;
   const [{ loadSecretKeys, SecretBox }, { variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
     import('./security/secret-box.ts'),
     import('./security/variables.ts'),
@@ -172,6 +175,8 @@ async function runService(invocation: Invocation): Promise<number> {
   const config = loadConfig(process.env, readFile());
   const logger = await createLogger(config);
   for (const warning of config.warnings) logger.warn({}, warning);
+  // Whatever is written, such as the database, is for this user alone.
+  process.umask(0o077);
   const closing = new Closing();
   const stop = stopRequested();
   let code = 0;
@@ -181,7 +186,7 @@ async function runService(invocation: Invocation): Promise<number> {
     if (command !== 'migrate' && command !== 'keys') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
     const expected = error instanceof PenstockError && error.code !== 'internal';
-    logger.fatal(expected ? {} : { err: error }, startFailure(error, config));
+    logger.fatal(expected ? { code: error.code } : { err: error }, startFailure(error, config));
     code = error instanceof PenstockError && error.code === 'invalid_config' ? 2 : 1;
   }
   const late = setTimeout(() => {
@@ -204,8 +209,9 @@ function startFailure(error: unknown, { host, port, dataDir }: Config): string {
     return `this machine has no address ${host}; set PENSTOCK_HOST to another one`;
   if (code === 'ENOTDIR' || code === 'EACCES')
     return `${dataDir} is not a usable folder; set PENSTOCK_DATA_DIR to another one`;
-  const { message, hint } = asPenstockError(error);
-  return hint ? `${message}. ${hint}` : message;
+  const { message, hint, facts } = asPenstockError(error);
+  const sentence = typeof facts.said === 'string' ? `${message}: ${facts.said}` : message;
+  return hint ? `${sentence}. ${hint}` : sentence;
 }
 
 async function runAsClient(invocation: Invocation): Promise<number> {

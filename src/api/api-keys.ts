@@ -11,21 +11,12 @@ import {
   type Role,
   roles,
 } from '../security/api-keys.ts';
+import { nowMicros } from '../store/clock.ts';
 import { auditedAs } from './audit.ts';
 import type { Limits } from './caller.ts';
 import type { Deps } from './deps.ts';
 import { bodyProblems, problems } from './problem.ts';
-import {
-  Collection,
-  Deleted,
-  IdParams,
-  Micros,
-  Name,
-  newestFirst,
-  nowMicros,
-  nullable,
-  strict,
-} from './schemas.ts';
+import { Collection, Deleted, IdParams, Micros, Name, newestFirst, nullable, strict } from './schemas.ts';
 
 const KeyRole = Type.Enum([...roles], {
   description: 'viewer: read. operator: also write and test. admin: also keys and the audit log',

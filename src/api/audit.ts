@@ -2,21 +2,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { roles } from '../security/api-keys.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 import { newId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
-import {
-  Id,
-  Micros,
-  newestFirst,
-  nowMicros,
-  nullable,
-  Page,
-  PageQuery,
-  startAfter,
-  toPage,
-} from './schemas.ts';
+import { Id, Micros, newestFirst, nullable, Page, PageQuery, startAfter, toPage } from './schemas.ts';
 
 /**
  * The audit log. Every call except GET is recorded before its response is sent; a streamed test when it ends. Calls

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import { PenstockError } from '../errors.ts';
-import { healthy } from '../store/db.ts';
+import { databaseFailure } from '../store/db.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 
@@ -45,15 +44,13 @@ export const health =
       {
         logLevel: 'warn',
         schema: {
-          ...schema('getReadiness', 'Check whether the service can handle requests'),
+          ...schema('getReadiness', 'Check whether the service can handle requests, writes included'),
           response: { 200: Status, ...problems(503) },
         },
       },
       async () => {
-        if (!(await healthy(deps.db)))
-          throw new PenstockError('database_unavailable', 'The database does not respond', {
-            hint: 'Try again shortly.',
-          });
+        const failure = await databaseFailure(deps.db);
+        if (failure) throw failure;
         return { status: 'ok' as const };
       },
     );

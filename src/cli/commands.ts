@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { PenstockError } from '../errors.ts';
 import { type KeyRing, type KeyRow, type Role, roles } from '../security/api-keys.ts';
 import type { SecretBox } from '../security/secret-box.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 
 /** The command line: every command, its words and options, read by one parser. Loaded at every start. */
@@ -264,7 +265,7 @@ function create(name: string, role: string | undefined, days: string | undefined
   if (days !== undefined && !/^[1-9]\d{0,4}$/.test(days))
     throw usage('--expires-days must be a number of days, 1 to 99999');
   return async ({ keys, print }) => {
-    const expiresAt = days === undefined ? null : BigInt(Date.now()) * 1000n + BigInt(days) * dayMicros;
+    const expiresAt = days === undefined ? null : nowMicros() + BigInt(days) * dayMicros;
     const { key } = await keys.create({ name, role: role as Role, expiresAt });
     print(key);
   };

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
@@ -21,9 +21,22 @@ function sqlitePath(url: string): string {
 
 /** Opens a connection to the file, creating its folder. `busyTimeoutMs` is the maximum wait for a lock. */
 export function openSqlite(url: string, busyTimeoutMs: number): SqliteClient {
-  mkdirSync(dirname(sqlitePath(url)), { recursive: true, mode: 0o700 });
+  const path = sqlitePath(url);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  keepPrivate(path);
   const config = { url, timeout: busyTimeoutMs };
   return new PrismaLibSql(config).createClient(config);
+}
+
+/** Makes the file, and what SQLite writes beside it with the same rights, readable by its owner only. */
+function keepPrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+    for (const file of ['', '-wal', '-shm', '-journal'].map((end) => path + end))
+      if ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) chmodSync(file, 0o600);
+  } catch {
+    // It belongs to another user, or cannot be written: SQLite says so if that matters.
+  }
 }
 
 const pragmas = { journal_mode: 'wal', synchronous: '2', foreign_keys: '1', busy_timeout: '5000' };

@@ -11,6 +11,7 @@ import {
 import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
 import { placeOf, type TaskSpec, window } from '../runtime/task-spec.ts';
 import { nodesOf } from '../sql/graph.ts';
+import { nowMicros } from '../store/clock.ts';
 
 /** Everything that is counted of one job. `counts`, `bad` and `restarts` continue when the job restarts. */
 export class JobCounters {
@@ -59,7 +60,7 @@ export class JobCounters {
   }
 
   sample(seconds: number): void {
-    this.#at = Date.now() * 1000;
+    this.#at = Number(nowMicros());
     for (const counters of this.#tasks.values()) counters.sample(seconds);
   }
 
@@ -145,7 +146,7 @@ export class TaskCounters {
       this.job.observeLatency(ms / 1000);
     }
     for (const [code, count] of Object.entries(badByCode)) increment(this.job.bad, code, count);
-    if (lastBad) this.#noteError(lastBad.code, lastBad.message, lastBad.at);
+    if (lastBad) this.#noteError(lastBad.code, lastBad.message, Number(nowMicros()));
   }
 
   /** Takes back messages that were in flight when their attempt ended. */
@@ -158,7 +159,7 @@ export class TaskCounters {
   recovering({ code, message }: PenstockError): void {
     this.job.touch();
     this.#reconnects++;
-    this.#noteError(code, message, Date.now() * 1000);
+    this.#noteError(code, message, Number(nowMicros()));
     increment(this.job.restarts, code, 1);
   }
 

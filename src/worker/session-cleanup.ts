@@ -3,6 +3,7 @@ import { asPenstockError, PenstockError } from '../errors.ts';
 import { backoffMs, delay } from '../runtime/delay.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { WorkerDeps } from './deps.ts';
 import { type JobSessions, orphaned, type SourceSession } from './sessions.ts';
 import type { Task } from './task.ts';
@@ -159,18 +160,17 @@ export class SessionDrains {
   }
 }
 
-const isOld = ({ stateSince }: { stateSince: bigint }): boolean =>
-  BigInt(Date.now()) * 1000n - stateSince > maxAgeMicros;
+const isOld = ({ stateSince }: { stateSince: bigint }): boolean => nowMicros() - stateSince > maxAgeMicros;
 
 /** Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. */
 export async function cleanUpSessions({ db, catalog, logger }: WorkerDeps): Promise<void> {
   const due = await db.sourceSession.findFirst({
-    where: { state: orphaned, nextTry: { lte: BigInt(Date.now()) * 1000n } },
+    where: { state: orphaned, nextTry: { lte: nowMicros() } },
   });
   if (!due) return;
   const { id, jobId, operatorId, taskIndex } = due;
   // Reserves the session: two workers at once would disconnect each other.
-  const reserved = BigInt(Date.now() + 2 * forgetDeadlineMs) * 1000n;
+  const reserved = nowMicros() + BigInt(2 * forgetDeadlineMs) * 1000n;
   const where = { id, state: orphaned, nextTry: due.nextTry };
   const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: reserved } });
   if (count === 0) return;
@@ -189,7 +189,7 @@ export async function cleanUpSessions({ db, catalog, logger }: WorkerDeps): Prom
       await db.sourceSession.deleteMany({ where: { id } });
       return;
     }
-    const nextTry = BigInt(Date.now() + 1000 + backoffMs(due.attempts + 4)) * 1000n;
+    const nextTry = nowMicros() + BigInt(Math.round(1000 + backoffMs(due.attempts + 4))) * 1000n;
     await db.sourceSession.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
   }
 }

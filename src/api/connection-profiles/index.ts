@@ -5,6 +5,7 @@ import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, keepMasked, maskedPaths } from '../../security/config-secrets.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { newId } from '../../store/id.ts';
 import { checkResponse, runCheck, takePlace, testOptions } from '../check.ts';
 import { refuseRename, refuseUsedProfile } from '../dependents.ts';
@@ -13,7 +14,7 @@ import type { Change, Kind } from '../kind.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
-import { ConnectorConfig, ConnectorId, IdParams, Name, nowMicros, optionalBody, strict } from '../schemas.ts';
+import { ConnectorConfig, ConnectorId, IdParams, Name, optionalBody, strict } from '../schemas.ts';
 import { clientGone } from '../sse.ts';
 import type { ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import {

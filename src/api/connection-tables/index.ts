@@ -4,6 +4,7 @@ import Type, { type Static } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { newId } from '../../store/id.ts';
 import { checkResponse, runCheck, testOptions } from '../check.ts';
 import { refuseRename, refuseUsedTable } from '../dependents.ts';
@@ -12,16 +13,7 @@ import type { Change, Kind } from '../kind.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, refusedBySchema } from '../problem.ts';
 import { resource } from '../resource.ts';
-import {
-  ConnectorConfig,
-  ConnectorId,
-  IdParams,
-  Name,
-  nothing,
-  nowMicros,
-  optionalBody,
-  strict,
-} from '../schemas.ts';
+import { ConnectorConfig, ConnectorId, IdParams, Name, nothing, optionalBody, strict } from '../schemas.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
 import { checkSchema, checkTable, completed } from './checks.ts';
 import { inferSchemas } from './infer.ts';

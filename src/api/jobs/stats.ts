@@ -8,8 +8,9 @@ import {
   type TaskStatus as StoredTaskStatus,
   sampleEveryMs,
 } from '../../jobs/stats.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
-import { Micros, nowMicros, nullable } from '../schemas.ts';
+import { Micros, nullable } from '../schemas.ts';
 
 const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
 type MetricName = (typeof metricNames)[number];

@@ -4,12 +4,12 @@ import { PenstockError } from '../../errors.ts';
 import { isResting, type JobState, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Tx } from '../../store/db.ts';
 import { newId } from '../../store/id.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
-import { nowMicros } from '../schemas.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
 import { checkParallelism } from './parallelism.ts';
 import {

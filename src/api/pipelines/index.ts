@@ -5,22 +5,13 @@ import { metadataCodec } from '../../connectors/metadata.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import { compileQuery, diagnose } from '../../sql/compile.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { removeDeadLetters } from '../../store/dead-letters.ts';
 import { MessageEvents, withRaw } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
-import {
-  Deleted,
-  IdParams,
-  newestFirst,
-  nowMicros,
-  Page,
-  PageQuery,
-  startAfter,
-  strict,
-  toPage,
-} from '../schemas.ts';
+import { Deleted, IdParams, newestFirst, Page, PageQuery, startAfter, strict, toPage } from '../schemas.ts';
 import {
   DeadLetter,
   DeadLetterContent,

@@ -2,11 +2,11 @@ import { maskQuery } from '../../definitions/query-secrets.ts';
 import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { graphOf } from '../../sql/graph.ts';
 import type { InsertPlan, PreviewPlan } from '../../sql/plan.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { newId } from '../../store/id.ts';
 import { type PreviewBatch, PreviewRows } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { enough, PerSecond, watchSource } from '../live.ts';
-import { nowMicros } from '../schemas.ts';
 import { EventQueue } from '../sse.ts';
 import type { PipelineRow } from './wire.ts';
 
