@@ -146,9 +146,17 @@ async function serve(
     const worker = await startWorker(config, db, catalog, logger, metrics, closing);
     nudge = () => worker.nudge();
   }
-  if (command === 'worker') return;
-  const { buildApp } = await import('./api/app.ts');
   const limits = { requestsPerMinute: config.requestsPerMinute, maxEventLoopDelayMs };
+  if (command === 'worker') {
+    if (config.workerPort === undefined) return;
+    const { buildHealthApp } = await import('./api/health.ts');
+    const app = await buildHealthApp({ db, logger, metrics, keys, limits });
+    closing.add('health checks', () => app.close());
+    const address = await app.listen({ host: config.host, port: config.workerPort });
+    logger.info({ address }, 'worker serves health checks and metrics');
+    return;
+  }
+  const { buildApp } = await import('./api/app.ts');
   const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge, limits });
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
@@ -173,6 +181,7 @@ async function runService(invocation: Invocation): Promise<number> {
   if (command === 'keys') readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
   const config = loadConfig(process.env, readFile());
+  if (command === 'health') return runHealth(config, words);
   const logger = await createLogger(config);
   for (const warning of config.warnings) logger.warn({}, warning);
   // Whatever is written, such as the database, is for this user alone.
@@ -186,7 +195,7 @@ async function runService(invocation: Invocation): Promise<number> {
     if (command !== 'migrate' && command !== 'keys') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
     const expected = error instanceof PenstockError && error.code !== 'internal';
-    logger.fatal(expected ? { code: error.code } : { err: error }, startFailure(error, config));
+    logger.fatal(expected ? { code: error.code } : { err: error }, startFailure(error, config, command));
     code = error instanceof PenstockError && error.code === 'invalid_config' ? 2 : 1;
   }
   const late = setTimeout(() => {
@@ -200,11 +209,21 @@ async function runService(invocation: Invocation): Promise<number> {
   return failures.length > 0 ? 1 : code;
 }
 
-function startFailure(error: unknown, { host, port, dataDir }: Config): string {
+async function runHealth(config: Config, [role]: string[]): Promise<number> {
+  if (role !== undefined && role !== 'api' && role !== 'worker')
+    throw new UsageError(`there is no role ${role} to ask: name api or worker`);
+  const { checkHealth } = await import('./cli/health.ts');
+  return checkHealth(config, role, print, (line) => process.stderr.write(`${line}\n`));
+}
+
+function startFailure(error: unknown, config: Config, command: string): string {
+  const { host, dataDir } = config;
+  const [setting, port] =
+    command === 'worker' ? ['PENSTOCK_WORKER_HTTP', config.workerPort] : ['PENSTOCK_PORT', config.port];
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === 'EACCES' && syscall === 'listen')
-    return `this user may not listen on port ${port}; set PENSTOCK_PORT to 1024 or higher`;
-  if (code === 'EADDRINUSE') return `port ${port} of ${host} is in use; set PENSTOCK_PORT to another one`;
+    return `this user may not listen on port ${port}; set ${setting} to 1024 or higher`;
+  if (code === 'EADDRINUSE') return `port ${port} of ${host} is in use; set ${setting} to another one`;
   if (code === 'EADDRNOTAVAIL')
     return `this machine has no address ${host}; set PENSTOCK_HOST to another one`;
   if (code === 'ENOTDIR' || code === 'EACCES')
@@ -242,7 +261,7 @@ async function main(): Promise<number> {
     if (isClientCommand(command)) return await runAsClient(invocation);
     if (command !== 'demo') {
       // The heap sizes pay for long runs only.
-      if (command !== 'keys') reexec(process, readEnvironment());
+      if (command !== 'keys' && command !== 'health') reexec(process, readEnvironment());
       return await runService(invocation);
     }
     const { runDemo } = await import('./cli/demo/demo.ts');

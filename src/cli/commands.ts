@@ -50,6 +50,10 @@ const serviceCommands = {
     options: ['role', 'expires-days'],
     words: [1, 2],
   },
+  health: {
+    summary: 'exit with 0 if the process that these settings start is ready (health api | worker)',
+    words: [0, 1],
+  },
   demo: {
     summary: 'demonstrate everything with a built-in broker and devices (--exit ends it)',
     options: ['exit'],

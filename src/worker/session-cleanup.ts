@@ -162,8 +162,33 @@ export class SessionDrains {
 
 const isOld = ({ stateSince }: { stateSince: bigint }): boolean => nowMicros() - stateSince > maxAgeMicros;
 
+const sweepEveryMs = 60_000;
+const sweptAt = new WeakMap<WorkerDeps, number>();
+
+/**
+ * Marks the sessions of jobs that no longer exist. A worker that lost its database may have opened one after its pipeline
+ * was deleted.
+ */
+async function sweep(deps: WorkerDeps): Promise<void> {
+  const { db } = deps;
+  if (performance.now() - (sweptAt.get(deps) ?? Number.NEGATIVE_INFINITY) < sweepEveryMs) return;
+  sweptAt.set(deps, performance.now());
+  const held = await db.sourceSession.groupBy({ by: ['jobId'], where: { state: { not: orphaned } } });
+  const ids = held.map(({ jobId }) => jobId);
+  const jobs = new Set(
+    (await db.job.findMany({ where: { id: { in: ids } }, select: { id: true } })).map(({ id }) => id),
+  );
+  const lost = ids.filter((id) => !jobs.has(id));
+  if (lost.length === 0) return;
+  const now = nowMicros();
+  const data = { state: orphaned, stateSince: now, attempts: 0, nextTry: now };
+  await db.sourceSession.updateMany({ where: { jobId: { in: lost } }, data });
+}
+
 /** Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. */
-export async function cleanUpSessions({ db, catalog, logger }: WorkerDeps): Promise<void> {
+export async function cleanUpSessions(deps: WorkerDeps): Promise<void> {
+  const { db, catalog, logger } = deps;
+  await sweep(deps);
   const due = await db.sourceSession.findFirst({
     where: { state: orphaned, nextTry: { lte: nowMicros() } },
   });

@@ -118,7 +118,10 @@ export const TaskStatus = Type.Object(
 
 export async function statsOf(
   db: Db,
-  job: { id: string; state: string; leaseUntil: bigint | null; startTime: bigint | null },
+  job: Pick<
+    Awaited<ReturnType<Db['job']['findUniqueOrThrow']>>,
+    'id' | 'state' | 'stop' | 'leaseUntil' | 'startTime'
+  >,
 ): Promise<JobStats | undefined> {
   const state = shownState(job, nowMicros());
   if (isResting(state)) return undefined;
