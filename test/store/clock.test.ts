@@ -26,8 +26,9 @@ test('is that of the server, for what several processes compare and sort', async
     open: async () => ({ url: there, db, close: () => closeDb(db) }),
   });
   const body = { name: 'a', connector: 'mqtt', config: { url: 'mqtt://127.0.0.1:1' } };
-  const made = await request.post('/api/v1/connection_profiles').send(body).expect(200);
-  expect((made.body.created_at - Date.now() * 1000) / hour).toBeCloseTo(2, 1);
+  await request.post('/api/v1/connection_profiles').send(body).expect(200);
+  const { createdAt } = await db.connectionProfile.findFirstOrThrow();
+  expect((Number(createdAt) - Date.now() * 1000) / hour).toBeCloseTo(2, 1);
 });
 
 test('never shows a small step back, and returns to that of the machine for a file', async () => {
