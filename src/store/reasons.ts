@@ -48,7 +48,7 @@ const reasons: [(symptoms: Symptoms) => boolean, Reason | ((symptoms: Symptoms) 
     {
       code: 'database_forbidden',
       message: 'The database file cannot be opened',
-      hint: 'Give the user that runs Penstock the right to read and write the file and its folder.',
+      hint: 'Give the user that runs Penstock the right to read and write the file and its folder. The path must not be a folder.',
     },
   ],
   [

@@ -11,12 +11,21 @@ type SqliteTransaction = Awaited<ReturnType<SqliteClient['transaction']>>;
 
 /** Returns the path of a `file:` URL. Throws `invalid_config`. */
 function sqlitePath(url: string): string {
-  const path = decodeURIComponent(url.replace(/^file:(\/\/[^/]*)?/, '').replace(/[?#].*$/, ''));
-  if (path === '' || path.startsWith(':memory:'))
-    throw new PenstockError('invalid_config', 'The database URL names no file', {
-      hint: 'Set PENSTOCK_DATABASE_URL to something like file:./data/penstock.db.',
+  const text = url.replace(/^file:(\/\/[^/]*)?/, '');
+  const refused = (message: string): PenstockError =>
+    new PenstockError('invalid_config', message, {
+      hint:
+        'Set PENSTOCK_DATABASE_URL to something like file:./data/penstock.db. In a path, write ? as %3F, # as %23 and % ' +
+        'as %25.',
     });
-  return path;
+  if (/[?#]/.test(text)) throw refused('The database URL has parameters, and a file has none');
+  try {
+    const path = decodeURIComponent(text);
+    if (path !== '' && !path.startsWith(':memory:')) return path;
+  } catch {
+    throw refused('The database URL has a % that begins no percent-encoded byte');
+  }
+  throw refused('The database URL names no file');
 }
 
 /** Opens a connection to the file, creating its folder. `busyTimeoutMs` is the maximum wait for a lock. */

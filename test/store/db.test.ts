@@ -296,7 +296,15 @@ test('a SQLite file is opened although another process has just created it and i
 describe('an unavailable database', () => {
   const unavailable = { code: 'database_unavailable', passing: true };
 
-  test.each(['mysql://localhost/x', 'file:', 'file::memory:', ''])('refuses the URL "%s"', async (url) => {
+  test.each([
+    'mysql://localhost/x',
+    'file:',
+    'file::memory:',
+    'file:a.db?mode=ro',
+    'file:a%zz.db',
+    'file:a#b.db',
+    '',
+  ])('refuses the URL "%s"', async (url) => {
     expect(await failure(openDb(url))).toMatchObject({ code: 'invalid_config' });
   });
 
