@@ -45,7 +45,10 @@ const debeziumDefaults = {
 
 const spellings = new Map([
   ['RFC3339', 'rfc3339'],
+  ['UnixSeconds', 'unix_seconds'],
   ['UnixMillis', 'unix_millis'],
+  ['UnixMicros', 'unix_micros'],
+  ['UnixNanos', 'unix_nanos'],
 ]);
 
 function takeProperty(options: TableOptions, name: string, schema: TSchema): unknown {

@@ -155,7 +155,9 @@ describe('RFC 8259', () => {
   test.each(invalidUtf8)('section 8: a string with %s is refused', (_name, bytes) => {
     const payload = Buffer.from([0x22, ...bytes, 0x22]);
     expect(() => value.decode(payload)).toThrow(
-      expect.objectContaining({ errors: [{ path: '', message: 'is not UTF-8 text' }] }),
+      expect.objectContaining({
+        errors: [{ path: '', message: expect.stringContaining('is not UTF-8 text') }],
+      }),
     );
   });
 

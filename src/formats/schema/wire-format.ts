@@ -15,6 +15,12 @@ const refused = Type.Optional(
 const noRegistry = flag('Refused when true: schema registries are not supported');
 const intoJson = flag('Puts the whole message into one json column called value');
 
+const timezone = Type.Optional(
+  Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Null()], {
+    description: 'Time zone of times that have no offset, e.g. Europe/Berlin; default UTC',
+  }),
+);
+
 /** The shape of a format: its type and title, its own options, and those of every format. */
 const format = <T extends string, P extends TProperties>(type: T, title: string, properties: P) =>
   Type.Object(
@@ -33,7 +39,11 @@ const JsonFormat = format('json', 'Json', {
   include_schema: flag('Wraps each message as {schema, payload}, like Kafka Connect'),
   debezium: flag('Wraps each message in the envelope of a change: {before, after, op}'),
   unstructured: flag('Puts the whole document into one json column called value'),
-  timestamp_format: oneOf(['rfc3339', 'unix_millis'], 'Encoding of timestamps; default rfc3339'),
+  timestamp_format: oneOf(
+    ['rfc3339', 'unix_seconds', 'unix_millis', 'unix_micros', 'unix_nanos'],
+    'Encoding of timestamps; default rfc3339. The others count since 1970, in integers or fractions',
+  ),
+  timezone,
   decimal_encoding: oneOf(
     ['number', 'string', 'bytes'],
     "Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement",
