@@ -27,7 +27,7 @@ export async function compileQuery(query: string, catalog: Catalog): Promise<Pla
   for (const insert of statements) inserts.push(await planInsert(insert, reading, inserts));
   const tables = inserts.flatMap(({ source, sink }) => [source, sink]);
   const unique = new Map(tables.map((table) => [table.name, table]));
-  return { tables: [...unique.values()], inserts, graph: graphOf(inserts) };
+  return { tables: [...unique.values()], inserts, graph: graphOf(inserts), warnings: reading.warnings.all() };
 }
 
 /**
@@ -71,7 +71,8 @@ async function readQuery(
   const { tables, views, inserts } = readStatements(text, preview, findings);
   if (inserts.length === 0)
     findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
-  const query = { text, findings, tables: new Tables(catalog, findings), views: new Map() };
+  const warnings = new Findings(text);
+  const query = { text, findings, warnings, tables: new Tables(catalog, findings), views: new Map() };
   for (const statement of tables) await query.tables.create(statement);
   for (const view of views) {
     const { planView } = await import('./select.ts');

@@ -90,8 +90,8 @@ export const pipelines =
       async ({ body }) => {
         const result = await diagnose(body.query, catalog);
         return 'plan' in result
-          ? { graph: result.plan.graph, errors: [] }
-          : { graph: null, errors: result.diagnostics };
+          ? { graph: result.plan.graph, errors: [], warnings: result.plan.warnings }
+          : { graph: null, errors: result.diagnostics, warnings: [] };
       },
     );
   };
