@@ -176,6 +176,20 @@ describe('what RFC 8259 leaves open', () => {
     expect(read('json', '{"a":{"b":1,"b":12345678901234567890}}')).toBe('{"b":12345678901234567890}');
   });
 
+  test.each([
+    ['{"a":1,"a":2}', '{"a":2}'],
+    ['{"a": {"b":1, "b":12345678901234567.89}}', '{"a":{"b":12345678901234567.89}}'],
+    ['[{"a":":","a":"x:y"}]', '[{"a":"x:y"}]'],
+    ['{"a":1,"\\u0061":2}', '{"a":2}'],
+    ['{"__proto__":1,"__proto__":2}', '{"__proto__":2}'],
+    // Without repetition the text stays as it is.
+    ['{ "a" : 1.50 , "b:" : ":" }', '{ "a" : 1.50 , "b:" : ":" }'],
+    ['{"a":{"a":1},"b":[{"a":1},{"a":2}]}', '{"a":{"a":1},"b":[{"a":1},{"a":2}]}'],
+    ['"a:b"', '"a:b"'],
+  ])('an unstructured document has the last of two members, too: %s', (text, kept) => {
+    expect(value.decode(Buffer.from(text)).value).toBe(kept);
+  });
+
   test.each([1_000, 100_000])(
     '%i levels are read where no column looks, or refused, and harm nothing',
     (levels) => {

@@ -10,7 +10,7 @@ import { objectReader } from './decode.ts';
 import { jsonWriter, objectWriter } from './encode.ts';
 import { notJson, notUtf8 } from './fault.ts';
 import { fieldsFromJsonSchema } from './schema.ts';
-import { isShallow, parseExactly, tooDeep } from './text.ts';
+import { isShallow, parseExactly, repeatsName, tooDeep } from './text.ts';
 
 /**
  * One JSON document per message, in UTF-8: an object whose properties are the fields, possibly in an envelope of Kafka
@@ -66,7 +66,7 @@ function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
     decodeText(text) {
       const document = parseDocument(text, JSON.parse);
       if (!isShallow(document)) throw badData('', tooDeep);
-      return make(text);
+      return make(repeatsName(text, document) ? JSON.stringify(parseExactly(text)) : text);
     },
     encodeText: (row) => write(messageOfRow(row)),
   });
