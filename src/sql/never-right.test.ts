@@ -179,6 +179,7 @@ describe('what may surprise is a warning', () => {
     "(v ->> 'a') IS NULL",
     'CAST(s AS TIMESTAMPTZ)',
     'CAST(s AS TIMESTAMP_NS)',
+    "CAST(s AS TIMESTAMP) AT TIME ZONE 'Europe/Berlin'",
     "ts > '2024-07-01 12:00:00'",
     "TIMESTAMP '2024-07-01 12:00:00'",
     'CAST(ts AS TIMESTAMP)',

@@ -6,7 +6,7 @@ import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 export function warnOfSurprises(expressions: readonly TreeNode[], places: Places, warnings: Findings): void {
   const told = new Set<string>();
   const visit = (node: TreeNode, around: TreeNode | undefined): void => {
-    const warning = droppedOffset(node) ?? lostDigits(node, around) ?? textOrder(node);
+    const warning = droppedOffset(node, around) ?? lostDigits(node, around) ?? textOrder(node);
     // One warning of a kind is enough for a SELECT.
     if (warning !== undefined && !told.has(warning)) {
       told.add(warning);
@@ -19,7 +19,9 @@ export function warnOfSurprises(expressions: readonly TreeNode[], places: Places
 
 const offset = /[+-]\d\d(?::?\d\d)?\s*$/;
 
-function droppedOffset(node: TreeNode): string | undefined {
+function droppedOffset(node: TreeNode, around: TreeNode | undefined): string | undefined {
+  // `… AT TIME ZONE` is for texts without an offset.
+  if (around?.name === 'timezone') return undefined;
   const to = typeOf(node) ?? '';
   if (!isCast(node) || !isNode(node.child) || !['VARCHAR', 'JSON'].includes(typeOf(node.child) ?? ''))
     return undefined;
