@@ -354,8 +354,10 @@ export type JsonFormat = {
   debezium?: boolean;
   /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** Encoding of timestamps; default rfc3339 */
-  timestamp_format?: "rfc3339" | "unix_millis";
+  /** Encoding of timestamps; default rfc3339. The others count since 1970, in integers or fractions */
+  timestamp_format?: "rfc3339" | "unix_seconds" | "unix_millis" | "unix_micros" | "unix_nanos";
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
   /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */
   decimal_encoding?: "number" | "string" | "bytes";
 };
@@ -1663,6 +1665,21 @@ export interface Operations {
     answer: {
       graph: PipelineGraph | null;
       errors: Array<{
+        message: string;
+        /** Lines and columns count from 1 */
+        span?: {
+          start: {
+            line: number;
+            column: number;
+          };
+          end: {
+            line: number;
+            column: number;
+          };
+        };
+      }>;
+      /** Places of a valid query whose result may surprise, with what to write instead */
+      warnings: Array<{
         message: string;
         /** Lines and columns count from 1 */
         span?: {
