@@ -33,11 +33,23 @@ export async function refuseNeverRight(
     }
   };
   for (const expression of expressions) visit(expression, undefined);
+  const known = new Map<string, Promise<string | undefined>>();
   for (const cast of casts) {
-    const problem = await neverCast(connection, cast);
+    const key = JSON.stringify([
+      typeOf(cast.child),
+      typeOf(cast.node),
+      literalOf(cast.child),
+      cast.node.try_cast,
+    ]);
+    // A list of a thousand items is not worth a thousand questions.
+    if (!known.has(key) && known.size >= maxCasts) continue;
+    const problem = await (known.get(key) ?? neverCast(connection, cast));
+    known.set(key, Promise.resolve(problem));
     if (problem !== undefined) findings.add(problem, places.of(cast.child));
   }
 }
+
+const maxCasts = 300;
 
 interface Cast {
   node: TreeNode;

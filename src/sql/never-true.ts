@@ -19,18 +19,7 @@ export function asText(json: TreeNode): string {
 export function neverTrue(node: TreeNode): string | undefined {
   if (node.expression_class === 'BOUND_FUNCTION') return neverMatches(node);
   if (node.expression_class === 'BOUND_BETWEEN') return neverBetween(node);
-  if (isMembership(node)) {
-    const [needle, ...items] = children(node.children);
-    const kind = node.type === 'COMPARE_IN' ? 'COMPARE_EQUAL' : 'COMPARE_NOTEQUAL';
-    if (!needle) return undefined;
-    for (const item of items) {
-      // `IN (1, NULL)` may be true, `NOT IN (1, NULL)` cannot.
-      if (literalOf(item)?.text === null && node.type === 'COMPARE_IN') continue;
-      const problem = neverEqual(kind, needle, item);
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
-  }
+  if (isMembership(node)) return neverMember(node);
   if (node.expression_class !== 'BOUND_COMPARISON' || !isNode(node.left) || !isNode(node.right))
     return undefined;
   return (
@@ -38,6 +27,20 @@ export function neverTrue(node: TreeNode): string | undefined {
     neverEqual(mirrored[String(node.type)] ?? String(node.type), node.right, node.left)
   );
 }
+
+/** One item that may match is enough: lists often hold several spellings. */
+function neverMember(node: TreeNode): string | undefined {
+  const [needle, ...items] = children(node.children);
+  if (!needle) return undefined;
+  const negated = node.type === 'COMPARE_NOT_IN';
+  const hasNull = items.some((item) => literalOf(item)?.text === null);
+  if (hasNull && negated) return nullNote;
+  const kind = negated ? 'COMPARE_NOTEQUAL' : 'COMPARE_EQUAL';
+  const problems = items.map((item) => neverEqual(kind, needle, item));
+  return problems.every((problem) => problem !== undefined) ? problems[0] : undefined;
+}
+
+const nullNote = 'A comparison with NULL is never true; write IS NULL or IS NOT NULL';
 
 const mirrored: Readonly<Record<string, string>> = {
   COMPARE_LESSTHAN: 'COMPARE_GREATERTHAN',
@@ -62,16 +65,18 @@ function neverEqual(kind: string, side: TreeNode, against: TreeNode): string | u
   if (literal === undefined || literalOf(side) !== undefined) return undefined;
   if (literal.text === null) {
     if (kind.includes('DISTINCT')) return undefined;
-    return 'A comparison with NULL is never true; write IS NULL or IS NOT NULL';
+    return nullNote;
   }
   const { text, shown } = literal;
+  // Tests for an empty text are harmless.
+  if (text === '') return undefined;
   const compared = `This comparison with ${shown} has the same result for every row`;
   if (isEquality(kind)) {
     const json = jsonText(side);
     if (json && literal.type === 'VARCHAR' && !mayBeJson(text, json.changed))
       return `${compared}, because a JSON string keeps its quotes as TEXT; ${asText(json.json)}`;
     const folded = caseOf(side);
-    if (folded && literal.type === 'VARCHAR' && folded.fold(text) !== text)
+    if (folded && isAscii(text) && literal.type === 'VARCHAR' && folded.fold(text) !== text)
       return `${compared}, because the result of ${folded.name} has no such letters; write '${folded.fold(text)}'`;
   }
   const isNumber = literal.type === 'BOOLEAN' || isIntegerType(literal.type) || /^DECIMAL/.test(literal.type);
@@ -102,6 +107,9 @@ function caseOf(side: TreeNode): { name: string; fold(text: string): string } | 
   if (name === 'lower' || name === 'lcase') return { name: 'lower', fold: (text) => text.toLowerCase() };
   return undefined;
 }
+
+/** DuckDB changes the case of some other characters differently. */
+const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length;
 
 /** LIKE and starts_with on the text of a JSON value. */
 function neverMatches(node: TreeNode): string | undefined {
