@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
+import { reserved } from '../formats/schema/sql-type.ts';
 import type { Query } from './analysis.ts';
 import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
 import { isSameType } from './field-types.ts';
@@ -159,14 +160,3 @@ function onlyTable(tokens: readonly Token[]): Identifier | undefined {
   if (!exact && (!plain || reserved.has(table.text.toLowerCase()))) return undefined;
   return { text: table.text, exact, from: table.from, to: table.to };
 }
-
-/** Words that name a table in quotes only: `duckdb_keywords()`, the reserved ones and those of types and functions. */
-export const reserved: ReadonlySet<string> = new Set(
-  `all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check
-  collate collation column columns concurrently constraint create cross default deferrable desc describe distinct do
-  else end except false fetch for foreign freeze from full generated glob group having ilike in initially inner
-  intersect into is isnull join lambda lateral leading left like limit map natural not notnull null offset on only or
-  order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify references returning right
-  select semi show similar some struct summarize symmetric table tablesample then to trailing true try_cast union
-  unique unpack unpivot using variadic verbose when where window with`.split(/\s+/),
-);

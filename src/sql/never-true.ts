@@ -111,17 +111,31 @@ function caseOf(side: TreeNode): { name: string; fold(text: string): string } | 
 /** DuckDB changes the case of some other characters differently. */
 const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length;
 
-/** LIKE and starts_with on the text of a JSON value. */
+/** DuckDB's names of the functions that look for a text, and whether they look at the beginning. */
+const searches: Readonly<Record<string, boolean>> = {
+  '~~': true,
+  '!~~': true,
+  starts_with: true,
+  prefix: true,
+  '^@': true,
+  contains: false,
+  suffix: false,
+  ends_with: false,
+};
+
+/** LIKE, starts_with and the like on the text of a JSON value, or on the result of upper or lower. */
 function neverMatches(node: TreeNode): string | undefined {
   const [subject, pattern] = children(node.children);
-  const like = /^!?~~\*?$/.test(String(node.name));
-  if (!subject || !pattern || !(like || /^(?:starts_with|prefix|\^@)$/.test(String(node.name))))
-    return undefined;
-  const [json, literal] = [jsonText(subject), literalOf(pattern)];
-  if (!json || typeof literal?.text !== 'string' || /^(?:["{[\d-]|[tfn])/i.test(literal.text))
-    return undefined;
-  if (literal.text === '' || (like && /^[%_]/.test(literal.text))) return undefined;
-  return `${literal.shown} matches no row, because a JSON string keeps its quotes as TEXT; ${asText(json.json)}`;
+  // ILIKE, which takes any case, ends in *.
+  const atStart = searches[String(node.name).replace(/\*$/, '')];
+  if (!subject || !pattern || atStart === undefined) return undefined;
+  const [json, literal, folded] = [jsonText(subject), literalOf(pattern), caseOf(subject)];
+  if (typeof literal?.text !== 'string' || literal.text === '') return undefined;
+  const { text, shown } = literal;
+  if (folded && isAscii(text) && folded.fold(text) !== text && !String(node.name).endsWith('*'))
+    return `${shown} matches no row, because the result of ${folded.name} has no such letters; write '${folded.fold(text)}'`;
+  if (!json || !atStart || /^(?:["{[\d-]|[tfn]|[%_])/i.test(text)) return undefined;
+  return `${shown} matches no row, because a JSON string keeps its quotes as TEXT; ${asText(json.json)}`;
 }
 
 const bits: Readonly<Record<string, number>> = {

@@ -98,6 +98,14 @@ describe('texts of times', () => {
     });
   });
 
+  test('have the names of columns as a query must write them', () => {
+    const noteOf = (name: string) => member(name, ['"2024-07-01"']).fields[0]?.note;
+    expect(noteOf('end')).toContain('CAST("end" AS DATE)');
+    expect(noteOf('a-b')).toContain('CAST("a-b" AS DATE)');
+    expect(noteOf('say "x"')).toContain('CAST("say ""x""" AS DATE)');
+    expect(noteOf('date')).toContain('CAST(date AS DATE)');
+  });
+
   test('without a zone are timestamps when the caller gives the zone', () => {
     const inferred = member('at', ['"2024-07-01T12:00:00"'], { type: 'json', timezone: 'Europe/Berlin' });
     expect(typeOf(inferred)).toEqual({ type: 'timestamp', unit: 'millisecond' });

@@ -1,5 +1,5 @@
 import type { Field, Format, ListItem } from '../schema/schema.ts';
-import type { TimestampUnit } from '../schema/sql-type.ts';
+import { reserved, type TimestampUnit } from '../schema/sql-type.ts';
 import { pathOf } from '../values/bad.ts';
 import { isNumberType, type ObservedShape, type SeenType } from './observation.ts';
 import { speaksOfTime, timeUnits, unixFormats } from './times.ts';
@@ -252,7 +252,9 @@ function columnOf(path: string): string {
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
   const item = names.indexOf('*');
   const shown = (item === -1 ? names : ['item']).map((name) =>
-    /^[A-Za-z_]\w*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`,
+    /^[A-Za-z_]\w*$/.test(name) && !reserved.has(name.toLowerCase())
+      ? name
+      : `"${name.replaceAll('"', '""')}"`,
   );
   return shown.join('.');
 }
