@@ -14,7 +14,7 @@ export const unixFormats = {
 } as const;
 
 /** September 2001 to 2100, in seconds: no number in it is in the range of another unit. */
-const [earliest, latest] = [1_000_000_000n, 4_102_444_800n];
+const [earliest, latest] = [1_000_000_000, 4_102_444_800];
 
 /** Numbers that may count the time since 1970. */
 export class CountedTimes {
@@ -59,8 +59,9 @@ export class CountedTimes {
 }
 
 function inRange(number: string, unit: TimestampUnit): boolean {
-  const seconds = timestampFromDecimal(number, unit, 'second');
-  return seconds !== undefined && seconds >= earliest && seconds <= latest;
+  if (!/^\d/.test(number)) return false;
+  const seconds = Number(number) / 1000 ** timeUnits.indexOf(unit);
+  return seconds >= earliest && seconds <= latest;
 }
 
 function dayOf(number: string, unit: TimestampUnit): string {
@@ -167,7 +168,7 @@ export class ObservedTexts {
     if (parseTimestamp(text, 'millisecond') === undefined) {
       const form = forms.find(({ pattern }) => pattern.test(text));
       if (form) this.#forms.set(form, (this.#forms.get(form) ?? 0) + 1);
-      this.counted.observe(text);
+      this.counted.observe(/^\d{10,19}(?:\.\d+)?$/.test(text) ? text : '');
       return false;
     }
     this.#fraction = Math.max(this.#fraction, /\.(\d+)/.exec(text)?.[1]?.length ?? 0);
