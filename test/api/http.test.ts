@@ -30,7 +30,7 @@ function raw(text: string | Buffer): Promise<Response> {
   socket.on('data', (chunk) => chunks.push(chunk)).on('error', reject);
   socket.on('close', () => {
     const all = Buffer.concat(chunks).toString();
-    const last = all.slice(all.lastIndexOf('HTTP/1.1 '));
+    const last = all.split(/(?=HTTP\/1\.1 \d)/).at(-1) ?? '';
     const [head = '', body = ''] = last.split(/\r\n\r\n(.*)/s);
     const [line = '', ...lines] = head.split('\r\n');
     const headers = Object.fromEntries(lines.map((each) => each.split(/: (.*)/s).slice(0, 2)));
