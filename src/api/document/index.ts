@@ -95,6 +95,7 @@ interface DocumentSchema {
   $ref?: string;
   title?: string;
   type?: string | string[];
+  enum?: unknown[];
   properties?: Record<string, DocumentSchema>;
   items?: DocumentSchema;
   examples?: unknown[];
@@ -216,6 +217,9 @@ function nameSchemas({ paths, components }: ApiDocument): void {
         return [name, walk(inner, key)];
       }),
     ) as DocumentSchema;
+    // Without a type, generators for some languages take an enum for any value.
+    const texts = Array.isArray(walked.enum) && walked.enum.every((value) => typeof value === 'string');
+    if (texts) walked.type ??= 'string';
     return typeof walked.title === 'string' ? named(walked.title, walked) : walked;
   };
   for (const [name, schema] of Object.entries(schemas)) schemas[name] = walk(schema, '') as DocumentSchema;
