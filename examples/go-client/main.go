@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log"
 	"net/http"
@@ -14,6 +15,9 @@ import (
 )
 
 var ctx = context.Background()
+
+const fields = `{"format": {"type": "json"}, "bad_data": {"behavior": "drop"}, "fields": [
+	{"name": "device", "type": "string", "required": true}, {"name": "celsius", "type": "float64", "required": true}]}`
 
 func argument(index int, fallback string) string {
 	if len(os.Args) > index {
@@ -60,10 +64,9 @@ func main() {
 	}
 	fmt.Println("Unchanged:", known.StatusCode() == http.StatusNotModified)
 
-	required := true
-	fields := []penstock.Field{
-		{Name: "device", Type: "string", Required: &required},
-		{Name: "celsius", Type: "float64", Required: &required},
+	var schema penstock.ConnectionSchema
+	if err := json.Unmarshal([]byte(fields), &schema); err != nil {
+		log.Fatal(err)
 	}
 	var tables []string
 	for suffix, config := range map[string]map[string]any{
@@ -72,7 +75,7 @@ func main() {
 	} {
 		table, err := client.CreateConnectionTableWithResponse(ctx, nil, penstock.ConnectionTablePost{
 			Name: name + "_" + suffix, Connector: "mqtt", ConnectionProfileId: &profile, Config: config,
-			Schema: &penstock.ConnectionSchema{Fields: &fields},
+			Schema: &schema,
 		})
 		must(table.StatusCode(), table.Body, err)
 		tables = append(tables, table.JSON200.Id)
