@@ -89,6 +89,12 @@ const servers: Server[] = [
     optional: true,
   },
   {
+    name: 'Prism',
+    present: () => onPath('prism'),
+    packages: 'npm install -g @stoplight/prism-cli',
+    optional: true,
+  },
+  {
     name: 'terraform-provider-restapi',
     present: () => providerFolder() !== undefined,
     packages: 'https://github.com/Mastercard/terraform-provider-restapi',

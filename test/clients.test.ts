@@ -5,9 +5,11 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { providerFolder, whyMissing } from '../scripts/servers.ts';
 import { temporaryFolder } from './support/at-end.ts';
+import { freePort } from './support/mosquitto.ts';
 import { useProcessRig } from './support/rig.ts';
-import { whereIs } from './support/server-process.ts';
+import { ServerProcess, whereIs } from './support/server-process.ts';
 import { onlyInSoak, skipping } from './support/skipping.ts';
+import { until } from './support/until.ts';
 
 /** The examples for tools of others. Each test is skipped without the tool, and runs in the soak only. */
 
@@ -163,6 +165,108 @@ test.skipIf(noProvider !== undefined)(
     const state = readFileSync(join(cwd, 'terraform.tfstate'), 'utf8');
     expect(drifted.stdout + settled.stdout + state).not.toContain('hunter2-canary');
     expect((await terraform('destroy', '-auto-approve')).stdout).toContain('5 destroyed');
+    await expectEmpty();
+  },
+  300_000,
+);
+
+const noPrism = onlyInSoak ?? whyMissing('Prism');
+test.skipIf(noPrism !== undefined)(
+  skipping('Prism, a validating proxy, lets every request of a tour and every response pass', noPrism),
+  async () => {
+    const port = await freePort();
+    const args = [
+      'proxy',
+      document,
+      rig.penstock.address,
+      '--errors',
+      '--port',
+      `${port}`,
+      '-h',
+      '127.0.0.1',
+    ];
+    const command = whereIs('prism') as string;
+    await ServerProcess.start({ command, args, port, folder: temporaryFolder('prism') });
+    const call = async (status: number, method: string, path: string, body?: object, headers: Env = {}) => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+        method,
+        headers: { 'content-type': 'application/json', ...headers },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      // Prism itself would respond 422 or 500.
+      expect(response.status, `${method} ${path}: ${text}`).toBe(status);
+      expect(response.headers.get('sl-violations'), `${method} ${path}`).toBe(null);
+      return {
+        etag: response.headers.get('etag') ?? '',
+        body: text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null,
+      };
+    };
+    const api = '/api/v1';
+    const config = { url: rig.broker.url };
+    const profile = await call(200, 'POST', `${api}/connection_profiles`, {
+      name: 'prism',
+      connector: 'mqtt',
+      config,
+    });
+    const at = `${api}/connection_profiles/${profile.body.id}`;
+    await call(304, 'GET', at, undefined, { 'if-none-match': profile.etag });
+    await call(200, 'POST', `${at}/test`, { probe: 'none' }, { accept: 'application/json' });
+    await call(200, 'PATCH', at, { labels: { site: 'north' } }, { 'if-match': profile.etag });
+    await call(412, 'PATCH', at, { labels: { site: 'south' } }, { 'if-match': profile.etag });
+    await call(409, 'POST', `${api}/connection_profiles`, { name: 'prism', connector: 'mqtt', config });
+    const tables: string[] = [];
+    for (const [name, type] of Object.entries({ prism_in: {}, prism_out: { retain: false } })) {
+      const fields = [{ name: 'celsius', type: 'float64' }];
+      const schema = { format: { type: 'json' }, bad_data: { behavior: 'drop' }, fields };
+      const table = {
+        name,
+        connector: 'mqtt',
+        connection_profile_id: profile.body.id,
+        config: { topic: name, type },
+        schema,
+      };
+      tables.push((await call(200, 'POST', `${api}/connection_tables`, table)).body.id);
+    }
+    const query = 'INSERT INTO prism_out SELECT celsius FROM prism_in';
+    const pipeline = await call(200, 'POST', `${api}/pipelines`, { name: 'prism', query, parallelism: 1 });
+    const run = `${api}/pipelines/${pipeline.body.id}`;
+    const inState = async (state: string) => {
+      const { body } = await call(200, 'GET', `${run}/jobs`);
+      return body.data[0].state === state && body.data[0].id;
+    };
+    const job = await until('the job runs', () => inState('Running'), 60_000);
+    for (const path of [
+      '',
+      '/jobs',
+      '/dead_letters',
+      `/jobs/${job}/errors`,
+      `/jobs/${job}/operator_metric_groups`,
+      `/jobs/${job}/tasks`,
+    ])
+      await call(200, 'GET', `${run}${path}`);
+    for (const path of [
+      'ping',
+      'connectors',
+      'connectors/mqtt',
+      'connection_profiles',
+      'connection_tables',
+      'pipelines',
+      'jobs',
+      'export',
+      'audit',
+      'api_keys',
+    ])
+      await call(200, 'GET', `${api}/${path}`);
+    for (const path of ['/healthz', '/readyz', '/metrics']) await call(200, 'GET', path);
+    await call(200, 'POST', `${api}/pipelines/validate_query`, { query });
+    await call(404, 'GET', `${api}/pipelines/pl_none`);
+    await call(409, 'DELETE', at);
+    await call(200, 'PATCH', run, { stop: 'graceful' });
+    await until('the job has stopped', () => inState('Stopped'), 60_000);
+    await call(200, 'DELETE', run);
+    for (const id of tables) await call(200, 'DELETE', `${api}/connection_tables/${id}`);
+    await call(200, 'DELETE', at);
     await expectEmpty();
   },
   300_000,
