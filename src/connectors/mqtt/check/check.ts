@@ -13,12 +13,13 @@ import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { forUpTo, untilReported } from '../connection/deadline.ts';
 import { tlsExpected } from '../connection/login.ts';
-import { silence, tlsError } from '../connection/socket-errors.ts';
+import { silence, someTlsPeer, tlsError } from '../connection/socket-errors.ts';
 import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
 import {
   connectTcp,
   type Dialable,
   lastError,
+  peerOf,
   resolveHost,
   startTls,
   startWebSocket,
@@ -111,7 +112,7 @@ async function connectSteps(
       throw isSilent(error) ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.stream = socket;
-    return tlsFinding(socket, target, signal);
+    return tlsFinding(socket, profile, target, signal);
   };
   const socket = target?.tls ? await steps.run('tls', startTlsStep) : plain;
   const startWebSocketStep = async (signal: AbortSignal) => {
@@ -195,6 +196,7 @@ const warnDays = 14;
  */
 export async function tlsFinding(
   socket: TLSSocket,
+  profile: MqttProfile,
   endpoint: Endpoint,
   signal: AbortSignal,
 ): Promise<Finding<TLSSocket>> {
@@ -212,12 +214,12 @@ export async function tlsFinding(
     const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
     const failure = tlsError(
       typeof error === 'string' ? { name: '', message: '', code: error } : error,
-      endpoint.host,
-      1,
+      peerOf(socket, profile, endpoint),
     );
-    const { message, hint } = failure;
+    const { message, hint, facts } = failure;
     return {
       ...finding,
+      details: { ...finding.details, ...facts },
       code: codeOf(failure),
       message: `${message}. Connected anyway, because rejectUnauthorized is false`,
       ...(hint === undefined ? {} : { hint }),
@@ -233,7 +235,7 @@ const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal):
     const ticket = () => {
       settled = setImmediate(resolve);
     };
-    const closed = () => reject(tlsError(lastError(socket), endpoint.host, 1));
+    const closed = () => reject(tlsError(lastError(socket), someTlsPeer(endpoint.host)));
     socket.once('session', ticket).once('close', closed);
     return () => {
       clearImmediate(settled);

@@ -13,7 +13,7 @@ import {
   subscribeRefused,
   unsubscribeRefused,
 } from './reason-codes.ts';
-import { isTlsReason, tlsError } from './socket-errors.ts';
+import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 
 /** The limits in the broker's CONNACK (MQTT 5), or those that 3.1.1 implies. */
 interface BrokerLimits {
@@ -213,7 +213,8 @@ function translate(error: Error & { code?: unknown }): PenstockError {
     });
   if (code === 149) return packetTooLarge();
   if (typeof code === 'string') {
-    if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);
+    if (isTlsReason(error as NodeJS.ErrnoException))
+      return tlsError(error as NodeJS.ErrnoException, someTlsPeer());
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
   }
   return mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {

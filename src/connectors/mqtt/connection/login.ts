@@ -9,7 +9,7 @@ import type { ConnectRequest } from './connect-request.ts';
 import { Connection } from './connection.ts';
 import { untilReported } from './deadline.ts';
 import { connectRefused } from './reason-codes.ts';
-import { isTlsReason, silence, tlsError } from './socket-errors.ts';
+import { isTlsReason, silence, someTlsPeer, tlsError } from './socket-errors.ts';
 import { lastError } from './transport.ts';
 
 /** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
@@ -77,7 +77,7 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
 
 function closedEarly(socket: Duplex): PenstockError {
   const error = lastError(socket);
-  if (isTlsReason(error)) return tlsError(error, '', 1);
+  if (isTlsReason(error)) return tlsError(error, someTlsPeer());
   return mqttError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
     hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
     cause: silence,
