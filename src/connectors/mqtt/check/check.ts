@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
 import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
@@ -12,7 +12,7 @@ import { connectTo, endpointsOf } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { forUpTo, untilReported } from '../connection/deadline.ts';
-import { tlsExpected } from '../connection/login.ts';
+import { connectUnanswered } from '../connection/requests.ts';
 import { silence, someTlsPeer, tlsError } from '../connection/socket-errors.ts';
 import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
 import {
@@ -24,6 +24,7 @@ import {
   startTls,
   startWebSocket,
 } from '../connection/transport.ts';
+import { diagnose } from './diagnose.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
 
@@ -114,26 +115,52 @@ async function connectSteps(
     opened.stream = socket;
     return tlsFinding(socket, profile, target, signal);
   };
-  const socket = target?.tls ? await steps.run('tls', startTlsStep) : plain;
+  const socket = target?.tls ? await steps.run('tls', startTlsStep, { late: handshakeLate }) : plain;
   const startWebSocketStep = async (signal: AbortSignal) => {
     const stream = await startWebSocket(socket as Socket, target, signal);
     opened.stream = stream;
     return { value: stream, message: 'The server opened a WebSocket', details: { path: target.path } };
   };
-  const stream = target?.path === undefined ? socket : await steps.run('websocket', startWebSocketStep);
-  return await steps.run('mqtt_connect', async (signal) => {
-    const request = { ...probeClient(context), signal };
+  const stream =
+    target?.path === undefined
+      ? socket
+      : await steps.run('websocket', startWebSocketStep, { late: upgradeLate });
+  const connectStep = async (signal: AbortSignal) => {
+    const request = { ...probeClient(context), signal, silenceMs: context.stepTimeoutMs / 2 };
     const connection = await connectTo(target, request, stream as Duplex).catch(async (error: unknown) => {
       const mayBeTls = isSilent(error) && !target.tls && target.path === undefined;
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
     return loggedIn(connection, profile);
-  });
+  };
+  const { protocolVersion = 'auto' } = profile;
+  const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
+  return await steps.run('mqtt_connect', connectStep, { late: (ms) => connectUnanswered(ms, versions) });
 }
+
+const handshakeLate = (ms: number): PenstockError =>
+  new PenstockError('connection_timeout', `The server did not respond to the TLS handshake within ${ms} ms`, {
+    hint: 'The port accepts connections, so no firewall blocks it. Check that it is the TLS port of the broker (usually 8883).',
+  });
+
+const upgradeLate = (ms: number): PenstockError =>
+  new PenstockError(
+    'connection_timeout',
+    `The server did not respond to the WebSocket handshake within ${ms} ms`,
+    {
+      hint: 'The port accepts connections, so no firewall blocks it. Check that it is the WebSocket port of the broker, and its path.',
+    },
+  );
 
 const isSilent = (error: unknown): error is PenstockError =>
   error instanceof PenstockError && error.cause === silence;
+
+const fallbacks = {
+  refused: 'does not support MQTT 5',
+  closed: 'closed the connection at MQTT 5',
+  silent: 'did not respond to a CONNECT of MQTT 5',
+};
 
 function loggedIn(connection: Connection, profile: MqttProfile): Finding<Connection> {
   const { version, limits } = connection;
@@ -141,7 +168,7 @@ function loggedIn(connection: Connection, profile: MqttProfile): Finding<Connect
   const finding: Finding<Connection> = {
     value: connection,
     message: older
-      ? 'Logged in with MQTT 3.1.1, because the broker does not support MQTT 5'
+      ? `Logged in with MQTT 3.1.1, because the broker ${fallbacks[connection.fallback ?? 'refused']}`
       : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
     details: connackFacts(connection),
     ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
@@ -242,60 +269,3 @@ const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal):
       socket.off('session', ticket).off('close', closed);
     };
   });
-
-/** A 3.1.1 CONNECT with a clean session and an empty client id: any MQTT server responds with a CONNACK. */
-const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 10, 0, 0]);
-const connack = 0x20;
-
-/**
- * Connects a second time, without TLS if the URL asks for TLS and with TLS if not, after the server closed the first
- * connection without a response. Sends no credentials. Returns `tls_not_spoken` or `mqtt_not_spoken` if the port works
- * that way; otherwise `error`.
- */
-export async function diagnose(
-  error: PenstockError,
-  endpoint: Endpoint,
-  addresses: Dialable[],
-  signal: AbortSignal,
-): Promise<PenstockError> {
-  const plain = await connectTcp(endpoint, addresses, signal).catch(unlessUnknown);
-  signal.throwIfAborted();
-  if (plain === undefined) return error;
-  if (!endpoint.tls) {
-    // No data is sent, so the certificate need not be verified.
-    const secure = connectTls({ socket: plain, rejectUnauthorized: false });
-    const speaksTls = await reports(secure, signal, (found) =>
-      secure.once('secureConnect', () => found(true)),
-    );
-    return speaksTls ? tlsExpected() : error;
-  }
-  const speaksMqtt = await reports(plain, signal, (found) => {
-    plain.once('data', (chunk: Buffer) => found(chunk[0] === connack));
-    plain.write(anonymousConnect);
-  });
-  if (!speaksMqtt) return error;
-  return new PenstockError('tls_not_spoken', 'The server speaks MQTT without TLS on this port', {
-    hint: 'Use mqtt:// for this port, or the TLS port of the broker (usually 8883).',
-  });
-}
-
-const unlessUnknown = (error: unknown): undefined => {
-  if (!(error instanceof PenstockError)) throw error;
-};
-
-/** Returns the result of `look`, or false if the socket closes first. Destroys the socket. */
-async function reports(
-  socket: Socket,
-  signal: AbortSignal,
-  look: (found: (value: boolean) => void) => void,
-): Promise<boolean> {
-  try {
-    return await untilReported<boolean>(signal, (resolve) => {
-      const failed = () => resolve(false);
-      socket.on('error', failed).once('close', failed);
-      look(resolve);
-    });
-  } finally {
-    socket.destroy();
-  }
-}

@@ -45,6 +45,14 @@ export const mqttErrors = {
     means: 'The broker is busy, is shutting down or lacks resources. A job tries again.',
     todo: 'Check the load and the limits of the broker.',
   },
+  mqtt_not_answered: {
+    title: 'The broker did not respond to a request',
+    passing: true,
+    means:
+      'The connection is open, but the broker did not respond to a CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH or PUBREL. The ' +
+      'message names it. A job tries again.',
+    todo: 'Check the access rules for the topic, the QoS and the MQTT version. Some brokers do not respond to what they forbid or do not know.',
+  },
   mqtt_refused: {
     title: 'The broker refused the connection',
     passing: true,

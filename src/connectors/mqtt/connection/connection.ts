@@ -13,10 +13,12 @@ import {
   subscribeRefused,
   unsubscribeRefused,
 } from './reason-codes.ts';
+import { RecentBytes } from './recent-bytes.ts';
+import { type Asked, closedInstead } from './requests.ts';
 import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 
 /** The limits in the broker's CONNACK (MQTT 5), or those that 3.1.1 implies. */
-interface BrokerLimits {
+export interface BrokerLimits {
   sessionPresent: boolean;
   /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
   receiveMaximum: number;
@@ -47,12 +49,22 @@ export class Connection {
   #lost: PenstockError | undefined;
   #open = false;
   #ending: Promise<void> | undefined;
+  /** Returns the request whose response is due, if any. */
+  asked: () => Asked | undefined = () => undefined;
+  /** Why the connection uses 3.1.1 although MQTT 5 was tried. */
+  fallback: 'refused' | 'closed' | 'silent' | undefined;
+  readonly #recent: RecentBytes;
+  readonly #probe: boolean;
+  #last: Asked | undefined;
 
-  constructor(client: MqttClient, socket: Duplex, version: 4 | 5, identity: string) {
+  /** `probe`: the client id is random. */
+  constructor(client: MqttClient, socket: Duplex, version: 4 | 5, identity: string, probe = false) {
     this.client = client;
+    this.#probe = probe;
     this.version = version;
     this.#socket = socket;
     this.identity = identity;
+    this.#recent = new RecentBytes(socket);
     client.on('error', this.#failed).on('disconnect', this.#disconnected).on('close', this.#closed);
   }
 
@@ -82,8 +94,10 @@ export class Connection {
     if (isShared(filter) && !this.limits.shared) throw sharedUnsupported(filter);
     if (hasWildcard(filter) && !this.limits.wildcards) throw subscribeRefused(filter, 162);
     const options = this.version === 5 ? { qos, rh: retainHandling[retained] } : { qos };
-    const suback = await this.#response<ISubackPacket>(signal, (done) =>
-      this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
+    const suback = await this.#response<ISubackPacket>(
+      { packet: 'SUBSCRIBE', topic: filter, qos },
+      signal,
+      (done) => this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
     );
     const [granted = 128] = suback.granted as number[];
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
@@ -93,12 +107,21 @@ export class Connection {
   /** Removes subscriptions; a missing one is not an error. Throws `mqtt_subscribe_refused`. */
   async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
     if (filters.length === 0) return;
-    const unsuback = await this.#response<IUnsubackPacket>(signal, (done) =>
-      this.client.unsubscribe([...filters], (error, packet) => done(error, packet as IUnsubackPacket)),
+    const unsuback = await this.#response<IUnsubackPacket>(
+      { packet: 'UNSUBSCRIBE', topic: filters.join(', '), qos: 0 },
+      signal,
+      (done) =>
+        this.client.unsubscribe([...filters], (error, packet) => done(error, packet as IUnsubackPacket)),
     );
     const codes = (unsuback.granted ?? []) as number[];
     const at = codes.findIndex((code) => code >= 128);
     if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', codes[at] ?? 128);
+  }
+
+  /** Says that the broker has responded to the last request. */
+  responded(asked: Asked): void {
+    this.asked = () => undefined;
+    this.#last = asked;
   }
 
   /** Sends a PINGREQ. Resolves at its PINGRESP: the broker has handled everything sent before. */
@@ -126,16 +149,32 @@ export class Connection {
     return this.#ending;
   }
 
-  #response<P>(
+  async #response<P>(
+    asked: Asked,
     signal: AbortSignal,
     request: (done: (cause: unknown, packet: P | undefined) => void) => void,
   ): Promise<P> {
-    return untilReported<P>(signal, (resolve, reject) => {
-      request((cause, packet) => {
-        if (packet) resolve(packet);
-        else reject(this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }));
+    const before = this.asked;
+    this.asked = () => asked;
+    this.#recent.keep();
+    try {
+      return await untilReported<P>(signal, (resolve, reject) => {
+        request((cause, packet) => {
+          if (packet) resolve(packet);
+          else if (this.#lost) reject(this.#lost);
+          else
+            setImmediate(() =>
+              reject(
+                this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }),
+              ),
+            );
+        });
       });
-    });
+    } finally {
+      this.#recent.forget();
+      this.asked = before;
+      this.#last = asked;
+    }
   }
 
   async #end(): Promise<void> {
@@ -162,22 +201,40 @@ export class Connection {
   }
 
   readonly #disconnected = (packet: IDisconnectPacket): void => {
-    const code = packet.reasonCode ?? 0;
+    // MQTT 3.1.1 has no DISCONNECT of a server, but some send one, with or without a code.
+    const code = packet.reasonCode ?? this.#recent.disconnectCode() ?? 0;
     this.#reason =
       code === sessionTakenOver
         ? takenOver(this.identity)
-        : disconnected(code, packet.properties?.reasonString);
+        : disconnected(code, packet.properties?.reasonString, this.asked());
     this.#socket.destroy();
   };
 
   readonly #failed = (error: Error): void => {
-    this.#reason ??= translate(error);
+    this.#reason ??= this.#refusedWithUnknownCode(error) ?? translate(error);
     if (this.#open && !this.#ending) this.#socket.destroy();
   };
 
+  /** MQTT.js takes a SUBACK whose code the MQTT version does not have for a violation of the protocol. */
+  #refusedWithUnknownCode(error: Error): PenstockError | undefined {
+    const asked = this.asked();
+    if (asked?.packet !== 'SUBSCRIBE' || !error.message.startsWith('Invalid suback')) return undefined;
+    const code = this.#recent.subackCode(this.client.getLastMessageId());
+    return code === undefined || code < 128 ? undefined : subscribeRefused(asked.topic, code);
+  }
+
+  #closedWithoutReason(times: number): PenstockError {
+    const asked = this.asked();
+    if (asked) return closedInstead(asked, this.version, hangUp);
+    return this.#probe && this.#last
+      ? closedInstead(this.#last, this.version, hangUp, 'after')
+      : closedSilently(times);
+  }
+
   readonly #closed = (): void => {
     if (!this.#open || this.#ending || this.#lost) return;
-    this.#lost = this.#reason ?? closedSilently(countHangUp(this.identity));
+    const times = countHangUp(this.identity);
+    this.#lost = this.#reason ?? this.#closedWithoutReason(times);
     this.#onLost?.(this.#lost);
   };
 }

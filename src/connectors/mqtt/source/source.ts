@@ -3,14 +3,15 @@ import type { MqttClient } from 'mqtt';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
-import { type MqttTable, sourceOf } from '../config/table.ts';
+import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
 import { DeferredAcks } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
-import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
+import { packetTooLarge } from '../connection/reason-codes.ts';
+import { unanswered } from '../connection/requests.ts';
 import { subscribeAs, unsubscribe } from './session.ts';
 
 const defaultSessionExpirySecs = 604_800;
@@ -150,7 +151,8 @@ class MqttSource implements Source {
     const ms = connectTimeoutMs(profile);
     const bound = subscribeAs(this.#context, connection);
     bound.then(this.#subscriptionsSettled.resolve, () => {});
-    const late = () => subackTimeout(ms);
+    const { topic } = this.#context.table;
+    const late = () => unanswered({ packet: 'SUBSCRIBE', topic, qos: qosOf(this.#context.table) }, ms);
     const inTime = within(ms, signal, late, (soon) =>
       untilReported<void>(soon, (resolve, reject) => void bound.then(resolve, reject)),
     );

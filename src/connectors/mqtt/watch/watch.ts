@@ -10,7 +10,7 @@ import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { forUpTo, untilReported, within } from '../connection/deadline.ts';
 import { Metadata } from '../connection/delivery.ts';
-import { subackTimeout } from '../connection/reason-codes.ts';
+import { unanswered } from '../connection/requests.ts';
 
 /** Reads messages without affecting other clients: a random client id, a clean session, no last will. */
 
@@ -57,7 +57,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
   };
   return withProbeClient(context, signal, received, async (connection) => {
     const ms = connectTimeoutMs(profile);
-    const late = () => subackTimeout(ms);
+    const late = () => unanswered({ packet: 'SUBSCRIBE', topic: filter, qos: 0 }, ms);
     await within(ms, signal, late, (soon) => connection.subscribe(filter, 0, soon, retained));
     context.listening();
     return await untilReported<never>(signal, (_resolve, reject) => {
