@@ -5,9 +5,8 @@ import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
 import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
 import { codeOf } from '../config/errors.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
-import { qosLevel } from '../config/topic.ts';
 import { connectTo, endpointsOf } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -25,6 +24,7 @@ import {
   startWebSocket,
 } from '../connection/transport.ts';
 import { diagnose } from './diagnose.ts';
+import { grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
 
@@ -132,7 +132,8 @@ async function connectSteps(
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
-    return loggedIn(connection, profile);
+    const grant = await grantedSession(context, target, connection);
+    return loggedIn(connection, context, grant);
   };
   const { protocolVersion = 'auto' } = profile;
   const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
@@ -155,63 +156,6 @@ const upgradeLate = (ms: number): PenstockError =>
 
 const isSilent = (error: unknown): error is PenstockError =>
   error instanceof PenstockError && error.cause === silence;
-
-const fallbacks = {
-  refused: 'does not support MQTT 5',
-  closed: 'closed the connection at MQTT 5',
-  silent: 'did not respond to a CONNECT of MQTT 5',
-};
-
-function loggedIn(connection: Connection, profile: MqttProfile): Finding<Connection> {
-  const { version, limits } = connection;
-  const older = version === 4 && profile.protocolVersion !== '3.1.1';
-  const finding: Finding<Connection> = {
-    value: connection,
-    message: older
-      ? `Logged in with MQTT 3.1.1, because the broker ${fallbacks[connection.fallback ?? 'refused']}`
-      : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
-    details: connackFacts(connection),
-    ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
-  };
-  const problem = willProblem(profile, limits);
-  if (problem === undefined) return finding;
-  return {
-    ...finding,
-    code: 'mqtt_will_refused',
-    message: `${finding.message}, but ${problem}`,
-    hint: 'Change the qos or retain of the last will (will). Otherwise the broker will refuse the connections of jobs.',
-  };
-}
-
-/** A test sends no last will: whether the broker would accept it follows from its limits. */
-function willProblem({ will }: MqttProfile, limits: Connection['limits']): string | undefined {
-  if (will === undefined) return undefined;
-  const qos = qosLevel(will.qos);
-  if (qos > limits.maximumQos) return `the broker accepts no last will with QoS ${qos}`;
-  if (will.retain === true && !limits.retain) return 'the broker accepts no retained last will';
-  return undefined;
-}
-
-/** The CONNACK for people. A broker reports no limits with 3.1.1: they are the ones that the version implies. */
-function connackFacts({ connack, client, version, limits }: Connection): Record<string, unknown> {
-  const properties = version === 5 ? connack?.properties : undefined;
-  const { assignedClientIdentifier, responseInformation, serverReference } = properties ?? {};
-  return {
-    protocolVersion: version === 5 ? '5' : '3.1.1',
-    reasonCode: 0,
-    reason: 'success',
-    clientId: assignedClientIdentifier ?? client.options.clientId,
-    clientIdAssigned: given(assignedClientIdentifier),
-    ...limits,
-    limitsFrom: version === 5 ? 'broker' : 'protocol version',
-    keepAliveSecs: properties?.serverKeepAlive ?? client.options.keepalive,
-    sessionExpirySecs: properties?.sessionExpiryInterval ?? 0,
-    topicAliasMaximum: properties?.topicAliasMaximum ?? 0,
-    subscriptionIdentifiers: version === 5 && (properties?.subscriptionIdentifiersAvailable ?? true),
-    ...(responseInformation === undefined ? {} : { responseInformation }),
-    ...(serverReference === undefined ? {} : { serverReference }),
-  };
-}
 
 /** How long to wait for a TLS 1.3 server to accept the client certificate. */
 const acceptanceMs = 300;

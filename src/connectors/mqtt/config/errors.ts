@@ -85,6 +85,14 @@ export const mqttErrors = {
       'The broker no longer has the session of a source. Messages from while the pipeline was away are lost.',
     todo: 'Make the broker save its sessions across restarts, and keep them for the longest absence of a pipeline (`sessionExpirySecs`).',
   },
+  mqtt_session_shortened: {
+    title: 'The broker keeps sessions for less time than asked',
+    passing: false,
+    means:
+      'The broker grants a shorter session expiry than `sessionExpirySecs` of the profile. It discards the queued messages of a ' +
+      'source that is away for longer.',
+    todo: 'Raise the limit of the broker, or set `sessionExpirySecs` to what it grants to accept this.',
+  },
   mqtt_subscribe_refused: {
     title: 'The broker refuses the subscription',
     passing: false,

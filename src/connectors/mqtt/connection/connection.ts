@@ -27,6 +27,9 @@ export interface BrokerLimits {
   wildcards: boolean;
   shared: boolean;
   maximumPacketSize: number;
+  keepAliveSecs: number;
+  /** How long the broker keeps the session after a disconnect; undefined with 3.1.1, where it does not say. */
+  sessionExpirySecs: number | undefined;
 }
 
 /** MQTT 5, section 3.8.3.1. */
@@ -41,7 +44,7 @@ export class Connection {
   readonly version: 4 | 5;
   /** `client id@url`: the key of this session in `broker-memory.ts`. */
   readonly identity: string;
-  limits: BrokerLimits = limitsOf(undefined, 5);
+  limits: BrokerLimits;
   connack: IConnackPacket | undefined;
   readonly #socket: Duplex;
   #onLost: ((error: PenstockError) => void) | undefined;
@@ -62,6 +65,7 @@ export class Connection {
     this.client = client;
     this.#probe = probe;
     this.version = version;
+    this.limits = limitsOf(undefined, version, client.options);
     this.#socket = socket;
     this.identity = identity;
     this.#recent = new RecentBytes(socket);
@@ -70,7 +74,7 @@ export class Connection {
 
   /** Called when the broker has accepted. From now on a closed connection counts as lost. */
   opened(connack: IConnackPacket): void {
-    this.limits = limitsOf(connack, this.version);
+    this.limits = limitsOf(connack, this.version, this.client.options);
     this.connack = connack;
     this.#open = true;
   }
@@ -184,8 +188,14 @@ export class Connection {
       // Data is discarded but still read, so that the broker's end of the connection is noticed.
       this.#socket.unpipe();
       this.#socket.resume();
-      this.client.end(false);
+      this.client.end(false, this.#farewell());
     });
+  }
+
+  /** A probe client leaves no session, also if it asked for one. */
+  #farewell(): object {
+    const ends = this.#probe && this.version === 5 && (this.limits.sessionExpirySecs ?? 0) > 0;
+    return ends ? { properties: { sessionExpiryInterval: 0 } } : {};
   }
 
   async #closedAfter(act: () => void): Promise<void> {
@@ -279,7 +289,11 @@ function translate(error: Error & { code?: unknown }): PenstockError {
   });
 }
 
-function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): BrokerLimits {
+function limitsOf(
+  connack: IConnackPacket | undefined,
+  version: 4 | 5,
+  asked: MqttClient['options'],
+): BrokerLimits {
   const properties = version === 5 ? connack?.properties : undefined;
   return {
     sessionPresent: connack?.sessionPresent ?? false,
@@ -289,5 +303,10 @@ function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): BrokerLi
     wildcards: properties?.wildcardSubscriptionAvailable ?? true,
     shared: properties?.sharedSubscriptionAvailable ?? true,
     maximumPacketSize: properties?.maximumPacketSize ?? largestPacket,
+    keepAliveSecs: properties?.serverKeepAlive ?? asked.keepalive ?? 0,
+    sessionExpirySecs:
+      version === 5
+        ? (properties?.sessionExpiryInterval ?? asked.properties?.sessionExpiryInterval ?? 0)
+        : undefined,
   };
 }

@@ -10,11 +10,11 @@ import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
+import { keptFor, reportGrant, sessionExpirySecs } from '../connection/granted.ts';
 import { packetTooLarge } from '../connection/reason-codes.ts';
 import { unanswered } from '../connection/requests.ts';
 import { subscribeAs, unsubscribe } from './session.ts';
 
-const defaultSessionExpirySecs = 604_800;
 /** When draining: the session counts as empty after this long without a message, with everything acknowledged. */
 const quietMs = 1_000;
 /** When draining: maximum time to catch up before the session is unsubscribed. */
@@ -52,13 +52,14 @@ class MqttSource implements Source {
       this.#connection = await connect({
         ...taskClient(this.#context),
         clean: false,
-        sessionExpirySecs: profile.sessionExpirySecs ?? defaultSessionExpirySecs,
+        sessionExpirySecs: sessionExpirySecs(profile),
         receiveMaximum: window,
         signal,
         prepare: (client) => this.#takeOver(client),
       });
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
+      reportGrant(this.#context, this.#connection);
       this.#found(this.#connection);
       if (session?.drain) this.#drainSession(this.#connection).catch((error: unknown) => this.#fail(error));
       else await this.#subscribed(this.#connection);
@@ -103,11 +104,15 @@ class MqttSource implements Source {
     await this.#connection?.close();
   }
 
-  #found({ limits: { sessionPresent } }: Connection): void {
+  #found(connection: Connection): void {
+    const { sessionPresent, sessionExpirySecs: keptSecs } = connection.limits;
     const { profile, session, warn } = this.#context;
-    this.session = { resumed: sessionPresent, settled: this.#subscriptionsSettled.promise };
+    this.session = {
+      resumed: sessionPresent,
+      ...(keptSecs === undefined ? {} : { keptSecs }),
+      settled: this.#subscriptionsSettled.promise,
+    };
     if (sessionPresent || !session?.known) return;
-    const days = (profile.sessionExpirySecs ?? defaultSessionExpirySecs) / 86_400;
     warn(
       mqttError(
         'mqtt_session_lost',
@@ -115,7 +120,7 @@ class MqttSource implements Source {
         {
           hint:
             'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them while a ' +
-            `pipeline can be stopped. The profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
+            `pipeline can be stopped. ${keptFor(profile, connection)}`,
         },
       ),
     );
