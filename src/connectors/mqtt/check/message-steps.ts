@@ -13,6 +13,7 @@ import { type Connection, closedByPeer } from '../connection/connection.ts';
 import { untilReported } from '../connection/deadline.ts';
 import { publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import { type Asked, unanswered } from '../connection/requests.ts';
+import { rewriting, suspectsIn } from '../connection/rewrites.ts';
 import { FirstMessageProbe, type SampleMessage } from './first-message.ts';
 import type { CheckSteps, Finding } from './steps.ts';
 
@@ -65,6 +66,7 @@ export async function checkSource(test: TableTest, table: MqttTable): Promise<vo
   const { context, steps, connection } = test;
   const filter = withOwnGroup(table.topic);
   if (isShared(filter) && connection?.version === 4) await checkShared(test);
+  await checkTopic(test, table);
   const probe = new FirstMessageProbe(connection, context.profile);
   const options = { details: { topic: table.topic }, late: unansweredBy(connection) };
   await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), options);
@@ -100,12 +102,29 @@ async function checkShared({ context, steps, connection }: TableTest): Promise<v
   await steps.run('shared', work, tolerate);
 }
 
+/** Tries on a topic of its own whether the broker rewrites characters of the table's topic. */
+async function checkTopic({ context, steps, connection }: TableTest, table: MqttTable): Promise<void> {
+  const suspects = suspectsIn(table);
+  if (suspects.length === 0 || connection === undefined || context.probe === 'none') return;
+  const work = async (signal: AbortSignal): Promise<Finding<true>> => {
+    const found = await rewriting(context, suspects, signal);
+    const details = { characters: suspects.map(({ character }) => character) };
+    if (found === undefined)
+      return { value: true, message: 'The broker does not rewrite the topic, as far as it shows', details };
+    const { message, hint } = found;
+    return { value: true, code: 'mqtt_topic_rewritten', message, ...(hint ? { hint } : {}), details };
+  };
+  await steps.run('topic', work, { tolerate: restricted });
+}
+
 /** Publishes one message that identifies itself as a test to the table's topic, never retained. */
-export async function checkSink({ context, steps, connection }: TableTest, table: MqttTable): Promise<void> {
+export async function checkSink(test: TableTest, table: MqttTable): Promise<void> {
+  const { context, steps, connection } = test;
   if (context.probe === 'none') {
     steps.skip('publish', 'Not published, as requested');
     return;
   }
+  await checkTopic(test, table);
   if (columnsIn(table.topic).length > 0) {
     steps.skip('publish', 'Skipped because the topic depends on columns of a row');
     return;

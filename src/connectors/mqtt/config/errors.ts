@@ -117,6 +117,14 @@ export const mqttErrors = {
     means: 'A message exceeds the limit of the broker or `maxPacketSize` of the profile.',
     todo: 'Raise the limit of the broker or of the profile, or send smaller messages.',
   },
+  mqtt_topic_rewritten: {
+    title: 'The broker takes a topic for another one',
+    passing: false,
+    means:
+      'The topic of the table has a character that the broker replaces or takes for a wildcard, without an error. RabbitMQ does ' +
+      'so with `.` and `*`.',
+    todo: 'Use topics without this character, or another broker. The job continues.',
+  },
   mqtt_no_message: {
     title: 'No message arrived while testing',
     passing: false,

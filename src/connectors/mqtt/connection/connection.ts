@@ -6,6 +6,7 @@ import { mqttError } from '../config/errors.ts';
 import { hasWildcard, isShared, type Qos } from '../config/topic.ts';
 import { countHangUp, takenOver } from './broker-memory.ts';
 import { untilReported } from './deadline.ts';
+import { type BrokerLimits, limitsOf } from './limits.ts';
 import {
   disconnected,
   packetTooLarge,
@@ -17,27 +18,11 @@ import { RecentBytes } from './recent-bytes.ts';
 import { type Asked, closedInstead } from './requests.ts';
 import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 
-/** The limits in the broker's CONNACK (MQTT 5), or those that 3.1.1 implies. */
-export interface BrokerLimits {
-  sessionPresent: boolean;
-  /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
-  receiveMaximum: number;
-  maximumQos: Qos;
-  retain: boolean;
-  wildcards: boolean;
-  shared: boolean;
-  maximumPacketSize: number;
-  keepAliveSecs: number;
-  /** How long the broker keeps the session after a disconnect; undefined with 3.1.1, where it does not say. */
-  sessionExpirySecs: number | undefined;
-}
-
 /** MQTT 5, section 3.8.3.1. */
 const retainHandling = { always: 0, when_new: 1, never: 2 } as const;
 
 const sessionTakenOver = 0x8e;
 const closeTimeoutMs = 2_000;
-const largestPacket = 268_435_460;
 
 export class Connection {
   readonly client: MqttClient;
@@ -287,26 +272,4 @@ function translate(error: Error & { code?: unknown }): PenstockError {
   return mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {
     cause: error,
   });
-}
-
-function limitsOf(
-  connack: IConnackPacket | undefined,
-  version: 4 | 5,
-  asked: MqttClient['options'],
-): BrokerLimits {
-  const properties = version === 5 ? connack?.properties : undefined;
-  return {
-    sessionPresent: connack?.sessionPresent ?? false,
-    receiveMaximum: properties?.receiveMaximum ?? 65_535,
-    maximumQos: (properties?.maximumQoS ?? 2) as Qos,
-    retain: properties?.retainAvailable ?? true,
-    wildcards: properties?.wildcardSubscriptionAvailable ?? true,
-    shared: properties?.sharedSubscriptionAvailable ?? true,
-    maximumPacketSize: properties?.maximumPacketSize ?? largestPacket,
-    keepAliveSecs: properties?.serverKeepAlive ?? asked.keepalive ?? 0,
-    sessionExpirySecs:
-      version === 5
-        ? (properties?.sessionExpiryInterval ?? asked.properties?.sessionExpiryInterval ?? 0)
-        : undefined,
-  };
 }

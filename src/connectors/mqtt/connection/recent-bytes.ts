@@ -6,6 +6,7 @@ const maxRecentBytes = 65_536;
 export class RecentBytes {
   readonly #socket: Duplex;
   #chunks: Buffer[] = [];
+  #size = 0;
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -13,6 +14,7 @@ export class RecentBytes {
 
   keep(): void {
     this.#chunks = [];
+    this.#size = 0;
     // Before MQTT.js, which reports its error while it handles the same bytes.
     this.#socket.prependListener('data', this.#add);
   }
@@ -40,7 +42,8 @@ export class RecentBytes {
 
   readonly #add = (chunk: Buffer): void => {
     this.#chunks.push(chunk);
-    let size = this.#chunks.reduce((sum, { length }) => sum + length, 0);
-    while (size > maxRecentBytes && this.#chunks.length > 1) size -= this.#chunks.shift()?.length ?? 0;
+    this.#size += chunk.length;
+    while (this.#size > maxRecentBytes && this.#chunks.length > 1)
+      this.#size -= this.#chunks.shift()?.length ?? 0;
   };
 }

@@ -12,6 +12,7 @@ import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import { type Asked, unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import { InFlightMessages, PendingWrite, PublishHeads, type SentMessage } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 
@@ -29,6 +30,7 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
+    void warnOfRewriting(context);
     return new MqttSink(context, connection, confirmTimeoutMs);
   } catch (error) {
     await connection.close();

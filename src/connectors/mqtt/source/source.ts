@@ -4,6 +4,7 @@ import type { Delivery, FoundSession, RunContext, Source } from '../../connector
 import { mqttError } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
+import { isInternal, isShared, splitShared } from '../config/topic.ts';
 import { DeferredAcks } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
@@ -13,6 +14,7 @@ import type { MqttDelivery } from '../connection/delivery.ts';
 import { keptFor, reportGrant, sessionExpirySecs } from '../connection/granted.ts';
 import { packetTooLarge } from '../connection/reason-codes.ts';
 import { unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import { subscribeAs, unsubscribe } from './session.ts';
 
 /** When draining: the session counts as empty after this long without a message, with everything acknowledged. */
@@ -60,6 +62,7 @@ class MqttSource implements Source {
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
       reportGrant(this.#context, this.#connection);
+      void warnOfRewriting(this.#context);
       this.#found(this.#connection);
       if (session?.drain) this.#drainSession(this.#connection).catch((error: unknown) => this.#fail(error));
       else await this.#subscribed(this.#connection);
@@ -129,6 +132,7 @@ class MqttSource implements Source {
   #takeOver(client: MqttClient): void {
     this.#acks?.abandon();
     const { window, profile, table } = this.#context;
+    const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
     const dropRetained = sourceOf(table)?.retained === 'never';
     const maxBytes = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
     const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
@@ -139,7 +143,7 @@ class MqttSource implements Source {
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      if (dropRetained && delivery.retained) {
+      if ((dropRetained && delivery.retained) || isInternal(delivery.topic, filter)) {
         delivery.ack();
       } else {
         this.#arrived.push(delivery);

@@ -3,7 +3,7 @@ import { PenstockError } from '../../../errors.ts';
 import type { AutocompleteContext, Reachable, WatchContext, Watched } from '../../connector.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
-import { isShared, splitShared } from '../config/topic.ts';
+import { isInternal, isShared, splitShared } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
@@ -47,6 +47,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
   const received = (topic: string, packet: IPublishPacket): void => {
+    if (isInternal(topic, filter)) return;
     // With MQTT 3.1.1 a subscription cannot exclude retained messages.
     if (retained === 'never' && packet.retain) return;
     try {
@@ -97,7 +98,9 @@ export async function autocomplete(
   context: AutocompleteContext<MqttProfile>,
 ): Promise<Record<string, string[]>> {
   const topics = new TopicCollector();
-  const received = (topic: string, packet: IPublishPacket) => topics.add(topic, packet.payload.length);
+  const received = (topic: string, packet: IPublishPacket) => {
+    if (!isInternal(topic, '#')) topics.add(topic, packet.payload.length);
+  };
   await forUpTo(totalMs, context.signal, (soon) =>
     withProbeClient(context, soon, received, async (connection) => {
       await subscribeToAll(connection, soon);
