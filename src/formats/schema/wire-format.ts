@@ -125,7 +125,7 @@ const NewlineFraming = Type.Object(
 
 export const Framing = tagged('method', [NewlineFraming], 'Separation of several rows in one message');
 
-const maxDefinition = 200_000;
+const maxDefinition = 400_000;
 const document = Type.String({ minLength: 1, maxLength: maxDefinition });
 
 const definitions = [
