@@ -13,6 +13,14 @@ const refused = Type.Optional(
   Type.Null({ description: 'Known from Arroyo and refused: omit it, or send null' }),
 );
 const noRegistry = flag('Refused when true: schema registries are not supported');
+const confluentHeader = flag(
+  "Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes",
+);
+const schemaId = Type.Optional(
+  Type.Union([Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }), Type.Null()], {
+    description: 'confluent_header only: schema id that is written; messages with another id are bad data',
+  }),
+);
 const intoJson = flag('Puts the whole message into one json column called value');
 
 /** The shape of a format: its type and title, its own options, and those of every format. */
@@ -29,7 +37,8 @@ const format = <T extends string, P extends TProperties>(type: T, title: string,
 
 const JsonFormat = format('json', 'Json', {
   confluent_schema_registry: noRegistry,
-  schema_id: refused,
+  confluent_header: confluentHeader,
+  schema_id: schemaId,
   include_schema: flag('Wraps each message as {schema, payload}, like Kafka Connect'),
   debezium: flag('Wraps each message in the envelope of a change: {before, after, op}'),
   unstructured: flag('Puts the whole document into one json column called value'),
@@ -42,15 +51,18 @@ const JsonFormat = format('json', 'Json', {
 
 const AvroFormat = format('avro', 'Avro', {
   confluent_schema_registry: noRegistry,
+  confluent_header: confluentHeader,
   raw_datums: flag('Each message is one datum without a header'),
   single_object: flag('Each message is one datum behind the header of the single-object encoding'),
   into_unstructured_json: intoJson,
   reader_schema: refused,
-  schema_id: refused,
+  schema_id: schemaId,
 });
 
 const ProtobufFormat = format('protobuf', 'Protobuf', {
   confluent_schema_registry: noRegistry,
+  confluent_header: confluentHeader,
+  schema_id: schemaId,
   into_unstructured_json: intoJson,
   message_name: Type.Optional(
     Type.Union([Type.String({ minLength: 1, maxLength: 1_000 }), Type.Null()], {
