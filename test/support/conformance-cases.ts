@@ -66,6 +66,11 @@ export const codecCases: readonly CodecCase[] = [
     name: 'csv with every option',
     format: { type: 'csv', header: true, delimiter: '\t', quote: "'", null_value: '0' },
   },
+  {
+    name: 'csv with decimal commas',
+    format: { type: 'csv', delimiter: ';', decimal_separator: ',' },
+    expressible: notEmptyLine,
+  },
   { name: 'avro containers', format: { type: 'avro' } },
   { name: 'avro raw datums', format: { type: 'avro', raw_datums: true } },
   { name: 'avro single objects', format: { type: 'avro', single_object: true } },

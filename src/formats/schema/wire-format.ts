@@ -88,6 +88,7 @@ const CsvFormat = format('csv', 'Csv', {
   header: flag(
     'Each message begins with a line of column names; otherwise columns are in the order of the fields',
   ),
+  decimal_separator: oneOf(['.', ','], 'Character before the fraction of a number; default a point'),
   null_value: Type.Optional(
     Type.String({ maxLength: 100, description: 'Unquoted text that means null; default empty' }),
   ),
