@@ -42,7 +42,8 @@ export const avro: FormatDefinition<'avro'> = {
   validate,
   codec(schema) {
     const text = schemaText(schema);
-    const own = text === undefined ? undefined : { text, ...parseAvroSchema(text, definitionPath) };
+    const named = schema.format.union_branches === true;
+    const own = text === undefined ? undefined : { text, ...parseAvroSchema(text, definitionPath, named) };
     return isBare(schema.format) ? datumCodec(schema, own) : containerCodec(schema, own);
   },
 };
@@ -157,7 +158,7 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
   const readerFor = (text: string): RowOf => {
     const before = readers.get(text);
     if (before) return before;
-    const reader = readerOf(writersSchema(text), schema);
+    const reader = readerOf(writersSchema(text, schema.format.union_branches === true), schema);
     const [oldest] = readers.keys();
     if (readers.size >= maxSchemas && oldest !== undefined) readers.delete(oldest);
     readers.set(text, reader);
@@ -188,9 +189,9 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
 }
 
 /** An invalid schema in a message makes the message bad. */
-function writersSchema(text: string): ParsedSchema {
+function writersSchema(text: string, named: boolean): ParsedSchema {
   try {
-    return parseAvroSchema(text, '');
+    return parseAvroSchema(text, '', named);
   } catch (error) {
     throw asPenstockError(error).code === 'invalid_schema'
       ? badData('', 'has an invalid Avro schema')

@@ -55,6 +55,7 @@ const AvroFormat = format('avro', 'Avro', {
   raw_datums: flag('Each message is one datum without a header'),
   single_object: flag('Each message is one datum behind the header of the single-object encoding'),
   into_unstructured_json: intoJson,
+  union_branches: flag('JSON shows the branch of a union of several types, as {"name": value}'),
   reader_schema: refused,
   schema_id: schemaId,
 });
