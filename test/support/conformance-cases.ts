@@ -92,6 +92,26 @@ export const codecCases: readonly CodecCase[] = [
     normal: withoutNullItems,
   },
   {
+    name: 'senml in json',
+    format: { type: 'senml', encoding: 'json' },
+    fields: [
+      { name: 'name', type: 'string', required: true },
+      { name: 'unit', type: 'string' },
+      { name: 'string_value', type: 'string', required: true },
+    ],
+    expressible: ({ name }) => name !== '',
+  },
+  {
+    name: 'senml in cbor',
+    format: { type: 'senml', encoding: 'cbor' },
+    fields: [
+      { name: 'name', type: 'string', required: true },
+      { name: 'unit', type: 'string' },
+      { name: 'string_value', type: 'string', required: true },
+    ],
+    expressible: ({ name }) => name !== '',
+  },
+  {
     name: 'sparkplug_b',
     format: { type: 'sparkplug_b' },
     fields: [

@@ -46,6 +46,14 @@ export const cbor: FormatDefinition<'cbor'> = {
   }),
 };
 
+/** Reads any document: see `readCbor`. Throws `bad_data`. */
+export function parseCbor(payload: Buffer): unknown {
+  checkCbor(payload);
+  return readCbor(payload);
+}
+
+export const encodeCbor = (document: unknown): Buffer => encoder.encode(document);
+
 function timeOf({ tag, value }: Tag, unit: TimestampUnit): bigint | undefined {
   if (tag === 0) return typeof value === 'string' ? parseTimestamp(value, unit) : undefined;
   if (tag !== 1) return undefined;
@@ -58,7 +66,7 @@ function timeOf({ tag, value }: Tag, unit: TimestampUnit): bigint | undefined {
 }
 
 /** Tag 4: `[exponent, mantissa]` (RFC 8949 section 3.4.4). */
-function decimalText({ tag, value }: Tag): string | undefined {
+export function decimalText({ tag, value }: Tag): string | undefined {
   if (tag !== 4 || !Array.isArray(value) || value.length !== 2) return undefined;
   const [exponent, mantissa] = value as unknown[];
   const whole = typeof mantissa === 'bigint' || Number.isSafeInteger(mantissa);
@@ -85,7 +93,7 @@ function writeTimestamp(value: bigint, unit: TimestampUnit): unknown {
   return text === undefined ? undefined : new Tag(text, 0);
 }
 
-function writeDecimal(text: string): unknown {
+export function writeDecimal(text: string): unknown {
   const point = text.indexOf('.');
   return new Tag([point < 0 ? 0 : point + 1 - text.length, unscaledDecimal(text)], 4);
 }

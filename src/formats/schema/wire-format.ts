@@ -106,6 +106,9 @@ export const formatVariants = {
   cbor: format('cbor', 'Cbor', { into_unstructured_json: intoJson }),
   msgpack: format('msgpack', 'Msgpack', { into_unstructured_json: intoJson }),
   sparkplug_b: format('sparkplug_b', 'SparkplugB', {}),
+  senml: format('senml', 'Senml', {
+    encoding: oneOf(['json', 'cbor'], 'Encoding of a pack; default json'),
+  }),
 } as const;
 
 /** Alternatives told apart by the literal of one property, so that an error is about the intended one. */
