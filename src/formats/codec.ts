@@ -190,11 +190,6 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
     add(errors, '/format/type', `Messages in ${format.type} are not supported; use one of ${types}`);
     return;
   }
-  if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
-    const message =
-      'Schema registries are not supported: put the schema into the definition, and set confluent_header';
-    add(errors, '/format/confluent_schema_registry', message);
-  }
   errors.push(...validateHeader(format));
   if (schema.framing && !definition.newlines) {
     const message = `The format ${format.type} cannot be framed by newlines: its bytes may contain them`;

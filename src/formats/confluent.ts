@@ -16,9 +16,19 @@ const mayHaveHeader = (format: Format): format is Headed =>
   format.type === 'avro' || format.type === 'json' || format.type === 'protobuf';
 
 export function validateHeader(format: Format): FieldError[] {
-  if (!mayHaveHeader(format) || format.confluent_header || typeof format.schema_id !== 'number') return [];
-  const message = 'schema_id is the id in the header of a message: set confluent_header, or remove schema_id';
-  return [{ path: '/format/schema_id', message }];
+  if (!mayHaveHeader(format)) return [];
+  const errors: FieldError[] = [];
+  if (format.confluent_schema_registry) {
+    const message =
+      'Schema registries are not supported: put the schema into the definition, and set confluent_header';
+    errors.push({ path: '/format/confluent_schema_registry', message });
+  }
+  if (!format.confluent_header && typeof format.schema_id === 'number') {
+    const message =
+      'schema_id is the id in the header of a message: set confluent_header, or remove schema_id';
+    errors.push({ path: '/format/schema_id', message });
+  }
+  return errors;
 }
 
 /** Adds the header to a codec that the format demands; without it, bad messages that seem to have one say so. */
