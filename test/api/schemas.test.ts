@@ -70,7 +70,9 @@ describe('schemas/test', () => {
       '/format/confluent_schema_registry',
       'Schema registries are not supported',
     ],
-    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'must be null'],
+    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'set confluent_header'],
+    [{ format: { type: 'json', schema_id: -1 }, fields }, '/format/schema_id', 'must be'],
+    [{ format: { type: 'avro', reader_schema: 'x' }, fields }, '/format/reader_schema', 'must be null'],
     [
       { format: { type: 'json', unstructured: true, debezium: true } },
       '/format/debezium',

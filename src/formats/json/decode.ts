@@ -2,6 +2,7 @@ import type { FormatOf, Row } from '../format.ts';
 import type { Field, ListItem } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
+import { bytesOfBase64 } from '../values/base64.ts';
 import { bigintOfBytes, formatDecimal, parseDecimal } from '../values/decimal.ts';
 import {
   bigintRanges,
@@ -116,10 +117,10 @@ const digitsOf = (value: unknown): string | undefined =>
   typeof value === 'string' ? value : numberText(value);
 
 function bytesReader(path: string): Reader {
-  const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
   return (value) => {
-    if (typeof value !== 'string' || !base64.test(value)) throw badData(path, 'is not a base64 string');
-    return Buffer.from(value, 'base64');
+    const bytes = typeof value === 'string' ? bytesOfBase64(value) : undefined;
+    if (bytes === undefined) throw badData(path, 'is not a base64 string');
+    return bytes;
   };
 }
 

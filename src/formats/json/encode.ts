@@ -75,7 +75,7 @@ function floatWriter(type: 'float32' | 'float64', required: boolean, path: strin
 }
 
 /** The shortest text that reads back as the same float32: 0.1 and not 0.10000000149011612. */
-function float32Text(value: number): string {
+export function float32Text(value: number): string {
   for (let digits = 6; digits < 9; digits += 1) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return String(short);

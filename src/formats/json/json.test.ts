@@ -116,7 +116,7 @@ describe('reading a value', () => {
     ],
     [{ type: 'bool' }, '1', '/a', 'is not true or false'],
     [{ type: 'string' }, '1', '/a', 'is not a string'],
-    [{ type: 'bytes' }, '"AAH"', '/a', 'is not a base64 string'],
+    [{ type: 'bytes' }, '"AAHAA"', '/a', 'is not a base64 string'],
     [{ type: 'timestamp' }, '"2026-02-30T00:00:00Z"', '/a', 'is not an RFC 3339 time'],
     [{ type: 'timestamp', unit: 'nanosecond' }, '"3026-01-01T00:00:00Z"', '/a', 'is not an RFC 3339 time'],
     [
