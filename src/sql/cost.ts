@@ -1,4 +1,5 @@
 import type { Findings } from './diagnostic.ts';
+import { copies } from './engine/dialect.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /**
@@ -140,6 +141,8 @@ function nodesOf(part: unknown, named: NamedCosts, below: Cost): number {
   if (Array.isArray(part)) return part.reduce((sum: number, item) => sum + nodesOf(item, named, below), 0);
   if (!isNode(part)) return 0;
   const repeated = referred(part, named, below)?.nodes ?? 0;
+  const times = part.class === 'FUNCTION' ? (copies.get(nameOf(part)) ?? 1) : 1;
+  if (times > 1) return 1 + times * nodesOf(children(part.children), named, below);
   return Object.values(part).reduce((sum: number, value) => sum + nodesOf(value, named, below), 1 + repeated);
 }
 

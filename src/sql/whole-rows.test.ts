@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { exampleCatalog, storedTable } from '../../test/support/example-catalog.ts';
 import type { Field } from '../formats/schema/schema.ts';
-import { compileQuery, diagnose, reserved } from './compile.ts';
+import { compileQuery, diagnose } from './compile.ts';
 import { connectEngine } from './engine/connection.ts';
+import { reserved } from './names.ts';
 
 const fields: Field[] = [
   { name: 'id', type: 'int64', required: true },
