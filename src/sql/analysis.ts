@@ -1,25 +1,18 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { type Cost, noCost } from './cost.ts';
 import type { Findings } from './diagnostic.ts';
-import {
-  askEngine,
-  describe,
-  engineError,
-  engineFailed,
-  type OutputColumn,
-  withTimeLimit,
-} from './engine/connection.ts';
-import { inDuckDb } from './engine/dialect.ts';
+import { type OutputColumn, withTimeLimit } from './engine/connection.ts';
 import { checkExpressions, functionKinds, noWindow, streamWindows } from './expressions.ts';
-import { createTableStatement } from './field-types.ts';
 import { checkForm } from './form.ts';
+import { inDuckDb } from './in-duckdb.ts';
 import { type JsonColumn, jsonColumns } from './json-columns.ts';
-import { checkFieldNames, findDuplicate, findNamed, quoteName } from './names.ts';
+import { checkFieldNames, findDuplicate, findNamed } from './names.ts';
 import { children, isNode, Places, parseSelect, type TreeNode, writeSelect } from './parse-tree.ts';
 import type { TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
 import type { Tables } from './tables.ts';
 import { isWord } from './tokens.ts';
+import { firstSentence, typeCheck } from './type-check.ts';
 
 export interface Query {
   text: string;
@@ -102,10 +95,12 @@ export async function analyse(
   const level = await reader.read(root, new Map(), 1);
   const own = reader.isChanged ? await writeSelect(connection, tree) : text;
   const { source, view, cost } = level;
-  const output = await typeCheck(connection, level, { text, isOwn: true }, places, findings);
+  const output = await typeCheck(connection, reading(level), { text, isOwn: true }, places, findings);
   const columns = jsonColumns(root, level, output);
   return { source, view, tree, root, text: own, cost, output, columns, places };
 }
+
+const reading = ({ source, view }: Level) => ({ source, views: chain(view) });
 
 /** What a SELECT reads. */
 interface Level extends Pick<Analysis, 'source' | 'view'> {
@@ -208,7 +203,13 @@ class SelectReader {
     const statement = { error: false, statements: [{ node: root, named_param_map: [] }] };
     const text = await writeSelect(this.#connection, statement);
     const { findings } = this.#query;
-    const output = await typeCheck(this.#connection, level, { text, isOwn: false }, this.#places, findings);
+    const output = await typeCheck(
+      this.#connection,
+      reading(level),
+      { text, isOwn: false },
+      this.#places,
+      findings,
+    );
     const duplicate = findDuplicate(output);
     if (duplicate)
       findings.stop(
@@ -255,58 +256,4 @@ async function readable(
   if (source.direction !== 'source')
     findings.stop(`${source.name} is a sink and cannot be read from; name a source table`, range);
   return { source, view: computed.get(source.name) };
-}
-
-const manyRows = /AGGREGATE|GROUP_BY|WINDOW|TOP_N|LIMIT|SAMPLE|ORDER_BY/;
-
-async function typeCheck(
-  connection: DuckDBConnection,
-  { source, view }: Pick<Level, 'source' | 'view'>,
-  { text, isOwn }: { text: string; isOwn: boolean },
-  places: Places,
-  findings: Findings,
-): Promise<OutputColumn[]> {
-  await connection.run(createTableStatement(source.name, source.schema.fields ?? []));
-  const computed = chain(view)[0];
-  const hides = computed?.shownAs === source.name && computed.name.startsWith(computedPrefix);
-  // The columns that a table computes are a view of another name: it takes the table's name for this text.
-  const before = hides
-    ? `WITH ${quoteName(source.name)} AS (SELECT * FROM ${quoteName(computed.name)}) SELECT * FROM (`
-    : '';
-  const checked = hides ? `${before}${text})` : text;
-  try {
-    for (const { name, text: definition } of chain(view))
-      await connection.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${definition}`);
-    const output = await withTimeLimit(connection, () => describe(connection, checked));
-    // Macros such as geomean hide an aggregate that the parse tree does not show.
-    const plan = await withTimeLimit(connection, () =>
-      askEngine(connection, `EXPLAIN (FORMAT json) ${checked}`),
-    );
-    if (manyRows.test(plan.replaceAll(/"extra_info":\s*\{[^{}]*\}/g, ''))) {
-      const message = 'A function in this SELECT needs more than one row, which a stream cannot provide';
-      findings.stop(message, places.at(undefined));
-    }
-    return output;
-  } catch (error) {
-    findings.settle();
-    const { kind, message, position } = engineError(error);
-    if (kind === 'INTERRUPT')
-      findings.stop('Checking the query takes too long; make it simpler', places.at(0));
-    if (kind === 'INTERNAL' || kind === 'FATAL' || kind === 'Unknown')
-      throw engineFailed('check a query', error);
-    const place = position === undefined ? undefined : position - Buffer.byteLength(before);
-    const range = isOwn || place === undefined ? places.at(place) : places.like(text, place);
-    return findings.stop(firstSentence(message), range);
-  }
-}
-
-/** The start of the name of a view that adds a table's computed columns. */
-export const computedPrefix = '__computed_';
-
-/** DuckDB's message without the hints for its own users. */
-function firstSentence(message: string): string {
-  const [first = message] = message.split('\n');
-  const [, name] = /^Scalar Function with name "?(\w+)"? does not exist/.exec(first) ?? [];
-  if (name !== undefined) return `The function ${name} does not exist; a query cannot define functions`;
-  return first.replace(/[!.]$/, '');
 }

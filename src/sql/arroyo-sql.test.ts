@@ -146,7 +146,7 @@ describe('a computed column', () => {
       { sent: '2026-01-02T03:04:05', n: 4, doc: '{"old":7}' },
     ];
     const { insert } = await planned(query);
-    expect(insert.source.schema.fields?.map(({ name }) => name)).toEqual(['at', 'n', 'doc']);
+    expect(insert.source.schema.fields?.map(({ name }) => name)).toEqual(['sent', 'n', 'doc']);
     const { rows: made } = await run(insert, rows);
     const seen = 1767323045n * 1_000_000_000n;
     expect(made).toEqual([{ sent: '2026-01-02T03:04:05', seen, n: 4, twice: 8n, doc: '{"old":7}', old: 7 }]);

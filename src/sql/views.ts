@@ -1,7 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Field } from '../formats/schema/schema.ts';
 import { sqlType } from '../formats/schema/sql-type.ts';
-import { analyse, chain, computedPrefix, type Query, textOf, type View } from './analysis.ts';
+import { analyse, chain, type Query, textOf, type View } from './analysis.ts';
 import { noCost } from './cost.ts';
 import type { Expression } from './create-table.ts';
 import { describe, engineError, withTimeLimit } from './engine/connection.ts';
@@ -12,6 +12,7 @@ import type { TableDefinition } from './plan.ts';
 import type { CreateView, Insert } from './statements.ts';
 import type { Computed } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
+import { computedPrefix } from './type-check.ts';
 
 /** What is planned as a view: `CREATE VIEW`, a memory table with the INSERT that fills it, and computed columns. */
 

@@ -1,47 +1,10 @@
-import { quoteName, reserved } from '../names.ts';
-import { isSymbol, isWord, type Token } from '../tokens.ts';
-
 /**
  * Functions of Arroyo's SQL (DataFusion's, and those for JSON) that DuckDB does not have, as macros. A function that
  * DuckDB has keeps DuckDB's meaning; a macro of its name only adds arguments.
  */
 
 /** The operator `?` under a name that DuckDB takes for an operator: `?` would be a parameter. */
-const hasKey = '`';
-
-const unsigned: Readonly<Record<string, string>> = {
-  tinyint: 'UTINYINT',
-  smallint: 'USMALLINT',
-  int: 'UINTEGER',
-  integer: 'UINTEGER',
-  bigint: 'UBIGINT',
-};
-
-/**
- * Writes a text that begins at `from` for DuckDB, with everything at its place: the operator `?`, and types such as
- * BIGINT UNSIGNED. A `?` that is not between two operands stays, and is a parameter.
- */
-export function inDuckDb(text: string, tokens: readonly Token[], from: number): string {
-  let written = text;
-  const put = (token: Token, to: number, by: string) => {
-    written = written.slice(0, token.from - from) + by.padEnd(to - token.from) + written.slice(to - from);
-  };
-  for (const [index, token] of tokens.entries()) {
-    const next = tokens[index + 1];
-    const type = token.kind === 'word' ? unsigned[token.text.toLowerCase()] : undefined;
-    if (isSymbol(token, '?') && ends(tokens[index - 1]) && begins(next)) put(token, token.to, hasKey);
-    if (type && next && isWord(next, 'unsigned')) put(token, next.to, type);
-  }
-  return written;
-}
-
-const isReserved = (token: Token): boolean => token.kind === 'word' && reserved.has(token.text.toLowerCase());
-
-const ends = (token: Token | undefined): boolean =>
-  token !== undefined && (token.kind === 'symbol' ? ')]'.includes(token.text) : !isReserved(token));
-
-const begins = (token: Token | undefined): boolean =>
-  token !== undefined && (token.kind === 'symbol' ? token.text === '(' : !isReserved(token));
+export const hasKey = '`';
 
 type Overload = readonly [parameters: string, expression: string];
 
@@ -188,7 +151,7 @@ function indexed(): string {
 /** The statements that create them. */
 export const macros: readonly string[] = Object.entries(definitions).map(
   ([name, overloads]) =>
-    `CREATE MACRO ${quoteName(name)} ${overloads.map(([parameters, body]) => `(${parameters}) AS ${body}`).join(', ')}`,
+    `CREATE MACRO "${name}" ${overloads.map(([parameters, body]) => `(${parameters}) AS ${body}`).join(', ')}`,
 );
 
 /** How many times an argument of a macro is evaluated, at most, by the macro's name. */
