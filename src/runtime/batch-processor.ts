@@ -3,6 +3,7 @@ import { type FillMetadata, metadataCodec, metadataFiller } from '../connectors/
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
+import { type Changes, changesBetween } from '../formats/json/changes.ts';
 import { badData } from '../formats/values/bad.ts';
 import { printable } from '../jobs/stats.ts';
 import { valueSize } from '../sql/engine/size.ts';
@@ -72,15 +73,17 @@ export class Batch<M extends InputMessage> {
 /** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
 export class BatchProcessor {
   readonly #source: Codec;
-  readonly #target: Codec;
   readonly #fill: FillMetadata;
   readonly #transform: Transform;
   readonly #sink: Sink;
   readonly #unpacks: boolean;
+  readonly #write: Changes['encode'];
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    this.#source = codecFor(source.schema);
-    this.#target = codecFor(target.schema);
+    const changes = changesBetween(source.schema, target.schema);
+    this.#source = changes?.source ?? codecFor(source.schema);
+    const codec = codecFor(target.schema);
+    this.#write = changes?.encode ?? ((_, { rows }, index) => codec.encode(rows[index] as Row));
     this.#fill = metadataFiller(source.schema.fields ?? []);
     this.#transform = transform;
     this.#sink = sink;
@@ -142,14 +145,15 @@ export class BatchProcessor {
 
   /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */
   async prepare(batch: Batch<InputMessage>): Promise<void> {
-    const { rows, origin, bad } = await this.#transform.run(batch.rows);
+    const result = await this.#transform.run(batch.rows);
+    const { rows, origin, bad } = result;
     batch.rowsOut = rows.length;
     for (const { index, error } of bad) batch.failRow(index, 'transform', badOnly(error));
     for (const [index, row] of rows.entries()) {
       const from = origin[index] as number;
       try {
-        batch.outgoing.push({ payload: this.#target.encode(row), row });
-        batch.origins.push(from);
+        const payload = this.#write(batch.rows, result, index);
+        if (payload) batch.origins[batch.outgoing.push({ payload, row }) - 1] = from;
       } catch (error) {
         batch.failRow(from, 'encode', badOnly(error));
       }

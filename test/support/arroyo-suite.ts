@@ -115,3 +115,38 @@ export async function refusalOf({ query }: SuiteFile): Promise<string | undefine
     return first.message;
   }
 }
+
+const reasons: readonly [reason: string, pattern: RegExp][] = [
+  ['aggregates and windows', /aggregate|GROUP BY|The window function/],
+  ['joins', /Joins|The option format is given twice/],
+  ['functions of its users', /cannot define functions/],
+  ['files in partitions', /PARTITIONED BY/],
+];
+
+/** The part of docs/arroyo.md about the suites. */
+export async function suiteText(files: readonly SuiteFile[]): Promise<string> {
+  const accepted: string[] = [];
+  const refused = new Map<string, string[]>();
+  for (const file of files.filter(({ mustFail }) => !mustFail)) {
+    const name = `${file.suite}/${file.name}`;
+    const refusal = await refusalOf(file);
+    if (refusal === undefined) accepted.push(name);
+    else {
+      const reason = reasons.find(([, pattern]) => pattern.test(refusal))?.[0] ?? refusal;
+      refused.set(reason, [...(refused.get(reason) ?? []), name]);
+    }
+  }
+  const total = files.filter(({ mustFail }) => !mustFail).length;
+  const rows = [['accepted', accepted] as const, ...refused].map(
+    ([reason, names]) => `| ${reason} | ${names.length} | ${names.join(', ')} |`,
+  );
+  const mustFail = files.length - total;
+  return [
+    `Of ${total} files, ${accepted.length} are accepted. All ${mustFail} files that must fail are refused.`,
+    '',
+    '| | files | |',
+    '| --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+}

@@ -103,12 +103,20 @@ function stringWriter(path: string): Writer {
 function timestampWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   const unit = unitOf(type);
   const time = checkOf('timestamp', path);
+  const zone = format.timestamp_format === 'without_zone' ? '' : 'Z';
   if (format.timestamp_format === 'unix_millis') return (value) => String(timestampToMs(time(value), unit));
   return (value) => {
     const text = formatTimestamp(time(value), unit);
     if (text === undefined) throw badRow(path, 'is a time outside the years 0000 to 9999');
-    return `"${text}"`;
+    return `"${shortened(text)}${zone}"`;
   };
+}
+
+/** A time without its Z, and without groups of three zeros at the end of its fraction, as in Arroyo. */
+function shortened(text: string): string {
+  let end = text.length - 1;
+  while (end > 20 && text.endsWith('000', end)) end -= 3;
+  return text.slice(0, end === 20 ? 19 : end);
 }
 
 /** Writes a json column as it is, once it has proved to be JSON: else it would break the whole message. */

@@ -43,12 +43,15 @@ function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Co
   const { path, open, head, tail } = envelopeOf(fields, format);
   const read = objectReader(fields, path, format);
   const write = objectWriter(fields, '', format);
-  const parse = fields.some(needsExactNumbers) ? parseExactly : (text: string): unknown => JSON.parse(text);
+  const parse = parserFor(fields);
   return ofText({
     decodeText: (text) => read(open(parseDocument(text, parse))),
     encodeText: (row) => head + write(row) + tail,
   });
 }
+
+export const parserFor = (fields: readonly Field[]): ((text: string) => unknown) =>
+  fields.some(needsExactNumbers) ? parseExactly : (text) => JSON.parse(text);
 
 function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
   const make = rowFromMessage(fields);
@@ -83,7 +86,7 @@ function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
 }
 
 /** The error of JSON.parse is dropped: it quotes the payload. */
-function parseDocument(text: string, parse: (text: string) => unknown): unknown {
+export function parseDocument(text: string, parse: (text: string) => unknown): unknown {
   if (text === '') throw badData('', 'is empty');
   try {
     return parse(text);
@@ -122,10 +125,15 @@ interface Envelope {
 
 /** The envelope of Kafka Connect, Debezium or both. The schema in a message is ignored: the table's fields rule. */
 function envelopeOf(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
-  const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
-  const outer = format.include_schema ? connect(fields, format) : bare;
+  const outer = outerEnvelope(fields, format);
   return format.debezium ? debezium(outer) : outer;
 }
+
+const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
+
+/** The envelope of Kafka Connect around that of Debezium, if the format has one. */
+export const outerEnvelope = (fields: readonly Field[], format: FormatOf<'json'>): Envelope =>
+  format.include_schema ? connect(fields, format) : bare;
 
 function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
   const row = connectSchema(fields, format);
@@ -140,7 +148,7 @@ function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
 
 /**
  * Reading takes the state after an insert (c), a snapshot (r) or an update (u). A delete is bad data: no row can express
- * it. Writing makes every row an insert, as Arroyo does.
+ * it. Writing makes every row an insert, as Arroyo does. Between two tables in this format see changes.ts.
  */
 function debezium(outer: Envelope): Envelope {
   return {
@@ -157,7 +165,7 @@ function debezium(outer: Envelope): Envelope {
   };
 }
 
-function memberOf(value: unknown, name: string, path: string): unknown {
+export function memberOf(value: unknown, name: string, path: string): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badData(path, 'is not an object');
   if (!Object.hasOwn(value, name)) throw badData(`${path}/${name}`, 'is required but missing');

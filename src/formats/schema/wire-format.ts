@@ -33,7 +33,10 @@ const JsonFormat = format('json', 'Json', {
   include_schema: flag('Wraps each message as {schema, payload}, like Kafka Connect'),
   debezium: flag('Wraps each message in the envelope of a change: {before, after, op}'),
   unstructured: flag('Puts the whole document into one json column called value'),
-  timestamp_format: oneOf(['rfc3339', 'unix_millis'], 'Encoding of timestamps; default rfc3339'),
+  timestamp_format: oneOf(
+    ['rfc3339', 'without_zone', 'unix_millis'],
+    'Encoding of timestamps; default rfc3339. without_zone is the same without the Z at its end, as Arroyo writes it',
+  ),
   decimal_encoding: oneOf(
     ['number', 'string', 'bytes'],
     "Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement",
