@@ -1,9 +1,9 @@
 import type { Delivery, Outgoing, Sink } from '../connectors/connector.ts';
 import { type FillMetadata, metadataCodec, metadataFiller } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
-import { codecFor, readRows } from '../formats/codec.ts';
+import { readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
-import { type Changes, changesBetween } from '../formats/json/changes.ts';
+import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
 import { badData } from '../formats/values/bad.ts';
 import { printable } from '../jobs/stats.ts';
 import { valueSize } from '../sql/engine/size.ts';
@@ -73,17 +73,14 @@ export class Batch<M extends InputMessage> {
 /** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
 export class BatchProcessor {
   readonly #source: Codec;
+  readonly #encode: EncodeResult;
   readonly #fill: FillMetadata;
   readonly #transform: Transform;
   readonly #sink: Sink;
   readonly #unpacks: boolean;
-  readonly #write: Changes['encode'];
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    const changes = changesBetween(source.schema, target.schema);
-    this.#source = changes?.source ?? codecFor(source.schema);
-    const codec = codecFor(target.schema);
-    this.#write = changes?.encode ?? ((_, { rows }, index) => codec.encode(rows[index] as Row));
+    ({ source: this.#source, encode: this.#encode } = codecsBetween(source.schema, target.schema));
     this.#fill = metadataFiller(source.schema.fields ?? []);
     this.#transform = transform;
     this.#sink = sink;
@@ -146,13 +143,12 @@ export class BatchProcessor {
   /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */
   async prepare(batch: Batch<InputMessage>): Promise<void> {
     const result = await this.#transform.run(batch.rows);
-    const { rows, origin, bad } = result;
-    batch.rowsOut = rows.length;
-    for (const { index, error } of bad) batch.failRow(index, 'transform', badOnly(error));
-    for (const [index, row] of rows.entries()) {
-      const from = origin[index] as number;
+    batch.rowsOut = result.rows.length;
+    for (const { index, error } of result.bad) batch.failRow(index, 'transform', badOnly(error));
+    for (const [index, row] of result.rows.entries()) {
+      const from = result.origin[index] as number;
       try {
-        const payload = this.#write(batch.rows, result, index);
+        const payload = this.#encode(batch.rows, result, index);
         if (payload) batch.origins[batch.outgoing.push({ payload, row }) - 1] = from;
       } catch (error) {
         batch.failRow(from, 'encode', badOnly(error));

@@ -44,7 +44,7 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
   function overMqtt({ name, query }: SuiteFile): { text: string; inputs: Set<string> } {
     const inputs = new Set<string>();
     const text = query
-      .replaceAll("connector = 'single_file'", `connector = 'mqtt', url = '${rig.broker.url}', qos = 1`)
+      .replaceAll("connector = 'single_file'", `connector = 'mqtt', url = '${rig.broker.url}', qos = 'AtLeastOnce'`)
       .replaceAll(/path = '\$input_dir\/(\w+)\.json'/g, (_, input: string) => {
         inputs.add(input);
         return `topic = '${name}/${input}'`;

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Codec, FormatOf, Row } from '../format.ts';
+import { codecFor } from '../codec.ts';
 import type { ConnectionSchema } from '../schema/schema.ts';
 import { badData } from '../values/bad.ts';
 import { objectReader } from './decode.ts';
@@ -10,13 +11,24 @@ import { memberOf, outerEnvelope, parseDocument, parserFor } from './json.ts';
  * Changes in Debezium's envelope that pass from a table in this format to another. An update has two rows, the states
  * before and after it, each of which is transformed. What is left of them makes an update, a delete or an insert.
  */
-export interface Changes {
-  source: Pick<Codec, 'decode' | 'decodeAll' | 'encode'>;
-  /**
-   * Writes the change that a result makes of its input. Undefined if it needs no message: the state before an update
-   * whose state after it follows or is bad.
-   */
-  encode(inputs: readonly Row[], results: Results, index: number): Buffer | undefined;
+interface Changes {
+  source: Codec;
+  encode: EncodeResult;
+}
+
+/**
+ * Writes one of the rows that were made of some inputs. Undefined if it needs no message: the state before an update whose
+ * state after it follows or is bad.
+ */
+export type EncodeResult = (inputs: readonly Row[], results: Results, index: number) => Buffer | undefined;
+
+/** The codec of a source, and the writer of its sink. */
+export function codecsBetween(source: ConnectionSchema, target: ConnectionSchema): Changes {
+  const sink = codecFor(target);
+  const encode: EncodeResult = (_, { rows }, index) => sink.encode(rows[index] as Row);
+  const codec = codecFor(source);
+  const changes = changesBetween(source, target);
+  return changes ? { ...changes, source: { ...codec, ...changes.source } } : { source: codec, encode };
 }
 
 interface Results {
@@ -30,7 +42,7 @@ interface Results {
 type Part = 'created' | 'deleted' | 'before' | 'after' | 'replaced';
 
 /** Undefined if one of the tables has no changes. */
-export function changesBetween(source: ConnectionSchema, target: ConnectionSchema): Changes | undefined {
+function changesBetween(source: ConnectionSchema, target: ConnectionSchema) {
   if (!hasChanges(source) || !hasChanges(target)) return undefined;
   const parts = new WeakMap<Row, Part>();
   const write = writer(target);
@@ -40,12 +52,8 @@ export function changesBetween(source: ConnectionSchema, target: ConnectionSchem
   });
   const partOf = (input: Row | undefined): Part => (input && parts.get(input)) ?? 'created';
   return {
-    source: {
-      decode: (payload) => decodeAll(payload).at(-1) as Row,
-      decodeAll,
-      encode: (row) => writer(source)(undefined, row, 'c'),
-    },
-    encode(inputs, { rows, origin, bad }, index) {
+    source: { decodeAll },
+    encode(inputs: readonly Row[], { rows, origin, bad }: Results, index: number) {
       const from = origin[index] as number;
       const [previous, row] = [rows[index - 1], rows[index] as Row];
       switch (partOf(inputs[from])) {
