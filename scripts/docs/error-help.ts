@@ -79,6 +79,28 @@ export const errorHelp: Record<ErrorCode, Help> = {
       'their own.',
     todo: 'Use http://127.0.0.1 or http://localhost, or create an admin key.',
   },
+  cross_site_request: {
+    means:
+      'No API key exists, and a browser sent the request for a page of another web site. Such a page could otherwise ' +
+      'make Penstock connect to a broker.',
+    todo: 'Open Penstock itself. A console on another origin needs an API key.',
+  },
+  method_not_allowed: {
+    means: 'The path exists, but not with this method.',
+    todo: 'Use one of the methods in the header `allow`.',
+  },
+  request_timeout: {
+    means: 'The headers took longer than 10 seconds, or the whole request longer than 30.',
+    todo: 'Send the request again. A slow link needs smaller requests.',
+  },
+  headers_too_large: {
+    means: 'The path, the query string and the headers are together larger than 16 KiB.',
+    todo: 'Shorten them. Large values belong in a body. A proxy may add headers of its own.',
+  },
+  expectation_failed: {
+    means: 'The header `expect` of the request has another value than `100-continue`.',
+    todo: 'Send the request without it.',
+  },
   unauthorized: {
     means: 'The request has no API key, or the key is unknown, revoked or expired.',
     todo: 'Send `authorization: Bearer <key>` with a key from `penstock keys create`.',
