@@ -10,4 +10,7 @@ const document = readFileSync(path, 'utf8');
 const [begin, end] = ['<!-- suites -->\n', '<!-- /suites -->'];
 const [before, after] = [document.indexOf(begin) + begin.length, document.indexOf(end)];
 if (before < begin.length || after < before) throw new Error('docs/arroyo.md has no place for the list');
-writeFileSync(path, document.slice(0, before) + (await suiteText(suiteFiles(repository))) + document.slice(after));
+writeFileSync(
+  path,
+  document.slice(0, before) + (await suiteText(suiteFiles(repository))) + document.slice(after),
+);

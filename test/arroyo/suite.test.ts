@@ -45,7 +45,10 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
   function overMqtt({ name, query }: SuiteFile): { text: string; inputs: Set<string> } {
     const inputs = new Set<string>();
     const text = query
-      .replaceAll("connector = 'single_file'", `connector = 'mqtt', url = '${rig.broker.url}', qos = 'AtLeastOnce'`)
+      .replaceAll(
+        "connector = 'single_file'",
+        `connector = 'mqtt', url = '${rig.broker.url}', qos = 'AtLeastOnce'`,
+      )
       .replaceAll(/path = '\$input_dir\/(\w+)\.json'/g, (_, input: string) => {
         inputs.add(input);
         return `topic = '${name}/${input}'`;
@@ -54,7 +57,10 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
       // Arroyo reads these microseconds as nanoseconds, and writes milliseconds: see `parsed`.
       .replaceAll('order_date TIMESTAMP', 'order_date BIGINT')
       // Penstock writes times with a Z unless it is told not to.
-      .replaceAll(/format = 'json',(\s*)type = 'sink'/g, "format = 'json', json.timestamp_format = 'without_zone',$1type = 'sink'");
+      .replaceAll(
+        /format = 'json',(\s*)type = 'sink'/g,
+        "format = 'json', json.timestamp_format = 'without_zone',$1type = 'sink'",
+      );
     return { text, inputs };
   }
 
@@ -66,7 +72,9 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
     await rig.inState(id, 'Running', 60_000);
     for (const input of inputs) {
       const path = join(testingFolder(repository ?? ''), 'inputs', `${input}.json`);
-      const lines = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
+      const lines = readFileSync(path, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '');
       for (let from = 0; from < lines.length; from += 200)
         await Promise.all(
           lines
@@ -85,8 +93,7 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
   });
 });
 
-const parsed = (message: string): unknown =>
-  JSON.parse(message.replaceAll(/("order_date":\d+)\d{6}/g, '$1'));
+const parsed = (message: string): unknown => JSON.parse(message.replaceAll(/("order_date":\d+)\d{6}/g, '$1'));
 
 const sorted = (row: unknown): string =>
   JSON.stringify(row, row && typeof row === 'object' ? Object.keys(row).sort() : undefined);

@@ -15,11 +15,17 @@ const schema = (more: object = {}): ConnectionSchema =>
 
 /** Passes messages on, without the rows whose `n` is negative; 13 is bad. */
 function passed(changes: ReturnType<typeof codecsBetween>, ...messages: unknown[]): unknown[] {
-  const inputs = messages.flatMap((message) => changes.source.decodeAll?.(Buffer.from(JSON.stringify(message))) ?? []);
+  const inputs = messages.flatMap(
+    (message) => changes.source.decodeAll?.(Buffer.from(JSON.stringify(message))) ?? [],
+  );
   const kept = inputs.map((row, index) => ({ row, index })).filter(({ row }) => Number(row.n) >= 0);
   const good = kept.filter(({ row }) => row.n !== 13);
   const bad = kept.filter(({ row }) => row.n === 13).map(({ index }) => ({ index }));
-  const results = { rows: good.map(({ row }) => ({ ...row }) as Row), origin: good.map(({ index }) => index), bad };
+  const results = {
+    rows: good.map(({ row }) => ({ ...row }) as Row),
+    origin: good.map(({ index }) => index),
+    bad,
+  };
   return results.rows.flatMap((_, index) => {
     const payload = changes.encode(inputs, results, index);
     return payload ? [JSON.parse(payload.toString())] : [];
@@ -39,13 +45,29 @@ test.each([
   ['a snapshot', { before: null, after: one, op: 'r' }, [{ before: null, after: one, op: 'c' }]],
   ['an update', { before: one, after: two, op: 'u' }, [{ before: one, after: two, op: 'u' }]],
   ['a delete', { before: one, after: null, op: 'd' }, [{ before: one, after: null, op: 'd' }]],
-  ['an update without its state before', { before: null, after: two, op: 'u' }, [{ before: null, after: two, op: 'u' }]],
-  ['an update out of the filter', { before: one, after: hidden, op: 'u' }, [{ before: one, after: null, op: 'd' }]],
-  ['an update into the filter', { before: hidden, after: two, op: 'u' }, [{ before: null, after: two, op: 'c' }]],
+  [
+    'an update without its state before',
+    { before: null, after: two, op: 'u' },
+    [{ before: null, after: two, op: 'u' }],
+  ],
+  [
+    'an update out of the filter',
+    { before: one, after: hidden, op: 'u' },
+    [{ before: one, after: null, op: 'd' }],
+  ],
+  [
+    'an update into the filter',
+    { before: hidden, after: two, op: 'u' },
+    [{ before: null, after: two, op: 'c' }],
+  ],
   ['an update beside the filter', { before: hidden, after: hidden, op: 'u' }, []],
   ['a delete that the filter drops', { before: hidden, after: null, op: 'd' }, []],
   ['an update whose new state is bad: no delete', { before: one, after: broken, op: 'u' }, []],
-  ['an update whose old state is bad', { before: broken, after: two, op: 'u' }, [{ before: null, after: two, op: 'u' }]],
+  [
+    'an update whose old state is bad',
+    { before: broken, after: two, op: 'u' },
+    [{ before: null, after: two, op: 'u' }],
+  ],
 ])('%s', (_, message, wanted) => {
   expect(passed(plain, message)).toEqual(wanted);
 });

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import type { Codec, FormatOf, Row } from '../format.ts';
 import { codecFor } from '../codec.ts';
+import type { Codec, FormatOf, Row } from '../format.ts';
 import type { ConnectionSchema } from '../schema/schema.ts';
 import { badData } from '../values/bad.ts';
 import { objectReader } from './decode.ts';
