@@ -354,8 +354,8 @@ export type JsonFormat = {
   debezium?: boolean;
   /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** Encoding of timestamps; default rfc3339 */
-  timestamp_format?: "rfc3339" | "unix_millis";
+  /** Encoding of timestamps; default rfc3339. without_zone is the same without the Z at its end, as Arroyo writes it */
+  timestamp_format?: "rfc3339" | "without_zone" | "unix_millis";
   /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */
   decimal_encoding?: "number" | "string" | "bytes";
 };
