@@ -221,12 +221,15 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Check the address and the network of that machine.',
   },
   tls_certificate_expired: {
-    means: 'The server certificate has expired or is not valid yet.',
+    means:
+      'The server certificate, or that of its issuer, has expired or is not valid yet. The message says which.',
     todo: 'Renew the certificate. Check the clocks of both machines.',
   },
   tls_unknown_issuer: {
     means: 'The server certificate was issued by an authority that is not trusted.',
-    todo: 'Put the certificate of the authority into `tls.ca` of the profile. Let the server send its intermediate certificates.',
+    todo:
+      'The message names the issuer. Put its certificate into `tls.ca` of the profile, or let the server send its intermediate ' +
+      'certificates: see Certificates in docs/connectors/mqtt.md.',
   },
   tls_self_signed: {
     means: 'The server certificate is self-signed and not in `tls.ca` of the profile.',
@@ -234,7 +237,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   tls_name_mismatch: {
     means: 'The server certificate does not contain the host name of the URL.',
-    todo: 'Use a name that the certificate contains, or set `serverName` of the profile to it.',
+    todo: 'Use a name that the hint proposes, in the URL or as `serverName` of the profile, or let the certificate be issued again.',
   },
   tls_client_certificate_required: {
     means: 'The server accepts only clients with a certificate.',
@@ -250,7 +253,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   tls_bad_material: {
     means: 'A certificate, key or passphrase of the profile cannot be used.',
-    todo: 'Enter complete PEM blocks, a key that belongs to the certificate, and the passphrase of an encrypted key.',
+    todo: 'The message names the field, the block and what is wrong with it. A key must belong to the certificate, and an encrypted one needs its passphrase.',
   },
   tls_failed: {
     means: 'The handshake failed for another reason, such as no common TLS version or cipher.',
