@@ -356,8 +356,8 @@ export type JsonFormat = {
   debezium?: boolean;
   /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** Encoding of timestamps; default rfc3339. The others count since 1970, in integers or fractions */
-  timestamp_format?: "rfc3339" | "unix_seconds" | "unix_millis" | "unix_micros" | "unix_nanos";
+  /** Encoding of timestamps; default rfc3339. without_zone is the same without the Z at its end, as Arroyo writes it. The others count since 1970, in integers or fractions */
+  timestamp_format?: "rfc3339" | "without_zone" | "unix_seconds" | "unix_millis" | "unix_micros" | "unix_nanos";
   /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
   timezone?: string | null;
   /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */

@@ -1,8 +1,9 @@
 import type { Delivery, Outgoing, Sink } from '../connectors/connector.ts';
 import { type FillMetadata, metadataCodec, metadataFiller } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
-import { codecFor, readRows } from '../formats/codec.ts';
+import { readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
+import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
 import { badData } from '../formats/values/bad.ts';
 import { printable } from '../jobs/stats.ts';
 import { valueSize } from '../sql/engine/size.ts';
@@ -74,15 +75,14 @@ export class Batch<M extends InputMessage> {
 /** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
 export class BatchProcessor {
   readonly #source: Codec;
-  readonly #target: Codec;
+  readonly #encode: EncodeResult;
   readonly #fill: FillMetadata;
   readonly #transform: Transform;
   readonly #sink: Sink;
   readonly #unpacks: boolean;
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    this.#source = codecFor(source.schema);
-    this.#target = codecFor(target.schema);
+    ({ source: this.#source, encode: this.#encode } = codecsBetween(source.schema, target.schema));
     this.#fill = metadataFiller(source.schema.fields ?? []);
     this.#transform = transform;
     this.#sink = sink;
@@ -144,14 +144,14 @@ export class BatchProcessor {
 
   /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */
   async prepare(batch: Batch<InputMessage>): Promise<void> {
-    const { rows, origin, bad } = await this.#transform.run(batch.rows);
-    batch.rowsOut = rows.length;
-    for (const { index, error } of bad) batch.failRow(index, 'transform', badOnly(error));
-    for (const [index, row] of rows.entries()) {
-      const from = origin[index] as number;
+    const result = await this.#transform.run(batch.rows);
+    batch.rowsOut = result.rows.length;
+    for (const { index, error } of result.bad) batch.failRow(index, 'transform', badOnly(error));
+    for (const [index, row] of result.rows.entries()) {
+      const from = result.origin[index] as number;
       try {
-        batch.outgoing.push({ payload: this.#target.encode(row), row });
-        batch.origins.push(from);
+        const payload = this.#encode(batch.rows, result, index);
+        if (payload) batch.origins[batch.outgoing.push({ payload, row }) - 1] = from;
       } catch (error) {
         batch.failRow(from, 'encode', badOnly(error));
       }

@@ -6,7 +6,7 @@ import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
 import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
 import { checkFieldNames } from './names.ts';
-import type { Catalog, InsertPlan, Plan, PreviewPlan } from './plan.ts';
+import type { Catalog, InsertPlan, Plan, PreviewPlan, TableDefinition } from './plan.ts';
 import { type Insert, readStatements } from './statements.ts';
 import { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
@@ -69,16 +69,27 @@ async function readQuery(
   preview: boolean,
 ): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
-  const { tables, views, inserts } = readStatements(text, preview, findings);
+  const { tables, selects } = readStatements(text, preview, findings);
+  const made = new Tables(catalog, findings);
+  const warnings = new Findings(text);
+  const query = { text, findings, warnings, tables: made, views: new Map(), computed: new Map() };
+  for (const statement of tables) {
+    const computed = await made.create(statement);
+    if (!computed) continue;
+    const { planComputed } = await import('./views.ts');
+    await withEngine((connection) => planComputed(connection, computed, query));
+  }
+  const inserts: Insert[] = [];
+  for (const select of selects) {
+    const { planMemory, planView } = await import('./views.ts');
+    const { sink } = 'sink' in select ? select : {};
+    if (!('sink' in select)) await withEngine((connection) => planView(connection, select, query));
+    else if (sink && made.isMemory(sink))
+      await withEngine((connection) => planMemory(connection, { ...select, sink }, query));
+    else inserts.push(select);
+  }
   if (inserts.length === 0)
     findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
-  const warnings = new Findings(text);
-  const query = { text, findings, warnings, tables: new Tables(catalog, findings), views: new Map() };
-  for (const statement of tables) await query.tables.create(statement);
-  for (const view of views) {
-    const { planView } = await import('./select.ts');
-    await withEngine((connection) => planView(connection, view, query));
-  }
   return { ...query, inserts };
 }
 
@@ -87,7 +98,8 @@ async function planInsert(insert: Insert, query: Query, before: readonly InsertP
   // `readStatements` allows a SELECT alone for previews only.
   if (!sink) return query.findings.stop('This SELECT has no sink', select.select);
   const plan =
-    (await planWholeRows({ sink, ...select }, query)) ?? (await planInEngine({ sink, ...select }, query));
+    (await planWholeRows({ sink, ...select }, query)) ??
+    (await planInEngine({ sink, ...select }, query, before.at(-1)?.sink));
   const writer = uniqueWriter(plan, before);
   const isRead = before.some(({ source }) => source.name === plan.source.name);
   const operatorIds = {
@@ -108,9 +120,15 @@ function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]):
   return `${sink.name} from ${source.name}${same > 0 ? ` ${same + 1}` : ''}`;
 }
 
-async function planInEngine(insert: Insert & { sink: Identifier }, query: Query): Promise<Unnamed> {
+/** The first SELECT of a UNION ALL gives the columns of a sink that has none: `last` is that sink. */
+async function planInEngine(
+  insert: Insert & { sink: Identifier },
+  query: Query,
+  last: TableDefinition | undefined,
+): Promise<Unnamed> {
   const { planSelect } = await import('./select.ts');
-  return withEngine((connection) => planSelect(connection, insert, query));
+  const named = insert.continues ? last : undefined;
+  return withEngine((connection) => planSelect(connection, insert, query, named));
 }
 
 /** Loads DuckDB for the first query that needs it. The connection is closed afterwards, with its temporary tables. */
@@ -130,15 +148,15 @@ async function withEngine<T>(work: (connection: DuckDBConnection) => Promise<T>)
  */
 async function planWholeRows(
   insert: Insert & { sink: Identifier },
-  { tables, views, findings }: Query,
+  { tables, views, computed, findings }: Query,
 ): Promise<Unnamed | undefined> {
   const from = onlyTable(insert.tokens);
   // A view may have the name of a table.
   if (!from || views.size > 0) return undefined;
   const sink = await tables.named(insert.sink);
-  if (sink.direction !== 'sink') return undefined;
+  if (sink.direction !== 'sink' || tables.isMemory(from)) return undefined;
   const source = await tables.named(from);
-  if (source.direction !== 'source') return undefined;
+  if (source.direction !== 'source' || computed.has(source.name)) return undefined;
   const [inputs, columns] = [source.schema.fields ?? [], sink.schema.fields ?? []];
   if (columns.length === 0 || inputs.length !== columns.length) return undefined;
   const same = columns.every((column, index) => {

@@ -176,7 +176,7 @@ describe('a query that creates its tables', () => {
       'shout TEXT',
       'twice DOUBLE',
       'tag TEXT',
-      'a JSON',
+      'a TEXT',
       'at TIMESTAMP(6)',
       'fixed DECIMAL(2, 1)',
     ]);

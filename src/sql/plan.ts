@@ -49,6 +49,8 @@ export interface TableDefinition extends Omit<InlineConnection, 'metadata'> {
   schema: ConnectionSchema;
   /** Undefined for a table that the query creates. */
   stored?: { tableId: string };
+  /** The column with the time of an event. Kept for windows, which are not supported yet; `row_time()` returns it. */
+  eventTime?: string;
 }
 
 /** The stored tables and connectors that a query may refer to. */

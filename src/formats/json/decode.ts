@@ -137,7 +137,7 @@ function timestampReader(type: ListItem, path: string, format: FormatOf<'json'>)
   const unit = unitOf(type);
   const { timestamp_format: name = 'rfc3339', timezone } = format;
   const readText = timeReader(timezone);
-  const counted = name === 'rfc3339' ? undefined : countedUnits[name];
+  const counted = name === 'rfc3339' || name === 'without_zone' ? undefined : countedUnits[name];
   const problem =
     counted === undefined ? 'is not an RFC 3339 time' : `is not a time in ${counted}s since 1970`;
   return (value) => {

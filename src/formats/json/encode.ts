@@ -105,13 +105,22 @@ function timestampWriter(type: ListItem, path: string, format: FormatOf<'json'>)
   const unit = unitOf(type);
   const time = checkOf('timestamp', path);
   const { timestamp_format: name = 'rfc3339' } = format;
+  const zone = name === 'without_zone' ? '' : 'Z';
   if (name === 'unix_seconds') return (value) => timestampToSeconds(time(value), unit);
-  if (name !== 'rfc3339') return (value) => String(countIn(time(value), unit, countedUnits[name]));
+  if (name !== 'rfc3339' && name !== 'without_zone')
+    return (value) => String(countIn(time(value), unit, countedUnits[name]));
   return (value) => {
     const text = formatTimestamp(time(value), unit);
     if (text === undefined) throw badRow(path, 'is a time outside the years 0000 to 9999');
-    return `"${text}"`;
+    return `"${shortened(text)}${zone}"`;
   };
+}
+
+/** A time without its Z, and without groups of three zeros at the end of its fraction, as in Arroyo. */
+function shortened(text: string): string {
+  let end = text.length - 1;
+  while (end > 20 && text.endsWith('000', end)) end -= 3;
+  return text.slice(0, end === 20 ? 19 : end);
 }
 
 /** Writes a json column as it is, once it has proved to be JSON: else it would break the whole message. */

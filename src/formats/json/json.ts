@@ -51,13 +51,15 @@ function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Co
   const { path, open, head, tail } = envelopeOf(fields, format);
   const read = objectReader(fields, path, format);
   const write = objectWriter(fields, '', format);
-  const isExact = (field: Field): boolean => needsExactNumbers(field, format);
-  const parse = fields.some(isExact) ? parseExactly : (text: string): unknown => JSON.parse(text);
+  const parse = parserFor(fields, format);
   return ofText({
     decodeText: (text) => read(open(parseDocument(text, parse))),
     encodeText: (row) => head + write(row) + tail,
   });
 }
+
+export const parserFor = (fields: readonly Field[], format: FormatOf<'json'>): ((text: string) => unknown) =>
+  fields.some((field) => needsExactNumbers(field, format)) ? parseExactly : (text) => JSON.parse(text);
 
 function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
   const make = rowFromMessage(fields);
@@ -92,7 +94,7 @@ function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
 }
 
 /** The error of JSON.parse is dropped: it quotes the payload. */
-function parseDocument(text: string, parse: (text: string) => unknown): unknown {
+export function parseDocument(text: string, parse: (text: string) => unknown): unknown {
   if (text === '') throw badData('', 'is empty');
   try {
     return parse(text);
@@ -133,10 +135,15 @@ interface Envelope {
 
 /** The envelope of Kafka Connect, Debezium or both. The schema in a message is ignored: the table's fields rule. */
 function envelopeOf(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
-  const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
-  const outer = format.include_schema ? connect(fields, format) : bare;
+  const outer = outerEnvelope(fields, format);
   return format.debezium ? debezium(outer) : outer;
 }
+
+const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
+
+/** The envelope of Kafka Connect around that of Debezium, if the format has one. */
+export const outerEnvelope = (fields: readonly Field[], format: FormatOf<'json'>): Envelope =>
+  format.include_schema ? connect(fields, format) : bare;
 
 function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
   const row = connectSchema(fields, format);
@@ -151,7 +158,7 @@ function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
 
 /**
  * Reading takes the state after an insert (c), a snapshot (r) or an update (u). A delete is bad data: no row can express
- * it. Writing makes every row an insert, as Arroyo does.
+ * it. Writing makes every row an insert, as Arroyo does. Between two tables in this format see changes.ts.
  */
 function debezium(outer: Envelope): Envelope {
   return {
@@ -168,7 +175,7 @@ function debezium(outer: Envelope): Envelope {
   };
 }
 
-function memberOf(value: unknown, name: string, path: string): unknown {
+export function memberOf(value: unknown, name: string, path: string): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badData(path, 'is not an object');
   if (!Object.hasOwn(value, name)) throw badData(`${path}/${name}`, 'is required but missing');

@@ -49,8 +49,8 @@ const JsonFormat = format('json', 'Json', {
   debezium: flag('Wraps each message in the envelope of a change: {before, after, op}'),
   unstructured: flag('Puts the whole document into one json column called value'),
   timestamp_format: oneOf(
-    ['rfc3339', 'unix_seconds', 'unix_millis', 'unix_micros', 'unix_nanos'],
-    'Encoding of timestamps; default rfc3339. The others count since 1970, in integers or fractions',
+    ['rfc3339', 'without_zone', 'unix_seconds', 'unix_millis', 'unix_micros', 'unix_nanos'],
+    'Encoding of timestamps; default rfc3339. without_zone is the same without the Z at its end, as Arroyo writes it. The others count since 1970, in integers or fractions',
   ),
   timezone,
   decimal_encoding: oneOf(

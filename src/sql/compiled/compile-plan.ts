@@ -177,6 +177,9 @@ function operator(node: TreeNode, args: readonly Compiled[]): Compiled {
     case 'COMPARE_IN':
     case 'COMPARE_NOT_IN':
       return made(boolean, membership(args, node.type === 'COMPARE_NOT_IN'), ...args);
+    case 'OPERATOR_TRY':
+      // A compiled expression never fails: DuckDB evaluates the row instead.
+      return made(typeOf(node), one, ...args);
     case 'OPERATOR_COALESCE':
       return made(typeOf(node), coalesce(args), ...args);
     default:
