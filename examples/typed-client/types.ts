@@ -487,8 +487,8 @@ export type Connector = {
   /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of the profile config, as text */
-  connection_config: string;
+  /** JSON Schema of the profile config, as text; null if its tables need no profile */
+  connection_config: string | null;
   /** JSON Schema of the table config, as text */
   table_config: string;
 };
@@ -509,11 +509,11 @@ export type ConnectorDetail = {
   /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of the profile config, as text */
-  connection_config: string;
+  /** JSON Schema of the profile config, as text; null if its tables need no profile */
+  connection_config: string | null;
   /** JSON Schema of the table config, as text */
   table_config: string;
-  /** connection_config, parsed */
+  /** connection_config, parsed; a schema without fields if it is null */
   connection_schema: Record<string, unknown>;
   /** table_config, parsed */
   table_schema: Record<string, unknown>;

@@ -219,7 +219,7 @@ export async function tlsFinding(
     return {
       ...finding,
       code: codeOf(failure),
-      message: `${message}. Connected anyway, because rejectUnauthorized is false`,
+      message: `${message}. Connected anyway, because insecureSkipVerify is true`,
       ...(hint === undefined ? {} : { hint }),
     };
   }
