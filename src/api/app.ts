@@ -97,7 +97,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionProfiles,
     connectionTables,
     pipelines,
-    () => previewRoutes(previews),
+    () => previewRoutes(previews, deps),
     jobs,
     bundles,
     apiKeys,

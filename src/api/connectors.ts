@@ -78,7 +78,7 @@ export function toWire(connector: ConnectorDefinition) {
     sink: connector.openSink !== undefined,
     testing: connector.check !== undefined,
     custom_schemas: connector.defaultSchema?.fields === undefined,
-    hidden: false,
+    hidden: connector.hidden ?? false,
     connection_config: connector.profile === noProfile ? null : JSON.stringify(formSchema(connector.profile)),
     table_config: JSON.stringify(formSchema(connector.table)),
   };

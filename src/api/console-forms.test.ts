@@ -69,6 +69,10 @@ const filled: Record<string, object> = {
 
 const profiles = connectors.filter((connector) => toWire(connector).connection_config !== null);
 
+test('a connector that nobody chooses is hidden', () => {
+  expect(connectors.filter((connector) => toWire(connector).hidden).map(({ id }) => id)).toEqual(['preview']);
+});
+
 test('a profile is asked for where one is needed', () => {
   expect(profiles.map(({ id }) => id)).toEqual(['mqtt']);
 });

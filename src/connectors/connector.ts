@@ -211,6 +211,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   name: string;
   description: string;
   icon: string;
+  /** Whether people do not choose it for a table. */
+  hidden?: boolean;
   /**
    * JSON Schema of a profile's `config`, as Arroyo's forms read it. Besides the JSON Schema keywords it has
    * `sensitive`: the names of the properties that are secrets, as JSON pointers without the leading slash. Strings

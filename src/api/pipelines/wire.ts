@@ -184,7 +184,9 @@ export const PreviewPost = Type.Object(
   {
     query: Query,
     udfs: NoUdfs,
-    enable_sinks: Type.Optional(Type.Literal(false, { description: 'Not supported: false or left out' })),
+    enable_sinks: Type.Optional(
+      Type.Boolean({ description: 'Whether the rows shown are also written to the sinks of its INSERTs' }),
+    ),
   },
   { ...strict, examples: [{ query: exampleQuery }] },
 );
