@@ -182,7 +182,7 @@ export type Job = {
   /** Whether it should run */
   running_desired: boolean;
   state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-  /** Number of starts */
+  /** Number of starts, and of edits that changed the number of tasks */
   run_id: number;
   start_time: number | null;
   finish_time: number | null;
@@ -386,7 +386,7 @@ export type ProtobufFormat = {
   confluent_schema_registry?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Full name of the message type; optional if the definition has only one */
+  /** Full name of the message type; optional, or empty, if the definition has only one */
   message_name?: string | null;
   /** Known from Arroyo and refused: omit it, or send null */
   compiled_schema?: null;
@@ -756,7 +756,7 @@ export type PipelinePost = {
   query: string;
   /** Number of parallel tasks. Several tasks share the messages of the source and do not keep their order */
   parallelism: number;
-  /** Not supported: [] or left out */
+  /** User-defined functions. They are not supported: the query may not use them */
   udfs?: Array<unknown> | null;
   checkpoint_interval_micros?: number | null;
   tags?: Record<string, string> | null;
@@ -844,6 +844,11 @@ export type OperatorMetricGroup = {
       }>;
     }>;
   }>;
+};
+
+export type UdfValidationResult = {
+  udf_name: string | null;
+  errors: Array<string>;
 };
 
 export type Bundle = {
@@ -1657,7 +1662,7 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** Not supported: [] or left out */
+      /** User-defined functions. They are not supported: the query may not use them */
       udfs?: Array<unknown> | null;
     };
     answer: {
@@ -1679,7 +1684,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Run a query on live messages for up to a minute, without its sinks. */
+  /** Run a query on live messages for up to a minute. */
   previewPipeline: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1687,15 +1692,15 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** Not supported: [] or left out */
+      /** User-defined functions. They are not supported: the query may not use them */
       udfs?: Array<unknown> | null;
-      /** Not supported: false or left out */
-      enable_sinks?: false;
+      /** Whether the rows shown are also written to the sinks of its INSERTs */
+      enable_sinks?: boolean;
     };
     answer: Pipeline;
     events: never;
   };
-  /** Stream the rows of a preview. */
+  /** Stream the rows of a preview or of a running pipeline. */
   readPreviewOutput: {
     params: {
       id: string;
@@ -1720,7 +1725,7 @@ export interface Operations {
         /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Number of starts */
+        /** Number of starts, and of edits that changed the number of tasks */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
@@ -1765,7 +1770,7 @@ export interface Operations {
         /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Number of starts */
+        /** Number of starts, and of edits that changed the number of tasks */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
@@ -1921,6 +1926,32 @@ export interface Operations {
     };
     events: never;
   };
+  /** Create a user-defined function (always refused). */
+  createUdf: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      prefix?: string;
+      definition: string;
+      language?: "python" | "rust";
+      description?: string | null;
+    };
+    answer: undefined;
+    events: never;
+  };
+  /** Check a user-defined function (none is supported). */
+  validateUdf: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      definition: string;
+      language?: "python" | "rust";
+    };
+    answer: UdfValidationResult;
+    events: never;
+  };
   /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
   apply: {
     params: Record<string, never>;
@@ -2056,6 +2087,8 @@ export const operations = {
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listUdfs: ['GET', '/api/v1/udfs'],
+  createUdf: ['POST', '/api/v1/udfs'],
+  validateUdf: ['POST', '/api/v1/udfs/validate'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],
   createApiKey: ['POST', '/api/v1/api_keys'],

@@ -31,6 +31,7 @@ import { interceptPreviews, OutputData, Previews, previewRoutes } from './pipeli
 import { PipelineGraph } from './pipelines/wire.ts';
 import { Problem, sendProblem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
+import { udfs } from './udfs.ts';
 
 /**
  * The HTTP API. It runs in the main thread of the roles `api` and `all`. There is one file or folder per resource; each
@@ -99,6 +100,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     pipelines,
     () => previewRoutes(previews, deps),
     jobs,
+    udfs,
     bundles,
     apiKeys,
     audit,

@@ -15,6 +15,7 @@ import {
   nullable,
   Page,
   PageQuery,
+  pageSize,
   startAfter,
   strict,
   toPage,
@@ -33,7 +34,7 @@ export const Job = Type.Object(
     pipeline_id: Type.String(),
     running_desired: Type.Boolean({ description: 'Whether it should run' }),
     state: Type.Enum([...jobStates]),
-    run_id: Type.Integer({ description: 'Number of starts' }),
+    run_id: Type.Integer({ description: 'Number of starts, and of edits that changed the number of tasks' }),
     start_time: nullable(Micros),
     finish_time: nullable(Micros),
     tasks: nullable(Type.Integer()),
@@ -233,9 +234,9 @@ export const jobs =
         const rows = await db.jobMessage.findMany({
           where: { jobId, level: { in: levels.slice(levels.indexOf(query.level)) }, ...after },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(messageToWire), hasMore };
       },
     );
@@ -296,5 +297,4 @@ export const jobs =
       `${checkpoints}/:epoch/operator_checkpoint_groups`,
       Type.Object({ ...JobParams.properties, epoch: Type.Integer({ minimum: 0, maximum: 2 ** 32 }) }, strict),
     );
-    emptyList('listUdfs', 'List user-defined functions (always empty)', '/udfs');
   };
