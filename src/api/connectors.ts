@@ -171,10 +171,18 @@ function withSecrets(schema: FormSchema): FormSchema {
   return { ...schema, properties: Object.fromEntries(Object.entries(properties).map(secretsIn)) };
 }
 
-/** They only draw an enumeration that has a type, and draw a text with a high limit as an area of several lines. */
+/**
+ * They only draw an enumeration that has a type, and draw a text with a high limit as an area of several lines. An input
+ * for numbers takes those that are whole steps above its minimum.
+ */
 function asInput(schema: FormSchema, severalLines: boolean): FormSchema {
-  const { maxLength, ...rest } = schema;
-  const kept = typeof maxLength === 'number' && maxLength >= 100 && !severalLines ? rest : schema;
+  const { maxLength, minimum, ...rest } = schema;
+  const keepsLength = maxLength !== undefined && (severalLines || Number(maxLength) < 100);
+  const kept = {
+    ...rest,
+    ...(keepsLength && { maxLength }),
+    ...(minimum !== undefined && { minimum: Math.floor(Number(minimum)) }),
+  } as FormSchema;
   const { enum: values, type } = kept;
   const texts =
     type === undefined && Array.isArray(values) && values.every((each) => typeof each === 'string');

@@ -23,6 +23,7 @@ interface FormSchema {
   enum?: string[];
   default?: unknown;
   maxLength?: number;
+  minimum?: number;
   properties?: Record<string, FormSchema>;
   additionalProperties?: FormSchema | boolean;
   items?: FormSchema;
@@ -105,6 +106,10 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
       expect([path, widget.type === 'boolean' ? (widget.default ?? false) : false]).toEqual([path, false]);
       if (widget.items) expect([path, widget.items.title]).toEqual([path, expect.any(String)]);
     }
+  });
+
+  test('takes whole numbers in each input for numbers', () => {
+    for (const [path, { minimum = 0 }] of widgets(schema)) expect([path, minimum % 1]).toEqual([path, 0]);
   });
 
   test('hides what is secret, and shows a line for what is one', () => {
