@@ -846,6 +846,47 @@ export type OperatorMetricGroup = {
   }>;
 };
 
+export type Checkpoint = {
+  /** Number of the interval since the job was created */
+  epoch: number;
+  /** Always broker: it keeps what is not acknowledged */
+  backend: string;
+  checkpoint_type: "scheduled";
+  /** Unix microseconds */
+  start_time: number;
+  /** When everything that arrived before start_time was acknowledged, to the second */
+  finish_time: number | null;
+  /** Always empty */
+  events: Array<{
+    /** Unix microseconds */
+    start_time: number;
+    /** Unix microseconds */
+    finish_time: number;
+    event: string;
+    description: string;
+  }>;
+};
+
+export type OperatorCheckpointGroup = {
+  operator_id: string;
+  /** Always 0: operators keep no state */
+  bytes: number;
+  started_metadata_write: null;
+  finish_time: number | null;
+  subtasks: Array<{
+    index: number;
+    bytes: number;
+    event_spans: Array<{
+      /** Unix microseconds */
+      start_time: number;
+      /** Unix microseconds */
+      finish_time: number;
+      event: string;
+      description: string;
+    }>;
+  }>;
+};
+
 export type UdfValidationResult = {
   udf_name: string | null;
   errors: Array<string>;
@@ -1886,7 +1927,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the checkpoints of a job (always empty). */
+  /** List the latest checkpoints of a running job: when everything that had arrived was acknowledged. */
   listJobCheckpoints: {
     params: {
       id: string;
@@ -1896,11 +1937,11 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      data: Array<unknown>;
+      data: Array<Checkpoint>;
     };
     events: never;
   };
-  /** List the operators in a checkpoint (always empty). */
+  /** List the operators in a checkpoint (empty if it is no longer listed). */
   listOperatorCheckpointGroups: {
     params: {
       id: string;
@@ -1911,7 +1952,7 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      data: Array<unknown>;
+      data: Array<OperatorCheckpointGroup>;
     };
     events: never;
   };

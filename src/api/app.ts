@@ -22,6 +22,7 @@ import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
 import { health } from './health.ts';
+import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
@@ -100,6 +101,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     pipelines,
     () => previewRoutes(previews, deps),
     jobs,
+    checkpoints,
     udfs,
     bundles,
     apiKeys,

@@ -122,8 +122,9 @@ export class Attempt implements AttemptOperations {
       this.#tools.running();
       const { connector, config } = this.#spec.source;
       const { messagesPerSecond } = connector.pace?.(config) ?? {};
+      const received = this.#held(source);
       const deliveries =
-        messagesPerSecond === undefined ? source : throttle(source, messagesPerSecond, signal);
+        messagesPerSecond === undefined ? received : throttle(received, messagesPerSecond, signal);
       await this.#pump(deliveries, processor, failed);
     } finally {
       this.#source = undefined;
@@ -200,9 +201,19 @@ export class Attempt implements AttemptOperations {
     failed.signal.throwIfAborted();
   }
 
+  /** Counts what has arrived as not acknowledged until the next step, when all of it is in batches. */
+  async *#held(source: AsyncIterable<Delivery[]>): AsyncGenerator<Delivery[]> {
+    for await (const deliveries of source) {
+      const inBatches = this.#counts.waiting(arrivalOf(deliveries));
+      yield deliveries;
+      inBatches();
+    }
+  }
+
   /** Writes the results of a batch and acknowledges its messages, the bad ones once they are handled (invariant 1). */
   async #settle(batch: Batch<Delivery>, processor: BatchProcessor, signal: AbortSignal): Promise<void> {
     const { messages, failures } = batch;
+    const acknowledged = this.#counts.waiting(arrivalOf(messages));
     this.#counts.add({ in_flight: messages.length });
     await processor.write(batch).catch((error: unknown) => {
       throw this.#sinkError(error);
@@ -211,8 +222,9 @@ export class Attempt implements AttemptOperations {
       if (!failures.has(index)) delivery.ack();
     });
     await this.#bad.settle(batch, signal);
+    acknowledged();
     this.#counts.add({ ...written(batch), in_flight: -messages.length });
-    this.#counts.confirmed(messages.length, messages[0]?.receivedAt ?? 0);
+    this.#counts.confirmed(messages.length, arrivalOf(messages));
   }
 
   #sinkError(error: unknown): PenstockError {
@@ -221,6 +233,8 @@ export class Attempt implements AttemptOperations {
     return raised;
   }
 }
+
+const arrivalOf = ([first]: readonly Delivery[]): number => first?.receivedAt ?? 0;
 
 const written = ({ outgoing, refused }: Batch<InputMessage>) => ({
   messages_out: outgoing.length - refused.length,

@@ -228,6 +228,21 @@ test('a pipeline with a bare SELECT runs, is rescaled, restarted and deleted as 
     'metrics of every node',
     async () => (await get(metrics)).data.length === valid.graph.nodes.length,
   );
+  // They wait for a checkpoint by its number, and then want its operators.
+  const checkpoints = `/pipelines/${id}/jobs/${(await job()).id}/checkpoints`;
+  const finished = async (least: number) => {
+    const { data } = await get(checkpoints);
+    return data.find(
+      (each: Record<string, number>) => Number(each.epoch) >= least && each.finish_time !== null,
+    );
+  };
+  await until('a checkpoint', async () => (await finished(1)) !== undefined);
+  const { epoch } = await finished(1);
+  await until('a later one', async () => (await finished(epoch + 2)) !== undefined);
+  const later = await finished(epoch + 1);
+  expect(later.finish_time).toBeGreaterThanOrEqual(later.start_time);
+  const groups = await get(`${checkpoints}/${later.epoch}/operator_checkpoint_groups`);
+  expect(groups.data.length).toBe(valid.graph.nodes.length);
   await patch({ stop: 'checkpoint' });
   const stopped = await reached('Stopped');
   await patch({ stop: 'none' });

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import Type, { type Static, type TObject } from 'typebox';
+import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { isResting, jobStates, shownState } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
@@ -174,7 +174,7 @@ const MessagesQuery = Type.Object(
 );
 const levels = ['info', 'warn', 'error'];
 
-async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
+export async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
   const job = await db.job.findFirst({ where: { id, pipelineId } });
   if (!job) throw new PenstockError('not_found', `There is no job ${id} of a pipeline ${pipelineId}`);
   return job;
@@ -276,25 +276,5 @@ export const jobs =
         const stats = await statsOf(db, await findJob(db, params));
         return { data: stats ? taskStatuses(stats) : [] };
       },
-    );
-
-    /** A list that is always empty, for Arroyo's console. */
-    const emptyList = (operationId: string, summary: string, path: string, params?: TObject): void => {
-      const errors = params ? problems(400, 404) : problems();
-      const response = { 200: Collection(Type.Unknown({ examples: [{}] })), ...errors };
-      const tag = params ? 'jobs' : 'pipelines';
-      const schema = { operationId, summary, tags: [tag], ...(params && { params }), response };
-      app.get(path, { schema }, async (request) => {
-        if (params) await findJob(db, request.params as Static<typeof JobParams>);
-        return { data: [] };
-      });
-    };
-    const checkpoints = '/pipelines/:id/jobs/:job_id/checkpoints';
-    emptyList('listJobCheckpoints', 'List the checkpoints of a job (always empty)', checkpoints, JobParams);
-    emptyList(
-      'listOperatorCheckpointGroups',
-      'List the operators in a checkpoint (always empty)',
-      `${checkpoints}/:epoch/operator_checkpoint_groups`,
-      Type.Object({ ...JobParams.properties, epoch: Type.Integer({ minimum: 0, maximum: 2 ** 32 }) }, strict),
     );
   };
