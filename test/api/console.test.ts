@@ -195,7 +195,7 @@ test.each([
   await created(rig.request, '/connection_tables', body);
 });
 
-test('a pipeline with a bare SELECT runs, is rescaled, restarted and deleted as its API tests do', async () => {
+test('a pipeline with a bare SELECT runs, is rescaled, restarted and deleted as its API tests do', { timeout: 180_000 }, async () => {
   const name = `source_${unique()}`;
   const table = await created(rig.request, '/connection_tables', {
     name,
