@@ -122,9 +122,8 @@ export class Attempt implements AttemptOperations {
       this.#tools.running();
       const { connector, config } = this.#spec.source;
       const { messagesPerSecond } = connector.pace?.(config) ?? {};
-      const received = this.#held(source);
       const deliveries =
-        messagesPerSecond === undefined ? received : throttle(received, messagesPerSecond, signal);
+        messagesPerSecond === undefined ? source : throttle(this.#held(source), messagesPerSecond, signal);
       await this.#pump(deliveries, processor, failed);
     } finally {
       this.#source = undefined;
@@ -180,6 +179,7 @@ export class Attempt implements AttemptOperations {
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     let weight = 0;
     for await (const deliveries of source) {
+      const inBatches = this.#counts.waiting(arrivalOf(deliveries));
       this.#counts.add({ batches: 1, messages_in: deliveries.length, bytes_in: bytes(deliveries) });
       for (const batch of processor.batches(deliveries, this.#bad.failed)) {
         await processor.prepare(batch);
@@ -196,17 +196,18 @@ export class Attempt implements AttemptOperations {
         while (pending.size >= maxPending || (weight >= maxPendingWeight && pending.size > 0))
           await Promise.race(pending);
       }
+      inBatches();
     }
     await Promise.all(pending);
     failed.signal.throwIfAborted();
   }
 
-  /** Counts what has arrived as not acknowledged until the next step, when all of it is in batches. */
+  /** Counts what a throttle holds as not acknowledged: it asks for more when it has handed out everything. */
   async *#held(source: AsyncIterable<Delivery[]>): AsyncGenerator<Delivery[]> {
     for await (const deliveries of source) {
-      const inBatches = this.#counts.waiting(arrivalOf(deliveries));
+      const handedOut = this.#counts.waiting(arrivalOf(deliveries));
       yield deliveries;
-      inBatches();
+      handedOut();
     }
   }
 

@@ -23,7 +23,27 @@ const avro = {
   type: 'avro_schema',
   schema: '{"type":"record","name":"r","fields":[{"name":"id","type":"long"}]}',
 };
-const json = { type: 'json_schema', schema: '{"type":"object","properties":{"id":{"type":"integer"}}}' };
+const json = {
+  type: 'json_schema',
+  schema: JSON.stringify({
+    type: 'object',
+    properties: {
+      a: { type: 'string' },
+      b: { type: 'number' },
+      c: { type: 'array', items: { type: 'string' } },
+    },
+    required: ['a'],
+  }),
+};
+/** What the API tests expect of it. */
+const jsonFields = [
+  { name: 'a', type: 'string', sql_name: 'TEXT', required: true },
+  { name: 'b', type: 'float64', sql_name: 'DOUBLE', required: false },
+  {
+    ...{ name: 'c', type: 'list', sql_name: 'TEXT[]', required: false },
+    items: { name: 'item', type: 'string', sql_name: 'TEXT', required: true },
+  },
+];
 
 /** The profile form with only the name and the address filled in. */
 const profile = (name: string) => {
@@ -107,7 +127,7 @@ test('a query is checked beside functions that it does not use', async () => {
 
 /** What the console's editor of schemas sends, for each choice. */
 const schemas: [string, object, string[]][] = [
-  ['JSON schema', { format: { type: 'json' }, definition: json, fields: [] }, ['id']],
+  ['JSON schema', { format: { type: 'json' }, definition: json, fields: [] }, ['a', 'b', 'c']],
   ['Avro datums', { format: { type: 'avro', raw_datums: true }, definition: avro, fields: [] }, ['id']],
   ['Avro documents', { format: { type: 'avro' }, definition: avro, fields: [] }, ['id']],
   [
@@ -134,6 +154,7 @@ test.each(schemas)('a table with a %s answers the fields that it gives', async (
   const table = await created(rig.request, '/connection_tables', body);
   const fieldsOf = (schema: unknown) => (schema as { fields: { name: string; sql_name: string }[] }).fields;
   expect(fieldsOf(table.schema).map(({ name }) => name)).toEqual(names);
+  if (names.length === 3) expect(fieldsOf(table.schema)).toEqual(jsonFields);
   expect(fieldsOf(table.schema).every(({ sql_name }) => sql_name !== undefined)).toBe(true);
   const path = `${api}/connection_tables/${table.id}`;
   const { body: got, headers } = await rig.request.get(path).expect(200);
@@ -195,7 +216,9 @@ test.each([
   await created(rig.request, '/connection_tables', body);
 });
 
-test('a pipeline with a bare SELECT runs, is rescaled, restarted and deleted as its API tests do', { timeout: 180_000 }, async () => {
+test('a pipeline with a bare SELECT runs, is rescaled, restarted and deleted as its API tests do', {
+  timeout: 180_000,
+}, async () => {
   const name = `source_${unique()}`;
   const table = await created(rig.request, '/connection_tables', {
     name,
@@ -272,4 +295,22 @@ test('the editor previews an INSERT with its sinks', async () => {
   await output.hangUp();
   expect(await get(`/pipelines/${id}/jobs/${job.id}/errors`)).toEqual({ data: [], hasMore: false });
   await rig.request.patch(`${api}/pipelines/${id}`).send({ stop: 'immediate' }).expect(200);
+});
+
+test('the former name of a field is refused with the new one, in a query and a bundle', async () => {
+  const query = `CREATE TABLE t (id BIGINT) WITH (connector = 'mqtt', url = 'mqtts://broker', topic = 't', type = 'source',
+    format = 'json', reject_unauthorized = false); SELECT id FROM t`;
+  const { body: checked } = await post('/pipelines/validate_query', { query }).expect(200);
+  expect(checked.errors).toMatchObject([
+    {
+      message: expect.stringMatching(/is now insecure_skip_verify, with the opposite meaning/),
+      span: { start: { line: 2 } },
+    },
+  ]);
+  const config = { url: 'mqtts://broker', rejectUnauthorized: false };
+  const applied = await post('/apply', { connection_profiles: [{ name: 'p', connector: 'mqtt', config }] });
+  expect([applied.status, applied.body.error]).toEqual([
+    400,
+    expect.stringContaining('is now insecureSkipVerify'),
+  ]);
 });
