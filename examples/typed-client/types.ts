@@ -1967,20 +1967,6 @@ export interface Operations {
     };
     events: never;
   };
-  /** Create a user-defined function (always refused). */
-  createUdf: {
-    params: Record<string, never>;
-    query: Record<string, never>;
-    headers: Record<string, never>;
-    body: {
-      prefix?: string;
-      definition: string;
-      language?: "python" | "rust";
-      description?: string | null;
-    };
-    answer: undefined;
-    events: never;
-  };
   /** Check a user-defined function (none is supported). */
   validateUdf: {
     params: Record<string, never>;
@@ -2128,7 +2114,6 @@ export const operations = {
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listUdfs: ['GET', '/api/v1/udfs'],
-  createUdf: ['POST', '/api/v1/udfs'],
   validateUdf: ['POST', '/api/v1/udfs/validate'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],

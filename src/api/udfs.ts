@@ -45,8 +45,6 @@ export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
   app.post(
     '/udfs/validate',
     {
-      // It changes nothing.
-      config: { role: 'viewer' },
       schema: {
         operationId: 'validateUdf',
         summary: 'Check a user-defined function (none is supported)',
@@ -59,30 +57,5 @@ export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
       },
     },
     async () => ({ udf_name: null, errors: [sentence] }),
-  );
-
-  app.post(
-    '/udfs',
-    {
-      schema: {
-        operationId: 'createUdf',
-        summary: 'Create a user-defined function (always refused)',
-        tags,
-        body: Type.Object(
-          {
-            prefix: Type.Optional(Type.String({ maxLength: 1000 })),
-            definition: Definition,
-            language: Language,
-            description: Type.Optional(nullable(Type.String({ maxLength: 1000 }))),
-          },
-          { ...strict, examples: [{ prefix: 'numbers', definition, language: 'python' }] },
-        ),
-        response: bodyProblems(),
-      },
-    },
-    async ({ body }): Promise<never> => {
-      refuseUdfs([body]);
-      throw new PenstockError('internal', 'A function was not refused');
-    },
   );
 };
