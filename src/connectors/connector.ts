@@ -112,6 +112,8 @@ export interface Source extends AsyncIterable<Delivery[]> {
 export interface FoundSession {
   /** Whether the other side had it. */
   resumed: boolean;
+  /** How long the other side keeps it after a disconnect, if it says so: the worker connects again before that. */
+  keptSecs?: number;
   /** Resolves once its table is its only subscription. Never rejects, even when the source is lost. */
   settled: Promise<void>;
 }

@@ -80,7 +80,7 @@ export interface AttemptHandlers {
   running(): void;
   warn(input: { error: PlainError; operatorId: string | undefined }): void;
   sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
-  sessionOpened(input: { resumed: boolean }): Promise<void>;
+  sessionOpened(input: Omit<FoundSession, 'settled'>): Promise<void>;
   sessionSettled(): void;
   storeDeadLetters(input: {
     deadLetters: readonly DeadLetter[];

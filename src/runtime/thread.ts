@@ -103,8 +103,8 @@ const warnFrom = (attempt: number) => {
 
 const sessionOf = (attempt: number): TaskSession => ({
   opening: () => main.call('sessionOpening', undefined, attempt),
-  async opened({ resumed, settled }) {
-    await main.call('sessionOpened', { resumed }, attempt);
+  async opened({ settled, ...found }) {
+    await main.call('sessionOpened', found, attempt);
     void settled.then(() => main.notify('sessionSettled', undefined, attempt));
   },
 });

@@ -55,6 +55,8 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
+  /** Half of the time that the broker keeps the session. */
+  #maxRetryMs = Number.POSITIVE_INFINITY;
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
@@ -100,7 +102,7 @@ export class Task {
         if (!raised.passing) throw raised;
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
-        const retryInMs = backoffMs(failures);
+        const retryInMs = Math.min(backoffMs(failures), this.#maxRetryMs);
         counters.recovering(raised);
         events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
@@ -181,7 +183,8 @@ export class Task {
         known = remembered?.known ?? false;
         return remembered;
       },
-      async sessionOpened({ resumed }) {
+      sessionOpened: async ({ resumed, keptSecs = Number.POSITIVE_INFINITY }) => {
+        this.#maxRetryMs = keptSecs * 500;
         if (known && !resumed) counts.sessions_lost++;
         await session.opened({ resumed, settled: settled.promise });
       },

@@ -11,6 +11,8 @@ import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
+import { type Asked, unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import { InFlightMessages, PendingWrite, PublishHeads, type SentMessage } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 
@@ -28,6 +30,7 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
+    void warnOfRewriting(context);
     return new MqttSink(context, connection, confirmTimeoutMs);
   } catch (error) {
     await connection.close();
@@ -43,6 +46,7 @@ class MqttSink implements Sink {
   readonly #topic: string;
   readonly #heads: PublishHeads;
   readonly #sinkQos: SinkQos;
+  readonly #asked: Asked;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #maxPacketSize: number;
@@ -78,6 +82,8 @@ class MqttSink implements Sink {
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
     );
     this.#writer = new PacketWriter(client.stream, this.#written);
+    this.#asked = { packet: 'PUBLISH', topic: this.#topic, qos: this.#qos, retain: this.#retain };
+    connection.asked = () => (this.#inFlight.count > 0 ? this.#asked : undefined);
     connection.whenLost((error) => {
       if (this.#inFlight.count > 0) this.#sinkQos.lost(error);
       this.#fail(error);
@@ -116,9 +122,7 @@ class MqttSink implements Sink {
     const now = performance.now();
     if (this.#inFlight.count === 0) this.#confirmedAt = now;
     if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
-    const message = `The broker confirmed no message for ${this.#confirmTimeoutMs / 1000} s`;
-    const hint = 'Check the load and the log of the broker. The task connects again by itself.';
-    this.#fail(new PenstockError('connection_timeout', message, { hint }));
+    this.#fail(unanswered(this.#asked, this.#confirmTimeoutMs));
     void this.#connection.destroy();
   }
 

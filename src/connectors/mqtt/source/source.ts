@@ -3,17 +3,20 @@ import type { MqttClient } from 'mqtt';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
-import { type MqttTable, sourceOf } from '../config/table.ts';
+import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
+import { isInternal, isShared, splitShared } from '../config/topic.ts';
 import { DeferredAcks } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
-import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
+import { keptFor, reportGrant, sessionExpirySecs } from '../connection/granted.ts';
+import { packetTooLarge } from '../connection/reason-codes.ts';
+import { unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import { subscribeAs, unsubscribe } from './session.ts';
 
-const defaultSessionExpirySecs = 604_800;
 /** When draining: the session counts as empty after this long without a message, with everything acknowledged. */
 const quietMs = 1_000;
 /** When draining: maximum time to catch up before the session is unsubscribed. */
@@ -51,13 +54,15 @@ class MqttSource implements Source {
       this.#connection = await connect({
         ...taskClient(this.#context),
         clean: false,
-        sessionExpirySecs: profile.sessionExpirySecs ?? defaultSessionExpirySecs,
+        sessionExpirySecs: sessionExpirySecs(profile),
         receiveMaximum: window,
         signal,
         prepare: (client) => this.#takeOver(client),
       });
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
+      reportGrant(this.#context, this.#connection);
+      void warnOfRewriting(this.#context);
       this.#found(this.#connection);
       if (session?.drain) this.#drainSession(this.#connection).catch((error: unknown) => this.#fail(error));
       else await this.#subscribed(this.#connection);
@@ -102,11 +107,15 @@ class MqttSource implements Source {
     await this.#connection?.close();
   }
 
-  #found({ limits: { sessionPresent } }: Connection): void {
+  #found(connection: Connection): void {
+    const { sessionPresent, sessionExpirySecs: keptSecs } = connection.limits;
     const { profile, session, warn } = this.#context;
-    this.session = { resumed: sessionPresent, settled: this.#subscriptionsSettled.promise };
+    this.session = {
+      resumed: sessionPresent,
+      ...(keptSecs === undefined ? {} : { keptSecs }),
+      settled: this.#subscriptionsSettled.promise,
+    };
     if (sessionPresent || !session?.known) return;
-    const days = (profile.sessionExpirySecs ?? defaultSessionExpirySecs) / 86_400;
     warn(
       mqttError(
         'mqtt_session_lost',
@@ -114,7 +123,7 @@ class MqttSource implements Source {
         {
           hint:
             'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them while a ' +
-            `pipeline can be stopped. The profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
+            `pipeline can be stopped. ${keptFor(profile, connection)}`,
         },
       ),
     );
@@ -123,6 +132,7 @@ class MqttSource implements Source {
   #takeOver(client: MqttClient): void {
     this.#acks?.abandon();
     const { window, profile, table } = this.#context;
+    const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
     const dropRetained = sourceOf(table)?.retained === 'never';
     const maxBytes = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
     const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
@@ -133,7 +143,7 @@ class MqttSource implements Source {
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      if (dropRetained && delivery.retained) {
+      if ((dropRetained && delivery.retained) || isInternal(delivery.topic, filter)) {
         delivery.ack();
       } else {
         this.#arrived.push(delivery);
@@ -150,7 +160,8 @@ class MqttSource implements Source {
     const ms = connectTimeoutMs(profile);
     const bound = subscribeAs(this.#context, connection);
     bound.then(this.#subscriptionsSettled.resolve, () => {});
-    const late = () => subackTimeout(ms);
+    const { topic } = this.#context.table;
+    const late = () => unanswered({ packet: 'SUBSCRIBE', topic, qos: qosOf(this.#context.table) }, ms);
     const inTime = within(ms, signal, late, (soon) =>
       untilReported<void>(soon, (resolve, reject) => void bound.then(resolve, reject)),
     );
