@@ -22,7 +22,6 @@ import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
 import { health } from './health.ts';
-import { checkpoints } from './jobs/checkpoints.ts';
 import {
   explainParserErrors,
   loggedTarget,
@@ -31,6 +30,7 @@ import {
   refuseOddRequests,
   unrouted,
 } from './http.ts';
+import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
