@@ -65,7 +65,7 @@ export type ListItem = {
 };
 
 export type ConnectionSchema = {
-  format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
+  format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | SenmlFormat | null;
   bad_data?: {
     /** fail stops the job, drop counts and skips the message, dead_letter keeps it for repair and replay */
     behavior: "fail" | "drop" | "dead_letter";
@@ -346,16 +346,20 @@ export type JsonFormat = {
   compression?: "uncompressed" | "gzip";
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
-  /** Known from Arroyo and refused: omit it, or send null */
-  schema_id?: null;
+  /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
+  confluent_header?: boolean;
+  /** confluent_header only: schema id that is written; messages with another id are bad data */
+  schema_id?: number | null;
   /** Wraps each message as {schema, payload}, like Kafka Connect */
   include_schema?: boolean;
   /** Wraps each message in the envelope of a change: {before, after, op} */
   debezium?: boolean;
   /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** Encoding of timestamps; default rfc3339 */
-  timestamp_format?: "rfc3339" | "unix_millis";
+  /** Encoding of timestamps; default rfc3339. The others count since 1970, in integers or fractions */
+  timestamp_format?: "rfc3339" | "unix_seconds" | "unix_millis" | "unix_micros" | "unix_nanos";
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
   /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */
   decimal_encoding?: "number" | "string" | "bytes";
 };
@@ -366,16 +370,20 @@ export type AvroFormat = {
   compression?: "uncompressed" | "gzip";
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
+  /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
+  confluent_header?: boolean;
   /** Each message is one datum without a header */
   raw_datums?: boolean;
   /** Each message is one datum behind the header of the single-object encoding */
   single_object?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
+  /** JSON shows the branch of a union of several types, as {"name": value} */
+  union_branches?: boolean;
   /** Known from Arroyo and refused: omit it, or send null */
   reader_schema?: null;
-  /** Known from Arroyo and refused: omit it, or send null */
-  schema_id?: null;
+  /** confluent_header only: schema id that is written; messages with another id are bad data */
+  schema_id?: number | null;
 };
 
 export type ProtobufFormat = {
@@ -384,6 +392,10 @@ export type ProtobufFormat = {
   compression?: "uncompressed" | "gzip";
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
+  /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
+  confluent_header?: boolean;
+  /** confluent_header only: schema id that is written; messages with another id are bad data */
+  schema_id?: number | null;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
   /** Full name of the message type; optional, or empty, if the definition has only one */
@@ -422,6 +434,8 @@ export type CsvFormat = {
   quote?: string;
   /** Each message begins with a line of column names; otherwise columns are in the order of the fields */
   header?: boolean;
+  /** Character before the fraction of a number; default a point */
+  decimal_separator?: "." | ",";
   /** Unquoted text that means null; default empty */
   null_value?: string;
 };
@@ -446,6 +460,14 @@ export type SparkplugBFormat = {
   type: "sparkplug_b";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+};
+
+export type SenmlFormat = {
+  type: "senml";
+  /** Compression of each message; default uncompressed */
+  compression?: "uncompressed" | "gzip";
+  /** Encoding of a pack; default json */
+  encoding?: "json" | "cbor";
 };
 
 export type NewlineFraming = {
@@ -1334,7 +1356,7 @@ export interface Operations {
       /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
       /** Inferred from the messages if left out */
-      format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
+      format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | SenmlFormat | null;
       /** Number of messages to wait for */
       messages?: number;
       /** Maximum time to wait, in milliseconds */
@@ -1730,6 +1752,21 @@ export interface Operations {
     answer: {
       graph: PipelineGraph | null;
       errors: Array<{
+        message: string;
+        /** Lines and columns count from 1 */
+        span?: {
+          start: {
+            line: number;
+            column: number;
+          };
+          end: {
+            line: number;
+            column: number;
+          };
+        };
+      }>;
+      /** Places of a valid query whose result may surprise, with what to write instead */
+      warnings: Array<{
         message: string;
         /** Lines and columns count from 1 */
         span?: {

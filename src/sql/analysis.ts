@@ -1,4 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
+import { boundExpressions } from './bound.ts';
 import { type Cost, noCost } from './cost.ts';
 import type { Findings } from './diagnostic.ts';
 import {
@@ -12,14 +13,18 @@ import {
 import { checkExpressions, functionKinds, type Scope } from './expressions.ts';
 import { createTableStatement } from './field-types.ts';
 import { checkFieldNames, findNamed, quoteName } from './names.ts';
+import { inBrackets, refuseNeverRight } from './never-right.ts';
 import { children, isNode, isPresent, Places, parseSelect, type TreeNode } from './parse-tree.ts';
 import type { TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
+import { warnOfSurprises } from './surprises.ts';
 import type { Tables } from './tables.ts';
 
 export interface Query {
   text: string;
   findings: Findings;
+  /** What a valid query may do unexpectedly. */
+  warnings: Findings;
   tables: Tables;
   views: Map<string, View>;
 }
@@ -82,6 +87,10 @@ export async function analyse(
   findings.settle();
   checkFieldNames(source, places.of(from), findings);
   const output = await typeCheck(connection, { source, view, text }, places, findings);
+  const bound = await withTimeLimit(connection, () => boundExpressions(connection, text, view !== undefined));
+  await refuseNeverRight(connection, bound, places, findings);
+  findings.settle();
+  warnOfSurprises(bound, places, query.warnings);
   return { source, view, tree, root, cost, output, places };
 }
 
@@ -130,7 +139,8 @@ async function typeCheck(
       findings.stop('Checking the query takes too long; make it simpler', places.at(0));
     if (kind === 'INTERNAL' || kind === 'FATAL' || kind === 'Unknown')
       throw engineFailed('check a query', error);
-    return findings.stop(firstSentence(message), places.at(position));
+    const isArrow = /'json_extract(?:_string)?\(JSON, BOOLEAN\)'/.test(message);
+    return findings.stop(isArrow ? inBrackets : firstSentence(message), places.at(position));
   }
 }
 

@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
+import { reserved } from '../formats/schema/sql-type.ts';
 import type { Query } from './analysis.ts';
 import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
 import { isSameType } from './field-types.ts';
@@ -27,7 +28,7 @@ export async function compileQuery(query: string, catalog: Catalog): Promise<Pla
   for (const insert of statements) inserts.push(await planInsert(insert, reading, inserts));
   const tables = inserts.flatMap(({ source, sink }) => (isPreviewSink(sink) ? [source] : [source, sink]));
   const unique = new Map(tables.map((table) => [table.name, table]));
-  return { tables: [...unique.values()], inserts, graph: graphOf(inserts) };
+  return { tables: [...unique.values()], inserts, graph: graphOf(inserts), warnings: reading.warnings.all() };
 }
 
 /**
@@ -66,7 +67,8 @@ async function readQuery(text: string, catalog: Catalog): Promise<Query & { inse
   const findings = new Findings(text);
   const { tables, views, inserts } = readStatements(text, findings);
   if (inserts.length === 0) findings.stop('The query has no SELECT or INSERT INTO … SELECT statement');
-  const query = { text, findings, tables: new Tables(catalog, findings), views: new Map() };
+  const warnings = new Findings(text);
+  const query = { text, findings, warnings, tables: new Tables(catalog, findings), views: new Map() };
   for (const statement of tables) await query.tables.create(statement);
   for (const view of views) {
     const { planView } = await import('./select.ts');
@@ -172,14 +174,3 @@ function onlyTable(tokens: readonly Token[]): Identifier | undefined {
   if (!exact && (!plain || reserved.has(table.text.toLowerCase()))) return undefined;
   return { text: table.text, exact, from: table.from, to: table.to };
 }
-
-/** Words that name a table in quotes only: `duckdb_keywords()`, the reserved ones and those of types and functions. */
-export const reserved: ReadonlySet<string> = new Set(
-  `all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check
-  collate collation column columns concurrently constraint create cross default deferrable desc describe distinct do
-  else end except false fetch for foreign freeze from full generated glob group having ilike in initially inner
-  intersect into is isnull join lambda lateral leading left like limit map natural not notnull null offset on only or
-  order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify references returning right
-  select semi show similar some struct summarize symmetric table tablesample then to trailing true try_cast union
-  unique unpack unpivot using variadic verbose when where window with`.split(/\s+/),
-);

@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
+import type { Diagnostic } from './diagnostic.ts';
 import type { TreeNode } from './parse-tree.ts';
 
 /**
@@ -134,6 +135,8 @@ export interface Plan {
   tables: TableDefinition[];
   inserts: InsertPlan[];
   graph: PipelineGraph;
+  /** Places whose result may surprise. */
+  warnings: Diagnostic[];
 }
 
 /** The wire shape of Arroyo's graph. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { anything, refusal, stored } from '../../test/support/compile-fixtures.ts';
+import { anything, readings, refusal, stored } from '../../test/support/compile-fixtures.ts';
 import { exampleCatalog, storedTable } from '../../test/support/example-catalog.ts';
 import { PenstockError } from '../errors.ts';
 import type { Field } from '../formats/schema/schema.ts';
@@ -281,6 +281,18 @@ describe('a query of the wrong form', () => {
       { name: 'A', type: 'int32' },
     ]);
     const found = await refusal(`${anything}INSERT INTO copy SELECT * FROM twins`, exampleCatalog(twins));
+    expect(found[0]?.message).toContain('the fields a and A, which are the same name in SQL');
+  });
+
+  test('cannot be a sink with such fields either: a query would write one value to both', async () => {
+    const twins = storedTable('twins', 'sink', [
+      { name: 'a', type: 'int32' },
+      { name: 'A', type: 'int32' },
+    ]);
+    const found = await refusal(
+      'INSERT INTO twins SELECT 1, 2 FROM readings',
+      exampleCatalog(readings, twins),
+    );
     expect(found[0]?.message).toContain('the fields a and A, which are the same name in SQL');
   });
 

@@ -84,6 +84,7 @@ async function writable(name: Identifier, { tables, views, findings }: Query): P
   const table = await tables.named(name);
   if (table.direction !== 'sink')
     findings.stop(`${table.name} is a source and cannot be written to; name a sink table`, name);
+  checkFieldNames(table, name, findings);
   return table;
 }
 

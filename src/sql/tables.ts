@@ -45,7 +45,10 @@ const debeziumDefaults = {
 
 const spellings = new Map([
   ['RFC3339', 'rfc3339'],
+  ['UnixSeconds', 'unix_seconds'],
   ['UnixMillis', 'unix_millis'],
+  ['UnixMicros', 'unix_micros'],
+  ['UnixNanos', 'unix_nanos'],
 ]);
 
 function takeProperty(options: TableOptions, name: string, schema: TSchema): unknown {
@@ -64,9 +67,10 @@ function takeProperty(options: TableOptions, name: string, schema: TSchema): unk
     return value === undefined ? undefined : (spellings.get(value) ?? value);
   }
   // A property that may only be null on the wire is not an option.
-  const isOption =
-    type !== 'null' && (type !== undefined || anyOf.some((choice) => choice.type === 'string'));
-  return isOption ? options.takeAs(name, schema) : undefined;
+  const taken = [type, ...anyOf.map((choice) => choice.type)].find(
+    (one) => one !== undefined && one !== 'null',
+  );
+  return taken === undefined ? undefined : options.takeAs(name, { type: taken });
 }
 
 function readFraming(options: TableOptions): ConnectionSchema['framing'] {

@@ -5,6 +5,7 @@ import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
+import { unnameable } from '../../sql/names.ts';
 import type { Deps } from '../deps.ts';
 import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import type { ConnectionTablePost } from './wire.ts';
@@ -90,6 +91,11 @@ export function checkSchema(
   const full = expandBelow(schema, at);
   const errors = validateSchema(full, metadata);
   if (errors.length > 0) throw invalidSchema(errors, at);
+  const unusable = unnameable(full.fields ?? []).map(({ path, message }) => ({
+    path,
+    message: `makes the table one that no query can use: it has ${message}. Make the object a json column, or the whole message with unstructured`,
+  }));
+  if (unusable.length > 0) throw invalidSchema(unusable, at);
   return full;
 }
 

@@ -90,11 +90,12 @@ export const pipelines =
       },
       async ({ body }) => {
         const result = await diagnose(body.query, catalog);
-        if ('plan' in result) return { graph: result.plan.graph, errors: [] };
+        if ('plan' in result) return { graph: result.plan.graph, errors: [], warnings: result.plan.warnings };
         const withoutUdfs = {
           message: 'User-defined functions are not supported: the query is checked without them',
         };
-        return { graph: null, errors: [...result.diagnostics, ...(body.udfs?.length ? [withoutUdfs] : [])] };
+        const errors = [...result.diagnostics, ...(body.udfs?.length ? [withoutUdfs] : [])];
+        return { graph: null, errors, warnings: [] };
       },
     );
   };

@@ -198,19 +198,22 @@ export const ValidateQueryPost = Type.Object(
   { query: Query, udfs: Udfs },
   { ...strict, examples: [{ query: exampleQuery }] },
 );
+const QueryDiagnostic = Type.Object({
+  message: Type.String(),
+  span: Type.Optional(
+    Type.Object({ start: Location, end: Location }, { description: 'Lines and columns count from 1' }),
+  ),
+});
+
 export const QueryValidationResult = Type.Object(
   {
     graph: nullable(Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' })),
-    errors: Type.Array(
-      Type.Object({
-        message: Type.String(),
-        span: Type.Optional(
-          Type.Object({ start: Location, end: Location }, { description: 'Lines and columns count from 1' }),
-        ),
-      }),
-    ),
+    errors: Type.Array(QueryDiagnostic),
+    warnings: Type.Array(QueryDiagnostic, {
+      description: 'Places of a valid query whose result may surprise, with what to write instead',
+    }),
   },
-  { examples: [{ graph: exampleGraph, errors: [] }] },
+  { examples: [{ graph: exampleGraph, errors: [], warnings: [] }] },
 );
 
 const withJob = (db: Db | Tx, where: Named) => db.pipeline.findUnique({ where, include: { job: true } });
