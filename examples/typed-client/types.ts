@@ -182,7 +182,7 @@ export type Job = {
   /** Whether it should run */
   running_desired: boolean;
   state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-  /** Number of starts */
+  /** Number of starts, and of edits that changed the number of tasks */
   run_id: number;
   start_time: number | null;
   finish_time: number | null;
@@ -398,7 +398,7 @@ export type ProtobufFormat = {
   schema_id?: number | null;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Full name of the message type; optional if the definition has only one */
+  /** Full name of the message type; optional, or empty, if the definition has only one */
   message_name?: string | null;
   /** Known from Arroyo and refused: omit it, or send null */
   compiled_schema?: null;
@@ -509,8 +509,8 @@ export type Connector = {
   /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of the profile config, as text */
-  connection_config: string;
+  /** JSON Schema of the profile config, as text; null if its tables need no profile */
+  connection_config: string | null;
   /** JSON Schema of the table config, as text */
   table_config: string;
 };
@@ -531,11 +531,11 @@ export type ConnectorDetail = {
   /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of the profile config, as text */
-  connection_config: string;
+  /** JSON Schema of the profile config, as text; null if its tables need no profile */
+  connection_config: string | null;
   /** JSON Schema of the table config, as text */
   table_config: string;
-  /** connection_config, parsed */
+  /** connection_config, parsed; a schema without fields if it is null */
   connection_schema: Record<string, unknown>;
   /** table_config, parsed */
   table_schema: Record<string, unknown>;
@@ -778,7 +778,7 @@ export type PipelinePost = {
   query: string;
   /** Number of parallel tasks. Several tasks share the messages of the source and do not keep their order */
   parallelism: number;
-  /** Not supported: [] or left out */
+  /** User-defined functions. They are not supported: the query may not use them */
   udfs?: Array<unknown> | null;
   checkpoint_interval_micros?: number | null;
   tags?: Record<string, string> | null;
@@ -866,6 +866,52 @@ export type OperatorMetricGroup = {
       }>;
     }>;
   }>;
+};
+
+export type Checkpoint = {
+  /** Number of the interval since the job was created */
+  epoch: number;
+  /** Always broker: it keeps what is not acknowledged */
+  backend: string;
+  checkpoint_type: "scheduled";
+  /** Unix microseconds */
+  start_time: number;
+  /** When everything that arrived before start_time was acknowledged, to the second */
+  finish_time: number | null;
+  /** Always empty */
+  events: Array<{
+    /** Unix microseconds */
+    start_time: number;
+    /** Unix microseconds */
+    finish_time: number;
+    event: string;
+    description: string;
+  }>;
+};
+
+export type OperatorCheckpointGroup = {
+  operator_id: string;
+  /** Always 0: operators keep no state */
+  bytes: number;
+  started_metadata_write: null;
+  finish_time: number | null;
+  subtasks: Array<{
+    index: number;
+    bytes: number;
+    event_spans: Array<{
+      /** Unix microseconds */
+      start_time: number;
+      /** Unix microseconds */
+      finish_time: number;
+      event: string;
+      description: string;
+    }>;
+  }>;
+};
+
+export type UdfValidationResult = {
+  udf_name: string | null;
+  errors: Array<string>;
 };
 
 export type Bundle = {
@@ -1700,7 +1746,7 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** Not supported: [] or left out */
+      /** User-defined functions. They are not supported: the query may not use them */
       udfs?: Array<unknown> | null;
     };
     answer: {
@@ -1737,7 +1783,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** Run a query on live messages for up to a minute, without its sinks. */
+  /** Run a query on live messages for up to a minute. */
   previewPipeline: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1745,15 +1791,15 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** Not supported: [] or left out */
+      /** User-defined functions. They are not supported: the query may not use them */
       udfs?: Array<unknown> | null;
-      /** Not supported: false or left out */
-      enable_sinks?: false;
+      /** Whether the rows shown are also written to the sinks of its INSERTs */
+      enable_sinks?: boolean;
     };
     answer: Pipeline;
     events: never;
   };
-  /** Stream the rows of a preview. */
+  /** Stream the rows of a preview or of a running pipeline. */
   readPreviewOutput: {
     params: {
       id: string;
@@ -1778,7 +1824,7 @@ export interface Operations {
         /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Number of starts */
+        /** Number of starts, and of edits that changed the number of tasks */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
@@ -1823,7 +1869,7 @@ export interface Operations {
         /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Number of starts */
+        /** Number of starts, and of edits that changed the number of tasks */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
@@ -1939,7 +1985,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the checkpoints of a job (always empty). */
+  /** List the latest checkpoints of a running job: when everything that had arrived was acknowledged. */
   listJobCheckpoints: {
     params: {
       id: string;
@@ -1949,11 +1995,11 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      data: Array<unknown>;
+      data: Array<Checkpoint>;
     };
     events: never;
   };
-  /** List the operators in a checkpoint (always empty). */
+  /** List the operators in a checkpoint (empty if it is no longer listed). */
   listOperatorCheckpointGroups: {
     params: {
       id: string;
@@ -1964,7 +2010,7 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      data: Array<unknown>;
+      data: Array<OperatorCheckpointGroup>;
     };
     events: never;
   };
@@ -1977,6 +2023,18 @@ export interface Operations {
     answer: {
       data: Array<unknown>;
     };
+    events: never;
+  };
+  /** Check a user-defined function (none is supported). */
+  validateUdf: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      definition: string;
+      language?: "python" | "rust";
+    };
+    answer: UdfValidationResult;
     events: never;
   };
   /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
@@ -2114,6 +2172,7 @@ export const operations = {
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listUdfs: ['GET', '/api/v1/udfs'],
+  validateUdf: ['POST', '/api/v1/udfs/validate'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],
   createApiKey: ['POST', '/api/v1/api_keys'],

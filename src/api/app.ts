@@ -30,6 +30,7 @@ import {
   refuseOddRequests,
   unrouted,
 } from './http.ts';
+import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
@@ -39,6 +40,7 @@ import { interceptPreviews, OutputData, Previews, previewRoutes } from './pipeli
 import { PipelineGraph } from './pipelines/wire.ts';
 import { Problem, securityHeaders, sendProblem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
+import { udfs } from './udfs.ts';
 
 /**
  * The HTTP API. It runs in the main thread of the roles `api` and `all`. There is one file or folder per resource; each
@@ -112,8 +114,10 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionProfiles,
     connectionTables,
     pipelines,
-    () => previewRoutes(previews),
+    () => previewRoutes(previews, deps),
     jobs,
+    checkpoints,
+    udfs,
     bundles,
     apiKeys,
     audit,

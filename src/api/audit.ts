@@ -14,6 +14,7 @@ import {
   nullable,
   Page,
   PageQuery,
+  pageSize,
   startAfter,
   toPage,
 } from './schemas.ts';
@@ -217,9 +218,9 @@ export const audit =
         const rows = await db.auditRecord.findMany({
           where: { AND: [wanted, after] },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(toWire), hasMore };
       },
     );

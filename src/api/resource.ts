@@ -18,6 +18,7 @@ import {
   NameParams,
   Page,
   type PageQuery,
+  pageSize,
   startAfter,
   toPage,
 } from './schemas.ts';
@@ -255,7 +256,7 @@ function addList<Row extends ObjectRow, Body extends { name: string }>(
     async (request) => {
       const query = request.query as PageQuery & { label_selector?: string };
       const after = await startAfter(query, (id) => find({ id }));
-      const { limit } = query;
+      const limit = pageSize(query);
       const selected = await selectRows(readSelector(query), after, paged ? limit + 1 : undefined, rows);
       if (!paged) return { data: selected.map(toListed) };
       const { data, hasMore } = toPage(selected, limit);

@@ -32,16 +32,25 @@ export const NameParams = Type.Object({ name: Name }, strict);
 
 export type Named = { id: string } | { name: string };
 
+/** Arroyo's console asks for 200. */
+const maxPage = 200;
+
 export const PageQuery = Type.Object(
   {
     starting_after: Type.Optional(
       Type.String({ pattern: idPattern, description: 'The id of the last object of the previous page' }),
     ),
-    limit: Type.Integer({ minimum: 1, maximum: 100, default: 10, description: 'Number of objects per page' }),
+    limit: Type.Integer({
+      minimum: 1,
+      default: 10,
+      description: `Number of objects per page; more than ${maxPage} count as ${maxPage}`,
+    }),
   },
   strict,
 );
 export type PageQuery = Static<typeof PageQuery>;
+
+export const pageSize = ({ limit }: Pick<PageQuery, 'limit'>): number => Math.min(limit, maxPage);
 
 export const Page = <T extends TSchema>(item: T) =>
   Type.Object({

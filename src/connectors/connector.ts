@@ -213,13 +213,18 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   name: string;
   description: string;
   icon: string;
+  /** Whether people do not choose it for a table. */
+  hidden?: boolean;
   /**
    * JSON Schema of a profile's `config`, as Arroyo's forms read it. Besides the JSON Schema keywords it has
    * `sensitive`: the names of the properties that are secrets, as JSON pointers without the leading slash. Strings
    * with `format: 'var-str'` may hold `{{ NAME }}`, which is replaced before the connector sees it. A string with
-   * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text.
+   * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text. Forms send
+   * false for every boolean that a user leaves alone, so false must be the safe value.
    */
   profile: P;
+  /** Former names of fields of the profile as JSON pointers, with what to write instead: "is now …". */
+  renamed?: Readonly<Record<string, string>>;
   table: T;
   /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
   errors?: Readonly<Record<string, DescribedError>>;

@@ -123,7 +123,7 @@ export class Attempt implements AttemptOperations {
       const { connector, config } = this.#spec.source;
       const { messagesPerSecond } = connector.pace?.(config) ?? {};
       const deliveries =
-        messagesPerSecond === undefined ? source : throttle(source, messagesPerSecond, signal);
+        messagesPerSecond === undefined ? source : throttle(this.#held(source), messagesPerSecond, signal);
       await this.#pump(deliveries, processor, failed);
     } finally {
       this.#source = undefined;
@@ -179,6 +179,7 @@ export class Attempt implements AttemptOperations {
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     let weight = 0;
     for await (const deliveries of source) {
+      const inBatches = this.#counts.waiting(arrivalOf(deliveries));
       this.#counts.add({ batches: 1, messages_in: deliveries.length, bytes_in: bytes(deliveries) });
       for (const batch of processor.batches(deliveries, this.#bad.failed)) {
         await processor.prepare(batch);
@@ -195,14 +196,25 @@ export class Attempt implements AttemptOperations {
         while (pending.size >= maxPending || (weight >= maxPendingWeight && pending.size > 0))
           await Promise.race(pending);
       }
+      inBatches();
     }
     await Promise.all(pending);
     failed.signal.throwIfAborted();
   }
 
+  /** Counts what a throttle holds as not acknowledged: it asks for more when it has handed out everything. */
+  async *#held(source: AsyncIterable<Delivery[]>): AsyncGenerator<Delivery[]> {
+    for await (const deliveries of source) {
+      const handedOut = this.#counts.waiting(arrivalOf(deliveries));
+      yield deliveries;
+      handedOut();
+    }
+  }
+
   /** Writes the results of a batch and acknowledges its messages, the bad ones once they are handled (invariant 1). */
   async #settle(batch: Batch<Delivery>, processor: BatchProcessor, signal: AbortSignal): Promise<void> {
     const { messages, failures } = batch;
+    const acknowledged = this.#counts.waiting(arrivalOf(messages));
     this.#counts.add({ in_flight: messages.length });
     await processor.write(batch).catch((error: unknown) => {
       throw this.#sinkError(error);
@@ -211,8 +223,9 @@ export class Attempt implements AttemptOperations {
       if (!failures.has(index)) delivery.ack();
     });
     await this.#bad.settle(batch, signal);
+    acknowledged();
     this.#counts.add({ ...written(batch), in_flight: -messages.length });
-    this.#counts.confirmed(messages.length, messages[0]?.receivedAt ?? 0);
+    this.#counts.confirmed(messages.length, arrivalOf(messages));
   }
 
   #sinkError(error: unknown): PenstockError {
@@ -221,6 +234,8 @@ export class Attempt implements AttemptOperations {
     return raised;
   }
 }
+
+const arrivalOf = ([first]: readonly Delivery[]): number => first?.receivedAt ?? 0;
 
 const written = ({ outgoing, refused }: Batch<InputMessage>) => ({
   messages_out: outgoing.length - refused.length,

@@ -7,7 +7,7 @@ import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
 import { checkFieldNames } from './names.ts';
 import type { Catalog, InsertPlan, Plan, PreviewPlan, TableDefinition } from './plan.ts';
-import { type Insert, readStatements } from './statements.ts';
+import { type Insert, readStatements, type SelectText } from './statements.ts';
 import { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
 import { isSymbol, isWord, type Token } from './tokens.ts';
@@ -23,20 +23,20 @@ import { isSymbol, isWord, type Token } from './tokens.ts';
  * such as a database that is unavailable, pass through unchanged.
  */
 export async function compileQuery(query: string, catalog: Catalog): Promise<Plan> {
-  const { inserts: statements, ...reading } = await readQuery(query, catalog, false);
+  const { inserts: statements, ...reading } = await readQuery(query, catalog);
   const inserts: InsertPlan[] = [];
   for (const insert of statements) inserts.push(await planInsert(insert, reading, inserts));
-  const tables = inserts.flatMap(({ source, sink }) => [source, sink]);
+  const tables = inserts.flatMap(({ source, sink }) => (isPreviewSink(sink) ? [source] : [source, sink]));
   const unique = new Map(tables.map((table) => [table.name, table]));
   return { tables: [...unique.values()], inserts, graph: graphOf(inserts), warnings: reading.warnings.all() };
 }
 
 /**
- * Compiles a query for a preview: each of its SELECTs, with the columns it returns. A SELECT may stand alone; the
- * sink of an INSERT is ignored. Throws as `compileQuery` does.
+ * Compiles a query for a preview: each of its SELECTs, with the columns it returns. The sink of an INSERT is ignored.
+ * Throws as `compileQuery` does.
  */
 export async function compilePreview(query: string, catalog: Catalog): Promise<PreviewPlan[]> {
-  const { inserts, ...reading } = await readQuery(query, catalog, true);
+  const { inserts, ...reading } = await readQuery(query, catalog);
   const previews: PreviewPlan[] = [];
   for (const insert of inserts) {
     const { planPreview } = await import('./select.ts');
@@ -63,13 +63,9 @@ export async function diagnose(
   }
 }
 
-async function readQuery(
-  text: string,
-  catalog: Catalog,
-  preview: boolean,
-): Promise<Query & { inserts: readonly Insert[] }> {
+async function readQuery(text: string, catalog: Catalog): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
-  const { tables, selects } = readStatements(text, preview, findings);
+  const { tables, selects } = readStatements(text, findings);
   const made = new Tables(catalog, findings);
   const warnings = new Findings(text);
   const query = { text, findings, warnings, tables: made, views: new Map(), computed: new Map() };
@@ -88,18 +84,16 @@ async function readQuery(
       await withEngine((connection) => planMemory(connection, { ...select, sink }, query));
     else inserts.push(select);
   }
-  if (inserts.length === 0)
-    findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
+  if (inserts.length === 0) findings.stop('The query has no SELECT or INSERT INTO … SELECT statement');
   return { ...query, inserts };
 }
 
 async function planInsert(insert: Insert, query: Query, before: readonly InsertPlan[]): Promise<InsertPlan> {
   const { sink, ...select } = insert;
-  // `readStatements` allows a SELECT alone for previews only.
-  if (!sink) return query.findings.stop('This SELECT has no sink', select.select);
-  const plan =
-    (await planWholeRows({ sink, ...select }, query)) ??
-    (await planInEngine({ sink, ...select }, query, before.at(-1)?.sink));
+  const plan = sink
+    ? ((await planWholeRows({ sink, ...select }, query)) ??
+      (await planInEngine({ sink, ...select }, query, before.at(-1)?.sink)))
+    : await planAlone(select, query, before.filter((other) => isPreviewSink(other.sink)).length);
   const writer = uniqueWriter(plan, before);
   const isRead = before.some(({ source }) => source.name === plan.source.name);
   const operatorIds = {
@@ -111,6 +105,26 @@ async function planInsert(insert: Insert, query: Query, before: readonly InsertP
 }
 
 type Unnamed = Omit<InsertPlan, 'operatorIds'>;
+
+/** Connector of the sink of a SELECT alone. It discards the rows, which can be seen in the output of the pipeline. */
+const previewConnector = 'preview';
+
+export const isPreviewSink = ({ connector, stored }: TableDefinition): boolean =>
+  connector === previewConnector && !stored;
+
+async function planAlone(select: SelectText, query: Query, nth: number): Promise<Unnamed> {
+  const { planPreview } = await import('./select.ts');
+  const plan = await withEngine((connection) => planPreview(connection, select, query));
+  const sink: TableDefinition = {
+    name: nth === 0 ? 'preview' : `preview ${nth + 1}`,
+    connector: previewConnector,
+    direction: 'sink',
+    schema: { format: { type: 'json' }, fields: plan.columns },
+    profile: {},
+    config: {},
+  };
+  return { source: plan.source, sink, select: plan.select };
+}
 
 /** The sink's name, made unique for a further insert: a broker disconnects one of two clients of the same name. */
 function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]): string {

@@ -129,6 +129,8 @@ export interface PreviewPlan {
   columns: Field[];
   operatorIds: { source: string; transform: string };
   select: Select;
+  /** The table that the rows are also written to, if any. */
+  sink?: TableDefinition;
 }
 
 export interface Plan {

@@ -14,7 +14,7 @@ export interface CreateView extends SelectText {
   name: Identifier;
 }
 
-/** `INSERT INTO sink SELECT …`. A SELECT alone, in a preview, has no sink. */
+/** `INSERT INTO sink SELECT …`. The rows of a SELECT alone are only looked at. */
 export interface Insert extends SelectText {
   sink: Identifier | undefined;
   /** Whether it is a further SELECT of the UNION ALL that the insert before it began. */
@@ -27,8 +27,8 @@ interface Statements {
   selects: (CreateView | Insert)[];
 }
 
-/** Reads the statements of a query. A SELECT alone is refused unless `preview`. */
-export function readStatements(query: string, preview: boolean, findings: Findings): Statements {
+/** Reads the statements of a query. */
+export function readStatements(query: string, findings: Findings): Statements {
   const statements: Statements = { tables: [], selects: [] };
   for (const tokens of split(tokenise(query, findings))) {
     const [first, last] = [tokens.at(0), tokens.at(-1)];
@@ -39,7 +39,7 @@ export function readStatements(query: string, preview: boolean, findings: Findin
     else if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
     else if (reader.sees('insert')) statements.selects.push(...readInsert(reader));
     else if (reader.sees('set')) readSetting(reader);
-    else if (preview && startsSelect(first)) statements.selects.push(...readUnion(reader, undefined));
+    else if (startsSelect(first)) statements.selects.push(...readUnion(reader, undefined));
     else refuseStatement(reader, first);
   }
   return statements;
@@ -84,10 +84,9 @@ const readsRows = new Set(['select', 'with', 'from', 'values', 'table']);
 const startsSelect = (first: Token): boolean => readsRows.has(first.text.toLowerCase()) || first.text === '(';
 
 function refuseStatement(reader: TokenReader, first: Token): never {
-  if (startsSelect(first))
-    reader.refuse('This SELECT has no sink; write INSERT INTO and the name of a sink table before it', first);
   const message =
-    'This statement is not supported; a query consists of CREATE TABLE, CREATE VIEW and INSERT INTO … SELECT';
+    'This statement is not supported; a query consists of CREATE TABLE, CREATE VIEW, INSERT INTO … SELECT, and ' +
+    'SELECT alone';
   return reader.refuse(message, first);
 }
 

@@ -208,7 +208,10 @@ export interface PreviewBatch {
   operatorId: string;
   /** Unix microseconds, one for each row. */
   timestamps: number[];
+  /** As JSON. */
   rows: string[];
+  /** The same rows. */
+  values: Row[];
   bad: PenstockError[];
 }
 
@@ -281,7 +284,7 @@ export class PreviewRows {
     const result = await this.#transform.run(rows);
     for (const { error } of result.bad) bad.push(error);
     const { transform: operatorId } = this.#plan.operatorIds;
-    const batch: PreviewBatch = { operatorId, timestamps: [], rows: [], bad };
+    const batch: PreviewBatch = { operatorId, timestamps: [], rows: [], values: [], bad };
     for (const [index, row] of result.rows.entries()) {
       const { text, problem } = textOf(() => this.#write(row));
       if (text === null) {
@@ -289,6 +292,7 @@ export class PreviewRows {
         continue;
       }
       batch.rows.push(text);
+      batch.values.push(row);
       batch.timestamps.push(times[result.origin[index] ?? 0] ?? 0);
     }
     return batch;

@@ -11,6 +11,7 @@ import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
 import { nowMicros } from '../schemas.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
+import { refuseUdfs } from '../udfs.ts';
 import { checkParallelism } from './parallelism.ts';
 import {
   findPipeline,
@@ -93,6 +94,7 @@ async function create(
   body: PipelinePost,
   staged: StagedDefinitions,
 ): Promise<Change<PipelineRow>> {
+  refuseUdfs(body.udfs);
   const { graph, definitions, tables, profiles } = await compile(deps, staged, body.query, body.parallelism);
   const columns = columnsOf(body);
   const now = columns.updatedAt;
@@ -118,6 +120,7 @@ async function replace(
   staged: StagedDefinitions,
   patch: JsonObject | undefined,
 ): Promise<Change<PipelineRow>> {
+  refuseUdfs(body.udfs);
   const { id, version, job } = current;
   const before = deps.catalog.query(current);
   const query = keepMaskedInQuery(body.query, before);

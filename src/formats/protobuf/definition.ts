@@ -169,7 +169,7 @@ function find(
 ): protobuf.Type {
   const list = offered.slice(0, 20).join(', ') || 'none';
   const [only] = offered;
-  const wanted = name ?? (offered.length === 1 ? only : undefined);
+  const wanted = name || (offered.length === 1 ? only : undefined);
   if (wanted === undefined) {
     const message = `The definition has several messages: set message_name to one of ${list}`;
     throw refuse(message, undefined, '/format/message_name');

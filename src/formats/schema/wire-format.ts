@@ -76,8 +76,8 @@ const ProtobufFormat = format('protobuf', 'Protobuf', {
   schema_id: schemaId,
   into_unstructured_json: intoJson,
   message_name: Type.Optional(
-    Type.Union([Type.String({ minLength: 1, maxLength: 1_000 }), Type.Null()], {
-      description: 'Full name of the message type; optional if the definition has only one',
+    Type.Union([Type.String({ maxLength: 1_000 }), Type.Null()], {
+      description: 'Full name of the message type; optional, or empty, if the definition has only one',
     }),
   ),
   compiled_schema: refused,

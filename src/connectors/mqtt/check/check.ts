@@ -192,7 +192,7 @@ export async function tlsFinding(
       ...finding,
       details: { ...finding.details, ...facts },
       code: codeOf(failure),
-      message: `${message}. Connected anyway, because rejectUnauthorized is false`,
+      message: `${message}. Connected anyway, because insecureSkipVerify is true`,
       ...(hint === undefined ? {} : { hint }),
     };
   }

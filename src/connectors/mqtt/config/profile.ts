@@ -45,12 +45,7 @@ const MqttTls = Type.Object(
 
 const Will = Type.Object(
   {
-    topic: Type.String({
-      title: 'Topic',
-      description: 'Topic of the last will; no wildcards',
-      minLength: 1,
-      maxLength: 65_535,
-    }),
+    topic: text('Topic', 'Topic of the last will; no wildcards. Without a topic there is no last will.', {}),
     payload: text('Payload', 'Payload of the last will', { default: '' }),
     qos: optional(
       Type.Enum([...qosNames], {
@@ -126,10 +121,10 @@ export const MqttProfile = Type.Object(
         '3.1.1 the broker decides)',
       { default: 604_800, minimum: 1, maximum: maxUint32 },
     ),
-    rejectUnauthorized: flag(
-      'Verify Server Certificate',
-      'Whether to refuse a broker whose certificate cannot be verified. Turn this off for experiments only.',
-      true,
+    insecureSkipVerify: flag(
+      'Skip Certificate Verification',
+      'Whether to connect to a broker whose certificate cannot be verified. Turn this on for experiments only.',
+      false,
     ),
     serverName: text(
       'Server Name',
@@ -137,7 +132,7 @@ export const MqttProfile = Type.Object(
       { pattern: '^[0-9A-Za-z._:-]*$', maxLength: 253 },
     ),
     alpn: optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+      Type.Array(Type.String({ title: 'Protocol', minLength: 1, maxLength: 255 }), {
         title: 'ALPN',
         description: 'Application protocols to offer in TLS, such as mqtt, if one port serves several',
         maxItems: 8,
@@ -148,9 +143,22 @@ export const MqttProfile = Type.Object(
   { title: 'MqttConfig', additionalProperties: false, sensitive: ['password', 'tls/key', 'tls/passphrase'] },
 );
 export type MqttProfile = Static<typeof MqttProfile>;
+type Will = Static<typeof Will>;
+export type LastWill = Will & { topic: string };
 
 /** Whether a text is set. Forms send an empty string for a blank field. */
 export const given = (text: string | undefined): text is string => text !== undefined && text !== '';
+
+/** The last will, if there is one. Forms fill in its other fields, also when it has no topic. */
+export const willOf = ({ will }: MqttProfile): LastWill | undefined =>
+  will !== undefined && given(will.topic) ? { ...will, topic: will.topic } : undefined;
+
+/** Former names of fields, with what to write instead. */
+export const renamedProfileFields = {
+  '/rejectUnauthorized':
+    'is now insecureSkipVerify, with the opposite meaning: remove it, or set insecureSkipVerify to true instead of ' +
+    'rejectUnauthorized to false',
+};
 
 export const connectTimeoutMs = (profile: MqttProfile): number => profile.connectTimeoutMs ?? 10_000;
 
@@ -184,7 +192,7 @@ function refuseTlsOptions(profile: MqttProfile, endpoints: Endpoint[], refuse: R
   if (Object.values(profile.tls ?? {}).some(given)) refuse('/tls', unused);
   if (given(profile.serverName)) refuse('/serverName', unused);
   if (profile.alpn !== undefined && profile.alpn.length > 0) refuse('/alpn', unused);
-  if (profile.rejectUnauthorized === false) refuse('/rejectUnauthorized', unused);
+  if (profile.insecureSkipVerify) refuse('/insecureSkipVerify', unused);
 }
 
 const variable = /\{\{.*\}\}/s;
@@ -239,7 +247,13 @@ function wrongKey(pem: string): string | null {
   }
 }
 
-function checkWill(will: NonNullable<MqttProfile['will']>, profile: MqttProfile, refuse: Refuse): void {
+function checkWill(will: Will, profile: MqttProfile, refuse: Refuse): void {
+  if (!given(will.topic)) {
+    const { payload, qos = 'AtMostOnce', retain, delaySecs } = will;
+    if (given(payload) || qos !== 'AtMostOnce' || retain || delaySecs)
+      refuse('/will/topic', 'is required for a last will: add it, or remove the last will');
+    return;
+  }
   const wrong = checkTopicName(will.topic);
   if (wrong !== null) refuse('/will/topic', wrong);
   else if (will.topic.startsWith('$')) {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
 import type { PenstockError } from '../../../errors.ts';
 import { mqttError } from '../config/errors.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import { given, type LastWill, willOf } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
 import type { Version } from './broker-memory.ts';
 import type { ConnectRequest } from './connect-request.ts';
@@ -118,7 +118,7 @@ const never = 2 ** 31 - 1;
 
 function clientOptions(version: Version, request: ConnectRequest): IClientOptions {
   const { profile } = request;
-  const withWill = profile.will !== undefined && request.withWill !== false;
+  const will = request.withWill === false ? undefined : willOf(profile);
   return {
     manualConnect: true,
     reconnectPeriod: 0,
@@ -133,14 +133,12 @@ function clientOptions(version: Version, request: ConnectRequest): IClientOption
     keepalive: profile.keepAliveSecs ?? 30,
     ...(given(profile.username) ? { username: profile.username } : {}),
     ...(given(profile.password) ? { password: profile.password } : {}),
-    ...(withWill ? { will: willOf(profile.will as Will, version) } : {}),
+    ...(will ? { will: clientWill(will, version) } : {}),
     ...(version === 5 ? { properties: connectProperties(request) } : {}),
   };
 }
 
-type Will = NonNullable<MqttProfile['will']>;
-
-const willOf = (will: Will, version: Version): NonNullable<IClientOptions['will']> => ({
+const clientWill = (will: LastWill, version: Version): NonNullable<IClientOptions['will']> => ({
   topic: will.topic,
   payload: Buffer.from(will.payload ?? ''),
   qos: qosLevel(will.qos),

@@ -83,7 +83,7 @@ export async function startTls(
       host: name,
       ...(isIP(name) === 0 ? { servername: name } : {}),
       secureContext: secureContext(profile.tls),
-      rejectUnauthorized: profile.rejectUnauthorized ?? true,
+      rejectUnauthorized: !profile.insecureSkipVerify,
       ...(profile.alpn === undefined || profile.alpn.length === 0 ? {} : { ALPNProtocols: profile.alpn }),
     });
   } catch (error) {
