@@ -5,13 +5,6 @@ import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, shareOf, sourceOf } from '../config/table.ts';
 import { isShared } from '../config/topic.ts';
 import { DeferredAcks } from '../connection/acks.ts';
-import { connect } from '../connection/client.ts';
-import { taskClient } from '../connection/connect-request.ts';
-import type { Connection } from '../connection/connection.ts';
-import { untilReported, within } from '../connection/deadline.ts';
-import type { MqttDelivery } from '../connection/delivery.ts';
-import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
-import { Backlog, shareFilter } from './backlog.ts';
 import {
   isSessionTest,
   reportsSessions,
@@ -21,7 +14,14 @@ import {
   sharesForgotten,
   sharesLiterally,
   stillReceives,
-} from './broker-tests.ts';
+} from '../connection/broker-tests.ts';
+import { connect } from '../connection/client.ts';
+import { taskClient } from '../connection/connect-request.ts';
+import type { Connection } from '../connection/connection.ts';
+import { untilReported, within } from '../connection/deadline.ts';
+import type { MqttDelivery } from '../connection/delivery.ts';
+import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
+import { Backlog, shareFilter } from './backlog.ts';
 import {
   sessionExpirySecs,
   sessionLost,

@@ -6,26 +6,27 @@ import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { MqttTable } from '../config/table.ts';
 import { splitShared } from '../config/topic.ts';
-import { connect } from '../connection/client.ts';
-import { clientId, probeClient } from '../connection/connect-request.ts';
-import type { Connection } from '../connection/connection.ts';
-import { untilReported } from '../connection/deadline.ts';
+import { connect } from './client.ts';
+import { clientId, probeClient } from './connect-request.ts';
+import type { Connection } from './connection.ts';
+import { untilReported } from './deadline.ts';
 
 /** Tests of a broker by probe clients, for what it does not say. Each result is remembered for an hour, by URL. */
 
 type SourceContext = RunContext<MqttProfile, MqttTable>;
 
+const testPayload = '{"penstock":"test"}';
 const hourMs = 3_600_000;
 const maxEntries = 1_000;
 const testMs = 10_000;
 /** A message that has not arrived this long after a later one will not arrive. */
 const arrivalMs = 1_000;
 
-class Remembered {
-  readonly #known = new Map<string, { result: boolean; at: number }>();
+class Remembered<T> {
+  readonly #known = new Map<string, { result: T; at: number }>();
 
   /** Returns the remembered result, or that of `test`. Undefined if the test cannot be made. */
-  async of(context: SourceContext, test: (signal: AbortSignal) => Promise<boolean | undefined>) {
+  async of(context: SourceContext, test: (signal: AbortSignal) => Promise<T | undefined>) {
     const key = context.profile.url;
     const known = this.#known.get(key);
     if (known && performance.now() - known.at < hourMs) return known.result;
@@ -60,7 +61,7 @@ export const sessionTopic = ({ profile, identity }: Pick<SourceContext, 'profile
 /** Whether a message is such a test: a source with a wildcard may receive those of others. */
 export const isSessionTest = (topic: string): boolean => topic.startsWith(sessionTopics);
 
-const reporting = new Remembered();
+const reporting = new Remembered<boolean>();
 
 /** Whether the broker sets Session Present for a session that it has. ActiveMQ never does. */
 export const reportsSessions = (context: SourceContext): Promise<boolean | undefined> =>
@@ -95,7 +96,7 @@ export const stillReceives = (context: SourceContext, arrived: () => boolean): P
     }
   });
 
-const literal = new Remembered();
+const literal = new Remembered<boolean>();
 
 /**
  * Whether the broker grants `$share/…` and then treats it as an ordinary topic, so that nothing arrives. Some brokers do over
@@ -121,12 +122,50 @@ export const sharesLiterally = (context: SourceContext): Promise<boolean | undef
     }
   });
 
+const together = new Remembered<number>();
+
+/** mosquitto's default. */
+const maxTogether = 20;
+
+/**
+ * Returns how many QoS 2 messages a 3.1.1 broker takes at once, up to 20. It cannot say so, and mosquitto confirms and drops
+ * those beyond its `max_inflight_messages`. Returns 1 if test messages do not arrive at all.
+ */
+export const exactlyOnceTogether = async (context: SourceContext): Promise<number> =>
+  (await together.of(context, async (signal) => {
+    const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
+    const { connection, count } = await listener(context, [topic], signal);
+    try {
+      // All in one turn of the event loop, so that no PUBREL leaves before the last one.
+      for (let sent = 0; sent < maxTogether; sent++)
+        connection.client.publish(topic, testPayload, { qos: 2 }, () => undefined);
+      for (let waits = 0; waits < 20 && count() < maxTogether; waits++)
+        await sleep(arrivalMs / 20, undefined, { signal });
+      return count() || undefined;
+    } finally {
+      await connection.destroy();
+    }
+  })) ?? 1;
+
+/** Publishes a message that concerns nobody; calls back if it is confirmed. */
+export const publishTest = ({ client }: Connection, confirmed: () => void): void => {
+  const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
+  client.publish(topic, testPayload, { qos: 1 }, (error) => {
+    if (!error) confirmed();
+  });
+};
+
 async function listener(context: Reachable<MqttProfile>, filters: readonly string[], signal: AbortSignal) {
   const topics = new Set<string>();
+  let arrived = 0;
   const connection = await connect({
     ...probeClient(context),
     signal,
-    prepare: (client) => void client.on('message', (topic) => topics.add(topic)),
+    prepare: (client) =>
+      void client.on('message', (topic) => {
+        topics.add(topic);
+        arrived += 1;
+      }),
   });
   for (const filter of filters) {
     await connection.subscribe(filter, 1, signal).catch(async (error: unknown) => {
@@ -134,13 +173,13 @@ async function listener(context: Reachable<MqttProfile>, filters: readonly strin
       throw error;
     });
   }
-  return { connection, topics };
+  return { connection, topics, count: () => arrived };
 }
 
 /** Publishes a test message. A broker that does not confirm it is left to the deadline. */
 const publish = ({ client }: Connection, topic: string, signal: AbortSignal): Promise<void> =>
   untilReported<void>(signal, (resolve, reject) => {
-    client.publish(topic, '{"penstock":"session test"}', { qos: 1 }, (cause) =>
+    client.publish(topic, testPayload, { qos: 1 }, (cause) =>
       cause
         ? reject(new PenstockError('connection_lost', 'The test message was not confirmed', { cause }))
         : resolve(),
