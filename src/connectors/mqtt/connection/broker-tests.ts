@@ -129,23 +129,30 @@ const maxTogether = 20;
 
 /**
  * Returns how many QoS 2 messages a 3.1.1 broker takes at once, up to 20. It cannot say so, and mosquitto confirms and drops
- * those beyond its `max_inflight_messages`. Returns 1 if test messages do not arrive at all.
+ * those beyond its `max_inflight_messages`. Returns 1 if test messages do not arrive at all; undefined over MQTT 5.
  */
-export const exactlyOnceTogether = async (context: SourceContext): Promise<number> =>
-  (await together.of(context, async (signal) => {
-    const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
-    const { connection, count } = await listener(context, [topic], signal);
-    try {
-      // All in one turn of the event loop, so that no PUBREL leaves before the last one.
-      for (let sent = 0; sent < maxTogether; sent++)
-        connection.client.publish(topic, testPayload, { qos: 2 }, () => undefined);
-      for (let waits = 0; waits < 20 && count() < maxTogether; waits++)
-        await sleep(arrivalMs / 20, undefined, { signal });
-      return count() || undefined;
-    } finally {
-      await connection.destroy();
-    }
-  })) ?? 1;
+export const exactlyOnceTogether = async (
+  context: SourceContext,
+  { version }: Connection,
+): Promise<number | undefined> => {
+  if (version === 5) return undefined;
+  return (
+    (await together.of(context, async (signal) => {
+      const topic = `penstock/check/once/${randomBytes(8).toString('hex')}`;
+      const { connection, count } = await listener(context, [topic], signal);
+      try {
+        // All in one turn of the event loop, so that no PUBREL leaves before the last one.
+        for (let sent = 0; sent < maxTogether; sent++)
+          connection.client.publish(topic, testPayload, { qos: 2 }, () => undefined);
+        for (let waits = 0; waits < 20 && count() < maxTogether; waits++)
+          await sleep(arrivalMs / 20, undefined, { signal });
+        return count() || undefined;
+      } finally {
+        await connection.destroy();
+      }
+    })) ?? 1
+  );
+};
 
 /** Publishes a message that concerns nobody; calls back if it is confirmed. */
 export const publishTest = ({ client }: Connection, confirmed: () => void): void => {

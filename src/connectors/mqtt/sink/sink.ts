@@ -34,8 +34,7 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
-    const untold = connection.version === 4 && qosOf(context.table) === 2;
-    const max = untold ? await exactlyOnceTogether(context) : undefined;
+    const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
     const suspects = new Suspects(connection);
     await suspects.proveLink(connection, signal);
     return new MqttSink(context, connection, suspects, { confirmTimeoutMs, max });
@@ -93,8 +92,8 @@ class MqttSink implements Sink {
     this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) throw retainUnsupported();
-    const brokerMax = Math.min(limits.receiveMaximum, this.#qos === 2 ? max : window);
-    this.#inFlight = new InFlightMessages(Math.max(1, Math.min(window, brokerMax)));
+    const most = Math.min(window, limits.receiveMaximum, this.#qos === 2 ? max : window);
+    this.#inFlight = new InFlightMessages(Math.max(1, most));
     this.#maxPacketSize = Math.min(
       limits.maximumPacketSize,
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,

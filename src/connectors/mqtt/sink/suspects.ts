@@ -21,13 +21,14 @@ const healthyMs = 60_000;
 /** The link has to stay open this long with nothing on it but pings. */
 const proofMs = 1_000;
 const maxEntries = 1_000;
+const maxRepeated = 1_000;
 
 /** Reasons of a DISCONNECT (MQTT 5) that may concern a single message. */
 const perMessage: readonly unknown[] = [0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x99, 0x9a, 0x9b];
 
 interface Suspicion {
   losses: number;
-  /** The largest number of messages in flight at a loss: this many may have to be sent alone. */
+  /** The number of messages up to the last one in flight at a loss: this many may have to be sent alone. */
   extent: number;
   /** The message that was last alone at a loss, and how often in a row. */
   alone: string | undefined;
@@ -120,6 +121,7 @@ export class Suspects {
   /** The write that convicted messages were in is over. Sent again later, they are tried again: the broker may accept them. */
   release(): void {
     if (this.#known) this.#known.convicted = new Set();
+    this.#forget();
   }
 
   confirmed(): void {
@@ -128,7 +130,11 @@ export class Suspects {
     this.#convict();
     if (this.#left === 0) return;
     this.#left -= 1;
-    if (this.#left === 0 && this.#accused === undefined) suspicions.delete(this.#identity);
+    this.#forget();
+  }
+
+  #forget(): void {
+    if (this.#left === 0 && !this.comparing) suspicions.delete(this.#identity);
   }
 
   /**
@@ -146,7 +152,8 @@ export class Suspects {
       next.alone = message;
     }
     next.losses += 1;
-    next.extent = Math.max(next.extent, inFlight);
+    // Some that were confirmed come again too.
+    next.extent = Math.max(next.extent, inFlight + Math.min(this.#confirmed, maxRepeated));
     remember(this.#identity, next);
     if (error.passing) return error;
     const { message, hint } = error;
