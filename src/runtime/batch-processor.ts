@@ -5,6 +5,7 @@ import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { badData } from '../formats/values/bad.ts';
 import { printable } from '../jobs/stats.ts';
+import { valueSize } from '../sql/engine/size.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
 import type { AttemptCounts } from './counts.ts';
@@ -15,6 +16,8 @@ import type { TaskSpec } from './task-spec.ts';
 /** A batch is full at this number of rows or bytes. Messages are not divided. */
 const maxBatchRows = 10_000;
 const maxBatchBytes = 16 * 1024 * 1024;
+/** Bytes that the rows of a batch may become. */
+const maxResultBytes = 128 * 1024 * 1024;
 
 type Stage = 'decode' | 'transform' | 'encode' | 'write';
 
@@ -134,6 +137,7 @@ export class BatchProcessor {
     }
     batch.weight +=
       rows.length / maxBatchRows + (this.#unpacks ? sizeOf(rows) : payload.length) / maxBatchBytes;
+    for (const row of rows) batch.weight += (this.#transform.bytesFor?.(row) ?? 0) / maxResultBytes;
   }
 
   /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */
@@ -169,13 +173,9 @@ function badOnly(error: unknown): PenstockError {
   return raised;
 }
 
-function sizeOf(value: Value): number {
-  if (typeof value === 'string') return value.length;
-  if (typeof value !== 'object' || value === null) return 8;
-  if (Buffer.isBuffer(value)) return value.length;
-  let sum = 0;
-  for (const member of Array.isArray(value) ? value : Object.values(value)) sum += 8 + sizeOf(member);
-  return sum;
+function sizeOf(rows: readonly Row[]): number {
+  const { bytes, count } = valueSize(rows as Value);
+  return bytes + 8 * count;
 }
 
 /** Maximum size of one transaction, to keep transactions short. */

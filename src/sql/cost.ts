@@ -1,4 +1,5 @@
 import type { Findings } from './diagnostic.ts';
+import { type Argument, castSize, noSize, resultSize, type Size } from './engine/size.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /**
@@ -29,10 +30,15 @@ const sizeArguments: Readonly<Record<string, readonly number[]>> = {
   list_resize: [1],
   array_resize: [1],
   bar: [3],
+  to_base: [2],
+  bitstring: [1],
+  equi_width_bins: [2],
 };
 
 /** Those of them that create lists: in a lambda they would create one for each element of another. */
-const listMakers: ReadonlySet<string> = new Set(['range', 'generate_series', 'list_resize', 'array_resize']);
+const listMakers: ReadonlySet<string> = new Set([
+  ...['range', 'generate_series', 'list_resize', 'array_resize', 'equi_width_bins'],
+]);
 
 /** Functions whose format may give a width, with the position of the format. */
 const formats: Readonly<Record<string, number>> = { printf: 0, format: 0 };
@@ -102,6 +108,7 @@ function isNarrow(node: TreeNode | undefined): boolean {
 
 /** The highest cost of the items of a SELECT list, over columns of cost `below`. Reports one that is too high. */
 export function costOf(items: readonly TreeNode[], below: Cost, places: Places, findings: Findings): Cost {
+  for (const item of items) checkConstants(item, places, findings);
   const named = new Map<string, Cost>();
   let highest = below;
   for (const item of items) {
@@ -162,4 +169,50 @@ function givenGrowth(node: TreeNode): number {
   const widths = typeof text === 'string' ? (text.match(/\d+/g) ?? []).map(Number) : [];
   const sizes = (sizeArguments[nameOf(node)] ?? []).map((index) => magnitude(args[index]) ?? 1);
   return Math.max(1, ...widths, ...sizes);
+}
+
+/** Bytes of a value that does not depend on the message. DuckDB may create it before the first message. */
+const maxConstantBytes = 1024 * 1024;
+
+/** The size of a part of the tree, if it is made of constants alone. Reports one that is too large. */
+export function checkConstants(part: unknown, places: Places, findings: Findings): Argument | undefined {
+  if (Array.isArray(part)) return together(part.map((item) => checkConstants(item, places, findings)));
+  if (!isNode(part)) return noArgument;
+  if (part.class === 'CONSTANT') return literalSize(part);
+  const inside =
+    part.class === 'FUNCTION'
+      ? children(part.children).map((child) => checkConstants(child, places, findings))
+      : Object.values(part).map((value) => checkConstants(value, places, findings));
+  const known = together(inside);
+  if (!known || part.class === 'COLUMN_REF' || part.class === 'LAMBDA' || part.class === 'STAR')
+    return undefined;
+  if (part.class === 'CAST') return argument(castSize(known));
+  if (part.class !== 'FUNCTION') return known;
+  const size = argument(resultSize(nameOf(part), inside as Argument[]));
+  if (size.total > maxConstantBytes && Number.isFinite(size.total)) {
+    const limit = `${maxConstantBytes / 1024 / 1024} MiB`;
+    findings.add(`This constant may take more than ${limit}; write a shorter one`, places.of(part));
+    return undefined;
+  }
+  return size;
+}
+
+const argument = ({ bytes, count }: Size): Argument => ({ bytes, count, total: bytes + 32 * count });
+const noArgument = argument(noSize);
+
+function together(sizes: readonly (Argument | undefined)[]): Argument | undefined {
+  let [bytes, count] = [0, 0];
+  for (const size of sizes) {
+    if (!size) return undefined;
+    bytes += size.bytes;
+    count += size.count;
+  }
+  return argument({ bytes, count });
+}
+
+function literalSize(node: TreeNode): Argument {
+  const literal = constant(node);
+  if (typeof literal === 'number') return { ...noArgument, literal };
+  if (typeof literal !== 'string') return noArgument;
+  return { ...argument({ bytes: Buffer.byteLength(literal), count: 0 }), literal };
 }

@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { type Cost, costOf, isGrowing, unboundedGrowth } from './cost.ts';
+import { type Cost, checkConstants, costOf, isGrowing, unboundedGrowth } from './cost.ts';
 import type { Findings } from './diagnostic.ts';
 import { isSameName, suggestion } from './names.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
@@ -58,6 +58,7 @@ export function checkExpressions(root: TreeNode, scope: Scope, places: Places, f
   const visitor = new Visitor({ ...scope, aliases, parameters: new Set() }, places, findings);
   visitor.visit(root.select_list);
   visitor.visit(root.where_clause);
+  checkConstants(root.where_clause, places, findings);
   return costOf(children(root.select_list), scope.below, places, findings);
 }
 

@@ -100,9 +100,12 @@ export interface BoundPlan {
   steps: readonly BoundStep[];
 }
 
-/** A filter lets through the rows for which every expression is true; a projection makes new columns. */
+/**
+ * A filter lets through the rows for which every expression is true; a projection makes new columns; an UNNEST adds
+ * columns after those below, and makes a row for each element of its lists.
+ */
 export interface BoundStep {
-  kind: 'filter' | 'project';
+  kind: 'filter' | 'project' | 'unnest';
   expressions: readonly TreeNode[];
 }
 

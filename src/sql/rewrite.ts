@@ -3,32 +3,33 @@ import type { Field } from '../formats/schema/schema.ts';
 import { type Analysis, chain } from './analysis.ts';
 import { compilePlan } from './compiled/compile-plan.ts';
 import { NotCompiled } from './compiled/evaluate.ts';
-import { askEngine, withTimeLimit } from './engine/connection.ts';
+import type { Findings } from './diagnostic.ts';
+import { bindSelect } from './engine/bound-plan.ts';
+import { withTimeLimit } from './engine/connection.ts';
+import { rowMemory, sharedBytes } from './engine/memory.ts';
 import { createTableStatement, engineTypeName } from './field-types.ts';
 import { quoteName } from './names.ts';
-import {
-  children,
-  isNode,
-  isPresent,
-  parseSelect,
-  readTree,
-  type TreeNode,
-  writeSelect,
-} from './parse-tree.ts';
-import type { BoundPlan, BoundStep, EngineSelect, Select } from './plan.ts';
+import { children, isNode, isPresent, parseSelect, type TreeNode, writeSelect } from './parse-tree.ts';
+import type { EngineSelect, Select } from './plan.ts';
 
 /** The select in JavaScript if all of it can be compiled, otherwise as DuckDB runs it. */
 export async function computedSelect(
   connection: DuckDBConnection,
   analysis: Analysis,
   fields: readonly Field[],
+  findings: Findings,
 ): Promise<Select> {
   const { source } = analysis;
   const numbered = await numberedSelect(connection, analysis, fields);
   const rowNumber = `${quoteName(numbered.rowColumn)} INTEGER`;
   await connection.run(createTableStatement(source.name, source.schema.fields ?? [], [rowNumber]));
   const plan = await withTimeLimit(connection, () => bindSelect(connection, numbered.sql));
-  if (!plan) return { kind: 'sql', ...numbered, because: 'more than expressions over one row' };
+  const constantBytes = plan && rowMemory(plan)?.({});
+  if (!plan || constantBytes === undefined || constantBytes > sharedBytes) {
+    const message =
+      'The memory that this SELECT needs for a row cannot be bounded; nest fewer lambdas and UNNEST';
+    return findings.stop(message, analysis.places.at(0));
+  }
   try {
     compilePlan(plan, fields);
     return { kind: 'compiled', ...numbered, plan };
@@ -110,42 +111,4 @@ function freeName(fields: readonly { name: string }[]): string {
   let name = '__row';
   while (taken.has(name)) name += '_';
   return name;
-}
-
-/** Asks DuckDB how it would run a SELECT; undefined if that is more than filters and projections. */
-async function bindSelect(connection: DuckDBConnection, sql: string): Promise<BoundPlan | undefined> {
-  // `optimize` makes references to columns positional; all other optimisations are off, see connection.ts.
-  const question = `SELECT json_serialize_plan($1::VARCHAR, skip_null := false, skip_empty := false,
-    skip_default := false, optimize := true)`;
-  const steps: BoundStep[] = [];
-  let [node] = children(readTree(await askEngine(connection, question, sql)).plans);
-  for (; node; [node] = children(node.children)) {
-    switch (node.type) {
-      case 'LOGICAL_PROJECTION':
-        steps.unshift({ kind: 'project', expressions: children(node.expressions) });
-        break;
-      case 'LOGICAL_FILTER':
-        if (children(node.projection_map).length > 0) return undefined;
-        steps.unshift({ kind: 'filter', expressions: children(node.expressions) });
-        break;
-      case 'LOGICAL_GET':
-        return readScan(node, steps);
-      default:
-        return undefined;
-    }
-  }
-  return undefined;
-}
-
-function readScan(scan: TreeNode, steps: BoundStep[]): BoundPlan | undefined {
-  const pushed = isNode(scan.table_filters) ? scan.table_filters.filters : undefined;
-  const ids = scan.projection_ids;
-  if (!Array.isArray(pushed) || pushed.length > 0 || !Array.isArray(ids) || ids.length > 0) return undefined;
-  const names = scan.names as readonly string[];
-  const types = children(scan.returned_types);
-  const columns = children(scan.column_indexes).flatMap(({ index }) => {
-    const [name, type] = [names[Number(index)], types[Number(index)]];
-    return name !== undefined && type ? [{ name, type }] : [];
-  });
-  return columns.length === children(scan.column_indexes).length ? { columns, steps } : undefined;
 }

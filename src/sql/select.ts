@@ -52,7 +52,11 @@ export async function planSelect(
     findings.add(`${path.slice(1)} of ${sink.name} ${message}`, insert.sink);
   findings.settle();
   checkOutput(fields, analysis, findings);
-  return { source: analysis.source, sink, select: await chooseSelect(connection, analysis, fields) };
+  return {
+    source: analysis.source,
+    sink,
+    select: await chooseSelect(connection, analysis, fields, findings),
+  };
 }
 
 export async function planPreview(
@@ -62,15 +66,17 @@ export async function planPreview(
 ): Promise<Omit<PreviewPlan, 'operatorIds'>> {
   const analysis = await analyse(connection, statement, query);
   const columns = outputFields(analysis, query.findings);
-  return { source: analysis.source, columns, select: await chooseSelect(connection, analysis, columns) };
+  const select = await chooseSelect(connection, analysis, columns, query.findings);
+  return { source: analysis.source, columns, select };
 }
 
 const chooseSelect = async (
   connection: DuckDBConnection,
   analysis: Analysis,
   columns: readonly Field[],
+  findings: Findings,
 ): Promise<Select> =>
-  simpleSelect(analysis, columns) ?? (await computedSelect(connection, analysis, columns));
+  simpleSelect(analysis, columns) ?? (await computedSelect(connection, analysis, columns, findings));
 
 async function writable(name: Identifier, { tables, views, findings }: Query): Promise<TableDefinition> {
   if (findNamed(views, name))

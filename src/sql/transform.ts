@@ -18,6 +18,8 @@ export interface Transform {
    * takes too long, `internal` for a failure of DuckDB.
    */
   run(rows: readonly Row[]): Promise<Transformed>;
+  /** Upper bound on the bytes that a row may become or need. Absent if that is a small multiple of the row. */
+  bytesFor?: ((row: Row) => number) | undefined;
   /** Waits for running calls and releases all resources. Safe to call twice. */
   close(): Promise<void>;
 }

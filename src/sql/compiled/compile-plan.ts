@@ -1,6 +1,7 @@
 import type { Row, Value } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
 import { getterOf, setterOf } from '../../formats/values/own-property.ts';
+import { growingMemory, type RowMemory, sharedBytes } from '../engine/memory.ts';
 import type { EngineInsert, EngineTransform } from '../engine/transform.ts';
 import { children, isNode, numberOf, type TreeNode } from '../parse-tree.ts';
 import type { BoundPlan } from '../plan.ts';
@@ -20,6 +21,7 @@ export function compilePlan({ columns, steps }: BoundPlan, sink: readonly Field[
   let compiled: readonly Compiled[] = columns.map(inputColumn);
   const filters: Evaluate[] = [];
   for (const { kind, expressions } of steps) {
+    if (kind === 'unnest') refuse('UNNEST');
     const below = compiled;
     const results = expressions.map((expression) => compileExpression(expression, below));
     if (kind === 'filter') filters.push(...results.map(({ evaluate }) => evaluate));
@@ -219,12 +221,15 @@ function compileFunction(node: TreeNode, args: readonly Compiled[]): Compiled {
 /** Runs compiled functions. Starts DuckDB only for the first row that these cannot decide. */
 export class CompiledTransform implements Transform {
   readonly #select: CompiledSelect;
+  readonly bytesFor: RowMemory | undefined;
   readonly #open: () => Promise<EngineTransform>;
   #engine: Promise<EngineTransform> | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(insert: EngineInsert & { select: { plan: BoundPlan } }, options: TransformOptions) {
-    this.#select = compilePlan(insert.select.plan, insert.sink.schema.fields ?? []);
+    const { plan } = insert.select;
+    this.#select = compilePlan(plan, insert.sink.schema.fields ?? []);
+    this.bytesFor = growingMemory(plan);
     this.#open = async () => {
       const engine = await import('../engine/transform.ts');
       return engine.EngineTransform.open(insert, options);
@@ -242,6 +247,8 @@ export class CompiledTransform implements Transform {
     const deferred: number[] = [];
     for (const [index, row] of rows.entries()) {
       try {
+        // DuckDB's transform decides about a row that may need much memory.
+        if (this.bytesFor !== undefined && this.bytesFor(row) > sharedBytes) defer();
         const made = this.#select(row);
         if (made === undefined) continue;
         result.rows.push(made);

@@ -13,7 +13,9 @@ import { createTableStatement } from '../field-types.ts';
 import { quoteName } from '../names.ts';
 import type { EngineSelect, TableDefinition } from '../plan.ts';
 import type { Transform, Transformed, TransformOptions } from '../transform.ts';
+import { bindSelect } from './bound-plan.ts';
 import { connectEngine, type EngineError, engineError, engineFailed } from './connection.ts';
+import { aloneBytes, type RowMemory, rowMemory, sharedBytes } from './memory.ts';
 import { converterOf } from './values.ts';
 
 const chunkRows = 2048;
@@ -26,6 +28,7 @@ export class EngineTransform implements Transform {
   readonly #inputs: readonly Column[];
   readonly #outputs: readonly Column[];
   readonly #limits: Required<TransformOptions>;
+  readonly bytesFor: RowMemory;
   #types: DuckDBType[] | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -36,7 +39,11 @@ export class EngineTransform implements Transform {
     const rowNumber = `${quoteName(select.rowColumn)} INTEGER`;
     try {
       await connection.run(createTableStatement(source.name, source.schema.fields ?? [], [rowNumber]));
-      return new EngineTransform(connection, await connection.prepare(select.sql), insert, options);
+      const plan = await bindSelect(connection, select.sql);
+      const memory = plan && rowMemory(plan);
+      if (!memory) throw new Error('The memory of the query cannot be bounded');
+      const statement = await connection.prepare(select.sql);
+      return new EngineTransform(connection, statement, insert, { ...options, memory });
     } catch (error) {
       connection.closeSync();
       throw engineFailed('prepare a transform', error);
@@ -47,13 +54,14 @@ export class EngineTransform implements Transform {
     connection: DuckDBConnection,
     statement: DuckDBPreparedStatement,
     insert: EngineInsert,
-    options: TransformOptions,
+    { memory, ...options }: TransformOptions & { memory: RowMemory },
   ) {
     this.#connection = connection;
     this.#statement = statement;
     this.#insert = insert;
     this.#inputs = (insert.source.schema.fields ?? []).map(columnOf);
     this.#outputs = (insert.sink.schema.fields ?? []).map(columnOf);
+    this.bytesFor = memory;
     this.#limits = { batchTimeoutMs: 10_000, runTimeoutMs: 60_000, ...options };
   }
 
@@ -75,27 +83,42 @@ export class EngineTransform implements Transform {
   async #transform(rows: readonly Row[]): Promise<Transformed> {
     const result: Transformed = { rows: [], origin: [], bad: [] };
     const deadline = performance.now() + this.#limits.runTimeoutMs;
-    if (rows.length > 0) await this.#attempt({ rows, from: 0, to: rows.length }, deadline, result);
+    const range = { rows, from: 0, to: rows.length, bytes: rows.map(this.bytesFor) };
+    if (rows.length > 0) await this.#attempt(range, deadline, result);
     return result;
   }
 
-  /** Transforms some rows. After a failure it tries each half, down to the rows at fault. */
-  async #attempt({ rows, from, to }: RowRange, deadline: number, result: Transformed): Promise<void> {
+  /** Transforms some rows. If they may need too much memory, or fail, it tries each half, down to single rows. */
+  async #attempt(range: RowRange, deadline: number, result: Transformed): Promise<void> {
+    const { rows, from, to, bytes } = range;
     if (performance.now() > deadline) {
       const message = `The query took longer than ${this.#limits.runTimeoutMs} ms for ${rows.length} rows`;
       throw new PenstockError('query_too_slow', message);
     }
-    const work = () => this.#batch({ rows, from, to }, result);
-    const failure = await runShared(work);
+    const failure = await this.#within(range, result);
     if (!failure) return;
     if (to - from === 1) {
-      const proven = failure.kind in scarce ? await runExclusive(work) : failure;
-      if (proven) result.bad.push({ index: from, error: this.#badRow(proven) });
+      result.bad.push({ index: from, error: this.#badRow(failure) });
       return;
     }
     const middle = from + Math.ceil((to - from) / 2);
-    await this.#attempt({ rows, from, to: middle }, deadline, result);
-    await this.#attempt({ rows, from: middle, to }, deadline, result);
+    await this.#attempt({ rows, from, to: middle, bytes }, deadline, result);
+    await this.#attempt({ rows, from: middle, to, bytes }, deadline, result);
+  }
+
+  /** Transforms rows within the bounds on memory. Returns an error that a row may have caused. */
+  async #within(range: RowRange, result: Transformed): Promise<EngineError | undefined> {
+    const { rows, from, to, bytes } = range;
+    const single = to - from === 1;
+    let needed = 0;
+    for (let index = from; index < to; index++) needed += bytes[index] as number;
+    const work = () => this.#batch(range, result);
+    if (needed <= sharedBytes) {
+      const failure = await runShared(work);
+      return failure && single && failure.kind in scarce ? runExclusive(work) : failure;
+    }
+    if (!single) return outOfMemory;
+    return needed <= aloneBytes(rows[from] as Row) ? runExclusive(work) : outOfMemory;
   }
 
   /** Returns an error that a row may have caused; throws any other. */
@@ -187,10 +210,14 @@ const reasons: Readonly<Record<string, string>> = {
 /** Kinds that other transforms of this thread may have caused: a row is bad only if it also fails alone. */
 const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
 
+const outOfMemory: EngineError = { kind: 'Out of Memory', message: '', position: undefined };
+
 interface RowRange {
   rows: readonly Row[];
   from: number;
   to: number;
+  /** The memory that each of `rows` may need. */
+  bytes: readonly number[];
 }
 
 export interface EngineInsert {
