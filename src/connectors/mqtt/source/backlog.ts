@@ -10,8 +10,8 @@ import type { Connection } from '../connection/connection.ts';
 /** A broker may deliver a queue a moment after it has confirmed the subscription. */
 const firstPauseMs = 1_000;
 const pauseMs = 50;
-/** Number of quiet round trips in a row that prove an empty queue: see `caughtUp`. */
-const quietTrips = 2;
+/** Number of such round trips in a row that prove an empty queue: see `caughtUp`. */
+const quietTrips = 3;
 /** A session that is unsubscribed is empty after this long without a message, with everything acknowledged. */
 const quietMs = 1_000;
 
@@ -34,9 +34,9 @@ export class Backlog {
   }
 
   /**
-   * Waits until the broker has nothing queued for this session. It sends while fewer messages are in flight than it allows.
-   * So if nothing arrives during a round trip that begins with fewer in flight than there once were, its queue is empty.
-   * Returns false if that did not happen within `maxMs`.
+   * Waits until the broker has nothing queued for this session. A broker with a queue sends as many messages as it allows in
+   * flight, which is at least as many as there once were. So if fewer than that arrive during a round trip, in addition to
+   * those in flight at its begin, the queue was empty. Returns false if that did not happen within `maxMs`.
    */
   async caughtUp(connection: Connection, signal: AbortSignal, maxMs: number): Promise<boolean> {
     const end = performance.now() + maxMs;
@@ -44,9 +44,9 @@ export class Backlog {
     for (let quiet = 0; performance.now() < end; ) {
       const acks = this.#acks();
       const before = this.received;
-      const sends = acks !== undefined && !acks.paused && acks.queue.length < Math.max(1, this.#maxOwed);
+      const free = acks === undefined || acks.paused ? 0 : Math.max(1, this.#maxOwed) - acks.queue.length;
       await connection.ping(signal);
-      quiet = sends && this.received === before ? quiet + 1 : 0;
+      quiet = this.received - before < free ? quiet + 1 : 0;
       if (quiet === quietTrips) return true;
       await sleep(pauseMs, undefined, { signal });
     }
