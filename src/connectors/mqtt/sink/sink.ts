@@ -92,8 +92,8 @@ class MqttSink implements Sink {
     this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) throw retainUnsupported();
-    const most = Math.min(window, limits.receiveMaximum, this.#qos === 2 ? max : window);
-    this.#inFlight = new InFlightMessages(Math.max(1, most));
+    const most = this.#qos === 2 ? Math.min(max, limits.receiveMaximum) : limits.receiveMaximum;
+    this.#inFlight = new InFlightMessages(Math.max(1, Math.min(window, most)));
     this.#maxPacketSize = Math.min(
       limits.maximumPacketSize,
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
@@ -168,19 +168,18 @@ class MqttSink implements Sink {
       return true;
     }
     if (!this.#suspects.accuses(message)) return false;
-    this.#aside = { write, index };
-    this.#proveRights();
+    this.#proveRights({ write, index });
     return true;
   }
 
   #refuseAside(): void {
-    const { write, index } = this.#aside ?? {};
+    this.#aside?.write.refuse(this.#aside.index, closesAt(this.#topic));
     this.#aside = undefined;
-    write?.refuse(index ?? 0, closesAt(this.#topic));
   }
 
   /** If no other message follows that the broker could confirm, a test message shows that it accepts any. */
-  #proveRights(): void {
+  #proveRights(aside: { write: PendingWrite; index: number }): void {
+    this.#aside = aside;
     const test = (): void => {
       if (!this.#aside || this.#failure !== undefined || this.#inFlight.count > 0) return;
       publishTest(this.#connection, () => {
@@ -255,7 +254,7 @@ class MqttSink implements Sink {
       const { write } = sent;
       this.#inFlight.remove(sent);
       this.#suspects.confirmed();
-      if (this.#aside) this.#refuseAside();
+      this.#refuseAside();
       write?.confirm();
       this.#send();
     }
