@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { roles } from '../security/api-keys.ts';
 import type { Db } from '../store/db.ts';
-import { newId } from '../store/id.ts';
+import { newTimedId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 import {
@@ -103,9 +103,10 @@ function recordOf(request: FastifyRequest, reply: FastifyReply, answer: string |
   const { id } = (request.params ?? {}) as { id?: string };
   const body = answer === undefined ? undefined : readAnswer(answer);
   const ok = reply.statusCode < 400;
+  const createdAt = nowMicros();
   return {
-    id: newId('aud'),
-    createdAt: nowMicros(),
+    id: newTimedId('aud', createdAt),
+    createdAt,
     actor: caller?.name ?? '',
     role: caller?.role ?? '',
     address: request.from,

@@ -119,6 +119,8 @@ export interface FoundSession {
   resumed: boolean;
   /** Whether the other side has lost a known one. Both are false if that cannot be found out. */
   lost: boolean;
+  /** How long the other side keeps it after a disconnect, if it says so: the worker connects again before that. */
+  keptSecs?: number;
   /** Resolves once nothing of the former tables is left in it. Never rejects, even when the source is lost. */
   settled: Promise<void>;
 }

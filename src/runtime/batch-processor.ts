@@ -35,6 +35,8 @@ export interface InputMessage {
   readonly left?: RemainingRows;
 }
 
+type FailureHandler = (failure: MessageFailure, metadata?: Delivery['metadata']) => void;
+
 export class Batch<M extends InputMessage> {
   readonly messages: M[] = [];
   readonly failures = new Map<number, MessageFailure[]>();
@@ -51,9 +53,9 @@ export class Batch<M extends InputMessage> {
   rowsOut = 0;
   /** Share of the maximum size. The batch is full at 1. */
   weight = 0;
-  readonly #failed: (failure: MessageFailure) => void;
+  readonly #failed: FailureHandler;
 
-  constructor(failed: (failure: MessageFailure) => void) {
+  constructor(failed: FailureHandler) {
     this.#failed = failed;
   }
 
@@ -61,7 +63,7 @@ export class Batch<M extends InputMessage> {
     const failures = this.failures.get(message);
     if (failures) failures.push(failure);
     else this.failures.set(message, [failure]);
-    this.#failed(failure);
+    this.#failed(failure, this.messages[message]?.metadata);
   }
 
   failRow(index: number, stage: Stage, error: PenstockError): void {
@@ -93,7 +95,7 @@ export class BatchProcessor {
    */
   *batches<M extends InputMessage>(
     messages: Iterable<M>,
-    failed: (failure: MessageFailure) => void,
+    failed: FailureHandler,
   ): Generator<Batch<M>, void, undefined> {
     let batch = new Batch<M>(failed);
     for (const message of messages) {
@@ -178,6 +180,18 @@ function sizeOf(rows: readonly Row[]): number {
   return bytes + 8 * count;
 }
 
+/** The error with the topic of its message, so that its sender can be found. */
+function withTopic(error: PenstockError, topic: unknown): PenstockError {
+  if (typeof topic !== 'string') return error;
+  const { message, hint, errors, facts, cause } = error;
+  return new PenstockError(error, `${message} (topic ${topic.slice(0, 200)})`, {
+    ...(hint === undefined ? {} : { hint }),
+    errors,
+    facts,
+    cause,
+  });
+}
+
 /** Maximum size of one transaction, to keep transactions short. */
 const maxStoredTogether = 500;
 const maxBytesTogether = 8 * 1024 * 1024;
@@ -208,10 +222,11 @@ export class BadMessages {
   }
 
   /** Counts and reports a failure. Throws it if it must fail the job. */
-  readonly failed = ({ error }: MessageFailure): void => {
+  readonly failed: FailureHandler = ({ error }, metadata) => {
     this.#tools.counts.bad(error);
-    if (this.#badData.behavior === 'fail') throw error;
-    this.#tools.warn(error);
+    const named = withTopic(error, metadata?.topic);
+    if (this.#badData.behavior === 'fail') throw named;
+    this.#tools.warn(named);
   };
 
   /**

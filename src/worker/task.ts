@@ -55,6 +55,8 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
+  /** Half of the time that the broker keeps the session. */
+  #maxRetryMs = Number.POSITIVE_INFINITY;
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
@@ -100,7 +102,7 @@ export class Task {
         if (!raised.passing) throw raised;
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
-        const retryInMs = backoffMs(failures);
+        const retryInMs = Math.min(backoffMs(failures), this.#maxRetryMs);
         counters.recovering(raised);
         events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
@@ -181,7 +183,8 @@ export class Task {
       running: events.running,
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
       sessionOpening: () => session.opening(),
-      async sessionOpened(found) {
+      sessionOpened: async ({ keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
+        this.#maxRetryMs = keptSecs * 500;
         if (found.lost) counts.sessions_lost++;
         await session.opened({ ...found, settled: settled.promise });
       },

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import type { Parser } from 'yaml';
 import { PenstockError } from '../../errors.ts';
 import { ConnectionProfilePost } from '../connection-profiles/wire.ts';
 import { ConnectionTablePost } from '../connection-tables/wire.ts';
@@ -206,13 +207,24 @@ const maxDepth = 100;
  * a megabyte.
  */
 export async function readYaml(text: string): Promise<unknown> {
-  const { parseDocument, visit, isScalar, isAlias } = await import('yaml');
-  // Comparing each key with all others takes time quadratic in their number.
+  const { parseDocument, visit, isScalar, isAlias, Lexer, LineCounter, Parser } = await import('yaml');
+  refuseDeep(new Parser(), new Lexer().lex(text));
+  const lines = new LineCounter();
+  // Comparing each key with all others takes time quadratic in their number, and so does describing each error.
+  const options = {
+    schema: 'core',
+    resolveKnownTags: false,
+    uniqueKeys: false,
+    prettyErrors: false,
+  } as const;
   const document = attempt(() =>
-    parseDocument(text, { schema: 'core', resolveKnownTags: false, uniqueKeys: false, prettyErrors: true }),
+    withoutTraces(() => parseDocument(text, { ...options, lineCounter: lines })),
   );
-  const [problem] = [...document.errors, ...document.warnings];
-  if (problem) throw unreadable(firstLine(problem.message));
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem) {
+    const { line, col } = lines.linePos(problem.pos[0]);
+    throw unreadable(`${firstLine(problem.message)} at line ${line}, column ${col}`);
+  }
   let aliases = 0;
   attempt(() =>
     visit(document, {
@@ -238,6 +250,29 @@ export async function readYaml(text: string): Promise<unknown> {
   return value;
 }
 
+/** Runs a part of the parser that may make a hundred thousand errors: the stack traces are most of their cost. */
+function withoutTraces<T>(run: () => T): T {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return run();
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+}
+
+/** The parser keeps a stack of its own, but what composes its tokens is recursive. */
+function refuseDeep(parser: Parser, lexemes: Iterable<string>): void {
+  for (const lexeme of lexemes) {
+    // The tokens themselves are of no interest.
+    for (const _token of parser.next(lexeme));
+    // The document and the innermost value have places of their own.
+    if (parser.stack.length > maxDepth + 2) throw tooDeep();
+  }
+}
+
+const tooDeep = (): PenstockError => unreadable(`it is nested more than ${maxDepth} levels deep`);
+
 export async function writeYaml(value: object): Promise<string> {
   const { stringify } = await import('yaml');
   return stringify(value, { schema: 'core', lineWidth: 0, aliasDuplicateObjects: false });
@@ -249,7 +284,7 @@ function attempt<T>(run: () => T): T {
     return run();
   } catch (error) {
     if (error instanceof PenstockError) throw error;
-    if (error instanceof RangeError) throw unreadable('it is nested too deeply');
+    if (error instanceof RangeError) throw tooDeep();
     if (error instanceof ReferenceError) throw unreadable(firstLine(error.message));
     throw error;
   }
@@ -261,7 +296,7 @@ function measure(value: unknown, budget: { left: number }, levels: number): void
   if (budget.left < 0) throw unreadable('it is larger than 1 MiB once its aliases are resolved');
   if (typeof value === 'number' && !Number.isFinite(value)) throw unreadable(`${value} is not a JSON number`);
   if (typeof value !== 'object' || value === null) return;
-  if (levels === 0) throw unreadable(`it is nested more than ${maxDepth} levels deep`);
+  if (levels === 0) throw tooDeep();
   for (const [name, inner] of Object.entries(value)) {
     budget.left -= name.length;
     measure(inner, budget, levels - 1);

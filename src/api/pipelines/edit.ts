@@ -5,7 +5,7 @@ import { isResting, type JobState, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
 import type { Tx } from '../../store/db.ts';
-import { newId } from '../../store/id.ts';
+import { newId, newTimedId } from '../../store/id.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
@@ -96,7 +96,7 @@ async function create(
   const { graph, definitions, tables, profiles } = await compile(deps, staged, body.query, body.parallelism);
   const columns = columnsOf(body);
   const now = columns.updatedAt;
-  const id = newId('pl');
+  const id = newTimedId('pl', now);
   const query = deps.catalog.sealQuery(id, body.query);
   const job = { create: { id: newId('job'), createdAt: now, updatedAt: now, stateSince: now } };
   const uses = { tables: { create: tables }, profiles: { create: profiles } };

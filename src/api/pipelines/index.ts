@@ -204,7 +204,7 @@ const deadLetters =
           summary: 'Delete a dead letter',
           tags,
           params: DeadLetterParams,
-          response: { 200: Deleted, ...problems(400, 404) },
+          response: { 200: Deleted, ...bodyProblems(404) },
         },
       },
       async ({ params: { id, letter } }) => {
@@ -226,7 +226,7 @@ const deadLetters =
           querystring: Filter,
           response: {
             200: Type.Object({ deleted: Type.Integer() }, { examples: [{ deleted: 12 }] }),
-            ...problems(400, 404),
+            ...bodyProblems(404),
           },
         },
       },

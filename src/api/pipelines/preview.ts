@@ -2,7 +2,7 @@ import { maskQuery } from '../../definitions/query-secrets.ts';
 import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { graphOf } from '../../sql/graph.ts';
 import type { InsertPlan, PreviewPlan } from '../../sql/plan.ts';
-import { newId } from '../../store/id.ts';
+import { newId, newTimedId } from '../../store/id.ts';
 import { type PreviewBatch, PreviewRows } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { enough, PerSecond, watchSource } from '../live.ts';
@@ -23,7 +23,7 @@ const newQueue = () => new EventQueue<string>((json) => json.length);
 
 /** Runs the SELECTs of a query on live messages, for at most a minute. It exists only in the memory of this process. */
 export class Preview {
-  readonly id = newId('pl');
+  readonly id = newTimedId('pl', nowMicros());
   readonly jobId = newId('job');
   /** Resolves when it has ended and released everything. */
   readonly over: Promise<void>;

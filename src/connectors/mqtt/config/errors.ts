@@ -45,6 +45,14 @@ export const mqttErrors = {
     means: 'The broker is busy, is shutting down or lacks resources. A job tries again.',
     todo: 'Check the load and the limits of the broker.',
   },
+  mqtt_not_answered: {
+    title: 'The broker did not respond to a request',
+    passing: true,
+    means:
+      'The connection is open, but the broker did not respond to a CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH or PUBREL. The ' +
+      'message names it. A job tries again.',
+    todo: 'Check the access rules for the topic, the QoS and the MQTT version. Some brokers do not respond to what they forbid or do not know.',
+  },
   mqtt_refused: {
     title: 'The broker refused the connection',
     passing: true,
@@ -95,6 +103,14 @@ export const mqttErrors = {
       'The broker no longer has the session of a source. Messages from while the pipeline was away are lost.',
     todo: 'Make the broker save its sessions across restarts, and keep them for the longest absence of a pipeline (`sessionExpirySecs`).',
   },
+  mqtt_session_shortened: {
+    title: 'The broker keeps sessions for less time than asked',
+    passing: false,
+    means:
+      'The broker grants a shorter session expiry than `sessionExpirySecs` of the profile. It discards the queued messages of a ' +
+      'source that is away for longer.',
+    todo: 'Raise the limit of the broker, or set `sessionExpirySecs` to what it grants to accept this.',
+  },
   mqtt_subscribe_refused: {
     title: 'The broker refuses the subscription',
     passing: false,
@@ -118,6 +134,14 @@ export const mqttErrors = {
     passing: false,
     means: 'A message exceeds the limit of the broker or `maxPacketSize` of the profile.',
     todo: 'Raise the limit of the broker or of the profile, or send smaller messages.',
+  },
+  mqtt_topic_rewritten: {
+    title: 'The broker takes a topic for another one',
+    passing: false,
+    means:
+      'The topic of the table has a character that the broker replaces or takes for a wildcard, without an error. RabbitMQ does ' +
+      'so with `.` and `*`.',
+    todo: 'Use topics without this character, or another broker. The job continues.',
   },
   mqtt_no_message: {
     title: 'No message arrived while testing',

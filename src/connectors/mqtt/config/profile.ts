@@ -1,7 +1,8 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
 import { type Endpoint, parseUrls } from './broker-url.ts';
+import { certificatesOf, hasPrivateKey, isPem, privateKeyOf } from './pem.ts';
 import { checkTopicName, qosNames } from './topic.ts';
 
 /**
@@ -20,7 +21,7 @@ const varText = (title: string, description: string, more: object = {}) =>
 const pem = (title: string, subject: string) =>
   varText(
     title,
-    `${subject}: PEM text that begins with -----BEGIN, or the path of a PEM file in the folder PENSTOCK_CERT_DIR`,
+    `${subject}: PEM text with its lines -----BEGIN and -----END, or the path of a PEM file in the folder PENSTOCK_CERT_DIR`,
     { file: true, maxLength: 200_000 },
   );
 
@@ -187,7 +188,6 @@ function refuseTlsOptions(profile: MqttProfile, endpoints: Endpoint[], refuse: R
 }
 
 const variable = /\{\{.*\}\}/s;
-const isPem = (text: string): boolean => text.trimStart().startsWith('-----BEGIN');
 
 function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): void {
   const { ca, cert, key, passphrase } = tls;
@@ -198,7 +198,9 @@ function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): vo
   if (given(key) && !given(cert)) refuse('/tls/cert', 'is required with a private key');
   if (given(passphrase) && !given(key)) refuse('/tls/passphrase', 'is only used with a private key');
   if (!given(key) || variable.test(key) || !isPem(key)) return;
-  const encrypted = /ENCRYPTED/.test(key);
+  const read = privateKeyOf(key);
+  if (typeof read === 'string') return;
+  const { encrypted } = read;
   if (encrypted && !given(passphrase))
     refuse('/tls/passphrase', 'is required because the private key is encrypted');
   if (!encrypted && given(passphrase))
@@ -207,25 +209,33 @@ function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): vo
 
 /** PEM text is parsed here. A path is only checked for its form: the file is read when connecting. */
 function checkPemOrPath(path: string, value: string, isKey: boolean, refuse: Refuse): void {
-  if (isPem(value)) {
-    if (!isReadable(value, isKey))
-      refuse(path, 'is not valid PEM: give complete blocks, from -----BEGIN to -----END');
-  } else if (/[\n\r\0]/.test(value) || value.length > 1_024) {
+  if (isPem(value) || /[\n\r]/.test(value) || value.length > 1_024) {
+    const wrong = isKey ? wrongKey(value) : wrongCertificates(value);
+    if (wrong !== null) refuse(path, wrong);
+  } else if (value.includes('\0')) {
     refuse(path, 'must be PEM text that begins with -----BEGIN, or the path of a PEM file');
   } else if (value.split(/[/\\]/).includes('..')) {
     refuse(path, 'must be a path without ..');
   }
 }
 
-function isReadable(pem: string, isKey: boolean): boolean {
-  if (isKey && /ENCRYPTED/.test(pem)) return true;
+function wrongCertificates(pem: string): string | null {
+  if (hasPrivateKey(pem))
+    return 'must not have a private key, because it is stored readable: move it to tls.key';
+  const certificates = certificatesOf(pem);
+  return typeof certificates === 'string' ? certificates : null;
+}
+
+function wrongKey(pem: string): string | null {
+  const key = privateKeyOf(pem);
+  if (typeof key === 'string') return key;
+  if (key.encrypted) return null;
   try {
-    if (isKey) createPrivateKey(pem);
-    else new X509Certificate(pem);
-    return true;
+    createPrivateKey(key.pem);
+    return null;
   } catch {
     // OpenSSL's reason names a place in its parser, which does not help.
-    return false;
+    return 'has a private key that cannot be read: copy it again. Supported formats are PKCS#8, PKCS#1 and SEC1';
   }
 }
 

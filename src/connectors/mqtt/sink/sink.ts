@@ -20,6 +20,8 @@ import {
   type SentMessage,
   tooLarge,
 } from './outgoing.ts';
+import { type Asked, unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { closesAt, fingerprint, Suspects } from './suspects.ts';
 
@@ -34,6 +36,7 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
+    void warnOfRewriting(context);
     const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
     const suspects = new Suspects(connection);
     await suspects.proveLink(connection, signal);
@@ -53,6 +56,7 @@ class MqttSink implements Sink {
   readonly #heads: PublishHeads;
   readonly #sinkQos: SinkQos;
   readonly #suspects: Suspects;
+  readonly #asked: Asked;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #maxPacketSize: number;
@@ -99,6 +103,8 @@ class MqttSink implements Sink {
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
     );
     this.#writer = new PacketWriter(client.stream, this.#written);
+    this.#asked = { packet: 'PUBLISH', topic: this.#topic, qos: this.#qos, retain: this.#retain };
+    connection.asked = () => (this.#inFlight.count > 0 ? this.#asked : undefined);
     connection.whenLost((reason) => {
       const { count } = this.#inFlight;
       if (count > 0) this.#sinkQos.lost(reason);
@@ -141,9 +147,7 @@ class MqttSink implements Sink {
     const now = performance.now();
     if (this.#inFlight.count === 0) this.#confirmedAt = now;
     if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
-    const message = `The broker confirmed no message for ${this.#confirmTimeoutMs / 1000} s`;
-    const hint = 'Check the load and the log of the broker. The task connects again by itself.';
-    this.#fail(new PenstockError('connection_timeout', message, { hint }));
+    this.#fail(unanswered(this.#asked, this.#confirmTimeoutMs));
     void this.#connection.destroy();
   }
 

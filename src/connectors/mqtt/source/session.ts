@@ -8,6 +8,7 @@ import { isShared, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { clientId, probeClient, taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
+import { keptFor } from '../connection/granted.ts';
 import { qosDowngraded } from '../connection/qos-downgrade.ts';
 
 /** The session of a source on the broker: what it is subscribed to, whether two are the same, and how to remove one. */
@@ -47,21 +48,14 @@ function warnOfUnreadRetained({ table, warn }: SourceContext): void {
   );
 }
 
-const defaultSessionExpirySecs = 604_800;
-
-/** How long the broker is asked to keep the session of a source. */
-export const sessionExpirySecs = (profile: MqttProfile): number =>
-  profile.sessionExpirySecs ?? defaultSessionExpirySecs;
-
-export function sessionLost(profile: MqttProfile): PenstockError {
-  const days = Number((sessionExpirySecs(profile) / 86_400).toFixed(2));
+export function sessionLost(profile: MqttProfile, connection: Connection): PenstockError {
   return mqttError(
     'mqtt_session_lost',
     'The broker no longer has the session: messages that were queued in it are lost',
     {
       hint:
         'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them while a ' +
-        `pipeline can be stopped. The profile asks for ${days} days (sessionExpirySecs).`,
+        `pipeline can be stopped. ${keptFor(profile, connection)}`,
     },
   );
 }

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { MqttClient } from 'mqtt';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
-import { type MqttTable, shareOf, sourceOf } from '../config/table.ts';
-import { isShared } from '../config/topic.ts';
+import { type MqttTable, qosOf, shareOf, sourceOf } from '../config/table.ts';
+import { isInternal, isShared, splitShared } from '../config/topic.ts';
 import { DeferredAcks } from '../connection/acks.ts';
 import {
   isSessionTest,
@@ -20,15 +20,12 @@ import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
-import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
+import { reportGrant, sessionExpirySecs } from '../connection/granted.ts';
+import { packetTooLarge } from '../connection/reason-codes.ts';
+import { unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import { Backlog, shareFilter } from './backlog.ts';
-import {
-  sessionExpirySecs,
-  sessionLost,
-  subscribeAs,
-  unsubscribedEarly,
-  unwantedFilters,
-} from './session.ts';
+import { sessionLost, subscribeAs, unsubscribedEarly, unwantedFilters } from './session.ts';
 
 /** Maximum time to read what is queued before a filter is unsubscribed. */
 const catchUpMs = 600_000;
@@ -81,8 +78,12 @@ class MqttSource implements Source {
       });
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
+      reportGrant(this.#context, this.#connection);
+      void warnOfRewriting(this.#context);
+      const { sessionExpirySecs: keptSecs } = this.#connection.limits;
       this.session = {
         ...(await this.#found(this.#connection)),
+        ...(keptSecs === undefined ? {} : { keptSecs }),
         settled: this.#subscriptionsSettled.promise,
       };
       if (session?.drain) this.#inBackground(this.#drainSession(this.#connection));
@@ -139,21 +140,23 @@ class MqttSource implements Source {
   }
 
   /** Whether the broker still has the session. Warns if it has lost it. */
-  async #found({ limits: { sessionPresent }, version }: Connection): Promise<Omit<FoundSession, 'settled'>> {
+  async #found(connection: Connection): Promise<Pick<FoundSession, 'resumed' | 'lost'>> {
     const { session, profile, warn } = this.#context;
+    const { sessionPresent } = connection.limits;
     if (sessionPresent || !session) return { resumed: sessionPresent, lost: false };
-    const asks = session.known || version === 4;
+    const asks = session.known || connection.version === 4;
     const silent = asks && (await reportsSessions(this.#context)) === false;
     if (silent) this.#provenBy = sessionTopic(this.#context);
     const kept = silent ? await stillReceives(this.#context, () => this.#backlog.received > 0) : false;
     const lost = session.known && kept === false;
-    if (lost) warn(sessionLost(profile));
+    if (lost) warn(sessionLost(profile, connection));
     return { resumed: kept === true, lost };
   }
 
   #takeOver(client: MqttClient): void {
     this.#acks?.abandon();
     const { window, profile, table } = this.#context;
+    const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
     const dropRetained = sourceOf(table)?.retained === 'never';
     const maxBytes = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
     const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
@@ -163,7 +166,7 @@ class MqttSource implements Source {
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      if ((dropRetained && delivery.retained) || isSessionTest(delivery.topic)) {
+      if ((dropRetained && delivery.retained) || isSessionTest(delivery.topic) || isInternal(delivery.topic, filter)) {
         delivery.ack();
       } else if (!this.#isOwn(delivery.topic, delivery.payload)) {
         delivery.ack();
@@ -192,7 +195,8 @@ class MqttSource implements Source {
       () => this.#inBackground(this.#settle(connection)),
       () => {},
     );
-    const late = () => subackTimeout(ms);
+    const { topic } = this.#context.table;
+    const late = () => unanswered({ packet: 'SUBSCRIBE', topic, qos: qosOf(this.#context.table) }, ms);
     const inTime = within(ms, signal, late, (soon) =>
       untilReported<void>(soon, (resolve, reject) => void bound.then(resolve, reject)),
     );
