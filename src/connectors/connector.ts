@@ -97,7 +97,7 @@ export interface RunContext<P, T> extends Reachable<P> {
 
 /**
  * A running source. Each step of the iteration waits for at least one message and returns all that have arrived, within
- * the window. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
+ * the window. An empty batch says that the source is not silent, though its messages are for other tasks. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
  * source has no more: when all sources of a job have ended, the job is Finished.
  */
 export interface Source extends AsyncIterable<Delivery[]> {
@@ -105,16 +105,23 @@ export interface Source extends AsyncIterable<Delivery[]> {
   readonly session?: FoundSession;
   /** Asks for no more messages. The iteration returns what has arrived, then ends. */
   drain(): Promise<void>;
+  /**
+   * Called when every task that shares the table is connected, perhaps several times. Only then may the source leave a
+   * message to another task that it had to handle itself under a former table.
+   */
+  allConnected?(): void;
   /** Sends the acknowledgements that are due and disconnects. May be called twice and after a failure; never throws. */
   close(): Promise<void>;
 }
 
 export interface FoundSession {
-  /** Whether the other side had it. */
+  /** Whether the other side certainly had it. */
   resumed: boolean;
+  /** Whether the other side has lost a known one. Both are false if that cannot be found out. */
+  lost: boolean;
   /** How long the other side keeps it after a disconnect, if it says so: the worker connects again before that. */
   keptSecs?: number;
-  /** Resolves once its table is its only subscription. Never rejects, even when the source is lost. */
+  /** Resolves once nothing of the former tables is left in it. Never rejects, even when the source is lost. */
   settled: Promise<void>;
 }
 
@@ -268,10 +275,10 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Removes the session of a source from the other side, with the messages in it. */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
   /**
-   * Returns the source table as one of several `tasks` reads it, so that each message goes to one of them. `group`, of
-   * [0-9A-Za-z_], is the same for all. Left out if no table can be shared; throws `cannot_share` if this one cannot.
+   * Returns the source table as task `index` of several `tasks` reads it, so that each message is handled by one of them. Left
+   * out if no table can be shared.
    */
-  shared?(table: Static<T>, group: string, tasks: number): Static<T>;
+  shared?(table: Static<T>, index: number, tasks: number): Static<T>;
 }
 
 /** Checks the types of a definition against its own schemas, and returns it. */

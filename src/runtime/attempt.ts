@@ -101,6 +101,10 @@ export class Attempt implements AttemptOperations {
     else this.stop();
   }
 
+  allConnected(): void {
+    this.#source?.allConnected?.();
+  }
+
   /** Stops at once. Unacknowledged messages stay with the broker. */
   stop(): void {
     this.#cancel.abort(new Error('the task was stopped'));

@@ -64,6 +64,8 @@ export interface AttemptFailure {
 export interface AttemptOperations {
   drain(): Promise<void>;
   stop(): void;
+  /** Every task of the job is connected: see `Source.allConnected`. */
+  allConnected(): void;
   /** Returns the failure of each dead letter, or undefined if the attempt is not connected. */
   replay(deadLetters: readonly ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined>;
 }

@@ -37,6 +37,7 @@ let reporting: NodeJS.Timeout | undefined;
 const overAttempt: AttemptOperations = {
   drain: async () => {},
   stop: () => {},
+  allConnected: () => {},
   replay: async () => undefined,
 };
 

@@ -223,6 +223,7 @@ export class RunningJob {
     if (this.#ending) return;
     this.#rollout.connected();
     this.#note('Running');
+    for (const { task } of this.#tasks.connected) task.allConnected();
     this.#drains.begin(this.#tasks.specs);
   }
 

@@ -118,6 +118,11 @@ export class Task {
     return this.#attempt?.replay(deadLetters);
   }
 
+  /** Every task of the job is connected: see `Source.allConnected`. */
+  allConnected(): void {
+    this.#attempt?.allConnected();
+  }
+
   /** Takes no more messages and finishes those in flight, within a deadline. */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -174,19 +179,14 @@ export class Task {
     const { events, session, deadLetters, counters } = this.#tools;
     const { counts } = counters.job;
     const settled = Promise.withResolvers<void>();
-    let known = false;
     return {
       running: events.running,
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
-      async sessionOpening() {
-        const remembered = await session.opening();
-        known = remembered?.known ?? false;
-        return remembered;
-      },
-      sessionOpened: async ({ resumed, keptSecs = Number.POSITIVE_INFINITY }) => {
+      sessionOpening: () => session.opening(),
+      sessionOpened: async ({ keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
         this.#maxRetryMs = keptSecs * 500;
-        if (known && !resumed) counts.sessions_lost++;
-        await session.opened({ resumed, settled: settled.promise });
+        if (found.lost) counts.sessions_lost++;
+        await session.opened({ ...found, settled: settled.promise });
       },
       sessionSettled: settled.resolve,
       async storeDeadLetters({ deadLetters: added, badData }) {

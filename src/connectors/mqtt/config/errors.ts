@@ -69,8 +69,26 @@ export const mqttErrors = {
   mqtt_shared_unsupported: {
     title: 'The broker does not support shared subscriptions',
     passing: false,
-    means: 'Several tasks need a shared subscription, and the broker has none or does not announce them.',
-    todo: 'Set the parallelism to 1 and use a filter without `$share`, or use a broker that has them.',
+    means:
+      'The topic of the table begins with `$share`, and the broker has no shared subscriptions. Some brokers take such a topic ' +
+      'for an ordinary one: then the job runs and receives nothing.',
+    todo: 'Set the topic to the filter without `$share`. Several tasks then divide its messages among themselves.',
+  },
+  mqtt_shared_forgotten: {
+    title: 'The broker has forgotten a shared subscription',
+    passing: false,
+    means:
+      'The broker kept the session, but not its shared subscription, probably in a restart (mosquitto 2.0). What was published ' +
+      'before the job subscribed again is lost. The job continues.',
+    todo: 'Set the topic of the table to the filter without `$share`: brokers keep ordinary subscriptions.',
+  },
+  mqtt_unsubscribed_early: {
+    title: 'A topic was unsubscribed with messages in its queue',
+    passing: false,
+    means:
+      'After a change of the topic, messages of the former one are read before it is unsubscribed. They kept coming for 10 minutes. ' +
+      'Brokers such as ActiveMQ drop the rest.',
+    todo: 'Check the rate of the former topic, and whether the sink is slow. The job continues.',
   },
   mqtt_retained_not_shared: {
     title: 'Retained messages do not reach shared subscriptions',

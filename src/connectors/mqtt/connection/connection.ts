@@ -22,6 +22,7 @@ import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 const retainHandling = { always: 0, when_new: 1, never: 2 } as const;
 
 const sessionTakenOver = 0x8e;
+const noSubscriptionExisted = 0x11;
 const closeTimeoutMs = 2_000;
 
 export class Connection {
@@ -93,9 +94,12 @@ export class Connection {
     return granted as Qos;
   }
 
-  /** Removes subscriptions; a missing one is not an error. Throws `mqtt_subscribe_refused`. */
-  async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
-    if (filters.length === 0) return;
+  /**
+   * Removes subscriptions. Returns whether all were there, as far as the broker says so (MQTT 5); a missing one is not an
+   * error. Throws `mqtt_subscribe_refused`.
+   */
+  async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<boolean> {
+    if (filters.length === 0) return true;
     const unsuback = await this.#response<IUnsubackPacket>(
       { packet: 'UNSUBSCRIBE', topic: filters.join(', '), qos: 0 },
       signal,
@@ -105,6 +109,7 @@ export class Connection {
     const codes = (unsuback.granted ?? []) as number[];
     const at = codes.findIndex((code) => code >= 128);
     if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', codes[at] ?? 128);
+    return !codes.includes(noSubscriptionExisted);
   }
 
   /** Says that the broker has responded to the last request. */
