@@ -2,13 +2,8 @@ import type { Delivery, Identity, Logger, Sink, Source } from '../connectors/con
 import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { openTransform } from '../sql/open-transform.ts';
-import {
-  BadMessages,
-  type Batch,
-  BatchProcessor,
-  deadLetterFailure,
-  type InputMessage,
-} from './batch-processor.ts';
+import { BadMessages, deadLetterFailure } from './bad-messages.ts';
+import { type Batch, BatchProcessor, type InputMessage } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
 import { throttle } from './delay.ts';
 import type {

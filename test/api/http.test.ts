@@ -2,7 +2,6 @@ import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Document, operationsOf } from '../../scripts/docs/document.ts';
-import { loggedTarget, pathOf } from '../../src/api/http.ts';
 import { created, profileBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 
@@ -382,25 +381,4 @@ test('the log has the names of parameters and not their values', async () => {
   await raw(request('GET', `http://user:hunter2-canary@localhost/healthz?token=hunter2-canary`));
   expect(service.logged()).toContain('"/api/v1/pipelines?label_selector=…&limit=…"');
   expect(service.logged()).not.toContain('hunter2-canary');
-});
-
-test.each([
-  ['/a?b=c', '/a?b=…'],
-  ['/a?b', '/a?…'],
-  ['/a?', '/a?…'],
-  ['/a?b=c?d=e&f=', '/a?b=…&f=…'],
-  ['/a?s3cret=1&=x', '/a?…&…'],
-  ['/a', '/a'],
-])('%s is logged as %s', (url, logged) => {
-  expect(loggedTarget(url)).toBe(logged);
-});
-
-test.each([
-  ['/a?b', '/a?b'],
-  ['*', '*'],
-  ['http://host/a/../b?c', '/a/../b?c'],
-  ['HTTPS://host:1', '/'],
-  ['http://host?a=/b', '/?a=/b'],
-])('the target %s is the path %s', (url, path) => {
-  expect(pathOf({ url })).toBe(path);
 });

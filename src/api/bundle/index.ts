@@ -19,9 +19,8 @@ import {
   maxBytes,
   maxObjects,
   maxYamlBytes,
-  readYaml,
-  writeYaml,
 } from './wire.ts';
+import { readYaml, writeYaml } from './yaml.ts';
 
 const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml'];
 

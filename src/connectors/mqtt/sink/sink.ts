@@ -12,6 +12,8 @@ import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
+import { type Asked, unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
 import {
   InFlightMessages,
   PendingWrite,
@@ -20,10 +22,8 @@ import {
   type SentMessage,
   tooLarge,
 } from './outgoing.ts';
-import { type Asked, unanswered } from '../connection/requests.ts';
-import { warnOfRewriting } from '../connection/rewrites.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
-import { closesAt, fingerprint, Suspects } from './suspects.ts';
+import { closesAt, fingerprint, fingerprintOf, Suspects } from './suspects.ts';
 
 /**
  * Connects with a clean session that ends with the connection. Fails if the broker confirms none of the sent messages for
@@ -108,7 +108,7 @@ class MqttSink implements Sink {
     connection.whenLost((reason) => {
       const { count } = this.#inFlight;
       if (count > 0) this.#sinkQos.lost(reason);
-      const error = suspects.lost(reason, count, () => this.#fingerprint(this.#inFlight.first()));
+      const error = suspects.lost(reason, count, () => fingerprintOf(this.#heads, this.#inFlight.first()));
       this.#fail(error);
       context.lost?.(error);
     });
@@ -197,11 +197,6 @@ class MqttSink implements Sink {
 
   get #full(): boolean {
     return this.#inFlight.full || (this.#suspects.careful && this.#inFlight.count > 0);
-  }
-
-  #fingerprint(sent: SentMessage | undefined): string {
-    const message = sent?.write?.messages[sent.index];
-    return message ? fingerprint(this.#heads.of(message.row).topic, message.payload) : '';
   }
 
   #handOver(): void {

@@ -4,6 +4,7 @@ import { PenstockError } from '../../../errors.ts';
 import { mqttError } from '../config/errors.ts';
 import { type Connection, closedByPeer } from '../connection/connection.ts';
 import { untilReported } from '../connection/deadline.ts';
+import type { PublishHeads, SentMessage } from './outgoing.ts';
 
 /**
  * Finds a message at which the broker closes the connection without naming it, as brokers do over 3.1.1. After two such
@@ -56,6 +57,12 @@ const suspicions = new Map<string, Suspicion>();
 
 export const fingerprint = (topic: Buffer, payload: Buffer): string =>
   createHash('sha256').update(topic).update('\0').update(payload).digest('base64');
+
+/** The fingerprint of a message that was sent; empty if there is none. */
+export function fingerprintOf(heads: PublishHeads, sent: SentMessage | undefined): string {
+  const message = sent?.write?.messages[sent.index];
+  return message ? fingerprint(heads.of(message.row).topic, message.payload) : '';
+}
 
 export class Suspects {
   readonly #identity: string;

@@ -166,7 +166,11 @@ class MqttSource implements Source {
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      if ((dropRetained && delivery.retained) || isSessionTest(delivery.topic) || isInternal(delivery.topic, filter)) {
+      if (
+        (dropRetained && delivery.retained) ||
+        isSessionTest(delivery.topic) ||
+        isInternal(delivery.topic, filter)
+      ) {
         delivery.ack();
       } else if (!this.#isOwn(delivery.topic, delivery.payload)) {
         delivery.ack();
