@@ -4,10 +4,20 @@ import Type from 'typebox';
 import { roles } from '../security/api-keys.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
-import { newId } from '../store/id.ts';
+import { newTimedId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
-import { Id, Micros, newestFirst, nullable, Page, PageQuery, startAfter, toPage } from './schemas.ts';
+import {
+  Id,
+  Micros,
+  newestFirst,
+  nullable,
+  Page,
+  PageQuery,
+  pageSize,
+  startAfter,
+  toPage,
+} from './schemas.ts';
 
 /**
  * The audit log. Every call except GET is recorded before its response is sent; a streamed test when it ends. Calls
@@ -94,9 +104,10 @@ function recordOf(request: FastifyRequest, reply: FastifyReply, answer: string |
   const { id } = (request.params ?? {}) as { id?: string };
   const body = answer === undefined ? undefined : readAnswer(answer);
   const ok = reply.statusCode < 400;
+  const createdAt = nowMicros();
   return {
-    id: newId('aud'),
-    createdAt: nowMicros(),
+    id: newTimedId('aud', createdAt),
+    createdAt,
     actor: caller?.name ?? '',
     role: caller?.role ?? '',
     address: request.from,
@@ -207,9 +218,9 @@ export const audit =
         const rows = await db.auditRecord.findMany({
           where: { AND: [wanted, after] },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(toWire), hasMore };
       },
     );

@@ -11,7 +11,7 @@ import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
-import { newId } from '../store/id.ts';
+import { newTimedId } from '../store/id.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { Task } from './task.ts';
 
@@ -60,11 +60,12 @@ export class StoredDeadLetters implements DeadLetterStore {
   }
 
   #row({ payload, ...rest }: DeadLetter) {
+    const createdAt = this.#nextTime();
     return {
       ...rest,
-      id: newId('dl'),
+      id: newTimedId('dl', createdAt),
       jobId: this.#jobId,
-      createdAt: this.#nextTime(),
+      createdAt,
       payload: new Uint8Array(payload),
       bytes: payload.length,
     };

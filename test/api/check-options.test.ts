@@ -44,7 +44,11 @@ describe('the test of something stored', () => {
   ])('says what is odd about the end of the password %j', async (password, result, said) => {
     const config = { url: broker.url, username: 'ada', password };
     const { body, text } = await post('/connection_profiles/test', profileBody('', { config }));
-    expect(body.steps[0]).toMatchObject({ name: 'secrets', outcome: 'warning', message: expect.stringContaining(said) });
+    expect(body.steps[0]).toMatchObject({
+      name: 'secrets',
+      outcome: 'warning',
+      message: expect.stringContaining(said),
+    });
     expect(body.outcome).toBe(result);
     expect(text).not.toContain('right');
   });

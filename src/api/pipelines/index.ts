@@ -11,7 +11,17 @@ import { MessageEvents, withRaw } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
-import { Deleted, IdParams, newestFirst, Page, PageQuery, startAfter, strict, toPage } from '../schemas.ts';
+import {
+  Deleted,
+  IdParams,
+  newestFirst,
+  Page,
+  PageQuery,
+  pageSize,
+  startAfter,
+  strict,
+  toPage,
+} from '../schemas.ts';
 import {
   DeadLetter,
   DeadLetterContent,
@@ -80,9 +90,12 @@ export const pipelines =
       },
       async ({ body }) => {
         const result = await diagnose(body.query, catalog);
-        return 'plan' in result
-          ? { graph: result.plan.graph, errors: [] }
-          : { graph: null, errors: result.diagnostics };
+        if ('plan' in result) return { graph: result.plan.graph, errors: [], warnings: result.plan.warnings };
+        const withoutUdfs = {
+          message: 'User-defined functions are not supported: the query is checked without them',
+        };
+        const errors = [...result.diagnostics, ...(body.udfs?.length ? [withoutUdfs] : [])];
+        return { graph: null, errors, warnings: [] };
       },
     );
   };
@@ -115,10 +128,10 @@ const deadLetters =
         const rows = await db.deadLetter.findMany({
           where: { AND: [{ jobId }, wanted(query), after] },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
           omit: { payload: true, metadata: true },
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(toWireLetter), hasMore };
       },
     );
@@ -195,7 +208,7 @@ const deadLetters =
           summary: 'Delete a dead letter',
           tags,
           params: DeadLetterParams,
-          response: { 200: Deleted, ...problems(400, 404) },
+          response: { 200: Deleted, ...bodyProblems(404) },
         },
       },
       async ({ params: { id, letter } }) => {
@@ -217,7 +230,7 @@ const deadLetters =
           querystring: Filter,
           response: {
             200: Type.Object({ deleted: Type.Integer() }, { examples: [{ deleted: 12 }] }),
-            ...problems(400, 404),
+            ...bodyProblems(404),
           },
         },
       },
