@@ -23,9 +23,7 @@ export function nowMicros(): bigint {
 
 /** The same time as `nowMicros` tells it, for a recent time of this machine in Unix milliseconds. */
 export const fromMachineMs = (ms: number): number =>
-  measured === undefined
-    ? Math.round(ms * 1000)
-    : Math.round(Number(nowMicros()) - (Date.now() - ms) * 1000);
+  measured === undefined ? Math.round(ms * 1000) : Math.round(Number(nowMicros()) - (Date.now() - ms) * 1000);
 
 /** Reads the clock of a database server now and from time to time, until the returned function is called. */
 export async function followClock(read: () => Promise<bigint>): Promise<() => void> {
