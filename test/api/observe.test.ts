@@ -142,6 +142,11 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
       return all.length === 4 && all.every(({ connected }) => connected);
     });
     expect((await tasks()).map(({ index }) => index).toSorted()).toEqual([0, 0, 1, 1]);
+    // Until then a task that was alone also handles what is another's now.
+    await until('each handles its own share', async () => {
+      const sessions = await rig.service.db.sourceSession.findMany();
+      return sessions.length === 4 && sessions.every(({ tables }) => JSON.parse(tables).length === 1);
+    });
     for (let times = 0; times < 4; times++) await publish();
     const { graph } = (await rig.request.get(`/api/v1/pipelines/${pipeline}`)).body;
     const nodes = graph.nodes.map(({ node_id }: Json) => node_id);

@@ -11,12 +11,14 @@ import {
   Reader,
   recordingWarnings,
   sourceContext,
+  takeSession,
   texts,
   unique,
 } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
 import type { Source } from '../../connector.ts';
 import { openSource } from '../source/source.ts';
+import { reportsSessions } from './broker-tests.ts';
 
 /** What a source finds out about a broker that does not say it. */
 
@@ -57,6 +59,17 @@ async function silentLink(port: number): Promise<string> {
 
 const known = (former: MqttContext['table'][] = []) => ({ known: true, former, drain: false });
 const unknown = { known: false, former: [], drain: false };
+
+test.each(['5', '3.1.1'] as const)(
+  'a broker that sets Session Present is known to, over MQTT %s, and keeps no session of the test',
+  async (protocolVersion) => {
+    const broker = await mosquitto();
+    const context = sourceContext({ url: broker.url, protocolVersion }, `in/${unique()}`);
+    expect(await reportsSessions(context)).toBe(true);
+    const [, id = ''] = /as (penstock_check_\w+)/.exec(broker.log) ?? [];
+    expect(await takeSession(broker.url, id)).toBe(false);
+  },
+);
 
 describe('at a broker that never sets Session Present', { timeout: 30_000 }, () => {
   test('a session that lives is not reported as lost, and one that is gone is', async () => {

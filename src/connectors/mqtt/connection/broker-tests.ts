@@ -67,7 +67,8 @@ const reporting = new Remembered<boolean>();
 export const reportsSessions = (context: SourceContext): Promise<boolean | undefined> =>
   reporting.of(context, async (signal) => {
     const client = { ...probeClient(context), signal };
-    const lasting = { ...client, clean: false, sessionExpirySecs: 60 };
+    // A probe client would end its session with its DISCONNECT.
+    const lasting = { ...client, clean: false, sessionExpirySecs: 60, probe: false };
     const first = await connect(lasting);
     await first.subscribe(`penstock/check/${lasting.clientId}`, 1, signal).catch(() => 0);
     await first.close();

@@ -23,7 +23,16 @@ describe('a broker that keeps sessions for less time than asked', () => {
   });
 
   test('warns at the job in the same words, and says how soon to connect again', async () => {
-    const { url } = await granting(300);
+    const { url } = await scripted({
+      on: (packet, connection) => {
+        if (packet.cmd !== 'connect') return false;
+        // It reports a session of a client that comes back, and has none of the task.
+        const sessionPresent = packet.clientId.includes('_check_') && packet.clean === false;
+        const properties = { sessionExpiryInterval: 300 };
+        connection.send({ cmd: 'connack', sessionPresent, reasonCode: 0, properties });
+        return true;
+      },
+    });
     const { warnings, warn } = recordingWarnings();
     const { source } = await openedSource(
       sourceContext({ url }, 'a/b', 'AtLeastOnce', { warn, session: remembered }),
