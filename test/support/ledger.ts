@@ -33,6 +33,9 @@ function numberOf(payload: Buffer | string): number {
   }
 }
 
+/** Whether it is a message with which Penstock tests a broker, so not one of the pipeline. */
+const isTest = (topic: string): boolean => topic.startsWith('penstock/');
+
 /**
  * Records one pipeline's messages on the wire, by their numbers: deliveries and acknowledgements of its source, and
  * confirmations of its sink's broker. It needs no clock: an acknowledgement is early if the sink's broker has not
@@ -63,7 +66,7 @@ export class Ledger {
 
   /** For the link to the source's broker. */
   readonly sourceTap = (): Tap => {
-    const owed: { id: number; seq: number }[] = [];
+    const owed: { id: number; seq: number | undefined }[] = [];
     let head = 0;
     let clientId = '';
     const connection = { owed: 0 };
@@ -71,8 +74,8 @@ export class Ledger {
       if (packet.cmd === 'connect') clientId = packet.clientId;
       if (direction === 'down' && packet.cmd === 'publish' && packet.qos > 0) {
         this.#newest = connection;
-        const seq = numberOf(packet.payload);
-        if (seq > this.highestGiven) this.highestGiven = seq;
+        const seq = isTest(packet.topic) ? undefined : numberOf(packet.payload);
+        if (seq !== undefined && seq > this.highestGiven) this.highestGiven = seq;
         owed.push({ id: packet.messageId ?? 0, seq });
         connection.owed += 1;
       }
@@ -82,7 +85,7 @@ export class Ledger {
         this.acknowledged += 1;
         connection.owed -= 1;
         if (due?.id !== packet.messageId) this.disordered += 1;
-        else this.#acknowledge(due?.seq ?? Number.NaN, clientId);
+        else if (due?.seq !== undefined) this.#acknowledge(due.seq, clientId);
         if (head > 10_000) owed.splice(0, head);
         if (head > 10_000) head = 0;
       }
@@ -93,7 +96,7 @@ export class Ledger {
   readonly sinkTap = (): Tap => {
     const asked = new Map<number, number>();
     return dissect((direction, packet) => {
-      if (direction === 'up' && packet.cmd === 'publish' && packet.qos > 0) {
+      if (direction === 'up' && packet.cmd === 'publish' && packet.qos > 0 && !isTest(packet.topic)) {
         asked.set(packet.messageId ?? 0, numberOf(packet.payload));
       }
       if (direction !== 'down') return;
