@@ -15,7 +15,7 @@ import { faults, type Side } from './faults.ts';
 const soak = process.env.PENSTOCK_SOAK === '1';
 const durationMs = soak ? Number(process.env.PENSTOCK_SOAK_SECONDS ?? 90) * 1000 : 4_000;
 const perSecond = soak ? 300 : 100;
-const badEveryMs = soak ? 20 : 40;
+const badEveryMs = soak ? 20 : 100;
 const seed = Number(process.env.PENSTOCK_SEED ?? (soak ? Date.now() % 1_000_000 : 5115));
 
 type Step = (at: FaultyPipeline, brokers: Record<Side, Mosquitto>) => Promise<unknown>;

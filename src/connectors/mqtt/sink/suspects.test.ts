@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { mosquitto, scripted } from '../../../../test/support/fixtures.ts';
 import { messages, plainClient, sinkContext, unique } from '../../../../test/support/mqtt.ts';
 import type { Script } from '../../../../test/support/scripted-broker.ts';
+import { onlyInSoak } from '../../../../test/support/skipping.ts';
 import { until } from '../../../../test/support/until.ts';
 import { asPenstockError, type PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal } from '../../connector.ts';
@@ -54,10 +55,10 @@ const closing =
 const codes = ({ refusals }: Course) => refusals?.map(({ index, error }) => [index, error.code]);
 
 /** Each takes as long as the losses that prove it. */
-const soak = test.skipIf(process.env.PENSTOCK_SOAK !== '1');
+const soak = test.skipIf(onlyInSoak !== undefined);
 
 describe('a message at which the broker closes the connection', { timeout: 120_000 }, () => {
-  test.each(['AtLeastOnce', 'ExactlyOnce'])(
+  test.each(onlyInSoak ? ['AtLeastOnce'] : ['AtLeastOnce', 'ExactlyOnce'])(
     'is refused by its number at mosquitto, %s over 3.1.1',
     async (qos) => {
       const broker = await mosquitto({ config: ['max_packet_size 20000'] });
@@ -88,7 +89,7 @@ describe('a message at which the broker closes the connection', { timeout: 120_0
     expect(codes(course)).toEqual([[0, 'mqtt_publish_refused']]);
   });
 
-  test('is refused if there is no other message', async () => {
+  soak('is refused if there is no other message', async () => {
     const server = await scripted({ on: closing() });
     const course = await write({ url: server.url, protocolVersion: '3.1.1' }, [poison]);
     expect(codes(course)).toEqual([[0, 'mqtt_publish_refused']]);
