@@ -6,8 +6,8 @@
 #   "$share/group/topic" does.
 # Version: aedes 1.2.0, nats-server 2.9.10 (RabbitMQ 3.10.8 was seen to do the same). Source: MQTT
 #   3.1.1 section 4.7 knows no shared subscriptions; MQTT 5 section 4.8.2.
-# Penstock: Refuses parallelism above 1 over 3.1.1 (mqtt_shared_unsupported); its connection test
-#   sends a message through such a filter (docs/delivery.md, "Several tasks").
+# Penstock: Uses no shared subscription of its own. For one of the user's, job and connection test send a
+#   message through such a filter, and report mqtt_shared_unsupported (docs/delivery.md).
 # Needs: nats-server, Node.js 20, npm.
 set -euo pipefail
 work=$(mktemp -d)

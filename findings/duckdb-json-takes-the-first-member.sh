@@ -5,8 +5,8 @@
 # Seen: "->>" gives the first. A cast to a STRUCT fails with "duplicate key" instead.
 # Version: DuckDB 1.5.6. Source: RFC 8259 section 4 (names should be unique; many implementations
 #   report the last).
-# Penstock: A column takes the last member (docs/formats.md), "->>" on a json column the first,
-#   compiled as in DuckDB.
+# Penstock: The last member counts, in columns, json columns and unstructured documents, which never hold
+#   two (docs/formats.md). A text that a query casts to JSON is as in DuckDB.
 # Needs: Node.js 20, npm.
 set -euo pipefail
 work=$(mktemp -d)

@@ -8,8 +8,8 @@
 #   some 20 messages arrive. With MQTT 5 the PUBREC says 0x97 (quota exceeded).
 # Version: mosquitto 2.0.11, MQTT.js 5.16.0. Source: MQTT 3.1.1 section 4.3.3; mosquitto.conf(5) calls
 #   max_inflight_messages a limit of outgoing messages.
-# Penstock: Keeps at most 20 messages in flight at QoS 2 over MQTT 3.1.1, and obeys the receive
-#   maximum of the CONNACK with MQTT 5. Over 3.1.1 that is too many for a broker with a lower limit.
+# Penstock: Over 3.1.1 first sends 20 test messages at once and counts those that arrive. The sink has
+#   that many in flight, or one if none arrives.
 # Needs: mosquitto, Node.js 20, npm.
 set -euo pipefail
 work=$(mktemp -d)

@@ -7,8 +7,8 @@
 #   still works, a $share one is gone: nothing published after the restart arrives.
 # Version: mosquitto 2.0.11. Source: MQTT 5 section 4.1 (subscriptions are part of the session state),
 #   section 4.8.2.
-# Penstock: Subscribes at every connection, also when the session is present. What is published
-#   between the restart and that SUBSCRIBE is lost to a shared subscription.
+# Penstock: Uses ordinary subscriptions, of which each task handles its share. For a $share topic of the
+#   user's own it detects the loss by the UNSUBACK of a spare subscription (mqtt_shared_forgotten).
 # Needs: mosquitto, Node.js 20, npm.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,6 +1,7 @@
 // The programs that the tests talk to: mosquitto and PostgreSQL, and those without which some tests are skipped.
 import { type StdioOptions, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 
 interface Server {
   name: string;
@@ -18,6 +19,12 @@ const onPath = (command: string): boolean =>
 function postgresFolders(): string[] {
   const { stdout } = spawnSync('pg_config', ['--bindir'], { encoding: 'utf8' });
   return [stdout?.trim() ?? '', ...globSync('/usr/lib/postgresql/*/bin')];
+}
+
+/** The folder on the PATH with a built Terraform provider for any REST API. */
+export function providerFolder(): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return folders.find((folder) => existsSync(join(folder, 'terraform-provider-restapi')));
 }
 
 const servers: Server[] = [
@@ -43,6 +50,54 @@ const servers: Server[] = [
     name: 'nats-server',
     present: () => onPath('nats-server'),
     packages: { apt: 'nats-server', brew: 'nats-server', dnf: 'nats-server' },
+    optional: true,
+  },
+  {
+    name: 'nginx',
+    present: () => existsSync('/usr/sbin/nginx') || onPath('nginx'),
+    packages: { apt: 'nginx-light', brew: 'nginx', dnf: 'nginx' },
+    optional: true,
+  },
+  {
+    name: 'HAProxy',
+    present: () => existsSync('/usr/sbin/haproxy') || onPath('haproxy'),
+    packages: { apt: 'haproxy', brew: 'haproxy', dnf: 'haproxy' },
+    optional: true,
+  },
+  {
+    name: 'Caddy',
+    present: () => onPath('caddy'),
+    packages: { apt: 'caddy', brew: 'caddy', dnf: 'caddy' },
+    optional: true,
+  },
+  {
+    name: 'Ansible',
+    present: () => onPath('ansible-playbook'),
+    packages: { apt: 'ansible-core', brew: 'ansible', dnf: 'ansible-core' },
+    optional: true,
+  },
+  {
+    name: 'openapi-python-client',
+    present: () => onPath('openapi-python-client'),
+    packages: 'pip install openapi-python-client',
+    optional: true,
+  },
+  {
+    name: 'oapi-codegen',
+    present: () => onPath('oapi-codegen') && onPath('go'),
+    packages: 'go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@latest',
+    optional: true,
+  },
+  {
+    name: 'Prism',
+    present: () => onPath('prism'),
+    packages: 'npm install -g @stoplight/prism-cli',
+    optional: true,
+  },
+  {
+    name: 'terraform-provider-restapi',
+    present: () => providerFolder() !== undefined,
+    packages: 'https://github.com/Mastercard/terraform-provider-restapi',
     optional: true,
   },
   {

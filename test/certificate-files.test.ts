@@ -6,6 +6,7 @@ import { connectorFor } from '../src/connectors/registry.ts';
 import type { PenstockError } from '../src/errors.ts';
 import { certificatesIn, readCertificates } from '../src/security/certificate-files.ts';
 import { temporaryFolder } from './support/at-end.ts';
+import { makeAuthority } from './support/certificates.ts';
 
 const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 const { profile } = connectorFor('mqtt');
@@ -79,6 +80,34 @@ describe('the paths of certificates', () => {
     ['text.pem', 'without a PEM block'],
   ])('are refused for what is no certificate: %s', (path, why) => {
     expect(refusal(path).message).toContain(why);
+  });
+
+  test('of other kinds of files are refused with the way to convert them', async () => {
+    const { cert, key } = await makeAuthority();
+    const put = (name: string, content: string | Buffer) => {
+      writeFileSync(join(folder, name), content);
+      return name;
+    };
+    const der = (text: string) => Buffer.from(text.replaceAll(/-----.*-----|\s/g, ''), 'base64');
+    expect(refusal(put('a.der', der(cert))).message).toContain('openssl x509 -inform DER');
+    expect(refusal(put('key.der', der(key))).message).toContain('openssl pkey -inform DER');
+    // How every PKCS#12 file begins: a sequence with version 3, and data.
+    const p12 = Buffer.from('3082034902010330820308060a2a864886f70d010701', 'hex');
+    expect(refusal(put('a.p12', p12)).message).toContain('openssl pkcs12');
+    expect(refusal(put('a.jks', Buffer.from('feedfeed00000002', 'hex'))).message).toContain('key store');
+    expect(refusal(put('empty.pem', '')).message).toContain('an empty file');
+    expect(refusal(put('a.b64', der(cert).toString('base64'))).message).toContain('without its lines');
+  });
+
+  test('of the files of other systems are read', () => {
+    const utf16 = Buffer.from(`\uFEFF${pem}`, 'utf16le');
+    writeFileSync(join(folder, 'utf16.pem'), utf16);
+    writeFileSync(join(folder, 'utf16be.pem'), utf16.swap16());
+    writeFileSync(join(folder, 'text-before.pem'), `Bag Attributes\n${pem}`);
+    expect(read('utf16.pem')).toMatchObject({ tls: { ca: pem } });
+    expect(read('utf16be.pem')).toMatchObject({ tls: { ca: pem } });
+    expect(read('text-before.pem')).toMatchObject({ tls: { ca: `Bag Attributes\n${pem}` } });
+    expect(read(`Bag Attributes\n${pem}`)).toMatchObject({ tls: { ca: `Bag Attributes\n${pem}` } });
   });
 
   test('are refused without a folder, and never repeated, as they might be keys', () => {

@@ -12,7 +12,7 @@ export type Problem = {
   /** Request id, for the log */
   instance: string;
   /** Stable error code for programs */
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
   /** What to do about it */
   hint: string | null;
   errors: Array<{
@@ -65,7 +65,7 @@ export type ListItem = {
 };
 
 export type ConnectionSchema = {
-  format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
+  format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | SenmlFormat | null;
   bad_data?: {
     /** fail stops the job, drop counts and skips the message, dead_letter keeps it for repair and replay */
     behavior: "fail" | "drop" | "dead_letter";
@@ -93,7 +93,7 @@ export type TestMessage = {
   name: string;
   outcome: "ok" | "warning" | "failed" | "skipped";
   durationMs: number;
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
   /** What to do about it */
   hint: string | null;
   details: Record<string, unknown>;
@@ -109,7 +109,7 @@ export type TestResult = {
   name: string;
   outcome: "ok" | "warning" | "failed" | "skipped";
   durationMs: number;
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
   /** What to do about it */
   hint: string | null;
   details: Record<string, unknown>;
@@ -149,7 +149,7 @@ export type TailEvent = {
   received_at?: number;
   /** Size of the payload */
   bytes?: number;
-  code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
+  code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable" | null;
   /** bad_message: JSON pointers into the message, and what is wrong there */
   errors?: Array<{
     path: string;
@@ -182,7 +182,7 @@ export type Job = {
   /** Whether it should run */
   running_desired: boolean;
   state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-  /** Number of starts */
+  /** Number of starts, and of edits that changed the number of tasks */
   run_id: number;
   start_time: number | null;
   finish_time: number | null;
@@ -346,16 +346,20 @@ export type JsonFormat = {
   compression?: "uncompressed" | "gzip";
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
-  /** Known from Arroyo and refused: omit it, or send null */
-  schema_id?: null;
+  /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
+  confluent_header?: boolean;
+  /** confluent_header only: schema id that is written; messages with another id are bad data */
+  schema_id?: number | null;
   /** Wraps each message as {schema, payload}, like Kafka Connect */
   include_schema?: boolean;
   /** Wraps each message in the envelope of a change: {before, after, op} */
   debezium?: boolean;
   /** Puts the whole document into one json column called value */
   unstructured?: boolean;
-  /** Encoding of timestamps; default rfc3339 */
-  timestamp_format?: "rfc3339" | "unix_millis";
+  /** Encoding of timestamps; default rfc3339. without_zone is the same without the Z at its end, as Arroyo writes it. The others count since 1970, in integers or fractions */
+  timestamp_format?: "rfc3339" | "without_zone" | "unix_seconds" | "unix_millis" | "unix_micros" | "unix_nanos";
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
   /** Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement */
   decimal_encoding?: "number" | "string" | "bytes";
 };
@@ -366,16 +370,20 @@ export type AvroFormat = {
   compression?: "uncompressed" | "gzip";
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
+  /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
+  confluent_header?: boolean;
   /** Each message is one datum without a header */
   raw_datums?: boolean;
   /** Each message is one datum behind the header of the single-object encoding */
   single_object?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
+  /** JSON shows the branch of a union of several types, as {"name": value} */
+  union_branches?: boolean;
   /** Known from Arroyo and refused: omit it, or send null */
   reader_schema?: null;
-  /** Known from Arroyo and refused: omit it, or send null */
-  schema_id?: null;
+  /** confluent_header only: schema id that is written; messages with another id are bad data */
+  schema_id?: number | null;
 };
 
 export type ProtobufFormat = {
@@ -384,9 +392,13 @@ export type ProtobufFormat = {
   compression?: "uncompressed" | "gzip";
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
+  /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
+  confluent_header?: boolean;
+  /** confluent_header only: schema id that is written; messages with another id are bad data */
+  schema_id?: number | null;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
-  /** Full name of the message type; optional if the definition has only one */
+  /** Full name of the message type; optional, or empty, if the definition has only one */
   message_name?: string | null;
   /** Known from Arroyo and refused: omit it, or send null */
   compiled_schema?: null;
@@ -422,6 +434,8 @@ export type CsvFormat = {
   quote?: string;
   /** Each message begins with a line of column names; otherwise columns are in the order of the fields */
   header?: boolean;
+  /** Character before the fraction of a number; default a point */
+  decimal_separator?: "." | ",";
   /** Unquoted text that means null; default empty */
   null_value?: string;
 };
@@ -446,6 +460,14 @@ export type SparkplugBFormat = {
   type: "sparkplug_b";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+};
+
+export type SenmlFormat = {
+  type: "senml";
+  /** Compression of each message; default uncompressed */
+  compression?: "uncompressed" | "gzip";
+  /** Encoding of a pack; default json */
+  encoding?: "json" | "cbor";
 };
 
 export type NewlineFraming = {
@@ -487,8 +509,8 @@ export type Connector = {
   /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of the profile config, as text */
-  connection_config: string;
+  /** JSON Schema of the profile config, as text; null if its tables need no profile */
+  connection_config: string | null;
   /** JSON Schema of the table config, as text */
   table_config: string;
 };
@@ -509,11 +531,11 @@ export type ConnectorDetail = {
   /** Whether a table has its own schema */
   custom_schemas: boolean;
   hidden: boolean;
-  /** JSON Schema of the profile config, as text */
-  connection_config: string;
+  /** JSON Schema of the profile config, as text; null if its tables need no profile */
+  connection_config: string | null;
   /** JSON Schema of the table config, as text */
   table_config: string;
-  /** connection_config, parsed */
+  /** connection_config, parsed; a schema without fields if it is null */
   connection_schema: Record<string, unknown>;
   /** table_config, parsed */
   table_schema: Record<string, unknown>;
@@ -680,7 +702,7 @@ export type DeadLetter = {
   /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
   /** Error code */
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
   /** The first error */
   message: string;
   /** The first 20 errors */
@@ -688,7 +710,7 @@ export type DeadLetter = {
     /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
     /** Error code */
-    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
     row: number | null;
     /** JSON pointer */
     path: string;
@@ -718,7 +740,7 @@ export type DeadLetterContent = {
   /** Stage that failed */
   stage: "decode" | "transform" | "encode" | "write";
   /** Error code */
-  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
   /** The first error */
   message: string;
   /** The first 20 errors */
@@ -726,7 +748,7 @@ export type DeadLetterContent = {
     /** Stage that failed */
     stage: "decode" | "transform" | "encode" | "write";
     /** Error code */
-    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+    code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
     row: number | null;
     /** JSON pointer */
     path: string;
@@ -756,7 +778,7 @@ export type PipelinePost = {
   query: string;
   /** Number of parallel tasks. Several tasks share the messages of the source and do not keep their order */
   parallelism: number;
-  /** Not supported: [] or left out */
+  /** User-defined functions. They are not supported: the query may not use them */
   udfs?: Array<unknown> | null;
   checkpoint_interval_micros?: number | null;
   tags?: Record<string, string> | null;
@@ -844,6 +866,52 @@ export type OperatorMetricGroup = {
       }>;
     }>;
   }>;
+};
+
+export type Checkpoint = {
+  /** Number of the interval since the job was created */
+  epoch: number;
+  /** Always broker: it keeps what is not acknowledged */
+  backend: string;
+  checkpoint_type: "scheduled";
+  /** Unix microseconds */
+  start_time: number;
+  /** When everything that arrived before start_time was acknowledged, to the second */
+  finish_time: number | null;
+  /** Always empty */
+  events: Array<{
+    /** Unix microseconds */
+    start_time: number;
+    /** Unix microseconds */
+    finish_time: number;
+    event: string;
+    description: string;
+  }>;
+};
+
+export type OperatorCheckpointGroup = {
+  operator_id: string;
+  /** Always 0: operators keep no state */
+  bytes: number;
+  started_metadata_write: null;
+  finish_time: number | null;
+  subtasks: Array<{
+    index: number;
+    bytes: number;
+    event_spans: Array<{
+      /** Unix microseconds */
+      start_time: number;
+      /** Unix microseconds */
+      finish_time: number;
+      event: string;
+      description: string;
+    }>;
+  }>;
+};
+
+export type UdfValidationResult = {
+  udf_name: string | null;
+  errors: Array<string>;
 };
 
 export type Bundle = {
@@ -1104,7 +1172,9 @@ export interface Operations {
       id: string;
     };
     query: Record<string, never>;
-    headers: Record<string, never>;
+    headers: {
+      'if-none-match'?: string;
+    };
     body: undefined;
     answer: ConnectionProfile;
     events: never;
@@ -1163,7 +1233,9 @@ export interface Operations {
       name: string;
     };
     query: Record<string, never>;
-    headers: Record<string, never>;
+    headers: {
+      'if-none-match'?: string;
+    };
     body: undefined;
     answer: ConnectionProfile;
     events: never;
@@ -1190,7 +1262,10 @@ export interface Operations {
     query: {
       dry_run?: boolean;
     };
-    headers: Record<string, never>;
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
     body: ConnectionProfilePost;
     answer: ConnectionProfile;
     events: never;
@@ -1281,7 +1356,7 @@ export interface Operations {
       /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
       /** Inferred from the messages if left out */
-      format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | null;
+      format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | SenmlFormat | null;
       /** Number of messages to wait for */
       messages?: number;
       /** Maximum time to wait, in milliseconds */
@@ -1311,7 +1386,9 @@ export interface Operations {
       id: string;
     };
     query: Record<string, never>;
-    headers: Record<string, never>;
+    headers: {
+      'if-none-match'?: string;
+    };
     body: undefined;
     answer: ConnectionTable;
     events: never;
@@ -1370,7 +1447,9 @@ export interface Operations {
       name: string;
     };
     query: Record<string, never>;
-    headers: Record<string, never>;
+    headers: {
+      'if-none-match'?: string;
+    };
     body: undefined;
     answer: ConnectionTable;
     events: never;
@@ -1397,7 +1476,10 @@ export interface Operations {
     query: {
       dry_run?: boolean;
     };
-    headers: Record<string, never>;
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
     body: ConnectionTablePost;
     answer: ConnectionTable;
     events: never;
@@ -1443,7 +1525,7 @@ export interface Operations {
     query: {
       starting_after?: string;
       limit?: number;
-      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
       stage?: "decode" | "transform" | "encode" | "write";
       since?: number;
       until?: number;
@@ -1463,7 +1545,7 @@ export interface Operations {
       id: string;
     };
     query: {
-      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
       stage?: "decode" | "transform" | "encode" | "write";
       since?: number;
       until?: number;
@@ -1510,7 +1592,7 @@ export interface Operations {
       ids?: Array<string>;
       all?: true;
       /** Error code */
-      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "cannot_share" | "thread_lost" | "query_too_slow" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "stdout_unwritable";
       /** Stage that failed */
       stage?: "decode" | "transform" | "encode" | "write";
       /** Unix microseconds: stored at this time or later */
@@ -1541,7 +1623,9 @@ export interface Operations {
       id: string;
     };
     query: Record<string, never>;
-    headers: Record<string, never>;
+    headers: {
+      'if-none-match'?: string;
+    };
     body: undefined;
     answer: Pipeline;
     events: never;
@@ -1600,7 +1684,9 @@ export interface Operations {
       name: string;
     };
     query: Record<string, never>;
-    headers: Record<string, never>;
+    headers: {
+      'if-none-match'?: string;
+    };
     body: undefined;
     answer: Pipeline;
     events: never;
@@ -1627,7 +1713,10 @@ export interface Operations {
     query: {
       dry_run?: boolean;
     };
-    headers: Record<string, never>;
+    headers: {
+      'if-match'?: string;
+      'if-none-match'?: string;
+    };
     body: PipelinePost;
     answer: Pipeline;
     events: never;
@@ -1657,7 +1746,7 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** Not supported: [] or left out */
+      /** User-defined functions. They are not supported: the query may not use them */
       udfs?: Array<unknown> | null;
     };
     answer: {
@@ -1676,10 +1765,25 @@ export interface Operations {
           };
         };
       }>;
+      /** Places of a valid query whose result may surprise, with what to write instead */
+      warnings: Array<{
+        message: string;
+        /** Lines and columns count from 1 */
+        span?: {
+          start: {
+            line: number;
+            column: number;
+          };
+          end: {
+            line: number;
+            column: number;
+          };
+        };
+      }>;
     };
     events: never;
   };
-  /** Run a query on live messages for up to a minute, without its sinks. */
+  /** Run a query on live messages for up to a minute. */
   previewPipeline: {
     params: Record<string, never>;
     query: Record<string, never>;
@@ -1687,15 +1791,15 @@ export interface Operations {
     body: {
       /** SQL */
       query: string;
-      /** Not supported: [] or left out */
+      /** User-defined functions. They are not supported: the query may not use them */
       udfs?: Array<unknown> | null;
-      /** Not supported: false or left out */
-      enable_sinks?: false;
+      /** Whether the rows shown are also written to the sinks of its INSERTs */
+      enable_sinks?: boolean;
     };
     answer: Pipeline;
     events: never;
   };
-  /** Stream the rows of a preview. */
+  /** Stream the rows of a preview or of a running pipeline. */
   readPreviewOutput: {
     params: {
       id: string;
@@ -1720,7 +1824,7 @@ export interface Operations {
         /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Number of starts */
+        /** Number of starts, and of edits that changed the number of tasks */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
@@ -1765,7 +1869,7 @@ export interface Operations {
         /** Whether it should run */
         running_desired: boolean;
         state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
-        /** Number of starts */
+        /** Number of starts, and of edits that changed the number of tasks */
         run_id: number;
         start_time: number | null;
         finish_time: number | null;
@@ -1881,7 +1985,7 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the checkpoints of a job (always empty). */
+  /** List the latest checkpoints of a running job: when everything that had arrived was acknowledged. */
   listJobCheckpoints: {
     params: {
       id: string;
@@ -1891,11 +1995,11 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      data: Array<unknown>;
+      data: Array<Checkpoint>;
     };
     events: never;
   };
-  /** List the operators in a checkpoint (always empty). */
+  /** List the operators in a checkpoint (empty if it is no longer listed). */
   listOperatorCheckpointGroups: {
     params: {
       id: string;
@@ -1906,7 +2010,7 @@ export interface Operations {
     headers: Record<string, never>;
     body: undefined;
     answer: {
-      data: Array<unknown>;
+      data: Array<OperatorCheckpointGroup>;
     };
     events: never;
   };
@@ -1919,6 +2023,18 @@ export interface Operations {
     answer: {
       data: Array<unknown>;
     };
+    events: never;
+  };
+  /** Check a user-defined function (none is supported). */
+  validateUdf: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      definition: string;
+      language?: "python" | "rust";
+    };
+    answer: UdfValidationResult;
     events: never;
   };
   /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
@@ -2056,6 +2172,7 @@ export const operations = {
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listUdfs: ['GET', '/api/v1/udfs'],
+  validateUdf: ['POST', '/api/v1/udfs/validate'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],
   createApiKey: ['POST', '/api/v1/api_keys'],

@@ -79,6 +79,28 @@ export const errorHelp: Record<ErrorCode, Help> = {
       'their own.',
     todo: 'Use http://127.0.0.1 or http://localhost, or create an admin key.',
   },
+  cross_site_request: {
+    means:
+      'No API key exists, and a browser sent the request for a page of another web site. Such a page could otherwise ' +
+      'make Penstock connect to a broker.',
+    todo: 'Open Penstock itself. A console on another origin needs an API key.',
+  },
+  method_not_allowed: {
+    means: 'The path exists, but not with this method.',
+    todo: 'Use one of the methods in the header `allow`.',
+  },
+  request_timeout: {
+    means: 'The headers took longer than 10 seconds, or the whole request longer than 30.',
+    todo: 'Send the request again. A slow link needs smaller requests.',
+  },
+  headers_too_large: {
+    means: 'The path, the query string and the headers are together larger than 16 KiB.',
+    todo: 'Shorten them. Large values belong in a body. A proxy may add headers of its own.',
+  },
+  expectation_failed: {
+    means: 'The header `expect` of the request has another value than `100-continue`.',
+    todo: 'Send the request without it.',
+  },
   unauthorized: {
     means: 'The request has no API key, or the key is unknown, revoked or expired.',
     todo: 'Send `authorization: Bearer <key>` with a key from `penstock keys create`.',
@@ -199,12 +221,15 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Check the address and the network of that machine.',
   },
   tls_certificate_expired: {
-    means: 'The server certificate has expired or is not valid yet.',
+    means:
+      'The server certificate, or that of its issuer, has expired or is not valid yet. The message says which.',
     todo: 'Renew the certificate. Check the clocks of both machines.',
   },
   tls_unknown_issuer: {
     means: 'The server certificate was issued by an authority that is not trusted.',
-    todo: 'Put the certificate of the authority into `tls.ca` of the profile. Let the server send its intermediate certificates.',
+    todo:
+      'The message names the issuer. Put its certificate into `tls.ca` of the profile, or let the server send its intermediate ' +
+      'certificates: see Certificates in docs/connectors/mqtt.md.',
   },
   tls_self_signed: {
     means: 'The server certificate is self-signed and not in `tls.ca` of the profile.',
@@ -212,7 +237,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   tls_name_mismatch: {
     means: 'The server certificate does not contain the host name of the URL.',
-    todo: 'Use a name that the certificate contains, or set `serverName` of the profile to it.',
+    todo: 'Use a name that the hint proposes, in the URL or as `serverName` of the profile, or let the certificate be issued again.',
   },
   tls_client_certificate_required: {
     means: 'The server accepts only clients with a certificate.',
@@ -228,7 +253,7 @@ export const errorHelp: Record<ErrorCode, Help> = {
   },
   tls_bad_material: {
     means: 'A certificate, key or passphrase of the profile cannot be used.',
-    todo: 'Enter complete PEM blocks, a key that belongs to the certificate, and the passphrase of an encrypted key.',
+    todo: 'The message names the field, the block and what is wrong with it. A key must belong to the certificate, and an encrypted one needs its passphrase.',
   },
   tls_failed: {
     means: 'The handshake failed for another reason, such as no common TLS version or cipher.',

@@ -11,9 +11,11 @@ import {
   type Role,
   roles,
 } from '../security/api-keys.ts';
+import { isLoopbackName } from '../security/targets.ts';
 import { auditedAs } from './audit.ts';
 import type { Limits } from './caller.ts';
 import type { Deps } from './deps.ts';
+import { locationOf } from './precondition.ts';
 import { bodyProblems, problems } from './problem.ts';
 import {
   Collection,
@@ -114,7 +116,9 @@ export const apiKeys =
           expiresAt: expires === null ? null : BigInt(expires),
         });
         auditedAs(request, { after: toWire(row) });
-        reply.header('location', `/api/v1/api_keys/${row.id}`).header('cache-control', 'no-store');
+        reply
+          .header('location', locationOf(request, `/api/v1/api_keys/${row.id}`))
+          .header('cache-control', 'no-store');
         return { ...toWire(row), key };
       },
     );
@@ -142,7 +146,7 @@ export const apiKeys =
           summary: 'Revoke an API key',
           tags,
           params: IdParams,
-          response: { 200: Deleted, ...problems(400, 404, 409) },
+          response: { 200: Deleted, ...bodyProblems(404, 409) },
         },
       },
       async (request) => {
@@ -170,9 +174,10 @@ export function guard(app: FastifyInstance, keys: KeyRing, limits: Limits): void
     const needed = roleFor(request.method, request.routeOptions.config.role);
     // Asks no database, because these routes report that it does not respond.
     if (open.some((pattern) => pattern.test(path)))
-      return keys.always ? undefined : requireLoopbackName(request.host);
+      return keys.always ? undefined : requireLoopbackName(request);
     if (!(await keys.needed())) {
-      requireLoopbackName(request.host);
+      requireLoopbackName(request);
+      requireOwnSite(request);
       request.caller = anybody;
       await limits.caller(request);
     } else {
@@ -198,15 +203,33 @@ const forbidden = ({ role, name }: Caller, needed: Role): PenstockError =>
     hint: `Use a key with the role ${needed}.`,
   });
 
-const loopbackName = /^(localhost|127(\.\d+){3}|\[::1\])$/;
-
 /**
  * Without keys, only the loopback interface protects the API. A web page could reach it through its own host name that
  * resolves to 127.0.0.1 (DNS rebinding), so other host names are refused.
  */
-function requireLoopbackName(host: string): void {
-  if (loopbackName.test(host.replace(/:\d+$/, ''))) return;
+function requireLoopbackName({ host, originalUrl }: FastifyRequest): void {
+  const [, authority = host] = /^https?:\/\/([^/?#]*)/i.exec(originalUrl) ?? [];
+  if (isLoopbackName(host) && isLoopbackName(authority)) return;
   throw new PenstockError('host_not_allowed', 'Without an API key, only loopback names are served', {
     hint: 'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
   });
 }
+
+/**
+ * A browser on this machine also sends the requests of pages of other sites. They cannot read the responses, but even a
+ * GET can connect to a broker. Only browsers send these headers, and a page cannot change them.
+ */
+function requireOwnSite({ headers, host }: FastifyRequest): void {
+  const { 'sec-fetch-site': site, origin, referer } = headers;
+  // Older browsers send only the other two.
+  const from = site === undefined ? (origin ?? referer) : undefined;
+  const own = from === undefined || hostOf(String(from)) === hostOf(`http://${host}`);
+  if (own && (site === undefined || site === 'same-origin' || site === 'none')) return;
+  throw new PenstockError(
+    'cross_site_request',
+    'Without an API key, requests from other web sites are refused',
+    { hint: 'Open Penstock itself, or create a key and send it as authorization: Bearer <key>.' },
+  );
+}
+
+const hostOf = (url: string): string => URL.parse(url)?.host ?? 'unknown';

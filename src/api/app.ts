@@ -6,10 +6,10 @@ import Fastify, {
   type FastifyInstance,
   type FastifyPluginAsync,
   type FastifyReply,
+  type FastifyRequest,
   type FastifySchemaCompiler,
 } from 'fastify';
 import type { TSchema } from 'typebox';
-import { PenstockError } from '../errors.ts';
 import { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
 import { apiKeys, guard } from './api-keys.ts';
 import { audit, keepAudit } from './audit.ts';
@@ -22,6 +22,15 @@ import { connectors } from './connectors.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
 import { health } from './health.ts';
+import {
+  explainParserErrors,
+  loggedTarget,
+  pathOf,
+  readJsonOnly,
+  refuseOddRequests,
+  unrouted,
+} from './http.ts';
+import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
@@ -29,8 +38,9 @@ import { PipelineEvent } from './pipelines/events.ts';
 import { pipelines } from './pipelines/index.ts';
 import { interceptPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
 import { PipelineGraph } from './pipelines/wire.ts';
-import { Problem, sendProblem } from './problem.ts';
+import { Problem, securityHeaders, sendProblem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
+import { udfs } from './udfs.ts';
 
 /**
  * The HTTP API. It runs in the main thread of the roles `api` and `all`. There is one file or folder per resource; each
@@ -58,8 +68,11 @@ const shared = [
 
 /** Returns the service, ready to `listen()` or `inject()`. Closing it does not close `deps`. */
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
+  let explain: ReturnType<typeof explainParserErrors> | undefined;
   const app = Fastify({
-    loggerInstance: deps.logger,
+    loggerInstance: deps.logger.child({}, { serializers: { req: loggedRequest } }),
+    rewriteUrl: pathOf,
+    clientErrorHandler: (error, socket) => explain?.(error, socket),
     bodyLimit: 1024 * 1024,
     requestTimeout: 30_000,
     connectionTimeout: 0,
@@ -74,17 +87,21 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   });
   app.server.maxConnections = maxConnections;
   readJsonOnly(app);
+  const noRoute = unrouted(app, `See ${base}/swagger-ui for the available operations.`);
+  explain = explainParserErrors(app, noRoute);
   app.setErrorHandler(sendProblem);
-  app.setNotFoundHandler((request) => {
-    throw new PenstockError('not_found', `There is no ${request.method} ${request.url.split('?')[0]}`, {
-      hint: `See ${base}/swagger-ui for the available operations.`,
-    });
+  app.setNotFoundHandler(({ method, url }) => {
+    throw noRoute(method, url.split('?')[0] as string);
+  });
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.headers({ ...securityHeaders, 'cache-control': 'no-cache' });
   });
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
   const close = closeGently(app);
   guard(app, deps.keys, await setLimits(app, deps.limits));
+  refuseOddRequests(app);
   keepAudit(app, deps.db);
   for (const schema of shared) app.addSchema(schema);
   app.setValidatorCompiler(validatorCompiler(shared));
@@ -97,8 +114,10 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionProfiles,
     connectionTables,
     pipelines,
-    () => previewRoutes(previews),
+    () => previewRoutes(previews, deps),
     jobs,
+    checkpoints,
+    udfs,
     bundles,
     apiKeys,
     audit,
@@ -107,6 +126,14 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   await app.register(close);
   return app;
 }
+
+const loggedRequest = ({ method, url, host, ip, socket }: FastifyRequest) => ({
+  method,
+  url: loggedTarget(url),
+  host,
+  remoteAddress: ip,
+  remotePort: socket?.remotePort,
+});
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -156,7 +183,6 @@ function closeGently(app: FastifyInstance): FastifyPluginAsync {
 
 /** Maximum size of a body that is checked for all errors, which takes quadratic time; a larger one reports the first. */
 const allErrorsUpTo = 16 * 1024;
-const maxDepth = 100;
 
 interface Validate {
   (data: unknown): boolean;
@@ -203,29 +229,6 @@ function validator(
   addFormats.default(ajv);
   for (const schema of shared) ajv.addSchema(schema);
   return ajv;
-}
-
-/**
- * Accepts only JSON bodies. An empty body counts as none, because many clients always send the JSON content type; a
- * route that needs a body refuses it.
- */
-export function readJsonOnly(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
-  app.removeAllContentTypeParsers();
-  const types = ['application/json', 'application/merge-patch+json'];
-  app.addContentTypeParser(types, { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') return done(null, undefined);
-    // With a callback it returns no promise.
-    void parse(request, body as string, (error, value) => {
-      if (error || isNestedWithin(value, maxDepth)) return done(error, value);
-      done(new PenstockError('invalid_request', `The body is nested more than ${maxDepth} levels deep`));
-    });
-  });
-}
-
-function isNestedWithin(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return true;
-  return levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1));
 }
 
 type BuildSerializers = ReturnType<typeof SerializerSelector>;

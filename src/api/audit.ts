@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { roles } from '../security/api-keys.ts';
 import type { Db } from '../store/db.ts';
-import { newId } from '../store/id.ts';
+import { newTimedId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
 import {
@@ -14,6 +14,7 @@ import {
   nullable,
   Page,
   PageQuery,
+  pageSize,
   startAfter,
   toPage,
 } from './schemas.ts';
@@ -103,9 +104,10 @@ function recordOf(request: FastifyRequest, reply: FastifyReply, answer: string |
   const { id } = (request.params ?? {}) as { id?: string };
   const body = answer === undefined ? undefined : readAnswer(answer);
   const ok = reply.statusCode < 400;
+  const createdAt = nowMicros();
   return {
-    id: newId('aud'),
-    createdAt: nowMicros(),
+    id: newTimedId('aud', createdAt),
+    createdAt,
     actor: caller?.name ?? '',
     role: caller?.role ?? '',
     address: request.from,
@@ -216,9 +218,9 @@ export const audit =
         const rows = await db.auditRecord.findMany({
           where: { AND: [wanted, after] },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(toWire), hasMore };
       },
     );

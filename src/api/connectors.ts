@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import type { ConnectorDefinition } from '../connectors/connector.ts';
+import { type ConnectorDefinition, noProfile } from '../connectors/connector.ts';
 import { connectorFor, connectors as known } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
-import { Collection, IdParams } from './schemas.ts';
+import { Collection, IdParams, nullable } from './schemas.ts';
 
 const example = {
   id: 'mqtt',
@@ -34,7 +34,9 @@ const Connector = Type.Object(
     testing: Type.Boolean({ description: 'Whether its connections can be tested' }),
     custom_schemas: Type.Boolean({ description: 'Whether a table has its own schema' }),
     hidden: Type.Boolean(),
-    connection_config: Type.String({ description: 'JSON Schema of the profile config, as text' }),
+    connection_config: nullable(Type.String(), {
+      description: 'JSON Schema of the profile config, as text; null if its tables need no profile',
+    }),
     table_config: Type.String({ description: 'JSON Schema of the table config, as text' }),
   },
   { title: 'Connector', examples: [example] },
@@ -44,7 +46,7 @@ const ConnectorDetail = Type.Object(
   {
     ...Connector.properties,
     connection_schema: Type.Record(Type.String(), Type.Unknown(), {
-      description: 'connection_config, parsed',
+      description: 'connection_config, parsed; a schema without fields if it is null',
     }),
     table_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'table_config, parsed' }),
     metadata_columns: Type.Array(
@@ -65,7 +67,7 @@ const ConnectorDetail = Type.Object(
   },
 );
 
-function toWire(connector: ConnectorDefinition) {
+export function toWire(connector: ConnectorDefinition) {
   return {
     id: connector.id,
     name: connector.name,
@@ -76,8 +78,8 @@ function toWire(connector: ConnectorDefinition) {
     sink: connector.openSink !== undefined,
     testing: connector.check !== undefined,
     custom_schemas: connector.defaultSchema?.fields === undefined,
-    hidden: false,
-    connection_config: JSON.stringify(formSchema(connector.profile)),
+    hidden: connector.hidden ?? false,
+    connection_config: connector.profile === noProfile ? null : JSON.stringify(formSchema(connector.profile)),
     table_config: JSON.stringify(formSchema(connector.table)),
   };
 }
@@ -129,27 +131,67 @@ const isSchema = (value: unknown): value is FormSchema =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * A connector's schema for Arroyo's web forms. They add values of their own, so the published schema allows unknown
- * fields (requests with such fields are still refused). They only draw an enumeration that has a type.
+ * A connector's schema for Arroyo's web forms, whose validator throws on a keyword or format that it does not know. They
+ * add values of their own, so the published schema allows unknown fields (requests with such fields are still refused).
  */
 function formSchema(schema: unknown): FormSchema {
-  return relaxed(JSON.parse(JSON.stringify(schema)), false) as FormSchema;
+  return published(JSON.parse(JSON.stringify(schema)), false) as FormSchema;
 }
 
 /** Alternatives (`oneOf`, `anyOf`) still forbid unknown fields, which is what distinguishes them. */
-function relaxed(value: unknown, alternative: boolean): unknown {
-  if (Array.isArray(value)) return value.map((item) => relaxed(item, alternative));
+function published(value: unknown, alternative: boolean): unknown {
+  if (Array.isArray(value)) return value.map((item) => published(item, alternative));
   if (!isSchema(value)) return value;
-  const { additionalProperties, ...rest } = value;
-  const kept = alternative || additionalProperties !== false ? value : rest;
-  const typed = isTextEnum(kept) ? { type: 'string', ...kept } : kept;
+  const { additionalProperties, file: _file, ...rest } = value;
+  const open = additionalProperties === undefined || (additionalProperties === false && !alternative);
+  const kept = open ? rest : { ...rest, additionalProperties };
+  const adapted = asMap(asInput(withSecrets(kept), value.file === true));
   return Object.fromEntries(
-    Object.entries(typed).map(([keyword, inner]) => [
+    Object.entries(adapted).map(([keyword, inner]) => [
       keyword,
-      relaxed(inner, alternative || keyword === 'oneOf' || keyword === 'anyOf'),
+      keyword === 'properties' && isSchema(inner)
+        ? Object.fromEntries(
+            Object.entries(inner).map(([name, each]) => [name, published(each, alternative)]),
+          )
+        : published(inner, alternative || keyword === 'oneOf' || keyword === 'anyOf'),
     ]),
   );
 }
 
-const isTextEnum = ({ enum: values, type }: FormSchema): boolean =>
-  type === undefined && Array.isArray(values) && values.every((value) => typeof value === 'string');
+/** Forms hide a secret if the object that has it lists it. The text of a key has several lines, which no password has. */
+function withSecrets(schema: FormSchema): FormSchema {
+  const { sensitive, properties } = schema;
+  if (!Array.isArray(sensitive) || !isSchema(properties)) return schema;
+  const secretsIn = ([name, property]: [string, unknown]): [string, unknown] => {
+    const inner = sensitive.flatMap((path: string) =>
+      path.startsWith(`${name}/`) ? [path.slice(name.length + 1)] : [],
+    );
+    return [name, isSchema(property) && inner.length > 0 ? { ...property, sensitive: inner } : property];
+  };
+  return { ...schema, properties: Object.fromEntries(Object.entries(properties).map(secretsIn)) };
+}
+
+/**
+ * They only draw an enumeration that has a type, and draw a text with a high limit as an area of several lines. An input
+ * for numbers takes those that are whole steps above its minimum.
+ */
+function asInput(schema: FormSchema, severalLines: boolean): FormSchema {
+  const { maxLength, minimum, ...rest } = schema;
+  const keepsLength = maxLength !== undefined && (severalLines || Number(maxLength) < 100);
+  const kept = {
+    ...rest,
+    ...(keepsLength && { maxLength }),
+    ...(minimum !== undefined && { minimum: Math.floor(Number(minimum)) }),
+  } as FormSchema;
+  const { enum: values, type } = kept;
+  const texts =
+    type === undefined && Array.isArray(values) && values.every((each) => typeof each === 'string');
+  return texts ? { type: 'string', ...kept } : kept;
+}
+
+/** They draw an object with arbitrary names only by its `additionalProperties`. */
+function asMap(schema: FormSchema): FormSchema {
+  const { patternProperties, ...rest } = schema;
+  const [only, ...others] = isSchema(patternProperties) ? Object.values(patternProperties) : [];
+  return only !== undefined && others.length === 0 ? { ...rest, additionalProperties: only } : schema;
+}

@@ -12,6 +12,8 @@ export const serverLimits = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
   connectionsCheckingInterval: 2_000,
+  // Its response would have no body: see `refuseOddRequests`.
+  requireHostHeader: false,
 } as const;
 
 /** Maximum number of open sockets; further ones are closed immediately. */

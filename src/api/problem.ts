@@ -32,7 +32,10 @@ const statuses: Partial<Record<AnyErrorCode, number>> = {
   unauthorized: 401,
   forbidden: 403,
   host_not_allowed: 403,
+  cross_site_request: 403,
   not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
   name_taken: 409,
   connection_profile_in_use: 409,
   connection_table_in_use: 409,
@@ -44,6 +47,8 @@ const statuses: Partial<Record<AnyErrorCode, number>> = {
   illegal_state: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
+  expectation_failed: 417,
+  headers_too_large: 431,
   too_many_requests: 429,
   secret_unreadable: 500,
   internal: 500,
@@ -56,20 +61,27 @@ export const statusOf = (code: AnyErrorCode): number => statuses[code] ?? 400;
 const descriptions: Record<number, string> = {
   400: 'The request is invalid',
   401: 'A valid API key is required',
-  403: 'The API key does not allow this, or the host name is not allowed',
+  403: 'The API key does not allow this, or the host name or the calling web site is not allowed',
   404: 'The object does not exist',
+  405: 'The path does not have this method; `allow` lists those it has',
+  408: 'The request was not complete in time',
   409: 'The request conflicts with other objects',
   412: 'The object has changed since it was read',
   413: 'The body is too large',
-  415: 'The body is not JSON',
+  415: 'The body is not JSON, or it is compressed',
+  417: 'The request expects something other than 100-continue',
   429: 'Too many requests',
+  431: 'The path and the headers are too large',
   500: 'Something went wrong inside Penstock; the log has the details',
   503: 'Temporarily unavailable',
 };
 
+/** Any request can get these, whatever its path: some come from the HTTP server itself. */
+const always = [400, 401, 403, 405, 408, 417, 429, 431, 500, 503];
+
 /** The error responses of a route: the given ones and those of every route. */
 export function problems(...named: number[]): Record<number, TSchema> {
-  const all = [...new Set([...named, 401, 403, 429, 500, 503])].sort();
+  const all = [...new Set([...named, ...always])].sort();
   return Object.fromEntries(
     all.map((status) => [
       status,
@@ -81,15 +93,29 @@ export function problems(...named: number[]): Record<number, TSchema> {
   );
 }
 
-/** The error responses of a route with a body. */
-export const bodyProblems = (...named: number[]): Record<number, TSchema> =>
-  problems(400, 413, 415, ...named);
+/** The error responses of a route whose method may have a body, even if the route ignores it. */
+export const bodyProblems = (...named: number[]): Record<number, TSchema> => problems(413, 415, ...named);
+
+/** Sent with every response. Pages of the documentation replace the policy for content with their own. */
+export const securityHeaders = {
+  'content-security-policy':
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
 
 export function sendProblem(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
   const raised = translate(error);
   const status = statusOf(raised.code);
   if (status >= 500) request.log.error({ err: error }, 'request failed');
-  const { retryAfterSecs = 5 } = raised.facts;
+  const { retryAfterSecs = 5, headers } = raised.facts;
+  // Errors before the routing run no hook.
+  reply.headers({
+    ...securityHeaders,
+    'x-request-id': request.id,
+    ...(headers as Record<string, string> | undefined),
+  });
   if (status === 503 || status === 429) reply.header('retry-after', String(retryAfterSecs));
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   reply.code(status).type('application/problem+json').send(problemOf(raised, request.id));
@@ -140,9 +166,13 @@ function translate(error: FastifyError | Error): PenstockError {
   return asPenstockError(error);
 }
 
+const partNames: Record<string, string> = { params: 'path', querystring: 'query' };
+
 /** The error for a part of a request, such as the body, that violates its schema. */
 export function refusedBySchema(violations: Violations, part: string): PenstockError {
   const errors = explainViolations(violations);
   const sentences = errors.map(({ path, message }) => `${path || 'it'} ${message}`).join('; ');
-  return new PenstockError('invalid_request', `The ${part} is not valid: ${sentences}`, { errors });
+  return new PenstockError('invalid_request', `The ${partNames[part] ?? part} is not valid: ${sentences}`, {
+    errors,
+  });
 }

@@ -8,7 +8,7 @@ import type { Deps } from './deps.ts';
 import { type Kind, type ObjectRow, writeObjects } from './kind.ts';
 import { LabelledPageQuery, readSelector, SelectorQuery, selectRows } from './labels.ts';
 import { mergePatch } from './merge-patch.ts';
-import { checkPreconditions, etagOf, Preconditions } from './precondition.ts';
+import { checkPreconditions, etagOf, isKnown, locationOf, Preconditions } from './precondition.ts';
 import { bodyProblems, problems, refusedBySchema } from './problem.ts';
 import {
   Collection,
@@ -18,15 +18,26 @@ import {
   NameParams,
   Page,
   type PageQuery,
+  pageSize,
   startAfter,
   toPage,
 } from './schemas.ts';
 import { WriteQuery } from './write.ts';
 
-const eTag = { etag: { type: 'string', description: 'Changes with the definition; for `if-match`' } };
+const eTag = {
+  etag: {
+    type: 'string',
+    description:
+      'Changes with what is shown; for `if-none-match`. With `if-match`, only the definition counts',
+  },
+};
+const unchanged = Type.Unsafe({
+  type: 'null',
+  description: 'The object is still the one with an ETag of `if-none-match`',
+});
 const eTagAndLocation = {
   ...eTag,
-  location: { type: 'string', description: 'Path of the object, if it was created' },
+  location: { type: 'string', description: 'Relative path of the object, if it was created' },
 };
 
 type WriteRequest = FastifyRequest<{ Querystring: { dry_run: boolean }; Headers: Preconditions }>;
@@ -83,11 +94,12 @@ function saving<Row extends ObjectRow, Body extends { name: string }>(
         finish: ([row], affected) => ({ row: row as Row, affected, creates: current === undefined }),
       };
     });
+    const shown = kind.toWire(row);
     if (!query.dry_run) {
-      if (creates) reply.header('location', `/api/v1/${kind.path}/${row.id}`);
-      reply.header('etag', etagOf(row));
+      if (creates) reply.header('location', locationOf(request, `/api/v1/${kind.path}/${row.id}`));
+      reply.header('etag', etagOf(row, shown));
     }
-    return { ...kind.toWire(row), affected_pipelines: affected };
+    return { ...shown, affected_pipelines: affected };
   };
 }
 
@@ -97,17 +109,21 @@ function addReads<Row extends ObjectRow, Body extends { name: string }>(
 ): void {
   const { path, title, noun, Response } = kind;
   const common = {
-    response: { 200: { ...Response, headers: eTag }, ...problems(400, 404) },
+    headers: Type.Pick(Preconditions, ['if-none-match']),
+    response: { 200: { ...Response, headers: eTag }, 304: unchanged, ...problems(404) },
   };
-  const read = async (named: Named, reply: FastifyReply) => {
+  const read = async (named: Named, { headers }: FastifyRequest, reply: FastifyReply) => {
     const row = await found(kind, named);
-    reply.header('etag', etagOf(row));
-    return kind.toWire(row);
+    const shown = kind.toWire(row);
+    const etag = etagOf(row, shown);
+    reply.header('etag', etag);
+    if (!isKnown(headers['if-none-match'], etag)) return shown;
+    return reply.code(304).send();
   };
   app.get(
     `/${path}/:id`,
     operation(kind, `get${title}`, `Get a ${noun}`, { params: IdParams, ...common }),
-    (request, reply) => read(byId(request), reply),
+    (request, reply) => read(byId(request), request, reply),
   );
   app.get(
     `/${path}/by-name/:name`,
@@ -115,7 +131,7 @@ function addReads<Row extends ObjectRow, Body extends { name: string }>(
       params: NameParams,
       ...common,
     }),
-    (request, reply) => read(byName(request), reply),
+    (request, reply) => read(byName(request), request, reply),
   );
 }
 
@@ -128,9 +144,9 @@ function addCreates<Row extends ObjectRow, Body extends { name: string }>(
   app.post(
     `/${path}`,
     operation(kind, `create${title}`, kind.summaries.create, {
-      querystring: WriteQuery,
+      ...conditional,
       body: kind.Body,
-      response: { 200: { ...Response, headers: eTagAndLocation }, ...bodyProblems(409) },
+      response: { 200: { ...Response, headers: eTagAndLocation }, ...bodyProblems(409, 412) },
     }),
     (request, reply) =>
       save(request, reply, async () => ({ body: request.body as Body, current: undefined })),
@@ -211,7 +227,7 @@ function addDelete<Row extends ObjectRow, Body extends { name: string }>(
     operation(kind, `delete${title}`, kind.summaries.delete, {
       params: IdParams,
       ...conditional,
-      response: { 200: Deleted, ...problems(400, 404, 409, 412) },
+      response: { 200: Deleted, ...bodyProblems(404, 409, 412) },
     }),
     (request) => {
       const { query, headers } = request as WriteRequest;
@@ -240,7 +256,7 @@ function addList<Row extends ObjectRow, Body extends { name: string }>(
     async (request) => {
       const query = request.query as PageQuery & { label_selector?: string };
       const after = await startAfter(query, (id) => find({ id }));
-      const { limit } = query;
+      const limit = pageSize(query);
       const selected = await selectRows(readSelector(query), after, paged ? limit + 1 : undefined, rows);
       if (!paged) return { data: selected.map(toListed) };
       const { data, hasMore } = toPage(selected, limit);

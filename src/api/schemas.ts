@@ -2,6 +2,7 @@ import Type, { type Static, type TSchema, type TSchemaOptions } from 'typebox';
 import { errorCatalog } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import { stopModes } from '../jobs/states.ts';
+import { timeOfId } from '../store/id.ts';
 
 /** Schemas that more than one resource uses. Names and nesting are Arroyo's. */
 
@@ -31,16 +32,25 @@ export const NameParams = Type.Object({ name: Name }, strict);
 
 export type Named = { id: string } | { name: string };
 
+/** Arroyo's console asks for 200. */
+const maxPage = 200;
+
 export const PageQuery = Type.Object(
   {
     starting_after: Type.Optional(
       Type.String({ pattern: idPattern, description: 'The id of the last object of the previous page' }),
     ),
-    limit: Type.Integer({ minimum: 1, maximum: 100, default: 10, description: 'Number of objects per page' }),
+    limit: Type.Integer({
+      minimum: 1,
+      default: 10,
+      description: `Number of objects per page; more than ${maxPage} count as ${maxPage}`,
+    }),
   },
   strict,
 );
 export type PageQuery = Static<typeof PageQuery>;
+
+export const pageSize = ({ limit }: Pick<PageQuery, 'limit'>): number => Math.min(limit, maxPage);
 
 export const Page = <T extends TSchema>(item: T) =>
   Type.Object({
@@ -58,21 +68,24 @@ export function toPage<T>(rows: T[], limit: number): { data: T[]; hasMore: boole
 /** Newest first; ids decide between objects of the same microsecond. */
 export const newestFirst = [{ createdAt: 'desc' }, { id: 'desc' }] as const;
 
-/** The condition for the objects of a page that starts after another one. Throws if that does not exist. */
+/**
+ * The condition for the objects of a page that starts after another one, which may be deleted since. Throws if there can
+ * never have been one.
+ */
 export async function startAfter(
   { starting_after: id }: PageQuery,
   find: (id: string) => Promise<{ id: string; createdAt: bigint } | null>,
 ) {
   if (id === undefined) return {};
   const last = await find(id);
-  if (!last) {
-    const error = { path: '/starting_after', message: `refers to a missing object: ${id}` };
-    throw new PenstockError('invalid_request', `starting_after ${error.message}`, {
-      hint: 'Use the id of the last object of the previous page. If it was deleted, start from the first page.',
-      errors: [error],
-    });
-  }
-  return listedAfter(last);
+  if (last) return listedAfter(last);
+  const createdAt = timeOfId(id);
+  if (createdAt !== undefined) return listedAfter({ id, createdAt });
+  const error = { path: '/starting_after', message: `is not the id of an object in this list: ${id}` };
+  throw new PenstockError('invalid_request', `starting_after ${error.message}`, {
+    hint: 'Use the id of the last object of the previous page.',
+    errors: [error],
+  });
 }
 
 export const listedAfter = ({ id, createdAt }: { id: string; createdAt: bigint }) => ({

@@ -97,7 +97,7 @@ export interface RunContext<P, T> extends Reachable<P> {
 
 /**
  * A running source. Each step of the iteration waits for at least one message and returns all that have arrived, within
- * the window. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
+ * the window. An empty batch says that the source is not silent, though its messages are for other tasks. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
  * source has no more: when all sources of a job have ended, the job is Finished.
  */
 export interface Source extends AsyncIterable<Delivery[]> {
@@ -105,14 +105,23 @@ export interface Source extends AsyncIterable<Delivery[]> {
   readonly session?: FoundSession;
   /** Asks for no more messages. The iteration returns what has arrived, then ends. */
   drain(): Promise<void>;
+  /**
+   * Called when every task that shares the table is connected, perhaps several times. Only then may the source leave a
+   * message to another task that it had to handle itself under a former table.
+   */
+  allConnected?(): void;
   /** Sends the acknowledgements that are due and disconnects. May be called twice and after a failure; never throws. */
   close(): Promise<void>;
 }
 
 export interface FoundSession {
-  /** Whether the other side had it. */
+  /** Whether the other side certainly had it. */
   resumed: boolean;
-  /** Resolves once its table is its only subscription. Never rejects, even when the source is lost. */
+  /** Whether the other side has lost a known one. Both are false if that cannot be found out. */
+  lost: boolean;
+  /** How long the other side keeps it after a disconnect, if it says so: the worker connects again before that. */
+  keptSecs?: number;
+  /** Resolves once nothing of the former tables is left in it. Never rejects, even when the source is lost. */
   settled: Promise<void>;
 }
 
@@ -211,13 +220,18 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   name: string;
   description: string;
   icon: string;
+  /** Whether people do not choose it for a table. */
+  hidden?: boolean;
   /**
    * JSON Schema of a profile's `config`, as Arroyo's forms read it. Besides the JSON Schema keywords it has
    * `sensitive`: the names of the properties that are secrets, as JSON pointers without the leading slash. Strings
    * with `format: 'var-str'` may hold `{{ NAME }}`, which is replaced before the connector sees it. A string with
-   * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text.
+   * `file: true` holds PEM text or the path of a file in the operator's folder; the connector sees the text. Forms send
+   * false for every boolean that a user leaves alone, so false must be the safe value.
    */
   profile: P;
+  /** Former names of fields of the profile as JSON pointers, with what to write instead: "is now …". */
+  renamed?: Readonly<Record<string, string>>;
   table: T;
   /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
   errors?: Readonly<Record<string, DescribedError>>;
@@ -261,10 +275,10 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Removes the session of a source from the other side, with the messages in it. */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
   /**
-   * Returns the source table as one of several `tasks` reads it, so that each message goes to one of them. `group`, of
-   * [0-9A-Za-z_], is the same for all. Left out if no table can be shared; throws `cannot_share` if this one cannot.
+   * Returns the source table as task `index` of several `tasks` reads it, so that each message is handled by one of them. Left
+   * out if no table can be shared.
    */
-  shared?(table: Static<T>, group: string, tasks: number): Static<T>;
+  shared?(table: Static<T>, index: number, tasks: number): Static<T>;
 }
 
 /** Checks the types of a definition against its own schemas, and returns it. */

@@ -1,11 +1,11 @@
 import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
-import { blackhole } from './blackhole/index.ts';
+import { blackhole, preview } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 import { stdout } from './stdout/index.ts';
 
-export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout];
+export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout, preview];
 
 /** Every error code there is: those of the core, then those of the connectors. */
 export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
@@ -18,7 +18,8 @@ export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
 export function connectorFor(id: string): ConnectorDefinition {
   const found = connectors.find((connector) => connector.id === id);
   if (found) return found;
-  const ids = connectors.map((connector) => connector.id).join(', ');
+  const shown = connectors.filter(({ hidden }) => !hidden);
+  const ids = shown.map((connector) => connector.id).join(', ');
   throw new PenstockError('unknown_connector', `There is no connector called ${JSON.stringify(id)}`, {
     hint: `Use one of: ${ids}.`,
     errors: [{ path: '/connector', message: `must be one of ${ids}` }],

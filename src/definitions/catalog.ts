@@ -10,7 +10,12 @@ import type { SecretBox } from '../security/secret-box.ts';
 import { resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, InlineConnection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Db } from '../store/db.ts';
-import { checkProfileConfig, checkTableConfig, withDefaultSchema } from './config-checks.ts';
+import {
+  checkProfileConfig,
+  checkTableConfig,
+  refuseRenamedOptions,
+  withDefaultSchema,
+} from './config-checks.ts';
 import { openQuery, sealQuery } from './query-secrets.ts';
 
 /** Stored profiles, tables and queries for the rest of the program: JSON parsed and secrets opened. Main thread only. */
@@ -138,6 +143,7 @@ export class StoredCatalog implements Catalog {
   async inline({ connector: id, profileName, options, schema }: InlineTable): Promise<InlineConnection> {
     const connector = connectorFor(id);
     const stored = profileName === undefined ? undefined : await this.#profileNamed(profileName, id);
+    refuseRenamedOptions(connector, options);
     const profile = stored ?? options.takeObject(connector.profile);
     const config = options.takeObject(connector.table);
     if (!stored) checkProfileConfig(id, profile, '');

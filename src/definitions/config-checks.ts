@@ -6,6 +6,8 @@ import { connectorFor, connectors } from '../connectors/registry.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
+import type { WithOptions } from '../sql/plan.ts';
+import { optionName } from '../sql/table-options.ts';
 import { explainViolations } from '../violations.ts';
 
 interface Checks {
@@ -30,8 +32,12 @@ const checksOf = (id: string): Checks => checks.get(connectorFor(id).id) as Chec
 /** Throws `invalid_config` with a path for each problem of a profile's `config`. */
 export function checkProfileConfig(id: string, config: unknown, at = '/config'): void {
   const { definition, profile } = checksOf(id);
-  const errors = explainViolations(profile.Errors(config));
-  refuse(errors.length > 0 ? errors : (definition.validateProfile?.(config) ?? []), at);
+  const { renamed = {}, validateProfile } = definition;
+  const errors = explainViolations(profile.Errors(config)).map(({ path, message }) => ({
+    path,
+    message: renamed[path] ?? message,
+  }));
+  refuse(errors.length > 0 ? errors : (validateProfile?.(config) ?? []), at);
 }
 
 /** As above for a table's `config`; `profile` is the config of its profile, when known. */
@@ -74,6 +80,16 @@ export function withDefaultSchema(
     throw new PenstockError('invalid_schema', `/schema ${message}`, { errors: [{ path: '', message }] });
   }
   return { ...rest, format: own.format, fields: [...own.fields, ...fields.filter(isMetadata)] };
+}
+
+/** Throws `invalid_config` if an option has a former name. */
+export function refuseRenamedOptions({ renamed = {} }: ConnectorDefinition, options: WithOptions): void {
+  const given = Object.entries(renamed).filter(
+    ([path]) => options.take(optionName(path.slice(1))) !== undefined,
+  );
+  // The names within the sentence become options too.
+  const errors = given.map(([path, message]) => ({ path, message: optionName(message) }));
+  refuse(errors, '');
 }
 
 function refuse(errors: FieldError[], at: string): void {

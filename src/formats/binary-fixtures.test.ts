@@ -177,7 +177,7 @@ describe('what protoc and protobuf for Python have written', () => {
     expect(JSON.parse(document.value as string)).toMatchObject({
       counts: { a: -1, b: 2 ** 40 },
       took: '-1.500000001s',
-      at: '2026-01-31T08:15:00.250001000Z',
+      at: '2026-01-31T08:15:00.250001Z',
       more: { deep: { yes: true }, list: [1, null, 'x'] },
       child: { name: 'inside', tags: [] },
     });

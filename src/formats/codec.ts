@@ -1,5 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { type FieldError, PenstockError } from '../errors.ts';
+import { behindHeader, validateHeader } from './confluent.ts';
 import type { Codec, Row, SchemaIn, WholeMessage } from './format.ts';
 import { byLines } from './framing.ts';
 import { formatOf, formatTypes } from './registry.ts';
@@ -34,7 +35,8 @@ export function codecFor(schema: ConnectionSchema): Codec {
     framing && definition.newlines !== 'own'
       ? byLines(codec, framing, definition.newlines === 'values')
       : codec;
-  return format.compression === 'gzip' ? gzipped(framed) : framed;
+  const headed = behindHeader(framed, format);
+  return format.compression === 'gzip' ? gzipped(headed) : headed;
 }
 
 /**
@@ -188,10 +190,7 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
     add(errors, '/format/type', `Messages in ${format.type} are not supported; use one of ${types}`);
     return;
   }
-  if ('confluent_schema_registry' in format && format.confluent_schema_registry) {
-    const message = 'Schema registries are not supported: put the schema into the definition';
-    add(errors, '/format/confluent_schema_registry', message);
-  }
+  errors.push(...validateHeader(format));
   if (schema.framing && !definition.newlines) {
     const message = `The format ${format.type} cannot be framed by newlines: its bytes may contain them`;
     add(errors, '/framing', message);

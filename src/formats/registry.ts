@@ -7,6 +7,7 @@ import { msgpack } from './msgpack/msgpack.ts';
 import { protobuf } from './protobuf/protobuf.ts';
 import { rawBytes, rawString } from './raw/raw.ts';
 import type { Format } from './schema/schema.ts';
+import { senml } from './senml/senml.ts';
 import { sparkplugB } from './sparkplug/sparkplug.ts';
 
 const formats = [
@@ -18,6 +19,7 @@ const formats = [
   protobuf,
   rawBytes,
   rawString,
+  senml,
   sparkplugB,
 ] as unknown as readonly FormatDefinition[];
 

@@ -59,6 +59,13 @@ export interface TaskStatus {
   samples: number[][];
   /** Number of messages in flight at the end of each of these seconds. */
   in_flight_samples: number[];
+  /**
+   * Arrival of the oldest message that is not acknowledged, or the loss of the connection (Unix microseconds); null if there
+   * is neither.
+   */
+  waiting_since: number | null;
+  /** Age of `waiting_since` at the end of each of these seconds, in milliseconds; 0 for null. */
+  waiting_samples: number[];
 }
 
 export interface JobStats {

@@ -2,13 +2,8 @@ import type { Delivery, Identity, Logger, Sink, Source } from '../connectors/con
 import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { openTransform } from '../sql/open-transform.ts';
-import {
-  BadMessages,
-  type Batch,
-  BatchProcessor,
-  deadLetterFailure,
-  type InputMessage,
-} from './batch-processor.ts';
+import { BadMessages, deadLetterFailure } from './bad-messages.ts';
+import { type Batch, BatchProcessor, type InputMessage } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
 import { throttle } from './delay.ts';
 import type {
@@ -101,6 +96,10 @@ export class Attempt implements AttemptOperations {
     else this.stop();
   }
 
+  allConnected(): void {
+    this.#source?.allConnected?.();
+  }
+
   /** Stops at once. Unacknowledged messages stay with the broker. */
   stop(): void {
     this.#cancel.abort(new Error('the task was stopped'));
@@ -123,7 +122,7 @@ export class Attempt implements AttemptOperations {
       const { connector, config } = this.#spec.source;
       const { messagesPerSecond } = connector.pace?.(config) ?? {};
       const deliveries =
-        messagesPerSecond === undefined ? source : throttle(source, messagesPerSecond, signal);
+        messagesPerSecond === undefined ? source : throttle(this.#held(source), messagesPerSecond, signal);
       await this.#pump(deliveries, processor, failed);
     } finally {
       this.#source = undefined;
@@ -179,6 +178,7 @@ export class Attempt implements AttemptOperations {
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
     let weight = 0;
     for await (const deliveries of source) {
+      const inBatches = this.#counts.waiting(arrivalOf(deliveries));
       this.#counts.add({ batches: 1, messages_in: deliveries.length, bytes_in: bytes(deliveries) });
       for (const batch of processor.batches(deliveries, this.#bad.failed)) {
         await processor.prepare(batch);
@@ -195,14 +195,25 @@ export class Attempt implements AttemptOperations {
         while (pending.size >= maxPending || (weight >= maxPendingWeight && pending.size > 0))
           await Promise.race(pending);
       }
+      inBatches();
     }
     await Promise.all(pending);
     failed.signal.throwIfAborted();
   }
 
+  /** Counts what a throttle holds as not acknowledged: it asks for more when it has handed out everything. */
+  async *#held(source: AsyncIterable<Delivery[]>): AsyncGenerator<Delivery[]> {
+    for await (const deliveries of source) {
+      const handedOut = this.#counts.waiting(arrivalOf(deliveries));
+      yield deliveries;
+      handedOut();
+    }
+  }
+
   /** Writes the results of a batch and acknowledges its messages, the bad ones once they are handled (invariant 1). */
   async #settle(batch: Batch<Delivery>, processor: BatchProcessor, signal: AbortSignal): Promise<void> {
     const { messages, failures } = batch;
+    const acknowledged = this.#counts.waiting(arrivalOf(messages));
     this.#counts.add({ in_flight: messages.length });
     await processor.write(batch).catch((error: unknown) => {
       throw this.#sinkError(error);
@@ -211,8 +222,9 @@ export class Attempt implements AttemptOperations {
       if (!failures.has(index)) delivery.ack();
     });
     await this.#bad.settle(batch, signal);
+    acknowledged();
     this.#counts.add({ ...written(batch), in_flight: -messages.length });
-    this.#counts.confirmed(messages.length, messages[0]?.receivedAt ?? 0);
+    this.#counts.confirmed(messages.length, arrivalOf(messages));
   }
 
   #sinkError(error: unknown): PenstockError {
@@ -221,6 +233,8 @@ export class Attempt implements AttemptOperations {
     return raised;
   }
 }
+
+const arrivalOf = ([first]: readonly Delivery[]): number => first?.receivedAt ?? 0;
 
 const written = ({ outgoing, refused }: Batch<InputMessage>) => ({
   messages_out: outgoing.length - refused.length,

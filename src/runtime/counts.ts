@@ -14,12 +14,17 @@ export interface CountsDelta {
   latencies: number[];
   badByCode: Record<string, number>;
   lastBad: { code: AnyErrorCode; message: string; at: number } | undefined;
+  /** Arrival of the oldest message that is not acknowledged (Unix milliseconds), or null if all are. */
+  waitingSince: number | null;
 }
 
 /** Counts of one attempt. Called once per batch rather than per message, so the cost is negligible. */
 export class AttemptCounts {
   readonly #due: () => void;
   #delta: CountsDelta | undefined;
+  /** Arrivals of what is not acknowledged, in order. */
+  readonly #waiting = new Map<number, number>();
+  #groups = 0;
 
   /** `due` is called at the first count after `take`. */
   constructor(due: () => void) {
@@ -30,6 +35,7 @@ export class AttemptCounts {
   take(): CountsDelta | undefined {
     const taken = this.#delta;
     this.#delta = undefined;
+    if (taken) taken.waitingSince = this.#waiting.values().next().value ?? null;
     return taken;
   }
 
@@ -39,6 +45,16 @@ export class AttemptCounts {
       const key = name as keyof TaskCounts;
       counts[key] += changes[key] as number;
     }
+  }
+
+  /** Messages have arrived, the first of them at `arrivedAt`. Call what it returns when all of them are acknowledged. */
+  waiting(arrivedAt: number): () => void {
+    const group = this.#groups++;
+    this.#waiting.set(group, arrivedAt);
+    return () => {
+      this.#waiting.delete(group);
+      this.#current();
+    };
   }
 
   /** The sink has confirmed a batch of `messages`, the first of which arrived at `receivedAt` (Unix milliseconds). */
@@ -56,7 +72,10 @@ export class AttemptCounts {
 
   #current(): CountsDelta {
     if (!this.#delta) {
-      this.#delta = { counts: noCounts(), latencies: [], badByCode: {}, lastBad: undefined };
+      this.#delta = {
+        ...{ counts: noCounts(), latencies: [], badByCode: {}, lastBad: undefined },
+        waitingSince: null,
+      };
       this.#due();
     }
     return this.#delta;

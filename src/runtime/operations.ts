@@ -64,6 +64,8 @@ export interface AttemptFailure {
 export interface AttemptOperations {
   drain(): Promise<void>;
   stop(): void;
+  /** Every task of the job is connected: see `Source.allConnected`. */
+  allConnected(): void;
   /** Returns the failure of each dead letter, or undefined if the attempt is not connected. */
   replay(deadLetters: readonly ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined>;
 }
@@ -80,7 +82,7 @@ export interface AttemptHandlers {
   running(): void;
   warn(input: { error: PlainError; operatorId: string | undefined }): void;
   sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
-  sessionOpened(input: { resumed: boolean }): Promise<void>;
+  sessionOpened(input: Omit<FoundSession, 'settled'>): Promise<void>;
   sessionSettled(): void;
   storeDeadLetters(input: {
     deadLetters: readonly DeadLetter[];

@@ -37,6 +37,7 @@ let reporting: NodeJS.Timeout | undefined;
 const overAttempt: AttemptOperations = {
   drain: async () => {},
   stop: () => {},
+  allConnected: () => {},
   replay: async () => undefined,
 };
 
@@ -103,8 +104,8 @@ const warnFrom = (attempt: number) => {
 
 const sessionOf = (attempt: number): TaskSession => ({
   opening: () => main.call('sessionOpening', undefined, attempt),
-  async opened({ resumed, settled }) {
-    await main.call('sessionOpened', { resumed }, attempt);
+  async opened({ settled, ...found }) {
+    await main.call('sessionOpened', found, attempt);
     void settled.then(() => main.notify('sessionSettled', undefined, attempt));
   },
 });

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import type { TSchema } from 'typebox';
@@ -56,9 +57,49 @@ function readSmall(path: string): string {
     const facts = fstatSync(file);
     if (!facts.isFile()) throw new Error('names something that is not a file');
     if (facts.size > largestFile) throw new Error(`names a file larger than ${largestFile / 1024} KiB`);
-    return readFileSync(file, 'utf8');
+    return textOf(readFileSync(file));
   } finally {
     closeSync(file);
+  }
+}
+
+/** Text with any byte order mark. Throws an `Error` that says how to convert what is not PEM. */
+function textOf(bytes: Buffer): string {
+  const text = decoded(bytes);
+  if (text.includes('-----BEGIN')) return text;
+  throw new Error(`names ${kindOf(bytes, text)}`);
+}
+
+function decoded(bytes: Buffer): string {
+  const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8';
+  return new TextDecoder(bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : encoding).decode(bytes);
+}
+
+const pkcs12Version = Buffer.from([2, 1, 3]);
+const javaKeyStore = Buffer.from([0xfe, 0xed, 0xfe, 0xed]);
+
+/** What a file without a PEM block is, and how to make PEM of it. */
+function kindOf(bytes: Buffer, text: string): string {
+  if (bytes.length === 0) return 'an empty file';
+  if (bytes.subarray(0, 4).equals(javaKeyStore))
+    return 'a Java key store: convert it with keytool -importkeystore and openssl pkcs12';
+  if (bytes[0] === 0x30 && bytes.subarray(2, 8).includes(pkcs12Version))
+    return 'a PKCS#12 file (.p12, .pfx): convert it with openssl pkcs12 -in FILE -out FILE.pem';
+  if (bytes[0] === 0x30 && isCertificate(bytes))
+    return 'a certificate in DER format: convert it with openssl x509 -inform DER -in FILE -out FILE.pem';
+  if (bytes[0] === 0x30)
+    return 'a file in DER format, without a PEM block: if it is a key, convert it with openssl pkey -inform DER -in FILE -out FILE.pem';
+  if (/^[A-Za-z0-9+/=\s]{64,}$/.test(text))
+    return 'a file with base64 without its lines -----BEGIN and -----END';
+  return 'a file without a PEM block (-----BEGIN …)';
+}
+
+function isCertificate(der: Buffer): boolean {
+  try {
+    return new X509Certificate(der).raw.length > 0;
+  } catch {
+    // Another kind of file: the caller says so.
+    return false;
   }
 }
 
@@ -70,11 +111,9 @@ function readSmall(path: string): string {
 export function readCertificates(config: JsonObject, schema: TSchema, files: CertificateFiles): JsonObject {
   const errors: { path: string; message: string }[] = [];
   const read = mapStrings(config, schema, (value, property, path) => {
-    if (property.file !== true || value === '' || value.trimStart().startsWith('-----BEGIN')) return value;
+    if (property.file !== true || value === '' || value.includes('-----BEGIN')) return value;
     try {
-      const text = files(value);
-      if (!text.includes('-----BEGIN')) throw new Error('names a file without a PEM block (-----BEGIN …)');
-      return text;
+      return files(value);
     } catch (error) {
       errors.push({ path, message: (error as Error).message });
       return value;

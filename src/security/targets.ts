@@ -200,3 +200,16 @@ function ipv4(parts: readonly number[], at: number): string {
   const [high = 0, low = 0] = parts.slice(at, at + 2);
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
+
+/**
+ * Whether a host, with or without a port, is a name or address of this machine, in any spelling. Names below localhost
+ * are too (RFC 6761, 6.3).
+ */
+export function isLoopbackName(host: string): boolean {
+  if (!/^[\w.:[\]-]+$/.test(host)) return false;
+  const name = URL.parse(`http://${host}`)?.hostname.replace(/\.$/, '');
+  return (
+    name !== undefined &&
+    /^((.+\.)?localhost|127(\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(name)
+  );
+}

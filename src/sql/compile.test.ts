@@ -5,6 +5,46 @@ import { PenstockError } from '../errors.ts';
 import { compileQuery, diagnose } from './compile.ts';
 import type { Catalog } from './plan.ts';
 
+describe('a SELECT alone', () => {
+  const graphOf = async (query: string) => (await compileQuery(query, stored())).graph.nodes;
+
+  test.each([
+    ['SELECT id, celsius * 2 AS twice FROM readings', ['id', 'twice']],
+    ['SELECT * FROM readings WHERE celsius > 90', undefined],
+    ['SELECT id, id FROM readings', undefined],
+    ['CREATE VIEW hot AS SELECT id FROM readings; SELECT * FROM hot;', ['id']],
+    ['(SELECT 1 AS one FROM readings)', ['one']],
+  ])('has a preview as its sink: %s', async (query, columns) => {
+    const { inserts, tables } = await compileQuery(query, stored());
+    const [{ sink, source } = { sink: undefined, source: undefined }] = inserts;
+    expect(sink).toMatchObject({ name: 'preview', connector: 'preview', direction: 'sink' });
+    if (columns) expect(sink?.schema.fields?.map(({ name }) => name)).toEqual(columns);
+    expect(tables).toEqual([source]);
+  });
+
+  test('stands beside others and INSERTs, each with its own node', async () => {
+    const query = `INSERT INTO alerts SELECT id, celsius FROM readings;
+      SELECT id FROM readings; SELECT celsius FROM readings`;
+    const nodes = await graphOf(query);
+    expect(nodes.map(({ description }) => description).filter((text) => text.endsWith('(sink)'))).toEqual([
+      'alerts (sink)',
+      'preview (sink)',
+      'preview 2 (sink)',
+    ]);
+    const { inserts } = await compileQuery(query, stored());
+    expect(new Set(inserts.flatMap(({ operatorIds }) => Object.values(operatorIds))).size).toBe(9);
+  });
+
+  test('is refused as in an INSERT', async () => {
+    await expect(refusal('SELECT nope FROM readings')).resolves.toMatchObject([
+      { message: expect.stringContaining('nope') },
+    ]);
+    await expect(refusal('SELECT id FROM nowhere')).resolves.toMatchObject([
+      { message: expect.stringContaining('There is no table called nowhere') },
+    ]);
+  });
+});
+
 describe('a query over stored tables', () => {
   test('finds them whatever the case, unless the name is quoted', async () => {
     const { insert } = await planned('insert into ALERTS select ID, r.Celsius from Readings r');

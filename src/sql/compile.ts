@@ -1,12 +1,13 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
+import { reserved } from '../formats/schema/sql-type.ts';
 import type { Query } from './analysis.ts';
 import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
 import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
 import { checkFieldNames } from './names.ts';
-import type { Catalog, InsertPlan, Plan, PreviewPlan } from './plan.ts';
-import { type Insert, readStatements } from './statements.ts';
+import type { Catalog, InsertPlan, Plan, PreviewPlan, TableDefinition } from './plan.ts';
+import { type Insert, readStatements, type SelectText } from './statements.ts';
 import { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
 import { isSymbol, isWord, type Token } from './tokens.ts';
@@ -22,20 +23,20 @@ import { isSymbol, isWord, type Token } from './tokens.ts';
  * such as a database that is unavailable, pass through unchanged.
  */
 export async function compileQuery(query: string, catalog: Catalog): Promise<Plan> {
-  const { inserts: statements, ...reading } = await readQuery(query, catalog, false);
+  const { inserts: statements, ...reading } = await readQuery(query, catalog);
   const inserts: InsertPlan[] = [];
   for (const insert of statements) inserts.push(await planInsert(insert, reading, inserts));
-  const tables = inserts.flatMap(({ source, sink }) => [source, sink]);
+  const tables = inserts.flatMap(({ source, sink }) => (isPreviewSink(sink) ? [source] : [source, sink]));
   const unique = new Map(tables.map((table) => [table.name, table]));
-  return { tables: [...unique.values()], inserts, graph: graphOf(inserts) };
+  return { tables: [...unique.values()], inserts, graph: graphOf(inserts), warnings: reading.warnings.all() };
 }
 
 /**
- * Compiles a query for a preview: each of its SELECTs, with the columns it returns. A SELECT may stand alone; the
- * sink of an INSERT is ignored. Throws as `compileQuery` does.
+ * Compiles a query for a preview: each of its SELECTs, with the columns it returns. The sink of an INSERT is ignored.
+ * Throws as `compileQuery` does.
  */
 export async function compilePreview(query: string, catalog: Catalog): Promise<PreviewPlan[]> {
-  const { inserts, ...reading } = await readQuery(query, catalog, true);
+  const { inserts, ...reading } = await readQuery(query, catalog);
   const previews: PreviewPlan[] = [];
   for (const insert of inserts) {
     const { planPreview } = await import('./select.ts');
@@ -62,30 +63,37 @@ export async function diagnose(
   }
 }
 
-async function readQuery(
-  text: string,
-  catalog: Catalog,
-  preview: boolean,
-): Promise<Query & { inserts: readonly Insert[] }> {
+async function readQuery(text: string, catalog: Catalog): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
-  const { tables, views, inserts } = readStatements(text, preview, findings);
-  if (inserts.length === 0)
-    findings.stop(`The query has no ${preview ? 'SELECT' : 'INSERT INTO … SELECT'} statement`);
-  const query = { text, findings, tables: new Tables(catalog, findings), views: new Map() };
-  for (const statement of tables) await query.tables.create(statement);
-  for (const view of views) {
-    const { planView } = await import('./select.ts');
-    await withEngine((connection) => planView(connection, view, query));
+  const { tables, selects } = readStatements(text, findings);
+  const made = new Tables(catalog, findings);
+  const warnings = new Findings(text);
+  const query = { text, findings, warnings, tables: made, views: new Map(), computed: new Map() };
+  for (const statement of tables) {
+    const computed = await made.create(statement);
+    if (!computed) continue;
+    const { planComputed } = await import('./views.ts');
+    await withEngine((connection) => planComputed(connection, computed, query));
   }
+  const inserts: Insert[] = [];
+  for (const select of selects) {
+    const { planMemory, planView } = await import('./views.ts');
+    const { sink } = 'sink' in select ? select : {};
+    if (!('sink' in select)) await withEngine((connection) => planView(connection, select, query));
+    else if (sink && made.isMemory(sink))
+      await withEngine((connection) => planMemory(connection, { ...select, sink }, query));
+    else inserts.push(select);
+  }
+  if (inserts.length === 0) findings.stop('The query has no SELECT or INSERT INTO … SELECT statement');
   return { ...query, inserts };
 }
 
 async function planInsert(insert: Insert, query: Query, before: readonly InsertPlan[]): Promise<InsertPlan> {
   const { sink, ...select } = insert;
-  // `readStatements` allows a SELECT alone for previews only.
-  if (!sink) return query.findings.stop('This SELECT has no sink', select.select);
-  const plan =
-    (await planWholeRows({ sink, ...select }, query)) ?? (await planInEngine({ sink, ...select }, query));
+  const plan = sink
+    ? ((await planWholeRows({ sink, ...select }, query)) ??
+      (await planInEngine({ sink, ...select }, query, before.at(-1)?.sink)))
+    : await planAlone(select, query, before.filter((other) => isPreviewSink(other.sink)).length);
   const writer = uniqueWriter(plan, before);
   const isRead = before.some(({ source }) => source.name === plan.source.name);
   const operatorIds = {
@@ -98,6 +106,26 @@ async function planInsert(insert: Insert, query: Query, before: readonly InsertP
 
 type Unnamed = Omit<InsertPlan, 'operatorIds'>;
 
+/** Connector of the sink of a SELECT alone. It discards the rows, which can be seen in the output of the pipeline. */
+const previewConnector = 'preview';
+
+export const isPreviewSink = ({ connector, stored }: TableDefinition): boolean =>
+  connector === previewConnector && !stored;
+
+async function planAlone(select: SelectText, query: Query, nth: number): Promise<Unnamed> {
+  const { planPreview } = await import('./select.ts');
+  const plan = await withEngine((connection) => planPreview(connection, select, query));
+  const sink: TableDefinition = {
+    name: nth === 0 ? 'preview' : `preview ${nth + 1}`,
+    connector: previewConnector,
+    direction: 'sink',
+    schema: { format: { type: 'json' }, fields: plan.columns },
+    profile: {},
+    config: {},
+  };
+  return { source: plan.source, sink, select: plan.select };
+}
+
 /** The sink's name, made unique for a further insert: a broker disconnects one of two clients of the same name. */
 function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]): string {
   const others = before.filter((other) => other.sink.name === sink.name);
@@ -106,9 +134,15 @@ function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]):
   return `${sink.name} from ${source.name}${same > 0 ? ` ${same + 1}` : ''}`;
 }
 
-async function planInEngine(insert: Insert & { sink: Identifier }, query: Query): Promise<Unnamed> {
+/** The first SELECT of a UNION ALL gives the columns of a sink that has none: `last` is that sink. */
+async function planInEngine(
+  insert: Insert & { sink: Identifier },
+  query: Query,
+  last: TableDefinition | undefined,
+): Promise<Unnamed> {
   const { planSelect } = await import('./select.ts');
-  return withEngine((connection) => planSelect(connection, insert, query));
+  const named = insert.continues ? last : undefined;
+  return withEngine((connection) => planSelect(connection, insert, query, named));
 }
 
 /** Loads DuckDB for the first query that needs it. The connection is closed afterwards, with its temporary tables. */
@@ -128,15 +162,15 @@ async function withEngine<T>(work: (connection: DuckDBConnection) => Promise<T>)
  */
 async function planWholeRows(
   insert: Insert & { sink: Identifier },
-  { tables, views, findings }: Query,
+  { tables, views, computed, findings }: Query,
 ): Promise<Unnamed | undefined> {
   const from = onlyTable(insert.tokens);
   // A view may have the name of a table.
   if (!from || views.size > 0) return undefined;
   const sink = await tables.named(insert.sink);
-  if (sink.direction !== 'sink') return undefined;
+  if (sink.direction !== 'sink' || tables.isMemory(from)) return undefined;
   const source = await tables.named(from);
-  if (source.direction !== 'source') return undefined;
+  if (source.direction !== 'source' || computed.has(source.name)) return undefined;
   const [inputs, columns] = [source.schema.fields ?? [], sink.schema.fields ?? []];
   if (columns.length === 0 || inputs.length !== columns.length) return undefined;
   const same = columns.every((column, index) => {
@@ -158,14 +192,3 @@ function onlyTable(tokens: readonly Token[]): Identifier | undefined {
   if (!exact && (!plain || reserved.has(table.text.toLowerCase()))) return undefined;
   return { text: table.text, exact, from: table.from, to: table.to };
 }
-
-/** Words that name a table in quotes only: `duckdb_keywords()`, the reserved ones and those of types and functions. */
-export const reserved: ReadonlySet<string> = new Set(
-  `all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check
-  collate collation column columns concurrently constraint create cross default deferrable desc describe distinct do
-  else end except false fetch for foreign freeze from full generated glob group having ilike in initially inner
-  intersect into is isnull join lambda lateral leading left like limit map natural not notnull null offset on only or
-  order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify references returning right
-  select semi show similar some struct summarize symmetric table tablesample then to trailing true try_cast union
-  unique unpack unpivot using variadic verbose when where window with`.split(/\s+/),
-);

@@ -1,5 +1,6 @@
 import type { Findings } from './diagnostic.ts';
-import { type Argument, castSize, noSize, resultSize, type Size } from './engine/size.ts';
+import { copies } from './engine/dialect.ts';
+import { type Argument, castSize, clamp, noSize, resultSize, type Size, shapeOf } from './engine/size.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /**
@@ -147,6 +148,8 @@ function nodesOf(part: unknown, named: NamedCosts, below: Cost): number {
   if (Array.isArray(part)) return part.reduce((sum: number, item) => sum + nodesOf(item, named, below), 0);
   if (!isNode(part)) return 0;
   const repeated = referred(part, named, below)?.nodes ?? 0;
+  const times = part.class === 'FUNCTION' ? (copies.get(nameOf(part)) ?? 1) : 1;
+  if (times > 1) return 1 + times * nodesOf(children(part.children), named, below);
   return Object.values(part).reduce((sum: number, value) => sum + nodesOf(value, named, below), 1 + repeated);
 }
 
@@ -186,7 +189,7 @@ export function checkConstants(part: unknown, places: Places, findings: Findings
   const known = together(inside);
   if (!known || part.class === 'COLUMN_REF' || part.class === 'LAMBDA' || part.class === 'STAR')
     return undefined;
-  if (part.class === 'CAST') return argument(castSize(known));
+  if (part.class === 'CAST') return argument(clamp(castSize(known), shapeOf(part.cast_type)));
   if (part.class !== 'FUNCTION') return known;
   const size = argument(resultSize(nameOf(part), inside as Argument[]));
   if (size.total > maxConstantBytes && Number.isFinite(size.total)) {

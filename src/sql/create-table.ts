@@ -5,47 +5,69 @@ import { typesByWord } from './field-types.ts';
 import { isSameName, suggestion } from './names.ts';
 import { TableOptions } from './table-options.ts';
 import type { Identifier, TokenReader } from './token-reader.ts';
+import type { Token } from './tokens.ts';
 
 /** `CREATE TABLE name (columns) WITH (options)`, as written. */
 export interface CreateTable extends Columns {
   name: Identifier;
   options: TableOptions;
-  optionsRange: Range;
+  /** Undefined for a memory table, which has no WITH. */
+  optionsRange: Range | undefined;
 }
 
 interface Columns {
   fields: Field[];
   fieldRanges: Range[];
   primaryKeys: string[];
+  /** The expressions of `GENERATED ALWAYS AS (…)`, by the index of their field. */
+  computed: Map<number, Expression>;
+  /** `WATERMARK FOR column [AS expression]`. */
+  watermark: { column: Identifier; expression: Expression | undefined } | undefined;
 }
 
-/** Reads a whole CREATE TABLE statement. A sink without columns gets those of the SELECT that is inserted into it. */
+/** An expression inside a CREATE TABLE. */
+export interface Expression extends Range {
+  tokens: readonly Token[];
+}
+
+/**
+ * Reads a whole CREATE TABLE statement. A sink without columns gets those of the SELECT that is inserted into it. A
+ * table without WITH is a memory table: it takes the rows of one INSERT, and other statements read them.
+ */
 export function readCreateTable(tokens: TokenReader): CreateTable {
-  tokens.takes('create');
-  tokens.takes('temporary');
-  if (!tokens.takes('table'))
-    tokens.refuse('Only tables and views can be created; write CREATE TABLE or CREATE VIEW');
-  tokens.takes('if', 'not', 'exists');
-  const name = tokens.tableName('table');
+  const name = readTableHead(tokens);
   const options = new TableOptions(tokens.findings);
-  const table: Columns = { fields: [], fieldRanges: [], primaryKeys: [] };
+  const columns = { fields: [], fieldRanges: [], primaryKeys: [] };
+  const table: Columns = { ...columns, computed: new Map(), watermark: undefined };
   if (tokens.takes('(')) readColumns(tokens, table);
-  if (tokens.sees('as'))
-    tokens.refuse('CREATE TABLE … AS is not supported; write INSERT INTO and the name of a sink table');
+  if (!tokens.peek() && table.fields.length > 0 && table.computed.size === 0 && !table.watermark)
+    return { ...table, name, options, optionsRange: undefined };
   const from = tokens.here.from;
   tokens.expect(
     'WITH',
     "after the columns: it names the connector and its options, as in WITH (connector = '…', …)",
   );
   options.read(tokens);
+  if (tokens.sees('partitioned'))
+    tokens.refuse('PARTITIONED BY is for sinks that write files, which no connector here does; remove it');
   if (tokens.peek()) tokens.refuse('Unexpected text after the options; end the statement with a semicolon');
   return { ...table, name, options, optionsRange: { from, to: tokens.here.to } };
+}
+
+/** Reads `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name`. */
+export function readTableHead(tokens: TokenReader): Identifier {
+  tokens.takes('create');
+  tokens.takes('temporary');
+  if (!tokens.takes('table'))
+    tokens.refuse('Only tables and views can be created; write CREATE TABLE or CREATE VIEW');
+  tokens.takes('if', 'not', 'exists');
+  return tokens.tableName('table');
 }
 
 function readColumns(tokens: TokenReader, table: Columns): void {
   do {
     if (tokens.sees('primary')) readKey(tokens, table);
-    else if (tokens.sees('watermark', 'for')) tokens.refuse('WATERMARK is not supported; remove it');
+    else if (tokens.sees('watermark', 'for')) readWatermark(tokens, table);
     else readColumn(tokens, table);
   } while (tokens.takes(','));
   tokens.expect(')', 'after the last column');
@@ -59,6 +81,46 @@ function readColumn(tokens: TokenReader, table: Columns): void {
   table.fields.push(field);
   table.fieldRanges.push(name);
   while (!tokens.sees(',') && !tokens.sees(')')) readConstraint(tokens, field, table);
+  const expression = table.computed.get(table.fields.length - 1);
+  if (expression && field.metadata_key !== undefined)
+    tokens.refuse(`The column ${name.text} cannot be both computed and METADATA`, name);
+}
+
+/** `WATERMARK FOR column [AS expression]`: how late a row may be, by the time in the column. */
+function readWatermark(tokens: TokenReader, table: Columns): void {
+  if (table.watermark) tokens.refuse('A table has one WATERMARK; remove this one');
+  tokens.takes('watermark', 'for');
+  const column = tokens.identifier('The name of a timestamp column');
+  table.watermark = { column, expression: tokens.takes('as') ? readExpression(tokens, false) : undefined };
+}
+
+/** `GENERATED ALWAYS AS (expression) [STORED | VIRTUAL]`. Nothing is stored either way. */
+function readComputed(tokens: TokenReader): Expression {
+  tokens.takes('generated');
+  tokens.expect('ALWAYS', 'after GENERATED');
+  tokens.expect('AS', 'after GENERATED ALWAYS');
+  if (!tokens.sees('(')) tokens.refuse('( is missing after GENERATED ALWAYS AS');
+  const expression = readExpression(tokens, true);
+  if (!tokens.takes('stored')) tokens.takes('virtual');
+  return expression;
+}
+
+/** Reads an expression up to a comma or parenthesis that is not its own; one that is `enclosed` up to its parenthesis. */
+function readExpression(tokens: TokenReader, enclosed: boolean): Expression {
+  const read: Token[] = [];
+  let depth = 0;
+  for (let token = tokens.peek(); token; token = tokens.peek()) {
+    const isSymbol = token.kind === 'symbol';
+    if (isSymbol && depth === 0 && (token.text === ',' || token.text === ')')) break;
+    if (isSymbol && '([{'.includes(token.text)) depth += 1;
+    if (isSymbol && ')]}'.includes(token.text)) depth -= 1;
+    read.push(token);
+    tokens.next();
+    if (enclosed && depth === 0) break;
+  }
+  const [first, last] = [read.at(0), read.at(-1)];
+  if (!first || !last) return tokens.refuse('An expression is missing here');
+  return { from: first.from, to: last.to, tokens: read };
 }
 
 function readConstraint(tokens: TokenReader, field: Field, table: Columns): void {
@@ -71,10 +133,10 @@ function readConstraint(tokens: TokenReader, field: Field, table: Columns): void
     table.primaryKeys.push(field.name);
     field.required = true;
   } else if (tokens.sees('generated')) {
-    tokens.refuse('Computed columns are not supported; compute the value in the SELECT');
+    table.computed.set(table.fields.indexOf(field), readComputed(tokens));
   } else {
     tokens.refuse(
-      'Only NOT NULL, PRIMARY KEY, METADATA FROM, a comma or a closing parenthesis can follow the type of a column',
+      'Only NOT NULL, PRIMARY KEY, METADATA FROM, GENERATED ALWAYS AS, a comma or a closing parenthesis can follow the type of a column',
     );
   }
 }

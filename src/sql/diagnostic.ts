@@ -44,6 +44,11 @@ export class Findings {
     throw this.#error();
   }
 
+  /** Everything that was added. */
+  all(): Diagnostic[] {
+    return [...this.#diagnostics];
+  }
+
   /** Throws `invalid_query` if there are any findings. */
   settle(): void {
     if (this.#diagnostics.length > 0) throw this.#error();

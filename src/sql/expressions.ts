@@ -11,7 +11,15 @@ export interface Scope {
   /** The cost of the columns, if they are those of a view. */
   below: Cost;
   functions: FunctionKinds;
+  /** The column of the source with the time of an event. */
+  eventTime?: string | undefined;
 }
+
+/** Arroyo's functions for windows in time. */
+export const streamWindows: ReadonlySet<string> = new Set(['tumble', 'hop', 'session']);
+
+export const noWindow = (name: string): string =>
+  `The window function ${name} is not supported: windows need aggregates over many rows`;
 
 /** Names of functions that a query over a stream may not use. */
 interface FunctionKinds {
@@ -148,6 +156,11 @@ class Visitor {
     if (this.#scope.functions.aggregates.has(name)) {
       const shown = name === 'count_star' ? 'count' : name;
       const message = `The aggregate ${shown} is not supported: a stream never ends, so it would never have a result`;
+      return this.#refuse(node, message);
+    }
+    if (streamWindows.has(name)) return this.#refuse(node, noWindow(name));
+    if (name === 'row_time' && this.#scope.eventTime !== undefined) {
+      const message = `row_time() is not supported for this table; write its column ${this.#scope.eventTime}`;
       return this.#refuse(node, message);
     }
     if (this.#scope.functions.volatile.has(name) && !engineFunctions.test(name)) {

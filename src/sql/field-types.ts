@@ -22,11 +22,12 @@ const integers: readonly FieldTypeName[] = ['int32', 'uint32', 'int64', 'uint64'
 const plainTypes: Readonly<Record<PlainTypeName, PlainType>> = {
   int32: {
     engine: 'INTEGER',
+    takes: ['uint32'],
     holds: ['TINYINT', 'SMALLINT', 'UTINYINT', 'USMALLINT'],
     words: ['tinyint', 'smallint', 'int2', 'int', 'integer', 'int4'],
     digits: 10,
   },
-  int64: { engine: 'BIGINT', words: ['bigint', 'int8'], takes: ['int32', 'uint32'], digits: 19 },
+  int64: { engine: 'BIGINT', words: ['bigint', 'int8'], takes: ['int32', 'uint32', 'uint64'], digits: 19 },
   uint32: { engine: 'UINTEGER', words: ['utinyint', 'usmallint', 'uinteger'], digits: 10 },
   uint64: { engine: 'UBIGINT', words: ['ubigint'], takes: ['uint32'], digits: 20 },
   float32: { engine: 'FLOAT', words: ['float', 'real', 'float4'], takes: [...integers, 'decimal128'] },
@@ -36,7 +37,7 @@ const plainTypes: Readonly<Record<PlainTypeName, PlainType>> = {
     engine: 'VARCHAR',
     holds: ['SQLNULL'],
     words: ['text', 'varchar', 'string', 'char'],
-    takes: ['json'],
+    takes: ['json', 'bool', ...integers, 'float32', 'float64', 'decimal128', 'timestamp'],
   },
   bytes: { engine: 'BLOB', words: ['bytea', 'binary', 'varbinary', 'blob', 'bytes'] },
   json: { engine: 'JSON', words: ['json'] },

@@ -1,3 +1,4 @@
+import type { FieldError } from '../errors.ts';
 import type { Field, ListItem } from '../formats/schema/schema.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import type { TableDefinition } from './plan.ts';
@@ -35,27 +36,36 @@ export function findDuplicate(named: readonly { name: string }[]): [string, stri
 
 /** Refuses names that a JSON object can have and SQL cannot. */
 export function checkFieldNames(table: TableDefinition, range: Range, findings: Findings): void {
-  const levels = [...levelsOf(table.schema.fields ?? [])];
-  // The client library of DuckDB loses the value of such a member.
-  if (levels.slice(1).some((level) => level.some(({ name }) => name === '__proto__')))
-    findings.stop(`${table.name} has a struct with a member __proto__, which is not supported`, range);
-  for (const level of levels) {
-    const duplicate = findDuplicate(level);
-    if (!duplicate) continue;
-    const message = `${table.name} has the fields ${duplicate.join(' and ')}, which are the same name in SQL`;
-    findings.stop(message, range);
+  const [problem] = unnameable(table.schema.fields ?? []);
+  if (problem) findings.stop(`${table.name} has ${problem.message}`, range);
+}
+
+/** Fields that no query could name, with JSON pointers below `path`: `the fields id and Id, which are …`. */
+export function unnameable(fields: readonly Field[], path = '/fields'): FieldError[] {
+  const found: FieldError[] = [];
+  const seen = new Map<string, string>();
+  for (const [index, field] of fields.entries()) {
+    const at = `${path}/${index}`;
+    const other = seen.get(field.name.toLowerCase());
+    if (other !== undefined)
+      found.push({
+        path: `${at}/name`,
+        message: `the fields ${other} and ${field.name}, which are the same name in SQL`,
+      });
+    seen.set(field.name.toLowerCase(), field.name);
+    // The client library of DuckDB loses the value of such a member.
+    if (field.name === '__proto__' && path !== '/fields')
+      found.push({ path: `${at}/name`, message: 'a struct with a member __proto__, which is not supported' });
+    found.push(...unnameableInside(field, at));
   }
+  return found;
 }
 
-/** The fields of a table, then the members of every struct inside them. */
-function* levelsOf(fields: readonly Field[]): Generator<readonly Field[]> {
-  yield fields;
-  for (const field of fields) yield* levelsInside(field);
-}
-
-function* levelsInside({ fields, items }: ListItem): Generator<readonly Field[]> {
-  if (fields) yield* levelsOf(fields);
-  if (items) yield* levelsInside(items);
+function unnameableInside({ fields, items }: ListItem, path: string): FieldError[] {
+  return [
+    ...(fields ? unnameable(fields, `${path}/fields`) : []),
+    ...(items ? unnameableInside(items, `${path}/items`) : []),
+  ];
 }
 
 /** `; did you mean a or b?` with up to three candidates that resemble a mistyped name, best first; or nothing. */

@@ -78,12 +78,14 @@ export class Places {
   readonly #bytes: Buffer;
   readonly #select: Range;
   readonly #tokens: readonly Token[];
+  readonly #skipped: number;
 
-  /** `select` is the range of the SELECT in the query, `text` its text and `tokens` its tokens. */
-  constructor(text: string, select: Range, tokens: readonly Token[]) {
+  /** `select` is the range of the SELECT in the query, where `text` has it after `skipped` characters. */
+  constructor(text: string, select: Range, tokens: readonly Token[], skipped = 0) {
     this.#bytes = Buffer.from(text);
     this.#select = select;
     this.#tokens = tokens;
+    this.#skipped = skipped;
   }
 
   /** The token at a position; the end of the SELECT for one after it; the whole SELECT if there is no position. */
@@ -98,8 +100,16 @@ export class Places {
 
   /** The first token that ends after a position, or the one `ahead` tokens later. */
   token(position: number, ahead = 0): Token | undefined {
-    const offset = this.#select.from + this.#bytes.subarray(0, position).toString().length;
+    const offset = this.#select.from - this.#skipped + this.#bytes.subarray(0, position).toString().length;
     return this.#tokens[this.#tokens.findIndex((token) => token.to > offset) + ahead];
+  }
+
+  /** The place of the word at a position of another text, if it is here once; else the whole SELECT. */
+  like(other: string, position: number): Range {
+    const [word] = /^\w+|^"[^"]+"/.exec(Buffer.from(other).subarray(position).toString()) ?? [];
+    const plain = word?.replaceAll('"', '').toLowerCase();
+    const found = this.#tokens.filter(({ text }) => text.toLowerCase() === plain);
+    return found.length === 1 && found[0] ? found[0] : this.#select;
   }
 
   /** The first occurrence of a keyword outside all brackets. */

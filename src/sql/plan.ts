@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
+import type { Diagnostic } from './diagnostic.ts';
 import type { TreeNode } from './parse-tree.ts';
 
 /**
@@ -48,6 +49,8 @@ export interface TableDefinition extends Omit<InlineConnection, 'metadata'> {
   schema: ConnectionSchema;
   /** Undefined for a table that the query creates. */
   stored?: { tableId: string };
+  /** The column with the time of an event. Kept for windows, which are not supported yet; `row_time()` returns it. */
+  eventTime?: string;
 }
 
 /** The stored tables and connectors that a query may refer to. */
@@ -126,12 +129,16 @@ export interface PreviewPlan {
   columns: Field[];
   operatorIds: { source: string; transform: string };
   select: Select;
+  /** The table that the rows are also written to, if any. */
+  sink?: TableDefinition;
 }
 
 export interface Plan {
   tables: TableDefinition[];
   inserts: InsertPlan[];
   graph: PipelineGraph;
+  /** Places whose result may surprise. */
+  warnings: Diagnostic[];
 }
 
 /** The wire shape of Arroyo's graph. */

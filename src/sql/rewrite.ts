@@ -42,7 +42,7 @@ export async function computedSelect(
 /** The statement with the number of the input row as a further first column. */
 async function numberedSelect(
   connection: DuckDBConnection,
-  { tree, root, source, view }: Analysis,
+  { tree, root, source, view, columns: given, output }: Analysis,
   columns: readonly Field[],
 ): Promise<Pick<EngineSelect, 'sql' | 'rowColumn'>> {
   const views = chain(view);
@@ -57,9 +57,23 @@ async function numberedSelect(
   }
   const inner = await writeSelect(connection, addNumber({ tree, root }, rowColumn, below));
   const names = [rowColumn, ...columns.map(({ name }) => name)].map(quoteName);
-  const casts = columns.map((column) => `CAST(q.${quoteName(column.name)} AS ${engineTypeName(column)})`);
+  const types = output.map(({ type }) => String(type));
+  const casts = columns.map((column, index) => {
+    const value = `q.${quoteName(column.name)}`;
+    // Arroyo writes a member that is not there as the text null.
+    const isText = column.type === 'string' && given[index]?.isMember;
+    if (isText) return `COALESCE(CAST(${value} AS VARCHAR), 'null')`;
+    return `CAST(${column.type === 'string' ? textOf(value, types[index]) : value} AS ${engineTypeName(column)})`;
+  });
   const list = [`q.${quoteName(rowColumn)}`, ...casts].join(', ');
   return { sql: `SELECT ${list} FROM (${inner}) AS q(${names.join(', ')})`, rowColumn };
+}
+
+/** A timestamp as text is written as in JSON. */
+function textOf(value: string, type: string | undefined): string {
+  if (!type?.startsWith('TIMESTAMP')) return value;
+  const utc = type === 'TIMESTAMP WITH TIME ZONE' ? `CAST(${value} AS TIMESTAMP)` : value;
+  return `replace(CAST(${utc} AS VARCHAR), ' ', 'T') || 'Z'`;
 }
 
 interface NumberedView {

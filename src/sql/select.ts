@@ -3,48 +3,30 @@ import { validateSchema } from '../formats/codec.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
 import { sqlType } from '../formats/schema/sql-type.ts';
-import { type Analysis, analyse, chain, type Query, textOf } from './analysis.ts';
+import { type Analysis, analyse, type Query } from './analysis.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { fieldTypeOf } from './engine/values.ts';
 import { findColumn } from './expressions.ts';
 import { engineTypeName, isAssignable, isSameType } from './field-types.ts';
-import { checkFieldNames, findDuplicate, findNamed, isSameName } from './names.ts';
+import { checkFieldNames, findNamed } from './names.ts';
 import { children, isPresent, type TreeNode } from './parse-tree.ts';
 import type { InsertPlan, PreviewPlan, ProjectedColumn, Select, TableDefinition } from './plan.ts';
 import { computedSelect } from './rewrite.ts';
-import type { CreateView, Insert, SelectText } from './statements.ts';
+import type { Insert, SelectText } from './statements.ts';
 import type { Identifier } from './token-reader.ts';
-
-export async function planView(
-  connection: DuckDBConnection,
-  statement: CreateView,
-  query: Query,
-): Promise<void> {
-  const { source, output, view, cost, places } = await analyse(connection, statement, query);
-  const { views, findings } = query;
-  const duplicate = findDuplicate(output);
-  if (duplicate)
-    findings.stop(`The view has two columns called ${duplicate[1]}; rename one with AS`, places.at(0));
-  const { name } = statement;
-  if (findNamed(views, { ...name, exact: false }))
-    findings.stop(`The query creates two views called ${name.text}`, name);
-  if (isSameName(name.text, source.name))
-    findings.stop('A view must not have the name of the table it reads; choose another name', name);
-  const text = textOf(statement, query);
-  views.set(name.text, { name: name.text, text, columns: output, cost, below: chain(view), source });
-}
 
 /**
  * Plans one INSERT; a sink without columns gets those of the SELECT. `connection` is for this call alone, which
- * leaves temporary tables behind.
+ * leaves temporary tables behind. `known` is the sink, if it is known already.
  */
 export async function planSelect(
   connection: DuckDBConnection,
   insert: Insert & { sink: Identifier },
   query: Query,
+  known?: TableDefinition,
 ): Promise<Omit<InsertPlan, 'operatorIds'>> {
   const { findings } = query;
-  const named = await writable(insert.sink, query);
+  const named = known ?? (await writable(insert.sink, query));
   const analysis = await analyse(connection, insert, query);
   const sink = withColumns(named, analysis, insert.sink, findings);
   const fields = sink.schema.fields ?? [];
@@ -84,6 +66,7 @@ async function writable(name: Identifier, { tables, views, findings }: Query): P
   const table = await tables.named(name);
   if (table.direction !== 'sink')
     findings.stop(`${table.name} is a source and cannot be written to; name a sink table`, name);
+  checkFieldNames(table, name, findings);
   return table;
 }
 
@@ -99,9 +82,9 @@ function withColumns(sink: TableDefinition, analysis: Analysis, range: Range, fi
   return inferred;
 }
 
-function outputFields({ output, places }: Analysis, findings: Findings): Field[] {
-  return output.map(({ name, type }) => {
-    const found = fieldTypeOf(type);
+function outputFields({ output, columns, places }: Analysis, findings: Findings): Field[] {
+  return output.map(({ name, type }, index) => {
+    const found: ListItem | undefined = columns[index]?.isMember ? { type: 'string' } : fieldTypeOf(type);
     if (!found) {
       const message = `The column ${name} has the type ${type}, which a table cannot hold; add a CAST`;
       return findings.stop(message, places.at(undefined));

@@ -1,7 +1,7 @@
-import { type CreateTable, readCreateTable } from './create-table.ts';
+import { type CreateTable, readCreateTable, readTableHead } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
-import { isSymbol, rangeOf, type Token, tokenise } from './tokens.ts';
+import { isSymbol, isWord, rangeOf, type Token, tokenise } from './tokens.ts';
 
 export interface SelectText {
   /** The range of the query that DuckDB parses. */
@@ -14,32 +14,60 @@ export interface CreateView extends SelectText {
   name: Identifier;
 }
 
-/** `INSERT INTO sink SELECT …`. A SELECT alone, in a preview, has no sink. */
+/** `INSERT INTO sink SELECT …`. The rows of a SELECT alone are only looked at. */
 export interface Insert extends SelectText {
   sink: Identifier | undefined;
+  /** Whether it is a further SELECT of the UNION ALL that the insert before it began. */
+  continues: boolean;
 }
 
 interface Statements {
   tables: CreateTable[];
-  views: CreateView[];
-  inserts: Insert[];
+  /** Views and inserts, in their order. */
+  selects: (CreateView | Insert)[];
 }
 
-/** Reads the statements of a query. A SELECT alone is refused unless `preview`. */
-export function readStatements(query: string, preview: boolean, findings: Findings): Statements {
-  const statements: Statements = { tables: [], views: [], inserts: [] };
+/** Reads the statements of a query. */
+export function readStatements(query: string, findings: Findings): Statements {
+  const statements: Statements = { tables: [], selects: [] };
   for (const tokens of split(tokenise(query, findings))) {
     const [first, last] = [tokens.at(0), tokens.at(-1)];
     if (!first || !last) continue;
     const reader = new TokenReader(tokens, { from: last.to, to: last.to }, findings);
-    if (createsView(reader)) statements.views.push(readView(reader));
+    if (createsView(reader)) statements.selects.push(readView(reader));
+    else if (createsFromSelect(tokens)) statements.selects.push(readTableAs(reader));
     else if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
-    else if (reader.sees('insert')) statements.inserts.push(readInsert(reader));
-    else if (preview && startsSelect(first))
-      statements.inserts.push({ sink: undefined, ...readSelect(reader) });
+    else if (reader.sees('insert')) statements.selects.push(...readInsert(reader));
+    else if (reader.sees('set')) readSetting(reader);
+    else if (startsSelect(first)) statements.selects.push(...readUnion(reader, undefined));
     else refuseStatement(reader, first);
   }
   return statements;
+}
+
+/** `CREATE TABLE name AS SELECT …`, which Arroyo reads as a view. */
+function createsFromSelect(tokens: readonly Token[]): boolean {
+  const as = tokens.findIndex((token) => isWord(token, 'as'));
+  const head = tokens.slice(0, Math.max(as, 0));
+  return isWord(head[0], 'create') && head.some((token) => isWord(token, 'table')) && !head.some(opens);
+}
+
+const opens = (token: Token): boolean => isSymbol(token, '(');
+
+function readTableAs(reader: TokenReader): CreateView {
+  const name = readTableHead(reader);
+  reader.expect('AS', 'after the name of the table');
+  return { name, ...readSelect(reader) };
+}
+
+/** `SET name = value`. Arroyo's only setting is how long operators keep state; there is none here. */
+function readSetting(reader: TokenReader): void {
+  reader.takes('set');
+  const name = reader.identifier('The name of a setting');
+  if (name.text.toLowerCase() !== 'updating_ttl')
+    reader.refuse(`There is no setting ${name.text}; the only one is updating_ttl`, name);
+  if (!reader.takes('to')) reader.expect('=', 'after the name of the setting');
+  if (!reader.peek()) reader.refuse('The value of the setting is missing');
 }
 
 function split(tokens: readonly Token[]): Token[][] {
@@ -56,10 +84,9 @@ const readsRows = new Set(['select', 'with', 'from', 'values', 'table']);
 const startsSelect = (first: Token): boolean => readsRows.has(first.text.toLowerCase()) || first.text === '(';
 
 function refuseStatement(reader: TokenReader, first: Token): never {
-  if (startsSelect(first))
-    reader.refuse('This SELECT has no sink; write INSERT INTO and the name of a sink table before it', first);
   const message =
-    'This statement is not supported; a query consists of CREATE TABLE, CREATE VIEW and INSERT INTO … SELECT';
+    'This statement is not supported; a query consists of CREATE TABLE, CREATE VIEW, INSERT INTO … SELECT, and ' +
+    'SELECT alone';
   return reader.refuse(message, first);
 }
 
@@ -83,13 +110,35 @@ function readView(reader: TokenReader): CreateView {
   return { name, ...readSelect(reader) };
 }
 
-function readInsert(reader: TokenReader): Insert {
+function readInsert(reader: TokenReader): Insert[] {
   reader.takes('insert');
   reader.expect('INTO', 'after INSERT');
   const sink = reader.tableName('sink table');
   if (reader.sees('(') && !readsRows.has(reader.peek(1)?.text.toLowerCase() ?? ''))
     reader.refuse('A column list is not supported here; select all columns of the sink, in the same order');
-  return { sink, ...readSelect(reader) };
+  return readUnion(reader, sink);
+}
+
+/** Rows are processed one by one, so each SELECT of a UNION ALL is an insert of its own. */
+function readUnion(reader: TokenReader, sink: Identifier | undefined): Insert[] {
+  const { tokens } = readSelect(reader);
+  const parts: Token[][] = [[]];
+  const splits = !isWord(tokens[0], 'with');
+  let depth = 0;
+  for (let index = 0; index < tokens.length; index += 1) {
+    const token = tokens[index] as Token;
+    if (token.kind === 'symbol' && '([{'.includes(token.text)) depth += 1;
+    if (token.kind === 'symbol' && ')]}'.includes(token.text)) depth -= 1;
+    if (splits && depth === 0 && isWord(token, 'union') && isWord(tokens[index + 1], 'all')) {
+      parts.push([]);
+      index += 1;
+    } else parts.at(-1)?.push(token);
+  }
+  return parts.map((part, index) => {
+    const [first, last] = [part.at(0), part.at(-1)];
+    if (!first || !last) return reader.refuse('A SELECT is missing beside UNION ALL', tokens.at(-1));
+    return { sink, continues: index > 0, select: rangeOf(first, last), tokens: part };
+  });
 }
 
 function readSelect(reader: TokenReader): SelectText {

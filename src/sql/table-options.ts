@@ -11,7 +11,7 @@ import type { Token } from './tokens.ts';
  * mistyped option can be told what was meant.
  */
 export class TableOptions implements WithOptions {
-  readonly #values = new Map<string, { name: Identifier; value: Token }>();
+  readonly #values = new Map<string, { name: Identifier; value: OptionValue }>();
   readonly #asked = new Set<string>();
   readonly #places = new Map<string, Range>();
   readonly #findings: Findings;
@@ -53,7 +53,8 @@ export class TableOptions implements WithOptions {
     const value = this.#values.get(name)?.value;
     const text = this.take(name);
     if (text === undefined) return undefined;
-    if (/^[+-]?\d{1,15}$/.test(text)) return Number(text);
+    const count = value?.seconds === undefined ? text : this.#inUnit(name, value, value.seconds);
+    if (/^[+-]?\d{1,15}$/.test(count)) return Number(count);
     return this.#findings.stop(`The option ${name} must be a whole number`, value);
   }
 
@@ -79,8 +80,16 @@ export class TableOptions implements WithOptions {
     if (type === 'integer') return this.takeInteger(name);
     if (type === 'number') return this.takeNumber(name);
     if (type === 'object') return this.#takeRecord(name);
+    const items = this.#values.get(name)?.value.items;
     const text = this.take(name);
-    return type === 'array' ? text?.split(',').map((part) => part.trim()) : text;
+    return type === 'array' ? (items ?? text?.split(',').map((part) => part.trim())) : text;
+  }
+
+  /** An interval as a count of the unit that the option's name ends with. */
+  #inUnit(name: string, value: OptionValue, seconds: number): string {
+    const unit = Object.keys(perSecond).find((ending) => name.endsWith(ending));
+    if (unit !== undefined) return String(seconds * (perSecond[unit] as number));
+    return this.#findings.stop(`The option ${name} takes a number, not an INTERVAL`, value);
   }
 
   /**
@@ -158,6 +167,14 @@ export const optionName = (path: string): string =>
 /** `max_silence_secs` and `maxSilenceSecs` are the same. */
 const plain = (name: string): string => name.replaceAll('_', '').toLowerCase();
 
+const perSecond: Readonly<Record<string, number>> = { _secs: 1, _seconds: 1, _ms: 1000, _micros: 1e6 };
+
+/** A value as written. `items` are those of a list, `seconds` the length of an interval. */
+interface OptionValue extends Token {
+  items?: string[];
+  seconds?: number;
+}
+
 function readOptionName(tokens: TokenReader): Identifier {
   const quoted = tokens.peek()?.kind === 'string' ? tokens.next() : undefined;
   const first = quoted ? { ...quoted, exact: true } : tokens.identifier('The name of an option');
@@ -169,12 +186,53 @@ function readOptionName(tokens: TokenReader): Identifier {
   return name;
 }
 
-function readOptionValue(tokens: TokenReader, name: string): Token {
+/** A string, a number, TRUE or FALSE, a plain word, an INTERVAL, or a list of those in square brackets. */
+function readOptionValue(tokens: TokenReader, name: string): OptionValue {
+  if (tokens.sees('interval') && tokens.peek(1)?.kind === 'string') return readInterval(tokens, name);
+  if (!tokens.sees('[')) return readScalar(tokens, name);
+  const { from } = tokens.here;
+  const items: string[] = [];
+  tokens.next();
+  if (!tokens.sees(']'))
+    do items.push(readScalar(tokens, name).text);
+    while (tokens.takes(','));
+  const { to } = tokens.here;
+  tokens.expect(']', 'after the last item of the list');
+  return { kind: 'string', text: items.join(','), from, to, items };
+}
+
+function readScalar(tokens: TokenReader, name: string): Token {
   const token = tokens.peek();
-  const plain = token?.kind === 'number' || (token?.kind === 'word' && /^(true|false)$/i.test(token.text));
-  if (token && plain) {
+  const [next] = [tokens.peek(1)];
+  if (token?.kind === 'symbol' && /^[+-]$/.test(token.text) && next?.kind === 'number') {
+    tokens.next();
+    tokens.next();
+    return { ...next, text: `${token.text === '-' ? '-' : ''}${next.text}`, from: token.from };
+  }
+  if (token?.kind === 'word' && token.text.toLowerCase() === 'null')
+    return tokens.refuse(`The option ${name} cannot be NULL; leave it out`);
+  if (token && token.kind !== 'symbol') {
     tokens.next();
     return token;
   }
-  return tokens.string(`The value of the option ${name}`);
+  return tokens.refuse(`The value of the option ${name} must be a string, a number, TRUE, FALSE or a word`);
+}
+
+const unitSeconds: Readonly<Record<string, number>> = {
+  ...{ microsecond: 1e-6, millisecond: 1e-3, second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 },
+};
+
+/** `INTERVAL '10 seconds'` or `INTERVAL '10' SECOND`. */
+function readInterval(tokens: TokenReader, name: string): OptionValue {
+  const { from } = tokens.here;
+  tokens.next();
+  const value = tokens.string('The length of an INTERVAL');
+  const unit = tokens.peek()?.kind === 'word' ? tokens.next() : undefined;
+  const text = `${value.text.trim()}${unit ? ` ${unit.text}` : ''}`;
+  const range = { from, to: (unit ?? value).to };
+  const [, count, word = ''] = /^(\d{1,12}(?:\.\d{1,6})?)\s+([a-z]+?)s?$/i.exec(text) ?? [];
+  const length = unitSeconds[word.toLowerCase()];
+  if (count === undefined || length === undefined)
+    return tokens.refuse(`The INTERVAL of the option ${name} must have one unit, as in '10 seconds'`, range);
+  return { kind: 'string', text, ...range, seconds: Number(count) * length };
 }

@@ -6,13 +6,14 @@ import {
   type BadData,
   badDataBehaviors,
   type ConnectionSchema,
+  type Field,
   type Format,
   whenFull,
 } from '../formats/schema/schema.ts';
 import { formatVariants } from '../formats/schema/wire-format.ts';
-import type { CreateTable } from './create-table.ts';
+import type { CreateTable, Expression } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
-import { findNamed, suggestion } from './names.ts';
+import { findNamed, isSameName, suggestion } from './names.ts';
 import type { Catalog, InlineConnection, TableDefinition } from './plan.ts';
 import type { TableOptions } from './table-options.ts';
 import type { Identifier } from './token-reader.ts';
@@ -45,7 +46,10 @@ const debeziumDefaults = {
 
 const spellings = new Map([
   ['RFC3339', 'rfc3339'],
+  ['UnixSeconds', 'unix_seconds'],
   ['UnixMillis', 'unix_millis'],
+  ['UnixMicros', 'unix_micros'],
+  ['UnixNanos', 'unix_nanos'],
 ]);
 
 function takeProperty(options: TableOptions, name: string, schema: TSchema): unknown {
@@ -64,9 +68,10 @@ function takeProperty(options: TableOptions, name: string, schema: TSchema): unk
     return value === undefined ? undefined : (spellings.get(value) ?? value);
   }
   // A property that may only be null on the wire is not an option.
-  const isOption =
-    type !== 'null' && (type !== undefined || anyOf.some((choice) => choice.type === 'string'));
-  return isOption ? options.takeAs(name, schema) : undefined;
+  const taken = [type, ...anyOf.map((choice) => choice.type)].find(
+    (one) => one !== undefined && one !== 'null',
+  );
+  return taken === undefined ? undefined : options.takeAs(name, { type: taken });
 }
 
 function readFraming(options: TableOptions): ConnectionSchema['framing'] {
@@ -76,22 +81,62 @@ function readFraming(options: TableOptions): ConnectionSchema['framing'] {
   return longest === undefined ? { method } : { method, max_line_length: longest };
 }
 
+/** What a source adds to its messages: columns that it computes, and its watermark. */
+export interface Computed {
+  source: TableDefinition;
+  /** All columns of the table; only those that are computed have an expression. */
+  columns: readonly { field: Field; expression: Expression | undefined }[];
+  watermark: Expression | undefined;
+}
+
+/** A table without a connector, which takes the rows of one INSERT. */
+interface MemoryTable {
+  name: string;
+  fields: readonly Field[];
+}
+
 /** The tables that one query may use: those it creates, then the stored ones. */
 export class Tables {
   readonly #catalog: Catalog;
   readonly #findings: Findings;
   readonly #created = new Map<string, TableDefinition>();
+  readonly #memory = new Map<string, MemoryTable>();
 
   constructor(catalog: Catalog, findings: Findings) {
     this.#catalog = catalog;
     this.#findings = findings;
   }
 
-  async create(statement: CreateTable): Promise<void> {
+  /** Creates a table. Returns what it computes, if it does. */
+  async create(statement: CreateTable): Promise<Computed | undefined> {
     const { text } = statement.name;
-    if (findNamed(this.#created, { text, exact: false }))
+    const name = { text, exact: false };
+    if (findNamed(this.#created, name) || findNamed(this.#memory, name))
       this.#findings.stop(`The query creates two tables called ${text}`, statement.name);
-    this.#created.set(text, await connectTable(statement, this.#catalog, this.#findings));
+    const { optionsRange, computed: expressions, watermark } = statement;
+    if (!optionsRange) {
+      const { fields = [] } = expandSchema({ fields: statement.fields });
+      this.#memory.set(text, { name: text, fields });
+      return undefined;
+    }
+    const source = await connectTable({ ...statement, optionsRange }, this.#catalog, this.#findings);
+    this.#created.set(text, source);
+    if (expressions.size === 0 && !watermark?.expression) return undefined;
+    const { fields = [] } = expandSchema({ fields: statement.fields });
+    const declared = fields.map((field, index) => ({ field, expression: expressions.get(index) }));
+    const isFixed = declared.every(({ expression }) => expression);
+    const sent = isFixed
+      ? (source.schema.fields ?? []).map((field) => ({ field, expression: undefined }))
+      : [];
+    return { source, columns: [...sent, ...declared], watermark: watermark?.expression };
+  }
+
+  isMemory(name: { text: string; exact: boolean }): boolean {
+    return findNamed(this.#memory, name) !== undefined;
+  }
+
+  memory(name: { text: string; exact: boolean }): MemoryTable {
+    return findNamed(this.#memory, name) as MemoryTable;
   }
 
   /** Returns the table of that name. Reports an unknown one with similar names, `others` included. */
@@ -107,7 +152,7 @@ export class Tables {
 }
 
 async function connectTable(
-  statement: CreateTable,
+  statement: CreateTable & { optionsRange: Range },
   catalog: Catalog,
   findings: Findings,
 ): Promise<TableDefinition> {
@@ -115,7 +160,18 @@ async function connectTable(
   const connector = options.take('connector');
   if (connector === undefined) return findings.stop('The option connector is missing', optionsRange);
   const profileName = options.take('connection_profile');
-  const schema = declaredSchema(statement);
+  const isSent = (_: unknown, index: number) => !statement.computed.has(index);
+  const fields = statement.fields.filter(isSent);
+  const sent = {
+    ...statement,
+    fields,
+    fieldRanges: statement.fieldRanges.filter(isSent),
+    primaryKeys: statement.primaryKeys.filter(
+      (key) => fields.length === statement.fields.length || fields.some(({ name: of }) => of === key),
+    ),
+  };
+  const schema = declaredSchema(sent);
+  const eventTime = readEventTime(statement, findings);
   const inline = { name: name.text, connector, profileName, options, schema };
   const connection = await asFinding(
     () => catalog.inline(inline),
@@ -125,8 +181,44 @@ async function connectTable(
   options.refuseRest();
   findings.settle();
   const { direction, profile, config, uses = [] } = connection;
-  const complete = completeSchema(statement, connection.schema ?? schema, connection, findings);
-  return { name: name.text, connector, direction, schema: complete, profile, config, uses };
+  const complete = completeSchema(sent, connection.schema ?? schema, connection, findings);
+  checkComputed(statement, direction, complete, findings);
+  const table = { name: name.text, connector, direction, schema: complete, profile, config, uses };
+  return eventTime === undefined ? table : { ...table, eventTime };
+}
+
+/** The column with the time at which something happened: of `event_time_field`, or of WATERMARK FOR. */
+function readEventTime(statement: CreateTable, findings: Findings): string | undefined {
+  const { fields, watermark, options } = statement;
+  const range = options.placeOf('/event_time_field');
+  const option = options.take('event_time_field');
+  const name = option ?? watermark?.column.text;
+  if (name === undefined) return undefined;
+  const place = option === undefined ? watermark?.column : range;
+  const field = fields.find((candidate) => isSameName(candidate.name, name));
+  if (!field) {
+    const names = fields.map((candidate) => candidate.name);
+    return findings.stop(`There is no column ${name}${suggestion(name, names)}`, place);
+  }
+  if (field.type !== 'timestamp')
+    findings.stop(`The time of an event must be a TIMESTAMP, which ${field.name} is not`, place);
+  if (watermark && !isSameName(watermark.column.text, field.name))
+    findings.stop(`WATERMARK FOR must name the event_time_field, ${field.name}`, watermark.column);
+  return field.name;
+}
+
+function checkComputed(
+  { computed, watermark, fieldRanges }: CreateTable,
+  direction: TableDefinition['direction'],
+  { format }: ConnectionSchema,
+  findings: Findings,
+): void {
+  const [first] = computed.keys();
+  const range = first === undefined ? watermark?.column : fieldRanges[first];
+  if (range && direction === 'sink')
+    findings.stop('Computed columns and WATERMARK are for sources; remove them from this sink', range);
+  if (first !== undefined && format?.type === 'json' && format.debezium === true)
+    findings.stop('A table in Debezium format cannot have computed columns; compute in the SELECT', range);
 }
 
 function declaredSchema({ fields, primaryKeys, options }: CreateTable): ConnectionSchema {

@@ -39,7 +39,7 @@ function matched(query: string, from: number, findings: Findings): Piece {
   for (const { kind, pattern } of patterns) {
     pattern.lastIndex = from;
     const text = pattern.exec(query)?.[0];
-    if (text) return { kind, text, from, to: from + text.length };
+    if (text && text !== '`') return { kind, text, from, to: from + text.length };
   }
   const [character] = query.slice(from);
   return findings.stop(`Unexpected character ${character}`, { from, to: from + 1 });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { exampleCatalog, storedTable } from '../../test/support/example-catalog.ts';
 import type { Field } from '../formats/schema/schema.ts';
-import { compileQuery, diagnose, reserved } from './compile.ts';
+import { reserved } from '../formats/schema/sql-type.ts';
+import { compileQuery, diagnose } from './compile.ts';
 import { connectEngine } from './engine/connection.ts';
 
 const fields: Field[] = [

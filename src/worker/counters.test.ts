@@ -94,3 +94,33 @@ test('latencies older than two minutes are forgotten', () => {
     vi.useRealTimers();
   }
 });
+
+test('knows since when the oldest message waits, over connections', () => {
+  const counters = task();
+  const counts = new AttemptCounts(() => {});
+  const take = () => counters.add(counts.take() as CountsDelta);
+  const waiting = () => counters.status().waiting_since;
+  expect(waiting()).not.toBeNull();
+  counters.connected = true;
+  expect(waiting()).toBeNull();
+  const [first, second] = [counts.waiting(1000), counts.waiting(2000)];
+  counts.add({ messages_in: 2 });
+  take();
+  expect(waiting()).toBe(1_000_000);
+  second();
+  take();
+  expect(waiting()).toBe(1_000_000);
+  first();
+  take();
+  expect(waiting()).toBeNull();
+  counters.sample(1);
+  expect(counters.status().waiting_samples).toEqual([0]);
+  // What was not acknowledged stays with the broker, so time stands still.
+  counts.waiting(3000);
+  counts.add({ messages_in: 1 });
+  take();
+  counters.connected = false;
+  expect(waiting()).toBe(3_000_000);
+  counters.sample(1);
+  expect(counters.status().waiting_samples.at(-1)).toBeGreaterThan(0);
+});

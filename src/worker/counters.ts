@@ -123,6 +123,8 @@ export class TaskCounters {
   #sampled = noCounts();
   #samples: number[][] = [];
   #inFlightSamples: number[] = [];
+  #waitingSince: number | null = Date.now();
+  #waitingSamples: number[] = [];
 
   constructor(job: JobCounters) {
     this.job = job;
@@ -130,11 +132,14 @@ export class TaskCounters {
 
   set connected(connected: boolean) {
     this.#connected = connected;
+    // What was not acknowledged arrives again.
+    this.#waitingSince = connected ? null : (this.#waitingSince ?? Date.now());
     this.job.touch();
   }
 
-  add({ counts, latencies, badByCode, lastBad }: CountsDelta): void {
+  add({ counts, latencies, badByCode, lastBad, waitingSince }: CountsDelta): void {
     this.job.touch();
+    if (this.#connected) this.#waitingSince = waitingSince;
     for (const name of taskCounts) {
       this.counts[name] += counts[name];
       this.job.counts[name] += counts[name];
@@ -170,15 +175,18 @@ export class TaskCounters {
     // After a task falls quiet, one quiet second is still written.
     if (busy || this.#busy) this.job.touch();
     this.#busy = busy;
+    const waited = this.#waitingSince === null ? 0 : Math.max(1, Math.round(Date.now() - this.#waitingSince));
     const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
     for (let time = 0; time < times; time++) {
       this.#samples.push(sample);
       this.#inFlightSamples.push(this.counts.in_flight);
+      this.#waitingSamples.push(waited);
     }
     this.#sampled = { ...this.counts };
     const over = Math.max(0, this.#samples.length - keptSamples);
     this.#samples.splice(0, over);
     this.#inFlightSamples.splice(0, over);
+    this.#waitingSamples.splice(0, over);
   }
 
   status(): Omit<TaskStatus, 'index' | 'source' | 'transform' | 'sink' | 'window'> {
@@ -193,6 +201,8 @@ export class TaskCounters {
       latency: this.#latency.percentiles(),
       samples: this.#samples,
       in_flight_samples: this.#inFlightSamples,
+      waiting_since: this.#waitingSince === null ? null : Math.round(this.#waitingSince * 1000),
+      waiting_samples: this.#waitingSamples,
     };
   }
 

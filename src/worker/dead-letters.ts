@@ -10,7 +10,7 @@ import type {
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
-import { newId } from '../store/id.ts';
+import { newTimedId } from '../store/id.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { Task } from './task.ts';
 
@@ -59,11 +59,12 @@ export class StoredDeadLetters implements DeadLetterStore {
   }
 
   #row({ payload, ...rest }: DeadLetter) {
+    const createdAt = this.#nextTime();
     return {
       ...rest,
-      id: newId('dl'),
+      id: newTimedId('dl', createdAt),
       jobId: this.#jobId,
-      createdAt: this.#nextTime(),
+      createdAt,
       payload: new Uint8Array(payload),
       bytes: payload.length,
     };

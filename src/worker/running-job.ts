@@ -179,6 +179,8 @@ export class RunningJob {
         if (this.record.state === 'Running') this.#note('Running');
         return;
       }
+      // Arroyo's clients wait for a new run after a rescale.
+      if (specs.length !== this.#tasks.specs.length) this.record.set({ runId: { increment: 1 } });
       this.#rollout.replace(this.#tasks.specs);
       this.#note('Restarting');
       await this.#apply(specs);
@@ -221,6 +223,7 @@ export class RunningJob {
     if (this.#ending) return;
     this.#rollout.connected();
     this.#note('Running');
+    for (const { task } of this.#tasks.connected) task.allConnected();
     this.#drains.begin(this.#tasks.specs);
   }
 

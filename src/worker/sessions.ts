@@ -101,7 +101,8 @@ export class JobSessions {
     const { connector, profile } = spec.source;
     const usable = this.#resolved(session);
     const name = usable && connectorFor(session.connector).session?.(usable.profile, identity);
-    return connector.session?.(profile, identity) === name;
+    // A connector without sessions has no name for one.
+    return name !== undefined && connector.session?.(profile, identity) === name;
   }
 
   async enter(session: SourceSession, state: 'draining' | typeof orphaned): Promise<void> {

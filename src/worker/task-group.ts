@@ -127,25 +127,24 @@ export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Pr
   return inserts.flatMap((insert) => {
     const sink = { ...catalog.usable(insert.sink), operatorId: insert.operatorIds.sink };
     const alone = { ...catalog.usable(insert.source), operatorId: insert.operatorIds.source };
-    const source = parallelism > 1 ? sharedBy(jobId, alone, parallelism) : alone;
     return Array.from({ length: parallelism }, (_, taskIndex) => ({
       jobId,
       taskIndex,
       insert,
-      source,
+      source: parallelism > 1 ? sharedBy(alone, taskIndex, parallelism) : alone,
       sink,
     }));
   });
 }
 
-/** The source as several tasks share it. The name of their group does not change when the job restarts. */
-function sharedBy(jobId: string, source: TaskEnd, tasks: number): TaskEnd {
-  const { connector, config, operatorId } = source;
+/** The source as one of several tasks reads it. */
+function sharedBy(source: TaskEnd, taskIndex: number, tasks: number): TaskEnd {
+  const { connector, config } = source;
   if (!connector.shared)
     throw new PenstockError('cannot_share', `Several tasks cannot share a source of ${connector.name}`, {
       hint: 'Set the parallelism of the pipeline to 1.',
     });
-  return { ...source, config: connector.shared(config, `${jobId}_${operatorId}`, tasks) };
+  return { ...source, config: connector.shared(config, taskIndex, tasks) };
 }
 
 /** Edits of a job. Until all tasks of a new version were connected once, it can roll back to the last version that was. */

@@ -55,6 +55,8 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
+  /** Half of the time that the broker keeps the session. */
+  #maxRetryMs = Number.POSITIVE_INFINITY;
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
@@ -100,7 +102,7 @@ export class Task {
         if (!raised.passing) throw raised;
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
-        const retryInMs = backoffMs(failures);
+        const retryInMs = Math.min(backoffMs(failures), this.#maxRetryMs);
         counters.recovering(raised);
         events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
@@ -114,6 +116,11 @@ export class Task {
    */
   async replay(deadLetters: ReplayedDeadLetter[]): Promise<(DeadLetterFailure | undefined)[] | undefined> {
     return this.#attempt?.replay(deadLetters);
+  }
+
+  /** Every task of the job is connected: see `Source.allConnected`. */
+  allConnected(): void {
+    this.#attempt?.allConnected();
   }
 
   /** Takes no more messages and finishes those in flight, within a deadline. */
@@ -172,18 +179,14 @@ export class Task {
     const { events, session, deadLetters, counters } = this.#tools;
     const { counts } = counters.job;
     const settled = Promise.withResolvers<void>();
-    let known = false;
     return {
       running: events.running,
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
-      async sessionOpening() {
-        const remembered = await session.opening();
-        known = remembered?.known ?? false;
-        return remembered;
-      },
-      async sessionOpened({ resumed }) {
-        if (known && !resumed) counts.sessions_lost++;
-        await session.opened({ resumed, settled: settled.promise });
+      sessionOpening: () => session.opening(),
+      sessionOpened: async ({ keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
+        this.#maxRetryMs = keptSecs * 500;
+        if (found.lost) counts.sessions_lost++;
+        await session.opened({ ...found, settled: settled.promise });
       },
       sessionSettled: settled.resolve,
       async storeDeadLetters({ deadLetters: added, badData }) {

@@ -175,6 +175,7 @@ class RunningThread {
       ended,
       drain: () => link.call('drain', undefined, attempt),
       stop: () => link.notify('stop', undefined, attempt),
+      allConnected: () => link.notify('allConnected', undefined, attempt),
       replay: (deadLetters) => link.call('replay', deadLetters, attempt),
     };
   }

@@ -34,14 +34,24 @@ pipelines:
     ...[...'bcdefghi'].map((name, i) => `${name}: &${name} [${`*${'abcdefgh'[i]},`.repeat(9)}]`),
   ].join('\n');
   const large = `big: &big "${'x'.repeat(200_000)}"\nlist: [${'*big, '.repeat(6)}]`;
+  const tooDeep = /it is nested more than 100 levels deep$/;
+  const indented = (levels: number) =>
+    Array.from({ length: levels }, (_, level) => `${' '.repeat(level)}a:`).join('\n');
   const keys = Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n');
 
   test.each([
     ['an alias bomb', bomb, /alias/],
     ['a large text by reference', large, /1 MiB/],
     ['a cycle', 'a: &a [*a]', /nested|alias|anchor/i],
-    ['deep nesting', '['.repeat(50_000), /nested|read/],
-    ['deep nesting that is closed', `${'['.repeat(200)}${']'.repeat(200)}`, /nested/],
+    ['deep lists', '['.repeat(50_000), tooDeep],
+    ['deep lists that are closed', `${'['.repeat(200)}${']'.repeat(200)}`, tooDeep],
+    ['deep mappings', '{a: '.repeat(20_000), tooDeep],
+    ['deep lists in lines', '- '.repeat(30_000), tooDeep],
+    ['deep keys', '? '.repeat(30_000), tooDeep],
+    ['deep mappings in lines', indented(300), tooDeep],
+    ['one level too many', `${'['.repeat(101)}${']'.repeat(101)}`, tooDeep],
+    ['many anchors', '&a '.repeat(80_000), /anchor/],
+    ['many mistakes', `[${','.repeat(200_000)}]`, /line 1, column 3/],
     ['a tag', 'a: !!js/function "x"', /tag/i],
     ['a tag of its own', 'a: !secret x', /tag/i],
     ['binary', 'a: !!binary aGVsbG8=', /tag/i],

@@ -118,7 +118,10 @@ describe('the schema of a table', () => {
     const { kinds, notes, preview, schema } = await infer({ messages: 4 });
     expect(kinds).toMatchObject({ json_object: 2, text: 1, bytes: 1 });
     expect(schema.fields).toEqual([{ name: 'a', type: 'int64', required: false }]);
-    expect(notes).toEqual(['2 of 4 messages are not JSON objects and would be bad data']);
+    expect(notes).toEqual([
+      '2 of 4 messages are not JSON objects and would be bad data',
+      '1 of 4 messages begin as UTF-16 does; Penstock reads UTF-8',
+    ]);
     const bad = preview.filter(({ name }: { name: string }) => name === 'bad_message');
     expect(bad).toEqual([
       expect.objectContaining({

@@ -31,10 +31,11 @@ const statsAt = (at: number, samples: number[][]): string => {
   };
   const place = { id: 'x', node: 0 };
   const task = { index: 0, source: place, transform: null, sink: place, connected: true, totals, batches: 1 };
+  const waiting = { waiting_since: null, waiting_samples: samples.map(() => 0) };
   const more = { in_flight: 0, window: 1000, reconnects: 0, last_error: null, latency: null };
   const stats: JobStats = {
     at,
-    tasks: [{ ...task, ...more, samples, in_flight_samples: samples.map(() => 0) }],
+    tasks: [{ ...task, ...more, samples, in_flight_samples: samples.map(() => 0), ...waiting }],
   };
   return JSON.stringify(stats);
 };

@@ -229,10 +229,12 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     });
   });
 
-  test("returns empty lists for Arroyo's checkpoints and functions", async () => {
+  test('returns checkpoints while it runs, an empty list of functions, and no other job', async () => {
     await start();
-    expect(await get(`jobs/${job}/checkpoints`)).toEqual({ data: [] });
-    expect(await get(`jobs/${job}/checkpoints/1/operator_checkpoint_groups`)).toEqual({ data: [] });
+    const { data } = await get(`jobs/${job}/checkpoints`);
+    for (const each of data) expect(each).toMatchObject({ backend: 'broker', events: [] });
+    const unknown = `jobs/${job}/checkpoints/999999/operator_checkpoint_groups`;
+    expect(await get(unknown)).toEqual({ data: [] });
     const { body } = await rig.request.get('/api/v1/udfs').expect(200);
     expect(body).toEqual({ data: [] });
     for (const path of ['checkpoints', 'tasks', 'operator_metric_groups'])

@@ -32,8 +32,8 @@ describe('a preview', { timeout: 180_000 }, () => {
   });
 
   const path = '/api/v1/pipelines';
-  const preview = async (query: string) => {
-    const pipeline = await created(rig.request, '/pipelines/preview', { query });
+  const preview = async (query: string, enable_sinks = false) => {
+    const pipeline = await created(rig.request, '/pipelines/preview', { query, enable_sinks });
     const { id: job } = await jobOf(rig.request, pipeline.id);
     const at = `${path}/${pipeline.id}`;
     return { pipeline, at, job, output: `${rig.service.address}${at}/jobs/${job}/output` };
@@ -152,7 +152,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     const wrong = await post({ query: 'SELECT nope FROM readings' });
     expect([wrong.status, wrong.body.code]).toEqual([400, 'invalid_query']);
     expect(wrong.body.errors[0]).toMatchObject({ path: '/query', message: expect.stringContaining('nope') });
-    expect((await post({ query: hot, enable_sinks: true })).status).toBe(400);
+    expect((await post({ query: hot, enable_sinks: 'yes' })).status).toBe(400);
     const running = [];
     for (let count = 0; count < 8; count++) running.push(await preview(hot));
     const refused = await post({ query: hot });
@@ -162,10 +162,72 @@ describe('a preview', { timeout: 180_000 }, () => {
     await until('there is room again', async () => (await post({ query: hot })).status === 200);
   });
 
-  test('a stored pipeline has no output', async () => {
-    const query = { name: 'p', query: hot, parallelism: 1 };
-    const { id } = await created(rig.request, '/pipelines', query);
-    const { id: job } = await jobOf(rig.request, id);
-    await rig.request.get(`${path}/${id}/jobs/${job}/output`).expect(404);
+  test('writes the rows that it shows with enable_sinks, and reports those that it cannot write', async () => {
+    const written: string[] = [];
+    rig.client.on('message', (_, payload) => written.push(payload.toString()));
+    await rig.client.subscribeAsync(`${topic}/out`, { qos: 1 });
+    const { output, at, job } = await preview(hot, true);
+    const reader = new EventReader<Output>(output);
+    for (let seq = 0; seq < 4; seq++) await send(reading(seq, seq < 3 ? 95 : 20));
+    await until('all rows', () => rowsOf(reader).length === 3 && written.length === 3);
+    expect(written.map((text) => JSON.parse(text))).toEqual(rowsOf(reader));
+    const { body: errors } = await rig.request.get(`${at}/jobs/${job}/errors`).expect(200);
+    expect(errors.data).toEqual([]);
+    await rig.request.patch(at).send({ stop: 'immediate' }).expect(200);
+    expect(await reader.last()).toMatchObject({ done: true, error: null });
+
+    const narrow = await preview(
+      `CREATE TABLE one (device TEXT) WITH (connector = 'mqtt', url = '${rig.broker.url}', topic = '{{ device }}/x',
+        type = 'sink', format = 'json');
+       INSERT INTO one SELECT CASE WHEN seq = 0 THEN 'a#' ELSE device END FROM readings;
+       SELECT seq FROM readings`,
+      true,
+    );
+    const shown = new EventReader<Output>(narrow.output);
+    await send(reading(0, 20));
+    await until('both rows', () => rowsOf(shown).length === 2);
+    await until('the error', async () => {
+      const { body } = await rig.request.get(`${narrow.at}/jobs/${narrow.job}/errors`).expect(200);
+      return body.data.length === 1 && body.data[0].code === 'bad_row';
+    });
+    await shown.hangUp();
+  });
+
+  test('is refused with enable_sinks if a sink cannot be reached', async () => {
+    const query = `CREATE TABLE gone (seq BIGINT) WITH (connector = 'mqtt', url = 'mqtt://127.0.0.1:1', topic = 't',
+      type = 'sink', format = 'json'); INSERT INTO gone SELECT seq FROM readings`;
+    const post = (enable_sinks: boolean) => rig.request.post(`${path}/preview`).send({ query, enable_sinks });
+    const { status, body } = await post(true);
+    expect([status, body.code]).toEqual([400, 'connection_refused']);
+    await post(false).expect(200);
+  });
+
+  test('the output of a running pipeline shows its rows, and takes none', async () => {
+    const query = 'SELECT seq, celsius * 2 AS twice FROM readings';
+    const { id } = await created(rig.request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    const job = await jobOf(rig.request, id);
+    await until('it runs', async () => (await jobOf(rig.request, id)).state === 'Running');
+    const pipeline = (await rig.request.get(`${path}/${id}`).expect(200)).body;
+    expect(pipeline.graph.nodes.map(({ operator }: { operator: string }) => operator)).toContain('preview');
+    const output = `${path}/${id}/jobs/${job.id}/output`;
+    const reader = new EventReader<Output>(`${rig.service.address}${output}`);
+    await until('a row', async () => {
+      await send(reading(1, 20));
+      return rowsOf(reader).length > 0;
+    });
+    expect(rowsOf(reader)[0]).toEqual({ seq: 1, twice: 40 });
+    const transform = reader.events.find(({ batch }) => batch !== '[]')?.operator_id;
+    expect(transform).toMatch(/^transform_preview_/);
+    await reader.hangUp();
+    const tasks = async () => (await rig.request.get(`${path}/${id}/jobs/${job.id}/tasks`)).body.data;
+    await until('the pipeline has read them too', async () => {
+      const [task] = await tasks();
+      return task?.operators.at(-1).messages_in > 0;
+    });
+    await rig.request.patch(`${path}/${id}`).send({ stop: 'immediate' }).expect(200);
+    await until('it has stopped', async () => (await jobOf(rig.request, id)).state === 'Stopped');
+    const { status, body } = await rig.request.get(output);
+    expect([status, body.code]).toEqual([409, 'illegal_state']);
+    await rig.request.get(`${path}/${id}/jobs/job_none/output`).expect(404);
   });
 });

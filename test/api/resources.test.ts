@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { newTimedId, timeOfId } from '../../src/store/id.ts';
 import { databases } from '../support/databases.ts';
 import { created, createTables, profileBody, tableBody } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
@@ -37,7 +38,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
 
   test('returns the location of a created object', async () => {
     const response = await service.request.post('/api/v1/connection_profiles').send(profileBody(nowhere));
-    expect(response.headers.location).toBe(`/api/v1/connection_profiles/${response.body.id}`);
+    expect(response.headers.location).toBe(`connection_profiles/${response.body.id}`);
   });
 
   test('refuses the mask as the secret of a new profile', async () => {
@@ -128,6 +129,59 @@ describe.each(databases)('resources on $provider', ({ open }) => {
     expect((await get('/connection_tables')).data).toHaveLength(7);
   });
 
+  test('a list goes on after an object that was deleted meanwhile, and misses and repeats none', async () => {
+    const profile = await created(service.request, '/connection_profiles', profileBody(nowhere));
+    for (const name of Array.from({ length: 9 }, (_, i) => `t${i}`))
+      await created(
+        service.request,
+        '/connection_tables',
+        tableBody(name, profile.id, { topic: name, type: {} }),
+      );
+    // Several of the same microsecond.
+    await service.db.connectionTable.updateMany({ data: { createdAt: 1_790_000_000_000_000n } });
+    for (const row of await service.db.connectionTable.findMany({ take: 6 })) {
+      const id = newTimedId('ct', row.createdAt);
+      await service.db.connectionTable.update({ where: { id: row.id }, data: { id } });
+    }
+    const all = (await get('/connection_tables?limit=100')).data.map(({ id }: { id: string }) => id);
+    const rest = all.filter((id: string) => timeOfId(id) === 1_790_000_000_000_000n);
+    expect(rest.length).toBe(6);
+    for (const cursor of rest) {
+      const expected = (await get(`/connection_tables?limit=100&starting_after=${cursor}`)).data;
+      await service.request.delete(`/api/v1/connection_tables/${cursor}`).expect(200);
+      const { status, body } = await service.request.get(
+        `/api/v1/connection_tables?limit=100&starting_after=${cursor}`,
+      );
+      expect([status, body.data]).toEqual([200, expected]);
+    }
+  });
+
+  test('the ids of what is listed by page tell the time of creation', async () => {
+    await createTables(service.request, nowhere);
+    for (const name of ['a', 'b']) {
+      const query = 'INSERT INTO alerts SELECT * FROM readings';
+      await created(service.request, '/pipelines', { name, query, parallelism: 1 });
+    }
+    const rows = [
+      ...(await service.db.connectionTable.findMany()),
+      ...(await service.db.pipeline.findMany()),
+      ...(await service.db.auditRecord.findMany()),
+    ];
+    expect(rows).toHaveLength(9);
+    for (const { id, createdAt } of rows) expect(timeOfId(id), id).toBe(createdAt);
+    for (const other of ['pl_5TgR7bN1wC', 'cp_00000000000000', 'ct_', 'pl_short', `dl_${'é'.repeat(14)}`])
+      expect(timeOfId(other)).toBe(undefined);
+    const { data } = await get('/pipelines?limit=1');
+    await service.db.job.deleteMany({ where: { pipelineId: data[0].id } });
+    await service.db.pipelineTable.deleteMany({ where: { pipelineId: data[0].id } });
+    await service.db.pipeline.delete({ where: { id: data[0].id } });
+    const next = await get(`/pipelines?starting_after=${data[0].id}`);
+    expect(next.data.map(({ name }: { name: string }) => name)).toEqual(['a']);
+    await service.db.auditRecord.deleteMany({ where: { action: 'createConnectionTable' } });
+    const gone = rows.find(({ id }) => id.startsWith('aud_') && !id.endsWith('x'))?.id;
+    expect((await service.request.get(`/api/v1/audit?starting_after=${gone}`)).status).toBe(200);
+  });
+
   test("a pipeline has Arroyo's shape and a job that should run", async () => {
     await createTables(service.request, nowhere);
     const query = 'INSERT INTO alerts SELECT device, seq, celsius FROM readings WHERE celsius > 90';
@@ -139,7 +193,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
       tags: { site: 'north' },
     });
     expect(pipeline).toEqual({
-      id: expect.stringMatching(/^pl_[0-9A-Za-z]{10}$/),
+      id: expect.stringMatching(/^pl_[0-9A-Za-z]{14}$/),
       name: 'hot',
       query,
       udfs: [],

@@ -70,7 +70,9 @@ describe('schemas/test', () => {
       '/format/confluent_schema_registry',
       'Schema registries are not supported',
     ],
-    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'must be null'],
+    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'set confluent_header'],
+    [{ format: { type: 'json', schema_id: -1 }, fields }, '/format/schema_id', 'must be'],
+    [{ format: { type: 'avro', reader_schema: 'x' }, fields }, '/format/reader_schema', 'must be null'],
     [
       { format: { type: 'json', unstructured: true, debezium: true } },
       '/format/debezium',
@@ -115,6 +117,32 @@ describe('schemas/test', () => {
       },
       '/fields/0/items/fields/2/name',
       'Two fields are called a',
+    ],
+    [
+      { format: { type: 'json' }, fields: [...fields, { name: 'A', type: 'bool' }] },
+      '/fields/1/name',
+      'the fields a and A, which are the same name in SQL',
+    ],
+    [
+      {
+        format: { type: 'json' },
+        definition: { type: 'json_schema', schema: '{"properties":{"é":{},"É":{}}}' },
+      },
+      '/fields/1/name',
+      'no query can use',
+    ],
+    [
+      {
+        format: { type: 'json' },
+        fields: [{ name: 's', type: 'struct', fields: [...fields, { name: '__proto__', type: 'bool' }] }],
+      },
+      '/fields/0/fields/1/name',
+      '__proto__',
+    ],
+    [
+      { format: { type: 'json', timezone: 'Mars/Olympus' }, fields },
+      '/format/timezone',
+      'There is no time zone',
     ],
   ];
   test.each(invalid)('refuses %o', async (schema, path, message) => {

@@ -21,6 +21,8 @@ export interface Fault {
   sides: readonly Side[];
   /** Cases that run in every check: `source 1` is the source at QoS 1. */
   always: readonly string[];
+  /** Number of tasks; 1 by default. */
+  tasks?: number;
   /** The broker loses messages that it had confirmed. */
   forgets?: true;
   /** Whether it happens only once: it ends on its own, or takes long. */
@@ -101,6 +103,13 @@ export const faults: readonly Fault[] = [
     always: [],
     forgets: true,
     broker: { config: ['persistence false'] },
+    strike: away('SIGTERM'),
+  },
+  {
+    name: 'broker restarted, persistent, 3 tasks',
+    sides: both,
+    always: ['source 1'],
+    tasks: 3,
     strike: away('SIGTERM'),
   },
   { name: 'link cut silently', sides: both, always: ['source 1', 'sink 2'], strike: cutSilently },

@@ -103,7 +103,8 @@ describe.each(cases)('$name, at the $side, QoS $qos', ({ fault, side, qos }) => 
       const brokers = { source: await brokerOf(fault.broker), sink: await brokerOf(fault.broker) };
       // Short, so that silence is detected within seconds.
       const profile = { keepAliveSecs: soak ? 5 : 2, connectTimeoutMs: soak ? 5_000 : 2_000 };
-      const at = await FaultyPipeline.start({ ...brokers, qos, profile });
+      const parallelism = fault.tasks ?? 1;
+      const at = await FaultyPipeline.start({ ...brokers, qos, profile, parallelism });
       _rig = at;
       const course = await endure(fault, side, brokers, at);
       const outcome = await account(fault, side, qos, course, at);

@@ -64,6 +64,14 @@ describe.each(databases)('migrations on $provider', ({ provider, create }) => {
     ])
       expect(await rows(`SELECT id FROM "${table}"`)).toEqual([{ id }]);
     expect(await rows('SELECT "connectionTableId" FROM "PipelineTable"')).toHaveLength(1);
+    const [profile] = await rows('SELECT config FROM "ConnectionProfile"');
+    const text = '"rejectUnauthorized":true';
+    expect(JSON.parse(profile?.config as string)).toEqual({
+      ...{ url: 'mqtts://a', insecureSkipVerify: true, serverName: text },
+    });
+    expect(await rows('SELECT query FROM "Pipeline"')).toEqual([
+      { query: "WITH (insecure_skip_verify = 'true', a = 1)" },
+    ]);
     expect(await rows('SELECT "state", "runId" FROM "Job"')).toMatchObject([{ state: 'Running', runId: 7 }]);
   });
 
@@ -248,11 +256,11 @@ test('reports that a database cannot be reached', async () => {
 /** One row of each table as the first migration left it. */
 const populated = [
   `INSERT INTO "ConnectionProfile" (id, name, connector, config, "createdAt", "updatedAt")
-     VALUES ('cp_1', 'plant', 'mqtt', '{}', 1, 1)`,
+     VALUES ('cp_1', 'plant', 'mqtt', '{"url":"mqtts://a","rejectUnauthorized":false,"serverName":"\\"rejectUnauthorized\\":true"}', 1, 1)`,
   `INSERT INTO "ConnectionTable" (id, name, connector, "connectionProfileId", "tableType", config, "createdAt", "updatedAt")
      VALUES ('ct_1', 'readings', 'mqtt', 'cp_1', 'source', '{}', 1, 1)`,
   `INSERT INTO "Pipeline" (id, name, query, parallelism, "checkpointIntervalMicros", tags, graph, "createdAt", "updatedAt")
-     VALUES ('pl_1', 'p', 'q', 1, 1, '{}', '{}', 1, 1)`,
+     VALUES ('pl_1', 'p', 'WITH (reject_unauthorized = ''false'', a = 1)', 1, 1, '{}', '{}', 1, 1)`,
   `INSERT INTO "PipelineTable" ("pipelineId", "connectionTableId") VALUES ('pl_1', 'ct_1')`,
   `INSERT INTO "Job" (id, "pipelineId", "createdAt", "updatedAt", state, "stateSince", "runId")
      VALUES ('job_1', 'pl_1', 1, 1, 'Running', 1, 7)`,

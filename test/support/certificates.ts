@@ -25,6 +25,21 @@ async function make(
   return { cert: made.cert, key: made.private };
 }
 
+/** An authority below another one. */
+export const makeIntermediate = (ca: Pair, name: string, days = 30): Promise<Pair> =>
+  make(
+    name,
+    {
+      ca,
+      extensions: [
+        { name: 'basicConstraints', cA: true, critical: true },
+        { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+      ],
+    },
+    days,
+    days < 0 ? -10 : -1,
+  );
+
 type KeyType = 'ec' | 'rsa';
 
 /** An authority that signs others, with keys of its own type. */
@@ -38,7 +53,12 @@ export const makeAuthority = (name = 'Penstock test authority', keyType: KeyType
   });
 
 /** A server certificate for `names`; it expired yesterday when `days` is -1. */
-export const makeServer = (ca: Pair, names = ['localhost', '127.0.0.1'], days = 30): Promise<Pair> =>
+export const makeServer = (
+  ca: Pair,
+  names = ['localhost', '127.0.0.1'],
+  days = 30,
+  firstDay = days < 0 ? -10 : -1,
+): Promise<Pair> =>
   make(
     names[0] ?? 'localhost',
     {
@@ -54,7 +74,7 @@ export const makeServer = (ca: Pair, names = ['localhost', '127.0.0.1'], days = 
       ],
     },
     days,
-    days < 0 ? -10 : -1,
+    firstDay,
   );
 
 /** A self-signed server certificate for localhost. */

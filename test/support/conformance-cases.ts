@@ -66,6 +66,11 @@ export const codecCases: readonly CodecCase[] = [
     name: 'csv with every option',
     format: { type: 'csv', header: true, delimiter: '\t', quote: "'", null_value: '0' },
   },
+  {
+    name: 'csv with decimal commas',
+    format: { type: 'csv', delimiter: ';', decimal_separator: ',' },
+    expressible: notEmptyLine,
+  },
   { name: 'avro containers', format: { type: 'avro' } },
   { name: 'avro raw datums', format: { type: 'avro', raw_datums: true } },
   { name: 'avro single objects', format: { type: 'avro', single_object: true } },
@@ -85,6 +90,26 @@ export const codecCases: readonly CodecCase[] = [
     format: { type: 'protobuf', message_name: 'Row', length_delimited: true },
     define: protobufOf,
     normal: withoutNullItems,
+  },
+  {
+    name: 'senml in json',
+    format: { type: 'senml', encoding: 'json' },
+    fields: [
+      { name: 'name', type: 'string', required: true },
+      { name: 'unit', type: 'string' },
+      { name: 'string_value', type: 'string', required: true },
+    ],
+    expressible: ({ name }) => name !== '',
+  },
+  {
+    name: 'senml in cbor',
+    format: { type: 'senml', encoding: 'cbor' },
+    fields: [
+      { name: 'name', type: 'string', required: true },
+      { name: 'unit', type: 'string' },
+      { name: 'string_value', type: 'string', required: true },
+    ],
+    expressible: ({ name }) => name !== '',
   },
   {
     name: 'sparkplug_b',

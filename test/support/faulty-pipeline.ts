@@ -31,6 +31,8 @@ interface FaultyPipelineOptions {
   settings?: Record<string, string>;
   /** The source table's `type`. */
   read?: object;
+  /** Number of tasks; 1 by default. */
+  parallelism?: number;
 }
 
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
@@ -101,6 +103,7 @@ export class FaultyPipeline {
 
   /** Changes the pipeline: its parallelism, or whether it runs. */
   async patch(body: { parallelism?: number; stop?: string }): Promise<void> {
+    this.ledger.tasks = Math.max(this.ledger.tasks, body.parallelism ?? 1);
     await this.penstock.request.patch(`/api/v1/pipelines/${this.#id}`).send(body).expect(200);
   }
 
@@ -158,7 +161,9 @@ export class FaultyPipeline {
       await created(request, '/connection_tables', tableBody(name, profile.id, table, schema));
     }
     const query = 'INSERT INTO out SELECT * FROM readings';
-    const { id } = await created(request, '/pipelines', { name: 'all', query, parallelism: 1 });
+    const { parallelism = 1 } = this.#options;
+    this.ledger.tasks = parallelism;
+    const { id } = await created(request, '/pipelines', { name: 'all', query, parallelism });
     this.#id = id;
     await until('the job runs', async () => (await this.job()).state === 'Running');
   }

@@ -49,6 +49,10 @@ export class Ledger {
   #newest = { owed: 0 };
   /** Acknowledgements sent before the sink's broker had confirmed (invariant 1). */
   early = 0;
+  /** The largest number of tasks so far. Each receives every message, and all but one acknowledge it at once. */
+  tasks = 1;
+  /** The client ids that acknowledged a number which the sink's broker has not confirmed yet. */
+  readonly #unconfirmed = new Map<number, Set<string>>();
   /** Acknowledgements out of order of receipt (invariant 2). */
   disordered = 0;
 
@@ -61,8 +65,10 @@ export class Ledger {
   readonly sourceTap = (): Tap => {
     const owed: { id: number; seq: number }[] = [];
     let head = 0;
+    let clientId = '';
     const connection = { owed: 0 };
     return dissect((direction, packet) => {
+      if (packet.cmd === 'connect') clientId = packet.clientId;
       if (direction === 'down' && packet.cmd === 'publish' && packet.qos > 0) {
         this.#newest = connection;
         const seq = numberOf(packet.payload);
@@ -76,7 +82,7 @@ export class Ledger {
         this.acknowledged += 1;
         connection.owed -= 1;
         if (due?.id !== packet.messageId) this.disordered += 1;
-        else if (!this.taken.has(due?.seq ?? Number.NaN)) this.early += 1;
+        else this.#acknowledge(due?.seq ?? Number.NaN, clientId);
         if (head > 10_000) owed.splice(0, head);
         if (head > 10_000) head = 0;
       }
@@ -99,8 +105,17 @@ export class Ledger {
     });
   };
 
+  #acknowledge(seq: number, clientId: string): void {
+    if (this.taken.has(seq)) return;
+    const clients = this.#unconfirmed.get(seq) ?? new Set();
+    clients.add(clientId);
+    if (clients.size >= this.tasks) this.early += 1;
+    else this.#unconfirmed.set(seq, clients);
+  }
+
   #take(seq: number): void {
     this.taken.add(seq);
+    this.#unconfirmed.delete(seq);
     this.highestTaken = Math.max(this.highestTaken, seq);
   }
 }

@@ -89,7 +89,7 @@ export class Penstock {
     child.stderr.on('data', (chunk) => {
       this.#log = (this.#log + String(chunk)).slice(-1_000_000);
     });
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + 90_000;
     while (!(await this.#ready())) {
       if (child.exitCode !== null || Date.now() > deadline)
         throw new Error(`Penstock did not start: ${this.#log}`);

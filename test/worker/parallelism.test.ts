@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { operatorId } from '../../src/sql/graph.ts';
+import { startAedes } from '../support/aedes-broker.ts';
 import { FaultyPipeline } from '../support/faulty-pipeline.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { takeSession } from '../support/mqtt.ts';
@@ -148,20 +149,12 @@ describe('several tasks', () => {
     expect(await Promise.all(left)).toEqual([false, false, false]);
   });
 
-  test('are refused with the field when the source cannot be shared', async () => {
+  test('are refused with the field when there are too many', async () => {
     await readings({}, { type: { retained: 'always' } });
-    const post = await service.request.post('/api/v1/pipelines').send({ name: 'p', query, parallelism: 2 });
-    expect([post.status, post.body.code, post.body.errors[0].path]).toEqual([
-      400,
-      'cannot_share',
-      '/parallelism',
-    ]);
-    const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
-    const patch = await service.request.patch(`/api/v1/pipelines/${id}`).send({ parallelism: 2 });
-    expect([patch.status, patch.body.errors[0].path]).toEqual([400, '/parallelism']);
+    const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 2 });
     const many = await service.request.patch(`/api/v1/pipelines/${id}`).send({ parallelism: 65 });
     expect([many.status, many.body.errors[0].path]).toEqual([400, '/parallelism']);
-    expect((await service.request.get(`/api/v1/pipelines/${id}`)).body.parallelism).toBe(1);
+    expect((await service.request.get(`/api/v1/pipelines/${id}`)).body.parallelism).toBe(2);
   });
 
   test('join a group named by the user, also over MQTT 3.1.1', async () => {
@@ -172,26 +165,34 @@ describe('several tasks', () => {
     for (const task of [0, 1]) expect(broker.log).toContain(`${clientOf(job.id, task)} 1 $share/mine/in`);
   });
 
-  test('fail if the broker has no shared subscriptions', async () => {
+  test('divide the messages of any broker, also of one without shared subscriptions', async () => {
     const without = await ScriptedBroker.start({
       connack: { properties: { sharedSubscriptionAvailable: false } },
     });
     await createTables(service.request, without.url);
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 2 });
+    await inState(id, 'Running');
+  });
+
+  test('of a group that the broker does not support fail, or say so', async () => {
+    const without = await ScriptedBroker.start({
+      connack: { properties: { sharedSubscriptionAvailable: false } },
+    });
+    await readings({ config: { url: without.url } }, { topic: '$share/mine/in' });
+    const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 2 });
     const { failure_reason } = await inState(id, 'Failed');
     expect(failure_reason).toMatchObject({ code: 'mqtt_shared_unsupported', domain: 'user' });
   });
 
-  test('are refused by an edit if the broker does not announce shared subscriptions, and one task continues alone', async () => {
-    await readings({ config: { url: broker.url, protocolVersion: '3.1.1' } }, {});
+  test('say that a broker takes their group for an ordinary topic', async () => {
+    const aedes = await startAedes();
+    await readings({ config: { url: aedes.url } }, { topic: '$share/mine/in', qos: 'AtLeastOnce' });
     const { id } = await created(service.request, '/pipelines', { name: 'p', query, parallelism: 1 });
-    await inState(id, 'Running');
-    await service.request.patch(`/api/v1/pipelines/${id}`).send({ parallelism: 2 });
-    const job = await until('the refusal is shown', async () => {
-      const now = await jobOf(service.request, id);
-      return now.state === 'Running' && now.failure_reason !== null && now.tasks === 1 && now;
+    const job = await inState(id, 'Running');
+    const said = await until('the job says it', async () => {
+      const { body } = await service.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/errors`);
+      return (body.data as { message: string }[]).find(({ message }) => message.includes('$share/mine/in'));
     });
-    expect(job.failure_reason?.code).toBe('mqtt_shared_unsupported');
-    await until('the other is gone', async () => (await service.db.sourceSession.count()) === 1);
+    expect(said.message).toContain('ordinary topic');
   });
 });

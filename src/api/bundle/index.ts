@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import type { AffectedPipelines } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
+import { readText } from '../http.ts';
 import { writeObjects } from '../kind.ts';
 import { readSelector, type Selector } from '../labels.ts';
 import { bodyProblems, problems } from '../problem.ts';
@@ -17,9 +19,8 @@ import {
   maxBytes,
   maxObjects,
   maxYamlBytes,
-  readYaml,
-  writeYaml,
 } from './wire.ts';
+import { readYaml, writeYaml } from './yaml.ts';
 
 const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml'];
 
@@ -28,9 +29,9 @@ export const bundles =
   async (app) => {
     app.addContentTypeParser(
       yamlTypes,
-      { parseAs: 'string', bodyLimit: maxBytes },
-      async (_request: unknown, body: string) => {
-        if (Buffer.byteLength(body) <= maxYamlBytes) return readYaml(body);
+      { parseAs: 'buffer', bodyLimit: maxBytes },
+      async (request: FastifyRequest, body: Buffer) => {
+        if (body.length <= maxYamlBytes) return readYaml(readText(request, body));
         throw new PenstockError('payload_too_large', 'The YAML body is larger than 256 KiB', {
           hint: 'Send it as JSON (application/json, up to 1 MiB), or split it into several bundles.',
         });

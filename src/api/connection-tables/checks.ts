@@ -5,6 +5,7 @@ import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
+import { unnameable } from '../../sql/names.ts';
 import type { Deps } from '../deps.ts';
 import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import type { ConnectionTablePost } from './wire.ts';
@@ -40,7 +41,7 @@ export async function checkTable(
 /** Returns a table's body as it is stored, with its connector's default schema if it has none. Throws `invalid_schema`. */
 export function completed(body: ConnectionTablePost): ConnectionTablePost {
   try {
-    const schema = withDefaultSchema(body.connector, body.schema ?? undefined);
+    const schema = withDefaultSchema(body.connector, withoutDefinedFields(body.schema ?? undefined));
     const { connection_profile_id = null } = body;
     return schema ? { ...body, connection_profile_id, schema } : body;
   } catch (error) {
@@ -48,6 +49,14 @@ export function completed(body: ConnectionTablePost): ConnectionTablePost {
       throw invalidSchema(error.errors, '/schema');
     throw error;
   }
+}
+
+/** Leaves out the fields that a definition gives: responses have them, and they may come back. */
+function withoutDefinedFields(schema: ConnectionSchema | undefined): ConnectionSchema | undefined {
+  if (!schema?.definition) return schema;
+  const { fields = [], ...rest } = schema;
+  const own = fields.filter(({ metadata_key }) => typeof metadata_key === 'string');
+  return own.length > 0 ? { ...rest, fields: own } : rest;
 }
 
 /** The profile that a body names; null if its connector needs none. Throws if there is none. */
@@ -82,6 +91,11 @@ export function checkSchema(
   const full = expandBelow(schema, at);
   const errors = validateSchema(full, metadata);
   if (errors.length > 0) throw invalidSchema(errors, at);
+  const unusable = unnameable(full.fields ?? []).map(({ path, message }) => ({
+    path,
+    message: `makes the table one that no query can use: it has ${message}. Make the object a json column, or the whole message with unstructured`,
+  }));
+  if (unusable.length > 0) throw invalidSchema(unusable, at);
   return full;
 }
 

@@ -4,7 +4,7 @@ import Type, { type Static } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
-import { newId } from '../../store/id.ts';
+import { newTimedId } from '../../store/id.ts';
 import { checkResponse, runCheck, testOptions } from '../check.ts';
 import { refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
@@ -187,7 +187,8 @@ async function save(
   const body = completed(sent);
   if (current) refuseOtherConnector(connectorFor(current.connector), body.connector);
   const { connector, profileRow } = await checkTable(deps, body, staged);
-  const id = current?.id ?? newId('ct');
+  const updatedAt = nowMicros();
+  const id = current?.id ?? newTimedId('ct', updatedAt);
   const reads = {
     profiles: new Map(profileRow ? [[profileRow.id, profileRow.version]] : []),
     tables: new Map([[id, current?.version ?? 0]]),
@@ -200,7 +201,6 @@ async function save(
     return { reads, forWorker: false, store: async () => ({ row: current }) };
 
   if (renamed) await refuseRename(deps.db, 'table', id);
-  const updatedAt = nowMicros();
   const row = {
     id,
     name,

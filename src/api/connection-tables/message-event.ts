@@ -97,8 +97,16 @@ export class MessageEvents {
   readonly #writeRow: Writer;
   readonly #writeMetadata: Writer;
 
-  constructor(connector: ConnectorDefinition, schema: ConnectionSchema) {
+  readonly #unexpected: ((error: unknown) => void) | undefined;
+
+  /** `unexpected` gets errors that no message is to blame for; without it they are thrown. */
+  constructor(
+    connector: ConnectorDefinition,
+    schema: ConnectionSchema,
+    unexpected?: (error: unknown) => void,
+  ) {
     const fields = schema.fields ?? [];
+    this.#unexpected = unexpected;
     this.#reader = new MessageReader(schema);
     this.#writeRow = rowWriter(fields);
     this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
@@ -107,7 +115,7 @@ export class MessageEvents {
   show(message: Watched): MessageEvent[] {
     const { payload, metadata } = message;
     const seen = {
-      metadata: upTo(maxText, this.#writeMetadata(metadata as never)),
+      metadata: textOf(() => this.#writeMetadata(metadata as never)).text,
       received_at: String(Math.round(message.receivedAt * 1000)),
       bytes: String(payload.length),
     };
@@ -115,18 +123,36 @@ export class MessageEvents {
       return [good(`The message has ${payload.length} bytes, which is too many to show`, null, seen)];
     const wrong: MessageEvent[] = [];
     const rows = this.#reader.read(message, (error) => {
-      if (!(error instanceof PenstockError)) throw error;
-      if (wrong.length < maxRows) wrong.push(bad(error, payload, seen));
+      if (!(error instanceof PenstockError)) this.#report(error);
+      if (wrong.length < maxRows) wrong.push(bad(asPenstockError(error), payload, seen));
     });
     const right = rows.slice(0, maxRows).map((row) => {
-      const text = upTo(maxText, this.#writeRow(row));
-      return good(text === null ? tooLarge : rowExample.message, text, seen);
+      const { text, problem } = textOf(() => this.#writeRow(row));
+      return good(
+        problem === undefined ? rowExample.message : `The message fits the schema; ${problem}`,
+        text,
+        seen,
+      );
     });
     return [...right, ...wrong];
   }
+
+  #report(error: unknown): void {
+    if (!this.#unexpected) throw error;
+    this.#unexpected(error);
+  }
 }
 
-const tooLarge = 'The message fits the schema; it is too large to show';
+/** The JSON text of a row. One that cannot be written for people, such as a time after the year 9999, has none. */
+function textOf(write: () => string): { text: string | null; problem?: string } {
+  try {
+    const text = upTo(maxText, write());
+    return text === null ? { text, problem: 'it is too large to show' } : { text };
+  } catch (error) {
+    if (!(error instanceof PenstockError) && !(error instanceof RangeError)) throw error;
+    return { text: null, problem: `it cannot be shown: ${error.message}` };
+  }
+}
 
 type Raw = Record<string, string | null>;
 
@@ -182,7 +208,10 @@ export interface PreviewBatch {
   operatorId: string;
   /** Unix microseconds, one for each row. */
   timestamps: number[];
+  /** As JSON. */
   rows: string[];
+  /** The same rows. */
+  values: Row[];
   bad: PenstockError[];
 }
 
@@ -248,30 +277,24 @@ export class PreviewRows {
     const rows: Row[] = [];
     const times: number[] = [];
     for (const message of messages)
-      for (const row of this.#reader.read(message, (error) => bad.push(badData(error)))) {
+      for (const row of this.#reader.read(message, (error) => bad.push(asPenstockError(error)))) {
         rows.push(row);
         times.push(Math.round(message.receivedAt * 1000));
       }
     const result = await this.#transform.run(rows);
     for (const { error } of result.bad) bad.push(error);
     const { transform: operatorId } = this.#plan.operatorIds;
-    const batch: PreviewBatch = { operatorId, timestamps: [], rows: [], bad };
+    const batch: PreviewBatch = { operatorId, timestamps: [], rows: [], values: [], bad };
     for (const [index, row] of result.rows.entries()) {
-      const text = this.#write(row);
-      if (text.length > maxText) {
-        this.#listener.onLeftOut(1);
+      const { text, problem } = textOf(() => this.#write(row));
+      if (text === null) {
+        bad.push(new PenstockError('bad_row', `The row is computed; ${problem}`));
         continue;
       }
       batch.rows.push(text);
+      batch.values.push(row);
       batch.timestamps.push(times[result.origin[index] ?? 0] ?? 0);
     }
     return batch;
   }
-}
-
-/** An error that is not the fault of a message ends the preview. */
-function badData(error: unknown): PenstockError {
-  const raised = asPenstockError(error);
-  if (raised.code !== 'bad_data' && raised.code !== 'bad_row') throw raised;
-  return raised;
 }

@@ -126,7 +126,8 @@ async function startTail(
   gone: AbortSignal,
   log: FastifyBaseLogger,
 ): Promise<AsyncIterable<string>> {
-  const tail = new Tail(new MessageEvents(connector, schema), query);
+  const unexpected = (error: unknown): void => log.error({ err: error }, 'a message could not be shown');
+  const tail = new Tail(new MessageEvents(connector, schema, unexpected), query);
   const leave = places.take();
   const subscribed = Promise.withResolvers<void>();
   const signal = AbortSignal.any([gone, tail.over]);

@@ -99,7 +99,7 @@ export async function findTable(db: Db, id: string) {
 
 export type TableRow = Awaited<ReturnType<typeof findTable>>;
 
-/** A single table: its config and schema are as they were sent. */
+/** A single table: its config and schema are as they were sent, with the fields that a definition gives. */
 export const toWire = (row: TableRow): Static<typeof ConnectionTable> => ({
   id: row.id,
   name: row.name,
@@ -109,10 +109,13 @@ export const toWire = (row: TableRow): Static<typeof ConnectionTable> => ({
   connection_profile_id: row.connectionProfileId,
   table_type: row.tableType as 'source' | 'sink',
   config: JSON.parse(row.config),
-  schema: JSON.parse(row.schema ?? '{}'),
+  schema: withDefinedFields(JSON.parse(row.schema ?? '{}')),
   consumers: row._count.pipelines,
   labels: JSON.parse(row.labels),
 });
+
+const withDefinedFields = (schema: ConnectionSchema): ConnectionSchema =>
+  schema.definition ? expandSchema(schema) : schema;
 
 /** A table in a list: its schema is complete, as Arroyo's console needs it. */
 export const toListed = (row: TableRow): Static<typeof ConnectionTable> => {

@@ -48,6 +48,20 @@ const problemTexts = {
     'Without an API key, only loopback names are served',
     'Use http://127.0.0.1 or http://localhost, or set PENSTOCK_ADMIN_KEY.',
   ],
+  cross_site_request: [
+    'Without an API key, requests from other web sites are refused',
+    'Open Penstock itself, or create a key and send it as authorization: Bearer <key>.',
+  ],
+  method_not_allowed: ['/api/v1/ping has no method DELETE', 'Use one of: GET, HEAD.'],
+  request_timeout: [
+    'The request was not complete in time',
+    'Send the headers within 10 seconds and the whole request within 30.',
+  ],
+  expectation_failed: [
+    'The only supported expectation is 100-continue',
+    'Send the request without the header expect.',
+  ],
+  headers_too_large: ['The path and the headers together are larger than 16 KiB', 'Shorten them.'],
   not_found: ['There is no pipeline pl_5TgR7bN1wC'],
   name_taken: [
     'Another connection profile has this name',
@@ -111,13 +125,17 @@ export const problemExamples = (): Record<string, { summary: string; value: obje
 const always: Record<string, ShownCode[]> = {
   400: ['invalid_request'],
   401: ['unauthorized'],
-  403: ['forbidden', 'host_not_allowed'],
+  403: ['forbidden', 'host_not_allowed', 'cross_site_request'],
   404: ['not_found'],
+  405: ['method_not_allowed'],
+  408: ['request_timeout'],
   409: ['changed_meanwhile'],
   412: ['precondition_failed'],
   413: ['payload_too_large'],
   415: ['unsupported_media_type'],
+  417: ['expectation_failed'],
   429: ['too_many_requests'],
+  431: ['headers_too_large'],
   500: ['internal', 'secret_unreadable'],
   503: ['database_unavailable', 'overloaded'],
 };

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify';
 import { roleFor } from '../api-keys.ts';
 import { codesFor, eventExamples, problemExamples } from './examples.ts';
 
@@ -46,10 +46,37 @@ export async function document(app: FastifyInstance, version: string, base: stri
       ('openapiObject' in made ? finish(made.openapiObject as never) : made.swaggerObject) as never,
     refResolver: { buildLocalReference: (json) => String(json.$id) },
   });
-  await app.register(swaggerUi, { routePrefix: `${base}/swagger-ui` });
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(`${base}/swagger-ui`));
-  app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
+  await app.register(swaggerUi, {
+    routePrefix: `${base}/swagger-ui`,
+    staticCSP: pagePolicy,
+    uiHooks: { onRequest: toFolder },
+    transformSpecification: belowProxy,
+  });
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(`.${base}/swagger-ui/`));
+  app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => belowProxy(app.swagger()));
 }
+
+/** Swagger UI sets styles on its elements. */
+const pagePolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/**
+ * All addresses of the documentation are relative, because a proxy may serve it below a prefix. They are relative to the
+ * folder, so its address must end in a slash.
+ */
+async function toFolder({ url }: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const [path = ''] = url.split('?');
+  if (path.endsWith('/static/index.html')) return reply.redirect('../');
+  if (path.endsWith('/swagger-ui')) return reply.redirect('swagger-ui/');
+  return undefined;
+}
+
+/** Relative to the document, which is always served three levels below the root. */
+const belowProxy = <T extends object>(document: T): T => ({
+  ...document,
+  servers: [{ url: '../../..', description: 'This server' }],
+});
 
 interface RouteOperation {
   schema: FastifySchema & { hide?: boolean; security?: readonly object[]; description?: string };
@@ -68,6 +95,7 @@ interface DocumentSchema {
   $ref?: string;
   title?: string;
   type?: string | string[];
+  enum?: unknown[];
   properties?: Record<string, DocumentSchema>;
   items?: DocumentSchema;
   examples?: unknown[];
@@ -189,6 +217,9 @@ function nameSchemas({ paths, components }: ApiDocument): void {
         return [name, walk(inner, key)];
       }),
     ) as DocumentSchema;
+    // Without a type, generators for some languages take an enum for any value.
+    const texts = Array.isArray(walked.enum) && walked.enum.every((value) => typeof value === 'string');
+    if (texts) walked.type ??= 'string';
     return typeof walked.title === 'string' ? named(walked.title, walked) : walked;
   };
   for (const [name, schema] of Object.entries(schemas)) schemas[name] = walk(schema, '') as DocumentSchema;

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import Type, { type Static, type TObject } from 'typebox';
+import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { isResting, jobStates, shownState } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
@@ -15,6 +15,7 @@ import {
   nullable,
   Page,
   PageQuery,
+  pageSize,
   startAfter,
   strict,
   toPage,
@@ -33,7 +34,7 @@ export const Job = Type.Object(
     pipeline_id: Type.String(),
     running_desired: Type.Boolean({ description: 'Whether it should run' }),
     state: Type.Enum([...jobStates]),
-    run_id: Type.Integer({ description: 'Number of starts' }),
+    run_id: Type.Integer({ description: 'Number of starts, and of edits that changed the number of tasks' }),
     start_time: nullable(Micros),
     finish_time: nullable(Micros),
     tasks: nullable(Type.Integer()),
@@ -173,7 +174,7 @@ const MessagesQuery = Type.Object(
 );
 const levels = ['info', 'warn', 'error'];
 
-async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
+export async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
   const job = await db.job.findFirst({ where: { id, pipelineId } });
   if (!job) throw new PenstockError('not_found', `There is no job ${id} of a pipeline ${pipelineId}`);
   return job;
@@ -233,9 +234,9 @@ export const jobs =
         const rows = await db.jobMessage.findMany({
           where: { jobId, level: { in: levels.slice(levels.indexOf(query.level)) }, ...after },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(messageToWire), hasMore };
       },
     );
@@ -276,25 +277,4 @@ export const jobs =
         return { data: stats ? taskStatuses(stats) : [] };
       },
     );
-
-    /** A list that is always empty, for Arroyo's console. */
-    const emptyList = (operationId: string, summary: string, path: string, params?: TObject): void => {
-      const errors = params ? problems(400, 404) : problems();
-      const response = { 200: Collection(Type.Unknown({ examples: [{}] })), ...errors };
-      const tag = params ? 'jobs' : 'pipelines';
-      const schema = { operationId, summary, tags: [tag], ...(params && { params }), response };
-      app.get(path, { schema }, async (request) => {
-        if (params) await findJob(db, request.params as Static<typeof JobParams>);
-        return { data: [] };
-      });
-    };
-    const checkpoints = '/pipelines/:id/jobs/:job_id/checkpoints';
-    emptyList('listJobCheckpoints', 'List the checkpoints of a job (always empty)', checkpoints, JobParams);
-    emptyList(
-      'listOperatorCheckpointGroups',
-      'List the operators in a checkpoint (always empty)',
-      `${checkpoints}/:epoch/operator_checkpoint_groups`,
-      Type.Object({ ...JobParams.properties, epoch: Type.Integer({ minimum: 0, maximum: 2 ** 32 }) }, strict),
-    );
-    emptyList('listUdfs', 'List user-defined functions (always empty)', '/udfs');
   };

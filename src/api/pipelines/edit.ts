@@ -5,12 +5,13 @@ import { isResting, type JobState, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
 import type { Tx } from '../../store/db.ts';
-import { newId } from '../../store/id.ts';
+import { newId, newTimedId } from '../../store/id.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
 import { nowMicros } from '../schemas.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
+import { refuseUdfs } from '../udfs.ts';
 import { checkParallelism } from './parallelism.ts';
 import {
   findPipeline,
@@ -93,10 +94,11 @@ async function create(
   body: PipelinePost,
   staged: StagedDefinitions,
 ): Promise<Change<PipelineRow>> {
+  refuseUdfs(body.udfs);
   const { graph, definitions, tables, profiles } = await compile(deps, staged, body.query, body.parallelism);
   const columns = columnsOf(body);
   const now = columns.updatedAt;
-  const id = newId('pl');
+  const id = newTimedId('pl', now);
   const query = deps.catalog.sealQuery(id, body.query);
   const job = { create: { id: newId('job'), createdAt: now, updatedAt: now, stateSince: now } };
   const uses = { tables: { create: tables }, profiles: { create: profiles } };
@@ -118,6 +120,7 @@ async function replace(
   staged: StagedDefinitions,
   patch: JsonObject | undefined,
 ): Promise<Change<PipelineRow>> {
+  refuseUdfs(body.udfs);
   const { id, version, job } = current;
   const before = deps.catalog.query(current);
   const query = keepMaskedInQuery(body.query, before);

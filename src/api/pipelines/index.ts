@@ -17,6 +17,7 @@ import {
   nowMicros,
   Page,
   PageQuery,
+  pageSize,
   startAfter,
   strict,
   toPage,
@@ -89,9 +90,12 @@ export const pipelines =
       },
       async ({ body }) => {
         const result = await diagnose(body.query, catalog);
-        return 'plan' in result
-          ? { graph: result.plan.graph, errors: [] }
-          : { graph: null, errors: result.diagnostics };
+        if ('plan' in result) return { graph: result.plan.graph, errors: [], warnings: result.plan.warnings };
+        const withoutUdfs = {
+          message: 'User-defined functions are not supported: the query is checked without them',
+        };
+        const errors = [...result.diagnostics, ...(body.udfs?.length ? [withoutUdfs] : [])];
+        return { graph: null, errors, warnings: [] };
       },
     );
   };
@@ -124,10 +128,10 @@ const deadLetters =
         const rows = await db.deadLetter.findMany({
           where: { AND: [{ jobId }, wanted(query), after] },
           orderBy: [...newestFirst],
-          take: query.limit + 1,
+          take: pageSize(query) + 1,
           omit: { payload: true, metadata: true },
         });
-        const { data, hasMore } = toPage(rows, query.limit);
+        const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(toWireLetter), hasMore };
       },
     );
@@ -204,7 +208,7 @@ const deadLetters =
           summary: 'Delete a dead letter',
           tags,
           params: DeadLetterParams,
-          response: { 200: Deleted, ...problems(400, 404) },
+          response: { 200: Deleted, ...bodyProblems(404) },
         },
       },
       async ({ params: { id, letter } }) => {
@@ -226,7 +230,7 @@ const deadLetters =
           querystring: Filter,
           response: {
             200: Type.Object({ deleted: Type.Integer() }, { examples: [{ deleted: 12 }] }),
-            ...problems(400, 404),
+            ...bodyProblems(404),
           },
         },
       },

@@ -1,16 +1,19 @@
 import { maskQuery } from '../../definitions/query-secrets.ts';
 import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { graphOf } from '../../sql/graph.ts';
-import type { InsertPlan, PreviewPlan } from '../../sql/plan.ts';
-import { newId } from '../../store/id.ts';
+import type { InsertPlan, PreviewPlan, TableDefinition } from '../../sql/plan.ts';
+import { newId, newTimedId } from '../../store/id.ts';
 import { type PreviewBatch, PreviewRows } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { enough, PerSecond, watchSource } from '../live.ts';
 import { nowMicros } from '../schemas.ts';
 import { EventQueue } from '../sse.ts';
+import { PreviewSink } from './preview-sink.ts';
 import type { PipelineRow } from './wire.ts';
 
-const maxMs = 60_000;
+/** How long a preview runs, and how long the output of a running pipeline is shown. */
+export const previewMs = 60_000;
+export const outputMs = 3_600_000;
 /** A preview without a reader ends after this time. */
 const unseenMs = 10_000;
 const maxRows = 10_000;
@@ -23,7 +26,7 @@ const newQueue = () => new EventQueue<string>((json) => json.length);
 
 /** Runs the SELECTs of a query on live messages, for at most a minute. It exists only in the memory of this process. */
 export class Preview {
-  readonly id = newId('pl');
+  readonly id = newTimedId('pl', nowMicros());
   readonly jobId = newId('job');
   /** Resolves when it has ended and released everything. */
   readonly over: Promise<void>;
@@ -31,6 +34,8 @@ export class Preview {
   readonly #query: string;
   readonly #plans: readonly PreviewPlan[];
   readonly #catalog: Deps['catalog'];
+  readonly #logger: Deps['logger'];
+  readonly #maxMs: number;
   readonly #cancel = new AbortController();
   readonly #listeners = new Set<EventQueue<string>>();
   readonly #startedAt = nowMicros();
@@ -44,10 +49,12 @@ export class Preview {
   #leftOut = 0;
   readonly #rate = new PerSecond(maxRowsPerSecond);
 
-  constructor(query: string, plans: readonly PreviewPlan[], catalog: Deps['catalog']) {
+  constructor(query: string, plans: readonly PreviewPlan[], { catalog, logger }: Deps, maxMs = previewMs) {
     this.#query = maskQuery(query);
     this.#plans = plans;
     this.#catalog = catalog;
+    this.#logger = logger;
+    this.#maxMs = maxMs;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     this.#resolveOver = resolve;
@@ -61,13 +68,15 @@ export class Preview {
 
   /** Resolves when every source is subscribed; rejects if that fails, and has ended then. */
   async start(gone: AbortSignal): Promise<void> {
-    const opened: PreviewRows[] = [];
+    const opened: { close(): Promise<void> }[] = [];
     const watches: Promise<void>[] = [];
     const abandoned = (): void => this.stop();
     gone.addEventListener('abort', abandoned, { once: true });
     const listening = this.#plans.map(async (plan) => {
-      const rows = await PreviewRows.open(plan, this.#listenerFor(plan));
-      opened.push(rows);
+      const writer = plan.sink && (await this.#openSink(plan, plan.sink));
+      if (writer) opened.push(writer);
+      const rows = await PreviewRows.open(plan, this.#listenerFor(plan, writer));
+      opened.unshift(rows);
       const { promise, resolve } = Promise.withResolvers<void>();
       const watch = this.#watch(plan, rows, resolve);
       watches.push(watch);
@@ -150,7 +159,7 @@ export class Preview {
       startTime: this.#startedAt,
       finishTime: this.#endedAt,
       worker: null,
-      leaseUntil: this.ended ? null : this.#startedAt + BigInt(maxMs) * 2000n,
+      leaseUntil: this.ended ? null : this.#startedAt + BigInt(this.#maxMs) * 2000n,
       recoveries: 0,
       recoveringSince: null,
       deadLetters: 0,
@@ -166,9 +175,13 @@ export class Preview {
   }
 
   /** Waits for the first reason to end, then releases everything. */
-  async #untilEnd(started: Promise<unknown>, watches: Promise<void>[], opened: PreviewRows[]): Promise<void> {
+  async #untilEnd(
+    started: Promise<unknown>,
+    watches: Promise<void>[],
+    opened: { close(): Promise<void> }[],
+  ): Promise<void> {
     await started;
-    const timer = setTimeout(() => this.stop(), maxMs);
+    const timer = setTimeout(() => this.stop(), this.#maxMs);
     const reporting = setInterval(() => this.#reportLeftOut(), 1000);
     // A watch never resolves.
     await Promise.race(watches).catch((error: unknown) => this.#end(error));
@@ -202,9 +215,27 @@ export class Preview {
     return this.#backlog ? [this.#backlog] : [...this.#listeners];
   }
 
-  #listenerFor({ operatorIds }: PreviewPlan) {
+  #openSink(plan: PreviewPlan, sink: TableDefinition): Promise<PreviewSink> {
+    return PreviewSink.open(sink, {
+      catalog: this.#catalog,
+      logger: this.#logger,
+      identity: { jobId: this.jobId, operatorId: plan.operatorIds.transform, taskIndex: 0 },
+      signal: this.#cancel.signal,
+      onBad: (error) => this.#noteBad(error, plan.operatorIds.transform),
+      onError: (error) => this.#end(error),
+    });
+  }
+
+  #noteBad(error: PenstockError, operatorId: string): void {
+    if (this.errors.length < 100) this.errors.push({ at: nowMicros(), error, operatorId });
+  }
+
+  #listenerFor({ operatorIds }: PreviewPlan, writer: PreviewSink | undefined) {
     return {
-      onBatch: (batch: PreviewBatch): void => this.#show(batch, operatorIds),
+      onBatch: (batch: PreviewBatch): void => {
+        const shown = this.#show(batch, operatorIds);
+        writer?.write(batch.values.slice(0, shown));
+      },
       onLeftOut: (count: number): void => {
         this.#leftOut += count;
       },
@@ -212,15 +243,19 @@ export class Preview {
     };
   }
 
-  #show({ operatorId, timestamps, rows, bad }: PreviewBatch, operatorIds: PreviewPlan['operatorIds']): void {
-    if (this.ended) return;
-    const room = this.#rate.take(Math.min(rows.length, maxRows - this.#rows));
+  /** Returns the number of rows that it showed. */
+  #show(
+    { operatorId, timestamps, rows, bad }: PreviewBatch,
+    operatorIds: PreviewPlan['operatorIds'],
+  ): number {
+    if (this.ended) return 0;
+    const left = this.#maxMs === previewMs ? maxRows - this.#rows : rows.length;
+    const room = this.#rate.take(Math.min(rows.length, left));
     this.#leftOut += rows.length - room;
     const start = this.#rows;
     this.#rows += room;
     for (const error of bad) {
-      const at = error.code === 'bad_row' ? operatorIds.transform : operatorIds.source;
-      if (this.errors.length < 100) this.errors.push({ at: nowMicros(), error, operatorId: at });
+      this.#noteBad(error, error.code === 'bad_row' ? operatorIds.transform : operatorIds.source);
     }
     const shownBad = bad.slice(0, maxBad).map(({ code, message, errors }) => ({ code, message, errors }));
     this.#leftOut += bad.length - shownBad.length;
@@ -232,7 +267,8 @@ export class Preview {
         batch: `[${rows.slice(0, room).join(',')}]`,
         ...(shownBad.length > 0 ? { bad: shownBad } : {}),
       });
-    if (this.#rows >= maxRows) this.stop();
+    if (this.#rows >= maxRows && this.#maxMs === previewMs) this.stop();
+    return room;
   }
 
   #reportLeftOut(): void {

@@ -2,16 +2,18 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import { compilePreview } from '../../sql/compile.ts';
+import { isResting, shownState } from '../../jobs/states.ts';
+import { compilePreview, compileQuery, isPreviewSink } from '../../sql/compile.ts';
+import type { PreviewPlan } from '../../sql/plan.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
 import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
 import { Slots } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
-import { nullable } from '../schemas.ts';
+import { nowMicros, nullable } from '../schemas.ts';
 import { clientGone, streamEvents } from '../sse.ts';
-import { Preview } from './preview.ts';
-import { Pipeline, PreviewPost, toWire } from './wire.ts';
+import { outputMs, Preview } from './preview.ts';
+import { Pipeline, type PipelineRow, PreviewPost, pipelineNamed, toWire } from './wire.ts';
 
 const places = new Slots(8, 'previews');
 /** Maximum number of previews in memory; an ended one stays for a minute. */
@@ -68,37 +70,53 @@ const outputResponse = Type.Unsafe<never>({
 });
 
 export class Previews {
-  readonly #catalog: Deps['catalog'];
+  readonly #deps: Deps;
   readonly #known = new Map<string, Preview>();
+  readonly #outputs = new Set<Preview>();
 
-  constructor({ catalog }: Deps) {
-    this.#catalog = catalog;
+  constructor(deps: Deps) {
+    this.#deps = deps;
   }
 
   get(id: string): Preview | undefined {
     return this.#known.get(id);
   }
 
-  /** Throws errors in the query, connection errors of its sources, and `too_many_requests`. */
-  async start(query: string, gone: AbortSignal): Promise<Preview> {
+  /** Throws errors in the query, connection errors of its sources and sinks, and `too_many_requests`. */
+  async start(query: string, enableSinks: boolean, gone: AbortSignal): Promise<Preview> {
+    const { catalog } = this.#deps;
     // Refuses a mask without a stored secret.
-    this.#catalog.sealQuery('preview', query);
-    const plans = await compilePreview(query, this.#catalog);
-    const leave = places.take();
-    const preview = new Preview(query, plans, this.#catalog);
-    void preview.over.then(() => {
-      leave();
-      setTimeout(() => this.#known.delete(preview.id), keptMs).unref();
-    });
-    await preview.start(gone);
+    catalog.sealQuery('preview', query);
+    const plans = enableSinks ? await insertsOf(query, catalog, true) : await compilePreview(query, catalog);
+    const preview = await this.#begin(new Preview(query, plans, this.#deps), gone);
+    void preview.over.then(() => setTimeout(() => this.#known.delete(preview.id), keptMs).unref());
     this.#known.set(preview.id, preview);
     const oldest = [...this.#known.values()].find(({ ended }) => ended);
     if (this.#known.size > maxKnown && oldest) this.#known.delete(oldest.id);
     return preview;
   }
 
+  /** Shows the rows of a running pipeline: its query runs once more, on messages as they arrive. */
+  async follow(pipeline: PipelineRow, gone: AbortSignal): Promise<Preview> {
+    const query = this.#deps.catalog.query(pipeline);
+    const plans = await insertsOf(query, this.#deps.catalog, false);
+    const output = await this.#begin(new Preview(query, plans, this.#deps, outputMs), gone);
+    this.#outputs.add(output);
+    if (gone.aborted) output.stop();
+    gone.addEventListener('abort', () => output.stop(), { once: true });
+    void output.over.then(() => this.#outputs.delete(output));
+    return output;
+  }
+
+  async #begin(preview: Preview, gone: AbortSignal): Promise<Preview> {
+    const leave = places.take();
+    void preview.over.then(leave);
+    await preview.start(gone);
+    return preview;
+  }
+
   async close(): Promise<void> {
-    const all = [...this.#known.values()];
+    const all = [...this.#known.values(), ...this.#outputs];
     for (const preview of all) preview.stop();
     await Promise.all(all.map(({ over }) => over));
   }
@@ -107,6 +125,15 @@ export class Previews {
     preview.stop();
     this.#known.delete(preview.id);
   }
+}
+
+/** The INSERTs of a query, to be shown with the columns that they write. */
+async function insertsOf(query: string, catalog: Deps['catalog'], write: boolean): Promise<PreviewPlan[]> {
+  const { inserts } = await compileQuery(query, catalog);
+  return inserts.map(({ source, sink, select, operatorIds }) => {
+    const plan = { source, select, operatorIds, columns: sink.schema.fields ?? [] };
+    return write && !isPreviewSink(sink) ? { ...plan, sink } : plan;
+  });
 }
 
 const pipelineOf = (preview: Preview) => ({ ...toWire(preview.row), preview: true });
@@ -157,8 +184,22 @@ export function interceptPreviews(app: FastifyInstance, previews: Previews, base
   });
 }
 
+async function runningPipeline({ db }: Deps, id: string, jobId: string): Promise<PipelineRow> {
+  const pipeline = await pipelineNamed(db, { id });
+  if (pipeline?.job.id !== jobId)
+    throw new PenstockError('not_found', `There is no pipeline ${id} with a job ${jobId}`, {
+      hint: 'A preview is known to the process that started it only, and for a minute after its end.',
+    });
+  const state = shownState(pipeline.job, nowMicros());
+  if (isResting(state))
+    throw new PenstockError('illegal_state', `The pipeline is ${state}, so that it has no output`, {
+      hint: 'Start it first.',
+    });
+  return pipeline;
+}
+
 export const previewRoutes =
-  (previews: Previews): FastifyPluginAsyncTypebox =>
+  (previews: Previews, deps: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
     app.addHook('preClose', () => previews.close());
 
@@ -167,11 +208,12 @@ export const previewRoutes =
       {
         schema: {
           operationId: 'previewPipeline',
-          summary: 'Run a query on live messages for up to a minute, without its sinks',
+          summary: 'Run a query on live messages for up to a minute',
           description:
             'Returns a pipeline that only this process knows. Read its rows at output: up to 100 per second and 10,000 in ' +
             'all. Like a tail, it takes nothing from pipelines. It ends after a minute, when it is stopped or deleted, ' +
-            'or 10 seconds after its last reader left. Nothing is stored.',
+            'or 10 seconds after its last reader left. Nothing is stored. With enable_sinks, the rows that it shows are ' +
+            'also written to the sinks of its INSERTs.',
           tags: ['pipelines'],
           body: PreviewPost,
           response: { 200: Pipeline, ...bodyProblems(429) },
@@ -179,7 +221,8 @@ export const previewRoutes =
       },
       async (request, reply) => {
         const gone = clientGone(reply);
-        const preview = await previews.start(request.body.query, gone);
+        const { query, enable_sinks = false } = request.body;
+        const preview = await previews.start(query, enable_sinks, gone);
         auditedAs(request, { object: preview.id });
         return pipelineOf(preview);
       },
@@ -192,22 +235,23 @@ export const previewRoutes =
         config: { role: 'operator' },
         schema: {
           operationId: 'readPreviewOutput',
-          summary: 'Stream the rows of a preview',
-          description: 'The first reader also gets the rows from before it connected.',
+          summary: 'Stream the rows of a preview or of a running pipeline',
+          description:
+            'The first reader of a preview also gets the rows from before it connected. For a stored pipeline, the query ' +
+            'runs once more beside its job, on messages as they arrive, for up to an hour: up to 100 rows per second, ' +
+            'which take nothing from the pipeline.',
           tags: ['pipelines'],
           params: JobParams,
-          response: { 200: outputResponse, ...problems(400, 404, 429) },
+          response: { 200: outputResponse, ...problems(400, 404, 409, 429) },
         },
       },
       async (request, reply) => {
         const { id, job_id } = request.params;
-        const preview = previews.get(id);
-        if (preview?.jobId !== job_id)
-          throw new PenstockError('not_found', `There is no preview ${id} with a job ${job_id}`, {
-            hint: 'Only previews have output, and only in the process that started them.',
-          });
         const gone = clientGone(reply);
-        return streamEvents(request, reply, () => preview.output(gone));
+        const known = previews.get(id);
+        if (known?.jobId === job_id) return streamEvents(request, reply, () => known.output(gone));
+        const output = await previews.follow(await runningPipeline(deps, id, job_id), gone);
+        return streamEvents(request, reply, () => output.output(gone));
       },
     );
   };

@@ -110,8 +110,10 @@ export const Pipeline = Type.Object(
 );
 
 const Query = Type.String({ minLength: 1, maxLength: 100_000, pattern: '^[^\\u0000]*$', description: 'SQL' });
-const NoUdfs = Type.Optional(
-  nullable(Type.Array(Type.Unknown(), { maxItems: 0 }), { description: 'Not supported: [] or left out' }),
+const Udfs = Type.Optional(
+  nullable(Type.Array(Type.Unknown(), { maxItems: 100 }), {
+    description: 'User-defined functions. They are not supported: the query may not use them',
+  }),
 );
 /** A field of Arroyo's that must be empty. */
 const EmptyObject = Type.Optional(
@@ -131,7 +133,7 @@ export const PipelinePost = Type.Object(
     name: Name,
     query: Query,
     parallelism: Parallelism,
-    udfs: NoUdfs,
+    udfs: Udfs,
     checkpoint_interval_micros: Type.Optional(nullable(CheckpointInterval)),
     tags: Type.Optional(nullable(Type.Record(Type.String(), Tag))),
     state_url: Type.Optional(Type.Null()),
@@ -183,30 +185,35 @@ export const Restart = Type.Object(
 export const PreviewPost = Type.Object(
   {
     query: Query,
-    udfs: NoUdfs,
-    enable_sinks: Type.Optional(Type.Literal(false, { description: 'Not supported: false or left out' })),
+    udfs: Udfs,
+    enable_sinks: Type.Optional(
+      Type.Boolean({ description: 'Whether the rows shown are also written to the sinks of its INSERTs' }),
+    ),
   },
   { ...strict, examples: [{ query: exampleQuery }] },
 );
 
 const Location = Type.Object({ line: Type.Integer(), column: Type.Integer() });
 export const ValidateQueryPost = Type.Object(
-  { query: Query, udfs: NoUdfs },
+  { query: Query, udfs: Udfs },
   { ...strict, examples: [{ query: exampleQuery }] },
 );
+const QueryDiagnostic = Type.Object({
+  message: Type.String(),
+  span: Type.Optional(
+    Type.Object({ start: Location, end: Location }, { description: 'Lines and columns count from 1' }),
+  ),
+});
+
 export const QueryValidationResult = Type.Object(
   {
     graph: nullable(Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' })),
-    errors: Type.Array(
-      Type.Object({
-        message: Type.String(),
-        span: Type.Optional(
-          Type.Object({ start: Location, end: Location }, { description: 'Lines and columns count from 1' }),
-        ),
-      }),
-    ),
+    errors: Type.Array(QueryDiagnostic),
+    warnings: Type.Array(QueryDiagnostic, {
+      description: 'Places of a valid query whose result may surprise, with what to write instead',
+    }),
   },
-  { examples: [{ graph: exampleGraph, errors: [] }] },
+  { examples: [{ graph: exampleGraph, errors: [], warnings: [] }] },
 );
 
 const withJob = (db: Db | Tx, where: Named) => db.pipeline.findUnique({ where, include: { job: true } });

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { isLoopbackName } from '../../security/targets.ts';
 import { type ClientCommand, exitCodes, type Invocation } from '../commands.ts';
 import { type Request, type Terminal, usageError } from './command.ts';
 import { type BundlePlan, clean, drawPlan, drawStep, type Step } from './draw.ts';
@@ -45,7 +46,7 @@ function serverOf(given: string | undefined, { environment, complain }: Terminal
     throw usageError('the server must be an address such as https://host:5115');
   if (url.username || url.password) throw usageError('the key goes into PENSTOCK_KEY, not into the address');
   if (key && !/^[\x21-\x7e]+$/.test(key)) throw usageError('PENSTOCK_KEY is not a key: copy it again');
-  if (key && url.protocol === 'http:' && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname))
+  if (key && url.protocol === 'http:' && !isLoopbackName(url.hostname))
     complain('penstock: warning: the key is sent over plain http');
   return new Server(url, key || undefined);
 }

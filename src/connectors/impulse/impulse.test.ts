@@ -69,7 +69,7 @@ describe('an impulse', () => {
   });
 
   test('is shared by tasks that each generate a part', () => {
-    expect(impulse.shared?.({ event_rate: 10, message_count: 5 }, 'group', 4)).toEqual({
+    expect(impulse.shared?.({ event_rate: 10, message_count: 5 }, 0, 4)).toEqual({
       event_rate: 2.5,
       message_count: 5,
     });

@@ -160,7 +160,7 @@ export const impulse = defineConnector({
   describe: () => 'Impulse',
   direction: () => 'source',
   // Each task makes its share.
-  shared: (table, _group, tasks) => ({ ...table, event_rate: table.event_rate / tasks }),
+  shared: (table, _index, tasks) => ({ ...table, event_rate: table.event_rate / tasks }),
   watch,
   openSource: async ({ table, identity: { taskIndex }, window, signal }) =>
     new ImpulseSource({ table, taskIndex, window, signal }),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
 import { describe } from './config/broker-url.ts';
 import { mqttErrors } from './config/errors.ts';
-import { MqttProfile, validateProfile } from './config/profile.ts';
+import { MqttProfile, renamedProfileFields, validateProfile } from './config/profile.ts';
 import {
   columnsOf,
   direction,
@@ -21,6 +21,7 @@ export const mqtt = defineConnector({
   description: 'Read from and write to an MQTT broker',
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: MqttProfile,
+  renamed: renamedProfileFields,
   table: MqttTable,
   errors: mqttErrors,
   metadata: metadataColumns,

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { asPenstockError, type FieldError } from '../../errors.ts';
-import { type Codec, type FormatDefinition, maxRowsOfMessage, type Row, type SchemaIn } from '../format.ts';
+import {
+  type Codec,
+  type FormatDefinition,
+  type FormatOf,
+  maxRowsOfMessage,
+  type Row,
+  type SchemaIn,
+} from '../format.ts';
 import { onlyRow } from '../framing.ts';
 import { type Field, isMetadata } from '../schema/schema.ts';
 import { badData, badRow } from '../values/bad.ts';
@@ -35,11 +42,15 @@ export const avro: FormatDefinition<'avro'> = {
   validate,
   codec(schema) {
     const text = schemaText(schema);
-    const own = text === undefined ? undefined : { text, ...parseAvroSchema(text, definitionPath) };
-    if (schema.format.raw_datums || schema.format.single_object) return datumCodec(schema, own);
-    return containerCodec(schema, own);
+    const named = schema.format.union_branches === true;
+    const own = text === undefined ? undefined : { text, ...parseAvroSchema(text, definitionPath, named) };
+    return isBare(schema.format) ? datumCodec(schema, own) : containerCodec(schema, own);
   },
 };
+
+/** Whether a message is one datum, without its schema. */
+const isBare = ({ raw_datums, single_object, confluent_header }: FormatOf<'avro'>): boolean =>
+  raw_datums === true || single_object === true || confluent_header === true;
 
 /** Undefined for documents whose schema is only in the container. */
 function schemaText({ definition, format, fields = [] }: AvroSchema): string | undefined {
@@ -49,12 +60,12 @@ function schemaText({ definition, format, fields = [] }: AvroSchema): string | u
 
 function validate({ format, definition, fields = [] }: AvroSchema): FieldError[] {
   const errors: FieldError[] = [];
-  if (format.raw_datums && format.single_object) {
-    const message = 'A message is a raw datum or in the single-object encoding, not both';
+  if ((format.raw_datums || format.confluent_header) && format.single_object) {
+    const message =
+      'A message is a raw datum, behind the header of Confluent or not, or in the single-object encoding, not both';
     errors.push({ path: '/format/single_object', message });
   }
-  const bare = format.raw_datums || format.single_object;
-  if (format.into_unstructured_json && bare && !definition) {
+  if (format.into_unstructured_json && isBare(format) && !definition) {
     const message = 'The messages do not bring their schema: give it as the definition, an avro_schema';
     errors.push({ path: '/definition', message });
   }
@@ -147,7 +158,7 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
   const readerFor = (text: string): RowOf => {
     const before = readers.get(text);
     if (before) return before;
-    const reader = readerOf(writersSchema(text), schema);
+    const reader = readerOf(writersSchema(text, schema.format.union_branches === true), schema);
     const [oldest] = readers.keys();
     if (readers.size >= maxSchemas && oldest !== undefined) readers.delete(oldest);
     readers.set(text, reader);
@@ -178,9 +189,9 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
 }
 
 /** An invalid schema in a message makes the message bad. */
-function writersSchema(text: string): ParsedSchema {
+function writersSchema(text: string, named: boolean): ParsedSchema {
   try {
-    return parseAvroSchema(text, '');
+    return parseAvroSchema(text, '', named);
   } catch (error) {
     throw asPenstockError(error).code === 'invalid_schema'
       ? badData('', 'has an invalid Avro schema')

@@ -43,7 +43,11 @@ function treeReader(type: AvroType, path: string, leaf: LeafOf, known: Known): R
 
 function nestedReader(type: AvroType, path: string, leaf: LeafOf, known: Known): ReadTree | undefined {
   if (type.kind === 'union') {
-    const branches = type.types.map((branch) => treeReader(branch, path, leaf, known));
+    const branches = type.types.map((branch, index): ReadTree => {
+      const read = treeReader(branch, path, leaf, known);
+      const name = type.names?.[index] ?? 'null';
+      return name === 'null' ? read : (input, depth) => ({ [name]: read(input, depth) });
+    });
     return (input, depth) => branchOf(branches, input)(input, depth);
   }
   if (type.kind === 'record') {

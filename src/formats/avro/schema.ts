@@ -4,7 +4,10 @@ import { PenstockError } from '../../errors.ts';
 // avsc is a CommonJS module without named exports.
 const { types } = avsc;
 
-/** An Avro schema as far as reading and writing needs it. A record may be recursive. */
+/**
+ * An Avro schema as far as reading and writing needs it. A record may be recursive. A union has the names of its branches
+ * if its JSON has to show them.
+ */
 export type AvroType =
   | { kind: 'null' | 'boolean' | 'float' | 'double' }
   | { kind: 'int' | 'long' | 'bytes' | 'string'; logical?: Logical }
@@ -12,7 +15,7 @@ export type AvroType =
   | { kind: 'enum'; symbols: readonly string[] }
   | { kind: 'record'; fields: { name: string; type: AvroType }[] }
   | { kind: 'array' | 'map'; items: AvroType }
-  | { kind: 'union'; types: AvroType[] };
+  | { kind: 'union'; types: AvroType[]; names?: readonly string[] };
 
 interface Logical {
   name: string;
@@ -58,12 +61,15 @@ const logicalNames = [
 ] as const;
 const logicalTypes = Object.fromEntries(logicalNames.map((name) => [name, Noted]));
 
-/** Parses the text of a schema with avsc. Throws `invalid_schema` at the path, with avsc's reason. */
-export function parseAvroSchema(text: string, path: string): ParsedSchema {
+/**
+ * Parses the text of a schema with avsc. With `named`, unions of several types have names. Throws `invalid_schema` at the
+ * path, with avsc's reason.
+ */
+export function parseAvroSchema(text: string, path: string, named = false): ParsedSchema {
   try {
     const parsed = avsc.Type.forSchema(JSON.parse(text), { logicalTypes, wrapUnions: true, registry: {} });
     const canonical = JSON.stringify(parsed.schema());
-    return { type: typeOf(parsed, new Map()), fingerprint: crc64(Buffer.from(canonical)) };
+    return { type: typeOf(parsed, { types: new Map(), named }), fingerprint: crc64(Buffer.from(canonical)) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const message = `The definition is not an Avro schema: ${reason}`;
@@ -71,30 +77,42 @@ export function parseAvroSchema(text: string, path: string): ParsedSchema {
   }
 }
 
-function typeOf(type: Type, known: Map<Type, AvroType>): AvroType {
-  const before = known.get(type);
+interface Known {
+  types: Map<Type, AvroType>;
+  named: boolean;
+}
+
+function typeOf(type: Type, known: Known): AvroType {
+  const before = known.types.get(type);
   if (before) return before;
   if (type instanceof types.RecordType) {
     const record: AvroType = { kind: 'record', fields: [] };
-    known.set(type, record);
+    known.types.set(type, record);
     for (const field of type.fields)
       record.fields.push({ name: field.name, type: typeOf(field.type, known) });
     return record;
   }
   const plain = plainType(type, known);
-  known.set(type, plain);
+  known.types.set(type, plain);
   return plain;
 }
 
-function plainType(type: Type, known: Map<Type, AvroType>): AvroType {
+function plainType(type: Type, known: Known): AvroType {
   if (type instanceof Noted) return withLogical(typeOf(type.underlyingType, known), type.attributes);
   if (type instanceof types.ArrayType) return { kind: 'array', items: typeOf(type.itemsType, known) };
   if (type instanceof types.MapType) return { kind: 'map', items: typeOf(type.valuesType, known) };
-  if (type instanceof types.WrappedUnionType)
-    return { kind: 'union', types: type.types.map((branch) => typeOf(branch, known)) };
+  if (type instanceof types.WrappedUnionType) return unionOf(type.types, known);
   if (type instanceof types.EnumType) return { kind: 'enum', symbols: type.symbols };
   if (type instanceof types.FixedType) return { kind: 'fixed', size: type.size };
   return { kind: type.typeName as 'null' | 'boolean' | 'int' | 'long' | 'float' | 'double' | 'bytes' };
+}
+
+/** A union of null and one other type needs no names. */
+function unionOf(branches: readonly Type[], known: Known): AvroType {
+  const union: AvroType = { kind: 'union', types: branches.map((branch) => typeOf(branch, known)) };
+  const names = branches.map(({ branchName = '' }) => branchName);
+  if (known.named && names.filter((name) => name !== 'null').length > 1) union.names = names;
+  return union;
 }
 
 const homes: Readonly<Record<string, readonly string[]>> = {

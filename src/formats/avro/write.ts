@@ -180,9 +180,9 @@ function writeJson(type: AvroType, value: unknown, path: string, output: AvroOut
     case 'null':
       break;
     case 'union': {
-      const index = type.types.findIndex((branch) => takesJson(branch, value));
+      const [index, inside] = branchFor(type, value);
       output.int(index);
-      writeJson(type.types[index] as AvroType, value, path, output);
+      writeJson(type.types[index] as AvroType, inside, path, output);
       break;
     }
     case 'record':
@@ -200,6 +200,15 @@ function writeJson(type: AvroType, value: unknown, path: string, output: AvroOut
       plainWriter(type, field, path)(column, output);
     }
   }
+}
+
+/** The index of the branch that a value takes, -1 if none, and the value without the name of its branch. */
+function branchFor({ types, names }: AvroType & { kind: 'union' }, value: unknown): [number, unknown] {
+  if (!names || value === null) return [types.findIndex((branch) => takesJson(branch, value)), value];
+  const members = typeof value === 'object' && !Array.isArray(value) ? Object.entries(value) : [];
+  const [name, inside] = members[0] ?? [];
+  const index = members.length === 1 ? names.indexOf(name as string) : -1;
+  return index >= 0 && takesJson(types[index] as AvroType, inside) ? [index, inside] : [-1, value];
 }
 
 function writeJsonItems(
@@ -241,7 +250,7 @@ function takesJson(type: AvroType, value: unknown): boolean {
     case 'enum':
       return type.symbols.includes(value as string);
     case 'union':
-      return type.types.some((branch) => takesJson(branch, value));
+      return branchFor(type, value)[0] >= 0;
     case 'array':
       return Array.isArray(value);
     default:

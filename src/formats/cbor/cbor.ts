@@ -7,11 +7,9 @@ import { formatDecimal, unscaledDecimal } from '../values/decimal.ts';
 import { documentFormat } from '../values/document.ts';
 import { Walk } from '../values/text-check.ts';
 import { formatTimestamp, parseTimestamp, timestampFromParts } from '../values/timestamp.ts';
+import { longestBignum, notes, readCbor } from './read.ts';
 
-/** Tags that only annotate a string (RFC 8949 section 3.4); they are ignored. */
-const notes = [21, 22, 23, 24, 32, 33, 34, 36, 37] as const;
-
-/** Times, bignums and decimals. Others are refused: cbor-x knows classes, and references that grow a small message without end. */
+/** Times, bignums and decimals. cbor-x knows more: classes, and references that grow a small message without end. */
 const knownTags: ReadonlySet<number> = new Set([0, 1, 2, 3, 4, ...notes]);
 
 // The declared types require a class for writing, which the library does not need.
@@ -27,7 +25,6 @@ for (const tag of notes) readTag({ tag, decode: (value) => value });
 
 const options = { useRecords: false, variableMapSize: true, tagUint8Array: false, useTag259ForMaps: false };
 const objects = new Decoder({ ...options, mapsAsObjects: true });
-const maps = new Decoder({ ...options, mapsAsObjects: false });
 const encoder = new Encoder({ ...options, mapsAsObjects: true });
 
 /**
@@ -39,7 +36,7 @@ export const cbor: FormatDefinition<'cbor'> = {
   ...documentFormat({
     check: checkCbor,
     decode: (payload) => objects.decode(payload),
-    decodeMaps: (payload) => maps.decode(payload),
+    decodeUnusual: readCbor,
     encode: (document) => encoder.encode(document),
     timestampFrom: (value, unit) => (value instanceof Tag ? timeOf(value, unit) : undefined),
     decimalFrom: (value) => (value instanceof Tag ? decimalText(value) : undefined),
@@ -48,6 +45,14 @@ export const cbor: FormatDefinition<'cbor'> = {
     decimalOf: writeDecimal,
   }),
 };
+
+/** Reads any document: see `readCbor`. Throws `bad_data`. */
+export function parseCbor(payload: Buffer): unknown {
+  checkCbor(payload);
+  return readCbor(payload);
+}
+
+export const encodeCbor = (document: unknown): Buffer => encoder.encode(document);
 
 function timeOf({ tag, value }: Tag, unit: TimestampUnit): bigint | undefined {
   if (tag === 0) return typeof value === 'string' ? parseTimestamp(value, unit) : undefined;
@@ -61,7 +66,7 @@ function timeOf({ tag, value }: Tag, unit: TimestampUnit): bigint | undefined {
 }
 
 /** Tag 4: `[exponent, mantissa]` (RFC 8949 section 3.4.4). */
-function decimalText({ tag, value }: Tag): string | undefined {
+export function decimalText({ tag, value }: Tag): string | undefined {
   if (tag !== 4 || !Array.isArray(value) || value.length !== 2) return undefined;
   const [exponent, mantissa] = value as unknown[];
   const whole = typeof mantissa === 'bigint' || Number.isSafeInteger(mantissa);
@@ -88,16 +93,14 @@ function writeTimestamp(value: bigint, unit: TimestampUnit): unknown {
   return text === undefined ? undefined : new Tag(text, 0);
 }
 
-function writeDecimal(text: string): unknown {
+export function writeDecimal(text: string): unknown {
   const point = text.indexOf('.');
   return new Tag([point < 0 ? 0 : point + 1 - text.length, unscaledDecimal(text)], 4);
 }
 
-const longestBignum = 64;
-
 /**
- * Throws `bad_data` unless the message is one well-formed item (RFC 8949 section 3), its text is UTF-8, and nesting,
- * tags and bignums stay within bounds. Returns whether there is a text `__proto__`.
+ * Throws `bad_data` unless the message is one well-formed item (RFC 8949 section 3) whose nesting is bounded. Returns
+ * whether it holds what cbor-x would not read as it is meant: see `readCbor`.
  */
 function checkCbor(bytes: Buffer): boolean {
   const walk = new CborWalk(bytes, 'CBOR item');
@@ -116,7 +119,7 @@ class CborWalk extends Walk {
         break;
       case 2:
       case 3:
-        this.#string(head >> 5 === 3, info);
+        this.#string(head >> 5 === 3, head, info);
         break;
       case 4:
       case 5:
@@ -128,9 +131,8 @@ class CborWalk extends Walk {
         this.item(depth + 1);
         break;
       default:
-        if (info < 20 || info === 24 || info > 27)
-          throw badData('', 'holds a simple value that has no meaning');
-        if (info > 24) this.#argument(info);
+        if (info > 27 || (this.#argument(info) < 32 && info === 24)) throw this.malformed();
+        if (info < 20 || info === 24) this.unusual = true;
     }
   }
 
@@ -145,8 +147,17 @@ class CborWalk extends Walk {
     return bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
   }
 
-  #string(text: boolean, info: number): void {
-    if (info === 31) throw badData('', 'holds a string of indefinite length, which is not supported');
+  #string(text: boolean, head: number, info: number): void {
+    if (info === 31) {
+      this.unusual = true;
+      const kind = head & 0xe0;
+      for (let chunk = 0; chunk !== 0xff; ) {
+        chunk = this.bytes[this.take(1)] as number;
+        if (chunk === 0xff) return;
+        if ((chunk & 0xe0) !== kind) throw this.malformed();
+        this.take(this.#argument(chunk & 31));
+      }
+    }
     const length = this.#argument(info);
     if (text) this.text(length);
     else this.take(length);
@@ -155,21 +166,30 @@ class CborWalk extends Walk {
   #nested(items: 1 | 2, info: number, depth: number): void {
     if (depth >= maxDepth) throw badData('', tooDeep);
     if (info === 31) {
-      while (this.bytes[this.at] !== 0xff) for (let item = 0; item < items; item += 1) this.item(depth + 1);
+      while (this.bytes[this.at] !== 0xff) this.#member(items, depth + 1);
       this.at += 1;
       return;
     }
-    const count = this.#argument(info) * items;
-    if (count > this.bytes.length - this.at) throw this.malformed();
-    for (let item = 0; item < count; item += 1) this.item(depth + 1);
+    const count = this.#argument(info);
+    if (count * items > this.bytes.length - this.at) throw this.malformed();
+    for (let left = count; left > 0; left -= 1) this.#member(items, depth + 1);
+  }
+
+  /** An item of an array, or a key and its value. */
+  #member(items: 1 | 2, depth: number): void {
+    if (items === 2) {
+      const kind = (this.bytes[this.at] ?? 0) >> 5;
+      if (kind === 2 || (kind > 3 && kind < 7)) this.unusual = true;
+      this.item(depth);
+    }
+    this.item(depth);
   }
 
   #tag(tag: number): void {
-    if (!knownTags.has(tag)) throw badData('', 'holds a tag that is not supported');
+    if (!knownTags.has(tag)) this.unusual = true;
     if (tag !== 2 && tag !== 3) return;
     const head = this.bytes[this.at] ?? 0;
     const length = head === 0x58 ? (this.bytes[this.at + 1] ?? 0) : head - 0x40;
-    if (head < 0x40 || head > 0x58 || length > longestBignum)
-      throw badData('', `holds a bignum of more than ${longestBignum} bytes`);
+    if (head < 0x40 || head > 0x58 || length > longestBignum) this.unusual = true;
   }
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { FieldError } from '../../errors.ts';
+import type { FieldError, PenstockError } from '../../errors.ts';
 import {
   type Codec,
   type FormatDefinition,
@@ -12,10 +12,10 @@ import { inLine, onlyRow } from '../framing.ts';
 import { parseText, valueReader } from '../json/decode.ts';
 import { valueWriter } from '../json/encode.ts';
 import { type Field, isMetadata, messageFields } from '../schema/schema.ts';
-import { badData, badRow, pathOf } from '../values/bad.ts';
+import { badData, badRow, pathOf, withNote } from '../values/bad.ts';
 import { getterOf } from '../values/own-property.ts';
 import { rowFromValues } from '../values/row.ts';
-import { type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from './records.ts';
+import { afterSep, type CsvOptions, type CsvRecord, csvCell, csvOptions, csvRecords } from './records.ts';
 
 /**
  * Comma-separated values (RFC 4180) in UTF-8. A message is one record, with `header` after a line of column names;
@@ -34,7 +34,7 @@ export const csv: FormatDefinition<'csv'> = {
   },
 };
 
-function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldError[] {
+function validateOptions({ delimiter, quote, decimal, nullValue }: CsvOptions): FieldError[] {
   const errors: FieldError[] = [];
   for (const [option, character] of Object.entries({ delimiter, quote })) {
     if (/^[\x20-\x7e\t]$/.test(character)) continue;
@@ -43,6 +43,10 @@ function validateOptions({ delimiter, quote, nullValue }: CsvOptions): FieldErro
   }
   if (delimiter === quote)
     errors.push({ path: '/format/quote', message: 'The quote and the delimiter must differ' });
+  if (decimal === delimiter || decimal === quote) {
+    const message = 'The decimal separator must differ from the delimiter and the quote';
+    if (decimal === ',') errors.push({ path: '/format/decimal_separator', message });
+  }
   if ([delimiter, quote, '\n', '\r'].some((special) => nullValue.includes(special))) {
     const message = 'The null value stands unquoted, so it may hold no delimiter, quote or line break';
     errors.push({ path: '/format/null_value', message });
@@ -63,29 +67,34 @@ function rowReader(
 ): NonNullable<Codec['decodeAll']> {
   const names = messageFields(fields).map(({ name }) => name);
   const make = rowFromValues([
-    ...messageFields(fields).map((field) => ({ name: field.name, read: columnReader(field) })),
+    ...messageFields(fields).map((field) => ({
+      name: field.name,
+      read: columnReader(field, options.decimal),
+    })),
     ...fields.filter(isMetadata).map(({ name }) => ({ name, read: () => null })),
   ]);
   const inOrder: Layout = { width: names.length };
 
   function read({ cells, tooLong }: CsvRecord, { width, places }: Layout): Row {
     if (tooLong) throw badData('', `is longer than the ${maxRecordBytes} bytes of max_line_length`);
-    if (cells.length !== width) throw badData('', `has ${cells.length} values instead of ${width}`);
+    if (cells.length !== width) throw wrongWidth(cells, width);
     return make(places ? places.map((place) => (place === undefined ? null : cells[place])) : cells);
   }
 
   return (payload, bad) => {
     if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
-    const text = payload.toString();
-    const records = csvRecords(text.startsWith('\ufeff') ? text.slice(1) : text, options, maxRecordBytes);
+    const { text, options: used, skipped } = afterSep(payload.toString(), options);
+    const records = csvRecords(text, used, maxRecordBytes);
     const layout = options.header ? layoutOf(names, records.shift(), options.nullValue) : inOrder;
     if (records.length > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} records`);
     const rows: Row[] = [];
     for (const [number, record] of records.entries()) {
       try {
+        if (number === 0 && !layout.places && isHeader(names, record.cells))
+          throw badData('', 'holds the names of the columns instead of values: set header');
         rows.push(read(record, layout));
       } catch (error) {
-        const located = inLine(error, record.line);
+        const located = inLine(error, record.line + skipped);
         if (!bad) throw located;
         bad(located, number);
       }
@@ -94,10 +103,35 @@ function rowReader(
   };
 }
 
+/** Names that differ only in case, or in spaces, underscores and hyphens, mean the same column. */
+const looseName = (name: string): string =>
+  name
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s_-]+/g, '_');
+
+/** Whether a record holds the names of all columns; one column may well have its name as a value. */
+function isHeader(names: readonly string[], cells: readonly (string | null)[]): boolean {
+  if (names.length < 2 || cells.length !== names.length) return false;
+  return names.every((name, at) => looseName(cells[at] ?? '') === looseName(name));
+}
+
+function wrongWidth(cells: readonly (string | null)[], width: number): PenstockError {
+  const error = badData('', `has ${cells.length} values instead of ${width}`);
+  const other = cells.length === 1 ? otherDelimiter(cells[0] ?? '') : undefined;
+  return other === undefined ? error : (withNote(error, delimiterNote(other)) as PenstockError);
+}
+
+const otherDelimiter = (text: string): string | undefined =>
+  [';', '\t', '|', ','].find((delimiter) => text.includes(delimiter));
+
+const delimiterNote = (other: string): string =>
+  `its delimiter seems to be ${other === '\t' ? 'a tab' : JSON.stringify(other)}`;
+
 /** An empty cell that is not a value of its type is null, even if quoted: some writers quote every cell. */
-function columnReader(field: Field): (cell: unknown) => Value {
+function columnReader(field: Field, decimal: CsvOptions['decimal']): (cell: unknown) => Value {
   const path = pathOf('', field.name);
-  const read = cellReader(field, path);
+  const read = cellReader(field, path, decimal);
   const mayBeEmpty = field.type === 'string' || field.type === 'bytes';
   return (cell) => {
     const value = cell === null || (cell === '' && !mayBeEmpty) ? null : read(cell as string);
@@ -106,16 +140,27 @@ function columnReader(field: Field): (cell: unknown) => Value {
   };
 }
 
-/** Columns of the header that the table does not have are ignored, as in JSON. */
+/** Names of the header that the table does not have are ignored, as in JSON, but not all of them. */
 function layoutOf(names: readonly string[], header: CsvRecord | undefined, nullValue: string): Layout {
   if (!header) throw badData('', 'has no header');
   const titles = header.cells.map((cell) => cell ?? nullValue);
+  const loose = titles.map((title) => (names.includes(title) ? undefined : looseName(title)));
   const places = names.map((name) => {
-    const place = titles.indexOf(name);
-    if (place !== titles.lastIndexOf(name)) throw badData(pathOf('', name), 'is in the header twice');
+    const [among, wanted] = titles.includes(name) ? [titles, name] : [loose, looseName(name)];
+    const place = among.indexOf(wanted);
+    if (place !== among.lastIndexOf(wanted)) throw badData(pathOf('', name), 'is in the header twice');
     return place === -1 ? undefined : place;
   });
+  if (places.every((place) => place === undefined)) throw unknownHeader(names, titles);
   return { width: titles.length, places };
+}
+
+/** Every row would hold nothing but nulls. */
+function unknownHeader(names: readonly string[], titles: readonly string[]): PenstockError {
+  const list = names.slice(0, 20).join(', ');
+  const error = badData('', `has none of the columns ${list} in its first line, which must be a header`);
+  const other = titles.length === 1 ? otherDelimiter(titles[0] ?? '') : undefined;
+  return other === undefined ? error : (withNote(error, delimiterNote(other)) as PenstockError);
 }
 
 function rowWriter(
@@ -124,7 +169,7 @@ function rowWriter(
   maxRecordBytes: number,
   end: string,
 ): Codec['encode'] {
-  const columns = messageFields(fields).map(columnWriter);
+  const columns = messageFields(fields).map((field) => columnWriter(field, options.decimal));
   const names = messageFields(fields).map(({ name }) => csvCell(name, options));
   const head = options.header ? `${names.join(options.delimiter)}\n` : '';
   return (row) => {
@@ -137,10 +182,10 @@ function rowWriter(
   };
 }
 
-function columnWriter(field: Field): (row: Row) => string | null {
+function columnWriter(field: Field, decimal: CsvOptions['decimal']): (row: Row) => string | null {
   const path = pathOf('', field.name);
   const get = getterOf(field.name);
-  const write = cellWriter(field, path);
+  const write = cellWriter(field, path, decimal);
   return (row) => {
     const value = (get(row) ?? null) as Value;
     const cell = value === null ? null : write(value);
@@ -154,22 +199,42 @@ const asJson: FormatOf<'json'> = { type: 'json' };
 
 const number = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 
-function cellReader(field: Field, path: string): (cell: string) => Value {
+/** Returns the text of a number with a point before its fraction. */
+function pointOf(path: string, decimal: CsvOptions['decimal']): (cell: string) => string {
+  const withComma = /^[+-]?\d*,\d+(?:[eE][+-]?\d+)?$/;
+  return (cell) => {
+    const text = cell.trim();
+    const hasComma = withComma.test(text);
+    if (decimal === '.') {
+      if (hasComma) throw badData(path, 'has a decimal comma: set decimal_separator');
+      return text;
+    }
+    if (hasComma) return text.replace(',', '.');
+    // 1.234 would be a thousand times as much in the countries that write commas.
+    if (text.includes('.')) throw badData(path, 'has a point, but the decimal separator is a comma');
+    return text;
+  };
+}
+
+function cellReader(field: Field, path: string, decimal: CsvOptions['decimal']): (cell: string) => Value {
   const read = valueReader(field, path, asJson);
+  const point = pointOf(path, decimal);
   switch (field.type) {
     case 'int32':
     case 'uint32':
     case 'float32':
     case 'float64':
-      return (cell) => read(number.test(cell.trim()) ? Number(cell) : undefined);
+      return (cell) => {
+        const text = point(cell);
+        return read(number.test(text) ? Number(text) : undefined);
+      };
     case 'int64':
     case 'uint64':
     case 'decimal128':
       // JSON has no plus sign, and needs a digit before the point.
       return (cell) =>
         read(
-          cell
-            .trim()
+          point(cell)
             .replace(/^\+/, '')
             .replace(/^-?(?=\.)/, '$&0'),
         );
@@ -197,8 +262,13 @@ const booleans = new Map([
 ]);
 
 /** Compiles the writer of values that are not null; it returns null for a float that is not finite. */
-function cellWriter(field: Field, path: string): (value: Value) => string | null {
+function cellWriter(
+  field: Field,
+  path: string,
+  decimal: CsvOptions['decimal'],
+): (value: Value) => string | null {
   const write = valueWriter(field, path, asJson);
+  const comma = (text: string) => (decimal === ',' ? text.replace('.', ',') : text);
   switch (field.type) {
     case 'string':
       return (value) => {
@@ -213,8 +283,10 @@ function cellWriter(field: Field, path: string): (value: Value) => string | null
     case 'float64':
       return (value) => {
         const text = write(value);
-        return text === 'null' ? null : text;
+        return text === 'null' ? null : comma(text);
       };
+    case 'decimal128':
+      return (value) => comma(write(value));
     default:
       return write;
   }

@@ -7,12 +7,29 @@ export interface CsvOptions {
   delimiter: string;
   quote: string;
   header: boolean;
+  decimal: '.' | ',';
   nullValue: string;
 }
 
 export function csvOptions(format: FormatOf<'csv'>): CsvOptions {
   const { delimiter = ',', quote = '"', header = false, null_value: nullValue = '' } = format;
-  return { delimiter, quote, header, nullValue };
+  return { delimiter, quote, header, decimal: format.decimal_separator ?? '.', nullValue };
+}
+
+/** The first line of a file for Excel, which names its delimiter. */
+const sepLine = /^sep=([\x20-\x7e\t])[ \t]*(?:\r\n|\n|\r|$)/i;
+
+/** Takes away a byte order mark and a line `sep=;`, whose delimiter counts for this message. */
+export function afterSep(
+  message: string,
+  options: CsvOptions,
+): { text: string; options: CsvOptions; skipped: number } {
+  const text = message.startsWith('\ufeff') ? message.slice(1) : message;
+  const [line, delimiter] = sepLine.exec(text) ?? [];
+  if (line === undefined || delimiter === undefined) return { text, options, skipped: 0 };
+  if (delimiter === options.quote || delimiter === options.decimal)
+    throw badData('', 'has a line sep= with the quote or the decimal separator of the table');
+  return { text: text.slice(line.length), options: { ...options, delimiter }, skipped: 1 };
 }
 
 /** A null cell is the unquoted null value. */
@@ -26,10 +43,13 @@ export interface CsvRecord {
 /** Splits a text into its records. Throws `bad_data` if a quote hides the end of a record, or for too many records. */
 export function csvRecords(text: string, options: CsvOptions, maxRecordBytes: number): CsvRecord[] {
   // Most messages have no quotes, and csv-parse takes some 30 µs to start.
-  return text.includes(options.quote)
-    ? quotedRecords(text, options, maxRecordBytes)
-    : plainRecords(text, options, maxRecordBytes);
+  if (text.includes(options.quote)) return quotedRecords(text, options, maxRecordBytes);
+  const lines = hasOnlyReturns(text) ? text.replaceAll('\r', '\n') : text;
+  return plainRecords(lines, options, maxRecordBytes);
 }
+
+/** Whether lines end as on old Macs. */
+const hasOnlyReturns = (text: string): boolean => text.includes('\r') && !text.includes('\n');
 
 const maxRecords = maxRowsOfMessage + 1;
 const tooMany = `holds more than ${maxRowsOfMessage} records`;
@@ -69,7 +89,7 @@ function quotedRecords(text: string, options: CsvOptions, maxBytes: number): Csv
       delimiter,
       quote,
       escape: quote,
-      record_delimiter: ['\n', '\r\n'],
+      record_delimiter: hasOnlyReturns(text) ? ['\r'] : ['\n', '\r\n'],
       relax_column_count: true,
       skip_empty_lines: true,
       info: true,
@@ -100,7 +120,8 @@ export function csvCell(value: string | null, { delimiter, quote, nullValue }: C
     !value.includes(quote) &&
     !value.includes('\n') &&
     !value.includes('\r') &&
-    // At the start of a message it would be taken for a byte order mark.
-    !value.startsWith('\ufeff');
+    // At the start of a message these would be taken for a byte order mark, or a line that names the delimiter.
+    !value.startsWith('\ufeff') &&
+    !/^sep=/i.test(value);
   return plain && value !== '' ? value : `${quote}${value.replaceAll(quote, quote + quote)}${quote}`;
 }

@@ -1,34 +1,19 @@
 import { Value } from 'typebox/value';
 import { PenstockError } from '../../errors.ts';
-import { expandSchema, validateSchema } from '../codec.ts';
-import type { ConnectionSchema, Field, Format, ListItem } from '../schema/schema.ts';
+import { codecFor, expandSchema, readRows, validateSchema } from '../codec.ts';
+import type { ConnectionSchema, Field, Format } from '../schema/schema.ts';
 import { Format as WireFormat } from '../schema/wire-format.ts';
-import { pathOf } from '../values/bad.ts';
-import {
-  isNumberType,
-  ObservedShape,
-  type PayloadKind,
-  payloadKinds,
-  recognise,
-  type SeenType,
-} from './observation.ts';
+import { CsvGuess } from './csv-guess.ts';
+import { ObservedShape } from './observation.ts';
+import { type BinaryFormat, type PayloadKind, payloadKinds, recognise } from './payloads.ts';
+import { type FieldEvidence, Proposal, sameInSql } from './proposal.ts';
+import { unixFormats } from './times.ts';
 
-/** Minimum number of objects for proposing a field as required. */
-export const enoughToRequire = 10;
 const maxFields = 1000;
-
-interface FieldEvidence {
-  /** JSON pointer into a message; the items of a list are `*`. */
-  path: string;
-  type: Field['type'];
-  required: boolean;
-  /** Number of objects that had it, null included, and of those that could have had it. */
-  present: number;
-  of: number;
-  types: Partial<Record<SeenType, number>>;
-  /** Reason for the proposal if it is not obvious. */
-  note: string | null;
-}
+const binaryFormats = ['sparkplug_b', 'cbor', 'msgpack'] as const;
+/** Maximum number and total size of the messages that a proposal is tried on. */
+const maxTried = { messages: 100, bytes: 2 * 1024 * 1024 };
+const maxOddities = 5;
 
 export interface InferredSchema {
   kinds: Record<PayloadKind, number>;
@@ -41,24 +26,50 @@ export interface InferredSchema {
 
 export class SchemaInference {
   readonly #kinds = Object.fromEntries(payloadKinds.map((kind) => [kind, 0])) as Record<PayloadKind, number>;
+  readonly #binary = Object.fromEntries(binaryFormats.map((name) => [name, 0])) as Record<
+    BinaryFormat,
+    number
+  >;
+  readonly #shapes = new Map<'json' | BinaryFormat, ObservedShape>();
+  readonly #oddities = new Map<string, number>();
+  readonly #csv = new CsvGuess();
+  readonly #tried: Buffer[] = [];
+  #triedBytes = 0;
   #gzip = 0;
-  readonly #shape = new ObservedShape({ fields: maxFields });
+  #framed = 0;
 
-  observe(payload: Buffer): void {
-    const { kind, gzip, document } = recognise(payload);
+  /** `topic` is where the message came from, if the connector has topics. */
+  observe(payload: Buffer, topic?: string): void {
+    const { kind, gzip, documents = [], lines, binary, oddity, plain } = recognise(payload, topic);
     this.#kinds[kind] += 1;
     if (gzip) this.#gzip += 1;
-    if (document) this.#shape.observe(document);
+    if (lines) this.#framed += 1;
+    if (binary) this.#binary[binary] += 1;
+    for (const document of documents) this.#shape(binary ?? 'json').observe(document);
+    const known = oddity === undefined ? undefined : this.#oddities.get(oddity);
+    if (oddity !== undefined && (known !== undefined || this.#oddities.size < maxOddities))
+      this.#oddities.set(oddity, (known ?? 0) + 1);
+    if (kind === 'text' && plain) this.#csv.observe(plain);
+    if (this.#tried.length >= maxTried.messages || this.#triedBytes + payload.length > maxTried.bytes) return;
+    this.#triedBytes += payload.length;
+    this.#tried.push(payload);
+  }
+
+  #shape(format: 'json' | BinaryFormat): ObservedShape {
+    const shape = this.#shapes.get(format) ?? new ObservedShape({ fields: maxFields });
+    this.#shapes.set(format, shape);
+    return shape;
   }
 
   /** Returns the schema that fits most messages, or their fields in the given `format`. */
   propose(format?: Format): InferredSchema {
     const wanted = format ?? this.#format();
-    const proposal = new Proposal(this.#shape, wanted);
-    const structured = wanted.type === 'json' && !isUnstructured(wanted);
+    const own = wanted.type === 'cbor' || wanted.type === 'msgpack' ? wanted.type : 'json';
+    const proposal = new Proposal(this.#shape(own), wanted);
+    const structured = (own !== 'json' || wanted.type === 'json') && !isUnstructured(wanted);
     const fields = structured ? proposal.fields() : [];
-    const schema = completed(wanted, fields, proposal.unixMillis);
-    const notes = [...proposal.notes, ...this.#notes(wanted)];
+    const schema = this.#adjusted(this.#completed(wanted, fields, proposal), proposal);
+    const notes = [...proposal.notes, ...this.#notes(wanted, format !== undefined)];
     const usable = isUsable(schema);
     if (!usable) notes.push(whyUnusable(wanted));
     return {
@@ -78,43 +89,121 @@ export class SchemaInference {
     const { json_object, json_other, text, bytes } = this.#kinds;
     const most = Math.max(json_object, json_other, text, bytes);
     const compression = this.#gzip * 2 > this.#total() ? { compression: 'gzip' } : {};
-    const isMap = this.#shape.members === undefined;
+    const json = this.#shape('json');
+    const isMap = json.members === undefined || sameInSql(json) !== undefined;
     if (most === 0 || (most === json_object && !isMap)) return { type: 'json', ...compression } as Format;
     if (most === json_object || most === json_other)
       return { type: 'json', unstructured: true, ...compression } as Format;
-    return { type: most === text ? 'raw_string' : 'raw_bytes', ...compression } as Format;
+    if (most === text) return { type: 'raw_string', ...compression } as Format;
+    const binary = binaryFormats.find((name) => this.#binary[name] * 2 > bytes);
+    if (binary === undefined) return { type: 'raw_bytes', ...compression } as Format;
+    const shape = this.#shape(binary);
+    const whole = binary !== 'sparkplug_b' && (shape.members === undefined || sameInSql(shape));
+    return { type: binary, ...(whole ? { into_unstructured_json: true } : {}), ...compression } as Format;
   }
 
-  #notes(format: Format): string[] {
+  #completed(format: Format, fields: Field[], proposal: Proposal): ConnectionSchema {
+    const whole = { required: true, name: 'value' } as const;
+    const framing = this.#framed > 0 ? ({ framing: { method: 'newline' } } as const) : {};
+    if (isUnstructured(format))
+      return { format, ...(format.type === 'json' ? framing : {}), fields: [{ ...whole, type: 'json' }] };
+    switch (format.type) {
+      case 'json': {
+        const isTime = JSON.stringify(fields).includes('"timestamp"');
+        const unit = isTime ? proposal.counted : undefined;
+        const timestamps = unit ? { timestamp_format: unixFormats[unit].format } : {};
+        return { format: { ...format, ...timestamps }, ...framing, fields };
+      }
+      case 'cbor':
+      case 'msgpack':
+        return { format, fields };
+      case 'sparkplug_b':
+        return { format, fields: structuredClone(sparkplugFields) };
+      case 'csv':
+        return { format, ...this.#csv.framing(), fields: this.#csv.fields(format) };
+      default:
+        return { format, fields: [{ ...whole, type: format.type === 'raw_string' ? 'string' : 'bytes' }] };
+    }
+  }
+
+  /** Makes columns that cannot read the messages they were proposed for json, or strings in csv. */
+  #adjusted(schema: ConnectionSchema, { evidence }: Proposal): ConnectionSchema {
+    const { type = 'json' } = schema.format ?? {};
+    if (!['cbor', 'msgpack', 'csv'].includes(type) || !isUsable(schema)) return schema;
+    const fields = [...(schema.fields ?? [])];
+    const any = type === 'csv' ? 'string' : 'json';
+    for (let attempt = 0; attempt <= fields.length; attempt += 1) {
+      const failed = failingColumns({ ...schema, fields }, this.#tried);
+      const broken = fields.findIndex(({ name, type: kind }) => failed.has(name) && kind !== any);
+      const field = fields[broken];
+      if (!field) return { ...schema, fields };
+      const { name, required = false } = field;
+      fields[broken] = { name, required, type: any };
+      const told = evidence.find(({ path }) => path === `/${name}`);
+      if (told) Object.assign(told, { type: 'json', note: 'It has values that JSON does not have' });
+    }
+    return { ...schema, fields };
+  }
+
+  #notes(format: Format, asked: boolean): string[] {
     const { type } = format;
     const unstructured = isUnstructured(format);
     const { json_object, json_other, text, empty, too_large } = this.#kinds;
     const fitting: Record<string, number> = {
       json: unstructured ? json_object + json_other : json_object,
       raw_string: json_object + json_other + text + empty,
+      ...this.#binary,
     };
-    const misfits = this.#total() - too_large - (fitting[type] ?? this.#total());
+    const total = this.#total();
+    const misfits = total - too_large - (fitting[type] ?? total);
     const what = type === 'json' && !unstructured ? 'JSON objects' : type;
+    const json = type === 'json' || asked ? undefined : this.#shapes.get('json');
+    const same = type === 'json' && unstructured && !asked ? sameInSql(this.#shape('json')) : undefined;
+    const csv = type === 'raw_string' && !asked ? this.#csv.note() : undefined;
     return [
-      ...(misfits > 0
-        ? [`${misfits} of ${this.#total()} messages are not ${what} and would be bad data`]
+      ...(same ? [caseNote(same)] : []),
+      ...(misfits > 0 ? [`${misfits} of ${total} messages are not ${what} and would be bad data`] : []),
+      ...(json && json.present > 0 ? [`${json_object} of ${total} messages are JSON objects`] : []),
+      ...(this.#framed > 0
+        ? [`In ${this.#framed} of ${total} messages each line is a JSON object, so each line is a row`]
         : []),
+      ...[...this.#oddities].map(([oddity, count]) => `${count} of ${total} messages ${oddity}`),
+      ...(csv ? [csv] : []),
+      ...(type === 'sparkplug_b' && !asked
+        ? ['The topics and payloads are those of Sparkplug B; each metric becomes a row']
+        : []),
+      ...((type === 'cbor' || type === 'msgpack') && !asked ? [`The messages are maps of ${type}`] : []),
       ...(too_large > 0 ? [`${too_large} messages of more than 1 MiB were not inspected`] : []),
     ];
   }
 }
 
-function completed(format: Format, fields: Field[], unixMillis: boolean): ConnectionSchema {
-  const whole = { required: true, name: 'value' } as const;
-  if (isUnstructured(format)) return { format, fields: [{ ...whole, type: 'json' }] };
-  if (format.type !== 'json')
-    return {
-      format,
-      fields: [{ ...whole, type: format.type === 'raw_string' ? 'string' : 'bytes' }],
-    };
-  const timestamps = unixMillis ? ({ timestamp_format: 'unix_millis' } as const) : {};
-  return { format: { ...format, ...timestamps }, fields };
+const caseNote = ([one, other]: [string, string]): string =>
+  `The properties ${one} and ${other} differ in case only, which SQL takes for one name. So the message is one json column: ` +
+  `(value ->> '${one}') and (value ->> '${other}') read them`;
+
+/** The columns that some message does not fit. */
+function failingColumns(schema: ConnectionSchema, payloads: readonly Buffer[]): Set<string> {
+  const codec = codecFor(expandSchema(schema));
+  const failed = new Set<string>();
+  for (const payload of payloads)
+    readRows(codec, payload, (error) => {
+      if (!(error instanceof PenstockError)) throw error;
+      for (const { path } of error.errors)
+        failed.add((path.split('/')[1] ?? '').replaceAll('~1', '/').replaceAll('~0', '~'));
+    });
+  return failed;
 }
+
+/** The columns of Sparkplug that show every metric. */
+const sparkplugFields: Field[] = [
+  { name: 'name', type: 'string' },
+  { name: 'alias', type: 'uint64' },
+  { name: 'timestamp', type: 'timestamp', unit: 'millisecond' },
+  { name: 'datatype', type: 'string' },
+  { name: 'is_null', type: 'bool' },
+  { name: 'value', type: 'json' },
+];
 
 function isUsable(schema: ConnectionSchema): boolean {
   if (!Value.Check(WireFormat, schema.format)) return false;
@@ -126,7 +215,9 @@ function isUsable(schema: ConnectionSchema): boolean {
   }
 }
 
-const isUnstructured = (format: Format): boolean => 'unstructured' in format && format.unstructured === true;
+const isUnstructured = (format: Format): boolean =>
+  ('unstructured' in format && format.unstructured === true) ||
+  ('into_unstructured_json' in format && format.into_unstructured_json === true);
 
 const whyUnusable = ({ type, compression }: { type: string; compression?: unknown }): string => {
   const compressed = compression === 'gzip' ? ' compressed with gzip' : '';
@@ -134,129 +225,3 @@ const whyUnusable = ({ type, compression }: { type: string; compression?: unknow
     ? 'No field could be proposed: no JSON object had a property'
     : `The messages look like ${type}${compressed}, which no table can read`;
 };
-
-class Proposal {
-  readonly evidence: FieldEvidence[] = [];
-  readonly notes: string[] = [];
-  /** Whether some field is a time in milliseconds, which the format must then declare. */
-  unixMillis = false;
-  readonly #shape: ObservedShape;
-  readonly #format: Format;
-
-  constructor(shape: ObservedShape, format: Format) {
-    this.#shape = shape;
-    this.#format = format;
-    if (shape.members === undefined)
-      this.notes.push('The messages have too many different properties and look like maps');
-  }
-
-  fields(): Field[] {
-    return this.#members(this.#shape, '');
-  }
-
-  #members(shape: ObservedShape, path: string): Field[] {
-    const of = shape.count('struct');
-    return [...(shape.members ?? [])].flatMap(([name, member]) => {
-      const at = pathOf(path, name);
-      if (name === '' || name.length > 256) {
-        this.notes.push(
-          `${name === '' ? `${path}/` : path} has a property with a name that no column can have`,
-        );
-        return [];
-      }
-      return [{ name, ...this.#item(member, at, name, of) }];
-    });
-  }
-
-  /** `of` is the number of objects that could have had the value. */
-  #item(shape: ObservedShape, path: string, name: string, of: number): ListItem {
-    const required = of >= enoughToRequire && shape.present === of && shape.count('null') === 0;
-    const evidence: FieldEvidence = {
-      path,
-      type: 'json',
-      required,
-      present: shape.present,
-      of,
-      types: Object.fromEntries(shape.seen),
-      note: null,
-    };
-    this.evidence.push(evidence);
-    const { note, ...type } = this.#type(shape, path, name);
-    Object.assign(evidence, { type: type.type, note: note ?? null });
-    return { ...type, required };
-  }
-
-  #type(shape: ObservedShape, path: string, name: string): ListItem & { note?: string } {
-    const types = [...shape.seen.keys()].filter((type) => type !== 'null');
-    const [only] = types;
-    if (only === undefined) return { type: 'json', note: 'It was always null, so its type is unknown' };
-    if (types.every(isNumberType)) return this.#number(shape, name);
-    if (types.every((type) => type === 'timestamp' || type === 'string')) return text(shape);
-    if (types.length > 1) return { type: 'json', note: `It has values of ${types.join(' and ')}` };
-    if (only === 'struct') return this.#struct(shape, path);
-    if (only === 'list') return this.#list(shape, path, name);
-    return { type: 'bool' };
-  }
-
-  #number(shape: ObservedShape, name: string): ListItem & { note?: string } {
-    const [float, unsigned] = [shape.count('float64'), shape.count('uint64')];
-    if (shape.count('huge') > 0) return { type: 'json', note: 'Some numbers are too large for any type' };
-    if (float > 0 && shape.wide)
-      return { type: 'json', note: 'Its large numbers would lose digits as float64' };
-    if (float > 0) return { type: 'float64' };
-    if (unsigned > 0 && shape.negative)
-      return { type: 'json', note: 'Some numbers are negative and others too large for int64' };
-    if (unsigned > 0) return { type: 'uint64' };
-    if (!shape.millis) return { type: 'int64' };
-    const asked = 'timestamp_format' in this.#format ? this.#format.timestamp_format : undefined;
-    if (!speaksOfTime(name) || asked === 'rfc3339')
-      return {
-        type: 'int64',
-        note: 'It could be a time in milliseconds since 1970, but its name does not suggest one',
-      };
-    this.unixMillis = true;
-    return {
-      type: 'timestamp',
-      unit: 'millisecond',
-      note: 'Its numbers are between 2001 and 2100 in milliseconds, and its name suggests a time',
-    };
-  }
-
-  #struct(shape: ObservedShape, path: string): ListItem & { note?: string } {
-    const fields = this.#members(shape, path);
-    if (fields.length > 0) return { type: 'struct', fields };
-    const note =
-      shape.members === undefined
-        ? 'It has too many properties or is nested too deep'
-        : 'It was always empty';
-    return { type: 'json', note };
-  }
-
-  #list(shape: ObservedShape, path: string, name: string): ListItem & { note?: string } {
-    const { items } = shape;
-    if (items !== undefined)
-      return { type: 'list', items: this.#item(items, `${path}/*`, name, items.present) };
-    return { type: 'json', note: 'Its lists were always empty or nested too deep' };
-  }
-}
-
-/** Chooses the finest unit in use that all values fit. */
-function text(shape: ObservedShape): ListItem & { note?: string } {
-  if (shape.count('string') > 0) {
-    return shape.count('timestamp') > 0
-      ? { type: 'string', note: 'Some values are RFC 3339 times, others are not' }
-      : { type: 'string' };
-  }
-  if (shape.fraction > 6 && shape.nanoseconds) return { type: 'timestamp', unit: 'nanosecond' };
-  return { type: 'timestamp', unit: shape.fraction > 3 ? 'microsecond' : 'millisecond' };
-}
-
-const timeWords = ['ts', 'time', 'timestamp', 'date', 'datetime', 'at', 'ms', 'millis', 'epoch', 'when'];
-
-/** Whether one of the words of a name is of time: createdAt, event_time, ts. */
-const speaksOfTime = (name: string): boolean =>
-  name
-    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
-    .toLowerCase()
-    .split(/[^a-z]+/)
-    .some((word) => timeWords.includes(word));

@@ -1,53 +1,6 @@
-import { isUtf8 } from 'node:buffer';
-import { gunzipSync } from 'node:zlib';
-import { isRawNumber, isShallow, parseAsWritten } from '../json/text.ts';
+import { isRawNumber } from '../json/text.ts';
 import { bigintRanges } from '../values/read.ts';
-import { parseTimestamp } from '../values/timestamp.ts';
-
-export const payloadKinds = ['json_object', 'json_other', 'text', 'bytes', 'empty', 'too_large'] as const;
-
-export type PayloadKind = (typeof payloadKinds)[number];
-
-interface RecognisedPayload {
-  kind: PayloadKind;
-  /** True if it was compressed; `kind` describes the content. */
-  gzip: boolean;
-  /** The document of a json_object, with every number as written. */
-  document?: object;
-}
-
-/** Larger messages, also after decompression, are not inspected. */
-const maxBytes = 1024 * 1024;
-
-/** Classifies a message. A document that is nested too deep to be read counts as text. */
-export function recognise(payload: Buffer): RecognisedPayload {
-  const gzip = payload[0] === 0x1f && payload[1] === 0x8b;
-  const plain = gzip ? decompress(payload) : payload;
-  if (plain === 'not gzip') return { kind: 'bytes', gzip: false };
-  if (plain === 'too large' || plain.length > maxBytes) return { kind: 'too_large', gzip };
-  if (plain.length === 0) return { kind: 'empty', gzip };
-  if (!isUtf8(plain)) return { kind: 'bytes', gzip };
-  return { ...recogniseText(plain.toString()), gzip };
-}
-
-function recogniseText(text: string): Omit<RecognisedPayload, 'gzip'> {
-  try {
-    if (!isShallow(JSON.parse(text))) return { kind: 'text' };
-  } catch {
-    return { kind: 'text' };
-  }
-  const document = parseAsWritten(text);
-  const isObject = typeof document === 'object' && document !== null && text.trimStart().startsWith('{');
-  return isObject ? { kind: 'json_object', document } : { kind: 'json_other' };
-}
-
-function decompress(payload: Buffer): Buffer | 'not gzip' | 'too large' {
-  try {
-    return gunzipSync(payload, { maxOutputLength: maxBytes });
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? 'too large' : 'not gzip';
-  }
-}
+import { CountedTimes, ObservedTexts } from './times.ts';
 
 const numberTypes = ['int64', 'uint64', 'float64', 'huge'] as const;
 
@@ -71,13 +24,12 @@ interface Budget {
   fields: number;
 }
 
-/** Range of whole numbers that may be milliseconds since 1970: September 2001 to 2100. */
-const earliestMs = 1_000_000_000_000n;
-const latestMs = 4_102_444_800_000n;
-
 const [min64, max64] = bigintRanges.int64;
 const [, maxUnsigned64] = bigintRanges.uint64;
 const safe = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** Longer numbers are not taken apart. */
+const maxDigits = 400;
 
 /** Counts and names of one place in the sampled documents; no values. */
 export class ObservedShape {
@@ -86,11 +38,12 @@ export class ObservedShape {
   /** Whether some whole number loses digits as a double. */
   wide = false;
   negative = false;
-  /** Whether every whole number could be milliseconds since 1970. */
-  millis = true;
-  /** Maximum number of fractional digits of the times, and whether all fit 64 bits of nanoseconds. */
-  fraction = 0;
-  nanoseconds = true;
+  /** Whether some number with a point has digits that a double does not hold. */
+  lossy = false;
+  /** Maximum number of digits before and after the point. */
+  readonly digits = { whole: 0, fraction: 0 };
+  readonly times = new CountedTimes();
+  readonly texts = new ObservedTexts();
   /** Properties in order of appearance; undefined if there were too many. */
   members: Map<string, ObservedShape> | undefined = new Map();
   items: ObservedShape | undefined;
@@ -126,17 +79,26 @@ export class ObservedShape {
   }
 
   #lookAtText(text: string): SeenType {
-    if (text.length > 100 || parseTimestamp(text, 'millisecond') === undefined) return 'string';
-    this.fraction = Math.max(this.fraction, /\.(\d+)/.exec(text)?.[1]?.length ?? 0);
-    this.nanoseconds &&= parseTimestamp(text, 'nanosecond') !== undefined;
-    return 'timestamp';
+    return this.texts.observe(text) ? 'timestamp' : 'string';
   }
 
   #lookAtNumber(text: string): SeenType {
-    if (!/^-?\d+$/.test(text)) return Number.isFinite(Number(text)) ? 'float64' : 'huge';
+    if (text.length > maxDigits) {
+      this.lossy = true;
+      this.digits.whole = maxDigits;
+      return /^-?\d+$/.test(text) || !Number.isFinite(Number(text)) ? 'huge' : 'float64';
+    }
+    this.times.observe(text);
+    const written = significant(text);
+    this.digits.whole = Math.max(this.digits.whole, written.whole);
+    this.digits.fraction = Math.max(this.digits.fraction, written.fraction);
+    if (!/^-?\d+$/.test(text)) {
+      if (!Number.isFinite(Number(text))) return 'huge';
+      this.lossy ||= written.digits !== significant(String(Number(text))).digits;
+      return 'float64';
+    }
     if (text.length > 40) return 'huge';
     const whole = BigInt(text);
-    this.millis &&= whole >= earliestMs && whole <= latestMs;
     this.negative ||= whole < 0n;
     this.wide ||= whole > safe || whole < -safe;
     if (whole >= min64 && whole <= max64) return 'int64';
@@ -169,4 +131,19 @@ export class ObservedShape {
     this.members.set(name, member);
     return member;
   }
+}
+
+/** The digits of a number without zeros around them, and how many stand before and after the point. */
+function significant(text: string): { digits: string; whole: number; fraction: number } {
+  const [, whole = '', fraction = '', exponent = '0'] =
+    /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? [];
+  const digits = (whole + fraction).replace(/^0+/, '').replace(/0+$/, '');
+  if (digits === '') return { digits: '0', whole: 0, fraction: 0 };
+  const leading = (whole + fraction).search(/[1-9]/);
+  const point = whole.length + Number(exponent) - leading;
+  return {
+    digits: `${digits}e${point}`,
+    whole: Math.max(0, point),
+    fraction: Math.max(0, digits.length - point),
+  };
 }

@@ -2,6 +2,7 @@ import type { FormatOf, Row } from '../format.ts';
 import type { Field, ListItem } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
+import { bytesOfBase64 } from '../values/base64.ts';
 import { bigintOfBytes, formatDecimal, parseDecimal } from '../values/decimal.ts';
 import {
   bigintRanges,
@@ -12,7 +13,9 @@ import {
   type Reader,
   structFrom,
 } from '../values/read.ts';
-import { parseTimestamp, timestampFromMs } from '../values/timestamp.ts';
+import { convertTimestamp, timestampFromDecimal } from '../values/timestamp.ts';
+import { timeReader } from '../values/zone.ts';
+import { notJson } from './fault.ts';
 import { isRawNumber, isShallow, numberText, parseExactly, tooDeep } from './text.ts';
 
 /** Compiles the reader of a parsed object with these fields; it throws `bad_data`. */
@@ -114,23 +117,39 @@ const digitsOf = (value: unknown): string | undefined =>
   typeof value === 'string' ? value : numberText(value);
 
 function bytesReader(path: string): Reader {
-  const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
   return (value) => {
-    if (typeof value !== 'string' || !base64.test(value)) throw badData(path, 'is not a base64 string');
-    return Buffer.from(value, 'base64');
+    const bytes = typeof value === 'string' ? bytesOfBase64(value) : undefined;
+    if (bytes === undefined) throw badData(path, 'is not a base64 string');
+    return bytes;
   };
 }
 
+/** The unit in which each format of times counts since 1970. */
+export const countedUnits = {
+  unix_seconds: 'second',
+  unix_millis: 'millisecond',
+  unix_micros: 'microsecond',
+  unix_nanos: 'nanosecond',
+} as const;
+
+/** A format that counts also takes fractions, the number as a string, and RFC 3339. */
 function timestampReader(type: ListItem, path: string, format: FormatOf<'json'>): Reader {
   const unit = unitOf(type);
-  const millis = format.timestamp_format === 'unix_millis';
-  const problem = millis ? 'is not a time in milliseconds since 1970' : 'is not an RFC 3339 time';
+  const { timestamp_format: name = 'rfc3339', timezone } = format;
+  const readText = timeReader(timezone);
+  const counted = name === 'rfc3339' || name === 'without_zone' ? undefined : countedUnits[name];
+  const problem =
+    counted === undefined ? 'is not an RFC 3339 time' : `is not a time in ${counted}s since 1970`;
   return (value) => {
     let time: bigint | undefined;
-    if (typeof value === 'string') time = parseTimestamp(value, unit);
-    else if (millis && Number.isSafeInteger(value)) time = timestampFromMs(BigInt(value as number), unit);
-    if (time === undefined) throw badData(path, problem);
-    return time;
+    if (typeof value === 'string') time = readText(value, unit);
+    if (time === undefined && counted !== undefined) {
+      if (Number.isSafeInteger(value)) time = convertTimestamp(BigInt(value as number), counted, unit);
+      else time = timestampFromDecimal(digitsOf(value) ?? '', counted, unit);
+    }
+    if (time !== undefined) return time;
+    const isNumber = counted === undefined && numberText(value) !== undefined;
+    throw badData(path, isNumber ? `${problem}: it is a number, which timestamp_format can read` : problem);
   };
 }
 
@@ -148,6 +167,6 @@ export function parseText(text: string, path: string): unknown {
   try {
     return parseExactly(text);
   } catch {
-    throw badData(path, 'is not a JSON text');
+    throw badData(path, notJson(text, 'text'));
   }
 }

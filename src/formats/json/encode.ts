@@ -4,8 +4,9 @@ import { unitOf } from '../schema/sql-type.ts';
 import { badRow, pathOf } from '../values/bad.ts';
 import { bytesOfBigint, unscaledDecimal } from '../values/decimal.ts';
 import { columnsText } from '../values/row.ts';
-import { formatTimestamp, timestampToMs } from '../values/timestamp.ts';
+import { countIn, formatTimestamp, timestampToSeconds } from '../values/timestamp.ts';
 import { checkOf, orNull, structOf } from '../values/write.ts';
+import { countedUnits } from './decode.ts';
 import { isJson } from './text.ts';
 
 /** Converts the value of a field into JSON text; throws `bad_row`. */
@@ -74,7 +75,7 @@ function floatWriter(type: 'float32' | 'float64', required: boolean, path: strin
 }
 
 /** The shortest text that reads back as the same float32: 0.1 and not 0.10000000149011612. */
-function float32Text(value: number): string {
+export function float32Text(value: number): string {
   for (let digits = 6; digits < 9; digits += 1) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return String(short);
@@ -103,12 +104,23 @@ function stringWriter(path: string): Writer {
 function timestampWriter(type: ListItem, path: string, format: FormatOf<'json'>): Writer {
   const unit = unitOf(type);
   const time = checkOf('timestamp', path);
-  if (format.timestamp_format === 'unix_millis') return (value) => String(timestampToMs(time(value), unit));
+  const { timestamp_format: name = 'rfc3339' } = format;
+  const zone = name === 'without_zone' ? '' : 'Z';
+  if (name === 'unix_seconds') return (value) => timestampToSeconds(time(value), unit);
+  if (name !== 'rfc3339' && name !== 'without_zone')
+    return (value) => String(countIn(time(value), unit, countedUnits[name]));
   return (value) => {
     const text = formatTimestamp(time(value), unit);
     if (text === undefined) throw badRow(path, 'is a time outside the years 0000 to 9999');
-    return `"${text}"`;
+    return `"${shortened(text)}${zone}"`;
   };
+}
+
+/** A time without its Z, and without groups of three zeros at the end of its fraction, as in Arroyo. */
+function shortened(text: string): string {
+  let end = text.length - 1;
+  while (end > 20 && text.endsWith('000', end)) end -= 3;
+  return text.slice(0, end === 20 ? 19 : end);
 }
 
 /** Writes a json column as it is, once it has proved to be JSON: else it would break the whole message. */

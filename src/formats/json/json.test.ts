@@ -116,10 +116,15 @@ describe('reading a value', () => {
     ],
     [{ type: 'bool' }, '1', '/a', 'is not true or false'],
     [{ type: 'string' }, '1', '/a', 'is not a string'],
-    [{ type: 'bytes' }, '"AAH"', '/a', 'is not a base64 string'],
+    [{ type: 'bytes' }, '"AAHAA"', '/a', 'is not a base64 string'],
     [{ type: 'timestamp' }, '"2026-02-30T00:00:00Z"', '/a', 'is not an RFC 3339 time'],
     [{ type: 'timestamp', unit: 'nanosecond' }, '"3026-01-01T00:00:00Z"', '/a', 'is not an RFC 3339 time'],
-    [{ type: 'timestamp' }, '1769847300000', '/a', 'is not an RFC 3339 time'],
+    [
+      { type: 'timestamp' },
+      '1769847300000',
+      '/a',
+      'is not an RFC 3339 time: it is a number, which timestamp_format can read',
+    ],
     [
       { type: 'struct', fields: [{ name: 'b', type: 'bool', required: true }] },
       '{}',
@@ -147,7 +152,9 @@ describe('reading a value', () => {
     expect(decodeOne({ type: 'timestamp', unit: 'second' }, '-1', format)).toBe(-1n);
     expect(decodeOne({ type: 'timestamp', unit: 'nanosecond' }, '5', format)).toBe(5_000_000n);
     expect(decodeOne({ type: 'timestamp' }, '"1970-01-01T00:00:01Z"', format)).toBe(1000n);
-    expect(failure(() => decodeOne({ type: 'timestamp' }, '1.5', format)).code).toBe('bad_data');
+    expect(decodeOne({ type: 'timestamp' }, '1.5', format)).toBe(1n);
+    expect(decodeOne({ type: 'timestamp' }, '"1769847300000"', format)).toBe(1_769_847_300_000n);
+    expect(failure(() => decodeOne({ type: 'timestamp' }, 'true', format)).code).toBe('bad_data');
   });
 });
 
@@ -163,13 +170,13 @@ describe('reading a payload', () => {
   ])('refuses %s', (_name, text, problem) => {
     for (const extra of [[], [{ name: 'b', type: 'int64' } as Field]]) {
       const error = failure(() => jsonCodec([...fields, ...extra]).decode(Buffer.from(text)));
-      expect(error.errors).toEqual([{ path: '', message: problem }]);
+      expect(error.errors).toEqual([{ path: '', message: expect.stringContaining(problem) }]);
     }
   });
 
   test('refuses invalid UTF-8', () => {
     const error = failure(() => jsonCodec(fields).decode(Buffer.from([0x7b, 0xff, 0x7d])));
-    expect(error.errors).toEqual([{ path: '', message: 'is not UTF-8 text' }]);
+    expect(error.errors).toEqual([{ path: '', message: expect.stringContaining('is not UTF-8 text') }]);
   });
 
   test('quotes nothing of the payload in an error', () => {

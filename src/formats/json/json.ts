@@ -2,12 +2,15 @@ import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../../errors.ts';
 import type { Codec, FormatDefinition, FormatOf } from '../format.ts';
 import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
+import { unitOf } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
 import { messageOfRow, rowFromMessage } from '../values/row.ts';
+import { isTimeZone } from '../values/zone.ts';
 import { objectReader } from './decode.ts';
 import { jsonWriter, objectWriter } from './encode.ts';
+import { notJson, notUtf8 } from './fault.ts';
 import { fieldsFromJsonSchema } from './schema.ts';
-import { isShallow, parseExactly, tooDeep } from './text.ts';
+import { isShallow, parseExactly, repeatsName, tooDeep } from './text.ts';
 
 /**
  * One JSON document per message, in UTF-8: an object whose properties are the fields, possibly in an envelope of Kafka
@@ -26,6 +29,11 @@ export const json: FormatDefinition<'json'> = {
     },
   },
   validate({ format }) {
+    const { timezone } = format;
+    if (timezone && !isTimeZone(timezone)) {
+      const message = `There is no time zone ${timezone}; write a name such as Europe/Berlin`;
+      return [{ path: '/format/timezone', message }];
+    }
     if (!format.unstructured) return [];
     const wrapped = (['debezium', 'include_schema'] as const).filter((option) => format[option]);
     return wrapped.map((option) => ({
@@ -43,12 +51,15 @@ function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Co
   const { path, open, head, tail } = envelopeOf(fields, format);
   const read = objectReader(fields, path, format);
   const write = objectWriter(fields, '', format);
-  const parse = fields.some(needsExactNumbers) ? parseExactly : (text: string): unknown => JSON.parse(text);
+  const parse = parserFor(fields, format);
   return ofText({
     decodeText: (text) => read(open(parseDocument(text, parse))),
     encodeText: (row) => head + write(row) + tail,
   });
 }
+
+export const parserFor = (fields: readonly Field[], format: FormatOf<'json'>): ((text: string) => unknown) =>
+  fields.some((field) => needsExactNumbers(field, format)) ? parseExactly : (text) => JSON.parse(text);
 
 function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
   const make = rowFromMessage(fields);
@@ -57,7 +68,7 @@ function unstructuredCodec(fields: readonly Field[]): Codec & TextCodec {
     decodeText(text) {
       const document = parseDocument(text, JSON.parse);
       if (!isShallow(document)) throw badData('', tooDeep);
-      return make(text);
+      return make(repeatsName(text, document) ? JSON.stringify(parseExactly(text)) : text);
     },
     encodeText: (row) => write(messageOfRow(row)),
   });
@@ -75,7 +86,7 @@ function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
     decodeText,
     encodeText,
     decode(payload) {
-      if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
+      if (!isUtf8(payload)) throw badData('', notUtf8(payload));
       return decodeText(payload.toString());
     },
     encode: (row) => Buffer.from(encodeText(row)),
@@ -83,17 +94,17 @@ function ofText({ decodeText, encodeText }: TextCodec): Codec & TextCodec {
 }
 
 /** The error of JSON.parse is dropped: it quotes the payload. */
-function parseDocument(text: string, parse: (text: string) => unknown): unknown {
+export function parseDocument(text: string, parse: (text: string) => unknown): unknown {
   if (text === '') throw badData('', 'is empty');
   try {
     return parse(text);
   } catch (error) {
     // The reviver needs stack for each level.
-    throw badData('', error instanceof RangeError ? 'is nested too deep' : 'is not a JSON document');
+    throw badData('', error instanceof RangeError ? 'is nested too deep' : notJson(text));
   }
 }
 
-function needsExactNumbers(item: ListItem): boolean {
+function needsExactNumbers(item: ListItem, format: FormatOf<'json'>): boolean {
   switch (item.type) {
     case 'int64':
     case 'uint64':
@@ -101,9 +112,11 @@ function needsExactNumbers(item: ListItem): boolean {
     case 'json':
       return true;
     case 'list':
-      return item.items !== undefined && needsExactNumbers(item.items);
+      return item.items !== undefined && needsExactNumbers(item.items, format);
     case 'struct':
-      return (item.fields ?? []).some(needsExactNumbers);
+      return (item.fields ?? []).some((field) => needsExactNumbers(field, format));
+    case 'timestamp':
+      return (format.timestamp_format ?? 'rfc3339') !== 'rfc3339';
     default:
       return false;
   }
@@ -122,10 +135,15 @@ interface Envelope {
 
 /** The envelope of Kafka Connect, Debezium or both. The schema in a message is ignored: the table's fields rule. */
 function envelopeOf(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
-  const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
-  const outer = format.include_schema ? connect(fields, format) : bare;
+  const outer = outerEnvelope(fields, format);
   return format.debezium ? debezium(outer) : outer;
 }
+
+const bare: Envelope = { path: '', open: (document) => document, head: '', tail: '' };
+
+/** The envelope of Kafka Connect around that of Debezium, if the format has one. */
+export const outerEnvelope = (fields: readonly Field[], format: FormatOf<'json'>): Envelope =>
+  format.include_schema ? connect(fields, format) : bare;
 
 function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
   const row = connectSchema(fields, format);
@@ -140,7 +158,7 @@ function connect(fields: readonly Field[], format: FormatOf<'json'>): Envelope {
 
 /**
  * Reading takes the state after an insert (c), a snapshot (r) or an update (u). A delete is bad data: no row can express
- * it. Writing makes every row an insert, as Arroyo does.
+ * it. Writing makes every row an insert, as Arroyo does. Between two tables in this format see changes.ts.
  */
 function debezium(outer: Envelope): Envelope {
   return {
@@ -157,7 +175,7 @@ function debezium(outer: Envelope): Envelope {
   };
 }
 
-function memberOf(value: unknown, name: string, path: string): unknown {
+export function memberOf(value: unknown, name: string, path: string): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badData(path, 'is not an object');
   if (!Object.hasOwn(value, name)) throw badData(`${path}/${name}`, 'is required but missing');
@@ -215,8 +233,7 @@ function schemaOf(item: ListItem, format: FormatOf<'json'>): ConnectSchema {
 function typeOf(item: ListItem, format: FormatOf<'json'>): Omit<ConnectSchema, 'optional'> {
   switch (item.type) {
     case 'timestamp':
-      if (format.timestamp_format !== 'unix_millis') return { type: 'string' };
-      return { type: 'int64', name: `${logical}.Timestamp`, version: 1 };
+      return timeType(item, format);
     case 'decimal128':
       return decimalType(item.scale ?? 0, format);
     case 'json':
@@ -227,6 +244,22 @@ function typeOf(item: ListItem, format: FormatOf<'json'>): Omit<ConnectSchema, '
       return { type: 'array', items: schemaOf(item.items ?? { type: 'string' }, format) };
     default:
       return { type: plainTypes[item.type] };
+  }
+}
+
+/** Debezium has names for times that Kafka Connect has none for. */
+function timeType(item: ListItem, format: FormatOf<'json'>): Omit<ConnectSchema, 'optional'> {
+  switch (format.timestamp_format) {
+    case 'unix_millis':
+      return { type: 'int64', name: `${logical}.Timestamp`, version: 1 };
+    case 'unix_micros':
+      return { type: 'int64', name: 'io.debezium.time.MicroTimestamp', version: 1 };
+    case 'unix_nanos':
+      return { type: 'int64', name: 'io.debezium.time.NanoTimestamp', version: 1 };
+    case 'unix_seconds':
+      return { type: unitOf(item) === 'second' ? 'int64' : 'double' };
+    default:
+      return { type: 'string' };
   }
 }
 

@@ -46,6 +46,7 @@ const mark = '\u0080';
 const hasMark = (text: string): boolean => text.includes(mark) || text.includes('\\u0080');
 
 const quote = 0x22;
+const colon = 0x3a;
 const backslash = 0x5c;
 const minus = 0x2d;
 /** RFC 8259, section 6. */
@@ -135,6 +136,33 @@ export function isShallow(value: unknown, levels = maxDepth): boolean {
   if (typeof value !== 'object' || value === null || isRawNumber(value)) return true;
   if (levels === 0) return false;
   return Object.values(value).every((child) => isShallow(child, levels - 1));
+}
+
+/** Whether an object in the text has two members with one name, of which `document`, its parsed value, has the last. */
+export function repeatsName(text: string, document: unknown): boolean {
+  const members = countMembers(document);
+  let colons = 0;
+  for (let at = text.indexOf(':'); at !== -1; at = text.indexOf(':', at + 1)) colons += 1;
+  // A colon may also stand in a string: only then is it worth a closer look.
+  return colons > members && colonsOutsideStrings(text) > members;
+}
+
+function countMembers(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  let count = 0;
+  if (Array.isArray(value)) for (const item of value) count += countMembers(item);
+  else for (const member of Object.values(value)) count += 1 + countMembers(member);
+  return count;
+}
+
+function colonsOutsideStrings(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; ) {
+    const character = text.charCodeAt(at);
+    if (character === colon) count += 1;
+    at = character === quote ? endOfString(text, at + 1) : at + 1;
+  }
+  return count;
 }
 
 /**

@@ -6,6 +6,7 @@ import { badData } from '../values/bad.ts';
 import { documentFormat } from '../values/document.ts';
 import { Walk } from '../values/text-check.ts';
 import { formatTimestamp, timestampFromParts, timestampToParts } from '../values/timestamp.ts';
+import { readMsgpack } from './read.ts';
 
 /** A timestamp of MessagePack: extension -1. */
 class Time {
@@ -24,7 +25,6 @@ addExtension({ Class: Time, type: 0xff, pack: packTime, unpack: unpackTime });
 
 const options = { useRecords: false, useToJSON: false, variableMapSize: true } as const;
 const objects = new Unpackr({ ...options, mapsAsObjects: true });
-const maps = new Unpackr({ ...options, mapsAsObjects: false });
 const packr = new Packr({ ...options, mapsAsObjects: true });
 
 /**
@@ -36,7 +36,7 @@ export const msgpack: FormatDefinition<'msgpack'> = {
   ...documentFormat({
     check: checkMsgpack,
     decode: (payload) => objects.unpack(payload),
-    decodeMaps: (payload) => maps.unpack(payload),
+    decodeUnusual: (payload) => readMsgpack(payload, unpackTime),
     encode: (document) => packr.pack(document),
     timestampFrom: (value, unit) =>
       value instanceof Time ? timestampFromParts(value.seconds, value.nanoseconds, unit) : undefined,
@@ -86,16 +86,15 @@ function unpackTime(data: Uint8Array): Time {
   const first = bytes.length === 8 ? bytes.readBigUInt64BE() : BigInt(bytes.readUInt32BE());
   const [seconds, nanoseconds] =
     bytes.length === 8 ? [first & (2n ** 34n - 1n), first >> 34n] : [bytes.readBigInt64BE(4), first];
-  if (nanoseconds > 999_999_999n) throw new Error('more than a second of nanoseconds');
   return new Time(seconds, nanoseconds);
 }
 
 const timestamp = 0xff;
 
 /**
- * Throws `bad_data` unless the message is one well-formed value, its text is UTF-8, nesting is bounded, and its only
- * extensions are timestamps: among those that msgpackr knows are references and classes. Returns whether there is a
- * text `__proto__`. Heads are those of github.com/msgpack/msgpack/blob/master/spec.md.
+ * Throws `bad_data` unless the message is one well-formed value whose nesting is bounded. Returns whether it holds what
+ * msgpackr would not read as it is meant: see `readMsgpack`. Heads are those of
+ * github.com/msgpack/msgpack/blob/master/spec.md.
  */
 function checkMsgpack(bytes: Buffer): boolean {
   const walk = new MsgpackWalk(bytes, 'MessagePack value');
@@ -107,8 +106,8 @@ class MsgpackWalk extends Walk {
   value(depth: number): void {
     const head = this.bytes[this.take(1)] as number;
     if (head < 0x80 || head > 0xdf) return;
-    if (head < 0x90) this.#nested((head - 0x80) * 2, depth);
-    else if (head < 0xa0) this.#nested(head - 0x90, depth);
+    if (head < 0x90) this.#nested(head - 0x80, depth, true);
+    else if (head < 0xa0) this.#nested(head - 0x90, depth, false);
     else if (head < 0xc0) this.text(head - 0xa0);
     else this.#long(head, depth);
   }
@@ -124,23 +123,37 @@ class MsgpackWalk extends Walk {
       this.take(1 << (head & 3)); // integers
     else if (head < 0xd9) this.#extension(1 << (head - 0xd4));
     else if (head < 0xdc) this.text(this.#length(1 << (head - 0xd9)));
-    else if (head < 0xde) this.#nested(this.#length(2 << (head - 0xdc)), depth);
-    else this.#nested(this.#length(2 << (head - 0xde)) * 2, depth);
+    else if (head < 0xde) this.#nested(this.#length(2 << (head - 0xdc)), depth, false);
+    else this.#nested(this.#length(2 << (head - 0xde)), depth, true);
   }
 
   #length(size: number): number {
     return this.bytes.readUIntBE(this.take(size), size);
   }
 
-  #nested(count: number, depth: number): void {
+  #nested(count: number, depth: number, isMap: boolean): void {
     if (depth >= maxDepth) throw badData('', tooDeep);
-    if (count > this.bytes.length - this.at) throw this.malformed();
-    for (let left = count; left > 0; left -= 1) this.value(depth + 1);
+    if (count * (isMap ? 2 : 1) > this.bytes.length - this.at) throw this.malformed();
+    for (let left = count; left > 0; left -= 1) {
+      if (isMap) this.#key(depth + 1);
+      this.value(depth + 1);
+    }
   }
 
+  /** msgpackr takes texts, numbers, booleans and nil. */
+  #key(depth: number): void {
+    const head = this.bytes[this.at] ?? 0;
+    const nested = (head >= 0x80 && head < 0xa0) || head >= 0xdc;
+    const isPlain = head < 0x80 || head >= 0xe0 || !nested;
+    if (!isPlain || (head >= 0xc4 && head < 0xca) || (head >= 0xd4 && head < 0xd9)) this.unusual = true;
+    this.value(depth);
+  }
+
+  /** Timestamps are known; among those that msgpackr knows besides are references and classes. */
   #extension(length: number): void {
     const known = this.bytes[this.take(1)] === timestamp && (length === 4 || length === 8 || length === 12);
-    if (!known) throw badData('', 'holds an extension that is not supported');
-    this.take(length);
+    const from = this.take(length);
+    if (!known || (length > 4 && this.bytes.readUInt32BE(from) >>> (length === 8 ? 2 : 0) > 999_999_999))
+      this.unusual = true;
   }
 }

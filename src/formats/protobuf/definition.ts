@@ -1,4 +1,8 @@
 import protobuf from 'protobufjs';
+import api from 'protobufjs/google/protobuf/api.json' with { type: 'json' };
+import descriptor from 'protobufjs/google/protobuf/descriptor.json' with { type: 'json' };
+import sourceContext from 'protobufjs/google/protobuf/source_context.json' with { type: 'json' };
+import typeFile from 'protobufjs/google/protobuf/type.json' with { type: 'json' };
 import { PenstockError } from '../../errors.ts';
 import type { SchemaDefinition } from '../schema/schema.ts';
 
@@ -13,18 +17,21 @@ function refuse(message: string, cause?: unknown, at = path): PenstockError {
 
 /**
  * Parses a definition with protobufjs and returns the type of its messages. Imports are the dependencies and the
- * google/protobuf files in protobufjs; nothing is read from disk or network. Throws `invalid_schema`.
+ * google/protobuf files in protobufjs; nothing is read from disk or network. An import that is not there may be missing
+ * if it brings only options. Throws `invalid_schema`.
  */
 export function messageTypeOf(definition: ProtobufSchema, name: string | null | undefined): protobuf.Type {
   const root = new protobuf.Root();
   const imports = parseFile(definition.schema, 'the definition', root, path);
   const offered = messagesIn(root).map((type) => type.fullName.slice(1));
-  addImports(imports, path, root, definition.dependencies ?? {}, new Set());
+  const missing = addImports(imports, path, root, definition.dependencies ?? {}, new Set());
+  // Some writers extend the options without importing them.
+  if (/\bextend\s+\.?google\.protobuf\.\w+Options\b/.test(definition.schema)) addBundled(optionsFile, root);
   for (const found of objectsIn(root)) relax(found);
   try {
     root.resolveAll();
   } catch (error) {
-    throw refuse(`The definition has an unresolved reference: ${reasonOf(error)}`, error);
+    throw unresolved(error, missing, definition.dependencies ?? {});
   }
   for (const type of messagesIn(root)) setAbsent(type);
   return find(root, name, offered);
@@ -41,34 +48,68 @@ function parseFile(text: string, name: string, root: protobuf.Root, at: string):
   }
 }
 
+interface MissingImport {
+  name: string;
+  at: string;
+}
+
+/** Parses the imported files, and returns those that are not there. */
 function addImports(
   names: readonly string[],
   at: string,
   root: protobuf.Root,
   dependencies: Readonly<Record<string, string>>,
   added: Set<string>,
-): void {
-  for (const name of names) {
-    if (added.has(name)) continue;
+): MissingImport[] {
+  return names.flatMap((name) => {
+    if (added.has(name)) return [];
     added.add(name);
-    if (Object.hasOwn(dependencies, name)) {
-      const inner = `/definition/dependencies/${name.replaceAll('/', '~1')}`;
-      addImports(parseFile(dependencies[name] ?? '', name, root, inner), inner, root, dependencies, added);
-    } else if (!addBundled(name, root)) {
-      const known = Object.keys(dependencies).slice(0, 20).join(', ') || 'none';
-      const message = `It imports ${name}, which is not among its dependencies: there are ${known}`;
-      throw refuse(message, undefined, at);
-    }
-  }
+    if (!Object.hasOwn(dependencies, name)) return addBundled(name, root) ? [] : [{ name, at }];
+    const inner = `/definition/dependencies/${name.replaceAll('/', '~1')}`;
+    const imports = parseFile(dependencies[name] ?? '', name, root, inner);
+    return addImports(imports, inner, root, dependencies, added);
+  });
 }
 
-/** Well-known types are part of protobufjs; descriptor.proto is not needed to read a message. */
+function unresolved(
+  error: unknown,
+  [missing, ...more]: readonly MissingImport[],
+  dependencies: Readonly<Record<string, string>>,
+): PenstockError {
+  if (!missing) return refuse(`The definition has an unresolved reference: ${reasonOf(error)}`, error);
+  const known = Object.keys(dependencies).slice(0, 20).join(', ') || 'none';
+  const names = [missing, ...more].slice(0, 20).map(({ name }) => name);
+  const which = more.length > 0 ? 'which are' : 'which is';
+  const message = `It imports ${names.join(', ')}, ${which} not among its dependencies: there are ${known}`;
+  return refuse(`${message} (${reasonOf(error)})`, error, missing.at);
+}
+
+const optionsFile = 'google/protobuf/descriptor.proto';
+
+/** Files of google/protobuf that protobufjs brings beside the well-known types. */
+const bundledFiles: Readonly<Record<string, protobuf.INamespace>> = {
+  'google/protobuf/api.proto': api,
+  [optionsFile]: descriptor as protobuf.INamespace,
+  'google/protobuf/source_context.proto': sourceContext,
+  'google/protobuf/type.proto': typeFile as protobuf.INamespace,
+};
+
 function addBundled(name: string, root: protobuf.Root): boolean {
-  if (name === 'google/protobuf/descriptor.proto') return true;
-  const bundled = name.startsWith('google/protobuf/') ? protobuf.common.get(name) : null;
+  if (!name.startsWith('google/protobuf/')) return false;
+  const bundled = Object.hasOwn(bundledFiles, name) ? bundledFiles[name] : protobuf.common.get(name);
   if (!bundled) return false;
-  if (bundled.nested) root.addJSON(bundled.nested);
+  addNested(bundled, root);
   return true;
+}
+
+/** Adds what is not there yet: protobufjs's copies of some files hold parts of others. */
+function addNested({ nested = {} }: protobuf.INamespace, into: protobuf.NamespaceBase): void {
+  for (const [name, object] of Object.entries(nested)) {
+    const before = into.get(name);
+    if (!before) into.addJSON({ [name]: object });
+    else if (before instanceof protobuf.Namespace && !(before instanceof protobuf.Type))
+      addNested(object as protobuf.INamespace, before);
+  }
 }
 
 function objectsIn(namespace: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
@@ -128,7 +169,7 @@ function find(
 ): protobuf.Type {
   const list = offered.slice(0, 20).join(', ') || 'none';
   const [only] = offered;
-  const wanted = name ?? (offered.length === 1 ? only : undefined);
+  const wanted = name || (offered.length === 1 ? only : undefined);
   if (wanted === undefined) {
     const message = `The definition has several messages: set message_name to one of ${list}`;
     throw refuse(message, undefined, '/format/message_name');

@@ -28,6 +28,8 @@ const known = {
   Struct: 'struct',
   Value: 'value',
   ListValue: 'list',
+  Any: 'any',
+  FieldMask: 'mask',
 } as const;
 
 /** The meaning of a message of google.protobuf that represents a value. */
@@ -43,7 +45,7 @@ const duration = { type: 'decimal128', precision: 21, scale: 9 } as const;
 const maxFields = 2000;
 
 /**
- * The fields of a message. Maps, google.protobuf.Struct and its like, messages without fields and messages inside
+ * The fields of a message. Maps, google.protobuf.Struct, Any and their like, messages without fields and messages inside
  * themselves become json. Only what proto2 calls required is required; what has no presence is never null when read.
  */
 export function fieldsFromMessage(type: protobuf.Type): Field[] {

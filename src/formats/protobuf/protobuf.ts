@@ -13,6 +13,7 @@ import { badData } from '../values/bad.ts';
 import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { messageTypeOf, type ProtobufSchema } from './definition.ts';
 import { fieldsFromMessage } from './fields.ts';
+import { behindIndexes } from './message-indexes.ts';
 import { documentReader, rowReader } from './read.ts';
 import { documentWriter, rowWriter } from './write.ts';
 
@@ -39,7 +40,10 @@ export const protobuf: FormatDefinition<'protobuf'> = {
     const type = messageTypeOf(schema.definition as ProtobufSchema, schema.format.message_name);
     const decode = readerOf(type, schema);
     const encode = writerOf(type, schema);
-    return schema.format.length_delimited ? delimitedCodec(decode, encode) : { decode, encode };
+    const codec = schema.format.length_delimited ? delimitedCodec(decode, encode) : { decode, encode };
+    return schema.format.confluent_header
+      ? behindIndexes(codec, type, schema.definition as ProtobufSchema)
+      : codec;
   },
 };
 

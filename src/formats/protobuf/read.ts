@@ -1,19 +1,14 @@
 import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../format.ts';
-import { exactNumber } from '../json/text.ts';
 import { type Field, isMetadata, type ListItem } from '../schema/schema.ts';
 import { badData, pathOf } from '../values/bad.ts';
 import { formatDecimal } from '../values/decimal.ts';
-import { setterOf } from '../values/own-property.ts';
 import { rowFromObject } from '../values/row.ts';
 import { textOf } from '../values/text-check.ts';
-import { formatTimestamp, timestampFromParts } from '../values/timestamp.ts';
+import { timestampFromParts } from '../values/timestamp.ts';
 import { wellKnownOf, wrappedOf } from './fields.ts';
-
-/** A decoded message: `definition.ts` gives it a value for every field, null for one that is absent. */
-type Message = Readonly<Record<string, unknown>>;
-type Decode = (found: unknown) => unknown;
+import { type Decode, JsonContext, jsonMember, jsonMessage, jsonValue, type Message } from './read-json.ts';
 
 /** Compiles the reader of a message into the fields of a table; it throws `bad_data`. */
 export function rowReader(type: protobuf.Type, fields: readonly Field[]): (payload: Buffer) => Row {
@@ -21,9 +16,9 @@ export function rowReader(type: protobuf.Type, fields: readonly Field[]): (paylo
   return (payload) => convert(parse(type, payload));
 }
 
-/** Compiles the reader of any message into a JSON text: names as in the definition, the rest as in a json message. */
+/** Compiles the reader of any message into a JSON text. */
 export function documentReader(type: protobuf.Type): (payload: Buffer) => string {
-  const convert = jsonMessage(type, new Map());
+  const convert = jsonMessage(type, new JsonContext('/value', parse));
   return (payload) => JSON.stringify(convert(parse(type, payload)));
 }
 
@@ -98,7 +93,9 @@ function columnOf(
   field: Field,
   path: string,
 ): ((found: unknown) => Value) | undefined {
-  const convert = member.map ? asText(jsonMember(member, new Map())) : listOrItem(member, field, path);
+  const convert = member.map
+    ? asText(jsonMember(member, new JsonContext(path, parse)))
+    : listOrItem(member, field, path);
   if (!field.required) return convert && ((found) => (found === null ? null : (convert(found) as Value)));
   return (found) => {
     if (found === null) throw badData(path, 'is required but missing');
@@ -121,7 +118,7 @@ function itemOf(member: protobuf.Field, item: ListItem | undefined, path: string
   const { resolvedType } = member;
   if (resolvedType instanceof protobuf.Enum) return nameIn(resolvedType);
   if (!resolvedType) return undefined;
-  if (item?.type === 'json') return asText(jsonValue(member, new Map()));
+  if (item?.type === 'json') return asText(jsonValue(member, new JsonContext(path, parse)));
   switch (wellKnownOf(resolvedType)) {
     case 'timestamp':
       return (message) => timeOf(message as Message, path);
@@ -155,62 +152,3 @@ function durationOf({ seconds, nanos }: Message, path: string): string {
   if (whole > maxSeconds || whole < -maxSeconds) throw badData(path, 'is too long a duration');
   return formatDecimal(whole * 1_000_000_000n + BigInt(nanos as number), 9);
 }
-
-type KnownReader = Map<protobuf.Type, Decode>;
-
-/** Converts a message into an object that JSON.stringify can write; absent fields are left out. */
-function jsonMessage(type: protobuf.Type, known: KnownReader): Decode {
-  const before = known.get(type);
-  if (before) return before;
-  const members: { name: string; set: ReturnType<typeof setterOf>; convert: Decode }[] = [];
-  const convert: Decode = (message) => {
-    const object: Row = {};
-    for (const { name, set, convert } of members) {
-      const found = (message as Message)[name];
-      if (found !== null) set(object, convert(found) as Value);
-    }
-    return object;
-  };
-  // A message may contain itself.
-  known.set(type, convert);
-  for (const member of type.fieldsArray)
-    members.push({ name: member.name, set: setterOf(member.name), convert: jsonMember(member, known) });
-  return convert;
-}
-
-function jsonMember(member: protobuf.Field, known: KnownReader): Decode {
-  const convert = jsonValue(member, known);
-  if (member.repeated) return (list) => (list as unknown[]).map(convert);
-  if (!member.map) return convert;
-  return (map) => {
-    const object: Row = {};
-    for (const [key, value] of Object.entries(map as object)) setterOf(key)(object, convert(value) as Value);
-    return object;
-  };
-}
-
-/** Messages of google.protobuf are as the JSON mapping of Protobuf has them. */
-function jsonValue(member: protobuf.Field, known: KnownReader): Decode {
-  const { resolvedType } = member;
-  if (resolvedType instanceof protobuf.Enum) return nameIn(resolvedType);
-  if (!resolvedType) return member.type.endsWith('64') ? jsonInteger : jsonScalar;
-  const kind = wellKnownOf(resolvedType);
-  if (kind === 'timestamp') return (message) => formatTimestamp(timeOf(message as Message, ''), 'nanosecond');
-  if (kind === 'duration') return (message) => `${durationOf(message as Message, '')}s`;
-  if (kind === 'wrapper') {
-    const convert = jsonValue(wrappedOf(resolvedType), known);
-    return (message) => convert((message as Message).value);
-  }
-  const message = jsonMessage(resolvedType, known);
-  if (kind === undefined) return message;
-  // Struct and ListValue have one member, and Value at most one; `null_value` says that there is none.
-  return (found) => {
-    const [[name, value] = ['null', null]] = Object.entries(message(found) as object);
-    return name.startsWith('null') ? null : value;
-  };
-}
-
-const jsonScalar: Decode = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : value);
-
-/** A map entry without a value has protobufjs's zero, which is not a bigint. */
-const jsonInteger: Decode = (value) => exactNumber(typeof value === 'bigint' ? value : 0n);

@@ -13,7 +13,21 @@ const refused = Type.Optional(
   Type.Null({ description: 'Known from Arroyo and refused: omit it, or send null' }),
 );
 const noRegistry = flag('Refused when true: schema registries are not supported');
+const confluentHeader = flag(
+  "Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes",
+);
+const schemaId = Type.Optional(
+  Type.Union([Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }), Type.Null()], {
+    description: 'confluent_header only: schema id that is written; messages with another id are bad data',
+  }),
+);
 const intoJson = flag('Puts the whole message into one json column called value');
+
+const timezone = Type.Optional(
+  Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Null()], {
+    description: 'Time zone of times that have no offset, e.g. Europe/Berlin; default UTC',
+  }),
+);
 
 /** The shape of a format: its type and title, its own options, and those of every format. */
 const format = <T extends string, P extends TProperties>(type: T, title: string, properties: P) =>
@@ -29,11 +43,16 @@ const format = <T extends string, P extends TProperties>(type: T, title: string,
 
 const JsonFormat = format('json', 'Json', {
   confluent_schema_registry: noRegistry,
-  schema_id: refused,
+  confluent_header: confluentHeader,
+  schema_id: schemaId,
   include_schema: flag('Wraps each message as {schema, payload}, like Kafka Connect'),
   debezium: flag('Wraps each message in the envelope of a change: {before, after, op}'),
   unstructured: flag('Puts the whole document into one json column called value'),
-  timestamp_format: oneOf(['rfc3339', 'unix_millis'], 'Encoding of timestamps; default rfc3339'),
+  timestamp_format: oneOf(
+    ['rfc3339', 'without_zone', 'unix_seconds', 'unix_millis', 'unix_micros', 'unix_nanos'],
+    'Encoding of timestamps; default rfc3339. without_zone is the same without the Z at its end, as Arroyo writes it. The others count since 1970, in integers or fractions',
+  ),
+  timezone,
   decimal_encoding: oneOf(
     ['number', 'string', 'bytes'],
     "Encoding of decimals; default number. bytes is base64 of the unscaled digits as a big-endian two's complement",
@@ -42,19 +61,23 @@ const JsonFormat = format('json', 'Json', {
 
 const AvroFormat = format('avro', 'Avro', {
   confluent_schema_registry: noRegistry,
+  confluent_header: confluentHeader,
   raw_datums: flag('Each message is one datum without a header'),
   single_object: flag('Each message is one datum behind the header of the single-object encoding'),
   into_unstructured_json: intoJson,
+  union_branches: flag('JSON shows the branch of a union of several types, as {"name": value}'),
   reader_schema: refused,
-  schema_id: refused,
+  schema_id: schemaId,
 });
 
 const ProtobufFormat = format('protobuf', 'Protobuf', {
   confluent_schema_registry: noRegistry,
+  confluent_header: confluentHeader,
+  schema_id: schemaId,
   into_unstructured_json: intoJson,
   message_name: Type.Optional(
-    Type.Union([Type.String({ minLength: 1, maxLength: 1_000 }), Type.Null()], {
-      description: 'Full name of the message type; optional if the definition has only one',
+    Type.Union([Type.String({ maxLength: 1_000 }), Type.Null()], {
+      description: 'Full name of the message type; optional, or empty, if the definition has only one',
     }),
   ),
   compiled_schema: refused,
@@ -76,6 +99,7 @@ const CsvFormat = format('csv', 'Csv', {
   header: flag(
     'Each message begins with a line of column names; otherwise columns are in the order of the fields',
   ),
+  decimal_separator: oneOf(['.', ','], 'Character before the fraction of a number; default a point'),
   null_value: Type.Optional(
     Type.String({ maxLength: 100, description: 'Unquoted text that means null; default empty' }),
   ),
@@ -92,6 +116,9 @@ export const formatVariants = {
   cbor: format('cbor', 'Cbor', { into_unstructured_json: intoJson }),
   msgpack: format('msgpack', 'Msgpack', { into_unstructured_json: intoJson }),
   sparkplug_b: format('sparkplug_b', 'SparkplugB', {}),
+  senml: format('senml', 'Senml', {
+    encoding: oneOf(['json', 'cbor'], 'Encoding of a pack; default json'),
+  }),
 } as const;
 
 /** Alternatives told apart by the literal of one property, so that an error is about the intended one. */
@@ -125,7 +152,7 @@ const NewlineFraming = Type.Object(
 
 export const Framing = tagged('method', [NewlineFraming], 'Separation of several rows in one message');
 
-const maxDefinition = 200_000;
+const maxDefinition = 400_000;
 const document = Type.String({ minLength: 1, maxLength: maxDefinition });
 
 const definitions = [

@@ -102,16 +102,27 @@ const schema = `
     }
   }`;
 
-export const payloadType = messageTypeOf({ type: 'protobuf_schema', schema }, 'sparkplug_b.Payload');
+const typeIn = (text: string, name: string) =>
+  messageTypeOf({ type: 'protobuf_schema', schema: text }, `sparkplug_b.${name}`);
+
+export const payloadType = typeIn(schema, 'Payload');
+export const metricType = typeIn(schema, 'Metric');
+/** A payload whose metrics are not read yet, so that each can be read on its own. */
+export const splitType = typeIn(
+  schema.replace('repeated Metric metrics', 'repeated bytes metrics'),
+  'Payload',
+);
 
 const jsonOf = (field: Field): Field =>
   field.type === 'struct' ? { name: field.name, type: 'json', required: false } : field;
 
 /** A payload as a row, with the messages inside a metric as json: a Template may hold itself. */
+export const metricFields: readonly Field[] = fieldsFromMessage(metricType).map(jsonOf);
 export const payloadFields: readonly Field[] = fieldsFromMessage(payloadType).map((field) => {
   if (field.name !== 'metrics' || !field.items) return field;
-  return { ...field, items: { ...field.items, fields: (field.items.fields ?? []).map(jsonOf) } };
+  return { ...field, items: { ...field.items, fields: [...metricFields] } };
 });
+export const splitFields: readonly Field[] = fieldsFromMessage(splitType);
 
 const milliseconds: ListItem = { type: 'timestamp', unit: 'millisecond' };
 
@@ -131,6 +142,7 @@ export const columns: ReadonlyMap<string, ListItem> = new Map<string, ListItem>(
   ['string_value', { type: 'string' }],
   ['time_value', milliseconds],
   ['bytes_value', { type: 'bytes' }],
+  ['raw_value', { type: 'uint64' }],
   ['value', { type: 'json' }],
   ['properties', { type: 'json' }],
   ['metadata', { type: 'json' }],
@@ -149,9 +161,10 @@ export interface Datatype {
   signed?: boolean;
 }
 
+/** The member is the one to write: sparkplug-payload for Node reads a UInt32 from no other. */
 const integer = (name: string, bits: 8 | 16 | 32 | 64, signed: boolean): Datatype => ({
   name,
-  member: bits === 64 ? 'long_value' : 'int_value',
+  member: bits === 64 || name === 'UInt32' ? 'long_value' : 'int_value',
   column: bits === 64 && !signed ? 'uint64_value' : 'int_value',
   bits,
   signed,

@@ -1,14 +1,25 @@
-import { maxRowsOfMessage, type Row, type Value } from '../format.ts';
-import { exactNumber, numberText, parseExactly } from '../json/text.ts';
+import { PenstockError } from '../../errors.ts';
+import { type BadRowHandler, maxRowsOfMessage, type Row, type Value } from '../format.ts';
+import { parseExactly } from '../json/text.ts';
 import { rowReader } from '../protobuf/read.ts';
 import { type Field, isMetadata } from '../schema/schema.ts';
 import { badData, pathOf } from '../values/bad.ts';
 import { rowFromSequence } from '../values/row.ts';
-import { textOf } from '../values/text-check.ts';
-import { formatTimestamp } from '../values/timestamp.ts';
-import { type Datatype, datatypes, payloadFields, payloadType } from './payload.ts';
+import {
+  type Datatype,
+  datatypes,
+  metricFields,
+  metricType,
+  payloadFields,
+  payloadType,
+  splitFields,
+  splitType,
+} from './payload.ts';
+import { integerOf, jsonOf, type PropertySet, propertiesOf } from './values.ts';
 
 const readPayload = rowReader(payloadType, payloadFields);
+const readSplit = rowReader(splitType, splitFields);
+const readMetric = rowReader(metricType, metricFields);
 
 interface SparkplugMetric {
   payload: Row;
@@ -18,20 +29,63 @@ interface SparkplugMetric {
   value: Value;
 }
 
-/** Compiles the reader of a payload into the rows of its metrics. */
-export function metricsReader(fields: readonly Field[]): (payload: Buffer) => Row[] {
+/** Compiles the reader of a payload into the rows of its metrics. A metric that cannot be read costs its own row. */
+export function metricsReader(fields: readonly Field[]): (payload: Buffer, bad?: BadRowHandler) => Row[] {
   const make = rowFromSequence<SparkplugMetric>(
     fields.map((field) => ({
       name: field.name,
       read: isMetadata(field) ? () => null : orMissing(columnReader(field.name), field),
     })),
   );
-  return (bytes) => {
-    const payload = readPayload(bytes);
-    const metrics = payload.metrics as Row[];
+  return (bytes, bad) => {
+    const { payload, metrics } = metricsOf(bytes);
     if (metrics.length > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} rows`);
-    return metrics.map((members) => make(metricOf(payload, members)));
+    const rows: Row[] = [];
+    for (const [number, metric] of metrics.entries()) {
+      let members: Row | undefined;
+      try {
+        members = Buffer.isBuffer(metric) ? readMetric(metric) : metric;
+        rows.push(make(metricOf(payload, members)));
+      } catch (error) {
+        const named = inMetric(error, number, members);
+        if (!bad) throw named;
+        bad(named, number);
+      }
+    }
+    return rows;
   };
+}
+
+/** The metrics of a payload; as bytes if one of them cannot be read. */
+function metricsOf(bytes: Buffer): { payload: Row; metrics: readonly (Row | Buffer)[] } {
+  try {
+    const payload = readPayload(bytes);
+    return { payload, metrics: payload.metrics as Row[] };
+  } catch (error) {
+    const payload = splitOf(bytes);
+    if (!payload) throw error;
+    return { payload, metrics: payload.metrics as Buffer[] };
+  }
+}
+
+function splitOf(bytes: Buffer): Row | undefined {
+  try {
+    return readSplit(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names the metric in the error of its row. */
+function inMetric(error: unknown, number: number, { name = null, alias = null }: Row = {}): PenstockError {
+  if (!(error instanceof PenstockError) || error.code !== 'bad_data') throw error;
+  const { message, errors, facts } = error;
+  const label =
+    typeof name === 'string' ? JSON.stringify(name.slice(0, 100)) : alias === null ? '' : `alias ${alias}`;
+  return new PenstockError('bad_data', `Metric ${number + 1}${label && ` (${label})`}: ${message}`, {
+    errors,
+    facts: { ...facts, metric: number + 1 },
+  });
 }
 
 function orMissing(
@@ -46,10 +100,13 @@ function orMissing(
   };
 }
 
-/** The column of a value without a datatype, which only a BIRTH must have: its integers are unsigned. */
+/**
+ * The column of a value without a datatype, which only a BIRTH must have. Nothing tells whether its integers are signed,
+ * or times.
+ */
 const columnOfMember = {
-  int_value: 'int_value',
-  long_value: 'uint64_value',
+  int_value: 'raw_value',
+  long_value: 'raw_value',
   float_value: 'double_value',
   double_value: 'double_value',
   boolean_value: 'bool_value',
@@ -66,23 +123,20 @@ function metricOf(payload: Row, members: Row): SparkplugMetric {
   const metric: SparkplugMetric = { payload, members, datatype, column: undefined, value: null };
   const member = valueMembers.find((name) => members[name] !== null);
   if (member === undefined || members.is_null === true) return metric;
-  if (datatype && datatype.member !== member)
-    throw badData('/value', `is not in the member that ${datatype.name} has it in`);
+  const found = members[member] as Value;
   metric.column = datatype?.column ?? columnOfMember[member];
-  metric.value = columnValue(members[member] as Value, metric.column, datatype);
+  if (!datatype) metric.value = metric.column === 'raw_value' ? BigInt(found as number) : found;
+  else if (datatype.bits) metric.value = integerOf(found, datatype, '/value');
+  else if (isIn(member, datatype))
+    metric.value = datatype.name === 'DateTime' ? BigInt.asIntN(64, found as bigint) : found;
+  else throw badData('/value', `is in ${member}, where no ${datatype.name} can be`);
   return metric;
 }
 
-/** Converts two's complement in an unsigned member into a signed integer. */
-function columnValue(value: Value, column: string, datatype: Datatype | undefined): Value {
-  if (column === 'time_value') return BigInt.asIntN(64, value as bigint);
-  if (column !== 'int_value') return value;
-  if (!datatype?.bits) return BigInt(value as number);
-  const { bits, signed } = datatype;
-  return signed
-    ? BigInt.asIntN(bits, BigInt(value as number))
-    : BigInt.asUintN(bits, BigInt(value as number));
-}
+/** Some nodes write a Float as a double, or the other way round. */
+const isIn = (member: string, datatype: Datatype): boolean =>
+  datatype.member === member ||
+  (datatype.column === 'double_value' && (member === 'float_value' || member === 'double_value'));
 
 function columnReader(name: string): (metric: SparkplugMetric) => Value {
   switch (name) {
@@ -97,9 +151,13 @@ function columnReader(name: string): (metric: SparkplugMetric) => Value {
       return ({ members }) => members[name] ?? false;
     case 'value':
       return ({ value, column, datatype }) => jsonOf(value, column ?? '', datatype);
+    case 'properties':
+      return ({ members: { properties = null } }) =>
+        properties === null
+          ? null
+          : JSON.stringify(propertiesOf(parseExactly(properties as string) as PropertySet));
     case 'name':
     case 'alias':
-    case 'properties':
     case 'metadata':
       return ({ members }) => members[name] ?? null;
     case 'payload_timestamp':
@@ -117,111 +175,4 @@ function columnReader(name: string): (metric: SparkplugMetric) => Value {
 
 function timeOf(value: Value): Value {
   return typeof value === 'bigint' ? BigInt.asIntN(64, value) : null;
-}
-
-/** Maximum number of items of an array: one bit becomes up to six characters. */
-const maxItems = 100_000;
-
-/** The value of a metric as JSON, by its datatype (Eclipse Sparkplug 3.0.0, section 6.4.16). */
-function jsonOf(value: Value, column: string, datatype: Datatype | undefined): Value {
-  if (value === null) return null;
-  if (datatype?.name === 'DataSet') return JSON.stringify(tableOf(value as string));
-  if (column === 'value') return value;
-  if (column === 'time_value') return JSON.stringify(timeText(value as bigint));
-  if (typeof value === 'bigint') return JSON.stringify(exactNumber(value));
-  if (!Buffer.isBuffer(value)) return JSON.stringify(value);
-  const items = datatype && itemsOf(value, datatype.name);
-  return JSON.stringify(items ?? value.toString('base64'));
-}
-
-function timeText(value: bigint): string {
-  const text = formatTimestamp(value, 'millisecond');
-  if (text === undefined) throw badData('/value', 'is a time outside the years 0000 to 9999');
-  return text;
-}
-
-/** Readers of array items of a fixed size, little-endian. */
-const readers: Readonly<Record<string, { size: number; read: (bytes: Buffer, at: number) => unknown }>> = {
-  Int8Array: { size: 1, read: (bytes, at) => bytes.readInt8(at) },
-  Int16Array: { size: 2, read: (bytes, at) => bytes.readInt16LE(at) },
-  Int32Array: { size: 4, read: (bytes, at) => bytes.readInt32LE(at) },
-  Int64Array: { size: 8, read: (bytes, at) => exactNumber(bytes.readBigInt64LE(at)) },
-  UInt8Array: { size: 1, read: (bytes, at) => bytes.readUInt8(at) },
-  UInt16Array: { size: 2, read: (bytes, at) => bytes.readUInt16LE(at) },
-  UInt32Array: { size: 4, read: (bytes, at) => bytes.readUInt32LE(at) },
-  UInt64Array: { size: 8, read: (bytes, at) => exactNumber(bytes.readBigUInt64LE(at)) },
-  FloatArray: { size: 4, read: (bytes, at) => bytes.readFloatLE(at) },
-  DoubleArray: { size: 8, read: (bytes, at) => bytes.readDoubleLE(at) },
-  DateTimeArray: { size: 8, read: (bytes, at) => timeText(bytes.readBigInt64LE(at)) },
-};
-
-/** Returns the items of a packed array; undefined if the datatype is not an array. */
-function itemsOf(bytes: Buffer, name: string): unknown[] | undefined {
-  if (name === 'BooleanArray') return bitsOf(bytes);
-  if (name === 'StringArray') return stringsOf(bytes);
-  const reader = Object.hasOwn(readers, name) ? readers[name] : undefined;
-  if (!reader) return undefined;
-  const { size, read } = reader;
-  if (bytes.length % size !== 0) throw badArray(name);
-  return Array.from({ length: bounded(bytes.length / size) }, (_, index) => read(bytes, index * size));
-}
-
-/** A count of 32 bits, then eight items per byte, the first in the highest bit. */
-function bitsOf(bytes: Buffer): boolean[] {
-  if (bytes.length < 4) throw badArray('BooleanArray');
-  const count = bytes.readUInt32LE();
-  if (bytes.length - 4 !== Math.ceil(count / 8)) throw badArray('BooleanArray');
-  return Array.from(
-    { length: bounded(count) },
-    (_, index) => (((bytes[4 + (index >> 3)] as number) >> (7 - (index & 7))) & 1) === 1,
-  );
-}
-
-/** Strings end with a null byte. */
-function stringsOf(bytes: Buffer): string[] {
-  const strings: string[] = [];
-  for (let from = 0; from < bytes.length; ) {
-    const end = bytes.indexOf(0, from);
-    const text = end < 0 ? undefined : textOf(bytes, from, end);
-    if (text === undefined) throw badArray('StringArray');
-    strings.push(text);
-    bounded(strings.length);
-    from = end + 1;
-  }
-  return strings;
-}
-
-const badArray = (name: string) => badData('/value', `is not the bytes of a ${name}`);
-
-function bounded(count: number): number {
-  if (count > maxItems) throw badData('/value', `is an array of more than ${maxItems} items`);
-  return count;
-}
-
-interface DataSet {
-  columns?: string[];
-  types?: number[];
-  rows?: { elements?: Record<string, unknown>[] }[];
-}
-
-/** Converts a DataSet: types become names, rows lists, and two's complement signed integers. */
-function tableOf(text: string): object {
-  const { columns = [], types = [], rows = [] } = parseExactly(text) as DataSet;
-  return {
-    columns,
-    types: types.map((type) => datatypes[type]?.name ?? String(type)),
-    rows: rows.map(({ elements = [] }) =>
-      elements.map((element, index) =>
-        cellOf(Object.values(element)[0] ?? null, datatypes[types[index] ?? 0]),
-      ),
-    ),
-  };
-}
-
-function cellOf(value: unknown, datatype: Datatype | undefined): unknown {
-  const digits = numberText(value);
-  if (digits === undefined || !datatype || !/^\d{1,20}$/.test(digits)) return value;
-  if (datatype.name === 'DateTime') return timeText(BigInt.asIntN(64, BigInt(digits)));
-  if (!datatype.bits || !datatype.signed) return value;
-  return exactNumber(BigInt.asIntN(datatype.bits, BigInt(digits)));
 }

@@ -52,7 +52,7 @@ const datatypeOfColumn: Readonly<Record<string, string>> = {
 };
 
 /** Columns that are put together from others when read, or have no one way back. */
-const readOnly = ['value', 'properties', 'metadata'] as const;
+const readOnly = ['value', 'raw_value', 'properties', 'metadata'] as const;
 
 /** Compiles the writer of a row: a payload with one metric. Throws `bad_row`. */
 function metricWriter(fields: readonly Field[]): (row: Row) => Buffer {

@@ -15,3 +15,10 @@ export function badRow(path: string, problem: string): PenstockError {
 export function pathOf(parent: string, name: string): string {
   return `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
+
+/** Adds a note to the message of a bad_data error; another error stays as it is. */
+export function withNote(error: unknown, note: string): unknown {
+  if (!(error instanceof PenstockError) || error.code !== 'bad_data') return error;
+  const { errors, facts, message, cause } = error;
+  return new PenstockError('bad_data', `${message}; ${note}`, { errors, facts, cause });
+}

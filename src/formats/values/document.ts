@@ -3,7 +3,7 @@ import { jsonText } from '../json/text.ts';
 import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import { type TimestampUnit, unitOf } from '../schema/sql-type.ts';
 import { badData, badRow, pathOf } from './bad.ts';
-import { getterOf } from './own-property.ts';
+import { getterOf, setterOf } from './own-property.ts';
 import {
   bigintFrom,
   decimalFrom,
@@ -15,19 +15,21 @@ import {
   structFrom,
 } from './read.ts';
 import { messageOfRow, rowFromMessage, rowFromObject } from './row.ts';
+import { textOrProblem, Unreadable } from './text-check.ts';
 import { parseTimestamp } from './timestamp.ts';
 import { checkOf, jsonOf, numberOfJson, orNull, structOf } from './write.ts';
 
 /** The library of a format of self-describing documents (CBOR, MessagePack), and the types that JavaScript lacks. */
 interface DocumentLibrary {
   /**
-   * Throws `bad_data` for all that the library would read wrongly, slowly, or with another meaning. Returns whether
-   * there is a text `__proto__`.
+   * Throws `bad_data` for what is no document, or would be read slowly. Returns whether the document is unusual: whether
+   * the library would refuse it, or read a part of it with another meaning.
    */
   check(payload: Buffer): boolean;
-  /** Reads maps as plain objects. It may rename `__proto__`. */
+  /** Reads maps as plain objects. */
   decode(payload: Buffer): unknown;
-  decodeMaps(payload: Buffer): unknown;
+  /** The same for an unusual document, with an `Unreadable` in the place of a value that no column can take. */
+  decodeUnusual(payload: Buffer): unknown;
   encode(document: unknown): Buffer;
   /** Returns the time as a count of the unit; undefined when the value is none that fits. */
   timestampFrom(value: object, unit: TimestampUnit): bigint | undefined;
@@ -55,8 +57,15 @@ export function documentFormat(library: DocumentLibrary): Omit<FormatDefinition<
 function structuredCodec(fields: readonly Field[], library: DocumentLibrary): Codec {
   const read = mapReader(fields, '', library);
   const write = mapWriter(fields, '', library);
+  // Most messages are plain: only for others does every reader look for what cannot be read.
+  let careful: typeof read | undefined;
   return {
-    decode: (payload) => read(parse(payload, library)),
+    decode(payload) {
+      const { document, unusual } = parse(payload, library);
+      if (!unusual) return read(document);
+      careful ??= mapReader(fields, '', library, true);
+      return careful(document);
+    },
     encode: (row) => library.encode(write(row)),
   };
 }
@@ -64,47 +73,65 @@ function structuredCodec(fields: readonly Field[], library: DocumentLibrary): Co
 function unstructuredCodec(fields: readonly Field[], library: DocumentLibrary): Codec {
   const make = rowFromMessage(fields);
   const write = jsonWriter('/value');
+  const toJson = jsonReader('/value', library);
   return {
-    decode: (payload) => make(jsonText(parse(payload, library), '/value', library.jsonFrom)),
+    decode: (payload) => make(toJson(parse(payload, library).document)),
     encode: (row) => library.encode(write(messageOfRow(row))),
   };
 }
 
 /** The library's own error is dropped: it quotes the payload. */
-function parse(payload: Buffer, library: DocumentLibrary): unknown {
+function parse(payload: Buffer, library: DocumentLibrary): { document: unknown; unusual: boolean } {
   if (payload.length === 0) throw badData('', 'is empty');
-  const renamed = library.check(payload);
+  const unusual = library.check(payload);
   try {
-    // Both libraries rename the key `__proto__`, as a protection that is not needed here.
-    if (renamed) return plainDocument(library.decodeMaps(payload));
-    return library.decode(payload);
+    return { document: unusual ? library.decodeUnusual(payload) : library.decode(payload), unusual };
   } catch {
     throw badData('', 'is not a well-formed document');
   }
 }
 
-/** Converts Maps into plain objects, whatever their keys are called. */
-function plainDocument(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plainDocument);
-  if (!(value instanceof Map)) return value;
-  return Object.fromEntries([...value].map(([key, member]) => [String(key), plainDocument(member)]));
+/** Adds a member to a map. A key that is bytes is its text, or base64; a later member of the same name counts. */
+export function setMember(object: Row, key: unknown, value: unknown): void {
+  let name: unknown = key;
+  if (key instanceof Uint8Array) {
+    const text = textOrProblem(Buffer.from(key), 0, key.length);
+    name = typeof text === 'string' ? text : Buffer.from(key).toString('base64');
+  }
+  if (typeof name !== 'object' || name === null) setterOf(String(name))(object, value as Value);
+  // No column has this name, and no JSON such a key.
+  else object['\0'] = new Unreadable('holds a map key that is not a text, a number or bytes') as never;
 }
 
 function mapReader(
   fields: readonly Field[],
   path: string,
   library: DocumentLibrary,
+  careful = false,
 ): (value: unknown) => Row {
-  return structFrom(fields, path, readerIn(library), isMap, 'is not a map');
+  const read = structFrom(fields, path, readerIn(library, careful), isMap, 'is not a map');
+  return careful ? readable(read, path) : read;
+}
+
+/** Refuses a value that no column can take. */
+function readable<T>(read: (value: unknown) => T, path: string): (value: unknown) => T {
+  return (value) => {
+    if (value instanceof Unreadable) throw badData(path, value.problem);
+    return read(value);
+  };
 }
 
 const isMap = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 
-const readerIn = (library: DocumentLibrary) => (item: ListItem, path: string) =>
-  valueReader(item, path, library);
+const readerIn =
+  (library: DocumentLibrary, careful: boolean) =>
+  (item: ListItem, path: string): Reader => {
+    const read = valueReader(item, path, library, careful);
+    return careful ? readable(read, path) : read;
+  };
 
-function valueReader(type: ListItem, path: string, library: DocumentLibrary): Reader {
+function valueReader(type: ListItem, path: string, library: DocumentLibrary, careful: boolean): Reader {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -125,12 +152,17 @@ function valueReader(type: ListItem, path: string, library: DocumentLibrary): Re
     case 'timestamp':
       return timestampReader(type, path, library);
     case 'json':
-      return (value) => jsonText(value, path, library.jsonFrom);
+      return jsonReader(path, library);
     case 'struct':
-      return mapReader(type.fields ?? [], path, library);
+      return mapReader(type.fields ?? [], path, library, careful);
     case 'list':
-      return listFrom(type.items, path, readerIn(library));
+      return listFrom(type.items, path, readerIn(library, careful));
   }
+}
+
+function jsonReader(path: string, library: DocumentLibrary): (value: unknown) => string {
+  const special = readable((value) => library.jsonFrom(value as object), path);
+  return (value) => jsonText(value, path, special);
 }
 
 /** The bytes are a view of the payload, which outlives the row. */

@@ -19,12 +19,25 @@ export function textOf(bytes: Buffer, from: number, to: number): string | undefi
 
 const proto = Buffer.from('__proto__');
 
+/** A value that no column can take, inside a message that can be read otherwise. */
+export class Unreadable {
+  readonly problem: string;
+
+  constructor(problem: string) {
+    this.problem = problem;
+  }
+}
+
+/** Returns the text in the bytes from `from` to `to`, or why there is none. */
+export const textOrProblem = (bytes: Buffer, from: number, to: number): string | Unreadable =>
+  textOf(bytes, from, to) ?? new Unreadable('holds text that is not UTF-8');
+
 /** Walks over the bytes of a document without reading any value; throws `bad_data`. */
 export class Walk {
   readonly bytes: Buffer;
   at = 0;
-  /** Whether one of the texts is `__proto__`. */
-  hasProto = false;
+  /** Whether the document holds something that its library refuses or reads with another meaning. */
+  unusual = false;
   readonly #kind: string;
 
   constructor(bytes: Buffer, kind: string) {
@@ -47,15 +60,15 @@ export class Walk {
   text(length: number): void {
     const { bytes } = this;
     const from = this.take(length);
-    if (!isAscii(bytes, from, this.at) && !isUtf8(bytes.subarray(from, this.at)))
-      throw badData('', 'holds text that is not UTF-8');
+    if (!isAscii(bytes, from, this.at) && !isUtf8(bytes.subarray(from, this.at))) this.unusual = true;
+    // Both libraries rename this key, as a protection that is not needed here.
     if (length === 9 && bytes[from] === 0x5f && bytes.compare(proto, 0, 9, from, from + 9) === 0)
-      this.hasProto = true;
+      this.unusual = true;
   }
 
-  /** Ends the walk, and returns whether there was a text `__proto__`. */
+  /** Ends the walk, and returns whether the document is unusual. */
   end(): boolean {
     if (this.at !== this.bytes.length) throw badData('', 'has bytes after its end');
-    return this.hasProto;
+    return this.unusual;
   }
 }

@@ -1,4 +1,5 @@
 import { fractionDigits, type TimestampUnit } from '../schema/sql-type.ts';
+import { formatDecimal } from './decimal.ts';
 
 const perSecond = {
   second: 1n,
@@ -76,15 +77,28 @@ function daysIn(year: number, month: number): number {
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
-/** Milliseconds since 1970 as a count of the unit, rounded down; undefined when that does not fit 64 bits. */
-export function timestampFromMs(ms: bigint, unit: TimestampUnit): bigint | undefined {
-  if (unit === 'second') return floorDivide(ms, 1000n);
-  return fitting(ms * (perSecond[unit] / 1000n));
+const decimal = /^(-?)(\d{1,40})(?:\.(\d{1,40}))?(?:[eE]([+-]?\d{1,2}))?$/;
+
+/**
+ * Reads a decimal number that counts one unit since 1970 as a whole count of another, rounded down. Returns undefined when
+ * it is not a number, or does not fit 64 bits.
+ */
+export function timestampFromDecimal(
+  text: string,
+  from: TimestampUnit,
+  to: TimestampUnit,
+): bigint | undefined {
+  const [, sign, whole = '', fraction = '', exponent = '0'] = decimal.exec(text) ?? [];
+  if (sign === undefined) return undefined;
+  const scale = fraction.length - Number(exponent);
+  const digits = BigInt(`${sign}${whole}${fraction}`) * perSecond[to] * 10n ** BigInt(Math.max(0, -scale));
+  return fitting(floorDivide(digits, perSecond[from] * 10n ** BigInt(Math.max(0, scale))));
 }
 
-/** A count of the unit as milliseconds since 1970, rounded down. */
-export function timestampToMs(value: bigint, unit: TimestampUnit): bigint {
-  return unit === 'second' ? value * 1000n : floorDivide(value, perSecond[unit] / 1000n);
+/** A count of one unit as a decimal number that counts seconds, without trailing zeros: `1700000000.25`. */
+export function timestampToSeconds(value: bigint, unit: TimestampUnit): string {
+  const digits = fractionDigits[unit];
+  return digits === 0 ? String(value) : formatDecimal(value, digits).replace(/\.?0+$/, '');
 }
 
 /**
@@ -136,9 +150,13 @@ export function floorDivide(value: bigint, divisor: bigint): bigint {
 
 /** A count of one unit as a count of another, rounded down; undefined when that does not fit 64 bits. */
 export function convertTimestamp(value: bigint, from: TimestampUnit, to: TimestampUnit): bigint | undefined {
-  if (from === to) return value;
+  return from === to ? value : fitting(countIn(value, from, to));
+}
+
+/** The same without the bound. */
+export function countIn(value: bigint, from: TimestampUnit, to: TimestampUnit): bigint {
   const [less, more] = [perSecond[from], perSecond[to]];
-  return more > less ? fitting(value * (more / less)) : floorDivide(value, less / more);
+  return more >= less ? value * (more / less) : floorDivide(value, less / more);
 }
 
 /** Times before these are exact in a double, even in milliseconds. */

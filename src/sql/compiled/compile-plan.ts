@@ -177,6 +177,9 @@ function operator(node: TreeNode, args: readonly Compiled[]): Compiled {
     case 'COMPARE_IN':
     case 'COMPARE_NOT_IN':
       return made(boolean, membership(args, node.type === 'COMPARE_NOT_IN'), ...args);
+    // A compiled expression never fails: DuckDB evaluates the row instead.
+    case 'OPERATOR_TRY':
+      return made(typeOf(node), one, ...args);
     case 'OPERATOR_COALESCE':
       return made(typeOf(node), coalesce(args), ...args);
     default:
@@ -184,7 +187,6 @@ function operator(node: TreeNode, args: readonly Compiled[]): Compiled {
   }
 }
 
-/** Evaluates nothing after the first value. */
 function coalesce(args: readonly Compiled[]): Evaluate {
   return (row) => {
     for (const { evaluate } of args) {

@@ -1,5 +1,6 @@
 import { type DuckDBConnection, DuckDBInstance, type DuckDBType } from '@duckdb/node-api';
 import { PenstockError } from '../../errors.ts';
+import { macros } from './dialect.ts';
 
 /**
  * DuckDB, the authority on what SQL means. One in-memory instance serves all queries of a thread. It is locked: it
@@ -41,7 +42,7 @@ let shared: Promise<DuckDBInstance> | undefined;
 async function start(): Promise<DuckDBInstance> {
   const instance = await DuckDBInstance.create(':memory:', options);
   const connection = await instance.connect();
-  for (const setting of settings) await connection.run(setting);
+  for (const statement of [...macros, ...settings]) await connection.run(statement);
   connection.closeSync();
   return instance;
 }

@@ -82,7 +82,9 @@ describe('the details of the login', () => {
       topicAliasMaximum: 3,
     };
     const { url } = await scripted({ connack: { properties } as Script['connack'] & object });
-    const step = (await checked({ url }, silent)).find(({ name }) => name === 'mqtt_connect');
+    const step = (await checked({ url, sessionExpirySecs: 60 }, silent)).find(
+      ({ name }) => name === 'mqtt_connect',
+    );
     expect(step).toMatchObject({
       outcome: 'ok',
       details: {

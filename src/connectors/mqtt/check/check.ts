@@ -1,28 +1,30 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
 import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
 import { codeOf } from '../config/errors.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
-import { qosLevel } from '../config/topic.ts';
 import { connectTo, endpointsOf } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { forUpTo, untilReported } from '../connection/deadline.ts';
-import { tlsExpected } from '../connection/login.ts';
-import { silence, tlsError } from '../connection/socket-errors.ts';
+import { connectUnanswered } from '../connection/requests.ts';
+import { silence, someTlsPeer, tlsError } from '../connection/socket-errors.ts';
 import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
 import {
   connectTcp,
   type Dialable,
   lastError,
+  peerOf,
   resolveHost,
   startTls,
   startWebSocket,
 } from '../connection/transport.ts';
+import { diagnose } from './diagnose.ts';
+import { grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
 
@@ -111,79 +113,49 @@ async function connectSteps(
       throw isSilent(error) ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.stream = socket;
-    return tlsFinding(socket, target, signal);
+    return tlsFinding(socket, profile, target, signal);
   };
-  const socket = target?.tls ? await steps.run('tls', startTlsStep) : plain;
+  const socket = target?.tls ? await steps.run('tls', startTlsStep, { late: handshakeLate }) : plain;
   const startWebSocketStep = async (signal: AbortSignal) => {
     const stream = await startWebSocket(socket as Socket, target, signal);
     opened.stream = stream;
     return { value: stream, message: 'The server opened a WebSocket', details: { path: target.path } };
   };
-  const stream = target?.path === undefined ? socket : await steps.run('websocket', startWebSocketStep);
-  return await steps.run('mqtt_connect', async (signal) => {
-    const request = { ...probeClient(context), signal };
+  const stream =
+    target?.path === undefined
+      ? socket
+      : await steps.run('websocket', startWebSocketStep, { late: upgradeLate });
+  const connectStep = async (signal: AbortSignal) => {
+    const request = { ...probeClient(context), signal, silenceMs: context.stepTimeoutMs / 2 };
     const connection = await connectTo(target, request, stream as Duplex).catch(async (error: unknown) => {
       const mayBeTls = isSilent(error) && !target.tls && target.path === undefined;
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
-    return loggedIn(connection, profile);
-  });
+    const grant = await grantedSession(context, target, connection);
+    return loggedIn(connection, context, grant);
+  };
+  const { protocolVersion = 'auto' } = profile;
+  const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
+  return await steps.run('mqtt_connect', connectStep, { late: (ms) => connectUnanswered(ms, versions) });
 }
+
+const handshakeLate = (ms: number): PenstockError =>
+  new PenstockError('connection_timeout', `The server did not respond to the TLS handshake within ${ms} ms`, {
+    hint: 'The port accepts connections, so no firewall blocks it. Check that it is the TLS port of the broker (usually 8883).',
+  });
+
+const upgradeLate = (ms: number): PenstockError =>
+  new PenstockError(
+    'connection_timeout',
+    `The server did not respond to the WebSocket handshake within ${ms} ms`,
+    {
+      hint: 'The port accepts connections, so no firewall blocks it. Check that it is the WebSocket port of the broker, and its path.',
+    },
+  );
 
 const isSilent = (error: unknown): error is PenstockError =>
   error instanceof PenstockError && error.cause === silence;
-
-function loggedIn(connection: Connection, profile: MqttProfile): Finding<Connection> {
-  const { version, limits } = connection;
-  const older = version === 4 && profile.protocolVersion !== '3.1.1';
-  const finding: Finding<Connection> = {
-    value: connection,
-    message: older
-      ? 'Logged in with MQTT 3.1.1, because the broker does not support MQTT 5'
-      : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
-    details: connackFacts(connection),
-    ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
-  };
-  const problem = willProblem(profile, limits);
-  if (problem === undefined) return finding;
-  return {
-    ...finding,
-    code: 'mqtt_will_refused',
-    message: `${finding.message}, but ${problem}`,
-    hint: 'Change the qos or retain of the last will (will). Otherwise the broker will refuse the connections of jobs.',
-  };
-}
-
-/** A test sends no last will: whether the broker would accept it follows from its limits. */
-function willProblem({ will }: MqttProfile, limits: Connection['limits']): string | undefined {
-  if (will === undefined) return undefined;
-  const qos = qosLevel(will.qos);
-  if (qos > limits.maximumQos) return `the broker accepts no last will with QoS ${qos}`;
-  if (will.retain === true && !limits.retain) return 'the broker accepts no retained last will';
-  return undefined;
-}
-
-/** The CONNACK for people. A broker reports no limits with 3.1.1: they are the ones that the version implies. */
-function connackFacts({ connack, client, version, limits }: Connection): Record<string, unknown> {
-  const properties = version === 5 ? connack?.properties : undefined;
-  const { assignedClientIdentifier, responseInformation, serverReference } = properties ?? {};
-  return {
-    protocolVersion: version === 5 ? '5' : '3.1.1',
-    reasonCode: 0,
-    reason: 'success',
-    clientId: assignedClientIdentifier ?? client.options.clientId,
-    clientIdAssigned: given(assignedClientIdentifier),
-    ...limits,
-    limitsFrom: version === 5 ? 'broker' : 'protocol version',
-    keepAliveSecs: properties?.serverKeepAlive ?? client.options.keepalive,
-    sessionExpirySecs: properties?.sessionExpiryInterval ?? 0,
-    topicAliasMaximum: properties?.topicAliasMaximum ?? 0,
-    subscriptionIdentifiers: version === 5 && (properties?.subscriptionIdentifiersAvailable ?? true),
-    ...(responseInformation === undefined ? {} : { responseInformation }),
-    ...(serverReference === undefined ? {} : { serverReference }),
-  };
-}
 
 /** How long to wait for a TLS 1.3 server to accept the client certificate. */
 const acceptanceMs = 300;
@@ -195,6 +167,7 @@ const warnDays = 14;
  */
 export async function tlsFinding(
   socket: TLSSocket,
+  profile: MqttProfile,
   endpoint: Endpoint,
   signal: AbortSignal,
 ): Promise<Finding<TLSSocket>> {
@@ -212,14 +185,14 @@ export async function tlsFinding(
     const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
     const failure = tlsError(
       typeof error === 'string' ? { name: '', message: '', code: error } : error,
-      endpoint.host,
-      1,
+      peerOf(socket, profile, endpoint),
     );
-    const { message, hint } = failure;
+    const { message, hint, facts } = failure;
     return {
       ...finding,
+      details: { ...finding.details, ...facts },
       code: codeOf(failure),
-      message: `${message}. Connected anyway, because rejectUnauthorized is false`,
+      message: `${message}. Connected anyway, because insecureSkipVerify is true`,
       ...(hint === undefined ? {} : { hint }),
     };
   }
@@ -233,67 +206,10 @@ const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal):
     const ticket = () => {
       settled = setImmediate(resolve);
     };
-    const closed = () => reject(tlsError(lastError(socket), endpoint.host, 1));
+    const closed = () => reject(tlsError(lastError(socket), someTlsPeer(endpoint.host)));
     socket.once('session', ticket).once('close', closed);
     return () => {
       clearImmediate(settled);
       socket.off('session', ticket).off('close', closed);
     };
   });
-
-/** A 3.1.1 CONNECT with a clean session and an empty client id: any MQTT server responds with a CONNACK. */
-const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 10, 0, 0]);
-const connack = 0x20;
-
-/**
- * Connects a second time, without TLS if the URL asks for TLS and with TLS if not, after the server closed the first
- * connection without a response. Sends no credentials. Returns `tls_not_spoken` or `mqtt_not_spoken` if the port works
- * that way; otherwise `error`.
- */
-export async function diagnose(
-  error: PenstockError,
-  endpoint: Endpoint,
-  addresses: Dialable[],
-  signal: AbortSignal,
-): Promise<PenstockError> {
-  const plain = await connectTcp(endpoint, addresses, signal).catch(unlessUnknown);
-  signal.throwIfAborted();
-  if (plain === undefined) return error;
-  if (!endpoint.tls) {
-    // No data is sent, so the certificate need not be verified.
-    const secure = connectTls({ socket: plain, rejectUnauthorized: false });
-    const speaksTls = await reports(secure, signal, (found) =>
-      secure.once('secureConnect', () => found(true)),
-    );
-    return speaksTls ? tlsExpected() : error;
-  }
-  const speaksMqtt = await reports(plain, signal, (found) => {
-    plain.once('data', (chunk: Buffer) => found(chunk[0] === connack));
-    plain.write(anonymousConnect);
-  });
-  if (!speaksMqtt) return error;
-  return new PenstockError('tls_not_spoken', 'The server speaks MQTT without TLS on this port', {
-    hint: 'Use mqtt:// for this port, or the TLS port of the broker (usually 8883).',
-  });
-}
-
-const unlessUnknown = (error: unknown): undefined => {
-  if (!(error instanceof PenstockError)) throw error;
-};
-
-/** Returns the result of `look`, or false if the socket closes first. Destroys the socket. */
-async function reports(
-  socket: Socket,
-  signal: AbortSignal,
-  look: (found: (value: boolean) => void) => void,
-): Promise<boolean> {
-  try {
-    return await untilReported<boolean>(signal, (resolve) => {
-      const failed = () => resolve(false);
-      socket.on('error', failed).once('close', failed);
-      look(resolve);
-    });
-  } finally {
-    socket.destroy();
-  }
-}

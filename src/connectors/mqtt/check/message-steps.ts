@@ -10,8 +10,11 @@ import { isShared, type Qos, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import { type Connection, closedByPeer } from '../connection/connection.ts';
-import { forUpTo, untilReported } from '../connection/deadline.ts';
+import { untilReported } from '../connection/deadline.ts';
 import { publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
+import { type Asked, unanswered } from '../connection/requests.ts';
+import { rewriting, suspectsIn } from '../connection/rewrites.ts';
+import { FirstMessageProbe, type SampleMessage } from './first-message.ts';
 import type { CheckSteps, Finding } from './steps.ts';
 
 type MqttCheck = CheckContext<MqttProfile, MqttTable>;
@@ -27,14 +30,19 @@ interface TableTest {
 const sharedWaitMs = 1_000;
 
 /** Many brokers allow these on some topics only; a profile test cannot know which. */
-const restricted = ['mqtt_subscribe_refused', 'mqtt_publish_refused', 'connection_lost'] as const;
+const restricted = [
+  'mqtt_subscribe_refused',
+  'mqtt_publish_refused',
+  'mqtt_not_answered',
+  'connection_lost',
+] as const;
 
 const uniqueTopic = (): string => `penstock/check/${randomBytes(8).toString('hex')}`;
 
 export async function checkProfile({ context, steps, connection }: TableTest): Promise<void> {
   const topic = uniqueTopic();
   const probe = new FirstMessageProbe(connection, context.profile);
-  const tolerate = { tolerate: restricted, details: { topic } };
+  const tolerate = { tolerate: restricted, details: { topic }, late: unansweredBy(connection) };
   const subscribed = await steps.run(
     'subscribe',
     (signal) => subscribe(connection, topic, 1, signal),
@@ -58,9 +66,10 @@ export async function checkSource(test: TableTest, table: MqttTable): Promise<vo
   const { context, steps, connection } = test;
   const filter = withOwnGroup(table.topic);
   if (isShared(filter) && connection?.version === 4) await checkShared(test);
+  await checkTopic(test, table);
   const probe = new FirstMessageProbe(connection, context.profile);
-  const details = { topic: table.topic };
-  await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), { details });
+  const options = { details: { topic: table.topic }, late: unansweredBy(connection) };
+  await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), options);
   const sample = await steps.run('first_message', (signal) => probe.first(context.stepTimeoutMs, signal));
   const { schema } = context;
   if (schema === undefined) steps.skip('decode', 'Skipped because there is no schema to decode with');
@@ -77,7 +86,7 @@ async function checkShared({ context, steps, connection }: TableTest): Promise<v
   }
   const topic = uniqueTopic();
   const probe = new FirstMessageProbe(connection, context.profile);
-  const tolerate = { tolerate: restricted, details: { topic } };
+  const tolerate = { tolerate: restricted, details: { topic }, late: unansweredBy(connection) };
   const work = async (signal: AbortSignal): Promise<Finding<unknown>> => {
     await subscribe(connection, withOwnGroup(`$share/x/${topic}`), 1, signal);
     await publish(connection, topic, 1, signal);
@@ -93,12 +102,29 @@ async function checkShared({ context, steps, connection }: TableTest): Promise<v
   await steps.run('shared', work, tolerate);
 }
 
+/** Tries on a topic of its own whether the broker rewrites characters of the table's topic. */
+async function checkTopic({ context, steps, connection }: TableTest, table: MqttTable): Promise<void> {
+  const suspects = suspectsIn(table);
+  if (suspects.length === 0 || connection === undefined || context.probe === 'none') return;
+  const work = async (signal: AbortSignal): Promise<Finding<true>> => {
+    const found = await rewriting(context, suspects, signal);
+    const details = { characters: suspects.map(({ character }) => character) };
+    if (found === undefined)
+      return { value: true, message: 'The broker does not rewrite the topic, as far as it shows', details };
+    const { message, hint } = found;
+    return { value: true, code: 'mqtt_topic_rewritten', message, ...(hint ? { hint } : {}), details };
+  };
+  await steps.run('topic', work, { tolerate: restricted });
+}
+
 /** Publishes one message that identifies itself as a test to the table's topic, never retained. */
-export async function checkSink({ context, steps, connection }: TableTest, table: MqttTable): Promise<void> {
+export async function checkSink(test: TableTest, table: MqttTable): Promise<void> {
+  const { context, steps, connection } = test;
   if (context.probe === 'none') {
     steps.skip('publish', 'Not published, as requested');
     return;
   }
+  await checkTopic(test, table);
   if (columnsIn(table.topic).length > 0) {
     steps.skip('publish', 'Skipped because the topic depends on columns of a row');
     return;
@@ -115,7 +141,7 @@ export async function checkSink({ context, steps, connection }: TableTest, table
       throw error;
     }
   };
-  await steps.run('publish', work, { details: { topic: table.topic } });
+  await steps.run('publish', work, { details: { topic: table.topic }, late: unansweredBy(connection) });
 }
 
 /** Some 3.1.1 brokers close the connection at a QoS 2 message (nats-server): a message at QoS 1 is the proof. */
@@ -155,6 +181,14 @@ function present(connection: Connection | undefined): Connection {
   return connection;
 }
 
+/** Names the request that the broker did not respond to by the deadline of a step. */
+const unansweredBy = (connection: Connection | undefined) => (ms: number) => {
+  const asked = connection?.asked();
+  return asked
+    ? unanswered(asked, ms)
+    : new PenstockError('connection_timeout', `The broker did not respond within ${ms} ms`);
+};
+
 async function subscribe(
   connection: Connection | undefined,
   filter: string,
@@ -181,11 +215,14 @@ async function publish(
   const { client, limits, version } = present(connection);
   let qos = Math.min(asked, limits.maximumQos) as Qos;
   refuseTooLarge(topic, limits.maximumPacketSize);
+  let packet: Asked['packet'] = 'PUBLISH';
+  present(connection).asked = () => ({ packet, topic, qos, retain: false, alone: true });
   const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
     // MQTT.js reports nothing: it keeps an unconfirmed message for a reconnection that never happens.
     present(connection).whenLost(reject);
     const received = ({ cmd }: { cmd: string }) => {
       if (cmd === 'puback') qos = 1;
+      if (cmd === 'pubrec') packet = 'PUBREL';
     };
     client.on('packetreceive', received);
     client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
@@ -194,6 +231,7 @@ async function publish(
     });
     return () => client.off('packetreceive', received);
   });
+  present(connection).responded({ packet: 'PUBLISH', topic, qos, retain: false });
   const details = { topic, asked, qos, bytes: payload.length, reasonCode };
   if (qos < asked) {
     const message = `The broker accepts messages at QoS ${qos} only, not at ${asked}`;
@@ -229,70 +267,4 @@ function refuseTooLarge(topic: string, maximumPacketSize: number): void {
   const message = `The test message needs a packet of ${bytes} bytes, but the broker accepts at most ${maximumPacketSize}`;
   const hint = 'Raise the maximum packet size of the broker.';
   throw mqttError('mqtt_packet_too_large', message, { hint, facts: { bytes, maximumPacketSize } });
-}
-
-interface SampleMessage {
-  topic: string;
-  payload: Buffer;
-  qos: number;
-  retain: boolean;
-}
-
-const maxWaitMs = 3_000;
-
-/** Keeps the first message that arrives. Create it before the subscription. */
-class FirstMessageProbe {
-  readonly #connection: Connection | undefined;
-  readonly #maxPacketSize: number | undefined;
-  #sample: SampleMessage | undefined;
-  #arrived: (() => void) | undefined;
-
-  constructor(connection: Connection | undefined, profile: MqttProfile) {
-    this.#connection = connection;
-    this.#maxPacketSize = profile.maxPacketSize;
-    connection?.client.on('message', (topic, payload, { qos, retain }) => {
-      this.#sample ??= { topic, payload, qos, retain };
-      this.#arrived?.();
-    });
-  }
-
-  /** Waits up to three seconds, and less than the deadline of the step. No message is a warning. */
-  async first(stepTimeoutMs: number, signal: AbortSignal): Promise<Finding<SampleMessage | undefined>> {
-    const ms = Math.min(maxWaitMs, stepTimeoutMs * 0.8);
-    const sample = await forUpTo(ms, signal, (soon) => this.#wait(soon));
-    const limited = this.#maxPacketSize !== undefined;
-    if (sample === undefined)
-      return {
-        value: undefined,
-        code: 'mqtt_no_message',
-        message: `No message arrived within ${ms} ms`,
-        hint:
-          'Either nothing was published, or the broker does not let this user read the topic: some brokers accept such ' +
-          `a subscription and send nothing.${limited ? ' Messages larger than maxPacketSize are not sent either.' : ''}`,
-      };
-    const { payload, ...rest } = sample;
-    const maxPacketSize = this.#maxPacketSize ?? Number.POSITIVE_INFINITY;
-    // Only a 3.1.1 broker sends such a message: it does not know the limit.
-    const bytes = payload.length;
-    if (bytes > maxPacketSize) {
-      const message = `A message of ${bytes} bytes arrived, but maxPacketSize is ${maxPacketSize}`;
-      const facts = { topic: rest.topic, bytes, maxPacketSize };
-      throw mqttError('mqtt_packet_too_large', message, {
-        hint: 'Raise maxPacketSize in the profile.',
-        facts,
-      });
-    }
-    return { value: sample, message: 'A message arrived', details: { ...rest, bytes } };
-  }
-
-  #wait(signal: AbortSignal): Promise<SampleMessage> {
-    return untilReported<SampleMessage>(signal, (resolve, reject) => {
-      this.#arrived = () => this.#sample && resolve(this.#sample);
-      this.#connection?.whenLost(reject);
-      this.#arrived();
-      return () => {
-        this.#arrived = undefined;
-      };
-    });
-  }
 }

@@ -16,7 +16,14 @@ interface StepOptions {
   /** Errors that make the step a warning instead of a failure; its value is then undefined. */
   tolerate?: readonly MqttErrorCode[];
   details?: Record<string, unknown>;
+  /** The error at the deadline; by default that the server did not respond. */
+  late?: (ms: number) => PenstockError;
 }
+
+const unreachable = (ms: number): PenstockError =>
+  new PenstockError('connection_timeout', `The server did not respond within ${ms} ms`, {
+    hint: 'Check the address and port, and whether a firewall blocks the connection.',
+  });
 
 /** Runs and reports the steps of a connection test in order, each under its deadline. */
 export class CheckSteps {
@@ -62,10 +69,7 @@ export class CheckSteps {
       return undefined;
     }
     const start = performance.now();
-    const late = () =>
-      new PenstockError('connection_timeout', `The server did not respond within ${stepTimeoutMs} ms`, {
-        hint: 'Check the address and port, and whether a firewall blocks the connection.',
-      });
+    const late = () => (options.late ?? unreachable)(stepTimeoutMs);
     try {
       const finding = await within(stepTimeoutMs, signal, late, work);
       const outcome = finding.code === undefined ? 'ok' : 'warning';

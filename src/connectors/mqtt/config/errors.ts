@@ -45,6 +45,14 @@ export const mqttErrors = {
     means: 'The broker is busy, is shutting down or lacks resources. A job tries again.',
     todo: 'Check the load and the limits of the broker.',
   },
+  mqtt_not_answered: {
+    title: 'The broker did not respond to a request',
+    passing: true,
+    means:
+      'The connection is open, but the broker did not respond to a CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH or PUBREL. The ' +
+      'message names it. A job tries again.',
+    todo: 'Check the access rules for the topic, the QoS and the MQTT version. Some brokers do not respond to what they forbid or do not know.',
+  },
   mqtt_refused: {
     title: 'The broker refused the connection',
     passing: true,
@@ -61,8 +69,26 @@ export const mqttErrors = {
   mqtt_shared_unsupported: {
     title: 'The broker does not support shared subscriptions',
     passing: false,
-    means: 'Several tasks need a shared subscription, and the broker has none or does not announce them.',
-    todo: 'Set the parallelism to 1 and use a filter without `$share`, or use a broker that has them.',
+    means:
+      'The topic of the table begins with `$share`, and the broker has no shared subscriptions. Some brokers take such a topic ' +
+      'for an ordinary one: then the job runs and receives nothing.',
+    todo: 'Set the topic to the filter without `$share`. Several tasks then divide its messages among themselves.',
+  },
+  mqtt_shared_forgotten: {
+    title: 'The broker has forgotten a shared subscription',
+    passing: false,
+    means:
+      'The broker kept the session, but not its shared subscription, probably in a restart (mosquitto 2.0). What was published ' +
+      'before the job subscribed again is lost. The job continues.',
+    todo: 'Set the topic of the table to the filter without `$share`: brokers keep ordinary subscriptions.',
+  },
+  mqtt_unsubscribed_early: {
+    title: 'A topic was unsubscribed with messages in its queue',
+    passing: false,
+    means:
+      'After a change of the topic, messages of the former one are read before it is unsubscribed. They kept coming for 10 minutes. ' +
+      'Brokers such as ActiveMQ drop the rest.',
+    todo: 'Check the rate of the former topic, and whether the sink is slow. The job continues.',
   },
   mqtt_retained_not_shared: {
     title: 'Retained messages do not reach shared subscriptions',
@@ -76,6 +102,14 @@ export const mqttErrors = {
     means:
       'The broker no longer has the session of a source. Messages from while the pipeline was away are lost.',
     todo: 'Make the broker save its sessions across restarts, and keep them for the longest absence of a pipeline (`sessionExpirySecs`).',
+  },
+  mqtt_session_shortened: {
+    title: 'The broker keeps sessions for less time than asked',
+    passing: false,
+    means:
+      'The broker grants a shorter session expiry than `sessionExpirySecs` of the profile. It discards the queued messages of a ' +
+      'source that is away for longer.',
+    todo: 'Raise the limit of the broker, or set `sessionExpirySecs` to what it grants to accept this.',
   },
   mqtt_subscribe_refused: {
     title: 'The broker refuses the subscription',
@@ -100,6 +134,14 @@ export const mqttErrors = {
     passing: false,
     means: 'A message exceeds the limit of the broker or `maxPacketSize` of the profile.',
     todo: 'Raise the limit of the broker or of the profile, or send smaller messages.',
+  },
+  mqtt_topic_rewritten: {
+    title: 'The broker takes a topic for another one',
+    passing: false,
+    means:
+      'The topic of the table has a character that the broker replaces or takes for a wildcard, without an error. RabbitMQ does ' +
+      'so with `.` and `*`.',
+    todo: 'Use topics without this character, or another broker. The job continues.',
   },
   mqtt_no_message: {
     title: 'No message arrived while testing',

@@ -1,7 +1,8 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
 import { type Endpoint, parseUrls } from './broker-url.ts';
+import { certificatesOf, hasPrivateKey, isPem, privateKeyOf } from './pem.ts';
 import { checkTopicName, qosNames } from './topic.ts';
 
 /**
@@ -20,7 +21,7 @@ const varText = (title: string, description: string, more: object = {}) =>
 const pem = (title: string, subject: string) =>
   varText(
     title,
-    `${subject}: PEM text that begins with -----BEGIN, or the path of a PEM file in the folder PENSTOCK_CERT_DIR`,
+    `${subject}: PEM text with its lines -----BEGIN and -----END, or the path of a PEM file in the folder PENSTOCK_CERT_DIR`,
     { file: true, maxLength: 200_000 },
   );
 
@@ -44,12 +45,7 @@ const MqttTls = Type.Object(
 
 const Will = Type.Object(
   {
-    topic: Type.String({
-      title: 'Topic',
-      description: 'Topic of the last will; no wildcards',
-      minLength: 1,
-      maxLength: 65_535,
-    }),
+    topic: text('Topic', 'Topic of the last will; no wildcards. Without a topic there is no last will.', {}),
     payload: text('Payload', 'Payload of the last will', { default: '' }),
     qos: optional(
       Type.Enum([...qosNames], {
@@ -125,10 +121,10 @@ export const MqttProfile = Type.Object(
         '3.1.1 the broker decides)',
       { default: 604_800, minimum: 1, maximum: maxUint32 },
     ),
-    rejectUnauthorized: flag(
-      'Verify Server Certificate',
-      'Whether to refuse a broker whose certificate cannot be verified. Turn this off for experiments only.',
-      true,
+    insecureSkipVerify: flag(
+      'Skip Certificate Verification',
+      'Whether to connect to a broker whose certificate cannot be verified. Turn this on for experiments only.',
+      false,
     ),
     serverName: text(
       'Server Name',
@@ -136,7 +132,7 @@ export const MqttProfile = Type.Object(
       { pattern: '^[0-9A-Za-z._:-]*$', maxLength: 253 },
     ),
     alpn: optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+      Type.Array(Type.String({ title: 'Protocol', minLength: 1, maxLength: 255 }), {
         title: 'ALPN',
         description: 'Application protocols to offer in TLS, such as mqtt, if one port serves several',
         maxItems: 8,
@@ -147,9 +143,22 @@ export const MqttProfile = Type.Object(
   { title: 'MqttConfig', additionalProperties: false, sensitive: ['password', 'tls/key', 'tls/passphrase'] },
 );
 export type MqttProfile = Static<typeof MqttProfile>;
+type Will = Static<typeof Will>;
+export type LastWill = Will & { topic: string };
 
 /** Whether a text is set. Forms send an empty string for a blank field. */
 export const given = (text: string | undefined): text is string => text !== undefined && text !== '';
+
+/** The last will, if there is one. Forms fill in its other fields, also when it has no topic. */
+export const willOf = ({ will }: MqttProfile): LastWill | undefined =>
+  will !== undefined && given(will.topic) ? { ...will, topic: will.topic } : undefined;
+
+/** Former names of fields, with what to write instead. */
+export const renamedProfileFields = {
+  '/rejectUnauthorized':
+    'is now insecureSkipVerify, with the opposite meaning: remove it, or set insecureSkipVerify to true instead of ' +
+    'rejectUnauthorized to false',
+};
 
 export const connectTimeoutMs = (profile: MqttProfile): number => profile.connectTimeoutMs ?? 10_000;
 
@@ -183,11 +192,10 @@ function refuseTlsOptions(profile: MqttProfile, endpoints: Endpoint[], refuse: R
   if (Object.values(profile.tls ?? {}).some(given)) refuse('/tls', unused);
   if (given(profile.serverName)) refuse('/serverName', unused);
   if (profile.alpn !== undefined && profile.alpn.length > 0) refuse('/alpn', unused);
-  if (profile.rejectUnauthorized === false) refuse('/rejectUnauthorized', unused);
+  if (profile.insecureSkipVerify) refuse('/insecureSkipVerify', unused);
 }
 
 const variable = /\{\{.*\}\}/s;
-const isPem = (text: string): boolean => text.trimStart().startsWith('-----BEGIN');
 
 function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): void {
   const { ca, cert, key, passphrase } = tls;
@@ -198,7 +206,9 @@ function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): vo
   if (given(key) && !given(cert)) refuse('/tls/cert', 'is required with a private key');
   if (given(passphrase) && !given(key)) refuse('/tls/passphrase', 'is only used with a private key');
   if (!given(key) || variable.test(key) || !isPem(key)) return;
-  const encrypted = /ENCRYPTED/.test(key);
+  const read = privateKeyOf(key);
+  if (typeof read === 'string') return;
+  const { encrypted } = read;
   if (encrypted && !given(passphrase))
     refuse('/tls/passphrase', 'is required because the private key is encrypted');
   if (!encrypted && given(passphrase))
@@ -207,29 +217,43 @@ function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): vo
 
 /** PEM text is parsed here. A path is only checked for its form: the file is read when connecting. */
 function checkPemOrPath(path: string, value: string, isKey: boolean, refuse: Refuse): void {
-  if (isPem(value)) {
-    if (!isReadable(value, isKey))
-      refuse(path, 'is not valid PEM: give complete blocks, from -----BEGIN to -----END');
-  } else if (/[\n\r\0]/.test(value) || value.length > 1_024) {
+  if (isPem(value) || /[\n\r]/.test(value) || value.length > 1_024) {
+    const wrong = isKey ? wrongKey(value) : wrongCertificates(value);
+    if (wrong !== null) refuse(path, wrong);
+  } else if (value.includes('\0')) {
     refuse(path, 'must be PEM text that begins with -----BEGIN, or the path of a PEM file');
   } else if (value.split(/[/\\]/).includes('..')) {
     refuse(path, 'must be a path without ..');
   }
 }
 
-function isReadable(pem: string, isKey: boolean): boolean {
-  if (isKey && /ENCRYPTED/.test(pem)) return true;
+function wrongCertificates(pem: string): string | null {
+  if (hasPrivateKey(pem))
+    return 'must not have a private key, because it is stored readable: move it to tls.key';
+  const certificates = certificatesOf(pem);
+  return typeof certificates === 'string' ? certificates : null;
+}
+
+function wrongKey(pem: string): string | null {
+  const key = privateKeyOf(pem);
+  if (typeof key === 'string') return key;
+  if (key.encrypted) return null;
   try {
-    if (isKey) createPrivateKey(pem);
-    else new X509Certificate(pem);
-    return true;
+    createPrivateKey(key.pem);
+    return null;
   } catch {
     // OpenSSL's reason names a place in its parser, which does not help.
-    return false;
+    return 'has a private key that cannot be read: copy it again. Supported formats are PKCS#8, PKCS#1 and SEC1';
   }
 }
 
-function checkWill(will: NonNullable<MqttProfile['will']>, profile: MqttProfile, refuse: Refuse): void {
+function checkWill(will: Will, profile: MqttProfile, refuse: Refuse): void {
+  if (!given(will.topic)) {
+    const { payload, qos = 'AtMostOnce', retain, delaySecs } = will;
+    if (given(payload) || qos !== 'AtMostOnce' || retain || delaySecs)
+      refuse('/will/topic', 'is required for a last will: add it, or remove the last will');
+    return;
+  }
   const wrong = checkTopicName(will.topic);
   if (wrong !== null) refuse('/will/topic', wrong);
   else if (will.topic.startsWith('$')) {

@@ -1,19 +1,11 @@
 import Type, { type Static } from 'typebox';
-import { type FieldError, PenstockError } from '../../../errors.ts';
+import type { FieldError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
 import { fieldTypes } from '../../../formats/schema/schema.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
 import type { MqttProfile } from './profile.ts';
 import { checkTemplate, columnsIn, constantParts } from './template.ts';
-import {
-  checkTopicFilter,
-  checkTopicName,
-  isShared,
-  type Qos,
-  qosLevel,
-  qosNames,
-  splitShared,
-} from './topic.ts';
+import { checkTopicFilter, checkTopicName, isShared, type Qos, qosLevel, qosNames } from './topic.ts';
 
 /** The schema of an MQTT connection table, wire-compatible with Arroyo's, and the rules that it cannot express. */
 
@@ -199,22 +191,23 @@ export const metadataColumns = [
   },
 ] as const satisfies readonly MetadataColumn[];
 
-/** Marks share names that Penstock chose: only for those does it check whether they work. */
-const groupPrefix = 'penstock_tasks_';
-
-export const isOwnShare = (filter: string): boolean =>
-  isShared(filter) && splitShared(filter).group.startsWith(groupPrefix);
-
-/** See `shared` in the connector contract. If the table has a share name already, the tasks join it. */
-export function shared(table: MqttTable, group: string): MqttTable {
-  if (isShared(table.topic)) return table;
-  if (sourceOf(table)?.retained === 'always')
-    throw new PenstockError(
-      'cannot_share',
-      'Retained messages cannot be read by several tasks, which share a subscription (MQTT 4.8.2)',
-      {
-        hint: 'Set the parallelism to 1, or set retained of the table to when_new or never.',
-      },
-    );
-  return { ...table, topic: `$share/${groupPrefix}${group}/${table.topic}` };
+/** The messages of a source that one of several tasks handles: those whose hash modulo `of` is `index`. */
+export interface Share {
+  index: number;
+  of: number;
 }
+
+/**
+ * See `shared` in the connector contract. Every task subscribes to the whole topic and handles its share of the messages. If
+ * the user has named a shared subscription, the tasks join it: then the broker distributes the messages.
+ */
+export function shared(table: MqttTable, index: number, of: number): MqttTable {
+  if (isShared(table.topic)) return table;
+  const part: MqttTable & { share: Share } = { ...table, share: { index, of } };
+  return part;
+}
+
+const everything: Share = { index: 0, of: 1 };
+
+/** The share that a task handles, as `shared` set it; everything by default. */
+export const shareOf = (table: MqttTable & { share?: Share }): Share => table.share ?? everything;

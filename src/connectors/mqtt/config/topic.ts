@@ -60,3 +60,20 @@ export function splitShared(filter: string): { group: string; filter: string } {
 export const isShared = (filter: string): boolean => filter.startsWith('$share/');
 
 export const hasWildcard = (filter: string): boolean => /[+#]/.test(filter);
+
+/** The first level of topics on which brokers report on themselves, beside those that begin with `$`. */
+const internal = ['ActiveMQ/Advisory/'];
+
+/**
+ * Whether a message on `topic` is the broker's own, and `filter` does not ask for it by name. A wildcard must not match
+ * topics that begin with `$` (MQTT 5, section 4.7.2), but some brokers send them: `$MQTT/…` and `$JS/…` of nats-server.
+ */
+export function isInternal(topic: string, filter: string): boolean {
+  const first = filter.charCodeAt(0);
+  if (first !== hash && first !== plus) return false;
+  return topic.charCodeAt(0) === dollar || internal.some((prefix) => topic.startsWith(prefix));
+}
+
+const hash = 0x23;
+const plus = 0x2b;
+const dollar = 0x24;

@@ -129,7 +129,8 @@ describe('connecting', () => {
   test('gives up after connectTimeoutMs', async () => {
     const server = await faulty((socket) => socket.resume());
     const error = await errorOf(connect(request({ url: server.url, connectTimeoutMs: 200 })));
-    expect(error.code).toBe('connection_timeout');
+    expect(error.code).toBe('mqtt_not_answered');
+    expect(error.message).toContain('CONNECT of MQTT 3.1.1');
     await until('the end of the connection', () => server.open === 0);
   });
 

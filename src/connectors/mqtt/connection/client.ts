@@ -17,6 +17,7 @@ import { type ConnectRequest, probeClient } from './connect-request.ts';
 import type { Connection } from './connection.ts';
 import { untilReported, within } from './deadline.ts';
 import { logIn } from './login.ts';
+import { connectUnanswered } from './requests.ts';
 import { silence } from './socket-errors.ts';
 import { openSocket } from './transport.ts';
 
@@ -88,49 +89,101 @@ export async function connectTo(
   request: ConnectRequest,
   first?: Duplex,
 ): Promise<Connection> {
-  const { profile, signal } = request;
-  const ms = connectTimeoutMs(profile);
+  const { profile } = request;
+  let open: Duplex | undefined = first;
+  const attempt = (version: Version, ms = connectTimeoutMs(profile)) => {
+    const stream = open;
+    open = undefined;
+    return attemptOnce(endpoint, request, version, ms, stream);
+  };
+  if (profile.protocolVersion === '3.1.1') return attempt(4);
+  if (profile.protocolVersion === '5') return attempt(5);
+  return attemptBoth(attempt, endpoint, request, first !== undefined);
+}
+
+async function attemptOnce(
+  endpoint: Endpoint,
+  request: ConnectRequest,
+  version: Version,
+  ms: number,
+  open: Duplex | undefined,
+): Promise<Connection> {
+  let asked = false;
   const late = () =>
-    new PenstockError(
-      'connection_timeout',
-      `${describeEndpoint(endpoint)} did not respond within ${ms} ms (connectTimeoutMs)`,
-    );
-  return within(ms, signal, late, async (soon) => {
-    let open: Duplex | undefined = first;
-    const attempt = async (version: Version) => {
-      const stream = open ?? (await openSocket(endpoint, request, soon));
-      open = undefined;
-      return logIn(stream, version, request, identityOf(request), soon);
-    };
-    if (profile.protocolVersion === '3.1.1') return attempt(4);
-    if (profile.protocolVersion === '5') return attempt(5);
-    return attemptBoth(attempt, new KnownVersion(profile.url, endpoint), first !== undefined);
+    asked
+      ? connectUnanswered(ms, version === 5 ? '5' : '3.1.1')
+      : new PenstockError(
+          'connection_timeout',
+          `${describeEndpoint(endpoint)} did not respond within ${ms} ms (connectTimeoutMs)`,
+        );
+  return within(ms, request.signal, late, async (soon) => {
+    const stream = open ?? (await openSocket(endpoint, request, soon));
+    asked = true;
+    return logIn(stream, version, request, identityOf(request), soon);
   });
 }
 
 /**
- * Tries MQTT 5, or the known version, and then the other one. 3.1.1 brokers refuse a CONNECT of MQTT 5 or close the
- * connection. Only a refusal is remembered, because a closed connection may have another reason.
+ * Tries MQTT 5, or the known version, and then the other one. 3.1.1 brokers refuse a CONNECT of MQTT 5, close the
+ * connection or do not respond. A closed connection is not remembered, because it may have another reason.
  */
 async function attemptBoth(
-  attempt: (version: Version) => Promise<Connection>,
-  memory: KnownVersion,
+  attempt: (version: Version, ms?: number) => Promise<Connection>,
+  endpoint: Endpoint,
+  request: ConnectRequest,
   anew: boolean,
 ): Promise<Connection> {
+  const memory = new KnownVersion(request.profile.url, endpoint);
   const known = anew ? undefined : memory.get();
   const first = known ?? 5;
   try {
-    const connection = await attempt(first);
+    const connection = await attempt(first, known === undefined ? request.silenceMs : undefined);
     if (first === 5) memory.remember(5);
     return connection;
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;
-    const refused = codeOf(error) === 'mqtt_protocol_refused';
-    if (!refused && !(known === undefined && isSilence(error))) throw error;
+    const fallback = fallbackAt(error);
+    if (fallback === undefined || (fallback !== 'refused' && known !== undefined)) throw error;
     memory.forget();
+    const startedAt = performance.now();
     const connection = await attempt(first === 5 ? 4 : 5);
-    if (refused) memory.remember(connection.version);
+    if (fallback === 'silent' && !anew && (await speaksMqtt5(endpoint, request, startedAt))) {
+      await connection.close();
+      return attempt(5);
+    }
+    connection.fallback = fallback;
+    if (fallback !== 'closed') memory.remember(connection.version);
     return connection;
+  }
+}
+
+function fallbackAt(error: PenstockError): Connection['fallback'] {
+  if (codeOf(error) === 'mqtt_protocol_refused') return 'refused';
+  if (isSilence(error)) return 'closed';
+  return codeOf(error) === 'mqtt_not_answered' ? 'silent' : undefined;
+}
+
+const minProofMs = 1_000;
+
+/**
+ * Whether a broker that has responded to 3.1.1 now responds to MQTT 5 too, so that its earlier silence had another reason,
+ * such as its load. Any response counts, also a refusal of the probe client.
+ */
+async function speaksMqtt5(endpoint: Endpoint, request: ConnectRequest, startedAt: number): Promise<boolean> {
+  const ms = Math.max(minProofMs, 3 * (performance.now() - startedAt));
+  try {
+    const connection = await attemptOnce(
+      endpoint,
+      { ...probeClient(request), signal: request.signal },
+      5,
+      Math.min(Math.round(ms), connectTimeoutMs(request.profile)),
+      undefined,
+    );
+    await connection.close();
+    return true;
+  } catch (error) {
+    if (!(error instanceof PenstockError)) throw error;
+    return fallbackAt(error) === undefined && error.facts.reasonCode !== undefined;
   }
 }
 

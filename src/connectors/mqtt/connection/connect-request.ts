@@ -13,6 +13,10 @@ export interface ConnectRequest extends Reachable<MqttProfile> {
   receiveMaximum?: number;
   /** Whether to leave the profile's last will; true by default. */
   withWill?: boolean;
+  /** How long to wait for the CONNACK of MQTT 5 before 3.1.1 is tried; `connectTimeoutMs` by default. */
+  silenceMs?: number;
+  /** Whether the client id is random, so that no other client can have it. */
+  probe?: boolean;
   signal: AbortSignal;
   /** Called with each client before it sends CONNECT, to bind what must not miss the first message. */
   prepare?(client: MqttClient): void;
@@ -56,4 +60,5 @@ export const probeClient = ({ profile, targets }: Reachable<MqttProfile>) => ({
   clean: true,
   sessionExpirySecs: 0,
   withWill: false,
+  probe: true,
 });

@@ -6,6 +6,7 @@ import { mqttError } from '../config/errors.ts';
 import { hasWildcard, isShared, type Qos } from '../config/topic.ts';
 import { countHangUp, takenOver } from './broker-memory.ts';
 import { untilReported } from './deadline.ts';
+import { type BrokerLimits, limitsOf } from './limits.ts';
 import {
   disconnected,
   packetTooLarge,
@@ -13,33 +14,23 @@ import {
   subscribeRefused,
   unsubscribeRefused,
 } from './reason-codes.ts';
-import { isTlsReason, tlsError } from './socket-errors.ts';
-
-/** The limits in the broker's CONNACK (MQTT 5), or those that 3.1.1 implies. */
-interface BrokerLimits {
-  sessionPresent: boolean;
-  /** Maximum number of unacknowledged QoS 1 and 2 messages that the broker accepts. */
-  receiveMaximum: number;
-  maximumQos: Qos;
-  retain: boolean;
-  wildcards: boolean;
-  shared: boolean;
-  maximumPacketSize: number;
-}
+import { RecentBytes } from './recent-bytes.ts';
+import { type Asked, closedInstead } from './requests.ts';
+import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 
 /** MQTT 5, section 3.8.3.1. */
 const retainHandling = { always: 0, when_new: 1, never: 2 } as const;
 
 const sessionTakenOver = 0x8e;
+const noSubscriptionExisted = 0x11;
 const closeTimeoutMs = 2_000;
-const largestPacket = 268_435_460;
 
 export class Connection {
   readonly client: MqttClient;
   readonly version: 4 | 5;
   /** `client id@url`: the key of this session in `broker-memory.ts`. */
   readonly identity: string;
-  limits: BrokerLimits = limitsOf(undefined, 5);
+  limits: BrokerLimits;
   connack: IConnackPacket | undefined;
   readonly #socket: Duplex;
   #onLost: ((error: PenstockError) => void) | undefined;
@@ -47,18 +38,29 @@ export class Connection {
   #lost: PenstockError | undefined;
   #open = false;
   #ending: Promise<void> | undefined;
+  /** Returns the request whose response is due, if any. */
+  asked: () => Asked | undefined = () => undefined;
+  /** Why the connection uses 3.1.1 although MQTT 5 was tried. */
+  fallback: 'refused' | 'closed' | 'silent' | undefined;
+  readonly #recent: RecentBytes;
+  readonly #probe: boolean;
+  #last: Asked | undefined;
 
-  constructor(client: MqttClient, socket: Duplex, version: 4 | 5, identity: string) {
+  /** `probe`: the client id is random. */
+  constructor(client: MqttClient, socket: Duplex, version: 4 | 5, identity: string, probe = false) {
     this.client = client;
+    this.#probe = probe;
     this.version = version;
+    this.limits = limitsOf(undefined, version, client.options);
     this.#socket = socket;
     this.identity = identity;
+    this.#recent = new RecentBytes(socket);
     client.on('error', this.#failed).on('disconnect', this.#disconnected).on('close', this.#closed);
   }
 
   /** Called when the broker has accepted. From now on a closed connection counts as lost. */
   opened(connack: IConnackPacket): void {
-    this.limits = limitsOf(connack, this.version);
+    this.limits = limitsOf(connack, this.version, this.client.options);
     this.connack = connack;
     this.#open = true;
   }
@@ -82,23 +84,38 @@ export class Connection {
     if (isShared(filter) && !this.limits.shared) throw sharedUnsupported(filter);
     if (hasWildcard(filter) && !this.limits.wildcards) throw subscribeRefused(filter, 162);
     const options = this.version === 5 ? { qos, rh: retainHandling[retained] } : { qos };
-    const suback = await this.#response<ISubackPacket>(signal, (done) =>
-      this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
+    const suback = await this.#response<ISubackPacket>(
+      { packet: 'SUBSCRIBE', topic: filter, qos },
+      signal,
+      (done) => this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
     );
     const [granted = 128] = suback.granted as number[];
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
     return granted as Qos;
   }
 
-  /** Removes subscriptions; a missing one is not an error. Throws `mqtt_subscribe_refused`. */
-  async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<void> {
-    if (filters.length === 0) return;
-    const unsuback = await this.#response<IUnsubackPacket>(signal, (done) =>
-      this.client.unsubscribe([...filters], (error, packet) => done(error, packet as IUnsubackPacket)),
+  /**
+   * Removes subscriptions. Returns whether all were there, as far as the broker says so (MQTT 5); a missing one is not an
+   * error. Throws `mqtt_subscribe_refused`.
+   */
+  async unsubscribe(filters: readonly string[], signal: AbortSignal): Promise<boolean> {
+    if (filters.length === 0) return true;
+    const unsuback = await this.#response<IUnsubackPacket>(
+      { packet: 'UNSUBSCRIBE', topic: filters.join(', '), qos: 0 },
+      signal,
+      (done) =>
+        this.client.unsubscribe([...filters], (error, packet) => done(error, packet as IUnsubackPacket)),
     );
     const codes = (unsuback.granted ?? []) as number[];
     const at = codes.findIndex((code) => code >= 128);
     if (at >= 0) throw unsubscribeRefused(filters[at] ?? '', codes[at] ?? 128);
+    return !codes.includes(noSubscriptionExisted);
+  }
+
+  /** Says that the broker has responded to the last request. */
+  responded(asked: Asked): void {
+    this.asked = () => undefined;
+    this.#last = asked;
   }
 
   /** Sends a PINGREQ. Resolves at its PINGRESP: the broker has handled everything sent before. */
@@ -126,16 +143,32 @@ export class Connection {
     return this.#ending;
   }
 
-  #response<P>(
+  async #response<P>(
+    asked: Asked,
     signal: AbortSignal,
     request: (done: (cause: unknown, packet: P | undefined) => void) => void,
   ): Promise<P> {
-    return untilReported<P>(signal, (resolve, reject) => {
-      request((cause, packet) => {
-        if (packet) resolve(packet);
-        else reject(this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }));
+    const before = this.asked;
+    this.asked = () => asked;
+    this.#recent.keep();
+    try {
+      return await untilReported<P>(signal, (resolve, reject) => {
+        request((cause, packet) => {
+          if (packet) resolve(packet);
+          else if (this.#lost) reject(this.#lost);
+          else
+            setImmediate(() =>
+              reject(
+                this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }),
+              ),
+            );
+        });
       });
-    });
+    } finally {
+      this.#recent.forget();
+      this.asked = before;
+      this.#last = asked;
+    }
   }
 
   async #end(): Promise<void> {
@@ -145,8 +178,14 @@ export class Connection {
       // Data is discarded but still read, so that the broker's end of the connection is noticed.
       this.#socket.unpipe();
       this.#socket.resume();
-      this.client.end(false);
+      this.client.end(false, this.#farewell());
     });
+  }
+
+  /** A probe client leaves no session, also if it asked for one. */
+  #farewell(): object {
+    const ends = this.#probe && this.version === 5 && (this.limits.sessionExpirySecs ?? 0) > 0;
+    return ends ? { properties: { sessionExpiryInterval: 0 } } : {};
   }
 
   async #closedAfter(act: () => void): Promise<void> {
@@ -162,22 +201,40 @@ export class Connection {
   }
 
   readonly #disconnected = (packet: IDisconnectPacket): void => {
-    const code = packet.reasonCode ?? 0;
+    // MQTT 3.1.1 has no DISCONNECT of a server, but some send one, with or without a code.
+    const code = packet.reasonCode ?? this.#recent.disconnectCode() ?? 0;
     this.#reason =
       code === sessionTakenOver
         ? takenOver(this.identity)
-        : disconnected(code, packet.properties?.reasonString);
+        : disconnected(code, packet.properties?.reasonString, this.asked());
     this.#socket.destroy();
   };
 
   readonly #failed = (error: Error): void => {
-    this.#reason ??= translate(error);
+    this.#reason ??= this.#refusedWithUnknownCode(error) ?? translate(error);
     if (this.#open && !this.#ending) this.#socket.destroy();
   };
 
+  /** MQTT.js takes a SUBACK whose code the MQTT version does not have for a violation of the protocol. */
+  #refusedWithUnknownCode(error: Error): PenstockError | undefined {
+    const asked = this.asked();
+    if (asked?.packet !== 'SUBSCRIBE' || !error.message.startsWith('Invalid suback')) return undefined;
+    const code = this.#recent.subackCode(this.client.getLastMessageId());
+    return code === undefined || code < 128 ? undefined : subscribeRefused(asked.topic, code);
+  }
+
+  #closedWithoutReason(times: number): PenstockError {
+    const asked = this.asked();
+    if (asked) return closedInstead(asked, this.version, hangUp);
+    return this.#probe && this.#last
+      ? closedInstead(this.#last, this.version, hangUp, 'after')
+      : closedSilently(times);
+  }
+
   readonly #closed = (): void => {
     if (!this.#open || this.#ending || this.#lost) return;
-    this.#lost = this.#reason ?? closedSilently(countHangUp(this.identity));
+    const times = countHangUp(this.identity);
+    this.#lost = this.#reason ?? this.#closedWithoutReason(times);
     this.#onLost?.(this.#lost);
   };
 }
@@ -213,23 +270,11 @@ function translate(error: Error & { code?: unknown }): PenstockError {
     });
   if (code === 149) return packetTooLarge();
   if (typeof code === 'string') {
-    if (isTlsReason(error as NodeJS.ErrnoException)) return tlsError(error as NodeJS.ErrnoException, '', 1);
+    if (isTlsReason(error as NodeJS.ErrnoException))
+      return tlsError(error as NodeJS.ErrnoException, someTlsPeer());
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
   }
   return mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {
     cause: error,
   });
-}
-
-function limitsOf(connack: IConnackPacket | undefined, version: 4 | 5): BrokerLimits {
-  const properties = version === 5 ? connack?.properties : undefined;
-  return {
-    sessionPresent: connack?.sessionPresent ?? false,
-    receiveMaximum: properties?.receiveMaximum ?? 65_535,
-    maximumQos: (properties?.maximumQoS ?? 2) as Qos,
-    retain: properties?.retainAvailable ?? true,
-    wildcards: properties?.wildcardSubscriptionAvailable ?? true,
-    shared: properties?.sharedSubscriptionAvailable ?? true,
-    maximumPacketSize: properties?.maximumPacketSize ?? largestPacket,
-  };
 }

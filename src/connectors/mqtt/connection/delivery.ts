@@ -10,7 +10,7 @@ export class MqttDelivery implements Delivery, Owed {
   readonly packetId: number;
   readonly qos: Qos;
   settled = false;
-  readonly #topic: string;
+  readonly topic: string;
   readonly #packet: IPublishPacket;
   readonly #queue: AckQueue;
   #metadata: Metadata | undefined;
@@ -20,14 +20,14 @@ export class MqttDelivery implements Delivery, Owed {
     this.receivedAt = performance.timeOrigin + performance.now();
     this.packetId = packet.messageId ?? 0;
     this.qos = packet.qos;
-    this.#topic = topic;
+    this.topic = topic;
     this.#packet = packet;
     this.#queue = queue;
   }
 
   /** Created on first access: most tables have no metadata columns. */
   get metadata(): Readonly<Record<string, unknown>> {
-    this.#metadata ??= new Metadata(this.#topic, this.#packet, this.receivedAt);
+    this.#metadata ??= new Metadata(this.topic, this.#packet, this.receivedAt);
     return this.#metadata as unknown as Readonly<Record<string, unknown>>;
   }
 

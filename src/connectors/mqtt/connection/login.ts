@@ -2,14 +2,14 @@ import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
 import type { PenstockError } from '../../../errors.ts';
 import { mqttError } from '../config/errors.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import { given, type LastWill, willOf } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
 import type { Version } from './broker-memory.ts';
 import type { ConnectRequest } from './connect-request.ts';
 import { Connection } from './connection.ts';
 import { untilReported } from './deadline.ts';
 import { connectRefused } from './reason-codes.ts';
-import { isTlsReason, silence, tlsError } from './socket-errors.ts';
+import { isTlsReason, silence, someTlsPeer, tlsError } from './socket-errors.ts';
 import { lastError } from './transport.ts';
 
 /** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
@@ -21,7 +21,7 @@ export async function logIn(
   signal: AbortSignal,
 ): Promise<Connection> {
   const client = new MqttClient(() => socket, clientOptions(version, request));
-  const connection = new Connection(client, socket, version, identity);
+  const connection = new Connection(client, socket, version, identity, request.probe);
   try {
     request.prepare?.(client);
     connection.opened(await connacked(client, socket, version, signal));
@@ -49,8 +49,9 @@ function connacked(
       if (packet.cmd === 'connack') refusal = refusedBy(packet as IConnackPacket, version);
       if (packet.cmd !== 'disconnect') return;
       // Some servers respond to CONNECT with a DISCONNECT. MQTT 5 does not provide for that, but its codes fit.
-      const { reasonCode = 128, properties } = packet as IDisconnectPacket;
-      refusal = connectRefused(reasonCode, 5, properties?.reasonString);
+      const { reasonCode = firstBytes[1] ? firstBytes[2] : undefined, properties } =
+        packet as IDisconnectPacket;
+      refusal = connectRefused(reasonCode ?? 128, 5, properties?.reasonString, properties?.serverReference);
     };
     // Bytes that MQTT.js could not parse are judged here; a socket error is judged when the socket closes.
     const failed = () => {
@@ -72,12 +73,13 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
   const code = (version === 5 ? packet.reasonCode : packet.returnCode) ?? 0;
   if (code === 0) return undefined;
   // A refusal below 0x80 is a return code of 3.1.1, whatever version was asked for.
-  return connectRefused(code, code < 128 ? 4 : 5, packet.properties?.reasonString);
+  const { reasonString, serverReference } = packet.properties ?? {};
+  return connectRefused(code, code < 128 ? 4 : 5, reasonString, serverReference);
 }
 
 function closedEarly(socket: Duplex): PenstockError {
   const error = lastError(socket);
-  if (isTlsReason(error)) return tlsError(error, '', 1);
+  if (isTlsReason(error)) return tlsError(error, someTlsPeer());
   return mqttError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
     hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
     cause: silence,
@@ -86,11 +88,13 @@ function closedEarly(socket: Duplex): PenstockError {
 
 /** The error that the first bytes of a server indicate; undefined if there are none. */
 function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
-  const [first, length, , code] = bytes;
+  const [first, length, flags, code] = bytes;
   if (first === undefined) return undefined;
   // A server that does not know MQTT 5 responds in 3.1.1: no properties, and other codes.
   if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
   if (first === 0x20) return mqttError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
+  // A DISCONNECT whose code MQTT 5 does not have there.
+  if (first === 0xe0 && (length ?? 0) > 0) return connectRefused(flags ?? 128, 5);
   if (first === 0x15 && length === 3) return tlsExpected();
   if (bytes.toString('latin1').startsWith('HTTP'))
     return notSpoken(
@@ -114,7 +118,7 @@ const never = 2 ** 31 - 1;
 
 function clientOptions(version: Version, request: ConnectRequest): IClientOptions {
   const { profile } = request;
-  const withWill = profile.will !== undefined && request.withWill !== false;
+  const will = request.withWill === false ? undefined : willOf(profile);
   return {
     manualConnect: true,
     reconnectPeriod: 0,
@@ -129,14 +133,12 @@ function clientOptions(version: Version, request: ConnectRequest): IClientOption
     keepalive: profile.keepAliveSecs ?? 30,
     ...(given(profile.username) ? { username: profile.username } : {}),
     ...(given(profile.password) ? { password: profile.password } : {}),
-    ...(withWill ? { will: willOf(profile.will as Will, version) } : {}),
+    ...(will ? { will: clientWill(will, version) } : {}),
     ...(version === 5 ? { properties: connectProperties(request) } : {}),
   };
 }
 
-type Will = NonNullable<MqttProfile['will']>;
-
-const willOf = (will: Will, version: Version): NonNullable<IClientOptions['will']> => ({
+const clientWill = (will: LastWill, version: Version): NonNullable<IClientOptions['will']> => ({
   topic: will.topic,
   payload: Buffer.from(will.payload ?? ''),
   qos: qosLevel(will.qos),

@@ -1,5 +1,6 @@
 import type { PenstockError } from '../../../errors.ts';
 import { type MqttErrorCode, mqttError } from '../config/errors.ts';
+import type { Asked } from './requests.ts';
 
 /** MQTT reason codes in words (MQTT 5, section 2.4), and the errors for packets that carry them. */
 
@@ -61,20 +62,46 @@ const connectHints: Partial<Record<MqttErrorCode, string>> = {
   mqtt_not_authorized:
     'Check the username and password: some brokers send this code for a wrong password. Then check what the broker ' +
     'allows this user, client id and IP address.',
-  mqtt_client_id_rejected: 'Set a shorter clientPrefix, or one that the broker allows for this user.',
+  mqtt_client_id_rejected:
+    'The broker may not allow this client id: set a shorter clientPrefix (some allow 23 characters in all), or one that it ' +
+    'allows for this user. Some brokers send this code for other reasons: a keepAliveSecs above their limit, a session that ' +
+    'they do not keep, or another client with the same id. See the log of the broker.',
   mqtt_protocol_refused: 'Set protocolVersion to auto, or to a version that the broker supports.',
   mqtt_will_refused:
     'Change the topic, qos or retain of the last will (will) to values that the broker allows.',
   mqtt_server_unavailable: 'The broker is overloaded, starting or stopping. Try again later.',
+  mqtt_packet_too_large:
+    'Shorten the last will, the username or the password, or raise the packet limit of the broker.',
+  mqtt_protocol_error: 'See the log of the broker for what it took offence at.',
+};
+
+/** Hints for single codes, which their error does not have. */
+const connectHintsOf: Readonly<Record<number, string>> = {
+  128: 'The broker gives no reason. See its log.',
+  131: 'The broker gives no standard reason. See its log.',
+  138: 'The broker has banned this client, user or address, often after failed logins. Lift the ban on the broker.',
+  140: 'The broker requires enhanced authentication (AUTH), which Penstock does not support. Allow a user name and password.',
+  142: 'Another client uses the same client id: set a different clientPrefix.',
+  151: 'The broker has reached a limit, such as the number of connections of this user. Raise it.',
+  156: 'Set the url of the profile to the server that the broker names, if it names one.',
+  157: 'Set the url of the profile to the new server.',
+  159: 'The broker limits new connections per second. A job tries again by itself.',
 };
 
 /** The error for a CONNACK that refuses. `version` is the one in which the code is written. */
-export function connectRefused(code: number, version: 4 | 5, reasonString?: string): PenstockError {
+export function connectRefused(
+  code: number,
+  version: 4 | 5,
+  reasonString?: string,
+  server?: string,
+): PenstockError {
   // Reason codes of MQTT 5 begin at 128. A lower one is a return code of 3.1.1 (aedes sends those).
   const reason = version === 5 && code >= 128 ? code : (fromReturnCode[code] ?? code);
   const error = reasons[reason]?.[1] ?? 'mqtt_refused';
-  const message = `The broker refused the connection: ${inWords(reason, reasonString)}`;
-  return withReason(error, message, connectHints[error], reason, reasonString);
+  const named = server === undefined ? '' : `. It names ${server.slice(0, 200)}`;
+  const message = `The broker refused the connection: ${inWords(reason, reasonString)}${named}`;
+  const hint = connectHintsOf[reason] ?? connectHints[error] ?? 'See the log of the broker.';
+  return withReason(error, message, hint, reason, reasonString);
 }
 
 function withReason(
@@ -94,15 +121,38 @@ function withReason(
   });
 }
 
-/** The error for a DISCONNECT of the server (MQTT 5), except a takeover: see `takenOver`. */
-export const disconnected = (code: number, reasonString?: string): PenstockError =>
-  withReason(
+/** Codes of a DISCONNECT that say why the request before it is refused, and not the client. */
+const aboutRequest = [131, 135, 143, 144, 149, 151, 153, 154, 155, 158, 161, 162];
+
+/**
+ * The error for a DISCONNECT of the server, except a takeover: see `takenOver`. Some brokers send it instead of a SUBACK or
+ * PUBACK: with `asked` it is read as that.
+ */
+export function disconnected(code: number, reasonString?: string, asked?: Asked): PenstockError {
+  if (asked !== undefined && aboutRequest.includes(code)) {
+    if (asked.packet === 'SUBSCRIBE') return subscribeRefused(asked.topic, code, reasonString);
+    if (asked.packet === 'PUBLISH' && asked.alone) return publishRefused(asked.topic, code, reasonString);
+  }
+  const words = code === 0 ? 'without a reason' : inWords(code, reasonString);
+  const message = `The broker ended the connection: ${words}${asked ? `, at ${asked.packet} of ${asked.topic}` : ''}`;
+  return withReason(
     reasons[code]?.[2] ?? 'connection_lost',
-    `The broker ended the connection: ${inWords(code, reasonString)}`,
-    undefined,
+    message,
+    disconnectHints[code],
     code,
     reasonString,
   );
+}
+
+const disconnectHints: Readonly<Record<number, string>> = {
+  141: 'Raise keepAliveSecs, or check the network: the broker missed the pings.',
+  147: 'The broker accepts fewer messages at once than it announced. See its log.',
+  150: 'The broker limits the rate of messages. Raise its limit, or limit the source with messagesPerSecond.',
+  152: 'An administrator of the broker, or a rule of it, has ended the connection. See its log.',
+  156: 'Set the url of the profile to the server that the broker names, if it names one.',
+  157: 'Set the url of the profile to the new server.',
+  160: 'The broker limits how long a client may be connected. The task connects again by itself.',
+};
 
 /** The error for a SUBACK that refuses. 3.1.1 has only the code 0x80. */
 export function subscribeRefused(filter: string, code: number, reasonString?: string): PenstockError {
@@ -146,6 +196,3 @@ export const packetTooLarge = (): PenstockError =>
   mqttError('mqtt_packet_too_large', 'The broker sent a packet larger than maxPacketSize', {
     hint: 'Raise maxPacketSize in the profile.',
   });
-
-export const subackTimeout = (ms: number): PenstockError =>
-  mqttError('connection_timeout', `The broker sent no SUBACK within ${ms} ms (connectTimeoutMs)`);

@@ -1,5 +1,12 @@
 import { type ErrorCode, PenstockError } from '../../../errors.ts';
 import type { Endpoint } from '../config/broker-url.ts';
+import {
+  nameMismatch,
+  outOfDate,
+  type PeerCertificates,
+  replacedSelfSigned,
+  untrustedIssuer,
+} from './certificate-errors.ts';
 
 /** Translates TCP and TLS errors of Node. `undefined` means that the connection was closed without an error. */
 
@@ -53,21 +60,29 @@ const notTls: TlsReason = [
   'Use the TLS port of the broker (usually 8883), or mqtt:// to connect without TLS.',
 ];
 
+const outdated: TlsReason = [
+  'tls_certificate_expired',
+  'A certificate of the server has expired or is not valid yet',
+  'Renew the certificate on the broker, and check the clock of this machine.',
+];
+
+/** The codes for which the chain says more. */
+const explanations: Readonly<Record<string, (peer: PeerCertificates) => PenstockError | undefined>> = {
+  CERT_HAS_EXPIRED: outOfDate,
+  CERT_NOT_YET_VALID: outOfDate,
+  DEPTH_ZERO_SELF_SIGNED_CERT: replacedSelfSigned,
+  CERT_SIGNATURE_FAILURE: untrustedIssuer,
+  SELF_SIGNED_CERT_IN_CHAIN: untrustedIssuer,
+  UNABLE_TO_GET_ISSUER_CERT: untrustedIssuer,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrustedIssuer,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrustedIssuer,
+};
+
 const unknownIssuer = untrusted('The issuer of the server certificate is unknown');
 const refused = clientCertificateRefused('The server refused the client certificate');
 
 /** By error code of Node or OpenSSL. The alerts are those of RFC 8446, section 6. */
 const tlsReasons: Readonly<Record<string, TlsReason>> = {
-  CERT_HAS_EXPIRED: [
-    'tls_certificate_expired',
-    'The server certificate has expired',
-    'Renew the certificate on the broker.',
-  ],
-  CERT_NOT_YET_VALID: [
-    'tls_certificate_expired',
-    'The server certificate is not valid yet',
-    'Check the clock of this machine, and the start date of the certificate.',
-  ],
   DEPTH_ZERO_SELF_SIGNED_CERT: [
     'tls_self_signed',
     'The server certificate is self-signed and not trusted',
@@ -78,6 +93,21 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer,
   CERT_SIGNATURE_FAILURE: untrusted('The signature of the server certificate does not match its issuer'),
+  CERT_HAS_EXPIRED: outdated,
+  CERT_NOT_YET_VALID: outdated,
+  INVALID_CA: untrusted(
+    'A certificate in the chain of the server may not issue certificates (no basicConstraints CA:TRUE)',
+  ),
+  PATH_LENGTH_EXCEEDED: untrusted(
+    'The chain of the server has more intermediates than its CA allows (pathlen)',
+  ),
+  CERT_CHAIN_TOO_LONG: untrusted('The chain of the server is too long'),
+  INVALID_PURPOSE: [
+    'tls_failed',
+    'The server certificate, or one of its issuers, is not meant for servers (extended key usage)',
+    'Let the certificate of the broker be issued again with the extended key usage serverAuth.',
+  ],
+  CERT_REVOKED: untrusted('The server certificate has been revoked'),
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: clientCertificateRequired,
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: clientCertificateRefused(
     'The server does not know the issuer of the client certificate',
@@ -112,18 +142,38 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
   ERR_SSL_HTTP_REQUEST: notTls,
 };
 
-/** The error for a failed TLS connection. `name` is the expected certificate name, `facts` describe the server's side. */
-export function tlsError(
-  error: NodeJS.ErrnoException | undefined,
-  name: string,
-  bytesRead: number,
-  facts: Record<string, unknown> = {},
-): PenstockError {
+/** What is known of the server's side of a TLS connection. */
+export interface TlsPeer extends PeerCertificates {
+  /** The expected certificate name. */
+  name: string;
+  bytesRead: number;
+  facts: Record<string, unknown>;
+}
+
+/** A connection in which the server has responded, but nothing more is known. */
+export const someTlsPeer = (name = ''): TlsPeer => ({
+  name,
+  bytesRead: 1,
+  facts: {},
+  chain: [],
+  trusted: [],
+});
+
+/** The error for a failed TLS connection. */
+export function tlsError(error: NodeJS.ErrnoException | undefined, peer: TlsPeer): PenstockError {
   const code = tlsCode(error);
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(error, name, facts);
+  const { facts } = peer;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(peer.chain[0], peer.name, facts);
+  const explained = explanations[code]?.(peer);
+  if (explained)
+    return new PenstockError(explained, explained.message, {
+      ...(explained.hint === undefined ? {} : { hint: explained.hint }),
+      facts: { ...facts, ...explained.facts },
+      cause: error,
+    });
   const known = tlsReasons[code];
   if (known) return new PenstockError(known[0], known[1], { hint: known[2], facts, cause: error });
-  if (bytesRead === 0)
+  if (peer.bytesRead === 0)
     return new PenstockError('tls_failed', 'The server closed the connection at the start of TLS', {
       hint: 'Check that this port uses TLS. Use mqtt:// if it does not.',
       cause: silence,
@@ -149,17 +199,3 @@ const tlsCode = (error: NodeJS.ErrnoException | undefined): string =>
 
 /** The cause of an error for a server that closed the connection without sending anything. */
 export const silence = new Error('closed without a response');
-
-function nameMismatch(
-  error: NodeJS.ErrnoException | undefined,
-  name: string,
-  facts: Record<string, unknown>,
-): PenstockError {
-  const certificate = (error as { cert?: { subjectaltname?: string } } | undefined)?.cert;
-  const names = certificate?.subjectaltname?.slice(0, 300) ?? 'no host name';
-  return new PenstockError('tls_name_mismatch', `The server certificate is for ${names}, not for ${name}`, {
-    hint: 'Use one of these names in the URL, or set serverName to one of them.',
-    facts,
-    cause: error,
-  });
-}

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import {
   createSecureContext,
   type DetailedPeerCertificate,
@@ -6,41 +6,58 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
+import { certificatesOf, nameOf, privateKeyOf } from '../config/pem.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
 
 /** TLS of a profile: its certificates and key, and the certificates that a server presents. */
 
-/** Loads the certificates and the key one by one, so that the error names the bad one. Throws `tls_bad_material`. */
+/**
+ * Loads the certificates and the key one by one, so that the error names the bad one. A certificate in `ca` is trusted
+ * by itself, also if it is an intermediate whose root is missing. Throws `tls_bad_material`.
+ */
 export function secureContext(tls: MqttProfile['tls']): SecureContext {
   const { ca, cert, key, passphrase } = tls ?? {};
-  if (given(ca)) readCertificate(ca, 'The CA certificate (tls.ca)');
+  const trusted = given(ca) ? { ca: trustedBy(tls).map(String), allowPartialTrustChain: true } : {};
   const own = given(cert) && given(key) ? readPair(cert, key, passphrase) : {};
   try {
-    return createSecureContext({ ...(given(ca) ? { ca } : {}), ...own });
+    return createSecureContext({ ...trusted, ...own });
   } catch (cause) {
-    throw badMaterial('The TLS certificates or the private key cannot be used', cause);
+    const reason = (cause as { reason?: unknown }).reason;
+    const why = typeof reason === 'string' ? `: ${reason}` : '';
+    throw badMaterial(`The TLS certificates or the private key cannot be used${why}`, cause);
   }
 }
+
+/** The certificates of `tls.ca`; none if it is not set. Throws `tls_bad_material`. */
+export const trustedBy = (tls: MqttProfile['tls']): X509Certificate[] =>
+  given(tls?.ca) ? readCertificates(tls.ca, 'The CA certificate (tls.ca)') : [];
 
 /** The client certificate with its key, converted to unencrypted PKCS#8. */
 function readPair(cert: string, pem: string, passphrase: string | undefined): { cert: string; key: string } {
-  const certificate = readCertificate(cert, 'The client certificate (tls.cert)');
+  const certificates = readCertificates(cert, 'The client certificate (tls.cert)');
   const key = readKey(pem, passphrase);
-  if (!certificate.checkPrivateKey(key))
-    throw badMaterial('The private key (tls.key) does not match the client certificate (tls.cert)');
-  return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
-}
-
-function readCertificate(pem: string, what: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (cause) {
-    throw badMaterial(`${what} is not a valid PEM certificate`, cause);
+  const at = certificates.findIndex((certificate) => certificate.checkPrivateKey(key));
+  if (at < 0) {
+    const name = nameOf(certificates[0]?.subject ?? '');
+    throw badMaterial(
+      `The private key (tls.key) does not match the client certificate (tls.cert), which is for ${name}`,
+    );
   }
+  // The certificate of the key comes first in TLS, whatever the order in the file.
+  const ordered = [certificates[at], ...certificates.slice(0, at), ...certificates.slice(at + 1)];
+  return { cert: ordered.join(''), key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
 }
 
-function readKey(pem: string, passphrase: string | undefined): KeyObject {
-  const encrypted = /ENCRYPTED/.test(pem);
+function readCertificates(pem: string, what: string): X509Certificate[] {
+  const certificates = certificatesOf(pem);
+  if (typeof certificates === 'string') throw badMaterial(`${what} ${certificates}`);
+  return certificates;
+}
+
+function readKey(text: string, passphrase: string | undefined): KeyObject {
+  const found = privateKeyOf(text);
+  if (typeof found === 'string') throw badMaterial(`The private key (tls.key) ${found}`);
+  const { pem, encrypted } = found;
   if (encrypted && !given(passphrase))
     throw badMaterial('The private key (tls.key) is encrypted, but tls.passphrase is not set');
   try {
@@ -49,7 +66,7 @@ function readKey(pem: string, passphrase: string | undefined): KeyObject {
     throw badMaterial(
       encrypted
         ? 'The private key (tls.key) cannot be decrypted with tls.passphrase'
-        : 'The private key (tls.key) is not a valid PEM key',
+        : 'The private key (tls.key) cannot be read',
       cause,
     );
   }

@@ -8,9 +8,10 @@ import { PenstockError } from '../../../errors.ts';
 import type { Reachable, Targets } from '../../connector.ts';
 import { describeEndpoint, type Endpoint } from '../config/broker-url.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
+import { chainOf } from './certificate-errors.ts';
 import { untilReported } from './deadline.ts';
-import { socketError, tlsError } from './socket-errors.ts';
-import { peerFacts, secureContext } from './tls.ts';
+import { socketError, someTlsPeer, type TlsPeer, tlsError } from './socket-errors.ts';
+import { peerFacts, secureContext, trustedBy } from './tls.ts';
 
 /**
  * Opens the sockets that MQTT runs over, one function per step, so that a connection test can report each step. Every
@@ -74,7 +75,7 @@ export async function startTls(
   profile: MqttProfile,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
-  const name = given(profile.serverName) ? profile.serverName : endpoint.host;
+  const name = certificateName(profile, endpoint);
   let secure: TLSSocket;
   try {
     secure = connectTls({
@@ -82,7 +83,7 @@ export async function startTls(
       host: name,
       ...(isIP(name) === 0 ? { servername: name } : {}),
       secureContext: secureContext(profile.tls),
-      rejectUnauthorized: profile.rejectUnauthorized ?? true,
+      rejectUnauthorized: !profile.insecureSkipVerify,
       ...(profile.alpn === undefined || profile.alpn.length === 0 ? {} : { ALPNProtocols: profile.alpn }),
     });
   } catch (error) {
@@ -90,12 +91,25 @@ export async function startTls(
     throw error;
   }
   // Node checks the certificate in its own listener, and closes the connection if it refuses it: read it before.
-  let facts: Record<string, unknown> = {};
+  let peer = someTlsPeer(name);
   secure.prependOnceListener('secure', () => {
-    facts = peerFacts(secure);
+    peer = peerOf(secure, profile, endpoint);
   });
-  return whenOpen(secure, 'secureConnect', signal, (error) => tlsError(error, name, socket.bytesRead, facts));
+  return whenOpen(secure, 'secureConnect', signal, (error) =>
+    tlsError(error, { ...peer, bytesRead: socket.bytesRead }),
+  );
 }
+
+const certificateName = ({ serverName }: MqttProfile, endpoint: Endpoint): string =>
+  given(serverName) ? serverName : endpoint.host;
+
+export const peerOf = (socket: TLSSocket, profile: MqttProfile, endpoint: Endpoint): TlsPeer => ({
+  name: certificateName(profile, endpoint),
+  bytesRead: 1,
+  facts: peerFacts(socket),
+  chain: chainOf(socket),
+  trusted: trustedBy(profile.tls),
+});
 
 /** Resolves, connects and, if the URL says so, starts TLS and opens a WebSocket. */
 export async function openSocket(

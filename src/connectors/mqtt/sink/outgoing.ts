@@ -1,7 +1,8 @@
 import type { PenstockError } from '../../../errors.ts';
 import type { Row } from '../../../formats/format.ts';
 import type { Outgoing, Refusal } from '../../connector.ts';
-import { type MqttTable, sinkOf } from '../config/table.ts';
+import { mqttError } from '../config/errors.ts';
+import { type MqttTable, propertyNames, sinkOf } from '../config/table.ts';
 import { badRow, Template } from '../config/template.ts';
 import { checkTopicName } from '../config/topic.ts';
 import { lengthBytes, type PublishHead, writeLength } from './packet-writer.ts';
@@ -62,6 +63,8 @@ export interface SentMessage {
   index: number;
   /** QoS 2: whether PUBREL was sent, so that PUBCOMP is due. */
   released: boolean;
+  /** Position in the order of sending. */
+  order: number;
 }
 
 /** Number of identifiers to begin with: there may be thousands of connections, and most never need more. */
@@ -73,6 +76,7 @@ const initialSize = 64;
  */
 export class InFlightMessages {
   readonly #max: number;
+  #sentBefore = 0;
   readonly #sent: SentMessage[] = [];
   /** Ring of free identifiers, the next one at `#head`. */
   #free = new Uint16Array(0);
@@ -96,7 +100,7 @@ export class InFlightMessages {
   #growTo(size: number): void {
     const first = this.#sent.length + 1;
     for (let packetId = first; packetId <= size; packetId++)
-      this.#sent.push({ packetId, write: undefined, index: 0, released: false });
+      this.#sent.push({ packetId, write: undefined, index: 0, released: false, order: 0 });
     this.#length = size + 1 - first;
     this.#free = new Uint16Array(size);
     this.#free.set(Array.from({ length: this.#length }, (_, index) => first + index));
@@ -114,7 +118,16 @@ export class InFlightMessages {
     sent.write = write;
     sent.index = index;
     sent.released = false;
+    this.#sentBefore += 1;
+    sent.order = this.#sentBefore;
     return packetId;
+  }
+
+  /** The message that was sent first, preferably one that the broker does not have. */
+  first(): SentMessage | undefined {
+    const open = this.#sent.filter(({ write }) => write !== undefined);
+    const [first] = open.sort((a, b) => Number(a.released) - Number(b.released) || a.order - b.order);
+    return first;
   }
 
   find(packetId: number): SentMessage | undefined {
@@ -261,4 +274,20 @@ function push(parts: Buffer[], id: number, ...values: (string | Buffer | undefin
     length.writeUInt16BE(bytes.length);
     parts.push(length, bytes);
   }
+}
+
+export const tooLarge = (max: number): PenstockError =>
+  mqttError('mqtt_packet_too_large', `The message exceeds the maximum packet size of ${max} bytes`, {
+    hint: 'Make the messages smaller, or raise the limit: maxPacketSize of the profile or that of the broker.',
+  });
+
+/** Throws if a table sets message properties, which MQTT 3.1.1 cannot carry. */
+export function refuseProperties(table: MqttTable): void {
+  const names = propertyNames(table);
+  if (names.length === 0) return;
+  const message = `The connection uses MQTT 3.1.1, which does not support ${names.join(', ')}`;
+  throw mqttError('mqtt_protocol_refused', message, {
+    hint: 'Remove these fields from the table, or use MQTT 5 (protocolVersion auto or 5).',
+    errors: names.map((name) => ({ path: `/type/${name}`, message: 'requires MQTT 5' })),
+  });
 }

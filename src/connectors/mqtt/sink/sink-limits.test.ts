@@ -5,6 +5,7 @@ import {
   errorOf,
   type MqttContext,
   messages,
+  plainClient,
   recordingWarnings,
   sinkContext,
   unique,
@@ -56,6 +57,30 @@ describe('a sink', () => {
     const sink = await openedSink(sinkContext(profile, 'a/b', 'ExactlyOnce', { window: 1_000 }));
     await sink.write(messages(200));
     expect(most).toBeLessThanOrEqual(20);
+  });
+
+  test.each([1, 5, 19])(
+    'loses no QoS 2 message of MQTT 3.1.1 at a mosquitto that takes %d at once',
+    async (max) => {
+      const strict = await mosquitto({ config: [`max_inflight_messages ${max}`] });
+      const topic = `out/${unique()}`;
+      const arrived = new Set<string>();
+      const watcher = await plainClient(strict.url);
+      watcher.on('message', (_topic, payload) => arrived.add(payload.toString()));
+      await watcher.subscribeAsync(topic, { qos: 0 });
+      const profile = { url: strict.url, protocolVersion: '3.1.1' } as const;
+      const sink = await openedSink(sinkContext(profile, topic, 'ExactlyOnce', { window: 1_000 }));
+      expect(await sink.write(messages(200))).toEqual([]);
+      await until('all arrive', () => arrived.size === 200);
+    },
+  );
+
+  test('has one QoS 2 message in flight if a 3.1.1 broker cannot be tested', async () => {
+    const strict = await mosquitto({ users: { u: 'p' }, acl: 'user u\ntopic readwrite out/#\n' });
+    const login = { username: 'u', password: 'p' };
+    const profile = { url: strict.url, protocolVersion: '3.1.1', ...login } as const;
+    const sink = await openedSink(sinkContext(profile, `out/${unique()}`, 'ExactlyOnce', { window: 1_000 }));
+    expect(await sink.write(messages(50))).toEqual([]);
   });
 
   test('lowers QoS 2 to the maximum of the broker with a warning, but not to 0', async () => {

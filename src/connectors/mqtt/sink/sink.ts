@@ -3,19 +3,27 @@ import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import { type MqttTable, propertyNames, sinkOf } from '../config/table.ts';
+import { type MqttTable, qosOf, sinkOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
+import { exactlyOnceTogether, publishTest } from '../connection/broker-tests.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
-import { InFlightMessages, PendingWrite, PublishHeads, type SentMessage } from './outgoing.ts';
+import { type Asked, unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
+import {
+  InFlightMessages,
+  PendingWrite,
+  PublishHeads,
+  refuseProperties,
+  type SentMessage,
+  tooLarge,
+} from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
-
-/** A 3.1.1 broker does not report how many QoS 2 messages it accepts at once; this is mosquitto's default. */
-const qos2InFlight = 20;
+import { closesAt, fingerprint, fingerprintOf, Suspects } from './suspects.ts';
 
 /**
  * Connects with a clean session that ends with the connection. Fails if the broker confirms none of the sent messages for
@@ -28,7 +36,11 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
-    return new MqttSink(context, connection, confirmTimeoutMs);
+    void warnOfRewriting(context);
+    const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
+    const suspects = new Suspects(connection);
+    await suspects.proveLink(connection, signal);
+    return new MqttSink(context, connection, suspects, { confirmTimeoutMs, max });
   } catch (error) {
     await connection.close();
     throw error;
@@ -43,6 +55,8 @@ class MqttSink implements Sink {
   readonly #topic: string;
   readonly #heads: PublishHeads;
   readonly #sinkQos: SinkQos;
+  readonly #suspects: Suspects;
+  readonly #asked: Asked;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #maxPacketSize: number;
@@ -57,11 +71,22 @@ class MqttSink implements Sink {
   readonly #confirmTimer: NodeJS.Timeout;
   #confirmedAt = performance.now();
   #failure: unknown;
+  /** A message at which the broker probably closes the connection. */
+  #aside: { write: PendingWrite; index: number } | undefined;
 
-  constructor(context: RunContext<MqttProfile, MqttTable>, connection: Connection, confirmTimeoutMs: number) {
+  constructor(
+    context: RunContext<MqttProfile, MqttTable>,
+    connection: Connection,
+    suspects: Suspects,
+    {
+      confirmTimeoutMs,
+      max = Number.POSITIVE_INFINITY,
+    }: { confirmTimeoutMs: number; max?: number | undefined },
+  ) {
     const { table, profile, window, signal } = context;
     const { limits, version, client } = connection;
     this.#connection = connection;
+    this.#suspects = suspects;
     this.#signal = signal;
     this.#topic = table.topic;
     if (version === 4) refuseProperties(table);
@@ -71,15 +96,19 @@ class MqttSink implements Sink {
     this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) throw retainUnsupported();
-    const brokerMax = version === 4 && this.#qos === 2 ? qos2InFlight : limits.receiveMaximum;
-    this.#inFlight = new InFlightMessages(Math.max(1, Math.min(window, brokerMax)));
+    const most = this.#qos === 2 ? Math.min(max, limits.receiveMaximum) : limits.receiveMaximum;
+    this.#inFlight = new InFlightMessages(Math.max(1, Math.min(window, most)));
     this.#maxPacketSize = Math.min(
       limits.maximumPacketSize,
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
     );
     this.#writer = new PacketWriter(client.stream, this.#written);
-    connection.whenLost((error) => {
-      if (this.#inFlight.count > 0) this.#sinkQos.lost(error);
+    this.#asked = { packet: 'PUBLISH', topic: this.#topic, qos: this.#qos, retain: this.#retain };
+    connection.asked = () => (this.#inFlight.count > 0 ? this.#asked : undefined);
+    connection.whenLost((reason) => {
+      const { count } = this.#inFlight;
+      if (count > 0) this.#sinkQos.lost(reason);
+      const error = suspects.lost(reason, count, () => fingerprintOf(this.#heads, this.#inFlight.first()));
       this.#fail(error);
       context.lost?.(error);
     });
@@ -96,7 +125,9 @@ class MqttSink implements Sink {
     this.#pending.add(write);
     this.#send();
     try {
-      return await write.done;
+      const refusals = await write.done;
+      if (refusals.length > 0) this.#suspects.release();
+      return refusals;
     } finally {
       this.#pending.delete(write);
     }
@@ -116,14 +147,12 @@ class MqttSink implements Sink {
     const now = performance.now();
     if (this.#inFlight.count === 0) this.#confirmedAt = now;
     if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
-    const message = `The broker confirmed no message for ${this.#confirmTimeoutMs / 1000} s`;
-    const hint = 'Check the load and the log of the broker. The task connects again by itself.';
-    this.#fail(new PenstockError('connection_timeout', message, { hint }));
+    this.#fail(unanswered(this.#asked, this.#confirmTimeoutMs));
     void this.#connection.destroy();
   }
 
   #send(): void {
-    while (this.#failure === undefined && !this.#inFlight.full && !this.#writer.full) {
+    while (this.#failure === undefined && !this.#full && !this.#writer.full) {
       const write = this.#waiting[0];
       if (write === undefined) return;
       const index = write.take();
@@ -134,6 +163,40 @@ class MqttSink implements Sink {
         this.#handOver();
       }
     }
+  }
+
+  /** Refuses a message at which the broker closes the connection, now or once that is proven. */
+  #setAside(write: PendingWrite, index: number, message: string): boolean {
+    if (this.#suspects.convicts(message)) {
+      write.refuse(index, closesAt(this.#topic));
+      return true;
+    }
+    if (!this.#suspects.accuses(message)) return false;
+    this.#proveRights({ write, index });
+    return true;
+  }
+
+  #refuseAside(): void {
+    this.#aside?.write.refuse(this.#aside.index, closesAt(this.#topic));
+    this.#aside = undefined;
+  }
+
+  /** If no other message follows that the broker could confirm, a test message shows that it accepts any. */
+  #proveRights(aside: { write: PendingWrite; index: number }): void {
+    this.#aside = aside;
+    const test = (): void => {
+      if (!this.#aside || this.#failure !== undefined || this.#inFlight.count > 0) return;
+      publishTest(this.#connection, () => {
+        if (!this.#aside) return;
+        this.#suspects.confirmed();
+        this.#refuseAside();
+      });
+    };
+    setTimeout(test, 1_000).unref();
+  }
+
+  get #full(): boolean {
+    return this.#inFlight.full || (this.#suspects.careful && this.#inFlight.count > 0);
   }
 
   #handOver(): void {
@@ -155,6 +218,7 @@ class MqttSink implements Sink {
       write.refuse(index, tooLarge(this.#maxPacketSize));
       return;
     }
+    if (this.#suspects.comparing && this.#setAside(write, index, fingerprint(head.topic, payload))) return;
     const packetId = this.#qos === 0 ? 0 : this.#inFlight.add(write, index);
     this.#writer.publish(head, payload, this.#qos, this.#retain, packetId);
   }
@@ -188,6 +252,8 @@ class MqttSink implements Sink {
     } else {
       const { write } = sent;
       this.#inFlight.remove(sent);
+      this.#suspects.confirmed();
+      this.#refuseAside();
       write?.confirm();
       this.#send();
     }
@@ -230,20 +296,4 @@ class MqttSink implements Sink {
   }
 }
 
-const tooLarge = (max: number): PenstockError =>
-  mqttError('mqtt_packet_too_large', `The message exceeds the maximum packet size of ${max} bytes`, {
-    hint: 'Make the messages smaller, or raise the limit: maxPacketSize of the profile or that of the broker.',
-  });
-
 const packetIdInUse = 0x91;
-
-/** Throws if a table sets message properties, which MQTT 3.1.1 cannot carry. */
-function refuseProperties(table: MqttTable): void {
-  const names = propertyNames(table);
-  if (names.length === 0) return;
-  const message = `The connection uses MQTT 3.1.1, which does not support ${names.join(', ')}`;
-  throw mqttError('mqtt_protocol_refused', message, {
-    hint: 'Remove these fields from the table, or use MQTT 5 (protocolVersion auto or 5).',
-    errors: names.map((name) => ({ path: `/type/${name}`, message: 'requires MQTT 5' })),
-  });
-}

@@ -3,11 +3,12 @@ import { PenstockError } from '../../../errors.ts';
 import type { Identity, Reachable, RunContext } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
-import { isOwnShare, type MqttTable, qosOf, sourceOf } from '../config/table.ts';
-import { splitShared } from '../config/topic.ts';
+import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
+import { isShared, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { clientId, probeClient, taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
+import { keptFor } from '../connection/granted.ts';
 import { qosDowngraded } from '../connection/qos-downgrade.ts';
 
 /** The session of a source on the broker: what it is subscribed to, whether two are the same, and how to remove one. */
@@ -16,53 +17,46 @@ type SourceContext = RunContext<MqttProfile, MqttTable>;
 
 /**
  * Subscribes at every connection, also in a resumed session: this is harmless, and detects revoked rights. Former
- * subscriptions are removed afterwards, so that there is no gap.
+ * subscriptions are removed later, so that there is no gap.
  */
 export async function subscribeAs(context: SourceContext, connection: Connection): Promise<void> {
   const { table, signal, warn } = context;
-  refuseUncertain(table.topic, connection.version);
   const asked = qosOf(table);
   const granted = await connection.subscribe(table.topic, asked, signal, sourceOf(table)?.retained);
   if (granted < asked)
     warn(qosDowngraded(table.topic, asked, granted, 'The broker granted a lower QoS than requested'));
   if (!connection.limits.sessionPresent) warnOfUnreadRetained(context);
-  await connection.unsubscribe(
-    formerFilters(context).filter((filter) => filter !== table.topic),
-    signal,
-  );
 }
 
-export const unsubscribe = (context: SourceContext, connection: Connection): Promise<void> =>
-  connection.unsubscribe([...new Set([context.table.topic, ...formerFilters(context)])], context.signal);
-
-const formerFilters = ({ session }: SourceContext): string[] => [
-  ...new Set(session?.former.map(({ topic }) => topic)),
-];
-
-/** A 3.1.1 broker without shared subscriptions treats the filter as an ordinary topic, and no message arrives. */
-function refuseUncertain(filter: string, version: 4 | 5): void {
-  if (version === 5 || !isOwnShare(filter)) return;
-  throw mqttError(
-    'mqtt_shared_unsupported',
-    'With MQTT 3.1.1 the broker cannot report whether it supports shared subscriptions',
-    {
-      hint:
-        'Use MQTT 5 (protocolVersion auto or 5), or set the parallelism to 1. If you know that the broker supports them, ' +
-        'set the topic of the table to $share/<name>/<filter>.',
-    },
-  );
-}
+/** The filters that a session is no longer to be subscribed to: those of former tables, and its own when it is drained. */
+export const unwantedFilters = ({ session, table }: SourceContext): string[] => {
+  const former = session?.former.map(({ topic }) => topic) ?? [];
+  const all = session?.drain ? [table.topic, ...former] : former.filter((topic) => topic !== table.topic);
+  return [...new Set(all)];
+};
 
 function warnOfUnreadRetained({ table, warn }: SourceContext): void {
-  if (!isOwnShare(table.topic) || sourceOf(table)?.retained === 'never') return;
+  if (!isShared(table.topic) || [undefined, 'never'].includes(sourceOf(table)?.retained)) return;
   warn(
     mqttError(
       'mqtt_retained_not_shared',
-      `Retained messages of ${splitShared(table.topic).filter} are not read, because several tasks share the subscription (MQTT 4.8.2)`,
+      `Retained messages of ${splitShared(table.topic).filter} are not read: brokers send none to a shared subscription (MQTT 4.8.2)`,
       {
-        hint: 'Set the parallelism to 1 to read them, or set retained of the table to never to accept this.',
+        hint: 'Use the filter without $share to read them, or set retained of the table to never to accept this.',
       },
     ),
+  );
+}
+
+export function sessionLost(profile: MqttProfile, connection: Connection): PenstockError {
+  return mqttError(
+    'mqtt_session_lost',
+    'The broker no longer has the session: messages that were queued in it are lost',
+    {
+      hint:
+        'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them while a ' +
+        `pipeline can be stopped. ${keptFor(profile, connection)}`,
+    },
   );
 }
 
@@ -124,3 +118,12 @@ export async function forget(
   const connection = await connect({ ...taskClient(context), signal: context.signal });
   await connection.close();
 }
+
+export const unsubscribedEarly = (filters: readonly string[], minutes: number): PenstockError =>
+  mqttError(
+    'mqtt_unsubscribed_early',
+    `Messages were still queued under ${filters.join(', ')} when it was unsubscribed, after ${minutes} minutes`,
+    {
+      hint: 'Some brokers drop such messages (ActiveMQ), others still deliver them (mosquitto). Check the rate of the topic, and the speed of the sink.',
+    },
+  );

@@ -1,23 +1,36 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { MqttClient } from 'mqtt';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
-import { mqttError } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
-import { type MqttTable, sourceOf } from '../config/table.ts';
+import { type MqttTable, qosOf, shareOf, sourceOf } from '../config/table.ts';
+import { isInternal, isShared, splitShared } from '../config/topic.ts';
 import { DeferredAcks } from '../connection/acks.ts';
+import {
+  isSessionTest,
+  reportsSessions,
+  sessionTopic,
+  sharedForgotten,
+  sharedLiterally,
+  sharesForgotten,
+  sharesLiterally,
+  stillReceives,
+} from '../connection/broker-tests.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
-import { packetTooLarge, subackTimeout } from '../connection/reason-codes.ts';
-import { subscribeAs, unsubscribe } from './session.ts';
+import { reportGrant, sessionExpirySecs } from '../connection/granted.ts';
+import { packetTooLarge } from '../connection/reason-codes.ts';
+import { unanswered } from '../connection/requests.ts';
+import { warnOfRewriting } from '../connection/rewrites.ts';
+import { Backlog, shareFilter } from './backlog.ts';
+import { sessionLost, subscribeAs, unsubscribedEarly, unwantedFilters } from './session.ts';
 
-const defaultSessionExpirySecs = 604_800;
-/** When draining: the session counts as empty after this long without a message, with everything acknowledged. */
-const quietMs = 1_000;
-/** When draining: maximum time to catch up before the session is unsubscribed. */
-const catchUpMs = 60_000;
+/** Maximum time to read what is queued before a filter is unsubscribed. */
+const catchUpMs = 600_000;
+/** Minimum interval of the empty batches that show that other tasks' messages arrive. */
+const heardEveryMs = 200;
 
 /** Resumes or creates the identity's session and subscribes. See `openSource` in the connector contract. */
 export async function openSource(context: RunContext<MqttProfile, MqttTable>): Promise<Source> {
@@ -38,11 +51,18 @@ class MqttSource implements Source {
   #windowFull: (() => void) | undefined;
   session: FoundSession | undefined;
   readonly #subscriptionsSettled = Promise.withResolvers<void>();
-  #received = 0;
-  #receivedAt = 0;
+  readonly #allConnected = Promise.withResolvers<void>();
+  readonly #over = new AbortController();
+  readonly #backlog = new Backlog(() => this.#acks);
+  #isOwn: ReturnType<typeof shareFilter>;
+  #heard = false;
+  #heardAt = 0;
+  /** The topic whose subscription shows whether the session lives, at a broker that does not say it. */
+  #provenBy: string | undefined;
 
   constructor(context: RunContext<MqttProfile, MqttTable>) {
     this.#context = context;
+    this.#isOwn = shareFilter([context.table, ...(context.session?.former ?? [])]);
   }
 
   async open(): Promise<void> {
@@ -51,15 +71,22 @@ class MqttSource implements Source {
       this.#connection = await connect({
         ...taskClient(this.#context),
         clean: false,
-        sessionExpirySecs: profile.sessionExpirySecs ?? defaultSessionExpirySecs,
+        sessionExpirySecs: sessionExpirySecs(profile),
         receiveMaximum: window,
         signal,
         prepare: (client) => this.#takeOver(client),
       });
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
-      this.#found(this.#connection);
-      if (session?.drain) this.#drainSession(this.#connection).catch((error: unknown) => this.#fail(error));
+      reportGrant(this.#context, this.#connection);
+      void warnOfRewriting(this.#context);
+      const { sessionExpirySecs: keptSecs } = this.#connection.limits;
+      this.session = {
+        ...(await this.#found(this.#connection)),
+        ...(keptSecs === undefined ? {} : { keptSecs }),
+        settled: this.#subscriptionsSettled.promise,
+      };
+      if (session?.drain) this.#inBackground(this.#drainSession(this.#connection));
       else await this.#subscribed(this.#connection);
     } catch (error) {
       await this.close();
@@ -72,7 +99,12 @@ class MqttSource implements Source {
       if (this.#arrived.length > 0) {
         const batch = this.#arrived;
         this.#arrived = [];
+        this.#heard = false;
         yield batch;
+      } else if (this.#heard && performance.now() - this.#heardAt > heardEveryMs) {
+        this.#heard = false;
+        this.#heardAt = performance.now();
+        yield [];
       } else if (this.#failure !== undefined) {
         throw this.#failure;
       } else if (this.#ended) {
@@ -85,6 +117,10 @@ class MqttSource implements Source {
     }
   }
 
+  allConnected(): void {
+    this.#allConnected.resolve();
+  }
+
   async drain(): Promise<void> {
     this.#ended = true;
     this.#acks?.stop();
@@ -93,6 +129,7 @@ class MqttSource implements Source {
 
   async close(): Promise<void> {
     this.#ended = true;
+    this.#over.abort(new Error('the source was closed'));
     this.#context.signal.removeEventListener('abort', this.#aborted);
     this.#acks?.stop();
     this.#acks?.queue.flush();
@@ -102,39 +139,42 @@ class MqttSource implements Source {
     await this.#connection?.close();
   }
 
-  #found({ limits: { sessionPresent } }: Connection): void {
-    const { profile, session, warn } = this.#context;
-    this.session = { resumed: sessionPresent, settled: this.#subscriptionsSettled.promise };
-    if (sessionPresent || !session?.known) return;
-    const days = (profile.sessionExpirySecs ?? defaultSessionExpirySecs) / 86_400;
-    warn(
-      mqttError(
-        'mqtt_session_lost',
-        'The broker no longer has the session: messages that were queued in it are lost',
-        {
-          hint:
-            'Make the broker persist sessions across restarts (mosquitto: persistence true), and keep them while a ' +
-            `pipeline can be stopped. The profile asks for ${Number(days.toFixed(2))} days (sessionExpirySecs).`,
-        },
-      ),
-    );
+  /** Whether the broker still has the session. Warns if it has lost it. */
+  async #found(connection: Connection): Promise<Pick<FoundSession, 'resumed' | 'lost'>> {
+    const { session, profile, warn } = this.#context;
+    const { sessionPresent } = connection.limits;
+    if (sessionPresent || !session) return { resumed: sessionPresent, lost: false };
+    const asks = session.known || connection.version === 4;
+    const silent = asks && (await reportsSessions(this.#context)) === false;
+    if (silent) this.#provenBy = sessionTopic(this.#context);
+    const kept = silent ? await stillReceives(this.#context, () => this.#backlog.received > 0) : false;
+    const lost = session.known && kept === false;
+    if (lost) warn(sessionLost(profile, connection));
+    return { resumed: kept === true, lost };
   }
 
   #takeOver(client: MqttClient): void {
     this.#acks?.abandon();
     const { window, profile, table } = this.#context;
+    const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
     const dropRetained = sourceOf(table)?.retained === 'never';
     const maxBytes = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
     const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
-      this.#received += 1;
-      this.#receivedAt = performance.now();
+      this.#backlog.arrived(acks.queue.length);
       if (delivery.payload.length > maxBytes) {
         this.#fail(packetTooLarge());
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      if (dropRetained && delivery.retained) {
+      if (
+        (dropRetained && delivery.retained) ||
+        isSessionTest(delivery.topic) ||
+        isInternal(delivery.topic, filter)
+      ) {
         delivery.ack();
+      } else if (!this.#isOwn(delivery.topic, delivery.payload)) {
+        delivery.ack();
+        this.#hear();
       } else {
         this.#arrived.push(delivery);
         this.#wake?.();
@@ -144,13 +184,23 @@ class MqttSource implements Source {
     this.#acks = acks;
   }
 
+  /** A message for another task: it is no message here, but the source is not silent. */
+  #hear(): void {
+    this.#heard = true;
+    if (performance.now() - this.#heardAt > heardEveryMs) this.#wake?.();
+  }
+
   /** Waits for the subscription, but not if the broker fills the window before its SUBACK: it is checked later then. */
   async #subscribed(connection: Connection): Promise<void> {
     const { profile, signal } = this.#context;
     const ms = connectTimeoutMs(profile);
-    const bound = subscribeAs(this.#context, connection);
-    bound.then(this.#subscriptionsSettled.resolve, () => {});
-    const late = () => subackTimeout(ms);
+    const bound = this.#subscribe(connection);
+    bound.then(
+      () => this.#inBackground(this.#settle(connection)),
+      () => {},
+    );
+    const { topic } = this.#context.table;
+    const late = () => unanswered({ packet: 'SUBSCRIBE', topic, qos: qosOf(this.#context.table) }, ms);
     const inTime = within(ms, signal, late, (soon) =>
       untilReported<void>(soon, (resolve, reject) => void bound.then(resolve, reject)),
     );
@@ -161,46 +211,70 @@ class MqttSource implements Source {
     const first = await Promise.race([inTime, full]);
     this.#windowFull = undefined;
     if (this.#failure !== undefined) throw this.#failure;
-    if (first !== 'full') return;
     // SUBACK waits behind messages that do not fit into the window; how long depends on the sink.
+    if (first !== 'full') return;
     inTime.catch(() => {});
-    bound.catch((error: unknown) => this.#fail(error));
+    this.#inBackground(bound);
+  }
+
+  async #subscribe(connection: Connection): Promise<void> {
+    const { table, signal, warn } = this.#context;
+    const shared = isShared(table.topic);
+    await subscribeAs(this.#context, connection);
+    if (shared) this.#inBackground(this.#checkShared());
+    if (shared && connection.version === 5 && (await sharesForgotten(this.#context, connection)))
+      warn(sharedForgotten(table.topic));
+    // Refused: then nothing proves that the session lives.
+    if (this.#provenBy !== undefined) await connection.subscribe(this.#provenBy, 1, signal).catch(() => 0);
+  }
+
+  async #checkShared(): Promise<void> {
+    const { table, warn } = this.#context;
+    if ((await sharesLiterally(this.#context)) === true) warn(sharedLiterally(table.topic));
+  }
+
+  /**
+   * Removes former subscriptions, and leaves to other tasks what is theirs now. Before either the queued messages are read: a
+   * broker may drop them at UNSUBSCRIBE (MQTT 5, section 3.10.4), and the other tasks may have left them to this one.
+   */
+  async #settle(connection: Connection): Promise<void> {
+    const { table, session, signal } = this.#context;
+    await this.#unsubscribe(connection, signal);
+    if (session?.former.some((former) => !isDeepStrictEqual(shareOf(former), shareOf(table)))) {
+      await untilReported<void>(
+        this.#over.signal,
+        (resolve) => void this.#allConnected.promise.then(resolve),
+      );
+      while (!(await this.#backlog.caughtUp(connection, this.#over.signal, catchUpMs)));
+      this.#isOwn = shareFilter([table]);
+    }
+    this.#subscriptionsSettled.resolve();
+  }
+
+  async #unsubscribe(connection: Connection, signal: AbortSignal): Promise<void> {
+    const filters = unwantedFilters(this.#context);
+    if (filters.length === 0) return;
+    if (!(await this.#backlog.caughtUp(connection, this.#over.signal, catchUpMs)))
+      this.#context.warn(unsubscribedEarly(filters, catchUpMs / 60_000));
+    await connection.unsubscribe(filters, signal);
   }
 
   /**
    * Unsubscribes, and ends the iteration when the session is empty: everything is acknowledged, the broker has seen that,
-   * and nothing arrived for a while. A broker may drop the queue of a shared subscription when its last member leaves
-   * (MQTT 4.8.2), so that queue is read first.
+   * and nothing arrived for a while.
    */
   async #drainSession(connection: Connection): Promise<void> {
     const { signal } = this.#context;
-    await this.#catchUp(connection, signal);
-    await unsubscribe(this.#context, connection);
-    this.#receivedAt = performance.now();
-    for (let before = -1; before !== this.#received && this.#failure === undefined; ) {
-      await this.#untilQuiet(signal);
-      before = this.#received;
-      await connection.ping(signal);
-    }
+    await this.#unsubscribe(connection, signal);
+    await this.#backlog.drained(connection, this.#over.signal);
     this.#ended = true;
     this.#wake?.();
   }
 
-  /** Waits until the broker no longer fills the window: then it has little left. */
-  async #catchUp(connection: Connection, signal: AbortSignal): Promise<void> {
-    const end = performance.now() + catchUpMs;
-    do {
-      await sleep(quietMs / 10, undefined, { signal });
-      await connection.ping(signal);
-    } while (this.#failure === undefined && this.#acks?.queue.half === false && performance.now() < end);
-  }
-
-  async #untilQuiet(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const since = performance.now() - this.#receivedAt;
-      if (this.#failure !== undefined || (this.#acks?.queue.length === 0 && since >= quietMs)) return;
-      await sleep(quietMs / 10, undefined, { signal });
-    }
+  #inBackground(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      if (!this.#over.signal.aborted) this.#fail(error);
+    });
   }
 
   readonly #aborted = (): void => {
@@ -212,6 +286,7 @@ class MqttSource implements Source {
   #fail(error: unknown): void {
     if (this.#failure !== undefined || this.#ended) return;
     this.#failure = error;
+    this.#over.abort(error);
     this.#acks?.abandon();
     this.#arrived = this.#arrived.filter((delivery) => delivery.qos === 0);
     this.#wake?.();

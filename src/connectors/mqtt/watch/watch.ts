@@ -3,14 +3,14 @@ import { PenstockError } from '../../../errors.ts';
 import type { AutocompleteContext, Reachable, WatchContext, Watched } from '../../connector.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
-import { isShared, splitShared } from '../config/topic.ts';
+import { isInternal, isShared, splitShared } from '../config/topic.ts';
 import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { forUpTo, untilReported, within } from '../connection/deadline.ts';
 import { Metadata } from '../connection/delivery.ts';
-import { subackTimeout } from '../connection/reason-codes.ts';
+import { unanswered } from '../connection/requests.ts';
 
 /** Reads messages without affecting other clients: a random client id, a clean session, no last will. */
 
@@ -47,6 +47,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
   const received = (topic: string, packet: IPublishPacket): void => {
+    if (isInternal(topic, filter)) return;
     // With MQTT 3.1.1 a subscription cannot exclude retained messages.
     if (retained === 'never' && packet.retain) return;
     try {
@@ -57,7 +58,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
   };
   return withProbeClient(context, signal, received, async (connection) => {
     const ms = connectTimeoutMs(profile);
-    const late = () => subackTimeout(ms);
+    const late = () => unanswered({ packet: 'SUBSCRIBE', topic: filter, qos: 0 }, ms);
     await within(ms, signal, late, (soon) => connection.subscribe(filter, 0, soon, retained));
     context.listening();
     return await untilReported<never>(signal, (_resolve, reject) => {
@@ -97,7 +98,9 @@ export async function autocomplete(
   context: AutocompleteContext<MqttProfile>,
 ): Promise<Record<string, string[]>> {
   const topics = new TopicCollector();
-  const received = (topic: string, packet: IPublishPacket) => topics.add(topic, packet.payload.length);
+  const received = (topic: string, packet: IPublishPacket) => {
+    if (!isInternal(topic, '#')) topics.add(topic, packet.payload.length);
+  };
   await forUpTo(totalMs, context.signal, (soon) =>
     withProbeClient(context, soon, received, async (connection) => {
       await subscribeToAll(connection, soon);

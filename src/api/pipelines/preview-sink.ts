@@ -1,0 +1,74 @@
+import type { Identity, Sink } from '../../connectors/connector.ts';
+import { asPenstockError, PenstockError } from '../../errors.ts';
+import { codecFor } from '../../formats/codec.ts';
+import type { Codec, Row } from '../../formats/format.ts';
+import type { TableDefinition } from '../../sql/plan.ts';
+import type { Deps } from '../deps.ts';
+
+/** Maximum number of rows that wait for the sink. A preview shows 100 rows a second. */
+const maxWaiting = 1000;
+const window = 100;
+
+interface PreviewSinkTools extends Pick<Deps, 'catalog' | 'logger'> {
+  identity: Identity;
+  signal: AbortSignal;
+  /** A row that cannot be written. */
+  onBad(error: PenstockError): void;
+  /** The sink cannot go on. */
+  onError(error: unknown): void;
+}
+
+/** Writes the rows of a preview to the sink of its INSERT, in order. */
+export class PreviewSink {
+  readonly #sink: Sink;
+  readonly #codec: Codec;
+  readonly #tools: PreviewSinkTools;
+  #waiting = 0;
+  #last: Promise<void> = Promise.resolve();
+
+  private constructor(sink: Sink, table: TableDefinition, tools: PreviewSinkTools) {
+    this.#sink = sink;
+    this.#codec = codecFor(table.schema);
+    this.#tools = tools;
+  }
+
+  static async open(table: TableDefinition, tools: PreviewSinkTools): Promise<PreviewSink> {
+    const { connector, config, ...reachable } = tools.catalog.usable(table);
+    if (!connector.openSink)
+      throw new PenstockError('invalid_request', `The connector ${connector.id} cannot be written to`);
+    const { identity, signal, logger, onBad, onError } = tools;
+    const context = { ...reachable, table: config, identity, window, signal, logger };
+    const sink = await connector.openSink({ ...context, lost: onError, warn: onBad });
+    return new PreviewSink(sink, table, tools);
+  }
+
+  write(rows: readonly Row[]): void {
+    if (this.#waiting + rows.length > maxWaiting) {
+      const message = `The sink has not confirmed ${this.#waiting} rows, so that no more are written`;
+      this.#tools.onError(new PenstockError('overloaded', message));
+      return;
+    }
+    this.#waiting += rows.length;
+    this.#last = this.#last.then(() => this.#write(rows)).catch(this.#tools.onError);
+  }
+
+  async #write(rows: readonly Row[]): Promise<void> {
+    const messages = rows.flatMap((row) => {
+      try {
+        return [{ payload: this.#codec.encode(row), row }];
+      } catch (error) {
+        this.#tools.onBad(asPenstockError(error));
+        return [];
+      }
+    });
+    for (const { error } of messages.length > 0 ? await this.#sink.write(messages) : [])
+      this.#tools.onBad(error);
+    this.#waiting -= rows.length;
+  }
+
+  /** Waits for what the sink has accepted, unless the preview was cancelled, and disconnects. */
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#sink.close();
+  }
+}

@@ -1,0 +1,61 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import Type from 'typebox';
+import { PenstockError } from '../errors.ts';
+import { bodyProblems, problems } from './problem.ts';
+import { Collection, nullable, strict } from './schemas.ts';
+
+const sentence =
+  'User-defined functions are not supported: remove this one, and write the query with SQL functions';
+
+const Definition = Type.String({ maxLength: 100_000 });
+const Language = Type.Optional(Type.Enum(['python', 'rust']));
+const definition = 'def double(x: int) -> int: return 2 * x';
+
+const UdfValidationResult = Type.Object(
+  { udf_name: nullable(Type.String()), errors: Type.Array(Type.String()) },
+  { title: 'UdfValidationResult', examples: [{ udf_name: null, errors: [sentence] }] },
+);
+
+/** Throws if a pipeline is to have functions. */
+export function refuseUdfs(udfs: readonly unknown[] | null | undefined): void {
+  if (!udfs || udfs.length === 0) return;
+  throw new PenstockError('invalid_request', 'User-defined functions are not supported', {
+    hint: 'Send no udfs, and write the query with SQL functions.',
+    errors: [{ path: '/udfs', message: 'must be empty: user-defined functions are not supported' }],
+  });
+}
+
+/** User-defined functions, of which there are none. Arroyo's console asks for them. */
+export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
+  const tags = ['pipelines'];
+
+  app.get(
+    '/udfs',
+    {
+      schema: {
+        operationId: 'listUdfs',
+        summary: 'List user-defined functions (always empty)',
+        tags,
+        response: { 200: Collection(Type.Unknown({ examples: [{}] })), ...problems() },
+      },
+    },
+    async () => ({ data: [] }),
+  );
+
+  app.post(
+    '/udfs/validate',
+    {
+      schema: {
+        operationId: 'validateUdf',
+        summary: 'Check a user-defined function (none is supported)',
+        tags,
+        body: Type.Object(
+          { definition: Definition, language: Language },
+          { ...strict, examples: [{ definition, language: 'python' }] },
+        ),
+        response: { 200: UdfValidationResult, ...bodyProblems() },
+      },
+    },
+    async () => ({ udf_name: null, errors: [sentence] }),
+  );
+};

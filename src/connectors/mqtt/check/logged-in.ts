@@ -1,0 +1,141 @@
+import { asPenstockError, PenstockError } from '../../../errors.ts';
+import type { CheckContext } from '../../connector.ts';
+import type { Endpoint } from '../config/broker-url.ts';
+import { given, type MqttProfile } from '../config/profile.ts';
+import { direction, type MqttTable } from '../config/table.ts';
+import { qosLevel } from '../config/topic.ts';
+import { connectTo } from '../connection/client.ts';
+import { probeClient } from '../connection/connect-request.ts';
+import type { Connection } from '../connection/connection.ts';
+import { sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
+import type { Finding } from './steps.ts';
+
+/** What the broker says when it accepts the client, and for how long it would keep the session of a source. */
+
+type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
+
+interface SessionGrant {
+  /** Undefined if the broker does not say, or if it refused to say. */
+  grantedSecs: number | undefined;
+  note?: string;
+}
+
+const sessionWaitMs = 2_000;
+
+/**
+ * Asks for the session of a source, without a subscription, and ends it at once. Not aborted halfway, which could leave the
+ * session behind. Undefined for a sink, which has none.
+ */
+export async function grantedSession(
+  { profile, targets, table }: MqttCheckContext,
+  endpoint: Endpoint,
+  { version }: Connection,
+): Promise<SessionGrant | undefined> {
+  if (table !== undefined && direction(table) === 'sink') return undefined;
+  if (version === 4)
+    return {
+      grantedSecs: undefined,
+      note: 'With MQTT 3.1.1 a broker does not say how long it keeps a session',
+    };
+  const late = new PenstockError('connection_timeout', `No response within ${sessionWaitMs} ms`);
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(late), sessionWaitMs);
+  try {
+    const connection = await connectTo(endpoint, {
+      ...probeClient({ profile: { ...profile, protocolVersion: '5' }, targets }),
+      sessionExpirySecs: sessionExpirySecs(profile),
+      signal: deadline.signal,
+    });
+    await connection.close();
+    return { grantedSecs: connection.limits.sessionExpirySecs };
+  } catch (error) {
+    const { message } = asPenstockError(error);
+    return { grantedSecs: undefined, note: `A second connection, to ask for a session, failed: ${message}` };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A queue limit is known to the broker only: MQTT has no field for it. */
+const sessionFacts = (profile: MqttProfile, { grantedSecs, note }: SessionGrant) => ({
+  session: {
+    askedSecs: sessionExpirySecs(profile),
+    grantedSecs: grantedSecs ?? null,
+    ...(note === undefined ? {} : { note }),
+    queueLimit:
+      'Not known: MQTT does not say how many messages a broker keeps for a source that is away. Beyond its limit it drops ' +
+      'messages or the whole session (mosquitto: max_queued_messages, 1000 by default).',
+  },
+});
+
+const fallbacks = {
+  refused: 'does not support MQTT 5',
+  closed: 'closed the connection at MQTT 5',
+  silent: 'did not respond to a CONNECT of MQTT 5',
+};
+
+export function loggedIn(
+  connection: Connection,
+  { profile }: MqttCheckContext,
+  session: SessionGrant | undefined,
+): Finding<Connection> {
+  const { version, limits } = connection;
+  const older = version === 4 && profile.protocolVersion !== '3.1.1';
+  const finding: Finding<Connection> = {
+    value: connection,
+    message: older
+      ? `Logged in with MQTT 3.1.1, because the broker ${fallbacks[connection.fallback ?? 'refused']}`
+      : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
+    details: {
+      ...connackFacts(connection),
+      ...(session === undefined ? {} : sessionFacts(profile, session)),
+    },
+    ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
+  };
+  const problem = willProblem(profile, limits);
+  const shortened = sessionShortened(sessionExpirySecs(profile), session?.grantedSecs);
+  if (problem === undefined && shortened !== undefined)
+    return {
+      ...finding,
+      code: 'mqtt_session_shortened',
+      message: `${finding.message}. ${shortened.message}`,
+      ...(shortened.hint === undefined ? {} : { hint: shortened.hint }),
+    };
+  if (problem === undefined) return finding;
+  return {
+    ...finding,
+    code: 'mqtt_will_refused',
+    message: `${finding.message}, but ${problem}`,
+    hint: 'Change the qos or retain of the last will (will). Otherwise the broker will refuse the connections of jobs.',
+  };
+}
+
+/** A test sends no last will: whether the broker would accept it follows from its limits. */
+function willProblem({ will }: MqttProfile, limits: Connection['limits']): string | undefined {
+  if (will === undefined) return undefined;
+  const qos = qosLevel(will.qos);
+  if (qos > limits.maximumQos) return `the broker accepts no last will with QoS ${qos}`;
+  if (will.retain === true && !limits.retain) return 'the broker accepts no retained last will';
+  return undefined;
+}
+
+/** The CONNACK for people. A broker reports no limits with 3.1.1: they are the ones that the version implies. */
+function connackFacts({ connack, client, version, limits }: Connection): Record<string, unknown> {
+  const properties = version === 5 ? connack?.properties : undefined;
+  const { assignedClientIdentifier, responseInformation, serverReference } = properties ?? {};
+  return {
+    protocolVersion: version === 5 ? '5' : '3.1.1',
+    reasonCode: 0,
+    reason: 'success',
+    clientId: assignedClientIdentifier ?? client.options.clientId,
+    clientIdAssigned: given(assignedClientIdentifier),
+    ...limits,
+    limitsFrom: version === 5 ? 'broker' : 'protocol version',
+    sessionExpirySecs: limits.sessionExpirySecs ?? 0,
+    askedKeepAliveSecs: client.options.keepalive,
+    topicAliasMaximum: properties?.topicAliasMaximum ?? 0,
+    subscriptionIdentifiers: version === 5 && (properties?.subscriptionIdentifiersAvailable ?? true),
+    ...(responseInformation === undefined ? {} : { responseInformation }),
+    ...(serverReference === undefined ? {} : { serverReference }),
+  };
+}
