@@ -12,6 +12,7 @@ FROM node:24-slim
 WORKDIR /app
 ENV NODE_ENV=production \
     PENSTOCK_HOST=0.0.0.0 \
+    PENSTOCK_WORKER_HTTP=5115 \
     PENSTOCK_DATA_DIR=/data \
     PENSTOCK_DATABASE_URL=file:/data/penstock.db
 COPY --from=build /app/node_modules node_modules
@@ -22,7 +23,7 @@ RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data
 EXPOSE 5115
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:5115/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# Asks whatever is configured, for every role.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["node", "dist/main.js", "health"]
 ENTRYPOINT ["node", "dist/main.js"]
 CMD ["all"]

@@ -53,6 +53,12 @@ const servers: Server[] = [
     optional: true,
   },
   {
+    name: 'pgbouncer',
+    present: () => existsSync('/usr/sbin/pgbouncer') || onPath('pgbouncer'),
+    packages: { apt: 'pgbouncer', brew: 'pgbouncer', dnf: 'pgbouncer' },
+    optional: true,
+  },
+  {
     name: 'nginx',
     present: () => existsSync('/usr/sbin/nginx') || onPath('nginx'),
     packages: { apt: 'nginx-light', brew: 'nginx', dnf: 'nginx' },

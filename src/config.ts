@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
@@ -10,7 +11,7 @@ export const Environment = Type.Object({
   PENSTOCK_HOST: Type.String({
     default: '127.0.0.1',
     minLength: 1,
-    description: 'address to listen on; any but a loopback address needs an admin key',
+    description: 'address or host name to listen on; any but a loopback address needs an admin key',
   }),
   PENSTOCK_PORT: Type.Integer({
     default: 5115,
@@ -18,10 +19,20 @@ export const Environment = Type.Object({
     maximum: 65535,
     description: 'port to listen on; 0 picks a free one',
   }),
+  PENSTOCK_WORKER_HTTP: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65535,
+      description:
+        'port on which the role `worker` serves `/healthz`, `/readyz` and `/metrics`, at the address of PENSTOCK_HOST; ' +
+        'when not set, it listens nowhere',
+    }),
+  ),
   PENSTOCK_DATABASE_URL: Type.String({
     pattern: '^(file:.+|postgres(ql)?://.+)$',
     default: 'file:./data/penstock.db',
-    description: '`file:` for the embedded SQLite, or `postgresql://…`',
+    description:
+      '`file:` for the embedded SQLite, or `postgresql://…` (docs/operate.md lists its parameters)',
   }),
   PENSTOCK_DATA_DIR: Type.String({
     default: './data',
@@ -38,7 +49,7 @@ export const Environment = Type.Object({
   PENSTOCK_ADMIN_KEY: Type.Optional(
     Type.String({
       minLength: 16,
-      description: 'an admin key in addition to those in the database; at least 16 characters',
+      description: 'an admin key in addition to those in the database; at least 16 visible ASCII characters',
     }),
   ),
   PENSTOCK_ALLOWED_VARS: Type.String({
@@ -84,6 +95,7 @@ export type Environment = Static<typeof Environment>;
 export interface Config {
   host: string;
   port: number;
+  workerPort: number | undefined;
   databaseUrl: string;
   dataDir: string;
   secretKeys: string[] | undefined;
@@ -94,31 +106,79 @@ export interface Config {
   requestsPerMinute: number;
   workerThreads: number | undefined;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
+  /** What an operator should know about the environment, for the log. */
+  warnings: string[];
 }
 
 const compiled = Compile(Environment);
-const loopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
 const list = (text: string): string[] =>
   text
-    .split(',')
+    .split(/[,\r\n]/)
     .map((part) => part.trim())
     .filter(Boolean);
 
-/** Names of the command line's own settings: the service ignores them. */
-const clientSettings: readonly string[] = ['PENSTOCK_SERVER', 'PENSTOCK_KEY'];
+/** Names of ours that the service ignores: those of the command line, and of the tests of a checkout. */
+const foreignSettings = /^PENSTOCK_(SERVER|KEY|PLAN_KEY|SOAK(_.+)?|TEST_.+)$/;
 
-/** Reads the settings from `env`. Empty variables count as not set. Throws `invalid_config` naming each wrong or unknown one. */
-export function loadConfig(env: Record<string, string | undefined>): Config {
-  const given = Object.entries(env).filter(
-    ([name, value]) => name.startsWith('PENSTOCK_') && value !== '' && !clientSettings.includes(name),
-  );
-  const known = given.filter(([name]) => name in Environment.properties);
+type Variables = Record<string, string | undefined>;
+
+const linkUrl = /^(tcp|udp|sctp):\/\/[^/\s]+:\d+$/i;
+const address = (value: string): boolean => isIP(value) !== 0 || value === 'None';
+const digits = (value: string): boolean => /^\d+$/.test(value);
+
+/** Names that an orchestrator sets for a service called `penstock` or `penstock-…`, and the form of their values. */
+const linkForms: [name: RegExp, hasForm: (value: string) => boolean][] = [
+  [/_SERVICE_HOST$/, address],
+  [/_SERVICE_PORT(_[A-Z0-9_]+)?$/, digits],
+  [/_PORT(_\d+_(TCP|UDP|SCTP))?$/, (value) => linkUrl.test(value)],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_PROTO$/, (value) => /^(tcp|udp|sctp)$/i.test(value)],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_PORT(_START|_END)?$/, digits],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/, address],
+  // Legacy links of Docker. Its _ENV_ names copy the environment of the other container.
+  [/_NAME$/, (value) => /^\/[^/]+\/[^/]+$/.test(value)],
+];
+
+/** Whether a variable was set by an orchestrator to say where a service is. */
+function isServiceLink(name: string, value: string, env: Variables): boolean {
+  if (linkForms.some(([form, hasForm]) => form.test(name) && hasForm(value))) return true;
+  const [, linked] = /^(PENSTOCK(?:_[A-Z0-9_]+)?)_ENV_/.exec(name) ?? [];
+  return linked !== undefined && linkUrl.test(env[`${linked}_PORT`] ?? '');
+}
+
+/**
+ * The variables that begin with PENSTOCK_ and are not empty: those of the process, else those of the file. The line
+ * breaks at the end of a value are removed: `echo` and editors add one. Service links are left out.
+ */
+function ownVariables(env: Variables, file: Variables): { own: Map<string, string>; warnings: string[] } {
+  const own = new Map<string, string>();
+  const warnings: string[] = [];
+  for (const source of [file, env])
+    for (const [name, raw = ''] of Object.entries(source)) {
+      const value = raw.replace(/[\r\n]+$/, '');
+      if (!name.startsWith('PENSTOCK_') || value === '' || foreignSettings.test(name)) continue;
+      if (!isServiceLink(name, value, source)) own.set(name, value);
+      else if (name in Environment.properties)
+        warnings.push(
+          `${name} is a service link of the orchestrator and no setting of Penstock. To set it, set ${name} in the ` +
+            'container itself; to be rid of service links, use enableServiceLinks: false or another name of the service',
+        );
+    }
+  return { own, warnings };
+}
+
+/**
+ * Reads the settings from the environment `env` and then the file `.env`. Empty variables count as not set, service links
+ * as absent. Throws `invalid_config` naming each wrong or unknown one.
+ */
+export function loadConfig(env: Variables, file: Variables = {}): Config {
+  const { own, warnings } = ownVariables(env, file);
+  const known = [...own].filter(([name]) => name in Environment.properties);
   const candidate = Value.Convert(Environment, Value.Default(Environment, Object.fromEntries(known)));
   const errors = explainViolations(compiled.Errors(candidate)).map(({ path, message }) =>
     explain(path.slice(1), message),
   );
   const variables = list((candidate as Environment).PENSTOCK_ALLOWED_VARS ?? '');
-  for (const [name] of given) {
+  for (const name of own.keys()) {
     const isVariable = variables.some((pattern) => matchesName(pattern, name));
     if (!(name in Environment.properties) && !isVariable)
       errors.push({
@@ -126,13 +186,38 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
         message: `${name} is not a setting or an allowed variable: correct it, or add it to PENSTOCK_ALLOWED_VARS`,
       });
   }
+  const wrong = (name: string, problem: string): void => {
+    if (!errors.some(({ path }) => path === name)) errors.push({ path: name, message: `${name} ${problem}` });
+  };
   for (const problem of targetProblems(list((candidate as Environment).PENSTOCK_TARGETS ?? '')))
     errors.push({ path: 'PENSTOCK_TARGETS', message: `PENSTOCK_TARGETS ${problem}` });
+  for (const [name, value] of known) {
+    const problem = textProblem(name, value);
+    if (problem !== undefined) wrong(name, problem);
+  }
   if (errors.length > 0) {
     const sentences = errors.map((error) => error.message).join('; ');
     throw new PenstockError('invalid_config', `The settings are not valid: ${sentences}`, { errors });
   }
-  return toConfig(candidate as Environment);
+  return { ...toConfig(candidate as Environment), warnings };
+}
+
+const lists = ['PENSTOCK_SECRET_KEY', 'PENSTOCK_ALLOWED_VARS', 'PENSTOCK_TARGETS'];
+const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/;
+
+/** What is wrong with the text of a setting; never shows it, because it may be a secret. */
+function textProblem(name: string, value: string): string | undefined {
+  if (/[\r\n]/.test(value) && !lists.includes(name)) return 'has more than one line';
+  if (
+    /^[\s\ufeff]|[\s\ufeff]$/.test(value) &&
+    (name === 'PENSTOCK_ADMIN_KEY' || name === 'PENSTOCK_DATABASE_URL')
+  )
+    return 'begins or ends with white space or a byte order mark: remove it';
+  if (name === 'PENSTOCK_ADMIN_KEY' && !/^[\x21-\x7e]*$/.test(value))
+    return 'has a character that no HTTP client can send in a key: use visible ASCII characters without spaces';
+  if (name === 'PENSTOCK_HOST' && isIP(bare(value)) === 0 && !hostName.test(value))
+    return 'must be an IP address or a host name, without scheme and port (0.0.0.0 or :: for all addresses)';
+  return undefined;
 }
 
 function explain(name: string, message: string): FieldError {
@@ -146,13 +231,25 @@ export function matchesName(pattern: string, name: string): boolean {
   return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
 }
 
-/** Whether only this machine can connect to a listening address. */
-export const isLoopback = (host: string): boolean => loopback.test(host);
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8);
+loopback.addAddress('::1', 'ipv6');
 
-function toConfig(env: Environment): Config {
+/** Whether only this machine can connect to a listening address. Without brackets, in any spelling. */
+export function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  if (family === 0) return /^localhost\.?$/i.test(host);
+  return loopback.check(host.replace(/%.*$/, ''), family === 4 ? 'ipv4' : 'ipv6');
+}
+
+/** An address without the brackets that it has in a URL. */
+const bare = (host: string): string => host.replace(/^\[(.*)\]$/, '$1');
+
+function toConfig(env: Environment): Omit<Config, 'warnings'> {
   return {
-    host: env.PENSTOCK_HOST,
+    host: bare(env.PENSTOCK_HOST),
     port: env.PENSTOCK_PORT,
+    workerPort: env.PENSTOCK_WORKER_HTTP,
     databaseUrl: env.PENSTOCK_DATABASE_URL,
     dataDir: env.PENSTOCK_DATA_DIR,
     secretKeys: env.PENSTOCK_SECRET_KEY === undefined ? undefined : list(env.PENSTOCK_SECRET_KEY),

@@ -43,6 +43,15 @@ export const coreErrors = {
   too_many_requests: { title: 'Too many requests', passing: true },
   overloaded: { title: 'Penstock is overloaded', passing: true },
   database_unavailable: { title: 'The database is unavailable', passing: true },
+  database_login_refused: { title: 'The database refuses the login', passing: true },
+  database_missing: { title: 'The database or its schema does not exist', passing: true },
+  database_forbidden: { title: 'The database role lacks a right', passing: true },
+  database_read_only: { title: 'The database refuses writes', passing: true },
+  database_full: { title: 'The database has no space left', passing: true },
+  database_too_many_connections: { title: 'The database accepts no more connections', passing: true },
+  database_tls_failed: { title: 'TLS with the database fails', passing: true },
+  database_parameter_refused: { title: 'The database refuses a parameter of the connection', passing: true },
+  database_damaged: { title: 'The database file is damaged', passing: false },
   database_migration_failed: { title: 'A database migration failed', passing: false },
   database_migration_edited: { title: 'A database migration was changed after it ran', passing: false },
   database_too_new: { title: 'The database belongs to a newer version of Penstock', passing: false },
@@ -126,6 +135,10 @@ export class PenstockError extends Error {
     this.facts = details.facts ?? {};
   }
 }
+
+/** Whether an error says that the database cannot be used now. Work goes on when it can. */
+export const isDatabaseFailure = ({ code, passing }: PenstockError): boolean =>
+  passing && code.startsWith('database_');
 
 /** Returns a function that makes errors with the codes of a connector or of the core. */
 export const errorMaker =

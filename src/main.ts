@@ -35,10 +35,10 @@ const shutdownDeadlineMs = 25_000;
 /** Mean delay of the event loop above which the API refuses requests. */
 const maxEventLoopDelayMs = 1_000;
 
-function readEnvironment(): Record<string, string | undefined> {
-  const fromFile = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
-  return { ...fromFile, ...process.env };
-}
+const readFile = (): Record<string, string | undefined> =>
+  existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
+
+const readEnvironment = (): Record<string, string | undefined> => ({ ...readFile(), ...process.env });
 
 const print = (line: string): unknown => process.stdout.write(`${line}\n`);
 
@@ -104,7 +104,7 @@ async function serve(
   logger: Logger,
   closing: Closing,
 ): Promise<void> {
-  const [{ applyMigrations }, { closeDb, openDb }] = await Promise.all([
+  const [{ applyMigrations }, { closeDb, databaseFailure, openDb }] = await Promise.all([
     import('./store/migrations.ts'),
     import('./store/db.ts'),
   ]);
@@ -113,6 +113,9 @@ async function serve(
   if (command === 'migrate') return;
   const db = await openDb(config.databaseUrl);
   closing.add('database', () => closeDb(db));
+  const failure = await databaseFailure(db);
+  // One that is only slow or locked for a moment is waited for later.
+  if (failure && failure.code !== 'database_unavailable') throw failure;
   const [{ loadSecretKeys, SecretBox }, { variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
     import('./security/secret-box.ts'),
     import('./security/variables.ts'),
@@ -143,9 +146,17 @@ async function serve(
     const worker = await startWorker(config, db, catalog, logger, metrics, closing);
     nudge = () => worker.nudge();
   }
-  if (command === 'worker') return;
-  const { buildApp } = await import('./api/app.ts');
   const limits = { requestsPerMinute: config.requestsPerMinute, maxEventLoopDelayMs };
+  if (command === 'worker') {
+    if (config.workerPort === undefined) return;
+    const { buildHealthApp } = await import('./api/health.ts');
+    const app = await buildHealthApp({ db, logger, metrics, keys, limits });
+    closing.add('health checks', () => app.close());
+    const address = await app.listen({ host: config.host, port: config.workerPort });
+    logger.info({ address }, 'worker serves health checks and metrics');
+    return;
+  }
+  const { buildApp } = await import('./api/app.ts');
   const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge, limits });
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
@@ -169,8 +180,12 @@ async function runService(invocation: Invocation): Promise<number> {
   const { command, words, values } = invocation;
   if (command === 'keys') readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
-  const config = loadConfig(readEnvironment());
+  const config = loadConfig(process.env, readFile());
+  if (command === 'health') return runHealth(config, words);
   const logger = await createLogger(config);
+  for (const warning of config.warnings) logger.warn({}, warning);
+  // Whatever is written, such as the database, is for this user alone.
+  process.umask(0o077);
   const closing = new Closing();
   const stop = stopRequested();
   let code = 0;
@@ -180,7 +195,7 @@ async function runService(invocation: Invocation): Promise<number> {
     if (command !== 'migrate' && command !== 'keys') logger.info({ signal: await stop }, 'stopping');
   } catch (error) {
     const expected = error instanceof PenstockError && error.code !== 'internal';
-    logger.fatal(expected ? {} : { err: error }, startFailure(error, config));
+    logger.fatal(expected ? { code: error.code } : { err: error }, startFailure(error, config, command));
     code = error instanceof PenstockError && error.code === 'invalid_config' ? 2 : 1;
   }
   const late = setTimeout(() => {
@@ -194,17 +209,30 @@ async function runService(invocation: Invocation): Promise<number> {
   return failures.length > 0 ? 1 : code;
 }
 
-function startFailure(error: unknown, { host, port, dataDir }: Config): string {
+async function runHealth(config: Config, [role]: string[]): Promise<number> {
+  if (role !== undefined && role !== 'api' && role !== 'worker')
+    throw new UsageError(`there is no role ${role} to ask: name api or worker`);
+  const { checkHealth } = await import('./cli/health.ts');
+  return checkHealth(config, role, print, (line) => process.stderr.write(`${line}\n`));
+}
+
+function startFailure(error: unknown, config: Config, command: string): string {
+  const { host, dataDir } = config;
+  const [setting, port] =
+    command === 'worker' ? ['PENSTOCK_WORKER_HTTP', config.workerPort] : ['PENSTOCK_PORT', config.port];
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === 'EACCES' && syscall === 'listen')
-    return `this user may not listen on port ${port}; set PENSTOCK_PORT to 1024 or higher`;
-  if (code === 'EADDRINUSE') return `port ${port} of ${host} is in use; set PENSTOCK_PORT to another one`;
+    return `this user may not listen on port ${port}; set ${setting} to 1024 or higher`;
+  if (code === 'EADDRINUSE') return `port ${port} of ${host} is in use; set ${setting} to another one`;
   if (code === 'EADDRNOTAVAIL')
     return `this machine has no address ${host}; set PENSTOCK_HOST to another one`;
-  if (code === 'ENOTDIR' || code === 'EACCES')
-    return `${dataDir} is not a usable folder; set PENSTOCK_DATA_DIR to another one`;
-  const { message, hint } = asPenstockError(error);
-  return hint ? `${message}. ${hint}` : message;
+  if (syscall === 'getaddrinfo')
+    return `the name ${host} cannot be resolved; set PENSTOCK_HOST to an address of this machine`;
+  if (/^(ENOTDIR|EACCES|EPERM|EROFS|ENOSPC)$/.test(code ?? ''))
+    return `${dataDir} is not a usable folder (${code}); set PENSTOCK_DATA_DIR to another one`;
+  const { message, hint, facts } = asPenstockError(error);
+  const sentence = typeof facts.said === 'string' ? `${message}: ${facts.said}` : message;
+  return hint ? `${sentence}. ${hint}` : sentence;
 }
 
 async function runAsClient(invocation: Invocation): Promise<number> {
@@ -235,7 +263,7 @@ async function main(): Promise<number> {
     if (isClientCommand(command)) return await runAsClient(invocation);
     if (command !== 'demo') {
       // The heap sizes pay for long runs only.
-      if (command !== 'keys') reexec(process, readEnvironment());
+      if (command !== 'keys' && command !== 'health') reexec(process, readEnvironment());
       return await runService(invocation);
     }
     const { runDemo } = await import('./cli/demo/demo.ts');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { settingsPage } from '../scripts/docs/settings.ts';
-import { loadConfig } from '../src/config.ts';
+import { isLoopback, loadConfig } from '../src/config.ts';
 
 describe('the settings', () => {
   test('are listed in docs/settings.md (npm run openapi writes it)', () => {
@@ -13,6 +13,7 @@ describe('the settings', () => {
     expect(loadConfig({ PATH: '/bin', PENSTOCK_PORT: '' })).toEqual({
       host: '127.0.0.1',
       port: 5115,
+      workerPort: undefined,
       databaseUrl: 'file:./data/penstock.db',
       dataDir: './data',
       secretKeys: undefined,
@@ -23,6 +24,7 @@ describe('the settings', () => {
       requestsPerMinute: 6000,
       workerThreads: undefined,
       logLevel: 'info',
+      warnings: [],
     });
   });
 
@@ -57,4 +59,124 @@ describe('the settings', () => {
   test('ignore variables for configurations', () => {
     expect(() => loadConfig({ PENSTOCK_VAR_PASSWORD: 'x' })).not.toThrow();
   });
+
+  test('ignore those of the tests', () => {
+    expect(() => loadConfig({ PENSTOCK_SOAK: '1', PENSTOCK_TEST_POSTGRES: 'postgresql://x' })).not.toThrow();
+  });
+
+  test.each(['a-key-of-16-characters\n', 'a-key-of-16-characters\r\n', 'a-key-of-16-characters\n\n'])(
+    'lose the line breaks at their end: %j',
+    (key) => {
+      const url = 'postgresql://penstock@localhost/x';
+      const config = loadConfig({
+        PENSTOCK_ADMIN_KEY: key,
+        PENSTOCK_DATABASE_URL: `${url}\n`,
+        PENSTOCK_SECRET_KEY: 'abc\n',
+        PENSTOCK_PORT: '5116\n',
+        PENSTOCK_CERT_DIR: '\n',
+      });
+      expect(config).toMatchObject({
+        adminKey: 'a-key-of-16-characters',
+        databaseUrl: url,
+        secretKeys: ['abc'],
+        port: 5116,
+        certDir: undefined,
+      });
+    },
+  );
+
+  test.each([
+    ['PENSTOCK_ADMIN_KEY', ' a-key-of-16-characters', 'white space'],
+    ['PENSTOCK_ADMIN_KEY', '\ufeffa-key-of-16-characters', 'byte order mark'],
+    ['PENSTOCK_ADMIN_KEY', 'a-key-of\n16-characters', 'more than one line'],
+    ['PENSTOCK_ADMIN_KEY', 'a-key-of 16-characters', 'without spaces'],
+    ['PENSTOCK_ADMIN_KEY', 'a-key-of-16-charactérs', 'visible ASCII'],
+    ['PENSTOCK_DATABASE_URL', 'postgresql://x/y ', 'white space'],
+    ['PENSTOCK_DATA_DIR', './data\n./other', 'more than one line'],
+  ])('refuse %s=%j without showing it', (name, value, said) => {
+    let message = '';
+    try {
+      loadConfig({ [name]: value });
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    expect(message).toContain(said);
+    expect(message).not.toContain('characters,');
+    expect(message).not.toContain('a-key');
+  });
+
+  const linksOf = (prefix: string, host: string, port: number): Record<string, string> => ({
+    [`${prefix}_SERVICE_HOST`]: host,
+    [`${prefix}_SERVICE_PORT`]: String(port),
+    [`${prefix}_SERVICE_PORT_HTTP`]: String(port),
+    [`${prefix}_PORT`]: `tcp://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    [`${prefix}_PORT_${port}_TCP`]: `tcp://${host}:${port}`,
+    [`${prefix}_PORT_${port}_TCP_PROTO`]: 'tcp',
+    [`${prefix}_PORT_${port}_TCP_PORT`]: String(port),
+    [`${prefix}_PORT_${port}_TCP_ADDR`]: host,
+  });
+
+  test.each([
+    ['PENSTOCK_POSTGRES', '10.96.0.12', 5432],
+    ['PENSTOCK_WORKER', '10.96.0.13', 5115],
+    ['PENSTOCK_MQTT_BROKER', 'fd00::7', 1883],
+  ])('pass over the links of the service %s', (prefix, host, port) => {
+    expect(loadConfig(linksOf(prefix, host, port))).toMatchObject({ port: 5115, warnings: [] });
+  });
+
+  test('pass over udp links and those of containers', () => {
+    const links = {
+      PENSTOCK_DNS_PORT_53_UDP: 'udp://10.96.0.10:53',
+      PENSTOCK_DNS_PORT_53_UDP_PROTO: 'udp',
+      PENSTOCK_DB_NAME: '/penstock/db',
+      PENSTOCK_DB_PORT: 'tcp://172.17.0.5:5432',
+      PENSTOCK_DB_PORT_5432_TCP_PORT_START: '5432',
+      PENSTOCK_DB_ENV_PG_VERSION: '15',
+    };
+    expect(loadConfig(links).warnings).toEqual([]);
+  });
+
+  test('warn of a link that hides a setting, and take the setting from the file', () => {
+    const links = linksOf('PENSTOCK', '10.96.0.12', 5115);
+    const hidden = loadConfig(links);
+    expect(hidden).toMatchObject({ host: '127.0.0.1', port: 5115 });
+    expect(hidden.warnings).toEqual([expect.stringContaining('PENSTOCK_PORT is a service link')]);
+    expect(loadConfig(links, { PENSTOCK_PORT: '6000' }).port).toBe(6000);
+    expect(loadConfig({ ...links, PENSTOCK_PORT: '7000' }, { PENSTOCK_PORT: '6000' })).toMatchObject({
+      port: 7000,
+      warnings: [],
+    });
+  });
+
+  test.each([
+    ['PENSTOCK_PORT', 'tcp://nowhere'],
+    ['PENSTOCK_PORT', 'http://10.96.0.12:5115'],
+    ['PENSTOCK_HOST_PORT', '5115'],
+    ['PENSTOCK_SERVICE_HOST', 'penstock.example'],
+  ])('refuse %s=%s, which only looks like a link', (name, value) => {
+    expect(() => loadConfig({ [name]: value })).toThrow(name);
+  });
+
+  test.each([
+    ['[::1]', '::1', true],
+    ['0:0:0:0:0:0:0:1', '0:0:0:0:0:0:0:1', true],
+    ['::ffff:127.0.0.1', '::ffff:127.0.0.1', true],
+    ['127.8.9.10', '127.8.9.10', true],
+    ['LOCALHOST', 'LOCALHOST', true],
+    ['localhost.', 'localhost.', true],
+    ['[::]', '::', false],
+    ['0.0.0.0', '0.0.0.0', false],
+    ['::ffff:10.0.0.1', '::ffff:10.0.0.1', false],
+    ['localhost.example', 'localhost.example', false],
+  ])('read the host %s as %s; loopback: %s', (given, host, local) => {
+    expect(loadConfig({ PENSTOCK_HOST: given }).host).toBe(host);
+    expect(isLoopback(host)).toBe(local);
+  });
+
+  test.each(['http://0.0.0.0', '0.0.0.0:5115', '*', '[::1]:5115', '127.0.0.1/8', 'a b'])(
+    'refuse the host %s',
+    (host) => {
+      expect(() => loadConfig({ PENSTOCK_HOST: host })).toThrow('without scheme and port');
+    },
+  );
 });

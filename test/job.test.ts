@@ -3,15 +3,19 @@ import { actionFor, jobStates, shownState } from '../src/jobs/states.ts';
 
 describe('the shown state of a job', () => {
   test.each([
-    ['Running', 2n, 'Running'],
-    ['Running', 0n, 'Scheduling'],
-    ['Running', null, 'Scheduling'],
-    ['Stopping', 0n, 'Scheduling'],
-    ['Failed', null, 'Failed'],
-    ['Stopped', null, 'Stopped'],
-    ['Created', null, 'Created'],
-  ] as const)('is right for %s with a lease until %s', (state, leaseUntil, shown) => {
-    expect(shownState({ state, leaseUntil }, 1n)).toBe(shown);
+    ['Running', 'none', 2n, 'Running'],
+    ['Running', 'graceful', 2n, 'Running'],
+    ['Running', 'none', 0n, 'Scheduling'],
+    ['Running', 'none', null, 'Scheduling'],
+    ['Running', 'force', 0n, 'Stopped'],
+    ['Recovering', 'graceful', null, 'Stopped'],
+    ['Stopping', 'checkpoint', 0n, 'Stopped'],
+    ['Stopping', 'none', 0n, 'Scheduling'],
+    ['Failed', 'none', null, 'Failed'],
+    ['Stopped', 'graceful', null, 'Stopped'],
+    ['Created', 'none', null, 'Created'],
+  ] as const)('is right for %s with stop %s and a lease until %s', (state, stop, leaseUntil, shown) => {
+    expect(shownState({ state, stop, leaseUntil }, 1n)).toBe(shown);
   });
 });
 

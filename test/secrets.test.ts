@@ -5,7 +5,7 @@ import Type from 'typebox';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { maskConfig, maskedPaths, openConfig, sealConfig } from '../src/security/config-secrets.ts';
 import { loadSecretKeys, SecretBox } from '../src/security/secret-box.ts';
-import { resolveVariables, variablesFrom } from '../src/security/variables.ts';
+import { oddEnds, resolveVariables, variablesFrom } from '../src/security/variables.ts';
 import { temporaryFolder } from './support/at-end.ts';
 
 const key = (): string => randomBytes(32).toString('base64');
@@ -84,6 +84,26 @@ describe('variables', () => {
 
   test('are replaced in strings of format var-str only', () => {
     expect(resolveVariables(config, schema, variables)).toEqual({ ...config, tls: { key: 'pem y' } });
+  });
+
+  test('lose the line breaks at the end of their values, which a test of the connection says', () => {
+    const values: Record<string, string> = {
+      LF: 'pw\n',
+      CRLF: 'pw\r\n',
+      SPACE: 'pw ',
+      PEM: '-----BEGIN CERTIFICATE-----\n',
+      FINE: 'pw',
+    };
+    const from = (name: string): string => values[name] ?? '';
+    const said = (password: string) => oddEnds({ password }, schema, from);
+    expect(resolveVariables({ password: '{{ LF }}' }, schema, from)).toEqual({ password: 'pw' });
+    expect(resolveVariables({ password: '{{ CRLF }}!' }, schema, from)).toEqual({ password: 'pw!' });
+    expect(said('{{ LF }}')).toEqual([expect.stringContaining('The value of LF ends in a line break')]);
+    expect(said('{{ CRLF }}')).toEqual([expect.stringContaining('The value of CRLF ends in a line break')]);
+    expect(said('{{ SPACE }}')).toEqual([expect.stringContaining('The value of SPACE begins or ends with')]);
+    expect(said('{{ FINE }}{{ PEM }}')).toEqual([]);
+    expect(said('hunter2\n')).toEqual([expect.stringContaining('/password ends in a line break')]);
+    expect(said('hunter2')).toEqual([]);
   });
 
   test.each(['HOME', 'PENSTOCK_VAR_UNSET', 'PENSTOCK_VAR'])(

@@ -131,6 +131,50 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'Penstock cannot connect to the database, or the database does not respond in time.',
     todo: 'Check that it runs and that `PENSTOCK_DATABASE_URL` is right. Running jobs continue during the outage.',
   },
+  database_login_refused: {
+    means: 'The server or pooler of the database knows no such user, or the password is another one.',
+    todo:
+      'Correct `PENSTOCK_DATABASE_URL`. Special characters in the password must be percent-encoded. If the sentence of the ' +
+      'server names `pg_hba.conf`, admit the user, database and address there, or use TLS.',
+  },
+  database_missing: {
+    means: 'The server has no database of this name, or the role may use no schema on its `search_path`.',
+    todo: 'Create the database or the schema, or correct `PENSTOCK_DATABASE_URL` (`?schema=` names the schema).',
+  },
+  database_forbidden: {
+    means: 'The role may not do what Penstock needs, such as creating tables in its schema.',
+    todo:
+      'Grant the role USAGE and CREATE on the schema, or give it a schema of its own: ' +
+      '`CREATE SCHEMA penstock AUTHORIZATION <role>` and `?schema=penstock`.',
+  },
+  database_read_only: {
+    means:
+      'The database takes no writes: it is a standby, `default_transaction_read_only` is on, or the SQLite file cannot be ' +
+      'written. Reads and running jobs continue.',
+    todo: 'Lead `PENSTOCK_DATABASE_URL` to the primary, end the read-only mode, or correct the owner of the file.',
+  },
+  database_full: {
+    means: 'The disk of the database is full. Running jobs continue, and their state is written afterwards.',
+    todo: 'Make room on the disk of the database.',
+  },
+  database_too_many_connections: {
+    means: 'The server, the role or the pooler allows no more connections.',
+    todo: 'Raise the limit, or lower `connection_limit` in `PENSTOCK_DATABASE_URL` (10 connections for each process).',
+  },
+  database_tls_failed: {
+    means:
+      'The server does not speak TLS, or its certificate does not pass the check that `sslmode` asks for.',
+    todo: 'Follow the hint: it tells which authority, name or mode to correct in `PENSTOCK_DATABASE_URL`.',
+  },
+  database_parameter_refused: {
+    means: 'The server or pooler refuses a parameter that the URL sends at the start of a connection.',
+    todo: 'Remove `options` from `PENSTOCK_DATABASE_URL`, use `?schema=`, and set the rest with `ALTER ROLE … SET`.',
+  },
+  database_damaged: {
+    means:
+      'SQLite cannot read the file: a part of it was overwritten or lost, or it is another kind of file.',
+    todo: 'Correct `PENSTOCK_DATABASE_URL`, or restore a backup.',
+  },
   database_migration_failed: {
     means: 'A migration of the database failed at start.',
     todo: 'Find the cause in the log and correct it. If the migration is half done, follow the hint.',

@@ -12,22 +12,13 @@ import {
   roles,
 } from '../security/api-keys.ts';
 import { isLoopbackName } from '../security/targets.ts';
+import { nowMicros } from '../store/clock.ts';
 import { auditedAs } from './audit.ts';
 import type { Limits } from './caller.ts';
 import type { Deps } from './deps.ts';
 import { locationOf } from './precondition.ts';
 import { bodyProblems, problems } from './problem.ts';
-import {
-  Collection,
-  Deleted,
-  IdParams,
-  Micros,
-  Name,
-  newestFirst,
-  nowMicros,
-  nullable,
-  strict,
-} from './schemas.ts';
+import { Collection, Deleted, IdParams, Micros, Name, newestFirst, nullable, strict } from './schemas.ts';
 
 const KeyRole = Type.Enum([...roles], {
   description: 'viewer: read. operator: also write and test. admin: also keys and the audit log',

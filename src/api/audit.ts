@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { roles } from '../security/api-keys.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 import { newTimedId } from '../store/id.ts';
 import type { Deps } from './deps.ts';
@@ -10,7 +11,6 @@ import {
   Id,
   Micros,
   newestFirst,
-  nowMicros,
   nullable,
   Page,
   PageQuery,

@@ -42,7 +42,10 @@ interface TestOptions {
   step_timeout_ms?: number;
 }
 
-type Tested = Pick<CheckContext<unknown, unknown>, 'profile' | 'targets' | 'table' | 'schema'>;
+type Tested = Pick<CheckContext<unknown, unknown>, 'profile' | 'targets' | 'table' | 'schema'> & {
+  /** Findings about the secrets, each a step of its own. */
+  oddities: readonly string[];
+};
 
 interface CheckEvent extends CheckStep {
   error: boolean;
@@ -92,7 +95,7 @@ export const takePlace = (): (() => void) => places.take();
 
 function startCheck(
   connector: ConnectorDefinition,
-  tested: Tested,
+  { oddities, ...tested }: Tested,
   options: TestOptions,
   gone: AbortSignal,
 ): AsyncGenerator<CheckEvent> {
@@ -104,6 +107,7 @@ function startCheck(
   const signal = AbortSignal.any([gone, cancel.signal, deadline]);
   const reported = new EventQueue<CheckStep>();
   const report = (step: CheckStep): void => reported.add(step);
+  for (const message of oddities) report(secretStep(message));
   const over = (connector.check?.({ ...tested, probe, stepTimeoutMs, signal, report }) ?? Promise.resolve())
     .catch((error: unknown) => {
       if (!gone.aborted && !cancel.signal.aborted) report(failedStep(error, deadline.aborted, timeoutMs));
@@ -136,6 +140,16 @@ async function* follow(
     await cancel();
   }
 }
+
+const secretStep = (message: string): CheckStep => ({
+  name: 'secrets',
+  outcome: 'warning',
+  durationMs: 0,
+  code: null,
+  message,
+  hint: 'Set it without: printf %s instead of echo, echo -n, or an editor that adds no line break.',
+  details: {},
+});
 
 function failedStep(error: unknown, timedOut: boolean, timeoutMs: number): CheckStep {
   const raised = timedOut

@@ -1,14 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { PenstockError } from '../errors.ts';
-import { healthy } from '../store/db.ts';
+import { databaseFailure } from '../store/db.ts';
+import { guard } from './api-keys.ts';
 import type { Deps } from './deps.ts';
-import { problems } from './problem.ts';
+import { serverLimits, setLimits } from './limits.ts';
+import { Problem, problems, sendProblem } from './problem.ts';
 
 const Status = Type.Object({ status: Type.Literal('ok') }, { examples: [{ status: 'ok' }] });
 
 export const health =
-  (deps: Deps): FastifyPluginAsyncTypebox =>
+  (deps: Pick<Deps, 'db' | 'metrics'>): FastifyPluginAsyncTypebox =>
   async (app) => {
     const schema = (operationId: string, summary: string) => ({
       operationId,
@@ -45,15 +48,13 @@ export const health =
       {
         logLevel: 'warn',
         schema: {
-          ...schema('getReadiness', 'Check whether the service can handle requests'),
+          ...schema('getReadiness', 'Check whether the service can handle requests, writes included'),
           response: { 200: Status, ...problems(503) },
         },
       },
       async () => {
-        if (!(await healthy(deps.db)))
-          throw new PenstockError('database_unavailable', 'The database does not respond', {
-            hint: 'Try again shortly.',
-          });
+        const failure = await databaseFailure(deps.db);
+        if (failure) throw failure;
         return { status: 'ok' as const };
       },
     );
@@ -79,3 +80,29 @@ export const health =
       async (_request, reply) => reply.type(deps.metrics.contentType).send(await deps.metrics.metrics()),
     );
   };
+
+/** What a process without the API serves: health checks for everybody, metrics with a key as in the API. */
+export async function buildHealthApp(
+  deps: Pick<Deps, 'db' | 'logger' | 'metrics' | 'keys' | 'limits'>,
+): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: deps.logger,
+    bodyLimit: 1024,
+    requestTimeout: 30_000,
+    forceCloseConnections: true,
+    frameworkErrors: sendProblem,
+    requestIdHeader: false,
+    http: serverLimits,
+  });
+  app.server.maxConnections = 100;
+  app.setErrorHandler(sendProblem);
+  app.setNotFoundHandler(() => {
+    throw new PenstockError('not_found', 'A worker serves /healthz, /readyz and /metrics only', {
+      hint: 'Send requests of the API to a process with the role api or all.',
+    });
+  });
+  guard(app, deps.keys, await setLimits(app, deps.limits));
+  app.addSchema(Problem);
+  await app.register(health(deps));
+  return app;
+}

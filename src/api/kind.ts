@@ -115,3 +115,12 @@ export async function writeObjects<Row, Result>(
 
 const isNameTaken = (error: unknown): boolean =>
   error instanceof PenstockError && error.code === 'name_taken';
+
+export function refuseOtherName(sent: string, inPath: string): void {
+  if (sent === inPath) return;
+  const error = { path: '/name', message: `is not ${JSON.stringify(inPath)}, the name in the path` };
+  throw new PenstockError('invalid_request', `/name ${error.message}`, {
+    hint: 'To rename it, use PATCH or PUT with its id.',
+    errors: [error],
+  });
+}

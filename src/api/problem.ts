@@ -53,6 +53,15 @@ const statuses: Partial<Record<AnyErrorCode, number>> = {
   secret_unreadable: 500,
   internal: 500,
   database_unavailable: 503,
+  database_login_refused: 503,
+  database_missing: 503,
+  database_forbidden: 503,
+  database_read_only: 503,
+  database_full: 503,
+  database_too_many_connections: 503,
+  database_tls_failed: 503,
+  database_parameter_refused: 503,
+  database_damaged: 500,
   overloaded: 503,
 };
 

@@ -5,7 +5,7 @@ import type { JsonObject } from '../security/config-secrets.ts';
 import { auditedAs } from './audit.ts';
 import { AffectedPipelines } from './dependents.ts';
 import type { Deps } from './deps.ts';
-import { type Kind, type ObjectRow, writeObjects } from './kind.ts';
+import { type Kind, type ObjectRow, refuseOtherName, writeObjects } from './kind.ts';
 import { LabelledPageQuery, readSelector, SelectorQuery, selectRows } from './labels.ts';
 import { mergePatch } from './merge-patch.ts';
 import { checkPreconditions, etagOf, isKnown, locationOf, Preconditions } from './precondition.ts';
@@ -296,13 +296,4 @@ function patched<Row extends ObjectRow, Body extends { name: string }>(
   const validate = request.compileValidationSchema(Body, 'body');
   if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'patched object');
   return body as unknown as Body;
-}
-
-function refuseOtherName(sent: string, inPath: string): void {
-  if (sent === inPath) return;
-  const error = { path: '/name', message: `is not ${JSON.stringify(inPath)}, the name in the path` };
-  throw new PenstockError('invalid_request', `/name ${error.message}`, {
-    hint: 'To rename it, use PATCH or PUT with its id.',
-    errors: [error],
-  });
 }

@@ -13,8 +13,6 @@ export const nullable = <T extends TSchema>(schema: T, options: TSchemaOptions =
 
 export const Micros = Type.Integer({ description: 'Unix microseconds' });
 
-export const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
-
 /** Excludes control characters, so that logs and terminals can show names. */
 export const Name = Type.String({
   minLength: 1,

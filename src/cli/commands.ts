@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { PenstockError } from '../errors.ts';
 import { type KeyRing, type KeyRow, type Role, roles } from '../security/api-keys.ts';
 import type { SecretBox } from '../security/secret-box.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 
 /** The command line: every command, its words and options, read by one parser. Loaded at every start. */
@@ -48,6 +49,10 @@ const serviceCommands = {
     summary: 'create, list and revoke API keys; rotate the secret key (penstock keys --help)',
     options: ['role', 'expires-days'],
     words: [1, 2],
+  },
+  health: {
+    summary: 'exit with 0 if the process that these settings start is ready (health api | worker)',
+    words: [0, 1],
   },
   demo: {
     summary: 'demonstrate everything with a built-in broker and devices (--exit ends it)',
@@ -264,7 +269,7 @@ function create(name: string, role: string | undefined, days: string | undefined
   if (days !== undefined && !/^[1-9]\d{0,4}$/.test(days))
     throw usage('--expires-days must be a number of days, 1 to 99999');
   return async ({ keys, print }) => {
-    const expiresAt = days === undefined ? null : BigInt(Date.now()) * 1000n + BigInt(days) * dayMicros;
+    const expiresAt = days === undefined ? null : nowMicros() + BigInt(days) * dayMicros;
     const { key } = await keys.create({ name, role: role as Role, expiresAt });
     print(key);
   };

@@ -7,7 +7,7 @@ import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { type CertificateFiles, certificatesIn, readCertificates } from '../security/certificate-files.ts';
 import { type JsonObject, openConfig, sealConfig } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
-import { resolveVariables, type Variables } from '../security/variables.ts';
+import { oddEnds, resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, InlineConnection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Db } from '../store/db.ts';
 import {
@@ -195,6 +195,11 @@ export class StoredCatalog implements Catalog {
     const { profile } = connector;
     const filled = resolveVariables(config as JsonObject, profile, this.#variables);
     return { profile: readCertificates(filled, profile, this.#files), targets: this.#targets };
+  }
+
+  /** What is odd about the secrets of a config that `resolve` takes, in sentences for the one who tests it. */
+  oddities(connector: ConnectorDefinition, config: unknown): string[] {
+    return oddEnds(config as JsonObject, connector.profile, this.#variables);
   }
 
   /** Returns a table of a plan, ready to be opened by its connector. */

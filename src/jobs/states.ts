@@ -33,11 +33,18 @@ const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'F
 
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
-/** The state to show at `now` (Unix microseconds). A job whose lease has expired waits for another worker. */
-export function shownState(job: { state: string; leaseUntil: bigint | null }, now: bigint): JobState {
+/**
+ * The state to show at `now` (Unix microseconds). A job whose lease has expired runs nowhere: it waits for another worker,
+ * or it is stopped, if that is what it should be.
+ */
+export function shownState(
+  job: { state: string; stop: string; leaseUntil: bigint | null },
+  now: bigint,
+): JobState {
   const state = job.state as JobState;
   const held = job.leaseUntil !== null && job.leaseUntil >= now;
-  return held || isResting(state) ? state : 'Scheduling';
+  if (held || isResting(state)) return state;
+  return job.stop === 'none' ? 'Scheduling' : 'Stopped';
 }
 
 interface Action {

@@ -5,7 +5,7 @@ import { readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
 import { badData } from '../formats/values/bad.ts';
-import { valueSize } from '../sql/engine/size.ts';
+import { valueSize } from '../formats/values/size.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
 import type { RemainingRows } from './operations.ts';

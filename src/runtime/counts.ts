@@ -13,7 +13,7 @@ export interface CountsDelta {
   /** Pairs: milliseconds from arrival to confirmation, and the number of messages that took this long. */
   latencies: number[];
   badByCode: Record<string, number>;
-  lastBad: { code: AnyErrorCode; message: string; at: number } | undefined;
+  lastBad: { code: AnyErrorCode; message: string } | undefined;
   /** Arrival of the oldest message that is not acknowledged (Unix milliseconds), or null if all are. */
   waitingSince: number | null;
 }
@@ -67,7 +67,7 @@ export class AttemptCounts {
     const delta = this.#current();
     delta.counts.bad += 1;
     delta.badByCode[code] = (delta.badByCode[code] ?? 0) + 1;
-    delta.lastBad = { code, message, at: Date.now() * 1000 };
+    delta.lastBad = { code, message };
   }
 
   #current(): CountsDelta {

@@ -1,5 +1,5 @@
 import type { Delivery } from '../connectors/connector.ts';
-import { asPenstockError, type PenstockError } from '../errors.ts';
+import { asPenstockError, isDatabaseFailure, type PenstockError } from '../errors.ts';
 
 /** Exponential back-off with full jitter: a random time below min(30 s, 500 ms * 2^n) before the n-th retry, from 0. */
 export function backoffMs(attempt: number, random: () => number = Math.random): number {
@@ -36,7 +36,7 @@ export async function despiteOutages<T>(
       return await work();
     } catch (error) {
       const raised = asPenstockError(error);
-      if (raised.code !== 'database_unavailable') throw raised;
+      if (!isDatabaseFailure(raised)) throw raised;
       failed(raised);
       await delay(backoffMs(failures), signal);
     }

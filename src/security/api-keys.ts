@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { PenstockError } from '../errors.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 import { newId } from '../store/id.ts';
 
@@ -90,7 +91,7 @@ export class KeyRing {
     const hash = digest(key);
     if (this.#admin !== undefined && timingSafeEqual(hash, this.#admin)) return adminCaller;
     const known = await this.#find(hash.toString('hex'));
-    const expired = known.expiresAt !== null && known.expiresAt <= now();
+    const expired = known.expiresAt !== null && known.expiresAt <= nowMicros();
     return expired ? undefined : known.caller;
   }
 
@@ -99,7 +100,7 @@ export class KeyRing {
     await this.#mustBeginWithAdmin(role, expiresAt !== null);
     const key = `pk_${randomBytes(32).toString('base64url')}`;
     const hash = digest(key).toString('hex');
-    const data = { id: newId('key'), name, role, hash, createdAt: now(), expiresAt };
+    const data = { id: newId('key'), name, role, hash, createdAt: nowMicros(), expiresAt };
     const row = await this.#db.apiKey.create({ data });
     this.#forget();
     return { key, row };
@@ -143,9 +144,16 @@ export class KeyRing {
     const found = { caller, expiresAt: row?.expiresAt ?? null, at: performance.now() };
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
     this.#remembered.set(hash, found);
-    if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < now())
-      await this.#db.apiKey.updateMany({ where: { hash }, data: { lastUsedAt: now() } });
+    if (row !== null && (row.lastUsedAt ?? 0n) + lastUseMicros < nowMicros()) await this.#noteUse(hash);
     return found;
+  }
+
+  /** A database that takes no writes can still say who may read. */
+  async #noteUse(hash: string): Promise<void> {
+    const data = { lastUsedAt: nowMicros() };
+    await this.#db.apiKey.updateMany({ where: { hash }, data }).catch((error: PenstockError) => {
+      if (!/^database_(read_only|full|forbidden)$/.test(error.code)) throw error;
+    });
   }
 }
 
@@ -155,4 +163,3 @@ export async function hasAdminKey(db: Db): Promise<boolean> {
 }
 
 const isOld = (at: number): boolean => performance.now() - at > believedMs;
-const now = (): bigint => BigInt(Date.now()) * 1000n;

@@ -73,7 +73,7 @@ export class SecretBox {
 export function loadSecretKeys(configured: string[] | undefined, dataDir: string): string[] {
   if (configured) return configured;
   const path = join(dataDir, 'secret.key');
-  mkdirSync(dataDir, { recursive: true });
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   if (!existsSync(path)) writeOnce(path, `${randomBytes(32).toString('base64')}\n`);
   return [readFileSync(path, 'utf8').trim()];
 }

@@ -1,6 +1,7 @@
+import { noSize, type Size } from '../formats/values/size.ts';
 import type { Findings } from './diagnostic.ts';
 import { copies } from './engine/dialect.ts';
-import { type Argument, castSize, clamp, noSize, resultSize, type Size, shapeOf } from './engine/size.ts';
+import { type Argument, castSize, clamp, resultSize, shapeOf } from './engine/size.ts';
 import { children, isNode, type Places, type TreeNode } from './parse-tree.ts';
 
 /**

@@ -1,19 +1,15 @@
 import { PrismaPg } from '@prisma/adapter-pg';
-import {
-  PrismaClientInitializationError,
-  PrismaClientKnownRequestError,
-  PrismaClientRustPanicError,
-  PrismaClientUnknownRequestError,
-  PrismaClientValidationError,
-} from '@prisma/client/runtime/client';
-import { type ErrorCode, PenstockError } from '../errors.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Prisma, PrismaClient } from '../generated/sqlite/client.ts';
+import { followClock } from './clock.ts';
+import { translate, translateDriver } from './failures.ts';
+import { findPostgres } from './postgres.ts';
 import { SqliteAdapter } from './sqlite.ts';
 
 /**
  * The Prisma client, the same for both databases. Calls throw `PenstockError`: `name_taken`, `not_found`,
- * `connection_profile_in_use`, `connection_table_in_use`, `database_unavailable` (passing) or `internal`. What the
- * database said is only in `cause`.
+ * `connection_profile_in_use`, `connection_table_in_use`, `database_…` (passing: see `isDatabaseFailure`) or `internal`.
+ * What the database said is only in `facts.said` and `cause`.
  *
  * Inside `$transaction(async (tx) => …)` use `tx` only: on SQLite a call on the client waits for the transaction to end.
  * PostgreSQL runs transactions concurrently (read committed): guard a write with a condition on what was read, such as
@@ -23,12 +19,7 @@ export type Db = PrismaClient;
 
 export type Tx = Prisma.TransactionClient;
 
-const limits = {
-  connect: 5_000,
-  transactionStart: 10_000,
-  transaction: 10_000,
-  query: 10_000,
-};
+const limits = { transactionStart: 10_000, transaction: 10_000 };
 
 /** Returns the kind of database that a URL names. Throws `invalid_config`. */
 export function providerOf(url: string): 'sqlite' | 'postgresql' {
@@ -39,11 +30,17 @@ export function providerOf(url: string): 'sqlite' | 'postgresql' {
   });
 }
 
-/** Opens a migrated database. Throws `database_unavailable` when it does not respond. */
+const stopFollowing = new WeakMap<Db, () => void>();
+const sqlite = new WeakSet<Db>();
+
+/** Opens a migrated database. Throws `database_unavailable` and other codes when it cannot be used. */
 export async function openDb(url: string): Promise<Db> {
   const db = translating(await connect(url));
   try {
     await db.$queryRaw`SELECT 1`;
+    // Processes that share a file share the clock of its machine.
+    if (providerOf(url) === 'sqlite') sqlite.add(db);
+    else stopFollowing.set(db, await followClock(() => timeOf(db)));
   } catch (error) {
     await closeDb(db);
     throw error;
@@ -51,21 +48,45 @@ export async function openDb(url: string): Promise<Db> {
   return db;
 }
 
+async function timeOf(db: Db): Promise<bigint> {
+  const [row] = await db.$queryRaw<{ now: bigint }[]>`
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now`;
+  return row?.now as bigint;
+}
+
 export async function closeDb(db: Db): Promise<void> {
+  stopFollowing.get(db)?.();
   await db.$disconnect();
 }
 
-/** Whether the database responds to a small query on our tables within `deadlineMs`. */
-export async function healthy(db: Db, deadlineMs = 2_000): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(resolve, deadlineMs, false);
-  const answered = db.job.findFirst({ select: { id: true } }).then(
-    () => true,
-    () => false,
-  );
-  const result = await Promise.race([answered, late]);
+/** Why the database cannot be used; undefined when it takes writes. */
+export async function databaseFailure(db: Db, deadlineMs = 2_000): Promise<PenstockError | undefined> {
+  const late = new PenstockError('database_unavailable', 'The database does not respond', {
+    hint: 'Try again shortly.',
+  });
+  const { promise, resolve } = Promise.withResolvers<PenstockError>();
+  const timer = setTimeout(resolve, deadlineMs, late);
+  const written = probes.get(db) ?? probe(db).finally(() => probes.delete(db));
+  probes.set(db, written);
+  const result = await Promise.race([written, promise]);
   clearTimeout(timer);
   return result;
+}
+
+/** Running probes. Requests that come meanwhile share one. */
+const probes = new WeakMap<Db, Promise<PenstockError | undefined>>();
+
+async function probe(db: Db): Promise<PenstockError | undefined> {
+  try {
+    // PostgreSQL refuses a write that finds no row, too. SQLite notices a full disk only when it writes a page.
+    if (sqlite.has(db))
+      await db.$executeRaw`UPDATE "_prisma_migrations" SET "applied_steps_count" = "applied_steps_count"
+        WHERE "migration_name" = (SELECT min("migration_name") FROM "_prisma_migrations")`;
+    else await db.job.updateMany({ where: { id: '' }, data: { updatedAt: 0n } });
+    return undefined;
+  } catch (error) {
+    return asPenstockError(error);
+  }
 }
 
 async function connect(url: string): Promise<Db> {
@@ -79,7 +100,7 @@ async function connect(url: string): Promise<Db> {
   }
   const { PrismaClient } = await import('../generated/postgresql/client.ts');
   // Same schema. Features of PostgreSQL alone, such as case-insensitive filters, are not in the type.
-  return new PrismaClient({ ...options, adapter: postgres(url) }) as unknown as Db;
+  return new PrismaClient({ ...options, adapter: await postgres(url) }) as unknown as Db;
 }
 
 async function openSqliteAdapter(url: string): Promise<SqliteAdapter> {
@@ -90,18 +111,9 @@ async function openSqliteAdapter(url: string): Promise<SqliteAdapter> {
   }
 }
 
-function postgres(url: string): PrismaPg {
-  return new PrismaPg({
-    connectionString: url,
-    application_name: 'penstock',
-    keepAlive: true,
-    connectionTimeoutMillis: limits.connect,
-    statement_timeout: limits.query,
-    // For a server that stopped responding altogether.
-    query_timeout: limits.query + limits.connect,
-    // Releases the locks of a process that vanished.
-    idle_in_transaction_session_timeout: limits.transaction,
-  });
+async function postgres(url: string): Promise<PrismaPg> {
+  const { config, schema } = await findPostgres(url);
+  return new PrismaPg(config, { schema });
 }
 
 /** Returns the client with every error of Prisma and the driver translated. */
@@ -153,134 +165,4 @@ function translatingTransaction(client: Db) {
       throw error === thrown ? translate(error, operation) : translateDriver(error, operation);
     }
   };
-}
-
-// A driver adapter's description of a failed statement, which Prisma passes on in `meta`, also for raw queries.
-interface DriverFailure {
-  kind: string;
-  /** PostgreSQL: SQLSTATE. */
-  code?: string;
-  /** SQLite: the extended result code. */
-  extendedCode?: number;
-  constraint?: { fields?: string[]; index?: string };
-}
-
-const unavailableKinds = new Set([
-  'AuthenticationFailed',
-  'ConnectionClosed',
-  'DatabaseAccessDenied',
-  'DatabaseDoesNotExist',
-  'DatabaseNotReachable',
-  'SocketTimeout',
-  'TlsConnectionError',
-  'TooManyConnections',
-  'TransactionAlreadyClosed',
-]);
-
-// Prisma's own timeouts: for a connection, and for a transaction.
-const unavailableCodes = new Set(['P2024', 'P2028']);
-
-// SQLSTATE classes: connection, resources, lock not available, shutdown or cancel, system.
-const unavailableClasses = new Set(['08', '53', '55', '57', '58']);
-
-// A transaction that PostgreSQL ended because it idled or took too long.
-const unavailableStates = new Set(['25P03', '25P04']);
-
-// LOCKED, NOMEM, IOERR, FULL, CANTOPEN, PROTOCOL
-const unavailableResults = new Set([6, 7, 10, 13, 14, 15]);
-
-const inUse: Record<string, ErrorCode> = {
-  ConnectionProfile: 'connection_profile_in_use',
-  ConnectionTable: 'connection_table_in_use',
-};
-
-interface DbOperation {
-  model?: string | undefined;
-  name: string;
-}
-
-/** Translates an error of a database call, keeping the original as `cause`. Other errors come back as they are. */
-export function translate(error: unknown, operation: DbOperation): unknown {
-  if (error instanceof PrismaClientKnownRequestError) return known(error, operation);
-  if (error instanceof PrismaClientInitializationError) return unavailable(error);
-  if (isPrismaError(error))
-    return new PenstockError('internal', 'The store was used wrongly', { cause: error });
-  return error;
-}
-
-/** As `translate`, for errors that can only come from Prisma or its driver. */
-export function translateDriver(error: unknown, operation: DbOperation): unknown {
-  const translated = translate(error, operation);
-  if (translated !== error || error instanceof PenstockError) return translated;
-  const mistake = error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
-  // pg raises plain errors without a code for lost and failed connections.
-  return mistake ? error : unavailable(error);
-}
-
-function known(error: PrismaClientKnownRequestError, operation: DbOperation): PenstockError {
-  const failure = driverFailure(error);
-  if (failure?.kind === 'TransactionWriteConflict') return unavailable(error, { conflict: true });
-  if (error.code === 'P2025') return notFound(error, operation);
-  if (unavailableCodes.has(error.code) || (failure && isUnavailable(failure))) return unavailable(error);
-  if (failure?.kind === 'UniqueConstraintViolation' && isName(failure)) return nameTaken(error, operation);
-  if (failure?.kind === 'ForeignKeyConstraintViolation' || failure?.kind === 'RestrictViolation')
-    return stillReferred(error, operation);
-  return new PenstockError('internal', 'The database refused an operation', { cause: error });
-}
-
-function driverFailure(error: PrismaClientKnownRequestError): DriverFailure | undefined {
-  const adapterError = error.meta?.driverAdapterError as { cause?: DriverFailure } | undefined;
-  return adapterError?.cause;
-}
-
-function isUnavailable({ kind, code, extendedCode }: DriverFailure): boolean {
-  if (unavailableKinds.has(kind)) return true;
-  if (kind === 'postgres' && code !== undefined)
-    return unavailableStates.has(code) || unavailableClasses.has(code.slice(0, 2));
-  return kind === 'sqlite' && unavailableResults.has((extendedCode ?? 0) & 0xff);
-}
-
-// PostgreSQL names the index, which Prisma calls <Model>_name_key; SQLite names the columns.
-function isName({ constraint }: DriverFailure): boolean {
-  return constraint?.fields?.join() === 'name' || (constraint?.index ?? '').endsWith('_name_key');
-}
-
-/** `conflict` in `facts`: the transaction was ended to break a deadlock, and may be repeated. */
-function unavailable(cause: unknown, facts: { conflict?: true } = {}): PenstockError {
-  const hint =
-    'Try again shortly. If it persists, check that the database runs and that PENSTOCK_DATABASE_URL is right.';
-  return new PenstockError('database_unavailable', 'The database does not respond', { hint, cause, facts });
-}
-
-function nameTaken(cause: unknown, { model }: DbOperation): PenstockError {
-  return new PenstockError('name_taken', `Another ${spoken(model)} has this name`, {
-    hint: 'Choose another name.',
-    errors: [{ path: '/name', message: 'is already in use' }],
-    cause,
-  });
-}
-
-function notFound(cause: unknown, { model }: DbOperation): PenstockError {
-  return new PenstockError('not_found', `The ${spoken(model)} does not exist`, { cause });
-}
-
-function stillReferred(cause: unknown, { model, name }: DbOperation): PenstockError {
-  const object = `The ${spoken(model)}`;
-  if (name.startsWith('delete'))
-    return new PenstockError(
-      inUse[model ?? ''] ?? 'internal',
-      `${object} is in use; delete its users first`,
-      { cause },
-    );
-  return new PenstockError('not_found', `${object} refers to a deleted object; read it again`, { cause });
-}
-
-const spoken = (model = 'object'): string => model.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();
-
-function isPrismaError(error: unknown): boolean {
-  return (
-    error instanceof PrismaClientValidationError ||
-    error instanceof PrismaClientUnknownRequestError ||
-    error instanceof PrismaClientRustPanicError
-  );
 }

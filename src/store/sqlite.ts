@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
@@ -11,19 +11,41 @@ type SqliteTransaction = Awaited<ReturnType<SqliteClient['transaction']>>;
 
 /** Returns the path of a `file:` URL. Throws `invalid_config`. */
 function sqlitePath(url: string): string {
-  const path = decodeURIComponent(url.replace(/^file:(\/\/[^/]*)?/, '').replace(/[?#].*$/, ''));
-  if (path === '' || path.startsWith(':memory:'))
-    throw new PenstockError('invalid_config', 'The database URL names no file', {
-      hint: 'Set PENSTOCK_DATABASE_URL to something like file:./data/penstock.db.',
+  const text = url.replace(/^file:(\/\/[^/]*)?/, '');
+  const refused = (message: string): PenstockError =>
+    new PenstockError('invalid_config', message, {
+      hint:
+        'Set PENSTOCK_DATABASE_URL to something like file:./data/penstock.db. In a path, write ? as %3F, # as %23 and % ' +
+        'as %25.',
     });
-  return path;
+  if (/[?#]/.test(text)) throw refused('The database URL has parameters, and a file has none');
+  try {
+    const path = decodeURIComponent(text);
+    if (path !== '' && !path.startsWith(':memory:')) return path;
+  } catch {
+    throw refused('The database URL has a % that begins no percent-encoded byte');
+  }
+  throw refused('The database URL names no file');
 }
 
 /** Opens a connection to the file, creating its folder. `busyTimeoutMs` is the maximum wait for a lock. */
 export function openSqlite(url: string, busyTimeoutMs: number): SqliteClient {
-  mkdirSync(dirname(sqlitePath(url)), { recursive: true, mode: 0o700 });
+  const path = sqlitePath(url);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  keepPrivate(path);
   const config = { url, timeout: busyTimeoutMs };
   return new PrismaLibSql(config).createClient(config);
+}
+
+/** Makes the file, and what SQLite writes beside it with the same rights, readable by its owner only. */
+function keepPrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+    for (const file of ['', '-wal', '-shm', '-journal'].map((end) => path + end))
+      if ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) chmodSync(file, 0o600);
+  } catch {
+    // It belongs to another user, or cannot be written: SQLite says so if that matters.
+  }
 }
 
 const pragmas = { journal_mode: 'wal', synchronous: '2', foreign_keys: '1', busy_timeout: '5000' };

@@ -11,6 +11,7 @@ import {
 import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
 import { placeOf, type TaskSpec, window } from '../runtime/task-spec.ts';
 import { nodesOf } from '../sql/graph.ts';
+import { fromMachineMs, nowMicros } from '../store/clock.ts';
 
 /** Everything that is counted of one job. `counts`, `bad` and `restarts` continue when the job restarts. */
 export class JobCounters {
@@ -59,7 +60,7 @@ export class JobCounters {
   }
 
   sample(seconds: number): void {
-    this.#at = Date.now() * 1000;
+    this.#at = Number(nowMicros());
     for (const counters of this.#tasks.values()) counters.sample(seconds);
   }
 
@@ -150,7 +151,7 @@ export class TaskCounters {
       this.job.observeLatency(ms / 1000);
     }
     for (const [code, count] of Object.entries(badByCode)) increment(this.job.bad, code, count);
-    if (lastBad) this.#noteError(lastBad.code, lastBad.message, lastBad.at);
+    if (lastBad) this.#noteError(lastBad.code, lastBad.message, Number(nowMicros()));
   }
 
   /** Takes back messages that were in flight when their attempt ended. */
@@ -163,7 +164,7 @@ export class TaskCounters {
   recovering({ code, message }: PenstockError): void {
     this.job.touch();
     this.#reconnects++;
-    this.#noteError(code, message, Date.now() * 1000);
+    this.#noteError(code, message, Number(nowMicros()));
     increment(this.job.restarts, code, 1);
   }
 
@@ -201,7 +202,7 @@ export class TaskCounters {
       latency: this.#latency.percentiles(),
       samples: this.#samples,
       in_flight_samples: this.#inFlightSamples,
-      waiting_since: this.#waitingSince === null ? null : Math.round(this.#waitingSince * 1000),
+      waiting_since: this.#waitingSince === null ? null : fromMachineMs(this.#waitingSince),
       waiting_samples: this.#waitingSamples,
     };
   }

@@ -8,6 +8,7 @@ import type {
   ReplayedDeadLetter,
 } from '../runtime/operations.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
 import { newTimedId } from '../store/id.ts';
@@ -95,7 +96,7 @@ export class StoredDeadLetters implements DeadLetterStore {
 
   /** Later than every time before, so dead letters keep their order. */
   #nextTime(): bigint {
-    const now = BigInt(Date.now()) * 1000n;
+    const now = nowMicros();
     this.#newest = now > this.#newest ? now : this.#newest + 1n;
     return this.#newest;
   }
@@ -199,7 +200,7 @@ export class Replays {
   async #settle(results: readonly ReplayResult[]): Promise<void> {
     const { deps, jobId, replayed } = this.#tools;
     const done = results.filter(({ failure }) => !failure).map(({ id }) => id);
-    const replayedAt = BigInt(Date.now()) * 1000n;
+    const replayedAt = nowMicros();
     await deps.db.$transaction(async (tx) => {
       await removeDeadLetters(tx, jobId, { id: { in: done } });
       for (const { id, failure } of results) {

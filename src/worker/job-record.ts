@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
 import { printable } from '../jobs/stats.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { WorkerDeps } from './deps.ts';
 
 const keptMessages = 1000;
@@ -43,7 +44,7 @@ export class JobRecord {
   #messages: JobMessage[] = [];
   #dropped = 0;
   #lastSampled = new Map<string, number>();
-  #stateSince = Date.now();
+  #stateSince = performance.now();
   #recoveries = 0;
 
   constructor(deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>, jobId: string) {
@@ -61,7 +62,7 @@ export class JobRecord {
 
   /** Records a state and its cause. `more` are other columns of the row. */
   enter(state: JobState, error?: PenstockError, more: object = {}, place = wholeJob): void {
-    const now = BigInt(Date.now()) * 1000n;
+    const now = nowMicros();
     const since = state === this.#state ? {} : { stateSince: now, ...this.#transition(state, error) };
     this.#state = state;
     Object.assign(this.#changes, { state, ...since, updatedAt: now }, noFailure, more);
@@ -72,11 +73,11 @@ export class JobRecord {
 
   /** Adds a change of state to the history. Returns the columns that show whether the job keeps failing. */
   #transition(state: JobState, error: PenstockError | undefined): Record<string, unknown> {
-    const now = Date.now();
+    const now = performance.now();
     const before = this.#state;
     if (before === 'Running' && now - this.#stateSince > healthyMs) this.#recoveries = 0;
     this.#stateSince = now;
-    const createdAt = BigInt(now) * 1000n;
+    const createdAt = nowMicros();
     this.#add(stateChange(createdAt, before ?? null, state, error));
     if (before === undefined) return { recoveries: 0, recoveringSince: null };
     if (state !== 'Recovering') return {};
@@ -102,7 +103,7 @@ export class JobRecord {
     if (performance.now() - last < 1000 && level !== 'error') return;
     this.#lastSampled.set(error.code, performance.now());
     const details = JSON.stringify({ hint: error.hint ?? null, errors: error.errors });
-    const createdAt = BigInt(Date.now()) * 1000n;
+    const createdAt = nowMicros();
     const { code, message } = error;
     this.#add({ createdAt, level, code, message: printable(message), details, ...place });
   }
@@ -164,5 +165,5 @@ export function stateChange(
 
 export function messageId(): string {
   const random = randomInt(2 ** 40).toString(36);
-  return `jlm_${Date.now().toString(36)}${random.padStart(8, '0')}`;
+  return `jlm_${(nowMicros() / 1000n).toString(36)}${random.padStart(8, '0')}`;
 }

@@ -1,4 +1,5 @@
 import type { JobState } from '../jobs/states.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { messageId, noFailure, stateChange } from './job-record.ts';
@@ -59,7 +60,6 @@ interface ObservedLease {
   forMs: number;
 }
 
-const nowMicros = (): bigint => BigInt(Date.now()) * 1000n;
 const nextExpiry = (): bigint => nowMicros() + BigInt(leaseTtlMs) * 1000n;
 
 /** The leases of this worker. All methods but `hold` and `discardObservations` throw database errors. */

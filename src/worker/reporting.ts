@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
 import { sampleEveryMs } from '../jobs/stats.ts';
+import { nowMicros } from '../store/clock.ts';
 import { JobCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 
@@ -148,7 +149,7 @@ export class StatsWriter {
     const { db, owner } = this.#deps;
     const where = { id: { in: [...due.keys()] }, worker: owner };
     const own = (await db.job.findMany({ where, select: { id: true } })).map(({ id }) => id);
-    const updatedAt = BigInt(Date.now()) * 1000n;
+    const updatedAt = nowMicros();
     const data = own.map((jobId) => ({ jobId, updatedAt, stats: (due.get(jobId) as JobCounters).take() }));
     await db
       .$transaction([

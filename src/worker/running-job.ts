@@ -3,6 +3,7 @@ import type { JobState } from '../jobs/states.ts';
 import { despiteOutages } from '../runtime/delay.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sameJob, type TaskSpec } from '../runtime/task-spec.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { JobCounters } from './counters.ts';
 import { Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
@@ -86,7 +87,7 @@ export class RunningJob {
     this.record.enter('Scheduling', undefined, {
       restartsDone: requests.restartRequests,
       editsDone: requests.editRequests,
-      startTime: BigInt(Date.now()) * 1000n,
+      startTime: nowMicros(),
       finishTime: null,
       runId: { increment: 1 },
     });

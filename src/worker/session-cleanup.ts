@@ -3,6 +3,7 @@ import { asPenstockError, PenstockError } from '../errors.ts';
 import { backoffMs, delay } from '../runtime/delay.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { WorkerDeps } from './deps.ts';
 import { type JobSessions, orphaned, type SourceSession } from './sessions.ts';
 import type { Task } from './task.ts';
@@ -159,18 +160,42 @@ export class SessionDrains {
   }
 }
 
-const isOld = ({ stateSince }: { stateSince: bigint }): boolean =>
-  BigInt(Date.now()) * 1000n - stateSince > maxAgeMicros;
+const isOld = ({ stateSince }: { stateSince: bigint }): boolean => nowMicros() - stateSince > maxAgeMicros;
+
+const sweepEveryMs = 60_000;
+const sweptAt = new WeakMap<WorkerDeps, number>();
+
+/**
+ * Marks the sessions of jobs that no longer exist. A worker that lost its database may have opened one after its pipeline
+ * was deleted.
+ */
+async function sweep(deps: WorkerDeps): Promise<void> {
+  const { db } = deps;
+  if (performance.now() - (sweptAt.get(deps) ?? Number.NEGATIVE_INFINITY) < sweepEveryMs) return;
+  sweptAt.set(deps, performance.now());
+  const held = await db.sourceSession.groupBy({ by: ['jobId'], where: { state: { not: orphaned } } });
+  const ids = held.map(({ jobId }) => jobId);
+  const jobs = new Set(
+    (await db.job.findMany({ where: { id: { in: ids } }, select: { id: true } })).map(({ id }) => id),
+  );
+  const lost = ids.filter((id) => !jobs.has(id));
+  if (lost.length === 0) return;
+  const now = nowMicros();
+  const data = { state: orphaned, stateSince: now, attempts: 0, nextTry: now };
+  await db.sourceSession.updateMany({ where: { jobId: { in: lost } }, data });
+}
 
 /** Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. */
-export async function cleanUpSessions({ db, catalog, logger }: WorkerDeps): Promise<void> {
+export async function cleanUpSessions(deps: WorkerDeps): Promise<void> {
+  const { db, catalog, logger } = deps;
+  await sweep(deps);
   const due = await db.sourceSession.findFirst({
-    where: { state: orphaned, nextTry: { lte: BigInt(Date.now()) * 1000n } },
+    where: { state: orphaned, nextTry: { lte: nowMicros() } },
   });
   if (!due) return;
   const { id, jobId, operatorId, taskIndex } = due;
   // Reserves the session: two workers at once would disconnect each other.
-  const reserved = BigInt(Date.now() + 2 * forgetDeadlineMs) * 1000n;
+  const reserved = nowMicros() + BigInt(2 * forgetDeadlineMs) * 1000n;
   const where = { id, state: orphaned, nextTry: due.nextTry };
   const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: reserved } });
   if (count === 0) return;
@@ -189,7 +214,7 @@ export async function cleanUpSessions({ db, catalog, logger }: WorkerDeps): Prom
       await db.sourceSession.deleteMany({ where: { id } });
       return;
     }
-    const nextTry = BigInt(Date.now() + 1000 + backoffMs(due.attempts + 4)) * 1000n;
+    const nextTry = nowMicros() + BigInt(Math.round(1000 + backoffMs(due.attempts + 4))) * 1000n;
     await db.sourceSession.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
   }
 }

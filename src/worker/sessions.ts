@@ -5,6 +5,7 @@ import type { StoredSession } from '../definitions/catalog.ts';
 import { asPenstockError } from '../errors.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { WorkerDeps } from './deps.ts';
 
 /** A row of `SourceSession` with its secrets opened. */
@@ -106,7 +107,7 @@ export class JobSessions {
   }
 
   async enter(session: SourceSession, state: 'draining' | typeof orphaned): Promise<void> {
-    const stateSince = BigInt(Date.now()) * 1000n;
+    const stateSince = nowMicros();
     const data = { state, stateSince, nextTry: stateSince };
     // One already in the state keeps the time at which it entered it.
     const where = { id: session.id, state: { not: state } };
@@ -139,7 +140,7 @@ export class JobSessions {
     const { connector } = insert.source;
     const profile = insert.source.profile as SourceSession['profile'];
     const place = { operatorId: source.operatorId, taskIndex, connector };
-    const state = { established: false, state: 'held', stateSince: BigInt(Date.now()) * 1000n };
+    const state = { established: false, state: 'held', stateSince: nowMicros() };
     const session = { id, ...place, ...state, profile, insert, tables: [source.config] };
     await this.#deps.db.sourceSession.create({
       data: { id, jobId: this.#jobId, ...place, ...state, ...this.#sealed(session) },

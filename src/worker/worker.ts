@@ -1,4 +1,4 @@
-import { asPenstockError } from '../errors.ts';
+import { asPenstockError, isDatabaseFailure } from '../errors.ts';
 import { drainsFirst, type JobState, type StopMode } from '../jobs/states.ts';
 import { delay } from '../runtime/delay.ts';
 import type { WorkerDeps } from './deps.ts';
@@ -96,8 +96,12 @@ export class Worker {
         await this.#reconcile();
         if (this.#databaseDown) this.#databaseBack();
       } catch (err) {
+        const { code, facts } = asPenstockError(err);
         if (!this.#databaseDown)
-          this.#deps.logger.error({ err }, 'database unavailable; running jobs continue');
+          this.#deps.logger.error(
+            { err, code, said: facts.said },
+            'database unavailable; running jobs continue',
+          );
         this.#databaseDown = true;
       }
       const pause = Math.min(pausePerRound * (performance.now() - since), pollEveryMs);
@@ -145,7 +149,7 @@ export class Worker {
     try {
       await record.flush();
     } catch (err) {
-      if (asPenstockError(err).code === 'database_unavailable') throw err;
+      if (isDatabaseFailure(asPenstockError(err))) throw err;
       this.#deps.logger.error({ err, job: id }, 'job state cannot be written and is discarded');
       record.discard();
     }

@@ -19,7 +19,7 @@ describe('the test of something stored', () => {
     broker = await Mosquitto.start({ users: { ada: 'right', bob: 'other' } });
   });
   beforeEach(async () => {
-    service = await startService();
+    service = await startService({ variables: { LF: 'right\n', CRLF: 'right\r\n', SPACE: ' right' } });
   });
 
   const post = (path: string, body?: object) => {
@@ -35,6 +35,23 @@ describe('the test of something stored', () => {
     expect(answer.status, answer.text).toBe(200);
     return [answer.body.outcome, answer.body.code];
   };
+
+  test.each([
+    ['{{ LF }}', 'warning', 'The value of LF ends in a line break'],
+    ['{{ CRLF }}', 'warning', 'The value of CRLF ends in a line break'],
+    ['{{ SPACE }}', 'failed', 'The value of SPACE begins or ends with white space'],
+    ['right\n', 'failed', '/password ends in a line break'],
+  ])('says what is odd about the end of the password %j', async (password, result, said) => {
+    const config = { url: broker.url, username: 'ada', password };
+    const { body, text } = await post('/connection_profiles/test', profileBody('', { config }));
+    expect(body.steps[0]).toMatchObject({
+      name: 'secrets',
+      outcome: 'warning',
+      message: expect.stringContaining(said),
+    });
+    expect(body.outcome).toBe(result);
+    expect(text).not.toContain('right');
+  });
 
   test('tests changes without storing them, and keeps an omitted or masked secret', async () => {
     const id = await stored();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
-import { closeDb, healthy, openDb } from '../../src/store/db.ts';
+import { closeDb, databaseFailure, openDb } from '../../src/store/db.ts';
 import { applyMigrations } from '../../src/store/migrations.ts';
 import { openSqlite, SqliteAdapter } from '../../src/store/sqlite.ts';
 import { databases, execute, type TestStore } from '../support/databases.ts';
@@ -178,12 +178,12 @@ describe.each(databases)('the store on $provider', ({ provider, open }) => {
 
   test('is healthy while it responds in time', async () => {
     const { db } = store;
-    expect(await healthy(db)).toBe(true);
+    expect(await databaseFailure(db)).toBeUndefined();
     await db.$transaction(async (tx) => {
       if (provider === 'postgresql') await tx.$executeRawUnsafe('LOCK TABLE "Job"');
-      expect(await healthy(db, 50)).toBe(false);
+      expect(await databaseFailure(db, 50)).toMatchObject({ code: 'database_unavailable' });
     });
-    expect(await healthy(db)).toBe(true);
+    expect(await databaseFailure(db)).toBeUndefined();
   });
 });
 
@@ -296,7 +296,15 @@ test('a SQLite file is opened although another process has just created it and i
 describe('an unavailable database', () => {
   const unavailable = { code: 'database_unavailable', passing: true };
 
-  test.each(['mysql://localhost/x', 'file:', 'file::memory:', ''])('refuses the URL "%s"', async (url) => {
+  test.each([
+    'mysql://localhost/x',
+    'file:',
+    'file::memory:',
+    'file:a.db?mode=ro',
+    'file:a%zz.db',
+    'file:a#b.db',
+    '',
+  ])('refuses the URL "%s"', async (url) => {
     expect(await failure(openDb(url))).toMatchObject({ code: 'invalid_config' });
   });
 
@@ -307,7 +315,11 @@ describe('an unavailable database', () => {
   test('is reported if nothing listens or the database does not exist', async () => {
     expect(await failure(openDb('postgresql://penstock@127.0.0.1:1/x'))).toMatchObject(unavailable);
     const { url, close } = await databases[1].open();
-    expect(await failure(openDb(`${url}_not`))).toMatchObject(unavailable);
+    expect(await failure(openDb(`${url}_not`))).toMatchObject({
+      code: 'database_missing',
+      passing: true,
+      facts: { said: expect.stringMatching(/^database "test_\w+_not" does not exist$/) },
+    });
     await close();
   });
 
@@ -341,9 +353,9 @@ describe('an unavailable database', () => {
     const url = server.url('postgres');
     await applyMigrations(url);
     const db = await openDb(url);
-    expect(await healthy(db)).toBe(true);
+    expect(await databaseFailure(db)).toBeUndefined();
     await server.stop();
-    expect(await healthy(db)).toBe(false);
+    expect(await databaseFailure(db)).toMatchObject(unavailable);
     expect(await failure(db.sourceSession.count())).toMatchObject(unavailable);
     expect(await failure(db.$transaction((tx) => tx.sourceSession.count()))).toMatchObject(unavailable);
     await closeDb(db);

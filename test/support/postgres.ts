@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { chown, mkdtemp } from 'node:fs/promises';
+import { chown, mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -12,17 +12,32 @@ export interface Postgres {
   stop(): Promise<void>;
 }
 
+interface PostgresOptions {
+  /** Files to write into its folder, for its user alone. `pg_hba.conf` replaces that of the server. */
+  files?: Record<string, string>;
+  /** Settings; `FOLDER` in a value stands for the folder. */
+  settings?: Record<string, string>;
+}
+
 /**
  * Starts a real PostgreSQL on a free port of 127.0.0.1, with a temporary data folder. `stop()`, or any end of this process,
  * ends it and removes the folder.
  */
-export async function startPostgres(): Promise<Postgres> {
+export async function startPostgres({ files = {}, settings = {} }: PostgresOptions = {}): Promise<Postgres> {
   const bin = findBinaries();
   const user = notRoot();
   const folder = await mkdtemp(join(tmpdir(), 'penstock-pg-'));
   if (user !== null) await chown(folder, user.uid, user.gid);
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+    if (user !== null) await chown(join(folder, name), user.uid, user.gid);
+  }
   const port = await freePort();
-  const server = spawnServer(bin, folder, port, user);
+  const more = Object.entries(settings).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value.replaceAll('FOLDER', folder)}`,
+  ]);
+  const server = spawnServer([bin, folder, String(port), ...more], user);
   const url = (name: string): string => `postgresql://penstock@127.0.0.1:${port}/${name}`;
   try {
     await answering(url('postgres'), server, join(folder, 'log'));
@@ -33,19 +48,22 @@ export async function startPostgres(): Promise<Postgres> {
   return { url, stop: () => stop(server) };
 }
 
-// $1: the binaries, $2: the folder, $3: the port. The shell lives as long as the server. Its standard input closes
+// $1: the binaries, $2: the folder, $3: the port, and then settings. The shell lives as long as the server. Its standard input closes
 // when this process ends, even by kill -9, and the shell then stops the server.
 const script = `
 set -e
 exec 3<&0 >"$2/log" 2>&1
 "$1/initdb" --pgdata="$2/data" --username=penstock --auth=trust --encoding=UTF8 --locale=C --no-sync --no-instructions
+[ ! -f "$2/pg_hba.conf" ] || cp "$2/pg_hba.conf" "$2/data/pg_hba.conf"
 set +e
-"$1/postgres" -D "$2/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$2" \\
-  -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=200 3<&- &
+bin=$1 folder=$2 port=$3
+shift 3
+"$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$folder" \\
+  -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=200 "$@" 3<&- &
 server=$!
 (cat <&3 >/dev/null; kill -QUIT $server) &
 wait $server
-rm -rf "$2"
+rm -rf "$folder"
 `;
 
 interface User {
@@ -53,11 +71,11 @@ interface User {
   gid: number;
 }
 
-function spawnServer(bin: string, folder: string, port: number, user: User | null): ChildProcess {
+function spawnServer(args: string[], user: User | null): ChildProcess {
   // Detached: an interrupt typed at the terminal ends the tests, and these end the server.
-  return spawn('sh', ['-c', script, 'sh', bin, folder, String(port)], {
+  return spawn('sh', ['-c', script, 'sh', ...args], {
     ...user,
-    cwd: folder,
+    cwd: args[1],
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });

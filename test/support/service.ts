@@ -36,6 +36,8 @@ export interface ServiceOptions {
   /** Whether other workers may share the database. */
   shared?: boolean;
   adminKey?: string;
+  /** For services on one database. */
+  secretKey?: string;
   requestsPerMinute?: number;
   maxEventLoopDelayMs?: number;
   variables?: Record<string, string>;
@@ -64,7 +66,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   };
   const logger = pino({ level: options.logLevel ?? 'debug' }, { write });
   const variables = (name: string): string => options.variables?.[name] ?? '';
-  const secrets = new SecretBox([randomBytes(32).toString('base64')]);
+  const secrets = new SecretBox([options.secretKey ?? randomBytes(32).toString('base64')]);
   const catalog = new StoredCatalog(
     db,
     secrets,

@@ -1,6 +1,6 @@
 import type { Parser } from 'yaml';
 import { PenstockError } from '../../errors.ts';
-import { maxBytes, maxYamlBytes } from './wire.ts';
+import { maxBytes } from './wire.ts';
 
 /** Maximum number of aliases, nested ones included. */
 const maxAliases = 100;

@@ -5,6 +5,7 @@ import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { type JsonObject, keepMasked, maskedPaths } from '../../security/config-secrets.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { newId } from '../../store/id.ts';
 import { checkResponse, runCheck, takePlace, testOptions } from '../check.ts';
 import { refuseRename, refuseUsedProfile } from '../dependents.ts';
@@ -13,7 +14,7 @@ import type { Change, Kind } from '../kind.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
-import { ConnectorConfig, ConnectorId, IdParams, Name, nowMicros, optionalBody, strict } from '../schemas.ts';
+import { ConnectorConfig, ConnectorId, IdParams, Name, optionalBody, strict } from '../schemas.ts';
 import { clientGone } from '../sse.ts';
 import type { ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import {
@@ -71,12 +72,11 @@ export const connectionProfiles =
       },
       async (request, reply) => {
         const connector = connectorFor(request.body.connector);
-        const reachable = catalog.resolve(connector, checkProfile(request.body));
         return runCheck(
           request,
           reply,
           connector,
-          { ...reachable, table: undefined, schema: undefined },
+          toTest(catalog, connector, checkProfile(request.body)),
           'json',
         );
       },
@@ -102,14 +102,7 @@ export const connectionProfiles =
         const row = await findProfile(db, request.params.id);
         const connector = connectorFor(row.connector);
         const config = patched(connector, catalog.profile(row), request.body);
-        const reachable = catalog.resolve(connector, config);
-        return runCheck(
-          request,
-          reply,
-          connector,
-          { ...reachable, table: undefined, schema: undefined },
-          'json',
-        );
+        return runCheck(request, reply, connector, toTest(catalog, connector, config), 'json');
       },
     );
 
@@ -143,6 +136,13 @@ export const connectionProfiles =
 
     await app.register(resource(deps, profileKind(deps)));
   };
+
+const toTest = (catalog: Deps['catalog'], connector: ConnectorDefinition, config: JsonObject) => ({
+  ...catalog.resolve(connector, config),
+  oddities: catalog.oddities(connector, config),
+  table: undefined,
+  schema: undefined,
+});
 
 function patched(
   connector: ConnectorDefinition,

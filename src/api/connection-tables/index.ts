@@ -4,6 +4,7 @@ import Type, { type Static } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { newTimedId } from '../../store/id.ts';
 import { checkResponse, runCheck, testOptions } from '../check.ts';
 import { refuseRename, refuseUsedTable } from '../dependents.ts';
@@ -12,16 +13,7 @@ import type { Change, Kind } from '../kind.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, refusedBySchema } from '../problem.ts';
 import { resource } from '../resource.ts';
-import {
-  ConnectorConfig,
-  ConnectorId,
-  IdParams,
-  Name,
-  nothing,
-  nowMicros,
-  optionalBody,
-  strict,
-} from '../schemas.ts';
+import { ConnectorConfig, ConnectorId, IdParams, Name, nothing, optionalBody, strict } from '../schemas.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
 import { checkSchema, checkTable, completed } from './checks.ts';
 import { inferSchemas } from './infer.ts';
@@ -83,7 +75,8 @@ export const connectionTables =
       },
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
-        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
+        const oddities = catalog.oddities(connector, profile);
+        const tested = { ...catalog.resolve(connector, profile), oddities, table: config, schema };
         return runCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -109,7 +102,8 @@ export const connectionTables =
         const validate = request.compileValidationSchema(ConnectionTablePost, 'body');
         if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
         const { connector, profile, config, schema } = await checkTable(deps, body);
-        const tested = { ...catalog.resolve(connector, profile), table: config, schema };
+        const oddities = catalog.oddities(connector, profile);
+        const tested = { ...catalog.resolve(connector, profile), oddities, table: config, schema };
         return runCheck(request, reply, connector, tested, 'events');
       },
     );

@@ -100,6 +100,10 @@ const problemTexts = {
   ],
   internal: ['Something went wrong inside Penstock; the log has the details'],
   database_unavailable: ['The database does not respond', 'Try again shortly.'],
+  database_read_only: [
+    'The database refuses writes',
+    'PENSTOCK_DATABASE_URL must lead to the primary, not to a standby.',
+  ],
   overloaded: [
     'Penstock is overloaded',
     'Try again shortly. If it lasts, run the API and the worker in separate processes.',
@@ -137,7 +141,7 @@ const always: Record<string, ShownCode[]> = {
   429: ['too_many_requests'],
   431: ['headers_too_large'],
   500: ['internal', 'secret_unreadable'],
-  503: ['database_unavailable', 'overloaded'],
+  503: ['database_unavailable', 'database_read_only', 'overloaded'],
 };
 
 const config: ShownCode[] = ['invalid_config', 'unknown_connector'];

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Deps } from '../deps.ts';
 import { problems } from '../problem.ts';
-import { Collection, Micros, nowMicros, nullable, strict } from '../schemas.ts';
+import { Collection, Micros, nullable, strict } from '../schemas.ts';
 import { findJob, JobParams } from './index.ts';
 import { statsOf } from './stats.ts';
 

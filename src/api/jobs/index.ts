@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { isResting, jobStates, shownState } from '../../jobs/states.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { problems } from '../problem.ts';
@@ -11,7 +12,6 @@ import {
   IdParams,
   Micros,
   newestFirst,
-  nowMicros,
   nullable,
   Page,
   PageQuery,

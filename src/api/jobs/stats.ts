@@ -8,8 +8,9 @@ import {
   type TaskStatus as StoredTaskStatus,
   sampleEveryMs,
 } from '../../jobs/stats.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
-import { Micros, nowMicros, nullable } from '../schemas.ts';
+import { Micros, nullable } from '../schemas.ts';
 
 const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
 type MetricName = (typeof metricNames)[number];
@@ -117,7 +118,10 @@ export const TaskStatus = Type.Object(
 
 export async function statsOf(
   db: Db,
-  job: { id: string; state: string; leaseUntil: bigint | null; startTime: bigint | null },
+  job: Pick<
+    Awaited<ReturnType<Db['job']['findUniqueOrThrow']>>,
+    'id' | 'state' | 'stop' | 'leaseUntil' | 'startTime'
+  >,
 ): Promise<JobStats | undefined> {
   const state = shownState(job, nowMicros());
   if (isResting(state)) return undefined;

@@ -1,15 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { keepMaskedInQuery } from '../../definitions/query-secrets.ts';
 import { PenstockError } from '../../errors.ts';
-import { isResting, type JobState, type StopMode } from '../../jobs/states.ts';
+import { isResting, type StopMode, shownState } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Tx } from '../../store/db.ts';
 import { newId, newTimedId } from '../../store/id.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
-import { nowMicros } from '../schemas.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
 import { refuseUdfs } from '../udfs.ts';
 import { checkParallelism } from './parallelism.ts';
@@ -183,14 +183,19 @@ function stopChanges(stop: StopMode, job: PipelineRow['job']) {
   return again ? { stop, restartRequests: { increment: 1 }, restartForce: false } : { stop };
 }
 
-/** Throws `pipeline_running`. The sessions of the pipeline stay behind, for a worker to remove. */
+/**
+ * Throws `pipeline_running`. The sessions of the pipeline stay behind, for a worker to remove, now or when one returns: a
+ * job that no worker holds can be deleted all the same.
+ */
 function remove(row: PipelineRow): Change<PipelineRow> {
   const { id, version, job } = row;
-  const resting = isResting(job.state as JobState);
-  const running = new PenstockError('pipeline_running', `The pipeline is ${job.state}`, {
+  const state = shownState(job, nowMicros());
+  const resting = isResting(state);
+  const running = new PenstockError('pipeline_running', `The pipeline is ${state}`, {
     hint: resting
       ? 'Its worker is still releasing it; try again in a moment.'
-      : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed.',
+      : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed. Without a ' +
+        'worker that is 15 seconds after the last one ended.',
   });
   if (!resting) throw running;
   return {
@@ -198,11 +203,15 @@ function remove(row: PipelineRow): Change<PipelineRow> {
     written: id,
     forWorker: true,
     async store(tx) {
-      // Fails if a worker has taken the job in the meantime.
-      const where = { id, job: { worker: null, state: job.state } };
-      const { count } = await tx.pipeline.deleteMany({ where });
-      if (count === 0) throw running;
       const now = nowMicros();
+      // Locks the job. Fails if a worker has taken it in the meantime, or if it should run again.
+      const free = { OR: [{ worker: null }, { leaseUntil: null }, { leaseUntil: { lt: now } }] };
+      const { count } = await tx.job.updateMany({
+        where: { id: job.id, state: job.state, stop: job.stop, ...free },
+        data: { worker: null, leaseUntil: null },
+      });
+      if (count === 0) throw running;
+      await tx.pipeline.delete({ where: { id } });
       await tx.sourceSession.updateMany({
         where: { jobId: job.id },
         data: { state: 'leftover', stateSince: now, attempts: 0, nextTry: now },

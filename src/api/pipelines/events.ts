@@ -2,12 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { isResting } from '../../jobs/states.ts';
 import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { type JobRow, toWire } from '../jobs/index.ts';
 import { taskStatuses } from '../jobs/stats.ts';
 import { problems } from '../problem.ts';
-import { IdParams, nowMicros } from '../schemas.ts';
+import { IdParams } from '../schemas.ts';
 import { clientGone, EventQueue, streamEvents } from '../sse.ts';
 import { findPipeline } from './wire.ts';
 

@@ -5,6 +5,7 @@ import { metadataCodec } from '../../connectors/metadata.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import { compileQuery, diagnose } from '../../sql/compile.ts';
+import { nowMicros } from '../../store/clock.ts';
 import { removeDeadLetters } from '../../store/dead-letters.ts';
 import { MessageEvents, withRaw } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
@@ -14,7 +15,6 @@ import {
   Deleted,
   IdParams,
   newestFirst,
-  nowMicros,
   Page,
   PageQuery,
   pageSize,

@@ -3,17 +3,10 @@ import { maskQuery } from '../../definitions/query-secrets.ts';
 import { PenstockError } from '../../errors.ts';
 import { actionFor, type StopMode, shownState } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
+import { nowMicros } from '../../store/clock.ts';
 import type { Db, Tx } from '../../store/db.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
-import {
-  Micros,
-  Name,
-  type Named,
-  nowMicros,
-  nullable,
-  StopMode as StopModeSchema,
-  strict,
-} from '../schemas.ts';
+import { Micros, Name, type Named, nullable, StopMode as StopModeSchema, strict } from '../schemas.ts';
 
 const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
   connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',

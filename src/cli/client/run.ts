@@ -39,7 +39,10 @@ export async function runClient({ command, words, values }: Invocation, terminal
 }
 
 function serverOf(given: string | undefined, { environment, complain }: Terminal): Server {
-  const { PENSTOCK_SERVER: set, PENSTOCK_KEY: key } = environment;
+  // Without the line break that `echo` adds, as the service reads its settings.
+  const [set, key] = ['PENSTOCK_SERVER', 'PENSTOCK_KEY'].map((name) =>
+    environment[name]?.replace(/[\r\n]+$/, ''),
+  );
   const address = given ?? (set || 'http://127.0.0.1:5115');
   const url = URL.parse(address.endsWith('/') ? address : `${address}/`);
   if (!url || !/^https?:$/.test(url.protocol))

@@ -9,7 +9,7 @@ import type { Transform, Transformed, TransformOptions } from '../transform.ts';
 import { cast } from './casts.ts';
 import { comparison, membership } from './comparison.ts';
 import { type EngineType, fromRow, isBig, isInteger, plainType, readType, toRow } from './engine-type.ts';
-import { type Compiled, defer, deferral, type Evaluate, folded, refuse } from './evaluate.ts';
+import { type Compiled, coalesce, defer, deferral, type Evaluate, folded, refuse } from './evaluate.ts';
 import { functions } from './functions.ts';
 import { textInterval } from './times.ts';
 
@@ -185,16 +185,6 @@ function operator(node: TreeNode, args: readonly Compiled[]): Compiled {
     default:
       return refuse(`the operator ${String(node.type)}`);
   }
-}
-
-function coalesce(args: readonly Compiled[]): Evaluate {
-  return (row) => {
-    for (const { evaluate } of args) {
-      const value = evaluate(row);
-      if (value !== null) return value;
-    }
-    return null;
-  };
 }
 
 /** Evaluates only the branch that is taken. */

@@ -84,3 +84,14 @@ export function folded(compiled: Compiled): Compiled {
     throw error;
   }
 }
+
+/** Evaluates nothing after the first value. */
+export function coalesce(args: readonly Compiled[]): Evaluate {
+  return (row) => {
+    for (const { evaluate } of args) {
+      const value = evaluate(row);
+      if (value !== null) return value;
+    }
+    return null;
+  };
+}

@@ -1,21 +1,18 @@
 import type { Row, Value } from '../../formats/format.ts';
 import { getterOf } from '../../formats/values/own-property.ts';
+import { addUp, noSize, type Size, valueSize } from '../../formats/values/size.ts';
 import { children, isNode, numberOf, type TreeNode } from '../parse-tree.ts';
 import type { BoundPlan, BoundStep } from '../plan.ts';
 import {
   type Argument,
-  addUp,
   castSize,
   clamp,
-  noSize,
   resultSize,
   type Shape,
-  type Size,
   scratchSize,
   shapeOf,
   slot,
   totalOf,
-  valueSize,
 } from './size.ts';
 
 /** Bytes that the values of a batch may take while other queries of the thread run. A row that may take more runs alone. */

@@ -1,4 +1,4 @@
-import type { Row, Value } from '../../formats/format.ts';
+import { noSize, type Size } from '../../formats/values/size.ts';
 import { children, isNode } from '../parse-tree.ts';
 
 /**
@@ -6,12 +6,6 @@ import { children, isNode } from '../parse-tree.ts';
  * limit, so a function that multiplies its inputs has to be bounded before it runs. Every rule is a polynomial with
  * coefficients that are not negative in the sizes of the arguments: `memory.ts` depends on that.
  */
-export interface Size {
-  /** Bytes of the texts and blobs in the value. */
-  bytes: number;
-  /** Number of list elements, those of nested lists included. */
-  count: number;
-}
 
 export interface Argument extends Size {
   /** Bytes of the whole value, lists and their elements included. */
@@ -20,7 +14,6 @@ export interface Argument extends Size {
   literal?: string | number | undefined;
 }
 
-export const noSize: Size = { bytes: 0, count: 0 };
 const unbounded: Size = { bytes: Number.POSITIVE_INFINITY, count: Number.POSITIVE_INFINITY };
 
 type Rule = (args: readonly Argument[]) => Size;
@@ -253,18 +246,3 @@ export const clamp = ({ bytes, count }: Size, { text, list }: Shape): Size => ({
 
 export const totalOf = ({ bytes, count }: Size, { width, element }: Shape): number =>
   width + bytes + count * element;
-
-export const addUp = (sizes: readonly Size[]): Size => ({
-  bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-  count: sizes.reduce((sum, { count }) => sum + count, 0),
-});
-
-export function valueSize(value: Value): Size {
-  if (typeof value === 'string') return { bytes: Buffer.byteLength(value), count: 0 };
-  if (typeof value !== 'object' || value === null) return noSize;
-  if (value instanceof Uint8Array) return { bytes: value.byteLength, count: 0 };
-  if (!Array.isArray(value))
-    return addUp(Object.values(value as Row).map((member) => valueSize(member as Value)));
-  const { bytes, count } = addUp(value.map((item) => valueSize(item as Value)));
-  return { bytes, count: count + value.length };
-}

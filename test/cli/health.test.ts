@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { atEnd, temporaryFolder } from '../support/at-end.ts';
+import { freePort } from '../support/mosquitto.ts';
+import { until } from '../support/until.ts';
+
+const main = join(import.meta.dirname, '../../src/main.ts');
+
+let settings: Record<string, string>;
+beforeEach(async () => {
+  const folder = temporaryFolder('health');
+  settings = {
+    PENSTOCK_DATA_DIR: folder,
+    PENSTOCK_DATABASE_URL: `file:${join(folder, 'penstock.db')}`,
+    PENSTOCK_ADMIN_KEY: 'the-key-of-an-admin\n',
+    PENSTOCK_PORT: String(await freePort()),
+    PENSTOCK_WORKER_HTTP: String(await freePort()),
+  };
+});
+
+function start(args: string[], more: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { PATH: process.env.PATH, ...settings, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
+  const ended = new Promise<{ code: number | null; said: string }>((resolve) =>
+    child.once('close', (code) => resolve({ code, said })),
+  );
+  const stop = async () => {
+    child.kill('SIGTERM');
+    return ended;
+  };
+  atEnd(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { ended, stop };
+}
+
+const health = (...args: string[]) => start(['health', ...args]).ended;
+const becomesReady = (...args: string[]) =>
+  until('it is ready', async () => (await health(...args)).code === 0, 60_000);
+
+test('asks the API and a worker where the settings say, and says why when they are not ready', async () => {
+  expect(await health()).toMatchObject({ code: 1, said: expect.stringContaining('ECONNREFUSED') });
+  settings.PENSTOCK_HOST = '[::1]';
+  const api = start(['api']);
+  await becomesReady('api');
+  expect(await health()).toMatchObject({ code: 0, said: 'ready\n' });
+  expect((await health('worker')).code).toBe(1);
+
+  const worker = start(['worker']);
+  await becomesReady('worker');
+  const at = (path: string, key?: string) =>
+    fetch(`http://[::1]:${settings.PENSTOCK_WORKER_HTTP}${path}`, {
+      headers: key ? { authorization: `Bearer ${key}` } : {},
+    });
+  expect((await at('/healthz')).status).toBe(200);
+  expect((await at('/metrics')).status).toBe(401);
+  const metrics = await at('/metrics', 'the-key-of-an-admin');
+  expect(await metrics.text()).toContain('# TYPE penstock_jobs gauge');
+  const other = await at('/api/v1/pipelines', 'the-key-of-an-admin');
+  expect(other.status).toBe(404);
+  expect(other.headers.get('content-type')).toContain('application/problem+json');
+
+  await api.stop();
+  expect(await health()).toMatchObject({ code: 0 });
+  expect((await worker.stop()).code).toBe(0);
+  expect((await health()).code).toBe(1);
+}, 120_000);
+
+test('refuses another role, and settings that are wrong', async () => {
+  expect(await health('demo')).toMatchObject({ code: 2, said: expect.stringContaining('api or worker') });
+  settings.PENSTOCK_PORT = 'http';
+  expect(await health()).toMatchObject({ code: 2, said: expect.stringContaining('PENSTOCK_PORT') });
+});

@@ -1,0 +1,124 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { closeDb, openDb } from '../../src/store/db.ts';
+import { applyMigrations } from '../../src/store/migrations.ts';
+import { temporaryFolder } from '../support/at-end.ts';
+import { openTestStore } from '../support/databases.ts';
+import { startService } from '../support/service.ts';
+import { skipping } from '../support/skipping.ts';
+
+const profile = { id: 'cp_1', name: 'a', connector: 'mqtt', config: '{}', createdAt: 0n, updatedAt: 0n };
+
+/** The rights of the files in a folder that others have, by name. */
+const openTo = (folder: string): string[] =>
+  readdirSync(folder).filter((name) => (statSync(join(folder, name)).mode & 0o077) !== 0);
+
+describe('the file of sqlite and what lies beside it', () => {
+  test('are for their owner alone, also in a folder that others may read', async () => {
+    const folder = temporaryFolder('private');
+    chmodSync(folder, 0o755);
+    const url = `file:${join(folder, 'penstock.db')}`;
+    await applyMigrations(url);
+    const db = await openDb(url);
+    await db.connectionProfile.create({ data: profile });
+    expect(readdirSync(folder).sort()).toEqual(['penstock.db', 'penstock.db-shm', 'penstock.db-wal']);
+    expect(openTo(folder)).toEqual([]);
+    await closeDb(db);
+  });
+
+  test('become so when they were not', async () => {
+    const folder = temporaryFolder('open');
+    const path = join(folder, 'penstock.db');
+    writeFileSync(path, '', { mode: 0o666 });
+    chmodSync(path, 0o666);
+    await applyMigrations(`file:${path}`);
+    expect(openTo(folder)).toEqual([]);
+  });
+
+  test('are in a folder for their owner alone, if it did not exist', async () => {
+    const folder = join(temporaryFolder('new'), 'a', 'b');
+    await applyMigrations(`file:${folder}/penstock.db`);
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+  });
+});
+
+describe('a database file that takes no writes', () => {
+  test('is reported when the disk is full, and is ready again when there is room', async () => {
+    const { db, close } = await openTestStore();
+    const [{ page_count: pages } = { page_count: 0n }] = await db.$queryRaw<
+      { page_count: bigint }[]
+    >`PRAGMA page_count`;
+    await db.$queryRawUnsafe(`PRAGMA max_page_count = ${pages}`);
+    const large = { ...profile, config: 'x'.repeat(100_000) };
+    const full = await db.connectionProfile.create({ data: large }).catch((error) => error);
+    expect(full).toMatchObject({
+      code: 'database_full',
+      passing: true,
+      facts: { said: expect.stringContaining('full') },
+    });
+    await db.$queryRawUnsafe('PRAGMA max_page_count = 1000000');
+    await db.connectionProfile.create({ data: large });
+    await close();
+  });
+
+  test('makes the service say so: not ready, reads served, writes 503 with Retry-After', async () => {
+    const { request, db } = await startService({ adminKey: 'the-key-of-an-admin' });
+    const headers = { authorization: 'Bearer the-key-of-an-admin' };
+    const made = await request.post('/api/v1/api_keys').set(headers).send({ name: 'bot', role: 'operator' });
+    const bot = { authorization: `Bearer ${made.body.key}` };
+    await db.$queryRawUnsafe('PRAGMA query_only = 1');
+    const ready = await request.get('/readyz');
+    expect(ready).toMatchObject({ status: 503, headers: { 'retry-after': '5' } });
+    expect(ready.body.code).toBe('database_read_only');
+    expect((await request.get('/healthz')).status).toBe(200);
+    expect((await request.get('/api/v1/pipelines').set(bot)).status).toBe(200);
+    const body = { name: 'a', connector: 'mqtt', config: { url: 'mqtt://127.0.0.1:1' } };
+    const written = await request.post('/api/v1/connection_profiles').set(bot).send(body);
+    expect(written).toMatchObject({ status: 503, headers: { 'retry-after': '5' } });
+    expect(written.body).toMatchObject({
+      code: 'database_read_only',
+      hint: expect.stringContaining('folder'),
+    });
+    expect(written.text).not.toContain('readonly database');
+    await db.$queryRawUnsafe('PRAGMA query_only = 0');
+    expect((await request.get('/readyz')).status).toBe(200);
+    expect((await request.post('/api/v1/connection_profiles').set(bot).send(body)).status).toBe(200);
+  });
+
+  test('is reported when it is no database', async () => {
+    const path = join(temporaryFolder('other'), 'notes.txt');
+    writeFileSync(path, 'something else entirely\n'.repeat(100));
+    await expect(applyMigrations(`file:${path}`)).rejects.toMatchObject({ code: 'database_damaged' });
+  });
+
+  const notRoot = process.getuid?.() === 0 ? undefined : 'only root can start a process as another user';
+
+  test.skipIf(notRoot)(skipping('ends the start with the reason and the mend', notRoot), async () => {
+    const folder = temporaryFolder('foreign');
+    const path = join(folder, 'penstock.db');
+    await applyMigrations(`file:${path}`);
+    const empty = join(folder, 'empty');
+    mkdirSync(empty);
+    for (const [at, mode] of [
+      [folder, 0o755],
+      [empty, 0o755],
+      [path, 0o644],
+    ] as const)
+      chmodSync(at, mode);
+    const start = (file: string) =>
+      spawnSync(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'api'], {
+        uid: 65_534,
+        gid: 65_534,
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH, PENSTOCK_DATABASE_URL: `file:${file}`, PENSTOCK_DATA_DIR: '/nowhere' },
+      });
+    const written = start(path);
+    expect(written.status).toBe(1);
+    expect(written.stderr).toContain('"code":"database_read_only"');
+    expect(written.stderr).toContain('The database file cannot be written');
+    expect(written.stderr).toContain('Give the user that runs Penstock the right');
+    expect(start(join(empty, 'penstock.db')).stderr).toContain('"code":"database_forbidden"');
+  });
+});
