@@ -76,13 +76,16 @@ async function readQuery(text: string, catalog: Catalog): Promise<Query & { inse
     await withEngine((connection) => planComputed(connection, computed, query));
   }
   const inserts: Insert[] = [];
+  // DuckDB is loaded for the first view: a query of whole rows does without.
   for (const select of selects) {
-    const { planMemory, planView } = await import('./views.ts');
     const { sink } = 'sink' in select ? select : {};
-    if (!('sink' in select)) await withEngine((connection) => planView(connection, select, query));
-    else if (sink && made.isMemory(sink))
+    if (!('sink' in select)) {
+      const { planView } = await import('./views.ts');
+      await withEngine((connection) => planView(connection, select, query));
+    } else if (sink && made.isMemory(sink)) {
+      const { planMemory } = await import('./views.ts');
       await withEngine((connection) => planMemory(connection, { ...select, sink }, query));
-    else inserts.push(select);
+    } else inserts.push(select);
   }
   if (inserts.length === 0) findings.stop('The query has no SELECT or INSERT INTO … SELECT statement');
   return { ...query, inserts };
