@@ -108,8 +108,8 @@ modules:\n  mod_mqtt: {}\n`;
 }
 
 const debianVersion = (name: string): string => {
-  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${Version}', name], { encoding: 'utf8' });
-  return /^[\d.]+\d/.exec(stdout ?? '')?.[0] ?? '';
+  const { stdout } = spawnSync('dpkg-query', ['-s', name], { encoding: 'utf8' });
+  return /^Version: ([\d.]+\d)/m.exec(stdout ?? '')?.[1] ?? '';
 };
 
 const slow = process.env.PENSTOCK_SOAK === '1' ? undefined : 'it takes minutes (npm run soak)';
