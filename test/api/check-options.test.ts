@@ -149,8 +149,8 @@ describe('the test of something stored', () => {
     const body = profileBody(silent.url);
     const step = await post('/connection_profiles/test', { ...body, step_timeout_ms: 200 });
     expect(step.body).toMatchObject({
-      code: 'connection_timeout',
-      message: 'The server did not respond within 200 ms',
+      code: 'mqtt_not_answered',
+      message: 'The server did not respond to CONNECT of MQTT 5 or 3.1.1 within 200 ms',
       details: { step: 'mqtt_connect' },
     });
     const whole = await post('/connection_profiles/test', { ...body, timeout_ms: 300 });

@@ -95,7 +95,7 @@ const withoutDatabase = [
   '200 GET /metrics',
   '200 POST /api/v1/connection_profiles/test',
   '200 POST /api/v1/connection_tables/schemas/test',
-  '404 GET /api/v1/pipelines/{id}/jobs/{job_id}/output',
+  '200 POST /api/v1/udfs/validate',
 ];
 
 async function expectRefusals(ids: Record<string, string>): Promise<void> {

@@ -59,7 +59,8 @@ function rabbitmqScript(): string | undefined {
   }
 }
 
-async function startRabbitmq(): Promise<Broker> {
+/** Starts RabbitMQ with its MQTT plugin. */
+export async function startRabbitmq(): Promise<Broker & Pick<ServerProcess, 'kill' | 'resume'>> {
   const folder = folderOf('rabbitmq');
   const [port, names, distribution] = [await freePort(), await freePort(), await freePort()];
   const config = [
@@ -78,8 +79,8 @@ async function startRabbitmq(): Promise<Broker> {
     folder: folderOf('epmd'),
   });
   const command = rabbitmqScript() ?? 'rabbitmq-server';
-  await ServerProcess.start({ command, args: [], env, port, folder });
-  return { url: urlOf(port), port };
+  const server = await ServerProcess.start({ command, args: [], env, port, folder });
+  return { url: urlOf(port), port, kill: (signal) => server.kill(signal), resume: () => server.resume() };
 }
 
 const rabbitmqSettings = (folder: string, names: number, distribution: number): Record<string, string> => ({

@@ -25,48 +25,60 @@ export function whereIs(name: string): string | undefined {
 
 /** A server that belongs to a test, with all the processes it starts, which end with it. */
 export class ServerProcess {
-  readonly #child: ChildProcess;
-  readonly #watcher: ChildProcess;
-  readonly #folder: string;
+  readonly #started: Started;
+  #child: ChildProcess | undefined;
+  #watcher: ChildProcess | undefined;
   #log = '';
 
-  private constructor({ command, args, env, folder }: Started) {
+  private constructor(started: Started) {
+    this.#started = started;
+  }
+
+  /** Starts it and waits until it accepts connections. It stops by itself: see `atEnd`. */
+  static async start(started: Started): Promise<ServerProcess> {
+    const server = new ServerProcess(started);
+    atEnd(() => server.stop());
+    await server.resume();
+    return server;
+  }
+
+  /** Starts it again after `kill`, with its folder as it was. */
+  async resume(): Promise<void> {
+    const { command, args, env, folder, port } = this.#started;
     // A separate process group, to be killed as a whole.
-    this.#child = spawn(command, args, {
+    const child = spawn(command, args, {
       detached: true,
       cwd: folder,
       env: { PATH: process.env.PATH, HOME: folder, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    this.#folder = folder;
-    this.#watcher = watch(-(this.#child.pid ?? 0), folder);
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.on('data', (chunk) => {
+    this.#child = child;
+    this.#watcher = watch(-(child.pid ?? 0), folder);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
         this.#log = (this.#log + String(chunk)).slice(-100_000);
       });
     }
-  }
-
-  /** Starts it and waits until it accepts connections. It stops by itself: see `atEnd`. */
-  static async start(started: Started): Promise<void> {
-    const server = new ServerProcess(started);
-    atEnd(() => server.stop());
-    await until(`${started.command} listens`, () => server.#gone || accepts(started.port), 120_000);
-    if (server.#gone) throw new Error(`${started.command} did not start: ${server.#log}`);
+    await until(`${command} listens`, () => this.#gone || accepts(port), 120_000);
+    if (this.#gone) throw new Error(`${command} did not start: ${this.#log}`);
   }
 
   get #gone(): boolean {
-    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+    return !this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Ends it and keeps its folder. SIGTERM lets it save its state. */
+  async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.#watcher?.kill('SIGKILL');
+    if (!this.#child || this.#gone) return;
+    const exited = once(this.#child, 'exit');
+    process.kill(-(this.#child.pid ?? 0), signal);
+    await exited;
   }
 
   /** Ends it and removes its folder. */
   async stop(): Promise<void> {
-    this.#watcher.kill('SIGKILL');
-    if (!this.#gone) {
-      const exited = once(this.#child, 'exit');
-      process.kill(-(this.#child.pid ?? 0), 'SIGKILL');
-      await exited;
-    }
-    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
+    await this.kill('SIGKILL');
+    rmSync(this.#started.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
