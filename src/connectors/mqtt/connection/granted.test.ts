@@ -5,6 +5,8 @@ import { sessionShortened } from './granted.ts';
 
 const granting = (sessionExpiryInterval: number, more: object = {}) =>
   scripted({ connack: { properties: { sessionExpiryInterval, ...more } } });
+/** Without a test message, which a scripted broker would not return. */
+const quiet = { probe: 'none' } as const;
 const remembered = { known: true, former: [], drain: false };
 
 describe('a broker that keeps sessions for less time than asked', () => {
@@ -14,7 +16,7 @@ describe('a broker that keeps sessions for less time than asked', () => {
     [0, 'no session after a disconnect, but 7 days'],
   ])('warns in the test: %i s', async (secs, words) => {
     const { url } = await granting(secs);
-    const [, , step] = await checked({ url });
+    const [, , step] = await checked({ url }, quiet);
     expect(step).toMatchObject({ name: 'mqtt_connect', outcome: 'warning', code: 'mqtt_session_shortened' });
     expect(step?.message).toContain(words);
     expect(step?.details).toMatchObject({
@@ -38,7 +40,7 @@ describe('a broker that keeps sessions for less time than asked', () => {
       sourceContext({ url }, 'a/b', 'AtLeastOnce', { warn, session: remembered }),
     );
     const [shortened, lost] = warnings;
-    const [, , step] = await checked({ url });
+    const [, , step] = await checked({ url }, quiet);
     expect(shortened?.code).toBe('mqtt_session_shortened');
     expect(step?.message).toContain(shortened?.message);
     expect(step?.hint).toBe(shortened?.hint);
@@ -48,7 +50,7 @@ describe('a broker that keeps sessions for less time than asked', () => {
 
   test('is no warning if the profile asks for that, or for a sink', async () => {
     const { url } = await granting(300);
-    const asked = await checked({ url, sessionExpirySecs: 300 });
+    const asked = await checked({ url, sessionExpirySecs: 300 }, quiet);
     expect(asked[2]).toMatchObject({
       outcome: 'ok',
       details: { session: { askedSecs: 300, grantedSecs: 300 } },
@@ -83,7 +85,7 @@ test('a broker that grants all says so, and keeps no session of the test', async
 
 test('3.1.1 does not say how long a session is kept, and the test says that', async () => {
   const { url } = await scripted();
-  const [, , step] = await checked({ url, protocolVersion: '3.1.1' });
+  const [, , step] = await checked({ url, protocolVersion: '3.1.1' }, quiet);
   expect(step?.details).toMatchObject({
     session: { grantedSecs: null, note: expect.stringContaining('3.1.1') },
   });
@@ -100,7 +102,7 @@ test('a refused second connection does not fail the test', async () => {
       return true;
     },
   });
-  const [, , step] = await checked({ url });
+  const [, , step] = await checked({ url }, quiet);
   expect(step).toMatchObject({
     outcome: 'ok',
     details: { session: { note: expect.stringContaining('quota exceeded') } },
@@ -113,7 +115,7 @@ test('granted limits are shown beside what was asked', async () => {
     receiveMaximum: 5,
     maximumPacketSize: 1_000,
   });
-  const [, , step] = await checked({ url });
+  const [, , step] = await checked({ url }, quiet);
   expect(step?.details).toMatchObject({
     keepAliveSecs: 10,
     askedKeepAliveSecs: 30,
