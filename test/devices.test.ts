@@ -54,6 +54,12 @@ const examples: Readonly<Record<string, readonly Example[]>> = {
         '{"id":0,"source":"init","output":true,"apower":12.3,"voltage":231.1,"aenergy":{"total":1234.5,"by_minute":[205.1],"minute_ts":1769843700},"temperature":{"tC":41.2,"tF":106.2}}',
       row: { device: 'shellyplus1pm-0123', at: time, value: 12.3 },
     },
+    {
+      topic: 'shellyplus1pm-0123/status/switch:0',
+      payload:
+        '{"id":0,"source":"button","output":false,"apower":0.0,"aenergy":{"total":1234.6,"minute_ts":1769843700}}',
+      row: { device: 'shellyplus1pm-0123', at: time, value: 0 },
+    },
   ],
   shelly_gen1: [
     {
