@@ -1,7 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PenstockError } from '../errors.ts';
+import { makePrivateFolder } from '../store/private-folder.ts';
 
 const keyId = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, 8);
 
@@ -73,7 +74,7 @@ export class SecretBox {
 export function loadSecretKeys(configured: string[] | undefined, dataDir: string): string[] {
   if (configured) return configured;
   const path = join(dataDir, 'secret.key');
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makePrivateFolder(dataDir);
   if (!existsSync(path)) writeOnce(path, `${randomBytes(32).toString('base64')}\n`);
   return [readFileSync(path, 'utf8').trim()];
 }

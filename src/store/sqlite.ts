@@ -1,8 +1,9 @@
-import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { PenstockError } from '../errors.ts';
+import { makePrivateFolder } from './private-folder.ts';
 
 /** A connection of `@libsql/client`: it returns promises, but every call blocks until it is done. */
 export type SqliteClient = ReturnType<PrismaLibSql['createClient']>;
@@ -31,7 +32,7 @@ function sqlitePath(url: string): string {
 /** Opens a connection to the file, creating its folder. `busyTimeoutMs` is the maximum wait for a lock. */
 export function openSqlite(url: string, busyTimeoutMs: number): SqliteClient {
   const path = sqlitePath(url);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makePrivateFolder(dirname(path));
   keepPrivate(path);
   const config = { url, timeout: busyTimeoutMs };
   return new PrismaLibSql(config).createClient(config);
