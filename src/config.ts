@@ -106,7 +106,7 @@ export interface Config {
   requestsPerMinute: number;
   workerThreads: number | undefined;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
-  /** What an operator should know about the environment, for the log. */
+  /** Warnings about the environment, for the log. */
   warnings: string[];
 }
 
@@ -205,7 +205,7 @@ export function loadConfig(env: Variables, file: Variables = {}): Config {
 const lists = ['PENSTOCK_SECRET_KEY', 'PENSTOCK_ALLOWED_VARS', 'PENSTOCK_TARGETS'];
 const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/;
 
-/** What is wrong with the text of a setting; never shows it, because it may be a secret. */
+/** Returns the fault of a setting's text; never shows the text, because it may be a secret. */
 function textProblem(name: string, value: string): string | undefined {
   if (/[\r\n]/.test(value) && !lists.includes(name)) return 'has more than one line';
   if (

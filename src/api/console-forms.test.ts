@@ -6,8 +6,8 @@ import { checkProfileConfig, checkTableConfig } from '../definitions/config-chec
 import { toWire } from './connectors.ts';
 
 /**
- * What the forms of Arroyo's console do with the schema of a connector, found in its sources of August 2026: which
- * validator they use, which keywords and formats that knows, and what each widget sends when nobody touches it.
+ * Stands for the forms of Arroyo's console, as its sources of August 2026 have them: their validator, its keywords and
+ * formats, and what each widget sends when nobody touches it.
  */
 const validator = () => {
   const ajv = new Ajv.default({ logger: false });

@@ -81,7 +81,7 @@ export const health =
     );
   };
 
-/** What a process without the API serves: health checks for everybody, metrics with a key as in the API. */
+/** Builds the listener of a process without the API: health checks for everybody, metrics with a key as in the API. */
 export async function buildHealthApp(
   deps: Pick<Deps, 'db' | 'logger' | 'metrics' | 'keys' | 'limits'>,
 ): Promise<FastifyInstance> {

@@ -5,7 +5,7 @@ import { type ErrorCode, PenstockError } from '../errors.ts';
 import { problemOf, securityHeaders, statusOf } from './problem.ts';
 
 /**
- * What comes before any route: the form of a request, the errors of Node's HTTP parser, and methods that a path does
+ * Checks before any route: the form of a request, the errors of Node's HTTP parser, and methods that a path does
  * not have. Each of them responds with a problem document too.
  */
 

@@ -197,7 +197,7 @@ export class StoredCatalog implements Catalog {
     return { profile: readCertificates(filled, profile, this.#files), targets: this.#targets };
   }
 
-  /** What is odd about the secrets of a config that `resolve` takes, in sentences for the one who tests it. */
+  /** Oddities of the secrets of a config that `resolve` takes, in sentences for the one who tests it. */
   oddities(connector: ConnectorDefinition, config: unknown): string[] {
     return oddEnds(config as JsonObject, connector.profile, this.#variables);
   }

@@ -9,7 +9,7 @@ import { formatTypes } from './registry.ts';
 import type { ConnectionSchema, Field } from './schema/schema.ts';
 
 /**
- * What every format must hold. A format takes part by being listed in `registry.ts`; `conformance-cases.ts` says with which
+ * Rules for every format. A format takes part by being listed in `registry.ts`; `conformance-cases.ts` says with which
  * options, and what it cannot express. Columns that its `validate` refuses are left out by themselves.
  */
 

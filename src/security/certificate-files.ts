@@ -78,7 +78,7 @@ function decoded(bytes: Buffer): string {
 const pkcs12Version = Buffer.from([2, 1, 3]);
 const javaKeyStore = Buffer.from([0xfe, 0xed, 0xfe, 0xed]);
 
-/** What a file without a PEM block is, and how to make PEM of it. */
+/** Names the form of a file without a PEM block, and how to make PEM of it. */
 function kindOf(bytes: Buffer, text: string): string {
   if (bytes.length === 0) return 'an empty file';
   if (bytes.subarray(0, 4).equals(javaKeyStore))

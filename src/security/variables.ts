@@ -44,7 +44,7 @@ export const resolveVariables = (config: JsonObject, schema: TSchema, variables:
       : value,
   );
 
-/** What is odd about the ends of secrets and of variables' values: each a sentence that shows no value. */
+/** Oddities at the ends of secrets and of variables' values: each a sentence that shows no value. */
 export function oddEnds(config: JsonObject, schema: TSchema, variables: Variables): string[] {
   const found = new Set<string>();
   const secrets = sensitivePaths(schema).map((path) => `/${path}`);

@@ -20,7 +20,7 @@ import { firstSentence, typeCheck } from './type-check.ts';
 export interface Query {
   text: string;
   findings: Findings;
-  /** What a valid query may do unexpectedly. */
+  /** Unexpected effects of a valid query. */
   warnings: Findings;
   tables: Tables;
   views: Map<string, View>;
@@ -123,7 +123,7 @@ async function checkMeaning(
 
 const reading = ({ source, view }: Level) => ({ source, views: chain(view) });
 
-/** What a SELECT reads. */
+/** Sources and columns that a SELECT reads. */
 interface Level extends Pick<Analysis, 'source' | 'view'> {
   qualifiers: readonly string[];
   /** Those that it can name. */

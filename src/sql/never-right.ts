@@ -54,7 +54,7 @@ const maxCasts = 300;
 interface Cast {
   node: TreeNode;
   child: TreeNode;
-  /** What the result is compared with, if it is. */
+  /** The other side of a comparison with the result, if there is one. */
   other: TreeNode | undefined;
 }
 

@@ -81,7 +81,7 @@ function readFraming(options: TableOptions): ConnectionSchema['framing'] {
   return longest === undefined ? { method } : { method, max_line_length: longest };
 }
 
-/** What a source adds to its messages: columns that it computes, and its watermark. */
+/** Additions of a source to its messages: columns that it computes, and its watermark. */
 export interface Computed {
   source: TableDefinition;
   /** All columns of the table; only those that are computed have an expression. */

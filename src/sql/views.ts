@@ -14,7 +14,7 @@ import type { Computed } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
 import { computedPrefix } from './type-check.ts';
 
-/** What is planned as a view: `CREATE VIEW`, a memory table with the INSERT that fills it, and computed columns. */
+/** Statements that are planned as a view: `CREATE VIEW`, a memory table with the INSERT that fills it, and computed columns. */
 
 export async function planView(
   connection: DuckDBConnection,

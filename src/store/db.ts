@@ -9,7 +9,7 @@ import { SqliteAdapter } from './sqlite.ts';
 /**
  * The Prisma client, the same for both databases. Calls throw `PenstockError`: `name_taken`, `not_found`,
  * `connection_profile_in_use`, `connection_table_in_use`, `database_…` (passing: see `isDatabaseFailure`) or `internal`.
- * What the database said is only in `facts.said` and `cause`.
+ * The database's own words are only in `facts.said` and `cause`.
  *
  * Inside `$transaction(async (tx) => …)` use `tx` only: on SQLite a call on the client waits for the transaction to end.
  * PostgreSQL runs transactions concurrently (read committed): guard a write with a condition on what was read, such as

@@ -5,7 +5,7 @@ import { type ErrorCode, PenstockError } from '../errors.ts';
  * for the log and the terminal, and never in a response.
  */
 
-/** What is known about a failure, whichever layer reported it. */
+/** Facts about a failure, whichever layer reported it. */
 export interface Symptoms {
   /** SQLSTATE, or the code of a socket or TLS error. */
   code: string;

@@ -115,7 +115,7 @@ test('knows since when the oldest message waits, over connections', () => {
   expect(waiting()).toBeNull();
   counters.sample(1);
   expect(counters.status().waiting_samples).toEqual([0]);
-  // What was not acknowledged stays with the broker, so time stands still.
+  // Unacknowledged messages stay with the broker, so time stands still.
   counts.waiting(3000);
   counts.add({ messages_in: 1 });
   take();

@@ -133,7 +133,7 @@ export class TaskCounters {
 
   set connected(connected: boolean) {
     this.#connected = connected;
-    // What was not acknowledged arrives again.
+    // Unacknowledged messages arrive again.
     this.#waitingSince = connected ? null : (this.#waitingSince ?? Date.now());
     this.job.touch();
   }

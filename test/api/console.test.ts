@@ -35,7 +35,7 @@ const json = {
     required: ['a'],
   }),
 };
-/** What the API tests expect of it. */
+/** Expected by Arroyo's API tests. */
 const jsonFields = [
   { name: 'a', type: 'string', sql_name: 'TEXT', required: true },
   { name: 'b', type: 'float64', sql_name: 'DOUBLE', required: false },
@@ -123,7 +123,7 @@ test('a query is checked beside functions that it does not use', async () => {
   await post('/pipelines/preview', { query, udfs, enable_sinks: false }).expect(200);
 });
 
-/** What the console's editor of schemas sends, for each choice. */
+/** The request of the console's editor of schemas, for each choice. */
 const schemas: [string, object, string[]][] = [
   ['JSON schema', { format: { type: 'json' }, definition: json, fields: [] }, ['a', 'b', 'c']],
   ['Avro datums', { format: { type: 'avro', raw_datums: true }, definition: avro, fields: [] }, ['id']],

@@ -98,7 +98,7 @@ const parsed = (message: string): unknown => JSON.parse(message.replaceAll(/("or
 const sorted = (row: unknown): string =>
   JSON.stringify(row, row && typeof row === 'object' ? Object.keys(row).sort() : undefined);
 
-/** What remains after all changes, by the whole row. */
+/** Rows that remain after all changes. */
 function merged(changes: unknown[]): unknown[] {
   const rows = new Map<string, unknown>();
   for (const { before, after } of changes as { before: unknown; after: unknown }[]) {

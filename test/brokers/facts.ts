@@ -4,7 +4,7 @@ import { until } from '../support/until.ts';
 import type { RestartableBroker } from './kinds.ts';
 import { RawClient } from './raw-client.ts';
 
-/** What a broker does, found by trying it. Each fact is a cell of the table in docs/brokers.md. */
+/** Behaviour of a broker, found by trying it. Each fact is a cell of the table in docs/brokers.md. */
 export const facts: Readonly<Record<string, (broker: RestartableBroker) => Promise<string>>> = {
   'session expiry granted of 7 days': async (broker) => {
     const { nothing, sessionExpiryInterval } = await granted(broker);

@@ -15,7 +15,7 @@ export interface CodecCase {
   fields?: Field[];
   /** Whether the format can express the row at all. */
   expressible?(row: Row, schema: ConnectionSchema): boolean;
-  /** What the format makes of a row: the same but for what it cannot tell apart. */
+  /** Returns a row as the format keeps it: the same but for values that it cannot tell apart. */
   normal?(row: Row, schema: ConnectionSchema): Row;
 }
 

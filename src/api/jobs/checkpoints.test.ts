@@ -50,7 +50,7 @@ test('an epoch ends when what arrived before it is acknowledged', () => {
   for (let at = 81; at <= 85; at++) waited[at - 61] = (at - 79) * 1000;
   waited[80 - 61] = 1000;
   expect(outline(statsOf({ waited }))).toContainEqual([8, 6]);
-  // What arrives later does not hold it up.
+  // A later message does not hold it up.
   const busy = idle(40).map(() => 200);
   expect(outline(statsOf({ waited: busy }))).toContainEqual([8, 1]);
 });

@@ -20,7 +20,7 @@ export class CsvGuess {
     this.#lines.push(...lines.slice(0, maxLines - this.#lines.length));
   }
 
-  /** What to send to get columns; undefined if the texts do not look like CSV. */
+  /** The request that gives columns; undefined if the texts do not look like CSV. */
   note(): string | undefined {
     if (this.#messages < 2 && this.#lines.length < 2) return undefined;
     for (const [name, delimiter] of Object.entries(delimiters)) {

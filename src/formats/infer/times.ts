@@ -1,7 +1,7 @@
 import type { TimestampUnit } from '../schema/sql-type.ts';
 import { parseTimestamp, timestampFromDecimal } from '../values/timestamp.ts';
 
-/** What numbers and texts say of times. Keeps counts, and the day of one time for each unit. */
+/** Finds times in numbers and texts. Keeps counts, and the day of one time for each unit. */
 
 export const timeUnits = ['second', 'millisecond', 'microsecond', 'nanosecond'] as const;
 

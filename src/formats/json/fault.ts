@@ -230,7 +230,7 @@ export function notUtf8(payload: Buffer): string {
   return `is not UTF-8 text: ${cut ? 'it ends inside a character' : `byte ${byte} fits no character`}${packed(payload)}`;
 }
 
-/** What bytes that are no text look like. */
+/** Kinds of bytes that are no text. */
 function packed(payload: Buffer): string {
   const [first = 0, second = 0] = payload;
   if (first === 0x1f && second === 0x8b) return '; it begins as gzip does: set the compression to gzip';

@@ -21,7 +21,7 @@ type Parse = (type: protobuf.Type, payload: Buffer) => Message;
 /** Maximum number of google.protobuf.Any inside each other. */
 const maxAny = 32;
 
-/** What the converters of one column share. */
+/** Shared by the converters of one column. */
 export class JsonContext {
   readonly path: string;
   readonly parse: Parse;

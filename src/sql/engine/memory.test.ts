@@ -69,7 +69,7 @@ function bytesOf(value: unknown): number {
   return inside.reduce((sum: number, item) => sum + 32 + bytesOf(item), 0);
 }
 
-/** What DuckDB returns for an expression beside its bound; undefined if it refuses it. */
+/** Returns DuckDB's result of an expression beside its bound; undefined if it refuses it. */
 async function compare(expression: string, row: Row): Promise<{ bytes: number; bound: number } | undefined> {
   const sql = `SELECT ${expression}, n FROM t`;
   let plan: Awaited<ReturnType<typeof bindSelect>>;

@@ -200,7 +200,7 @@ export function castSize({ bytes, count, total }: Argument): Size {
 /** Bytes of a value inside a list or struct, in DuckDB's vectors and as a JavaScript value. */
 export const slot = 32;
 
-/** What a type says of the size of its values. */
+/** Bounds that a type sets on the size of its values. */
 export interface Shape {
   /** Bytes of a value without its texts and list elements. */
   width: number;

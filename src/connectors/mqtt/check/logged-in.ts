@@ -10,7 +10,7 @@ import type { Connection } from '../connection/connection.ts';
 import { sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
 import type { Finding } from './steps.ts';
 
-/** What the broker says when it accepts the client, and for how long it would keep the session of a source. */
+/** Test step: the broker's CONNACK, and how long it would keep the session of a source. */
 
 type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
 

@@ -20,7 +20,7 @@ import type { Source } from '../../connector.ts';
 import { openSource } from '../source/source.ts';
 import { reportsSessions } from './broker-tests.ts';
 
-/** What a source finds out about a broker that does not say it. */
+/** Facts that a source finds out about a broker by trying. */
 
 const opened: Source[] = [];
 afterEach(async () => {

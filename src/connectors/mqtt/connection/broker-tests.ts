@@ -155,12 +155,13 @@ export const exactlyOnceTogether = async (
   );
 };
 
-/** Publishes a message that concerns nobody; calls back if it is confirmed. */
-export const publishTest = ({ client }: Connection, confirmed: () => void): void => {
+/**
+ * Publishes a message that concerns nobody; calls back with whether it is confirmed. Its packet identifier is one of MQTT.js:
+ * nothing that has an identifier of its own may be in flight until then.
+ */
+export const publishTest = ({ client }: Connection, done: (isConfirmed: boolean) => void): void => {
   const topic = `penstock/check/${randomBytes(8).toString('hex')}`;
-  client.publish(topic, testPayload, { qos: 1 }, (error) => {
-    if (!error) confirmed();
-  });
+  client.publish(topic, testPayload, { qos: 1 }, (error) => done(!error));
 };
 
 async function listener(context: Reachable<MqttProfile>, filters: readonly string[], signal: AbortSignal) {

@@ -4,7 +4,7 @@ import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Connection } from './connection.ts';
 
-/** What a client asks of the broker and what the broker grants in its CONNACK (MQTT 5); 3.1.1 grants nothing in words. */
+/** Limits that a client asks for and the broker grants in its CONNACK (MQTT 5); 3.1.1 grants nothing in words. */
 
 const defaultSessionExpirySecs = 604_800;
 

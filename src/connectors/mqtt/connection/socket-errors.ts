@@ -142,7 +142,7 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
   ERR_SSL_HTTP_REQUEST: notTls,
 };
 
-/** What is known of the server's side of a TLS connection. */
+/** Facts about the server's side of a TLS connection. */
 export interface TlsPeer extends PeerCertificates {
   /** The expected certificate name. */
   name: string;

@@ -40,7 +40,7 @@ export async function openSink(
     const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
     const suspects = new Suspects(connection);
     await suspects.proveLink(connection, signal);
-    return new MqttSink(context, connection, suspects, { confirmTimeoutMs, max });
+    return new MqttSink(context, connection, suspects, confirmTimeoutMs, max);
   } catch (error) {
     await connection.close();
     throw error;
@@ -71,6 +71,8 @@ class MqttSink implements Sink {
   readonly #confirmTimer: NodeJS.Timeout;
   #confirmedAt = performance.now();
   #failure: unknown;
+  /** Whether a test message is unconfirmed, so that rows have to wait. */
+  #testing = false;
   /** A message at which the broker probably closes the connection. */
   #aside: { write: PendingWrite; index: number } | undefined;
 
@@ -78,10 +80,8 @@ class MqttSink implements Sink {
     context: RunContext<MqttProfile, MqttTable>,
     connection: Connection,
     suspects: Suspects,
-    {
-      confirmTimeoutMs,
-      max = Number.POSITIVE_INFINITY,
-    }: { confirmTimeoutMs: number; max?: number | undefined },
+    confirmTimeoutMs: number,
+    max = Number.POSITIVE_INFINITY,
   ) {
     const { table, profile, window, signal } = context;
     const { limits, version, client } = connection;
@@ -145,7 +145,7 @@ class MqttSink implements Sink {
   /** The keep-alive does not notice a broker that responds to pings but confirms no messages. */
   #checkConfirmations(): void {
     const now = performance.now();
-    if (this.#inFlight.count === 0) this.#confirmedAt = now;
+    if (this.#inFlight.count === 0 && !this.#testing) this.#confirmedAt = now;
     if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
     this.#fail(unanswered(this.#asked, this.#confirmTimeoutMs));
     void this.#connection.destroy();
@@ -176,7 +176,9 @@ class MqttSink implements Sink {
     return true;
   }
 
-  #refuseAside(): void {
+  /** The broker accepts messages: only the one that was set aside is at fault. */
+  #acquit(): void {
+    this.#suspects.confirmed();
     this.#aside?.write.refuse(this.#aside.index, closesAt(this.#topic));
     this.#aside = undefined;
   }
@@ -186,17 +188,18 @@ class MqttSink implements Sink {
     this.#aside = aside;
     const test = (): void => {
       if (!this.#aside || this.#failure !== undefined || this.#inFlight.count > 0) return;
-      publishTest(this.#connection, () => {
-        if (!this.#aside) return;
-        this.#suspects.confirmed();
-        this.#refuseAside();
+      this.#testing = true;
+      publishTest(this.#connection, (isConfirmed) => {
+        this.#testing = false;
+        if (isConfirmed) this.#acquit();
+        this.#send();
       });
     };
     setTimeout(test, 1_000).unref();
   }
 
   get #full(): boolean {
-    return this.#inFlight.full || (this.#suspects.careful && this.#inFlight.count > 0);
+    return this.#testing || this.#inFlight.full || (this.#suspects.careful && this.#inFlight.count > 0);
   }
 
   #handOver(): void {
@@ -252,8 +255,7 @@ class MqttSink implements Sink {
     } else {
       const { write } = sent;
       this.#inFlight.remove(sent);
-      this.#suspects.confirmed();
-      this.#refuseAside();
+      this.#acquit();
       write?.confirm();
       this.#send();
     }
@@ -265,7 +267,7 @@ class MqttSink implements Sink {
     if (write === undefined) return;
     // The topic as in the table: errors must not contain values of a row.
     const error = publishRefused(this.#topic, reason, text);
-    if (cmd === 'pubcomp' || reason === packetIdInUse) {
+    if (cmd === 'pubcomp' || reason === 0x91 /* packet identifier in use */) {
       this.#violated(`${cmd.toUpperCase()} has the reason ${inWords(reason, text)}`);
     } else if (error.passing) {
       this.#fail(error);
@@ -295,5 +297,3 @@ class MqttSink implements Sink {
     for (const write of this.#pending) write.fail(error);
   }
 }
-
-const packetIdInUse = 0x91;

@@ -95,6 +95,47 @@ describe('a message at which the broker closes the connection', { timeout: 120_0
     expect(codes(course)).toEqual([[0, 'mqtt_publish_refused']]);
   });
 
+  soak(
+    'makes rows wait until the test message is confirmed, because the two may have one packet identifier',
+    async () => {
+      const published: string[] = [];
+      let confirm: (() => void) | undefined;
+      const server = await scripted({
+        on: (packet, connection) => {
+          if (packet.cmd !== 'publish') return false;
+          if (packet.payload.length >= 30_000) connection.socket.destroySoon();
+          else if (packet.topic.startsWith('penstock/check/'))
+            confirm = () => connection.send({ cmd: 'puback', messageId: packet.messageId ?? 0 });
+          else published.push(packet.payload.toString());
+          return packet.payload.length >= 30_000 || packet.topic.startsWith('penstock/check/');
+        },
+      });
+      const context = sinkContext({ url: server.url, protocolVersion: '3.1.1' }, `out/${unique()}`);
+      for (;;) {
+        const sink = await openSink(context);
+        const refused = sink.write([poison]).catch(() => undefined);
+        const ended = await Promise.race([
+          refused.then(() => true),
+          until('it tests', () => confirm !== undefined),
+        ]);
+        if (ended === true && confirm === undefined) {
+          await sink.close().catch(() => undefined);
+          continue;
+        }
+        const written = sink.write(messages(1));
+        // Another connection has come and gone: what was sent before it has arrived.
+        await (await openSink(sinkContext({ url: server.url }, 'other'))).close();
+        expect(published).toEqual([]);
+        confirm?.();
+        expect(await written).toEqual([]);
+        expect((await refused)?.map(({ index }) => index)).toEqual([0]);
+        expect(published).toEqual(['m0']);
+        await sink.close();
+        return;
+      }
+    },
+  );
+
   soak('does not convict another one: two of them, and both are found', async () => {
     const server = await scripted({ on: closing() });
     const other = { payload: Buffer.alloc(30_001, 'y'), row: {} };

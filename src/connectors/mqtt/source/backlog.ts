@@ -5,7 +5,7 @@ import { shareOf } from '../config/table.ts';
 import type { DeferredAcks } from '../connection/acks.ts';
 import type { Connection } from '../connection/connection.ts';
 
-/** What a session still holds for a source, and which of its messages are for this task. */
+/** Messages that a session still holds for a source, and which of them are for this task. */
 
 /** A broker may deliver a queue a moment after it has confirmed the subscription. */
 const firstPauseMs = 1_000;
