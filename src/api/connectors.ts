@@ -49,6 +49,13 @@ const ConnectorDetail = Type.Object(
       description: 'connection_config, parsed; a schema without fields if it is null',
     }),
     table_schema: Type.Record(Type.String(), Type.Unknown(), { description: 'table_config, parsed' }),
+    profile_optional: Type.Boolean({ description: 'Whether its tables may go without a profile' }),
+    rows: Type.Boolean({
+      description: 'Whether a sink may take typed rows, so that its schema has no format',
+    }),
+    idempotent: nullable(Type.String(), {
+      description: 'When a message that is written twice leaves one; null if never',
+    }),
     metadata_columns: Type.Array(
       Type.Object({ name: Type.String(), type: Type.String(), description: Type.String() }),
       { description: 'Values for the metadata_key of a field' },
@@ -61,6 +68,9 @@ const ConnectorDetail = Type.Object(
         ...example,
         connection_schema: { type: 'object' },
         table_schema: { type: 'object' },
+        profile_optional: false,
+        rows: false,
+        idempotent: null,
         metadata_columns: [{ name: 'topic', type: 'string', description: 'The topic of the message' }],
       },
     ],
@@ -119,6 +129,9 @@ export const connectors =
           ...toWire(connector),
           connection_schema: formSchema(connector.profile),
           table_schema: formSchema(connector.table),
+          profile_optional: connector.profile === noProfile || (connector.profileOptional ?? false),
+          rows: connector.takesRows !== undefined,
+          idempotent: connector.idempotent?.when ?? null,
           metadata_columns: [...connector.metadata],
         };
       },

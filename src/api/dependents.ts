@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import Type, { type Static } from 'typebox';
 import { checkTableConfig } from '../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
-import type { JsonObject } from '../security/config-secrets.ts';
 import { diagnose } from '../sql/compile.ts';
 import type { PipelineGraph } from '../sql/plan.ts';
 import type { Db, Tx } from '../store/db.ts';
@@ -106,8 +105,11 @@ type DependentTable = Awaited<ReturnType<Db['connectionTable']['findMany']>>[num
 function tableProblem(deps: Deps, staged: StagedDefinitions, table: DependentTable): FieldError[] {
   const profile = staged.profiles.get(table.connectionProfileId ?? '');
   try {
-    const config = JSON.parse(table.config) as JsonObject;
-    checkTableConfig(table.connector, config, profile ? deps.catalog.profile(profile) : {});
+    checkTableConfig(
+      table.connector,
+      deps.catalog.tableConfig(table),
+      profile ? deps.catalog.profile(profile) : {},
+    );
     return [];
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;

@@ -1,8 +1,8 @@
 import Type, { type Static, type TSchema } from 'typebox';
-import type { DescribedError, FieldError, PenstockError } from '../errors.ts';
-import type { Row } from '../formats/format.ts';
+import type { DescribedError, FieldError } from '../errors.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.ts';
+import type { Delivery, Identity, Pace, Reachable, RunContext, Sink, Source } from './running.ts';
 
 /**
  * The contract between Penstock and a kind of system it can talk to.
@@ -19,142 +19,7 @@ import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.t
  * with back-off, after any other the job fails and shows the error.
  */
 
-/** The log of a connector. Never pass a configuration object, because it holds secrets. */
-export interface Logger {
-  debug(details: object, message: string): void;
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
-
-export interface Targets {
-  /** Returns the addresses of `host` that may be dialled; ask before opening any socket. Throws `target_not_allowed`. */
-  allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];
-}
-
-/** A profile, its secrets opened and variables replaced, with what may be reached for it. */
-export interface Reachable<P> {
-  profile: P;
-  targets: Targets;
-}
-
-export interface Identity {
-  jobId: string;
-  /** The node of the pipeline's graph, unique within the job. */
-  operatorId: string;
-  taskIndex: number;
-}
-
-/** One incoming message, and the duty to acknowledge it. */
-export interface Delivery {
-  readonly payload: Buffer;
-  /** Values of the metadata columns by name; a timestamp is a bigint of microseconds. Best computed on access. */
-  readonly metadata: Readonly<Record<string, unknown>>;
-  /** When it arrived: milliseconds since 1970, by `performance.timeOrigin + performance.now()`. */
-  readonly receivedAt: number;
-  /**
-   * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt.
-   * Nothing else acknowledges a message: without it the message is delivered again after a reconnect. A call after the
-   * connection is gone does nothing.
-   */
-  ack(): void;
-}
-
-/**
- * The worker's record of the session that a source resumes. A session holds the messages that the other side keeps while
- * no client is connected. It outlives the process.
- */
-export interface RememberedSession<T> {
-  /** Whether it was open before. If the other side no longer has it, messages are lost: warn. */
-  known: boolean;
-  /**
-   * Other tables whose subscriptions it may still have. Once the context's table is subscribed, the source removes all
-   * other subscriptions. It still hands out messages that are already queued.
-   */
-  former: readonly T[];
-  /**
-   * Whether the session will not be opened again. The source then removes all subscriptions and hands out the queued
-   * messages. Its iteration ends when everything is acknowledged and no more arrives.
-   */
-  drain: boolean;
-}
-
-export interface RunContext<P, T> extends Reachable<P> {
-  table: T;
-  identity: Identity;
-  /** Of a source whose connector has `session`. */
-  session?: RememberedSession<T>;
-  /** Maximum number of messages in flight: deliveries without `ack`, or messages that are not confirmed. */
-  window: number;
-  /** Call it when the connection of a sink is lost. A source throws from its iteration instead. */
-  lost?(error: PenstockError): void;
-  /** Adds to the messages of the job. The job goes on. */
-  warn(error: PenstockError): void;
-  /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
-  signal: AbortSignal;
-  logger: Logger;
-}
-
-/**
- * A running source. Each step of the iteration waits for at least one message and returns all that have arrived, within
- * the window. An empty batch says that the source is not silent, though its messages are for other tasks. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
- * source has no more: when all sources of a job have ended, the job is Finished.
- */
-export interface Source extends AsyncIterable<Delivery[]> {
-  /** How it found its session, if its connector has `session`. */
-  readonly session?: FoundSession;
-  /** Asks for no more messages. The iteration returns what has arrived, then ends. */
-  drain(): Promise<void>;
-  /**
-   * Called when every task that shares the table is connected, perhaps several times. Only then may the source leave a
-   * message to another task that it had to handle itself under a former table.
-   */
-  allConnected?(): void;
-  /** Sends the acknowledgements that are due and disconnects. May be called twice and after a failure; never throws. */
-  close(): Promise<void>;
-}
-
-export interface FoundSession {
-  /** Whether the other side certainly had it. */
-  resumed: boolean;
-  /** Whether the other side has lost a known one. Both are false if that cannot be found out. */
-  lost: boolean;
-  /** How long the other side keeps it after a disconnect, if it says so: the worker connects again before that. */
-  keptSecs?: number;
-  /** Resolves once nothing of the former tables is left in it. Never rejects, even when the source is lost. */
-  settled: Promise<void>;
-}
-
-/** How a source table is to be read; the worker enforces it. */
-export interface Pace {
-  messagesPerSecond?: number;
-  /** Time without a message after which the job warns. */
-  maxSilenceSecs?: number;
-}
-
-export interface Outgoing {
-  payload: Buffer;
-  /** The row of the payload, whose columns may also make a topic or key. */
-  row: Row;
-}
-
-/** A message that can never be written, though the connection works. */
-export interface Refusal {
-  /** Its index in the argument of `write`. */
-  index: number;
-  error: PenstockError;
-}
-
-export interface Sink {
-  /**
-   * Writes in order, and resolves when the other side has confirmed every message. Calls may overlap; their messages are
-   * sent in the order of the calls. Returns the messages that were refused, by the connector or the other side, in order:
-   * all others are written. Rejects when it is not known what was written, as when the connection is lost.
-   */
-  write(messages: Outgoing[]): Promise<Refusal[]>;
-  /** Disconnects; pending writes reject. May be called twice and after a failure; never throws. */
-  close(): Promise<void>;
-}
+export type * from './running.ts';
 
 export type CheckOutcome = 'ok' | 'warning' | 'failed' | 'skipped';
 
@@ -232,6 +97,12 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   profile: P;
   /** Former names of fields of the profile as JSON pointers, with what to write instead: "is now …". */
   renamed?: Readonly<Record<string, string>>;
+  /** A table may go without a profile. An empty `config` must be valid then. */
+  profileOptional?: boolean;
+  /**
+   * JSON Schema of a table's `config`, as that of a profile. A connector with `session` has no secrets in it, because the
+   * record of a session keeps tables as they are.
+   */
   table: T;
   /** The error codes that only this connector has, with their help; `errorMaker` makes such errors. */
   errors?: Readonly<Record<string, DescribedError>>;
@@ -242,6 +113,15 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   validateProfile?(profile: Static<P>): FieldError[];
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
   pace?(table: Static<T>): Pace;
+  /**
+   * Whether a sink of this table takes typed rows: messages have no payload, and the schema needs no format. It gets every
+   * row of the query, with the values of `Row` for the types of the schema.
+   */
+  takesRows?(table: Static<T>, schema: ConnectionSchema): boolean;
+  /** Number of messages that a sink of this table may hold before it confirms them; the window of its task allows for it. */
+  holds?(table: Static<T>): number;
+  /** When writing a message twice leaves one: for people, and whether it holds for a table. */
+  idempotent?: { when: string; holds(table: Static<T>): boolean };
   /** The columns that a sink's config refers to. They are checked against its schema once that is known. */
   columnsOf?(table: Static<T>): ColumnUse[];
   /** The address of the system, for people. No secrets. */
@@ -259,6 +139,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Connects and subscribes; rejects with the first thing that went wrong. */
   openSource?(context: RunContext<Static<P>, Static<T>>): Promise<Source>;
   openSink?(context: RunContext<Static<P>, Static<T>>): Promise<Sink>;
+  /**
+   * Names what the positions of a source count in, such as an address. A position that was stored under another name does not
+   * count. The schemas cannot have secrets in it.
+   */
+  position?(profile: Static<P>, table: Static<T>): string;
   /** Names the session in which the other side keeps messages for a source of this identity while it is away. */
   session?(profile: Static<P>, identity: Identity): string;
   /**
@@ -273,7 +158,7 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
     signal: AbortSignal,
   ): Promise<boolean | undefined>;
   /** Removes the session of a source from the other side, with the messages in it. */
-  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'window' | 'warn'>): Promise<void>;
+  forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'schema' | 'window' | 'warn'>): Promise<void>;
   /**
    * Returns the source table as task `index` of several `tasks` reads it, so that each message is handled by one of them. Left
    * out if no table can be shared.
@@ -285,10 +170,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
 export function defineConnector<P extends TSchema, T extends TSchema>(
   definition: ConnectorDefinition<P, T>,
 ): ConnectorDefinition<P, T> {
-  if ('sensitive' in definition.table)
-    throw new Error(
-      `${definition.id}: secrets belong in the profile, as those of a table are neither sealed nor masked`,
-    );
+  if ('sensitive' in definition.table && definition.session)
+    throw new Error(`${definition.id}: secrets belong in the profile, because sessions keep tables unsealed`);
   return definition;
 }
 

@@ -1,3 +1,4 @@
+import type { TSchema } from 'typebox';
 import type { ConnectorDefinition, Reachable, Targets, Usable } from '../connectors/connector.ts';
 import { connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
@@ -21,6 +22,7 @@ import { openQuery, sealQuery } from './query-secrets.ts';
 /** Stored profiles, tables and queries for the rest of the program: JSON parsed and secrets opened. Main thread only. */
 
 export const profileOwner = (id: string): string => `connection_profile/${id}`;
+export const tableOwner = (id: string): string => `connection_table/${id}`;
 /** Owner that a session's sealed secrets are bound to. The prefix is stored data: it never changes. */
 export const sessionOwner = (id: string): string => `leftover/${id}`;
 
@@ -114,12 +116,15 @@ export class StoredCatalog implements Catalog {
     const named = await this.#definitions.tableNamed(name);
     const row = named ?? (exact ? null : await this.#alike(name));
     if (!row) return undefined;
-    const config = JSON.parse(row.config) as JsonObject;
+    const config = this.tableConfig(row);
+    const schema = expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema);
+    const direction = row.tableType as 'source' | 'sink';
     return {
       name: row.name,
       connector: row.connector,
-      direction: row.tableType as 'source' | 'sink',
-      schema: expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema),
+      direction,
+      schema,
+      ...rowsTaken(connectorFor(row.connector), direction, config, schema),
       stored: { tableId: row.id },
       profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
       config,
@@ -148,9 +153,12 @@ export class StoredCatalog implements Catalog {
     const config = options.takeObject(connector.table);
     if (!stored) checkProfileConfig(id, profile, '');
     checkTableConfig(id, config, profile, '');
+    const direction = connector.direction(config);
+    const complete = withDefaultSchema(id, schema);
     return {
-      direction: connector.direction(config),
-      schema: withDefaultSchema(id, schema),
+      direction,
+      schema: complete,
+      ...rowsTaken(connector, direction, config, complete ?? schema),
       profile,
       config,
       uses: connector.columnsOf?.(config) ?? [],
@@ -179,6 +187,16 @@ export class StoredCatalog implements Catalog {
     );
   }
 
+  /** Returns the config of a table with its secrets. */
+  tableConfig({ id, connector, config }: Pick<CatalogTable, 'id' | 'connector' | 'config'>): JsonObject {
+    const { table } = connectorFor(connector);
+    return openConfig(JSON.parse(config) as JsonObject, table, this.#secrets, tableOwner(id));
+  }
+
+  sealTable(id: string, connector: string, config: JsonObject): string {
+    return JSON.stringify(sealConfig(config, connectorFor(connector).table, this.#secrets, tableOwner(id)));
+  }
+
   sealQuery(pipelineId: string, query: string): string {
     return sealQuery(this.#secrets, pipelineId, query);
   }
@@ -192,20 +210,35 @@ export class StoredCatalog implements Catalog {
    * `variable_not_allowed` and `certificate_unreadable`.
    */
   resolve(connector: ConnectorDefinition, config: unknown): Reachable<JsonObject> {
-    const { profile } = connector;
-    const filled = resolveVariables(config as JsonObject, profile, this.#variables);
-    return { profile: readCertificates(filled, profile, this.#files), targets: this.#targets };
+    return { profile: this.#filled(config, connector.profile), targets: this.#targets };
   }
 
-  /** Oddities of the secrets of a config that `resolve` takes, in sentences for the one who tests it. */
-  oddities(connector: ConnectorDefinition, config: unknown): string[] {
-    return oddEnds(config as JsonObject, connector.profile, this.#variables);
+  /** The same for the config of a table. */
+  resolveTable({ table }: ConnectorDefinition, config: unknown): JsonObject {
+    return this.#filled(config, table);
+  }
+
+  #filled(config: unknown, schema: TSchema): JsonObject {
+    const filled = resolveVariables(config as JsonObject, schema, this.#variables);
+    return readCertificates(filled, schema, this.#files);
+  }
+
+  /** Oddities of the secrets of configs that `resolve` takes, in sentences for the one who tests them. */
+  oddities({ profile, table }: ConnectorDefinition, config: unknown, tableConfig: unknown = {}): string[] {
+    return [
+      ...oddEnds(config as JsonObject, profile, this.#variables),
+      ...oddEnds(tableConfig as JsonObject, table, this.#variables),
+    ];
   }
 
   /** Returns a table of a plan, ready to be opened by its connector. */
   usable(table: Pick<TableDefinition, 'connector' | 'profile' | 'config'>): Usable {
     const connector = connectorFor(table.connector);
-    return { connector, ...this.resolve(connector, table.profile), config: table.config };
+    return {
+      connector,
+      ...this.resolve(connector, table.profile),
+      config: this.resolveTable(connector, table.config),
+    };
   }
 
   /** Returns what a session's row needs to reach the session after its table or pipeline is gone. */
@@ -232,3 +265,11 @@ export class StoredCatalog implements Catalog {
     };
   }
 }
+
+const rowsTaken = (
+  connector: ConnectorDefinition,
+  direction: 'source' | 'sink',
+  config: unknown,
+  schema: ConnectionSchema,
+): Pick<InlineConnection, 'takesRows'> =>
+  direction === 'sink' && connector.takesRows?.(config, schema) ? { takesRows: true } : {};

@@ -13,7 +13,9 @@ import { isSymbol, isWord, type Token, tokenise } from '../sql/tokens.ts';
  */
 
 const names: ReadonlySet<string> = new Set(
-  connectors.flatMap(({ profile }) => sensitivePaths(profile).map(optionName)),
+  connectors.flatMap(({ profile, table }) =>
+    [...sensitivePaths(profile), ...sensitivePaths(table)].map(optionName),
+  ),
 );
 
 const prefix = 'sealed:';

@@ -1,9 +1,10 @@
+import type { TSchema } from 'typebox';
 import { connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import { type JsonObject, openConfig, sealConfig, sealedIn } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Db } from '../store/db.ts';
-import { profileOwner, sessionOwner } from './catalog.ts';
+import { profileOwner, sessionOwner, tableOwner } from './catalog.ts';
 import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
 
 /** Checks that every stored secret can be opened, and rotates them to a new key. */
@@ -28,17 +29,34 @@ async function* pages<T extends { id: string }>(
   }
 }
 
+type WriteConfig = (written: {
+  where: { id: string; config: string };
+  data: { config: string };
+}) => Promise<{ count: number }>;
+
+function sealedConfig(
+  { id, config }: { id: string; config: string },
+  schema: TSchema,
+  box: SecretBox,
+  owner: string,
+  write: WriteConfig,
+): Sealed {
+  const stored = JSON.parse(config) as JsonObject;
+  const rotate = async (): Promise<number> => {
+    const fresh = JSON.stringify(sealConfig(openConfig(stored, schema, box, owner), schema, box, owner));
+    return (await write({ where: { id, config }, data: { config: fresh } })).count;
+  };
+  return { blobs: sealedIn(stored, schema), rotate };
+}
+
 async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
-  for await (const { id, connector, config } of pages((page) => db.connectionProfile.findMany(page))) {
-    const { profile: schema } = connectorFor(connector);
-    const stored = JSON.parse(config) as JsonObject;
-    const owner = profileOwner(id);
-    const rotate = async (): Promise<number> => {
-      const fresh = JSON.stringify(sealConfig(openConfig(stored, schema, box, owner), schema, box, owner));
-      const written = { where: { id, config }, data: { config: fresh } };
-      return (await db.connectionProfile.updateMany(written)).count;
-    };
-    yield { blobs: sealedIn(stored, schema), rotate };
+  for await (const row of pages((page) => db.connectionProfile.findMany(page))) {
+    const { profile } = connectorFor(row.connector);
+    yield sealedConfig(row, profile, box, profileOwner(row.id), (to) => db.connectionProfile.updateMany(to));
+  }
+  for await (const row of pages((page) => db.connectionTable.findMany(page))) {
+    const { table } = connectorFor(row.connector);
+    yield sealedConfig(row, table, box, tableOwner(row.id), (to) => db.connectionTable.updateMany(to));
   }
   for await (const { id, query } of pages((page) => db.pipeline.findMany(page))) {
     const rotate = async (): Promise<number> => {

@@ -140,16 +140,21 @@ function expandItem<T extends ListItem>(item: T): T {
 /**
  * Returns the errors of a schema beyond its JSON Schema. Paths are JSON pointers into the schema, e.g.
  * `/fields/2/precision`. `metadata` are the columns that the connector offers; without it keys are not checked. Call
- * `expandSchema` first for a schema with a `definition`.
+ * `expandSchema` first for a schema with a `definition`. A sink that takes typed rows (`takesRows`) needs no format.
  */
-export function validateSchema(schema: ConnectionSchema, metadata?: readonly KnownMetadata[]): FieldError[] {
+export function validateSchema(
+  schema: ConnectionSchema,
+  metadata?: readonly KnownMetadata[],
+  takesRows = false,
+): FieldError[] {
   const errors: FieldError[] = [];
   const fields = schema.fields ?? [];
   validateFields(fields, '/fields', 1, errors);
   fields.forEach((field, index) => {
     validateMetadataKey(field, `/fields/${index}/metadata_key`, metadata, errors);
   });
-  validateFormat(schema, fields, errors);
+  if (takesRows) validateRows(schema, fields, errors);
+  else validateFormat(schema, fields, errors);
   validateBadData(schema.bad_data, errors);
   for (const [index, key] of (schema.primary_keys ?? []).entries()) {
     if (!fields.some((field) => field.name === key))
@@ -177,6 +182,15 @@ function validateBadData(badData: ConnectionSchema['bad_data'], errors: FieldErr
   }
 }
 
+/** Checks the schema of a sink that takes typed rows. */
+function validateRows(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
+  const { format, framing } = schema;
+  if (format && !formatOf(format)?.filesOnly)
+    add(errors, '/format', 'The schema must have no format: this connector writes the columns themselves');
+  if (framing) add(errors, '/framing', 'Rows that are written as columns have no framing; leave it out');
+  validateShape(schema, undefined, fields, errors);
+}
+
 /** The format's own check comes last: it may rely on valid fields. */
 function validateFormat(schema: ConnectionSchema, fields: readonly Field[], errors: FieldError[]): void {
   const { format } = schema;
@@ -188,6 +202,10 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
   const definition = formatOf(format);
   if (!definition) {
     add(errors, '/format/type', `Messages in ${format.type} are not supported; use one of ${types}`);
+    return;
+  }
+  if (definition.filesOnly) {
+    add(errors, '/format/type', `The format ${format.type} is for whole files; messages cannot have it`);
     return;
   }
   errors.push(...validateHeader(format));

@@ -84,6 +84,8 @@ export interface FormatDefinition<T extends FormatType = FormatType> {
    * handles it.
    */
   newlines?: 'lines' | 'values' | 'own';
+  /** Whether whole files have it, which connectors write from typed rows. No message has it, and `codec` is not called. */
+  filesOnly?: boolean;
 }
 
 export type WholeMessage = 'string' | 'json' | 'bytes';

@@ -10,15 +10,18 @@ import type {
   AttemptOperations,
   DeadLetterFailure,
   DeadLetterStore,
+  PositionStore,
   ReplayedDeadLetter,
   TaskSession,
 } from './operations.ts';
-import { type TaskEnd, type TaskSpec, window } from './task-spec.ts';
+import { Positions } from './positions.ts';
+import { type TaskEnd, type TaskSpec, window, windowOf } from './task-spec.ts';
 
 interface AttemptTools {
   running(): void;
   warn(error: PenstockError, operatorId?: string): void;
   session: TaskSession;
+  positions: PositionStore;
   deadLetters: DeadLetterStore;
   counts: AttemptCounts;
   logger: Logger;
@@ -133,12 +136,14 @@ export class Attempt implements AttemptOperations {
   }
 
   #context(end: TaskEnd, signal: AbortSignal) {
-    const { jobId, taskIndex } = this.#spec;
+    const { jobId, taskIndex, insert } = this.#spec;
     const { profile, targets, config, operatorId } = end;
+    const { schema } = end === this.#spec.source ? insert.source : insert.sink;
     const identity: Identity = { jobId, operatorId, taskIndex };
+    const window = windowOf(this.#spec);
     const warn = (error: PenstockError): void => this.#tools.warn(error, operatorId);
     const { logger } = this.#tools;
-    return { profile, targets, table: config, identity, window, signal, logger, warn };
+    return { profile, targets, table: config, schema, identity, window, signal, logger, warn };
   }
 
   async #openSource(signal: AbortSignal, open: { close(): Promise<void> | void }[]): Promise<Source> {
@@ -147,7 +152,14 @@ export class Attempt implements AttemptOperations {
       throw new PenstockError('invalid_query', `${connector.name} only writes: read another table`);
     const session = await this.#tools.session.opening();
     const context = this.#context(this.#spec.source, signal);
-    const source = await connector.openSource(session ? { ...context, session } : context);
+    const position = connector.position && (await Positions.open(this.#tools.positions, context.warn));
+    // Closed after the source, which commits the last position when it closes.
+    if (position) open.push(position);
+    const source = await connector.openSource({
+      ...context,
+      ...(session ? { session } : {}),
+      ...(position ? { position } : {}),
+    });
     open.push(source);
     if (source.session) await this.#tools.session.opened(source.session);
     return source;
@@ -176,6 +188,7 @@ export class Attempt implements AttemptOperations {
   ): Promise<void> {
     const pending = new Set<Promise<void>>();
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
+    const mayWait = windowOf(this.#spec) > window ? windowOf(this.#spec) : maxPending;
     let weight = 0;
     for await (const deliveries of source) {
       const inBatches = this.#counts.waiting(arrivalOf(deliveries));
@@ -192,11 +205,14 @@ export class Attempt implements AttemptOperations {
             pending.delete(settled);
           });
         pending.add(settled);
-        while (pending.size >= maxPending || (weight >= maxPendingWeight && pending.size > 0))
+        while (pending.size >= mayWait || (weight >= maxPendingWeight && pending.size > 0)) {
+          processor.flush();
           await Promise.race(pending);
+        }
       }
       inBatches();
     }
+    processor.flush();
     await Promise.all(pending);
     failed.signal.throwIfAborted();
   }

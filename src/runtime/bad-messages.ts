@@ -2,6 +2,7 @@ import type { Delivery } from '../connectors/connector.ts';
 import { metadataCodec } from '../connectors/metadata.ts';
 import { PenstockError } from '../errors.ts';
 import type { Codec, Row } from '../formats/format.ts';
+import type { BadData } from '../formats/schema/schema.ts';
 import { printable } from '../jobs/stats.ts';
 import type { Batch, FailureHandler, InputMessage, MessageFailure } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
@@ -26,7 +27,10 @@ interface BadMessageTools {
   warn(error: PenstockError): void;
 }
 
-/** Handles the bad messages of a task as `bad_data` of its source table says. */
+/**
+ * Handles the bad messages of a task as `bad_data` of its source table says. If the sink table has `bad_data`, that decides
+ * for rows that cannot be encoded or written.
+ */
 export class BadMessages {
   readonly #spec: TaskSpec;
   readonly #tools: BadMessageTools;
@@ -39,10 +43,10 @@ export class BadMessages {
   }
 
   /** Counts and reports a failure. Throws it if it must fail the job. */
-  readonly failed: FailureHandler = ({ error }, metadata) => {
+  readonly failed: FailureHandler = ({ stage, error }, metadata) => {
     this.#tools.counts.bad(error);
     const named = withTopic(error, metadata?.topic);
-    if (this.#badData.behavior === 'fail') throw named;
+    if (this.#policy(stage).behavior === 'fail') throw named;
     this.#tools.warn(named);
   };
 
@@ -52,32 +56,46 @@ export class BadMessages {
    */
   async settle(batch: Batch<Delivery>, signal: AbortSignal): Promise<void> {
     if (batch.failures.size === 0) return;
-    if (this.#badData.behavior !== 'dead_letter') {
-      this.#tools.counts.add({ dropped: batch.failures.size });
-      for (const index of batch.failures.keys()) batch.messages[index]?.ack();
-      return;
+    const kept = new Map<BadData, number[]>();
+    for (const [index, failures] of batch.failures) {
+      const policies = failures.map(({ stage }) => this.#policy(stage));
+      const policy = policies.find(({ behavior }) => behavior === 'dead_letter');
+      if (policy) {
+        const indexes = kept.get(policy) ?? [];
+        indexes.push(index);
+        kept.set(policy, indexes);
+      } else {
+        this.#tools.counts.add({ dropped: 1 });
+        batch.messages[index]?.ack();
+      }
     }
-    for (const chunk of this.#chunks(batch)) {
-      const added = chunk.map(({ deadLetter }) => deadLetter);
-      const store = () => this.#tools.deadLetters.add(added, this.#badData);
-      // While it waits, the broker keeps the messages, and the window limits how many wait here.
-      const { stored, evicted } = await despiteOutages(store, signal, this.#tools.warn);
-      for (const { delivery } of chunk.slice(0, stored)) delivery.ack();
-      if (evicted > 0) this.#tools.warn(limitReached(`: the oldest ${evicted} were deleted`));
-      if (stored < chunk.length) throw limitReached('', ' Then start the job again.');
+    for (const [policy, indexes] of kept) {
+      for (const chunk of this.#chunks(batch, indexes)) await this.#store(chunk, policy, signal);
     }
   }
 
-  get #badData() {
-    return this.#spec.insert.source.schema.bad_data ?? { behavior: 'fail' as const };
+  async #store(chunk: readonly PendingDeadLetter[], badData: BadData, signal: AbortSignal): Promise<void> {
+    const added = chunk.map(({ deadLetter }) => deadLetter);
+    const store = () => this.#tools.deadLetters.add(added, badData);
+    // While it waits, the broker keeps the messages, and the window limits how many wait here.
+    const { stored, evicted } = await despiteOutages(store, signal, this.#tools.warn);
+    for (const { delivery } of chunk.slice(0, stored)) delivery.ack();
+    if (evicted > 0) this.#tools.warn(limitReached(`: the oldest ${evicted} were deleted`));
+    if (stored < chunk.length) throw limitReached('', ' Then start the job again.');
   }
 
-  *#chunks(batch: Batch<Delivery>): Generator<PendingDeadLetter[]> {
+  #policy(stage: MessageFailure['stage']): BadData {
+    const { source, sink } = this.#spec.insert;
+    const late = stage === 'encode' || stage === 'write';
+    return (late ? sink.schema.bad_data : undefined) ?? source.schema.bad_data ?? failing;
+  }
+
+  *#chunks(batch: Batch<Delivery>, indexes: readonly number[]): Generator<PendingDeadLetter[]> {
     const { insert, source, taskIndex } = this.#spec;
     const from = { operatorId: source.operatorId, taskIndex, sourceTable: insert.source.name };
     let chunk: PendingDeadLetter[] = [];
     let bytes = 0;
-    for (const index of [...batch.failures.keys()].sort((a, b) => a - b)) {
+    for (const index of indexes.toSorted((a, b) => a - b)) {
       const failure = deadLetterFailure(batch, index);
       const delivery = batch.messages[index] as Delivery;
       if (!failure) continue;
@@ -97,9 +115,11 @@ export class BadMessages {
   }
 }
 
+const failing: BadData = { behavior: 'fail' };
+
 const limitReached = (consequence: string, next = ''): PenstockError =>
   new PenstockError('dead_letters_full', `The limit of dead letters is reached${consequence}`, {
-    hint: `Repair and replay dead letters or delete them, or raise max_count or max_bytes in bad_data of the source table.${next}`,
+    hint: `Repair and replay dead letters or delete them, or raise max_count or max_bytes in bad_data of the table.${next}`,
   });
 
 /** The failure of the message at `index`, as its dead letter stores it. Undefined if nothing failed. */

@@ -1,10 +1,11 @@
 import type { Delivery, Outgoing, Sink } from '../connectors/connector.ts';
 import { type FillMetadata, metadataFiller } from '../connectors/metadata.ts';
 import { asPenstockError, type PenstockError } from '../errors.ts';
-import { readRows } from '../formats/codec.ts';
+import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
-import { badData } from '../formats/values/bad.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
+import { badData, badRow, pathOf } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
@@ -78,7 +79,9 @@ export class BatchProcessor {
   readonly #unpacks: boolean;
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    ({ source: this.#source, encode: this.#encode } = codecsBetween(source.schema, target.schema));
+    ({ source: this.#source, encode: this.#encode } = target.takesRows
+      ? { source: codecFor(source.schema), encode: rowChecker(target.schema) }
+      : codecsBetween(source.schema, target.schema));
     this.#fill = metadataFiller(source.schema.fields ?? []);
     this.#transform = transform;
     this.#sink = sink;
@@ -154,6 +157,11 @@ export class BatchProcessor {
     }
   }
 
+  /** Asks a sink that holds messages to confirm them. */
+  flush(): void {
+    this.#sink.flush?.();
+  }
+
   async write(batch: Batch<InputMessage>): Promise<void> {
     const { outgoing, origins } = batch;
     if (outgoing.length === 0) return;
@@ -163,6 +171,19 @@ export class BatchProcessor {
     }
   }
 }
+
+/** Stands for the encoder of a sink that takes rows: only checks that the columns that need a value have one. */
+function rowChecker({ fields = [] }: ConnectionSchema): EncodeResult {
+  const required = fields.filter((field) => field.required).map(({ name }) => name);
+  return (_, { rows }, index) => {
+    const row = rows[index] as Row;
+    const missing = required.find((name) => row[name] === null || row[name] === undefined);
+    if (missing !== undefined) throw badRow(pathOf('', missing), 'is required but null');
+    return noPayload;
+  };
+}
+
+const noPayload = Buffer.alloc(0);
 
 /** Returns an error that a message or row caused. Throws any other. */
 function badOnly(error: unknown): PenstockError {

@@ -55,6 +55,14 @@ export interface TaskSession {
   opened(found: FoundSession): Promise<void>;
 }
 
+/** The record of how far a source has come. A position is the text of JSON. */
+export interface PositionStore {
+  /** Returns the last position, or undefined if there is none. Throws database errors. */
+  last(): Promise<string | undefined>;
+  /** Throws database errors. */
+  store(position: string): Promise<void>;
+}
+
 export interface AttemptFailure {
   error: PlainError;
   fromSink: boolean;
@@ -84,6 +92,8 @@ export interface AttemptHandlers {
   sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
   sessionOpened(input: Omit<FoundSession, 'settled'>): Promise<void>;
   sessionSettled(): void;
+  lastPosition(): Promise<string | undefined>;
+  storePosition(position: string): Promise<void>;
   storeDeadLetters(input: {
     deadLetters: readonly DeadLetter[];
     badData: BadData;

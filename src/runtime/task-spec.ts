@@ -4,8 +4,10 @@ import { connectorFor } from '../connectors/registry.ts';
 import { parseExactly } from '../formats/json/text.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 
-/** Maximum number of unacknowledged messages per task. */
+/** Maximum number of unacknowledged messages per task, unless its sink holds more. */
 export const window = 1000;
+/** Receive Maximum of MQTT 5 has 16 bits. */
+const maxWindow = 65_535;
 
 /** The source or sink of a task: a connector with its configuration, secrets opened and variables replaced. */
 export interface TaskEnd extends Usable {
@@ -26,6 +28,10 @@ export const sourceIdentity = ({ jobId, taskIndex, source }: TaskSpec): Identity
   operatorId: source.operatorId,
   taskIndex,
 });
+
+/** Maximum number of unacknowledged messages of a task. */
+export const windowOf = ({ sink: { connector, config } }: TaskSpec): number =>
+  Math.min(maxWindow, Math.max(window, connector.holds?.(config) ?? 0));
 
 /** Key of a task within its job. A different spec with the same key replaces the task. */
 export const placeOf = ({ insert: { operatorIds }, taskIndex }: TaskSpec): string =>

@@ -50,6 +50,10 @@ const operations: ThreadOperations = {
         running: () => main.notify('running', undefined, id),
         warn: warnFrom(id),
         session: sessionOf(id),
+        positions: {
+          last: () => main.call('lastPosition', undefined, id),
+          store: (position) => main.call('storePosition', position, id),
+        },
         deadLetters: deadLettersOf(id),
         counts,
         logger,

@@ -26,6 +26,8 @@ export interface InlineConnection {
   schema?: ConnectionSchema | undefined;
   profile: unknown;
   config: unknown;
+  /** Whether it is a sink that takes typed rows, so that its schema needs no format. */
+  takesRows?: boolean;
   /** The columns that `config` refers to, if any. */
   uses?: readonly ColumnUse[];
   /** The metadata columns that a source of this connector offers. */

@@ -74,7 +74,7 @@ async function writable(name: Identifier, { tables, views, findings }: Query): P
 function withColumns(sink: TableDefinition, analysis: Analysis, range: Range, findings: Findings) {
   if ((sink.schema.fields ?? []).length > 0 || !sink.schema.inferred) return sink;
   const schema: ConnectionSchema = { ...sink.schema, fields: outputFields(analysis, findings) };
-  for (const { message } of validateSchema(schema))
+  for (const { message } of validateSchema(schema, undefined, sink.takesRows))
     findings.add(`${message}; name the columns of the SELECT with AS`, range);
   findings.settle();
   const inferred = { ...sink, schema };

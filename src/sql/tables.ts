@@ -180,10 +180,10 @@ async function connectTable(
   );
   options.refuseRest();
   findings.settle();
-  const { direction, profile, config, uses = [] } = connection;
-  const complete = completeSchema(sent, connection.schema ?? schema, connection, findings);
+  const { direction, schema: connected = schema, metadata: _, uses = [], ...rest } = connection;
+  const complete = completeSchema(sent, connected, connection, findings);
   checkComputed(statement, direction, complete, findings);
-  const table = { name: name.text, connector, direction, schema: complete, profile, config, uses };
+  const table = { name: name.text, connector, direction, schema: complete, ...rest, uses };
   return eventTime === undefined ? table : { ...table, eventTime };
 }
 
@@ -268,12 +268,12 @@ async function asFinding<T>(
 function completeSchema(
   { name, fields, fieldRanges }: CreateTable,
   declared: ConnectionSchema,
-  { direction, metadata }: InlineConnection,
+  { direction, metadata, takesRows }: InlineConnection,
   findings: Findings,
 ): ConnectionSchema {
   const inferred = direction === 'sink' && fields.length === 0;
   const schema = expandSchema({ ...declared, inferred });
-  for (const { path, message } of validateSchema(schema, metadata)) {
+  for (const { path, message } of validateSchema(schema, metadata, takesRows)) {
     const index = /^\/fields\/(\d+)/.exec(path)?.[1];
     findings.add(message, (index !== undefined && fieldRanges[Number(index)]) || name);
   }

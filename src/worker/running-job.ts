@@ -9,6 +9,7 @@ import { Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace } from './job-record.ts';
 import type { HeldJob } from './leases.ts';
+import { positionsOf } from './positions.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
 import { isFromSink, Task } from './task.ts';
@@ -214,6 +215,7 @@ export class RunningJob {
     return new Task(spec, {
       events: { ...events, warn, mayConnect: this.#tools.mayConnect },
       session,
+      positions: positionsOf(this.#deps.db, spec),
       deadLetters: this.#deadLetters,
       counters: this.counters.of(spec),
       threads: this.#deps.threads,

@@ -6,6 +6,7 @@ import type {
   AttemptHandlers,
   DeadLetterFailure,
   DeadLetterStore,
+  PositionStore,
   ReplayedDeadLetter,
   TaskSession,
 } from '../runtime/operations.ts';
@@ -26,6 +27,7 @@ export interface TaskEvents {
 interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
+  positions: PositionStore;
   deadLetters: DeadLetterStore;
   counters: TaskCounters;
   threads: ThreadPool;
@@ -176,7 +178,7 @@ export class Task {
   }
 
   #handlers(): Omit<AttemptHandlers, 'counted'> {
-    const { events, session, deadLetters, counters } = this.#tools;
+    const { events, session, positions, deadLetters, counters } = this.#tools;
     const { counts } = counters.job;
     const settled = Promise.withResolvers<void>();
     return {
@@ -189,6 +191,8 @@ export class Task {
         await session.opened({ ...found, settled: settled.promise });
       },
       sessionSettled: settled.resolve,
+      lastPosition: () => positions.last(),
+      storePosition: (position) => positions.store(position),
       async storeDeadLetters({ deadLetters: added, badData }) {
         const result = await deadLetters.add(added, badData);
         counts.dead_letters += result.stored;

@@ -45,6 +45,7 @@ export const unique = (): string => randomBytes(6).toString('hex');
 const base = (profile: MqttProfile): Omit<MqttContext, 'table'> => ({
   profile,
   targets,
+  schema: {},
   identity: { jobId: `job_${unique()}`, operatorId: 'op', taskIndex: 0 },
   window: 100,
   signal: new AbortController().signal,

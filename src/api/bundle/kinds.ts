@@ -30,6 +30,11 @@ interface BundledKind {
   export(selector: Selector | undefined): Promise<JsonObject[]>;
 }
 
+const needsNone = (connector: string): boolean => {
+  const { profile, profileOptional = false } = connectorFor(connector);
+  return profile === noProfile || profileOptional;
+};
+
 /** How an object is written in a bundle, if not as the API has it. */
 interface Spelling<Row, Body> {
   toBody(item: object, staged: StagedDefinitions): Promise<Body>;
@@ -43,7 +48,7 @@ export function bundledKinds(deps: Deps): BundledKind[] {
     bundled(tableKind(deps), {
       async toBody(item, staged) {
         const { connection_profile: name, ...rest } = item as BundledTable;
-        if (name === rest.connector && connectorFor(name).profile === noProfile) return rest;
+        if (name === rest.connector && needsNone(name)) return rest;
         const profile = await staged.profile({ name });
         if (!profile) throw unknownProfile(name);
         return { ...rest, connection_profile_id: profile.id };

@@ -3,8 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
-import { PenstockError } from '../../errors.ts';
-import { type JsonObject, keepMasked, maskedPaths } from '../../security/config-secrets.ts';
+import { type JsonObject, keepMasked } from '../../security/config-secrets.ts';
 import { nowMicros } from '../../store/clock.ts';
 import { newId } from '../../store/id.ts';
 import { checkResponse, runCheck, takePlace, testOptions } from '../check.ts';
@@ -25,6 +24,7 @@ import {
   findProfile,
   profileToBody,
   profileToWire,
+  readable,
 } from './wire.ts';
 
 const example = { name: 'plant', connector: 'mqtt', config: { url: 'mqtt://localhost:1883' } };
@@ -195,8 +195,9 @@ async function save(
 ): Promise<Change<ProfileRow>> {
   const { name, connector, labels = {} } = body;
   if (current) refuseOtherConnector(connectorFor(current.connector), connector);
-  const stored = current && storedConfig(deps, current, body.config);
-  const sent = current ? keepMasked(body.config, stored ?? {}, connectorFor(connector).profile) : body.config;
+  const { profile: schema } = connectorFor(connector);
+  const stored = current && readable(() => deps.catalog.profile(current), body.config, schema);
+  const sent = current ? keepMasked(body.config, stored ?? {}, schema) : body.config;
   const config = checkProfile({ ...body, config: sent as never });
   const id = current?.id ?? newId('cp');
   const reads = { profiles: new Map([[id, current?.version ?? 0]]) };
@@ -228,15 +229,4 @@ async function save(
       return { row: await tx.connectionProfile.update({ where: { id }, data }) };
     },
   };
-}
-
-/** The stored config with its secrets; undefined when they can no longer be opened and none is to be kept. */
-function storedConfig({ catalog }: Deps, row: ProfileRow, sent: JsonObject): JsonObject | undefined {
-  try {
-    return catalog.profile(row);
-  } catch (error) {
-    const keeps = maskedPaths(sent, connectorFor(row.connector).profile).length > 0;
-    if (keeps || !(error instanceof PenstockError) || error.code !== 'secret_unreadable') throw error;
-    return undefined;
-  }
 }

@@ -1,4 +1,4 @@
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 import { connectorFor } from '../../connectors/registry.ts';
 import { checkProfileConfig } from '../../definitions/config-checks.ts';
 import { PenstockError } from '../../errors.ts';
@@ -87,8 +87,14 @@ export function checkProfile(
 ): JsonObject {
   const config = withoutName(body);
   checkProfileConfig(body.connector, config);
-  const masked = maskedPaths(config, connectorFor(body.connector).profile);
-  if (masked.length === 0) return config;
+  refuseMasked(config, connectorFor(body.connector).profile);
+  return config;
+}
+
+/** Throws if a config has the mask in place of a secret that is not stored. */
+export function refuseMasked(config: JsonObject, schema: TSchema): void {
+  const masked = maskedPaths(config, schema);
+  if (masked.length === 0) return;
   throw new PenstockError(
     'invalid_config',
     `The config has the mask instead of a secret at ${masked.join(', ')}`,
@@ -104,4 +110,15 @@ export async function findProfile(db: Db, id: string) {
   const row = await db.connectionProfile.findUnique({ where: { id } });
   if (row) return row;
   throw new PenstockError('not_found', `There is no connection profile ${id}`);
+}
+
+/** Opens a stored config. Undefined if its secrets can no longer be opened and `sent` keeps none. */
+export function readable(open: () => JsonObject, sent: JsonObject, schema: TSchema): JsonObject | undefined {
+  try {
+    return open();
+  } catch (error) {
+    const keeps = maskedPaths(sent, schema).length > 0;
+    if (keeps || !(error instanceof PenstockError) || error.code !== 'secret_unreadable') throw error;
+    return undefined;
+  }
 }

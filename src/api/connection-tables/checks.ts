@@ -6,6 +6,7 @@ import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { unnameable } from '../../sql/names.ts';
+import { refuseMasked } from '../connection-profiles/wire.ts';
 import type { Deps } from '../deps.ts';
 import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
 import type { ConnectionTablePost } from './wire.ts';
@@ -28,10 +29,12 @@ export async function checkTable(
   const profileRow = await profileRowOf(staged, body);
   const profile = profileRow ? deps.catalog.profile(profileRow) : {};
   checkTableConfig(body.connector, body.config, profile);
+  refuseMasked(body.config as JsonObject, connector.table);
   const missing = [{ path: '/schema', message: 'is required: it defines how a message becomes a row' }];
   const sent = completed(body).schema;
   if (!sent) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
-  const schema = checkSchema(sent, '/schema', connector.metadata);
+  const takesRows = connector.direction(body.config) === 'sink' && connector.takesRows?.(body.config, sent);
+  const schema = checkSchema(sent, '/schema', connector.metadata, takesRows);
   // A sink without columns gets those of its query, and is then checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);
@@ -65,7 +68,8 @@ export async function profileRowOf(
   body: Pick<ConnectionTablePost, 'connector' | 'connection_profile_id'>,
 ): Promise<ProfileRow | null> {
   const { connector, connection_profile_id: id } = body;
-  if (!id && connectorFor(connector).profile === noProfile) return null;
+  const { profile, profileOptional } = connectorFor(connector);
+  if (!id && (profile === noProfile || profileOptional)) return null;
   if (!id) throw wrongProfile('is required: create a connection profile first');
   const row = await definitions.profile({ id });
   if (!row) throw wrongProfile(`names no connection profile: there is no ${id}`);
@@ -87,9 +91,10 @@ export function checkSchema(
   schema: ConnectionSchema,
   at: string,
   metadata?: readonly KnownMetadata[],
+  takesRows?: boolean,
 ): ConnectionSchema {
   const full = expandBelow(schema, at);
-  const errors = validateSchema(full, metadata);
+  const errors = validateSchema(full, metadata, takesRows);
   if (errors.length > 0) throw invalidSchema(errors, at);
   const unusable = unnameable(full.fields ?? []).map(({ path, message }) => ({
     path,

@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
+import type { ConnectorDefinition } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
-import type { JsonObject } from '../../security/config-secrets.ts';
+import { type JsonObject, keepMasked } from '../../security/config-secrets.ts';
 import { nowMicros } from '../../store/clock.ts';
 import { newTimedId } from '../../store/id.ts';
 import { checkResponse, runCheck, testOptions } from '../check.ts';
+import { readable } from '../connection-profiles/wire.ts';
 import { refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
@@ -75,8 +77,7 @@ export const connectionTables =
       },
       async (request, reply) => {
         const { connector, profile, config, schema } = await checkTable(deps, request.body);
-        const oddities = catalog.oddities(connector, profile);
-        const tested = { ...catalog.resolve(connector, profile), oddities, table: config, schema };
+        const tested = toTest(catalog, connector, profile, config, schema);
         return runCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -98,12 +99,11 @@ export const connectionTables =
       },
       async (request, reply) => {
         const row = await findTable(db, request.params.id);
-        const body = patched(row, request.body);
+        const body = patched(deps, row, request.body);
         const validate = request.compileValidationSchema(ConnectionTablePost, 'body');
         if (!validate(body)) throw refusedBySchema(validate.errors ?? [], 'table');
         const { connector, profile, config, schema } = await checkTable(deps, body);
-        const oddities = catalog.oddities(connector, profile);
-        const tested = { ...catalog.resolve(connector, profile), oddities, table: config, schema };
+        const tested = toTest(catalog, connector, profile, config, schema);
         return runCheck(request, reply, connector, tested, 'events');
       },
     );
@@ -129,13 +129,30 @@ export const connectionTables =
     await app.register(resource(deps, tableKind(deps)));
   };
 
+const toTest = (
+  catalog: Deps['catalog'],
+  connector: ConnectorDefinition,
+  profile: JsonObject,
+  config: JsonObject,
+  schema: ConnectionSchema,
+) => ({
+  ...catalog.resolve(connector, profile),
+  oddities: catalog.oddities(connector, profile, config),
+  table: catalog.resolveTable(connector, config),
+  schema,
+});
+
 function patched(
+  { catalog }: Deps,
   row: TableRow,
   patch: Static<typeof TableTestPatch> | null | undefined,
 ): ConnectionTablePost {
-  refuseOtherConnector(connectorFor(row.connector), patch?.connector);
+  const connector = connectorFor(row.connector);
+  refuseOtherConnector(connector, patch?.connector);
   const { probe: _probe, timeout_ms: _timeout, step_timeout_ms: _step, ...changes } = patch ?? {};
-  return mergePatch(tableToBody(row), changes as JsonObject) as unknown as ConnectionTablePost;
+  const merged = mergePatch(tableToBody(row), changes as JsonObject) as unknown as ConnectionTablePost;
+  const config = keepMasked(merged.config as JsonObject, catalog.tableConfig(row), connector.table);
+  return { ...merged, config: config as never };
 }
 
 export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
@@ -156,7 +173,7 @@ export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
   find: (where) => deps.db.connectionTable.findUnique({ where, include }),
   rows: (query) => deps.db.connectionTable.findMany({ ...query, include }),
   toBody: tableToBody,
-  toOpenBody: tableToBody,
+  toOpenBody: (row) => ({ ...tableToBody(row), config: deps.catalog.tableConfig(row) }),
   toWire,
   toListed,
   save: (body, current, staged) => save(deps, body, current, staged),
@@ -178,8 +195,12 @@ async function save(
   current: TableRow | undefined,
   staged: StagedDefinitions,
 ): Promise<Change<TableRow>> {
-  const body = completed(sent);
-  if (current) refuseOtherConnector(connectorFor(current.connector), body.connector);
+  if (current) refuseOtherConnector(connectorFor(current.connector), sent.connector);
+  const { table } = connectorFor(sent.connector);
+  const stored =
+    current && readable(() => deps.catalog.tableConfig(current), sent.config as JsonObject, table);
+  const config = keepMasked(sent.config as JsonObject, stored ?? {}, table);
+  const body = completed({ ...sent, config: config as never });
   const { connector, profileRow } = await checkTable(deps, body, staged);
   const updatedAt = nowMicros();
   const id = current?.id ?? newTimedId('ct', updatedAt);
@@ -188,7 +209,8 @@ async function save(
     tables: new Map([[id, current?.version ?? 0]]),
   };
   const { name, labels = {}, ...after } = body;
-  const { name: oldName, labels: oldLabels, ...before } = current ? tableToBody(current) : {};
+  const former: JsonObject = current ? { ...tableToBody(current), config: stored ?? null } : {};
+  const { name: oldName, labels: oldLabels, ...before } = former;
   const sameForJobs = isDeepStrictEqual(before, after);
   const renamed = current !== undefined && name !== oldName;
   if (current && sameForJobs && !renamed && isDeepStrictEqual(labels, oldLabels))
@@ -201,7 +223,10 @@ async function save(
     connector: body.connector,
     connectionProfileId: profileRow?.id ?? null,
     tableType: connector.direction(body.config),
-    config: JSON.stringify(body.config),
+    config:
+      current && isDeepStrictEqual(config, stored)
+        ? current.config
+        : deps.catalog.sealTable(id, body.connector, config),
     schema: JSON.stringify(body.schema),
     labels: JSON.stringify(labels),
     version: current?.version ?? 0,

@@ -12,7 +12,7 @@ import { type ConnectionSchema, fieldTypes } from '../../formats/schema/schema.t
 import { Format } from '../../formats/schema/wire-format.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { takePlace } from '../check.ts';
-import { checkProfile } from '../connection-profiles/wire.ts';
+import { checkProfile, refuseMasked } from '../connection-profiles/wire.ts';
 import type { Deps } from '../deps.ts';
 import { enough, refuseSink, watchSource } from '../live.ts';
 import { bodyProblems } from '../problem.ts';
@@ -247,8 +247,13 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<SampledSour
         : {}
       : inlineProfile({ connector: body.connector, config: body.profile });
   checkTableConfig(body.connector, body.config, config);
+  refuseMasked(body.config as JsonObject, connector.table);
   refuseSink(connector.direction(body.config), '/config/type');
-  return { connector, ...deps.catalog.resolve(connector, config), table: body.config as JsonObject };
+  return {
+    connector,
+    ...deps.catalog.resolve(connector, config),
+    table: deps.catalog.resolveTable(connector, body.config),
+  };
 }
 
 function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject {

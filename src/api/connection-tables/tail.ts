@@ -102,7 +102,7 @@ export const tailTables =
         const source = {
           connector,
           ...catalog.resolve(connector, config),
-          table: JSON.parse(row.config),
+          table: catalog.resolveTable(connector, catalog.tableConfig(row)),
           schema: expandSchema(JSON.parse(row.schema ?? '{}') as ConnectionSchema),
         };
         const gone = clientGone(reply);

@@ -1,8 +1,9 @@
 import Type, { type Static } from 'typebox';
+import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
-import type { JsonObject } from '../../security/config-secrets.ts';
+import { type JsonObject, maskConfig } from '../../security/config-secrets.ts';
 import type { Db } from '../../store/db.ts';
 import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles/wire.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
@@ -108,11 +109,14 @@ export const toWire = (row: TableRow): Static<typeof ConnectionTable> => ({
   connection_profile: row.connectionProfile ? profileToWire(row.connectionProfile) : null,
   connection_profile_id: row.connectionProfileId,
   table_type: row.tableType as 'source' | 'sink',
-  config: JSON.parse(row.config),
+  config: maskedConfig(row) as never,
   schema: withDefinedFields(JSON.parse(row.schema ?? '{}')),
   consumers: row._count.pipelines,
   labels: JSON.parse(row.labels),
 });
+
+const maskedConfig = ({ connector, config }: TableRow): JsonObject =>
+  maskConfig(JSON.parse(config) as JsonObject, connectorFor(connector).table);
 
 const withDefinedFields = (schema: ConnectionSchema): ConnectionSchema =>
   schema.definition ? expandSchema(schema) : schema;
@@ -127,7 +131,7 @@ export const tableToBody = (row: TableRow): JsonObject => ({
   name: row.name,
   connector: row.connector,
   connection_profile_id: row.connectionProfileId,
-  config: JSON.parse(row.config),
+  config: maskedConfig(row),
   schema: JSON.parse(row.schema ?? '{}'),
   labels: JSON.parse(row.labels),
 });

@@ -21,14 +21,15 @@ interface PreviewSinkTools extends Pick<Deps, 'catalog' | 'logger'> {
 /** Writes the rows of a preview to the sink of its INSERT, in order. */
 export class PreviewSink {
   readonly #sink: Sink;
-  readonly #codec: Codec;
+  readonly #encode: Codec['encode'];
   readonly #tools: PreviewSinkTools;
   #waiting = 0;
   #last: Promise<void> = Promise.resolve();
 
   private constructor(sink: Sink, table: TableDefinition, tools: PreviewSinkTools) {
     this.#sink = sink;
-    this.#codec = codecFor(table.schema);
+    const codec = table.takesRows ? undefined : codecFor(table.schema);
+    this.#encode = (row) => codec?.encode(row) ?? Buffer.alloc(0);
     this.#tools = tools;
   }
 
@@ -37,7 +38,7 @@ export class PreviewSink {
     if (!connector.openSink)
       throw new PenstockError('invalid_request', `The connector ${connector.id} cannot be written to`);
     const { identity, signal, logger, onBad, onError } = tools;
-    const context = { ...reachable, table: config, identity, window, signal, logger };
+    const context = { ...reachable, table: config, schema: table.schema, identity, window, signal, logger };
     const sink = await connector.openSink({ ...context, lost: onError, warn: onBad });
     return new PreviewSink(sink, table, tools);
   }
@@ -55,7 +56,7 @@ export class PreviewSink {
   async #write(rows: readonly Row[]): Promise<void> {
     const messages = rows.flatMap((row) => {
       try {
-        return [{ payload: this.#codec.encode(row), row }];
+        return [{ payload: this.#encode(row), row }];
       } catch (error) {
         this.#tools.onBad(asPenstockError(error));
         return [];

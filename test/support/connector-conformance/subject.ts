@@ -20,6 +20,7 @@ type Connector = Pick<ConnectorDefinition, 'name' | 'openSource' | 'openSink' | 
 export const runContext = (table: object): Context => ({
   profile: {},
   table,
+  schema: {},
   targets: { allowed: (_host, addresses) => [...addresses] },
   identity: { jobId: 'job_1', operatorId: 'op', taskIndex: 0 },
   window: 100,

@@ -113,7 +113,7 @@ async function isTakenOver(connection: Connection, signal: AbortSignal): Promise
 
 /** Removes the session of a source from the broker, with its queued messages. Throws like `connect`. */
 export async function forget(
-  context: Omit<RunContext<MqttProfile, MqttTable>, 'window' | 'warn'>,
+  context: Omit<RunContext<MqttProfile, MqttTable>, 'schema' | 'window' | 'warn'>,
 ): Promise<void> {
   const connection = await connect({ ...taskClient(context), signal: context.signal });
   await connection.close();

@@ -1,0 +1,160 @@
+import type { PenstockError } from '../errors.ts';
+import type { Row } from '../formats/format.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
+
+/** The running part of the connector contract: sources and sinks, and what a task gives them. */
+
+/** The log of a connector. Never pass a configuration object, because it holds secrets. */
+export interface Logger {
+  debug(details: object, message: string): void;
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+export interface Targets {
+  /** Returns the addresses of `host` that may be dialled; ask before opening any socket. Throws `target_not_allowed`. */
+  allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];
+}
+
+/** A profile, its secrets opened and variables replaced, with what may be reached for it. */
+export interface Reachable<P> {
+  profile: P;
+  targets: Targets;
+}
+
+export interface Identity {
+  jobId: string;
+  /** The node of the pipeline's graph, unique within the job. */
+  operatorId: string;
+  taskIndex: number;
+}
+
+/** One incoming message, and the duty to acknowledge it. */
+export interface Delivery {
+  readonly payload: Buffer;
+  /** Values of the metadata columns by name; a timestamp is a bigint of microseconds. Best computed on access. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** When it arrived: milliseconds since 1970, by `performance.timeOrigin + performance.now()`. */
+  readonly receivedAt: number;
+  /**
+   * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt.
+   * Nothing else acknowledges a message: without it the message is delivered again after a reconnect. A call after the
+   * connection is gone does nothing.
+   */
+  ack(): void;
+}
+
+/**
+ * The worker's record of the session that a source resumes. A session holds the messages that the other side keeps while
+ * no client is connected. It outlives the process.
+ */
+export interface RememberedSession<T> {
+  /** Whether it was open before. If the other side no longer has it, messages are lost: warn. */
+  known: boolean;
+  /**
+   * Other tables whose subscriptions it may still have. Once the context's table is subscribed, the source removes all
+   * other subscriptions. It still hands out messages that are already queued.
+   */
+  former: readonly T[];
+  /**
+   * Whether the session will not be opened again. The source then removes all subscriptions and hands out the queued
+   * messages. Its iteration ends when everything is acknowledged and no more arrives.
+   */
+  drain: boolean;
+}
+
+/** How far a source has come, where the other side does not keep it. Plain JSON data of at most 64 KiB. */
+export interface Position {
+  /** The last one that was committed under the present name, perhaps by another process. Undefined at the first start. */
+  readonly stored: unknown;
+  /**
+   * Records that every message up to here is acknowledged. Stored within about a second and when the source closes. After a
+   * crash an earlier one may come back, and the messages since then arrive again.
+   */
+  commit(position: unknown): void;
+}
+
+export interface RunContext<P, T> extends Reachable<P> {
+  table: T;
+  /** Complete: every column with its type. */
+  schema: ConnectionSchema;
+  identity: Identity;
+  /** Of a source whose connector has `session`. */
+  session?: RememberedSession<T>;
+  /** Of a source whose connector has `position`. */
+  position?: Position;
+  /** Maximum number of messages in flight: deliveries without `ack`, or messages that are not confirmed. */
+  window: number;
+  /** Call it when the connection of a sink is lost. A source throws from its iteration instead. */
+  lost?(error: PenstockError): void;
+  /** Adds to the messages of the job. The job goes on. */
+  warn(error: PenstockError): void;
+  /** Aborting it cancels everything at once; pending calls reject with the signal's reason. */
+  signal: AbortSignal;
+  logger: Logger;
+}
+
+/**
+ * A running source. Each step of the iteration waits for at least one message and returns all that have arrived, within
+ * the window. An empty batch says that the source is not silent, though its messages are for other tasks. It throws when the connection is lost or the signal aborts. It ends after `drain`, or when the
+ * source has no more: when all sources of a job have ended, the job is Finished.
+ */
+export interface Source extends AsyncIterable<Delivery[]> {
+  /** How it found its session, if its connector has `session`. */
+  readonly session?: FoundSession;
+  /** Asks for no more messages. The iteration returns what has arrived, then ends. */
+  drain(): Promise<void>;
+  /**
+   * Called when every task that shares the table is connected, perhaps several times. Only then may the source leave a
+   * message to another task that it had to handle itself under a former table.
+   */
+  allConnected?(): void;
+  /** Sends the acknowledgements that are due and disconnects. May be called twice and after a failure; never throws. */
+  close(): Promise<void>;
+}
+
+export interface FoundSession {
+  /** Whether the other side certainly had it. */
+  resumed: boolean;
+  /** Whether the other side has lost a known one. Both are false if that cannot be found out. */
+  lost: boolean;
+  /** How long the other side keeps it after a disconnect, if it says so: the worker connects again before that. */
+  keptSecs?: number;
+  /** Resolves once nothing of the former tables is left in it. Never rejects, even when the source is lost. */
+  settled: Promise<void>;
+}
+
+/** How a source table is to be read; the worker enforces it. */
+export interface Pace {
+  messagesPerSecond?: number;
+  /** Time without a message after which the job warns. */
+  maxSilenceSecs?: number;
+}
+
+export interface Outgoing {
+  /** Empty for a sink that takes rows. */
+  payload: Buffer;
+  /** The row of the payload, whose columns may also make a topic or key. */
+  row: Row;
+}
+
+/** A message that can never be written, though the connection works. */
+export interface Refusal {
+  /** Its index in the argument of `write`. */
+  index: number;
+  error: PenstockError;
+}
+
+export interface Sink {
+  /**
+   * Writes in order, and resolves when the other side has confirmed every message. Calls may overlap; their messages are
+   * sent in the order of the calls. Returns the messages that were refused, by the connector or the other side, in order:
+   * all others are written. Rejects when it is not known what was written, as when the connection is lost.
+   */
+  write(messages: Outgoing[]): Promise<Refusal[]>;
+  /** Asks a sink that holds messages to confirm all of them soon: no more may come until it does. */
+  flush?(): void;
+  /** Disconnects; pending writes reject. May be called twice and after a failure; never throws. */
+  close(): Promise<void>;
+}
