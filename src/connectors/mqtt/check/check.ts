@@ -3,30 +3,23 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
-import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
+import { CheckSteps, type Finding } from '../../network/check-steps.ts';
+import { forUpTo, untilReported } from '../../network/deadline.ts';
+import { connectTcp, type Dialable, lastError, peerOf, resolveHost, startTls } from '../../network/dial.ts';
+import { silence, someTlsPeer, tlsError } from '../../network/socket-errors.ts';
+import { daysToExpiry, distinguishedName, peerFacts } from '../../network/tls.ts';
+import { type BrokerEndpoint, describeEndpoint, parseUrls } from '../config/broker-url.ts';
 import { codeOf } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
 import { connectTo, endpointsOf } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { forUpTo, untilReported } from '../connection/deadline.ts';
 import { connectUnanswered } from '../connection/requests.ts';
-import { silence, someTlsPeer, tlsError } from '../connection/socket-errors.ts';
-import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
-import {
-  connectTcp,
-  type Dialable,
-  lastError,
-  peerOf,
-  resolveHost,
-  startTls,
-  startWebSocket,
-} from '../connection/transport.ts';
+import { startWebSocket } from '../connection/web-socket.ts';
 import { diagnose } from './diagnose.ts';
 import { grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
-import { CheckSteps, type Finding } from './steps.ts';
 
 type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
 
@@ -72,7 +65,7 @@ async function connectAll(
   for (const [index, endpoint] of endpoints.entries()) {
     if (endpoints.length > 1) {
       const lenient = connections.some(Boolean) || index < endpoints.length - 1;
-      steps.beginServer(describeEndpoint(endpoint as Endpoint), lenient);
+      steps.beginServer(describeEndpoint(endpoint as BrokerEndpoint), lenient);
     }
     const own: Opened = {};
     opened.push(own);
@@ -88,12 +81,12 @@ async function connectSteps(
   context: MqttCheckContext,
   steps: CheckSteps,
   opened: Opened,
-  endpoint: Endpoint | undefined,
+  endpoint: BrokerEndpoint | undefined,
 ): Promise<Connection | undefined> {
   const { profile, targets } = context;
-  const target = endpoint as Endpoint;
+  const target = endpoint as BrokerEndpoint;
   const addresses = (await steps.run('resolve', async (signal) => {
-    const { host } = endpoint ?? (endpointsOf(profile)[0] as Endpoint);
+    const { host } = endpoint ?? (endpointsOf(profile)[0] as BrokerEndpoint);
     const found = await resolveHost(host, targets, signal);
     const list = found.map(({ address }) => address);
     return {
@@ -168,7 +161,7 @@ const warnDays = 14;
 export async function tlsFinding(
   socket: TLSSocket,
   profile: MqttProfile,
-  endpoint: Endpoint,
+  endpoint: BrokerEndpoint,
   signal: AbortSignal,
 ): Promise<Finding<TLSSocket>> {
   if (socket.getProtocol() === 'TLSv1.3')
@@ -199,7 +192,7 @@ export async function tlsFinding(
   return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
 }
 
-const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> =>
+const acceptance = (socket: TLSSocket, endpoint: BrokerEndpoint, signal: AbortSignal): Promise<void> =>
   untilReported<void>(signal, (resolve, reject) => {
     let settled: NodeJS.Immediate | undefined;
     // OpenSSL is still reading when it reports the ticket: data written before it is done is never sent.

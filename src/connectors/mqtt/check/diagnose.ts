@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
-import type { Endpoint } from '../config/broker-url.ts';
-import { untilReported } from '../connection/deadline.ts';
+import { untilReported } from '../../network/deadline.ts';
+import { connectTcp, type Dialable } from '../../network/dial.ts';
+import type { BrokerEndpoint } from '../config/broker-url.ts';
 import { tlsExpected } from '../connection/login.ts';
-import { connectTcp, type Dialable } from '../connection/transport.ts';
 
 /** A 3.1.1 CONNECT with a clean session and an empty client id: any MQTT server responds with a CONNACK. */
 const anonymousConnect = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 10, 0, 0]);
@@ -17,7 +17,7 @@ const connack = 0x20;
  */
 export async function diagnose(
   error: PenstockError,
-  endpoint: Endpoint,
+  endpoint: BrokerEndpoint,
   addresses: Dialable[],
   signal: AbortSignal,
 ): Promise<PenstockError> {

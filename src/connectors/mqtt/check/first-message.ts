@@ -1,8 +1,8 @@
+import type { Finding } from '../../network/check-steps.ts';
+import { forUpTo, untilReported } from '../../network/deadline.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { Connection } from '../connection/connection.ts';
-import { forUpTo, untilReported } from '../connection/deadline.ts';
-import type { Finding } from './steps.ts';
 
 export interface SampleMessage {
   topic: string;

@@ -1,14 +1,15 @@
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
-import type { Endpoint } from '../config/broker-url.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import type { Finding } from '../../network/check-steps.ts';
+import { given } from '../../network/tls.ts';
+import type { BrokerEndpoint } from '../config/broker-url.ts';
+import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
 import { qosLevel } from '../config/topic.ts';
 import { connectTo } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
-import type { Finding } from './steps.ts';
 
 /** Test step: the broker's CONNACK, and how long it would keep the session of a source. */
 
@@ -28,7 +29,7 @@ const sessionWaitMs = 2_000;
  */
 export async function grantedSession(
   { profile, targets, table }: MqttCheckContext,
-  endpoint: Endpoint,
+  endpoint: BrokerEndpoint,
   { version }: Connection,
 ): Promise<SessionGrant | undefined> {
   if (table !== undefined && direction(table) === 'sink') return undefined;

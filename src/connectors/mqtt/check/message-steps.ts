@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import { codecFor, expandSchema, rowsOf } from '../../../formats/codec.ts';
 import type { CheckContext } from '../../connector.ts';
+import type { CheckSteps, Finding } from '../../network/check-steps.ts';
+import { untilReported } from '../../network/deadline.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sinkOf } from '../config/table.ts';
@@ -10,12 +12,10 @@ import { isShared, type Qos, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import { type Connection, closedByPeer } from '../connection/connection.ts';
-import { untilReported } from '../connection/deadline.ts';
 import { publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import { type Asked, unanswered } from '../connection/requests.ts';
 import { rewriting, suspectsIn } from '../connection/rewrites.ts';
 import { FirstMessageProbe, type SampleMessage } from './first-message.ts';
-import type { CheckSteps, Finding } from './steps.ts';
 
 type MqttCheck = CheckContext<MqttProfile, MqttTable>;
 

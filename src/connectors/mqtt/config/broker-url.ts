@@ -1,10 +1,8 @@
+import type { Endpoint } from '../../network/dial.ts';
+
 /** Broker URLs: one, or several separated by commas. Errors never repeat a part of a URL, which may hold a password. */
 
-export interface Endpoint {
-  /** Host name or IP address; an IPv6 address without brackets. */
-  host: string;
-  port: number;
-  tls: boolean;
+export interface BrokerEndpoint extends Endpoint {
   /** Path of MQTT over WebSocket; undefined for MQTT over TCP. */
   path?: string;
 }
@@ -21,10 +19,10 @@ const schemes: Readonly<Record<string, { tls: boolean; port: number; webSocket?:
 const maxServers = 10;
 
 /** Parses a list of broker URLs. Returns a predicate, such as `must …`, if the list or one URL is invalid. */
-export function parseUrls(list: string): Endpoint[] | string {
+export function parseUrls(list: string): BrokerEndpoint[] | string {
   const urls = list.split(',').map((url) => url.trim());
   if (urls.length > maxServers) return `must not list more than ${maxServers} servers`;
-  const endpoints: Endpoint[] = [];
+  const endpoints: BrokerEndpoint[] = [];
   for (const [index, url] of urls.entries()) {
     const endpoint = parseUrl(url);
     if (typeof endpoint === 'string')
@@ -40,7 +38,7 @@ export function parseUrls(list: string): Endpoint[] | string {
 const portOf = /^[a-z]+:\/\/(?:\[[^\]]*\]|[^/?#:@[]*):([^/?#@]*)(?:[/?#]|$)/i;
 
 /** Parses one broker URL. Returns a predicate if it is invalid. */
-export function parseUrl(url: string): Endpoint | string {
+export function parseUrl(url: string): BrokerEndpoint | string {
   const port = portOf.exec(url)?.[1];
   if (port !== undefined && !isPort(port)) return 'must have a port from 1 to 65535';
   if (!URL.canParse(url)) return 'must be a URL, such as mqtt://broker.example:1883';
@@ -65,7 +63,7 @@ const isPort = (text: string): boolean =>
   /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
 
 /** The URL of one server, always with its port and without credentials. */
-export function describeEndpoint({ host, port, tls, path }: Endpoint): string {
+export function describeEndpoint({ host, port, tls, path }: BrokerEndpoint): string {
   const scheme = path === undefined ? (tls ? 'mqtts' : 'mqtt') : tls ? 'wss' : 'ws';
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}${path ?? ''}`;
 }

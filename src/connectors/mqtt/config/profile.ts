@@ -1,8 +1,9 @@
 import { createPrivateKey } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
-import { type Endpoint, parseUrls } from './broker-url.ts';
-import { certificatesOf, hasPrivateKey, isPem, privateKeyOf } from './pem.ts';
+import { certificatesOf, hasPrivateKey, isPem, privateKeyOf } from '../../network/pem.ts';
+import { given } from '../../network/tls.ts';
+import { type BrokerEndpoint, parseUrls } from './broker-url.ts';
 import { checkTopicName, qosNames } from './topic.ts';
 
 /**
@@ -146,9 +147,6 @@ export type MqttProfile = Static<typeof MqttProfile>;
 type Will = Static<typeof Will>;
 export type LastWill = Will & { topic: string };
 
-/** Whether a text is set. Forms send an empty string for a blank field. */
-export const given = (text: string | undefined): text is string => text !== undefined && text !== '';
-
 /** The last will, if there is one. Forms fill in its other fields, also when it has no topic. */
 export const willOf = ({ will }: MqttProfile): LastWill | undefined =>
   will !== undefined && given(will.topic) ? { ...will, topic: will.topic } : undefined;
@@ -186,7 +184,7 @@ export function validateProfile(profile: MqttProfile): FieldError[] {
   return errors;
 }
 
-function refuseTlsOptions(profile: MqttProfile, endpoints: Endpoint[], refuse: Refuse): void {
+function refuseTlsOptions(profile: MqttProfile, endpoints: BrokerEndpoint[], refuse: Refuse): void {
   const secure = endpoints.some(({ path }) => path !== undefined) ? 'wss://' : 'mqtts:// or ssl://';
   const unused = `is only used with ${secure}: change the URL or remove this field`;
   if (Object.values(profile.tls ?? {}).some(given)) refuse('/tls', unused);

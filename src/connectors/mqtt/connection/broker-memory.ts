@@ -1,5 +1,5 @@
 import { PenstockError } from '../../../errors.ts';
-import { describeEndpoint, type Endpoint } from '../config/broker-url.ts';
+import { type BrokerEndpoint, describeEndpoint } from '../config/broker-url.ts';
 import { mqttError } from '../config/errors.ts';
 
 /**
@@ -24,13 +24,13 @@ function remember<V>(memory: Map<string, V>, key: string, value: V): void {
 const workedLast = new Map<string, string>();
 
 /** Returns `endpoints` in the order to try them: the one that worked last, then the others as listed. */
-export function inTurn(url: string, endpoints: readonly Endpoint[]): Endpoint[] {
+export function inTurn(url: string, endpoints: readonly BrokerEndpoint[]): BrokerEndpoint[] {
   const last = workedLast.get(url);
   const first = endpoints.filter((endpoint) => describeEndpoint(endpoint) === last);
   return [...first, ...endpoints.filter((endpoint) => !first.includes(endpoint))];
 }
 
-export const rememberServer = (url: string, endpoint: Endpoint): void =>
+export const rememberServer = (url: string, endpoint: BrokerEndpoint): void =>
   remember(workedLast, url, describeEndpoint(endpoint));
 
 export type Version = 4 | 5;
@@ -41,7 +41,7 @@ const versions = new Map<string, { version: Version; at: number }>();
 export class KnownVersion {
   readonly #key: string;
 
-  constructor(url: string, endpoint: Endpoint) {
+  constructor(url: string, endpoint: BrokerEndpoint) {
     this.#key = `${url} ${describeEndpoint(endpoint)}`;
   }
 

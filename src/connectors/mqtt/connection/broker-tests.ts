@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PenstockError } from '../../../errors.ts';
 import type { Reachable, RunContext } from '../../connector.ts';
+import { untilReported } from '../../network/deadline.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import type { MqttTable } from '../config/table.ts';
@@ -9,7 +10,6 @@ import { splitShared } from '../config/topic.ts';
 import { connect } from './client.ts';
 import { clientId, probeClient } from './connect-request.ts';
 import type { Connection } from './connection.ts';
-import { untilReported } from './deadline.ts';
 
 /** Tests of a broker by probe clients, for what it does not say. Each result is remembered for an hour, by URL. */
 

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
-import { describe, describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url.ts';
+import { untilReported, within } from '../../network/deadline.ts';
+import { silence } from '../../network/socket-errors.ts';
+import { type BrokerEndpoint, describe, describeEndpoint, parseUrls } from '../config/broker-url.ts';
 import { codeOf, type MqttErrorCode } from '../config/errors.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { DeferredAcks } from './acks.ts';
@@ -15,16 +17,14 @@ import {
 } from './broker-memory.ts';
 import { type ConnectRequest, probeClient } from './connect-request.ts';
 import type { Connection } from './connection.ts';
-import { untilReported, within } from './deadline.ts';
 import { logIn } from './login.ts';
 import { connectUnanswered } from './requests.ts';
-import { silence } from './socket-errors.ts';
-import { openSocket } from './transport.ts';
+import { openStream } from './web-socket.ts';
 
 /** Connects to one of a profile's servers, in the MQTT version that it speaks. Never reconnects: that is the caller's job. */
 
 /** The servers of a profile as listed. Throws `invalid_config`. */
-export function endpointsOf(profile: MqttProfile): Endpoint[] {
+export function endpointsOf(profile: MqttProfile): BrokerEndpoint[] {
   const endpoints = parseUrls(profile.url);
   if (typeof endpoints === 'object') return endpoints;
   throw new PenstockError('invalid_config', `The URL ${endpoints}`, {
@@ -85,7 +85,7 @@ function summary(failures: PenstockError[]): PenstockError {
  * A test detects the MQTT version anew; other callers begin with the known one.
  */
 export async function connectTo(
-  endpoint: Endpoint,
+  endpoint: BrokerEndpoint,
   request: ConnectRequest,
   first?: Duplex,
 ): Promise<Connection> {
@@ -102,7 +102,7 @@ export async function connectTo(
 }
 
 async function attemptOnce(
-  endpoint: Endpoint,
+  endpoint: BrokerEndpoint,
   request: ConnectRequest,
   version: Version,
   ms: number,
@@ -117,7 +117,7 @@ async function attemptOnce(
           `${describeEndpoint(endpoint)} did not respond within ${ms} ms (connectTimeoutMs)`,
         );
   return within(ms, request.signal, late, async (soon) => {
-    const stream = open ?? (await openSocket(endpoint, request, soon));
+    const stream = open ?? (await openStream(endpoint, request, soon));
     asked = true;
     return logIn(stream, version, request, identityOf(request), soon);
   });
@@ -129,7 +129,7 @@ async function attemptOnce(
  */
 async function attemptBoth(
   attempt: (version: Version, ms?: number) => Promise<Connection>,
-  endpoint: Endpoint,
+  endpoint: BrokerEndpoint,
   request: ConnectRequest,
   anew: boolean,
 ): Promise<Connection> {
@@ -169,7 +169,11 @@ const minProofMs = 1_000;
  * Whether a broker that has responded to 3.1.1 now responds to MQTT 5 too, so that its earlier silence had another reason,
  * such as its load. Any response counts, also a refusal of the probe client.
  */
-async function speaksMqtt5(endpoint: Endpoint, request: ConnectRequest, startedAt: number): Promise<boolean> {
+async function speaksMqtt5(
+  endpoint: BrokerEndpoint,
+  request: ConnectRequest,
+  startedAt: number,
+): Promise<boolean> {
   const ms = Math.max(minProofMs, 3 * (performance.now() - startedAt));
   try {
     const connection = await attemptOnce(

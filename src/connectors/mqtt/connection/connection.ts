@@ -2,10 +2,11 @@ import type { Duplex } from 'node:stream';
 import type { IConnackPacket, IDisconnectPacket, MqttClient } from 'mqtt';
 import type { ISubackPacket, IUnsubackPacket } from 'mqtt-packet';
 import { PenstockError } from '../../../errors.ts';
+import { untilReported } from '../../network/deadline.ts';
+import { isTlsReason, someTlsPeer, tlsError } from '../../network/socket-errors.ts';
 import { mqttError } from '../config/errors.ts';
 import { hasWildcard, isShared, type Qos } from '../config/topic.ts';
 import { countHangUp, takenOver } from './broker-memory.ts';
-import { untilReported } from './deadline.ts';
 import { type BrokerLimits, limitsOf } from './limits.ts';
 import {
   disconnected,
@@ -16,7 +17,6 @@ import {
 } from './reason-codes.ts';
 import { RecentBytes } from './recent-bytes.ts';
 import { type Asked, closedInstead } from './requests.ts';
-import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 
 /** MQTT 5, section 3.8.3.1. */
 const retainHandling = { always: 0, when_new: 1, never: 2 } as const;

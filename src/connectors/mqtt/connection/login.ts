@@ -1,16 +1,17 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
 import type { PenstockError } from '../../../errors.ts';
+import { untilReported } from '../../network/deadline.ts';
+import { lastError } from '../../network/dial.ts';
+import { isTlsReason, silence, someTlsPeer, tlsError } from '../../network/socket-errors.ts';
+import { given } from '../../network/tls.ts';
 import { mqttError } from '../config/errors.ts';
-import { given, type LastWill, willOf } from '../config/profile.ts';
+import { type LastWill, willOf } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
 import type { Version } from './broker-memory.ts';
 import type { ConnectRequest } from './connect-request.ts';
 import { Connection } from './connection.ts';
-import { untilReported } from './deadline.ts';
 import { connectRefused } from './reason-codes.ts';
-import { isTlsReason, silence, someTlsPeer, tlsError } from './socket-errors.ts';
-import { lastError } from './transport.ts';
 
 /** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
 export async function logIn(

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { PenstockError } from '../../../errors.ts';
 import type { Reachable, RunContext } from '../../connector.ts';
+import { forUpTo, untilReported } from '../../network/deadline.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
@@ -9,7 +10,6 @@ import { isShared, splitShared } from '../config/topic.ts';
 import { connect } from './client.ts';
 import { probeClient } from './connect-request.ts';
 import type { Connection } from './connection.ts';
-import { forUpTo, untilReported } from './deadline.ts';
 
 /**
  * Finds out whether a broker takes a topic for another one without a word: RabbitMQ takes `.` for `/`, and `*` for a

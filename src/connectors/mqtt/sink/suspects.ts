@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PenstockError } from '../../../errors.ts';
+import { untilReported } from '../../network/deadline.ts';
 import { mqttError } from '../config/errors.ts';
 import { type Connection, closedByPeer } from '../connection/connection.ts';
-import { untilReported } from '../connection/deadline.ts';
 import type { PublishHeads, SentMessage } from './outgoing.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MqttClient } from 'mqtt';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
+import { untilReported, within } from '../../network/deadline.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, shareOf, sourceOf } from '../config/table.ts';
 import { isInternal, isShared, splitShared } from '../config/topic.ts';
@@ -18,7 +19,6 @@ import {
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { untilReported, within } from '../connection/deadline.ts';
 import type { MqttDelivery } from '../connection/delivery.ts';
 import { reportGrant, sessionExpirySecs } from '../connection/granted.ts';
 import { packetTooLarge } from '../connection/reason-codes.ts';

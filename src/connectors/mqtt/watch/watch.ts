@@ -1,6 +1,7 @@
 import type { IPublishPacket } from 'mqtt';
 import { PenstockError } from '../../../errors.ts';
 import type { AutocompleteContext, Reachable, WatchContext, Watched } from '../../connector.ts';
+import { forUpTo, untilReported, within } from '../../network/deadline.ts';
 import { connectTimeoutMs, type MqttProfile } from '../config/profile.ts';
 import { type MqttTable, sourceOf } from '../config/table.ts';
 import { isInternal, isShared, splitShared } from '../config/topic.ts';
@@ -8,7 +9,6 @@ import { pingOnTime } from '../connection/acks.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { forUpTo, untilReported, within } from '../connection/deadline.ts';
 import { Metadata } from '../connection/delivery.ts';
 import { unanswered } from '../connection/requests.ts';
 

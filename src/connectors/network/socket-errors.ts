@@ -1,5 +1,4 @@
-import { type ErrorCode, PenstockError } from '../../../errors.ts';
-import type { Endpoint } from '../config/broker-url.ts';
+import { type ErrorCode, PenstockError } from '../../errors.ts';
 import {
   nameMismatch,
   outOfDate,
@@ -16,7 +15,7 @@ const networkReasons: Readonly<Record<string, [code: ErrorCode, reason: string, 
   ECONNREFUSED: [
     'connection_refused',
     'no process listens on this port',
-    'Check the port. Check that the broker is running and listens on this address.',
+    'Check the port. Check that the server is running and listens on this address.',
   ],
   ETIMEDOUT: [
     'connection_timeout',
@@ -28,7 +27,10 @@ const networkReasons: Readonly<Record<string, [code: ErrorCode, reason: string, 
   EADDRNOTAVAIL: ['network_unreachable', 'no local address can reach the server', unreachable],
 };
 
-export function socketError(error: NodeJS.ErrnoException | undefined, endpoint: Endpoint): PenstockError {
+export function socketError(
+  error: NodeJS.ErrnoException | undefined,
+  endpoint: { host: string; port: number },
+): PenstockError {
   const [code, reason, hint] = networkReasons[error?.code ?? ''] ?? ['connection_lost', error?.code];
   const message = `Cannot connect to ${endpoint.host} port ${endpoint.port}: ${reason ?? 'the server closed the connection at once'}`;
   return new PenstockError(code, message, { ...(hint === undefined ? {} : { hint }), cause: error });
@@ -45,7 +47,7 @@ const untrusted = (message: string): TlsReason => [
 const clientCertificateRefused = (message: string): TlsReason => [
   'tls_client_certificate_refused',
   message,
-  'Set tls.cert to a valid certificate from a CA that the broker trusts.',
+  'Set tls.cert to a valid certificate from a CA that the server trusts.',
 ];
 
 const clientCertificateRequired: TlsReason = [
@@ -57,13 +59,13 @@ const clientCertificateRequired: TlsReason = [
 const notTls: TlsReason = [
   'tls_not_spoken',
   'The server does not speak TLS on this port',
-  'Use the TLS port of the broker (usually 8883), or mqtt:// to connect without TLS.',
+  'Use the TLS port of the server (for MQTT usually 8883), or connect without TLS.',
 ];
 
 const outdated: TlsReason = [
   'tls_certificate_expired',
   'A certificate of the server has expired or is not valid yet',
-  'Renew the certificate on the broker, and check the clock of this machine.',
+  'Renew the certificate on the server, and check the clock of this machine.',
 ];
 
 /** The codes for which the chain says more. */
@@ -105,7 +107,7 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
   INVALID_PURPOSE: [
     'tls_failed',
     'The server certificate, or one of its issuers, is not meant for servers (extended key usage)',
-    'Let the certificate of the broker be issued again with the extended key usage serverAuth.',
+    'Let the certificate of the server be issued again with the extended key usage serverAuth.',
   ],
   CERT_REVOKED: untrusted('The server certificate has been revoked'),
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: clientCertificateRequired,
@@ -130,12 +132,12 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: [
     'tls_failed',
     'The server refused the TLS handshake',
-    'Check whether the broker requires a client certificate (tls.cert, tls.key) or special ciphers.',
+    'Check whether the server requires a client certificate (tls.cert, tls.key) or special ciphers.',
   ],
   ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: [
     'tls_failed',
     'The server supports none of the offered application protocols (ALPN)',
-    'Set alpn to the protocol that the broker expects on this port, or remove alpn.',
+    'Set alpn to the protocol that the server expects on this port, or remove alpn.',
   ],
   ERR_SSL_WRONG_VERSION_NUMBER: notTls,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: notTls,
@@ -175,14 +177,14 @@ export function tlsError(error: NodeJS.ErrnoException | undefined, peer: TlsPeer
   if (known) return new PenstockError(known[0], known[1], { hint: known[2], facts, cause: error });
   if (peer.bytesRead === 0)
     return new PenstockError('tls_failed', 'The server closed the connection at the start of TLS', {
-      hint: 'Check that this port uses TLS. Use mqtt:// if it does not.',
+      hint: 'Check that this port uses TLS. Connect without TLS if it does not.',
       cause: silence,
     });
   return new PenstockError(
     'tls_failed',
     `The TLS handshake failed (${code || 'the server closed the connection'})`,
     {
-      hint: 'Check which TLS versions, ciphers and client certificates the broker accepts.',
+      hint: 'Check which TLS versions, ciphers and client certificates the server accepts.',
       facts,
       cause: error,
     },

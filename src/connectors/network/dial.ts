@@ -1,25 +1,32 @@
 import { type LookupAddress, lookup } from 'node:dns';
-import { type ClientRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { createWebSocketStream, WebSocket } from 'ws';
-import { PenstockError } from '../../../errors.ts';
-import type { Reachable, Targets } from '../../connector.ts';
-import { describeEndpoint, type Endpoint } from '../config/broker-url.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import { PenstockError } from '../../errors.ts';
+import type { Reachable, Targets } from '../connector.ts';
 import { chainOf } from './certificate-errors.ts';
 import { untilReported } from './deadline.ts';
 import { socketError, someTlsPeer, type TlsPeer, tlsError } from './socket-errors.ts';
-import { peerFacts, secureContext, trustedBy } from './tls.ts';
+import { given, peerFacts, secureContext, type TlsProfile, trustedBy } from './tls.ts';
 
 /**
- * Opens the sockets that MQTT runs over, one function per step, so that a connection test can report each step. Every
- * returned socket has an error listener: see `lastError`.
+ * Opens sockets, one function per step, so that a connection test can report each step. Every returned socket has an error
+ * listener: see `lastError`.
  */
+
+export interface Endpoint {
+  /** Host name or IP address; an IPv6 address without brackets. */
+  host: string;
+  port: number;
+  tls: boolean;
+}
 
 /** Node's own `errored` misses TLS errors after the handshake. */
 const errors = new WeakMap<Duplex, NodeJS.ErrnoException>();
+
+/** Records an error for `lastError`. */
+export const recordError = (stream: Duplex, error: NodeJS.ErrnoException): void =>
+  void errors.set(stream, error);
 
 /** The last error of a socket that this file opened; undefined if none. */
 export const lastError = (socket: Duplex): NodeJS.ErrnoException | undefined => errors.get(socket);
@@ -72,7 +79,7 @@ export async function connectTcp(
 export async function startTls(
   socket: Socket,
   endpoint: Endpoint,
-  profile: MqttProfile,
+  profile: TlsProfile,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   const name = certificateName(profile, endpoint);
@@ -84,7 +91,9 @@ export async function startTls(
       ...(isIP(name) === 0 ? { servername: name } : {}),
       secureContext: secureContext(profile.tls),
       rejectUnauthorized: !profile.insecureSkipVerify,
-      ...(profile.alpn === undefined || profile.alpn.length === 0 ? {} : { ALPNProtocols: profile.alpn }),
+      ...(profile.alpn === undefined || profile.alpn.length === 0
+        ? {}
+        : { ALPNProtocols: [...profile.alpn] }),
     });
   } catch (error) {
     socket.destroy();
@@ -100,10 +109,10 @@ export async function startTls(
   );
 }
 
-const certificateName = ({ serverName }: MqttProfile, endpoint: Endpoint): string =>
+const certificateName = ({ serverName }: TlsProfile, endpoint: Endpoint): string =>
   given(serverName) ? serverName : endpoint.host;
 
-export const peerOf = (socket: TLSSocket, profile: MqttProfile, endpoint: Endpoint): TlsPeer => ({
+export const peerOf = (socket: TLSSocket, profile: TlsProfile, endpoint: Endpoint): TlsPeer => ({
   name: certificateName(profile, endpoint),
   bytesRead: 1,
   facts: peerFacts(socket),
@@ -111,16 +120,15 @@ export const peerOf = (socket: TLSSocket, profile: MqttProfile, endpoint: Endpoi
   trusted: trustedBy(profile.tls),
 });
 
-/** Resolves, connects and, if the URL says so, starts TLS and opens a WebSocket. */
+/** Resolves, connects and starts TLS if the endpoint has it. */
 export async function openSocket(
   endpoint: Endpoint,
-  { profile, targets }: Reachable<MqttProfile>,
+  { profile, targets }: Reachable<TlsProfile>,
   signal: AbortSignal,
-): Promise<Duplex> {
+): Promise<Socket> {
   const addresses = await resolveHost(endpoint.host, targets, signal);
   const plain = await connectTcp(endpoint, addresses, signal);
-  const socket = endpoint.tls ? await startTls(plain, endpoint, profile, signal) : plain;
-  return endpoint.path === undefined ? socket : startWebSocket(socket, endpoint, signal);
+  return endpoint.tls ? startTls(plain, endpoint, profile, signal) : plain;
 }
 
 async function whenOpen<S extends Socket>(
@@ -142,57 +150,4 @@ async function whenOpen<S extends Socket>(
     socket.destroy();
     throw error;
   }
-}
-
-/** Opens a WebSocket for MQTT (MQTT 5, section 6). Throws `websocket_refused`; the socket is then closed. */
-export async function startWebSocket(
-  socket: Socket,
-  endpoint: Endpoint,
-  signal: AbortSignal,
-): Promise<Duplex> {
-  const webSocket = new WebSocket(describeEndpoint(endpoint), 'mqtt', {
-    createConnection: () => socket,
-    perMessageDeflate: false,
-    followRedirects: false,
-  });
-  try {
-    await untilReported<void>(signal, (resolve, reject) => {
-      const failed = (cause: Error) =>
-        reject(webSocketRefused('its response is not a WebSocket handshake', {}, cause));
-      const responded = (_request: ClientRequest, response: IncomingMessage) =>
-        reject(httpResponse(response));
-      webSocket.on('error', failed).once('unexpected-response', responded).once('open', resolve);
-      return () => webSocket.off('unexpected-response', responded).off('open', resolve);
-    });
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
-  const stream = createWebSocketStream(webSocket);
-  // One frame for everything written together, not one for each field of a packet.
-  stream._writev = (chunks, done) => {
-    webSocket.send(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)), done);
-  };
-  webSocket.once('close', () => stream.destroy());
-  stream.on('error', (error: NodeJS.ErrnoException) => errors.set(stream, lastError(socket) ?? error));
-  return stream;
-}
-
-function httpResponse(response: IncomingMessage): PenstockError {
-  const { statusCode = 0 } = response;
-  response.destroy();
-  const status = `${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim();
-  return webSocketRefused(`it responded with HTTP status ${status}`, { statusCode });
-}
-
-function webSocketRefused(reason: string, facts: Record<string, unknown>, cause?: unknown): PenstockError {
-  const hint =
-    facts.statusCode === 404
-      ? 'Correct the path of the URL. Many brokers use /mqtt.'
-      : 'Check the port and the path of the URL, and whether MQTT over WebSocket is enabled on the broker.';
-  return new PenstockError('websocket_refused', `The server did not open a WebSocket: ${reason}`, {
-    hint,
-    facts,
-    cause,
-  });
 }

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 import { createServer } from 'node:tls';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { atEnd } from '../../../../test/support/at-end.ts';
+import { atEnd } from '../../../test/support/at-end.ts';
 import {
   makeAuthority,
   makeIntermediate,
   makeSelfSigned,
   makeServer,
   type Pair,
-} from '../../../../test/support/certificates.ts';
-import { checked } from '../../../../test/support/mqtt.ts';
-import type { MqttProfile } from '../config/profile.ts';
+} from '../../../test/support/certificates.ts';
+import { checked } from '../../../test/support/mqtt.ts';
+import type { MqttProfile } from '../mqtt/config/profile.ts';
 
 let root: Pair;
 let other: Pair;
@@ -48,14 +48,14 @@ describe('a server certificate whose issuer is not trusted', () => {
     expect(code).toBe('tls_unknown_issuer');
     expect(text).toContain('issued by "CN=Acme Issuing CA 1"');
     expect(text).toContain('the server does not send');
-    expect(text).toContain('certificate file of the broker');
+    expect(text).toContain('certificate file of the server');
     expect(found?.details).toMatchObject({
       missingIssuer: 'CN=Acme Issuing CA 1',
       sent: ['CN=localhost'],
       trusted: ['CN=Acme Root'],
     });
     expect((await step(server, [])).text).toMatch(
-      /not a CA of this system, .*certificate file of the broker/,
+      /not a CA of this system, .*certificate file of the server/,
     );
   });
 
@@ -83,7 +83,7 @@ describe('a server certificate whose issuer is not trusted', () => {
     const again = await makeSelfSigned();
     const self = await step(await makeSelfSigned(), [], again.cert);
     expect(self).toMatchObject({ code: 'tls_self_signed' });
-    expect(self.text).toContain('The broker has a new certificate');
+    expect(self.text).toContain('The server has a new certificate');
   });
 
   test('is accepted if only its intermediate, or only itself, is trusted', async () => {

@@ -1,8 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { makeAuthority } from '../../../../test/support/certificates.ts';
+import { makeAuthority } from '../../../test/support/certificates.ts';
+import { validateProfile } from '../mqtt/config/profile.ts';
 import { certificatesOf, isPem, privateKeyOf } from './pem.ts';
-import { validateProfile } from './profile.ts';
 
 const first = await makeAuthority('First');
 const second = await makeAuthority('Second');

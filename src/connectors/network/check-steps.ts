@@ -1,20 +1,19 @@
-import { asPenstockError, PenstockError } from '../../../errors.ts';
-import type { CheckContext, CheckOutcome, CheckStep } from '../../connector.ts';
-import { codeOf, type MqttErrorCode } from '../config/errors.ts';
-import { within } from '../connection/deadline.ts';
+import { asPenstockError, PenstockError } from '../../errors.ts';
+import type { CheckContext, CheckOutcome, CheckStep } from '../connector.ts';
+import { within } from './deadline.ts';
 
 /** The result of a step. It is a warning if it has a code. */
 export interface Finding<T> {
   value: T;
   message: string;
   details?: Record<string, unknown>;
-  code?: MqttErrorCode;
+  code?: string;
   hint?: string;
 }
 
 interface StepOptions {
   /** Errors that make the step a warning instead of a failure; its value is then undefined. */
-  tolerate?: readonly MqttErrorCode[];
+  tolerate?: readonly string[];
   details?: Record<string, unknown>;
   /** The error at the deadline; by default that the server did not respond. */
   late?: (ms: number) => PenstockError;
@@ -87,7 +86,7 @@ export class CheckSteps {
   }
 
   #reportError(name: string, start: number, error: PenstockError, options: StepOptions): void {
-    const tolerated = options.tolerate?.includes(codeOf(error)) ?? false;
+    const tolerated = options.tolerate?.includes(error.code) ?? false;
     if (!tolerated) this.#failed = true;
     this.#report(name, tolerated || this.#lenient ? 'warning' : 'failed', start, {
       code: error.code,

@@ -5,17 +5,28 @@ import {
   type SecureContext,
   type TLSSocket,
 } from 'node:tls';
-import { PenstockError } from '../../../errors.ts';
-import { certificatesOf, nameOf, privateKeyOf } from '../config/pem.ts';
-import { given, type MqttProfile } from '../config/profile.ts';
+import { PenstockError } from '../../errors.ts';
+import { certificatesOf, nameOf, privateKeyOf } from './pem.ts';
 
 /** TLS of a profile: its certificates and key, and the certificates that a server presents. */
+
+/** The TLS part of a profile, by its names in the config. Forms send empty strings. */
+export interface TlsProfile {
+  tls?: Partial<Record<'ca' | 'cert' | 'key' | 'passphrase', string | undefined>> | undefined;
+  insecureSkipVerify?: boolean | undefined;
+  /** Name to send as SNI and to expect in the certificate; by default the host. */
+  serverName?: string | undefined;
+  alpn?: readonly string[] | undefined;
+}
+
+/** Whether a text of a form was filled in. */
+export const given = (text: string | undefined): text is string => text !== undefined && text !== '';
 
 /**
  * Loads the certificates and the key one by one, so that the error names the bad one. A certificate in `ca` is trusted
  * by itself, also if it is an intermediate whose root is missing. Throws `tls_bad_material`.
  */
-export function secureContext(tls: MqttProfile['tls']): SecureContext {
+export function secureContext(tls: TlsProfile['tls']): SecureContext {
   const { ca, cert, key, passphrase } = tls ?? {};
   const trusted = given(ca) ? { ca: trustedBy(tls).map(String), allowPartialTrustChain: true } : {};
   const own = given(cert) && given(key) ? readPair(cert, key, passphrase) : {};
@@ -29,7 +40,7 @@ export function secureContext(tls: MqttProfile['tls']): SecureContext {
 }
 
 /** The certificates of `tls.ca`; none if it is not set. Throws `tls_bad_material`. */
-export const trustedBy = (tls: MqttProfile['tls']): X509Certificate[] =>
+export const trustedBy = (tls: TlsProfile['tls']): X509Certificate[] =>
   given(tls?.ca) ? readCertificates(tls.ca, 'The CA certificate (tls.ca)') : [];
 
 /** The client certificate with its key, converted to unencrypted PKCS#8. */

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
-import { PenstockError } from '../../../errors.ts';
-import { nameOf } from '../config/pem.ts';
+import { PenstockError } from '../../errors.ts';
+import { nameOf } from './pem.ts';
 
 /** Explains why the certificate of a server was refused, from its chain and the certificates in `tls.ca`. */
 
@@ -66,7 +66,7 @@ function reasonOf(
       'The CA has probably been created anew under the same name. Set tls.ca to its present certificate.',
     ];
   const full = isSelfIssued(top);
-  const intermediate = `If ${issuer} is an intermediate, add its certificate to the certificate file of the broker, after the broker's own.`;
+  const intermediate = `If ${issuer} is an intermediate, add its certificate to the certificate file of the server, after the server's own.`;
   if (trusted.length > 0) {
     const names = trusted.slice(0, 3).map(({ subject }) => quoted(subject));
     const others = trusted.length > names.length ? ` and ${trusted.length - names.length} more` : '';
@@ -93,7 +93,7 @@ export function replacedSelfSigned({ chain, trusted }: PeerCertificates): Pensto
   return new PenstockError(
     'tls_self_signed',
     `The self-signed server certificate is for ${quoted(own.subject)}, but not the one of this name in tls.ca`,
-    { hint: 'The broker has a new certificate. If you expect that, set tls.ca to it.' },
+    { hint: 'The server has a new certificate. If you expect that, set tls.ca to it.' },
   );
 }
 
@@ -108,8 +108,8 @@ export function outOfDate({ chain }: PeerCertificates, now: number = Date.now())
       return new PenstockError('tls_certificate_expired', `${what} expired on ${to.toISOString()}`, {
         hint:
           depth === 0
-            ? 'Renew the certificate on the broker, and restart the broker or let it load its files again.'
-            : 'Install the new certificate of the issuer on the broker. If it is in tls.ca, replace it there too.',
+            ? 'Renew the certificate on the server, and restart the server or let it load its files again.'
+            : 'Install the new certificate of the issuer on the server. If it is in tls.ca, replace it there too.',
         facts,
       });
     if (from.getTime() > now)
