@@ -539,6 +539,12 @@ export type ConnectorDetail = {
   connection_schema: Record<string, unknown>;
   /** table_config, parsed */
   table_schema: Record<string, unknown>;
+  /** Whether its tables may go without a profile */
+  profile_optional: boolean;
+  /** Whether a sink may take typed rows, so that its schema has no format */
+  rows: boolean;
+  /** When a message that is written twice leaves one; null if never */
+  idempotent: string | null;
   /** Values for the metadata_key of a field */
   metadata_columns: Array<{
     name: string;
