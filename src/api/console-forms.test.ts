@@ -66,6 +66,7 @@ const filled: Record<string, object> = {
   'mqtt profile': { url: 'mqtt://broker' },
   'mqtt table': { topic: 'a' },
   'impulse table': { event_rate: 10 },
+  'webhook table': { endpoint: 'https://example.com/in' },
 };
 
 const profiles = connectors.filter((connector) => toWire(connector).connection_config !== null);
@@ -120,7 +121,7 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
     expect(found.map(([path]) => path).sort()).toEqual([...sensitive].sort());
     // The console draws an area of several lines, which cannot be hidden, from 100 characters on.
     const areas = widgets(schema).filter(([, { maxLength = 0 }]) => maxLength >= 100);
-    expect(areas.map(([path]) => path)).toEqual(part === 'profile' ? ['tls/ca', 'tls/cert', 'tls/key'] : []);
+    expect(areas.map(([path]) => path).filter((path) => !/(^|\/)tls\/(ca|cert|key)$/.test(path))).toEqual([]);
   });
 });
 

@@ -4,8 +4,16 @@ import type { ConnectorDefinition } from './connector.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 import { stdout } from './stdout/index.ts';
+import { webhook } from './webhook/index.ts';
 
-export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout, preview];
+export const connectors: readonly ConnectorDefinition[] = [
+  mqtt,
+  webhook,
+  blackhole,
+  impulse,
+  stdout,
+  preview,
+];
 
 /** Every error code there is: those of the core, then those of the connectors. */
 export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
