@@ -1,75 +1,13 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { atEnd } from '../../../test/support/at-end.ts';
 import { testCheck } from '../../../test/support/connector-conformance/check.ts';
 import { testSink } from '../../../test/support/connector-conformance/sink.ts';
 import { failureOf, runContext } from '../../../test/support/connector-conformance/subject.ts';
+import { type Endpoint, endpoint, type Reply } from '../../../test/support/http-endpoint.ts';
 import { until } from '../../../test/support/until.ts';
 import type { CheckStep, Outgoing, RunContext } from '../connector.ts';
 import { webhook } from './index.ts';
 import type { WebhookTable } from './table.ts';
-
-interface Received {
-  method: string;
-  url: string;
-  headers: IncomingMessage['headers'];
-  body: string;
-}
-
-/** Status of a response, or undefined for none; a number of seconds for Retry-After. */
-type Reply = number | undefined | { status: number; after: string };
-
-class Endpoint {
-  readonly received: Received[] = [];
-  readonly sockets = new Set<Socket>();
-  readonly server: Server;
-  reply: (request: Received) => Reply | Promise<Reply> = () => 200;
-  /** Number of requests without a response. */
-  open = 0;
-  maxOpen = 0;
-
-  constructor() {
-    this.server = createServer(async (incoming, response) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of incoming) chunks.push(chunk as Buffer);
-      const { method = '', url = '', headers } = incoming;
-      const request = { method, url, headers, body: String(Buffer.concat(chunks)) };
-      this.received.push(request);
-      this.maxOpen = Math.max(this.maxOpen, ++this.open);
-      const reply = await this.reply(request);
-      this.open -= 1;
-      if (reply === undefined) return;
-      const { status, after } = typeof reply === 'number' ? { status: reply, after: undefined } : reply;
-      response.writeHead(status, after === undefined ? {} : { 'retry-after': after }).end(`said ${status}`);
-    });
-    this.server.on('connection', (socket) => {
-      this.sockets.add(socket);
-      socket.once('close', () => this.sockets.delete(socket));
-    });
-    atEnd(() => this.stop());
-  }
-
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => void this.server.listen(0, '127.0.0.1', resolve));
-    return this;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/in`;
-  }
-
-  get bodies(): string[] {
-    return this.received.map(({ body }) => body);
-  }
-
-  stop(): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
-    return new Promise((resolve) => void this.server.close(() => resolve()));
-  }
-}
-
-const endpoint = (): Promise<Endpoint> => new Endpoint().start();
 
 type Context = RunContext<object, WebhookTable>;
 const contextOf = (table: WebhookTable, rest: Partial<Context> = {}): Context => ({

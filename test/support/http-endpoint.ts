@@ -1,0 +1,65 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { atEnd } from './at-end.ts';
+
+export interface Received {
+  method: string;
+  url: string;
+  headers: IncomingMessage['headers'];
+  body: string;
+}
+
+/** Status of a response, or undefined for none; a number of seconds for Retry-After. */
+export type Reply = number | undefined | { status: number; after: string };
+
+/** An HTTP server that behaves as a test says. It stops by itself: see `atEnd`. */
+export class Endpoint {
+  readonly received: Received[] = [];
+  readonly sockets = new Set<Socket>();
+  readonly server: Server;
+  reply: (request: Received) => Reply | Promise<Reply> = () => 200;
+  /** Number of requests without a response. */
+  open = 0;
+  maxOpen = 0;
+
+  constructor() {
+    this.server = createServer(async (incoming, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of incoming) chunks.push(chunk as Buffer);
+      const { method = '', url = '', headers } = incoming;
+      const request = { method, url, headers, body: String(Buffer.concat(chunks)) };
+      this.received.push(request);
+      this.maxOpen = Math.max(this.maxOpen, ++this.open);
+      const reply = await this.reply(request);
+      this.open -= 1;
+      if (reply === undefined) return;
+      const { status, after } = typeof reply === 'number' ? { status: reply, after: undefined } : reply;
+      response.writeHead(status, after === undefined ? {} : { 'retry-after': after }).end(`said ${status}`);
+    });
+    this.server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
+    atEnd(() => this.stop());
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => void this.server.listen(0, '127.0.0.1', resolve));
+    return this;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/in`;
+  }
+
+  get bodies(): string[] {
+    return this.received.map(({ body }) => body);
+  }
+
+  stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    return new Promise((resolve) => void this.server.close(() => resolve()));
+  }
+}
+
+export const endpoint = (): Promise<Endpoint> => new Endpoint().start();
