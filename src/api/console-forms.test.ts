@@ -66,6 +66,7 @@ const filled: Record<string, object> = {
   'mqtt profile': { url: 'mqtt://broker' },
   'mqtt table': { topic: 'a' },
   'impulse table': { event_rate: 10 },
+  'polling_http table': { endpoint: 'https://example.com/out' },
   'webhook table': { endpoint: 'https://example.com/in' },
 };
 

@@ -3,12 +3,14 @@ import { blackhole, preview } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
+import { pollingHttp } from './polling_http/index.ts';
 import { stdout } from './stdout/index.ts';
 import { webhook } from './webhook/index.ts';
 
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
   webhook,
+  pollingHttp,
   blackhole,
   impulse,
   stdout,

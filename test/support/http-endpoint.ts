@@ -9,8 +9,11 @@ export interface Received {
   body: string;
 }
 
-/** Status of a response, or undefined for none; a number of seconds for Retry-After. */
-export type Reply = number | undefined | { status: number; after: string };
+/** A response, or its status; undefined for none. */
+export type Reply =
+  | number
+  | undefined
+  | { status: number; headers?: Readonly<Record<string, string>>; text?: string };
 
 /** An HTTP server that behaves as a test says. It stops by itself: see `atEnd`. */
 export class Endpoint {
@@ -33,8 +36,13 @@ export class Endpoint {
       const reply = await this.reply(request);
       this.open -= 1;
       if (reply === undefined) return;
-      const { status, after } = typeof reply === 'number' ? { status: reply, after: undefined } : reply;
-      response.writeHead(status, after === undefined ? {} : { 'retry-after': after }).end(`said ${status}`);
+      const whole = typeof reply === 'number' ? { status: reply } : reply;
+      const {
+        status,
+        headers: sent = {},
+        text = `said ${status}`,
+      } = whole as Exclude<Reply, number | undefined>;
+      response.writeHead(status, sent).end(status === 304 ? undefined : text);
     });
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);

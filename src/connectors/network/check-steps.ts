@@ -1,4 +1,6 @@
 import { asPenstockError, PenstockError } from '../../errors.ts';
+import { codecFor, expandSchema, rowsOf } from '../../formats/codec.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { CheckContext, CheckOutcome, CheckStep } from '../connector.ts';
 import { within } from './deadline.ts';
 
@@ -116,4 +118,28 @@ export class CheckSteps {
       details: { ...(this.#server === undefined ? {} : { server: this.#server }), ...step.details },
     });
   }
+}
+
+/** Runs the step `decode`: whether sample messages match the schema, if there is one. */
+export async function decodeStep(
+  steps: CheckSteps,
+  schema: ConnectionSchema | undefined,
+  samples: () => readonly Buffer[],
+): Promise<void> {
+  if (schema === undefined) return;
+  await steps.run('decode', async () => {
+    const messages = samples();
+    if (messages.length === 0)
+      return { value: true, message: 'There is no message to compare with the schema' };
+    const full = expandSchema(schema);
+    const codec = codecFor(full);
+    const rows = messages.reduce((sum, message) => sum + rowsOf(codec, message).length, 0);
+    const columns = (full.fields ?? []).map(({ name }) => name);
+    const subject = messages.length === 1 ? 'The message matches' : `All ${messages.length} messages match`;
+    return {
+      value: true,
+      message: `${subject} the schema${rows === messages.length ? '' : ` and contain ${rows} rows`}`,
+      details: { columns, messages: messages.length, rows },
+    };
+  });
 }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { CheckContext } from '../connector.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
 import { dialSteps } from './dial-steps.ts';
-import { HttpClient, statusError } from './http.ts';
+import { HttpClient, type HttpResponse, statusError } from './http.ts';
 import { type HttpTable, httpServer, requestOf } from './http-table.ts';
 
 interface TestRequest {
@@ -12,19 +12,19 @@ interface TestRequest {
   /** Throws if the config cannot be used with the schema. */
   prepare?(): void;
   /** Returns a message or a warning for a status that needs no error; undefined to judge it as usual. */
-  judge?(status: number): string | Omit<Finding<string>, 'value'> | undefined;
+  judge?(status: number): string | Omit<Finding<unknown>, 'value'> | undefined;
 }
 
 /** Bytes of a response that a test reads, and characters of it that it shows. */
 const maxBytes = 4 * 1024 * 1024;
 const maxShown = 300;
 
-/** Runs the steps `resolve → tcp → tls → request` of a test. Returns the body of the response if it succeeded. */
+/** Runs the steps `resolve → tcp → tls → request` of a test. Returns the response if it succeeded. */
 export async function httpSteps(
   context: CheckContext<unknown, HttpTable> & { table: HttpTable },
   steps: CheckSteps,
   { method, headers, body, prepare, judge }: TestRequest,
-): Promise<Buffer | undefined> {
+): Promise<HttpResponse | undefined> {
   const { table, signal } = context;
   const server = httpServer(context);
   const opened: Socket[] = [];
@@ -47,7 +47,7 @@ export async function httpSteps(
   }
   const client = await HttpClient.open(server, { connections: 1, signal });
   try {
-    return await steps.run('request', async (soon): Promise<Finding<Buffer>> => {
+    return await steps.run('request', async (soon): Promise<Finding<HttpResponse>> => {
       const request = requestOf(table);
       const response = await client.request({
         method,
@@ -65,15 +65,15 @@ export async function httpSteps(
         response: shown(response.body),
       };
       const judged = judge?.(status);
-      if (typeof judged === 'string') return { value: response.body, message: judged, details: facts };
-      if (judged) return { value: response.body, details: facts, ...judged };
+      if (typeof judged === 'string') return { value: response, message: judged, details: facts };
+      if (judged) return { value: response, details: facts, ...judged };
       const error = statusError(response);
       if (error) {
         Object.assign(error.facts, facts);
         throw error;
       }
       return {
-        value: response.body,
+        value: response,
         message: `The server responded with HTTP status ${status}`,
         details: facts,
       };

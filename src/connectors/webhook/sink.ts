@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import type { Value } from '../../formats/format.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../connector.ts';
+import { pause } from '../network/deadline.ts';
 import { HttpClient, type HttpResponse, statusError } from '../network/http.ts';
 import { httpServer, requestOf } from '../network/http-table.ts';
 import {
@@ -169,7 +169,7 @@ class WebhookSink implements Sink {
       this.#context.warn(error);
       const asked = error.facts.retryAfterMs as number | undefined;
       if ((asked ?? 0) > maxPauseMs) throw error;
-      await delay(asked ?? firstPauseMs * 2 ** (tries - 1), undefined, { signal: this.#closing.signal });
+      await pause(asked ?? firstPauseMs * 2 ** (tries - 1), this.#closing.signal);
     }
   }
 

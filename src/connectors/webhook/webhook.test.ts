@@ -111,7 +111,7 @@ describe('a webhook', () => {
 
   test('sends again what the server cannot take now, after the time that it asks for', async () => {
     const at = await endpoint();
-    const replies: Reply[] = [503, { status: 429, after: '0' }, 200];
+    const replies: Reply[] = [503, { status: 429, headers: { 'retry-after': '0' } }, 200];
     at.reply = () => replies.shift();
     const warned: string[] = [];
     const sink = await open(at, {}, { warn: ({ code }) => void warned.push(code) });
@@ -122,7 +122,7 @@ describe('a webhook', () => {
 
   test('fails in passing when the server wants more time than a task waits', async () => {
     const at = await endpoint();
-    at.reply = () => ({ status: 503, after: '600' });
+    at.reply = () => ({ status: 503, headers: { 'retry-after': '600' } });
     expect(await failureOf((await open(at)).write(messages(1)))).toMatchObject({
       code: 'http_unavailable',
       passing: true,
