@@ -67,6 +67,7 @@ const filled: Record<string, object> = {
   'mqtt table': { topic: 'a' },
   'impulse table': { event_rate: 10 },
   'polling_http table': { endpoint: 'https://example.com/out' },
+  'sse table': { endpoint: 'https://example.com/events' },
   'webhook table': { endpoint: 'https://example.com/in' },
 };
 

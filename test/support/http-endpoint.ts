@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { atEnd } from './at-end.ts';
 
@@ -20,7 +20,7 @@ export class Endpoint {
   readonly received: Received[] = [];
   readonly sockets = new Set<Socket>();
   readonly server: Server;
-  reply: (request: Received) => Reply | Promise<Reply> = () => 200;
+  reply: (request: Received, response: ServerResponse) => Reply | 'handled' | Promise<Reply> = () => 200;
   /** Number of requests without a response. */
   open = 0;
   maxOpen = 0;
@@ -33,9 +33,9 @@ export class Endpoint {
       const request = { method, url, headers, body: String(Buffer.concat(chunks)) };
       this.received.push(request);
       this.maxOpen = Math.max(this.maxOpen, ++this.open);
-      const reply = await this.reply(request);
+      const reply = await this.reply(request, response);
       this.open -= 1;
-      if (reply === undefined) return;
+      if (reply === undefined || reply === 'handled') return;
       const whole = typeof reply === 'number' ? { status: reply } : reply;
       const {
         status,

@@ -19,33 +19,44 @@ interface TestRequest {
 const maxBytes = 4 * 1024 * 1024;
 const maxShown = 300;
 
-/** Runs the steps `resolve → tcp → tls → request` of a test. Returns the response if it succeeded. */
-export async function httpSteps(
-  context: CheckContext<unknown, HttpTable> & { table: HttpTable },
+type HttpTest = CheckContext<unknown, HttpTable> & { table: HttpTable };
+
+/** Runs the steps `resolve → tcp → tls` of a test. `prepare` throws if the config cannot be used. */
+export async function dialHttp(
+  context: HttpTest,
   steps: CheckSteps,
-  { method, headers, body, prepare, judge }: TestRequest,
-): Promise<HttpResponse | undefined> {
-  const { table, signal } = context;
-  const server = httpServer(context);
+  prepare: () => void = () => {},
+): Promise<void> {
+  const { table } = context;
   const opened: Socket[] = [];
   try {
     const url = URL.canParse(table.endpoint) ? new URL(table.endpoint) : undefined;
-    const tls = url?.protocol === 'https:';
+    const tls = url?.protocol === 'https:' || url?.protocol === 'wss:';
     const host = () => requestOf(table).url.hostname.replace(/^\[(.*)\]$/, '$1');
-    const endpoint = url && { host: host(), port: Number(url.port) || (tls ? 443 : 80), tls };
+    const endpoint = url && { host: url.hostname, port: Number(url.port) || (tls ? 443 : 80), tls };
     await dialSteps(steps, {
       endpoint,
       host: () => {
-        prepare?.();
+        prepare();
         return host();
       },
-      reachable: server,
+      reachable: httpServer(context),
       opened: (socket) => void opened.push(socket),
     });
   } finally {
     for (const socket of opened) socket.destroy();
   }
-  const client = await HttpClient.open(server, { connections: 1, signal });
+}
+
+/** Runs the steps `resolve → tcp → tls → request` of a test. Returns the response if it succeeded. */
+export async function httpSteps(
+  context: HttpTest,
+  steps: CheckSteps,
+  { method, headers, body, prepare, judge }: TestRequest,
+): Promise<HttpResponse | undefined> {
+  const { table, signal } = context;
+  await dialHttp(context, steps, prepare);
+  const client = await HttpClient.open(httpServer(context), { connections: 1, signal });
   try {
     return await steps.run('request', async (soon): Promise<Finding<HttpResponse>> => {
       const request = requestOf(table);

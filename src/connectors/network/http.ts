@@ -164,12 +164,28 @@ export class HttpClient {
       headersTimeout: 0,
       bodyTimeout: 0,
     });
+    // One that is destroyed early has an error that nobody waits for.
+    response.body.on('error', () => {});
     return { status: response.statusCode, headers: joined(response.headers), body: response.body };
   }
 
   /** Closes all connections at once. Never throws. */
   async close(): Promise<void> {
     await this.#agent.destroy().catch(() => {});
+  }
+}
+
+/** Runs `work` with a client of one connection. */
+export async function withHttpClient<T>(
+  reachable: Reachable<TlsProfile>,
+  signal: AbortSignal,
+  work: (client: HttpClient) => Promise<T>,
+): Promise<T> {
+  const client = await HttpClient.open(reachable, { connections: 1, signal });
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
   }
 }
 

@@ -1,4 +1,5 @@
-import type { Delivery, Position, Source } from '../connector.ts';
+import type { Delivery, Position, Source, WatchContext } from '../connector.ts';
+import { pause } from './deadline.ts';
 
 /** A message that a connector has read. */
 export interface Incoming {
@@ -133,4 +134,14 @@ export class QueueSource implements Source {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
+}
+
+/** Shows messages until the signal aborts, also after the last one. See `watch` in the connector contract. */
+export async function watchAll(
+  { deliver, signal }: Pick<WatchContext<unknown, unknown>, 'deliver' | 'signal'>,
+  messages: AsyncIterable<Incoming>,
+): Promise<never> {
+  for await (const { payload, metadata } of messages)
+    deliver({ payload, metadata, receivedAt: performance.timeOrigin + performance.now() });
+  for (;;) await pause(60_000, signal);
 }

@@ -1,26 +1,15 @@
 import { describe, expect, test, vi } from 'vitest';
-import { atEnd } from '../../../test/support/at-end.ts';
 import { testCheck } from '../../../test/support/connector-conformance/check.ts';
 import { testSource } from '../../../test/support/connector-conformance/source.ts';
 import { runContext, texts } from '../../../test/support/connector-conformance/subject.ts';
 import { type Endpoint, endpoint, type Reply } from '../../../test/support/http-endpoint.ts';
+import { KeptPosition, reading } from '../../../test/support/sources.ts';
 import { until } from '../../../test/support/until.ts';
-import type { CheckStep, Delivery, Position, RunContext } from '../connector.ts';
+import type { CheckStep, RunContext } from '../connector.ts';
 import { pollingHttp } from './index.ts';
 import type { PollingTable } from './table.ts';
 
 type Context = RunContext<object, PollingTable>;
-
-/** A position as the runtime keeps it, without its delay. */
-class KeptPosition implements Position {
-  stored: unknown;
-  readonly committed: unknown[] = [];
-
-  commit(position: unknown): void {
-    this.stored = structuredClone(position);
-    this.committed.push(this.stored);
-  }
-}
 
 const contextOf = (
   at: Endpoint,
@@ -31,24 +20,6 @@ const contextOf = (
   table: { endpoint: at.url, poll_interval_ms: 10, ...table },
   ...rest,
 });
-
-/** Opens a source, and collects what it reads. */
-async function reading(context: Context, settle = true) {
-  const source = await pollingHttp.openSource?.(context);
-  if (!source) throw new Error('no source');
-  atEnd(() => source.close());
-  const deliveries: Delivery[] = [];
-  const end = (async () => {
-    for await (const batch of source) {
-      deliveries.push(...batch);
-      if (settle) for (const delivery of batch) delivery.ack();
-    }
-  })().then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  return { source, deliveries, end };
-}
 
 const json = (value: unknown, headers: Record<string, string> = {}): Reply => ({
   status: 200,
@@ -113,7 +84,7 @@ describe('a polled endpoint', () => {
   test('makes a message of each response, with its metadata', async () => {
     const at = await endpoint();
     at.reply = () => json({ celsius: 21.5 });
-    const { deliveries } = await reading(contextOf(at, { headers: 'X-Key: k' }));
+    const { deliveries } = await reading(pollingHttp, contextOf(at, { headers: 'X-Key: k' }));
     await until('two polls', () => deliveries.length >= 2);
     expect(texts(deliveries.slice(0, 1))).toEqual(['{"celsius":21.5}']);
     expect(deliveries[0]?.metadata).toMatchObject({ status: 200, item: 0, timestamp: expect.any(BigInt) });
@@ -123,7 +94,7 @@ describe('a polled endpoint', () => {
   test('makes a message of each item, with its numbers as they are written', async () => {
     const at = await endpoint();
     at.reply = () => ({ status: 200, text: '{"data":{"list":[{"v":1.50},{"v":12345678901234567890}]}}' });
-    const { deliveries } = await reading(contextOf(at, { items: '/data/list' }));
+    const { deliveries } = await reading(pollingHttp, contextOf(at, { items: '/data/list' }));
     await until('a poll', () => deliveries.length >= 2);
     expect(texts(deliveries.slice(0, 2))).toEqual(['{"v":1.50}', '{"v":12345678901234567890}']);
     expect(deliveries[1]?.metadata.item).toBe(1);
@@ -136,14 +107,14 @@ describe('a polled endpoint', () => {
       headers['if-none-match'] === `"${value}"` ? 304 : json({ value }, { etag: `"${value}"` });
     const position = new KeptPosition();
     const table = { emit_behavior: 'changed' } as const;
-    const first = await reading(contextOf(at, table, { position }));
+    const first = await reading(pollingHttp, contextOf(at, table, { position }));
     await until('the first value', () => first.deliveries.length === 1);
     const before = at.received.length;
     await until('more polls', () => at.received.length > before + 2);
     value = 2;
     await until('the second value', () => first.deliveries.length === 2);
     await first.source.close();
-    const again = await reading(contextOf(at, table, { position }));
+    const again = await reading(pollingHttp, contextOf(at, table, { position }));
     const since = at.received.length;
     await until('polls after the restart', () => at.received.length > since + 2);
     expect(texts(first.deliveries)).toEqual(['{"value":1}', '{"value":2}']);
@@ -154,7 +125,7 @@ describe('a polled endpoint', () => {
     const at = await endpoint();
     let value = 1;
     at.reply = () => json({ value });
-    const { deliveries } = await reading(contextOf(at, { emit_behavior: 'changed' }));
+    const { deliveries } = await reading(pollingHttp, contextOf(at, { emit_behavior: 'changed' }));
     await until('polls', () => at.received.length > 3);
     value = 2;
     await until('the change', () => deliveries.length === 2);
@@ -171,6 +142,7 @@ describe('a polled endpoint', () => {
       );
     };
     const { deliveries } = await reading(
+      pollingHttp,
       contextOf(at, { items: '/', paging: 'link', poll_interval_ms: 60_000 }),
     );
     await until('all pages', () => deliveries.length === 3);
@@ -181,12 +153,12 @@ describe('a polled endpoint', () => {
     const context = await feedContext();
     const feed = feeds.get(context.table) as Feed;
     feed.items.push(...'abcdefg');
-    const first = await reading(context);
+    const first = await reading(pollingHttp, context);
     await until('all', () => first.deliveries.length === 7);
     await first.source.close();
     expect((context.position as KeptPosition).stored).toEqual({ cursor: '7' });
     feed.items.push('h');
-    const second = await reading(context);
+    const second = await reading(pollingHttp, context);
     await until('the new one', () => second.deliveries.length === 1);
     expect(texts(second.deliveries)).toEqual(['"h"']);
   });
@@ -196,7 +168,10 @@ describe('a polled endpoint', () => {
     const replies: Reply[] = [{ status: 429, headers: { 'retry-after': '0' } }, json(1)];
     at.reply = () => replies.shift() ?? json(2);
     const warned: string[] = [];
-    const { deliveries } = await reading(contextOf(at, {}, { warn: ({ code }) => void warned.push(code) }));
+    const { deliveries } = await reading(
+      pollingHttp,
+      contextOf(at, {}, { warn: ({ code }) => void warned.push(code) }),
+    );
     await until('a response', () => deliveries.length > 0);
     expect([warned, texts(deliveries.slice(0, 1))]).toEqual([['http_unavailable'], ['1']]);
   });
@@ -208,7 +183,7 @@ describe('a polled endpoint', () => {
   ] as const)('ends at %i', async (status, code, passing) => {
     const at = await endpoint();
     at.reply = () => status;
-    expect(await (await reading(contextOf(at))).end).toMatchObject({ code, passing });
+    expect(await (await reading(pollingHttp, contextOf(at))).end).toMatchObject({ code, passing });
   });
 
   test.each([
@@ -220,14 +195,16 @@ describe('a polled endpoint', () => {
     async (table, reply) => {
       const at = await endpoint();
       at.reply = () => reply;
-      expect(await (await reading(contextOf(at, table))).end).toMatchObject({ code: 'polling_unreadable' });
+      expect(await (await reading(pollingHttp, contextOf(at, table))).end).toMatchObject({
+        code: 'polling_unreadable',
+      });
     },
   );
 
   test('does not follow a link to another origin, which would get its headers', async () => {
     const at = await endpoint();
     at.reply = () => json([1], { link: '<http://other.invalid/>; rel=next' });
-    const { end } = await reading(contextOf(at, { items: '/', paging: 'link' }));
+    const { end } = await reading(pollingHttp, contextOf(at, { items: '/', paging: 'link' }));
     expect(await end).toMatchObject({ code: 'http_refused' });
   });
 });

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { PenstockError } from '../../errors.ts';
 import type { RunContext, Source, WatchContext } from '../connector.ts';
 import { pause } from '../network/deadline.ts';
-import { HttpClient, type HttpResponse, statusError } from '../network/http.ts';
+import { type HttpClient, type HttpResponse, statusError, withHttpClient } from '../network/http.ts';
 import { httpServer, requestOf } from '../network/http-table.ts';
-import { type Incoming, QueueSource } from '../network/queue-source.ts';
+import { type Incoming, QueueSource, watchAll } from '../network/queue-source.ts';
 import { type Page, readPage } from './page.ts';
 import { type PollingTable, polls } from './table.ts';
 
@@ -30,34 +30,28 @@ export async function openSource(context: RunContext<unknown, PollingTable>): Pr
     window,
     signal,
     position,
-    read: async (queue, reading) => {
-      const poller = new Poller(table, (position?.stored ?? {}) as PollPosition, warn);
-      const client = await HttpClient.open(httpServer(context), { connections: 1, signal: reading });
-      try {
+    read: (queue, reading) =>
+      withHttpClient(httpServer(context), reading, async (client) => {
+        const poller = new Poller(table, (position?.stored ?? {}) as PollPosition, warn);
         for await (const { messages, reached } of poller.polls(client, reading)) {
           for (const message of messages) await queue.add(message);
           queue.reached(reached);
         }
-      } finally {
-        await client.close();
-      }
-    },
+      }),
   });
 }
 
 /** See `watch` in the connector contract. It keeps no position. */
-export async function watch(context: WatchContext<unknown, PollingTable>): Promise<never> {
-  const { table, signal, deliver, listening } = context;
-  const client = await HttpClient.open(httpServer(context), { connections: 1, signal });
-  try {
-    const poller = new Poller(table, {}, () => {});
-    for await (const { messages } of poller.polls(client, signal, listening))
-      for (const { payload, metadata } of messages)
-        deliver({ payload, metadata, receivedAt: performance.timeOrigin + performance.now() });
-    throw signal.reason;
-  } finally {
-    await client.close();
-  }
+export function watch(context: WatchContext<unknown, PollingTable>): Promise<never> {
+  const { table, signal, listening } = context;
+  return withHttpClient(httpServer(context), signal, (client) => {
+    const polled = new Poller(table, {}, () => {}).polls(client, signal, listening);
+    return watchAll(context, flat(polled));
+  });
+}
+
+async function* flat(polled: AsyncIterable<Poll>): AsyncGenerator<Incoming> {
+  for await (const { messages } of polled) yield* messages;
 }
 
 interface Poll {
