@@ -68,6 +68,7 @@ const filled: Record<string, object> = {
   'impulse table': { event_rate: 10 },
   'polling_http table': { endpoint: 'https://example.com/out' },
   'sse table': { endpoint: 'https://example.com/events' },
+  'websocket table': { endpoint: 'wss://example.com/stream' },
   'webhook table': { endpoint: 'https://example.com/in' },
 };
 

@@ -7,12 +7,14 @@ import { pollingHttp } from './polling_http/index.ts';
 import { sse } from './sse/index.ts';
 import { stdout } from './stdout/index.ts';
 import { webhook } from './webhook/index.ts';
+import { websocket } from './websocket/index.ts';
 
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
   webhook,
   pollingHttp,
   sse,
+  websocket,
   blackhole,
   impulse,
   stdout,

@@ -2,7 +2,8 @@ import { asPenstockError, PenstockError } from '../../errors.ts';
 import { codecFor, expandSchema, rowsOf } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { CheckContext, CheckOutcome, CheckStep } from '../connector.ts';
-import { within } from './deadline.ts';
+import { forUpTo, untilReported, within } from './deadline.ts';
+import type { Incoming } from './queue-source.ts';
 
 /** The result of a step. It is a warning if it has a code. */
 export interface Finding<T> {
@@ -118,6 +119,27 @@ export class CheckSteps {
       details: { ...(this.#server === undefined ? {} : { server: this.#server }), ...step.details },
     });
   }
+}
+
+/** How long a test waits for a message. */
+const messageMs = 3_000;
+
+/** Runs the step `first_message`, which is fine without a message too. `next` waits for one; it is called once. */
+export function firstMessageStep(
+  steps: CheckSteps,
+  { stepTimeoutMs }: { stepTimeoutMs: number },
+  next: () => Promise<IteratorResult<Incoming>>,
+  describe: (message: Incoming) => { message: string; hint?: string },
+): Promise<Incoming | undefined> {
+  return steps.run('first_message', async (signal): Promise<Finding<Incoming | undefined>> => {
+    const ms = Math.min(messageMs, stepTimeoutMs / 2);
+    const result = await forUpTo(ms, signal, (soon) =>
+      untilReported<IteratorResult<Incoming>>(soon, (resolve, reject) => void next().then(resolve, reject)),
+    );
+    if (!result || result.done)
+      return { value: undefined, message: `No message came within ${ms / 1000} s, which need not be wrong` };
+    return { value: result.value, ...describe(result.value) };
+  });
 }
 
 /** Runs the step `decode`: whether sample messages match the schema, if there is one. */

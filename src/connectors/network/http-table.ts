@@ -81,12 +81,20 @@ export const httpSecrets = ['headers', 'tls/key', 'tls/passphrase'];
 const HttpTable = Type.Object(httpFields);
 export type HttpTable = Static<typeof HttpTable>;
 
+/** That of an endpoint; with TLS it has an s at its end. */
+type Scheme = 'http' | 'ws';
+
+const schemeOf = ({ endpoint }: HttpTable): Scheme => (/^wss?:/i.test(endpoint) ? 'ws' : 'http');
+
 const hasVariable = (text: string): boolean => text.includes('{{');
 
 /** Checks the endpoint and the headers. Variables are checked when they have their values. */
-export function validateHttpTable({ endpoint, headers = '' }: HttpTable): FieldError[] {
+export function validateHttpTable(
+  { endpoint, headers = '' }: HttpTable,
+  scheme: Scheme = 'http',
+): FieldError[] {
   const errors: FieldError[] = [];
-  const url = parseEndpoint(endpoint);
+  const url = parseEndpoint(endpoint, scheme);
   if (typeof url === 'string' && !hasVariable(endpoint)) errors.push({ path: '/endpoint', message: url });
   const parsed = parseHeaders(headers);
   if (typeof parsed === 'string' && !hasVariable(headers)) errors.push({ path: '/headers', message: parsed });
@@ -94,10 +102,11 @@ export function validateHttpTable({ endpoint, headers = '' }: HttpTable): FieldE
 }
 
 /** Parses an endpoint. Returns a predicate that shows no part of it if it is invalid. */
-function parseEndpoint(text: string): URL | string {
-  if (!URL.canParse(text)) return 'must be a URL, such as https://example.com/api';
+function parseEndpoint(text: string, scheme: Scheme): URL | string {
+  if (!URL.canParse(text)) return `must be a URL, such as ${scheme}s://example.com/api`;
   const url = new URL(text);
-  if (!['http:', 'https:'].includes(url.protocol)) return 'must begin with http:// or https://';
+  if (![`${scheme}:`, `${scheme}s:`].includes(url.protocol))
+    return `must begin with ${scheme}:// or ${scheme}s://`;
   if (url.username !== '' || url.password !== '')
     return 'must not contain credentials: use the header Authorization';
   url.hash = '';
@@ -105,12 +114,15 @@ function parseEndpoint(text: string): URL | string {
 }
 
 /** Where requests go, with which headers. Throws `invalid_config` for variables with unusable values. */
-export function requestOf(table: HttpTable): {
+export function requestOf(
+  table: HttpTable,
+  scheme: Scheme = schemeOf(table),
+): {
   url: URL;
   headers: Record<string, string>;
   timeoutMs: number;
 } {
-  const url = parseEndpoint(table.endpoint);
+  const url = parseEndpoint(table.endpoint, scheme);
   if (typeof url === 'string') throw unusable('endpoint', url);
   const headers = parseHeaders(table.headers ?? '');
   if (typeof headers === 'string') throw unusable('headers', headers);

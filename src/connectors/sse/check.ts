@@ -1,66 +1,47 @@
 import type { CheckContext } from '../connector.ts';
-import { CheckSteps, decodeStep } from '../network/check-steps.ts';
-import { forUpTo } from '../network/deadline.ts';
-import { HttpClient } from '../network/http.ts';
+import { CheckSteps, decodeStep, firstMessageStep } from '../network/check-steps.ts';
+import { untilReported } from '../network/deadline.ts';
+import { withHttpClient } from '../network/http.ts';
 import { dialHttp } from '../network/http-steps.ts';
 import { httpServer } from '../network/http-table.ts';
 import type { Incoming } from '../network/queue-source.ts';
 import { events } from './source.ts';
 import type { SseTable } from './table.ts';
 
-/** How long to wait for an event. */
-const eventMs = 3_000;
-
-/** Tests a table: `resolve → tcp → tls → request → first_event → decode`. */
+/** Tests a table: `resolve → tcp → tls → request → first_message → decode`. */
 export async function check(context: CheckContext<unknown, SseTable>): Promise<void> {
-  const { table, schema, signal, stepTimeoutMs } = context;
+  const { table, schema, signal } = context;
   if (!table) return;
   const steps = new CheckSteps(context);
   await dialHttp({ ...context, table }, steps);
-  const client = await HttpClient.open(httpServer({ ...context, table }), { connections: 1, signal });
-  const reading = new AbortController();
-  const opened = Promise.withResolvers<void>();
-  let stream: AsyncGenerator<Incoming> | undefined;
-  let first: Promise<IteratorResult<Incoming>> | undefined;
-  try {
-    await steps.run('request', async (soon) => {
-      stream = events(client, table, undefined, AbortSignal.any([signal, reading.signal]), opened.resolve);
-      first = stream.next();
-      first.catch(opened.reject);
-      // 204 ends the stream without an event.
-      void first.then(
-        () => opened.resolve(),
-        () => {},
-      );
-      soon.addEventListener('abort', () => opened.reject(soon.reason), { once: true });
-      await opened.promise;
-      return { value: true, message: 'The server sends events' };
-    });
-    const sample = await steps.run('first_event', async (soon) => {
-      const waited = Math.min(eventMs, stepTimeoutMs / 2);
-      const result = await forUpTo(waited, soon, (late) =>
-        Promise.race([
-          first as Promise<IteratorResult<Incoming>>,
-          new Promise<never>((_, reject) =>
-            late.addEventListener('abort', () => reject(late.reason), { once: true }),
-          ),
-        ]),
-      );
-      if (!result || result.done)
-        return { value: undefined, message: `No event came within ${waited / 1000} s` };
-      const { id, event } = result.value.metadata;
-      const message = `An event of the type ${String(event).slice(0, 100)}`;
-      return id === null
-        ? { value: result.value, message, hint: noIds }
-        : { value: result.value, message: `${message}, with an id to go on from` };
-    });
-    await decodeStep(steps, schema, () => (sample ? [sample.payload] : []));
-  } finally {
-    reading.abort(new Error('the test is over'));
-    await first?.catch(() => {});
-    await stream?.return(undefined).catch(() => {});
-    await client.close();
-  }
+  const over = new AbortController();
+  const reading = AbortSignal.any([signal, over.signal]);
+  await withHttpClient(httpServer({ ...context, table }), reading, async (client) => {
+    const opened = Promise.withResolvers<void>();
+    const stream = events(client, table, undefined, reading, opened.resolve);
+    let first: Promise<IteratorResult<Incoming>> | undefined;
+    try {
+      await steps.run('request', async (soon) => {
+        first = stream.next();
+        // 204 ends the stream without an event.
+        first.then(() => opened.resolve(), opened.reject);
+        await untilReported<void>(soon, (resolve, reject) => void opened.promise.then(resolve, reject));
+        return { value: true, message: 'The server sends events' };
+      });
+      const next = () => first as Promise<IteratorResult<Incoming>>;
+      const sample = await firstMessageStep(steps, context, next, described);
+      await decodeStep(steps, schema, () => (sample ? [sample.payload] : []));
+    } finally {
+      over.abort(new Error('the test is over'));
+      await first?.catch(() => {});
+      await stream.return(undefined).catch(() => {});
+    }
+  });
+}
+
+function described({ metadata: { id, event } }: Incoming): { message: string; hint?: string } {
+  const message = `An event of the type ${String(event).slice(0, 100)}`;
+  return id === null ? { message, hint: noIds } : { message: `${message}, with an id to go on from` };
 }
 
 const noIds =

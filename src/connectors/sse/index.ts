@@ -15,7 +15,7 @@ export const sse = defineConnector({
   errors: { ...httpErrors, ...sseErrors },
   defaultSchema: { format: { type: 'json' } },
   metadata: metadataColumns,
-  validateTable: validateHttpTable,
+  validateTable: (table) => validateHttpTable(table),
   describe: () => 'HTTP endpoint',
   direction: () => 'source',
   position: (_profile, { endpoint }) => endpoint,

@@ -199,7 +199,7 @@ test('the test of a stream waits for an event, and says whether it can be resume
     'resolve ok',
     'tcp ok',
     'request ok',
-    'first_event ok',
+    'first_message ok',
     'decode ok',
   ]);
   expect(steps[3]?.hint).toContain('Last-Event-ID');
@@ -207,7 +207,7 @@ test('the test of a stream waits for an event, and says whether it can be resume
   at(context).send('{"a":"x"}');
   await run();
   expect(steps.map(({ name, outcome }) => `${name} ${outcome}`).slice(3)).toEqual([
-    'first_event ok',
+    'first_message ok',
     'decode failed',
   ]);
   expect(steps[3]?.hint).toBeNull();

@@ -1,11 +1,9 @@
-import { type ClientRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createWebSocketStream, WebSocket } from 'ws';
-import { PenstockError } from '../../../errors.ts';
+import { createWebSocketStream } from 'ws';
 import type { Reachable } from '../../connector.ts';
-import { untilReported } from '../../network/deadline.ts';
 import { lastError, openSocket, recordError } from '../../network/dial.ts';
+import { openWebSocket } from '../../network/web-socket.ts';
 import { type BrokerEndpoint, describeEndpoint } from '../config/broker-url.ts';
 import type { MqttProfile } from '../config/profile.ts';
 
@@ -25,24 +23,11 @@ export async function startWebSocket(
   endpoint: BrokerEndpoint,
   signal: AbortSignal,
 ): Promise<Duplex> {
-  const webSocket = new WebSocket(describeEndpoint(endpoint), 'mqtt', {
-    createConnection: () => socket,
-    perMessageDeflate: false,
-    followRedirects: false,
-  });
-  try {
-    await untilReported<void>(signal, (resolve, reject) => {
-      const failed = (cause: Error) =>
-        reject(webSocketRefused('its response is not a WebSocket handshake', {}, cause));
-      const responded = (_request: ClientRequest, response: IncomingMessage) =>
-        reject(httpResponse(response));
-      webSocket.on('error', failed).once('unexpected-response', responded).once('open', resolve);
-      return () => webSocket.off('unexpected-response', responded).off('open', resolve);
-    });
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
+  const webSocket = await openWebSocket(
+    socket,
+    { url: describeEndpoint(endpoint), protocol: 'mqtt', hint },
+    signal,
+  );
   const stream = createWebSocketStream(webSocket);
   // One frame for everything written together, not one for each field of a packet.
   stream._writev = (chunks, done) => {
@@ -53,21 +38,7 @@ export async function startWebSocket(
   return stream;
 }
 
-function httpResponse(response: IncomingMessage): PenstockError {
-  const { statusCode = 0 } = response;
-  response.destroy();
-  const status = `${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim();
-  return webSocketRefused(`it responded with HTTP status ${status}`, { statusCode });
-}
-
-function webSocketRefused(reason: string, facts: Record<string, unknown>, cause?: unknown): PenstockError {
-  const hint =
-    facts.statusCode === 404
-      ? 'Correct the path of the URL. Many brokers use /mqtt.'
-      : 'Check the port and the path of the URL, and whether MQTT over WebSocket is enabled on the broker.';
-  return new PenstockError('websocket_refused', `The server did not open a WebSocket: ${reason}`, {
-    hint,
-    facts,
-    cause,
-  });
-}
+const hint = (statusCode: number | undefined): string =>
+  statusCode === 404
+    ? 'Correct the path of the URL. Many brokers use /mqtt.'
+    : 'Check the port and the path of the URL, and whether MQTT over WebSocket is enabled on the broker.';
