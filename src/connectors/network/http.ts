@@ -1,49 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { asPenstockError, type DescribedError, errorMaker, PenstockError } from '../../errors.ts';
+import { asPenstockError, PenstockError } from '../../errors.ts';
 import type { Reachable } from '../connector.ts';
 import { within } from './deadline.ts';
 import { openSocket } from './dial.ts';
 import type { TlsProfile } from './tls.ts';
 
 /** HTTP/1.1 for connectors. Every connection, also of a redirect, is dialled through the allowed targets. */
-
-/** The error codes of every connector over HTTP. */
-export const httpErrors = {
-  http_unauthorized: {
-    title: 'The HTTP server refuses the credentials',
-    passing: false,
-    means: 'The server responded with 401, 403 or 407.',
-    todo: 'Correct the credentials in `headers`, such as `Authorization: Bearer …`, or let the server allow them.',
-  },
-  http_refused: {
-    title: 'The HTTP server refuses the request',
-    passing: false,
-    means: 'The server responded with a status that another try would not change, such as 404 or 405.',
-    todo: 'Check the endpoint, its method and its headers. The message has the status.',
-  },
-  http_unavailable: {
-    title: 'The HTTP server cannot process the request now',
-    passing: true,
-    means: 'The server responded with 408, 425, 429 or a status from 500 on.',
-    todo: 'Wait: Penstock tries again, after the time of `Retry-After` if there is one. Check the server if it goes on.',
-  },
-  http_protocol_error: {
-    title: 'The HTTP server violates HTTP',
-    passing: true,
-    means: 'The response cannot be read: it is no HTTP, ends early, or has more headers than allowed.',
-    todo: 'Check that the port of the endpoint speaks HTTP, and what stands between it and Penstock.',
-  },
-  http_too_large: {
-    title: 'The HTTP response is too large',
-    passing: false,
-    means: 'The body of the response is larger than the limit.',
-    todo: 'Ask the endpoint for less, for example with a page size.',
-  },
-} as const satisfies Record<string, DescribedError>;
-
-export const httpError = errorMaker(httpErrors);
 
 export interface HttpRequest {
   method: string;
@@ -113,7 +77,7 @@ export class HttpClient {
       const isRedirect = response.status >= 300 && response.status < 400 && location !== undefined;
       if (!isRedirect || !['GET', 'HEAD'].includes(request.method)) return response;
       if (redirects === maxRedirects)
-        throw httpError('http_refused', `The server redirects more than ${maxRedirects} times`);
+        throw new PenstockError('http_refused', `The server redirects more than ${maxRedirects} times`);
       url = redirected(url, location);
     }
   }
@@ -194,7 +158,8 @@ async function readAll(body: Readable, maxBytes: number): Promise<Buffer> {
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > maxBytes) throw httpError('http_too_large', `The response is larger than ${maxBytes} bytes`);
+    if (size > maxBytes)
+      throw new PenstockError('http_too_large', `The response is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -204,7 +169,7 @@ async function readAll(body: Readable, maxBytes: number): Promise<Buffer> {
 function redirected(from: URL, location: string): URL {
   const to = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
   if (to?.origin === from.origin) return to;
-  throw httpError('http_refused', 'The server redirects to another origin, which is not followed', {
+  throw new PenstockError('http_refused', 'The server redirects to another origin, which is not followed', {
     hint: 'Set the endpoint to the address that it redirects to.',
   });
 }
@@ -231,7 +196,9 @@ function translated(error: unknown, signal: AbortSignal): unknown {
       cause: error,
     });
   if (code.startsWith('HPE_') || code.startsWith('UND_ERR_') || name === 'HTTPParserError')
-    return httpError('http_protocol_error', `The response is not valid HTTP (${code})`, { cause: error });
+    return new PenstockError('http_protocol_error', `The response is not valid HTTP (${code})`, {
+      cause: error,
+    });
   return asPenstockError(error);
 }
 
@@ -243,14 +210,14 @@ export function statusError({
   if (status >= 200 && status < 300) return undefined;
   const text = `The server responded with HTTP status ${status}`;
   const facts = { statusCode: status };
-  if ([401, 403, 407].includes(status)) return httpError('http_unauthorized', text, { facts });
+  if ([401, 403, 407].includes(status)) return new PenstockError('http_unauthorized', text, { facts });
   if ([408, 425, 429].includes(status) || status >= 500) {
     const after = retryAfterMs(headers['retry-after']);
-    return httpError('http_unavailable', text, {
+    return new PenstockError('http_unavailable', text, {
       facts: { ...facts, ...(after === undefined ? {} : { retryAfterMs: after }) },
     });
   }
-  return httpError('http_refused', text, { facts });
+  return new PenstockError('http_refused', text, { facts });
 }
 
 /** Milliseconds that a `Retry-After` asks for: seconds or a date (RFC 9110, 10.2.3). At most an hour. */

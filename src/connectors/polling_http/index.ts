@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
-import { httpErrors } from '../network/http.ts';
 import { metadataColumns, PollingTable, pollingErrors, validateTable } from './table.ts';
 
 /** Any HTTP endpoint, asked again and again. */
@@ -11,7 +10,7 @@ export const pollingHttp = defineConnector({
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: noProfile,
   table: PollingTable,
-  errors: { ...httpErrors, ...pollingErrors },
+  errors: pollingErrors,
   defaultSchema: { format: { type: 'json' } },
   metadata: metadataColumns,
   validateTable,

@@ -1,5 +1,6 @@
+import { PenstockError } from '../../errors.ts';
 import { parseAsWritten } from '../../formats/json/text.ts';
-import { type HttpResponse, httpError } from '../network/http.ts';
+import type { HttpResponse } from '../network/http.ts';
 import type { Incoming } from '../network/queue-source.ts';
 import { pollingError, type polls } from './table.ts';
 
@@ -79,7 +80,7 @@ function nextOf(header: string | undefined, from: URL): URL | undefined {
     if (!/;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next\b)/i.test(parameters)) continue;
     const next = URL.canParse(target, from.href) ? new URL(target, from.href) : undefined;
     if (next?.origin === from.origin) return next;
-    throw httpError(
+    throw new PenstockError(
       'http_refused',
       'The header Link names a next page at another origin, which is not followed',
     );

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
-import { httpErrors } from '../network/http.ts';
 import { validateHttpTable } from '../network/http-table.ts';
 import { metadataColumns, SseTable, sseErrors } from './table.ts';
 
@@ -12,7 +11,7 @@ export const sse = defineConnector({
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: noProfile,
   table: SseTable,
-  errors: { ...httpErrors, ...sseErrors },
+  errors: sseErrors,
   defaultSchema: { format: { type: 'json' } },
   metadata: metadataColumns,
   validateTable: (table) => validateHttpTable(table),

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
-import { httpErrors } from '../network/http.ts';
 import { columnsOf, sends, validateTable, WebhookTable, webhookErrors } from './table.ts';
 
 /** Any HTTP server that takes messages as requests. */
@@ -11,7 +10,7 @@ export const webhook = defineConnector({
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: noProfile,
   table: WebhookTable,
-  errors: { ...httpErrors, ...webhookErrors },
+  errors: webhookErrors,
   defaultSchema: { format: { type: 'json' } },
   metadata: [],
   validateTable,

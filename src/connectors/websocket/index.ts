@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
-import { httpErrors } from '../network/http.ts';
 import { metadataColumns, validateTable, WebSocketTable, webSocketErrors } from './table.ts';
 
 /** A server that sends messages over a WebSocket (RFC 6455). */
@@ -11,7 +10,7 @@ export const websocket = defineConnector({
   icon: readFileSync(new URL('./icon.svg', import.meta.url), 'utf8'),
   profile: noProfile,
   table: WebSocketTable,
-  errors: { ...httpErrors, ...webSocketErrors },
+  errors: webSocketErrors,
   defaultSchema: { format: { type: 'json' } },
   metadata: metadataColumns,
   validateTable,
