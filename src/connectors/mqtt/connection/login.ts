@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
 import type { PenstockError } from '../../../errors.ts';
@@ -5,11 +6,13 @@ import { mqttError } from '../config/errors.ts';
 import { given, type LastWill, willOf } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
 import type { Version } from './broker-memory.ts';
+import { clientProblem, endedByServer } from './certificate-errors.ts';
 import type { ConnectRequest } from './connect-request.ts';
 import { Connection } from './connection.ts';
 import { untilReported } from './deadline.ts';
 import { connectRefused } from './reason-codes.ts';
 import { isTlsReason, silence, someTlsPeer, tlsError } from './socket-errors.ts';
+import { clientCertificate } from './tls.ts';
 import { lastError } from './transport.ts';
 
 /** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
@@ -24,7 +27,8 @@ export async function logIn(
   const connection = new Connection(client, socket, version, identity, request.probe);
   try {
     request.prepare?.(client);
-    connection.opened(await connacked(client, socket, version, signal));
+    const own = clientCertificate(request.profile.tls);
+    connection.opened(await connacked(client, socket, version, own, signal));
     return connection;
   } catch (error) {
     await connection.destroy();
@@ -36,6 +40,7 @@ function connacked(
   client: MqttClient,
   socket: Duplex,
   version: Version,
+  own: X509Certificate | undefined,
   signal: AbortSignal,
 ): Promise<IConnackPacket> {
   return untilReported<IConnackPacket>(signal, (resolve, reject) => {
@@ -58,7 +63,7 @@ function connacked(
       const error = refusal ?? verdict(firstBytes, version);
       if (error) reject(error);
     };
-    const closed = () => reject(refusal ?? verdict(firstBytes, version) ?? closedEarly(socket));
+    const closed = () => reject(refusal ?? verdict(firstBytes, version) ?? closedEarly(socket, own));
     socket.on('data', keep);
     client.on('packetreceive', received).on('error', failed).once('close', closed).once('connect', resolve);
     client.connect();
@@ -77,9 +82,12 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
   return connectRefused(code, code < 128 ? 4 : 5, reasonString, serverReference);
 }
 
-function closedEarly(socket: Duplex): PenstockError {
+function closedEarly(socket: Duplex, own: X509Certificate | undefined): PenstockError {
   const error = lastError(socket);
-  if (isTlsReason(error)) return tlsError(error, someTlsPeer());
+  const peer = { ...someTlsPeer(), own };
+  if (isTlsReason(error)) return tlsError(error, peer);
+  // A TLS 1.3 server checks the client certificate after the handshake.
+  if (own && clientProblem(own) !== undefined) return endedByServer(peer);
   return mqttError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
     hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
     cause: silence,

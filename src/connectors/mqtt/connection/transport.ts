@@ -11,7 +11,7 @@ import { given, type MqttProfile } from '../config/profile.ts';
 import { chainOf } from './certificate-errors.ts';
 import { untilReported } from './deadline.ts';
 import { socketError, someTlsPeer, type TlsPeer, tlsError } from './socket-errors.ts';
-import { peerFacts, secureContext, trustedBy } from './tls.ts';
+import { clientCertificate, peerFacts, secureContext, trustedBy } from './tls.ts';
 
 /**
  * Opens the sockets that MQTT runs over, one function per step, so that a connection test can report each step. Every
@@ -91,7 +91,7 @@ export async function startTls(
     throw error;
   }
   // Node checks the certificate in its own listener, and closes the connection if it refuses it: read it before.
-  let peer = someTlsPeer(name);
+  let peer: TlsPeer = { ...someTlsPeer(name), own: clientCertificate(profile.tls) };
   secure.prependOnceListener('secure', () => {
     peer = peerOf(secure, profile, endpoint);
   });
@@ -109,6 +109,7 @@ export const peerOf = (socket: TLSSocket, profile: MqttProfile, endpoint: Endpoi
   facts: peerFacts(socket),
   chain: chainOf(socket),
   trusted: trustedBy(profile.tls),
+  own: clientCertificate(profile.tls),
 });
 
 /** Resolves, connects and, if the URL says so, starts TLS and opens a WebSocket. */
