@@ -8,6 +8,7 @@ import { connectTo } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
+import { textOf } from '../connection/reason-codes.ts';
 import type { Finding } from './steps.ts';
 
 /** Test step: the broker's CONNACK, and how long it would keep the session of a source. */
@@ -127,7 +128,7 @@ function connackFacts({ connack, client, version, limits }: Connection): Record<
     protocolVersion: version === 5 ? '5' : '3.1.1',
     reasonCode: 0,
     reason: 'success',
-    clientId: assignedClientIdentifier ?? client.options.clientId,
+    clientId: assignedClientIdentifier ? textOf(assignedClientIdentifier) : client.options.clientId,
     clientIdAssigned: given(assignedClientIdentifier),
     ...limits,
     limitsFrom: version === 5 ? 'broker' : 'protocol version',
@@ -135,7 +136,7 @@ function connackFacts({ connack, client, version, limits }: Connection): Record<
     askedKeepAliveSecs: client.options.keepalive,
     topicAliasMaximum: properties?.topicAliasMaximum ?? 0,
     subscriptionIdentifiers: version === 5 && (properties?.subscriptionIdentifiersAvailable ?? true),
-    ...(responseInformation === undefined ? {} : { responseInformation }),
-    ...(serverReference === undefined ? {} : { serverReference }),
+    ...(responseInformation === undefined ? {} : { responseInformation: textOf(responseInformation) }),
+    ...(serverReference === undefined ? {} : { serverReference: textOf(serverReference) }),
   };
 }

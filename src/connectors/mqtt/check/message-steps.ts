@@ -197,7 +197,8 @@ async function subscribe(
 ): Promise<Finding<Qos>> {
   const granted = await present(connection).subscribe(filter, asked, signal);
   const details = { filter, asked, granted };
-  if (granted === asked) return { value: granted, message: `Subscribed at QoS ${granted}`, details };
+  // More than asked is a fault of the broker, without harm.
+  if (granted >= asked) return { value: granted, message: `Subscribed at QoS ${granted}`, details };
   const message = `The broker granted QoS ${granted} instead of ${asked}`;
   return { value: granted, code: 'mqtt_qos_downgraded', message, hint: downgradedHint(granted), details };
 }
@@ -220,14 +221,16 @@ async function publish(
   const reasonCode = await untilReported<number>(signal, (resolve, reject) => {
     // MQTT.js reports nothing: it keeps an unconfirmed message for a reconnection that never happens.
     present(connection).whenLost(reject);
-    const received = ({ cmd }: { cmd: string }) => {
+    let confirmation = 0;
+    const received = ({ cmd, reasonCode }: Confirmation) => {
+      if (cmd === 'puback' || cmd === 'pubrec') confirmation = reasonCode ?? 0;
       if (cmd === 'puback') qos = 1;
       if (cmd === 'pubrec') packet = 'PUBREL';
     };
     client.on('packetreceive', received);
     client.publish(topic, payload, { qos, retain: false }, (error, packet) => {
       if (error) reject(publishError(topic, error, packet));
-      else resolve((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
+      else resolve(confirmation);
     });
     return () => client.off('packetreceive', received);
   });
@@ -239,11 +242,23 @@ async function publish(
   }
   return {
     value: true,
-    message: qos === 0 ? 'Sent. At QoS 0 the broker does not confirm messages' : 'Published and confirmed',
+    message: qos === 0 ? 'Sent. At QoS 0 the broker does not confirm messages' : confirmedBy(reasonCode),
     details,
     ...(version === 4 ? { hint: unseenRefusal } : {}),
   };
 }
+
+interface Confirmation {
+  cmd: string;
+  reasonCode?: number;
+}
+
+const noSubscribers = 0x10;
+
+const confirmedBy = (reasonCode: number): string =>
+  reasonCode === noSubscribers
+    ? 'Published and confirmed. The broker says that nobody has subscribed to the topic (0x10)'
+    : 'Published and confirmed';
 
 const unseenRefusal =
   'With MQTT 3.1.1 a broker can confirm a message and still discard it because of its access rules. Read the topic with ' +

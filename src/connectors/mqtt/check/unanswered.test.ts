@@ -10,7 +10,7 @@ import {
   sourceContext,
   targets,
 } from '../../../../test/support/mqtt.ts';
-import type { Script } from '../../../../test/support/scripted-broker.ts';
+import type { Script, ScriptedConnection } from '../../../../test/support/scripted-broker.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
@@ -38,6 +38,12 @@ const sends =
     if (packet.cmd === cmd) socket.write(Buffer.from(bytes(packet.messageId ?? 0)));
     return packet.cmd === cmd;
   };
+
+type Odd = (connection: ScriptedConnection, id: number) => void;
+const raw =
+  (bytes: (id: number) => number[]): Odd =>
+  ({ socket }, id) =>
+    void socket.write(Buffer.from(bytes(id)));
 
 /** The text and code of one step of the test of a scripted broker. */
 async function step(name: string, on: Script['on'], profile: Partial<MqttProfile>, table?: typeof source) {
@@ -272,5 +278,88 @@ describe('auto', () => {
     const steps = await checked({ url }, { stepTimeoutMs: 400 });
     expect(steps[2]?.message).toBe('The server did not respond to CONNECT of MQTT 5 or 3.1.1 within 400 ms');
     expect(steps[2]?.hint).not.toContain('firewall');
+  });
+});
+
+describe('a broker that sends what MQTT does not allow', () => {
+  const connack = { cmd: 'connack', sessionPresent: false, reasonCode: 0, returnCode: 0 } as const;
+
+  test.each([
+    ['two CONNACKs', 'connect', (c) => c.send(connack, connack), 'subscribe', 'duplicate CONNACK'],
+    ['no code', 'subscribe', raw((id) => [0x90, 3, id >> 8, id & 255, 0]), 'subscribe', '0 codes for one'],
+    [
+      'two codes',
+      'subscribe',
+      raw((id) => [0x90, 5, id >> 8, id & 255, 0, 1, 1]),
+      'subscribe',
+      '2 codes for one',
+    ],
+    ['AUTH', 'subscribe', raw(() => [0xf0, 2, 0x18, 0]), 'subscribe', 'enhanced authentication'],
+    [
+      'an unknown code',
+      'publish',
+      raw((id) => [0x40, 4, id >> 8, id & 255, 0xee, 0]),
+      'publish',
+      'reason code',
+    ],
+    ['an unknown packet', 'subscribe', raw(() => [0, 0]), 'subscribe', 'Not supported'],
+  ] as [string, Packet['cmd'], Odd, string, string][])(
+    'is named at once: %s',
+    async (_what, cmd, odd, name, words) => {
+      const on: Script['on'] = (packet, connection) => {
+        if (packet.cmd === cmd) odd(connection, packet.messageId ?? 0);
+        return packet.cmd === cmd;
+      };
+      const found = await step(name, on, { protocolVersion: '5' });
+      expect(found.code).toBe('mqtt_protocol_error');
+      expect(found.text).toContain(words);
+      expect(found.text).toContain('Update it');
+    },
+  );
+
+  test('is no cause for a warning if it grants more than asked, or has no subscriber', async () => {
+    const granting = await step(
+      'subscribe',
+      sends('subscribe', (id) => [0x90, 4, id >> 8, id & 255, 0, 2]),
+      { protocolVersion: '5' },
+    );
+    expect(granting).toMatchObject({ outcome: 'ok', code: null });
+    const alone = sends('publish', (id) => [0x40, 4, id >> 8, id & 255, 0x10, 0]);
+    expect((await step('publish', alone, { protocolVersion: '5' })).text).toContain('nobody has subscribed');
+  });
+
+  test('asks for more than a password', async () => {
+    const auth = await step(
+      'mqtt_connect',
+      sends('connect', () => [0xf0, 2, 0x18, 0]),
+      { protocolVersion: '5' },
+    );
+    expect(auth.code).toBe('mqtt_not_authorized');
+    expect(auth.text).toContain('enhanced authentication (AUTH)');
+  });
+
+  test('has its words shown on one line, and the server that it names', async () => {
+    const says =
+      (properties: object, reasonCode: number): Script['on'] =>
+      (packet, connection) => {
+        if (packet.cmd === 'subscribe') connection.send({ cmd: 'disconnect', reasonCode, properties });
+        return packet.cmd === 'subscribe';
+      };
+    const moved = { serverReference: 'b.example:1883', reasonString: 'gone\n\u001b[31m\u202Eaway' };
+    const { text } = await step('subscribe', says(moved, 0x9d), { protocolVersion: '5' });
+    expect(text).toContain('server moved (0x9D): gone [31m away');
+    expect(text).toContain('It names b.example:1883');
+  });
+
+  test('closes the connection at once, though it has accepted it', async () => {
+    const on: Script['on'] = (packet, connection) => {
+      if (packet.cmd !== 'connect') return false;
+      connection.send(connack);
+      connection.socket.end();
+      return true;
+    };
+    const { code, text } = await step('subscribe', on, { protocolVersion: '3.1.1' });
+    expect(code).toBe('connection_lost');
+    expect(text).toMatch(/accepted the connection and closed it at once|closed the connection at SUBSCRIBE/);
   });
 });

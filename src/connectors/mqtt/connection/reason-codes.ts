@@ -50,9 +50,16 @@ const fromReturnCode: Readonly<Record<number, number>> = { 1: 132, 2: 133, 3: 13
 
 const wordsOf = (code: number): string => reasons[code]?.[0] ?? 'unknown reason';
 
+/** Text of a broker on one line, without control characters, truncated. */
+export const textOf = (text: string): string =>
+  text
+    .slice(0, 200)
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim();
+
 /** `not authorized (0x87)`, followed by the server's reason string, truncated. */
 export function inWords(code: number, reasonString?: string): string {
-  const text = reasonString === undefined || reasonString === '' ? '' : `: ${reasonString.slice(0, 200)}`;
+  const text = reasonString === undefined || reasonString === '' ? '' : `: ${textOf(reasonString)}`;
   const hex = code.toString(16).padStart(2, '0').toUpperCase();
   return `${wordsOf(code)} (0x${hex})${text}`;
 }
@@ -98,11 +105,14 @@ export function connectRefused(
   // Reason codes of MQTT 5 begin at 128. A lower one is a return code of 3.1.1 (aedes sends those).
   const reason = version === 5 && code >= 128 ? code : (fromReturnCode[code] ?? code);
   const error = reasons[reason]?.[1] ?? 'mqtt_refused';
-  const named = server === undefined ? '' : `. It names ${server.slice(0, 200)}`;
-  const message = `The broker refused the connection: ${inWords(reason, reasonString)}${named}`;
+  const message = `The broker refused the connection: ${inWords(reason, reasonString)}${naming(server)}`;
   const hint = connectHintsOf[reason] ?? connectHints[error] ?? 'See the log of the broker.';
   return withReason(error, message, hint, reason, reasonString);
 }
+
+/** Server Reference of a CONNACK or DISCONNECT. */
+const naming = (server: string | undefined): string =>
+  server === undefined ? '' : `. It names ${textOf(server)}`;
 
 function withReason(
   error: MqttErrorCode,
@@ -116,7 +126,7 @@ function withReason(
     facts: {
       reasonCode: code,
       reason: wordsOf(code),
-      ...(reasonString === undefined ? {} : { reasonString: reasonString.slice(0, 200) }),
+      ...(reasonString === undefined ? {} : { reasonString: textOf(reasonString) }),
     },
   });
 }
@@ -128,13 +138,17 @@ const aboutRequest = [131, 135, 143, 144, 149, 151, 153, 154, 155, 158, 161, 162
  * The error for a DISCONNECT of the server, except a takeover: see `takenOver`. Some brokers send it instead of a SUBACK or
  * PUBACK: with `asked` it is read as that.
  */
-export function disconnected(code: number, reasonString?: string, asked?: Asked): PenstockError {
+export function disconnected(
+  code: number,
+  { reasonString, serverReference }: { reasonString?: string; serverReference?: string },
+  asked?: Asked,
+): PenstockError {
   if (asked !== undefined && aboutRequest.includes(code)) {
     if (asked.packet === 'SUBSCRIBE') return subscribeRefused(asked.topic, code, reasonString);
     if (asked.packet === 'PUBLISH' && asked.alone) return publishRefused(asked.topic, code, reasonString);
   }
   const words = code === 0 ? 'without a reason' : inWords(code, reasonString);
-  const message = `The broker ended the connection: ${words}${asked ? `, at ${asked.packet} of ${asked.topic}` : ''}`;
+  const message = `The broker ended the connection: ${words}${asked ? `, at ${asked.packet} of ${asked.topic}` : ''}${naming(serverReference)}`;
   return withReason(
     reasons[code]?.[2] ?? 'connection_lost',
     message,
