@@ -1,13 +1,14 @@
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
 import type { Endpoint } from '../config/broker-url.ts';
+import { codeOf } from '../config/errors.ts';
 import { given, type MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
 import { qosLevel } from '../config/topic.ts';
 import { connectTo } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
+import { grantLessened, lessened, sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
 import { textOf } from '../connection/reason-codes.ts';
 import type { Finding } from './steps.ts';
 
@@ -77,7 +78,7 @@ const fallbacks = {
 
 export function loggedIn(
   connection: Connection,
-  { profile }: MqttCheckContext,
+  { profile, table }: MqttCheckContext,
   session: SessionGrant | undefined,
 ): Finding<Connection> {
   const { version, limits } = connection;
@@ -89,18 +90,21 @@ export function loggedIn(
       : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
     details: {
       ...connackFacts(connection),
+      lessened: version === 5 ? lessened(limits, profile, table) : {},
       ...(session === undefined ? {} : sessionFacts(profile, session)),
     },
     ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
   };
   const problem = willProblem(profile, limits);
   const shortened = sessionShortened(sessionExpirySecs(profile), session?.grantedSecs);
-  if (problem === undefined && shortened !== undefined)
+  const warnings = [shortened, grantLessened(connection, profile, table)].filter((one) => one !== undefined);
+  const [first] = warnings;
+  if (problem === undefined && first !== undefined)
     return {
       ...finding,
-      code: 'mqtt_session_shortened',
-      message: `${finding.message}. ${shortened.message}`,
-      ...(shortened.hint === undefined ? {} : { hint: shortened.hint }),
+      code: codeOf(first),
+      message: [finding.message, ...warnings.map(({ message }) => message)].join('. '),
+      hint: warnings.map(({ hint }) => hint).join(' '),
     };
   if (problem === undefined) return finding;
   return {

@@ -10,6 +10,7 @@ import { exactlyOnceTogether, publishTest } from '../connection/broker-tests.ts'
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
+import { reportGrant } from '../connection/granted.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import { type Asked, unanswered } from '../connection/requests.ts';
@@ -25,10 +26,7 @@ import {
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { closesAt, fingerprint, fingerprintOf, Suspects } from './suspects.ts';
 
-/**
- * Connects with a clean session that ends with the connection. Fails if the broker confirms none of the sent messages for
- * `confirmTimeoutMs`. See `openSink` in the connector contract.
- */
+/** Connects with a clean session. Fails if nothing sent is confirmed for `confirmTimeoutMs`. See `openSink` in the contract. */
 export async function openSink(
   context: RunContext<MqttProfile, MqttTable>,
   confirmTimeoutMs = 30_000,
@@ -36,6 +34,7 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
+    reportGrant(context, connection);
     void warnOfRewriting(context);
     const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
     const suspects = new Suspects(connection);
