@@ -25,7 +25,7 @@ import {
   startWebSocket,
 } from '../connection/transport.ts';
 import { diagnose } from './diagnose.ts';
-import { grantedSession, loggedIn } from './logged-in.ts';
+import { brokerVersion, grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
 
@@ -133,8 +133,11 @@ async function connectSteps(
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
-    const grant = await grantedSession(context, target, connection);
-    return loggedIn(connection, context, grant);
+    const [grant, broker] = await Promise.all([
+      grantedSession(context, target, connection),
+      brokerVersion(context, target, connection),
+    ]);
+    return loggedIn(connection, context, grant, broker);
   };
   const { protocolVersion = 'auto' } = profile;
   const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
