@@ -210,6 +210,39 @@ describe('a code that the MQTT version does not have', () => {
   });
 });
 
+test.each([
+  ['subscribe', 0x87, 'access rules'],
+  ['subscribe', 0x8f, 'does not take this filter'],
+  ['subscribe', 0x97, 'number of subscriptions'],
+  ['subscribe', 0xa2, 'without + and #'],
+  ['publish', 0x87, 'access rules'],
+  ['publish', 0x90, 'that the broker takes'],
+  ['publish', 0x97, 'limit of messages'],
+  ['publish', 0x99, 'checks payloads'],
+] as const)('a %s refused with %i has a hint of its own', async (cmd, code, words) => {
+  const [type, tail] = cmd === 'subscribe' ? [0x90, [0, code]] : [0x40, [code, 0]];
+  const response = (id: number) => [type, 4, id >> 8, id & 255, ...tail];
+  const table = cmd === 'subscribe' ? source : (sink() as never);
+  expect((await step(cmd, sends(cmd, response), { protocolVersion: '5' }, table)).text).toContain(words);
+});
+
+test('a job names the PUBREL that is not answered, and what to do about a violation', async () => {
+  const opened = async (on: Script['on']) =>
+    errorOf(
+      (
+        await openedSink(sinkContext({ url: (await scripted({ on })).url }, 'alerts', 'ExactlyOnce'), 600)
+      ).write(messages(1)),
+    );
+  const silent = await opened(silentAt('pubrel'));
+  expect(silent.message).toContain('PUBREL, which completes a QoS 2 message to alerts');
+  expect(silent.hint).toContain('AtLeastOnce');
+  const wrong = await opened((packet, connection) => {
+    if (packet.cmd === 'publish') connection.send({ cmd: 'pubcomp', messageId: packet.messageId ?? 0 });
+    return packet.cmd === 'publish';
+  });
+  expect(wrong).toMatchObject({ code: 'mqtt_protocol_error', hint: expect.stringContaining('Update it') });
+});
+
 test('every reason of MQTT 5 in a CONNACK has its words and a hint', async () => {
   const reasons = [
     128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 140, 144, 149, 151, 153, 154, 155, 156, 157, 159,
@@ -340,14 +373,12 @@ describe('a broker that sends what MQTT does not allow', () => {
   });
 
   test('has its words shown on one line, and the server that it names', async () => {
-    const says =
-      (properties: object, reasonCode: number): Script['on'] =>
-      (packet, connection) => {
-        if (packet.cmd === 'subscribe') connection.send({ cmd: 'disconnect', reasonCode, properties });
-        return packet.cmd === 'subscribe';
-      };
-    const moved = { serverReference: 'b.example:1883', reasonString: 'gone\n\u001b[31m\u202Eaway' };
-    const { text } = await step('subscribe', says(moved, 0x9d), { protocolVersion: '5' });
+    const properties = { serverReference: 'b.example:1883', reasonString: 'gone\n\u001b[31m\u202Eaway' };
+    const on: Script['on'] = (packet, connection) => {
+      if (packet.cmd === 'subscribe') connection.send({ cmd: 'disconnect', reasonCode: 0x9d, properties });
+      return packet.cmd === 'subscribe';
+    };
+    const { text } = await step('subscribe', on, { protocolVersion: '5' });
     expect(text).toContain('server moved (0x9D): gone [31m away');
     expect(text).toContain('It names b.example:1883');
   });
@@ -361,6 +392,6 @@ describe('a broker that sends what MQTT does not allow', () => {
     };
     const { code, text } = await step('subscribe', on, { protocolVersion: '3.1.1' });
     expect(code).toBe('connection_lost');
-    expect(text).toMatch(/accepted the connection and closed it at once|closed the connection at SUBSCRIBE/);
+    expect(text).toContain('accepted the connection and closed it at once');
   });
 });

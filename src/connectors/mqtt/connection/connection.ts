@@ -287,7 +287,7 @@ function translate(error: Error & { code?: unknown }): PenstockError {
   return violation(error.message, error);
 }
 
-const violation = (what: string, cause?: unknown): PenstockError =>
+export const violation = (what: string, cause?: unknown): PenstockError =>
   mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${what}`, {
     hint: 'The broker, or a proxy before it, sends what MQTT does not allow. Update it, or set protocolVersion to the other version.',
     cause,

@@ -37,11 +37,14 @@ export function sessionShortened(asked: number, granted: number | undefined): Pe
   });
 }
 
+/** Some brokers do not count the fixed header. */
+const maxHeader = 5;
+
 type Grants = Omit<BrokerLimits, 'sessionPresent' | 'sessionExpirySecs'>;
 
 /** What a table, or a profile for any table, needs. `window` is the number of messages that a job has in flight. */
 function needed(profile: MqttProfile, table: MqttTable | undefined, window = 65_535): Grants {
-  const { keepAliveSecs = 30, maxPacketSize = largestPacket } = profile;
+  const { keepAliveSecs = 30, maxPacketSize = largestPacket - maxHeader } = profile;
   const anyTable = { maximumQos: 2, retain: true, wildcards: true, shared: true } as const;
   const rest = { receiveMaximum: window, maximumPacketSize: maxPacketSize, keepAliveSecs };
   if (table === undefined) return { ...anyTable, ...rest };

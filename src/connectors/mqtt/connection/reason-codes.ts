@@ -172,9 +172,18 @@ const disconnectHints: Readonly<Record<number, string>> = {
 export function subscribeRefused(filter: string, code: number, reasonString?: string): PenstockError {
   if (code === 158) return sharedUnsupported(filter);
   const message = `The broker refused the subscription to ${filter}: ${inWords(code, reasonString)}`;
-  const hint = 'Allow this user to read the topic in the access rules of the broker.';
+  const hint =
+    subscribeHints[code] ??
+    'Allow this user to read the topic in the access rules of the broker. See its log.';
   return withReason('mqtt_subscribe_refused', message, hint, code, reasonString);
 }
+
+const subscribeHints: Readonly<Record<number, string>> = {
+  143: 'The broker does not take this filter. Use another topic, or allow this one in the broker.',
+  151: 'The broker has reached a limit, such as the number of subscriptions of this user. Raise it.',
+  161: 'Set protocolVersion to 3.1.1: the broker does not take identifiers of subscriptions.',
+  162: 'Use a topic without + and #, or allow wildcards in the broker.',
+};
 
 export const unsubscribeRefused = (filter: string, code: number): PenstockError =>
   withReason(
@@ -195,11 +204,22 @@ export const sharedUnsupported = (filter: string): PenstockError =>
 /** The error for a PUBACK, PUBREC or PUBCOMP that refuses (MQTT 5). */
 export function publishRefused(topic: string, code: number, reasonString?: string): PenstockError {
   const message = `The broker refused a message to ${topic}: ${inWords(code, reasonString)}`;
-  if (code === 149) return withReason('mqtt_packet_too_large', message, undefined, code, reasonString);
-  if (code === 151) return withReason('mqtt_server_unavailable', message, undefined, code, reasonString);
-  const hint = 'Allow this user to write the topic in the access rules of the broker.';
+  const hint =
+    publishHints[code] ??
+    'Allow this user to write the topic in the access rules of the broker. See its log.';
+  if (code === 149) return withReason('mqtt_packet_too_large', message, hint, code, reasonString);
+  if (code === 151) return withReason('mqtt_server_unavailable', message, hint, code, reasonString);
   return withReason('mqtt_publish_refused', message, hint, code, reasonString);
 }
+
+const publishHints: Readonly<Record<number, string>> = {
+  144: 'Use a topic that the broker takes. Some brokers (ejabberd) send this code for a topic that the user may not write.',
+  149: 'Make the messages smaller, or raise the limit of the broker.',
+  151: 'The broker has reached a limit of messages or of their rate. Raise it, or limit the source with messagesPerSecond.',
+  153: 'The broker checks payloads, and does not take this one. Change the format of the table, or the rule of the broker.',
+  154: 'Set retain to false in the table.',
+  155: 'Set the qos of the table to a lower one.',
+};
 
 export const retainUnsupported = (): PenstockError =>
   mqttError('mqtt_publish_refused', 'The broker does not support retained messages', {

@@ -1,7 +1,6 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
-import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sinkOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
@@ -9,7 +8,7 @@ import { pingOnTime } from '../connection/acks.ts';
 import { exactlyOnceTogether, publishTest } from '../connection/broker-tests.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
-import type { Connection } from '../connection/connection.ts';
+import { type Connection, violation } from '../connection/connection.ts';
 import { reportGrant } from '../connection/granted.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
@@ -55,7 +54,6 @@ class MqttSink implements Sink {
   readonly #heads: PublishHeads;
   readonly #sinkQos: SinkQos;
   readonly #suspects: Suspects;
-  readonly #asked: Asked;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #maxPacketSize: number;
@@ -102,7 +100,6 @@ class MqttSink implements Sink {
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
     );
     this.#writer = new PacketWriter(client.stream, this.#written);
-    this.#asked = { packet: 'PUBLISH', topic: this.#topic, qos: this.#qos, retain: this.#retain };
     connection.asked = () => (this.#inFlight.count > 0 ? this.#asked : undefined);
     connection.whenLost((reason) => {
       const { count } = this.#inFlight;
@@ -197,6 +194,11 @@ class MqttSink implements Sink {
     setTimeout(test, 1_000).unref();
   }
 
+  get #asked(): Asked {
+    const packet = this.#inFlight.first()?.released ? 'PUBREL' : 'PUBLISH';
+    return { packet, topic: this.#topic, qos: this.#qos, retain: this.#retain };
+  }
+
   get #full(): boolean {
     return this.#testing || this.#inFlight.full || (this.#suspects.careful && this.#inFlight.count > 0);
   }
@@ -279,7 +281,7 @@ class MqttSink implements Sink {
   }
 
   #violated(message: string): void {
-    this.#fail(mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${message}`));
+    this.#fail(violation(message));
     void this.#connection.destroy();
   }
 
