@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { PenstockError } from '../../errors.ts';
 import type { Reachable } from '../connector.ts';
+import { clientProblem } from './certificate-errors.ts';
 import type { CheckSteps, Finding } from './check-steps.ts';
 import { forUpTo, untilReported } from './deadline.ts';
 import {
@@ -14,7 +15,7 @@ import {
   startTls,
 } from './dial.ts';
 import { silence, someTlsPeer, tlsError } from './socket-errors.ts';
-import { daysToExpiry, distinguishedName, peerFacts, type TlsProfile } from './tls.ts';
+import { clientCertificate, daysToExpiry, distinguishedName, peerFacts, type TlsProfile } from './tls.ts';
 
 /** The steps `resolve → tcp → tls` of a connection test. */
 
@@ -84,7 +85,7 @@ export async function tlsFinding(
   signal: AbortSignal,
 ): Promise<Finding<TLSSocket>> {
   if (socket.getProtocol() === 'TLSv1.3')
-    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, endpoint, soon));
+    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, profile, endpoint, soon));
   const certificate = socket.getPeerCertificate();
   const days = daysToExpiry(certificate);
   const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
@@ -108,17 +109,34 @@ export async function tlsFinding(
       ...(hint === undefined ? {} : { hint }),
     };
   }
-  return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
+  const own = clientCertificate(profile.tls);
+  const problem = own && clientProblem(own);
+  const hints = [
+    ...(days > warnDays ? [] : [`The server certificate expires in ${days} days.`]),
+    ...(problem === undefined ? [] : [`${problem}. This server has accepted it all the same.`]),
+    ...(own === undefined || problem !== undefined || daysToExpiry({ valid_to: own.validTo }) > warnDays
+      ? []
+      : [`The client certificate expires in ${daysToExpiry({ valid_to: own.validTo })} days.`]),
+  ];
+  return hints.length === 0 ? finding : { ...finding, hint: hints.join(' ') };
 }
 
-const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> =>
+const acceptance = (
+  socket: TLSSocket,
+  profile: TlsProfile,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<void> =>
   untilReported<void>(signal, (resolve, reject) => {
     let settled: NodeJS.Immediate | undefined;
     // OpenSSL is still reading when it reports the ticket: data written before it is done is never sent.
     const ticket = () => {
       settled = setImmediate(resolve);
     };
-    const closed = () => reject(tlsError(lastError(socket), someTlsPeer(endpoint.host)));
+    const closed = () => {
+      const peer = { ...someTlsPeer(endpoint.host), own: clientCertificate(profile.tls) };
+      reject(tlsError(lastError(socket), peer));
+    };
     socket.once('session', ticket).once('close', closed);
     return () => {
       clearImmediate(settled);

@@ -6,7 +6,7 @@ import { openSocket } from '../network/dial.ts';
 import { statusError } from '../network/http.ts';
 import { httpServer, requestOf } from '../network/http-table.ts';
 import { type Incoming, QueueSource, watchAll } from '../network/queue-source.ts';
-import { openWebSocket } from '../network/web-socket.ts';
+import { openWebSocket, type WebSocketHints } from '../network/web-socket.ts';
 import { subscriptionsOf, type WebSocketTable, webSocketError } from './table.ts';
 
 const maxPayload = 16 * 1024 * 1024;
@@ -55,7 +55,7 @@ export function open(
       url: url.href,
       headers,
       maxPayload,
-      hint,
+      hints,
       ...(table.protocol ? { protocol: table.protocol } : {}),
     };
     const webSocket = await openWebSocket(socket, options, soon).catch((error: unknown) => {
@@ -66,10 +66,12 @@ export function open(
   });
 }
 
-const hint = (statusCode: number | undefined): string =>
-  statusCode === 404
-    ? 'Correct the path of the endpoint.'
-    : 'Check the port and the path of the endpoint, and whether it is a WebSocket.';
+const hints: WebSocketHints = {
+  otherwise: 'Check the port and the path of the endpoint, and whether it is a WebSocket.',
+  protocol: 'Set protocol to the subprotocol that the server expects, or remove it.',
+  notHttp: 'Check the port, and whether it expects TLS (wss://).',
+  statuses: { 404: 'Correct the path of the endpoint.' },
+};
 
 /** A refused login and a busy server have codes of their own. */
 function explained(error: unknown): unknown {

@@ -13,7 +13,7 @@ import type { Connection } from '../connection/connection.ts';
 import { connectUnanswered } from '../connection/requests.ts';
 import { startWebSocket } from '../connection/web-socket.ts';
 import { diagnose } from './diagnose.ts';
-import { grantedSession, loggedIn } from './logged-in.ts';
+import { brokerVersion, grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 
 type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
@@ -105,8 +105,11 @@ async function connectSteps(
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
-    const grant = await grantedSession(context, target, connection);
-    return loggedIn(connection, context, grant);
+    const [grant, broker] = await Promise.all([
+      grantedSession(context, target, connection),
+      brokerVersion(context, target, connection),
+    ]);
+    return loggedIn(connection, context, grant, broker);
   };
   const { protocolVersion = 'auto' } = profile;
   const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
