@@ -814,6 +814,21 @@ export type SavedPipeline = {
   parallelism: number;
   /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
+  /** Places of a valid query whose result may surprise, with what to write instead */
+  warnings: Array<{
+    message: string;
+    /** Lines and columns count from 1 */
+    span?: {
+      start: {
+        line: number;
+        column: number;
+      };
+      end: {
+        line: number;
+        column: number;
+      };
+    };
+  }>;
   /** Running pipelines that adopt the change; each first drains its messages in flight */
   affected_pipelines: Array<{
     id: string;
@@ -1718,7 +1733,45 @@ export interface Operations {
       'if-none-match'?: string;
     };
     body: PipelinePost;
-    answer: Pipeline;
+    answer: {
+      id: string;
+      name: string;
+      query: string;
+      /** Always empty */
+      udfs: Array<unknown>;
+      checkpoint_interval_micros: number;
+      /** none: run. checkpoint, graceful: drain, then stop. immediate, force: stop at once */
+      stop: "none" | "checkpoint" | "graceful" | "immediate" | "force";
+      /** Unix microseconds */
+      created_at: number;
+      /** Value of stop that performs the offered action */
+      action: "none" | "checkpoint" | "graceful" | "immediate" | "force" | null;
+      /** Label of the offered action */
+      action_text: string;
+      action_in_progress: boolean;
+      graph: PipelineGraph;
+      preview: boolean;
+      state_url: null;
+      tags: Record<string, string>;
+      parallelism: number;
+      /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
+      labels: Record<string, string>;
+      /** Places of a valid query whose result may surprise, with what to write instead */
+      warnings: Array<{
+        message: string;
+        /** Lines and columns count from 1 */
+        span?: {
+          start: {
+            line: number;
+            column: number;
+          };
+          end: {
+            line: number;
+            column: number;
+          };
+        };
+      }>;
+    };
     events: never;
   };
   /** List pipelines by page, newest first. */
