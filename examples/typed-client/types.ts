@@ -2078,6 +2078,20 @@ export interface Operations {
     };
     events: never;
   };
+  /** Refuse a user-defined function (none is supported). */
+  createUdf: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      definition: string;
+      language?: "python" | "rust";
+      prefix?: string | null;
+      description?: string | null;
+    };
+    answer: null;
+    events: never;
+  };
   /** Check a user-defined function (none is supported). */
   validateUdf: {
     params: Record<string, never>;
@@ -2088,6 +2102,17 @@ export interface Operations {
       language?: "python" | "rust";
     };
     answer: UdfValidationResult;
+    events: never;
+  };
+  /** Delete a user-defined function (there is none). */
+  deleteUdf: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: null;
     events: never;
   };
   /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
@@ -2225,7 +2250,9 @@ export const operations = {
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listUdfs: ['GET', '/api/v1/udfs'],
+  createUdf: ['POST', '/api/v1/udfs'],
   validateUdf: ['POST', '/api/v1/udfs/validate'],
+  deleteUdf: ['DELETE', '/api/v1/udfs/{id}'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],
   createApiKey: ['POST', '/api/v1/api_keys'],

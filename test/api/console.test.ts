@@ -103,6 +103,19 @@ test('functions are answered with what the console can show', async () => {
     expect(result).toEqual({ udf_name: null, errors: [expect.stringContaining('not supported')] });
   }
   expect(await get('/udfs')).toEqual({ data: [] });
+  const global = {
+    definition: 'def f(x: int) -> int: return x',
+    language: 'python',
+    prefix: '',
+    description: '',
+  };
+  const { body: refused } = await post('/udfs', global).expect(400);
+  expect(refused).toMatchObject({
+    error: 'User-defined functions are not supported',
+    code: 'invalid_request',
+  });
+  const { body: none } = await rig.service.request.delete('/api/v1/udfs/udf_1').expect(404);
+  expect(none).toMatchObject({ code: 'not_found' });
 });
 
 test('a query is checked beside functions that it does not use', async () => {
