@@ -155,7 +155,8 @@ export class SchemaInference {
       ...this.#binary,
     };
     const total = this.#total();
-    const misfits = total - too_large - (fitting[type] ?? total);
+    const skipped = type === 'raw_string' ? 0 : empty;
+    const misfits = total - too_large - skipped - (fitting[type] ?? total - skipped);
     const what = type === 'json' && !unstructured ? 'JSON objects' : type;
     const json = type === 'json' || asked ? undefined : this.#shapes.get('json');
     const same = type === 'json' && unstructured && !asked ? sameInSql(this.#shape('json')) : undefined;
@@ -163,6 +164,11 @@ export class SchemaInference {
     return [
       ...(same ? [caseNote(same)] : []),
       ...(misfits > 0 ? [`${misfits} of ${total} messages are not ${what} and would be bad data`] : []),
+      ...(skipped > 0
+        ? [
+            `${empty} of ${total} messages are empty, as deletions of retained messages are: skip_empty skips them`,
+          ]
+        : []),
       ...(json && json.present > 0 ? [`${json_object} of ${total} messages are JSON objects`] : []),
       ...(this.#framed > 0
         ? [`In ${this.#framed} of ${total} messages each line is a JSON object, so each line is a row`]
