@@ -141,6 +141,41 @@ test.each(['"007"', '"051124"', '"+0045"', '"3D"', '"1,234"', '"21,500 W"', '"5 
   },
 );
 
+describe('envelopes', () => {
+  const after = { id: 5, at: 1_730_812_927_123 };
+  const change = { before: null, after, source: { name: 'x' }, op: 'c' };
+  test.each<[name: string, message: object, format: Format, path: string]>([
+    [
+      'Kafka Connect',
+      { schema: { type: 'struct' }, payload: after },
+      { type: 'json', include_schema: true },
+      '/payload/id',
+    ],
+    ['Debezium', change, { type: 'json', debezium: true }, '/after/id'],
+    [
+      'Debezium',
+      { schema: null, payload: change },
+      { type: 'json', include_schema: true, debezium: true },
+      '/payload/after/id',
+    ],
+  ])('of %s are noted, and give the columns inside when asked: %j', (name, message, format, path) => {
+    const payload = JSON.stringify(message);
+    expect(infer([payload]).notes.join()).toContain(`like those of ${name}; send the format`);
+    const inferred = infer([payload], format);
+    expect(inferred.fields.map((field) => field.path)).toContain(path);
+    expect(rowOf(payload, inferred)).toEqual({ id: 5n, at: 1_730_812_927_123n });
+  });
+
+  test('are none when a property is missing', () => {
+    for (const payload of [
+      '{"schema":1}',
+      '{"payload":1,"schema":2,"x":3}',
+      '{"before":1,"after":2,"op":"c"}',
+    ])
+      expect(infer([payload]).notes).toEqual([]);
+  });
+});
+
 describe('csv', () => {
   const typesOf = (text: string, format: Partial<Extract<Format, { type: 'csv' }>> = {}) => {
     const inferred = infer([text], { type: 'csv', header: true, ...format });

@@ -249,3 +249,23 @@ describe('a proposed schema', () => {
     );
   });
 });
+
+function notesOf(payload: string | Buffer): string[] {
+  const inference = new SchemaInference();
+  inference.observe(Buffer.from(payload));
+  return inference.propose().notes;
+}
+
+test.each([
+  ['<?xml version="1.0"?><t>21.5</t>', 'XML'],
+  ['weather,location=us temperature=82,humidity=71i 1465839830100400200', 'the line protocol of InfluxDB'],
+  ['PASSKEY=ABC&stationtype=GW1000B&tempinf=70.7', 'the fields of an HTML form'],
+  ['$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n', 'sentences of NMEA 0183'],
+  [Buffer.from('{"unit":"\xb0C"}', 'latin1'), 'text that is not UTF-8'],
+])('what looks like another format is named: %s', (payload, name) => {
+  expect(notesOf(payload).join()).toContain(`1 of 1 messages look like ${name}`);
+});
+
+test.each(['a=1', 'ok', 'a b c', '<5', '$5', 'temperature 21.5'])('%s is a plain text', (payload) => {
+  expect(notesOf(payload)).toEqual([]);
+});
