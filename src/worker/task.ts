@@ -38,10 +38,14 @@ const maxReportDelayMs = 500;
 /** Maximum duration of a drain. After that, messages in flight stay with the broker. */
 const drainDeadlineMs = 10_000;
 
-const sinkErrors = new WeakSet<PenstockError>();
+/** The errors of sinks, with the number of messages that were in flight. */
+const sinkErrors = new WeakMap<PenstockError, number>();
 
 /** Whether an error that a task reported came from its sink. */
 export const isFromSink = (error: PenstockError): boolean => sinkErrors.has(error);
+
+/** Whether such an error left messages unconfirmed. */
+export const leftUnconfirmed = (error: PenstockError): boolean => (sinkErrors.get(error) ?? 0) > 0;
 
 /**
  * One parallel slice of a job. A worker thread runs it, one attempt at a time (`runtime/attempt.ts`). This class retries
@@ -55,7 +59,7 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
-  /** Half of the time that the broker keeps the session. */
+  /** Half of the time that the broker keeps the session. A session that it does not keep hurries nobody. */
   #maxRetryMs = Number.POSITIVE_INFINITY;
 
   constructor(spec: TaskSpec, tools: TaskTools) {
@@ -166,7 +170,7 @@ export class Task {
       const failure = await attempt.ended;
       if (!failure) return;
       const error = fromPlain(failure.error);
-      if (failure.fromSink) sinkErrors.add(error);
+      if (failure.fromSink) sinkErrors.set(error, inFlight);
       throw error;
     } finally {
       this.#attempt = undefined;
@@ -184,7 +188,7 @@ export class Task {
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
       sessionOpening: () => session.opening(),
       sessionOpened: async ({ keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
-        this.#maxRetryMs = keptSecs * 500;
+        this.#maxRetryMs = keptSecs > 0 ? keptSecs * 500 : Number.POSITIVE_INFINITY;
         if (found.lost) counts.sessions_lost++;
         await session.opened({ ...found, settled: settled.promise });
       },

@@ -216,14 +216,6 @@ describe('csv', () => {
       ['n', 'int64'],
     ]);
   });
-
-  test.each([
-    ['21,5', '22,0'],
-    ['21,5 °C', '22,0 °C'],
-    ['-3,25%', '4,5%'],
-  ])('is not what %s is', (...texts) => {
-    expect(infer(texts).notes.join()).not.toContain('CSV');
-  });
 });
 
 describe('numbers that float64 does not hold', () => {

@@ -7,13 +7,14 @@ import { describeEndpoint, type Endpoint, parseUrls } from '../config/broker-url
 import { codeOf } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
+import { clientProblem } from '../connection/certificate-errors.ts';
 import { connectTo, endpointsOf } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
 import { forUpTo, untilReported } from '../connection/deadline.ts';
 import { connectUnanswered } from '../connection/requests.ts';
 import { silence, someTlsPeer, tlsError } from '../connection/socket-errors.ts';
-import { daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
+import { clientCertificate, daysToExpiry, distinguishedName, peerFacts } from '../connection/tls.ts';
 import {
   connectTcp,
   type Dialable,
@@ -24,7 +25,7 @@ import {
   startWebSocket,
 } from '../connection/transport.ts';
 import { diagnose } from './diagnose.ts';
-import { grantedSession, loggedIn } from './logged-in.ts';
+import { brokerVersion, grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 import { CheckSteps, type Finding } from './steps.ts';
 
@@ -132,8 +133,11 @@ async function connectSteps(
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
-    const grant = await grantedSession(context, target, connection);
-    return loggedIn(connection, context, grant);
+    const [grant, broker] = await Promise.all([
+      grantedSession(context, target, connection),
+      brokerVersion(context, target, connection),
+    ]);
+    return loggedIn(connection, context, grant, broker);
   };
   const { protocolVersion = 'auto' } = profile;
   const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
@@ -172,7 +176,7 @@ export async function tlsFinding(
   signal: AbortSignal,
 ): Promise<Finding<TLSSocket>> {
   if (socket.getProtocol() === 'TLSv1.3')
-    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, endpoint, soon));
+    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, profile, endpoint, soon));
   const certificate = socket.getPeerCertificate();
   const days = daysToExpiry(certificate);
   const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
@@ -196,17 +200,34 @@ export async function tlsFinding(
       ...(hint === undefined ? {} : { hint }),
     };
   }
-  return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
+  const own = clientCertificate(profile.tls);
+  const problem = own && clientProblem(own);
+  const hints = [
+    ...(days > warnDays ? [] : [`The server certificate expires in ${days} days.`]),
+    ...(problem === undefined ? [] : [`${problem}. This server has accepted it all the same.`]),
+    ...(own === undefined || problem !== undefined || daysToExpiry({ valid_to: own.validTo }) > warnDays
+      ? []
+      : [`The client certificate expires in ${daysToExpiry({ valid_to: own.validTo })} days.`]),
+  ];
+  return hints.length === 0 ? finding : { ...finding, hint: hints.join(' ') };
 }
 
-const acceptance = (socket: TLSSocket, endpoint: Endpoint, signal: AbortSignal): Promise<void> =>
+const acceptance = (
+  socket: TLSSocket,
+  profile: MqttProfile,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<void> =>
   untilReported<void>(signal, (resolve, reject) => {
     let settled: NodeJS.Immediate | undefined;
     // OpenSSL is still reading when it reports the ticket: data written before it is done is never sent.
     const ticket = () => {
       settled = setImmediate(resolve);
     };
-    const closed = () => reject(tlsError(lastError(socket), someTlsPeer(endpoint.host)));
+    const closed = () => {
+      const peer = { ...someTlsPeer(endpoint.host), own: clientCertificate(profile.tls) };
+      reject(tlsError(lastError(socket), peer));
+    };
     socket.once('session', ticket).once('close', closed);
     return () => {
       clearImmediate(settled);

@@ -11,7 +11,7 @@ import { given, type MqttProfile } from '../config/profile.ts';
 import { chainOf } from './certificate-errors.ts';
 import { untilReported } from './deadline.ts';
 import { socketError, someTlsPeer, type TlsPeer, tlsError } from './socket-errors.ts';
-import { peerFacts, secureContext, trustedBy } from './tls.ts';
+import { clientCertificate, peerFacts, secureContext, trustedBy } from './tls.ts';
 
 /**
  * Opens the sockets that MQTT runs over, one function per step, so that a connection test can report each step. Every
@@ -91,7 +91,7 @@ export async function startTls(
     throw error;
   }
   // Node checks the certificate in its own listener, and closes the connection if it refuses it: read it before.
-  let peer = someTlsPeer(name);
+  let peer: TlsPeer = { ...someTlsPeer(name), own: clientCertificate(profile.tls) };
   secure.prependOnceListener('secure', () => {
     peer = peerOf(secure, profile, endpoint);
   });
@@ -109,6 +109,7 @@ export const peerOf = (socket: TLSSocket, profile: MqttProfile, endpoint: Endpoi
   facts: peerFacts(socket),
   chain: chainOf(socket),
   trusted: trustedBy(profile.tls),
+  own: clientCertificate(profile.tls),
 });
 
 /** Resolves, connects and, if the URL says so, starts TLS and opens a WebSocket. */
@@ -157,8 +158,7 @@ export async function startWebSocket(
   });
   try {
     await untilReported<void>(signal, (resolve, reject) => {
-      const failed = (cause: Error) =>
-        reject(webSocketRefused('its response is not a WebSocket handshake', {}, cause));
+      const failed = (cause: Error) => reject(notUpgraded(cause));
       const responded = (_request: ClientRequest, response: IncomingMessage) =>
         reject(httpResponse(response));
       webSocket.on('error', failed).once('unexpected-response', responded).once('open', resolve);
@@ -173,26 +173,82 @@ export async function startWebSocket(
   stream._writev = (chunks, done) => {
     webSocket.send(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)), done);
   };
-  webSocket.once('close', () => stream.destroy());
+  webSocket.once('close', (code: number, reason: Buffer) => {
+    if (code > unspokenCloses) closings.set(stream, { code, reason: reason.toString().slice(0, 120) });
+    stream.destroy();
+  });
   stream.on('error', (error: NodeJS.ErrnoException) => errors.set(stream, lastError(socket) ?? error));
   return stream;
 }
 
+/** Why a server has closed a WebSocket, in its own words. */
+const closings = new WeakMap<Duplex, { code: number; reason: string }>();
+/** Codes up to this one say nothing: normal, going away … closed without a code, or without a frame. */
+const unspokenCloses = 1_006;
+
+export const webSocketClosing = (stream: Duplex): { code: number; reason: string } | undefined =>
+  closings.get(stream);
+
+const webSocketHint =
+  'Check the port and the path of the URL, and whether MQTT over WebSocket is enabled on the broker.';
+const redirected = 'Penstock follows no redirections: set the URL to the place that the server names.';
+const proxyOnly =
+  'A proxy answers, but reaches no broker behind it. Check its settings, and whether the broker is running.';
+
+const httpHints: Readonly<Record<number, string>> = {
+  200: 'This is an ordinary web page: correct the path of the URL. Many brokers use /mqtt.',
+  301: redirected,
+  302: redirected,
+  307: redirected,
+  308: redirected,
+  400: 'The path is probably wrong: many brokers use /mqtt. Some proxies do not pass the header Upgrade on.',
+  401: 'A proxy or gateway before the broker requires a login of its own, which Penstock cannot give.',
+  403: 'A proxy or gateway before the broker does not allow this client, path or address.',
+  404: 'Correct the path of the URL. Many brokers use /mqtt.',
+  426: 'A proxy before the broker does not pass the header Upgrade on.',
+  502: proxyOnly,
+  503: proxyOnly,
+  504: proxyOnly,
+};
+
 function httpResponse(response: IncomingMessage): PenstockError {
-  const { statusCode = 0 } = response;
+  const { statusCode = 0, headers } = response;
   response.destroy();
   const status = `${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim();
-  return webSocketRefused(`it responded with HTTP status ${status}`, { statusCode });
+  // Without the query, which may hold secrets.
+  const location = /^[!-~]{1,200}/.exec(headers.location?.split(/[?#]/)[0] ?? '')?.[0];
+  const place = location === undefined ? '' : `, to ${location}`;
+  const hint = httpHints[statusCode] ?? webSocketHint;
+  return webSocketRefused(`it responded with HTTP status ${status}${place}`, hint, { statusCode });
 }
 
-function webSocketRefused(reason: string, facts: Record<string, unknown>, cause?: unknown): PenstockError {
-  const hint =
-    facts.statusCode === 404
-      ? 'Correct the path of the URL. Many brokers use /mqtt.'
-      : 'Check the port and the path of the URL, and whether MQTT over WebSocket is enabled on the broker.';
-  return new PenstockError('websocket_refused', `The server did not open a WebSocket: ${reason}`, {
+/** For a response that is no handshake, or one that does not agree to what was asked. */
+function notUpgraded(cause: NodeJS.ErrnoException): PenstockError {
+  if (/subprotocol/i.test(cause.message))
+    return webSocketRefused(
+      'it does not agree to the subprotocol mqtt',
+      'Another service probably has this path: correct the path of the URL. Many brokers use /mqtt.',
+      {},
+      cause,
+    );
+  if (cause.code?.startsWith('HPE_'))
+    return webSocketRefused('it does not speak HTTP', withoutWebSocket, {}, cause);
+  if (cause.code === 'ECONNRESET')
+    return webSocketRefused('it closed the connection instead', withoutWebSocket, {}, cause);
+  return webSocketRefused('its response is not a WebSocket handshake', webSocketHint, {}, cause);
+}
+
+const withoutWebSocket =
+  'Check the port. If it is the port for MQTT without WebSocket, use mqtt:// or mqtts:// without a path.';
+
+const webSocketRefused = (
+  reason: string,
+  hint: string,
+  facts: Record<string, unknown>,
+  cause?: unknown,
+): PenstockError =>
+  new PenstockError('websocket_refused', `The server did not open a WebSocket: ${reason}`, {
     hint,
     facts,
     cause,
   });
-}
