@@ -344,6 +344,8 @@ export type JsonFormat = {
   type: "json";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
@@ -368,6 +370,8 @@ export type AvroFormat = {
   type: "avro";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
@@ -390,6 +394,8 @@ export type ProtobufFormat = {
   type: "protobuf";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
@@ -416,18 +422,24 @@ export type RawStringFormat = {
   type: "raw_string";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
 };
 
 export type RawBytesFormat = {
   type: "raw_bytes";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
 };
 
 export type CsvFormat = {
   type: "csv";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Character between the values; default a comma */
   delimiter?: string;
   /** Character around a value; default " */
@@ -438,34 +450,48 @@ export type CsvFormat = {
   decimal_separator?: "." | ",";
   /** Unquoted text that means null; default empty */
   null_value?: string;
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
 };
 
 export type CborFormat = {
   type: "cbor";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
 };
 
 export type MsgpackFormat = {
   type: "msgpack";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
 };
 
 export type SparkplugBFormat = {
   type: "sparkplug_b";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
 };
 
 export type SenmlFormat = {
   type: "senml";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Encoding of a pack; default json */
   encoding?: "json" | "cbor";
 };
