@@ -98,7 +98,7 @@ export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
         summary: 'Delete a user-defined function (there is none)',
         tags,
         params: IdParams,
-        response: { 200: nothing(never), ...problems(404) },
+        response: { 200: nothing(never), ...bodyProblems(404) },
       },
     },
     async ({ params }) => {
