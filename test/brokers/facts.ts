@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { IConnackPacket } from 'mqtt-packet';
 import { unique } from '../support/mqtt.ts';
 import { until } from '../support/until.ts';
@@ -25,6 +26,7 @@ export const facts: Readonly<Record<string, (broker: RestartableBroker) => Promi
   'shared subscription after a restart': (broker) => overRestart(broker, 'SIGTERM', 'shared'),
   'queued message after a restart': (broker) => overRestart(broker, 'SIGTERM', 'queue'),
   'retained message after a restart': (broker) => overRestart(broker, 'SIGTERM', 'retained'),
+  'messages confirmed while it stops': stopping,
   'session after kill -9': (broker) => overRestart(broker, 'SIGKILL', 'session'),
   'queued message after kill -9': (broker) => overRestart(broker, 'SIGKILL', 'queue'),
   'shared subscription, MQTT 5': (broker) => shared(broker, 5),
@@ -152,6 +154,37 @@ async function queue(broker: RestartableBroker): Promise<string> {
   return `${seen.size}, then the ${which} are ${confirmed === many ? 'confirmed and dropped' : 'refused'}`;
 }
 
+/** Stops the broker three times in the middle of a publisher's work. */
+async function stopping(broker: RestartableBroker): Promise<string> {
+  let lost = 0;
+  for (let round = 0; round < 3; round++) {
+    const topic = `facts/stopping${unique()}`;
+    const { id } = await stored(broker, topic);
+    const { client } = await RawClient.connect(broker);
+    const over = pause(300).then(() => broker.kill('SIGTERM'));
+    let confirmed = 0;
+    while ((await client.publish(topic, [`m${confirmed}`])) === 1) {
+      confirmed += 1;
+      await pause(3);
+    }
+    await over;
+    await broker.resume();
+    await until('the broker accepts clients', () => reachable(broker), 60_000);
+    const { client: reader } = await resumed(broker, id);
+    const seen = new Set((await reader.settle(5000, true)).map(({ payload }) => String(payload)));
+    await forget(broker, id, reader);
+    lost += numbered(confirmed).filter((payload) => !seen.has(payload)).length;
+    if (seen.size === 0) return 'forgotten';
+  }
+  return lost === 0 ? 'kept' : 'some are lost';
+}
+
+async function reachable(broker: RestartableBroker): Promise<boolean> {
+  const { client } = await RawClient.connect(broker);
+  await client.cut();
+  return true;
+}
+
 async function rewrites(broker: RestartableBroker): Promise<string> {
   const root = `facts${unique()}`;
   const { client } = await RawClient.connect(broker);
@@ -206,15 +239,7 @@ async function restart(
   await client.cut();
   await broker.kill(signal);
   await broker.resume();
-  await until(
-    'the broker accepts clients',
-    async () => {
-      const { client: first } = await RawClient.connect(broker);
-      await first.cut();
-      return true;
-    },
-    60_000,
-  );
+  await until('the broker accepts clients', () => reachable(broker), 60_000);
   const { client: later } = await RawClient.connect(broker);
   await later.subscribe(`${root}/retained`);
   const retained = await later.settle(1500);
