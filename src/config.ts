@@ -146,7 +146,7 @@ function isServiceLink(name: string, value: string, env: Variables): boolean {
 }
 
 /**
- * The variables that begin with PENSTOCK_ and are not empty: those of the process, else those of the file. The line
+ * The variables that begin with PENSTOCK_ and are not blank: those of the process, else those of the file. The line
  * breaks at the end of a value are removed: `echo` and editors add one. Service links are left out.
  */
 function ownVariables(env: Variables, file: Variables): { own: Map<string, string>; warnings: string[] } {
@@ -155,7 +155,7 @@ function ownVariables(env: Variables, file: Variables): { own: Map<string, strin
   for (const source of [file, env])
     for (const [name, raw = ''] of Object.entries(source)) {
       const value = raw.replace(/[\r\n]+$/, '');
-      if (!name.startsWith('PENSTOCK_') || value === '' || foreignSettings.test(name)) continue;
+      if (!name.startsWith('PENSTOCK_') || value.trim() === '' || foreignSettings.test(name)) continue;
       if (!isServiceLink(name, value, source)) own.set(name, value);
       else if (name in Environment.properties)
         warnings.push(
@@ -181,19 +181,16 @@ export function loadConfig(env: Variables, file: Variables = {}): Config {
   for (const name of own.keys()) {
     const isVariable = variables.some((pattern) => matchesName(pattern, name));
     if (!(name in Environment.properties) && !isVariable)
-      errors.push({
-        path: name,
-        message: `${name} is not a setting or an allowed variable: correct it, or add it to PENSTOCK_ALLOWED_VARS`,
-      });
+      errors.push({ path: name, message: `${name} ${whyUnknown(name)}` });
   }
-  const wrong = (name: string, problem: string): void => {
-    if (!errors.some(({ path }) => path === name)) errors.push({ path: name, message: `${name} ${problem}` });
-  };
   for (const problem of targetProblems(list((candidate as Environment).PENSTOCK_TARGETS ?? '')))
     errors.push({ path: 'PENSTOCK_TARGETS', message: `PENSTOCK_TARGETS ${problem}` });
   for (const [name, value] of known) {
     const problem = textProblem(name, value);
-    if (problem !== undefined) wrong(name, problem);
+    if (problem === undefined) continue;
+    // It tells the reason of what the schema refuses.
+    errors.splice(0, errors.length, ...errors.filter(({ path }) => path !== name));
+    errors.push({ path: name, message: `${name} ${problem}` });
   }
   if (errors.length > 0) {
     const sentences = errors.map((error) => error.message).join('; ');
@@ -205,8 +202,21 @@ export function loadConfig(env: Variables, file: Variables = {}): Config {
 const lists = ['PENSTOCK_SECRET_KEY', 'PENSTOCK_ALLOWED_VARS', 'PENSTOCK_TARGETS'];
 const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/;
 
+function whyUnknown(name: string): string {
+  const setting = name.replace(/_FILE$/, '');
+  return setting !== name && setting in Environment.properties
+    ? `is not a setting, and no setting is read from a file of its own: set ${setting} to what the file holds`
+    : 'is not a setting or an allowed variable: correct it, or add it to PENSTOCK_ALLOWED_VARS';
+}
+
+const isNumber = (name: string): boolean =>
+  (Environment.properties as Record<string, { type?: string }>)[name]?.type === 'integer';
+
 /** Returns the fault of a setting's text; never shows the text, because it may be a secret. */
 function textProblem(name: string, value: string): string | undefined {
+  if (/^\s*(["'`]).*\1\s*$/s.test(value))
+    return 'is in quotes: remove them (docker --env-file and Kubernetes keep those of a file as part of the value)';
+  if (isNumber(name) && !/^\s*-?\d+\s*$/.test(value)) return 'must be a whole number, written in digits';
   if (/[\r\n]/.test(value) && !lists.includes(name)) return 'has more than one line';
   if (
     /^[\s\ufeff]|[\s\ufeff]$/.test(value) &&
@@ -217,6 +227,8 @@ function textProblem(name: string, value: string): string | undefined {
     return 'has a character that no HTTP client can send in a key: use visible ASCII characters without spaces';
   if (name === 'PENSTOCK_HOST' && isIP(bare(value)) === 0 && !hostName.test(value))
     return 'must be an IP address or a host name, without scheme and port (0.0.0.0 or :: for all addresses)';
+  if (name === 'PENSTOCK_DATABASE_URL' && !/^(file:.|postgres(ql)?:\/\/.)/.test(value))
+    return 'must begin with file:, as in file:./data/penstock.db, or with postgresql://';
   return undefined;
 }
 

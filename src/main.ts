@@ -228,7 +228,7 @@ function startFailure(error: unknown, config: Config, command: string): string {
     return `this machine has no address ${host}; set PENSTOCK_HOST to another one`;
   if (syscall === 'getaddrinfo')
     return `the name ${host} cannot be resolved; set PENSTOCK_HOST to an address of this machine`;
-  if (/^(ENOTDIR|EACCES|EPERM|EROFS|ENOSPC)$/.test(code ?? ''))
+  if (syscall === 'mkdir' || /^(ENOTDIR|EACCES|EPERM|EROFS|ENOSPC)$/.test(code ?? ''))
     return `${dataDir} is not a usable folder (${code}); set PENSTOCK_DATA_DIR to another one`;
   const { message, hint, facts } = asPenstockError(error);
   const sentence = typeof facts.said === 'string' ? `${message}: ${facts.said}` : message;

@@ -105,6 +105,32 @@ describe('the settings', () => {
     expect(message).not.toContain('a-key');
   });
 
+  test.each([
+    ['PENSTOCK_ADMIN_KEY', '"a-key-of-16-characters"', 'is in quotes'],
+    ['PENSTOCK_SECRET_KEY', `'${Buffer.alloc(32).toString('base64')}'`, 'is in quotes'],
+    ['PENSTOCK_PORT', '"5115"', 'is in quotes'],
+    ['PENSTOCK_LOG_LEVEL', '"info" ', 'is in quotes'],
+    ['PENSTOCK_DATABASE_URL', '"postgresql://penstock@localhost/x"', 'is in quotes'],
+    ['PENSTOCK_DATABASE_URL', 'jdbc:postgresql://localhost/x', 'must begin with file:'],
+    ['PENSTOCK_DATABASE_URL', 'POSTGRESQL://localhost/x', 'must begin with file:'],
+    ['PENSTOCK_DATABASE_URL', 'sqlite:///data/penstock.db', 'must begin with file:'],
+    ['PENSTOCK_DATABASE_URL', '/data/penstock.db', 'must begin with file:'],
+    ['PENSTOCK_PORT', '0x10', 'written in digits'],
+    ['PENSTOCK_PORT', '5e3', 'written in digits'],
+    ['PENSTOCK_RATE_LIMIT', '1_000', 'written in digits'],
+    ['PENSTOCK_ADMIN_KEY_FILE', '/run/secrets/key', 'set PENSTOCK_ADMIN_KEY to what the file holds'],
+    ['PENSTOCK_KEY_FILE', '/run/secrets/key', 'is not a setting or an allowed variable'],
+  ])('tell what is wrong with %s=%s', (name, value, said) => {
+    expect(() => loadConfig({ [name]: value })).toThrow(`${name} `);
+    expect(() => loadConfig({ [name]: value })).toThrow(said);
+  });
+
+  test('that are blank count as not set', () => {
+    const blank = { PENSTOCK_RATE_LIMIT: '  ', PENSTOCK_PORT: '\t', PENSTOCK_ADMIN_KEY: ' \r\n' };
+    expect(loadConfig(blank)).toEqual(loadConfig({}));
+    expect(loadConfig({ PENSTOCK_PORT: ' ' }, { PENSTOCK_PORT: ' 7 ' }).port).toBe(7);
+  });
+
   const linksOf = (prefix: string, host: string, port: number): Record<string, string> => ({
     [`${prefix}_SERVICE_HOST`]: host,
     [`${prefix}_SERVICE_PORT`]: String(port),

@@ -1,4 +1,4 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify';
 import { type ErrorCode, PenstockError } from '../errors.ts';
@@ -192,8 +192,13 @@ function parserProblem(
   // Node knows only registered methods.
   const [, method, target] =
     requestLine.exec(Buffer.isBuffer(rawPacket) ? rawPacket.toString('latin1') : '') ?? [];
-  if (code === 'HPE_INVALID_METHOD' && method !== undefined)
+  if (code === 'HPE_INVALID_METHOD' && method !== undefined && !METHODS.includes(method))
     return noRoute(method, pathOf({ url: target }).split('?')[0] as string);
+  if (code === 'HPE_CLOSED_CONNECTION' || (code === 'HPE_INVALID_METHOD' && method !== undefined))
+    return invalid(
+      'The text after the request is not another request',
+      'Set content-length to the size of the body in bytes, not in characters.',
+    );
   const [first] = Buffer.isBuffer(rawPacket) ? rawPacket : [];
   if (first === tlsHandshake)
     return invalid(
@@ -237,8 +242,15 @@ export function readJsonOnly(app: FastifyInstance): void {
     // With a callback it returns no promise.
     void parse(request, text, (error, value) => {
       if (error) return done(notJson(text));
-      if (isNestedWithin(value, maxDepth)) return done(null, value);
-      done(invalid(`The body is nested more than ${maxDepth} levels deep`));
+      if (!isNestedWithin(value, maxDepth))
+        return done(invalid(`The body is nested more than ${maxDepth} levels deep`));
+      if (!surrogate.test(text) || isWellFormed(value)) return done(null, value);
+      done(
+        invalid(
+          'The body has half of a surrogate pair (\\ud800 to \\udfff)',
+          'Write both halves, or neither.',
+        ),
+      );
     });
   });
 }
@@ -282,4 +294,14 @@ function notJson(text: string): PenstockError {
 function isNestedWithin(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   return levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1));
+}
+
+/** An escape that can be half of a surrogate pair. */
+const surrogate = /\\ud[89a-f]/i;
+
+/** Whether all text can be stored: half of a pair would become another character. */
+function isWellFormed(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.entries(value).every(([key, inner]) => key.isWellFormed() && isWellFormed(inner));
 }

@@ -61,7 +61,7 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
-  /** Half of the time that the broker keeps the session. */
+  /** Half of the time that the broker keeps the session. A session that it does not keep hurries nobody. */
   #maxRetryMs = Number.POSITIVE_INFINITY;
 
   constructor(spec: TaskSpec, tools: TaskTools) {
@@ -190,7 +190,7 @@ export class Task {
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
       sessionOpening: () => session.opening(),
       sessionOpened: async ({ keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
-        this.#maxRetryMs = keptSecs * 500;
+        this.#maxRetryMs = keptSecs > 0 ? keptSecs * 500 : Number.POSITIVE_INFINITY;
         if (found.lost) counts.sessions_lost++;
         await session.opened({ ...found, settled: settled.promise });
       },

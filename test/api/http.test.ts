@@ -228,6 +228,22 @@ describe('an odd request gets a problem document', () => {
     for (const body of ['', '{', '{"password": hunter2}']) expect(await at(body)).not.toContain('hunter2');
   });
 
+  test.each([2, 20])('when its content-length is %d too small, and does nothing', async (missing) => {
+    const body = JSON.stringify({ name: 'short', connector: 'mqtt', config: { url: 'mqtt://127.0.0.1' } });
+    const sent = withBody('POST', profiles, body).replace(`: ${body.length}`, `: ${body.length - missing}`);
+    const { hint } = await expectProblem(sent, 400, 'invalid_request');
+    expect(hint).toContain('in bytes, not in characters');
+    expect((await raw(request('GET', profiles))).body).not.toContain('short');
+  });
+
+  test.each(['{"name":"\\ud800"}', '{"\\uDFFFx":1}', '{"a":["\\ude00\\ud83d"]}'])(
+    'for half a character: %s',
+    async (body) => {
+      const { detail } = await expectProblem(withBody('POST', profiles, body), 400, 'invalid_request');
+      expect(detail).toContain('surrogate pair');
+    },
+  );
+
   test('declares these for every operation, and those of bodies for every method that may have one', () => {
     for (const { name, method, operation } of operationsOf(document)) {
       const body = method === 'get' ? [] : [413, 415];
