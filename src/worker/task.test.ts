@@ -98,6 +98,7 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
       warn: () => {},
     },
     session: { opening: async () => undefined, opened: async () => {} } as never,
+    positions: {} as never,
     deadLetters: {} as never,
     counters: new JobCounters(() => {}).of({ ...spec, insert: { operatorIds: {} } } as unknown as TaskSpec),
     threads: { slot: () => slot } as unknown as ThreadPool,
