@@ -3,9 +3,17 @@ import { blackhole, preview } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
+import { postgres } from './postgres/index.ts';
 import { stdout } from './stdout/index.ts';
 
-export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout, preview];
+export const connectors: readonly ConnectorDefinition[] = [
+  mqtt,
+  postgres,
+  blackhole,
+  impulse,
+  stdout,
+  preview,
+];
 
 /** Every error code there is: those of the core, then those of the connectors. */
 export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
