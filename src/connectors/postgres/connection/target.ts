@@ -79,7 +79,7 @@ function unusable(
     'postgres_column_type',
     `The column ${at} of ${name} is ${column.type}, which does not hold ${sqlType(field)} of the field ${columnOf(table, field.name)}`,
     {
-      hint: `CAST the value in the query, or: ALTER TABLE ${name} ALTER COLUMN ${at} TYPE ${wanted} USING ${at}::${wanted};`,
+      hint: `CAST the value in the query, or: ALTER TABLE ${name} ALTER COLUMN ${at} TYPE ${wanted} USING ${at}::text::${wanted};`,
       facts,
     },
   );

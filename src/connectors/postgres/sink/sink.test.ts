@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { execute } from '../../../../test/support/databases.ts';
 import { emptyDatabase, profileOf, WrittenTable } from '../../../../test/support/postgres-sink.ts';
 import type { Field } from '../../../formats/schema/schema.ts';
+import type { PostgresTable } from '../config/table.ts';
 
 const { url } = await emptyDatabase();
 const sql = (text: string) => execute(url, text);
@@ -133,9 +134,10 @@ test('keys that only the database finds equal end in the last row', async () => 
   );
   const rows = ['b', 'a', 'B', 'A', 'b'].map((id, index) => ({ id, text: String(index) }));
   expect(await written.write(rows)).toEqual([]);
-  expect(
-    (await written.rows('SELECT text FROM t' + made + ' ORDER BY text')).map(({ text }) => text),
-  ).toEqual(['3', '4']);
+  expect((await written.rows(`SELECT text FROM t${made} ORDER BY text`)).map(({ text }) => text)).toEqual([
+    '3',
+    '4',
+  ]);
 });
 
 test('calls that overlap share transactions, in order', async () => {
@@ -161,7 +163,7 @@ test('takes names as they are, and maps fields to columns', async () => {
 });
 
 test('creates the table if it is missing, in several tasks at once', async () => {
-  const config = { table: 'made', mode: 'upsert', key: ['id'], create_table: 'if_missing' } as const;
+  const config: PostgresTable = { table: 'made', mode: 'upsert', key: ['id'], create_table: 'if_missing' };
   const tasks = Array.from({ length: 3 }, () => new WrittenTable(url, config, fields));
   await Promise.all(tasks.map((task) => task.write([row(1), row(2)])));
   expect(await (tasks[0] as WrittenTable).rows()).toEqual([
