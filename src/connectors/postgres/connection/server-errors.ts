@@ -124,7 +124,7 @@ export const sqlState = (error: unknown): string | undefined => {
 function poolerReason(said: string): Reason | undefined {
   if (/no more connections|too many connections|max_client_conn|query_wait_timeout/i.test(said))
     return reasons['53300'];
-  if (/no such database/i.test(said)) return reasons['3D000'];
+  if (/no such database|config error/i.test(said)) return reasons['3D000'];
   if (/auth|no such user|password/i.test(said)) return reasons['28'];
   return undefined;
 }
