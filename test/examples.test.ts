@@ -70,7 +70,9 @@ test('the bundle for PostgreSQL stores readings, each once', async () => {
   for (const _ of [1, 2]) await client.publishAsync('plant/oven-1/readings', reading, { qos: 1 });
   const rows = () => execute(database.url, 'SELECT device, taken_at, celsius FROM readings').catch(() => []);
   await until('the row', async () => (await rows()).length > 0);
-  expect(await rows()).toEqual([{ device: 'oven-1', taken_at: new Date('2026-01-31T12:00:00Z'), celsius: 95.5 }]);
+  expect(await rows()).toEqual([
+    { device: 'oven-1', taken_at: new Date('2026-01-31T12:00:00Z'), celsius: 95.5 },
+  ]);
 }, 60_000);
 
 const noTerraform = whyMissing('Terraform');
