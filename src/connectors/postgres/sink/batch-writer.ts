@@ -19,8 +19,12 @@ export interface Entry {
   bytes: number;
   /** An earlier row of the batch with the same key, which this one replaces. */
   replaced?: Entry;
-  refuse(error: PenstockError): void;
+  /** The call of `write` that it belongs to, and its index there. */
+  write: { refuse(index: number, error: PenstockError): void; confirm(): void };
+  index: number;
 }
+
+const none: never[] = [];
 
 /** Writes batches of rows, each in a transaction. One bad row does not fail a batch. */
 export class BatchWriter {
@@ -45,15 +49,15 @@ export class BatchWriter {
   }
 
   /** Throws `bad_row`. */
-  encode(row: Row, refuse: Entry['refuse']): Entry {
+  encode(row: Row, write: Entry['write'], index: number): Entry {
     const cells = this.#encoders.map((encode) => encode(row));
     if (this.#copies) {
       const line = copyLine(cells);
-      return { line, cells: [], key: undefined, bytes: line.length, refuse };
+      return { line, cells: none, key: undefined, bytes: line.length, write, index };
     }
     let bytes = 0;
     for (const cell of cells) bytes += (cell?.length ?? 0) + 4;
-    return { line: '', cells, key: this.#keyOf(cells), bytes, refuse };
+    return { line: '', cells, key: this.#keyOf(cells), bytes, write, index };
   }
 
   /**
@@ -123,7 +127,7 @@ export class BatchWriter {
           continue;
         }
         const [entry] = part as [Entry];
-        entry.refuse(rowRefused(error));
+        entry.write.refuse(entry.index, rowRefused(error));
         refused.push(entry);
       }
     }

@@ -66,6 +66,8 @@ const integerRanges: Readonly<Record<string, [least: bigint, most: bigint]>> = {
   int8: [-(2n ** 63n), 2n ** 63n - 1n],
 };
 
+const _alwaysFit = { int32: ['int4', 'int8'], uint32: ['int8'], int64: ['int8'], uint64: [] as string[] };
+
 function integerOf(type: 'int32' | 'uint32' | 'int64' | 'uint64', base: BaseType, path: string): Encode {
   const check = checkOf(type, path);
   const range = integerRanges[base.name];
@@ -166,13 +168,14 @@ const copyEscapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n
 /** A row as a line of COPY in its text format. */
 export function copyLine(cells: readonly (string | null)[]): string {
   let line = '';
-  for (const [index, cell] of cells.entries()) {
+  for (let index = 0; index < cells.length; index += 1) {
+    const cell = cells[index] as string | null;
     if (index > 0) line += '\t';
     if (cell === null) line += '\\N';
-    else
-      line += copySpecial.test(cell)
-        ? cell.replace(/[\\\n\r\t]/g, (found) => copyEscapes[found] as string)
-        : cell;
+    else line += copySpecial.test(cell) ? escapeCell(cell) : cell;
   }
   return `${line}\n`;
 }
+
+const escapeCell = (cell: string): string =>
+  cell.replace(/[\\\n\r\t]/g, (found) => copyEscapes[found] as string);

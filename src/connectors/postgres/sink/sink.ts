@@ -85,18 +85,13 @@ class PendingWrite {
   }
 }
 
-interface Waiting {
-  entry: Entry;
-  write: PendingWrite;
-}
-
 /** Writes rows to a table over one connection. Calls of `write` that overlap share transactions. */
 class PostgresSink implements Sink {
   readonly #session: Session;
   readonly #writer: BatchWriter;
   readonly #signal: AbortSignal;
   readonly #pending = new Set<PendingWrite>();
-  #queue: Waiting[] = [];
+  #queue: Entry[] = [];
   #failure: unknown;
   #writing = false;
 
@@ -133,13 +128,12 @@ class PostgresSink implements Sink {
   }
 
   #encode(write: PendingWrite, index: number, row: Outgoing['row']): void {
-    const refuse = (error: PenstockError) => write.refuse(index, error);
     try {
-      this.#queue.push({ entry: this.#writer.encode(row, refuse), write });
+      this.#queue.push(this.#writer.encode(row, write, index));
     } catch (error) {
       const raised = asPenstockError(error);
       if (raised.code !== 'bad_row') throw raised;
-      refuse(raised);
+      write.refuse(index, raised);
       write.confirm();
     }
   }
@@ -150,7 +144,7 @@ class PostgresSink implements Sink {
     try {
       while (this.#queue.length > 0 && this.#failure === undefined) {
         const batch = this.#nextBatch();
-        await this.#writer.write(batch.map(({ entry }) => entry));
+        await this.#writer.write(batch);
         for (const { write } of batch) write.confirm();
       }
     } catch (error) {
@@ -161,10 +155,10 @@ class PostgresSink implements Sink {
     }
   }
 
-  #nextBatch(): Waiting[] {
+  #nextBatch(): Entry[] {
     let bytes = 0;
     let rows = 0;
-    for (const { entry } of this.#queue) {
+    for (const entry of this.#queue) {
       if (rows >= maxBatchRows || (rows > 0 && bytes + entry.bytes > maxBatchBytes)) break;
       bytes += entry.bytes;
       rows += 1;
