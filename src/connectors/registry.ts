@@ -3,12 +3,20 @@ import { blackhole, preview } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
+import { pollingHttp } from './polling_http/index.ts';
 import { postgres } from './postgres/index.ts';
+import { sse } from './sse/index.ts';
 import { stdout } from './stdout/index.ts';
+import { webhook } from './webhook/index.ts';
+import { websocket } from './websocket/index.ts';
 
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
   postgres,
+  webhook,
+  pollingHttp,
+  sse,
+  websocket,
   blackhole,
   impulse,
   stdout,

@@ -66,13 +66,17 @@ const integerRanges: Readonly<Record<string, [least: bigint, most: bigint]>> = {
   int8: [-(2n ** 63n), 2n ** 63n - 1n],
 };
 
-const _alwaysFit = { int32: ['int4', 'int8'], uint32: ['int8'], int64: ['int8'], uint64: [] as string[] };
+/** Columns that hold every value of a type. */
+const alwaysFit: Readonly<Record<string, readonly string[]>> = {
+  int32: ['int4', 'int8'],
+  uint32: ['int8'],
+  int64: ['int8'],
+};
 
 function integerOf(type: 'int32' | 'uint32' | 'int64' | 'uint64', base: BaseType, path: string): Encode {
   const check = checkOf(type, path);
   const range = integerRanges[base.name];
-  if (range === undefined || (type === 'int32' && base.name !== 'int2'))
-    return (value) => String(check(value));
+  if (range === undefined || alwaysFit[type]?.includes(base.name)) return (value) => String(check(value));
   const [least, most] = range;
   return (value) => {
     const number = check(value);
