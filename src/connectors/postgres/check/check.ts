@@ -3,9 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
 import { CheckSteps, type Finding } from '../../network/check-steps.ts';
-import { connectTcp, type Dialable, peerOf, resolveHost } from '../../network/dial.ts';
-import { tlsError } from '../../network/socket-errors.ts';
-import { daysToExpiry, distinguishedName, peerFacts } from '../../network/tls.ts';
+import { dialSteps, tlsFinding } from '../../network/dial-steps.ts';
 import { postgresError } from '../config/errors.ts';
 import { addressOf, endpointOf, type PostgresProfile, tlsOf } from '../config/profile.ts';
 import type { PostgresTable } from '../config/table.ts';
@@ -85,26 +83,24 @@ async function connectSteps(
   opened: { socket?: Socket; session?: Session },
 ): Promise<Session | undefined> {
   const endpoint = endpointOf(profile);
-  const { host } = endpoint;
-  const addresses = await steps.run('resolve', async (signal) => {
-    const found = await resolveHost(host, targets, signal);
-    const list = found.map(({ address }) => address);
+  const opening = (socket: Socket): void => {
+    opened.socket = socket;
+  };
+  // TLS begins inside of the protocol of PostgreSQL.
+  const { socket: plain } = await dialSteps(steps, {
+    endpoint: { ...endpoint, tls: false },
+    host: () => endpoint.host,
+    reachable: { profile: tlsOf(profile), targets },
+    opened: opening,
+  });
+  const tls = async (signal: AbortSignal): Promise<Finding<Socket>> => {
+    const socket = (await secure(plain as Socket, profile, signal)) as TLSSocket;
+    opening(socket);
+    const finding = await tlsFinding(socket, tlsOf(profile), endpoint, signal);
     return {
-      value: found,
-      message: `${host} resolves to ${list.join(', ')}`,
-      details: { host, addresses: list },
+      ...finding,
+      message: finding.message.replace('insecureSkipVerify is true', 'tls.mode is require'),
     };
-  });
-  const plain = await steps.run('tcp', async (signal) => {
-    const socket = await connectTcp(endpoint, addresses as Dialable[], signal);
-    opened.socket = socket;
-    const { remoteAddress: address, remotePort: port } = socket;
-    return { value: socket, message: `Connected to ${address} port ${port}`, details: { address, port } };
-  });
-  const tls = async (signal: AbortSignal) => {
-    const socket = await secure(plain as Socket, profile, signal);
-    opened.socket = socket;
-    return tlsFinding(socket as TLSSocket, profile);
   };
   const socket = endpoint.tls ? await steps.run('tls', tls, { late: handshakeLate }) : plain;
   const login = async (signal: AbortSignal): Promise<Finding<Session>> => {
@@ -129,34 +125,6 @@ function withNames(error: PenstockError, user: string, database: string): Pensto
   const hint = hints[error.code] ?? error.hint;
   const { message, facts, cause } = error;
   return new PenstockError(error, message, { ...(hint === undefined ? {} : { hint }), facts, cause });
-}
-
-const warnDays = 14;
-
-function tlsFinding(socket: TLSSocket, profile: PostgresProfile): Finding<Socket> {
-  const certificate = socket.getPeerCertificate();
-  const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
-  const finding: Finding<Socket> = {
-    value: socket,
-    message: `${socket.getProtocol()} with a certificate for ${name}`,
-    details: { ...peerFacts(socket), verified: socket.authorized },
-  };
-  if (!socket.authorized) {
-    const code = String(socket.authorizationError);
-    const {
-      code: kind,
-      message,
-      hint,
-    } = tlsError({ name: '', message: '', code }, peerOf(socket, tlsOf(profile), endpointOf(profile)));
-    return {
-      ...finding,
-      code: kind,
-      message: `${message}. Connected anyway, because tls.mode is require`,
-      ...(hint === undefined ? {} : { hint }),
-    };
-  }
-  const days = daysToExpiry(certificate);
-  return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
 }
 
 const serverQuery = `

@@ -88,11 +88,6 @@ const reasons: Readonly<Record<string, Reason>> = {
     'An object of the server is in use or locked',
     'Look for long transactions: SELECT * FROM pg_stat_activity WHERE state <> $$idle$$.',
   ],
-  '55000': [
-    'postgres_key_not_unique',
-    'The unique index of the key cannot be used: it is deferrable, or the server is not in the right state',
-    'Create an index that is not deferrable. Test the table: it shows the statement.',
-  ],
   '57': unavailable('The server ended the connection or does not accept one yet'),
   '57014': [
     'postgres_timeout',
@@ -107,6 +102,12 @@ const reasons: Readonly<Record<string, Reason>> = {
   '58': unavailable('The server reports an error of its system'),
   XX: unavailable('The server reports an internal error'),
 };
+
+const deferrableKey: Reason = [
+  'postgres_key_not_unique',
+  'The unique index of the key is deferrable',
+  'Create an index that is not deferrable. Test the table: it shows the statement.',
+];
 
 const permanentClasses = ['0A', '0L', '0P', '2B', '2F', '38', '39', '42', '44'];
 
@@ -140,7 +141,10 @@ export function translated(error: unknown): PenstockError {
     Object.entries({ sqlstate: state, column, constraint, table }).filter(([, value]) => text(value)),
   );
   const reason =
-    (state === '08P01' ? poolerReason(said) : undefined) ?? reasons[state] ?? reasons[state.slice(0, 2)];
+    (state === '08P01' ? poolerReason(said) : undefined) ??
+    (state === '55000' && /ON CONFLICT/.test(said) ? deferrableKey : undefined) ??
+    reasons[state] ??
+    reasons[state.slice(0, 2)];
   if (reason)
     return postgresError(reason[0], `${reason[1]} (SQLSTATE ${state})`, {
       hint: reason[2],

@@ -85,10 +85,7 @@ describe('logins', () => {
     ['login: postgres_login_refused', { user: 'scram', tls: { ca: ca.cert } }],
     ['login: postgres_login_refused', { user: 'scram', password: 'geh@eim/', tls: { mode: 'disable' } }],
     ['login: postgres_login_refused', { user: 'Penstock test client', tls: { ca: ca.cert } }],
-    [
-      'login: tls_client_certificate_refused',
-      { user: 'Penstock test client', tls: { ca: ca.cert, ...wrong } },
-    ],
+    ['tls: tls_client_certificate_refused', { user: 'Penstock test client', tls: { ca: ca.cert, ...wrong } }],
   ])('%s (%#)', async (expected, profile) => {
     expect(await outcome(profile)).toBe(expected);
   });

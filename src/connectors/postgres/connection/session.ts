@@ -40,7 +40,10 @@ export class Session {
   constructor(client: pg.Client, socket: Socket) {
     this.#client = client;
     this.#socket = socket;
-    this.#ended = new Promise((resolve) => void socket.once('close', () => resolve()));
+    this.#ended = new Promise((resolve) => {
+      if (socket.closed) resolve();
+      else socket.once('close', () => resolve());
+    });
     client.on('error', (error) => this.#fail(error));
     client.on('end', () => this.#fail(new Error('closed')));
     socket.on('data', (data: Buffer) => this.#received(data.length));

@@ -217,3 +217,14 @@ test('does not depend on settings of the role, and leaves none behind', async ()
     expect(found).toEqual({ ...value, at: '2023-11-14 22:13:20', tz: 'America/New_York' });
   }
 });
+
+test('says that a key cannot be used', async () => {
+  const upsert = { mode: 'upsert', key: ['id'] };
+  const deferrable = await table('id bigint PRIMARY KEY DEFERRABLE, text text', upsert);
+  const missing = await table('id bigint, text text', upsert);
+  for (const written of [deferrable, missing])
+    await expect(written.write([row(1)])).rejects.toMatchObject({
+      code: 'postgres_key_not_unique',
+      passing: false,
+    });
+});
