@@ -124,7 +124,7 @@ export class Session {
   }
 }
 
-/** A query that `pg` submits: see its `Query`. `pg-copy-streams` ends the process when the server refuses data that still waits. */
+/** A query that `pg` submits, as its own `Query` is. The data is in memory already, so that a stream would only add waits. */
 class CopyIn {
   readonly done: Promise<void>;
   callback = (): void => {};
