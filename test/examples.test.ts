@@ -6,8 +6,11 @@ import { expect, test } from 'vitest';
 import { clientTypes } from '../scripts/docs/client-types.ts';
 import { whyMissing } from '../scripts/servers.ts';
 import { temporaryFolder } from './support/at-end.ts';
+import { databases, execute } from './support/databases.ts';
+import { plainClient } from './support/mqtt.ts';
 import { useProcessRig } from './support/rig.ts';
 import { skipping } from './support/skipping.ts';
+import { until } from './support/until.ts';
 
 const examples = join(import.meta.dirname, '../examples');
 const folder = temporaryFolder('examples');
@@ -58,6 +61,30 @@ test('the typed client reports refusals', async () => {
     code: 1,
     stdout: expect.stringMatching(/^summary: failed \(.*no process listens/m),
   });
+}, 60_000);
+
+test('the bundle for PostgreSQL stores readings, each once', async () => {
+  const database = await databases[1].create();
+  const bundle = readFileSync(join(examples, 'postgres.yaml'), 'utf8')
+    .replace('mqtt://localhost:1883', rig.broker.url)
+    .replace('postgresql://penstock@localhost:5432/plant', database.url);
+  const { body } = await rig.penstock.request
+    .post('/api/v1/apply')
+    .set('content-type', 'application/yaml')
+    .send(bundle);
+  expect(body.errors ?? []).toEqual([]);
+  await until('the job runs', async () => {
+    const { data } = (await rig.penstock.request.get('/api/v1/jobs')).body;
+    return data.some(({ state }: { state: string }) => state === 'Running');
+  });
+  const client = await plainClient(rig.broker.url);
+  const reading = '{"device": "oven-1", "taken_at": "2026-01-31T12:00:00Z", "celsius": 95.5}';
+  for (const _ of [1, 2]) await client.publishAsync('plant/oven-1/readings', reading, { qos: 1 });
+  const rows = () => execute(database.url, 'SELECT device, taken_at, celsius FROM readings').catch(() => []);
+  await until('the row', async () => (await rows()).length > 0);
+  expect(await rows()).toEqual([
+    { device: 'oven-1', taken_at: new Date('2026-01-31T12:00:00Z'), celsius: 95.5 },
+  ]);
 }, 60_000);
 
 const noTerraform = whyMissing('Terraform');

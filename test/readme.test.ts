@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { databases, execute } from './support/databases.ts';
 import { plainClient } from './support/mqtt.ts';
 import { useProcessRig } from './support/rig.ts';
 import { until } from './support/until.ts';
@@ -14,7 +15,7 @@ describe('the tour', () => {
   const rig = useProcessRig();
 
   /** The commands of README's tour, with the addresses of this test and without mosquitto's own clients. */
-  function commands(): string {
+  function commands(database: string): string {
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const tour = readme.slice(readme.indexOf('## A tour in'), readme.indexOf('## Running it'));
     const blocks = [...tour.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] as string);
@@ -23,7 +24,8 @@ describe('the tour', () => {
     return ours
       .join('\n')
       .replaceAll('http://127.0.0.1:5115', rig.penstock.address)
-      .replaceAll('localhost:1883', `127.0.0.1:${rig.broker.port}`);
+      .replaceAll('localhost:1883', `127.0.0.1:${rig.broker.port}`)
+      .replaceAll('postgresql://postgres@localhost:5432/plant', database);
   }
 
   /** Runs bash without a terminal; rejects, with what it printed, when it fails. */
@@ -34,12 +36,13 @@ describe('the tour', () => {
   };
 
   test('of README ends with working pipelines', async () => {
-    const { stdout, stderr } = await bash(`set -euo pipefail\n${commands()}`);
+    const database = await databases[1].create();
+    const { stdout, stderr } = await bash(`set -euo pipefail\n${commands(database.url)}`);
     expect(stderr).toBe('');
     expect(stdout).not.toContain('"status":4');
-    await until('both pipelines run', async () => {
+    await until('all pipelines run', async () => {
       const { body } = await rig.penstock.request.get('/api/v1/jobs');
-      return body.data.length === 2 && body.data.every(({ state }: { state: string }) => state === 'Running');
+      return body.data.length === 3 && body.data.every(({ state }: { state: string }) => state === 'Running');
     });
     const client = await plainClient(rig.broker.url);
     const seen: string[] = [];
@@ -52,6 +55,12 @@ describe('the tour', () => {
     expect(seen.toSorted()).toEqual([
       'plant/alerts {"device":"oven-1","celsius":95.5}',
       'sensor/copy {"value":"x"}',
+    ]);
+    const rows = () => execute(database.url, 'SELECT * FROM readings ORDER BY celsius');
+    await until('both rows', async () => (await rows()).length === 2);
+    expect(await rows()).toEqual([
+      { device: 'oven-2', celsius: 20 },
+      { device: 'oven-1', celsius: 95.5 },
     ]);
   });
 

@@ -66,6 +66,8 @@ const filled: Record<string, object> = {
   'mqtt profile': { url: 'mqtt://broker' },
   'mqtt table': { topic: 'a' },
   'impulse table': { event_rate: 10 },
+  'postgres profile': { host: 'db.example', user: 'penstock' },
+  'postgres table': { table: 'readings' },
   'polling_http table': { endpoint: 'https://example.com/out' },
   'sse table': { endpoint: 'https://example.com/events' },
   'websocket table': { endpoint: 'wss://example.com/stream' },
@@ -79,7 +81,7 @@ test('a connector that nobody chooses is hidden', () => {
 });
 
 test('a profile is asked for where one is needed', () => {
-  expect(profiles.map(({ id }) => id)).toEqual(['mqtt']);
+  expect(profiles.map(({ id }) => id)).toEqual(['mqtt', 'postgres']);
 });
 
 describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {

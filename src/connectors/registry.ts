@@ -4,6 +4,7 @@ import type { ConnectorDefinition } from './connector.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 import { pollingHttp } from './polling_http/index.ts';
+import { postgres } from './postgres/index.ts';
 import { sse } from './sse/index.ts';
 import { stdout } from './stdout/index.ts';
 import { webhook } from './webhook/index.ts';
@@ -11,6 +12,7 @@ import { websocket } from './websocket/index.ts';
 
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
+  postgres,
   webhook,
   pollingHttp,
   sse,

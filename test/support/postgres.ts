@@ -118,7 +118,7 @@ async function ping(url: string): Promise<unknown> {
 }
 
 /** The folder of initdb and postgres: on the PATH, or where Debian puts them. */
-function findBinaries(): string {
+export function findBinaries(): string {
   const folders = [
     ...(process.env.PATH ?? '').split(delimiter),
     ...configuredFolder(),
@@ -147,7 +147,7 @@ function configuredFolder(): string[] {
 }
 
 /** PostgreSQL refuses to run as root; its package creates a user for it. */
-function notRoot(): User | null {
+export function notRoot(): User | null {
   if (process.getuid?.() !== 0) return null;
   const id = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
   return { uid: id('-u'), gid: id('-g') };

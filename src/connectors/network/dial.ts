@@ -91,6 +91,7 @@ export async function startTls(
       ...(isIP(name) === 0 ? { servername: name } : {}),
       secureContext: secureContext(profile.tls),
       rejectUnauthorized: !profile.insecureSkipVerify,
+      ...(profile.anyName ? { checkServerIdentity: () => undefined } : {}),
       ...(profile.alpn === undefined || profile.alpn.length === 0
         ? {}
         : { ALPNProtocols: [...profile.alpn] }),

@@ -14,6 +14,8 @@ import { certificatesOf, nameOf, privateKeyOf } from './pem.ts';
 export interface TlsProfile {
   tls?: Partial<Record<'ca' | 'cert' | 'key' | 'passphrase', string | undefined>> | undefined;
   insecureSkipVerify?: boolean | undefined;
+  /** Whether a trusted certificate may be for any host. */
+  anyName?: boolean | undefined;
   /** Name to send as SNI and to expect in the certificate; by default the host. */
   serverName?: string | undefined;
   alpn?: readonly string[] | undefined;
