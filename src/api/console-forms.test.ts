@@ -66,7 +66,20 @@ const filled: Record<string, object> = {
   'mqtt profile': { url: 'mqtt://broker' },
   'mqtt table': { topic: 'a' },
   'impulse table': { event_rate: 10 },
+  'filesystem table': { table_type: { path: 'readings' } },
+  'single_file table': { path: 'out.json' },
 };
+
+/** Adds fields, also to an object within. */
+const fill = (config: object, fields: object): object => ({
+  ...config,
+  ...Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      const given = (config as Record<string, unknown> | undefined)?.[name];
+      return [name, typeof given === 'object' ? { ...given, ...value } : value];
+    }),
+  ),
+});
 
 const profiles = connectors.filter((connector) => toWire(connector).connection_config !== null);
 
@@ -75,7 +88,7 @@ test('a connector that nobody chooses is hidden', () => {
 });
 
 test('a profile is asked for where one is needed', () => {
-  expect(profiles.map(({ id }) => id)).toEqual(['mqtt']);
+  expect(profiles.map(({ id }) => id)).toEqual(['mqtt', 'filesystem']);
 });
 
 describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
@@ -93,7 +106,7 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
   });
 
   test.each(choices)('gives a valid configuration when its widgets are left alone (%s)', (choice) => {
-    const sent = { ...(untouched(schema, choice) as object), ...filled[`${id} ${part}`] };
+    const sent = fill(untouched(schema, choice) as object, filled[`${id} ${part}`] ?? {});
     expect(validator().validate(schema, sent)).toBe(true);
     // The console adds these two.
     expect(validator().validate(schema, { ...sent, name: 'plant', __meta: { type: {} } })).toBe(true);
@@ -120,7 +133,9 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
     expect(found.map(([path]) => path).sort()).toEqual([...sensitive].sort());
     // The console draws an area of several lines, which cannot be hidden, from 100 characters on.
     const areas = widgets(schema).filter(([, { maxLength = 0 }]) => maxLength >= 100);
-    expect(areas.map(([path]) => path)).toEqual(part === 'profile' ? ['tls/ca', 'tls/cert', 'tls/key'] : []);
+    expect(areas.map(([path]) => path)).toEqual(
+      id === 'mqtt' && part === 'profile' ? ['tls/ca', 'tls/cert', 'tls/key'] : [],
+    );
   });
 });
 

@@ -1,11 +1,19 @@
 import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
 import { blackhole, preview } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
+import { filesystem } from './filesystem/index.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 import { stdout } from './stdout/index.ts';
 
-export const connectors: readonly ConnectorDefinition[] = [mqtt, blackhole, impulse, stdout, preview];
+export const connectors: readonly ConnectorDefinition[] = [
+  mqtt,
+  filesystem,
+  blackhole,
+  impulse,
+  stdout,
+  preview,
+];
 
 /** Every error code there is: those of the core, then those of the connectors. */
 export const errorCatalog: Readonly<Record<string, ErrorKind>> = Object.assign(
