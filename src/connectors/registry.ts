@@ -4,11 +4,13 @@ import type { ConnectorDefinition } from './connector.ts';
 import { filesystem } from './filesystem/index.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
+import { singleFile } from './single_file/index.ts';
 import { stdout } from './stdout/index.ts';
 
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
   filesystem,
+  singleFile,
   blackhole,
   impulse,
   stdout,

@@ -9,8 +9,8 @@ import type { ReadableFiles } from './record-source.ts';
 /** Maximum number of entries of one folder, which are sorted in memory. */
 const maxEntries = 200_000;
 
-/** Whether a name comes before another in the order of their bytes. */
-export const inByteOrder = (one: string, other: string): number =>
+/** Compares names in the order of their bytes. */
+const inByteOrder = (one: string, other: string): number =>
   Buffer.compare(Buffer.from(one), Buffer.from(other));
 
 /**
@@ -60,7 +60,9 @@ async function* walk(
     .map((entry) => ({ name: below + entry.name + (entry.isDirectory() ? '/' : ''), entry }))
     .sort((one, other) => inByteOrder(one.name, other.name));
   for (const { name, entry } of named) {
-    const over = first !== undefined && inByteOrder(name, first) < 0 && !first.startsWith(name);
+    // The first name may be below a folder that comes before it.
+    const leadsThere = entry.isDirectory() && first?.startsWith(name);
+    const over = first !== undefined && !leadsThere && inByteOrder(name, first) < 0;
     if (over) continue;
     if (entry.isDirectory()) yield* walk(place, name, first, wanted);
     else if (wanted(name)) yield name;

@@ -1,4 +1,4 @@
-import type { PenstockError } from '../../errors.ts';
+import type { FieldError, PenstockError } from '../../errors.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import { fileError } from './errors.ts';
 
@@ -105,7 +105,7 @@ export class RecordSplitter {
     this.#closed = false;
     let payload = raw.at(-1) === carriageReturn ? raw.subarray(0, -1) : raw;
     if (offset === 0 && payload.subarray(0, 3).equals(byteOrderMark)) payload = payload.subarray(3);
-    if (payload.length > this.#rules.maxBytes) throw this.#tooLong();
+    if (payload.length > this.#rules.maxBytes) throw this.#tooLong(line);
     if (payload.length > 0 || this.#rules.keepEmpty)
       records.push({ payload, line, lastLine: this.#line, offset, end: this.#offset });
   }
@@ -145,8 +145,7 @@ export class RecordSplitter {
     return at === from || (at === from + 3 && isMarked);
   }
 
-  #tooLong(): PenstockError {
-    const line = this.#line + 1;
+  #tooLong(line = this.#line + 1): PenstockError {
     return fileError(
       'file_line_too_long',
       `Line ${line} of ${this.#file} is longer than ${this.#rules.maxBytes} bytes`,
@@ -160,3 +159,25 @@ export class RecordSplitter {
 
 /** Whether the first record is a line that names the delimiter, as programs for spreadsheets write it. */
 export const isSepLine = (payload: Buffer): boolean => /^sep=.$/i.test(payload.toString('latin1'));
+
+const lineFormats = ['json', 'csv', 'raw_string'];
+
+/** Returns the errors of a schema whose messages are to be lines of a file. */
+export function lineErrors({ format }: ConnectionSchema): FieldError[] {
+  if (!format) return [];
+  if (!lineFormats.includes(format.type))
+    return [
+      {
+        path: '/format/type',
+        message: `${format.type} has no lines, which files are divided into; use one of ${lineFormats.join(', ')}`,
+      },
+    ];
+  return 'compression' in format && format.compression === 'gzip'
+    ? [
+        {
+          path: '/format/compression',
+          message: 'compresses each message, but lines of a file are not compressed',
+        },
+      ]
+    : [];
+}

@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
 import type { ConnectionSchema } from '../../../formats/schema/schema.ts';
+import { lineErrors } from '../../files/records.ts';
 import { locationOf } from './location.ts';
 import { checkTimePattern } from './time-pattern.ts';
 
@@ -277,41 +278,19 @@ export function columnsOf({ table_type: table }: FilesystemTable): ColumnUse[] {
   ];
 }
 
-const lineFormats = ['json', 'csv', 'raw_string'];
-
 /** Whether whole rows are written, which only parquet does. */
 export const takesRows = (_table: FilesystemTable, { format }: ConnectionSchema): boolean =>
   format?.type === 'parquet';
 
-/** Returns the errors of a schema for files of lines. */
-export function validateSchema(table: FilesystemTable, { format }: ConnectionSchema): FieldError[] {
-  if (!format) return [];
-  if (format.type === 'parquet') {
-    const { compression_format: packed = 'none' } = table.table_type;
-    return packed === 'none'
-      ? []
-      : [
-          {
-            path: '/format/compression',
-            message: 'is for parquet; leave compression_format out of the table',
-          },
-        ];
-  }
-  if (!lineFormats.includes(format.type))
-    return [
-      {
-        path: '/format/type',
-        message: `${format.type} has no lines, which files are divided into; use json, csv, raw_string or, to write, parquet`,
-      },
-    ];
-  return format.compression === 'gzip'
-    ? [
-        {
-          path: '/format/compression',
-          message: 'compresses each message; set compression_format of the table instead',
-        },
-      ]
-    : [];
+/** Returns the errors of a schema: of lines, or of parquet for a sink. */
+export function validateSchema(
+  { table_type: table }: FilesystemTable,
+  schema: ConnectionSchema,
+): FieldError[] {
+  if (!isSink(table) || schema.format?.type !== 'parquet') return lineErrors(schema);
+  return (table.compression_format ?? 'none') === 'none'
+    ? []
+    : [{ path: '/format/compression', message: 'is for parquet; leave compression_format out of the table' }];
 }
 
 /** The window of a task cannot be larger. */
