@@ -87,6 +87,11 @@ export const coreErrors = {
   tls_bad_material: { title: 'A certificate or key cannot be read', passing: false },
   tls_failed: { title: 'The TLS handshake failed', passing: true },
 
+  http_unauthorized: { title: 'The HTTP server refuses the credentials', passing: false },
+  http_refused: { title: 'The HTTP server refuses the request', passing: false },
+  http_unavailable: { title: 'The HTTP server cannot process the request now', passing: true },
+  http_protocol_error: { title: 'The HTTP server violates HTTP', passing: true },
+  http_too_large: { title: 'The HTTP response is too large', passing: false },
   websocket_refused: { title: 'The server refused the WebSocket connection', passing: false },
 } as const satisfies Record<string, ErrorKind>;
 

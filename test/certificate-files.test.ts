@@ -94,6 +94,8 @@ describe('the paths of certificates', () => {
     // How every PKCS#12 file begins: a sequence with version 3, and data.
     const p12 = Buffer.from('3082034902010330820308060a2a864886f70d010701', 'hex');
     expect(refusal(put('a.p12', p12)).message).toContain('openssl pkcs12');
+    const p7b = Buffer.from('3082022806092a864886f70d010702a08202193082', 'hex');
+    expect(refusal(put('a.p7b', p7b)).message).toContain('openssl pkcs7 -inform DER');
     expect(refusal(put('a.jks', Buffer.from('feedfeed00000002', 'hex'))).message).toContain('key store');
     expect(refusal(put('empty.pem', '')).message).toContain('an empty file');
     expect(refusal(put('a.b64', der(cert).toString('base64'))).message).toContain('without its lines');
@@ -108,6 +110,12 @@ describe('the paths of certificates', () => {
     expect(read('utf16be.pem')).toMatchObject({ tls: { ca: pem } });
     expect(read('text-before.pem')).toMatchObject({ tls: { ca: `Bag Attributes\n${pem}` } });
     expect(read(`Bag Attributes\n${pem}`)).toMatchObject({ tls: { ca: `Bag Attributes\n${pem}` } });
+  });
+
+  test('are told from text that the connector is to judge', () => {
+    for (const ca of [`${'MIIB'.repeat(20)}\n${'MIIB'.repeat(20)}`, 'A'.repeat(2_000)])
+      expect(read(ca)).toMatchObject({ tls: { ca } });
+    expect(() => read('ca.pem\n')).toThrow('does not name a file');
   });
 
   test('are refused without a folder, and never repeated, as they might be keys', () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
@@ -15,6 +15,18 @@ const rig = useProcessRig();
 
 const run = (command: string, args: string[], env: Record<string, string> = {}) =>
   promisify(execFile)(command, args, { cwd: folder, timeout: 60_000, env: { ...process.env, ...env } });
+
+const bundles = readdirSync(examples).filter(
+  (name) => /\.yaml$/.test(name) && name !== 'github-actions.yaml',
+);
+
+test.each(bundles)('the bundle %s can be applied', async (name) => {
+  const { body } = await rig.penstock.request
+    .post('/api/v1/apply?dry_run=true')
+    .set('content-type', 'application/yaml')
+    .send(readFileSync(join(examples, name), 'utf8'));
+  expect(body.changes?.map(({ action }: { action: string }) => action) ?? body).toContain('created');
+});
 
 test('the types of the typed client are those of the document', () => {
   const document = JSON.parse(readFileSync(join(examples, '../openapi/openapi.json'), 'utf8'));

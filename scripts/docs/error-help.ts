@@ -304,6 +304,26 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'The message has the TLS error. The log of the server often has more.',
   },
 
+  http_unauthorized: {
+    means: 'The server responded with 401, 403 or 407.',
+    todo: 'Correct the credentials in `headers`, such as `Authorization: Bearer …`, or let the server allow them.',
+  },
+  http_refused: {
+    means: 'The server responded with a status that another try would not change, such as 404 or 405.',
+    todo: 'Check the endpoint, its method and its headers. The message has the status.',
+  },
+  http_unavailable: {
+    means: 'The server responded with 408, 425, 429 or a status from 500 on.',
+    todo: 'Wait: Penstock tries again, after the time of `Retry-After` if there is one. Check the server if it goes on.',
+  },
+  http_protocol_error: {
+    means: 'The response cannot be read: it is no HTTP, ends early, or has more headers than allowed.',
+    todo: 'Check that the port of the endpoint speaks HTTP, and what stands between it and Penstock.',
+  },
+  http_too_large: {
+    means: 'The body of the response is larger than the limit.',
+    todo: 'Ask the endpoint for less, for example with a page size.',
+  },
   websocket_refused: {
     means: 'The server refused the upgrade to WebSocket. Redirects are not followed.',
     todo: 'Check the port and the path of the URL. The path is often `/mqtt`.',

@@ -4,13 +4,21 @@ import type { ConnectorDefinition } from './connector.ts';
 import { filesystem } from './filesystem/index.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
+import { pollingHttp } from './polling_http/index.ts';
 import { singleFile } from './single_file/index.ts';
+import { sse } from './sse/index.ts';
 import { stdout } from './stdout/index.ts';
+import { webhook } from './webhook/index.ts';
+import { websocket } from './websocket/index.ts';
 
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
   filesystem,
   singleFile,
+  webhook,
+  pollingHttp,
+  sse,
+  websocket,
   blackhole,
   impulse,
   stdout,

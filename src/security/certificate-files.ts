@@ -76,6 +76,7 @@ function decoded(bytes: Buffer): string {
 }
 
 const pkcs12Version = Buffer.from([2, 1, 3]);
+const pkcs7SignedData = Buffer.from('2a864886f70d010702', 'hex');
 const javaKeyStore = Buffer.from([0xfe, 0xed, 0xfe, 0xed]);
 
 /** Names the form of a file without a PEM block, and how to make PEM of it. */
@@ -85,6 +86,8 @@ function kindOf(bytes: Buffer, text: string): string {
     return 'a Java key store: convert it with keytool -importkeystore and openssl pkcs12';
   if (bytes[0] === 0x30 && bytes.subarray(2, 8).includes(pkcs12Version))
     return 'a PKCS#12 file (.p12, .pfx): convert it with openssl pkcs12 -in FILE -out FILE.pem';
+  if (bytes[0] === 0x30 && bytes.subarray(0, 20).includes(pkcs7SignedData))
+    return 'a PKCS#7 file (.p7b): convert it with openssl pkcs7 -inform DER -print_certs -in FILE -out FILE.pem';
   if (bytes[0] === 0x30 && isCertificate(bytes))
     return 'a certificate in DER format: convert it with openssl x509 -inform DER -in FILE -out FILE.pem';
   if (bytes[0] === 0x30)
@@ -103,6 +106,10 @@ function isCertificate(der: Buffer): boolean {
   }
 }
 
+/** No path has several lines or this length. Such text is PEM, or the connector says why it is not. */
+const isText = (value: string): boolean =>
+  value.includes('-----BEGIN') || /[\n\r]/.test(value.trim()) || value.length > 1_024;
+
 /**
  * Returns a copy of `config` with each path in a property with `file: true` replaced by the file's content. Throws
  * `certificate_unreadable` with the place of each problem, but never the path: it might be a key pasted without its
@@ -111,7 +118,7 @@ function isCertificate(der: Buffer): boolean {
 export function readCertificates(config: JsonObject, schema: TSchema, files: CertificateFiles): JsonObject {
   const errors: { path: string; message: string }[] = [];
   const read = mapStrings(config, schema, (value, property, path) => {
-    if (property.file !== true || value === '' || value.includes('-----BEGIN')) return value;
+    if (property.file !== true || value === '' || isText(value)) return value;
     try {
       return files(value);
     } catch (error) {

@@ -117,6 +117,8 @@ export class TaskCounters {
   readonly counts = noCounts();
   #connected = false;
   readonly job: JobCounters;
+  /** Called once, at the next batch that the sink confirms. */
+  nextConfirmed: (() => void) | undefined;
   readonly #latency = new RecentLatency();
   #reconnects = 0;
   #busy = false;
@@ -151,6 +153,10 @@ export class TaskCounters {
       this.job.observeLatency(ms / 1000);
     }
     for (const [code, count] of Object.entries(badByCode)) increment(this.job.bad, code, count);
+    if (latencies.length > 0) {
+      this.nextConfirmed?.();
+      this.nextConfirmed = undefined;
+    }
     if (lastBad) this.#noteError(lastBad.code, lastBad.message, Number(nowMicros()));
   }
 

@@ -7,12 +7,12 @@ import { nowMicros } from '../store/clock.ts';
 import type { JobCounters } from './counters.ts';
 import { Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
-import { JobRecord, type MessagePlace } from './job-record.ts';
+import { JobRecord, type MessagePlace, noFailure } from './job-record.ts';
 import type { HeldJob } from './leases.ts';
 import { positionsOf } from './positions.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
-import { isFromSink, Task } from './task.ts';
+import { isFromSink, leftUnconfirmed, Task } from './task.ts';
 import { compileJob, type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
 
 interface RunningJobTools {
@@ -42,6 +42,8 @@ export class RunningJob {
   readonly #deadLetters: StoredDeadLetters;
   readonly #replays: Replays;
   readonly #rollout: Rollout;
+  /** The last error of a sink that left messages unconfirmed. A new connection proves nothing: a confirmed message does. */
+  #sinkError: PenstockError | undefined;
   #ending = false;
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
@@ -202,6 +204,10 @@ export class RunningJob {
       },
       recovering: (error, retryInMs) => {
         counters.connected = false;
+        if (leftUnconfirmed(error)) {
+          this.#sinkError = error;
+          counters.nextConfirmed = () => this.#disproven(error);
+        }
         events.recovering(error, retryInMs);
       },
     });
@@ -245,7 +251,17 @@ export class RunningJob {
 
   #note(state: JobState, error?: PenstockError, place?: MessagePlace): void {
     this.record.enter(state, error, {}, place);
-    if (!error && this.#rollout.refusal) this.record.blame(this.#rollout.refusal);
+    const shown = this.#rollout.refusal ?? (state === 'Running' ? this.#sinkError : undefined);
+    if (!error && shown) this.record.blame(shown);
+    this.#tools.changed();
+  }
+
+  /** Shows an error of a sink no longer, as rows are confirmed again. */
+  #disproven(error: PenstockError): void {
+    if (this.#sinkError !== error) return;
+    this.#sinkError = undefined;
+    if (this.record.state !== 'Running' || this.#rollout.refusal) return;
+    this.record.set(noFailure);
     this.#tools.changed();
   }
 

@@ -40,10 +40,14 @@ const maxReportDelayMs = 500;
 /** Maximum duration of a drain. After that, messages in flight stay with the broker. */
 const drainDeadlineMs = 10_000;
 
-const sinkErrors = new WeakSet<PenstockError>();
+/** The errors of sinks, with the number of messages that were in flight. */
+const sinkErrors = new WeakMap<PenstockError, number>();
 
 /** Whether an error that a task reported came from its sink. */
 export const isFromSink = (error: PenstockError): boolean => sinkErrors.has(error);
+
+/** Whether such an error left messages unconfirmed. */
+export const leftUnconfirmed = (error: PenstockError): boolean => (sinkErrors.get(error) ?? 0) > 0;
 
 /**
  * One parallel slice of a job. A worker thread runs it, one attempt at a time (`runtime/attempt.ts`). This class retries
@@ -168,7 +172,7 @@ export class Task {
       const failure = await attempt.ended;
       if (!failure) return;
       const error = fromPlain(failure.error);
-      if (failure.fromSink) sinkErrors.add(error);
+      if (failure.fromSink) sinkErrors.set(error, inFlight);
       throw error;
     } finally {
       this.#attempt = undefined;

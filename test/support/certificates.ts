@@ -83,9 +83,16 @@ export const makeSelfSigned = (): Promise<Pair> =>
     extensions: [{ name: 'subjectAltName', altNames: [{ type: 2 as const, value: 'localhost' }] }],
   });
 
-export const makeClient = (ca: Pair, keyType: KeyType = 'ec'): Promise<Pair> =>
-  make('Penstock test client', {
-    ca,
-    keyType,
-    extensions: [{ name: 'extKeyUsage', clientAuth: true }],
-  });
+/** A client certificate; it expired yesterday when `days` is -1. */
+export const makeClient = (
+  ca: Pair,
+  keyType: KeyType = 'ec',
+  days = 30,
+  firstDay = days < 0 ? -10 : -1,
+): Promise<Pair> =>
+  make(
+    'Penstock test client',
+    { ca, keyType, extensions: [{ name: 'extKeyUsage', clientAuth: true }] },
+    days,
+    firstDay,
+  );

@@ -29,3 +29,51 @@ test('a job reports that its broker supports less than its tables ask for, and s
     message: expect.stringContaining('QoS 1 instead of 2'),
   });
 });
+
+test.each(['5', '3.1.1'] as const)(
+  'a job over MQTT %s shows why its sink failed until rows are confirmed again',
+  async (protocolVersion) => {
+    let [closes, confirms] = [1, false];
+    const server = await scripted({
+      on: (packet, { socket }) => {
+        if (packet.cmd !== 'publish' || !packet.topic.startsWith('out')) return false;
+        if (closes-- > 0) socket.end();
+        return !confirms;
+      },
+    });
+    const service = await startService({ worker: true });
+    const { request } = service;
+    const profile = await created(request, '/connection_profiles', {
+      name: 'plant',
+      connector: 'mqtt',
+      config: { url: server.url, protocolVersion },
+    });
+    const table = { topic: 'out', type: { retain: false }, qos: 'AtLeastOnce' };
+    await created(
+      request,
+      '/connection_tables',
+      tableBody('alerts', profile.id, table, {
+        format: { type: 'json' },
+        fields: [{ name: 'counter', type: 'int64' }],
+      }),
+    );
+    const query =
+      "CREATE TABLE ticks WITH (connector = 'impulse', event_rate = 20); " +
+      'INSERT INTO alerts SELECT counter FROM ticks';
+    const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    const recovered = await until('the job runs again', async () => {
+      const job = await jobOf(request, id);
+      return job.state === 'Running' && job.failure_reason !== null && job;
+    });
+    expect(recovered.failure_reason).toMatchObject({
+      code: 'connection_lost',
+      error: expect.stringContaining('at PUBLISH of out'),
+    });
+    confirms = true;
+    for (const { socket } of server.connections) socket.destroy();
+    await until('rows are confirmed', async () => {
+      const job = await jobOf(request, id);
+      return job.state === 'Running' && job.failure_reason === null;
+    });
+  },
+);

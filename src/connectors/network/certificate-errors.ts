@@ -11,6 +11,8 @@ export interface PeerCertificates {
   chain: X509Certificate[];
   /** The certificates of `tls.ca`; none if the CAs of the system are trusted. */
   trusted: X509Certificate[];
+  /** The client certificate, if there is one. */
+  own?: X509Certificate | undefined;
 }
 
 const maxChain = 10;
@@ -123,6 +125,91 @@ export function outOfDate({ chain }: PeerCertificates, now: number = Date.now())
       );
   }
   return undefined;
+}
+
+const serverAuth = '1.3.6.1.5.5.7.3.1';
+const clientAuth = '1.3.6.1.5.5.7.3.2';
+const anyUsage = '2.5.29.37.0';
+
+/** Whether the extended key usage of a certificate allows a use. Node calls it key usage; without it all is allowed. */
+const isFor = ({ keyUsage }: X509Certificate, use: string): boolean =>
+  keyUsage === undefined || keyUsage.length === 0 || keyUsage.includes(use) || keyUsage.includes(anyUsage);
+
+/** For a chain in which a certificate is used for what it is not meant for. */
+export function unsuitable({ chain }: PeerCertificates): PenstockError | undefined {
+  const notCa = chain.slice(1).find(({ ca }) => !ca);
+  if (notCa !== undefined)
+    return new PenstockError(
+      'tls_unknown_issuer',
+      `The certificate ${quoted(notCa.subject)}, which issued another one of the server, is not one of a CA (no basicConstraints CA:TRUE)`,
+      { hint: 'Let a CA issue the certificate of the server again.' },
+    );
+  const wrong = chain.find((certificate) => !isFor(certificate, serverAuth));
+  if (wrong === undefined) return undefined;
+  return new PenstockError(
+    'tls_failed',
+    `The certificate ${quoted(wrong.subject)} of the server is not meant for servers: its extended key usage lacks serverAuth`,
+    {
+      hint: isFor(wrong, clientAuth)
+        ? 'It is meant for clients: the server probably has the certificate of a client. Install one with serverAuth there.'
+        : 'Let it be issued again with the extended key usage serverAuth.',
+    },
+  );
+}
+
+const sayings: readonly [RegExp, hint: string][] = [
+  [
+    /subtree violation|name constraint/,
+    'A CA of the chain may issue certificates for certain names only (nameConstraints). Use a name that it permits, or another CA.',
+  ],
+  [/key too weak/, 'Issue the certificate again with a key of at least 2048 bits (RSA) or 256 bits (EC).'],
+  [
+    /digest algorithm too weak|md too weak/,
+    'Issue the certificate again with a signature of SHA-256 or better.',
+  ],
+];
+
+/** For the refusals of OpenSSL that Node gives no code of their own; their message says the reason. */
+export function refusedAs(sentence: string): PenstockError {
+  const words = sentence.replace('EE ', 'server ').slice(0, 200) || 'OpenSSL names no reason';
+  const hint = sayings.find(([words]) => words.test(sentence))?.[1];
+  return new PenstockError('tls_failed', `The certificate of the server is refused: ${words}`, {
+    hint: hint ?? 'Let the certificate of the server be issued again.',
+  });
+}
+
+/** Says why a server will not accept a client certificate, whatever CA it trusts. */
+export function clientProblem(own: X509Certificate, now: number = Date.now()): string | undefined {
+  const { validFromDate: from, validToDate: to, subject } = own;
+  const what = `The client certificate ${quoted(subject)} (tls.cert)`;
+  if (to.getTime() < now) return `${what} expired on ${to.toISOString()}`;
+  if (from.getTime() > now)
+    return `${what} is not valid before ${from.toISOString()}; the clock of this machine says ${new Date(now).toISOString()}`;
+  return isFor(own, clientAuth)
+    ? undefined
+    : `${what} is not meant for clients: its extended key usage lacks clientAuth`;
+}
+
+/** For a handshake that the server ended without a word, once it had responded. */
+export function endedByServer({ own }: PeerCertificates): PenstockError {
+  const problem = own && clientProblem(own);
+  if (problem !== undefined)
+    return new PenstockError(
+      'tls_client_certificate_refused',
+      `${problem}. The server closed the connection in the TLS handshake`,
+      { hint: 'Set tls.cert and tls.key to a client certificate that is valid.' },
+    );
+  return new PenstockError(
+    'tls_failed',
+    'The server closed the connection in the TLS handshake, without a reason',
+    {
+      hint:
+        own === undefined
+          ? 'The server probably requires a client certificate: set tls.cert and tls.key. See the log of the server.'
+          : `The server probably does not accept the client certificate ${quoted(own.subject)}, issued by ${quoted(own.issuer)}. ` +
+            'Check that the server trusts this issuer, and whether an intermediate is missing in tls.cert. See the log of the server.',
+    },
+  );
 }
 
 export function nameMismatch(

@@ -1,6 +1,9 @@
 import { asPenstockError, PenstockError } from '../../errors.ts';
+import { codecFor, expandSchema, rowsOf } from '../../formats/codec.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { CheckContext, CheckOutcome, CheckStep } from '../connector.ts';
-import { within } from './deadline.ts';
+import { forUpTo, untilReported, within } from './deadline.ts';
+import type { Incoming } from './queue-source.ts';
 
 /** The result of a step. It is a warning if it has a code. */
 export interface Finding<T> {
@@ -116,4 +119,49 @@ export class CheckSteps {
       details: { ...(this.#server === undefined ? {} : { server: this.#server }), ...step.details },
     });
   }
+}
+
+/** How long a test waits for a message. */
+const messageMs = 3_000;
+
+/** Runs the step `first_message`, which is fine without a message too. `next` waits for one; it is called once. */
+export function firstMessageStep(
+  steps: CheckSteps,
+  { stepTimeoutMs }: { stepTimeoutMs: number },
+  next: () => Promise<IteratorResult<Incoming>>,
+  describe: (message: Incoming) => { message: string; hint?: string },
+): Promise<Incoming | undefined> {
+  return steps.run('first_message', async (signal): Promise<Finding<Incoming | undefined>> => {
+    const ms = Math.min(messageMs, stepTimeoutMs / 2);
+    const result = await forUpTo(ms, signal, (soon) =>
+      untilReported<IteratorResult<Incoming>>(soon, (resolve, reject) => void next().then(resolve, reject)),
+    );
+    if (!result || result.done)
+      return { value: undefined, message: `No message came within ${ms / 1000} s, which need not be wrong` };
+    return { value: result.value, ...describe(result.value) };
+  });
+}
+
+/** Runs the step `decode`: whether sample messages match the schema, if there is one. */
+export async function decodeStep(
+  steps: CheckSteps,
+  schema: ConnectionSchema | undefined,
+  samples: () => readonly Buffer[],
+): Promise<void> {
+  if (schema === undefined) return;
+  await steps.run('decode', async () => {
+    const messages = samples();
+    if (messages.length === 0)
+      return { value: true, message: 'There is no message to compare with the schema' };
+    const full = expandSchema(schema);
+    const codec = codecFor(full);
+    const rows = messages.reduce((sum, message) => sum + rowsOf(codec, message).length, 0);
+    const columns = (full.fields ?? []).map(({ name }) => name);
+    const subject = messages.length === 1 ? 'The message matches' : `All ${messages.length} messages match`;
+    return {
+      value: true,
+      message: `${subject} the schema${rows === messages.length ? '' : ` and contain ${rows} rows`}`,
+      details: { columns, messages: messages.length, rows },
+    };
+  });
 }

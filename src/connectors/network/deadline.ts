@@ -64,3 +64,10 @@ export function untilReported<T>(
   if (over) unbind?.();
   return promise;
 }
+
+/** Resolves after `ms`. Rejects with the reason of `signal` when that aborts. */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  untilReported(signal, (resolve) => {
+    const timer = setTimeout(resolve, ms);
+    return () => clearTimeout(timer);
+  });

@@ -7,7 +7,7 @@ import type { Reachable, Targets } from '../connector.ts';
 import { chainOf } from './certificate-errors.ts';
 import { untilReported } from './deadline.ts';
 import { socketError, someTlsPeer, type TlsPeer, tlsError } from './socket-errors.ts';
-import { given, peerFacts, secureContext, type TlsProfile, trustedBy } from './tls.ts';
+import { clientCertificate, given, peerFacts, secureContext, type TlsProfile, trustedBy } from './tls.ts';
 
 /**
  * Opens sockets, one function per step, so that a connection test can report each step. Every returned socket has an error
@@ -100,7 +100,7 @@ export async function startTls(
     throw error;
   }
   // Node checks the certificate in its own listener, and closes the connection if it refuses it: read it before.
-  let peer = someTlsPeer(name);
+  let peer: TlsPeer = { ...someTlsPeer(name), own: clientCertificate(profile.tls) };
   secure.prependOnceListener('secure', () => {
     peer = peerOf(secure, profile, endpoint);
   });
@@ -118,6 +118,7 @@ export const peerOf = (socket: TLSSocket, profile: TlsProfile, endpoint: Endpoin
   facts: peerFacts(socket),
   chain: chainOf(socket),
   trusted: trustedBy(profile.tls),
+  own: clientCertificate(profile.tls),
 });
 
 /** Resolves, connects and starts TLS if the endpoint has it. */

@@ -1,15 +1,22 @@
 import { type ErrorCode, PenstockError } from '../../errors.ts';
 import {
+  clientProblem,
+  endedByServer,
   nameMismatch,
   outOfDate,
   type PeerCertificates,
+  refusedAs,
   replacedSelfSigned,
+  unsuitable,
   untrustedIssuer,
 } from './certificate-errors.ts';
 
 /** Translates TCP and TLS errors of Node. `undefined` means that the connection was closed without an error. */
 
 const unreachable = 'Check the address, and the network routes of the machine that runs Penstock.';
+
+const closedAtOnce =
+  'Something on the way, or the server itself, refuses this client: check firewalls, proxies and allowed addresses.';
 
 const networkReasons: Readonly<Record<string, [code: ErrorCode, reason: string, hint: string]>> = {
   ECONNREFUSED: [
@@ -24,6 +31,7 @@ const networkReasons: Readonly<Record<string, [code: ErrorCode, reason: string, 
   ],
   EHOSTUNREACH: ['network_unreachable', 'no route to the host', unreachable],
   ENETUNREACH: ['network_unreachable', 'no route to the network', unreachable],
+  ECONNRESET: ['connection_lost', 'the server closed the connection at once', closedAtOnce],
   EADDRNOTAVAIL: ['network_unreachable', 'no local address can reach the server', unreachable],
 };
 
@@ -31,7 +39,11 @@ export function socketError(
   error: NodeJS.ErrnoException | undefined,
   endpoint: { host: string; port: number },
 ): PenstockError {
-  const [code, reason, hint] = networkReasons[error?.code ?? ''] ?? ['connection_lost', error?.code];
+  const [code, reason, hint] = networkReasons[error?.code ?? ''] ?? [
+    'connection_lost',
+    error?.code,
+    error === undefined ? closedAtOnce : undefined,
+  ];
   const message = `Cannot connect to ${endpoint.host} port ${endpoint.port}: ${reason ?? 'the server closed the connection at once'}`;
   return new PenstockError(code, message, { ...(hint === undefined ? {} : { hint }), cause: error });
 }
@@ -62,6 +74,24 @@ const notTls: TlsReason = [
   'Use the TLS port of the server (for MQTT usually 8883), or connect without TLS.',
 ];
 
+const oldTls: TlsReason = [
+  'tls_failed',
+  'The server supports neither TLS 1.2 nor TLS 1.3',
+  'Update the server, or raise its TLS version. Penstock does not use TLS 1.0 and 1.1, which are insecure.',
+];
+
+const noCommonCipher: TlsReason = [
+  'tls_failed',
+  'The server and Penstock have no secure cipher, curve or key size in common',
+  'Update the server, or let it use the ciphers of TLS 1.2 or 1.3 and keys of at least 2048 bits.',
+];
+
+const unknownName: TlsReason = [
+  'tls_failed',
+  'The server does not know the host name that it was asked for (SNI)',
+  'Use the host name of the server in the URL, or set serverName to it.',
+];
+
 const outdated: TlsReason = [
   'tls_certificate_expired',
   'A certificate of the server has expired or is not valid yet',
@@ -72,6 +102,8 @@ const outdated: TlsReason = [
 const explanations: Readonly<Record<string, (peer: PeerCertificates) => PenstockError | undefined>> = {
   CERT_HAS_EXPIRED: outOfDate,
   CERT_NOT_YET_VALID: outOfDate,
+  INVALID_CA: unsuitable,
+  INVALID_PURPOSE: unsuitable,
   DEPTH_ZERO_SELF_SIGNED_CERT: replacedSelfSigned,
   CERT_SIGNATURE_FAILURE: untrustedIssuer,
   SELF_SIGNED_CERT_IN_CHAIN: untrustedIssuer,
@@ -139,6 +171,14 @@ const tlsReasons: Readonly<Record<string, TlsReason>> = {
     'The server supports none of the offered application protocols (ALPN)',
     'Set alpn to the protocol that the server expects on this port, or remove alpn.',
   ],
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: oldTls,
+  ERR_SSL_UNSUPPORTED_PROTOCOL: oldTls,
+  ERR_SSL_UNSAFE_LEGACY_RENEGOTIATION_DISABLED: oldTls,
+  ERR_SSL_TLSV1_ALERT_INSUFFICIENT_SECURITY: noCommonCipher,
+  ERR_SSL_DH_KEY_TOO_SMALL: noCommonCipher,
+  ERR_SSL_BAD_ECPOINT: noCommonCipher,
+  ERR_SSL_WRONG_SIGNATURE_TYPE: noCommonCipher,
+  ERR_SSL_TLSV1_UNRECOGNIZED_NAME: unknownName,
   ERR_SSL_WRONG_VERSION_NUMBER: notTls,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: notTls,
   ERR_SSL_HTTP_REQUEST: notTls,
@@ -166,7 +206,7 @@ export function tlsError(error: NodeJS.ErrnoException | undefined, peer: TlsPeer
   const code = tlsCode(error);
   const { facts } = peer;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return nameMismatch(peer.chain[0], peer.name, facts);
-  const explained = explanations[code]?.(peer);
+  const explained = explanationOf(code, error, peer);
   if (explained)
     return new PenstockError(explained, explained.message, {
       ...(explained.hint === undefined ? {} : { hint: explained.hint }),
@@ -180,15 +220,27 @@ export function tlsError(error: NodeJS.ErrnoException | undefined, peer: TlsPeer
       hint: 'Check that this port uses TLS. Connect without TLS if it does not.',
       cause: silence,
     });
-  return new PenstockError(
-    'tls_failed',
-    `The TLS handshake failed (${code || 'the server closed the connection'})`,
-    {
-      hint: 'Check which TLS versions, ciphers and client certificates the server accepts.',
-      facts,
-      cause: error,
-    },
-  );
+  return new PenstockError('tls_failed', `The TLS handshake failed (${code})`, {
+    hint: 'Check which TLS versions, ciphers and client certificates the server accepts.',
+    facts,
+    cause: error,
+  });
+}
+
+const closings: readonly string[] = ['', 'ECONNRESET', 'EPIPE'];
+
+function explanationOf(
+  code: string,
+  error: NodeJS.ErrnoException | undefined,
+  peer: TlsPeer,
+): PenstockError | undefined {
+  if (code === 'UNSPECIFIED') return refusedAs(error?.message ?? '');
+  if (closings.includes(code) && peer.bytesRead > 0) return endedByServer(peer);
+  const [known, message, hint] = tlsReasons[code] ?? [];
+  const problem = peer.own && clientProblem(peer.own);
+  if (known === 'tls_client_certificate_refused' && problem !== undefined)
+    return new PenstockError(known, `${message}: ${problem}`, { hint });
+  return explanations[code]?.(peer);
 }
 
 /** Whether TLS raised the error. In TLS 1.3 the refusal of a client certificate comes after the handshake. */

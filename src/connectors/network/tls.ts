@@ -43,6 +43,14 @@ export function secureContext(tls: TlsProfile['tls']): SecureContext {
 export const trustedBy = (tls: TlsProfile['tls']): X509Certificate[] =>
   given(tls?.ca) ? readCertificates(tls.ca, 'The CA certificate (tls.ca)') : [];
 
+/** The client certificate of a profile without its issuers. Throws `tls_bad_material`. */
+export function clientCertificate(tls: TlsProfile['tls']): X509Certificate | undefined {
+  const certificates = given(tls?.cert)
+    ? readCertificates(tls.cert, 'The client certificate (tls.cert)')
+    : [];
+  return certificates.find(({ ca }) => !ca) ?? certificates[0];
+}
+
 /** The client certificate with its key, converted to unencrypted PKCS#8. */
 function readPair(cert: string, pem: string, passphrase: string | undefined): { cert: string; key: string } {
   const certificates = readCertificates(cert, 'The client certificate (tls.cert)');
@@ -74,22 +82,27 @@ function readKey(text: string, passphrase: string | undefined): KeyObject {
   try {
     return createPrivateKey({ key: pem, ...(given(passphrase) ? { passphrase } : {}) });
   } catch (cause) {
-    throw badMaterial(
-      encrypted
-        ? 'The private key (tls.key) cannot be decrypted with tls.passphrase'
-        : 'The private key (tls.key) cannot be read',
-      cause,
-    );
+    if (!encrypted) throw badMaterial('The private key (tls.key) cannot be read', cause);
+    if (String((cause as NodeJS.ErrnoException).code).includes('UNSUPPORTED'))
+      throw badMaterial(
+        'The private key (tls.key) is encrypted in a way that is out of date',
+        cause,
+        encryptAnew,
+      );
+    const spaced = passphrase !== passphrase?.trim() ? ', which begins or ends with white space' : '';
+    throw badMaterial(`The private key (tls.key) cannot be decrypted with tls.passphrase${spaced}`, cause);
   }
 }
 
-const badMaterial = (message: string, cause?: unknown): PenstockError =>
-  new PenstockError('tls_bad_material', message, {
-    hint:
-      'Give complete PEM blocks, from -----BEGIN to -----END, and the passphrase of an encrypted key. ' +
-      'Supported key formats are PKCS#8, PKCS#1 and SEC1.',
-    cause,
-  });
+const encryptAnew =
+  'Encrypt a copy anew: openssl pkcs8 -provider legacy -provider default -topk8 -v2 aes-256-cbc -in FILE -out FILE.pem';
+
+const badMaterial = (
+  message: string,
+  cause?: unknown,
+  hint = 'Give complete PEM blocks, from -----BEGIN to -----END, and the passphrase of an encrypted key. ' +
+    'Supported key formats are PKCS#8, PKCS#1 and SEC1.',
+): PenstockError => new PenstockError('tls_bad_material', message, { hint, cause });
 
 const dayMs = 86_400_000;
 const maxChain = 10;

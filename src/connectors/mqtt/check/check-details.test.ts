@@ -10,6 +10,7 @@ import { aedes, faulty, mosquitto, ordinaryClient, scripted } from '../../../../
 import { freePort, Mosquitto } from '../../../../test/support/mosquitto.ts';
 import { checked, outline, plainClient, targets, unique } from '../../../../test/support/mqtt.ts';
 import type { Script } from '../../../../test/support/scripted-broker.ts';
+import type { MqttProfile } from '../config/profile.ts';
 import { autocomplete } from '../watch/watch.ts';
 
 const source = (topic: string) => ({ topic, qos: 'AtLeastOnce' as const, type: {} });
@@ -216,14 +217,14 @@ describe('a message', () => {
     expect(outline(kept).at(-1)).toBe('publish:failed:mqtt_publish_refused');
   });
 
-  test('that is denied with 3.1.1 cannot be noticed, and the hint says so', async () => {
+  test('that is denied with 3.1.1 is not reported by the broker, and does not arrive', async () => {
     const broker = await mosquitto({ acl: 'topic read #\n' });
     const table = { table: { ...sink('a'), qos: 'AtLeastOnce' as const } };
     const five = await checked({ url: broker.url }, table);
     expect(outline(five).at(-1)).toBe('publish:failed:mqtt_publish_refused');
     expect(five.at(-1)?.details).toMatchObject({ reasonCode: 0x87, reason: 'not authorized' });
     const older = await checked({ url: broker.url, protocolVersion: '3.1.1' }, table);
-    expect(older.at(-1)).toMatchObject({ outcome: 'ok', hint: expect.stringContaining('still discard it') });
+    expect(older.at(-1)).toMatchObject({ code: 'mqtt_no_message', details: { arrived: false } });
   });
 });
 
@@ -272,5 +273,64 @@ describe('a 3.1.1 broker', () => {
     const { signal } = new AbortController();
     const { topic: topics } = await autocomplete({ profile: { url: broker.url }, targets, signal });
     expect(topics).toContain(`${topic}/x`);
+  });
+});
+
+describe('the broker', () => {
+  const connected = async (profile: MqttProfile) =>
+    (await checked(profile, { probe: 'none', stepTimeoutMs: 2_000 })).find(
+      ({ name }) => name === 'mqtt_connect',
+    )?.details;
+  const saying =
+    (payload: string): Script['on'] =>
+    (packet, connection) => {
+      if (packet.cmd === 'subscribe' && packet.subscriptions[0]?.topic === '$SYS/broker/version')
+        connection.send({
+          ...{ cmd: 'publish', topic: '$SYS/broker/version', payload: Buffer.from(payload) },
+          ...{ qos: 0, dup: false, retain: true },
+        });
+      return false;
+    };
+
+  test.each(['5', '3.1.1'] as const)(
+    'is named with its version where it says it, over MQTT %s',
+    async (protocolVersion) => {
+      const { url } = await mosquitto();
+      expect((await connected({ url, protocolVersion }))?.broker).toEqual({
+        version: expect.stringMatching(/^mosquitto version \d/),
+        from: '$SYS/broker/version',
+      });
+    },
+  );
+
+  test('is not named if it says nothing, refuses to, or does not respond', async () => {
+    const forbidden = await mosquitto({ acl: 'topic readwrite penstock/#\n' });
+    expect(await connected({ url: forbidden.url })).not.toHaveProperty('broker');
+    for (const script of [{}, { suback: 0x80 }, { on: saying('') }]) {
+      const { url } = await scripted(script);
+      expect(await connected({ url })).not.toHaveProperty('broker');
+    }
+    const silent = await scripted({ on: ({ cmd }) => cmd === 'subscribe' });
+    expect(await connected({ url: silent.url })).not.toHaveProperty('broker');
+    const closing = await scripted({
+      on: (packet, { socket }) => {
+        if (packet.cmd === 'subscribe') socket.end();
+        return packet.cmd === 'subscribe';
+      },
+    });
+    expect(await connected({ url: closing.url })).toMatchObject({ protocolVersion: '5' });
+  });
+
+  test('has its words shown on one line, and no more than fits', async () => {
+    const long = await scripted({ on: saying(`Acme\u001b[31m\n${'x'.repeat(5_000)}`) });
+    const { broker } = (await connected({ url: long.url })) ?? {};
+    expect(broker).toMatchObject({ version: expect.stringMatching(/^Acme \[31m x{1,190}$/) });
+    const userProperties = { vendor: 'Acme\r\nBroker', edition: ['a', 'b'], long: 'y'.repeat(900) };
+    const { url } = await scripted({ connack: { properties: { userProperties } } });
+    expect((await connected({ url, protocolVersion: '5' }))?.userProperties).toEqual({
+      vendor: 'Acme Broker',
+      edition: 'a, b',
+      long: 'y'.repeat(200),
+    });
   });
 });

@@ -6,7 +6,10 @@ import { until } from '../../../../test/support/until.ts';
 import type { MqttProfile } from '../config/profile.ts';
 
 const plain = await mosquitto();
-const closed = await mosquitto({ users: { ada: 'right' }, acl: 'user ada\ntopic readwrite mine/#\n' });
+const closed = await mosquitto({
+  users: { ada: 'right' },
+  acl: 'user ada\ntopic readwrite mine/#\ntopic read seen/#\ntopic write told/#\n',
+});
 
 /** The profile of a scripted broker. */
 const profileOf = async (script: Script): Promise<MqttProfile> => ({ url: (await scripted(script)).url });
@@ -108,5 +111,48 @@ describe('the test of a sink table', () => {
     const steps = await checked(profile, { table: table('forbidden') });
     expect(failed(steps)).toMatchObject({ name: 'publish', code: 'mqtt_publish_refused' });
     expect(outline(await checked(profile, { table: table('mine/x') })).slice(-1)).toEqual(['publish:ok']);
+  });
+
+  describe.each([
+    ['MQTT 3.1.1', { protocolVersion: '3.1.1' as const }, 'AtLeastOnce' as const],
+    ['QoS 0', {}, 'AtMostOnce' as const],
+  ])('at %s, where a broker need not say that it discards a message', (_what, version, qos) => {
+    const profile = { url: closed.url, username: 'ada', password: 'right', ...version };
+    const tested = async (topic: string) =>
+      (await checked(profile, { table: { ...table(topic, false), qos }, stepTimeoutMs: 2_000 })).at(-1);
+
+    test('proves by a second client that the message arrives, or does not', async () => {
+      expect(await tested('mine/x')).toMatchObject({
+        outcome: 'ok',
+        message: expect.stringContaining('A second client received it'),
+        details: { arrived: true },
+      });
+      expect(await tested('seen/x')).toMatchObject({
+        outcome: 'warning',
+        code: 'mqtt_no_message',
+        hint: expect.stringContaining('Either the broker has discarded the message'),
+        details: { arrived: false },
+      });
+      // mosquitto grants the subscription of a user who may not read, and delivers nothing.
+      expect((await tested('told/x'))?.hint).toContain('write the topic, but not read it');
+    });
+
+    test('says that it is not proven if the broker refuses the second client', async () => {
+      const refusing = await scripted({ suback: 0x80 });
+      const [step] = (
+        await checked({ ...version, url: refusing.url }, { table: { ...table('a', false), qos } })
+      ).slice(-1);
+      expect(step).toMatchObject({ outcome: 'ok', hint: expect.stringContaining('without saying so') });
+      expect(step?.details).not.toHaveProperty('arrived');
+    });
+  });
+
+  test('has no second client where the broker says that it refuses a message', async () => {
+    const broker = await scripted();
+    await checked({ url: broker.url, protocolVersion: '5' }, { table: table('a', false) });
+    const asked = broker.connections.flatMap((one) =>
+      one.of('subscribe').flatMap(({ subscriptions }) => subscriptions),
+    );
+    expect(asked.map(({ topic }) => topic)).not.toContain('a');
   });
 });

@@ -101,7 +101,7 @@ describe('the test of a profile', () => {
 
   test.each([
     ['HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'HTTP'],
-    ['garbage', 'SSH-2.0-OpenSSH_9.2\r\n', 'not speak MQTT'],
+    ['garbage', 'SSH-2.0-OpenSSH_9.2\r\n', 'speaks SSH'],
     ['a TLS alert', Buffer.from([0x15, 3, 1, 0, 2, 2, 40]), 'TLS'],
   ])('reports that the server responds with %s', async (_what, answer, word) => {
     const step = failed(await checked(await faulty(answering(answer, true))));

@@ -1,15 +1,10 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import { PenstockError } from '../../../errors.ts';
 import type { CheckContext } from '../../connector.ts';
-import { CheckSteps, type Finding } from '../../network/check-steps.ts';
-import { forUpTo, untilReported } from '../../network/deadline.ts';
-import { connectTcp, type Dialable, lastError, peerOf, resolveHost, startTls } from '../../network/dial.ts';
-import { silence, someTlsPeer, tlsError } from '../../network/socket-errors.ts';
-import { daysToExpiry, distinguishedName, peerFacts } from '../../network/tls.ts';
+import { CheckSteps } from '../../network/check-steps.ts';
+import { dialSteps, isSilent } from '../../network/dial-steps.ts';
 import { type BrokerEndpoint, describeEndpoint, parseUrls } from '../config/broker-url.ts';
-import { codeOf } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
 import { connectTo, endpointsOf } from '../connection/client.ts';
@@ -18,7 +13,7 @@ import type { Connection } from '../connection/connection.ts';
 import { connectUnanswered } from '../connection/requests.ts';
 import { startWebSocket } from '../connection/web-socket.ts';
 import { diagnose } from './diagnose.ts';
-import { grantedSession, loggedIn } from './logged-in.ts';
+import { brokerVersion, grantedSession, loggedIn } from './logged-in.ts';
 import { checkProfile, checkSink, checkSource } from './message-steps.ts';
 
 type MqttCheckContext = CheckContext<MqttProfile, MqttTable>;
@@ -83,32 +78,17 @@ async function connectSteps(
   opened: Opened,
   endpoint: BrokerEndpoint | undefined,
 ): Promise<Connection | undefined> {
-  const { profile, targets } = context;
+  const { profile } = context;
   const target = endpoint as BrokerEndpoint;
-  const addresses = (await steps.run('resolve', async (signal) => {
-    const { host } = endpoint ?? (endpointsOf(profile)[0] as BrokerEndpoint);
-    const found = await resolveHost(host, targets, signal);
-    const list = found.map(({ address }) => address);
-    return {
-      value: found,
-      message: `${host} resolves to ${list.join(', ')}`,
-      details: { host, addresses: list },
-    };
-  })) as Dialable[];
-  const plain = await steps.run('tcp', async (signal) => {
-    const socket = await connectTcp(target, addresses, signal);
-    opened.stream = socket;
-    const { remoteAddress: address, remotePort: port } = socket;
-    return { value: socket, message: `Connected to ${address} port ${port}`, details: { address, port } };
+  const { addresses, socket } = await dialSteps(steps, {
+    endpoint,
+    host: () => (endpoint ?? (endpointsOf(profile)[0] as BrokerEndpoint)).host,
+    reachable: context,
+    opened: (opening) => {
+      opened.stream = opening;
+    },
+    whenSilent: (error, dialled, signal) => diagnose(error, target, dialled, signal),
   });
-  const startTlsStep = async (signal: AbortSignal) => {
-    const socket = await startTls(plain as Socket, target, profile, signal).catch(async (error: unknown) => {
-      throw isSilent(error) ? await diagnose(error, target, addresses, signal) : error;
-    });
-    opened.stream = socket;
-    return tlsFinding(socket, profile, target, signal);
-  };
-  const socket = target?.tls ? await steps.run('tls', startTlsStep, { late: handshakeLate }) : plain;
   const startWebSocketStep = async (signal: AbortSignal) => {
     const stream = await startWebSocket(socket as Socket, target, signal);
     opened.stream = stream;
@@ -125,18 +105,16 @@ async function connectSteps(
       throw mayBeTls ? await diagnose(error, target, addresses, signal) : error;
     });
     opened.connection = connection;
-    const grant = await grantedSession(context, target, connection);
-    return loggedIn(connection, context, grant);
+    const [grant, broker] = await Promise.all([
+      grantedSession(context, target, connection),
+      brokerVersion(context, target, connection),
+    ]);
+    return loggedIn(connection, context, grant, broker);
   };
   const { protocolVersion = 'auto' } = profile;
   const versions = protocolVersion === 'auto' ? '5 or 3.1.1' : protocolVersion;
   return await steps.run('mqtt_connect', connectStep, { late: (ms) => connectUnanswered(ms, versions) });
 }
-
-const handshakeLate = (ms: number): PenstockError =>
-  new PenstockError('connection_timeout', `The server did not respond to the TLS handshake within ${ms} ms`, {
-    hint: 'The port accepts connections, so no firewall blocks it. Check that it is the TLS port of the broker (usually 8883).',
-  });
 
 const upgradeLate = (ms: number): PenstockError =>
   new PenstockError(
@@ -146,63 +124,3 @@ const upgradeLate = (ms: number): PenstockError =>
       hint: 'The port accepts connections, so no firewall blocks it. Check that it is the WebSocket port of the broker, and its path.',
     },
   );
-
-const isSilent = (error: unknown): error is PenstockError =>
-  error instanceof PenstockError && error.cause === silence;
-
-/** How long to wait for a TLS 1.3 server to accept the client certificate. */
-const acceptanceMs = 300;
-const warnDays = 14;
-
-/**
- * Describes an established TLS connection. A TLS 1.3 server checks the client certificate after the client's handshake, so
- * this waits briefly for its session ticket or its alert. Throws `tls_…`.
- */
-export async function tlsFinding(
-  socket: TLSSocket,
-  profile: MqttProfile,
-  endpoint: BrokerEndpoint,
-  signal: AbortSignal,
-): Promise<Finding<TLSSocket>> {
-  if (socket.getProtocol() === 'TLSv1.3')
-    await forUpTo(acceptanceMs, signal, (soon) => acceptance(socket, endpoint, soon));
-  const certificate = socket.getPeerCertificate();
-  const days = daysToExpiry(certificate);
-  const name = certificate.subjectaltname?.slice(0, 200) ?? distinguishedName(certificate.subject);
-  const finding: Finding<TLSSocket> = {
-    value: socket,
-    message: `${socket.getProtocol()} with a certificate for ${name}`,
-    details: { ...peerFacts(socket), verified: socket.authorized },
-  };
-  if (!socket.authorized) {
-    const error = socket.authorizationError as unknown as string | NodeJS.ErrnoException;
-    const failure = tlsError(
-      typeof error === 'string' ? { name: '', message: '', code: error } : error,
-      peerOf(socket, profile, endpoint),
-    );
-    const { message, hint, facts } = failure;
-    return {
-      ...finding,
-      details: { ...finding.details, ...facts },
-      code: codeOf(failure),
-      message: `${message}. Connected anyway, because insecureSkipVerify is true`,
-      ...(hint === undefined ? {} : { hint }),
-    };
-  }
-  return days > warnDays ? finding : { ...finding, hint: `The server certificate expires in ${days} days.` };
-}
-
-const acceptance = (socket: TLSSocket, endpoint: BrokerEndpoint, signal: AbortSignal): Promise<void> =>
-  untilReported<void>(signal, (resolve, reject) => {
-    let settled: NodeJS.Immediate | undefined;
-    // OpenSSL is still reading when it reports the ticket: data written before it is done is never sent.
-    const ticket = () => {
-      settled = setImmediate(resolve);
-    };
-    const closed = () => reject(tlsError(lastError(socket), someTlsPeer(endpoint.host)));
-    socket.once('session', ticket).once('close', closed);
-    return () => {
-      clearImmediate(settled);
-      socket.off('session', ticket).off('close', closed);
-    };
-  });

@@ -3,13 +3,15 @@ import type { CheckContext } from '../../connector.ts';
 import type { Finding } from '../../network/check-steps.ts';
 import { given } from '../../network/tls.ts';
 import type { BrokerEndpoint } from '../config/broker-url.ts';
+import { codeOf } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { direction, type MqttTable } from '../config/table.ts';
 import { qosLevel } from '../config/topic.ts';
 import { connectTo } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
-import { sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
+import { grantLessened, lessened, sessionExpirySecs, sessionShortened } from '../connection/granted.ts';
+import { textOf } from '../connection/reason-codes.ts';
 
 /** Test step: the broker's CONNACK, and how long it would keep the session of a source. */
 
@@ -22,6 +24,7 @@ interface SessionGrant {
 }
 
 const sessionWaitMs = 2_000;
+const versionWaitMs = 1_000;
 
 /**
  * Asks for the session of a source, without a subscription, and ends it at once. Not aborted halfway, which could leave the
@@ -57,6 +60,45 @@ export async function grantedSession(
   }
 }
 
+const versionTopic = '$SYS/broker/version';
+
+/**
+ * The broker in its own words, from a retained message that mosquitto and others keep. Undefined if it has none, or if the user
+ * may not read it: nothing is concluded from how a broker behaves.
+ */
+export async function brokerVersion(
+  context: MqttCheckContext,
+  endpoint: BrokerEndpoint,
+  { version }: Connection,
+): Promise<string | undefined> {
+  const ms = Math.min(versionWaitMs, context.stepTimeoutMs * 0.3);
+  const deadline = AbortSignal.any([context.signal, AbortSignal.timeout(ms)]);
+  let found: string | undefined;
+  try {
+    const connection = await connectTo(endpoint, {
+      ...probeClient({
+        profile: { ...context.profile, protocolVersion: version === 5 ? '5' : '3.1.1' },
+        targets: context.targets,
+      }),
+      signal: deadline,
+    });
+    try {
+      connection.client.on('message', (topic, payload) => {
+        if (topic === versionTopic) found ??= textOf(payload.toString());
+      });
+      await connection.subscribe(versionTopic, 0, deadline, 'always');
+      // A retained message comes before the response.
+      await connection.ping(deadline);
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (!(error instanceof PenstockError) && !deadline.aborted) throw error;
+  }
+  return found || undefined;
+}
+
 /** A queue limit is known to the broker only: MQTT has no field for it. */
 const sessionFacts = (profile: MqttProfile, { grantedSecs, note }: SessionGrant) => ({
   session: {
@@ -77,8 +119,9 @@ const fallbacks = {
 
 export function loggedIn(
   connection: Connection,
-  { profile }: MqttCheckContext,
+  { profile, table }: MqttCheckContext,
   session: SessionGrant | undefined,
+  broker: string | undefined,
 ): Finding<Connection> {
   const { version, limits } = connection;
   const older = version === 4 && profile.protocolVersion !== '3.1.1';
@@ -89,18 +132,22 @@ export function loggedIn(
       : `Logged in with MQTT ${version === 5 ? '5' : '3.1.1'}`,
     details: {
       ...connackFacts(connection),
+      ...(broker === undefined ? {} : { broker: { version: broker, from: versionTopic } }),
+      lessened: version === 5 ? lessened(limits, profile, table) : {},
       ...(session === undefined ? {} : sessionFacts(profile, session)),
     },
     ...(older ? { hint: 'With MQTT 3.1.1 a broker cannot report that it refuses a message.' } : {}),
   };
   const problem = willProblem(profile, limits);
   const shortened = sessionShortened(sessionExpirySecs(profile), session?.grantedSecs);
-  if (problem === undefined && shortened !== undefined)
+  const warnings = [shortened, grantLessened(connection, profile, table)].filter((one) => one !== undefined);
+  const [first] = warnings;
+  if (problem === undefined && first !== undefined)
     return {
       ...finding,
-      code: 'mqtt_session_shortened',
-      message: `${finding.message}. ${shortened.message}`,
-      ...(shortened.hint === undefined ? {} : { hint: shortened.hint }),
+      code: codeOf(first),
+      message: [finding.message, ...warnings.map(({ message }) => message)].join('. '),
+      hint: warnings.map(({ hint }) => hint).join(' '),
     };
   if (problem === undefined) return finding;
   return {
@@ -123,12 +170,12 @@ function willProblem({ will }: MqttProfile, limits: Connection['limits']): strin
 /** The CONNACK for people. A broker reports no limits with 3.1.1: they are the ones that the version implies. */
 function connackFacts({ connack, client, version, limits }: Connection): Record<string, unknown> {
   const properties = version === 5 ? connack?.properties : undefined;
-  const { assignedClientIdentifier, responseInformation, serverReference } = properties ?? {};
+  const { assignedClientIdentifier, responseInformation, serverReference, userProperties } = properties ?? {};
   return {
     protocolVersion: version === 5 ? '5' : '3.1.1',
     reasonCode: 0,
     reason: 'success',
-    clientId: assignedClientIdentifier ?? client.options.clientId,
+    clientId: assignedClientIdentifier ? textOf(assignedClientIdentifier) : client.options.clientId,
     clientIdAssigned: given(assignedClientIdentifier),
     ...limits,
     limitsFrom: version === 5 ? 'broker' : 'protocol version',
@@ -136,7 +183,17 @@ function connackFacts({ connack, client, version, limits }: Connection): Record<
     askedKeepAliveSecs: client.options.keepalive,
     topicAliasMaximum: properties?.topicAliasMaximum ?? 0,
     subscriptionIdentifiers: version === 5 && (properties?.subscriptionIdentifiersAvailable ?? true),
-    ...(responseInformation === undefined ? {} : { responseInformation }),
-    ...(serverReference === undefined ? {} : { serverReference }),
+    ...(responseInformation === undefined ? {} : { responseInformation: textOf(responseInformation) }),
+    ...(userProperties === undefined ? {} : { userProperties: shownProperties(userProperties) }),
+    ...(serverReference === undefined ? {} : { serverReference: textOf(serverReference) }),
   };
 }
+
+const maxProperties = 20;
+
+const shownProperties = (properties: object): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(properties)
+      .slice(0, maxProperties)
+      .map(([name, value]) => [textOf(name), textOf([value].flat().join(', '))]),
+  );

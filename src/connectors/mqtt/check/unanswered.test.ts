@@ -10,7 +10,7 @@ import {
   sourceContext,
   targets,
 } from '../../../../test/support/mqtt.ts';
-import type { Script } from '../../../../test/support/scripted-broker.ts';
+import type { Script, ScriptedConnection } from '../../../../test/support/scripted-broker.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
@@ -38,6 +38,12 @@ const sends =
     if (packet.cmd === cmd) socket.write(Buffer.from(bytes(packet.messageId ?? 0)));
     return packet.cmd === cmd;
   };
+
+type Odd = (connection: ScriptedConnection, id: number) => void;
+const raw =
+  (bytes: (id: number) => number[]): Odd =>
+  ({ socket }, id) =>
+    void socket.write(Buffer.from(bytes(id)));
 
 /** The text and code of one step of the test of a scripted broker. */
 async function step(name: string, on: Script['on'], profile: Partial<MqttProfile>, table?: typeof source) {
@@ -204,6 +210,39 @@ describe('a code that the MQTT version does not have', () => {
   });
 });
 
+test.each([
+  ['subscribe', 0x87, 'access rules'],
+  ['subscribe', 0x8f, 'does not take this filter'],
+  ['subscribe', 0x97, 'number of subscriptions'],
+  ['subscribe', 0xa2, 'without + and #'],
+  ['publish', 0x87, 'access rules'],
+  ['publish', 0x90, 'that the broker takes'],
+  ['publish', 0x97, 'limit of messages'],
+  ['publish', 0x99, 'checks payloads'],
+] as const)('a %s refused with %i has a hint of its own', async (cmd, code, words) => {
+  const [type, tail] = cmd === 'subscribe' ? [0x90, [0, code]] : [0x40, [code, 0]];
+  const response = (id: number) => [type, 4, id >> 8, id & 255, ...tail];
+  const table = cmd === 'subscribe' ? source : (sink() as never);
+  expect((await step(cmd, sends(cmd, response), { protocolVersion: '5' }, table)).text).toContain(words);
+});
+
+test('a job names the PUBREL that is not answered, and what to do about a violation', async () => {
+  const opened = async (on: Script['on']) =>
+    errorOf(
+      (
+        await openedSink(sinkContext({ url: (await scripted({ on })).url }, 'alerts', 'ExactlyOnce'), 600)
+      ).write(messages(1)),
+    );
+  const silent = await opened(silentAt('pubrel'));
+  expect(silent.message).toContain('PUBREL, which completes a QoS 2 message to alerts');
+  expect(silent.hint).toContain('AtLeastOnce');
+  const wrong = await opened((packet, connection) => {
+    if (packet.cmd === 'publish') connection.send({ cmd: 'pubcomp', messageId: packet.messageId ?? 0 });
+    return packet.cmd === 'publish';
+  });
+  expect(wrong).toMatchObject({ code: 'mqtt_protocol_error', hint: expect.stringContaining('Update it') });
+});
+
 test('every reason of MQTT 5 in a CONNACK has its words and a hint', async () => {
   const reasons = [
     128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 140, 144, 149, 151, 153, 154, 155, 156, 157, 159,
@@ -250,7 +289,8 @@ describe('auto', () => {
     const [, , found] = await checked({ url }, { stepTimeoutMs: 600 });
     expect(found).toMatchObject({ name: 'mqtt_connect', outcome: 'ok' });
     expect(found?.message).toContain('3.1.1, because the broker did not respond to a CONNECT of MQTT 5');
-    expect(seen).toEqual([5, 4]);
+    // The third client reads the version of the broker.
+    expect(seen).toEqual([5, 4, 4]);
   });
 
   test('remembers it once a second CONNECT of MQTT 5 was ignored too', async () => {
@@ -272,5 +312,86 @@ describe('auto', () => {
     const steps = await checked({ url }, { stepTimeoutMs: 400 });
     expect(steps[2]?.message).toBe('The server did not respond to CONNECT of MQTT 5 or 3.1.1 within 400 ms');
     expect(steps[2]?.hint).not.toContain('firewall');
+  });
+});
+
+describe('a broker that sends what MQTT does not allow', () => {
+  const connack = { cmd: 'connack', sessionPresent: false, reasonCode: 0, returnCode: 0 } as const;
+
+  test.each([
+    ['two CONNACKs', 'connect', (c) => c.send(connack, connack), 'subscribe', 'duplicate CONNACK'],
+    ['no code', 'subscribe', raw((id) => [0x90, 3, id >> 8, id & 255, 0]), 'subscribe', '0 codes for one'],
+    [
+      'two codes',
+      'subscribe',
+      raw((id) => [0x90, 5, id >> 8, id & 255, 0, 1, 1]),
+      'subscribe',
+      '2 codes for one',
+    ],
+    ['AUTH', 'subscribe', raw(() => [0xf0, 2, 0x18, 0]), 'subscribe', 'enhanced authentication'],
+    [
+      'an unknown code',
+      'publish',
+      raw((id) => [0x40, 4, id >> 8, id & 255, 0xee, 0]),
+      'publish',
+      'reason code',
+    ],
+    ['an unknown packet', 'subscribe', raw(() => [0, 0]), 'subscribe', 'Not supported'],
+  ] as [string, Packet['cmd'], Odd, string, string][])(
+    'is named at once: %s',
+    async (_what, cmd, odd, name, words) => {
+      const on: Script['on'] = (packet, connection) => {
+        if (packet.cmd === cmd) odd(connection, packet.messageId ?? 0);
+        return packet.cmd === cmd;
+      };
+      const found = await step(name, on, { protocolVersion: '5' });
+      expect(found.code).toBe('mqtt_protocol_error');
+      expect(found.text).toContain(words);
+      expect(found.text).toContain('Update it');
+    },
+  );
+
+  test('is no cause for a warning if it grants more than asked, or has no subscriber', async () => {
+    const granting = await step(
+      'subscribe',
+      sends('subscribe', (id) => [0x90, 4, id >> 8, id & 255, 0, 2]),
+      { protocolVersion: '5' },
+    );
+    expect(granting).toMatchObject({ outcome: 'ok', code: null });
+    const alone = sends('publish', (id) => [0x40, 4, id >> 8, id & 255, 0x10, 0]);
+    expect((await step('publish', alone, { protocolVersion: '5' })).text).toContain('nobody has subscribed');
+  });
+
+  test('asks for more than a password', async () => {
+    const auth = await step(
+      'mqtt_connect',
+      sends('connect', () => [0xf0, 2, 0x18, 0]),
+      { protocolVersion: '5' },
+    );
+    expect(auth.code).toBe('mqtt_not_authorized');
+    expect(auth.text).toContain('enhanced authentication (AUTH)');
+  });
+
+  test('has its words shown on one line, and the server that it names', async () => {
+    const properties = { serverReference: 'b.example:1883', reasonString: 'gone\n\u001b[31m\u202Eaway' };
+    const on: Script['on'] = (packet, connection) => {
+      if (packet.cmd === 'subscribe') connection.send({ cmd: 'disconnect', reasonCode: 0x9d, properties });
+      return packet.cmd === 'subscribe';
+    };
+    const { text } = await step('subscribe', on, { protocolVersion: '5' });
+    expect(text).toContain('server moved (0x9D): gone [31m away');
+    expect(text).toContain('It names b.example:1883');
+  });
+
+  test('closes the connection at once, though it has accepted it', async () => {
+    const on: Script['on'] = (packet, connection) => {
+      if (packet.cmd !== 'connect') return false;
+      connection.send(connack);
+      connection.socket.end();
+      return true;
+    };
+    const { code, text } = await step('subscribe', on, { protocolVersion: '3.1.1' });
+    expect(code).toBe('connection_lost');
+    expect(text).toContain('accepted the connection and closed it at once');
   });
 });

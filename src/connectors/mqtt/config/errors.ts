@@ -111,6 +111,14 @@ export const mqttErrors = {
       'source that is away for longer.',
     todo: 'Raise the limit of the broker, or set `sessionExpirySecs` to what it grants to accept this.',
   },
+  mqtt_grant_lessened: {
+    title: 'The broker grants less than asked',
+    passing: false,
+    means:
+      'The broker accepts smaller packets than `maxPacketSize`, sets a longer keep-alive than `keepAliveSecs`, or keeps no retained ' +
+      'messages for a source that is to read them.',
+    todo: 'Raise the limit of the broker, or set the field to what it grants to accept this.',
+  },
   mqtt_subscribe_refused: {
     title: 'The broker refuses the subscription',
     passing: false,

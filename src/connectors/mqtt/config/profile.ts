@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
-import { certificatesOf, hasPrivateKey, isPem, privateKeyOf } from '../../network/pem.ts';
+import { certificatesOf, hasPrivateKey, isContent, isPem, privateKeyOf } from '../../network/pem.ts';
 import { given } from '../../network/tls.ts';
 import { type BrokerEndpoint, parseUrls } from './broker-url.ts';
 import { checkTopicName, qosNames } from './topic.ts';
@@ -215,11 +215,13 @@ function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): vo
 
 /** PEM text is parsed here. A path is only checked for its form: the file is read when connecting. */
 function checkPemOrPath(path: string, value: string, isKey: boolean, refuse: Refuse): void {
-  if (isPem(value) || /[\n\r]/.test(value) || value.length > 1_024) {
+  if (isContent(value)) {
     const wrong = isKey ? wrongKey(value) : wrongCertificates(value);
     if (wrong !== null) refuse(path, wrong);
   } else if (value.includes('\0')) {
     refuse(path, 'must be PEM text that begins with -----BEGIN, or the path of a PEM file');
+  } else if (/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) {
+    refuse(path, 'must be PEM text or a path below PENSTOCK_CERT_DIR, not a URL');
   } else if (value.split(/[/\\]/).includes('..')) {
     refuse(path, 'must be a path without ..');
   }

@@ -16,7 +16,7 @@ import {
   unsubscribeRefused,
 } from './reason-codes.ts';
 import { RecentBytes } from './recent-bytes.ts';
-import { type Asked, closedInstead } from './requests.ts';
+import { type Asked, closedAfterLogin, closedInstead } from './requests.ts';
 
 /** MQTT 5, section 3.8.3.1. */
 const retainHandling = { always: 0, when_new: 1, never: 2 } as const;
@@ -89,7 +89,9 @@ export class Connection {
       signal,
       (done) => this.client.subscribe(filter, options, (error, _grants, packet) => done(error, packet)),
     );
-    const [granted = 128] = suback.granted as number[];
+    const codes = suback.granted as number[];
+    if (codes.length !== 1) throw this.#violated(`The SUBACK has ${codes.length} codes for one subscription`);
+    const [granted = 128] = codes;
     if (granted >= 128) throw subscribeRefused(filter, granted, suback.properties?.reasonString);
     return granted as Qos;
   }
@@ -148,6 +150,7 @@ export class Connection {
     signal: AbortSignal,
     request: (done: (cause: unknown, packet: P | undefined) => void) => void,
   ): Promise<P> {
+    if (this.#lost) throw this.#lost;
     const before = this.asked;
     this.asked = () => asked;
     this.#recent.keep();
@@ -159,7 +162,9 @@ export class Connection {
           else
             setImmediate(() =>
               reject(
-                this.#lost ?? new PenstockError('connection_lost', 'The connection was lost', { cause }),
+                this.#lost ??
+                  this.#reason ??
+                  new PenstockError('connection_lost', 'The connection was lost', { cause }),
               ),
             );
         });
@@ -206,7 +211,7 @@ export class Connection {
     this.#reason =
       code === sessionTakenOver
         ? takenOver(this.identity)
-        : disconnected(code, packet.properties?.reasonString, this.asked());
+        : disconnected(code, packet.properties ?? {}, this.asked());
     this.#socket.destroy();
   };
 
@@ -214,6 +219,12 @@ export class Connection {
     this.#reason ??= this.#refusedWithUnknownCode(error) ?? translate(error);
     if (this.#open && !this.#ending) this.#socket.destroy();
   };
+
+  #violated(what: string): PenstockError {
+    this.#reason ??= violation(what);
+    this.#socket.destroy();
+    return this.#reason;
+  }
 
   /** MQTT.js takes a SUBACK whose code the MQTT version does not have for a violation of the protocol. */
   #refusedWithUnknownCode(error: Error): PenstockError | undefined {
@@ -226,9 +237,8 @@ export class Connection {
   #closedWithoutReason(times: number): PenstockError {
     const asked = this.asked();
     if (asked) return closedInstead(asked, this.version, hangUp);
-    return this.#probe && this.#last
-      ? closedInstead(this.#last, this.version, hangUp, 'after')
-      : closedSilently(times);
+    if (!this.#probe) return closedSilently(times);
+    return this.#last ? closedInstead(this.#last, this.version, hangUp, 'after') : closedAfterLogin(hangUp);
   }
 
   readonly #closed = (): void => {
@@ -274,7 +284,11 @@ function translate(error: Error & { code?: unknown }): PenstockError {
       return tlsError(error as NodeJS.ErrnoException, someTlsPeer());
     return new PenstockError('connection_lost', `The connection was lost (${code})`, { cause: error });
   }
-  return mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${error.message}`, {
-    cause: error,
-  });
+  return violation(error.message, error);
 }
+
+export const violation = (what: string, cause?: unknown): PenstockError =>
+  mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${what}`, {
+    hint: 'The broker, or a proxy before it, sends what MQTT does not allow. Update it, or set protocolVersion to the other version.',
+    cause,
+  });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { mosquitto, openedSource, scripted } from '../../../../test/support/fixtures.ts';
-import { checked, recordingWarnings, sourceContext } from '../../../../test/support/mqtt.ts';
+import { mosquitto, openedSink, openedSource, scripted } from '../../../../test/support/fixtures.ts';
+import { checked, recordingWarnings, sinkContext, sourceContext } from '../../../../test/support/mqtt.ts';
 import { sessionShortened } from './granted.ts';
 
 const granting = (sessionExpiryInterval: number, more: object = {}) =>
@@ -121,5 +121,93 @@ test('granted limits are shown beside what was asked', async () => {
     askedKeepAliveSecs: 30,
     receiveMaximum: 5,
     maximumPacketSize: 1_000,
+  });
+});
+
+describe('a broker that grants less than asked', () => {
+  const limits = {
+    serverKeepAlive: 3_600,
+    receiveMaximum: 1,
+    maximumPacketSize: 5_000,
+    maximumQoS: 1,
+    retainAvailable: false,
+    wildcardSubscriptionAvailable: false,
+    sharedSubscriptionAvailable: false,
+  };
+  const profile = { maxPacketSize: 100_000, keepAliveSecs: 20 };
+  const source = { topic: 'a/b', qos: 'AtLeastOnce' as const, type: { retained: 'when_new' as const } };
+  const sink = { topic: 'a/b', qos: 'AtLeastOnce' as const, type: { retain: false } };
+  const connected = async (url: string, table?: object, more: object = profile) =>
+    (
+      await checked(
+        { url, ...more },
+        { ...quiet, stepTimeoutMs: 500, ...(table ? { table: table as never } : {}) },
+      )
+    )[2];
+
+  test('shows each limit as asked and granted in the test, as far as the table needs it', async () => {
+    const { url } = await granting(604_800, limits);
+    expect((await connected(url))?.details.lessened).toEqual({
+      keepAliveSecs: { asked: 20, granted: 3_600 },
+      receiveMaximum: { asked: 65_535, granted: 1 },
+      maximumPacketSize: { asked: 100_000, granted: 5_000 },
+      maximumQos: { asked: 2, granted: 1 },
+      retain: { asked: true, granted: false },
+      wildcards: { asked: true, granted: false },
+      shared: { asked: true, granted: false },
+    });
+    const { details } = (await connected(url, sink)) ?? {};
+    expect(Object.keys(details?.lessened as object)).toEqual([
+      'receiveMaximum',
+      'maximumPacketSize',
+      'keepAliveSecs',
+    ]);
+    const { url: generous } = await granting(604_800);
+    expect(await connected(generous)).toMatchObject({ outcome: 'ok', details: { lessened: {} } });
+  });
+
+  test.each([
+    ['a profile', undefined, [/packets of 5000 bytes, but 100000/, /keep-alive to 3600 s, but 20 s/]],
+    ['a source', source, [/packets of 5000/, /keep-alive to 3600 s/, /keeps no retained messages, but a\/b/]],
+    ['a sink', sink, [/packets of 5000/, /keep-alive to 3600 s/]],
+  ])('warns in the test of %s', async (_what, table, words) => {
+    const { url } = await granting(604_800, limits);
+    const step = await connected(url, table);
+    expect(step).toMatchObject({ outcome: 'warning', code: 'mqtt_grant_lessened' });
+    for (const one of words) expect(step?.message).toMatch(one);
+    expect(/retained/.test(step?.message ?? '')).toBe(words.length === 3);
+    expect(step?.hint).toContain('set maxPacketSize to 5000 to accept it');
+  });
+
+  test('warns along with a shorter session, and not of what costs speed only', async () => {
+    const { url } = await granting(300, { serverKeepAlive: 60 });
+    const both = await connected(url, source, {});
+    expect(both?.code).toBe('mqtt_session_shortened');
+    expect(both?.message).toMatch(/session for 300 s.*keep-alive to 60 s, but 30 s/);
+    const { url: slow } = await granting(604_800, { serverKeepAlive: 5, receiveMaximum: 1 });
+    expect(await connected(slow, source, {})).toMatchObject({ outcome: 'ok', code: null });
+  });
+
+  test('warns the job in the same words, a source and a sink', async () => {
+    const { url } = await granting(604_800, limits);
+    const { warnings, warn } = recordingWarnings();
+    await openedSource({
+      ...sourceContext({ url, ...profile }, 'a/b', 'AtLeastOnce', { warn }),
+      table: source,
+    });
+    const step = await connected(url, source);
+    expect(warnings[0]?.code).toBe('mqtt_grant_lessened');
+    expect(step?.message).toContain(warnings[0]?.message);
+    const of = recordingWarnings();
+    await openedSink(sinkContext({ url, ...profile }, 'a/b', 'AtLeastOnce', { warn: of.warn }));
+    expect(of.warnings.map(({ code }) => code)).toEqual(['mqtt_grant_lessened']);
+    const { url: old } = await scripted();
+    const none = recordingWarnings();
+    await openedSink(
+      sinkContext({ url: old, protocolVersion: '3.1.1', ...profile }, 'a/b', 'AtLeastOnce', {
+        warn: none.warn,
+      }),
+    );
+    expect(none.warnings).toEqual([]);
   });
 });

@@ -2,7 +2,10 @@ import type { PenstockError } from '../../../errors.ts';
 import type { RunContext } from '../../connector.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
+import { direction, type MqttTable, qosOf, sinkOf, sourceOf } from '../config/table.ts';
+import { hasWildcard, isShared } from '../config/topic.ts';
 import type { Connection } from './connection.ts';
+import { type BrokerLimits, largestPacket } from './limits.ts';
 
 /** Limits that a client asks for and the broker grants in its CONNACK (MQTT 5); 3.1.1 grants nothing in words. */
 
@@ -34,20 +37,96 @@ export function sessionShortened(asked: number, granted: number | undefined): Pe
   });
 }
 
-/** Warns of what the broker grants a source less of than asked, and logs what it grants. */
+/** Some brokers do not count the fixed header. */
+const maxHeader = 5;
+
+type Grants = Omit<BrokerLimits, 'sessionPresent' | 'sessionExpirySecs'>;
+
+/** What a table, or a profile for any table, needs. `window` is the number of messages that a job has in flight. */
+function needed(profile: MqttProfile, table: MqttTable | undefined, window = 65_535): Grants {
+  const { keepAliveSecs = 30, maxPacketSize = largestPacket - maxHeader } = profile;
+  const anyTable = { maximumQos: 2, retain: true, wildcards: true, shared: true } as const;
+  const rest = { receiveMaximum: window, maximumPacketSize: maxPacketSize, keepAliveSecs };
+  if (table === undefined) return { ...anyTable, ...rest };
+  const isSource = direction(table) === 'source';
+  return {
+    ...rest,
+    maximumQos: qosOf(table),
+    retain: isSource ? readsRetained(table) : sinkOf(table)?.retain === true,
+    wildcards: isSource && hasWildcard(table.topic),
+    shared: isShared(table.topic),
+  };
+}
+
+/** Whether a source asks for retained messages by a setting of its own. */
+const readsRetained = (table: MqttTable): boolean => (sourceOf(table)?.retained ?? 'never') !== 'never';
+
+/** The limits of which a broker grants less than needed, and a keep-alive of its own. */
+export function lessened(
+  limits: BrokerLimits,
+  profile: MqttProfile,
+  table?: MqttTable,
+  window?: number,
+): Record<string, { asked: unknown; granted: unknown }> {
+  const asked = needed(profile, table, window);
+  const names = Object.keys(asked) as (keyof Grants)[];
+  const less = names.filter((name) =>
+    name === 'keepAliveSecs' ? limits[name] !== asked[name] : Number(limits[name]) < Number(asked[name]),
+  );
+  return Object.fromEntries(less.map((name) => [name, { asked: asked[name], granted: limits[name] }]));
+}
+
+/**
+ * The warning if what a broker grants weakens what profile and table promise. QoS, a retained last will, and a sink's retained
+ * messages have errors of their own. A small receive maximum costs speed only.
+ */
+export function grantLessened(
+  { limits, version }: Pick<Connection, 'limits' | 'version'>,
+  profile: MqttProfile,
+  table?: MqttTable,
+): PenstockError | undefined {
+  if (version === 4) return undefined;
+  const { maxPacketSize = 0, keepAliveSecs = 30 } = profile;
+  const found: [message: string, hint: string][] = [];
+  if (limits.maximumPacketSize < maxPacketSize)
+    found.push([
+      `The broker accepts packets of ${limits.maximumPacketSize} bytes, but ${maxPacketSize} were asked for (maxPacketSize)`,
+      `A sink refuses larger messages as bad data. Raise the limit of the broker, or set maxPacketSize to ${limits.maximumPacketSize} to accept it.`,
+    ]);
+  if (limits.keepAliveSecs > keepAliveSecs && keepAliveSecs > 0)
+    found.push([
+      `The broker sets the keep-alive to ${limits.keepAliveSecs} s, but ${keepAliveSecs} s were asked for (keepAliveSecs)`,
+      `A link that drops everything is noticed later. Lower the keep-alive of the broker, or set keepAliveSecs to ${limits.keepAliveSecs} to accept it.`,
+    ]);
+  if (table !== undefined && !limits.retain && readsRetained(table))
+    found.push([
+      `The broker keeps no retained messages, but ${table.topic} is to be read with them (retained)`,
+      'The source gets only what is published from now on. Set retained of the table to never to accept it.',
+    ]);
+  if (found.length === 0) return undefined;
+  return mqttError('mqtt_grant_lessened', found.map(([message]) => message).join('. '), {
+    hint: found.map(([, hint]) => hint).join(' '),
+    facts: { lessened: lessened(limits, profile, table) },
+  });
+}
+
+/** Warns a job of what the broker grants less of than asked, and logs what it grants. */
 export function reportGrant(
-  context: RunContext<MqttProfile, unknown>,
-  { limits, version }: Connection,
+  context: RunContext<MqttProfile, MqttTable>,
+  connection: Pick<Connection, 'limits' | 'version'>,
 ): void {
-  const asked = sessionExpirySecs(context.profile);
+  const { profile, table, window, warn, logger } = context;
+  const { limits, version } = connection;
+  const asked = sessionExpirySecs(profile);
   const { sessionExpirySecs: granted, ...others } = limits;
-  const shortened = sessionShortened(asked, granted);
-  if (shortened) context.warn(shortened);
+  const shortened = direction(table) === 'source' ? sessionShortened(asked, granted) : undefined;
+  for (const warning of [shortened, grantLessened(connection, profile, table)]) if (warning) warn(warning);
   const details = {
     asked: { sessionExpirySecs: asked },
     granted: { sessionExpirySecs: granted ?? null, ...others },
+    lessened: lessened(limits, profile, table, window),
   };
-  context.logger.debug({ ...details, protocolVersion: version }, 'the broker granted a connection');
+  logger.debug({ ...details, protocolVersion: version }, 'the broker granted a connection');
 }
 
 /** For how long the broker keeps the session, for people. */

@@ -16,7 +16,7 @@ export interface BrokerLimits {
   sessionExpirySecs: number | undefined;
 }
 
-const largestPacket = 268_435_460;
+export const largestPacket = 268_435_460;
 
 export function limitsOf(
   connack: IConnackPacket | undefined,

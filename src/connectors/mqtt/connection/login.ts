@@ -1,17 +1,20 @@
+import type { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
 import type { PenstockError } from '../../../errors.ts';
+import { clientProblem, endedByServer } from '../../network/certificate-errors.ts';
 import { untilReported } from '../../network/deadline.ts';
 import { lastError } from '../../network/dial.ts';
 import { isTlsReason, silence, someTlsPeer, tlsError } from '../../network/socket-errors.ts';
-import { given } from '../../network/tls.ts';
+import { clientCertificate, given } from '../../network/tls.ts';
 import { mqttError } from '../config/errors.ts';
 import { type LastWill, willOf } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
 import type { Version } from './broker-memory.ts';
 import type { ConnectRequest } from './connect-request.ts';
 import { Connection } from './connection.ts';
-import { connectRefused } from './reason-codes.ts';
+import { connectRefused, textOf } from './reason-codes.ts';
+import { webSocketClosing } from './web-socket.ts';
 
 /** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
 export async function logIn(
@@ -25,7 +28,8 @@ export async function logIn(
   const connection = new Connection(client, socket, version, identity, request.probe);
   try {
     request.prepare?.(client);
-    connection.opened(await connacked(client, socket, version, signal));
+    const own = clientCertificate(request.profile.tls);
+    connection.opened(await connacked(client, socket, version, own, signal));
     return connection;
   } catch (error) {
     await connection.destroy();
@@ -37,13 +41,16 @@ function connacked(
   client: MqttClient,
   socket: Duplex,
   version: Version,
+  own: X509Certificate | undefined,
   signal: AbortSignal,
 ): Promise<IConnackPacket> {
   return untilReported<IConnackPacket>(signal, (resolve, reject) => {
     let firstBytes: Buffer = Buffer.alloc(0);
     const keep = (chunk: Buffer) => {
-      firstBytes = Buffer.concat([firstBytes, chunk.subarray(0, 8)]);
-      if (firstBytes.length >= 8) socket.off('data', keep);
+      firstBytes = Buffer.concat([firstBytes, chunk.subarray(0, maxFirstBytes)]).subarray(0, maxFirstBytes);
+      // MQTT.js may take a greeting for the beginning of a packet, and wait for the rest.
+      if (isGreeting(firstBytes)) failed();
+      if (firstBytes.length >= maxFirstBytes) socket.off('data', keep);
     };
     let refusal: PenstockError | undefined;
     const received = (packet: { cmd: string }) => {
@@ -59,7 +66,7 @@ function connacked(
       const error = refusal ?? verdict(firstBytes, version);
       if (error) reject(error);
     };
-    const closed = () => reject(refusal ?? verdict(firstBytes, version) ?? closedEarly(socket));
+    const closed = () => reject(refusal ?? verdict(firstBytes, version) ?? closedEarly(socket, own));
     socket.on('data', keep);
     client.on('packetreceive', received).on('error', failed).once('close', closed).once('connect', resolve);
     client.connect();
@@ -70,6 +77,11 @@ function connacked(
   });
 }
 
+const maxFirstBytes = 32;
+
+/** Whether a server speaks first, in words. No packet of MQTT that may come first begins so. */
+const isGreeting = (bytes: Buffer): boolean => /^[\x21-\x7e][\x20-\x7e]{3}/.test(bytes.toString('latin1'));
+
 function refusedBy(packet: IConnackPacket, version: Version): PenstockError | undefined {
   const code = (version === 5 ? packet.reasonCode : packet.returnCode) ?? 0;
   if (code === 0) return undefined;
@@ -78,13 +90,23 @@ function refusedBy(packet: IConnackPacket, version: Version): PenstockError | un
   return connectRefused(code, code < 128 ? 4 : 5, reasonString, serverReference);
 }
 
-function closedEarly(socket: Duplex): PenstockError {
+function closedEarly(socket: Duplex, own: X509Certificate | undefined): PenstockError {
   const error = lastError(socket);
-  if (isTlsReason(error)) return tlsError(error, someTlsPeer());
-  return mqttError('mqtt_refused', 'The server closed the connection without responding to CONNECT', {
-    hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
-    cause: silence,
-  });
+  const peer = { ...someTlsPeer(), own };
+  if (isTlsReason(error)) return tlsError(error, peer);
+  // A TLS 1.3 server checks the client certificate after the handshake.
+  if (own && clientProblem(own) !== undefined) return endedByServer(peer);
+  const closing = webSocketClosing(socket);
+  const words =
+    closing === undefined ? '' : `. It closed the WebSocket with ${closing.code} ${textOf(closing.reason)}`;
+  return mqttError(
+    'mqtt_refused',
+    `The server closed the connection without responding to CONNECT${words.trimEnd()}`,
+    {
+      hint: 'Check the port, whether it requires TLS (mqtts://), and whether the broker restricts who may connect.',
+      cause: silence,
+    },
+  );
 }
 
 /** The error that the first bytes of a server indicate; undefined if there are none. */
@@ -93,20 +115,45 @@ function verdict(bytes: Buffer, version: Version): PenstockError | undefined {
   if (first === undefined) return undefined;
   // A server that does not know MQTT 5 responds in 3.1.1: no properties, and other codes.
   if (first === 0x20 && length === 2 && version === 5) return connectRefused(code || 1, 4);
-  if (first === 0x20) return mqttError('mqtt_protocol_error', 'The server sent a malformed CONNACK');
+  if (first === 0x20)
+    return mqttError('mqtt_protocol_error', 'The server sent a malformed CONNACK', {
+      hint: 'Update the broker, or the proxy before it. If it supports another version of MQTT, set protocolVersion to that.',
+    });
+  // An AUTH: the server asks for more than a user name and password, though the client did not offer it.
+  if (first === 0xf0) return connectRefused(140, 5);
   // A DISCONNECT whose code MQTT 5 does not have there.
   if (first === 0xe0 && (length ?? 0) > 0) return connectRefused(flags ?? 128, 5);
   if (first === 0x15 && length === 3) return tlsExpected();
-  if (bytes.toString('latin1').startsWith('HTTP'))
-    return notSpoken(
-      'The server speaks HTTP on this port',
-      'Use the MQTT port of the broker, usually 1883 or 8883. If this is its WebSocket port, use ws:// or wss://.',
-    );
+  const [, name, hint] = others.find(([greeting]) => greeting.test(bytes.toString('latin1'))) ?? [];
+  const speaks = name === undefined ? 'does not speak MQTT' : `speaks ${name}`;
   return notSpoken(
-    'The server does not speak MQTT on this port',
-    'Use the MQTT port of the broker, usually 1883, or 8883 with TLS.',
+    `The server ${speaks} on this port`,
+    hint ?? 'Use the MQTT port of the broker, usually 1883, or 8883 with TLS.',
   );
 }
+
+/** How servers of other protocols begin, or respond to a CONNECT. */
+const others: readonly [greeting: RegExp, name: string, hint?: string][] = [
+  [
+    /^HTTP\//,
+    'HTTP',
+    'Use the MQTT port of the broker, usually 1883 or 8883. If this is its WebSocket port, use ws:// or wss://.',
+  ],
+  [
+    /^AMQP/,
+    'AMQP',
+    'This is the AMQP port of the broker. RabbitMQ speaks MQTT on port 1883 once its plugin rabbitmq_mqtt is enabled.',
+  ],
+  [
+    /^INFO \{/,
+    'the protocol of NATS',
+    'This is the client port of nats-server. Use the port of the section mqtt of its configuration.',
+  ],
+  [/^SSH-/, 'SSH'],
+  [/^[-+*] ?(?:ERR|OK) /, 'a protocol of a database or of mail'],
+  [/^220[ -]/, 'a protocol of mail or FTP'],
+  [/^<\?xml|^<stream/, 'XMPP', 'ejabberd speaks MQTT on a port of its own, usually 1883.'],
+];
 
 const notSpoken = (message: string, hint: string): PenstockError =>
   mqttError('mqtt_not_spoken', message, { hint });

@@ -50,9 +50,16 @@ const fromReturnCode: Readonly<Record<number, number>> = { 1: 132, 2: 133, 3: 13
 
 const wordsOf = (code: number): string => reasons[code]?.[0] ?? 'unknown reason';
 
+/** Text of a broker on one line, without control characters, truncated. */
+export const textOf = (text: string): string =>
+  text
+    .slice(0, 200)
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim();
+
 /** `not authorized (0x87)`, followed by the server's reason string, truncated. */
 export function inWords(code: number, reasonString?: string): string {
-  const text = reasonString === undefined || reasonString === '' ? '' : `: ${reasonString.slice(0, 200)}`;
+  const text = reasonString === undefined || reasonString === '' ? '' : `: ${textOf(reasonString)}`;
   const hex = code.toString(16).padStart(2, '0').toUpperCase();
   return `${wordsOf(code)} (0x${hex})${text}`;
 }
@@ -98,11 +105,14 @@ export function connectRefused(
   // Reason codes of MQTT 5 begin at 128. A lower one is a return code of 3.1.1 (aedes sends those).
   const reason = version === 5 && code >= 128 ? code : (fromReturnCode[code] ?? code);
   const error = reasons[reason]?.[1] ?? 'mqtt_refused';
-  const named = server === undefined ? '' : `. It names ${server.slice(0, 200)}`;
-  const message = `The broker refused the connection: ${inWords(reason, reasonString)}${named}`;
+  const message = `The broker refused the connection: ${inWords(reason, reasonString)}${naming(server)}`;
   const hint = connectHintsOf[reason] ?? connectHints[error] ?? 'See the log of the broker.';
   return withReason(error, message, hint, reason, reasonString);
 }
+
+/** Server Reference of a CONNACK or DISCONNECT. */
+const naming = (server: string | undefined): string =>
+  server === undefined ? '' : `. It names ${textOf(server)}`;
 
 function withReason(
   error: MqttErrorCode,
@@ -116,7 +126,7 @@ function withReason(
     facts: {
       reasonCode: code,
       reason: wordsOf(code),
-      ...(reasonString === undefined ? {} : { reasonString: reasonString.slice(0, 200) }),
+      ...(reasonString === undefined ? {} : { reasonString: textOf(reasonString) }),
     },
   });
 }
@@ -128,13 +138,17 @@ const aboutRequest = [131, 135, 143, 144, 149, 151, 153, 154, 155, 158, 161, 162
  * The error for a DISCONNECT of the server, except a takeover: see `takenOver`. Some brokers send it instead of a SUBACK or
  * PUBACK: with `asked` it is read as that.
  */
-export function disconnected(code: number, reasonString?: string, asked?: Asked): PenstockError {
+export function disconnected(
+  code: number,
+  { reasonString, serverReference }: { reasonString?: string; serverReference?: string },
+  asked?: Asked,
+): PenstockError {
   if (asked !== undefined && aboutRequest.includes(code)) {
     if (asked.packet === 'SUBSCRIBE') return subscribeRefused(asked.topic, code, reasonString);
     if (asked.packet === 'PUBLISH' && asked.alone) return publishRefused(asked.topic, code, reasonString);
   }
   const words = code === 0 ? 'without a reason' : inWords(code, reasonString);
-  const message = `The broker ended the connection: ${words}${asked ? `, at ${asked.packet} of ${asked.topic}` : ''}`;
+  const message = `The broker ended the connection: ${words}${asked ? `, at ${asked.packet} of ${asked.topic}` : ''}${naming(serverReference)}`;
   return withReason(
     reasons[code]?.[2] ?? 'connection_lost',
     message,
@@ -158,9 +172,18 @@ const disconnectHints: Readonly<Record<number, string>> = {
 export function subscribeRefused(filter: string, code: number, reasonString?: string): PenstockError {
   if (code === 158) return sharedUnsupported(filter);
   const message = `The broker refused the subscription to ${filter}: ${inWords(code, reasonString)}`;
-  const hint = 'Allow this user to read the topic in the access rules of the broker.';
+  const hint =
+    subscribeHints[code] ??
+    'Allow this user to read the topic in the access rules of the broker. See its log.';
   return withReason('mqtt_subscribe_refused', message, hint, code, reasonString);
 }
+
+const subscribeHints: Readonly<Record<number, string>> = {
+  143: 'The broker does not take this filter. Use another topic, or allow this one in the broker.',
+  151: 'The broker has reached a limit, such as the number of subscriptions of this user. Raise it.',
+  161: 'Set protocolVersion to 3.1.1: the broker does not take identifiers of subscriptions.',
+  162: 'Use a topic without + and #, or allow wildcards in the broker.',
+};
 
 export const unsubscribeRefused = (filter: string, code: number): PenstockError =>
   withReason(
@@ -181,11 +204,22 @@ export const sharedUnsupported = (filter: string): PenstockError =>
 /** The error for a PUBACK, PUBREC or PUBCOMP that refuses (MQTT 5). */
 export function publishRefused(topic: string, code: number, reasonString?: string): PenstockError {
   const message = `The broker refused a message to ${topic}: ${inWords(code, reasonString)}`;
-  if (code === 149) return withReason('mqtt_packet_too_large', message, undefined, code, reasonString);
-  if (code === 151) return withReason('mqtt_server_unavailable', message, undefined, code, reasonString);
-  const hint = 'Allow this user to write the topic in the access rules of the broker.';
+  const hint =
+    publishHints[code] ??
+    'Allow this user to write the topic in the access rules of the broker. See its log.';
+  if (code === 149) return withReason('mqtt_packet_too_large', message, hint, code, reasonString);
+  if (code === 151) return withReason('mqtt_server_unavailable', message, hint, code, reasonString);
   return withReason('mqtt_publish_refused', message, hint, code, reasonString);
 }
+
+const publishHints: Readonly<Record<number, string>> = {
+  144: 'Use a topic that the broker takes. Some brokers (ejabberd) send this code for a topic that the user may not write.',
+  149: 'Make the messages smaller, or raise the limit of the broker.',
+  151: 'The broker has reached a limit of messages or of their rate. Raise it, or limit the source with messagesPerSecond.',
+  153: 'The broker checks payloads, and does not take this one. Change the format of the table, or the rule of the broker.',
+  154: 'Set retain to false in the table.',
+  155: 'Set the qos of the table to a lower one.',
+};
 
 export const retainUnsupported = (): PenstockError =>
   mqttError('mqtt_publish_refused', 'The broker does not support retained messages', {

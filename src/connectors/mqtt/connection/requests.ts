@@ -71,6 +71,15 @@ export const closedInstead = (
     cause,
   });
 
+/** For a client with a random id that has asked for nothing but to connect. */
+export const closedAfterLogin = (cause: Error): PenstockError =>
+  new PenstockError('connection_lost', 'The broker accepted the connection and closed it at once', {
+    hint:
+      'Brokers do this if a rule of theirs forbids this client: its client id, user, address, or the number of its ' +
+      'connections. So do proxies whose broker is away. See the log of the broker.',
+    cause,
+  });
+
 /** For a CONNECT without a CONNACK, over a connection that is open. */
 export const connectUnanswered = (ms: number, versions: string): PenstockError =>
   mqttError(

@@ -1,7 +1,6 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
-import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sinkOf } from '../config/table.ts';
 import type { Qos } from '../config/topic.ts';
@@ -9,7 +8,8 @@ import { pingOnTime } from '../connection/acks.ts';
 import { exactlyOnceTogether, publishTest } from '../connection/broker-tests.ts';
 import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
-import type { Connection } from '../connection/connection.ts';
+import { type Connection, violation } from '../connection/connection.ts';
+import { reportGrant } from '../connection/granted.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import { type Asked, unanswered } from '../connection/requests.ts';
@@ -25,10 +25,7 @@ import {
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { closesAt, fingerprint, fingerprintOf, Suspects } from './suspects.ts';
 
-/**
- * Connects with a clean session that ends with the connection. Fails if the broker confirms none of the sent messages for
- * `confirmTimeoutMs`. See `openSink` in the connector contract.
- */
+/** Connects with a clean session. Fails if nothing sent is confirmed for `confirmTimeoutMs`. See `openSink` in the contract. */
 export async function openSink(
   context: RunContext<MqttProfile, MqttTable>,
   confirmTimeoutMs = 30_000,
@@ -36,6 +33,7 @@ export async function openSink(
   const { signal } = context;
   const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
   try {
+    reportGrant(context, connection);
     void warnOfRewriting(context);
     const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
     const suspects = new Suspects(connection);
@@ -56,7 +54,6 @@ class MqttSink implements Sink {
   readonly #heads: PublishHeads;
   readonly #sinkQos: SinkQos;
   readonly #suspects: Suspects;
-  readonly #asked: Asked;
   readonly #qos: Qos;
   readonly #retain: boolean;
   readonly #maxPacketSize: number;
@@ -103,7 +100,6 @@ class MqttSink implements Sink {
       profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
     );
     this.#writer = new PacketWriter(client.stream, this.#written);
-    this.#asked = { packet: 'PUBLISH', topic: this.#topic, qos: this.#qos, retain: this.#retain };
     connection.asked = () => (this.#inFlight.count > 0 ? this.#asked : undefined);
     connection.whenLost((reason) => {
       const { count } = this.#inFlight;
@@ -198,6 +194,11 @@ class MqttSink implements Sink {
     setTimeout(test, 1_000).unref();
   }
 
+  get #asked(): Asked {
+    const packet = this.#inFlight.first()?.released ? 'PUBREL' : 'PUBLISH';
+    return { packet, topic: this.#topic, qos: this.#qos, retain: this.#retain };
+  }
+
   get #full(): boolean {
     return this.#testing || this.#inFlight.full || (this.#suspects.careful && this.#inFlight.count > 0);
   }
@@ -280,7 +281,7 @@ class MqttSink implements Sink {
   }
 
   #violated(message: string): void {
-    this.#fail(mqttError('mqtt_protocol_error', `The broker violated the MQTT protocol: ${message}`));
+    this.#fail(violation(message));
     void this.#connection.destroy();
   }
 

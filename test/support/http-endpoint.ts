@@ -1,0 +1,73 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { atEnd } from './at-end.ts';
+
+export interface Received {
+  method: string;
+  url: string;
+  headers: IncomingMessage['headers'];
+  body: string;
+}
+
+/** A response, or its status; undefined for none. */
+export type Reply =
+  | number
+  | undefined
+  | { status: number; headers?: Readonly<Record<string, string>>; text?: string };
+
+/** An HTTP server that behaves as a test says. It stops by itself: see `atEnd`. */
+export class Endpoint {
+  readonly received: Received[] = [];
+  readonly sockets = new Set<Socket>();
+  readonly server: Server;
+  reply: (request: Received, response: ServerResponse) => Reply | 'handled' | Promise<Reply> = () => 200;
+  /** Number of requests without a response. */
+  open = 0;
+  maxOpen = 0;
+
+  constructor() {
+    this.server = createServer(async (incoming, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of incoming) chunks.push(chunk as Buffer);
+      const { method = '', url = '', headers } = incoming;
+      const request = { method, url, headers, body: String(Buffer.concat(chunks)) };
+      this.received.push(request);
+      this.maxOpen = Math.max(this.maxOpen, ++this.open);
+      const reply = await this.reply(request, response);
+      this.open -= 1;
+      if (reply === undefined || reply === 'handled') return;
+      const whole = typeof reply === 'number' ? { status: reply } : reply;
+      const {
+        status,
+        headers: sent = {},
+        text = `said ${status}`,
+      } = whole as Exclude<Reply, number | undefined>;
+      response.writeHead(status, sent).end(status === 304 ? undefined : text);
+    });
+    this.server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
+    atEnd(() => this.stop());
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => void this.server.listen(0, '127.0.0.1', resolve));
+    return this;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/in`;
+  }
+
+  get bodies(): string[] {
+    return this.received.map(({ body }) => body);
+  }
+
+  stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    return new Promise((resolve) => void this.server.close(() => resolve()));
+  }
+}
+
+export const endpoint = (): Promise<Endpoint> => new Endpoint().start();
