@@ -4,7 +4,7 @@ import { join, relative, sep } from 'node:path';
 import type { Targets } from '../connector.ts';
 import { fileError, lostError, systemError } from './errors.ts';
 import { type LocalPath, localPath } from './paths.ts';
-import type { ReadableFiles } from './record-source.ts';
+import type { ReadableFiles } from './read-records.ts';
 
 /** Maximum number of entries of one folder, which are sorted in memory. */
 const maxEntries = 200_000;

@@ -2,7 +2,7 @@ import { PenstockError } from '../../../errors.ts';
 import type { ConnectionSchema } from '../../../formats/schema/schema.ts';
 import type { Reachable } from '../../connector.ts';
 import { localFiles } from '../../files/local-files.ts';
-import type { ReadableFiles } from '../../files/record-source.ts';
+import type { ReadableFiles } from '../../files/read-records.ts';
 import { recordRules } from '../../files/records.ts';
 import { validLocation } from '../config/location.ts';
 import type { S3Profile } from '../config/profile.ts';

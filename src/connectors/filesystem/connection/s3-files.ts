@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Reachable } from '../../connector.ts';
-import type { ReadableFiles } from '../../files/record-source.ts';
+import type { ReadableFiles } from '../../files/read-records.ts';
 import type { S3Profile } from '../config/profile.ts';
 import { requestError, s3Client } from './s3-client.ts';
 
