@@ -111,10 +111,16 @@ async function checkStore(
     });
     if (context.table === undefined || !isSink(context.table.table_type)) return;
     if (context.probe === 'none') return steps.skip('write', 'Skipped because nothing is to be written');
-    await steps.run('write', async (abortSignal) => {
+    await steps.run('write', async (signal) => {
       const object = { Bucket: bucket, Key: `${base}${probeName}` };
-      await send(client.send(new PutObjectCommand({ ...object, Body: 'penstock' }), { abortSignal }));
-      await send(client.send(new DeleteObjectCommand(object), { abortSignal }));
+      // Not cut off by the signal: the object must not stay.
+      const options = { abortSignal: AbortSignal.timeout(context.stepTimeoutMs) };
+      try {
+        await send(client.send(new PutObjectCommand({ ...object, Body: 'penstock' }), options));
+      } finally {
+        await send(client.send(new DeleteObjectCommand(object), options));
+      }
+      signal.throwIfAborted();
       return { value: true, message: `An object can be written to ${bucket} and removed` };
     });
   } finally {
