@@ -63,6 +63,13 @@ export const Environment = Type.Object({
         'folder with certificates and keys that profiles may name by path; when not set, paths are refused',
     }),
   ),
+  PENSTOCK_FILE_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'folder below which tables may read and write local files; when not set, local paths are refused',
+    }),
+  ),
   PENSTOCK_TARGETS: Type.Optional(
     Type.String({
       maxLength: 65_536,
@@ -102,6 +109,7 @@ export interface Config {
   adminKey: string | undefined;
   allowedVars: string[];
   certDir: string | undefined;
+  fileDir: string | undefined;
   targets: string[];
   requestsPerMinute: number;
   workerThreads: number | undefined;
@@ -268,6 +276,7 @@ function toConfig(env: Environment): Omit<Config, 'warnings'> {
     adminKey: env.PENSTOCK_ADMIN_KEY,
     allowedVars: list(env.PENSTOCK_ALLOWED_VARS),
     certDir: env.PENSTOCK_CERT_DIR,
+    fileDir: env.PENSTOCK_FILE_DIR,
     targets: list(env.PENSTOCK_TARGETS ?? ''),
     requestsPerMinute: env.PENSTOCK_RATE_LIMIT,
     workerThreads: env.PENSTOCK_WORKER_THREADS,

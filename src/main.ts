@@ -89,7 +89,7 @@ async function startWorker(
     sameMachine && !isOwnerAlive(other, own, (pid) => process.kill(pid, 0));
   // One core is left to the API and the database.
   const max = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
-  const threads = new ThreadPool({ max, targets: config.targets, logger });
+  const threads = new ThreadPool({ max, targets: config.targets, fileDir: config.fileDir, logger });
   closing.add('threads', () => threads.close());
   const owner = ownerName(own);
   const worker = new Worker({ db, catalog, logger, metrics, owner, threads, isDead, shared: !sameMachine });
@@ -139,7 +139,8 @@ async function serve(
     import('./security/certificate-files.ts'),
   ]);
   const files = certificatesIn(config.certDir);
-  const catalog = new StoredCatalog(db, secrets, variables, new TargetRules(config.targets), files);
+  const targets = new TargetRules(config.targets, config.fileDir);
+  const catalog = new StoredCatalog(db, secrets, variables, targets, files);
   const metrics = new Registry();
   let nudge = (): void => {};
   if (command !== 'api') {

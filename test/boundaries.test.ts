@@ -140,7 +140,7 @@ describe('the house', () => {
     const crossing = connectorFiles.flatMap(({ source, name }) =>
       internal(source)
         .filter((path) => path.startsWith('connectors/') && path !== 'connectors/connector.ts')
-        .filter((path) => path.split('/')[1] !== name && !path.startsWith('connectors/network/'))
+        .filter((path) => path.split('/')[1] !== name && !/^connectors\/(network|files)\//.test(path))
         .map((path) => `${source.path} imports ${path}`),
     );
     expect(crossing).toEqual([]);

@@ -20,6 +20,7 @@ describe('the settings', () => {
       adminKey: undefined,
       allowedVars: ['PENSTOCK_VAR_*'],
       certDir: undefined,
+      fileDir: undefined,
       targets: [],
       requestsPerMinute: 6000,
       workerThreads: undefined,

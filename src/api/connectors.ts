@@ -155,7 +155,7 @@ function formSchema(schema: unknown): FormSchema {
 function published(value: unknown, alternative: boolean): unknown {
   if (Array.isArray(value)) return value.map((item) => published(item, alternative));
   if (!isSchema(value)) return value;
-  const { additionalProperties, file: _file, ...rest } = value;
+  const { additionalProperties, file: _file, option: _option, ...rest } = value;
   const open = additionalProperties === undefined || (additionalProperties === false && !alternative);
   const kept = open ? rest : { ...rest, additionalProperties };
   const adapted = asMap(asInput(withSecrets(kept), value.file === true));

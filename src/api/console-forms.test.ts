@@ -68,11 +68,24 @@ const filled: Record<string, object> = {
   'impulse table': { event_rate: 10 },
   'postgres profile': { host: 'db.example', user: 'penstock' },
   'postgres table': { table: 'readings' },
+  'filesystem table': { table_type: { path: 'readings' } },
+  'single_file table': { path: 'out.json' },
   'polling_http table': { endpoint: 'https://example.com/out' },
   'sse table': { endpoint: 'https://example.com/events' },
   'websocket table': { endpoint: 'wss://example.com/stream' },
   'webhook table': { endpoint: 'https://example.com/in' },
 };
+
+/** Adds fields, also to an object within. */
+const fill = (config: object, fields: object): object => ({
+  ...config,
+  ...Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      const given = (config as Record<string, unknown> | undefined)?.[name];
+      return [name, typeof given === 'object' ? { ...given, ...value } : value];
+    }),
+  ),
+});
 
 const profiles = connectors.filter((connector) => toWire(connector).connection_config !== null);
 
@@ -81,7 +94,7 @@ test('a connector that nobody chooses is hidden', () => {
 });
 
 test('a profile is asked for where one is needed', () => {
-  expect(profiles.map(({ id }) => id)).toEqual(['mqtt', 'postgres']);
+  expect(profiles.map(({ id }) => id)).toEqual(['mqtt', 'postgres', 'filesystem']);
 });
 
 describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
@@ -99,7 +112,7 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
   });
 
   test.each(choices)('gives a valid configuration when its widgets are left alone (%s)', (choice) => {
-    const sent = { ...(untouched(schema, choice) as object), ...filled[`${id} ${part}`] };
+    const sent = fill(untouched(schema, choice) as object, filled[`${id} ${part}`] ?? {});
     expect(validator().validate(schema, sent)).toBe(true);
     // The console adds these two.
     expect(validator().validate(schema, { ...sent, name: 'plant', __meta: { type: {} } })).toBe(true);

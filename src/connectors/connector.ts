@@ -61,6 +61,8 @@ export type Watched = Omit<Delivery, 'ack'>;
 
 export interface WatchContext<P, T> extends Reachable<P> {
   table: T;
+  /** How the messages look, as far as it is known. */
+  schema?: ConnectionSchema | undefined;
   /** Called once, when messages can arrive. */
   listening(): void;
   /** Call it with every message, in order. It drops what it has no room for; what it throws ends the watch. */
@@ -112,6 +114,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   /** Checks what the schemas cannot say, such as contradictory fields. Paths are JSON pointers into the config. */
   validateProfile?(profile: Static<P>): FieldError[];
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
+  /** Checks whether a table can have this schema, beyond what holds for every table. Paths begin at the schema. */
+  validateSchema?(table: Static<T>, schema: ConnectionSchema): FieldError[];
   pace?(table: Static<T>): Pace;
   /**
    * Whether a sink of this table takes typed rows: messages have no payload, and the schema needs no format. It gets every

@@ -1,10 +1,12 @@
 import { coreErrors, type ErrorKind, PenstockError } from '../errors.ts';
 import { blackhole, preview } from './blackhole/index.ts';
 import type { ConnectorDefinition } from './connector.ts';
+import { filesystem } from './filesystem/index.ts';
 import { impulse } from './impulse/index.ts';
 import { mqtt } from './mqtt/index.ts';
 import { pollingHttp } from './polling_http/index.ts';
 import { postgres } from './postgres/index.ts';
+import { singleFile } from './single_file/index.ts';
 import { sse } from './sse/index.ts';
 import { stdout } from './stdout/index.ts';
 import { webhook } from './webhook/index.ts';
@@ -13,6 +15,8 @@ import { websocket } from './websocket/index.ts';
 export const connectors: readonly ConnectorDefinition[] = [
   mqtt,
   postgres,
+  filesystem,
+  singleFile,
   webhook,
   pollingHttp,
   sse,

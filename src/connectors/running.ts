@@ -15,6 +15,8 @@ export interface Logger {
 export interface Targets {
   /** Returns the addresses of `host` that may be dialled; ask before opening any socket. Throws `target_not_allowed`. */
   allowed<A extends { address: string; family: number }>(host: string, addresses: readonly A[]): A[];
+  /** The folder below which local files may be read and written; without it none may. */
+  readonly fileDir?: string | undefined;
 }
 
 /** A profile, its secrets opened and variables replaced, with what may be reached for it. */

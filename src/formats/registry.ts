@@ -4,6 +4,7 @@ import { csv } from './csv/csv.ts';
 import type { FormatDefinition } from './format.ts';
 import { json } from './json/json.ts';
 import { msgpack } from './msgpack/msgpack.ts';
+import { parquet } from './parquet/parquet.ts';
 import { protobuf } from './protobuf/protobuf.ts';
 import { rawBytes, rawString } from './raw/raw.ts';
 import type { Format } from './schema/schema.ts';
@@ -16,6 +17,7 @@ const formats = [
   csv,
   json,
   msgpack,
+  parquet,
   protobuf,
   rawBytes,
   rawString,
@@ -23,7 +25,8 @@ const formats = [
   sparkplugB,
 ] as unknown as readonly FormatDefinition[];
 
-export const formatTypes = formats.map(({ type }) => type);
+/** The formats of messages. */
+export const formatTypes = formats.filter(({ filesOnly }) => !filesOnly).map(({ type }) => type);
 
 /** The definition of a format; undefined for one that Penstock does not read or write. */
 export const formatOf = (format: Format): FormatDefinition | undefined =>

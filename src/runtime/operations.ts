@@ -108,7 +108,8 @@ export interface MainOperations {
   log(input: { level: 'debug' | 'info' | 'warn' | 'error'; details: object; message: string }): void;
 }
 
-/** Start data of a thread: the entries of PENSTOCK_TARGETS. */
+/** Start data of a thread: the entries of PENSTOCK_TARGETS, and PENSTOCK_FILE_DIR. */
 export interface ThreadData {
   targets: readonly string[];
+  fileDir?: string | undefined;
 }

@@ -29,7 +29,8 @@ const warnEveryMs = 250;
 
 const port = parentPort;
 if (!port) throw new Error('This file is the entry point of a worker thread, not of a process');
-const targets = new TargetRules((workerData as ThreadData).targets);
+const { targets: entries, fileDir } = workerData as ThreadData;
+const targets = new TargetRules(entries, fileDir);
 const attempts = new Map<number, Attempt>();
 const unreported = new Map<number, AttemptCounts>();
 let reporting: NodeJS.Timeout | undefined;

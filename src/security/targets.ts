@@ -3,7 +3,8 @@ import { PenstockError } from '../errors.ts';
 
 /**
  * Rules of `PENSTOCK_TARGETS`: hosts and addresses that tests and jobs may reach. They apply to the address that is
- * dialled, after name resolution, so no spelling or name evades them. Used in both threads.
+ * dialled, after name resolution, so no spelling or name evades them. Also names the folder of `PENSTOCK_FILE_DIR`. Used
+ * in both threads.
  */
 
 /**
@@ -50,8 +51,10 @@ export class TargetRules {
   readonly #names: { deny: boolean; name: string }[] = [];
   readonly #denied: Network[] = [];
   readonly #allowed: Network[] = [];
+  readonly fileDir: string | undefined;
 
-  constructor(entries: readonly string[]) {
+  constructor(entries: readonly string[], fileDir?: string) {
+    this.fileDir = fileDir;
     const problems = targetProblems(entries);
     if (problems.length > 0)
       throw new PenstockError('invalid_config', `PENSTOCK_TARGETS ${problems.join('; ')}`);

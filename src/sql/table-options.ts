@@ -101,24 +101,26 @@ export class TableOptions implements WithOptions {
   takeObject(schema: TSchema, prefix = ''): Record<string, unknown> {
     const { properties = {}, required = [] } = schema as JsonSchema;
     const entries = Object.entries(properties).map(([name, property]) => {
-      const value = this.#takeProperty(`${prefix}${optionName(name)}`, property, prefix);
+      const value = this.#takeProperty(`${prefix}${property.option ?? optionName(name)}`, property, prefix);
       return [name, value ?? (property.type === 'boolean' && required.includes(name) ? false : undefined)];
     });
     return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
   }
 
   #takeProperty(name: string, property: JsonSchema, prefix: string): unknown {
-    if (property.oneOf) return this.#takeAlternative(name, property.oneOf, prefix);
+    if (property.oneOf) return this.#takeAlternative(name, property, prefix);
     if (!property.properties) return this.takeAs(name, property);
     const inner = this.takeObject(property, `${name}.`);
     return Object.keys(inner).length > 0 ? inner : undefined;
   }
 
-  #takeAlternative(name: string, alternatives: readonly JsonSchema[], prefix: string): unknown {
+  /** The alternatives of a property with an `option` have the title as the value of `type`, and options without it. */
+  #takeAlternative(name: string, { oneOf: alternatives = [], option }: JsonSchema, prefix: string): unknown {
     const titles = alternatives.map(({ title = '' }) => title.toLowerCase());
     const title = this.takeOneOf(name, titles);
-    if (title !== undefined)
-      return this.takeObject(alternatives[titles.indexOf(title)] as JsonSchema, `${prefix}${title}.`);
+    const chosen = alternatives[titles.indexOf(title ?? '')];
+    if (chosen && option !== undefined) return { ...this.takeObject(chosen, prefix), type: title };
+    if (chosen) return this.takeObject(chosen, `${prefix}${title}.`);
     const message = `The option ${name} is missing: it must be one of ${titles.join(', ')}`;
     throw new PenstockError('invalid_config', message, { errors: [{ path: '', message }] });
   }
@@ -155,6 +157,8 @@ export class TableOptions implements WithOptions {
 interface JsonSchema extends TSchema {
   type?: string;
   title?: string;
+  /** The name of the option, if it does not follow from that of the property. */
+  option?: string;
   properties?: Record<string, JsonSchema>;
   required?: string[];
   oneOf?: JsonSchema[];

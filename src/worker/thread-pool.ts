@@ -133,10 +133,10 @@ class RunningThread {
 
   /** `lost` is called once, when no further attempt can begin in this thread. */
   constructor(options: SlotOptions, lost: () => void) {
-    const { entry, pingEveryMs, maxMissedPings, logger, targets } = options;
+    const { entry, pingEveryMs, maxMissedPings, logger, targets, fileDir } = options;
     this.#logger = logger;
     this.#lost = lost;
-    const workerData: ThreadData = { targets };
+    const workerData: ThreadData = { targets, fileDir };
     this.#thread = new Thread(entry, { workerData, name: 'tasks' });
     this.#link = new Link<ThreadOperations & AttemptOperations>(
       this.#thread,

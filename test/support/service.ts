@@ -44,6 +44,7 @@ export interface ServiceOptions {
   certDir?: string;
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
+  fileDir?: string;
   /** The threads of tasks, if not the one thread that all services of a test file share. */
   threads?: Partial<ConstructorParameters<typeof ThreadPool>[0]>;
   logLevel?: 'trace' | 'debug';
@@ -71,15 +72,21 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     db,
     secrets,
     variables,
-    new TargetRules(options.targets ?? []),
+    new TargetRules(options.targets ?? [], options.fileDir),
     certificatesIn(options.certDir),
   );
   const metrics = new Registry();
   const owner = `test/1/${randomBytes(4).toString('hex')}`;
   const { shared = false, workerDb = (same) => same } = options;
   const seen = { db: workerDb(db), catalog, logger, metrics };
-  const own = options.threads || options.targets;
-  const some = { max: 1, targets: options.targets ?? [], logger, ...options.threads };
+  const own = options.threads || options.targets || options.fileDir;
+  const some = {
+    max: 1,
+    targets: options.targets ?? [],
+    fileDir: options.fileDir,
+    logger,
+    ...options.threads,
+  };
   const threads = own ? new ThreadPool(some) : sharedThreads;
   const worker = new Worker({ ...seen, owner, threads, isDead: () => false, shared });
   if (options.worker) worker.start();

@@ -35,6 +35,8 @@ export async function checkTable(
   if (!sent) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
   const takesRows = connector.direction(body.config) === 'sink' && connector.takesRows?.(body.config, sent);
   const schema = checkSchema(sent, '/schema', connector.metadata, takesRows);
+  const unfit = connector.validateSchema?.(body.config, schema) ?? [];
+  if (unfit.length > 0) throw invalidSchema(unfit, '/schema');
   // A sink without columns gets those of its query, and is then checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);

@@ -186,7 +186,7 @@ type Sample = Awaited<ReturnType<typeof takeSample>>;
 /** Collects messages until a number, a time or 8 MiB is reached. Throws what fails before the first message. */
 async function takeSample(
   { connector, profile, targets, table }: SampledSource,
-  { messages: max = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs }: InferRequest,
+  { messages: max = defaults.messages, timeout_ms: timeoutMs = defaults.timeoutMs, format }: InferRequest,
   gone: AbortSignal,
 ) {
   const [first, lost] = [[] as Watched[], undefined as PenstockError | undefined];
@@ -213,7 +213,8 @@ async function takeSample(
   const timer = setTimeout(stop, timeoutMs);
   try {
     const signal = AbortSignal.any([gone, over.signal]);
-    await watchSource(connector, { profile, targets, table, signal, listening, deliver });
+    const schema = format ? { format } : undefined;
+    await watchSource(connector, { profile, targets, table, schema, signal, listening, deliver });
   } catch (error) {
     if (gone.aborted || (error !== enough && sample.messages === 0)) throw error;
     if (since === undefined) throw tooSlow(timeoutMs);

@@ -136,7 +136,7 @@ async function startTail(
     subscribed.resolve();
   };
   const deliver = (message: Watched): void => tail.deliver(message);
-  void watchSource(connector, { profile, targets, table, signal, listening, deliver })
+  void watchSource(connector, { profile, targets, table, schema, signal, listening, deliver })
     .catch((error: unknown) => {
       subscribed.reject(error);
       const { code } = tail.end(error);

@@ -171,7 +171,8 @@ export class Preview {
     const { connector, profile, targets, config: table } = this.#catalog.usable(plan.source);
     const { signal } = this.#cancel;
     const deliver = rows.deliver.bind(rows);
-    await watchSource(connector, { profile, targets, table, signal, listening, deliver });
+    const { schema } = plan.source;
+    await watchSource(connector, { profile, targets, table, schema, signal, listening, deliver });
   }
 
   /** Waits for the first reason to end, then releases everything. */

@@ -90,10 +90,18 @@ const ProtobufFormat = format('protobuf', 'Protobuf', {
 const ParquetFormat = Type.Object(
   {
     type: Type.Literal('parquet'),
-    compression: Type.Optional(Type.Unknown()),
-    row_group_bytes: Type.Optional(Type.Unknown()),
+    compression: oneOf(['uncompressed', 'snappy', 'gzip', 'zstd'], 'Compression of the pages; default zstd'),
+    row_group_bytes: Type.Optional(
+      Type.Union([Type.Integer({ minimum: 1024, maximum: 2 ** 31 - 1 }), Type.Null()], {
+        description: 'Approximate bytes of a row group before compression; default 128 MiB',
+      }),
+    ),
   },
-  { title: 'Parquet', description: 'Refused: parquet is a file, not a message', ...strict },
+  {
+    title: 'Parquet',
+    description: 'For connectors that write whole files: parquet is no message',
+    ...strict,
+  },
 );
 
 const CsvFormat = format('csv', 'Csv', {

@@ -115,6 +115,7 @@ export async function abortedEverywhere<T>(
 export const noTargets = (context: Context) => {
   const asked: string[] = [];
   const targets: Context['targets'] = {
+    ...context.targets,
     allowed(host) {
       asked.push(host);
       throw new PenstockError('target_not_allowed', `${host} is not allowed`);

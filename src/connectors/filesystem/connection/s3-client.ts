@@ -1,0 +1,134 @@
+import { lookup } from 'node:dns';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { asPenstockError, type PenstockError } from '../../../errors.ts';
+import type { Reachable, Targets } from '../../connector.ts';
+import { socketError } from '../../network/socket-errors.ts';
+import { endpointOf, type S3Profile, s3Error, s3Errors } from '../config/profile.ts';
+
+/** The client of an object store. It asks the targets before each connection, and never retries. */
+
+/** Resolves a host name to the addresses that may be dialled. */
+const lookupWithin =
+  (targets: Targets): LookupFunction =>
+  (host, options, callback) => {
+    lookup(host, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, []);
+      try {
+        const allowed = targets.allowed(host, addresses);
+        const [first] = allowed;
+        if (options.all || first === undefined) callback(null, allowed);
+        else callback(null, first.address, first.family);
+      } catch (refused) {
+        callback(refused as Error, []);
+      }
+    });
+  };
+
+type Connect = (options: { host?: string | null }, callback?: never) => never;
+
+/** Node looks up names only, so an address is checked here. */
+function guarded<A extends HttpAgent>(agent: A, targets: Targets): A {
+  const looked = lookupWithin(targets);
+  const connect = agent.createConnection.bind(agent) as unknown as Connect;
+  const checked = (options: { host?: string | null }, callback?: never): never => {
+    const host = (options.host ?? '').replace(/^\[(.*)\]$/, '$1');
+    const family = isIP(host);
+    if (family !== 0) targets.allowed(host, [{ address: host, family }]);
+    return connect({ ...options, lookup: looked } as object, callback);
+  };
+  return Object.assign(agent, { createConnection: checked as unknown as A['createConnection'] });
+}
+
+const connectMs = 10_000;
+const requestMs = 60_000;
+
+export async function s3Client({ profile, targets }: Reachable<S3Profile>): Promise<S3Client> {
+  const { S3Client } = await import('@aws-sdk/client-s3');
+  const { access_key_id, secret_access_key = '', session_token } = profile;
+  const own = profile.endpoint ? { endpoint: endpointOf(profile).href } : {};
+  const credentials = access_key_id
+    ? {
+        credentials: {
+          accessKeyId: access_key_id,
+          secretAccessKey: secret_access_key,
+          ...(session_token ? { sessionToken: session_token } : {}),
+        },
+      }
+    : {};
+  return new S3Client({
+    ...own,
+    ...credentials,
+    region: profile.region || 'us-east-1',
+    forcePathStyle: profile.path_style ?? false,
+    maxAttempts: 1,
+    // Other stores do not know the checksums of newer versions of the SDK.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: {
+      httpAgent: guarded(new HttpAgent({ keepAlive: true, maxSockets: 16 }), targets),
+      httpsAgent: guarded(new HttpsAgent({ keepAlive: true, maxSockets: 16 }), targets),
+      connectionTimeout: connectMs,
+      requestTimeout: requestMs,
+      throwOnRequestTimeout: true,
+    },
+  });
+}
+
+interface ServiceError {
+  name?: string;
+  code?: string;
+  message?: string;
+  $metadata?: { httpStatusCode?: number };
+}
+
+type S3ErrorCode = keyof typeof s3Errors;
+
+const named: Readonly<Record<string, S3ErrorCode>> = {
+  AccessDenied: 's3_access_denied',
+  InvalidAccessKeyId: 's3_access_denied',
+  SignatureDoesNotMatch: 's3_access_denied',
+  ExpiredToken: 's3_access_denied',
+  InvalidToken: 's3_access_denied',
+  RequestTimeTooSkewed: 's3_access_denied',
+  AllAccessDisabled: 's3_access_denied',
+  CredentialsProviderError: 's3_credentials_missing',
+  NoSuchBucket: 's3_bucket_missing',
+  PermanentRedirect: 's3_wrong_region',
+  AuthorizationHeaderMalformed: 's3_wrong_region',
+  SlowDown: 's3_throttled',
+  TooManyRequests: 's3_throttled',
+};
+
+/** Translates an error of a request. */
+export function requestError(cause: unknown, profile: S3Profile): PenstockError {
+  const { name = '', code, $metadata = {} } = cause as ServiceError;
+  if ('passing' in (cause as object)) return cause as PenstockError;
+  const url = endpointOf(profile);
+  const host = url.hostname;
+  const status = $metadata.httpStatusCode;
+  if (name === 'TimeoutError')
+    return s3Error('connection_timeout', `The object store at ${host} does not respond`, { cause });
+  if (status === undefined && code === 'ENOTFOUND')
+    return s3Error('name_not_resolved', `The host name of the object store cannot be resolved (${code})`, {
+      hint: 'Check the endpoint. Most stores other than AWS need path_style.',
+      cause,
+    });
+  if (status === undefined && code !== undefined && named[name] === undefined)
+    return socketError(cause as NodeJS.ErrnoException, { host, port: Number(url.port) || 443 });
+  if (status === undefined && named[name] === undefined) return asPenstockError(cause);
+  const own = named[name] ?? ofStatus(status ?? 0);
+  const message = `The object store at ${host} responds with ${name}${status === undefined ? '' : ` (${status})`}`;
+  const said =
+    own === 's3_credentials_missing' ? 'The default chain of the AWS SDK finds no credentials' : message;
+  return s3Error(own, said, { hint: s3Errors[own].todo, facts: { name, status }, cause });
+}
+
+function ofStatus(status: number): S3ErrorCode {
+  if (status === 429 || status === 503) return 's3_throttled';
+  if (status >= 500 || status < 400) return 's3_failed';
+  if (status === 401 || status === 403) return 's3_access_denied';
+  return status === 301 ? 's3_wrong_region' : 's3_refused';
+}
