@@ -83,8 +83,8 @@ export const s3Errors = {
   s3_credentials_missing: {
     title: 'There are no credentials for the object store',
     passing: false,
-    means: 'The profile has no access key, and the default chain of the AWS SDK finds none either.',
-    todo: 'Set access_key_id and secret_access_key in the connection profile.',
+    means: 'The profile has no access key, and the machine has none either, or must not lend it.',
+    todo: 'Set access_key_id and secret_access_key in the connection profile. docs/connectors/filesystem.md says how an operator lends the credentials of the machine.',
   },
   s3_bucket_missing: {
     title: 'The bucket does not exist',

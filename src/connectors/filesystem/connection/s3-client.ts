@@ -42,11 +42,26 @@ function guarded<A extends HttpAgent>(agent: A, targets: Targets): A {
   return Object.assign(agent, { createConnection: checked as unknown as A['createConnection'] });
 }
 
+/** The machine's own credentials are for an operator to lend: whoever may write tables could otherwise act as the machine. */
+function checkMachineCredentials(targets: Targets): void {
+  const address = '169.254.169.254';
+  try {
+    targets.allowed(address, [{ address, family: 4 }]);
+  } catch (cause) {
+    const message = 'The profile has no access key, and the credentials of the machine must not be used';
+    throw s3Error('s3_credentials_missing', message, {
+      hint: `Set access_key_id and secret_access_key. To lend the credentials of the machine, an operator allows ${address} in PENSTOCK_TARGETS.`,
+      cause,
+    });
+  }
+}
+
 const connectMs = 10_000;
 const requestMs = 60_000;
 
 export async function s3Client({ profile, targets }: Reachable<S3Profile>): Promise<S3Client> {
   const { S3Client } = await import('@aws-sdk/client-s3');
+  if (!profile.access_key_id) checkMachineCredentials(targets);
   const { access_key_id, secret_access_key = '', session_token } = profile;
   const own = profile.endpoint ? { endpoint: endpointOf(profile).href } : {};
   const credentials = access_key_id

@@ -165,6 +165,14 @@ test('asks the targets for a name and for an address, before each connection', a
 });
 
 // The names are in the same order whether or not a slash counts: s3rver lists folders before files.
+test("uses the machine's own credentials only if an operator lends them", async () => {
+  const keyless = { ...profile, access_key_id: '', secret_access_key: '' };
+  expect(await failureOf(s3Client({ profile: keyless, targets: new TargetRules([]) }))).toMatchObject({
+    code: 's3_credentials_missing',
+  });
+  (await s3Client({ profile: keyless, targets: new TargetRules(['169.254.169.254']) })).destroy();
+});
+
 test('reads objects in order, from the position on', async () => {
   const own = context('source', { regex_pattern: '\\.txt$' });
   await put(own, 'c/2.txt', 'c\nd\n');
