@@ -344,6 +344,8 @@ export type JsonFormat = {
   type: "json";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
@@ -368,6 +370,8 @@ export type AvroFormat = {
   type: "avro";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
@@ -390,6 +394,8 @@ export type ProtobufFormat = {
   type: "protobuf";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Refused when true: schema registries are not supported */
   confluent_schema_registry?: boolean;
   /** Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes */
@@ -416,18 +422,24 @@ export type RawStringFormat = {
   type: "raw_string";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
 };
 
 export type RawBytesFormat = {
   type: "raw_bytes";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
 };
 
 export type CsvFormat = {
   type: "csv";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Character between the values; default a comma */
   delimiter?: string;
   /** Character around a value; default " */
@@ -438,34 +450,48 @@ export type CsvFormat = {
   decimal_separator?: "." | ",";
   /** Unquoted text that means null; default empty */
   null_value?: string;
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
 };
 
 export type CborFormat = {
   type: "cbor";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
 };
 
 export type MsgpackFormat = {
   type: "msgpack";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Puts the whole message into one json column called value */
   into_unstructured_json?: boolean;
+  /** Time zone of times that have no offset, e.g. Europe/Berlin; default UTC */
+  timezone?: string | null;
 };
 
 export type SparkplugBFormat = {
   type: "sparkplug_b";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
 };
 
 export type SenmlFormat = {
   type: "senml";
   /** Compression of each message; default uncompressed */
   compression?: "uncompressed" | "gzip";
+  /** Skips messages without content, such as deletions of retained messages; default false: bad data */
+  skip_empty?: boolean;
   /** Encoding of a pack; default json */
   encoding?: "json" | "cbor";
 };
@@ -814,6 +840,21 @@ export type SavedPipeline = {
   parallelism: number;
   /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
   labels: Record<string, string>;
+  /** Places of a valid query whose result may surprise, with what to write instead */
+  warnings: Array<{
+    message: string;
+    /** Lines and columns count from 1 */
+    span?: {
+      start: {
+        line: number;
+        column: number;
+      };
+      end: {
+        line: number;
+        column: number;
+      };
+    };
+  }>;
   /** Running pipelines that adopt the change; each first drains its messages in flight */
   affected_pipelines: Array<{
     id: string;
@@ -1718,7 +1759,45 @@ export interface Operations {
       'if-none-match'?: string;
     };
     body: PipelinePost;
-    answer: Pipeline;
+    answer: {
+      id: string;
+      name: string;
+      query: string;
+      /** Always empty */
+      udfs: Array<unknown>;
+      checkpoint_interval_micros: number;
+      /** none: run. checkpoint, graceful: drain, then stop. immediate, force: stop at once */
+      stop: "none" | "checkpoint" | "graceful" | "immediate" | "force";
+      /** Unix microseconds */
+      created_at: number;
+      /** Value of stop that performs the offered action */
+      action: "none" | "checkpoint" | "graceful" | "immediate" | "force" | null;
+      /** Label of the offered action */
+      action_text: string;
+      action_in_progress: boolean;
+      graph: PipelineGraph;
+      preview: boolean;
+      state_url: null;
+      tags: Record<string, string>;
+      parallelism: number;
+      /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
+      labels: Record<string, string>;
+      /** Places of a valid query whose result may surprise, with what to write instead */
+      warnings: Array<{
+        message: string;
+        /** Lines and columns count from 1 */
+        span?: {
+          start: {
+            line: number;
+            column: number;
+          };
+          end: {
+            line: number;
+            column: number;
+          };
+        };
+      }>;
+    };
     events: never;
   };
   /** List pipelines by page, newest first. */
@@ -2025,6 +2104,20 @@ export interface Operations {
     };
     events: never;
   };
+  /** Refuse a user-defined function (none is supported). */
+  createUdf: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: {
+      definition: string;
+      language?: "python" | "rust";
+      prefix?: string | null;
+      description?: string | null;
+    };
+    answer: null;
+    events: never;
+  };
   /** Check a user-defined function (none is supported). */
   validateUdf: {
     params: Record<string, never>;
@@ -2035,6 +2128,17 @@ export interface Operations {
       language?: "python" | "rust";
     };
     answer: UdfValidationResult;
+    events: never;
+  };
+  /** Delete a user-defined function (there is none). */
+  deleteUdf: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: null;
     events: never;
   };
   /** Apply a bundle of profiles, tables and pipelines, all or nothing. */
@@ -2172,7 +2276,9 @@ export const operations = {
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listUdfs: ['GET', '/api/v1/udfs'],
+  createUdf: ['POST', '/api/v1/udfs'],
   validateUdf: ['POST', '/api/v1/udfs/validate'],
+  deleteUdf: ['DELETE', '/api/v1/udfs/{id}'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],
   createApiKey: ['POST', '/api/v1/api_keys'],

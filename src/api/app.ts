@@ -6,7 +6,6 @@ import Fastify, {
   type FastifyInstance,
   type FastifyPluginAsync,
   type FastifyReply,
-  type FastifyRequest,
   type FastifySchemaCompiler,
 } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -24,10 +23,11 @@ import { document } from './document/index.ts';
 import { health } from './health.ts';
 import {
   explainParserErrors,
-  loggedTarget,
+  loggedRequest,
   pathOf,
   readJsonOnly,
   refuseOddRequests,
+  sendCommonHeaders,
   unrouted,
 } from './http.ts';
 import { checkpoints } from './jobs/checkpoints.ts';
@@ -38,7 +38,7 @@ import { PipelineEvent } from './pipelines/events.ts';
 import { pipelines } from './pipelines/index.ts';
 import { interceptPreviews, OutputData, Previews, previewRoutes } from './pipelines/previews.ts';
 import { PipelineGraph } from './pipelines/wire.ts';
-import { Problem, securityHeaders, sendProblem } from './problem.ts';
+import { Problem, sendProblem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { udfs } from './udfs.ts';
 
@@ -93,12 +93,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.setNotFoundHandler(({ method, url }) => {
     throw noRoute(method, url.split('?')[0] as string);
   });
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.headers({ ...securityHeaders, 'cache-control': 'no-cache' });
-  });
-  app.addHook('onSend', async (request, reply) => {
-    reply.header('x-request-id', request.id);
-  });
+  sendCommonHeaders(app);
   const close = closeGently(app);
   guard(app, deps.keys, await setLimits(app, deps.limits));
   refuseOddRequests(app);
@@ -126,14 +121,6 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   await app.register(close);
   return app;
 }
-
-const loggedRequest = ({ method, url, host, ip, socket }: FastifyRequest) => ({
-  method,
-  url: loggedTarget(url),
-  host,
-  remoteAddress: ip,
-  remotePort: socket?.remotePort,
-});
 
 declare module 'fastify' {
   interface FastifyInstance {

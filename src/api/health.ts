@@ -1,10 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import { PenstockError } from '../errors.ts';
 import { databaseFailure } from '../store/db.ts';
 import { guard } from './api-keys.ts';
 import type { Deps } from './deps.ts';
+import {
+  explainParserErrors,
+  loggedRequest,
+  pathOf,
+  readJsonOnly,
+  refuseOddRequests,
+  sendCommonHeaders,
+  unrouted,
+} from './http.ts';
 import { serverLimits, setLimits } from './limits.ts';
 import { Problem, problems, sendProblem } from './problem.ts';
 
@@ -85,8 +93,11 @@ export const health =
 export async function buildHealthApp(
   deps: Pick<Deps, 'db' | 'logger' | 'metrics' | 'keys' | 'limits'>,
 ): Promise<FastifyInstance> {
+  let explain: ReturnType<typeof explainParserErrors> | undefined;
   const app = Fastify({
-    loggerInstance: deps.logger,
+    loggerInstance: deps.logger.child({}, { serializers: { req: loggedRequest } }),
+    rewriteUrl: pathOf,
+    clientErrorHandler: (error, socket) => explain?.(error, socket),
     bodyLimit: 1024,
     requestTimeout: 30_000,
     forceCloseConnections: true,
@@ -95,13 +106,19 @@ export async function buildHealthApp(
     http: serverLimits,
   });
   app.server.maxConnections = 100;
+  readJsonOnly(app);
+  const noRoute = unrouted(
+    app,
+    'A worker serves /healthz, /readyz and /metrics only. Send requests of the API to a process with the role api or all.',
+  );
+  explain = explainParserErrors(app, noRoute);
   app.setErrorHandler(sendProblem);
-  app.setNotFoundHandler(() => {
-    throw new PenstockError('not_found', 'A worker serves /healthz, /readyz and /metrics only', {
-      hint: 'Send requests of the API to a process with the role api or all.',
-    });
+  app.setNotFoundHandler(({ method, url }) => {
+    throw noRoute(method, url.split('?')[0] as string);
   });
+  sendCommonHeaders(app);
   guard(app, deps.keys, await setLimits(app, deps.limits));
+  refuseOddRequests(app);
   app.addSchema(Problem);
   await app.register(health(deps));
   return app;

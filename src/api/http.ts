@@ -31,6 +31,24 @@ export function loggedTarget(url: string): string {
   return `${path}?${names.slice(0, 20).join('&')}`;
 }
 
+/** The request as the log has it. */
+export const loggedRequest = ({ method, url, host, ip, socket }: FastifyRequest) => ({
+  method,
+  url: loggedTarget(url),
+  host,
+  remoteAddress: ip,
+  remotePort: socket?.remotePort,
+});
+
+export function sendCommonHeaders(app: FastifyInstance): void {
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.headers({ ...securityHeaders, 'cache-control': 'no-cache' });
+  });
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+}
+
 const invalid = (message: string, hint?: string): PenstockError =>
   new PenstockError('invalid_request', message, { ...(hint && { hint }) });
 

@@ -25,6 +25,8 @@ export interface Kind<Row extends ObjectRow, Body extends { name: string }> {
   listDescription?: string;
   paged: boolean;
   Response: TObject;
+  /** The response to a write, if that has more fields; `Change.shown` has them. */
+  Saved?: TObject;
   Body: TObject;
   Patch: TObject;
   /** Fields of a patch that are not part of the definition. */
@@ -58,6 +60,8 @@ export interface Change<Row> {
   written?: string;
   /** Whether the worker has something to do. */
   forWorker: boolean;
+  /** Fields of the response that are about the write. */
+  shown?: object;
   /** Stores it, when the rows of `reads` are locked. `affected` is the pipeline itself, if it runs. */
   store(tx: Tx): Promise<{ row: Row; affected?: AffectedPipelines }>;
 }

@@ -85,21 +85,20 @@ function saving<Row extends ObjectRow, Body extends { name: string }>(
   return async (request, reply, ask, { byName: replaces } = { byName: false }) => {
     const { query, headers } = request as WriteRequest;
     const options = { dryRun: query.dry_run, byName: replaces };
-    const { row, affected, creates } = await writeObjects(deps, options, async (staged) => {
+    const { row, affected, creates, more } = await writeObjects(deps, options, async (staged) => {
       const { body, current, patch } = await ask();
       checkPreconditions(headers, current);
       if (current) auditedAs(request, { before: kind.toWire(current) });
-      return {
-        changes: [await kind.save(body, current, staged, patch)],
-        finish: ([row], affected) => ({ row: row as Row, affected, creates: current === undefined }),
-      };
+      const change = await kind.save(body, current, staged, patch);
+      const about = { creates: current === undefined, more: change.shown };
+      return { changes: [change], finish: ([row], affected) => ({ row: row as Row, affected, ...about }) };
     });
     const shown = kind.toWire(row);
     if (!query.dry_run) {
       if (creates) reply.header('location', locationOf(request, `/api/v1/${kind.path}/${row.id}`));
       reply.header('etag', etagOf(row, shown));
     }
-    return { ...shown, affected_pipelines: affected };
+    return { ...shown, ...more, affected_pipelines: affected };
   };
 }
 
@@ -140,13 +139,13 @@ function addCreates<Row extends ObjectRow, Body extends { name: string }>(
   kind: Kind<Row, Body>,
   save: Save<Row, Body>,
 ): void {
-  const { path, title, noun, Response } = kind;
+  const { path, title, noun, Response, Saved = Response } = kind;
   app.post(
     `/${path}`,
     operation(kind, `create${title}`, kind.summaries.create, {
       ...conditional,
       body: kind.Body,
-      response: { 200: { ...Response, headers: eTagAndLocation }, ...bodyProblems(409, 412) },
+      response: { 200: { ...Saved, headers: eTagAndLocation }, ...bodyProblems(409, 412) },
     }),
     (request, reply) =>
       save(request, reply, async () => ({ body: request.body as Body, current: undefined })),
@@ -265,11 +264,12 @@ function addList<Row extends ObjectRow, Body extends { name: string }>(
   );
 }
 
-function saved({ Response, path, title }: { Response: TObject; path: string; title: string }): TObject {
-  const { examples = [] } = Response as { examples?: object[] };
+function saved(kind: Pick<Kind<never, never>, 'Response' | 'Saved' | 'path' | 'title'>): TObject {
+  const { Response, Saved = Response, path, title } = kind;
+  const { examples = [] } = Saved as { examples?: object[] };
   const affected_pipelines = path === 'pipelines' ? [] : [{ id: 'pl_5TgR7bN1wC', name: 'overheating' }];
   return Type.Object(
-    { ...Response.properties, affected_pipelines: AffectedPipelines },
+    { ...Saved.properties, affected_pipelines: AffectedPipelines },
     { title: `Saved${title}`, examples: examples.map((example) => ({ ...example, affected_pipelines })) },
   );
 }

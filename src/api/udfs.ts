@@ -2,10 +2,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import { PenstockError } from '../errors.ts';
 import { bodyProblems, problems } from './problem.ts';
-import { Collection, nullable, strict } from './schemas.ts';
+import { Collection, IdParams, nothing, nullable, strict } from './schemas.ts';
 
 const sentence =
   'User-defined functions are not supported: remove this one, and write the query with SQL functions';
+
+const never = 'Not returned while functions are not supported';
 
 const Definition = Type.String({ maxLength: 100_000 });
 const Language = Type.Optional(Type.Enum(['python', 'rust']));
@@ -57,5 +59,50 @@ export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
       },
     },
     async () => ({ udf_name: null, errors: [sentence] }),
+  );
+
+  app.post(
+    '/udfs',
+    {
+      schema: {
+        operationId: 'createUdf',
+        summary: 'Refuse a user-defined function (none is supported)',
+        tags,
+        body: Type.Object(
+          {
+            definition: Definition,
+            language: Language,
+            prefix: Type.Optional(nullable(Type.String({ maxLength: 1_000 }))),
+            description: Type.Optional(nullable(Type.String({ maxLength: 10_000 }))),
+          },
+          { ...strict, examples: [{ definition, language: 'python', prefix: '', description: '' }] },
+        ),
+        response: { 200: nothing(never), ...bodyProblems() },
+      },
+    },
+    async () => {
+      throw new PenstockError('invalid_request', 'User-defined functions are not supported', {
+        hint: 'Write the query with SQL functions.',
+        errors: [
+          { path: '/definition', message: 'cannot be stored: user-defined functions are not supported' },
+        ],
+      });
+    },
+  );
+
+  app.delete(
+    '/udfs/:id',
+    {
+      schema: {
+        operationId: 'deleteUdf',
+        summary: 'Delete a user-defined function (there is none)',
+        tags,
+        params: IdParams,
+        response: { 200: nothing(never), ...bodyProblems(404) },
+      },
+    },
+    async ({ params }) => {
+      throw new PenstockError('not_found', `There is no user-defined function ${params.id}`);
+    },
   );
 };

@@ -2,7 +2,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { type FieldError, PenstockError } from '../errors.ts';
 import { behindHeader, validateHeader } from './confluent.ts';
 import type { Codec, Row, SchemaIn, WholeMessage } from './format.ts';
-import { byLines } from './framing.ts';
+import { byLines, skippingEmpty } from './framing.ts';
 import { formatOf, formatTypes } from './registry.ts';
 import {
   BadData,
@@ -17,6 +17,7 @@ import {
 } from './schema/schema.ts';
 import { sqlType } from './schema/sql-type.ts';
 import { badData } from './values/bad.ts';
+import { validateZone } from './values/zone.ts';
 
 /**
  * Prepares the codec of a schema: the work that depends on the schema alone is done here, once. The schema must be
@@ -36,7 +37,8 @@ export function codecFor(schema: ConnectionSchema): Codec {
       ? byLines(codec, framing, definition.newlines === 'values')
       : codec;
   const headed = behindHeader(framed, format);
-  return format.compression === 'gzip' ? gzipped(headed) : headed;
+  const packed = format.compression === 'gzip' ? gzipped(headed) : headed;
+  return 'skip_empty' in format && format.skip_empty ? skippingEmpty(packed) : packed;
 }
 
 /**
@@ -190,7 +192,7 @@ function validateFormat(schema: ConnectionSchema, fields: readonly Field[], erro
     add(errors, '/format/type', `Messages in ${format.type} are not supported; use one of ${types}`);
     return;
   }
-  errors.push(...validateHeader(format));
+  errors.push(...validateHeader(format), ...validateZone(format));
   if (schema.framing && !definition.newlines) {
     const message = `The format ${format.type} cannot be framed by newlines: its bytes may contain them`;
     add(errors, '/framing', message);

@@ -116,3 +116,23 @@ describe('gzip', () => {
     expect(() => json.decode(bomb)).toThrow('is more than 16777216 bytes when it is unpacked');
   });
 });
+
+describe('skip_empty', () => {
+  test.each<Format>([
+    { type: 'json' },
+    { type: 'json', compression: 'gzip' },
+    { type: 'json', debezium: true },
+    { type: 'csv', header: true },
+    { type: 'cbor' },
+    { type: 'avro', raw_datums: true },
+  ])('skips a message without bytes, and only that: %j', (format) => {
+    const schema = (skip_empty: boolean) => ({ format: { ...format, skip_empty }, fields: [...columns] });
+    expect(() => rowsOf(codecFor(schema(false)), Buffer.alloc(0))).toThrow(
+      expect.objectContaining({ code: 'bad_data' }),
+    );
+    const codec = codecFor(schema(true));
+    expect(rowsOf(codec, Buffer.alloc(0))).toEqual([]);
+    expect(rowsOf(codec, codec.encode({ a: 5 }))).toEqual([{ a: 5 }]);
+    expect(() => rowsOf(codec, Buffer.from(' '))).toThrow(expect.objectContaining({ code: 'bad_data' }));
+  });
+});

@@ -69,6 +69,18 @@ export function byLines(
   }
 }
 
+/** A message without bytes has no rows. */
+export function skippingEmpty(codec: Codec): Codec {
+  return {
+    ...codec,
+    decode: (payload) => codec.decode(payload),
+    decodeAll(payload, bad) {
+      if (payload.length === 0) return [];
+      return codec.decodeAll?.(payload, bad) ?? [codec.decode(payload)];
+    },
+  };
+}
+
 const lineEnd = Buffer.from([newline]);
 
 export function* linesOfText(text: string): Generator<string> {

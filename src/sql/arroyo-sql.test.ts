@@ -108,6 +108,26 @@ describe('a SELECT inside another', () => {
   });
 });
 
+test.each([
+  ["digest(plate, 'sha512')", 'The function digest does not exist; write md5(…) or sha256(…)'],
+  ['SHA384(plate)', 'does not exist; write md5(…) or sha256(…)'],
+  ["regexp_match(plate, 'a(b)')", 'does not exist; write regexp_extract(text, pattern, 1)'],
+  ["named_struct('a', id)", "does not exist; write {'name': value, …}"],
+  ["arrow_cast(id, 'Int32')", 'does not exist; write CAST(value AS type)'],
+  ['approx_distinct(id)', 'The aggregate approx_distinct is not supported'],
+  ['my_double(id)', 'The function my_double does not exist; a query cannot define functions'],
+])('%s is refused with what to write instead', async (expression, message) => {
+  const [found] = await refusal(`INSERT INTO out SELECT ${expression}, plate FROM cars`, catalog);
+  expect(found?.message).toContain(message);
+  expect(found?.span?.start).toEqual({ line: 1, column: 24 });
+});
+
+test('overlay replaces characters', async () => {
+  const query = "INSERT INTO out SELECT id, overlay(plate PLACING 'xy' FROM 2 FOR 1) FROM cars WHERE id = 1";
+  expect(await results(query)).toEqual([{ id: 1n, plate: 'Axy1' }]);
+  expect(await results(query.replace(' FOR 1', ''))).toEqual([{ id: 1n, plate: 'Axy' }]);
+});
+
 describe('a memory table', () => {
   const table = 'CREATE TABLE memory (p TEXT, i BIGINT);\n';
 

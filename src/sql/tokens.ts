@@ -42,7 +42,8 @@ function matched(query: string, from: number, findings: Findings): Piece {
     if (text && text !== '`') return { kind, text, from, to: from + text.length };
   }
   const [character] = query.slice(from);
-  return findings.stop(`Unexpected character ${character}`, { from, to: from + 1 });
+  const instead = character === '`' ? '; write names in double quotes' : '';
+  return findings.stop(`Unexpected character ${character}${instead}`, { from, to: from + 1 });
 }
 
 function quoted(query: string, from: number, findings: Findings): Piece | undefined {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { arbitraryFields, arbitraryRow } from '../../test/support/arbitrary-rows.ts';
 import { exampleCatalog, storedTable } from '../../test/support/example-catalog.ts';
 import type { Row } from '../formats/format.ts';
+import { SchemaInference } from '../formats/infer/infer-schema.ts';
 import type { Field } from '../formats/schema/schema.ts';
 import { compileQuery } from './compile.ts';
 import { quoteName } from './names.ts';
@@ -199,4 +200,40 @@ describe('for any rows', () => {
       { numRuns: 60 },
     );
   });
+});
+
+const noon = 1_719_828_000_000_000n;
+
+test.each<[text: string, value: unknown]>([
+  ['2024-07-01T12:00:00+0200', noon],
+  ['2024-07-01 12:00:00+02', noon],
+  ['2024-07-01T10:00:00,5Z', noon + 500_000n],
+  ['2024-07-01T10:00Z', noon],
+  ['2024-07-01 10:00:00 UTC', noon],
+  ['2024/07/01 10:00:00', noon],
+  ['20240701100000', noon],
+  ['Mon Jul  1 10:00:00 2024', noon],
+  ['2024-183', noon - 36_000_000_000n],
+  ['/Date(1719828000123+0200)/', noon + 123_000n],
+  ['01.07.2024 10:00:00', noon],
+  ['20240701T100000Z', noon],
+  ['-21,5', -21.5],
+  ['1,234.5', 1234.5],
+  ['1.234.567,5', 1_234_567.5],
+  ['21,5 °C', 21.5],
+  ['-70dBm', -70],
+  ['001234.567*kWh', 1234.567],
+  ['0x1F', 31n],
+  ['off', false],
+  ['Yes', true],
+  ['TRUE', true],
+])('the expression that infer_schema names for %s reads it', async (text, value) => {
+  const inference = new SchemaInference();
+  inference.observe(Buffer.from(JSON.stringify({ s: text })));
+  const note = inference.propose().fields[0]?.note ?? '';
+  const query = / in a query (.*) reads them/.exec(note)?.[1];
+  const { rows } = await transformed(await planQuery(`SELECT ${query} AS v FROM i`, numbers), [
+    { n: 1, s: text },
+  ]);
+  expect(rows).toEqual([{ v: value }]);
 });

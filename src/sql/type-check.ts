@@ -72,10 +72,45 @@ export async function typeCheck(
 /** The start of the name of a view that adds a table's computed columns. */
 export const computedPrefix = '__computed_';
 
+const hashes = 'md5(…) or sha256(…), the only hashes there are for texts; unhex(…) makes bytes of them';
+
+/** How to write functions of DataFusion and others that have no equal here. */
+const insteadOf: ReadonlyMap<string, string> = new Map([
+  ...['sha224', 'sha384', 'sha512', 'digest'].map((name) => [name, hashes] as const),
+  [
+    'regexp_match',
+    'regexp_extract(text, pattern, 1) for a group, or regexp_matches(text, pattern) as a condition',
+  ],
+  ['regexp_instr', 'strpos(text, regexp_extract(text, pattern))'],
+  ['named_struct', "{'name': value, …}"],
+  ['struct', "{'name': value, …}"],
+  ['make_map', 'map([key, …], [value, …])'],
+  ['arrow_cast', 'CAST(value AS type), such as CAST(value AS INTEGER)'],
+  ['arrow_typeof', 'typeof(value)'],
+  ['isnull', 'value IS NULL, or ifnull(value, other)'],
+  ['get_field', 'name.member'],
+  ['to_local_time', "value AT TIME ZONE 'Europe/Berlin'"],
+  ['charindex', 'strpos(text, part)'],
+  ['dateadd', "value + INTERVAL '1 day'"],
+  ['date_add', "value + INTERVAL '1 day'"],
+  ['date_sub', "value - INTERVAL '1 day'"],
+  ['getdate', 'now()'],
+]);
+
+/** Aggregates of DataFusion that DuckDB does not know. */
+const streamAggregates =
+  /^(?:approx_distinct|approx_median|approx_percentile_cont(?:_with_weight)?|percentile_cont|var_sample|var_population|covar)$/;
+
 /** DuckDB's message without the hints for its own users. */
 export function firstSentence(message: string): string {
   const [first = message] = message.split('\n');
   const [, name] = /^Scalar Function with name "?(\w+)"? does not exist/.exec(first) ?? [];
-  if (name !== undefined) return `The function ${name} does not exist; a query cannot define functions`;
+  if (name !== undefined) {
+    const key = name.toLowerCase();
+    if (streamAggregates.test(key))
+      return `The aggregate ${name} is not supported: a stream never ends, so it would never have a result`;
+    const instead = insteadOf.get(key);
+    return `The function ${name} does not exist; ${instead ? `write ${instead}` : 'a query cannot define functions'}`;
+  }
   return first.replace(/[!.]$/, '');
 }

@@ -103,6 +103,19 @@ test('functions are answered with what the console can show', async () => {
     expect(result).toEqual({ udf_name: null, errors: [expect.stringContaining('not supported')] });
   }
   expect(await get('/udfs')).toEqual({ data: [] });
+  const global = {
+    definition: 'def f(x: int) -> int: return x',
+    language: 'python',
+    prefix: '',
+    description: '',
+  };
+  const { body: refused } = await post('/udfs', global).expect(400);
+  expect(refused).toMatchObject({
+    error: 'User-defined functions are not supported',
+    code: 'invalid_request',
+  });
+  const { body: none } = await rig.service.request.delete('/api/v1/udfs/udf_1').expect(404);
+  expect(none).toMatchObject({ code: 'not_found' });
 });
 
 test('a query is checked beside functions that it does not use', async () => {
@@ -121,6 +134,30 @@ test('a query is checked beside functions that it does not use', async () => {
   const stored = await post('/pipelines', { name: unique(), query, parallelism: 1, udfs });
   expect([stored.status, stored.body.errors?.[0].path]).toEqual([400, '/udfs']);
   await post('/pipelines/preview', { query, udfs, enable_sinks: false }).expect(200);
+});
+
+test('a write of a pipeline warns as a check of its query does', async () => {
+  const table =
+    "CREATE TABLE t (s TEXT) WITH (connector = 'mqtt', url = 'mqtt://localhost:1', topic = 'w', type = 'source', format = 'json');";
+  const query = `${table} SELECT CAST(s AS TIMESTAMP) AS at FROM t WHERE s < '9'`;
+  const { warnings } = (await post('/pipelines/validate_query', { query }).expect(200)).body;
+  expect(warnings.length).toBeGreaterThan(0);
+  const body = { name: unique(), query, parallelism: 1 };
+  const dry = await post('/pipelines?dry_run=true', body).expect(200);
+  expect(dry.body.warnings).toEqual(warnings);
+  const { body: made } = await post('/pipelines', body).expect(200);
+  expect(made.warnings).toEqual(warnings);
+  const change = async (patch: object) =>
+    (await rig.request.patch(`/api/v1/pipelines/${made.id}`).send(patch).expect(200)).body.warnings;
+  expect(await change({ labels: { a: 'b' } })).toEqual([]);
+  const eight = warnings.map((one: { message: string }) => ({
+    ...one,
+    message: one.message.replace('> 9', '> 8'),
+  }));
+  expect(await change({ query: query.replace("'9'", "'8'") })).toEqual(eight);
+  const same = { ...body, query: `${table} SELECT s FROM t` };
+  const put = await rig.request.put(`/api/v1/pipelines/${made.id}`).send(same).expect(200);
+  expect(put.body.warnings).toEqual([]);
 });
 
 /** The request of the console's editor of schemas, for each choice. */

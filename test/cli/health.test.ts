@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { atEnd, temporaryFolder } from '../support/at-end.ts';
@@ -44,6 +45,28 @@ const health = (...args: string[]) => start(['health', ...args]).ended;
 const becomesReady = (...args: string[]) =>
   until('it is ready', async () => (await health(...args)).code === 0, 60_000);
 
+/** Requests that Node's HTTP server or parser refuses, with the status of the problem. */
+const oddRequests = [
+  ['GARBAGE', 400],
+  ['GET /readyz HTTP/2.0\r\nHost: localhost', 400],
+  ['GET /readyz HTTP/1.1\r\nHost: localhost\r\nExpect: 200-maybe', 417],
+  ['BREW /readyz HTTP/1.1\r\nHost: localhost', 405],
+  ['DELETE /healthz HTTP/1.1\r\nHost: localhost', 405],
+  ['CONNECT a:1 HTTP/1.1\r\nHost: a:1', 405],
+  [`GET /${'a'.repeat(20_000)} HTTP/1.1\r\nHost: localhost`, 431],
+  ['POST /readyz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip', 400],
+] as const;
+
+async function rawAnswer(port: number, request: string): Promise<string> {
+  const socket = connect(port, '::1');
+  let answer = '';
+  socket.setEncoding('utf8').on('data', (chunk) => (answer += chunk));
+  socket.write(request);
+  await until('it is answered', () => answer.endsWith('}'));
+  socket.destroy();
+  return answer;
+}
+
 test('asks the API and a worker where the settings say, and says why when they are not ready', async () => {
   expect(await health()).toMatchObject({ code: 1, said: expect.stringContaining('ECONNREFUSED') });
   settings.PENSTOCK_HOST = '[::1]';
@@ -65,6 +88,14 @@ test('asks the API and a worker where the settings say, and says why when they a
   const other = await at('/api/v1/pipelines', 'the-key-of-an-admin');
   expect(other.status).toBe(404);
   expect(other.headers.get('content-type')).toContain('application/problem+json');
+  expect((await at('/healthz')).headers.get('x-content-type-options')).toBe('nosniff');
+  const port = Number(settings.PENSTOCK_WORKER_HTTP);
+  for (const [head, status] of oddRequests) {
+    const answer = await rawAnswer(port, `${head}\r\n\r\n`);
+    expect(answer, head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer, head).toContain('application/problem+json');
+    expect(answer, head).toContain('frame-ancestors');
+  }
 
   await api.stop();
   expect(await health()).toMatchObject({ code: 0 });

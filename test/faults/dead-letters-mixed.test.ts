@@ -8,8 +8,8 @@ import { until } from '../support/until.ts';
 import { faults, type Side } from './faults.ts';
 
 /**
- * Good and bad messages, each with a key, under random faults: brokers restarted, connections refused, links cut at either
- * side, edits, and kills of the process. Every good one arrives, and every bad one is a dead letter.
+ * Good and bad messages, each with a key, under random faults: brokers restarted, connections refused, links cut or
+ * silent at either side, edits, and kills of the process. Every good one arrives, and every bad one is a dead letter.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
@@ -51,6 +51,8 @@ const steps: Step[] = [
   strike('broker restarted, persistent', 'sink'),
   strike('reset in the middle of a packet', 'source'),
   strike('reset in the middle of a packet', 'sink'),
+  strike('link cut silently', 'source'),
+  strike('link cut silently', 'sink'),
   refused('source'),
   refused('sink'),
   edit(3),
@@ -58,7 +60,7 @@ const steps: Step[] = [
   edit(2),
   kill,
 ];
-const inCheck = [steps[0], steps[4], edit(2), kill] as Step[];
+const inCheck = [steps[0], refused('source'), edit(2), kill] as Step[];
 
 test(
   'every bad message is a dead letter, by its key, whatever fails',
@@ -116,7 +118,10 @@ test(
       async () => {
         for (const { id } of (await allDeadLetters(penstock.request, at.id).catch(() => undefined)) ?? []) {
           if (read.has(id)) continue;
-          const { payload } = await deadLetterOf(penstock.request, at.id, id);
+          // An overloaded process may refuse a request; the next round asks again.
+          const letter = await deadLetterOf(penstock.request, at.id, id).catch(() => undefined);
+          if (!letter) return false;
+          const { payload } = letter;
           const { seq } = JSON.parse(Buffer.from(payload.base64, 'base64').toString()) as { seq: string };
           keys.set(seq, (keys.get(seq) ?? 0) + 1);
           read.add(id);

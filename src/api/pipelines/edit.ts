@@ -4,6 +4,7 @@ import { PenstockError } from '../../errors.ts';
 import { isResting, type StopMode, shownState } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
+import type { Diagnostic } from '../../sql/diagnostic.ts';
 import { nowMicros } from '../../store/clock.ts';
 import type { Tx } from '../../store/db.ts';
 import { newId, newTimedId } from '../../store/id.ts';
@@ -21,6 +22,7 @@ import {
   type PipelineRow,
   pipelineNamed,
   pipelineToBody,
+  SavedPipeline,
   toWire,
 } from './wire.ts';
 
@@ -38,6 +40,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
   },
   paged: true,
   Response: Pipeline,
+  Saved: SavedPipeline,
   Body: PipelinePost,
   Patch: PipelinePatch,
   besides: ['stop'],
@@ -57,6 +60,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
 
 interface CompiledPipeline {
   graph: string;
+  warnings: Diagnostic[];
   definitions: QueryDefinitions;
   tables: { connectionTableId: string }[];
   profiles: { connectionProfileId: string }[];
@@ -73,6 +77,7 @@ async function compile(
   checkParallelism(plan, parallelism);
   return {
     graph: JSON.stringify(plan.graph),
+    warnings: plan.warnings,
     definitions,
     tables: [...definitions.tables.keys()].map((connectionTableId) => ({ connectionTableId })),
     profiles: [...definitions.named].map((connectionProfileId) => ({ connectionProfileId })),
@@ -95,7 +100,12 @@ async function create(
   staged: StagedDefinitions,
 ): Promise<Change<PipelineRow>> {
   refuseUdfs(body.udfs);
-  const { graph, definitions, tables, profiles } = await compile(deps, staged, body.query, body.parallelism);
+  const { graph, warnings, definitions, tables, profiles } = await compile(
+    deps,
+    staged,
+    body.query,
+    body.parallelism,
+  );
   const columns = columnsOf(body);
   const now = columns.updatedAt;
   const id = newTimedId('pl', now);
@@ -106,6 +116,7 @@ async function create(
     reads: definitions,
     written: id,
     forWorker: true,
+    shown: { warnings },
     async store(tx) {
       await tx.pipeline.create({ data: { ...columns, id, query, graph, createdAt: now, ...uses, job } });
       return { row: await findPipeline(tx, id) };
@@ -129,7 +140,7 @@ async function replace(
   const stop = patch?.stop as StopMode | undefined;
   const own = { pipelines: new Map([[id, version]]) };
   if (!changed && stop === undefined)
-    return { reads: own, forWorker: false, store: async () => ({ row: current }) };
+    return { reads: own, forWorker: false, shown: { warnings: [] }, store: async () => ({ row: current }) };
 
   const compiled = recompiles ? await compile(deps, staged, query, body.parallelism) : undefined;
   const sealed = query === before ? current.query : deps.catalog.sealQuery(id, query);
@@ -139,6 +150,7 @@ async function replace(
       : own,
     ...(compiled && { written: id }),
     forWorker: recompiles || stop !== undefined,
+    shown: { warnings: compiled?.warnings ?? [] },
     async store(tx) {
       const data = { ...columnsOf(body), query: sealed, version: version + 1 };
       if (changed) await tx.pipeline.update({ where: { id }, data });

@@ -165,7 +165,7 @@ export function interceptPreviews(app: FastifyInstance, previews: Previews, base
           hint: 'Start another preview.',
         });
       preview.stop();
-      return { ...pipelineOf(preview), affected_pipelines: [] };
+      return { ...pipelineOf(preview), affected_pipelines: [], warnings: [] };
     },
     'DELETE /pipelines/:id': (preview) => {
       previews.delete(preview);

@@ -198,13 +198,21 @@ const QueryDiagnostic = Type.Object({
   ),
 });
 
+const warnings = Type.Array(QueryDiagnostic, {
+  description: 'Places of a valid query whose result may surprise, with what to write instead',
+});
+
+/** The response to a write. */
+export const SavedPipeline = Type.Object(
+  { ...Pipeline.properties, warnings },
+  { examples: [{ ...examplePipeline, warnings: [] }] },
+);
+
 export const QueryValidationResult = Type.Object(
   {
     graph: nullable(Type.Unsafe<Static<typeof PipelineGraph>>({ $ref: 'PipelineGraph#' })),
     errors: Type.Array(QueryDiagnostic),
-    warnings: Type.Array(QueryDiagnostic, {
-      description: 'Places of a valid query whose result may surprise, with what to write instead',
-    }),
+    warnings,
   },
   { examples: [{ graph: exampleGraph, errors: [], warnings: [] }] },
 );

@@ -60,6 +60,14 @@ export function drawPlan({ plan, applied, summary, changes, affected_pipelines }
     lines.push(
       `${applied ? 'draining' : 'to drain'}: ${affected_pipelines.map(({ name }) => clean(name)).join(', ')}`,
     );
+  const readsOther = changes.some(
+    ({ kind, diff }) => kind === 'connection_tables' && diff.some(({ path }) => path === '/config/topic'),
+  );
+  if (!applied && readsOther && affected_pipelines.length > 0)
+    lines.push(
+      'warning: a topic changes. Some brokers discard what is queued under the former topic of a source when it is',
+      '    unsubscribed. Let the pipelines catch up first (docs/edit.md).',
+    );
   lines.push(`plan ${plan}`);
   return lines.join('\n');
 }

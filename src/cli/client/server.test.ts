@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { clean, drawStep } from './draw.ts';
+import { type BundlePlan, clean, drawPlan, drawStep } from './draw.ts';
 import { eventsIn } from './server.ts';
 
 const streamed = (chunks: Uint8Array[]): ReadableStream<Uint8Array> =>
@@ -40,4 +40,21 @@ test('draws a step for terminals and for logs, with nothing in it that a termina
   expect(drawStep({ ...step, outcome: 'ok' }, true)).toMatch(/✓/);
   expect(drawStep({ ...step, outcome: 'warning' }, true)).toMatch(/!/);
   expect(clean('a\u009b\u0007b')).toBe('a b');
+});
+
+test.each([
+  ['connection_tables', '/config/topic', false, true],
+  ['connection_tables', '/config/topic', true, false],
+  ['connection_tables', '/config/qos', false, false],
+  ['connection_profiles', '/config/topic', false, false],
+] as const)('a plan that changes %s%s (applied: %s) warns of queues: %s', (kind, path, applied, warns) => {
+  const plan: BundlePlan = {
+    plan: '5a0c',
+    applied,
+    summary: { created: 0, updated: 1, unchanged: 0, deleted: 0 },
+    changes: [{ kind, name: 'readings', action: 'updated', diff: [{ path, before: 'a', after: 'b' }] }],
+    affected_pipelines: [{ name: 'overheating' }],
+  };
+  expect(drawPlan(plan).includes('discard what is queued')).toBe(warns);
+  expect(drawPlan({ ...plan, affected_pipelines: [] })).not.toContain('discard');
 });

@@ -166,3 +166,41 @@ describe('a decimal comma', () => {
     expect(validateSchema(schemaOf(german))).toEqual([]);
   });
 });
+
+describe('a record without a value', () => {
+  test.each([',', ';;', '\t\t\t', '|'])('%j is bad data, rather than a row of nulls', (text) => {
+    const delimiter = /[,;\t|]/.exec(text)?.[0] ?? ',';
+    const columns = Array.from({ length: text.split(delimiter).length }, (_, index) => ({
+      name: `c${index}`,
+      type: 'float64' as const,
+    }));
+    expect(() => read(text, { delimiter }, columns)).toThrow('has only empty values');
+  });
+
+  test('costs only itself, and a null that is written is one', () => {
+    const bad: number[] = [];
+    const codec = codecFor(schemaOf(header));
+    const rows = codec.decodeAll?.(Buffer.from('device,temp_outside\n,\na,21.5\n,\n'), (_, row) =>
+      bad.push(row),
+    );
+    expect([rows, bad]).toEqual([[row], [0, 2]]);
+    expect(read('-,-', { null_value: '-' })).toEqual([{ device: null, temp_outside: null }]);
+    expect(() => codec.encode({ device: null, temp_outside: null })).toThrow('give null_value a text');
+  });
+});
+
+describe('a timezone', () => {
+  const at: Field[] = [{ name: 'at', type: 'timestamp', unit: 'second' }];
+  test.each([
+    ['2024-07-01T12:00:00', 1_719_828_000n],
+    ['2024-12-01 12:00:00', 1_733_050_800n],
+    ['2024-07-01T12:00:00Z', 1_719_835_200n],
+    ['2024-07-01T12:00:00+05:30', 1_719_815_400n],
+  ])('reads %s', (text, time) => {
+    expect(read(text, { timezone: 'Europe/Berlin' }, at)).toEqual([{ at: time }]);
+  });
+
+  test('that does not exist is refused', () => {
+    expect(validateSchema(schemaOf({ timezone: 'Europe/Nowhere' }))[0]?.path).toBe('/format/timezone');
+  });
+});

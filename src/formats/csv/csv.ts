@@ -69,7 +69,7 @@ function rowReader(
   const make = rowFromValues([
     ...messageFields(fields).map((field) => ({
       name: field.name,
-      read: columnReader(field, options.decimal),
+      read: columnReader(field, options),
     })),
     ...fields.filter(isMetadata).map(({ name }) => ({ name, read: () => null })),
   ]);
@@ -78,6 +78,9 @@ function rowReader(
   function read({ cells, tooLong }: CsvRecord, { width, places }: Layout): Row {
     if (tooLong) throw badData('', `is longer than the ${maxRecordBytes} bytes of max_line_length`);
     if (cells.length !== width) throw wrongWidth(cells, width);
+    // A null that is written as a text was meant.
+    if (options.nullValue === '' && cells.every((cell) => cell === null))
+      throw badData('', 'has only empty values');
     return make(places ? places.map((place) => (place === undefined ? null : cells[place])) : cells);
   }
 
@@ -129,9 +132,9 @@ const delimiterNote = (other: string): string =>
   `its delimiter seems to be ${other === '\t' ? 'a tab' : JSON.stringify(other)}`;
 
 /** An empty cell that is not a value of its type is null, even if quoted: some writers quote every cell. */
-function columnReader(field: Field, decimal: CsvOptions['decimal']): (cell: unknown) => Value {
+function columnReader(field: Field, options: CsvOptions): (cell: unknown) => Value {
   const path = pathOf('', field.name);
-  const read = cellReader(field, path, decimal);
+  const read = cellReader(field, path, options);
   const mayBeEmpty = field.type === 'string' || field.type === 'bytes';
   return (cell) => {
     const value = cell === null || (cell === '' && !mayBeEmpty) ? null : read(cell as string);
@@ -175,7 +178,8 @@ function rowWriter(
   return (row) => {
     const cells = columns.map((write) => csvCell(write(row), options));
     const record = cells.join(options.delimiter);
-    if (record === '') throw badRow('', 'would be an empty line; give null_value a text');
+    if (cells.every((cell) => cell === ''))
+      throw badRow('', 'would have only empty values; give null_value a text');
     if (maxRecordBytes !== Number.POSITIVE_INFINITY && Buffer.byteLength(record) > maxRecordBytes)
       throw badRow('', `is longer than the ${maxRecordBytes} bytes of max_line_length`);
     return Buffer.from(head + record + end);
@@ -216,8 +220,8 @@ function pointOf(path: string, decimal: CsvOptions['decimal']): (cell: string) =
   };
 }
 
-function cellReader(field: Field, path: string, decimal: CsvOptions['decimal']): (cell: string) => Value {
-  const read = valueReader(field, path, asJson);
+function cellReader(field: Field, path: string, { decimal, timezone }: CsvOptions): (cell: string) => Value {
+  const read = valueReader(field, path, { ...asJson, timezone });
   const point = pointOf(path, decimal);
   switch (field.type) {
     case 'int32':
@@ -254,12 +258,7 @@ function cellReader(field: Field, path: string, decimal: CsvOptions['decimal']):
   }
 }
 
-const booleans = new Map([
-  ['true', true],
-  ['false', false],
-  ['1', true],
-  ['0', false],
-]);
+const booleans = new Map(Object.entries({ true: true, false: false, 1: true, 0: false }));
 
 /** Compiles the writer of values that are not null; it returns null for a float that is not finite. */
 function cellWriter(

@@ -9,11 +9,13 @@ export interface CsvOptions {
   header: boolean;
   decimal: '.' | ',';
   nullValue: string;
+  timezone: string | null;
 }
 
 export function csvOptions(format: FormatOf<'csv'>): CsvOptions {
   const { delimiter = ',', quote = '"', header = false, null_value: nullValue = '' } = format;
-  return { delimiter, quote, header, decimal: format.decimal_separator ?? '.', nullValue };
+  const { decimal_separator: decimal = '.', timezone = null } = format;
+  return { delimiter, quote, header, decimal, nullValue, timezone };
 }
 
 /** The first line of a file for Excel, which names its delimiter. */

@@ -120,10 +120,101 @@ describe('texts of times', () => {
     ['"20240701T120000Z"', "strptime(a, '%Y%m%dT%H%M%SZ')"],
     ['"2024-W27-1"', "strptime(a, '%G-W%V-%u')"],
     ['"21.5"', 'CAST(a AS DOUBLE)'],
+    ['"2024-07-01T12:00:00+0200"', 'CAST(a AS TIMESTAMPTZ)'],
+    ['"/Date(1719828000123+0200)/"', "epoch_ms(CAST(regexp_extract(a, '-?[0-9]+') AS BIGINT))"],
+    ['"20240701120000"', "strptime(a, '%Y%m%d%H%M%S')"],
+    ['"21,5"', "CAST(replace(a, ',', '.') AS DOUBLE)"],
+    ['"1,234.5"', "CAST(replace(a, ',', '') AS DOUBLE)"],
+    ['"ON"', "(upper(a) = 'ON')"],
   ])('of another form name the expression: %s', (text, query) => {
     const inferred = member('a', [text]);
     expect(typeOf(inferred)).toEqual({ type: 'string' });
     expect(inferred.fields[0]?.note).toContain(`in a query ${query} reads them`);
+  });
+});
+
+test.each(['"007"', '"051124"', '"+0045"', '"3D"', '"1,234"', '"21,500 W"', '"5 pieces"', '"2024-13"', '""'])(
+  'the text %s is proposed as it is, without an expression that would change it',
+  (text) => {
+    const inferred = member('a', [text]);
+    expect([typeOf(inferred), inferred.fields[0]?.note]).toEqual([{ type: 'string' }, null]);
+  },
+);
+
+describe('envelopes', () => {
+  const after = { id: 5, at: 1_730_812_927_123 };
+  const change = { before: null, after, source: { name: 'x' }, op: 'c' };
+  test.each<[name: string, message: object, format: Format, path: string]>([
+    [
+      'Kafka Connect',
+      { schema: { type: 'struct' }, payload: after },
+      { type: 'json', include_schema: true },
+      '/payload/id',
+    ],
+    ['Debezium', change, { type: 'json', debezium: true }, '/after/id'],
+    [
+      'Debezium',
+      { schema: null, payload: change },
+      { type: 'json', include_schema: true, debezium: true },
+      '/payload/after/id',
+    ],
+  ])('of %s are noted, and give the columns inside when asked: %j', (name, message, format, path) => {
+    const payload = JSON.stringify(message);
+    expect(infer([payload]).notes.join()).toContain(`like those of ${name}; send the format`);
+    const inferred = infer([payload], format);
+    expect(inferred.fields.map((field) => field.path)).toContain(path);
+    expect(rowOf(payload, inferred)).toEqual({ id: 5n, at: 1_730_812_927_123n });
+  });
+
+  test('are none when a property is missing', () => {
+    for (const payload of [
+      '{"schema":1}',
+      '{"payload":1,"schema":2,"x":3}',
+      '{"before":1,"after":2,"op":"c"}',
+    ])
+      expect(infer([payload]).notes).toEqual([]);
+  });
+});
+
+describe('csv', () => {
+  const typesOf = (text: string, format: Partial<Extract<Format, { type: 'csv' }>> = {}) => {
+    const inferred = infer([text], { type: 'csv', header: true, ...format });
+    rowOf(text, inferred);
+    return inferred.schema?.fields?.map(({ name, type, scale }) =>
+      [name, type, scale].filter((x) => x !== undefined),
+    );
+  };
+
+  test('of digits that a number would lose are decimals and strings', () => {
+    const text = 'iccid,plz,amount,many,t\n89490200001234567890,01234,12345678901234567.89,1e40,0.1\n';
+    expect(typesOf(text)).toEqual([
+      ['iccid', 'decimal128', 0],
+      ['plz', 'string'],
+      ['amount', 'decimal128', 2],
+      ['many', 'float64'],
+      ['t', 'float64'],
+    ]);
+  });
+
+  test('of decimal commas are numbers if the format has them', () => {
+    const text = 't;n;p\n21,5;4;1.5\n';
+    expect(typesOf(text, { delimiter: ';' })?.map(([, type]) => type)).toEqual([
+      'string',
+      'int64',
+      'float64',
+    ]);
+    expect(typesOf(text, { delimiter: ';', decimal_separator: ',' })?.map(([, type]) => type)).toEqual([
+      'float64',
+      'int64',
+      'string',
+    ]);
+  });
+
+  test('of names that differ in case only is one column, as in SQL', () => {
+    expect(typesOf('Id,id,n\n1,1,2\n')).toEqual([
+      ['Id', 'int64'],
+      ['n', 'int64'],
+    ]);
   });
 });
 

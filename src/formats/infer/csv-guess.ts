@@ -26,6 +26,7 @@ export class CsvGuess {
     for (const [name, delimiter] of Object.entries(delimiters)) {
       const counts = new Set(this.#lines.map((line) => cellsOf(line, delimiter, '"').length));
       const [cells = 0] = counts;
+      if (delimiter === ',' && this.#lines.every((line) => numberWithComma.test(line.trim()))) continue;
       if (counts.size !== 1 || cells < 2 || !this.#lines.some((line) => hasNumber(line, delimiter))) continue;
       const option = delimiter === ',' ? '' : `, "delimiter": ${JSON.stringify(delimiter)}`;
       const header = looksLikeHeader(this.#lines, delimiter, '"') ? ', "header": true' : '';
@@ -40,7 +41,7 @@ export class CsvGuess {
 
   /** Columns of the first lines, named by the header if the format has one. */
   fields(format: Extract<Format, { type: 'csv' }>): Field[] {
-    const { delimiter = ',', quote = '"', header = false } = format;
+    const { delimiter = ',', quote = '"', header = false, decimal_separator: decimal = '.' } = format;
     const records = this.#lines.map((line) => cellsOf(line.replace(/^\ufeff/, ''), delimiter, quote));
     const [first = []] = records;
     const values = header ? records.filter((record) => record.join() !== first.join()) : records;
@@ -48,10 +49,16 @@ export class CsvGuess {
     return names
       .map((name, index) => ({
         name: name === '' ? `c${index + 1}` : name,
-        type: cellType(values.flatMap((record) => record[index] ?? [])),
+        ...cellType(
+          values.flatMap((record) => record[index] ?? []),
+          decimal,
+        ),
         required: false,
       }))
-      .filter(({ name }, index, all) => all.findIndex((other) => other.name === name) === index);
+      .filter(
+        ({ name }, index, all) =>
+          all.findIndex((other) => other.name.toLowerCase() === name.toLowerCase()) === index,
+      );
   }
 }
 
@@ -87,11 +94,27 @@ function looksLikeHeader(lines: readonly string[], delimiter: string, quote: str
   );
 }
 
-/** Empty cells are null in a column of any type. */
-function cellType(cells: readonly string[]): 'int64' | 'float64' | 'bool' | 'string' {
-  const values = cells.filter((cell) => cell !== '');
-  if (values.length === 0) return 'string';
-  if (values.every((cell) => /^[+-]?\d{1,18}$/.test(cell))) return 'int64';
-  if (values.every((cell) => number.test(cell))) return 'float64';
-  return values.every((cell) => /^(?:true|false)$/i.test(cell)) ? 'bool' : 'string';
+/** One value such as `21,5` or `21,5 °C`. */
+const numberWithComma = /^[+-]?\d+,\d+(?:\s?[^\s\d,;|]{1,10})?$/;
+
+/** Empty cells are null in a column of any type. Digits that a number would lose, such as zeros in front, make a string. */
+function cellType(cells: readonly string[], decimal: '.' | ','): Pick<Field, 'type' | 'precision' | 'scale'> {
+  const values = cells.filter((cell) => cell !== '').map((cell) => withPoint(cell, decimal));
+  if (values.length === 0) return { type: 'string' };
+  if (values.every((cell) => /^(?:true|false)$/i.test(cell))) return { type: 'bool' };
+  if (!values.every((cell) => number.test(cell)) || values.some((cell) => /^[+-]?0\d/.test(cell)))
+    return { type: 'string' };
+  if (values.every((cell) => /^[+-]?\d{1,18}$/.test(cell))) return { type: 'int64' };
+  const parts = values.map((cell) => cell.replace(/^[+-]|[eE].*$/g, '').split('.'));
+  if (parts.every((part) => part.join('').replace(/^0+/, '').length <= 15)) return { type: 'float64' };
+  const longest = (at: number) => Math.max(...parts.map((part) => part[at]?.length ?? 0));
+  const scale = longest(1);
+  if (longest(0) + scale > 38 || values.some((cell) => /e/i.test(cell))) return { type: 'string' };
+  return { type: 'decimal128', precision: 38, scale };
+}
+
+/** A number of the table with a point; with a decimal comma a number with a point is none. */
+function withPoint(cell: string, decimal: '.' | ','): string {
+  if (decimal === '.') return cell;
+  return cell.includes('.') ? `${cell} ` : cell.replace(',', '.');
 }

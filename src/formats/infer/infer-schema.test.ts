@@ -249,3 +249,25 @@ describe('a proposed schema', () => {
     );
   });
 });
+
+test.each([
+  ['<?xml version="1.0"?><t>21.5</t>', 'XML'],
+  ['weather,location=us temperature=82,humidity=71i 1465839830100400200', 'the line protocol of InfluxDB'],
+  ['PASSKEY=ABC&stationtype=GW1000B&tempinf=70.7', 'the fields of an HTML form'],
+  ['$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n', 'sentences of NMEA 0183'],
+  [Buffer.from('{"unit":"\xb0C"}', 'latin1'), 'text that is not UTF-8'],
+])('what looks like another format is named: %s', (payload, name) => {
+  expect(infer([payload]).notes.join()).toContain(`1 of 1 messages look like ${name}`);
+});
+
+test.each(['a=1', 'ok', 'a b c', '<5', '$5', 'temperature 21.5'])('%s is a plain text', (payload) => {
+  expect(infer([payload]).notes).toEqual([]);
+});
+
+test.each([
+  ['21,5', '22,0'],
+  ['21,5 °C', '22,0 °C'],
+  ['-3,25%', '4,5%'],
+])('csv is not what %s is', (...texts) => {
+  expect(infer(texts).notes.join()).not.toContain('CSV');
+});

@@ -4,7 +4,7 @@ import { codecFor, expandSchema, readRows, validateSchema } from '../codec.ts';
 import type { ConnectionSchema, Field, Format } from '../schema/schema.ts';
 import { Format as WireFormat } from '../schema/wire-format.ts';
 import { CsvGuess } from './csv-guess.ts';
-import { ObservedShape } from './observation.ts';
+import { envelopeNote, ObservedShape, unwrapped } from './observation.ts';
 import { type BinaryFormat, type PayloadKind, payloadKinds, recognise } from './payloads.ts';
 import { type FieldEvidence, Proposal, sameInSql } from './proposal.ts';
 import { unixFormats } from './times.ts';
@@ -65,7 +65,8 @@ export class SchemaInference {
   propose(format?: Format): InferredSchema {
     const wanted = format ?? this.#format();
     const own = wanted.type === 'cbor' || wanted.type === 'msgpack' ? wanted.type : 'json';
-    const proposal = new Proposal(this.#shape(own), wanted);
+    const { shape, path } = unwrapped(this.#shape(own), wanted);
+    const proposal = new Proposal(shape, wanted);
     const structured = (own !== 'json' || wanted.type === 'json') && !isUnstructured(wanted);
     const fields = structured ? proposal.fields() : [];
     const schema = this.#adjusted(this.#completed(wanted, fields, proposal), proposal);
@@ -76,7 +77,7 @@ export class SchemaInference {
       kinds: { ...this.#kinds },
       gzip: this.#gzip,
       schema: usable ? schema : null,
-      fields: proposal.evidence,
+      fields: proposal.evidence.map((field) => ({ ...field, path: `${path}${field.path}` })),
       notes,
     };
   }
@@ -155,20 +156,28 @@ export class SchemaInference {
       ...this.#binary,
     };
     const total = this.#total();
-    const misfits = total - too_large - (fitting[type] ?? total);
+    const skipped = type === 'raw_string' ? 0 : empty;
+    const misfits = total - too_large - skipped - (fitting[type] ?? total - skipped);
     const what = type === 'json' && !unstructured ? 'JSON objects' : type;
     const json = type === 'json' || asked ? undefined : this.#shapes.get('json');
     const same = type === 'json' && unstructured && !asked ? sameInSql(this.#shape('json')) : undefined;
     const csv = type === 'raw_string' && !asked ? this.#csv.note() : undefined;
+    const envelope = type === 'json' && !asked ? envelopeNote(this.#shape('json')) : undefined;
     return [
       ...(same ? [caseNote(same)] : []),
       ...(misfits > 0 ? [`${misfits} of ${total} messages are not ${what} and would be bad data`] : []),
+      ...(skipped > 0
+        ? [
+            `${empty} of ${total} messages are empty, as deletions of retained messages are: skip_empty skips them`,
+          ]
+        : []),
       ...(json && json.present > 0 ? [`${json_object} of ${total} messages are JSON objects`] : []),
       ...(this.#framed > 0
         ? [`In ${this.#framed} of ${total} messages each line is a JSON object, so each line is a row`]
         : []),
       ...[...this.#oddities].map(([oddity, count]) => `${count} of ${total} messages ${oddity}`),
       ...(csv ? [csv] : []),
+      ...(envelope ? [envelope] : []),
       ...(type === 'sparkplug_b' && !asked
         ? ['The topics and payloads are those of Sparkplug B; each metric becomes a row']
         : []),

@@ -1,4 +1,5 @@
 import { isRawNumber } from '../json/text.ts';
+import type { Format } from '../schema/schema.ts';
 import { bigintRanges } from '../values/read.ts';
 import { CountedTimes, ObservedTexts } from './times.ts';
 
@@ -132,6 +133,32 @@ export class ObservedShape {
     return member;
   }
 }
+
+/** The part of the messages that the columns of a format are in, and its path. */
+export function unwrapped(whole: ObservedShape, format: Format): { shape: ObservedShape; path: string } {
+  if (format.type !== 'json') return { shape: whole, path: '' };
+  const names = [...(format.include_schema ? ['payload'] : []), ...(format.debezium ? ['after'] : [])];
+  const shape = names.reduce(
+    (outer, name) => outer.members?.get(name) ?? new ObservedShape({ fields: 0 }),
+    whole,
+  );
+  return { shape, path: names.map((name) => `/${name}`).join('') };
+}
+
+/** The request that unwraps the messages of Kafka Connect or Debezium; undefined for others. */
+export function envelopeNote(whole: ObservedShape): string | undefined {
+  const isConnect = hasAll(whole, ['schema', 'payload']) && whole.members?.size === 2;
+  const inner = isConnect ? whole.members?.get('payload') : whole;
+  const isDebezium = inner !== undefined && hasAll(inner, ['before', 'after', 'op', 'source']);
+  if (!isConnect && !isDebezium) return undefined;
+  const options = `${isConnect ? ', "include_schema": true' : ''}${isDebezium ? ', "debezium": true' : ''}`;
+  const names = isDebezium ? 'the state after a change' : 'payload';
+  return `The messages look like those of ${isDebezium ? 'Debezium' : 'Kafka Connect'}; send the format {"type": "json"${options}} to get the columns of ${names}`;
+}
+
+/** Whether all objects of a place had all of the properties. */
+const hasAll = ({ members, present }: ObservedShape, names: readonly string[]): boolean =>
+  present > 0 && names.every((name) => members?.get(name)?.present === present);
 
 /** The digits of a number without zeros around them, and how many stand before and after the point. */
 function significant(text: string): { digits: string; whole: number; fraction: number } {

@@ -78,11 +78,38 @@ const wrappings = [
   { name: 'hex', pattern: /^(?:[0-9a-fA-F]{2}){4,}$/, query: 'CAST(decode(unhex(value)) AS JSON)' },
 ] as const;
 
+/** Texts that no format reads, and what a user can do. */
+const families = [
+  {
+    name: 'XML',
+    pattern: /^\ufeff?\s*<[?!A-Za-z]/,
+    reading: 'no format reads it, so set the device to JSON',
+  },
+  {
+    name: 'the line protocol of InfluxDB',
+    pattern:
+      /^[^\s,={[<]+(?:,[^\s,=]+=[^\s,=]+)* [^\s,=]+=[^\s,]+(?:,[^\s,=]+=[^\s,]+)*(?: \d{10,19})?\r?\n?$/,
+    reading: 'no format reads it, so set the sender to JSON',
+  },
+  {
+    name: 'the fields of an HTML form',
+    pattern: /^[\w.-]+=[^&\s]*(?:&[\w.-]+=[^&\s]*)+$/,
+    reading: "raw_string and regexp_extract(value, 'NAME=([^&]*)', 1) read one field",
+  },
+  {
+    name: 'sentences of NMEA 0183',
+    pattern: /^[$!][A-Z]{2}[A-Z]{3},[\x20-\x7e]*\*[0-9A-F]{2}\s*$/,
+    reading: "raw_string and split_part(value, ',', N) read one value",
+  },
+] as const;
+
 function oddityOf(text: string): { oddity?: string } {
   for (const { name, pattern, query } of wrappings) {
     if (!pattern.test(text) || !isJson(Buffer.from(text, name).toString())) continue;
     return { oddity: `are JSON in ${name}; raw_string and ${query} read them` };
   }
+  const family = families.find(({ pattern }) => pattern.test(text));
+  if (family) return { oddity: `look like ${family.name}; ${family.reading}` };
   if (!/^[\s\0\ufeff]*[{[]/.test(text)) return {};
   const fault = jsonFault(text);
   if (!fault) return {};
@@ -143,11 +170,14 @@ function recogniseBytes(payload: Buffer): Found {
   }
 }
 
-function packedOddity([first = 0, second = 0]: Buffer): { oddity?: string } {
+function packedOddity(payload: Buffer): { oddity?: string } {
+  const [first = 0, second = 0] = payload;
   if (first === 0x78 && (first * 256 + second) % 31 === 0)
     return { oddity: 'begin as zlib does, which is not supported; gzip is' };
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
     return { oddity: 'begin as UTF-16 does; Penstock reads UTF-8' };
+  if (payload.every((byte) => byte >= 0x20 || byte === 9 || byte === 10 || byte === 13) && first < 0x80)
+    return { oddity: 'look like text that is not UTF-8, such as Latin-1; Penstock reads UTF-8' };
   return {};
 }
 

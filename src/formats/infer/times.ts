@@ -103,6 +103,45 @@ interface TextForm {
   query: string;
 }
 
+/** Units that texts of numbers end with; single letters that may be part of an id are left out. */
+const unitsOfText = [
+  ...[
+    '%',
+    '%RH',
+    '°',
+    '°C',
+    '°F',
+    '°K',
+    ' C',
+    ' F',
+    ' K',
+    'm?V',
+    'm?A',
+    '[kM]?W',
+    '[kM]?Wh',
+    'VAr?',
+    'k?Hz',
+    'dBm?',
+    'k?Ω',
+  ],
+  ...[
+    'h?Pa',
+    'kPa',
+    'm?bar',
+    'psi',
+    'inHg',
+    '[cmk]?m',
+    'km/h',
+    'm/s',
+    'mph',
+    'm[³3](?:/h)?',
+    'l/min',
+    'ppm',
+    'ppb',
+  ],
+  ...['[µu]g/m[³3]', 'lx', 'lux', 'kg', ' ?g', 'ms', ' s', 'min', 'rpm', 'µS/cm', 'W/m[²2]', 'mm/h'],
+];
+
 const forms: readonly TextForm[] = [
   { name: 'dates', pattern: /^\d{4}-\d\d-\d\d$/, query: 'CAST(… AS DATE)' },
   {
@@ -140,11 +179,80 @@ const forms: readonly TextForm[] = [
     pattern: /^\d{4}-W\d\d-\d$/,
     query: "strptime(…, '%G-W%V-%u')",
   },
+  { name: 'dates of a year and its day', pattern: /^\d{4}-\d{3}$/, query: "strptime(…, '%Y-%j')" },
+  {
+    name: 'times with an offset without a colon',
+    pattern: /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?[+-]\d\d(?:\d\d)?$/,
+    query: 'CAST(… AS TIMESTAMPTZ)',
+  },
+  {
+    name: 'times with a comma before the fraction',
+    pattern: /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d,\d{1,9}(?:Z|[+-]\d\d:?\d\d)$/,
+    query: "CAST(replace(…, ',', '.') AS TIMESTAMPTZ)",
+  },
+  {
+    name: 'times without seconds',
+    pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\dZ$/,
+    query: "strptime(…, '%Y-%m-%dT%H:%MZ')",
+  },
+  {
+    name: 'times of UTC',
+    pattern: /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/,
+    query: "strptime(…, '%Y-%m-%d %H:%M:%S UTC')",
+  },
+  {
+    name: 'times without an offset, perhaps local',
+    pattern: /^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d$/,
+    query: "strptime(…, '%Y/%m/%d %H:%M:%S')",
+  },
+  {
+    name: 'times without an offset, perhaps local',
+    pattern: /^(?:19|20)\d{12}$/,
+    query: "strptime(…, '%Y%m%d%H%M%S')",
+  },
+  {
+    name: 'times without an offset, perhaps local',
+    pattern: /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/,
+    query: "strptime(…, '%a %b %d %H:%M:%S %Y')",
+  },
+  {
+    name: 'times of .NET, in milliseconds since 1970',
+    pattern: /^\/Date\(-?\d{1,15}(?:[+-]\d{4})?\)\/$/,
+    query: "epoch_ms(CAST(regexp_extract(…, '-?[0-9]+') AS BIGINT))",
+  },
+  // A zero in front is that of an id, a postcode or a date of six digits.
   {
     name: 'numbers',
-    pattern: /^-?\d{1,15}(?:\.\d{1,15})?(?:[eE][+-]?\d{1,2})?$/,
+    pattern: /^[+-]?(?!0\d)\d{1,15}(?:\.\d{1,15})?(?:[eE][+-]?\d{1,2})?$/,
     query: 'CAST(… AS DOUBLE)',
   },
+  // Three digits after the comma may be thousands.
+  {
+    name: 'numbers with a decimal comma',
+    pattern: /^[+-]?\d{1,15},(?:\d{1,2}|\d{4,15})$/,
+    query: "CAST(replace(…, ',', '.') AS DOUBLE)",
+  },
+  {
+    name: 'numbers with commas between the thousands',
+    pattern: /^[+-]?\d{1,3}(?:,\d{3}){1,4}\.\d{1,15}$/,
+    query: "CAST(replace(…, ',', '') AS DOUBLE)",
+  },
+  {
+    name: 'numbers with points between the thousands and a decimal comma',
+    pattern: /^[+-]?\d{1,3}(?:\.\d{3}){1,4},\d{1,15}$/,
+    query: "CAST(replace(replace(…, '.', ''), ',', '.') AS DOUBLE)",
+  },
+  { name: 'hexadecimal numbers', pattern: /^0x[0-9a-fA-F]{1,15}$/, query: 'CAST(… AS BIGINT)' },
+  {
+    name: 'numbers with a unit',
+    pattern: new RegExp(
+      `^[+-]?\\d{1,15}(?:\\.\\d{1,15}|,(?:\\d{1,2}|\\d{4,15}))?[ *]?(?:${unitsOfText.join('|')})$`,
+    ),
+    query: "CAST(replace(regexp_extract(…, '^[-+]?[0-9.,]+'), ',', '.') AS DOUBLE)",
+  },
+  { name: 'switch states', pattern: /^(?:on|off)$/i, query: "(upper(…) = 'ON')" },
+  { name: 'yes or no', pattern: /^(?:yes|no)$/i, query: "(upper(…) = 'YES')" },
+  { name: 'true or false', pattern: /^(?:true|false)$/i, query: 'CAST(… AS BOOLEAN)' },
 ];
 
 const hasOffset = /(?:[Zz]|[+-]\d\d:\d\d)$/;

@@ -87,6 +87,7 @@ function reader({ fields = [], format }: Changing, marked: (row: Row, part: Part
   const read = (state: 'before' | 'after') => objectReader(fields, `${outer.path}/${state}`, format);
   const [readBefore, readAfter] = [read('before'), read('after')];
   return (payload: Buffer): Row[] => {
+    if (payload.length === 0 && format.skip_empty) return [];
     if (!isUtf8(payload)) throw badData('', 'is not UTF-8 text');
     const change = outer.open(parseDocument(payload.toString(), parse));
     const op = memberOf(change, 'op', outer.path);

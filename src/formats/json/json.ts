@@ -5,7 +5,6 @@ import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
 import { messageOfRow, rowFromMessage } from '../values/row.ts';
-import { isTimeZone } from '../values/zone.ts';
 import { objectReader } from './decode.ts';
 import { jsonWriter, objectWriter } from './encode.ts';
 import { notJson, notUtf8 } from './fault.ts';
@@ -29,11 +28,6 @@ export const json: FormatDefinition<'json'> = {
     },
   },
   validate({ format }) {
-    const { timezone } = format;
-    if (timezone && !isTimeZone(timezone)) {
-      const message = `There is no time zone ${timezone}; write a name such as Europe/Berlin`;
-      return [{ path: '/format/timezone', message }];
-    }
     if (!format.unstructured) return [];
     const wrapped = (['debezium', 'include_schema'] as const).filter((option) => format[option]);
     return wrapped.map((option) => ({

@@ -36,6 +36,9 @@ const format = <T extends string, P extends TProperties>(type: T, title: string,
       type: Type.Literal(type),
       // In Arroyo compression belongs to json alone.
       compression: oneOf(['uncompressed', 'gzip'], 'Compression of each message; default uncompressed'),
+      skip_empty: flag(
+        'Skips messages without content, such as deletions of retained messages; default false: bad data',
+      ),
       ...properties,
     },
     { title, ...strict },
@@ -103,6 +106,7 @@ const CsvFormat = format('csv', 'Csv', {
   null_value: Type.Optional(
     Type.String({ maxLength: 100, description: 'Unquoted text that means null; default empty' }),
   ),
+  timezone,
 });
 
 export const formatVariants = {
@@ -113,8 +117,8 @@ export const formatVariants = {
   raw_string: format('raw_string', 'RawString', {}),
   raw_bytes: format('raw_bytes', 'RawBytes', {}),
   csv: CsvFormat,
-  cbor: format('cbor', 'Cbor', { into_unstructured_json: intoJson }),
-  msgpack: format('msgpack', 'Msgpack', { into_unstructured_json: intoJson }),
+  cbor: format('cbor', 'Cbor', { into_unstructured_json: intoJson, timezone }),
+  msgpack: format('msgpack', 'Msgpack', { into_unstructured_json: intoJson, timezone }),
   sparkplug_b: format('sparkplug_b', 'SparkplugB', {}),
   senml: format('senml', 'Senml', {
     encoding: oneOf(['json', 'cbor'], 'Encoding of a pack; default json'),

@@ -43,3 +43,21 @@ describe.each(['cbor', 'msgpack'] as const)('any row of any schema in %s', (type
     );
   });
 });
+
+test.each(['cbor', 'msgpack'] as const)(
+  '%s reads texts without an offset in the timezone of the table',
+  (type) => {
+    const write = codecFor({ format: { type }, fields: [{ name: 'at', type: 'string' }] });
+    const read = codecFor({
+      format: { type, timezone: 'Europe/Berlin' },
+      fields: [{ name: 'at', type: 'timestamp', unit: 'second' }],
+    });
+    for (const [at, time] of [
+      ['2024-07-01T12:00:00', 1_719_828_000n],
+      ['2024-12-01 12:00:00', 1_733_050_800n],
+      ['2024-07-01T12:00:00Z', 1_719_835_200n],
+    ] as const)
+      expect(read.decode(write.encode({ at }))).toEqual({ at: time });
+    expect(() => codecFor({ format: { type, timezone: 'Mars/Base' }, fields: [] })).toThrow();
+  },
+);

@@ -16,8 +16,8 @@ import {
 } from './read.ts';
 import { messageOfRow, rowFromMessage, rowFromObject } from './row.ts';
 import { textOrProblem, Unreadable } from './text-check.ts';
-import { parseTimestamp } from './timestamp.ts';
 import { checkOf, jsonOf, numberOfJson, orNull, structOf } from './write.ts';
+import { type ReadTime, timeReader } from './zone.ts';
 
 /** The library of a format of self-describing documents (CBOR, MessagePack), and the types that JavaScript lacks. */
 interface DocumentLibrary {
@@ -42,6 +42,11 @@ interface DocumentLibrary {
   decimalOf(text: string): unknown;
 }
 
+/** A library, and the reader of times that are texts. */
+interface ZonedLibrary extends DocumentLibrary {
+  readTime: ReadTime;
+}
+
 /** A format whose message is one map with the fields by name, or any document in one json column. */
 export function documentFormat(library: DocumentLibrary): Omit<FormatDefinition<'cbor' | 'msgpack'>, 'type'> {
   return {
@@ -49,12 +54,12 @@ export function documentFormat(library: DocumentLibrary): Omit<FormatDefinition<
     codec({ fields = [], format }) {
       return format.into_unstructured_json
         ? unstructuredCodec(fields, library)
-        : structuredCodec(fields, library);
+        : structuredCodec(fields, { ...library, readTime: timeReader(format.timezone) });
     },
   };
 }
 
-function structuredCodec(fields: readonly Field[], library: DocumentLibrary): Codec {
+function structuredCodec(fields: readonly Field[], library: ZonedLibrary): Codec {
   const read = mapReader(fields, '', library);
   const write = mapWriter(fields, '', library);
   // Most messages are plain: only for others does every reader look for what cannot be read.
@@ -106,7 +111,7 @@ export function setMember(object: Row, key: unknown, value: unknown): void {
 function mapReader(
   fields: readonly Field[],
   path: string,
-  library: DocumentLibrary,
+  library: ZonedLibrary,
   careful = false,
 ): (value: unknown) => Row {
   const read = structFrom(fields, path, readerIn(library, careful), isMap, 'is not a map');
@@ -125,13 +130,13 @@ const isMap = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 
 const readerIn =
-  (library: DocumentLibrary, careful: boolean) =>
+  (library: ZonedLibrary, careful: boolean) =>
   (item: ListItem, path: string): Reader => {
     const read = valueReader(item, path, library, careful);
     return careful ? readable(read, path) : read;
   };
 
-function valueReader(type: ListItem, path: string, library: DocumentLibrary, careful: boolean): Reader {
+function valueReader(type: ListItem, path: string, library: ZonedLibrary, careful: boolean): Reader {
   switch (type.type) {
     case 'int32':
     case 'uint32':
@@ -183,12 +188,12 @@ function decimalReader(type: ListItem, path: string, library: DocumentLibrary): 
 }
 
 /** Also takes an RFC 3339 text, and a whole number as a count of the unit of the field. */
-function timestampReader(type: ListItem, path: string, library: DocumentLibrary): Reader {
+function timestampReader(type: ListItem, path: string, library: ZonedLibrary): Reader {
   const unit = unitOf(type);
   return (value) => {
     let time: bigint | undefined;
     if (typeof value === 'object' && value !== null) time = library.timestampFrom(value, unit);
-    else if (typeof value === 'string') time = parseTimestamp(value, unit);
+    else if (typeof value === 'string') time = library.readTime(value, unit);
     else if (Number.isInteger(value)) time = BigInt(value as number);
     else if (typeof value === 'bigint') time = value;
     if (time === undefined || BigInt.asIntN(64, time) !== time) throw badData(path, 'is not a time');

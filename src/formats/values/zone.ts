@@ -1,15 +1,24 @@
+import type { FieldError } from '../../errors.ts';
 import type { TimestampUnit } from '../schema/sql-type.ts';
 import { convertTimestamp, parseTimestamp } from './timestamp.ts';
 
 /** Reads the text of a time as a count of the unit since 1970; undefined when it is not a time that fits. */
 export type ReadTime = (text: string, unit: TimestampUnit) => bigint | undefined;
 
-export function isTimeZone(name: string): boolean {
+function isTimeZone(name: string): boolean {
   try {
     return new Intl.DateTimeFormat('en', { timeZone: name }).format(0) !== '';
   } catch {
     return false;
   }
+}
+
+/** Returns the errors of the option `timezone` of a format, if it has one. */
+export function validateZone(format: { timezone?: string | null } | object): FieldError[] {
+  const { timezone } = format as { timezone?: string | null };
+  if (!timezone || isTimeZone(timezone)) return [];
+  const message = `There is no time zone ${timezone}; write a name such as Europe/Berlin`;
+  return [{ path: '/format/timezone', message }];
 }
 
 const hasOffset = /(?:[Zz]|[+-]\d\d:\d\d)$/;

@@ -103,6 +103,10 @@ const definitions: Readonly<Record<string, readonly Overload[]>> = {
       "array_to_string(list_transform(regexp_extract_all(x, '[\\p{L}\\p{N}]+|[^\\p{L}\\p{N}]+'), lambda w: upper(w[1]) || lower(w[2:])), '')",
     ],
   ],
+  overlay: [
+    ['x, y, n', overlaid('length(y)')],
+    ['x, y, n, m', overlaid('m')],
+  ],
   find_in_set: [['x, l', "COALESCE(list_position(string_split(l, ','), x), 0)"]],
   substr_index: [['x, d, n', indexed()]],
   substring_index: [['x, d, n', indexed()]],
@@ -142,6 +146,11 @@ const definitions: Readonly<Record<string, readonly Overload[]>> = {
     return [names, `[${names}]`] as const;
   }),
 };
+
+/** `x` with `y` in place of `count` characters from the nth. */
+function overlaid(count: string): string {
+  return `substr(x, 1, n - 1) || y || substr(x, n + ${count})`;
+}
 
 function indexed(): string {
   const parts = 'string_split(x, d)';
