@@ -1,13 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { skipping } from '../support/skipping.ts';
+import { cellsOf } from './cells.ts';
 import { facts } from './facts.ts';
 import { brokerRows, type RestartableBroker } from './kinds.ts';
 
 /** Holds the table of docs/brokers.md to what the brokers do. PENSTOCK_BROKER_FACTS=1 prints it instead. */
 
-const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'brokers.md'), 'utf8');
 const soak = process.env.PENSTOCK_SOAK === '1';
 /** Those that the check compares: the others wait until nothing more comes. */
 const short: ReadonlySet<string> = new Set([
@@ -20,24 +18,6 @@ const short: ReadonlySet<string> = new Set([
   ...['session after a restart', 'subscription after a restart', 'shared subscription after a restart'],
 ]);
 const printing = process.env.PENSTOCK_BROKER_FACTS === '1';
-
-/** The cells of a broker, by fact. */
-function cellsOf(name: string): Map<string, string> {
-  const lines = page.split('\n').filter((line) => line.startsWith('|'));
-  const split = (line: string) =>
-    line
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim());
-  const cells = new Map<string, string>();
-  let column = -1;
-  for (const line of lines) {
-    const parts = split(line);
-    if (parts[0] === 'fact') column = parts.indexOf(name);
-    else if (column > 0) cells.set(parts[0] as string, parts[column] as string);
-  }
-  return cells;
-}
 
 describe.each(brokerRows)('$name', ({ name, skipped, start }) => {
   describe.skipIf(skipped !== undefined)(skipping('behaves as docs/brokers.md says', skipped), () => {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { IConnackPacket } from 'mqtt-packet';
 import { unique } from '../support/mqtt.ts';
 import { until } from '../support/until.ts';
@@ -25,6 +26,8 @@ export const facts: Readonly<Record<string, (broker: RestartableBroker) => Promi
   'shared subscription after a restart': (broker) => overRestart(broker, 'SIGTERM', 'shared'),
   'queued message after a restart': (broker) => overRestart(broker, 'SIGTERM', 'queue'),
   'retained message after a restart': (broker) => overRestart(broker, 'SIGTERM', 'retained'),
+  'message queued later, after a restart': (broker) => overRestart(broker, 'SIGTERM', 'later'),
+  'messages confirmed while it stops': stopping,
   'session after kill -9': (broker) => overRestart(broker, 'SIGKILL', 'session'),
   'queued message after kill -9': (broker) => overRestart(broker, 'SIGKILL', 'queue'),
   'shared subscription, MQTT 5': (broker) => shared(broker, 5),
@@ -152,6 +155,39 @@ async function queue(broker: RestartableBroker): Promise<string> {
   return `${seen.size}, then the ${which} are ${confirmed === many ? 'confirmed and dropped' : 'refused'}`;
 }
 
+/** Stops the broker three times in the middle of a publisher's work, with a subscriber connected. */
+async function stopping(broker: RestartableBroker): Promise<string> {
+  let lost = 0;
+  for (let round = 0; round < 3; round++) {
+    const topic = `facts/stopping${unique()}`;
+    const { id } = await stored(broker, topic);
+    const { client } = await RawClient.connect(broker);
+    const { client: live } = await resumed(broker, id);
+    const early = live.settle(2000, true);
+    const over = pause(300).then(() => broker.kill('SIGTERM'));
+    let confirmed = 0;
+    while ((await client.publish(topic, [`m${confirmed}`])) === 1) {
+      confirmed += 1;
+      await pause(3);
+    }
+    await over;
+    await broker.resume();
+    await until('the broker accepts clients', () => reachable(broker), 60_000);
+    const { client: reader } = await resumed(broker, id);
+    const late = await reader.settle(5000, true);
+    const seen = new Set([...(await early), ...late].map(({ payload }) => String(payload)));
+    await forget(broker, id, reader);
+    lost += numbered(confirmed).filter((payload) => !seen.has(payload)).length;
+  }
+  return lost === 0 ? 'kept' : 'some are lost';
+}
+
+async function reachable(broker: RestartableBroker): Promise<boolean> {
+  const { client } = await RawClient.connect(broker);
+  await client.cut();
+  return true;
+}
+
 async function rewrites(broker: RestartableBroker): Promise<string> {
   const root = `facts${unique()}`;
   const { client } = await RawClient.connect(broker);
@@ -173,7 +209,7 @@ async function rewrites(broker: RestartableBroker): Promise<string> {
   return changes.length === 0 ? 'no' : changes.join(', ');
 }
 
-type Kept = 'session' | 'subscription' | 'shared' | 'queue' | 'retained';
+type Kept = 'session' | 'subscription' | 'shared' | 'queue' | 'retained' | 'later';
 const restarts = new WeakMap<RestartableBroker, Map<string, Promise<Record<Kept, string>>>>();
 
 /** All that a restart shows is found in one. */
@@ -189,7 +225,25 @@ function overRestart(broker: RestartableBroker, signal: 'SIGTERM' | 'SIGKILL', w
 function withoutStart(error: Error): Record<Kept, string> {
   if (!/in vain for: .* listens|ECONNREFUSED|did not start/.test(error.message)) throw error;
   const gone = 'does not start again';
-  return { session: gone, subscription: gone, shared: gone, queue: gone, retained: gone };
+  return { session: gone, subscription: gone, shared: gone, queue: gone, retained: gone, later: gone };
+}
+
+/** Whether a client that has subscribed again gets what is sent while it is away once more. */
+async function secondAbsence(
+  broker: RestartableBroker,
+  id: string,
+  topic: string,
+  reader: RawClient,
+): Promise<boolean> {
+  await reader.subscribe(topic);
+  await reader.cut();
+  const { client: sender } = await RawClient.connect(broker);
+  await sender.publish(topic, ['later']);
+  await sender.cut();
+  const { client } = await resumed(broker, id);
+  const got = await client.settle(5000, true);
+  await client.cut();
+  return got.some(({ payload }) => String(payload) === 'later');
 }
 
 async function restart(
@@ -206,15 +260,7 @@ async function restart(
   await client.cut();
   await broker.kill(signal);
   await broker.resume();
-  await until(
-    'the broker accepts clients',
-    async () => {
-      const { client: first } = await RawClient.connect(broker);
-      await first.cut();
-      return true;
-    },
-    60_000,
-  );
+  await until('the broker accepts clients', () => reachable(broker), 60_000);
   const { client: later } = await RawClient.connect(broker);
   await later.subscribe(`${root}/retained`);
   const retained = await later.settle(1500);
@@ -224,7 +270,8 @@ async function restart(
   const got = (await reader.client.settle(5000, true)).map(({ payload }) => String(payload));
   const member = await resumed(broker, group.id);
   const gotShared = (await member.client.settle(5000, true)).map(({ payload }) => String(payload));
-  for (const one of [later, reader.client, member.client]) await one.cut();
+  const gotLater = await secondAbsence(broker, plain.id, `${root}/plain`, reader.client);
+  for (const one of [later, member.client]) await one.cut();
   const yes = (found: boolean) => (found ? 'kept' : 'forgotten');
   return {
     session:
@@ -235,5 +282,6 @@ async function restart(
     shared: shares ? yes(gotShared.includes('after')) : 'none',
     queue: yes(got.includes('before')),
     retained: yes(retained.length > 0),
+    later: yes(gotLater),
   };
 }

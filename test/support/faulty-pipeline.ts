@@ -25,6 +25,8 @@ interface FaultyPipelineOptions {
   watchQos?: 1 | 2;
   /** Fields of both profiles besides the URL. */
   profile?: object;
+  /** Fields of the source's profile alone, such as a login. */
+  sourceProfile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
   schema?: object;
   /** Settings of the process, besides those of a test. */
@@ -152,7 +154,8 @@ export class FaultyPipeline {
       },
     ];
     for (const { name, url, table } of ends) {
-      const config = { url, ...this.#options.profile };
+      const own = name === 'readings' ? this.#options.sourceProfile : {};
+      const config = { url, ...this.#options.profile, ...own };
       const profile = await created(
         request,
         '/connection_profiles',
