@@ -96,6 +96,8 @@ const withoutDatabase = [
   '200 POST /api/v1/connection_profiles/test',
   '200 POST /api/v1/connection_tables/schemas/test',
   '200 POST /api/v1/udfs/validate',
+  '400 POST /api/v1/udfs',
+  '404 DELETE /api/v1/udfs/{id}',
 ];
 
 async function expectRefusals(ids: Record<string, string>): Promise<void> {
