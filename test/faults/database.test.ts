@@ -1,7 +1,7 @@
 import supertest from 'supertest';
 import { beforeAll, expect, test } from 'vitest';
 import { type Document, operationsOf } from '../../scripts/docs/document.ts';
-import { databases, type TestDatabase } from '../support/databases.ts';
+import { databases, execute, type TestDatabase } from '../support/databases.ts';
 import { EventReader } from '../support/events.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -96,6 +96,8 @@ const withoutDatabase = [
   '200 POST /api/v1/connection_profiles/test',
   '200 POST /api/v1/connection_tables/schemas/test',
   '200 POST /api/v1/udfs/validate',
+  '400 POST /api/v1/udfs',
+  '404 DELETE /api/v1/udfs/{id}',
 ];
 
 async function expectRefusals(ids: Record<string, string>): Promise<void> {
@@ -177,3 +179,50 @@ test('a job continues during a database outage, every route reports it, and noth
   await traffic.close();
   expect(await penstock.kill('SIGTERM')).toBe(0);
 }, 300_000);
+
+test('a process on a database that becomes read-only is not ready, reads, refuses writes, and recovers', async () => {
+  const { url } = await postgresql.create();
+  const name = new URL(url).pathname.slice(1);
+  const reader = await Penstock.start({ PENSTOCK_DATABASE_URL: url });
+  const { request } = reader;
+  const tables = await createTables(request, broker.url);
+  const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+  const reach = async (state: string) => (await jobOf(request, id)).state === state;
+  await until('the job runs', () => reach('Running'));
+  const set = async (change: string) => {
+    const server = url.replace(name, 'postgres');
+    await execute(server, `ALTER DATABASE ${name} ${change}`);
+    await execute(server, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}'`);
+  };
+  await set('SET default_transaction_read_only = on');
+  const refused = { status: 503, body: { code: 'database_read_only' }, headers: { 'retry-after': '5' } };
+  const unready = await until('it is not ready', async () => {
+    const answer = await request.get('/readyz');
+    return answer.body.code === 'database_read_only' && answer;
+  });
+  expect(unready).toMatchObject(refused);
+  const profile = { name: 'other', connector: 'mqtt', config: { url: broker.url } };
+  const writes = [
+    request.post('/api/v1/connection_profiles').send(profile),
+    request.put(`/api/v1/connection_profiles/${tables.profile}`).send(profile),
+    request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }),
+    request.delete(`/api/v1/connection_tables/${tables.alerts}`),
+    request.post(`/api/v1/pipelines/${id}/restart`).send({}),
+  ];
+  for (const answer of await Promise.all(writes)) expect(answer).toMatchObject(refused);
+  expect((await request.get('/healthz')).status).toBe(200);
+  expect((await request.get('/api/v1/pipelines')).body.data).toHaveLength(1);
+  const at = (topic: string) => ({ url: broker.url, topic });
+  const traffic = await Traffic.open(at('plant/x/readings'), at('plant/alerts'), 1);
+  await traffic.publish(100);
+  await until('messages get through', async () => traffic.arrived === traffic.sent);
+  await traffic.close();
+  // A process that starts says why, and ends, so that it is started again.
+  await expect(Penstock.start({ PENSTOCK_DATABASE_URL: url })).rejects.toThrow(/database_read_only/);
+
+  await set('RESET default_transaction_read_only');
+  await until('it is ready again', async () => (await request.get('/readyz')).status === 200, 60_000);
+  await until('the job runs again', () => reach('Running'), 60_000);
+  await request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
+  await until('it stops', () => reach('Stopped'), 60_000);
+}, 120_000);

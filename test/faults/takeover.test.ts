@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { databases } from '../support/databases.ts';
+import { databases, execute } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
@@ -8,18 +8,43 @@ import { until } from '../support/until.ts';
 
 const [, postgresql] = databases;
 
+const hourMs = 3_600_000;
+/** Settings for a process whose own clock is wrong by so many hours. */
+const clockAt = (hours: number): Record<string, string> => {
+  const preload = `const Right = Date, now = () => Right.now() + ${hours * hourMs};
+    globalThis.Date = class extends Right {
+      constructor(...given) { super(...(given.length > 0 ? given : [now()])); }
+      static now() { return now(); }
+    };`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+};
+const hoursAhead = ({ log }: Penstock): number =>
+  (Number(/"time":(\d+)/.exec(log)?.[1]) - Date.now()) / hourMs;
+
 let broker: Mosquitto;
 beforeAll(async () => {
   broker = await Mosquitto.start({ config: ['max_queued_messages 0'] });
 });
 
-test('of two processes on one PostgreSQL one runs the job, and the other takes over when it is killed', async () => {
+test('of two processes on one PostgreSQL with clocks two hours apart one runs the job, and the other takes over', async () => {
   const database = await postgresql.create();
   const settings = {
     PENSTOCK_DATABASE_URL: database.url,
     PENSTOCK_SECRET_KEY: Buffer.alloc(32, 7).toString('base64'),
   };
-  const [one, two] = await Promise.all([Penstock.start(settings), Penstock.start(settings)]);
+  const begun = Date.now() * 1000;
+  const [one, two] = await Promise.all([
+    Penstock.start({ ...settings, ...clockAt(1) }),
+    Penstock.start({ ...settings, ...clockAt(-1) }),
+  ]);
+  expect(hoursAhead(one)).toBeCloseTo(1, 1);
+  expect(hoursAhead(two)).toBeCloseTo(-1, 1);
+  const expectNow = (...times: unknown[]) => {
+    for (const time of times) {
+      expect(time).toBeGreaterThan(begun - 5_000_000);
+      expect(time).toBeLessThan(Date.now() * 1000 + 5_000_000);
+    }
+  };
   await createTables(one.request, broker.url);
   const query = 'INSERT INTO alerts SELECT * FROM readings';
   const { id } = await created(one.request, '/pipelines', { name: 'p', query, parallelism: 1 });
@@ -28,6 +53,11 @@ test('of two processes on one PostgreSQL one runs the job, and the other takes o
     return found.state === 'Running' && found;
   });
   expect(job.run_id).toBe(1);
+  for (const each of [one, two]) {
+    const seen = await jobOf(each.request, id);
+    expect(seen).toMatchObject({ state: 'Running', state_since: job.state_since });
+    expectNow(seen.created_at, seen.start_time, seen.state_since);
+  }
   const at = (topic: string) => ({ url: broker.url, topic });
   const traffic = await Traffic.open(at('plant/x/readings'), at('plant/alerts'), 1);
   await traffic.publish(500);
@@ -41,4 +71,19 @@ test('of two processes on one PostgreSQL one runs the job, and the other takes o
   await until('the other runs it', async () => (await jobOf(other.request, id)).run_id === 2, 40_000);
   await until('everything arrives', async () => traffic.arrived === traffic.sent, 40_000);
   expect(traffic.missing).toEqual([]);
+
+  const history = `/api/v1/pipelines/${id}/jobs/${job.id}/errors?level=info`;
+  const { data } = (await other.request.get(history)).body as { data: { created_at: number }[] };
+  const times = data.map(({ created_at }) => created_at);
+  expect(times.length).toBeGreaterThan(2);
+  expect(times).toEqual([...times].sort((a, b) => b - a));
+  expectNow(...times);
+
+  // Deleted by the one, the session is removed at once by either.
+  await holder.resume();
+  await other.request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
+  await until('it stops', async () => (await jobOf(holder.request, id)).state === 'Stopped');
+  await holder.request.delete(`/api/v1/pipelines/${id}`).expect(200);
+  const sessions = 'SELECT "state" FROM "SourceSession"';
+  await until('the session is removed', async () => (await execute(database.url, sessions)).length === 0);
 }, 120_000);

@@ -122,3 +122,23 @@ describe('a database file that takes no writes', () => {
     expect(start(join(empty, 'penstock.db')).stderr).toContain('"code":"database_forbidden"');
   });
 });
+
+test('a data folder that is a file ends the start with the setting to change', () => {
+  const folder = temporaryFolder('data');
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [join(import.meta.dirname, '../../src/main.ts'), 'api'],
+    {
+      encoding: 'utf8',
+      env: {
+        PATH: process.env.PATH,
+        PENSTOCK_DATABASE_URL: `file:${join(folder, 'a.db')}`,
+        PENSTOCK_DATA_DIR: file,
+      },
+    },
+  );
+  expect(status).toBe(1);
+  expect(stderr).toContain(`${file} is not a usable folder (EEXIST); set PENSTOCK_DATA_DIR`);
+});

@@ -81,6 +81,9 @@ export async function jobOf(client: Client, pipeline: string) {
     state: string;
     run_id: number;
     tasks: number | null;
+    created_at: number;
+    start_time: number | null;
+    state_since: number;
     failure_reason: { error: string; code: string; domain: string } | null;
   };
 }
