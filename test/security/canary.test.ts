@@ -60,6 +60,12 @@ beforeAll(async () => {
     users: { ada: password, var: fromVariable },
   });
   configs = {
+    filesystem: {
+      endpoint: 'http://127.0.0.1:1',
+      access_key_id: 'plant',
+      secret_access_key: canary(),
+      session_token: canary(),
+    },
     mqtt: {
       url: `mqtts://localhost:${broker.port}`,
       username: 'ada',
