@@ -163,6 +163,7 @@ export class StoredCatalog implements Catalog {
       config,
       uses: connector.columnsOf?.(config) ?? [],
       metadata: connector.metadata,
+      checkSchema: (whole) => connector.validateSchema?.(config, whole) ?? [],
     };
   }
 

@@ -1,4 +1,5 @@
 import type { TSchema } from 'typebox';
+import type { FieldError } from '../errors.ts';
 import type { KnownMetadata } from '../formats/codec.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
@@ -32,6 +33,8 @@ export interface InlineConnection {
   uses?: readonly ColumnUse[];
   /** The metadata columns that a source of this connector offers. */
   metadata: readonly KnownMetadata[];
+  /** Returns why the table cannot have a schema, beyond what holds for every table. Paths begin at the schema. */
+  checkSchema?(schema: ConnectionSchema): FieldError[];
 }
 
 /** A `CREATE TABLE` that the catalog is to connect. */
@@ -45,7 +48,7 @@ export interface InlineTable {
   schema: ConnectionSchema;
 }
 
-export interface TableDefinition extends Omit<InlineConnection, 'metadata'> {
+export interface TableDefinition extends Omit<InlineConnection, 'metadata' | 'checkSchema'> {
   name: string;
   connector: string;
   schema: ConnectionSchema;

@@ -180,7 +180,14 @@ async function connectTable(
   );
   options.refuseRest();
   findings.settle();
-  const { direction, schema: connected = schema, metadata: _, uses = [], ...rest } = connection;
+  const {
+    direction,
+    schema: connected = schema,
+    metadata: _,
+    checkSchema: __,
+    uses = [],
+    ...rest
+  } = connection;
   const complete = completeSchema(sent, connected, connection, findings);
   checkComputed(statement, direction, complete, findings);
   const table = { name: name.text, connector, direction, schema: complete, ...rest, uses };
@@ -268,12 +275,13 @@ async function asFinding<T>(
 function completeSchema(
   { name, fields, fieldRanges }: CreateTable,
   declared: ConnectionSchema,
-  { direction, metadata, takesRows }: InlineConnection,
+  { direction, metadata, takesRows, checkSchema }: InlineConnection,
   findings: Findings,
 ): ConnectionSchema {
   const inferred = direction === 'sink' && fields.length === 0;
   const schema = expandSchema({ ...declared, inferred });
-  for (const { path, message } of validateSchema(schema, metadata, takesRows)) {
+  const errors = validateSchema(schema, metadata, takesRows);
+  for (const { path, message } of errors.length > 0 ? errors : (checkSchema?.(schema) ?? [])) {
     const index = /^\/fields\/(\d+)/.exec(path)?.[1];
     findings.add(message, (index !== undefined && fieldRanges[Number(index)]) || name);
   }

@@ -165,3 +165,18 @@ test('a table returns its format as it was sent', async () => {
   const { format, framing } = (await request.get(`/api/v1/connection_tables/${table.id}`)).body.schema;
   expect({ format, framing }).toEqual({ format: schema.format, framing: schema.framing });
 });
+
+test('a table in a query is held to the formats of its connector, as a stored one is', async () => {
+  const query = (format: string) => `CREATE TABLE files (value BYTEA) WITH (
+      connector = 'filesystem', type = 'source', path = 'in', format = '${format}');
+    CREATE TABLE gone WITH (connector = 'blackhole');
+    INSERT INTO gone SELECT value FROM files`;
+  const errors = async (format: string) => {
+    const { body } = await service.request
+      .post('/api/v1/pipelines/validate_query')
+      .send({ query: query(format) })
+      .expect(200);
+    return (body.errors as { message: string }[]).map(({ message }) => message);
+  };
+  expect(await errors('raw_bytes')).toEqual([expect.stringContaining('raw_bytes has no lines')]);
+});
