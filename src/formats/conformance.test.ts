@@ -68,7 +68,7 @@ describe.each(codecCases)('$name', (codecCase) => {
         expect(codec.decode(payload)).toEqual(row);
         expect(codec.decodeAll?.(payload) ?? [row]).toEqual([row]);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -118,7 +118,7 @@ describe.each(codecCases)('$name', (codecCase) => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

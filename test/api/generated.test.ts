@@ -14,7 +14,7 @@ import { type Service, startService } from '../support/service.ts';
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const runs = soak ? 20_000 : 600;
+const runs = soak ? 20_000 : 300;
 /** A check sends the same requests each time. */
 let seed = soak ? Math.floor(Math.random() * 2 ** 31) : 5115;
 const adminKey = 'a-key-for-the-administrator';

@@ -57,7 +57,7 @@ describe('schemas/test', () => {
     [{ format: { type: 'xml' }, fields }, '/format/type', 'must be one of json, avro, '],
     [{ format: {}, fields }, '/format/type', 'is required'],
     [{ format: 'json', fields }, '/format', 'must be object'],
-    [{ format: { type: 'parquet' }, fields }, '/format/type', 'Messages in parquet are not supported'],
+    [{ format: { type: 'parquet' }, fields }, '/format/type', 'parquet is for whole files'],
     [{ format: { type: 'json', delimiter: ';' }, fields }, '/format/delimiter', 'is not a known field'],
     [{ format: { type: 'raw_string', unstructured: true } }, '/format/unstructured', 'is not a known field'],
     [

@@ -14,7 +14,7 @@ import { until } from '../support/until.ts';
 
 const [sqlite, postgresql] = databases;
 const soak = process.env.PENSTOCK_SOAK === '1';
-const perRound = soak ? 5_000 : 400;
+const perRound = soak ? 5_000 : 200;
 const kills = soak ? 10 : 1;
 
 let _rig: FaultyPipeline | undefined;

@@ -11,7 +11,7 @@ import { created, jobOf } from '../support/resources.ts';
 import { until } from '../support/until.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const messages = soak ? 50_000 : 1_500;
+const messages = soak ? 50_000 : 400;
 const kills = soak ? 6 : 1;
 
 test(`files are whole and hold every row when the process is killed, ${kills} ×`, async () => {

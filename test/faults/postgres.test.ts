@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 /** MQTT at QoS 1 into PostgreSQL, while Penstock, the broker and the database are killed. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const messages = soak ? 50_000 : 1_000;
+const messages = soak ? 50_000 : 500;
 const rounds = soak ? 3 : 1;
 const patience = soak ? 600_000 : 120_000;
 

@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const messages = soak ? 50_000 : 600;
+const messages = soak ? 50_000 : 300;
 const kills = soak ? 3 : 1;
 const patience = soak ? 900_000 : 90_000;
 const refusedEvery = 50;

@@ -4,7 +4,7 @@ import { arbitraryFields, arbitraryRow } from '../../../test/support/arbitrary-r
 import { codecFor, validateSchema } from '../codec.ts';
 import type { ConnectionSchema, Field } from '../schema/schema.ts';
 
-const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 300;
+const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 120;
 const cases = arbitraryFields.chain((fields) => fc.tuple(fc.constant(fields), arbitraryRow(fields)));
 
 const encodings = [{}, { raw_datums: true }, { single_object: true }] as const;

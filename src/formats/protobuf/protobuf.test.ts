@@ -5,7 +5,7 @@ import { codecFor, expandSchema, validateSchema } from '../codec.ts';
 import type { Row, Value } from '../format.ts';
 import type { ConnectionSchema } from '../schema/schema.ts';
 
-const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 400;
+const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 120;
 
 const scalars = [
   ...['int32', 'sint32', 'sfixed32', 'uint32', 'fixed32', 'int64', 'sint64', 'sfixed64', 'uint64', 'fixed64'],

@@ -6,7 +6,7 @@ import { arbitraryFields, arbitraryRow } from '../../../test/support/arbitrary-r
 import { codecFor } from '../codec.ts';
 import type { Field } from '../schema/schema.ts';
 
-const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 400;
+const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 120;
 const cases = arbitraryFields.chain((fields) => fc.tuple(fc.constant(fields), arbitraryRow(fields)));
 
 test('no native addon reads or writes, so that all machines do the same', () => {
