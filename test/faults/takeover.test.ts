@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const [, postgresql] = databases;
 
 const hourMs = 3_600_000;
-/** Settings for a process whose own clock is wrong by so many hours. */
+/** Settings for a process whose own clock is wrong by a number of hours. */
 const clockAt = (hours: number): Record<string, string> => {
   const preload = `const Right = Date, now = () => Right.now() + ${hours * hourMs};
     globalThis.Date = class extends Right {

@@ -41,7 +41,7 @@ export class PostgresProcess {
     return server;
   }
 
-  /** Starts it and waits until it answers. The processes of a killed server may hold its memory for a moment. */
+  /** Starts it and waits until it responds. The processes of a killed server may hold its memory for a moment. */
   async resume(): Promise<void> {
     await until('PostgreSQL to answer', () => this.#answers(), 60_000);
   }

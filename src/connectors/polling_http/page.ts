@@ -4,7 +4,7 @@ import type { HttpResponse } from '../network/http.ts';
 import type { Incoming } from '../network/queue-source.ts';
 import { pollingError, type polls } from './table.ts';
 
-/** What one response holds. */
+/** Content of one response. */
 export interface Page {
   messages: Incoming[];
   /** The next page by the header Link. */

@@ -54,7 +54,7 @@ const pool = await Promise.all(Array.from({ length: 12 }, feedContext));
 testSource({
   connector: pollingHttp,
   dials: false,
-  // What follows the last acknowledged page comes again.
+  // Pages after the last acknowledged one come again.
   keeps: false,
   context: () => pool.pop() as Context,
   async send({ table }, count, bytes = 0) {

@@ -42,7 +42,7 @@ const maxHeader = 5;
 
 type Grants = Omit<BrokerLimits, 'sessionPresent' | 'sessionExpirySecs'>;
 
-/** What a table, or a profile for any table, needs. `window` is the number of messages that a job has in flight. */
+/** Needs of a table, or of a profile for any table. `window` is the number of messages that a job has in flight. */
 function needed(profile: MqttProfile, table: MqttTable | undefined, window = 65_535): Grants {
   const { keepAliveSecs = 30, maxPacketSize = largestPacket - maxHeader } = profile;
   const anyTable = { maximumQos: 2, retain: true, wildcards: true, shared: true } as const;
