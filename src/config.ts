@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { type FieldError, PenstockError } from './errors.ts';
+import { type LabelMap, readLabels } from './jobs/placement.ts';
 import { targetProblems } from './security/targets.ts';
 import { explainViolations } from './violations.ts';
 
@@ -92,6 +93,31 @@ export const Environment = Type.Object({
         'maximum number of threads that jobs run in; when not set, one less than the number of cores',
     }),
   ),
+  PENSTOCK_WORKER_NAME: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9._-]{1,63}$',
+      description:
+        'name of this worker, of 1 to 63 letters, digits and ._-; when not set, the host name and the process id',
+    }),
+  ),
+  PENSTOCK_WORKER_SLOTS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      description: 'maximum number of tasks of this worker; when not set, it has no limit',
+    }),
+  ),
+  PENSTOCK_WORKER_LABELS: Type.String({
+    default: '',
+    maxLength: 10_000,
+    description:
+      'labels of this worker, as in `site=north,line=2`; a pipeline with a `placement` runs only where all its labels are',
+  }),
+  PENSTOCK_WORKER_EXCLUSIVE: Type.Boolean({
+    default: false,
+    description:
+      'whether this worker runs only pipelines whose `placement` names one of its labels: `true` or `false`',
+  }),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
     description: 'lowest level to log, as JSON lines on stderr or readable lines on a terminal',
@@ -113,6 +139,10 @@ export interface Config {
   targets: string[];
   requestsPerMinute: number;
   workerThreads: number | undefined;
+  workerName: string | undefined;
+  workerSlots: number | undefined;
+  workerLabels: LabelMap;
+  workerExclusive: boolean;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
   /** Warnings about the environment, for the log. */
   warnings: string[];
@@ -217,14 +247,16 @@ function whyUnknown(name: string): string {
     : 'is not a setting or an allowed variable: correct it, or add it to PENSTOCK_ALLOWED_VARS';
 }
 
-const isNumber = (name: string): boolean =>
-  (Environment.properties as Record<string, { type?: string }>)[name]?.type === 'integer';
+const typeOf = (name: string): string | undefined =>
+  (Environment.properties as Record<string, { type?: string }>)[name]?.type;
 
 /** Returns the fault of a setting's text; never shows the text, because it may be a secret. */
 function textProblem(name: string, value: string): string | undefined {
   if (/^\s*(["'`]).*\1\s*$/s.test(value))
     return 'is in quotes: remove them (docker --env-file and Kubernetes keep those of a file as part of the value)';
-  if (isNumber(name) && !/^\s*-?\d+\s*$/.test(value)) return 'must be a whole number, written in digits';
+  if (typeOf(name) === 'boolean' && !/^(true|false)$/i.test(value)) return 'must be true or false';
+  if (typeOf(name) === 'integer' && !/^\s*-?\d+\s*$/.test(value))
+    return 'must be a whole number, written in digits';
   if (/[\r\n]/.test(value) && !lists.includes(name)) return 'has more than one line';
   if (
     /^[\s\ufeff]|[\s\ufeff]$/.test(value) &&
@@ -235,6 +267,9 @@ function textProblem(name: string, value: string): string | undefined {
     return 'has a character that no HTTP client can send in a key: use visible ASCII characters without spaces';
   if (name === 'PENSTOCK_HOST' && isIP(bare(value)) === 0 && !hostName.test(value))
     return 'must be an IP address or a host name, without scheme and port (0.0.0.0 or :: for all addresses)';
+  const labels = name === 'PENSTOCK_WORKER_LABELS' ? readLabels(list(value)) : {};
+  if (typeof labels === 'string')
+    return `has ${JSON.stringify(labels)}: write up to 64 labels such as site=north, separated by commas`;
   if (name === 'PENSTOCK_DATABASE_URL' && !/^(file:.|postgres(ql)?:\/\/.)/.test(value))
     return 'must begin with file:, as in file:./data/penstock.db, or with postgresql://';
   return undefined;
@@ -280,6 +315,10 @@ function toConfig(env: Environment): Omit<Config, 'warnings'> {
     targets: list(env.PENSTOCK_TARGETS ?? ''),
     requestsPerMinute: env.PENSTOCK_RATE_LIMIT,
     workerThreads: env.PENSTOCK_WORKER_THREADS,
+    workerName: env.PENSTOCK_WORKER_NAME,
+    workerSlots: env.PENSTOCK_WORKER_SLOTS,
+    workerLabels: readLabels(list(env.PENSTOCK_WORKER_LABELS)) as LabelMap,
+    workerExclusive: env.PENSTOCK_WORKER_EXCLUSIVE,
     logLevel: env.PENSTOCK_LOG_LEVEL,
   };
 }

@@ -24,6 +24,10 @@ describe('the settings', () => {
       targets: [],
       requestsPerMinute: 6000,
       workerThreads: undefined,
+      workerName: undefined,
+      workerSlots: undefined,
+      workerLabels: {},
+      workerExclusive: false,
       logLevel: 'info',
       warnings: [],
     });
@@ -38,12 +42,37 @@ describe('the settings', () => {
     expect(config).toMatchObject({ port: 0, secretKeys: ['a', 'b'], allowedVars: ['A', 'B_*'] });
   });
 
+  test('say which worker this is', () => {
+    const config = loadConfig({
+      PENSTOCK_WORKER_NAME: 'north-1.plant_2',
+      PENSTOCK_WORKER_SLOTS: '100000',
+      PENSTOCK_WORKER_LABELS: 'site=north, line=2,example.com/arch=,',
+      PENSTOCK_WORKER_EXCLUSIVE: 'True',
+    });
+    expect(config).toMatchObject({
+      workerName: 'north-1.plant_2',
+      workerSlots: 100_000,
+      workerLabels: { site: 'north', line: '2', 'example.com/arch': '' },
+      workerExclusive: true,
+    });
+    expect(loadConfig({ PENSTOCK_WORKER_EXCLUSIVE: 'false' }).workerExclusive).toBe(false);
+  });
+
   test.each([
     [{ PENSTOCK_PORT: 'http' }, 'PENSTOCK_PORT'],
     [{ PENSTOCK_PORT: '65536' }, 'PENSTOCK_PORT'],
     [{ PENSTOCK_DATABASE_URL: 'mysql://x' }, 'PENSTOCK_DATABASE_URL'],
     [{ PENSTOCK_WORKER_THREADS: '0' }, 'PENSTOCK_WORKER_THREADS'],
     [{ PENSTOCK_LOG_LEVEL: 'loud' }, 'PENSTOCK_LOG_LEVEL'],
+    [{ PENSTOCK_WORKER_NAME: 'north 1' }, 'PENSTOCK_WORKER_NAME'],
+    [{ PENSTOCK_WORKER_NAME: 'n'.repeat(64) }, 'PENSTOCK_WORKER_NAME'],
+    [{ PENSTOCK_WORKER_SLOTS: '0' }, 'PENSTOCK_WORKER_SLOTS'],
+    [{ PENSTOCK_WORKER_SLOTS: '100001' }, 'PENSTOCK_WORKER_SLOTS'],
+    [{ PENSTOCK_WORKER_EXCLUSIVE: '1' }, 'PENSTOCK_WORKER_EXCLUSIVE must be true or false'],
+    [{ PENSTOCK_WORKER_LABELS: 'site=north,line' }, 'PENSTOCK_WORKER_LABELS has "line"'],
+    [{ PENSTOCK_WORKER_LABELS: 'site=north=1' }, 'PENSTOCK_WORKER_LABELS has "site=north=1"'],
+    [{ PENSTOCK_WORKER_LABELS: 'site=a,site=b' }, 'PENSTOCK_WORKER_LABELS has "site=b"'],
+    [{ PENSTOCK_WORKER_LABELS: '-site=a' }, 'PENSTOCK_WORKER_LABELS has "-site=a"'],
     [{ PENSTOCK_PROT: '1' }, 'PENSTOCK_PROT is not a setting or an allowed variable'],
     [{ PENSTOCK_ADMIN_KEY: 'short' }, 'PENSTOCK_ADMIN_KEY'],
     [{ PENSTOCK_TARGETS: 'broker.example, 10.0.0.0/33' }, 'PENSTOCK_TARGETS has "10.0.0.0/33"'],

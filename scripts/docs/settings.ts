@@ -9,7 +9,7 @@ interface Setting {
 export function settingsPage(): string {
   const rows = Object.entries(Environment.properties).map(([name, setting]) => {
     const { default: value, description } = setting as unknown as Setting;
-    return `| \`${name}\` | ${value === undefined ? 'none' : `\`${value}\``} | ${description} |`;
+    return `| \`${name}\` | ${value === undefined || value === '' ? 'none' : `\`${value}\``} | ${description} |`;
   });
   return `# Settings
 

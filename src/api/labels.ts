@@ -1,12 +1,10 @@
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
+import { labelKeyPattern, labelValuePattern, maxLabels } from '../jobs/placement.ts';
 import { listedAfter, newestFirst, PageQuery } from './schemas.ts';
 
-const word = '[A-Za-z0-9](?:[-A-Za-z0-9_./]{0,61}[A-Za-z0-9])?';
-const key = new RegExp(`^${word}$`);
-const valuePattern = `^(?:${word})?$`;
-const value = new RegExp(valuePattern);
-const maxLabels = 64;
+const key = new RegExp(labelKeyPattern);
+const value = new RegExp(labelValuePattern);
 
 const description =
   'Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or ' +
@@ -16,7 +14,7 @@ export const Labels = Type.Unsafe<Record<string, string>>({
   type: 'object',
   maxProperties: maxLabels,
   propertyNames: { pattern: key.source },
-  additionalProperties: { type: 'string', pattern: valuePattern },
+  additionalProperties: { type: 'string', pattern: labelValuePattern },
   description,
   examples: [{ site: 'north' }],
 });
@@ -26,7 +24,7 @@ export const LabelsPatch = Type.Unsafe<Record<string, string | null> | null>({
   type: ['object', 'null'],
   maxProperties: maxLabels,
   propertyNames: { pattern: key.source },
-  additionalProperties: { type: ['string', 'null'], pattern: valuePattern },
+  additionalProperties: { type: ['string', 'null'], pattern: labelValuePattern },
   description: 'Labels to set; null removes one',
 });
 

@@ -1,6 +1,6 @@
 /**
- * Counts of a job, written by the worker and shown by the API. They meet in the database row `JobStats`, which holds this
- * as JSON: the totals of each task since its job began, and the counts of each of the last seconds.
+ * Counts of a job, written by its workers and shown by the API. They meet in the database: `Task.place` holds a `TaskPlace`
+ * as JSON, `TaskStats.stats` its `TaskCounts`: totals since the job began, and the counts of each of the last seconds.
  */
 
 /** The counts, in the order used by samples. */
@@ -39,18 +39,25 @@ export interface Latency {
   p99: number;
 }
 
-export interface TaskStatus {
+/** Where a task is in the graph of its pipeline. */
+export interface TaskPlace {
   index: number;
   source: OperatorPlace;
   /** Null if rows pass unchanged. */
   transform: OperatorPlace | null;
   sink: OperatorPlace;
+  /** Maximum number of unacknowledged messages. */
+  window: number;
+}
+
+export interface TaskCounts {
+  /** Time of the sample (Unix microseconds). */
+  at: number;
   connected: boolean;
   totals: Counts;
   batches: number;
-  /** Number of unacknowledged messages, and their maximum. */
+  /** Number of unacknowledged messages. */
   in_flight: number;
-  window: number;
   reconnects: number;
   last_error: TaskError | null;
   /** Of the last one to two minutes. Null if nothing was sent. */
@@ -68,6 +75,9 @@ export interface TaskStatus {
   waiting_samples: number[];
 }
 
+export type TaskStatus = TaskPlace & TaskCounts;
+
+/** `at` is the newest of its tasks. */
 export interface JobStats {
   at: number;
   tasks: TaskStatus[];
