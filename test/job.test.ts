@@ -3,19 +3,19 @@ import { actionFor, jobStates, shownState } from '../src/jobs/states.ts';
 
 describe('the shown state of a job', () => {
   test.each([
-    ['Running', 'none', 2n, 'Running'],
-    ['Running', 'graceful', 2n, 'Running'],
-    ['Running', 'none', 0n, 'Scheduling'],
-    ['Running', 'none', null, 'Scheduling'],
-    ['Running', 'force', 0n, 'Stopped'],
-    ['Recovering', 'graceful', null, 'Stopped'],
-    ['Stopping', 'checkpoint', 0n, 'Stopped'],
-    ['Stopping', 'none', 0n, 'Scheduling'],
-    ['Failed', 'none', null, 'Failed'],
+    ['Running', 'none', 'alive', 'Running'],
+    ['Running', 'graceful', 'alive', 'Running'],
+    ['Running', 'none', 'dead', 'Scheduling'],
+    ['Scheduling', 'none', null, 'Scheduling'],
+    ['Running', 'force', 'dead', 'Stopped'],
+    ['Stopping', 'graceful', null, 'Stopping'],
+    ['Stopping', 'checkpoint', 'dead', 'Stopped'],
+    ['Stopping', 'none', 'dead', 'Scheduling'],
+    ['Failed', 'none', 'dead', 'Failed'],
     ['Stopped', 'graceful', null, 'Stopped'],
     ['Created', 'none', null, 'Created'],
-  ] as const)('is right for %s with stop %s and a lease until %s', (state, stop, leaseUntil, shown) => {
-    expect(shownState({ state, stop, leaseUntil }, 1n)).toBe(shown);
+  ] as const)('is right for %s with stop %s and the worker %s', (state, stop, worker, shown) => {
+    expect(shownState({ state, stop, worker }, (id) => id === 'alive')).toBe(shown);
   });
 });
 

@@ -28,6 +28,20 @@ export const LabelsPatch = Type.Unsafe<Record<string, string | null> | null>({
   description: 'Labels to set; null removes one',
 });
 
+const placement =
+  'Labels that a worker must have, with these values, to run it; any worker if empty. A change is an edit of the job';
+
+export const Placement = Type.Unsafe<Record<string, string>>({
+  ...Labels,
+  description: placement,
+  examples: [{ site: 'north' }],
+});
+
+export const PlacementPatch = Type.Unsafe<Record<string, string | null> | null>({
+  ...LabelsPatch,
+  description: `${placement}. In a patch, null removes one`,
+});
+
 export const SelectorQuery = Type.Object(
   {
     label_selector: Type.Optional(

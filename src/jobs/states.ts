@@ -33,17 +33,19 @@ const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'F
 
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
+/** A worker whose last heartbeat is older is dead: others take its work. */
+export const workerAliveMicros = 15_000_000n;
+
 /**
- * The state to show at `now` (Unix microseconds). A job whose lease has expired runs nowhere: it waits for another worker,
- * or it is stopped, if that is what it should be.
+ * The state to show. A job whose worker is dead runs nowhere: it waits for another worker, or it is stopped, if that is what
+ * it should be.
  */
 export function shownState(
-  job: { state: string; stop: string; leaseUntil: bigint | null },
-  now: bigint,
+  job: { state: string; stop: string; worker: string | null },
+  isAlive: (worker: string) => boolean,
 ): JobState {
   const state = job.state as JobState;
-  const held = job.leaseUntil !== null && job.leaseUntil >= now;
-  if (held || isResting(state)) return state;
+  if (job.worker === null || isResting(state) || isAlive(job.worker)) return state;
   return job.stop === 'none' ? 'Scheduling' : 'Stopped';
 }
 

@@ -75,16 +75,23 @@ export interface TaskCounts {
   waiting_samples: number[];
 }
 
+/** What a task does; it is ended when the controller of the job wants it no more. */
+export const taskStates = [
+  'waiting',
+  'starting',
+  'running',
+  'recovering',
+  'ended',
+  'finished',
+  'failed',
+] as const;
+export type TaskState = (typeof taskStates)[number];
+
 export type TaskStatus = TaskPlace & TaskCounts;
 
-/** `at` is the newest of its tasks. */
-export interface JobStats {
-  at: number;
-  tasks: TaskStatus[];
-}
-
-export const isQuiet = ({ tasks }: JobStats): boolean =>
-  tasks.every(({ samples }) => samples.at(-1)?.every((count) => count === 0) ?? true);
+/** Whether nothing was counted in the last second of a task. */
+export const isQuiet = ({ samples }: Pick<TaskCounts, 'samples'>): boolean =>
+  samples.at(-1)?.every((count) => count === 0) ?? true;
 
 /** Makes text from elsewhere fit to store and print: PostgreSQL refuses NUL, terminals obey escape sequences. */
 export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '\ufffd').slice(0, 2000);

@@ -131,7 +131,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     });
     expect(await one.last()).toEqual({ name: 'deleted' });
     expect(await other.last()).toEqual({ name: 'deleted' });
-    expect(await rig.service.db.jobStats.count()).toBe(0);
+    expect(await rig.service.db.taskStats.count()).toBe(0);
   });
 
   test('counts each task separately, and adds up several inserts from one source', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { JobStats } from '../../jobs/stats.ts';
 import { checkpointsOf, operatorGroups } from './checkpoints.ts';
+import type { AlignedTasks } from './tasks.ts';
 
 const second = 1_000_000;
 const createdAt = 1_790_000_000_000_000n;
@@ -9,14 +9,14 @@ const at = Number(createdAt) + 100 * second;
 type Waiting = { waited: number[]; since?: number | null };
 
 /** Statistics written 100 seconds after the job was created, with milliseconds waited at the end of each last second. */
-const statsOf = (...tasks: Waiting[]): JobStats => ({
+const statsOf = (...tasks: Waiting[]): AlignedTasks => ({
   at,
   tasks: tasks.map(({ waited, since = null }, index) => {
     const operator = (id: string, node: number) => ({ id, node });
     return {
       ...{ index, source: operator('source_a', 0), transform: null, sink: operator('sink_b', 1) },
       ...{ waiting_samples: waited, waiting_since: since },
-    } as unknown as JobStats['tasks'][number];
+    } as unknown as AlignedTasks['tasks'][number];
   }),
 });
 
@@ -28,7 +28,7 @@ const timeline = (more: object = {}) => ({
   ...more,
 });
 /** Epochs with the seconds from their begin to their end, or null. */
-const outline = (stats: JobStats, more?: object) =>
+const outline = (stats: AlignedTasks, more?: object) =>
   checkpointsOf(stats, timeline(more)).map(({ epoch, start_time, finish_time }) => [
     epoch,
     finish_time === null ? null : (finish_time - start_time) / second,

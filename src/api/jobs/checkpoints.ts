@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
-import { type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
+import { sampleEveryMs } from '../../jobs/stats.ts';
 import { nowMicros } from '../../store/clock.ts';
 import type { Deps } from '../deps.ts';
 import { problems } from '../problem.ts';
 import { Collection, Micros, nullable, strict } from '../schemas.ts';
 import { findJob, JobParams } from './index.ts';
-import { statsOf } from './stats.ts';
+import { type AlignedTasks, aligned, latestMs, type ShownTask, tasksOf } from './tasks.ts';
 
 /**
  * Arroyo's checkpoints, without state: epoch n begins n intervals after the job was created, and is finished once everything
@@ -75,11 +75,7 @@ type OperatorCheckpointGroup = Static<typeof OperatorCheckpointGroup>;
 const maxShown = 20;
 /** Statistics reach back two minutes, so that a longer interval would show nothing. */
 const maxInterval = 60_000_000;
-/** Maximum delay of the worker's statistics. */
-const latest = 3_000_000;
 const second = sampleEveryMs * 1000;
-
-type Task = JobStats['tasks'][number];
 
 interface Timeline {
   createdAt: bigint;
@@ -91,12 +87,14 @@ interface Timeline {
 
 /** The checkpoints of a running job, the oldest first. */
 export function checkpointsOf(
-  stats: JobStats,
+  stats: AlignedTasks,
   { createdAt, startTime, interval, now }: Timeline,
 ): Checkpoint[] {
   const every = Math.min(interval, maxInterval);
   const [created, started] = [Number(createdAt), Number(startTime ?? createdAt)];
-  const known = Math.min(...stats.tasks.map(({ waiting_samples: samples = [] }) => samples.length));
+  const lengths = stats.tasks.map(({ waiting_samples: samples = [] }) => samples.length);
+  // A task that no worker has yet has none.
+  const known = Math.min(...lengths.filter((length) => length > 0 || Math.max(...lengths) === 0));
   const earliest = Math.max(started, stats.at - (known - 1) * second);
   const last = Math.floor((now - created) / every);
   const first = Math.max(1, Math.ceil((earliest - created) / every), last - maxShown + 1);
@@ -108,27 +106,27 @@ export function checkpointsOf(
   });
 }
 
-const finishOf = ({ at, tasks }: JobStats, start: number, now: number): number | null =>
+const finishOf = ({ at, tasks }: AlignedTasks, start: number, now: number): number | null =>
   tasks.reduce<number | null>((latestFinish, task) => {
     const finish = acknowledgedAt(task, at, start, now);
     return latestFinish === null || finish === null ? null : Math.max(latestFinish, finish);
   }, start);
 
 /** When a task had acknowledged everything that arrived before `start`: the first sample that shows it. */
-function acknowledgedAt(task: Task, at: number, start: number, now: number): number | null {
+function acknowledgedAt(task: ShownTask, at: number, start: number, now: number): number | null {
   const { waiting_since: since = null, waiting_samples: samples = [] } = task;
   for (const [nth, waited] of samples.entries()) {
     const time = at - (samples.length - 1 - nth) * second;
     if (time >= start && time - waited * 1000 >= start) return time;
   }
   // Statistics are not written while nothing changes.
-  const settled = now - start > latest && (since === null || since >= start);
+  const settled = now - start > latestMs * 1000 && (since === null || since >= start);
   return settled ? Math.max(start, at) : null;
 }
 
 /** The operators in one of these checkpoints. */
 export function operatorGroups(
-  { at, tasks }: JobStats,
+  { at, tasks }: AlignedTasks,
   { start_time: start, finish_time }: Checkpoint,
   now: number,
 ): OperatorCheckpointGroup[] {
@@ -157,8 +155,8 @@ export const checkpoints =
     const path = '/pipelines/:id/jobs/:job_id/checkpoints';
     const shown = async (params: { id: string; job_id: string }) => {
       const job = await findJob(db, params);
-      const stats = await statsOf(db, job);
-      if (!stats || stats.tasks.length === 0) return undefined;
+      const stats = aligned(await tasksOf(db, job));
+      if (!stats) return undefined;
       const { checkpointIntervalMicros } = await db.pipeline.findUniqueOrThrow({ where: { id: params.id } });
       const now = Number(nowMicros());
       const data = checkpointsOf(stats, { ...job, interval: Number(checkpointIntervalMicros), now });

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import { isResting, jobStates, shownState } from '../../jobs/states.ts';
+import { isResting, jobStates } from '../../jobs/states.ts';
 import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
@@ -20,7 +20,9 @@ import {
   strict,
   toPage,
 } from '../schemas.ts';
-import { OperatorMetricGroup, operatorMetricGroups, statsOf, TaskStatus, taskStatuses } from './stats.ts';
+import { type JobRow, jobStateOf, withWorkers } from '../workers/alive.ts';
+import { OperatorMetricGroup, operatorMetricGroups, TaskStatus, taskStatuses } from './stats.ts';
+import { aligned, tasksOf } from './tasks.ts';
 
 /** Number of lost connections, without a healthy time in between, that make a crash loop. */
 const crashLoop = 5;
@@ -52,6 +54,9 @@ export const Job = Type.Object(
     crash_looping: Type.Boolean({
       description: `Whether it lost its connection ${crashLoop} times or more without running for a full minute`,
     }),
+    worker: nullable(Type.String(), {
+      description: 'Name of the worker that controls it. Its tasks may run in others',
+    }),
   },
   {
     $id: 'Job',
@@ -73,6 +78,7 @@ export const Job = Type.Object(
         recoveries: 0,
         recovering_since: null,
         crash_looping: false,
+        worker: 'north-1',
       },
     ],
   },
@@ -112,8 +118,6 @@ const JobLogMessage = Type.Object(
 
 export const JobParams = Type.Object({ id: Id, job_id: Id }, strict);
 
-export type JobRow = NonNullable<Awaited<ReturnType<Db['job']['findFirst']>>>;
-
 const numberOf = (micros: bigint | null): number | null => (micros === null ? null : Number(micros));
 
 export function toWire(row: JobRow): Static<typeof Job> {
@@ -124,9 +128,8 @@ export function toWire(row: JobRow): Static<typeof Job> {
         code: row.failureCode,
       }
     : null;
-  const now = nowMicros();
-  const state = shownState(row, now);
-  const healthy = isResting(state) || (state === 'Running' && now - row.stateSince > healthyMicros);
+  const state = jobStateOf(row);
+  const healthy = isResting(state) || (state === 'Running' && nowMicros() - row.stateSince > healthyMicros);
   const recoveries = healthy ? 0 : row.recoveries;
   return {
     id: row.id,
@@ -145,6 +148,7 @@ export function toWire(row: JobRow): Static<typeof Job> {
     recoveries,
     recovering_since: healthy ? null : numberOf(row.recoveringSince),
     crash_looping: recoveries >= crashLoop,
+    worker: row.alive.get(row.worker ?? '') ?? null,
   };
 }
 
@@ -174,8 +178,11 @@ const MessagesQuery = Type.Object(
 );
 const levels = ['info', 'warn', 'error'];
 
-export async function findJob(db: Db, { id: pipelineId, job_id: id }: { id: string; job_id: string }) {
-  const job = await db.job.findFirst({ where: { id, pipelineId } });
+export async function findJob(
+  db: Db,
+  { id: pipelineId, job_id: id }: { id: string; job_id: string },
+): Promise<JobRow> {
+  const [job] = await withWorkers(db, await db.job.findMany({ where: { id, pipelineId } }));
   if (!job) throw new PenstockError('not_found', `There is no job ${id} of a pipeline ${pipelineId}`);
   return job;
 }
@@ -195,7 +202,10 @@ export const jobs =
           response: { 200: Collection(Job), ...problems() },
         },
       },
-      async () => ({ data: (await db.job.findMany({ orderBy: [...newestFirst] })).map(toWire) }),
+      async () => {
+        const rows = await db.job.findMany({ orderBy: [...newestFirst] });
+        return { data: (await withWorkers(db, rows)).map(toWire) };
+      },
     );
 
     app.get(
@@ -212,7 +222,7 @@ export const jobs =
       async ({ params: { id } }) => {
         const rows = await db.job.findMany({ where: { pipelineId: id } });
         if (rows.length === 0) throw new PenstockError('not_found', `There is no pipeline ${id}`);
-        return { data: rows.map(toWire) };
+        return { data: (await withWorkers(db, rows)).map(toWire) };
       },
     );
 
@@ -256,7 +266,7 @@ export const jobs =
         },
       },
       async ({ params }) => {
-        const stats = await statsOf(db, await findJob(db, params));
+        const stats = aligned(await tasksOf(db, await findJob(db, params)));
         return { data: stats ? operatorMetricGroups(stats) : [] };
       },
     );
@@ -273,8 +283,7 @@ export const jobs =
         },
       },
       async ({ params }) => {
-        const stats = await statsOf(db, await findJob(db, params));
-        return { data: stats ? taskStatuses(stats) : [] };
+        return { data: taskStatuses(await tasksOf(db, await findJob(db, params))) };
       },
     );
   };

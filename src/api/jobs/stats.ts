@@ -1,16 +1,7 @@
 import Type, { type Static } from 'typebox';
-import { isResting, shownState } from '../../jobs/states.ts';
-import {
-  type CountName,
-  counted,
-  type JobStats,
-  type OperatorPlace,
-  type TaskStatus as StoredTaskStatus,
-  sampleEveryMs,
-} from '../../jobs/stats.ts';
-import { nowMicros } from '../../store/clock.ts';
-import type { Db } from '../../store/db.ts';
+import { type CountName, counted, type OperatorPlace, sampleEveryMs, taskStates } from '../../jobs/stats.ts';
 import { Micros, nullable } from '../schemas.ts';
+import type { AlignedTasks, ShownTask } from './tasks.ts';
 
 const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
 type MetricName = (typeof metricNames)[number];
@@ -85,6 +76,10 @@ export const TaskStatus = Type.Object(
     reconnects: Type.Integer({ description: 'Number of reconnects after errors' }),
     last_error: nullable(Type.Object({ code: Type.String(), message: Type.String(), at: Type.Integer() })),
     sampled_at: Micros,
+    state: Type.Enum([...taskStates], {
+      description: 'waiting: no worker has it yet. recovering: it connects again after an error',
+    }),
+    worker: nullable(Type.String(), { description: 'Name of the worker that runs it' }),
   },
   {
     $id: 'TaskStatus',
@@ -111,25 +106,14 @@ export const TaskStatus = Type.Object(
         reconnects: 0,
         last_error: null,
         sampled_at: 1_790_000_000_000_000,
+        state: 'running',
+        worker: 'north-1',
       },
     ],
   },
 );
 
-export async function statsOf(
-  db: Db,
-  job: Pick<
-    Awaited<ReturnType<Db['job']['findUniqueOrThrow']>>,
-    'id' | 'state' | 'stop' | 'leaseUntil' | 'startTime'
-  >,
-): Promise<JobStats | undefined> {
-  const state = shownState(job, nowMicros());
-  if (isResting(state)) return undefined;
-  const row = await db.jobStats.findUnique({ where: { jobId: job.id } });
-  return row && row.updatedAt > (job.startTime ?? 0n) ? (JSON.parse(row.stats) as JobStats) : undefined;
-}
-
-export const taskStatuses = ({ at, tasks }: JobStats): Static<typeof TaskStatus>[] =>
+export const taskStatuses = (tasks: readonly ShownTask[]): Static<typeof TaskStatus>[] =>
   tasks.map((task) => ({
     index: task.index,
     connected: task.connected,
@@ -141,10 +125,12 @@ export const taskStatuses = ({ at, tasks }: JobStats): Static<typeof TaskStatus>
     latency_ms: task.latency,
     reconnects: task.reconnects,
     last_error: task.last_error,
-    sampled_at: at,
+    sampled_at: task.at,
+    state: task.state,
+    worker: task.worker,
   }));
 
-function operatorsOf({ source, transform, sink, totals }: StoredTaskStatus): Static<typeof Operator>[] {
+function operatorsOf({ source, transform, sink, totals }: ShownTask): Static<typeof Operator>[] {
   const operator = ({ id, node }: OperatorPlace, kind: 'source' | 'transform' | 'sink', io: object) =>
     ({ operator_id: id, node_id: node, kind, bytes_in: null, bytes_out: null, ...io }) as Static<
       typeof Operator
@@ -164,7 +150,7 @@ type Metric = Static<
 >['metric_groups'][number]['subtasks'][number]['metrics'][number];
 
 /** Adds up tasks with the same node and index, such as those of several inserts from one source. */
-export function operatorMetricGroups({ at, tasks }: JobStats): Static<typeof OperatorMetricGroup>[] {
+export function operatorMetricGroups({ at, tasks }: AlignedTasks): Static<typeof OperatorMetricGroup>[] {
   const nodes = new Map<number, Map<MetricName, Map<number, number[]>>>();
   const add = (node: number, name: MetricName, index: number, values: number[]): void => {
     const names = entry(nodes, node, () => new Map<MetricName, Map<number, number[]>>());

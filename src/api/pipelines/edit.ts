@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { keepMaskedInQuery } from '../../definitions/query-secrets.ts';
 import { PenstockError } from '../../errors.ts';
-import { isResting, type StopMode, shownState } from '../../jobs/states.ts';
+import { isResting, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
 import type { Diagnostic } from '../../sql/diagnostic.ts';
@@ -13,6 +13,7 @@ import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
 import { refuseUdfs } from '../udfs.ts';
+import { isAlive, jobStateOf, placementWarnings } from '../workers/alive.ts';
 import { checkParallelism } from './parallelism.ts';
 import {
   findPipeline,
@@ -24,6 +25,7 @@ import {
   pipelineToBody,
   SavedPipeline,
   toWire,
+  withJobs,
 } from './wire.ts';
 
 const defaultCheckpointInterval = 10_000_000;
@@ -47,7 +49,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
   find: (named) => pipelineNamed(deps.db, named),
   async rows(query) {
     const rows = await deps.db.pipeline.findMany({ ...query, include: { job: true } });
-    return rows.flatMap((row) => (row.job ? [{ ...row, job: row.job }] : []));
+    return withJobs(deps.db, rows);
   },
   toBody: pipelineToBody,
   toOpenBody: (row) => ({ ...pipelineToBody(row), query: deps.catalog.query(row) }),
@@ -67,17 +69,17 @@ interface CompiledPipeline {
 }
 
 async function compile(
-  { catalog }: Deps,
+  { catalog, db }: Deps,
   staged: StagedDefinitions,
   query: string,
-  parallelism: number,
+  { parallelism, placement = {} }: PipelinePost,
 ): Promise<CompiledPipeline> {
   const definitions = new QueryDefinitions(staged);
   const plan = await compileQuery(query, catalog.over(definitions));
   checkParallelism(plan, parallelism);
   return {
     graph: JSON.stringify(plan.graph),
-    warnings: plan.warnings,
+    warnings: [...plan.warnings, ...(await placementWarnings(db, placement))],
     definitions,
     tables: [...definitions.tables.keys()].map((connectionTableId) => ({ connectionTableId })),
     profiles: [...definitions.named].map((connectionProfileId) => ({ connectionProfileId })),
@@ -91,6 +93,7 @@ const columnsOf = (body: PipelinePost) => ({
   checkpointIntervalMicros: BigInt(body.checkpoint_interval_micros ?? defaultCheckpointInterval),
   tags: JSON.stringify(body.tags ?? {}),
   labels: JSON.stringify(body.labels ?? {}),
+  placement: JSON.stringify(body.placement ?? {}),
   updatedAt: nowMicros(),
 });
 
@@ -100,12 +103,7 @@ async function create(
   staged: StagedDefinitions,
 ): Promise<Change<PipelineRow>> {
   refuseUdfs(body.udfs);
-  const { graph, warnings, definitions, tables, profiles } = await compile(
-    deps,
-    staged,
-    body.query,
-    body.parallelism,
-  );
+  const { graph, warnings, definitions, tables, profiles } = await compile(deps, staged, body.query, body);
   const columns = columnsOf(body);
   const now = columns.updatedAt;
   const id = newTimedId('pl', now);
@@ -135,14 +133,15 @@ async function replace(
   const { id, version, job } = current;
   const before = deps.catalog.query(current);
   const query = keepMaskedInQuery(body.query, before);
-  const recompiles = query !== before || body.parallelism !== current.parallelism;
+  const moves = !isDeepStrictEqual(body.placement ?? {}, JSON.parse(current.placement));
+  const recompiles = query !== before || body.parallelism !== current.parallelism || moves;
   const changed = recompiles || isChanged(body, current);
   const stop = patch?.stop as StopMode | undefined;
   const own = { pipelines: new Map([[id, version]]) };
   if (!changed && stop === undefined)
     return { reads: own, forWorker: false, shown: { warnings: [] }, store: async () => ({ row: current }) };
 
-  const compiled = recompiles ? await compile(deps, staged, query, body.parallelism) : undefined;
+  const compiled = recompiles ? await compile(deps, staged, query, body) : undefined;
   const sealed = query === before ? current.query : deps.catalog.sealQuery(id, query);
   return {
     reads: compiled
@@ -201,7 +200,7 @@ function stopChanges(stop: StopMode, job: PipelineRow['job']) {
  */
 function remove(row: PipelineRow): Change<PipelineRow> {
   const { id, version, job } = row;
-  const state = shownState(job, nowMicros());
+  const state = jobStateOf(job);
   const resting = isResting(state);
   const running = new PenstockError('pipeline_running', `The pipeline is ${state}`, {
     hint: resting
@@ -217,10 +216,10 @@ function remove(row: PipelineRow): Change<PipelineRow> {
     async store(tx) {
       const now = nowMicros();
       // Locks the job. Fails if a worker has taken it in the meantime, or if it should run again.
-      const free = { OR: [{ worker: null }, { leaseUntil: null }, { leaseUntil: { lt: now } }] };
+      const dead = job.worker !== null && !(await isAlive(tx, job.worker)) ? [{ worker: job.worker }] : [];
       const { count } = await tx.job.updateMany({
-        where: { id: job.id, state: job.state, stop: job.stop, ...free },
-        data: { worker: null, leaseUntil: null },
+        where: { id: job.id, state: job.state, stop: job.stop, OR: [{ worker: null }, ...dead] },
+        data: { worker: null, epoch: { increment: 1 } },
       });
       if (count === 0) throw running;
       await tx.pipeline.delete({ where: { id } });

@@ -1,23 +1,22 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { isResting } from '../../jobs/states.ts';
-import { type Counts, counted, isQuiet, type JobStats, sampleEveryMs } from '../../jobs/stats.ts';
+import { type Counts, counted, isQuiet, sampleEveryMs } from '../../jobs/stats.ts';
 import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
-import { type JobRow, toWire } from '../jobs/index.ts';
+import { toWire } from '../jobs/index.ts';
 import { taskStatuses } from '../jobs/stats.ts';
+import { latestMs, type ShownTask, shownTasks, taskRows, toldUntil, wholeSeconds } from '../jobs/tasks.ts';
 import { problems } from '../problem.ts';
 import { IdParams } from '../schemas.ts';
 import { clientGone, EventQueue, streamEvents } from '../sse.ts';
+import { type JobRow, withWorkers } from '../workers/alive.ts';
 import { findPipeline } from './wire.ts';
 
 const pollEveryMs = 1000;
 /** Maximum number of characters that wait for a slow client; then counters are skipped. */
 const maxWaiting = 256 * 1024;
-
-/** Maximum delay of the worker's statistics. */
-const latestMs = 3000;
 
 const Rates = Type.Object({
   at: Type.Integer({ description: 'Unix microseconds: end of the second' }),
@@ -73,7 +72,7 @@ export const pipelineEvents =
           operationId: 'followPipeline',
           summary: 'Stream the state, tasks and throughput of a pipeline',
           description:
-            'Sends an event for every second in which the job runs, up to 2 seconds late (later if a worker has more than ' +
+            'Sends an event for every second in which the job runs, up to 3 seconds late (later if a worker has more than ' +
             '200 busy jobs). Earlier events are not repeated.',
           tags: ['pipelines'],
           params: IdParams,
@@ -134,11 +133,12 @@ class Followers {
   async #ask(): Promise<void> {
     const asked = [...this.#followers];
     const where = { pipelineId: { in: [...new Set(asked.map(({ pipelineId }) => pipelineId))] } };
-    const jobs = await this.#db.job.findMany({ where, include: { stats: true } });
+    const rows = await this.#db.job.findMany({ where, include: { placedTasks: taskRows } });
+    const jobs = await withWorkers(this.#db, rows);
     const byPipeline = new Map(jobs.map((job) => [job.pipelineId, job]));
     for (const follower of asked) {
       const job = byPipeline.get(follower.pipelineId);
-      if (job) follower.send(job, job.stats);
+      if (job) follower.send(job, shownTasks(job, job.placedTasks));
       else {
         follower.add({ name: 'deleted' });
         this.#drop(follower);
@@ -151,11 +151,8 @@ class Follower {
   readonly pipelineId: string;
   readonly events = new EventQueue<string>((json) => json.length);
   #job = '';
-  readonly #since = Number(nowMicros());
-  /** Time of the newest sample sent; 0 before the first. */
-  #at = 0;
-  /** Time of the newest sample seen; samples of quiet seconds are not stored. */
-  #seen = 0;
+  #tasks = '';
+  readonly #rates = new RateFeed();
 
   constructor(pipelineId: string) {
     this.pipelineId = pipelineId;
@@ -165,61 +162,80 @@ class Follower {
     this.events.add(JSON.stringify(event));
   }
 
-  send(row: JobRow, written: { updatedAt: bigint; stats: string } | null): void {
+  send(row: JobRow, tasks: readonly ShownTask[]): void {
     const job = toWire(row);
     const text = JSON.stringify(job);
     if (text !== this.#job) this.add({ name: 'state', job });
     this.#job = text;
-    const current = written !== null && written.updatedAt > (row.startTime ?? 0n) && !isResting(job.state);
-    if (!current || this.events.size > maxWaiting) return;
-    const stats = JSON.parse(written.stats) as JobStats;
-    if (stats.at > this.#at) this.add({ name: 'tasks', tasks: taskStatuses(stats) });
-    const rates = this.#newRates(stats);
-    for (const rate of rates) this.add({ name: 'rates', rates: rate });
-    this.#at = rates.at(-1)?.at ?? this.#at;
-  }
-
-  /**
-   * The rates of the seconds since the last one sent. Only the first of several quiet seconds is stored, so a second without
-   * statistics in time counts as quiet; later counts for it are added to the next second.
-   */
-  #newRates(stats: JobStats): ({ at: number } & Counts)[] {
-    // At first everything since the client connected, and at least the newest sample.
-    const sent = this.#at === 0 ? Math.min(this.#since, stats.at - second) : this.#at;
-    const fresh = Math.max(0, seconds(stats.at - sent));
-    const kept = stats.tasks.reduce((max, { samples }) => Math.max(max, samples.length), 0);
-    const unseen = Math.min(kept, this.#seen === 0 ? fresh : seconds(stats.at - this.#seen));
-    const late = sumOf(stats, Math.min(fresh, unseen), unseen);
-    const quiet = Math.floor((Number(nowMicros()) - latestMs * 1000 - sent) / second);
-    this.#seen = stats.at;
-    if (fresh > 0) {
-      const count = Math.min(fresh, kept);
-      return Array.from({ length: count }, (_, nth) => {
-        const back = count - 1 - nth;
-        const counts = sumOf(stats, back, back + 1);
-        return { at: stats.at - back * second, ...(nth === 0 ? plus(counts, late) : counts) };
-      });
-    }
-    if (unseen > 0) return [{ at: sent + Math.max(1, quiet) * second, ...late }];
-    return isQuiet(stats) && quiet > 0 ? [{ at: sent + quiet * second, ...nothing }] : [];
+    if (isResting(job.state) || tasks.length === 0 || this.events.size > maxWaiting) return;
+    const statuses = taskStatuses(tasks);
+    const shown = JSON.stringify(statuses);
+    if (shown !== this.#tasks) this.add({ name: 'tasks', tasks: statuses });
+    this.#tasks = shown;
+    for (const rates of this.#rates.next(tasks, Number(nowMicros()))) this.add({ name: 'rates', rates });
   }
 }
 
 const second = sampleEveryMs * 1000;
-const seconds = (micros: number): number => Math.round(micros / second);
+
+type TimedCounts = { at: number } & Counts;
+
+/**
+ * Turns the samples of all tasks into one row of totals for each second. Only the first of several quiet seconds is stored, so
+ * a second without statistics in time counts as quiet; later counts for it are added to the next second.
+ */
+class RateFeed {
+  /** The second that was told last: its end, or the time to begin at. */
+  #told = Number(nowMicros());
+  #began = false;
+  /** End of the newest second of each task that was added. */
+  readonly #added = new Map<string, number>();
+  #late: Counts = nothing;
+
+  next(all: readonly ShownTask[], now: number): TimedCounts[] {
+    const tasks = all.filter(({ samples }) => samples.length > 0);
+    if (tasks.length === 0) return [];
+    const until = toldUntil(tasks, now);
+    // At first at least the newest second.
+    if (!this.#began) this.#told = Math.min(this.#told, until - second);
+    const fresh = Math.max(0, wholeSeconds(until - this.#told));
+    const kept = Math.max(...tasks.map(({ samples }) => samples.length));
+    const sums: Counts[] = Array.from({ length: Math.min(fresh, kept) }, () => nothing);
+    for (const task of tasks) this.#add(task, sums, until);
+    this.#began = true;
+    const quiet = Math.floor((now - latestMs * 1000 - this.#told) / second);
+    const [first, ...others] = sums;
+    if (first) return this.#tell([plus(first, this.#late), ...others], until);
+    if (quiet <= 0 || (this.#late === nothing && !tasks.every(isQuiet))) return [];
+    return this.#tell([this.#late], this.#told + quiet * second);
+  }
+
+  #tell(sums: readonly Counts[], until: number): TimedCounts[] {
+    this.#told = until;
+    this.#late = nothing;
+    return sums.map((sum, nth) => ({ at: until - (sums.length - 1 - nth) * second, ...sum }));
+  }
+
+  /** Adds the new seconds of a task to `sums`, of which the last ends at `until`, or to the late ones. */
+  #add({ source, sink, index, at, samples }: ShownTask, sums: Counts[], until: number): void {
+    const key = `${source.id} ${sink.id} ${index}`;
+    const added = this.#added.get(key) ?? (this.#began ? 0 : this.#told);
+    const ahead = Math.max(0, wholeSeconds(at - until));
+    for (let back = Math.min(samples.length, wholeSeconds(at - added)) - 1; back >= ahead; back--) {
+      const counts = countsOf(samples[samples.length - 1 - back]);
+      const place = sums.length - 1 - wholeSeconds(until - (at - back * second));
+      const sum = sums[place];
+      if (sum) sums[place] = plus(sum, counts);
+      else if (Object.values(counts).some((count) => count !== 0)) this.#late = plus(this.#late, counts);
+    }
+    this.#added.set(key, Math.max(added, at - ahead * second));
+  }
+}
 
 const nothing = Object.fromEntries(counted.map((name) => [name, 0])) as Counts;
 
 const plus = (some: Counts, others: Counts): Counts =>
   Object.fromEntries(counted.map((name) => [name, some[name] + others[name]])) as Counts;
 
-/** Sums all tasks over the seconds that ended `from` (inclusive) to `to` (exclusive) seconds before the newest sample. */
-const sumOf = ({ tasks }: JobStats, from: number, to: number): Counts =>
-  Object.fromEntries(
-    counted.map((name, index) => {
-      const samples = tasks.flatMap(({ samples: all }) =>
-        all.slice(Math.max(0, all.length - to), Math.max(0, all.length - from)),
-      );
-      return [name, samples.reduce((sum, sample) => sum + (sample[index] ?? 0), 0)];
-    }),
-  ) as Counts;
+const countsOf = (sample: readonly number[] = []): Counts =>
+  Object.fromEntries(counted.map((name, index) => [name, sample[index] ?? 0])) as Counts;

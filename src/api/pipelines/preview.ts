@@ -133,6 +133,7 @@ export class Preview {
       graph: JSON.stringify(graphOf(inserts)),
       version: 1,
       labels: '{}',
+      placement: '{}',
       ...times,
       job: { ...this.#job(), ...times },
     };
@@ -159,7 +160,8 @@ export class Preview {
       startTime: this.#startedAt,
       finishTime: this.#endedAt,
       worker: null,
-      leaseUntil: this.ended ? null : this.#startedAt + BigInt(this.#maxMs) * 2000n,
+      epoch: 0,
+      alive: new Map(),
       recoveries: 0,
       recoveringSince: null,
       deadLetters: 0,

@@ -2,10 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import { isResting, shownState } from '../../jobs/states.ts';
+import { isResting } from '../../jobs/states.ts';
 import { compilePreview, compileQuery, isPreviewSink } from '../../sql/compile.ts';
 import type { PreviewPlan } from '../../sql/plan.ts';
-import { nowMicros } from '../../store/clock.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
 import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
@@ -13,6 +12,7 @@ import { Slots } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { nullable } from '../schemas.ts';
 import { clientGone, streamEvents } from '../sse.ts';
+import { jobStateOf } from '../workers/alive.ts';
 import { outputMs, Preview } from './preview.ts';
 import { Pipeline, type PipelineRow, PreviewPost, pipelineNamed, toWire } from './wire.ts';
 
@@ -191,7 +191,7 @@ async function runningPipeline({ db }: Deps, id: string, jobId: string): Promise
     throw new PenstockError('not_found', `There is no pipeline ${id} with a job ${jobId}`, {
       hint: 'A preview is known to the process that started it only, and for a minute after its end.',
     });
-  const state = shownState(pipeline.job, nowMicros());
+  const state = jobStateOf(pipeline.job);
   if (isResting(state))
     throw new PenstockError('illegal_state', `The pipeline is ${state}, so that it has no output`, {
       hint: 'Start it first.',

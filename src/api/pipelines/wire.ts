@@ -1,12 +1,12 @@
 import Type, { type Static } from 'typebox';
 import { maskQuery } from '../../definitions/query-secrets.ts';
 import { PenstockError } from '../../errors.ts';
-import { actionFor, type StopMode, shownState } from '../../jobs/states.ts';
+import { actionFor, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
-import { nowMicros } from '../../store/clock.ts';
 import type { Db, Tx } from '../../store/db.ts';
-import { Labels, LabelsPatch } from '../labels.ts';
+import { Labels, LabelsPatch, Placement, PlacementPatch } from '../labels.ts';
 import { Micros, Name, type Named, nullable, StopMode as StopModeSchema, strict } from '../schemas.ts';
+import { type JobRow, jobStateOf, withWorkers } from '../workers/alive.ts';
 
 const exampleQuery = `CREATE TABLE readings (device TEXT, celsius DOUBLE) WITH (
   connector = 'mqtt', url = 'mqtt://localhost:1883', topic = 'plant/readings', qos = 'AtLeastOnce',
@@ -55,6 +55,7 @@ const examplePipeline = {
   tags: {},
   parallelism: 1,
   labels: {},
+  placement: {},
 };
 
 export const PipelineGraph = Type.Object(
@@ -98,6 +99,7 @@ export const Pipeline = Type.Object(
     tags: Type.Record(Type.String(), Type.String()),
     parallelism: Type.Integer(),
     labels: Labels,
+    placement: Placement,
   },
   { title: 'Pipeline', examples: [examplePipeline] },
 );
@@ -133,6 +135,7 @@ export const PipelinePost = Type.Object(
     env_vars: EmptyObject,
     scheduler_config: EmptyObject,
     labels: Type.Optional(Labels),
+    placement: Type.Optional(Placement),
   },
   {
     ...strict,
@@ -151,6 +154,7 @@ export const PipelinePatch = Type.Object(
     query: Type.Optional(Query),
     tags: Type.Optional(nullable(Type.Record(Type.String(), nullable(Tag)))),
     labels: Type.Optional(LabelsPatch),
+    placement: Type.Optional(PlacementPatch),
   },
   {
     ...strict,
@@ -199,7 +203,9 @@ const QueryDiagnostic = Type.Object({
 });
 
 const warnings = Type.Array(QueryDiagnostic, {
-  description: 'Places of a valid query whose result may surprise, with what to write instead',
+  description:
+    'Places of a valid query whose result may surprise, with what to write instead; without a span, a placement that no ' +
+    'worker meets',
 });
 
 /** The response to a write. */
@@ -217,13 +223,26 @@ export const QueryValidationResult = Type.Object(
   { examples: [{ graph: exampleGraph, errors: [], warnings: [] }] },
 );
 
-const withJob = (db: Db | Tx, where: Named) => db.pipeline.findUnique({ where, include: { job: true } });
-type PipelineWithJob = NonNullable<Awaited<ReturnType<typeof withJob>>>;
-export type PipelineRow = PipelineWithJob & { job: NonNullable<PipelineWithJob['job']> };
+type StoredPipeline = NonNullable<Awaited<ReturnType<Db['pipeline']['findUnique']>>>;
+export type PipelineRow = StoredPipeline & { job: JobRow };
 
-export async function pipelineNamed(db: Db | Tx, named: Named): Promise<PipelineRow | null> {
-  const row = await withJob(db, named);
-  return row?.job ? { ...row, job: row.job } : null;
+/** Adds the workers to the jobs of pipelines; leaves out those that are being deleted. */
+export async function withJobs(
+  db: Db | Tx,
+  rows: readonly (StoredPipeline & { job: Omit<JobRow, 'alive'> | null })[],
+): Promise<PipelineRow[]> {
+  const stored = rows.flatMap(({ job }) => job ?? []);
+  const jobs = new Map((await withWorkers(db, stored)).map((job) => [job.pipelineId, job]));
+  return rows.flatMap((row) => {
+    const job = jobs.get(row.id);
+    return job ? [{ ...row, job }] : [];
+  });
+}
+
+export async function pipelineNamed(db: Db | Tx, where: Named): Promise<PipelineRow | null> {
+  const row = await db.pipeline.findUnique({ where, include: { job: true } });
+  const [found] = await withJobs(db, row ? [row] : []);
+  return found ?? null;
 }
 
 /** Throws `not_found`. */
@@ -240,6 +259,7 @@ export const pipelineToBody = (row: PipelineRow): JsonObject => ({
   checkpoint_interval_micros: Number(row.checkpointIntervalMicros),
   tags: JSON.parse(row.tags),
   labels: JSON.parse(row.labels),
+  placement: JSON.parse(row.placement),
 });
 
 /** Every operator has the parallelism of the pipeline. */
@@ -256,11 +276,12 @@ export const toWire = (row: PipelineRow): Static<typeof Pipeline> => ({
   checkpoint_interval_micros: Number(row.checkpointIntervalMicros),
   stop: row.job.stop as StopMode,
   created_at: Number(row.createdAt),
-  ...actionFor(shownState(row.job, nowMicros()), row.job.stop === 'none'),
+  ...actionFor(jobStateOf(row.job), row.job.stop === 'none'),
   graph: graphOf(row),
   preview: false,
   state_url: null,
   tags: JSON.parse(row.tags),
   parallelism: row.parallelism,
   labels: JSON.parse(row.labels),
+  placement: JSON.parse(row.placement),
 });
