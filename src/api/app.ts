@@ -41,6 +41,7 @@ import { PipelineGraph } from './pipelines/wire.ts';
 import { Problem, sendProblem } from './problem.ts';
 import { TestMessage, TestResult } from './schemas.ts';
 import { udfs } from './udfs.ts';
+import { workers } from './workers/index.ts';
 
 /**
  * The HTTP API. It runs in the main thread of the roles `api` and `all`. There is one file or folder per resource; each
@@ -112,6 +113,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     () => previewRoutes(previews, deps),
     jobs,
     checkpoints,
+    workers,
     udfs,
     bundles,
     apiKeys,

@@ -25,6 +25,7 @@ export async function document(app: FastifyInstance, version: string, base: stri
           description: 'Stored queries that move rows from source tables to sink tables',
         },
         { name: 'jobs', description: 'Runs of pipelines' },
+        { name: 'workers', description: 'Processes that run jobs' },
         { name: 'automation', description: 'Many objects at once, by name' },
         { name: 'access', description: 'API keys and the audit log' },
         { name: 'operation', description: 'Health and metrics' },

@@ -9,15 +9,19 @@ type AliveWorkers = ReadonlyMap<string, string>;
 const freshMs = 1000;
 const maxWorkers = 10_000;
 
-const isFresh = () => ({ heartbeatAt: { gt: nowMicros() - workerAliveMicros } });
+/** The rows of workers that are alive. */
+export const freshWorkers = () => ({ heartbeatAt: { gt: nowMicros() - workerAliveMicros } });
+
+export const isFresh = ({ heartbeatAt }: { heartbeatAt: bigint }): boolean =>
+  heartbeatAt > nowMicros() - workerAliveMicros;
 
 /** Asks the database, for a decision in a transaction. */
 export const isAlive = async (tx: Tx, id: string): Promise<boolean> =>
-  (await tx.worker.count({ where: { id, ...isFresh() } })) > 0;
+  (await tx.worker.count({ where: { id, ...freshWorkers() } })) > 0;
 
 const read = (db: Db | Tx) =>
   db.worker.findMany({
-    where: isFresh(),
+    where: freshWorkers(),
     select: { id: true, name: true, labels: true, exclusive: true, heartbeatAt: true },
     orderBy: { heartbeatAt: 'desc' },
     take: maxWorkers,
@@ -42,10 +46,8 @@ async function aliveWorkers(db: Db | Tx, holders: readonly (string | null)[]): P
   return recent === undefined || holders.every(isKnown) ? alive : namesOf(await freshRows(db));
 }
 
-function namesOf(rows: readonly AliveRow[]): AliveWorkers {
-  const since = nowMicros() - workerAliveMicros;
-  return new Map(rows.flatMap(({ id, name, heartbeatAt }) => (heartbeatAt > since ? [[id, name]] : [])));
-}
+const namesOf = (rows: readonly AliveRow[]): AliveWorkers =>
+  new Map(rows.filter(isFresh).map(({ id, name }) => [id, name]));
 
 type StoredJob = NonNullable<Awaited<ReturnType<Db['job']['findUnique']>>>;
 export type JobRow = StoredJob & { alive: AliveWorkers };
