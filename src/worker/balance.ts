@@ -74,11 +74,7 @@ export function toGiveAway(
   });
 }
 
-function surplusOf(
-  own: WorkerLoad,
-  able: readonly WorkerLoad[],
-  tasks: readonly HeldTask[],
-): string[] {
+function surplusOf(own: WorkerLoad, able: readonly WorkerLoad[], tasks: readonly HeldTask[]): string[] {
   const lowest = Math.min(...able.map(({ load }) => load));
   const average = (own.load + able.reduce((sum, { load }) => sum + load, 0)) / (1 + able.length);
   // Without another worker the gap is -Infinity.

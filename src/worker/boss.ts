@@ -6,7 +6,14 @@ import { asPenstockError } from '../errors.ts';
 import type { Db } from '../store/db.ts';
 import { translateDriver } from '../store/failures.ts';
 import { findPostgres } from '../store/postgres.ts';
-import { claimRows, type HeldItem, type Item, type ItemKind, type Placement, releaseRows } from './placement.ts';
+import {
+  claimRows,
+  type HeldItem,
+  type Item,
+  type ItemKind,
+  type Placement,
+  releaseRows,
+} from './placement.ts';
 
 /**
  * Placement by pg-boss, on the PostgreSQL that is already there, in a schema of its own. The only module that knows pg-boss.

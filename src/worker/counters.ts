@@ -1,5 +1,12 @@
 import type { PenstockError } from '../errors.ts';
-import { counted, keptSamples, type Latency, printable, type TaskCounts, type TaskError } from '../jobs/stats.ts';
+import {
+  counted,
+  keptSamples,
+  type Latency,
+  printable,
+  type TaskCounts,
+  type TaskError,
+} from '../jobs/stats.ts';
 import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import { fromMachineMs, nowMicros } from '../store/clock.ts';

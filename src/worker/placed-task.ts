@@ -49,6 +49,7 @@ export class PlacedTask implements GroupTask {
   #wanted: WantedState = 'run';
   #sourceEnded = false;
   #over = false;
+  #former: PlacedTask | undefined;
 
   constructor(tools: PlacedTaskTools) {
     this.#tools = tools;
@@ -91,7 +92,10 @@ export class PlacedTask implements GroupTask {
     this.#seen = row;
     const { events, isGone } = this.#tools;
     const failure = row.failure === null ? undefined : readFailure(row.failure);
-    if (hasEnded(row.state)) return this.#settle(row.state, failure);
+    if (hasEnded(row.state)) {
+      this.#settle(row.state, failure);
+      return;
+    }
     const held = row.worker !== null && !isGone(row.worker);
     if (!held || row.state === 'waiting' || row.state === 'starting') events.waiting();
     else if (row.state === 'recovering' && failure) events.recovering(errorOf(failure), failure.retryInMs);
@@ -181,8 +185,6 @@ export class PlacedTask implements GroupTask {
     await former.drain();
     this.#former = undefined;
   }
-
-  #former: PlacedTask | undefined;
 
   /** The task that rows of this id are about: the former one while it ends. */
   get current(): PlacedTask {

@@ -121,7 +121,8 @@ export async function releaseRows(
   owner: string,
   ids: readonly string[],
 ): Promise<void> {
-  if (ids.length > 0) await rowsOf(db, kind).update({ id: { in: [...ids] }, worker: owner }, { worker: null });
+  if (ids.length > 0)
+    await rowsOf(db, kind).update({ id: { in: [...ids] }, worker: owner }, { worker: null });
 }
 
 interface LocalOptions {

@@ -157,27 +157,32 @@ export class StatsWriter {
     for (const { counters } of this.#tasks()) counters.sample(seconds);
   }
 
-  #begin(): void {
-    // Nothing is lost by a failure: the next round writes it.
-    this.#writing ??= this.#write()
-      .catch((err: unknown) => this.#deps.logger.debug({ err }, 'task statistics not written yet'))
-      .finally(() => {
-        this.#writing = undefined;
-      });
+  /** Writes the counts of tasks that this worker is about to give away. Failures are logged only. */
+  async write(tasks: readonly CountedTask[]): Promise<void> {
+    await this.#writing;
+    await this.#write(tasks);
   }
 
-  async #write(): Promise<void> {
-    const due = this.#due();
-    for (let at = 0; at < due.length; at += maxTasksTogether)
-      await writeCounts(this.#deps, due.slice(at, at + maxTasksTogether));
+  #begin(): void {
+    this.#writing ??= this.#write(this.#due()).finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  /** Nothing is lost by a failure: the next round writes it. */
+  async #write(tasks: readonly CountedTask[]): Promise<void> {
+    try {
+      for (let at = 0; at < tasks.length; at += maxTasksTogether)
+        await writeCounts(this.#deps, tasks.slice(at, at + maxTasksTogether));
+    } catch (err) {
+      this.#deps.logger.debug({ err }, 'task statistics not written yet');
+    }
   }
 
   /** Changed tasks, those waiting longest first. */
   #due(): CountedTask[] {
     const changed = [...this.#tasks()].filter(({ counters }) => counters.changed);
-    const due = changed
-      .sort((a, b) => a.counters.lastTurn - b.counters.lastTurn)
-      .slice(0, maxTasksWritten);
+    const due = changed.sort((a, b) => a.counters.lastTurn - b.counters.lastTurn).slice(0, maxTasksWritten);
     this.#turn++;
     for (const { counters } of due) counters.lastTurn = this.#turn;
     return due;
@@ -185,7 +190,7 @@ export class StatsWriter {
 }
 
 /** Writes the counts of those of these tasks that this worker still has. */
-export async function writeCounts(
+async function writeCounts(
   { db, owner }: Pick<WorkerDeps, 'db' | 'owner'>,
   tasks: readonly CountedTask[],
 ): Promise<void> {

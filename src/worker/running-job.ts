@@ -6,8 +6,8 @@ import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { HeldJob } from './job-rows.ts';
 import { JobRecord, type MessagePlace, noFailure } from './job-record.ts';
+import type { HeldJob } from './job-rows.ts';
 import type { LocalJob } from './local-jobs.ts';
 import { endUnheld, PlacedTask, type SeenTask } from './placed-task.ts';
 import { placeIn } from './running-task.ts';
@@ -191,7 +191,10 @@ export class RunningJob {
     const { db } = this.#deps;
     const others = { jobId: this.id, id: { notIn: tasks.map(({ id }) => id) } };
     const work = async (): Promise<void> => {
-      await db.task.updateMany({ where: { ...others, ...notEnded, wanted: 'run' }, data: { wanted: 'drain' } });
+      await db.task.updateMany({
+        where: { ...others, ...notEnded, wanted: 'run' },
+        data: { wanted: 'drain' },
+      });
       await endUnheld(db, others);
       await db.task.deleteMany({ where: { ...others, NOT: notEnded } });
     };
@@ -252,11 +255,7 @@ export class RunningJob {
   }
 
   /** A task that drains a session runs here, and its state is not part of the job's. */
-  #drainTask(
-    spec: TaskSpec,
-    session: TaskSession,
-    events: Pick<TaskEvents, 'running' | 'recovering'>,
-  ): Task {
+  #drainTask(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
     const { local, mayConnect } = this.#tools;
     const warn = (error: PenstockError, operatorId?: string): void => {
       const place = placeIn(spec, error);

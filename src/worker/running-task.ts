@@ -181,7 +181,8 @@ export class RunningTask {
   }
 
   #failed(error: PenstockError): void {
-    if (error.code === 'internal') this.#tools.deps.logger.error({ err: error, task: this.id }, 'task failed');
+    if (error.code === 'internal')
+      this.#tools.deps.logger.error({ err: error, task: this.id }, 'task failed');
     this.#end = 'failed';
     const failure = writeFailure(error, { fromSink: isFromSink(error), unconfirmed: false, retryInMs: 0 });
     this.#enter('failed', { failure });

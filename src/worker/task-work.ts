@@ -36,7 +36,10 @@ export const sameTasks = (some: readonly PlannedTask[], others: readonly Planned
   some.every((one) => others.some((other) => other.id === one.id && sameTask(one, other)));
 
 const idOf = (spec: TaskSpec): string =>
-  `tsk_${createHash('sha256').update(`${spec.jobId} ${placeOf(spec)}`).digest('hex').slice(0, 20)}`;
+  `tsk_${createHash('sha256')
+    .update(`${spec.jobId} ${placeOf(spec)}`)
+    .digest('hex')
+    .slice(0, 20)}`;
 
 /** Compiles the tasks of a job from the stored definitions. The only passing error is `database_unavailable`. */
 export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Promise<PlannedTask[]> {
@@ -70,12 +73,8 @@ export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Pr
 export const readWork = (text: string): TaskWork => parseExactly(text) as TaskWork;
 
 /** Returns what a task does on this machine. Throws if a variable or a certificate is missing here. */
-export const specOf = (
-  catalog: StoredCatalog,
-  jobId: string,
-  work: TaskWork,
-  taskIndex: number,
-): TaskSpec => specFrom(jobId, work, endsOf(catalog, work), taskIndex);
+export const specOf = (catalog: StoredCatalog, jobId: string, work: TaskWork, taskIndex: number): TaskSpec =>
+  specFrom(jobId, work, endsOf(catalog, work), taskIndex);
 
 type TaskEnds = Record<'source' | 'sink', TaskEnd>;
 

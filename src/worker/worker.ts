@@ -6,7 +6,7 @@ import type { WorkerDeps } from './deps.ts';
 import { type HeldJob, JobRows, type LiveWorkers } from './job-rows.ts';
 import { LocalJobs } from './local-jobs.ts';
 import type { ItemKind } from './placement.ts';
-import { type CountedTask, StatsWriter, WorkerMetrics, writeCounts } from './reporting.ts';
+import { type CountedTask, StatsWriter, WorkerMetrics } from './reporting.ts';
 import { heartbeatEveryMs, Roster } from './roster.ts';
 import { RunningJob } from './running-job.ts';
 import { RunningTask } from './running-task.ts';
@@ -206,7 +206,12 @@ export class Worker {
     const row = this.#roster.own;
     if (!row) return undefined;
     const { load, tasks } = this.#activity();
-    const own = { ...row, load, tasks, leaving: this.#roster.drainRequested || this.#stopping.signal.aborted };
+    const own = {
+      ...row,
+      load,
+      tasks,
+      leaving: this.#roster.drainRequested || this.#stopping.signal.aborted,
+    };
     return { own, all: this.#roster.workers.map((worker) => (worker.id === own.id ? own : worker)) };
   }
 
@@ -297,18 +302,30 @@ export class Worker {
         discard();
       }
     };
-    for (const task of this.#tasks.values()) await write(() => task.flush(), () => {}, task.id);
+    for (const task of this.#tasks.values())
+      await write(
+        () => task.flush(),
+        () => {},
+        task.id,
+      );
     for (const { id, record } of this.#jobs.values())
-      await write(() => record.flush(), () => record.discard(), id);
+      await write(
+        () => record.flush(),
+        () => record.discard(),
+        id,
+      );
     for (const { id, log } of this.#local.values())
-      await write(() => log.flush(), () => log.discard(), id);
+      await write(
+        () => log.flush(),
+        () => log.discard(),
+        id,
+      );
   }
 
   async #reconcileJobs(): Promise<void> {
     const own = await this.#rows.ownJobs();
     const rows = new Map(own.map((row) => [row.id, row]));
-    for (const [id, job] of this.#jobs)
-      if (rows.get(id)?.epoch !== job.epoch) await this.#loseJob(id);
+    for (const [id, job] of this.#jobs) if (rows.get(id)?.epoch !== job.epoch) await this.#loseJob(id);
     if (own.length === 0) return;
     const tasks = Map.groupBy(await this.#rows.tasksOfOwnJobs(), ({ jobId }) => jobId);
     for (const [id, job] of this.#jobs) job.observe(tasks.get(id) ?? []);
@@ -404,7 +421,7 @@ export class Worker {
     const { placement } = this.#deps;
     const ended = [...this.#tasks.values()].filter(({ end, unwritten }) => end !== undefined && !unwritten);
     if (ended.length === 0) return;
-    await writeCounts(this.#deps, this.#counted(ended));
+    await this.#stats.write(this.#counted(ended));
     const [moved, over] = [true, false].map((waiting) =>
       ended.filter(({ end }) => (end === 'waiting') === waiting).map(({ id }) => id),
     ) as [string[], string[]];
@@ -433,9 +450,7 @@ export class Worker {
 
   /** Gives the control of jobs to others: of all when this worker leaves, and of those it has had for long. */
   async #giveJobs(leaving: boolean): Promise<void> {
-    const others = this.#roster.workers.some(
-      (worker) => worker.id !== this.#deps.owner && !worker.leaving,
-    );
+    const others = this.#roster.workers.some((worker) => worker.id !== this.#deps.owner && !worker.leaving);
     const given =
       leaving && others
         ? [...this.#jobs.keys()]

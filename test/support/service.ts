@@ -41,6 +41,8 @@ export interface ServiceOptions {
   /** Who does what; by default this process does everything. */
   placement?: (seen: { db: Db; logger: Logger }, owner: string) => Placement;
   identity?: Partial<WorkerIdentity>;
+  /** Whether the process of that name has ended. */
+  isDead?: (owner: string) => boolean;
   adminKey?: string;
   /** For services on one database. */
   secretKey?: string;
@@ -94,10 +96,15 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     ...options.threads,
   };
   const threads = own ? new ThreadPool(some) : sharedThreads;
-  const isDead = (): boolean => false;
-  const placement =
-    options.placement?.(seen, owner) ?? new LocalPlacement({ db: seen.db, owner, isDead });
-  const identity = { name: owner.replaceAll('/', '-'), version: '0.0.0', labels: {}, exclusive: false, slots: undefined };
+  const { isDead = () => false } = options;
+  const placement = options.placement?.(seen, owner) ?? new LocalPlacement({ db: seen.db, owner, isDead });
+  const identity = {
+    name: owner.replaceAll('/', '-'),
+    version: '0.0.0',
+    labels: {},
+    exclusive: false,
+    slots: undefined,
+  };
   const rest = { owner, identity: { ...identity, ...options.identity }, placement, threads, isDead, shared };
   const worker = new Worker({ ...seen, ...rest });
   if (options.worker) worker.start();
