@@ -69,6 +69,7 @@ export const coreErrors = {
   source_silent: { title: 'A source has received no message for too long', passing: true },
   cannot_share: { title: 'The source does not support several tasks', passing: false },
   thread_lost: { title: 'The worker thread of the task was lost', passing: true },
+  task_taken: { title: 'Another worker has taken over the task', passing: true },
   query_too_slow: { title: 'The query is too slow', passing: false },
 
   name_not_resolved: { title: 'The host name cannot be resolved', passing: true },

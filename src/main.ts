@@ -77,22 +77,33 @@ async function startWorker(
   metrics: Registry,
   closing: Closing,
 ): Promise<Worker> {
-  const [{ Worker }, { ThreadPool }, { isOwnerAlive, ownerName }] = await Promise.all([
+  const [{ Worker }, { ThreadPool }, { isOwnerAlive, LocalPlacement, ownerName }] = await Promise.all([
     import('./worker/worker.ts'),
     import('./worker/thread-pool.ts'),
-    import('./worker/leases.ts'),
+    import('./worker/placement.ts'),
   ]);
   const own = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
+  const owner = ownerName(own);
   // Two machines on one PostgreSQL may have the same host name. Processes that share a file are on one machine.
   const sameMachine = config.databaseUrl.startsWith('file:');
   const isDead = (other: string): boolean =>
     sameMachine && !isOwnerAlive(other, own, (pid) => process.kill(pid, 0));
+  const placement = sameMachine
+    ? new LocalPlacement({ db, owner, isDead })
+    : new (await import('./worker/boss.ts')).BossPlacement({ db, owner, url: config.databaseUrl, logger });
   // One core is left to the API and the database.
   const max = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
   const threads = new ThreadPool({ max, targets: config.targets, fileDir: config.fileDir, logger });
   closing.add('threads', () => threads.close());
-  const owner = ownerName(own);
-  const worker = new Worker({ db, catalog, logger, metrics, owner, threads, isDead, shared: !sameMachine });
+  const identity = {
+    name: config.workerName ?? `${own.host}-${own.pid}`.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(-63),
+    version,
+    labels: config.workerLabels,
+    exclusive: config.workerExclusive,
+    slots: config.workerSlots,
+  };
+  const rest = { owner, identity, placement, threads, isDead, shared: !sameMachine };
+  const worker = new Worker({ db, catalog, logger, metrics, ...rest });
   closing.add('worker', () => worker.stop());
   worker.start();
   return worker;

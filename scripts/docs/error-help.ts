@@ -225,6 +225,12 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'The parallelism is above 1, but the source cannot distribute its messages among several readers.',
     todo: 'Set the parallelism to 1, or change the table as the message describes.',
   },
+  task_taken: {
+    means:
+      'This worker could not tell the database for 10 s that it lives, so another worker has taken over the task. What this ' +
+      'one had not finished is not recorded and is read again there.',
+    todo: 'Check the connection between this worker and the database, and whether the process was suspended.',
+  },
   thread_lost: {
     means:
       'The worker thread of a task crashed, or was ended after 30 s without a response. Its tasks start again in another ' +

@@ -23,6 +23,7 @@ import { openQuery, sealQuery } from './query-secrets.ts';
 
 export const profileOwner = (id: string): string => `connection_profile/${id}`;
 export const tableOwner = (id: string): string => `connection_table/${id}`;
+export const taskOwner = (id: string): string => `task/${id}`;
 /** Owner that a session's sealed secrets are bound to. The prefix is stored data: it never changes. */
 export const sessionOwner = (id: string): string => `leftover/${id}`;
 
@@ -250,6 +251,16 @@ export class StoredCatalog implements Catalog {
     const sealed = sealConfig(profile as JsonObject, schema, this.#secrets, sessionOwner(id));
     const rest = this.#secrets.seal(JSON.stringify({ ...insert, source }), sessionOwner(id));
     return { connector, profile: JSON.stringify(sealed), insert: rest };
+  }
+
+  /** Seals what a task is to do, as JSON text: it holds secrets. */
+  sealWork(taskId: string, text: string): string {
+    return this.#secrets.seal(text, taskOwner(taskId));
+  }
+
+  /** Throws `secret_unreadable`. */
+  openWork(taskId: string, sealed: string): string {
+    return this.#secrets.open(sealed, taskOwner(taskId));
   }
 
   /** Throws `secret_unreadable`. */

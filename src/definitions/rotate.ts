@@ -4,7 +4,7 @@ import { PenstockError } from '../errors.ts';
 import { type JsonObject, openConfig, sealConfig, sealedIn } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Db } from '../store/db.ts';
-import { profileOwner, sessionOwner, tableOwner } from './catalog.ts';
+import { profileOwner, sessionOwner, tableOwner, taskOwner } from './catalog.ts';
 import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
 
 /** Checks that every stored secret can be opened, and rotates them to a new key. */
@@ -64,6 +64,14 @@ async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
       return (await db.pipeline.updateMany({ where: { id, query }, data: { query: fresh } })).count;
     };
     yield { blobs: sealedInQuery(query), rotate };
+  }
+  for await (const { id, work } of pages((page) => db.task.findMany(page))) {
+    const owner = taskOwner(id);
+    const rotate = async (): Promise<number> => {
+      const fresh = box.seal(box.open(work, owner), owner);
+      return (await db.task.updateMany({ where: { id, work }, data: { work: fresh } })).count;
+    };
+    yield { blobs: [work], rotate };
   }
   for await (const row of pages((page) => db.sourceSession.findMany(page))) {
     const { id, connector, profile, insert } = row;

@@ -3,13 +3,13 @@ import { counted } from '../jobs/stats.ts';
 
 /** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
 export const taskCounts = [...counted, 'batches', 'dropped', 'in_flight'] as const;
-type TaskCounts = Record<(typeof taskCounts)[number], number>;
+type CountsByName = Record<(typeof taskCounts)[number], number>;
 
-export const noCounts = (): TaskCounts =>
-  Object.fromEntries(taskCounts.map((name) => [name, 0])) as TaskCounts;
+export const noCounts = (): CountsByName =>
+  Object.fromEntries(taskCounts.map((name) => [name, 0])) as CountsByName;
 
 export interface CountsDelta {
-  counts: TaskCounts;
+  counts: CountsByName;
   /** Pairs: milliseconds from arrival to confirmation, and the number of messages that took this long. */
   latencies: number[];
   badByCode: Record<string, number>;
@@ -39,10 +39,10 @@ export class AttemptCounts {
     return taken;
   }
 
-  add(changes: Partial<TaskCounts>): void {
+  add(changes: Partial<CountsByName>): void {
     const { counts } = this.#current();
     for (const name in changes) {
-      const key = name as keyof TaskCounts;
+      const key = name as keyof CountsByName;
       counts[key] += changes[key] as number;
     }
   }

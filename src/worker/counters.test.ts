@@ -32,16 +32,27 @@ test('a sample that took several seconds counts as several samples', () => {
 });
 
 test('a busy sample and the first quiet one after it are worth writing', () => {
-  const job = new JobCounters(() => {});
-  const counters = new TaskCounters(job);
+  const counters = task();
   receive(counters, 11);
   const changed = [1, 2, 3].map(() => {
-    job.sample(0);
-    job.take();
+    counters.take();
     counters.sample(1);
-    return job.changed;
+    return counters.changed;
   });
   expect(changed).toEqual([true, true, false]);
+});
+
+test('what was counted on another worker is part of the counts, and not of the metrics', () => {
+  const before = task();
+  receive(before, 10);
+  before.sample(1);
+  const job = new JobCounters(() => {});
+  const counters = new TaskCounters(job, JSON.parse(before.take()));
+  receive(counters, 5);
+  counters.sample(1);
+  expect(counters.status()).toMatchObject({ totals: { messages_in: 15 }, batches: 2 });
+  expect(samples(counters)).toEqual([10, 5]);
+  expect(job.counts.messages_in).toBe(5);
 });
 
 test('percentiles are never too low, and at most a tenth too high', () => {

@@ -1,19 +1,17 @@
 import type { PenstockError } from '../errors.ts';
 import {
   counted,
-  type JobStats,
   keptSamples,
   type Latency,
   printable,
+  type TaskCounts,
   type TaskError,
-  type TaskStatus,
 } from '../jobs/stats.ts';
 import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
-import { placeOf, type TaskSpec, window } from '../runtime/task-spec.ts';
-import { nodesOf } from '../sql/graph.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
 import { fromMachineMs, nowMicros } from '../store/clock.ts';
 
-/** Everything that is counted of one job. `counts`, `bad` and `restarts` continue when the job restarts. */
+/** Everything that is counted of one job in this process. `counts`, `bad` and `restarts` continue when the job restarts. */
 export class JobCounters {
   readonly counts = {
     ...noCounts(),
@@ -26,63 +24,29 @@ export class JobCounters {
   /** Bad messages and task restarts, by error code. */
   readonly bad = new Map<string, number>();
   readonly restarts = new Map<string, number>();
-  /** When its stats were last due to be written (`StatsWriter`). */
-  lastTurn = 0;
   readonly observeLatency: (seconds: number) => void;
-  readonly #tasks = new Map<string, TaskCounters>();
-  #specs: readonly TaskSpec[] = [];
-  #at = 0;
-  #touched = false;
+  readonly #tasks = new Map<TaskCounters, TaskSpec>();
 
   constructor(observeLatency: (seconds: number) => void) {
     this.observeLatency = observeLatency;
   }
 
-  restart(): void {
-    this.apply([]);
-    this.#at = 0;
-  }
-
-  apply(specs: readonly TaskSpec[]): void {
-    this.#touched = specs.length > 0;
-    this.#specs = specs;
-    const places = new Set(specs.map(placeOf));
-    for (const place of this.#tasks.keys()) if (!places.has(place)) this.#tasks.delete(place);
-  }
-
-  of(spec: TaskSpec): TaskCounters {
-    const place = placeOf(spec);
-    const known = this.#tasks.get(place);
-    if (known) return known;
-    const counters = new TaskCounters(this);
-    this.#tasks.set(place, counters);
+  /** Counters of a task from now on, after what it counted elsewhere since its job began. */
+  begin(spec: TaskSpec, before?: TaskCounts): TaskCounters {
+    const counters = new TaskCounters(this, before);
+    this.#tasks.set(counters, spec);
     return counters;
   }
 
-  sample(seconds: number): void {
-    this.#at = Number(nowMicros());
-    for (const counters of this.#tasks.values()) counters.sample(seconds);
-  }
-
-  touch(): void {
-    this.#touched = true;
-  }
-
-  get changed(): boolean {
-    return this.#at > 0 && this.#touched;
-  }
-
-  /** Returns the `JobStats` to write, as JSON. Call `touch` if they cannot be written. */
-  take(): string {
-    this.#touched = false;
-    return JSON.stringify(this.#stats());
+  end(counters: TaskCounters): void {
+    this.#tasks.delete(counters);
   }
 
   /** Rows into or out of each operator, once for each task. */
   operatorRows(side: 'in' | 'out'): [operator: string, rows: number][] {
-    return this.#specs.flatMap((spec) => {
+    return [...this.#tasks].flatMap(([{ counts }, spec]) => {
       const { source, transform, sink } = spec.insert.operatorIds;
-      const { rows_in, rows_out, messages_out } = this.of(spec).counts;
+      const { rows_in, rows_out, messages_out } = counts;
       const rows: [string, number][] = [
         [source, rows_in],
         [transform, side === 'in' ? rows_in : rows_out],
@@ -91,32 +55,18 @@ export class JobCounters {
       return spec.insert.select.kind === 'passthrough' ? rows.toSpliced(1, 1) : rows;
     });
   }
-
-  #stats(): JobStats {
-    const inserts = [...new Set(this.#specs.map(({ insert }) => insert))];
-    const nodes = nodesOf(inserts);
-    const tasks = this.#specs.map((spec) => {
-      const { insert, taskIndex } = spec;
-      const node = nodes[inserts.indexOf(insert)] as (typeof nodes)[number];
-      const { source, transform, sink } = insert.operatorIds;
-      return {
-        index: taskIndex,
-        source: { id: source, node: node.source },
-        transform: node.transform === null ? null : { id: transform, node: node.transform },
-        sink: { id: sink, node: node.sink },
-        window,
-        ...this.of(spec).status(),
-      };
-    });
-    return { at: this.#at, tasks };
-  }
 }
 
-/** Counts of one task while its job has it, over all its attempts. */
+/** Counts of one task while this process has it, over all its attempts. */
 export class TaskCounters {
   readonly counts = noCounts();
-  #connected = false;
+  /** When its counts were last due to be written (`StatsWriter`). */
+  lastTurn = 0;
   readonly job: JobCounters;
+  readonly #before: TaskCounts | undefined;
+  #connected = false;
+  #at = 0;
+  #touched = true;
   /** Called once, at the next batch that the sink confirms. */
   nextConfirmed: (() => void) | undefined;
   readonly #latency = new RecentLatency();
@@ -129,19 +79,43 @@ export class TaskCounters {
   #waitingSince: number | null = Date.now();
   #waitingSamples: number[] = [];
 
-  constructor(job: JobCounters) {
+  constructor(job: JobCounters, before?: TaskCounts) {
     this.job = job;
+    this.#before = before;
+    this.#lastError = before?.last_error ?? null;
+    this.#samples = before?.samples ?? [];
+    this.#inFlightSamples = before?.in_flight_samples ?? [];
+    this.#waitingSamples = before?.waiting_samples ?? [];
+  }
+
+  touch(): void {
+    this.#touched = true;
+  }
+
+  get changed(): boolean {
+    return this.#at > 0 && this.#touched;
+  }
+
+  /** Messages a second in the last sample. */
+  get messageRate(): number {
+    return this.#samples.at(-1)?.[counted.indexOf('messages_in')] ?? 0;
+  }
+
+  /** Returns the `TaskCounts` to write, as JSON. Call `touch` if they cannot be written. */
+  take(): string {
+    this.#touched = false;
+    return JSON.stringify(this.status());
   }
 
   set connected(connected: boolean) {
     this.#connected = connected;
     // Unacknowledged messages arrive again.
     this.#waitingSince = connected ? null : (this.#waitingSince ?? Date.now());
-    this.job.touch();
+    this.touch();
   }
 
   add({ counts, latencies, badByCode, lastBad, waitingSince }: CountsDelta): void {
-    this.job.touch();
+    this.touch();
     if (this.#connected) this.#waitingSince = waitingSince;
     for (const name of taskCounts) {
       this.counts[name] += counts[name];
@@ -162,13 +136,13 @@ export class TaskCounters {
 
   /** Takes back messages that were in flight when their attempt ended. */
   abandon(inFlight: number): void {
-    this.job.touch();
+    this.touch();
     this.counts.in_flight -= inFlight;
     this.job.counts.in_flight -= inFlight;
   }
 
   recovering({ code, message }: PenstockError): void {
-    this.job.touch();
+    this.touch();
     this.#reconnects++;
     this.#noteError(code, message, Number(nowMicros()));
     increment(this.job.restarts, code, 1);
@@ -176,11 +150,12 @@ export class TaskCounters {
 
   /** Ends a sample. If it took several seconds because the process was busy, it counts as several samples. */
   sample(seconds: number): void {
+    this.#at = Number(nowMicros());
     const counts = counted.map((name) => rate(this.counts[name] - this.#sampled[name], seconds));
     const busy = counts.some((count) => count !== 0);
     const sample = busy ? counts : quiet;
     // After a task falls quiet, one quiet second is still written.
-    if (busy || this.#busy) this.job.touch();
+    if (busy || this.#busy) this.touch();
     this.#busy = busy;
     const waited = this.#waitingSince === null ? 0 : Math.max(1, Math.round(Date.now() - this.#waitingSince));
     const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
@@ -196,14 +171,18 @@ export class TaskCounters {
     this.#waitingSamples.splice(0, over);
   }
 
-  status(): Omit<TaskStatus, 'index' | 'source' | 'transform' | 'sink' | 'window'> {
+  status(): TaskCounts {
     const { batches, in_flight } = this.counts;
+    const before = this.#before;
     return {
+      at: this.#at,
       connected: this.#connected,
-      totals: Object.fromEntries(counted.map((name) => [name, this.counts[name]])) as TaskStatus['totals'],
-      batches,
+      totals: Object.fromEntries(
+        counted.map((name) => [name, this.counts[name] + (before?.totals[name] ?? 0)]),
+      ) as TaskCounts['totals'],
+      batches: batches + (before?.batches ?? 0),
       in_flight,
-      reconnects: this.#reconnects,
+      reconnects: this.#reconnects + (before?.reconnects ?? 0),
       last_error: this.#lastError,
       latency: this.#latency.percentiles(),
       samples: this.#samples,

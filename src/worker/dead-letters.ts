@@ -14,6 +14,7 @@ import { removeDeadLetters } from '../store/dead-letters.ts';
 import { newTimedId } from '../store/id.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { Task } from './task.ts';
+import type { TaskWork } from './task-work.ts';
 
 /** Maximum number of dead letters read together to evict the oldest. */
 const maxEvictedTogether = 500;
@@ -122,8 +123,10 @@ function fitting(
 const maxReplayedTogether = 100;
 const maxReplayedBytes = 16 * 1024 * 1024;
 
+/** A connected task of this process. */
 interface ConnectedTask {
   spec: TaskSpec;
+  work: TaskWork;
   task: Task;
 }
 
@@ -171,7 +174,7 @@ export class Replays {
   async #replaySome(): Promise<boolean> {
     const tasks = this.#tools.tasks();
     if (tasks.length === 0) return false;
-    const rows = await this.#next();
+    const rows = await this.#next(tasks);
     for (const [member, group] of Map.groupBy(rows, (row) => taskFor(tasks, row))) {
       const results = member ? await replayBy(member.task, group) : group.map(withoutTask);
       if (!results) return false;
@@ -180,10 +183,10 @@ export class Replays {
     return rows.length > 0;
   }
 
-  async #next(): Promise<WaitingDeadLetter[]> {
+  async #next(tasks: readonly ConnectedTask[]): Promise<WaitingDeadLetter[]> {
     const { deadLetter } = this.#tools.deps.db;
     const oldest = await deadLetter.findMany({
-      where: { jobId: this.#tools.jobId, state: 'replaying' },
+      where: { jobId: this.#tools.jobId, state: 'replaying', OR: tasks.flatMap(lettersOf) },
       orderBy: oldestFirst,
       take: maxReplayedTogether,
       select: { id: true, bytes: true },
@@ -213,13 +216,36 @@ export class Replays {
   }
 }
 
-/** The task whose source received the message, or else another task that reads the same table. */
+/**
+ * Which dead letters a task replays: those of its own source, wherever the other tasks of the job run. The first task of a
+ * source also takes those of tasks that are no more, and of other sources of the same table that are no more. The first task
+ * of the job takes the rest.
+ */
+function lettersOf({ spec, work }: ConnectedTask): object[] {
+  const { operatorId } = spec.source;
+  const { taskIndex } = spec;
+  const own = { operatorId, taskIndex };
+  if (taskIndex > 0) return [own];
+  const { sources, parallelism } = work;
+  const known = { notIn: sources.map((source) => source.operatorId) };
+  const sourceTable = spec.insert.source.name;
+  const first = sources.find(({ table }) => table === sourceTable)?.operatorId === operatorId;
+  const rest = { operatorId: known, sourceTable: { notIn: sources.map(({ table }) => table) } };
+  return [
+    own,
+    { operatorId, taskIndex: { gte: parallelism } },
+    ...(first ? [{ operatorId: known, sourceTable }] : []),
+    ...(sources[0]?.operatorId === operatorId ? [rest] : []),
+  ];
+}
+
+/** The task of this process that replays a dead letter; undefined if no query reads its table. */
 function taskFor(tasks: readonly ConnectedTask[], row: WaitingDeadLetter): ConnectedTask | undefined {
   const same = tasks.filter(({ spec }) => spec.source.operatorId === row.operatorId);
   return (
     same.find(({ spec }) => spec.taskIndex === row.taskIndex) ??
-    same[0] ??
-    tasks.find(({ spec }) => spec.insert.source.name === row.sourceTable)
+    same.find(({ spec }) => spec.taskIndex === 0) ??
+    tasks.find(({ spec }) => spec.taskIndex === 0 && spec.insert.source.name === row.sourceTable)
   );
 }
 

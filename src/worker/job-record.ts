@@ -35,21 +35,29 @@ function domainOf({ code, passing }: PenstockError): 'user' | 'external' | 'inte
   return passing ? 'external' : 'user';
 }
 
+interface JobRecordOptions {
+  deps: Pick<WorkerDeps, 'db' | 'owner'>;
+  jobId: string;
+  /** The epoch in which this worker controls the job. */
+  epoch: number;
+  log: JobLog;
+}
+
 /** The actual state of one job. A flush writes it to the job's row, including changes that an earlier flush could not. */
 export class JobRecord {
-  readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
-  readonly #jobId: string;
+  readonly #options: JobRecordOptions;
   #state: JobState | undefined;
   #changes: Record<string, unknown> = {};
-  #messages: JobMessage[] = [];
-  #dropped = 0;
-  #lastSampled = new Map<string, number>();
   #stateSince = performance.now();
   #recoveries = 0;
 
-  constructor(deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>, jobId: string) {
-    this.#deps = deps;
-    this.#jobId = jobId;
+  constructor(options: JobRecordOptions) {
+    this.#options = options;
+  }
+
+  /** Continues in the state of a former holder. */
+  resume(state: JobState): void {
+    this.#state = state;
   }
 
   get state(): JobState {
@@ -68,7 +76,8 @@ export class JobRecord {
     Object.assign(this.#changes, { state, ...since, updatedAt: now }, noFailure, more);
     if (!error) return;
     this.blame(error);
-    this.say(state === 'Failed' ? 'error' : 'warn', error, place);
+    // The worker of the task has reported a passing error.
+    if (state === 'Failed') this.#options.log.say('error', error, place);
   }
 
   /** Adds a change of state to the history. Returns the columns that show whether the job keeps failing. */
@@ -78,7 +87,7 @@ export class JobRecord {
     if (before === 'Running' && now - this.#stateSince > healthyMs) this.#recoveries = 0;
     this.#stateSince = now;
     const createdAt = nowMicros();
-    this.#add(stateChange(createdAt, before ?? null, state, error));
+    this.#options.log.add(stateChange(createdAt, before ?? null, state, error));
     if (before === undefined) return { recoveries: 0, recoveringSince: null };
     if (state !== 'Recovering') return {};
     this.#recoveries++;
@@ -97,7 +106,38 @@ export class JobRecord {
     Object.assign(this.#changes, columns);
   }
 
-  /** Adds to the job's messages. Keeps at most one warning a second for each code. */
+  /** Writes all changes. Throws database errors and then keeps the changes. */
+  async flush(): Promise<void> {
+    if (!this.unwritten) return;
+    const data = this.#changes;
+    this.#changes = {};
+    const { deps, jobId, epoch } = this.#options;
+    const where = { id: jobId, worker: deps.owner, epoch };
+    await deps.db.job.updateMany({ where, data }).catch((error: unknown) => {
+      this.#changes = { ...data, ...this.#changes };
+      throw error;
+    });
+  }
+
+  discard(): void {
+    this.#changes = {};
+  }
+}
+
+/** The messages that this process adds to the history of a job. */
+export class JobLog {
+  readonly #deps: Pick<WorkerDeps, 'db' | 'logger'>;
+  readonly #jobId: string;
+  #messages: JobMessage[] = [];
+  #dropped = 0;
+  #lastSampled = new Map<string, number>();
+
+  constructor(deps: Pick<WorkerDeps, 'db' | 'logger'>, jobId: string) {
+    this.#deps = deps;
+    this.#jobId = jobId;
+  }
+
+  /** Adds an error. Keeps at most one warning a second for each code. */
   say(level: 'warn' | 'error', error: PenstockError, place = wholeJob): void {
     const last = this.#lastSampled.get(error.code) ?? Number.NEGATIVE_INFINITY;
     if (performance.now() - last < 1000 && level !== 'error') return;
@@ -105,34 +145,21 @@ export class JobRecord {
     const details = JSON.stringify({ hint: error.hint ?? null, errors: error.errors });
     const createdAt = nowMicros();
     const { code, message } = error;
-    this.#add({ createdAt, level, code, message: printable(message), details, ...place });
+    this.add({ createdAt, level, code, message: printable(message), details, ...place });
   }
 
-  #add(message: JobMessage): void {
+  add(message: JobMessage): void {
     if (this.#messages.length >= maxWaiting) this.#dropped++;
     else this.#messages.push(message);
   }
 
-  /** Writes all changes. Throws database errors and then keeps the changes. */
-  async flush(): Promise<void> {
-    if (this.unwritten) {
-      const data = this.#changes;
-      this.#changes = {};
-      const { db, owner } = this.#deps;
-      await db.job.updateMany({ where: { id: this.#jobId, worker: owner }, data }).catch((error: unknown) => {
-        this.#changes = { ...data, ...this.#changes };
-        throw error;
-      });
-    }
-    if (this.#messages.length > 0) await this.#flushMessages();
-  }
-
   discard(): void {
-    this.#changes = {};
     this.#messages = [];
   }
 
-  async #flushMessages(): Promise<void> {
+  /** Writes all messages. Throws database errors and then keeps them. */
+  async flush(): Promise<void> {
+    if (this.#messages.length === 0) return;
     const { db, logger } = this.#deps;
     const jobId = this.#jobId;
     const data = this.#messages.map((message) => ({ id: messageId(), jobId, ...message }));

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
 import { sampleEveryMs } from '../jobs/stats.ts';
 import { nowMicros } from '../store/clock.ts';
-import { JobCounters } from './counters.ts';
+import { JobCounters, type TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 
 /** The count to read, or the values by a second label. */
@@ -27,23 +27,47 @@ const metrics: [name: string, help: string, read: ReadCount, label?: string][] =
   ['sources_silent', 'Sources silent for longer than their table allows', 'silent'],
 ];
 
+interface WorkerMetricsTools {
+  worker: string;
+  /** The states of the jobs that this worker controls. */
+  states(): Iterable<string>;
+  /** Number of the tasks that it runs. */
+  tasks(): number;
+}
+
 /** Prometheus metrics of the jobs of this worker, read from their counters on request. */
 export class WorkerMetrics {
+  /** Tasks that this worker gave to others. */
+  readonly moved: Counter;
   readonly #jobs = new Map<string, JobCounters>();
   readonly #latency: Histogram<'job'>;
 
-  constructor(registry: Registry, states: () => Iterable<string>) {
+  constructor(registry: Registry, { worker, states, tasks }: WorkerMetricsTools) {
     const registers = [registry];
     for (const metric of metrics) this.#register(registers, metric);
     new Gauge({
       name: 'penstock_jobs',
-      help: 'Jobs of this worker',
+      help: 'Jobs that this worker controls',
       labelNames: ['state'],
       registers,
       collect() {
         this.reset();
         for (const state of states()) this.inc({ state });
       },
+    });
+    new Gauge({
+      name: 'penstock_tasks',
+      help: 'Tasks that run on this worker',
+      labelNames: ['worker'],
+      registers,
+      collect() {
+        this.set({ worker }, tasks());
+      },
+    });
+    this.moved = new Counter({
+      name: 'penstock_tasks_moved_total',
+      help: 'Tasks that this worker gave to others, to balance the load or because it ended',
+      registers,
     });
     this.#latency = new Histogram({
       name: 'penstock_end_to_end_seconds',
@@ -77,7 +101,6 @@ export class WorkerMetrics {
     const counters =
       this.#jobs.get(job) ?? new JobCounters((seconds) => this.#latency.observe({ job }, seconds));
     this.#jobs.set(job, counters);
-    counters.restart();
     return counters;
   }
 
@@ -88,26 +111,30 @@ export class WorkerMetrics {
 }
 
 const writeEveryMs = 2000;
-/** Maximum number of jobs written at each interval. If more have changed they take turns. */
-const maxJobsWritten = 200;
-/** Maximum number of jobs per transaction: SQLite writes block this thread. */
-const maxJobsTogether = 25;
+/** Maximum number of tasks written at each interval. If more have changed they take turns. */
+const maxTasksWritten = 200;
+/** Maximum number of tasks per transaction: SQLite writes block this thread. */
+const maxTasksTogether = 25;
 
-/** Samples the tasks of all jobs every second and writes the changed statistics every two seconds. */
+/** A task whose counts are written. */
+export interface CountedTask {
+  id: string;
+  jobId: string;
+  counters: TaskCounters;
+}
+
+/** Samples the tasks of this worker every second and writes changed counts every two seconds. */
 export class StatsWriter {
   readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
-  readonly #jobs: () => Iterable<[string, JobCounters]>;
+  readonly #tasks: () => Iterable<CountedTask>;
   readonly #timers: NodeJS.Timeout[] = [];
   #sampledAt = performance.now();
   #turn = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(
-    deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>,
-    jobs: () => Iterable<[string, JobCounters]>,
-  ) {
+  constructor(deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>, tasks: () => Iterable<CountedTask>) {
     this.#deps = deps;
-    this.#jobs = jobs;
+    this.#tasks = tasks;
   }
 
   start(): void {
@@ -127,47 +154,63 @@ export class StatsWriter {
     const now = performance.now();
     const seconds = (now - this.#sampledAt) / 1000;
     this.#sampledAt = now;
-    for (const [, counters] of this.#jobs()) counters.sample(seconds);
+    for (const { counters } of this.#tasks()) counters.sample(seconds);
+  }
+
+  /** Writes the counts of tasks that this worker is about to give away. Failures are logged only. */
+  async write(tasks: readonly CountedTask[]): Promise<void> {
+    await this.#writing;
+    await this.#write(tasks);
   }
 
   #begin(): void {
-    // Nothing is lost by a failure: the next round writes it.
-    this.#writing ??= this.#write()
-      .catch((err: unknown) => this.#deps.logger.debug({ err }, 'job statistics not written yet'))
-      .finally(() => {
-        this.#writing = undefined;
-      });
+    this.#writing ??= this.#write(this.#due()).finally(() => {
+      this.#writing = undefined;
+    });
   }
 
-  async #write(): Promise<void> {
-    const due = this.#due();
-    for (let at = 0; at < due.length; at += maxJobsTogether)
-      await this.#writeSome(new Map(due.slice(at, at + maxJobsTogether)));
+  /** Nothing is lost by a failure: the next round writes it. */
+  async #write(tasks: readonly CountedTask[]): Promise<void> {
+    try {
+      for (let at = 0; at < tasks.length; at += maxTasksTogether)
+        await writeCounts(this.#deps, tasks.slice(at, at + maxTasksTogether));
+    } catch (err) {
+      this.#deps.logger.debug({ err }, 'task statistics not written yet');
+    }
   }
 
-  async #writeSome(due: Map<string, JobCounters>): Promise<void> {
-    const { db, owner } = this.#deps;
-    const where = { id: { in: [...due.keys()] }, worker: owner };
-    const own = (await db.job.findMany({ where, select: { id: true } })).map(({ id }) => id);
-    const updatedAt = nowMicros();
-    const data = own.map((jobId) => ({ jobId, updatedAt, stats: (due.get(jobId) as JobCounters).take() }));
-    await db
-      .$transaction([
-        db.jobStats.deleteMany({ where: { jobId: { in: own } } }),
-        db.jobStats.createMany({ data }),
-      ])
-      .catch((error: unknown) => {
-        for (const id of own) due.get(id)?.touch();
-        throw error;
-      });
-  }
-
-  /** Changed jobs, those waiting longest first. */
-  #due(): [string, JobCounters][] {
-    const changed = [...this.#jobs()].filter(([, { changed }]) => changed);
-    const due = changed.sort(([, a], [, b]) => a.lastTurn - b.lastTurn).slice(0, maxJobsWritten);
+  /** Changed tasks, those waiting longest first. */
+  #due(): CountedTask[] {
+    const changed = [...this.#tasks()].filter(({ counters }) => counters.changed);
+    const due = changed.sort((a, b) => a.counters.lastTurn - b.counters.lastTurn).slice(0, maxTasksWritten);
     this.#turn++;
-    for (const [, counters] of due) counters.lastTurn = this.#turn;
+    for (const { counters } of due) counters.lastTurn = this.#turn;
     return due;
   }
+}
+
+/** Writes the counts of those of these tasks that this worker still has. */
+async function writeCounts(
+  { db, owner }: Pick<WorkerDeps, 'db' | 'owner'>,
+  tasks: readonly CountedTask[],
+): Promise<void> {
+  const where = { id: { in: tasks.map(({ id }) => id) }, worker: owner };
+  const own = new Set((await db.task.findMany({ where, select: { id: true } })).map(({ id }) => id));
+  const written = tasks.filter(({ id }) => own.has(id));
+  const updatedAt = nowMicros();
+  const data = written.map(({ id, jobId, counters }) => ({
+    taskId: id,
+    jobId,
+    updatedAt,
+    stats: counters.take(),
+  }));
+  await db
+    .$transaction([
+      db.taskStats.deleteMany({ where: { taskId: { in: [...own] } } }),
+      db.taskStats.createMany({ data }),
+    ])
+    .catch((error: unknown) => {
+      for (const { counters } of written) counters.touch();
+      throw error;
+    });
 }

@@ -1,33 +1,44 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
-import { despiteOutages } from '../runtime/delay.ts';
-import type { TaskSession } from '../runtime/operations.ts';
-import { sameJob, type TaskSpec } from '../runtime/task-spec.ts';
+import { delay, despiteOutages } from '../runtime/delay.ts';
+import type { PositionStore, TaskSession } from '../runtime/operations.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
-import type { JobCounters } from './counters.ts';
-import { Replays, StoredDeadLetters } from './dead-letters.ts';
+import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace, noFailure } from './job-record.ts';
-import type { HeldJob } from './leases.ts';
-import { positionsOf } from './positions.ts';
+import type { HeldJob } from './job-rows.ts';
+import type { LocalJob } from './local-jobs.ts';
+import { endUnheld, PlacedTask, type SeenTask } from './placed-task.ts';
+import { placeIn } from './running-task.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
-import { isFromSink, leftUnconfirmed, Task } from './task.ts';
-import { compileJob, type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
+import { Task, type TaskEvents } from './task.ts';
+import { type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
+import { errorOf, notEnded, type TaskFailure } from './task-row.ts';
+import { compileJob, type PlannedTask, sameTasks } from './task-work.ts';
+
+/** Interval of looking whether tasks of a former controller have ended. */
+const endingPollMs = 200;
 
 interface RunningJobTools {
-  counters: JobCounters;
-  /** Called when there is something to write. */
+  local: LocalJob;
+  /** Called when there is something to write, or something to do for a worker. */
   changed(): void;
-  /** Whether it is safe to connect because no other worker can hold the job. */
+  /** Whether it is safe to connect because no other worker can have the job. */
   mayConnect(): boolean;
+  /** Whether no worker of that name lives. */
+  isGone(worker: string): boolean;
 }
 
-/** One job while this worker holds it. Runs the stored definitions, follows edits, and rolls back one that does not start. */
+/**
+ * One job while this worker controls it: places its tasks, follows edits, and rolls back one that does not start. The tasks
+ * run on any worker; what they do and what is wanted of them is in their rows.
+ */
 export class RunningJob {
   readonly id: string;
+  readonly epoch: number;
   readonly record: JobRecord;
-  readonly counters: JobCounters;
   /** Whether it has ended, on its own or by request. */
   over = false;
   /** Why it ended on its own. */
@@ -38,62 +49,58 @@ export class RunningJob {
   readonly #cancel = new AbortController();
   readonly #sessions: JobSessions;
   readonly #tasks: TaskGroup;
+  readonly #placed = new Map<string, PlacedTask>();
   readonly #drains: SessionDrains;
-  readonly #deadLetters: StoredDeadLetters;
-  readonly #replays: Replays;
   readonly #rollout: Rollout;
-  /** The last error of a sink that left messages unconfirmed. A new connection proves nothing: a confirmed message does. */
-  #sinkError: PenstockError | undefined;
+  /** Errors of sinks that left messages unconfirmed, by task. A new connection proves nothing: a confirmed message does. */
+  readonly #sinkErrors = new Map<string, TaskFailure>();
+  readonly #adopted: boolean;
   #ending = false;
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
-  constructor(
-    id: string,
-    deps: WorkerDeps,
-    tools: RunningJobTools,
-    requests: Pick<HeldJob, 'restartRequests' | 'editRequests'>,
-  ) {
+  /** `row` is the job as it was taken. `adopted` says that tasks of it run: it goes on, and does not begin. */
+  constructor(row: HeldJob, deps: WorkerDeps, tools: RunningJobTools, adopted: boolean) {
+    const { id } = row;
     this.id = id;
+    this.epoch = row.epoch;
     this.#deps = deps;
     this.#tools = tools;
-    this.record = new JobRecord(deps, id);
-    this.counters = tools.counters;
-    this.#rollout = new Rollout(requests.editRequests);
+    const { log } = tools.local;
+    this.record = new JobRecord({ deps, jobId: id, epoch: row.epoch, log });
+    this.#rollout = new Rollout(row.editRequests);
     this.#sessions = new JobSessions(deps, id);
-    this.#deadLetters = new StoredDeadLetters(deps.db, id);
-    this.#tasks = new TaskGroup((spec, events) => this.#member(spec, events), {
+    this.#tasks = new TaskGroup((planned, events) => this.#member(planned, events), {
       running: () => this.#running(),
-      recovering: (error, retryInMs, spec) => {
-        this.#log(error, retryInMs);
+      recovering: (error, _retryInMs, spec) => {
         if (!this.#ending) this.#note('Recovering', error, placeIn(spec, error));
+      },
+      waiting: () => {
+        if (!this.#ending) this.#note('Scheduling');
       },
       finished: () => this.#finished(),
       failed: (error, spec) => this.#failed(error, placeIn(spec, error)),
-      replacedFailed: (error, spec) => this.record.say('warn', error, placeIn(spec, error)),
+      replacedFailed: (error, spec) => log.say('warn', error, placeIn(spec, error)),
     });
     this.#drains = new SessionDrains({
       deps,
       jobId: id,
       sessions: this.#sessions,
-      create: (spec, session, events) => this.#task(spec, session, events),
-      say: (level, error) => this.record.say(level, error),
+      create: (spec, session, events) => this.#drainTask(spec, session, events),
+      say: (level, error) => log.say(level, error),
     });
-    this.#replays = new Replays({
-      deps,
-      jobId: id,
-      tasks: () => (this.#ending ? [] : this.#tasks.connected),
-      replayed: (count) => {
-        this.counters.counts.dead_letters_replayed += count;
-      },
-    });
-    this.record.enter('Scheduling', undefined, {
-      restartsDone: requests.restartRequests,
-      editsDone: requests.editRequests,
-      startTime: nowMicros(),
-      finishTime: null,
-      runId: { increment: 1 },
-    });
+    const requests = { restartsDone: row.restartRequests, editsDone: row.editRequests };
+    if (adopted) {
+      this.record.resume(row.state as JobState);
+      this.record.set(requests);
+    } else
+      this.record.enter('Scheduling', undefined, {
+        ...requests,
+        startTime: nowMicros(),
+        finishTime: null,
+        runId: { increment: 1 },
+      });
+    this.#adopted = adopted;
   }
 
   begin(): void {
@@ -108,9 +115,24 @@ export class RunningJob {
     if (this.#rollout.pending) this.#changed.resolve();
   }
 
-  /** Starts to replay dead letters. Those that cannot be replayed now wait for the next call. */
-  replay(): void {
-    this.#replays.begin();
+  /** Takes note of the rows of its tasks. */
+  observe(rows: readonly SeenTask[]): void {
+    for (const row of rows) this.#placed.get(row.id)?.current.observe(row);
+  }
+
+  /** Offers a task that nobody has, in case that the offer was lost. */
+  async offerAgain(taskId: string): Promise<void> {
+    await this.#placed.get(taskId)?.offerAgain();
+  }
+
+  /** Leaves the job to another worker. Its tasks go on. */
+  async detach(): Promise<void> {
+    this.#ending = true;
+    this.#cancel.abort(new Error('another worker controls the job'));
+    this.#tasks.detach();
+    this.#drains.end(true);
+    this.#changed.resolve();
+    await this.#done;
   }
 
   /** Asks it to end, after draining or at once. A second call can only make it end sooner. */
@@ -151,43 +173,63 @@ export class RunningJob {
     }
     await this.#tasks.ended();
     await this.#drains.ended();
-    await this.#replays.ended();
   }
 
-  async #prepare(): Promise<TaskSpec[]> {
-    const work = async (): Promise<TaskSpec[]> => {
+  async #prepare(): Promise<PlannedTask[]> {
+    const work = async (): Promise<PlannedTask[]> => {
       await this.#sessions.load();
       return compileJob(this.#deps, this.id);
     };
-    const specs = await despiteOutages(work, this.#cancel.signal, (error) => this.#note('Recovering', error));
-    if (!this.#ending) this.record.enter('Scheduling');
-    return specs;
+    const tasks = await despiteOutages(work, this.#cancel.signal, (error) => this.#note('Recovering', error));
+    if (!this.#ending && !this.#adopted) this.record.enter('Scheduling');
+    await this.#endOthers(tasks);
+    return tasks;
   }
 
-  async #apply(specs: readonly TaskSpec[]): Promise<void> {
+  /** Ends tasks that a former controller let run and that the job no longer has, and deletes rows of former tasks. */
+  async #endOthers(tasks: readonly PlannedTask[]): Promise<void> {
+    const { db } = this.#deps;
+    const others = { jobId: this.id, id: { notIn: tasks.map(({ id }) => id) } };
+    const work = async (): Promise<void> => {
+      await db.task.updateMany({
+        where: { ...others, ...notEnded, wanted: 'run' },
+        data: { wanted: 'drain' },
+      });
+      await endUnheld(db, others);
+      await db.task.deleteMany({ where: { ...others, NOT: notEnded } });
+    };
+    for (let left = 1; left > 0; ) {
+      await despiteOutages(work, this.#cancel.signal);
+      left = await despiteOutages(() => db.task.count({ where: others }), this.#cancel.signal);
+      if (left > 0) await delay(endingPollMs, this.#cancel.signal);
+    }
+  }
+
+  async #apply(tasks: readonly PlannedTask[]): Promise<void> {
     if (this.#ending) return;
-    this.record.set({ tasks: specs.length });
-    this.counters.apply(specs);
-    await this.#drains.release(specs);
-    await this.#tasks.apply(specs);
+    this.record.set({ tasks: tasks.length });
+    await this.#drains.release(specsOf(tasks));
+    await this.#tasks.apply(tasks);
+    for (const id of this.#placed.keys())
+      if (!tasks.some((planned) => planned.id === id)) this.#placed.delete(id);
   }
 
   /** Applies the stored version. If it does not compile, the current one continues and the job reports the error. */
   async #edit(): Promise<void> {
     const editsDone = this.#rollout.start();
     try {
-      const specs = await despiteOutages(() => compileJob(this.#deps, this.id), this.#cancel.signal);
+      const tasks = await despiteOutages(() => compileJob(this.#deps, this.id), this.#cancel.signal);
       this.record.set({ editsDone });
-      if (sameJob(specs, this.#tasks.specs)) {
+      if (sameTasks(tasks, this.#tasks.planned)) {
         this.#rollout.refusal = undefined;
         if (this.record.state === 'Running') this.#note('Running');
         return;
       }
       // Arroyo's clients wait for a new run after a rescale.
-      if (specs.length !== this.#tasks.specs.length) this.record.set({ runId: { increment: 1 } });
-      this.#rollout.replace(this.#tasks.specs);
+      if (tasks.length !== this.#tasks.planned.length) this.record.set({ runId: { increment: 1 } });
+      this.#rollout.replace(this.#tasks.planned);
       this.#note('Restarting');
-      await this.#apply(specs);
+      await this.#apply(tasks);
     } catch (error) {
       if (this.#ending) return;
       this.record.set({ editsDone });
@@ -195,35 +237,36 @@ export class RunningJob {
     }
   }
 
-  #member(spec: TaskSpec, events: MemberEvents): Task {
-    const counters = this.counters.of(spec);
-    return this.#task(spec, this.#sessions.of(spec), {
-      running: () => {
-        counters.connected = true;
-        events.running();
-      },
-      recovering: (error, retryInMs) => {
-        counters.connected = false;
-        if (leftUnconfirmed(error)) {
-          this.#sinkError = error;
-          counters.nextConfirmed = () => this.#disproven(error);
-        }
-        events.recovering(error, retryInMs);
-      },
+  #member(planned: PlannedTask, events: MemberEvents): PlacedTask {
+    const { changed, isGone } = this.#tools;
+    const unconfirmed = (failure: TaskFailure | undefined): void => {
+      if (failure) this.#sinkErrors.set(planned.id, failure);
+      else if (this.#sinkErrors.delete(planned.id)) this.#disproven();
+    };
+    const placed = new PlacedTask({
+      deps: this.#deps,
+      planned,
+      events: { ...events, unconfirmed },
+      isGone,
+      changed,
     });
+    this.#placed.set(planned.id, placed);
+    return placed;
   }
 
-  #task(spec: TaskSpec, session: TaskSession, events: MemberEvents): Task {
+  /** A task that drains a session runs here, and its state is not part of the job's. */
+  #drainTask(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
+    const { local, mayConnect } = this.#tools;
     const warn = (error: PenstockError, operatorId?: string): void => {
       const place = placeIn(spec, error);
-      this.record.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
+      local.log.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
     };
     return new Task(spec, {
-      events: { ...events, warn, mayConnect: this.#tools.mayConnect },
+      events: { ...events, warn, mayConnect },
       session,
-      positions: positionsOf(this.#deps.db, spec),
-      deadLetters: this.#deadLetters,
-      counters: this.counters.of(spec),
+      positions: noPositions,
+      deadLetters: local.deadLetters,
+      counters: new TaskCounters(local.counters),
       threads: this.#deps.threads,
     });
   }
@@ -232,8 +275,25 @@ export class RunningJob {
     if (this.#ending) return;
     this.#rollout.connected();
     this.#note('Running');
-    for (const { task } of this.#tasks.connected) task.allConnected();
-    this.#drains.begin(this.#tasks.specs);
+    this.#tellAllConnected();
+    this.#drains.begin(specsOf(this.#tasks.planned)).catch((error: unknown) => {
+      this.#deps.logger.warn({ err: error, job: this.id }, 'session drains are delayed');
+    });
+  }
+
+  /** Lets the workers of all tasks know that every task is connected. */
+  #tellAllConnected(): void {
+    const work = () =>
+      this.#deps.db.task.updateMany({
+        where: { jobId: this.id, ...notEnded },
+        data: { allConnected: { increment: 1 } },
+      });
+    despiteOutages(work, this.#cancel.signal).then(
+      () => this.#tools.changed(),
+      (error: unknown) => {
+        if (!this.#ending) this.#endedBy(asPenstockError(error));
+      },
+    );
   }
 
   #finished(): void {
@@ -241,28 +301,18 @@ export class RunningJob {
     this.askToEnd(true, 'Finishing');
   }
 
-  /** Internal errors are logged with all details, passing ones for the operator. */
-  #log(error: PenstockError, retryInMs: number): void {
-    const details = { job: this.id, code: error.code, retryInMs };
-    if (error.code === 'internal')
-      this.#deps.logger.error({ ...details, err: error }, 'task failed; it tries again');
-    else this.#deps.logger.warn(details, error.message);
-  }
-
   #note(state: JobState, error?: PenstockError, place?: MessagePlace): void {
     this.record.enter(state, error, {}, place);
-    const shown = this.#rollout.refusal ?? (state === 'Running' ? this.#sinkError : undefined);
+    const [sinkError] = state === 'Running' ? this.#sinkErrors.values() : [];
+    const shown = this.#rollout.refusal ?? (sinkError && errorOf(sinkError));
     if (!error && shown) this.record.blame(shown);
     this.#tools.changed();
   }
 
   /** Shows an error of a sink no longer, as rows are confirmed again. */
-  #disproven(error: PenstockError): void {
-    if (this.#sinkError !== error) return;
-    this.#sinkError = undefined;
-    if (this.record.state !== 'Running' || this.#rollout.refusal) return;
-    this.record.set(noFailure);
-    this.#tools.changed();
+  #disproven(): void {
+    if (this.record.state !== 'Running') return;
+    this.#note('Running');
   }
 
   /** A task failed for good: rolls back an edit that has never run completely. Otherwise the job ends. */
@@ -279,7 +329,7 @@ export class RunningJob {
     const { message, hint, errors } = error;
     const refusal = new PenstockError(error, `${what}: ${message}`, { ...(hint ? { hint } : {}), errors });
     this.#rollout.refusal = refusal;
-    this.record.say('error', refusal);
+    this.#tools.local.log.say('error', refusal);
     this.record.blame(refusal);
     this.#tools.changed();
   }
@@ -293,9 +343,7 @@ export class RunningJob {
   }
 }
 
-/** The place of an error: the source, unless it is known to be the sink's or the transform's. */
-function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {
-  const { source, transform, sink } = insert.operatorIds;
-  if (isFromSink(error)) return { operatorId: sink, taskIndex };
-  return { operatorId: error.code === 'bad_row' ? transform : source, taskIndex };
-}
+const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.map(({ spec }) => spec);
+
+/** Sessions are drained only at systems that keep how far they were read. */
+const noPositions: PositionStore = { last: async () => undefined, store: async () => {} };

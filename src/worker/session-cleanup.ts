@@ -6,8 +6,7 @@ import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { WorkerDeps } from './deps.ts';
 import { type JobSessions, orphaned, type SourceSession } from './sessions.ts';
-import type { Task } from './task.ts';
-import type { MemberEvents } from './task-group.ts';
+import type { Task, TaskEvents } from './task.ts';
 
 /** After this time a session is given up. Its broker ends it by session expiry. */
 const maxAgeMicros = 86_400_000_000n;
@@ -18,7 +17,7 @@ interface SessionDrainTools {
   jobId: string;
   sessions: JobSessions;
   /** Creates a task whose state is not part of the job's. */
-  create(spec: TaskSpec, session: TaskSession, events: MemberEvents): Task;
+  create(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task;
   say(level: 'warn' | 'error', error: PenstockError): void;
 }
 
@@ -43,7 +42,9 @@ export class SessionDrains {
   }
 
   /** Begins to drain every session that none of these tasks uses. The tasks must all be subscribed. */
-  begin(specs: readonly TaskSpec[]): void {
+  async begin(specs: readonly TaskSpec[]): Promise<void> {
+    // The tasks have opened sessions since, on whichever worker.
+    await this.#tools.sessions.load();
     if (this.#ending) return;
     for (const session of this.#tools.sessions.orphans(specs)) {
       if (this.#drains.has(session.id)) continue;

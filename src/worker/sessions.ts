@@ -39,9 +39,10 @@ export class JobSessions {
     this.#jobId = jobId;
   }
 
-  async load(): Promise<void> {
+  /** Reads the sessions of the job, or those of one task. Throws database errors. */
+  async load(task: { operatorId?: string; taskIndex?: number } = {}): Promise<void> {
     const { db, catalog, logger } = this.#deps;
-    const where = { jobId: this.#jobId, state: { not: orphaned } };
+    const where = { jobId: this.#jobId, state: { not: orphaned }, ...task };
     const rows = await db.sourceSession.findMany({ where, orderBy: { id: 'asc' } });
     this.#sessions = rows.flatMap((row) => {
       try {

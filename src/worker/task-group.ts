@@ -1,14 +1,33 @@
-import { asPenstockError, PenstockError } from '../errors.ts';
-import { placeOf, sameWork, type TaskEnd, type TaskSpec } from '../runtime/task-spec.ts';
-import { compileQuery } from '../sql/compile.ts';
-import type { WorkerDeps } from './deps.ts';
-import type { Task, TaskEvents } from './task.ts';
+import { asPenstockError, type PenstockError } from '../errors.ts';
+import { placeOf, type TaskSpec } from '../runtime/task-spec.ts';
+import { type PlannedTask, sameTask } from './task-work.ts';
 
-export type MemberEvents = Pick<TaskEvents, 'running' | 'recovering'>;
+export interface MemberEvents {
+  running(): void;
+  /** A passing error: the task tries again after `retryInMs`. */
+  recovering(error: PenstockError, retryInMs: number): void;
+  /** No worker runs it now. */
+  waiting(): void;
+}
+
+/** A task as the controller of its job sees it. */
+export interface GroupTask {
+  /** Whether it ended because its source had no more messages, and not by request. */
+  readonly sourceEnded: boolean;
+  /** Resolves when the task has ended. Rejects with the first error that is not passing. Call it once. */
+  run(): Promise<void>;
+  /** Ends it after the messages in flight. Resolves when it has ended. */
+  drain(): Promise<void>;
+  stop(): void;
+  /** Leaves it to another controller. */
+  detach(): void;
+}
 
 interface TaskGroupEvents {
   running(): void;
   recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
+  /** A task that was connected waits for a worker. */
+  waiting(): void;
   finished(): void;
   /** A task ended with an error that is not passing. */
   failed(error: PenstockError, spec: TaskSpec): void;
@@ -17,8 +36,8 @@ interface TaskGroupEvents {
 }
 
 interface GroupMember {
-  spec: TaskSpec;
-  task: Task;
+  planned: PlannedTask;
+  task: GroupTask;
   connected: boolean;
   leaving: boolean;
   over: boolean;
@@ -26,39 +45,35 @@ interface GroupMember {
 }
 
 export class TaskGroup {
-  readonly #create: (spec: TaskSpec, events: MemberEvents) => Task;
+  readonly #create: (planned: PlannedTask, events: MemberEvents) => GroupTask;
   readonly #events: TaskGroupEvents;
   readonly #members = new Map<string, GroupMember>();
   #changing = false;
   #ending = false;
 
-  constructor(create: (spec: TaskSpec, events: MemberEvents) => Task, events: TaskGroupEvents) {
+  constructor(create: (planned: PlannedTask, events: MemberEvents) => GroupTask, events: TaskGroupEvents) {
     this.#create = create;
     this.#events = events;
   }
 
-  get specs(): TaskSpec[] {
-    return [...this.#members.values()].map(({ spec }) => spec);
-  }
-
-  get connected(): { spec: TaskSpec; task: Task }[] {
-    return [...this.#members.values()].filter(({ connected, leaving }) => connected && !leaving);
+  get planned(): PlannedTask[] {
+    return [...this.#members.values()].map(({ planned }) => planned);
   }
 
   /** Drains and ends tasks whose work changed or is gone, then starts the missing ones. The others continue. */
-  async apply(specs: readonly TaskSpec[]): Promise<void> {
+  async apply(tasks: readonly PlannedTask[]): Promise<void> {
     this.#changing = true;
-    const wanted = new Map(specs.map((spec) => [placeOf(spec), spec]));
-    const leaving = [...this.#members].filter(([place, { spec, task, over }]) => {
+    const wanted = new Map(tasks.map((planned) => [placeOf(planned.spec), planned]));
+    const leaving = [...this.#members].filter(([place, { planned, task, over }]) => {
       const next = wanted.get(place);
-      return (over && !task.sourceEnded) || !next || !sameWork(spec, next);
+      return (over && !task.sourceEnded) || !next || !sameTask(planned, next);
     });
     for (const [, member] of leaving) member.leaving = true;
     await Promise.all(leaving.map(([, member]) => this.#drain(member)));
     for (const [place] of leaving) this.#members.delete(place);
     this.#changing = false;
     if (this.#ending) return;
-    for (const [place, spec] of wanted) if (!this.#members.has(place)) this.#begin(place, spec);
+    for (const [place, planned] of wanted) if (!this.#members.has(place)) this.#begin(place, planned);
     this.#checkRunning();
   }
 
@@ -68,6 +83,11 @@ export class TaskGroup {
       if (drain) void this.#drain(member);
       else member.task.stop();
     }
+  }
+
+  detach(): void {
+    this.#ending = true;
+    for (const { task } of this.#members.values()) task.detach();
   }
 
   async ended(): Promise<void> {
@@ -81,23 +101,27 @@ export class TaskGroup {
 
   #failed(member: GroupMember, error: unknown): void {
     const raised = asPenstockError(error);
-    if (member.leaving) this.#events.replacedFailed(raised, member.spec);
-    else this.#events.failed(raised, member.spec);
+    if (member.leaving) this.#events.replacedFailed(raised, member.planned.spec);
+    else this.#events.failed(raised, member.planned.spec);
   }
 
-  #begin(place: string, spec: TaskSpec): void {
-    const task = this.#create(spec, {
+  #begin(place: string, planned: PlannedTask): void {
+    const task = this.#create(planned, {
       running: () => {
         member.connected = true;
         this.#checkRunning();
       },
       recovering: (error, retryInMs) => {
         member.connected = false;
-        this.#events.recovering(error, retryInMs, spec);
+        this.#events.recovering(error, retryInMs, planned.spec);
+      },
+      waiting: () => {
+        if (member.connected && !member.leaving && !this.#ending) this.#events.waiting();
+        member.connected = false;
       },
     });
     const state = { connected: false, leaving: false, over: false };
-    const member: GroupMember = { spec, task, ...state, done: Promise.resolve() };
+    const member: GroupMember = { planned, task, ...state, done: Promise.resolve() };
     this.#members.set(place, member);
     member.done = task.run().then(
       () => {
@@ -119,34 +143,6 @@ export class TaskGroup {
   }
 }
 
-/** Compiles the tasks of a job from the stored definitions. The only passing error is `database_unavailable`. */
-export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Promise<TaskSpec[]> {
-  const { pipeline } = await db.job.findUniqueOrThrow({ where: { id: jobId }, include: { pipeline: true } });
-  const { parallelism } = pipeline;
-  const { inserts } = await compileQuery(catalog.query(pipeline), catalog);
-  return inserts.flatMap((insert) => {
-    const sink = { ...catalog.usable(insert.sink), operatorId: insert.operatorIds.sink };
-    const alone = { ...catalog.usable(insert.source), operatorId: insert.operatorIds.source };
-    return Array.from({ length: parallelism }, (_, taskIndex) => ({
-      jobId,
-      taskIndex,
-      insert,
-      source: parallelism > 1 ? sharedBy(alone, taskIndex, parallelism) : alone,
-      sink,
-    }));
-  });
-}
-
-/** The source as one of several tasks reads it. */
-function sharedBy(source: TaskEnd, taskIndex: number, tasks: number): TaskEnd {
-  const { connector, config } = source;
-  if (!connector.shared)
-    throw new PenstockError('cannot_share', `Several tasks cannot share a source of ${connector.name}`, {
-      hint: 'Set the parallelism of the pipeline to 1.',
-    });
-  return { ...source, config: connector.shared(config, taskIndex, tasks) };
-}
-
 /** Edits of a job. Until all tasks of a new version were connected once, it can roll back to the last version that was. */
 export class Rollout {
   requested: number;
@@ -155,7 +151,7 @@ export class Rollout {
   #started: number;
   /** Whether every task of the current version has been connected. */
   #proven = false;
-  #fallback: readonly TaskSpec[] | undefined;
+  #fallback: readonly PlannedTask[] | undefined;
   #rollingBack = false;
 
   /** `done` is the number of edits in the version that the job starts with. */
@@ -173,7 +169,7 @@ export class Rollout {
     return this.#started;
   }
 
-  replace(current: readonly TaskSpec[]): void {
+  replace(current: readonly PlannedTask[]): void {
     if (this.#proven) this.#fallback = current;
     this.#proven = false;
     this.refusal = undefined;
@@ -197,7 +193,7 @@ export class Rollout {
   }
 
   /** Returns the version to roll back to, once. */
-  takeFallback(): readonly TaskSpec[] | undefined {
+  takeFallback(): readonly PlannedTask[] | undefined {
     if (!this.#rollingBack) return undefined;
     const fallback = this.#fallback;
     this.#rollingBack = false;

@@ -4,7 +4,7 @@ import { PenstockError } from '../errors.ts';
 import { toPlain } from '../runtime/link.ts';
 import type { AttemptHandlers } from '../runtime/operations.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
-import { JobCounters } from './counters.ts';
+import { JobCounters, TaskCounters } from './counters.ts';
 import { isFromSink, SilenceWatch, Task } from './task.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
@@ -100,7 +100,7 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
     session: { opening: async () => undefined, opened: async () => {} } as never,
     positions: {} as never,
     deadLetters: {} as never,
-    counters: new JobCounters(() => {}).of({ ...spec, insert: { operatorIds: {} } } as unknown as TaskSpec),
+    counters: new TaskCounters(new JobCounters(() => {})),
     threads: { slot: () => slot } as unknown as ThreadPool,
   });
   const running = task.run();

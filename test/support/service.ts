@@ -4,12 +4,15 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import supertest from 'supertest';
 import { buildApp } from '../../src/api/app.ts';
+import type { Logger } from '../../src/connectors/connector.ts';
 import { StoredCatalog } from '../../src/definitions/catalog.ts';
 import { KeyRing } from '../../src/security/api-keys.ts';
 import { certificatesIn } from '../../src/security/certificate-files.ts';
 import { SecretBox } from '../../src/security/secret-box.ts';
 import { TargetRules } from '../../src/security/targets.ts';
 import type { Db } from '../../src/store/db.ts';
+import { LocalPlacement, type Placement } from '../../src/worker/placement.ts';
+import type { WorkerIdentity } from '../../src/worker/roster.ts';
 import { ThreadPool } from '../../src/worker/thread-pool.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { atEnd } from './at-end.ts';
@@ -35,6 +38,11 @@ export interface ServiceOptions {
   workerDb?: (db: Db) => Db;
   /** Whether other workers may share the database. */
   shared?: boolean;
+  /** Who does what; by default this process does everything. */
+  placement?: (seen: { db: Db; logger: Logger }, owner: string) => Placement;
+  identity?: Partial<WorkerIdentity>;
+  /** Whether the process of that name has ended. */
+  isDead?: (owner: string) => boolean;
   adminKey?: string;
   /** For services on one database. */
   secretKey?: string;
@@ -88,7 +96,17 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     ...options.threads,
   };
   const threads = own ? new ThreadPool(some) : sharedThreads;
-  const worker = new Worker({ ...seen, owner, threads, isDead: () => false, shared });
+  const { isDead = () => false } = options;
+  const placement = options.placement?.(seen, owner) ?? new LocalPlacement({ db: seen.db, owner, isDead });
+  const identity = {
+    name: owner.replaceAll('/', '-'),
+    version: '0.0.0',
+    labels: {},
+    exclusive: false,
+    slots: undefined,
+  };
+  const rest = { owner, identity: { ...identity, ...options.identity }, placement, threads, isDead, shared };
+  const worker = new Worker({ ...seen, ...rest });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();
   const app = await buildApp({

@@ -2,12 +2,12 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
-import type { JobCounters } from '../../src/worker/counters.ts';
+import type { TaskCounters } from '../../src/worker/counters.ts';
 import { StatsWriter } from '../../src/worker/reporting.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { until } from '../support/until.ts';
 
-/** Replaces the counters of a job. */
+/** Replaces the counters of a task. */
 class FakeCounters {
   version = 1;
   lastTurn = 0;
@@ -42,28 +42,33 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
     const times = { createdAt: 1n, updatedAt: 1n };
     const common = { query: 'q', parallelism: 1, checkpointIntervalMicros: 1n, tags: '{}', graph: '{}' };
     await store.db.pipeline.createMany({ data: ids.map((id) => ({ id, name: id, ...common, ...times })) });
-    const job = { stateSince: 1n, state: 'Running', worker };
+    const job = { stateSince: 1n, state: 'Running' };
     await store.db.job.createMany({ data: ids.map((id) => ({ id, pipelineId: id, ...job, ...times })) });
+    const task = { place: '{}', work: '', stateSince: 1n, worker };
+    await store.db.task.createMany({ data: ids.map((id) => ({ id, jobId: id, ...task })) });
     return ids;
   };
-  const begin = (jobs: Map<string, FakeCounters>, db: Db = store.db) => {
+  const begin = (tasks: Map<string, FakeCounters>, db: Db = store.db) => {
     const deps = { db, owner, logger: pino({ level: 'silent' }) };
-    writer = new StatsWriter(deps, () => jobs as unknown as Map<string, JobCounters>);
+    const counted = [...tasks].map(([id, fake]) => {
+      return { id, jobId: id, counters: fake as unknown as TaskCounters };
+    });
+    writer = new StatsWriter(deps, () => counted);
     writer.start();
   };
   const written = async () => {
-    const rows = await store.db.jobStats.findMany();
-    return new Map(rows.map(({ jobId, stats }) => [jobId, JSON.parse(stats).version as number]));
+    const rows = await store.db.taskStats.findMany();
+    return new Map(rows.map(({ taskId, stats }) => [taskId, JSON.parse(stats).version as number]));
   };
 
-  test('of more jobs than are written together are all written in turn', async () => {
+  test('of more tasks than are written together are all written in turn', async () => {
     const ids = await seed(450);
     const jobs = new Map(ids.map((id) => [id, new FakeCounters()]));
     const counting = setInterval(() => {
       for (const job of jobs.values()) job.version++;
     }, 100);
     begin(jobs);
-    await until('every job has its row', async () => (await written()).size === 450, 60_000);
+    await until('every task has its row', async () => (await written()).size === 450, 60_000);
     const first = await written();
     await until(
       'every row was written again',
@@ -73,10 +78,10 @@ describe.each(databases)('statistics on $provider', ({ open }) => {
     clearInterval(counting);
   }, 150_000);
 
-  test('are written only of jobs that this worker still holds', async () => {
+  test('are written only of tasks that this worker still holds', async () => {
     const [mine = ''] = await seed(1);
     const [other = ''] = await seed(1, 'another');
-    begin(new Map([mine, other, 'job_gone'].map((id) => [id, new FakeCounters()])));
+    begin(new Map([mine, other, 'task_gone'].map((id) => [id, new FakeCounters()])));
     await until('ours is written', async () => (await written()).size > 0);
     expect([...(await written()).keys()]).toEqual([mine]);
   });

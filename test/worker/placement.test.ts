@@ -1,87 +1,123 @@
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import { backoffMs, delay } from '../../src/runtime/delay.ts';
 import type { Db } from '../../src/store/db.ts';
-import { isOwnerAlive, Leases, leaseTtlMs, ownerName, renewEveryMs } from '../../src/worker/leases.ts';
+import { BossPlacement } from '../../src/worker/boss.ts';
+import { isOwnerAlive, LocalPlacement, ownerName, type Placement } from '../../src/worker/placement.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-/** Leases keep a job from running twice during a database outage, and free a job whose worker is gone. */
+/** Placement keeps a task from running twice, and frees what a worker had that is gone. */
 
-const micros = (ms: number): bigint => BigInt(ms) * 1000n;
-const pipeline = (state: string, lease: { worker: string; leaseUntil: bigint } | object) => ({
-  ...{ id: 'pl_1', name: 'p', query: 'q', parallelism: 1, checkpointIntervalMicros: 1n, tags: '{}' },
+const logger = pino({ level: 'silent' });
+
+const pipeline = (state: string, more: object = {}, id = '1') => ({
+  ...{ id: `pl_${id}`, name: id, query: 'q', parallelism: 1, checkpointIntervalMicros: 1n, tags: '{}' },
   ...{ graph: '{"nodes":[],"edges":[]}', createdAt: 1n, updatedAt: 1n },
-  job: { create: { id: 'job_1', createdAt: 1n, updatedAt: 1n, stateSince: 1n, state, ...lease } },
+  job: { create: { id: `job_${id}`, createdAt: 1n, updatedAt: 1n, stateSince: 1n, state, ...more } },
 });
 
-describe.each(databases)('leases on $provider', ({ open }) => {
+const anywhere = ['{}'];
+const item = (id: string, placement = '{}') => ({ id, placement });
+
+describe.each(databases)('placement on $provider', ({ provider, open }) => {
   let store: TestStore;
+  const opened: Placement[] = [];
   beforeEach(async () => {
     store = await open();
-    vi.useFakeTimers({ toFake: ['performance'] });
+    for (const id of ['1', '2', '3']) await store.db.pipeline.create({ data: pipeline('Running', {}, id) });
   });
-  afterEach(() => {
-    vi.useRealTimers();
+  afterEach(async () => {
+    for (const placement of opened.splice(0)) await placement.stop();
   });
 
-  const holder = async () => (await store.db.job.findFirstOrThrow()).worker;
-
-  const watcher = async (leaseUntil: bigint): Promise<Leases> => {
-    await store.db.pipeline.create({ data: pipeline('Running', { worker: 'other', leaseUntil }) });
-    return new Leases({ db: store.db, owner: 'me/1/n', isDead: () => false });
+  const join = async (owner: string, isDead = (_owner: string) => false): Promise<Placement> => {
+    const { db, url } = store;
+    const placement =
+      provider === 'sqlite'
+        ? new LocalPlacement({ db, owner, isDead })
+        : new BossPlacement({ db, owner, url, logger });
+    await placement.start();
+    await placement.renew();
+    opened.push(placement);
+    return placement;
   };
-  const longAgo = () => micros(Date.now() - 3_600_000);
-  const look = async (leases: Leases) => {
-    await leases.claim();
-    return holder();
-  };
-  /** Polls every second, as a worker does. */
-  const watch = async (leases: Leases, ms: number) => {
-    for (let left = ms; left > 0; left -= 1000) {
-      vi.advanceTimersByTime(Math.min(left, 1000));
-      await leases.claim();
-    }
-    return holder();
+  const holders = async () => {
+    const rows = await store.db.job.findMany({ orderBy: { id: 'asc' } });
+    return rows.map(({ worker, epoch }) => `${worker} ${epoch}`);
   };
 
-  test('are taken after they were watched unchanged for their duration, however old they look', async () => {
-    const leases = await watcher(longAgo());
-    expect(await look(leases)).toBe('other');
-    expect(await watch(leases, leaseTtlMs)).toBe('other');
-    expect(await watch(leases, 1)).toBe('me/1/n');
+  test('gives each item to one worker, and counts how often it was given', async () => {
+    const [one, two] = await Promise.all([join('one'), join('two')]);
+    const items = ['job_1', 'job_2', 'job_3'].map((id) => item(id));
+    await Promise.all([one.offer('job', items), two.offer('job', items)]);
+    const taken = await Promise.all([one.take('job', anywhere, 2), two.take('job', anywhere, 3)]);
+    expect(taken.flat().length).toBe(3);
+    expect(new Set(taken.flat().map(({ id }) => id)).size).toBe(3);
+    expect(taken.flat().every(({ epoch }) => epoch === 1)).toBe(true);
+    expect(await one.take('job', anywhere, 10)).toEqual([]);
+    expect(await one.renew()).toEqual({ job: [], task: [] });
+    expect(one.holds).toBe(true);
+
+    const first = taken[0].length > 0 ? { by: one, of: taken[0] } : { by: two, of: taken[1] };
+    const [{ id } = { id: '' }] = first.of;
+    await first.by.release('job', [id]);
+    await two.offer('job', [item(id)]);
+    expect(await two.take('job', anywhere, 1)).toEqual([{ id, epoch: 2 }]);
+    await two.finish('job', [id]);
+    await one.offer('job', [item(id)]);
+    expect(await one.take('job', anywhere, 1)).toEqual([{ id, epoch: 3 }]);
+    expect(await holders()).toContain('one 3');
   });
 
-  test('are not taken while they are renewed, whatever the clock', async () => {
-    const leases = await watcher(longAgo());
-    for (let renewals = 1n; renewals < 6n; renewals += 1n) {
-      expect(await watch(leases, leaseTtlMs - 1)).toBe('other');
-      await store.db.job.updateMany({ data: { leaseUntil: longAgo() + renewals } });
-    }
+  test('gives an item only to those who ask for its placement, and none that is gone', async () => {
+    const one = await join('one');
+    await one.offer('job', [item('job_1', '{"site":"north"}'), item('job_gone'), item('job_2')]);
+    expect(await one.take('job', anywhere, 9)).toEqual([{ id: 'job_2', epoch: 1 }]);
+    expect(await one.take('job', ['{"site":"south"}'], 9)).toEqual([]);
+    expect(await one.take('job', ['{"site":"north"}'], 9)).toEqual([{ id: 'job_1', epoch: 1 }]);
   });
 
-  test('are watched only by polls', async () => {
-    const leases = await watcher(longAgo());
-    await look(leases);
-    await watch(leases, renewEveryMs);
-    vi.advanceTimersByTime(leaseTtlMs * 3);
-    expect(await look(leases)).toBe('other');
-    expect(await watch(leases, renewEveryMs)).toBe('other');
-    expect(await watch(leases, 1)).toBe('me/1/n');
+  test.runIf(provider === 'sqlite')('takes what a process had that has ended', async () => {
+    const dead = await join('dead');
+    await dead.offer('job', [item('job_1')]);
+    await dead.take('job', anywhere, 1);
+    const one = await join('one', (owner) => owner === 'dead');
+    await one.offer('job', [item('job_1')]);
+    expect(await one.take('job', anywhere, 1)).toEqual([{ id: 'job_1', epoch: 2 }]);
   });
 
-  test('of others that expired during an outage are left alone until they could be renewed', async () => {
-    const leases = await watcher(longAgo());
-    expect(await look(leases)).toBe('other');
-    vi.advanceTimersByTime(leaseTtlMs * 3);
-    leases.discardObservations();
-    expect(await look(leases)).toBe('other');
-    expect(await watch(leases, leaseTtlMs)).toBe('other');
-    expect(await watch(leases, 1)).toBe('me/1/n');
-  });
+  test.runIf(provider === 'postgresql')(
+    'frees what a worker had that sends no heartbeat, and tells it when it does again',
+    async () => {
+      const [frozen, one] = await Promise.all([join('frozen'), join('one')]);
+      await frozen.offer('job', [item('job_1'), item('job_2')]);
+      expect(await frozen.take('job', anywhere, 2)).toHaveLength(2);
+      await frozen.finish('job', ['job_2']);
+      let taken: unknown[] = [];
+      await until(
+        'the other takes it',
+        async () => {
+          expect(await one.renew()).toEqual({ job: [], task: [] });
+          taken = await one.take('job', anywhere, 2);
+          return taken.length > 0;
+        },
+        60_000,
+      );
+      expect(taken).toEqual([{ id: 'job_1', epoch: 2 }]);
+      expect(frozen.holds).toBe(false);
+      expect(await frozen.renew()).toEqual({ job: ['job_1'], task: [] });
+      expect(await frozen.renew()).toEqual({ job: [], task: [] });
+      await frozen.release('job', ['job_1']);
+      expect(await one.renew()).toEqual({ job: [], task: [] });
+      expect((await holders())[0]).toBe('one 2');
+    },
+    90_000,
+  );
 });
 
 describe('a worker', { timeout: 120_000 }, () => {
@@ -91,20 +127,15 @@ describe('a worker', { timeout: 120_000 }, () => {
   });
 
   test('frees a job whose worker died between writing Failed and releasing it', async () => {
-    vi.useFakeTimers({ toFake: ['performance'], shouldAdvanceTime: true });
-    service = await startService({ worker: true });
+    service = await startService({ worker: true, isDead: (owner) => owner === 'dead' });
     const { db, request } = service;
-    const dead = { worker: 'dead', leaseUntil: micros(Date.now() - 1000) };
-    await db.pipeline.create({ data: pipeline('Failed', dead) });
-    await until('it is free', async () => {
-      vi.advanceTimersByTime(1000);
-      return (await db.job.findFirstOrThrow()).worker === null;
-    });
+    await db.pipeline.create({ data: pipeline('Failed', { worker: 'dead' }) });
+    await until('it is free', async () => (await db.job.findFirstOrThrow()).worker === null);
     expect(await db.job.findFirst()).toMatchObject({ state: 'Failed', runId: 0 });
     await request.delete('/api/v1/pipelines/pl_1').expect(200);
   });
 
-  test('does not connect again while it cannot know whether it still holds its lease', async () => {
+  test('does not connect again while it cannot know whether another worker has its tasks', async () => {
     let down = false;
     let asked = 0;
     const refuses = (): boolean => {
@@ -113,7 +144,18 @@ describe('a worker', { timeout: 120_000 }, () => {
     };
     vi.useFakeTimers({ toFake: ['performance'], shouldAdvanceTime: true });
     const broker = await Mosquitto.start();
-    service = await startService({ worker: true, shared: true, workerDb: (db) => failing(db, refuses) });
+    const { open } = databases[1];
+    const store = await open();
+    service = await startService({
+      worker: true,
+      open: async () => store,
+      shared: true,
+      workerDb: (db) => failing(db, refuses),
+      placement: ({ db, logger }, owner) => {
+        const boss = new BossPlacement({ db, owner, url: store.url, logger });
+        return unlessDown(boss, () => down);
+      },
+    });
     const { db, request } = service;
     await createTables(request, broker.url);
     const query = 'INSERT INTO alerts SELECT * FROM readings';
@@ -124,7 +166,7 @@ describe('a worker', { timeout: 120_000 }, () => {
     down = true;
     const outage = 'database unavailable; running jobs continue';
     await until('the outage', async () => service?.logged().includes(outage));
-    vi.advanceTimersByTime(leaseTtlMs + 1);
+    vi.advanceTimersByTime(10_000);
     await broker.kill('SIGTERM');
     await broker.resume();
     const connected = () => broker.log.split('as penstock_job_').length - 1;
@@ -190,7 +232,21 @@ function failing(db: Db, down: () => boolean): Db {
   });
 }
 
-describe('the owner of a lease', () => {
+/** A placement. While the database is down, every call fails as if that did not respond. */
+function unlessDown(placement: Placement, down: () => boolean): Placement {
+  return new Proxy(placement, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== 'function') return member;
+      return async (...args: unknown[]) => {
+        if (down()) throw new PenstockError('database_unavailable', 'The database does not respond');
+        return member.apply(target, args);
+      };
+    },
+  });
+}
+
+describe('the name of a process', () => {
   const me = { host: 'a', pid: 10, nonce: 'n1' };
   const gone = (): void => {
     throw Object.assign(new Error('no such process'), { code: 'ESRCH' });

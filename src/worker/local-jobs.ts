@@ -1,0 +1,85 @@
+import type { TaskCounts } from '../jobs/stats.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
+import type { JobCounters, TaskCounters } from './counters.ts';
+import { Replays, StoredDeadLetters } from './dead-letters.ts';
+import type { WorkerDeps } from './deps.ts';
+import { JobLog } from './job-record.ts';
+import type { WorkerMetrics } from './reporting.ts';
+import type { RunningTask } from './running-task.ts';
+
+/** Time after which a job without tasks here is forgotten, and its metrics with it. */
+const forgetAfterMs = 60_000;
+
+/** What the tasks of one job share in this process. */
+export class LocalJob {
+  readonly id: string;
+  readonly counters: JobCounters;
+  readonly deadLetters: StoredDeadLetters;
+  readonly log: JobLog;
+  readonly replays: Replays;
+  readonly tasks = new Set<RunningTask>();
+  idleSince = performance.now();
+
+  constructor(deps: WorkerDeps, id: string, counters: JobCounters) {
+    this.id = id;
+    this.counters = counters;
+    this.deadLetters = new StoredDeadLetters(deps.db, id);
+    this.log = new JobLog(deps, id);
+    this.replays = new Replays({
+      deps,
+      jobId: id,
+      tasks: () => [...this.tasks].flatMap((running) => running.replaying ?? []),
+      replayed: (count) => {
+        counters.counts.dead_letters_replayed += count;
+      },
+    });
+  }
+
+  /** Counters for a task that is part of the job, or of one that only drains a session. */
+  begin(spec: TaskSpec, before?: TaskCounts): TaskCounters {
+    return this.counters.begin(spec, before);
+  }
+}
+
+/** The jobs that this process controls or has tasks of. */
+export class LocalJobs {
+  readonly #deps: WorkerDeps;
+  readonly #metrics: WorkerMetrics;
+  readonly #jobs = new Map<string, LocalJob>();
+
+  constructor(deps: WorkerDeps, metrics: WorkerMetrics) {
+    this.#deps = deps;
+    this.#metrics = metrics;
+  }
+
+  get(id: string): LocalJob | undefined {
+    return this.#jobs.get(id);
+  }
+
+  of(id: string): LocalJob {
+    const known = this.#jobs.get(id);
+    if (known) return known;
+    const job = new LocalJob(this.#deps, id, this.#metrics.start(id));
+    this.#jobs.set(id, job);
+    return job;
+  }
+
+  values(): Iterable<LocalJob> {
+    return this.#jobs.values();
+  }
+
+  /** Forgets jobs that had no task here for a while, unless this process controls them. */
+  sweep(controlled: (id: string) => boolean): void {
+    const now = performance.now();
+    for (const [id, job] of this.#jobs) {
+      if (controlled(id) || job.tasks.size > 0) job.idleSince = now;
+      else if (now - job.idleSince > forgetAfterMs) this.forget(id);
+    }
+  }
+
+  forget(id: string): void {
+    if ((this.#jobs.get(id)?.tasks.size ?? 0) > 0) return;
+    this.#jobs.delete(id);
+    this.#metrics.forget(id);
+  }
+}

@@ -1,0 +1,181 @@
+import type { Db } from '../store/db.ts';
+
+/**
+ * Which worker does what. An item is held by at most one worker at a time, and comes back when that worker ends or dies. On
+ * PostgreSQL pg-boss decides (`boss.ts`). On SQLite all processes are on one machine, and a process that lives keeps what it
+ * has (`LocalPlacement`).
+ */
+
+/** The control of a job, or a task of one. */
+export type ItemKind = 'job' | 'task';
+
+export interface Item {
+  id: string;
+  /** JSON: the labels that a worker must have. */
+  placement: string;
+}
+
+/** An item of this worker. Writes name its epoch: those of a former holder fail. */
+export interface HeldItem {
+  id: string;
+  epoch: number;
+}
+
+/** Methods throw database errors unless they say otherwise. */
+export interface Placement {
+  /** Call once, before anything else. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Lets workers take these items. Those that are known already stay as they are. */
+  offer(kind: ItemKind, items: readonly Item[]): Promise<void>;
+  /** Takes at most `max` items whose placement is one of these. */
+  take(kind: ItemKind, placements: readonly string[], max: number): Promise<HeldItem[]>;
+  /** Tells that this worker lives. Returns the ids of what it has lost. */
+  renew(): Promise<Record<ItemKind, string[]>>;
+  /** Gives items to other workers. */
+  release(kind: ItemKind, ids: readonly string[]): Promise<void>;
+  /** Nobody needs to do these items any more. */
+  finish(kind: ItemKind, ids: readonly string[]): Promise<void>;
+  /** Items that this worker has had for so long that another should take them. */
+  expiring(kind: ItemKind): string[];
+  /** Whether no other worker can have what this one holds. Never throws. */
+  readonly holds: boolean;
+}
+
+interface WorkerProcess {
+  host: string;
+  pid: number;
+  nonce: string;
+}
+
+export const ownerName = ({ host, pid, nonce }: WorkerProcess): string => `${host}/${pid}/${nonce}`;
+
+/**
+ * Whether the worker `name` may be alive, as seen from the process `own`. It is known to be dead only if it ran on the same
+ * host and its process is gone or its process id is ours now. `probe` throws if there is no such process.
+ */
+export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: number) => void): boolean {
+  const [host, pid, nonce] = name.split('/');
+  if (host !== own.host) return true;
+  if (Number(pid) === own.pid) return nonce === own.nonce;
+  try {
+    probe(Number(pid));
+    return true;
+  } catch (error) {
+    // EPERM: the process exists and belongs to another user.
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+interface ItemRow {
+  id: string;
+  worker: string | null;
+  epoch: number;
+}
+
+interface ItemRows {
+  find(where: object): Promise<ItemRow[]>;
+  update(where: object, data: object): Promise<unknown>;
+}
+
+/** The rows of items of one kind, in the table that both have. */
+function rowsOf(db: Db, kind: ItemKind): ItemRows {
+  const select = { id: true, worker: true, epoch: true } as const;
+  return kind === 'job'
+    ? {
+        find: (where) => db.job.findMany({ where, select }),
+        update: (where, data) => db.job.updateMany({ where, data }),
+      }
+    : {
+        find: (where) => db.task.findMany({ where, select }),
+        update: (where, data) => db.task.updateMany({ where, data }),
+      };
+}
+
+/** Writes into the rows of these items that they are ours now. Returns those that exist, and are free if that is asked. */
+export async function claimRows(
+  db: Db,
+  kind: ItemKind,
+  owner: string,
+  ids: readonly string[],
+  isFree: (worker: string) => boolean = () => true,
+): Promise<HeldItem[]> {
+  if (ids.length === 0) return [];
+  const rows = rowsOf(db, kind);
+  const found = (await rows.find({ id: { in: [...ids] } })).filter(
+    ({ worker }) => worker === null || isFree(worker),
+  );
+  for (const [worker, same] of Map.groupBy(found, (row) => row.worker)) {
+    // Conditional, so only one of several processes gets it.
+    const where = { id: { in: same.map(({ id }) => id) }, worker };
+    await rows.update(where, { worker: owner, epoch: { increment: 1 } });
+  }
+  const own = await rows.find({ id: { in: found.map(({ id }) => id) }, worker: owner });
+  return own.map(({ id, epoch }) => ({ id, epoch }));
+}
+
+/** Writes into the rows of these items that nobody has them. */
+export async function releaseRows(
+  db: Db,
+  kind: ItemKind,
+  owner: string,
+  ids: readonly string[],
+): Promise<void> {
+  if (ids.length > 0)
+    await rowsOf(db, kind).update({ id: { in: [...ids] }, worker: owner }, { worker: null });
+}
+
+interface LocalOptions {
+  db: Db;
+  owner: string;
+  /** Whether the process of that owner is known to have ended. */
+  isDead(owner: string): boolean;
+}
+
+/** The placement of the processes that share an SQLite file. What one of them offers, it takes itself. */
+export class LocalPlacement implements Placement {
+  readonly #options: LocalOptions;
+  readonly #offered: Record<ItemKind, Map<string, Item>> = { job: new Map(), task: new Map() };
+  readonly holds = true;
+
+  constructor(options: LocalOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {}
+
+  async offer(kind: ItemKind, items: readonly Item[]): Promise<void> {
+    for (const item of items) this.#offered[kind].set(item.id, item);
+  }
+
+  async take(kind: ItemKind, placements: readonly string[], max: number): Promise<HeldItem[]> {
+    const offered = this.#offered[kind];
+    if (offered.size === 0 || max <= 0) return [];
+    const fitting = [...offered.values()].filter(({ placement }) => placements.includes(placement));
+    const ids = fitting.slice(0, max).map(({ id }) => id);
+    const { db, owner, isDead } = this.#options;
+    const taken = await claimRows(db, kind, owner, ids, isDead);
+    // What another process has is offered again when that one has ended.
+    for (const id of ids) offered.delete(id);
+    return taken;
+  }
+
+  async renew(): Promise<Record<ItemKind, string[]>> {
+    return { job: [], task: [] };
+  }
+
+  expiring(): string[] {
+    return [];
+  }
+
+  async release(kind: ItemKind, ids: readonly string[]): Promise<void> {
+    await releaseRows(this.#options.db, kind, this.#options.owner, ids);
+  }
+
+  async finish(kind: ItemKind, ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.#offered[kind].delete(id);
+    await this.release(kind, ids);
+  }
+}

@@ -1,0 +1,114 @@
+import type { LabelMap } from '../jobs/placement.ts';
+import { nowMicros } from '../store/clock.ts';
+import type { WorkerLoad } from './balance.ts';
+import type { WorkerDeps } from './deps.ts';
+
+/** How a worker presents itself. */
+export interface WorkerIdentity {
+  name: string;
+  version: string;
+  labels: LabelMap;
+  /** Whether it runs only pipelines whose placement names one of its labels. */
+  exclusive: boolean;
+  /** Maximum number of tasks. */
+  slots: number | undefined;
+}
+
+export const heartbeatEveryMs = 3_000;
+/** A worker without a heartbeat for this time is dead. pg-boss takes its items back after the same time. */
+const deadAfterMicros = 10_000_000n;
+const deletedAfterMicros = 60_000_000n;
+
+/** What this worker does now. */
+export interface WorkerActivity {
+  tasks: number;
+  jobs: number;
+  load: number;
+  ending: boolean;
+}
+
+/** The workers that live, by their rows. Methods throw database errors. */
+export class Roster {
+  readonly #deps: WorkerDeps;
+  #workers: WorkerLoad[] = [];
+  #jobs = new Map<string, number>();
+  #rows = new Set<string>();
+  #readAt = Number.NEGATIVE_INFINITY;
+  #drainRequested = false;
+
+  constructor(deps: WorkerDeps) {
+    this.#deps = deps;
+  }
+
+  /** The workers that live, with this one. */
+  get workers(): readonly WorkerLoad[] {
+    return this.#workers;
+  }
+
+  get alive(): string[] {
+    return [this.#deps.owner, ...this.#workers.map(({ id }) => id)];
+  }
+
+  /** Number of jobs that a worker controls. */
+  jobsOf(id: string): number {
+    return this.#jobs.get(id) ?? 0;
+  }
+
+  get own(): WorkerLoad | undefined {
+    return this.#workers.find(({ id }) => id === this.#deps.owner);
+  }
+
+  get due(): boolean {
+    return performance.now() - this.#readAt >= heartbeatEveryMs;
+  }
+
+  /** Whether a worker does not live. One that has come since the last reading may live. */
+  isGone(id: string): boolean {
+    if (id === this.#deps.owner || this.#workers.some((worker) => worker.id === id)) return false;
+    if (!this.#deps.shared) return this.#deps.isDead(id);
+    if (!this.#rows.has(id)) this.#readAt = Number.NEGATIVE_INFINITY;
+    return true;
+  }
+
+  /** Writes the row of this worker, and reads those of all. */
+  async refresh(activity: WorkerActivity): Promise<void> {
+    const { db, owner, identity, shared, isDead } = this.#deps;
+    const { name, version, exclusive, slots } = identity;
+    const now = nowMicros();
+    const columns = { ...activity, heartbeatAt: now };
+    const { count } = await db.worker.updateMany({ where: { id: owner }, data: columns });
+    if (count === 0) {
+      const labels = JSON.stringify(identity.labels);
+      const own = { id: owner, name, version, labels, exclusive, slots: slots ?? null, startedAt: now };
+      await db.worker.create({ data: { ...own, ...columns } });
+    }
+    const rows = await db.worker.findMany();
+    const old = rows.filter(({ heartbeatAt }) => now - heartbeatAt > deletedAfterMicros);
+    if (old.length > 0) await db.worker.deleteMany({ where: { id: { in: old.map(({ id }) => id) } } });
+    this.#rows = new Set(rows.map(({ id }) => id));
+    const alive = rows.filter(({ id, heartbeatAt }) =>
+      shared ? now - heartbeatAt < deadAfterMicros : id === owner || !isDead(id),
+    );
+    this.#workers = alive.map((row) => ({
+      id: row.id,
+      load: row.load,
+      tasks: row.tasks,
+      slots: row.slots ?? Number.POSITIVE_INFINITY,
+      leaving: row.drainRequested || row.ending,
+      labels: JSON.parse(row.labels) as LabelMap,
+      exclusive: row.exclusive,
+    }));
+    this.#jobs = new Map(alive.map(({ id, jobs }) => [id, jobs]));
+    this.#drainRequested = rows.find(({ id }) => id === owner)?.drainRequested ?? false;
+    this.#readAt = performance.now();
+  }
+
+  get drainRequested(): boolean {
+    return this.#drainRequested;
+  }
+
+  /** Takes this worker off the list. */
+  async leave(): Promise<void> {
+    await this.#deps.db.worker.deleteMany({ where: { id: this.#deps.owner } });
+  }
+}

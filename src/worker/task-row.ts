@@ -1,0 +1,64 @@
+import { type AnyErrorCode, type FieldError, PenstockError } from '../errors.ts';
+import { printable } from '../jobs/stats.ts';
+
+/** The columns of `Task` in which the controller of a job and the workers of its tasks tell each other something. */
+
+export type WantedState = 'run' | 'drain' | 'stop';
+
+/** `ended` was asked for, `finished` means that the source has no more messages. */
+export type TaskState = 'waiting' | 'starting' | 'running' | 'recovering' | 'ended' | 'finished' | 'failed';
+
+const endStates: readonly TaskState[] = ['ended', 'finished', 'failed'];
+
+export const hasEnded = (state: string): boolean => endStates.includes(state as TaskState);
+
+export const notEnded = { state: { notIn: [...endStates] } };
+
+/** Why a task is recovering or failed, or which error of the sink left messages unconfirmed. */
+export interface TaskFailure {
+  code: AnyErrorCode;
+  passing: boolean;
+  message: string;
+  hint: string | undefined;
+  errors: FieldError[];
+  fromSink: boolean;
+  unconfirmed: boolean;
+  retryInMs: number;
+}
+
+export function writeFailure(
+  { code, passing, message, hint, errors }: PenstockError,
+  more: Pick<TaskFailure, 'fromSink' | 'unconfirmed' | 'retryInMs'>,
+): string {
+  const text = printable(message);
+  return JSON.stringify({ code, passing, message: text, hint, errors, ...more } satisfies TaskFailure);
+}
+
+export const readFailure = (text: string): TaskFailure => JSON.parse(text) as TaskFailure;
+
+export const errorOf = (failure: TaskFailure): PenstockError => {
+  const { message, hint, errors } = failure;
+  return new PenstockError(failure, message, { ...(hint ? { hint } : {}), errors });
+};
+
+/** The columns that the controller of the job reads. */
+export const seenByController = {
+  id: true,
+  jobId: true,
+  worker: true,
+  epoch: true,
+  revision: true,
+  state: true,
+  stateSince: true,
+  connections: true,
+  failure: true,
+} as const;
+
+/** The columns that the worker of the task reads. */
+export const seenByRunner = {
+  id: true,
+  epoch: true,
+  revision: true,
+  wanted: true,
+  allConnected: true,
+} as const;
