@@ -26,6 +26,7 @@ const options = {
   'exit-code': { type: 'boolean' },
   'no-publish': { type: 'boolean' },
   'dry-run': { type: 'boolean' },
+  undo: { type: 'boolean' },
 } as const;
 
 type Option = keyof typeof options;
@@ -82,6 +83,11 @@ const clientCommands = {
   },
   get: { summary: 'list objects, or show one', options: ['selector'], words: [1, 2] },
   delete: { summary: 'delete an object', options: ['dry-run'], words: [2, 2] },
+  drain: {
+    summary: 'let a worker give its tasks to others (--undo lets it take tasks again)',
+    options: ['undo'],
+    words: [2, 2],
+  },
 } as const satisfies Record<string, Command>;
 
 type ServiceCommand = keyof typeof serviceCommands;
@@ -123,8 +129,9 @@ const clientUsage = `Usage: penstock plan   -f <file | -> [--exit-code]
        penstock test   [profile | table] <name> [--no-publish]
        penstock test   -f <file | -> [--no-publish]
        penstock tail   <table> [--seconds <n>] [--rows <n>]
-       penstock get    profiles | tables | pipelines [<name>] [-l <selector>]
+       penstock get    profiles | tables | pipelines | workers [<name>] [-l <selector>]
        penstock delete profile | table | pipeline <name> [--dry-run]
+       penstock drain  worker <name> [--undo]
 
   -f, --file      bundle to read, as YAML or JSON; - reads standard input
   -l, --selector  only objects with these labels, such as app=overheating

@@ -28,6 +28,8 @@ export const kinds = {
     columns: {
       state: (row: Listed) => row.state,
       parallelism: (row: Listed) => row.parallelism,
+      worker: (row: Listed) => row.worker,
+      placement: (row: Listed) => labelText(row.placement as Record<string, string> | undefined),
     },
   },
 } as const;
@@ -36,7 +38,7 @@ type ObjectKind = keyof typeof kinds;
 export function kindOf(word: string | undefined): ObjectKind {
   const kind = word?.replace(/s$/, '') ?? '';
   if (Object.hasOwn(kinds, kind)) return kind as ObjectKind;
-  throw usageError(`there is no kind ${word}: it is profiles, tables or pipelines`);
+  throw usageError(`there is no kind ${word}: it is profiles, tables or pipelines; get also has workers`);
 }
 
 export const byName = (server: Server, kind: ObjectKind, name: string): Promise<Listed> =>
@@ -74,19 +76,29 @@ function drawRows(kind: ObjectKind, rows: Listed[]): string {
   const cells = rows.map((row) => [
     row.name,
     ...columns.map(([, cell]) => String(cell(row) ?? '')),
-    Object.entries(row.labels)
-      .map(([label, value]) => `${label}=${value}`)
-      .join(','),
+    labelText(row.labels),
     row.id,
   ]);
   return drawTable(heads, cells);
 }
 
-/** The state of a pipeline is that of its job. */
+export const labelText = (labels: Record<string, string> = {}): string =>
+  Object.entries(labels)
+    .map(([label, value]) => `${label}=${value}`)
+    .join(',');
+
+interface ListedJob {
+  pipeline_id: string;
+  state: string;
+  worker?: string | null;
+}
+
+/** The state and the worker of a pipeline are those of its job. */
 async function addStates(server: Server, rows: Listed[]): Promise<void> {
-  const jobs = await server.json<{ data: { pipeline_id: string; state: string }[] }>('/jobs');
-  const states = new Map(jobs.data.map(({ pipeline_id, state }) => [pipeline_id, state]));
-  for (const row of rows) row.state = states.get(row.id);
+  const { data } = await server.json<{ data: ListedJob[] }>('/jobs');
+  const jobs = new Map(data.map((job) => [job.pipeline_id, job]));
+  for (const row of rows)
+    Object.assign(row, { state: jobs.get(row.id)?.state, worker: jobs.get(row.id)?.worker });
 }
 
 async function list(server: Server, kind: ObjectKind, selector: string | undefined): Promise<Listed[]> {

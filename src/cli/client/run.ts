@@ -5,6 +5,7 @@ import { type Request, type Terminal, usageError } from './command.ts';
 import { type BundlePlan, clean, drawPlan, drawStep, type Step } from './draw.ts';
 import { byName, deleteNamed, getObjects, ifThere, kindOf, kinds, type Listed } from './objects.ts';
 import { Refused, Server, Unreachable } from './server.ts';
+import { drainWorker, getWorkers, isWorker } from './workers.ts';
 
 const handlers: Record<ClientCommand, (request: Request) => Promise<number>> = {
   plan: planFile,
@@ -12,8 +13,9 @@ const handlers: Record<ClientCommand, (request: Request) => Promise<number>> = {
   export: exportBundle,
   test: (request) => (request.values.file === undefined ? testNamed(request) : testFile(request)),
   tail,
-  get: getObjects,
+  get: (request) => (isWorker(request.words[0]) ? getWorkers(request) : getObjects(request)),
   delete: deleteNamed,
+  drain: drainWorker,
 };
 
 /** Runs one command against a running Penstock; returns the exit code. Throws `UsageError`. */
