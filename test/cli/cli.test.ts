@@ -124,6 +124,31 @@ describe('the command line', () => {
     expect([used.code, used.err]).toEqual([1, expect.stringContaining('connection_table_in_use')]);
   });
 
+  test('lists the workers, shows one with its tasks, and drains it', async () => {
+    await fine(['apply', '-f', bundle()]);
+    await until('the task runs', async () =>
+      (await service.db.task.findMany()).some(({ worker, state }) => worker !== null && state === 'running'),
+    );
+    const [row] = await service.db.worker.findMany();
+    const name = row?.name ?? '';
+    const list = await fine(['get', 'workers']);
+    expect(list.split('\n')[0]).toMatch(/^NAME +STATE +TASKS +JOBS +LOAD +VERSION +HOST +HEARTBEAT +LABELS$/);
+    expect(list).toContain(`${name} `);
+    expect(await fine(['get', 'worker', name])).toMatch(/^overheating-alerts +0 +running +job_\w+$/m);
+    expect(JSON.parse(await fine(['get', 'workers', '--output', 'json']))[0].name).toBe(name);
+    expect(await fine(['get', 'pipelines'])).toMatch(new RegExp(`pl_\\w+ +${name}`));
+    expect(await fine(['drain', 'worker', name])).toBe(
+      `worker ${name} drains: it gives its tasks to others\n`,
+    );
+    expect((await service.db.worker.findFirstOrThrow({ where: { name } })).drainRequested).toBe(true);
+    expect(await fine(['drain', 'worker', name, '--undo'])).toContain('takes tasks again');
+    expect((await service.db.worker.findFirstOrThrow({ where: { name } })).drainRequested).toBe(false);
+    const none = await penstock(['drain', 'worker', 'nobody']);
+    expect([none.code, none.err]).toEqual([1, expect.stringContaining('not_found')]);
+    expect((await penstock(['drain', 'pipeline', 'x'])).code).toBe(2);
+    expect((await penstock(['get', 'workers', '-l', 'a=b'])).code).toBe(2);
+  });
+
   test('tests stored objects and those in a file, step by step; a failed test is exit code 1', async () => {
     const file = bundle();
     await fine(['apply', '-f', file]);

@@ -14,6 +14,7 @@ export const kinds = {
   profile: {
     path: '/connection_profiles',
     columns: { connector: (row: Listed) => row.connector, address: (row: Listed) => row.description },
+    more: {},
   },
   table: {
     path: '/connection_tables',
@@ -22,12 +23,15 @@ export const kinds = {
       profile: (row: Listed) => (row.connection_profile as Listed | null)?.name,
       pipelines: (row: Listed) => row.consumers,
     },
+    more: {},
   },
   pipeline: {
     path: '/pipelines',
     columns: {
       state: (row: Listed) => row.state,
       parallelism: (row: Listed) => row.parallelism,
+    },
+    more: {
       worker: (row: Listed) => row.worker,
       placement: (row: Listed) => labelText(row.placement as Record<string, string> | undefined),
     },
@@ -71,14 +75,14 @@ export async function getObjects({ server, terminal, words, values, json }: Requ
 }
 
 function drawRows(kind: ObjectKind, rows: Listed[]): string {
-  const columns = Object.entries(kinds[kind].columns);
-  const heads = ['NAME', ...columns.map(([head]) => head.toUpperCase()), 'LABELS', 'ID'];
-  const cells = rows.map((row) => [
-    row.name,
-    ...columns.map(([, cell]) => String(cell(row) ?? '')),
-    labelText(row.labels),
-    row.id,
-  ]);
+  const { columns, more } = kinds[kind];
+  const headsOf = (some: object) => Object.keys(some).map((head) => head.toUpperCase());
+  const heads = ['NAME', ...headsOf(columns), 'LABELS', 'ID', ...headsOf(more)];
+  const cells = rows.map((row) => {
+    const cellsOf = (some: Record<string, (row: Listed) => unknown>) =>
+      Object.values(some).map((cell) => String(cell(row) ?? ''));
+    return [row.name, ...cellsOf(columns), labelText(row.labels), row.id, ...cellsOf(more)];
+  });
   return drawTable(heads, cells);
 }
 
