@@ -330,7 +330,7 @@ interface Compose {
   configs?: object;
 }
 
-describe.each(['compose.yaml'])('%s', (file) => {
+describe.each(['compose.yaml', 'compose.scale.yaml'])('%s', (file) => {
   const { services, volumes = {}, configs = {} }: Compose = readYaml(file, { merge: true });
   const ours = Object.entries(services).filter(([, { build }]) => build === '.');
 
@@ -374,4 +374,13 @@ describe.each(['compose.yaml'])('%s', (file) => {
     for (const [, { stop_grace_period }] of ours)
       expect(Number.parseInt(stop_grace_period, 10)).toBeGreaterThanOrEqual(30);
   });
+});
+
+test('compose.scale.yaml has two APIs and three workers with one secret key', () => {
+  const { services }: Compose = readYaml('compose.scale.yaml', { merge: true });
+  const running = (role: string) => Object.values(services).filter(({ command = [] }) => command[0] === role);
+  expect(running('api')).toHaveLength(2);
+  expect(running('worker').map(({ deploy }) => deploy)).toEqual([{ replicas: 3 }]);
+  for (const { environment } of [...running('api'), ...running('worker')])
+    expect(environment).toHaveProperty('PENSTOCK_SECRET_KEY');
 });
