@@ -60,9 +60,10 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     const [task, ...others] = (await get(`jobs/${job}/tasks`)).data;
     expect(others).toEqual([]);
     const sent = [0, 1, 2, 3].map((seq) => reading(seq, 95)).join('').length;
+    const [{ worker }] = (await get('jobs')).data;
+    expect(worker).toEqual(expect.any(String));
     expect(task).toMatchObject({
-      index: 0,
-      connected: true,
+      ...{ index: 0, connected: true, state: 'running', worker },
       operators: [
         { kind: 'source', node_id: 0, messages_in: 11, messages_out: 10, bytes_in: bytes, bytes_out: null },
         { kind: 'transform', node_id: 1, messages_in: 10, messages_out: 4, bytes_in: null, bytes_out: null },
@@ -264,7 +265,7 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     const documented = [...page.matchAll(/^\| `(penstock_\w+)`/gm)].map(([, name]) => name);
     expect(served.toSorted()).toEqual(documented.toSorted());
     const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, label]) => label));
-    expect([...labels].toSorted()).toEqual(['code', 'job', 'le', 'operator', 'state']);
+    expect([...labels].toSorted()).toEqual(['code', 'job', 'le', 'operator', 'state', 'worker']);
     expect(text).toMatch(/penstock_operator_rows_in_total\{job="job_\w+",operator="sink_alerts_\w+"\} 4/);
   });
 });

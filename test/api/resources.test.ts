@@ -209,6 +209,7 @@ describe.each(databases)('resources on $provider', ({ open }) => {
       tags: { site: 'north' },
       parallelism: 1,
       labels: {},
+      placement: {},
       warnings: [],
     });
     const { data } = await get(`/pipelines/${pipeline.id}/jobs`);
