@@ -11,7 +11,7 @@ import { Generator } from './generator.ts';
 import { topic } from './message.ts';
 import { json, startPenstock } from './penstock.ts';
 import { assertProc, cpuMicros } from './proc.ts';
-import { machineFacts } from './report.ts';
+import { machineFacts, median } from './report.ts';
 import { Rig } from './rig.ts';
 import { postgresOutput, startTelegraf } from './telegraf.ts';
 
@@ -156,13 +156,11 @@ async function measure(work: (bench: Bench) => Promise<Figures>, rows: number): 
   return await work({ rig, url, database, rows });
 }
 
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] as number;
-
 function report(results: Map<string, Figures[]>): string {
-  const of = (name: string) => median((results.get(name) ?? []).map(({ perSecond }) => perSecond));
+  const of = (name: string) => median((results.get(name) ?? []).map(({ perSecond }) => perSecond)) ?? 0;
   const lines = [...results].map(([name, figures]) => {
     const rate = of(name);
-    const cpu = median(figures.map(({ cpuMicrosPerRow }) => cpuMicrosPerRow));
+    const cpu = median(figures.map(({ cpuMicrosPerRow }) => cpuMicrosPerRow)) ?? 0;
     const ratios = [rate / of('one INSERT a message'), rate / of('COPY')].map((ratio) => ratio.toFixed(2));
     return `| ${name} | ${rate.toFixed(0)} | ${cpu.toFixed(1)} | ${ratios.join(' | ')} |`;
   });
