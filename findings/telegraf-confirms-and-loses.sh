@@ -10,7 +10,7 @@
 #   max_undelivered_messages ("to ensure data is not lost").
 # Penstock: Acknowledges after the COMMIT, searches for the row that is refused and writes the others, and repeats after any
 #   lost connection (docs/connectors/postgres.md).
-# Needs: Go 1.25, mosquitto, PostgreSQL, Node.js 20, npm. The first run compiles Telegraf, which takes minutes.
+# Needs: Go 1.25, mosquitto, PostgreSQL, Node.js 20, npm. The first run compiles Telegraf, which takes a minute or more.
 set -euo pipefail
 work=$(mktemp -d)
 data=$(mktemp -d)

@@ -9,7 +9,7 @@
 #   fail", "the default type defined in the JSON (int, float, string)"); RFC 8259 section 6 sets no limit.
 # Penstock: Makes a message whose number does not fit its column a bad row, and keeps each digit of a number that fits
 #   (docs/formats.md).
-# Needs: Go 1.25. The first run compiles Telegraf, which takes minutes.
+# Needs: Go 1.25. The first run compiles Telegraf, which takes a minute or more.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
