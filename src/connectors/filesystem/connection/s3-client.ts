@@ -113,6 +113,12 @@ const named: Readonly<Record<string, S3ErrorCode>> = {
   NoSuchBucket: 's3_bucket_missing',
   PermanentRedirect: 's3_wrong_region',
   AuthorizationHeaderMalformed: 's3_wrong_region',
+  // Somebody else aborted the upload, such as a rule of the bucket.
+  NoSuchUpload: 's3_failed',
+  // Two requests for one key at the same time: S3 says to try again.
+  ConditionalRequestConflict: 's3_failed',
+  OperationAborted: 's3_failed',
+  RequestTimeout: 's3_failed',
   SlowDown: 's3_throttled',
   TooManyRequests: 's3_throttled',
 };
