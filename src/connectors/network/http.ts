@@ -232,6 +232,7 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const owned = [
   'connection',
   'content-length',
+  'expect',
   'host',
   'keep-alive',
   'te',
@@ -239,6 +240,9 @@ const owned = [
   'transfer-encoding',
   'upgrade',
 ];
+
+/** Whether the connection sets this header, so that no other may. */
+export const isOwned = (name: string): boolean => owned.includes(name) || name.startsWith('sec-websocket-');
 
 /**
  * Parses `Name: value,Name: value`, as Arroyo writes headers, or one header a line. A comma inside a value stays. Returns a
@@ -255,7 +259,7 @@ export function parseHeaders(text: string): Record<string, string> | string {
       return 'must be headers like "Name: value", separated by commas or line breaks';
     if (/[^\t\x20-\x7e\x80-\xff]/.test(value))
       return `must have no control or non-Latin-1 characters in the value of ${name}`;
-    if (owned.includes(name.toLowerCase())) return `must not set ${name}, which the connection sets itself`;
+    if (isOwned(name.toLowerCase())) return `must not set ${name}, which the connection sets itself`;
     if (name.toLowerCase() in headers) return `must not set ${name} twice`;
     headers[name.toLowerCase()] = value;
   }
