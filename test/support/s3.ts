@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { ServerOptions } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import S3rver, { type Exchange } from 's3rver';
@@ -14,7 +15,7 @@ export interface S3 {
 }
 
 /** An S3-compatible store with one bucket. It stops by itself: see `atEnd`. */
-export async function startS3(bucket: string, tls: { cert?: string; key?: string } = {}): Promise<S3> {
+export async function startS3(bucket: string, tls: ServerOptions = {}): Promise<S3> {
   const directory = mkdtempSync(join(tmpdir(), 'penstock-s3-'));
   const server = new S3rver({
     port: 0,

@@ -158,7 +158,7 @@ async function checkConnection(
     });
     if (!tls) return;
     await steps.run('tls', async (signal) => {
-      const secure = await startTls(socket as Socket, endpoint, {}, signal);
+      const secure = await startTls(socket as Socket, endpoint, profile, signal);
       socket = secure;
       return { value: true, message: `${secure.getProtocol()} with a trusted certificate` };
     });
