@@ -24,7 +24,7 @@ const isPosition = (stored: unknown): stored is FilePosition =>
 /** Bytes of records that are not acknowledged. */
 const maxHeldBytes = 64 * 1024 * 1024;
 
-interface SourceOptions {
+export interface SourceOptions {
   files: ReadableFiles;
   rules: RecordRules;
   compression: Compression;
