@@ -10,6 +10,8 @@ export interface S3 {
   profile: Record<string, unknown>;
   /** The keys of uploads that are neither complete nor aborted. */
   uploads(): string[];
+  /** Whether uploads are listed for a whole key only, as by MinIO. */
+  listsWholeKeys: boolean;
   /** Tells which requests find a store that closes the connection. */
   cuts: (request: Exchange['req']) => boolean;
 }
@@ -28,7 +30,7 @@ export async function startS3(bucket: string, tls: ServerOptions = {}): Promise<
   const unfinished = new Unfinished(join(directory, bucket, '._S3rver_uploads'));
   server.middleware.unshift(async (exchange, next) => {
     if (store.cuts(exchange.req)) exchange.req.socket.destroy();
-    else if (!unfinished.respond(exchange)) await next();
+    else if (!unfinished.respond(exchange, store.listsWholeKeys)) await next();
   });
   const { port } = await server.run();
   atEnd(async () => {
@@ -41,6 +43,7 @@ export async function startS3(bucket: string, tls: ServerOptions = {}): Promise<
     port,
     profile: { endpoint, path_style: true, ...login },
     uploads: () => [...unfinished.all().values()].sort(),
+    listsWholeKeys: false,
     cuts: () => false,
   };
   return store;
@@ -63,7 +66,7 @@ class Unfinished {
   }
 
   /** Responds to a request about them; false if it is another one. */
-  respond(exchange: Exchange): boolean {
+  respond(exchange: Exchange, wholeKeys: boolean): boolean {
     const { method, query } = exchange;
     if (method === 'DELETE' && typeof query.uploadId === 'string') {
       rmSync(join(this.#folder, query.uploadId), { recursive: true });
@@ -72,7 +75,7 @@ class Unfinished {
     }
     if (method !== 'GET' || !('uploads' in query)) return false;
     const uploads = [...this.all()]
-      .filter(([, key]) => key.startsWith(String(query.prefix ?? '')))
+      .filter(([, key]) => (wholeKeys ? key === query.prefix : key.startsWith(String(query.prefix ?? ''))))
       .map(([id, key]) => `<Upload><Key>${key}</Key><UploadId>${id}</UploadId></Upload>`);
     exchange.type = 'application/xml';
     exchange.body = `<ListMultipartUploadsResult>${uploads.join('')}</ListMultipartUploadsResult>`;

@@ -83,7 +83,7 @@ export const s3Errors = {
     passing: false,
     means:
       'The access key is unknown, its secret is wrong, the clock is wrong, or a policy does not allow the action.',
-    todo: 'Correct the credentials of the profile. A sink needs s3:PutObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads, a source s3:ListBucket and s3:GetObject. A sink with serial names needs all of them and s3:DeleteObject.',
+    todo: 'Correct the credentials of the profile. A sink needs s3:PutObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads, a source s3:ListBucket and s3:GetObject. With s3:DeleteObject, s3:ListBucket and s3:GetObject a sink also removes what a crash has left.',
   },
   s3_credentials_missing: {
     title: 'There are no credentials for the object store',

@@ -8,12 +8,17 @@ import type { Storage } from './storage.ts';
 
 /**
  * A prefix in a bucket. An object is visible once its only request, or the last one of an upload in parts, has succeeded. The
- * parts of an upload that a crash left behind are removed when the task starts again. Uploads are recognised by the end of
- * their names. Where names count, a small hidden object, the mark, has the key of an upload until that is over.
+ * parts of an upload that a crash left behind are removed when the task starts again. A small hidden object, the mark, has the
+ * key of an upload until that is over, because some stores, such as MinIO, list the uploads of a whole key only.
  */
 
-/** How a task recognises the uploads that it has left: the end of their names, or the start of the names of marks. */
-export type Recognition = { end: string } | { mark: string };
+/** How a task recognises the uploads that it has left. */
+export interface Recognition {
+  /** The start of the names of its marks. */
+  mark: string;
+  /** The end of the names of its files, before the suffix; undefined if they have none. */
+  end: string | undefined;
+}
 
 type Sdk = typeof import('@aws-sdk/client-s3');
 type Multipart = NonNullable<SinkTable['multipart']>;
@@ -33,6 +38,8 @@ export class S3Storage implements Storage {
   readonly #base: string;
   readonly #multipart: Multipart;
   readonly #own: Recognition;
+  /** Whether the store lets us write and remove marks, as far as is known. */
+  #marks = true;
   readonly #cancel = new AbortController();
 
   private constructor(
@@ -113,19 +120,28 @@ export class S3Storage implements Storage {
     await this.#unmark(mark);
   }
 
-  /** Returns the key of the mark, before the upload begins; undefined if it needs none. */
+  /** Returns the key of the mark, before the upload begins; undefined if the store denies marks. */
   async #mark(key: string): Promise<string | undefined> {
-    if (!('mark' in this.#own)) return undefined;
+    if (!this.#marks) return undefined;
     const Key = `${this.#base}${this.#own.mark}${randomBytes(6).toString('hex')}.tmp`;
     const command = new this.#sdk.PutObjectCommand({ Bucket: this.#bucket, Key, Body: key });
-    await this.#client.send(command, this.#options());
-    return Key;
+    try {
+      await this.#client.send(command, this.#options());
+      return Key;
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      this.#marks = false;
+      return undefined;
+    }
   }
 
   async #unmark(Key: string | undefined): Promise<void> {
     if (Key === undefined) return;
-    // If it fails, the next start of the task tries again.
-    await this.#client.send(new this.#sdk.DeleteObjectCommand({ Bucket: this.#bucket, Key })).catch(() => {});
+    const command = new this.#sdk.DeleteObjectCommand({ Bucket: this.#bucket, Key });
+    // If it fails, the next start of the task tries again. Marks that may not be removed would become many.
+    await this.#client.send(command).catch((error: unknown) => {
+      if (isDenied(error)) this.#marks = false;
+    });
   }
 
   async #sendParts(
@@ -196,11 +212,11 @@ export class S3Storage implements Storage {
   }
 
   async #removeLeftovers(abortSignal: AbortSignal): Promise<void> {
-    const own = this.#own;
-    if ('end' in own)
-      return this.#abortAll(this.#base, (key) => nameWithoutSuffix(key).endsWith(own.end), abortSignal);
+    const { mark: start, end } = this.#own;
+    if (end !== undefined)
+      await this.#abortAll(this.#base, (key) => nameWithoutSuffix(key).endsWith(end), abortSignal);
     try {
-      for (const mark of await this.#list(this.#base + own.mark, { abortSignal })) {
+      for (const mark of await this.#list(this.#base + start, { abortSignal })) {
         const command = new this.#sdk.GetObjectCommand({ Bucket: this.#bucket, Key: mark });
         const { Body } = await this.#client.send(command, { abortSignal });
         const key = (await Body?.transformToString()) ?? '';
@@ -234,9 +250,11 @@ export class S3Storage implements Storage {
   #unlessDenied(error: unknown): undefined {
     const raised = requestError(error, this.#profile);
     const { status } = raised.facts as { status?: number };
-    if (raised.code === 's3_refused' || status === 501 || (error as Error).name === 'AccessDenied') return;
+    if (raised.code === 's3_refused' || status === 501 || isDenied(error)) return;
     throw raised;
   }
 }
+
+const isDenied = (error: unknown): boolean => (error as Error).name === 'AccessDenied';
 
 const nameWithoutSuffix = (key: string): string => (key.split('/').at(-1) as string).split('.')[0] as string;

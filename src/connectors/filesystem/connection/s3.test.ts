@@ -93,7 +93,7 @@ test('sends a large object in parts, and aborts what fails', async () => {
   const own = context('sink') as never as RunContext<typeof profile, unknown>;
   const place = { bucket: 'plant', prefix: 'large' };
   const multipart = { minimum_multipart_size: 1, target_part_size_bytes: 5 * 1024 * 1024 };
-  const storage = await S3Storage.open(own as never, place, multipart, { end: 'aa' });
+  const storage = await S3Storage.open(own as never, place, multipart, { mark: '.m', end: 'aa' });
   const data = [Buffer.alloc(6 * 1024 * 1024, 'a'), Buffer.alloc(6 * 1024 * 1024, 'b')];
   expect(await storage.put('x', 'big.json', data, false)).toBe(true);
   const text = await textOf('large/x/big.json');
@@ -102,38 +102,42 @@ test('sends a large object in parts, and aborts what fails', async () => {
   await storage.close();
 });
 
-test.each(['serial', 'uuid_v7', 'uuid', 'ulid'])(
-  'a crash leaves nothing, with names by %s',
-  async (strategy) => {
-    const file_naming = { strategy, prefix: 'a' };
-    const own = context('sink', { file_naming, multipart: { minimum_multipart_size: 1 } });
-    const open = (of: object) => filesystem.openSink?.(of as never) as Promise<Sink>;
-    const write = (sink: Sink) => {
-      const written = sink.write([{ payload: Buffer.from('a'), row: {} }]);
-      sink.flush?.();
-      return written;
-    };
-    const crashed = await open(own);
-    store.cuts = ({ method, url = '' }) => /partNumber/.test(url) || method === 'DELETE';
-    onTestFinished(() => {
-      store.cuts = () => false;
-    });
-    expect(await failureOf(write(crashed))).toMatchObject({ passing: true });
-    await crashed.close();
+test.each([
+  ['serial', false],
+  ['uuid', false],
+  ['ulid', false],
+  ['serial', true],
+  ['uuid_v7', true],
+])('a crash leaves nothing, with names by %s, listed by whole keys: %s', async (strategy, wholeKeys) => {
+  store.listsWholeKeys = wholeKeys;
+  const file_naming = { strategy, prefix: 'a' };
+  const own = context('sink', { file_naming, multipart: { minimum_multipart_size: 1 } });
+  const open = (of: object) => filesystem.openSink?.(of as never) as Promise<Sink>;
+  const write = (sink: Sink) => {
+    const written = sink.write([{ payload: Buffer.from('a'), row: {} }]);
+    sink.flush?.();
+    return written;
+  };
+  const crashed = await open(own);
+  store.cuts = ({ method, url = '' }) => /partNumber/.test(url) || method === 'DELETE';
+  onTestFinished(() => {
     store.cuts = () => false;
-    const [left = ''] = store.uploads();
-    expect(left).toMatch(new RegExp(`^${prefixOf(own)}/a-.*\\.txt$`));
-    // Neither another job nor another task takes it away.
-    for (const other of [{ jobId: 'job_2' }, { taskIndex: 1 }])
-      await (await open({ ...own, identity: { ...own.identity, ...other } })).close();
-    expect(store.uploads()).toEqual([left]);
-    const sink = await open(own);
-    expect([store.uploads(), await objects(own)]).toEqual([[], []]);
-    await write(sink);
-    await sink.close();
-    expect([store.uploads(), (await objects(own)).length]).toEqual([[], 1]);
-  },
-);
+  });
+  expect(await failureOf(write(crashed))).toMatchObject({ passing: true });
+  await crashed.close();
+  store.cuts = () => false;
+  const [left = ''] = store.uploads();
+  expect(left).toMatch(new RegExp(`^${prefixOf(own)}/a-.*\\.txt$`));
+  // Neither another job nor another task takes it away.
+  for (const other of [{ jobId: 'job_2' }, { taskIndex: 1 }])
+    await (await open({ ...own, identity: { ...own.identity, ...other } })).close();
+  expect(store.uploads()).toEqual([left]);
+  const sink = await open(own);
+  expect([store.uploads(), await objects(own)]).toEqual([[], []]);
+  await write(sink);
+  await sink.close();
+  expect([store.uploads(), (await objects(own)).length]).toEqual([[], 1]);
+});
 
 /** A store that responds as it is told. */
 async function scripted(respond: (url: string, method: string) => [status: number, body: string]) {
@@ -167,7 +171,12 @@ test('aborts the uploads that a crash of the task left, and those of nobody else
       : [204, ''],
   );
   const own = { ...context('sink'), profile: fake.profile };
-  const storage = await S3Storage.open(own as never, { bucket: 'plant', prefix: 't' }, {}, { end: 'aabb' });
+  const storage = await S3Storage.open(
+    own as never,
+    { bucket: 'plant', prefix: 't' },
+    {},
+    { mark: '.m', end: 'aabb' },
+  );
   await storage.close();
   const aborted = fake.requests.filter((request) => request.startsWith('DELETE'));
   expect(aborted).toEqual([expect.stringContaining('/t/1-aabb.json?uploadId=u-1')]);
@@ -180,7 +189,7 @@ test.each([
   [503, 'SlowDown', 's3_throttled', true],
   [500, 'InternalError', 's3_failed', true],
 ])('translates %i %s, after one request', async (status, code, expected, passing) => {
-  const fake = await scripted((url) => (url.includes('uploads') ? [200, '<A/>'] : [status, errorBody(code)]));
+  const fake = await scripted((_, method) => (method === 'GET' ? [200, '<A/>'] : [status, errorBody(code)]));
   const own = { ...context('sink'), profile: fake.profile };
   const sink = (await filesystem.openSink?.(own as never)) as Sink;
   const written = sink.write([{ payload: Buffer.from('a'), row: {} }]);

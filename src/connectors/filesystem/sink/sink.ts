@@ -52,8 +52,10 @@ async function openStorage({ identity, ...context }: SinkContext, table: SinkTab
     return LocalStorage.open(location.local, context.targets, tag, identity.taskIndex);
   }
   const { S3Storage } = await import('../connection/s3-storage.ts');
-  const end = endOf(table.file_naming?.strategy, identity);
-  const own = end === undefined ? { mark: `.penstock-${tag}-${identity.taskIndex}-` } : { end };
+  const own = {
+    mark: `.penstock-${tag}-${identity.taskIndex}-`,
+    end: endOf(table.file_naming?.strategy, identity),
+  };
   return S3Storage.open(context, location, table.multipart ?? {}, own);
 }
 
