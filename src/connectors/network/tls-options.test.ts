@@ -1,9 +1,14 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { makeAuthority, makeClient, makeServer } from '../../../test/support/certificates.ts';
 import { type AnyContext, runContext } from '../../../test/support/connector-conformance/subject.ts';
+import { fileFolder } from '../../../test/support/files.ts';
 import { endpoint } from '../../../test/support/http-endpoint.ts';
+import { created } from '../../../test/support/resources.ts';
 import { startS3 } from '../../../test/support/s3.ts';
+import { startService } from '../../../test/support/service.ts';
 import type { CheckStep, ConnectorDefinition } from '../connector.ts';
 import { connectorFor } from '../registry.ts';
 
@@ -146,4 +151,30 @@ describe('an object store', async () => {
     expect(paths({ tls: { cert: client.cert } })).toEqual(['/tls/key']);
     expect(paths({ endpoint: 'https://a', tls: trusting })).toEqual([]);
   });
+});
+
+test('certificates of a table and of a profile are read from the folder of the operator', async () => {
+  const certDir = fileFolder();
+  writeFileSync(join(certDir, 'ca.pem'), authority.cert);
+  writeFileSync(join(certDir, 'client.pem'), client.cert);
+  writeFileSync(join(certDir, 'client.key'), client.key);
+  const { request } = await startService({ certDir });
+  const tls = { ca: 'ca.pem', cert: 'client.pem', key: 'client.key' };
+  const schema = { format: { type: 'json' }, fields: [{ name: 'n', type: 'int64' }] };
+  const outcomes = async (body: object) => {
+    const sent = request.post('/api/v1/connection_tables/test').set('accept', 'application/json');
+    const response = await sent.send({ name: 't', schema, ...body });
+    return response.body.steps.map(({ name, outcome: one }: CheckStep) => `${name} ${one}`);
+  };
+  for (const connector of ['webhook', 'polling_http'])
+    expect(await outcomes({ connector, config: { endpoint: strict, tls } })).toContain('tls ok');
+  const store = await startS3('plant', { ...mutual, rejectUnauthorized: true });
+  const profile = { name: 'store', connector: 'filesystem', config: { ...store.profile, tls } };
+  const { id } = await created(request, '/connection_profiles', profile);
+  const config = { table_type: { type: 'sink', path: 's3://plant/t' } };
+  expect(await outcomes({ connector: 'filesystem', connection_profile_id: id, config })).toContain(
+    'write ok',
+  );
+  const shown = await request.get(`/api/v1/connection_profiles/${id}`);
+  expect(shown.body.config.tls).toEqual({ ca: 'ca.pem', cert: 'client.pem', key: '********' });
 });
