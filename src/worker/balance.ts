@@ -55,8 +55,11 @@ export function mayTake(
 ): number {
   if (!free(own) || !fits(own, placement)) return 0;
   const able = workers.filter((worker) => free(worker) && fits(worker, placement));
+  // Their weights are not known. A few go to the least busy workers, one for each.
+  const lessBusy = able.filter(({ id, load }) => load < own.load || (load === own.load && id < own.id));
+  if (waiting <= able.length) return lessBusy.length < waiting ? 1 : 0;
   const sum = able.reduce((total, { load }) => total + load, waiting);
-  const share = Math.ceil(sum / Math.max(1, able.length) - own.load);
+  const share = Math.ceil(sum / able.length - own.load);
   return Math.max(0, Math.min(share, waiting, own.slots - own.tasks, maxTaken));
 }
 
@@ -79,14 +82,16 @@ function surplusOf(own: WorkerLoad, able: readonly WorkerLoad[], tasks: readonly
   const average = (own.load + able.reduce((sum, { load }) => sum + load, 0)) / (1 + able.length);
   // Without another worker the gap is -Infinity.
   if (own.load - lowest <= Math.max(leastGap, tolerance * average) || own.load <= average) return [];
-  let left = Math.max(1, (own.load - average) * givenShare);
+  let left = (own.load - average) * givenShare;
   const given: string[] = [];
-  for (const { id, weight } of tasks.toSorted((a, b) => b.weight - a.weight)) {
-    // One that would make its new worker the busiest does not help.
-    if (weight > left || lowest + weight >= own.load) continue;
+  const byWeight = tasks.toSorted((a, b) => b.weight - a.weight);
+  for (const { id, weight } of byWeight) {
+    if (weight > left) continue;
     given.push(id);
     left -= weight;
-    if (left < 1) break;
   }
+  const lightest = byWeight.at(-1);
+  // It would only change places with the others if its new worker became as busy.
+  if (given.length === 0 && lightest && lowest + lightest.weight < own.load) given.push(lightest.id);
   return given;
 }

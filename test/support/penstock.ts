@@ -8,6 +8,8 @@ import { atEnd } from './at-end.ts';
 import { freePort } from './mosquitto.ts';
 import { watch } from './watch.ts';
 
+type PenstockRole = 'all' | 'api' | 'worker';
+
 const main = new URL('../../src/main.ts', import.meta.url).pathname;
 
 /**
@@ -18,19 +20,21 @@ export class Penstock {
   /** Its data folder. */
   readonly folder = mkdtempSync(join(tmpdir(), 'penstock-process-'));
   readonly #settings: Record<string, string>;
+  readonly #role: PenstockRole;
   readonly #port: number;
   #child: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
   #log = '';
   #stdout = '';
 
-  private constructor(port: number, settings: Record<string, string>) {
+  private constructor(port: number, settings: Record<string, string>, role: PenstockRole) {
     this.#port = port;
     this.#settings = settings;
+    this.#role = role;
   }
 
-  static async start(settings: Record<string, string> = {}): Promise<Penstock> {
-    const penstock = new Penstock(await freePort(), settings);
+  static async start(settings: Record<string, string> = {}, role: PenstockRole = 'all'): Promise<Penstock> {
+    const penstock = new Penstock(await freePort(), settings, role);
     atEnd(() => penstock.stop());
     await penstock.resume();
     return penstock;
@@ -70,12 +74,12 @@ export class Penstock {
 
   /** Starts it and waits until it is ready. */
   async resume(): Promise<void> {
-    const child = spawn(process.execPath, [main, 'all'], {
+    const child = spawn(process.execPath, [main, this.#role], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env.PATH,
         NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
-        PENSTOCK_PORT: String(this.#port),
+        [this.#role === 'worker' ? 'PENSTOCK_WORKER_HTTP' : 'PENSTOCK_PORT']: String(this.#port),
         PENSTOCK_DATA_DIR: this.folder,
         PENSTOCK_DATABASE_URL: `file:${join(this.folder, 'penstock.db')}`,
         ...this.#settings,
@@ -104,6 +108,11 @@ export class Penstock {
       // Not listening yet.
       return false;
     }
+  }
+
+  /** Suspends the process, or lets it go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal);
   }
 
   /** Ends the process; returns its exit code, null when a signal ended it. */
