@@ -38,14 +38,16 @@ export const workerAliveMicros = 15_000_000n;
 
 /**
  * The state to show. A job whose worker is dead runs nowhere: it waits for another worker, or it is stopped, if that is what
- * it should be.
+ * it should be. So does one without a worker, unless a live one is about to take it over. `isAlive` of null is whether any
+ * worker is alive.
  */
 export function shownState(
   job: { state: string; stop: string; worker: string | null },
-  isAlive: (worker: string) => boolean,
+  isAlive: (worker: string | null) => boolean,
 ): JobState {
   const state = job.state as JobState;
-  if (job.worker === null || isResting(state) || isAlive(job.worker)) return state;
+  const waits = job.worker === null && state === 'Scheduling';
+  if (isResting(state) || (isAlive(job.worker) && !waits)) return state;
   return job.stop === 'none' ? 'Scheduling' : 'Stopped';
 }
 
