@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
@@ -10,15 +11,17 @@ import { Generator } from './generator.ts';
 import { topic } from './message.ts';
 import { json, startPenstock } from './penstock.ts';
 import { assertProc, cpuMicros } from './proc.ts';
-import { machineFacts } from './report.ts';
+import { machineFacts, median } from './report.ts';
 import { Rig } from './rig.ts';
+import { postgresOutput, startTelegraf } from './telegraf.ts';
 
 /**
- * Measures how fast messages at QoS 1 become rows of PostgreSQL, beside one INSERT a message and beside one COPY of the same
- * rows without MQTT. See README.md.
+ * Measures how fast messages at QoS 1 become rows of PostgreSQL, beside one INSERT a message, beside Telegraf and beside one COPY
+ * of the same rows without MQTT. See README.md.
  */
 
-const usage = 'usage: node scripts/run.mjs bench/database.ts [--rows 100000] [--rounds 3]\n';
+const usage =
+  'usage: node scripts/run.mjs bench/database.ts [--rows 100000] [--rounds 3] [--telegraf PATH]\n';
 
 /** A contestant that takes longer is stopped there; its rate is that of what it has written. */
 const maxMs = 30_000;
@@ -83,6 +86,17 @@ const contestants: Record<string, Start> = {
   'penstock, upsert': penstock({ mode: 'upsert', key: ['seq'] }),
 };
 
+/** The contestants, with Telegraf if there is a path of its binary. */
+function contestantsWith(telegraf: string | undefined): Record<string, Start> {
+  if (telegraf === undefined) return contestants;
+  const program = resolve(telegraf);
+  if (!existsSync(program)) throw new Error(`there is no ${program}`);
+  return {
+    ...contestants,
+    telegraf: (port, { rig, url }) => startTelegraf(program, port, postgresOutput(url), rig),
+  };
+}
+
 /** Publishes as fast as the broker takes it, and waits until the rows are there. */
 async function forwarded(start: Start, bench: Bench): Promise<Figures> {
   const { rig, rows } = bench;
@@ -142,13 +156,11 @@ async function measure(work: (bench: Bench) => Promise<Figures>, rows: number): 
   return await work({ rig, url, database, rows });
 }
 
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] as number;
-
 function report(results: Map<string, Figures[]>): string {
-  const of = (name: string) => median((results.get(name) ?? []).map(({ perSecond }) => perSecond));
+  const of = (name: string) => median((results.get(name) ?? []).map(({ perSecond }) => perSecond)) ?? 0;
   const lines = [...results].map(([name, figures]) => {
     const rate = of(name);
-    const cpu = median(figures.map(({ cpuMicrosPerRow }) => cpuMicrosPerRow));
+    const cpu = median(figures.map(({ cpuMicrosPerRow }) => cpuMicrosPerRow)) ?? 0;
     const ratios = [rate / of('one INSERT a message'), rate / of('COPY')].map((ratio) => ratio.toFixed(2));
     return `| ${name} | ${rate.toFixed(0)} | ${cpu.toFixed(1)} | ${ratios.join(' | ')} |`;
   });
@@ -161,17 +173,22 @@ function report(results: Map<string, Figures[]>): string {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { rows: { type: 'string', default: '100000' }, rounds: { type: 'string', default: '3' } },
+    options: {
+      rows: { type: 'string', default: '100000' },
+      rounds: { type: 'string', default: '3' },
+      telegraf: { type: 'string' },
+    },
   });
   assertProc();
   const works = new Map<string, (bench: Bench) => Promise<Figures>>([
-    ...Object.entries(contestants).map(
+    ...Object.entries(contestantsWith(values.telegraf)).map(
       ([name, start]) => [name, (bench: Bench) => forwarded(start, bench)] as const,
     ),
     ['COPY', copied],
   ]);
   const results = new Map<string, Figures[]>([...works.keys()].map((name) => [name, []]));
-  process.stdout.write(`${machineFacts()}\n\n`);
+  const leftOut = values.telegraf === undefined ? '\n- without Telegraf: no path was given (--telegraf)' : '';
+  process.stdout.write(`${machineFacts()}${leftOut}\n\n`);
   for (let round = 0; round < Number(values.rounds); round += 1)
     for (const [name, work] of works) {
       const figures = await measure(work, Number(values.rows));

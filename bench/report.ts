@@ -108,7 +108,8 @@ function ratios(group: Result[], all: Result[], against: ContestantName): number
   });
 }
 
-function median(values: number[]): number | undefined {
+/** The middle value, or the mean of the two in the middle. Undefined when there are none. */
+export function median(values: number[]): number | undefined {
   const sorted = values.toSorted((a, b) => a - b);
   const upper = sorted[sorted.length >> 1];
   const lower = sorted[(sorted.length - 1) >> 1];

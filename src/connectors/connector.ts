@@ -67,6 +67,8 @@ export interface WatchContext<P, T> extends Reachable<P> {
   listening(): void;
   /** Call it with every message, in order. It drops what it has no room for; what it throws ends the watch. */
   deliver(message: Watched): void;
+  /** Called when no message will come any more, as at the end of files. */
+  ended?(): void;
   signal: AbortSignal;
 }
 

@@ -61,10 +61,11 @@ beforeAll(async () => {
   });
   configs = {
     filesystem: {
-      endpoint: 'http://127.0.0.1:1',
+      endpoint: 'https://127.0.0.1:1',
       access_key_id: 'plant',
       secret_access_key: canary(),
       session_token: canary(),
+      tls: { ca: ca.cert, cert: own.cert, key, passphrase },
     },
     mqtt: {
       url: `mqtts://localhost:${broker.port}`,

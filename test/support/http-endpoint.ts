@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { atEnd } from './at-end.ts';
 
@@ -20,13 +21,15 @@ export class Endpoint {
   readonly received: Received[] = [];
   readonly sockets = new Set<Socket>();
   readonly server: Server;
+  readonly #scheme: string;
   reply: (request: Received, response: ServerResponse) => Reply | 'handled' | Promise<Reply> = () => 200;
   /** Number of requests without a response. */
   open = 0;
   maxOpen = 0;
 
-  constructor() {
-    this.server = createServer(async (incoming, response) => {
+  /** With `tls` it is reached by https. */
+  constructor(tls?: ServerOptions) {
+    const listener = async (incoming: IncomingMessage, response: ServerResponse) => {
       const chunks: Buffer[] = [];
       for await (const chunk of incoming) chunks.push(chunk as Buffer);
       const { method = '', url = '', headers } = incoming;
@@ -43,7 +46,9 @@ export class Endpoint {
         text = `said ${status}`,
       } = whole as Exclude<Reply, number | undefined>;
       response.writeHead(status, sent).end(status === 304 ? undefined : text);
-    });
+    };
+    this.#scheme = tls ? 'https' : 'http';
+    this.server = tls ? createSecureServer(tls, listener) : createServer(listener);
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
@@ -57,7 +62,7 @@ export class Endpoint {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/in`;
+    return `${this.#scheme}://127.0.0.1:${(this.server.address() as AddressInfo).port}/in`;
   }
 
   get bodies(): string[] {
@@ -70,4 +75,4 @@ export class Endpoint {
   }
 }
 
-export const endpoint = (): Promise<Endpoint> => new Endpoint().start();
+export const endpoint = (tls?: ServerOptions): Promise<Endpoint> => new Endpoint(tls).start();

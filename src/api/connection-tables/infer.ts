@@ -213,8 +213,14 @@ async function takeSample(
   const timer = setTimeout(stop, timeoutMs);
   try {
     const signal = AbortSignal.any([gone, over.signal]);
-    const schema = format ? { format } : undefined;
-    await watchSource(connector, { profile, targets, table, schema, signal, listening, deliver });
+    const ways = { signal, listening, deliver, ended: stop };
+    await watchSource(connector, {
+      profile,
+      targets,
+      table,
+      schema: format ? { format } : undefined,
+      ...ways,
+    });
   } catch (error) {
     if (gone.aborted || (error !== enough && sample.messages === 0)) throw error;
     if (since === undefined) throw tooSlow(timeoutMs);

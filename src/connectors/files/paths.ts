@@ -1,4 +1,4 @@
-import { mkdir, open, realpath } from 'node:fs/promises';
+import { mkdir, open, realpath, stat } from 'node:fs/promises';
 import { dirname, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { PenstockError } from '../../errors.ts';
@@ -64,6 +64,12 @@ async function realOf(path: string): Promise<string> {
     const found = await realOf(parent);
     return resolve(found, relative(parent, path));
   }
+}
+
+/** The deepest part of a path that exists. */
+export async function existingFolder(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  return found ? path : existingFolder(dirname(path));
 }
 
 /** Creates a folder and those above it, durably. Throws if it turns out to lead outside of `root`. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Delivery, MetadataColumn, RunContext, Source, WatchContext } from '../connector.ts';
+import { fileError } from './errors.ts';
 import {
   type Compression,
   type FilePosition,
@@ -23,7 +24,7 @@ const isPosition = (stored: unknown): stored is FilePosition =>
 /** Bytes of records that are not acknowledged. */
 const maxHeldBytes = 64 * 1024 * 1024;
 
-interface SourceOptions {
+export interface SourceOptions {
   files: ReadableFiles;
   rules: RecordRules;
   compression: Compression;
@@ -158,9 +159,14 @@ function fitting(records: readonly Read[], from: number, room: number, bytes: nu
 /** Maximum number of records that a look at a source reads. */
 const maxWatched = 10_000;
 
-/** Shows the first records of the files, from the beginning. */
+/** Shows the first records of the files, from the beginning. Throws `file_not_found` if there are none. */
 export async function watchRecords(
-  { signal, listening, deliver }: Omit<WatchContext<unknown, unknown>, 'profile' | 'targets' | 'table'>,
+  {
+    signal,
+    listening,
+    deliver,
+    ended,
+  }: Omit<WatchContext<unknown, unknown>, 'profile' | 'targets' | 'table'>,
   { files, rules, compression }: SourceOptions,
 ): Promise<never> {
   try {
@@ -174,6 +180,11 @@ export async function watchRecords(
       shown += records.length;
       if (shown >= maxWatched) break;
     }
+    if (shown === 0)
+      throw fileError('file_not_found', 'No file with a record matches', {
+        hint: 'Check the path and the pattern of the table.',
+      });
+    ended?.();
     if (!signal.aborted) await once(signal, 'abort');
     throw signal.reason;
   } finally {

@@ -134,6 +134,7 @@ async function watch({
   signal,
   listening,
   deliver,
+  ended,
 }: WatchContext<unknown, ImpulseTable>): Promise<never> {
   const source = new ImpulseSource({ table, taskIndex: 0, window: 1000, signal });
   listening();
@@ -143,6 +144,7 @@ async function watch({
       delivery.ack();
     }
   }
+  ended?.();
   if (!signal.aborted) await once(signal, 'abort');
   throw signal.reason;
 }

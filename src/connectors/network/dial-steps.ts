@@ -14,7 +14,7 @@ import {
   resolveHost,
   startTls,
 } from './dial.ts';
-import { silence, someTlsPeer, tlsError } from './socket-errors.ts';
+import { refusedPeer, silence, tlsError } from './socket-errors.ts';
 import { clientCertificate, daysToExpiry, distinguishedName, peerFacts, type TlsProfile } from './tls.ts';
 
 /** The steps `resolve → tcp → tls` of a connection test. */
@@ -134,8 +134,7 @@ const acceptance = (
       settled = setImmediate(resolve);
     };
     const closed = () => {
-      const peer = { ...someTlsPeer(endpoint.host), own: clientCertificate(profile.tls) };
-      reject(tlsError(lastError(socket), peer));
+      reject(tlsError(lastError(socket), refusedPeer(endpoint.host, profile)));
     };
     socket.once('session', ticket).once('close', closed);
     return () => {

@@ -3,21 +3,11 @@ import { type FieldError, PenstockError } from '../../errors.ts';
 import type { Reachable, Targets } from '../connector.ts';
 import { parseHeaders } from './http.ts';
 import type { TlsProfile } from './tls.ts';
+import { checkTlsFiles, refuseTls, tlsFields, tlsSecrets } from './tls-options.ts';
 
 /** The fields that the tables of all HTTP connectors have. `endpoint` and `headers` are Arroyo's; the others are additions. */
 
 const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
-
-const pem = (title: string, subject: string) =>
-  optional(
-    Type.String({
-      title,
-      description: `${subject}: PEM text, or the path of a PEM file in the folder PENSTOCK_CERT_DIR`,
-      format: 'var-str',
-      file: true,
-      maxLength: 200_000,
-    }),
-  );
 
 export const httpFields = {
   endpoint: Type.String({
@@ -47,36 +37,11 @@ export const httpFields = {
       maximum: 300_000,
     }),
   ),
-  tls: optional(
-    Type.Object(
-      {
-        ca: pem('CA', 'CA certificates to trust instead of the system ones'),
-        cert: pem('Cert', 'Client certificate, followed by its intermediates'),
-        key: pem('Key', 'Private key of the client certificate'),
-        passphrase: optional(
-          Type.String({
-            title: 'Passphrase',
-            description: 'Passphrase of an encrypted private key',
-            format: 'var-str',
-            maxLength: 1_024,
-          }),
-        ),
-      },
-      { title: 'TLS', additionalProperties: false },
-    ),
-  ),
-  insecureSkipVerify: optional(
-    Type.Boolean({
-      title: 'Skip Certificate Verification',
-      description:
-        'Whether to connect to a server whose certificate cannot be verified. Turn this on for experiments only.',
-      default: false,
-    }),
-  ),
+  ...tlsFields,
 };
 
 /** The secrets among them. */
-export const httpSecrets = ['headers', 'tls/key', 'tls/passphrase'];
+export const httpSecrets = ['headers', ...tlsSecrets];
 
 const HttpTable = Type.Object(httpFields);
 export type HttpTable = Static<typeof HttpTable>;
@@ -88,16 +53,17 @@ const schemeOf = ({ endpoint }: HttpTable): Scheme => (/^wss?:/i.test(endpoint) 
 
 const hasVariable = (text: string): boolean => text.includes('{{');
 
-/** Checks the endpoint and the headers. Variables are checked when they have their values. */
-export function validateHttpTable(
-  { endpoint, headers = '' }: HttpTable,
-  scheme: Scheme = 'http',
-): FieldError[] {
+/** Checks the endpoint, the headers and TLS. Variables are checked when they have their values. */
+export function validateHttpTable(table: HttpTable, scheme: Scheme = 'http'): FieldError[] {
+  const { endpoint, headers = '' } = table;
   const errors: FieldError[] = [];
+  const refuse = (path: string, message: string) => void errors.push({ path, message });
   const url = parseEndpoint(endpoint, scheme);
-  if (typeof url === 'string' && !hasVariable(endpoint)) errors.push({ path: '/endpoint', message: url });
+  if (typeof url === 'string' && !hasVariable(endpoint)) refuse('/endpoint', url);
+  if (typeof url === 'object' && url.protocol === `${scheme}:`) refuseTls(table, `${scheme}s://`, refuse);
   const parsed = parseHeaders(headers);
-  if (typeof parsed === 'string' && !hasVariable(headers)) errors.push({ path: '/headers', message: parsed });
+  if (typeof parsed === 'string' && !hasVariable(headers)) refuse('/headers', parsed);
+  checkTlsFiles(table.tls, refuse);
   return errors;
 }
 

@@ -5,6 +5,7 @@ import { asPenstockError, PenstockError } from '../../errors.ts';
 import type { Reachable } from '../connector.ts';
 import { within } from './deadline.ts';
 import { openSocket } from './dial.ts';
+import { isTlsReason, refusedPeer, tlsError } from './socket-errors.ts';
 import type { TlsProfile } from './tls.ts';
 
 /** HTTP/1.1 for connectors. Every connection, also of a redirect, is dialled through the allowed targets. */
@@ -36,9 +37,12 @@ const maxHeaderBytes = 64 * 1024;
 /** A pool of connections to the servers of one connector. Close it at the end. */
 export class HttpClient {
   readonly #agent: Dispatcher;
+  readonly #refusal: () => PenstockError | undefined;
 
-  private constructor(agent: Dispatcher) {
+  /** `refusal`: why a server has refused TLS after the handshake. */
+  private constructor(agent: Dispatcher, refusal: () => PenstockError | undefined) {
     this.#agent = agent;
+    this.#refusal = refusal;
   }
 
   /** `connections`: maximum number to one server. `signal` ends the dialling of connections. */
@@ -47,6 +51,7 @@ export class HttpClient {
     { connections = 8, signal }: { connections?: number; signal: AbortSignal },
   ): Promise<HttpClient> {
     const { Agent } = await import('undici');
+    let refusal: PenstockError | undefined;
     return new HttpClient(
       new Agent({
         connections,
@@ -57,11 +62,18 @@ export class HttpClient {
           const host = options.hostname.replace(/^\[(.*)\]$/, '$1');
           const port = options.port ? Number(options.port) : tls ? 443 : 80;
           openSocket({ host, port, tls }, reachable, signal).then(
-            (socket: Socket) => callback(null, socket as never),
+            (socket: Socket) => {
+              // The client that opened the socket is told only that it is closed.
+              socket.on('error', (error) => {
+                if (isTlsReason(error)) refusal = tlsError(error, refusedPeer(host, reachable.profile));
+              });
+              callback(null, socket as never);
+            },
             (error: Error) => callback(error, null),
           );
         },
       }),
+      () => refusal,
     );
   }
 
@@ -97,7 +109,7 @@ export class HttpClient {
       response.body.once('close', () => signal.removeEventListener('abort', end));
       return response;
     } catch (error) {
-      throw translated(error, signal);
+      throw this.#translated(error, signal);
     }
   }
 
@@ -110,8 +122,14 @@ export class HttpClient {
         return { ...response, body: await readAll(body, maxBytes) };
       });
     } catch (error) {
-      throw translated(error, signal);
+      throw this.#translated(error, signal);
     }
+  }
+
+  #translated(error: unknown, signal: AbortSignal): unknown {
+    const found = translated(error, signal);
+    const isLost = found instanceof PenstockError && found.code === 'connection_lost';
+    return (isLost && this.#refusal()) || found;
   }
 
   async #send(
@@ -232,6 +250,7 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const owned = [
   'connection',
   'content-length',
+  'expect',
   'host',
   'keep-alive',
   'te',
@@ -239,6 +258,9 @@ const owned = [
   'transfer-encoding',
   'upgrade',
 ];
+
+/** Whether the connection sets this header, so that no other may. */
+export const isOwned = (name: string): boolean => owned.includes(name) || name.startsWith('sec-websocket-');
 
 /**
  * Parses `Name: value,Name: value`, as Arroyo writes headers, or one header a line. A comma inside a value stays. Returns a
@@ -255,7 +277,7 @@ export function parseHeaders(text: string): Record<string, string> | string {
       return 'must be headers like "Name: value", separated by commas or line breaks';
     if (/[^\t\x20-\x7e\x80-\xff]/.test(value))
       return `must have no control or non-Latin-1 characters in the value of ${name}`;
-    if (owned.includes(name.toLowerCase())) return `must not set ${name}, which the connection sets itself`;
+    if (isOwned(name.toLowerCase())) return `must not set ${name}, which the connection sets itself`;
     if (name.toLowerCase() in headers) return `must not set ${name} twice`;
     headers[name.toLowerCase()] = value;
   }

@@ -138,10 +138,11 @@ export class QueueSource implements Source {
 
 /** Shows messages until the signal aborts, also after the last one. See `watch` in the connector contract. */
 export async function watchAll(
-  { deliver, signal }: Pick<WatchContext<unknown, unknown>, 'deliver' | 'signal'>,
+  { deliver, ended, signal }: Pick<WatchContext<unknown, unknown>, 'deliver' | 'ended' | 'signal'>,
   messages: AsyncIterable<Incoming>,
 ): Promise<never> {
   for await (const { payload, metadata } of messages)
     deliver({ payload, metadata, receivedAt: performance.timeOrigin + performance.now() });
+  ended?.();
   for (;;) await pause(60_000, signal);
 }

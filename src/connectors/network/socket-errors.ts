@@ -10,6 +10,7 @@ import {
   unsuitable,
   untrustedIssuer,
 } from './certificate-errors.ts';
+import { clientCertificate, type TlsProfile } from './tls.ts';
 
 /** Translates TCP and TLS errors of Node. `undefined` means that the connection was closed without an error. */
 
@@ -199,6 +200,12 @@ export const someTlsPeer = (name = ''): TlsPeer => ({
   facts: {},
   chain: [],
   trusted: [],
+});
+
+/** A server that may have refused the client's certificate after the handshake. */
+export const refusedPeer = (name: string, { tls }: TlsProfile): TlsPeer => ({
+  ...someTlsPeer(name),
+  own: clientCertificate(tls),
 });
 
 /** The error for a failed TLS connection. */

@@ -3,6 +3,8 @@ import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { PenstockError } from '../../errors.ts';
 import { untilReported } from './deadline.ts';
+import { lastError } from './dial.ts';
+import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
 
 /** Advice for a server that opens no WebSocket. */
 export interface WebSocketHints {
@@ -25,8 +27,8 @@ export interface WebSocketOptions {
 }
 
 /**
- * Opens a WebSocket over a connected socket; it is paused, so that no message is missed. Throws `websocket_refused`; the socket
- * is then closed.
+ * Opens a WebSocket over a connected socket; it is paused, so that no message is missed. Throws `websocket_refused` or
+ * `tls_…`; the socket is then closed.
  */
 export async function openWebSocket(
   socket: Socket,
@@ -55,7 +57,10 @@ export async function openWebSocket(
     return webSocket;
   } catch (error) {
     socket.destroy();
-    throw error;
+    signal.throwIfAborted();
+    const broken = lastError(socket);
+    // In TLS 1.3 the refusal of a client certificate comes after the handshake.
+    throw isTlsReason(broken) ? tlsError(broken, someTlsPeer()) : error;
   }
 }
 

@@ -261,6 +261,7 @@ test.each([
   [{ paging: 'cursor', cursor: '/next' }, '/cursor_parameter'],
   [{ paging: 'cursor', cursor_parameter: 'c' }, '/cursor'],
   [{ cursor: '/next' }, '/cursor'],
+  [{ cursor_parameter: 'c' }, '/cursor_parameter'],
 ] as [Partial<PollingTable>, string][])('%j is refused', (table, path) => {
   const errors = pollingHttp.validateTable?.({ endpoint: 'https://a', ...table }, undefined);
   expect(errors?.map((error) => error.path)).toEqual([path]);

@@ -126,7 +126,13 @@ export function validateTable(table: PollingTable): FieldError[] {
   if (paging === 'cursor') {
     if (cursor === undefined) add('/cursor', 'is required with paging by cursor');
     if (cursorParameter === undefined) add('/cursor_parameter', 'is required with paging by cursor');
-  } else if (cursor !== undefined) add('/cursor', 'is only for paging by cursor; set paging to cursor');
+    return errors;
+  }
+  for (const [path, value] of [
+    ['/cursor', cursor],
+    ['/cursor_parameter', cursorParameter],
+  ] as const)
+    if (value !== undefined) add(path, 'is only for paging by cursor; set paging to cursor');
   return errors;
 }
 

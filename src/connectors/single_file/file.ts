@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { access, type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { badRow } from '../../formats/values/bad.ts';
 import type {
@@ -11,10 +11,11 @@ import type {
   Source,
   WatchContext,
 } from '../connector.ts';
+import { decodeStep } from '../files/decode-step.ts';
 import { fileError, lostError, systemError } from '../files/errors.ts';
 import { localFiles } from '../files/local-files.ts';
-import { type LocalPath, localPath, makeFolder, syncFolder } from '../files/paths.ts';
-import { firstRecords, RecordSource, watchRecords } from '../files/record-source.ts';
+import { existingFolder, type LocalPath, localPath, makeFolder, syncFolder } from '../files/paths.ts';
+import { RecordSource, watchRecords } from '../files/record-source.ts';
 import { recordRules } from '../files/records.ts';
 import { CheckSteps } from '../network/check-steps.ts';
 import type { SingleFileTable } from './table.ts';
@@ -39,28 +40,35 @@ export async function watch(context: WatchContext<unknown, SingleFileTable>): Pr
   return watchRecords(context, await readable(context as never));
 }
 
+/** Tests a file: `file`, and for a source `decode`. A sink writes nothing. */
 export async function check(context: CheckContext<unknown, SingleFileTable>): Promise<void> {
-  const { table, targets, schema } = context;
+  const { table, targets } = context;
   const steps = new CheckSteps(context);
   if (!table) return steps.skip('file', 'A table names the file');
-  await steps.run('file', async (signal) => {
+  const isSink = table.table_type === 'sink';
+  await steps.run('file', async () => {
     const place = await localPath(table.path, targets);
-    const found = await stat(place.real).catch(() => undefined);
-    if (table.table_type === 'sink') {
-      if (found?.isDirectory()) throw fileError('file_not_found', `${place.shown} is a folder, not a file`);
-      const parent = await stat(dirname(place.real)).catch(() => undefined);
-      if (found) await (await openFile(place, constants.O_WRONLY)).close();
-      const state = found
-        ? 'can be written'
-        : parent
-          ? 'does not exist yet'
-          : 'and its folder do not exist yet';
-      return { value: true, message: `The file ${place.shown} ${state}` };
-    }
-    const options = await readable({ table, targets, ...(schema ? { schema } : {}) });
-    const records = await firstRecords(20, options, signal);
-    return { value: true, message: `Read ${records.length} records from ${place.shown}` };
+    return { value: true, message: isSink ? await writableFile(place) : await readableFile(place) };
   });
+  if (!isSink) await decodeStep(steps, context.schema, (schema) => readable({ table, targets, schema }));
+}
+
+async function readableFile(place: LocalPath): Promise<string> {
+  await (await openFile(place, constants.O_RDONLY)).close();
+  return `The file ${place.shown} can be read`;
+}
+
+async function writableFile(place: LocalPath): Promise<string> {
+  const { real, shown } = place;
+  if (await stat(real).catch(() => undefined)) {
+    await (await openFile(place, constants.O_WRONLY)).close();
+    return `The file ${shown} can be written`;
+  }
+  const folder = await existingFolder(dirname(real));
+  await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    throw systemError(error, shown);
+  });
+  return `The file ${shown}${folder === dirname(real) ? ' does' : ' and its folder do'} not exist yet: the job will create it`;
 }
 
 async function openFile({ real, shown }: LocalPath, flags: number): Promise<FileHandle> {

@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { testSink } from '../../../test/support/connector-conformance/sink.ts';
 import { testSource } from '../../../test/support/connector-conformance/source.ts';
 import { type Context, failureOf, runContext } from '../../../test/support/connector-conformance/subject.ts';
-import { fileFolder } from '../../../test/support/files.ts';
+import { fileFolder, filesBelow } from '../../../test/support/files.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { RunContext, Sink } from '../connector.ts';
 import { singleFile } from './index.ts';
 
@@ -63,4 +64,61 @@ test('refuses what is no file, or outside of the folder', async () => {
   expect(await failureOf(singleFile.openSource?.(context('source') as never) as never)).toMatchObject({
     code: 'file_not_found',
   });
+});
+
+/** The steps of a test with their codes. */
+async function steps(own: Context, schema: ConnectionSchema = own.schema): Promise<string[]> {
+  const found: string[] = [];
+  await singleFile.check?.({
+    ...(own as never as RunContext<object, never>),
+    schema,
+    probe: 'none',
+    stepTimeoutMs: 5_000,
+    report: ({ name, outcome, code }) =>
+      void found.push(`${name} ${outcome}${code === null ? '' : ` ${code}`}`),
+  });
+  return found;
+}
+
+test('tests whether a source can be read and decoded', async () => {
+  const own = context('source');
+  expect(await steps(own)).toEqual(['file failed file_not_found', 'decode skipped']);
+  writeFileSync(pathOf(own), '');
+  expect(await steps(own)).toEqual(['file ok', 'decode warning file_not_found']);
+  writeFileSync(pathOf(own), '{"n":1}\n');
+  const schema = (type: 'int64' | 'timestamp') => ({
+    format: { type: 'json' as const },
+    fields: [{ name: 'n', type, required: true }],
+  });
+  expect(await steps(own, schema('int64'))).toEqual(['file ok', 'decode ok']);
+  writeFileSync(pathOf(own), '{"n":1}\n{"n":"x"}\n');
+  expect(await steps(own, schema('int64'))).toEqual(['file ok', 'decode failed bad_data']);
+  expect(await steps(context('source', 'folder'))).toEqual(['file failed file_not_found', 'decode skipped']);
+  expect(await steps(context('source', '../x'))).toEqual(['file failed file_path_refused', 'decode skipped']);
+});
+
+test('tests whether a sink can be written, without a trace', async () => {
+  const own = context('sink');
+  const before = filesBelow(root);
+  expect(await steps(own)).toEqual(['file ok']);
+  expect(await steps(context('sink', 'new/deep/file'))).toEqual(['file ok']);
+  expect(await steps(context('sink', 'folder'))).toEqual(['file failed file_not_found']);
+  expect(await steps(context('sink', '../x'))).toEqual(['file failed file_path_refused']);
+  expect(filesBelow(root)).toEqual(before);
+  writeFileSync(pathOf(own), 'kept');
+  expect(await steps(own)).toEqual(['file ok']);
+  expect(readFileSync(pathOf(own), 'utf8')).toBe('kept');
+  expect(
+    await steps(context('sink', `${(own as RunContext<unknown, { path: string }>).table.path}/x`)),
+  ).toEqual(['file failed file_not_found']);
+});
+
+test.skipIf(process.getuid?.() === 0)('tells in a test what may not be used', async () => {
+  const [source, sink] = [context('source'), context('sink', 'locked/file')];
+  writeFileSync(pathOf(source), 'x');
+  chmodSync(pathOf(source), 0);
+  mkdirSync(join(root, 'locked'), { mode: 0o500 });
+  onTestFinished(() => chmodSync(join(root, 'locked'), 0o700));
+  expect((await steps(source))[0]).toBe('file failed file_permission_denied');
+  expect(await steps(sink)).toEqual(['file failed file_permission_denied']);
 });

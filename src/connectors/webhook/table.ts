@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { type DescribedError, errorMaker, type FieldError, PenstockError } from '../../errors.ts';
 import type { ColumnUse } from '../../formats/schema/column-use.ts';
 import { type ConnectionSchema, fieldTypes } from '../../formats/schema/schema.ts';
+import { isOwned, parseHeaders } from '../network/http.ts';
 import { httpFields, httpSecrets, validateHttpTable } from '../network/http-table.ts';
 
 /** A webhook table: `endpoint` and `headers` are Arroyo's, the other fields are additions. */
@@ -110,6 +111,12 @@ export function validateTable(table: WebhookTable): FieldError[] {
   const path = '/idempotency_header';
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(idempotencyHeader))
     errors.push({ path, message: 'must be the name of a header, such as Idempotency-Key' });
+  const name = idempotencyHeader.toLowerCase();
+  if (isOwned(name) || name === 'content-type')
+    errors.push({ path, message: 'must be another header: every request has this one already' });
+  const headers = parseHeaders(table.headers ?? '');
+  if (typeof headers === 'object' && name in headers)
+    errors.push({ path, message: 'must be left out of headers: it cannot be set twice' });
   if (batch !== 'none')
     errors.push({
       path,

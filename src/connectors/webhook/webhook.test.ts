@@ -273,7 +273,12 @@ test.each([
   [{ endpoint: 'https://user:pass@a' }, '/endpoint'],
   [{ endpoint: 'https://a', headers: 'nonsense' }, '/headers'],
   [{ endpoint: 'https://a', headers: 'Host: b' }, '/headers'],
+  [{ endpoint: 'https://a', headers: 'A: b,a: c' }, '/headers'],
+  [{ endpoint: 'https://a', headers: 'Expect: 100-continue' }, '/headers'],
   [{ endpoint: 'https://a', idempotency_header: 'a b' }, '/idempotency_header'],
+  [{ endpoint: 'https://a', idempotency_header: 'Content-Type' }, '/idempotency_header'],
+  [{ endpoint: 'https://a', idempotency_header: 'Host' }, '/idempotency_header'],
+  [{ endpoint: 'https://a', headers: 'KEY: b', idempotency_header: 'Key' }, '/idempotency_header'],
   [{ endpoint: 'https://a', idempotency_header: 'K', batch: 'ndjson' as const }, '/idempotency_header'],
 ])('%j is refused', (table, path) => {
   expect(webhook.validateTable?.(table, undefined).map((error) => error.path)).toEqual([path]);

@@ -207,6 +207,7 @@ test('the test of a WebSocket waits for a message and compares it with the schem
 test.each([
   [{ endpoint: 'https://a' }, '/endpoint'],
   [{ endpoint: 'ws://a', headers: 'x' }, '/headers'],
+  [{ endpoint: 'ws://a', headers: 'Sec-WebSocket-Protocol: x' }, '/headers'],
 ])('%j is refused', (table, path) => {
   expect(websocket.validateTable?.(table, undefined).map((error) => error.path)).toEqual([path]);
 });

@@ -15,7 +15,7 @@ export class CsvGuess {
   observe(payload: Buffer): void {
     this.#messages += 1;
     if (payload.length > maxLength) return;
-    const lines = [...linesOfText(payload.toString())].filter((line) => line.trim() !== '');
+    const lines = joined([...linesOfText(payload.toString())]).filter((line) => line.trim() !== '');
     if (lines.length > 1) this.#several += 1;
     this.#lines.push(...lines.slice(0, maxLines - this.#lines.length));
   }
@@ -62,7 +62,19 @@ export class CsvGuess {
   }
 }
 
-/** Good enough for a guess: line ends in quotes are not handled. */
+/** Joins lines that a quoted line end has divided; a quote without its other is not one. */
+function joined(lines: readonly string[]): readonly string[] {
+  const records: string[] = [];
+  let open: string | undefined;
+  for (const line of lines) {
+    const record = open === undefined ? line : `${open}\n${line}`;
+    const isOpen = record.split('"').length % 2 === 0;
+    open = isOpen ? record : undefined;
+    if (!isOpen) records.push(record);
+  }
+  return open === undefined ? records : lines;
+}
+
 function cellsOf(line: string, delimiter: string, quote: string): string[] {
   const cells: string[] = [];
   let cell = '';

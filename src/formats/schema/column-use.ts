@@ -8,19 +8,27 @@ export interface ColumnUse {
   path: string;
   column: string;
   types: readonly FieldTypeName[];
+  /** Its name at the other side, where no two columns may have the same. */
+  writtenAs?: string;
 }
 
-/** Returns errors for columns in use that the table lacks or has with another type. */
+/** Returns errors for columns in use that the table lacks, has with another type, or writes under a name that is taken. */
 export function checkColumnUses(uses: readonly ColumnUse[], fields: readonly Field[]): FieldError[] {
-  return uses.flatMap(({ path, column, types }) => {
+  const renamed = new Set(uses.flatMap((use) => (use.writtenAs === undefined ? [] : [use.column])));
+  return uses.flatMap(({ path, column, types, writtenAs }) => {
     const field = fields.find(({ name }) => name === column);
     if (field === undefined) {
       const names = fields.map(({ name }) => name).join(', ');
       return [{ path, message: `refers to the column ${column}, which the table does not have: ${names}` }];
     }
+    const taken = fields.some(({ name }) => name === writtenAs && name !== column && !renamed.has(name));
+    if (taken)
+      return [{ path, message: `writes ${column} to ${writtenAs}, which the column of that name has` }];
     if (types.includes(field.type)) return [];
-    return [
-      { path, message: `refers to the column ${column}, which is ${sqlType(field)}: it has no plain text` },
-    ];
+    const wanted =
+      types.length === 1
+        ? `it must be ${sqlType({ type: types[0] as FieldTypeName })}`
+        : 'it has no plain text';
+    return [{ path, message: `refers to the column ${column}, which is ${sqlType(field)}: ${wanted}` }];
   });
 }

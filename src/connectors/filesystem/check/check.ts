@@ -1,17 +1,15 @@
 import { access, constants, open, rm, stat } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { dirname, join } from 'node:path';
-import { asPenstockError } from '../../../errors.ts';
-import { codecFor, expandSchema, readRows } from '../../../formats/codec.ts';
+import { join } from 'node:path';
 import type { CheckContext } from '../../connector.ts';
+import { decodeStep } from '../../files/decode-step.ts';
 import { systemError } from '../../files/errors.ts';
-import { type LocalPath, localPath } from '../../files/paths.ts';
-import { firstRecords } from '../../files/record-source.ts';
+import { existingFolder, type LocalPath, localPath } from '../../files/paths.ts';
 import { CheckSteps, type Finding } from '../../network/check-steps.ts';
 import { connectTcp, type Dialable, resolveHost, startTls } from '../../network/dial.ts';
 import { type Location, validLocation } from '../config/location.ts';
 import { endpointOf, type S3Profile } from '../config/profile.ts';
-import { type FilesystemTable, isSink, type SourceTable } from '../config/table.ts';
+import { type FilesystemTable, isSink } from '../config/table.ts';
 import { readable } from '../connection/readable.ts';
 import { requestError, s3Client } from '../connection/s3-client.ts';
 
@@ -29,7 +27,10 @@ export async function check(context: Context): Promise<void> {
   const location = table && validLocation(table.path);
   if (location && 'local' in location) await checkFolder(context, steps, location.local);
   else await checkStore(context, steps, location);
-  if (table && !isSink(table)) await checkSource(context, steps, table);
+  if (table && !isSink(table))
+    await decodeStep(steps, context.schema, (schema, signal) =>
+      readable(context, { table_type: table }, schema, signal),
+    );
 }
 
 async function checkFolder(
@@ -43,7 +44,7 @@ async function checkFolder(
   if (probe === 'none') return steps.skip('write', 'Skipped because nothing is to be written');
   await steps.run('write', async () => {
     const { real, shown } = place as LocalPath;
-    await writeProbe(await existing(real), shown);
+    await writeProbe(await existingFolder(real), shown);
     return { value: true, message: `A file can be written to ${shown} and made durable` };
   });
 }
@@ -60,12 +61,6 @@ async function folderFinding(place: LocalPath, sink: boolean): Promise<Finding<L
       return { value: place, message: `The folder ${shown} does not exist yet: the job will create it` };
     throw systemError(error, shown);
   }
-}
-
-/** The deepest folder of a path that exists. */
-async function existing(path: string): Promise<string> {
-  const found = await stat(path).catch(() => undefined);
-  return found ? path : existing(dirname(path));
 }
 
 async function writeProbe(folder: string, shown: string): Promise<void> {
@@ -158,7 +153,7 @@ async function checkConnection(
     });
     if (!tls) return;
     await steps.run('tls', async (signal) => {
-      const secure = await startTls(socket as Socket, endpoint, {}, signal);
+      const secure = await startTls(socket as Socket, endpoint, profile, signal);
       socket = secure;
       return { value: true, message: `${secure.getProtocol()} with a trusted certificate` };
     });
@@ -187,38 +182,4 @@ async function checkLogin(context: Context, steps: CheckSteps): Promise<void> {
   } finally {
     client.destroy();
   }
-}
-
-const samples = 20;
-
-async function checkSource(context: Context, steps: CheckSteps, source: SourceTable): Promise<void> {
-  const { schema } = context;
-  await steps.run('decode', async (signal) => {
-    const known = schema && expandSchema(schema);
-    const options = await readable(context, { table_type: source }, known ?? {}, signal);
-    try {
-      const records = await firstRecords(samples, options, signal);
-      const [first] = records;
-      if (first === undefined) {
-        const code = 'file_not_found';
-        return {
-          value: 0,
-          message: 'No file with a record matches',
-          code,
-          hint: 'Check path and regex_pattern.',
-        };
-      }
-      if (!known)
-        return { value: records.length, message: `Read ${records.length} records from ${first.file}` };
-      const codec = codecFor(known);
-      for (const { payload, file, line } of records)
-        readRows(codec, payload, (error) => {
-          const { message } = asPenstockError(error);
-          throw Object.assign(asPenstockError(error), { message: `Line ${line} of ${file}: ${message}` });
-        });
-      return { value: records.length, message: `The first ${records.length} records can be decoded` };
-    } finally {
-      options.files.close();
-    }
-  });
 }

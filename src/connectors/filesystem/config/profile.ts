@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { type DescribedError, errorMaker, type FieldError } from '../../../errors.ts';
 import { fileErrors } from '../../files/errors.ts';
+import { checkTlsFiles, refuseTls, tlsFields, tlsSecrets } from '../../network/tls-options.ts';
 
 /** The S3-compatible store of a filesystem table. Local folders need no profile. */
 
@@ -38,11 +39,12 @@ export const S3Profile = Type.Object(
     session_token: Type.Optional(
       Type.String({ title: 'Session Token', description: 'Of temporary credentials', format: 'var-str' }),
     ),
+    ...tlsFields,
   },
   {
     title: 'FilesystemProfile',
     additionalProperties: false,
-    sensitive: ['secret_access_key', 'session_token'],
+    sensitive: ['secret_access_key', 'session_token', ...tlsSecrets],
   },
 );
 export type S3Profile = Static<typeof S3Profile>;
@@ -60,6 +62,9 @@ export function validateProfile(profile: S3Profile): FieldError[] {
     errors.push({ path: '/endpoint', message: 'must be a URL with http:// or https://' });
   else if (url && (url.username || url.password || url.search || url.hash))
     errors.push({ path: '/endpoint', message: 'must have no login, query or fragment' });
+  const refuse = (path: string, message: string) => void errors.push({ path, message });
+  if (url?.protocol === 'http:') refuseTls(profile, 'https://', refuse);
+  checkTlsFiles(profile.tls, refuse);
   if (!/^[a-z0-9-]*$/.test(region))
     errors.push({ path: '/region', message: 'may have small letters, digits and hyphens only' });
   if ((id === '') !== (secret === ''))
@@ -78,7 +83,7 @@ export const s3Errors = {
     passing: false,
     means:
       'The access key is unknown, its secret is wrong, the clock is wrong, or a policy does not allow the action.',
-    todo: 'Correct the credentials of the profile. A sink needs s3:PutObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads, a source s3:ListBucket and s3:GetObject.',
+    todo: 'Correct the credentials of the profile. A sink needs s3:PutObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads, a source s3:ListBucket and s3:GetObject. With s3:DeleteObject, s3:ListBucket and s3:GetObject a sink also removes what a crash has left.',
   },
   s3_credentials_missing: {
     title: 'There are no credentials for the object store',

@@ -1,45 +1,33 @@
-import { lookup } from 'node:dns';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { isIP, type LookupFunction } from 'node:net';
+import type { Socket } from 'node:net';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { asPenstockError, type PenstockError } from '../../../errors.ts';
+import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Reachable, Targets } from '../../connector.ts';
-import { socketError } from '../../network/socket-errors.ts';
+import { openSocket } from '../../network/dial.ts';
+import { isTlsReason, refusedPeer, socketError, tlsError } from '../../network/socket-errors.ts';
 import { endpointOf, type S3Profile, s3Error, s3Errors } from '../config/profile.ts';
 
-/** The client of an object store. It asks the targets before each connection, and never retries. */
+/** The client of an object store. It asks the targets for each connection, and never retries. */
 
-/** Resolves a host name to the addresses that may be dialled. */
-const lookupWithin =
-  (targets: Targets): LookupFunction =>
-  (host, options, callback) => {
-    lookup(host, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error, []);
-      try {
-        const allowed = targets.allowed(host, addresses);
-        const [first] = allowed;
-        if (options.all || first === undefined) callback(null, allowed);
-        else callback(null, first.address, first.family);
-      } catch (refused) {
-        callback(refused as Error, []);
-      }
-    });
-  };
+type Created = (error: Error | null, socket?: Socket) => void;
 
-type Connect = (options: { host?: string | null }, callback?: never) => never;
-
-/** Node looks up names only, so an address is checked here. */
-function guarded<A extends HttpAgent>(agent: A, targets: Targets): A {
-  const looked = lookupWithin(targets);
-  const connect = agent.createConnection.bind(agent) as unknown as Connect;
-  const checked = (options: { host?: string | null }, callback?: never): never => {
+/** Dials with our steps, within the targets. The socket comes later, by the callback. */
+function dialling<A extends HttpAgent>(
+  agent: A,
+  tls: boolean,
+  store: Reachable<S3Profile>,
+  signal: AbortSignal,
+): A {
+  const createConnection = (options: { host?: string; port?: number | string }, created: Created): void => {
     const host = (options.host ?? '').replace(/^\[(.*)\]$/, '$1');
-    const family = isIP(host);
-    if (family !== 0) targets.allowed(host, [{ address: host, family }]);
-    return connect({ ...options, lookup: looked } as object, callback);
+    const soon = AbortSignal.any([signal, AbortSignal.timeout(connectMs)]);
+    openSocket({ host, port: Number(options.port), tls }, store, soon).then(
+      (socket) => created(null, socket),
+      (error: Error) => created(error),
+    );
   };
-  return Object.assign(agent, { createConnection: checked as unknown as A['createConnection'] });
+  return Object.assign(agent, { createConnection: createConnection as never });
 }
 
 /** The machine's own credentials are for an operator to lend: whoever may write tables could otherwise act as the machine. */
@@ -59,7 +47,8 @@ function checkMachineCredentials(targets: Targets): void {
 const connectMs = 10_000;
 const requestMs = 60_000;
 
-export async function s3Client({ profile, targets }: Reachable<S3Profile>): Promise<S3Client> {
+export async function s3Client(store: Reachable<S3Profile>): Promise<S3Client> {
+  const { profile, targets } = store;
   const { S3Client } = await import('@aws-sdk/client-s3');
   if (!profile.access_key_id) checkMachineCredentials(targets);
   const { access_key_id, secret_access_key = '', session_token } = profile;
@@ -73,7 +62,9 @@ export async function s3Client({ profile, targets }: Reachable<S3Profile>): Prom
         },
       }
     : {};
-  return new S3Client({
+  const closing = new AbortController();
+  const pool = { keepAlive: true, maxSockets: 16 };
+  const client = new S3Client({
     ...own,
     ...credentials,
     region: profile.region || 'us-east-1',
@@ -83,11 +74,18 @@ export async function s3Client({ profile, targets }: Reachable<S3Profile>): Prom
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: {
-      httpAgent: guarded(new HttpAgent({ keepAlive: true, maxSockets: 16 }), targets),
-      httpsAgent: guarded(new HttpsAgent({ keepAlive: true, maxSockets: 16 }), targets),
+      httpAgent: dialling(new HttpAgent(pool), false, store, closing.signal),
+      httpsAgent: dialling(new HttpsAgent(pool), true, store, closing.signal),
       connectionTimeout: connectMs,
       requestTimeout: requestMs,
       throwOnRequestTimeout: true,
+    },
+  });
+  const destroy = client.destroy.bind(client);
+  return Object.assign(client, {
+    destroy() {
+      closing.abort();
+      destroy();
     },
   });
 }
@@ -113,6 +111,12 @@ const named: Readonly<Record<string, S3ErrorCode>> = {
   NoSuchBucket: 's3_bucket_missing',
   PermanentRedirect: 's3_wrong_region',
   AuthorizationHeaderMalformed: 's3_wrong_region',
+  // Somebody else aborted the upload, such as a rule of the bucket.
+  NoSuchUpload: 's3_failed',
+  // Two requests for one key at the same time: S3 says to try again.
+  ConditionalRequestConflict: 's3_failed',
+  OperationAborted: 's3_failed',
+  RequestTimeout: 's3_failed',
   SlowDown: 's3_throttled',
   TooManyRequests: 's3_throttled',
 };
@@ -120,17 +124,18 @@ const named: Readonly<Record<string, S3ErrorCode>> = {
 /** Translates an error of a request. */
 export function requestError(cause: unknown, profile: S3Profile): PenstockError {
   const { name = '', code, $metadata = {} } = cause as ServiceError;
-  if ('passing' in (cause as object)) return cause as PenstockError;
   const url = endpointOf(profile);
   const host = url.hostname;
   const status = $metadata.httpStatusCode;
   if (name === 'TimeoutError')
     return s3Error('connection_timeout', `The object store at ${host} does not respond`, { cause });
-  if (status === undefined && code === 'ENOTFOUND')
-    return s3Error('name_not_resolved', `The host name of the object store cannot be resolved (${code})`, {
+  if (cause instanceof PenstockError && code === 'name_not_resolved')
+    return s3Error(code, cause.message, {
       hint: 'Check the endpoint. Most stores other than AWS need path_style.',
       cause,
     });
+  if (cause instanceof PenstockError) return cause;
+  if (isTlsReason(cause as Error)) return tlsError(cause as Error, refusedPeer(host, profile));
   if (status === undefined && code !== undefined && named[name] === undefined)
     return socketError(cause as NodeJS.ErrnoException, { host, port: Number(url.port) || 443 });
   if (status === undefined && named[name] === undefined) return asPenstockError(cause);

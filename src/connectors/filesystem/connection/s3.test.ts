@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { atEnd } from '../../../../test/support/at-end.ts';
 import { testCheck } from '../../../../test/support/connector-conformance/check.ts';
 import { testSink } from '../../../../test/support/connector-conformance/sink.ts';
@@ -17,10 +17,17 @@ import { filesystem } from '../index.ts';
 import { s3Client } from './s3-client.ts';
 import { S3Storage } from './s3-storage.ts';
 
-const { profile, port } = await startS3('plant');
+const store = await startS3('plant');
+const { profile, port } = store;
 const sdk = await import('@aws-sdk/client-s3');
-const client = await s3Client({ profile, targets: new TargetRules([]) });
-atEnd(async () => client.destroy());
+// Its sockets close at once: other tests wait until none is left.
+const client = new sdk.S3Client({
+  endpoint: `http://127.0.0.1:${port}`,
+  region: 'us-east-1',
+  forcePathStyle: true,
+  credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
+  requestHandler: { httpAgent: { keepAlive: false } },
+});
 let made = 0;
 
 type S3Context = RunContext<typeof profile, { table_type: { path: string } }>;
@@ -86,13 +93,50 @@ test('sends a large object in parts, and aborts what fails', async () => {
   const own = context('sink') as never as RunContext<typeof profile, unknown>;
   const place = { bucket: 'plant', prefix: 'large' };
   const multipart = { minimum_multipart_size: 1, target_part_size_bytes: 5 * 1024 * 1024 };
-  const storage = await S3Storage.open(own as never, place, multipart, 'aa');
+  const storage = await S3Storage.open(own as never, place, multipart, { mark: '.m', end: 'aa' });
   const data = [Buffer.alloc(6 * 1024 * 1024, 'a'), Buffer.alloc(6 * 1024 * 1024, 'b')];
   expect(await storage.put('x', 'big.json', data, false)).toBe(true);
   const text = await textOf('large/x/big.json');
   expect([text.length, text.at(0), text.at(-1)]).toEqual([12 * 1024 * 1024, 'a', 'b']);
   expect(await storage.names('x')).toEqual(['big.json']);
   await storage.close();
+});
+
+test.each([
+  ['serial', false],
+  ['uuid', false],
+  ['ulid', false],
+  ['serial', true],
+  ['uuid_v7', true],
+])('a crash leaves nothing, with names by %s, listed by whole keys: %s', async (strategy, wholeKeys) => {
+  store.listsWholeKeys = wholeKeys;
+  const file_naming = { strategy, prefix: 'a' };
+  const own = context('sink', { file_naming, multipart: { minimum_multipart_size: 1 } });
+  const open = (of: object) => filesystem.openSink?.(of as never) as Promise<Sink>;
+  const write = (sink: Sink) => {
+    const written = sink.write([{ payload: Buffer.from('a'), row: {} }]);
+    sink.flush?.();
+    return written;
+  };
+  const crashed = await open(own);
+  store.cuts = ({ method, url = '' }) => /partNumber/.test(url) || method === 'DELETE';
+  onTestFinished(() => {
+    store.cuts = () => false;
+  });
+  expect(await failureOf(write(crashed))).toMatchObject({ passing: true });
+  await crashed.close();
+  store.cuts = () => false;
+  const [left = ''] = store.uploads();
+  expect(left).toMatch(new RegExp(`^${prefixOf(own)}/a-.*\\.txt$`));
+  // Neither another job nor another task takes it away.
+  for (const other of [{ jobId: 'job_2' }, { taskIndex: 1 }])
+    await (await open({ ...own, identity: { ...own.identity, ...other } })).close();
+  expect(store.uploads()).toEqual([left]);
+  const sink = await open(own);
+  expect([store.uploads(), await objects(own)]).toEqual([[], []]);
+  await write(sink);
+  await sink.close();
+  expect([store.uploads(), (await objects(own)).length]).toEqual([[], 1]);
 });
 
 /** A store that responds as it is told. */
@@ -121,15 +165,20 @@ test('aborts the uploads that a crash of the task left, and those of nobody else
   const uploads = ['t/1-aabb.json', 't/2-ccdd.json']
     .map((key) => `<Upload><Key>${key}</Key><UploadId>u-${key.slice(2, 3)}</UploadId></Upload>`)
     .join('');
-  const store = await scripted((_, method) =>
+  const fake = await scripted((_, method) =>
     method === 'GET'
       ? [200, `<ListMultipartUploadsResult>${uploads}</ListMultipartUploadsResult>`]
       : [204, ''],
   );
-  const own = { ...context('sink'), profile: store.profile };
-  const storage = await S3Storage.open(own as never, { bucket: 'plant', prefix: 't' }, {}, 'aabb');
+  const own = { ...context('sink'), profile: fake.profile };
+  const storage = await S3Storage.open(
+    own as never,
+    { bucket: 'plant', prefix: 't' },
+    {},
+    { mark: '.m', end: 'aabb' },
+  );
   await storage.close();
-  const aborted = store.requests.filter((request) => request.startsWith('DELETE'));
+  const aborted = fake.requests.filter((request) => request.startsWith('DELETE'));
   expect(aborted).toEqual([expect.stringContaining('/t/1-aabb.json?uploadId=u-1')]);
 });
 
@@ -140,15 +189,13 @@ test.each([
   [503, 'SlowDown', 's3_throttled', true],
   [500, 'InternalError', 's3_failed', true],
 ])('translates %i %s, after one request', async (status, code, expected, passing) => {
-  const store = await scripted((url) =>
-    url.includes('uploads') ? [200, '<A/>'] : [status, errorBody(code)],
-  );
-  const own = { ...context('sink'), profile: store.profile };
+  const fake = await scripted((_, method) => (method === 'GET' ? [200, '<A/>'] : [status, errorBody(code)]));
+  const own = { ...context('sink'), profile: fake.profile };
   const sink = (await filesystem.openSink?.(own as never)) as Sink;
   const written = sink.write([{ payload: Buffer.from('a'), row: {} }]);
   sink.flush?.();
   expect(await failureOf(written)).toMatchObject({ code: expected, passing });
-  expect(store.requests.filter((request) => request.startsWith('PUT')).length).toBe(1);
+  expect(fake.requests.filter((request) => request.startsWith('PUT')).length).toBe(1);
   await sink.close();
 });
 

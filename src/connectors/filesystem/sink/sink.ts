@@ -37,31 +37,26 @@ export async function openSink(context: SinkContext): Promise<Sink> {
   if (errors[0]) throw new PenstockError('invalid_schema', `The schema ${errors[0].message}`, { errors });
   context.signal.throwIfAborted();
   const kind = await kindOf(context, table);
-  const { strategy } = table.file_naming ?? {};
-  const marks = { tag: tagOf(context.identity), end: endOf(strategy, context.identity) };
-  const storage = await openStorage(context, table, marks);
+  const storage = await openStorage(context, table);
   if (context.signal.aborted) await storage.close();
   context.signal.throwIfAborted();
   return new FilesSink(context, table, kind, storage);
 }
 
-/** How a sink names what it leaves unfinished in a crash. */
-interface Marks {
-  /** In the names of temporary files: stands for the sink of a job. */
-  tag: string;
-  /** The end of the names of the task's own files, before the suffix; undefined if they have none. */
-  end: string | undefined;
-}
-
 /** Opens the place of a sink and removes what a crash of the same task has left there. */
-async function openStorage(context: SinkContext, table: SinkTable, { tag, end }: Marks): Promise<Storage> {
+async function openStorage({ identity, ...context }: SinkContext, table: SinkTable): Promise<Storage> {
   const location = validLocation(table.path);
+  const tag = tagOf(identity);
   if ('local' in location) {
     const { LocalStorage } = await import('../connection/local-storage.ts');
-    return LocalStorage.open(location.local, context.targets, tag, context.identity.taskIndex);
+    return LocalStorage.open(location.local, context.targets, tag, identity.taskIndex);
   }
   const { S3Storage } = await import('../connection/s3-storage.ts');
-  return S3Storage.open(context, location, table.multipart ?? {}, end);
+  const own = {
+    mark: `.penstock-${tag}-${identity.taskIndex}-`,
+    end: endOf(table.file_naming?.strategy, identity),
+  };
+  return S3Storage.open(context, location, table.multipart ?? {}, own);
 }
 
 async function kindOf(

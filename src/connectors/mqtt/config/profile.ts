@@ -1,8 +1,7 @@
-import { createPrivateKey } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
-import { certificatesOf, hasPrivateKey, isContent, isPem, privateKeyOf } from '../../network/pem.ts';
 import { given } from '../../network/tls.ts';
+import { checkTlsFiles, refuseTls } from '../../network/tls-options.ts';
 import { type BrokerEndpoint, parseUrls } from './broker-url.ts';
 import { checkTopicName, qosNames } from './topic.ts';
 
@@ -169,7 +168,7 @@ export function validateProfile(profile: MqttProfile): FieldError[] {
   const endpoints = parseUrls(profile.url);
   if (typeof endpoints === 'string') refuse('/url', endpoints);
   else if (!endpoints.some(({ tls }) => tls)) refuseTlsOptions(profile, endpoints, refuse);
-  checkTlsFiles(profile.tls ?? {}, refuse);
+  checkTlsFiles(profile.tls, refuse);
   if (profile.will !== undefined) checkWill(profile.will, profile, refuse);
   if (given(profile.password) && !given(profile.username) && profile.protocolVersion !== '5')
     refuse(
@@ -187,64 +186,9 @@ export function validateProfile(profile: MqttProfile): FieldError[] {
 function refuseTlsOptions(profile: MqttProfile, endpoints: BrokerEndpoint[], refuse: Refuse): void {
   const secure = endpoints.some(({ path }) => path !== undefined) ? 'wss://' : 'mqtts:// or ssl://';
   const unused = `is only used with ${secure}: change the URL or remove this field`;
-  if (Object.values(profile.tls ?? {}).some(given)) refuse('/tls', unused);
+  refuseTls(profile, secure, refuse);
   if (given(profile.serverName)) refuse('/serverName', unused);
   if (profile.alpn !== undefined && profile.alpn.length > 0) refuse('/alpn', unused);
-  if (profile.insecureSkipVerify) refuse('/insecureSkipVerify', unused);
-}
-
-const variable = /\{\{.*\}\}/s;
-
-function checkTlsFiles(tls: NonNullable<MqttProfile['tls']>, refuse: Refuse): void {
-  const { ca, cert, key, passphrase } = tls;
-  for (const [name, value] of Object.entries({ ca, cert, key })) {
-    if (given(value) && !variable.test(value)) checkPemOrPath(`/tls/${name}`, value, name === 'key', refuse);
-  }
-  if (given(cert) && !given(key)) refuse('/tls/key', 'is required with a client certificate');
-  if (given(key) && !given(cert)) refuse('/tls/cert', 'is required with a private key');
-  if (given(passphrase) && !given(key)) refuse('/tls/passphrase', 'is only used with a private key');
-  if (!given(key) || variable.test(key) || !isPem(key)) return;
-  const read = privateKeyOf(key);
-  if (typeof read === 'string') return;
-  const { encrypted } = read;
-  if (encrypted && !given(passphrase))
-    refuse('/tls/passphrase', 'is required because the private key is encrypted');
-  if (!encrypted && given(passphrase))
-    refuse('/tls/passphrase', 'must be removed because the private key is not encrypted');
-}
-
-/** PEM text is parsed here. A path is only checked for its form: the file is read when connecting. */
-function checkPemOrPath(path: string, value: string, isKey: boolean, refuse: Refuse): void {
-  if (isContent(value)) {
-    const wrong = isKey ? wrongKey(value) : wrongCertificates(value);
-    if (wrong !== null) refuse(path, wrong);
-  } else if (value.includes('\0')) {
-    refuse(path, 'must be PEM text that begins with -----BEGIN, or the path of a PEM file');
-  } else if (/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) {
-    refuse(path, 'must be PEM text or a path below PENSTOCK_CERT_DIR, not a URL');
-  } else if (value.split(/[/\\]/).includes('..')) {
-    refuse(path, 'must be a path without ..');
-  }
-}
-
-function wrongCertificates(pem: string): string | null {
-  if (hasPrivateKey(pem))
-    return 'must not have a private key, because it is stored readable: move it to tls.key';
-  const certificates = certificatesOf(pem);
-  return typeof certificates === 'string' ? certificates : null;
-}
-
-function wrongKey(pem: string): string | null {
-  const key = privateKeyOf(pem);
-  if (typeof key === 'string') return key;
-  if (key.encrypted) return null;
-  try {
-    createPrivateKey(key.pem);
-    return null;
-  } catch {
-    // OpenSSL's reason names a place in its parser, which does not help.
-    return 'has a private key that cannot be read: copy it again. Supported formats are PKCS#8, PKCS#1 and SEC1';
-  }
 }
 
 function checkWill(will: Will, profile: MqttProfile, refuse: Refuse): void {

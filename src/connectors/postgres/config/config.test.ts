@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { checkColumnUses } from '../../../formats/schema/column-use.ts';
 import { addressOf, describe as described, type PostgresProfile, validateProfile } from './profile.ts';
-import { type PostgresTable, parseTable, validateTable } from './table.ts';
+import { columnsOf, type PostgresTable, parseTable, validateTable } from './table.ts';
 
 describe('a profile', () => {
   test.each<[PostgresProfile, object]>([
@@ -54,6 +55,20 @@ describe('a profile', () => {
 });
 
 describe('a table', () => {
+  const fields = ['a', 'b', 'c'].map((name) => ({ name, type: 'int64' as const, required: false }));
+  test.each<[Partial<PostgresTable>, string]>([
+    [{ columns: { a: 'b' } }, '/columns writes a to b, which the column of that name has'],
+    [{ columns: { a: 'b', b: 'a', c: 'c' } }, ''],
+    [{ columns: { a: 'x', d: 'y' } }, '/columns refers to the column d'],
+    [{ mode: 'upsert', key: ['a', 'x'], columns: { a: 'x' } }, '/key refers to the column x'],
+    [{ time_column: 'a' }, '/time_column refers to the column a, which is BIGINT: it must be TIMESTAMP'],
+  ])('refers to the columns of its schema, each by its own name (%#)', (table, expected) => {
+    const errors = checkColumnUses(columnsOf({ table: 't', ...table }), fields);
+    expect(errors.map(({ path, message }) => `${path} ${message}`).join()).toMatch(
+      new RegExp(`^${expected}${expected && '.*'}$`),
+    );
+  });
+
   test.each([
     ['readings', { schema: undefined, name: 'readings' }],
     ['Plant.Readings', { schema: 'Plant', name: 'Readings' }],

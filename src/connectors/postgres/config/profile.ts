@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
 import type { Endpoint } from '../../network/dial.ts';
-import { certificatesOf, hasPrivateKey, isPem } from '../../network/pem.ts';
 import { given, type TlsProfile } from '../../network/tls.ts';
+import { checkTlsFiles } from '../../network/tls-options.ts';
 
 /** A profile of a PostgreSQL server: its schema, and the rules that the schema cannot express. */
 
@@ -212,16 +212,5 @@ function checkTls(profile: PostgresProfile, refuse: Refuse): void {
       '/tls/ca',
       'is required with verify-ca, which compares no names: set it, or tls.mode to verify-full',
     );
-  for (const [name, value] of Object.entries({ ca, cert }))
-    if (given(value) && isPem(value)) checkCertificates(`/tls/${name}`, value, refuse);
-  if (given(cert) && !given(key)) refuse('/tls/key', 'is required with a client certificate');
-  if (given(key) && !given(cert)) refuse('/tls/cert', 'is required with a private key');
-  if (given(passphrase) && !given(key)) refuse('/tls/passphrase', 'is only used with a private key');
-}
-
-function checkCertificates(path: string, value: string, refuse: Refuse): void {
-  const certificates = certificatesOf(value);
-  if (hasPrivateKey(value))
-    refuse(path, 'must not have a private key, because it is stored readable: move it to tls.key');
-  else if (typeof certificates === 'string') refuse(path, certificates);
+  checkTlsFiles(profile.tls, refuse);
 }

@@ -140,10 +140,11 @@ export function validateTable(table: PostgresTable): FieldError[] {
 
 export function columnsOf(table: PostgresTable): ColumnUse[] {
   const keys = keyOf(table).map((column) => ({ path: '/key', column, types: keyTypes }));
-  const mapped = Object.keys(table.columns ?? {}).map((column) => ({
+  const mapped = Object.entries(table.columns ?? {}).map(([column, writtenAs]) => ({
     path: '/columns',
     column,
     types: fieldTypes,
+    writtenAs,
   }));
   const time = given(table.time_column)
     ? [{ path: '/time_column', column: table.time_column, types: ['timestamp'] as const }]

@@ -1,0 +1,64 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Child } from './child.ts';
+import { topic } from './message.ts';
+import type { Rig } from './rig.ts';
+
+/**
+ * Telegraf with a persistent session at QoS 1 on the broker at `port`. `outputs` is the part of its configuration that says
+ * where messages go; they arrive there as the measurement `rows` with the fields `seq` and `text`.
+ */
+export async function startTelegraf(
+  program: string,
+  port: number,
+  outputs: string,
+  rig: Rig,
+): Promise<Child> {
+  const file = join(rig.folder, 'telegraf.conf');
+  await writeFile(file, `${agent}${source(port)}${outputs}`);
+  return rig.run({
+    name: 'Telegraf',
+    command: program,
+    args: ['--config', file],
+    // Fewer garbage collections, less CPU time per message than with Go's default of 100.
+    options: { env: { ...process.env, GOGC: '400' } },
+  });
+}
+
+/** A batch is half of what the broker leaves in flight, so one is written while the next one fills. */
+const agent = `
+[agent]
+  interval = "1s"
+  flush_interval = "200ms"
+  metric_batch_size = 500
+  metric_buffer_limit = 100000
+  omit_hostname = true
+  quiet = true
+`;
+
+/** json_v2 keeps integers exact; the older json parser makes each number a float. */
+const source = (port: number): string => `
+[[inputs.mqtt_consumer]]
+  servers = ["tcp://127.0.0.1:${port}"]
+  topics = ["${topic}"]
+  topic_tag = ""
+  qos = 1
+  client_id = "bench_telegraf"
+  persistent_session = true
+  max_undelivered_messages = 50000
+  data_format = "json_v2"
+  [[inputs.mqtt_consumer.json_v2]]
+    measurement_name = "rows"
+    [[inputs.mqtt_consumer.json_v2.field]]
+      path = "seq"
+      type = "int"
+    [[inputs.mqtt_consumer.json_v2.field]]
+      path = "text"
+      type = "string"
+`;
+
+/** Into the table named after the measurement. Telegraf adds a column `time` to it. */
+export const postgresOutput = (url: string): string => `
+[[outputs.postgresql]]
+  connection = "${url}?sslmode=disable"
+`;
