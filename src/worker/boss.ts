@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { type CommandResponse, PgBoss } from 'pg-boss';
 import type { Logger } from '../connectors/connector.ts';
-import { asPenstockError } from '../errors.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Db } from '../store/db.ts';
 import { translateDriver } from '../store/failures.ts';
 import { findPostgres } from '../store/postgres.ts';
@@ -92,27 +92,36 @@ export class BossPlacement implements Placement {
   }
 
   async start(): Promise<void> {
+    if (this.#boss) return;
     const { url, logger } = this.#options;
-    const { config, schema } = await findPostgres(url);
+    const { config, schema: ours } = await findPostgres(url);
     const pool = new pg.Pool({ ...config, max: 2, application_name: 'penstock placement' });
     // A connection that breaks while idle. The next statement opens another.
     pool.on('error', (err) => logger.debug({ err }, 'connection of the placement lost'));
-    this.#pool = pool;
-    const boss = new PgBoss({
-      db: { executeSql: (text, values) => pool.query(text, values) },
-      schema: schemaOf(schema),
-      supervise: false,
-      schedule: false,
-      monitorIntervalSeconds: 2,
-      maintenanceIntervalSeconds: 600,
-      queueCacheIntervalSeconds: 600,
-      reindex: false,
-      monitorVacuum: false,
-    });
-    boss.on('error', (err) => logger.debug({ err }, 'pg-boss reports an error'));
-    boss.on('warning', (warning) => logger.debug({ warning }, 'pg-boss warns'));
-    this.#boss = boss;
-    await this.#call(() => boss.start());
+    const schema = schemaOf(ours);
+    try {
+      const createSchema = await mustCreate(pool, schema);
+      const boss = new PgBoss({
+        db: { executeSql: (text, values) => pool.query(text, values) },
+        schema,
+        createSchema,
+        supervise: false,
+        schedule: false,
+        monitorIntervalSeconds: 2,
+        maintenanceIntervalSeconds: 600,
+        queueCacheIntervalSeconds: 600,
+        reindex: false,
+        monitorVacuum: false,
+      });
+      boss.on('error', (err) => logger.debug({ err }, 'pg-boss reports an error'));
+      boss.on('warning', (warning) => logger.debug({ warning }, 'pg-boss warns'));
+      await translated(() => boss.start());
+      this.#boss = boss;
+      this.#pool = pool;
+    } catch (error) {
+      await pool.end();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
@@ -129,33 +138,23 @@ export class BossPlacement implements Placement {
     }
   }
 
-  async take(kind: ItemKind, placements: readonly string[], max: number): Promise<HeldItem[]> {
-    const taken: HeldItem[] = [];
-    for (const placement of placements) {
-      const batchSize = max - taken.length;
-      if (batchSize <= 0) break;
-      const queue = await this.#queue(kind, placement);
-      const since = performance.now();
-      const jobs = await this.#call((boss) =>
-        boss.fetch<{ id: string }>(queue, { batchSize, includeMetadata: true }),
-      );
-      const { db, owner } = this.#options;
-      const rows = await claimRows(
-        db,
-        kind,
-        owner,
-        jobs.map(({ data }) => data.id),
-      );
-      const known = new Set(rows.map(({ id }) => id));
-      const attempts = jobs.map(({ id, retryCount, data }) => ({
-        item: data.id,
-        attempt: { id, retryCount, queue, since },
-      }));
-      for (const { item, attempt } of attempts) if (known.has(item)) this.#attempts[kind].set(item, attempt);
-      const gone = attempts.filter(({ item }) => !known.has(item)).map(({ attempt }) => attempt);
-      if (gone.length > 0) await this.#call((boss) => boss.deleteJob(queue, gone));
-      taken.push(...rows);
+  async take(kind: ItemKind, placement: string, max: number): Promise<HeldItem[]> {
+    const queue = await this.#queue(kind, placement);
+    const since = performance.now();
+    const jobs = await this.#call((boss) =>
+      boss.fetch<{ id: string }>(queue, { batchSize: max, includeMetadata: true }),
+    );
+    const { db, owner } = this.#options;
+    const items = jobs.map(({ data }) => data.id);
+    const taken = await claimRows(db, kind, owner, items);
+    const known = new Set(taken.map(({ id }) => id));
+    const gone: Attempt[] = [];
+    for (const { id, retryCount, data } of jobs) {
+      const attempt = { id, retryCount, queue, since };
+      if (known.has(data.id)) this.#attempts[kind].set(data.id, attempt);
+      else gone.push(attempt);
     }
+    if (gone.length > 0) await this.#call((boss) => boss.deleteJob(queue, gone));
     return taken;
   }
 
@@ -213,8 +212,9 @@ export class BossPlacement implements Placement {
   }
 
   async finish(kind: ItemKind, ids: readonly string[]): Promise<void> {
-    await releaseRows(this.#options.db, kind, this.#options.owner, ids);
+    // The rows last: an item whose row is free can be offered again.
     await this.#settle(kind, ids, (boss, queue, attempts) => boss.deleteJob(queue, attempts));
+    await releaseRows(this.#options.db, kind, this.#options.owner, ids);
   }
 
   async #settle(
@@ -238,11 +238,31 @@ export class BossPlacement implements Placement {
     return name;
   }
 
-  async #call<T>(work: (boss: PgBoss) => Promise<T>): Promise<T> {
-    try {
-      return await work(this.#boss as PgBoss);
-    } catch (error) {
-      throw asPenstockError(translateDriver(error, { name: 'placement' }));
-    }
+  #call<T>(work: (boss: PgBoss) => Promise<T>): Promise<T> {
+    return translated(() => work(this.#boss as PgBoss));
   }
+}
+
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asPenstockError(translateDriver(error, { name: 'placement' }));
+  }
+}
+
+/** Whether the schema must be created. Throws `database_forbidden` if it is not there and the role may not create it. */
+async function mustCreate(pool: pg.Pool, schema: string): Promise<boolean> {
+  const { rows } = await translated(() =>
+    pool.query<{ there: boolean; may: boolean; role: string }>(
+      `SELECT to_regnamespace($1) IS NOT NULL AS there, current_user AS role,
+         has_database_privilege(current_database(), 'CREATE') AS may`,
+      [schema],
+    ),
+  );
+  const [{ there, may, role } = { there: false, may: false, role: '' }] = rows;
+  if (there || may) return !there;
+  throw new PenstockError('database_forbidden', `The role ${role} may not create the schema ${schema}`, {
+    hint: `Create it as an administrator: CREATE SCHEMA ${schema} AUTHORIZATION ${role};`,
+  });
 }

@@ -92,11 +92,12 @@ export class PlacedTask implements GroupTask {
     this.#seen = row;
     const { events, isGone } = this.#tools;
     const failure = row.failure === null ? undefined : readFailure(row.failure);
+    const held = row.worker !== null && !isGone(row.worker);
     if (hasEnded(row.state)) {
-      this.#settle(row.state, failure);
+      // Before its worker has given it back it cannot be offered again.
+      if (!held) this.#settle(row.state, failure);
       return;
     }
-    const held = row.worker !== null && !isGone(row.worker);
     if (!held || row.state === 'waiting' || row.state === 'starting') events.waiting();
     else if (row.state === 'recovering' && failure) events.recovering(errorOf(failure), failure.retryInMs);
     events.unconfirmed(failure?.unconfirmed ? failure : undefined);
@@ -135,9 +136,10 @@ export class PlacedTask implements GroupTask {
     const { jobId } = planned.spec;
     const text = JSON.stringify(planned.work);
     const row = await db.task.findUnique({ where: { id } });
-    if (row && !hasEnded(row.state)) {
+    const held = row?.worker != null && !this.#tools.isGone(row.worker);
+    if (row && (held || !hasEnded(row.state))) {
       this.#revision = row.revision;
-      const same = row.wanted === 'run' && row.placement === planned.placement;
+      const same = row.wanted === 'run' && !hasEnded(row.state) && row.placement === planned.placement;
       if (same && this.#opened(row.work) === text) {
         this.observe(row);
         return true;

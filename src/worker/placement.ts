@@ -28,8 +28,8 @@ export interface Placement {
   stop(): Promise<void>;
   /** Lets workers take these items. Those that are known already stay as they are. */
   offer(kind: ItemKind, items: readonly Item[]): Promise<void>;
-  /** Takes at most `max` items whose placement is one of these. */
-  take(kind: ItemKind, placements: readonly string[], max: number): Promise<HeldItem[]>;
+  /** Takes at most `max` items of one placement. `unheld` are those that nobody has, by their rows. */
+  take(kind: ItemKind, placement: string, max: number, unheld: readonly string[]): Promise<HeldItem[]>;
   /** Tells that this worker lives. Returns the ids of what it has lost. */
   renew(): Promise<Record<ItemKind, string[]>>;
   /** Gives items to other workers. */
@@ -132,10 +132,9 @@ interface LocalOptions {
   isDead(owner: string): boolean;
 }
 
-/** The placement of the processes that share an SQLite file. What one of them offers, it takes itself. */
+/** The placement of the processes that share an SQLite file. Rows without a holder can be taken. */
 export class LocalPlacement implements Placement {
   readonly #options: LocalOptions;
-  readonly #offered: Record<ItemKind, Map<string, Item>> = { job: new Map(), task: new Map() };
   readonly holds = true;
 
   constructor(options: LocalOptions) {
@@ -146,20 +145,11 @@ export class LocalPlacement implements Placement {
 
   async stop(): Promise<void> {}
 
-  async offer(kind: ItemKind, items: readonly Item[]): Promise<void> {
-    for (const item of items) this.#offered[kind].set(item.id, item);
-  }
+  async offer(): Promise<void> {}
 
-  async take(kind: ItemKind, placements: readonly string[], max: number): Promise<HeldItem[]> {
-    const offered = this.#offered[kind];
-    if (offered.size === 0 || max <= 0) return [];
-    const fitting = [...offered.values()].filter(({ placement }) => placements.includes(placement));
-    const ids = fitting.slice(0, max).map(({ id }) => id);
+  take(kind: ItemKind, _placement: string, max: number, unheld: readonly string[]): Promise<HeldItem[]> {
     const { db, owner, isDead } = this.#options;
-    const taken = await claimRows(db, kind, owner, ids, isDead);
-    // What another process has is offered again when that one has ended.
-    for (const id of ids) offered.delete(id);
-    return taken;
+    return claimRows(db, kind, owner, unheld.slice(0, max), isDead);
   }
 
   async renew(): Promise<Record<ItemKind, string[]>> {
@@ -175,7 +165,6 @@ export class LocalPlacement implements Placement {
   }
 
   async finish(kind: ItemKind, ids: readonly string[]): Promise<void> {
-    for (const id of ids) this.#offered[kind].delete(id);
     await this.release(kind, ids);
   }
 }

@@ -205,10 +205,10 @@ async function writeCounts(
     stats: counters.take(),
   }));
   await db
-    .$transaction([
-      db.taskStats.deleteMany({ where: { taskId: { in: [...own] } } }),
-      db.taskStats.createMany({ data }),
-    ])
+    .$transaction(async (tx) => {
+      await tx.taskStats.deleteMany({ where: { taskId: { in: [...own] } } });
+      await tx.taskStats.createMany({ data });
+    })
     .catch((error: unknown) => {
       for (const { counters } of written) counters.touch();
       throw error;

@@ -1,4 +1,5 @@
 import type { LabelMap } from '../jobs/placement.ts';
+import { workerAliveMicros } from '../jobs/states.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
@@ -15,8 +16,6 @@ export interface WorkerIdentity {
 }
 
 export const heartbeatEveryMs = 3_000;
-/** A worker without a heartbeat for this time is dead. pg-boss takes its items back after the same time. */
-const deadAfterMicros = 10_000_000n;
 const deletedAfterMicros = 60_000_000n;
 
 /** What this worker does now. */
@@ -87,7 +86,7 @@ export class Roster {
     if (old.length > 0) await db.worker.deleteMany({ where: { id: { in: old.map(({ id }) => id) } } });
     this.#rows = new Set(rows.map(({ id }) => id));
     const alive = rows.filter(({ id, heartbeatAt }) =>
-      shared ? now - heartbeatAt < deadAfterMicros : id === owner || !isDead(id),
+      shared ? now - heartbeatAt < workerAliveMicros : id === owner || !isDead(id),
     );
     this.#workers = alive.map((row) => ({
       id: row.id,

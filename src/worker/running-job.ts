@@ -6,7 +6,7 @@ import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
-import { JobRecord, type MessagePlace, noFailure } from './job-record.ts';
+import { JobRecord, type MessagePlace } from './job-record.ts';
 import type { HeldJob } from './job-rows.ts';
 import type { LocalJob } from './local-jobs.ts';
 import { endUnheld, PlacedTask, type SeenTask } from './placed-task.ts';

@@ -271,7 +271,15 @@ export class Worker {
     const all = [];
     for (const [selector, same] of Map.groupBy(unheld, (item) => item.placement)) {
       const max = room(selector, same.length);
-      if (max > 0) all.push(...(await placement.take(kind, [selector], max)));
+      if (max > 0)
+        all.push(
+          ...(await placement.take(
+            kind,
+            selector,
+            max,
+            same.map(({ id }) => id),
+          )),
+        );
     }
     return all;
   }

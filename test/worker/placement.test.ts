@@ -21,7 +21,8 @@ const pipeline = (state: string, more: object = {}, id = '1') => ({
   job: { create: { id: `job_${id}`, createdAt: 1n, updatedAt: 1n, stateSince: 1n, state, ...more } },
 });
 
-const anywhere = ['{}'];
+const anywhere = '{}';
+const jobs = ['job_1', 'job_2', 'job_3'];
 const item = (id: string, placement = '{}') => ({ id, placement });
 
 describe.each(databases)('placement on $provider', ({ provider, open }) => {
@@ -53,13 +54,13 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
 
   test('gives each item to one worker, and counts how often it was given', async () => {
     const [one, two] = await Promise.all([join('one'), join('two')]);
-    const items = ['job_1', 'job_2', 'job_3'].map((id) => item(id));
+    const items = jobs.map((id) => item(id));
     await Promise.all([one.offer('job', items), two.offer('job', items)]);
-    const taken = await Promise.all([one.take('job', anywhere, 2), two.take('job', anywhere, 3)]);
+    const taken = await Promise.all([one.take('job', anywhere, 2, jobs), two.take('job', anywhere, 3, jobs)]);
     expect(taken.flat().length).toBe(3);
     expect(new Set(taken.flat().map(({ id }) => id)).size).toBe(3);
     expect(taken.flat().every(({ epoch }) => epoch === 1)).toBe(true);
-    expect(await one.take('job', anywhere, 10)).toEqual([]);
+    expect(await one.take('job', anywhere, 10, jobs)).toEqual([]);
     expect(await one.renew()).toEqual({ job: [], task: [] });
     expect(one.holds).toBe(true);
 
@@ -67,28 +68,28 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     const [{ id } = { id: '' }] = first.of;
     await first.by.release('job', [id]);
     await two.offer('job', [item(id)]);
-    expect(await two.take('job', anywhere, 1)).toEqual([{ id, epoch: 2 }]);
+    expect(await two.take('job', anywhere, 1, [id])).toEqual([{ id, epoch: 2 }]);
     await two.finish('job', [id]);
     await one.offer('job', [item(id)]);
-    expect(await one.take('job', anywhere, 1)).toEqual([{ id, epoch: 3 }]);
+    expect(await one.take('job', anywhere, 1, [id])).toEqual([{ id, epoch: 3 }]);
     expect(await holders()).toContain('one 3');
   });
 
   test('gives an item only to those who ask for its placement, and none that is gone', async () => {
     const one = await join('one');
     await one.offer('job', [item('job_1', '{"site":"north"}'), item('job_gone'), item('job_2')]);
-    expect(await one.take('job', anywhere, 9)).toEqual([{ id: 'job_2', epoch: 1 }]);
-    expect(await one.take('job', ['{"site":"south"}'], 9)).toEqual([]);
-    expect(await one.take('job', ['{"site":"north"}'], 9)).toEqual([{ id: 'job_1', epoch: 1 }]);
+    expect(await one.take('job', anywhere, 9, ['job_gone', 'job_2'])).toEqual([{ id: 'job_2', epoch: 1 }]);
+    expect(await one.take('job', '{"site":"south"}', 9, [])).toEqual([]);
+    expect(await one.take('job', '{"site":"north"}', 9, ['job_1'])).toEqual([{ id: 'job_1', epoch: 1 }]);
   });
 
   test.runIf(provider === 'sqlite')('takes what a process had that has ended', async () => {
     const dead = await join('dead');
     await dead.offer('job', [item('job_1')]);
-    await dead.take('job', anywhere, 1);
+    await dead.take('job', anywhere, 1, ['job_1']);
     const one = await join('one', (owner) => owner === 'dead');
     await one.offer('job', [item('job_1')]);
-    expect(await one.take('job', anywhere, 1)).toEqual([{ id: 'job_1', epoch: 2 }]);
+    expect(await one.take('job', anywhere, 1, ['job_1'])).toEqual([{ id: 'job_1', epoch: 2 }]);
   });
 
   test.runIf(provider === 'postgresql')(
@@ -96,14 +97,14 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     async () => {
       const [frozen, one] = await Promise.all([join('frozen'), join('one')]);
       await frozen.offer('job', [item('job_1'), item('job_2')]);
-      expect(await frozen.take('job', anywhere, 2)).toHaveLength(2);
+      expect(await frozen.take('job', anywhere, 2, jobs)).toHaveLength(2);
       await frozen.finish('job', ['job_2']);
       let taken: unknown[] = [];
       await until(
         'the other takes it',
         async () => {
           expect(await one.renew()).toEqual({ job: [], task: [] });
-          taken = await one.take('job', anywhere, 2);
+          taken = await one.take('job', anywhere, 2, jobs);
           return taken.length > 0;
         },
         60_000,

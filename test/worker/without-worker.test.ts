@@ -34,16 +34,18 @@ test.each(databases)(
     await first.close();
 
     // As a worker leaves it that is killed.
-    const crash = async (leaseUntil: bigint) => {
-      const data = { state: 'Running', worker: 'gone/1/x', leaseUntil };
+    const crash = async (heartbeatAt: bigint) => {
+      const data = { state: 'Running', worker: 'gone/1/x' };
       await db.job.updateMany({ where: { pipelineId: crashed }, data });
+      const row = { name: 'gone', version: '0', startedAt: 1n, heartbeatAt };
+      await db.worker.upsert({ where: { id: 'gone/1/x' }, create: { id: 'gone/1/x', ...row }, update: row });
     };
-    await crash(nowMicros() + 60_000_000n);
-
+    await crash(nowMicros());
     const remove = (id: string) => request.delete(`/api/v1/pipelines/${id}`);
     const stop = (id: string) =>
       request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
     const stateOf = async (id: string) => (await jobOf(request, id)).state;
+    await until('its worker counts as alive', async () => (await stateOf(crashed)) === 'Running');
     expect(await stateOf(ended)).toBe('Scheduling');
     const early = await remove(ended);
     expect(early.body).toMatchObject({ code: 'pipeline_running', detail: 'The pipeline is Scheduling' });
@@ -52,10 +54,10 @@ test.each(databases)(
     await remove(ended).expect(200);
 
     await stop(crashed);
-    // Its lease says that it may still run.
+    // Its heartbeat says that it may still run.
     expect((await remove(crashed)).body.code).toBe('pipeline_running');
-    await crash(nowMicros() - 1n);
-    expect(await stateOf(crashed)).toBe('Stopped');
+    await crash(nowMicros() - 60_000_000n);
+    await until('its worker counts as gone', async () => (await stateOf(crashed)) === 'Stopped');
     await request.post(`/api/v1/pipelines/${crashed}/restart`).send({}).expect(200);
     expect(await stateOf(crashed)).toBe('Scheduling');
     await stop(crashed);

@@ -206,7 +206,7 @@ function remove(row: PipelineRow): Change<PipelineRow> {
     hint: resting
       ? 'Its worker is still releasing it; try again in a moment.'
       : 'Stop it first (PATCH with {"stop": "graceful"}), and delete it when its state is Stopped or Failed. Without a ' +
-        'worker that is 15 seconds after the last one ended.',
+        'worker that is 10 seconds after the last one ended.',
   });
   if (!resting) throw running;
   return {

@@ -3,8 +3,8 @@ import { type JobState, shownState, workerAliveMicros } from '../../jobs/states.
 import { nowMicros } from '../../store/clock.ts';
 import type { Db, Tx } from '../../store/db.ts';
 
-/** Names of the workers that are alive, by id; null for a preview, which runs here. */
-type AliveWorkers = ReadonlyMap<string, string | null>;
+/** Names of the workers that are alive, by id. */
+type AliveWorkers = ReadonlyMap<string, string>;
 
 const freshMs = 1000;
 const maxWorkers = 10_000;
@@ -52,8 +52,7 @@ const namesOf = (rows: readonly AliveRow[]): AliveWorkers =>
 type StoredJob = NonNullable<Awaited<ReturnType<Db['job']['findUnique']>>>;
 export type JobRow = StoredJob & { alive: AliveWorkers };
 
-export const jobStateOf = (job: JobRow): JobState =>
-  shownState(job, (worker) => (worker === null ? job.alive.size > 0 : job.alive.has(worker)));
+export const jobStateOf = (job: JobRow): JobState => shownState(job, (worker) => job.alive.has(worker));
 
 /** Adds the workers that are alive to jobs, with a query for all of them. */
 export async function withWorkers<T extends StoredJob>(

@@ -31,7 +31,7 @@ const Worker = Type.Object(
     name: Type.String({ description: 'PENSTOCK_WORKER_NAME; by default the host name and the process id' }),
     version: Type.String({ description: 'Version of Penstock' }),
     host: Type.String(),
-    alive: Type.Boolean({ description: 'Whether its last heartbeat is younger than 15 seconds' }),
+    alive: Type.Boolean({ description: 'Whether its last heartbeat is younger than 10 seconds' }),
     draining: Type.Boolean({
       description: 'Whether it gives its tasks to others, because of a request or because it ends',
     }),
