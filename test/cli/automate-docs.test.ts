@@ -30,7 +30,7 @@ test('the commands of docs/automate.md work as described', async () => {
   const [, applied, exported, planned] = stdout.split('==\n');
   expect(applied).toContain('to be created 4,');
   expect(applied).toContain('\ncreated 4,');
-  expect(applied).toMatch(/^overheating-alerts +\w+ +1 +app=overheating +pl_\w+$/m);
+  expect(applied).toMatch(/^overheating-alerts +\w+ +1 +app=overheating +pl_\w+( +\S+)?$/m);
   expect(exported).toMatch(/^created 0, updated 0, unchanged 4, deleted 0\n/);
   expect(JSON.parse(planned ?? '')).toMatchObject({
     applied: false,
