@@ -28,6 +28,8 @@ const heartbeatSeconds = 10;
 /** The time without a heartbeat after which this worker no longer trusts that it holds anything. */
 const trustMs = 9_000;
 const superviseEveryMs = 2_500;
+/** The same for workers that do not lead: in case that the leader is the one that died. */
+const followEveryMs = 7_500;
 /** pg-boss ends an attempt after 24 h. Items are given back and taken again before that. */
 const attemptSeconds = 86_400;
 const handOverMs = 20 * 3_600_000;
@@ -158,14 +160,14 @@ export class BossPlacement implements Placement {
     return taken;
   }
 
-  async renew(): Promise<Record<ItemKind, string[]>> {
+  async renew(leads: boolean): Promise<Record<ItemKind, string[]>> {
     const at = performance.now();
     const outage = at - this.#renewedAt > trustMs;
     const lost = { job: await this.#renewKind('job'), task: await this.#renewKind('task') };
     // Counts from the time of sending, as the statements may have taken long.
     this.#renewedAt = at;
     if (outage) this.#steadySince = at;
-    this.#supervise();
+    this.#supervise(leads ? superviseEveryMs : followEveryMs);
     return lost;
   }
 
@@ -193,10 +195,10 @@ export class BossPlacement implements Placement {
    * Puts items of dead workers back. After an outage of the database every worker has time to send its heartbeat first: what
    * the outage made old says nothing.
    */
-  #supervise(): void {
+  #supervise(everyMs: number): void {
     const now = performance.now();
     if (now - this.#steadySince < heartbeatSeconds * 1000) return;
-    if (this.#supervising || now - this.#supervisedAt < superviseEveryMs) return;
+    if (this.#supervising || now - this.#supervisedAt < everyMs) return;
     this.#supervisedAt = now;
     this.#supervising = this.#call((boss) => boss.supervise())
       .catch((err: unknown) => this.#options.logger.debug({ err }, 'supervision of the placement failed'))

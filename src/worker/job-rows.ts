@@ -54,11 +54,15 @@ export class JobRows {
   async unheldJobs({ alive, isGone }: LiveWorkers): Promise<{ id: string; placement: string }[]> {
     const rows = await this.#db.job.findMany({
       where: { AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { notIn: alive } }] }] },
-      select: { id: true, worker: true, pipeline: { select: { placement: true } } },
+      select: { id: true, worker: true },
     });
-    return rows
-      .filter(({ worker }) => worker === null || isGone(worker))
-      .map(({ id, pipeline }) => ({ id, placement: pipeline.placement }));
+    const free = rows.filter(({ worker }) => worker === null || isGone(worker)).map(({ id }) => id);
+    if (free.length === 0) return [];
+    const pipelines = await this.#db.pipeline.findMany({
+      where: { job: { id: { in: free } } },
+      select: { placement: true, job: { select: { id: true } } },
+    });
+    return pipelines.flatMap(({ job, placement }) => (job ? [{ id: job.id, placement }] : []));
   }
 
   #unsettled() {
@@ -92,15 +96,6 @@ export class JobRows {
     await this.#db.task.updateMany({ where: { jobId, ...notEnded, wanted: 'run' }, data: { wanted } });
     await endUnheld(this.#db, { jobId });
     return (await this.#db.task.count({ where: { jobId, ...notEnded } })) === 0;
-  }
-
-  /** Whether a task of a job runs on a worker that lives. */
-  async hasLiveTask(jobId: string, { isGone }: LiveWorkers): Promise<boolean> {
-    const rows = await this.#db.task.findMany({
-      where: { jobId, ...notEnded, worker: { not: null } },
-      select: { worker: true },
-    });
-    return rows.some(({ worker }) => worker !== null && !isGone(worker));
   }
 
   /** Writes the final state of a job that this worker controls, and frees it. */

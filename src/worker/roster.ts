@@ -57,6 +57,11 @@ export class Roster {
     return this.#workers.find(({ id }) => id === this.#deps.owner);
   }
 
+  /** Whether this is the one worker that does what one should do for all. Two may think so for a moment. */
+  get leads(): boolean {
+    return this.#workers.every(({ id }) => id >= this.#deps.owner);
+  }
+
   get due(): boolean {
     return performance.now() - this.#readAt >= heartbeatEveryMs;
   }

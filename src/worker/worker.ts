@@ -5,12 +5,14 @@ import { mayTake, toGiveAway, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import { type HeldJob, JobRows, type LiveWorkers } from './job-rows.ts';
 import { LocalJobs } from './local-jobs.ts';
+import type { SeenTask } from './placed-task.ts';
 import type { ItemKind } from './placement.ts';
 import { type CountedTask, StatsWriter, WorkerMetrics } from './reporting.ts';
 import { heartbeatEveryMs, Roster } from './roster.ts';
 import { RunningJob } from './running-job.ts';
 import { RunningTask } from './running-task.ts';
 import { cleanUpSessions } from './session-cleanup.ts';
+import { hasEnded } from './task-row.ts';
 
 /** Interval of reading changes from the database. A nudge reads them at once. */
 const pollEveryMs = 1000;
@@ -22,6 +24,7 @@ const pausePerRound = 4;
 /** Time that a stopping worker waits for the database. What it has not given back by then comes free when it counts as dead. */
 const shutdownMs = 5000;
 const balanceEveryMs = 5_000;
+const cleanEveryMs = 3_000;
 /** Interval of offering again what nobody has taken, in case that an offer was lost. */
 const offerAgainMs = 30_000;
 
@@ -54,6 +57,7 @@ export class Worker {
   #databaseDown = false;
   #balancedAt = performance.now();
   #cleaning: Promise<void> | undefined;
+  #cleanAgainAt = 0;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -146,7 +150,7 @@ export class Worker {
   async #begin(): Promise<void> {
     if (this.#started) return;
     await this.#deps.placement.start();
-    await this.#deps.placement.renew();
+    await this.#deps.placement.renew(false);
     this.#started = true;
   }
 
@@ -157,7 +161,7 @@ export class Worker {
       await delay(heartbeatEveryMs, signal).catch(() => {});
       if (!this.#started) continue;
       try {
-        const lost = await this.#deps.placement.renew();
+        const lost = await this.#deps.placement.renew(this.#roster.leads);
         for (const id of lost.job) await this.#loseJob(id);
         for (const id of lost.task) await this.#loseTask(id);
       } catch {
@@ -183,7 +187,16 @@ export class Worker {
     for (const id of await this.#rows.withReplays()) this.#local.get(id)?.replays.begin();
     await this.#balance();
     this.#local.sweep((id) => this.#jobs.has(id));
+    this.#cleanUp();
+  }
+
+  /** Removes an orphaned session, and looks again at once as long as there is one. */
+  #cleanUp(): void {
+    if (performance.now() < this.#cleanAgainAt) return;
     this.#cleaning ??= cleanUpSessions(this.#deps)
+      .then((found) => {
+        if (!found) this.#cleanAgainAt = performance.now() + cleanEveryMs;
+      })
       .catch((err: unknown) => this.#deps.logger.warn({ err }, 'cleanup of orphaned sessions is delayed'))
       .finally(() => {
         this.#cleaning = undefined;
@@ -337,10 +350,10 @@ export class Worker {
     if (own.length === 0) return;
     const tasks = Map.groupBy(await this.#rows.tasksOfOwnJobs(), ({ jobId }) => jobId);
     for (const [id, job] of this.#jobs) job.observe(tasks.get(id) ?? []);
-    for (const row of own) await this.#reconcileJob(row);
+    for (const row of own) await this.#reconcileJob(row, tasks.get(row.id) ?? []);
   }
 
-  async #reconcileJob(row: HeldJob): Promise<void> {
+  async #reconcileJob(row: HeldJob, tasks: readonly SeenTask[]): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     const job = this.#jobs.get(row.id);
     const wanted = row.stop as StopMode;
@@ -353,7 +366,7 @@ export class Worker {
       // Its last changes are written first: the row is older.
       if (job.record.unwritten) this.nudge();
       else await this.#settle(row, job);
-    } else if (wanted === 'none' && (restart || !isDone(row.state))) await this.#beginJob(row);
+    } else if (wanted === 'none' && (restart || !isDone(row.state))) this.#beginJob(row, tasks);
     // A former controller may have left tasks running.
     else if (await this.#rows.endTasks(row.id, drainsFirst(wanted) ? 'drain' : 'stop'))
       await this.#release(row, isDone(row.state) ? row.state : 'Stopped');
@@ -361,7 +374,7 @@ export class Worker {
 
   /** Restarts a job that has ended, or writes its final state and releases it. */
   async #settle(row: HeldJob, job: RunningJob): Promise<void> {
-    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#beginJob(row);
+    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#beginJob(row, []);
     await this.#release(row, job.failure ? 'Failed' : job.finished ? 'Finished' : 'Stopped');
     this.#jobs.delete(row.id);
     this.#local.forget(row.id);
@@ -373,9 +386,11 @@ export class Worker {
     await this.#deps.placement.finish('job', [row.id]);
   }
 
-  async #beginJob(row: HeldJob): Promise<void> {
+  #beginJob(row: HeldJob, tasks: readonly SeenTask[]): void {
     const restart = row.restartRequests > row.restartsDone;
-    const adopted = !restart && !this.#jobs.has(row.id) && (await this.#rows.hasLiveTask(row.id, this.#live));
+    const runs = ({ worker, state }: SeenTask): boolean =>
+      worker !== null && !hasEnded(state) && !this.#roster.isGone(worker);
+    const adopted = !restart && !this.#jobs.has(row.id) && tasks.some(runs);
     const tools = {
       local: this.#local.of(row.id),
       changed: () => this.nudge(),
