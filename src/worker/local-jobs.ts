@@ -1,14 +1,17 @@
-import type { TaskCounts } from '../jobs/stats.ts';
-import type { TaskSpec } from '../runtime/task-spec.ts';
-import type { JobCounters, TaskCounters } from './counters.ts';
-import { Replays, StoredDeadLetters } from './dead-letters.ts';
+import type { JobCounters } from './counters.ts';
+import { type ConnectedTask, Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobLog } from './job-record.ts';
 import type { WorkerMetrics } from './reporting.ts';
-import type { RunningTask } from './running-task.ts';
 
 /** Time after which a job without tasks here is forgotten, and its metrics with it. */
 const forgetAfterMs = 60_000;
+
+/** A task of this process. */
+interface LocalTask {
+  /** The task, if it is connected and can replay dead letters. */
+  readonly replaying: ConnectedTask | undefined;
+}
 
 /** What the tasks of one job share in this process. */
 export class LocalJob {
@@ -17,7 +20,7 @@ export class LocalJob {
   readonly deadLetters: StoredDeadLetters;
   readonly log: JobLog;
   readonly replays: Replays;
-  readonly tasks = new Set<RunningTask>();
+  readonly tasks = new Set<LocalTask>();
   idleSince = performance.now();
 
   constructor(deps: WorkerDeps, id: string, counters: JobCounters) {
@@ -33,11 +36,6 @@ export class LocalJob {
         counters.counts.dead_letters_replayed += count;
       },
     });
-  }
-
-  /** Counters for a task that is part of the job, or of one that only drains a session. */
-  begin(spec: TaskSpec, before?: TaskCounts): TaskCounters {
-    return this.counters.begin(spec, before);
   }
 }
 
