@@ -16,16 +16,17 @@ interface LocalTask {
 /** What the tasks of one job share in this process. */
 export class LocalJob {
   readonly id: string;
-  readonly counters: JobCounters;
   readonly deadLetters: StoredDeadLetters;
   readonly log: JobLog;
   readonly replays: Replays;
   readonly tasks = new Set<LocalTask>();
   idleSince = performance.now();
+  readonly #startCounters: () => JobCounters;
+  #counters: JobCounters | undefined;
 
-  constructor(deps: WorkerDeps, id: string, counters: JobCounters) {
+  constructor(deps: WorkerDeps, id: string, startCounters: () => JobCounters) {
     this.id = id;
-    this.counters = counters;
+    this.#startCounters = startCounters;
     this.deadLetters = new StoredDeadLetters(deps.db, id);
     this.log = new JobLog(deps, id);
     this.replays = new Replays({
@@ -33,9 +34,15 @@ export class LocalJob {
       jobId: id,
       tasks: () => [...this.tasks].flatMap((running) => running.replaying ?? []),
       replayed: (count) => {
-        counters.counts.dead_letters_replayed += count;
+        this.counters.counts.dead_letters_replayed += count;
       },
     });
+  }
+
+  /** A process that only controls the job counts nothing, and shows no metrics of it. */
+  get counters(): JobCounters {
+    this.#counters ??= this.#startCounters();
+    return this.#counters;
   }
 }
 
@@ -57,7 +64,7 @@ export class LocalJobs {
   of(id: string): LocalJob {
     const known = this.#jobs.get(id);
     if (known) return known;
-    const job = new LocalJob(this.#deps, id, this.#metrics.start(id));
+    const job = new LocalJob(this.#deps, id, () => this.#metrics.start(id));
     this.#jobs.set(id, job);
     return job;
   }
