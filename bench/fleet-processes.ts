@@ -46,7 +46,9 @@ export class Fleet {
     const server = await startPostgres({
       settings: { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.max': '10000' },
     }).catch((cause: unknown) => {
-      throw new Error('PostgreSQL did not start with pg_stat_statements: install postgresql-contrib', { cause });
+      throw new Error('PostgreSQL did not start with pg_stat_statements: install postgresql-contrib', {
+        cause,
+      });
     });
     rig.defer(() => server.stop());
     const outside = await connect(server.url('postgres'), rig);
@@ -79,7 +81,9 @@ export class Fleet {
   /** Asks all processes to end at the same time. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all([...this.#workers, ...(this.#api ? [this.#api] : [])].map((child) => child.stop(stopMs)));
+    await Promise.all(
+      [...this.#workers, ...(this.#api ? [this.#api] : [])].map((child) => child.stop(stopMs)),
+    );
   }
 
   async forgetStatements(): Promise<void> {
@@ -95,6 +99,14 @@ export class Fleet {
        GROUP BY 4 ORDER BY 1 DESC`,
     );
     return rows;
+  }
+
+  /** Number of tasks that each worker runs. */
+  async tasks(): Promise<number[]> {
+    const { rows } = await this.database.query<{ count: number }>(
+      `SELECT count("Task".id)::int AS count FROM "Worker" LEFT JOIN "Task" ON "Task".worker = "Worker".id GROUP BY "Worker".id`,
+    );
+    return rows.map(({ count }) => count);
   }
 
   async connections(): Promise<number> {

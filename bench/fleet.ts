@@ -101,7 +101,13 @@ async function checkAll({ rig }: Fleet, port: number, { jobs }: Plan): Promise<v
   const flags = { qos: 1, dup: false, retain: false } as const;
   for (let n = 0; n < jobs; n++)
     socket.write(
-      generate({ cmd: 'publish', topic: `in/${n}`, payload: '{"at":1,"text":"x"}', messageId: n + 1, ...flags }),
+      generate({
+        cmd: 'publish',
+        topic: `in/${n}`,
+        payload: '{"at":1,"text":"x"}',
+        messageId: n + 1,
+        ...flags,
+      }),
     );
   await until(30_000, 'a message of each job', rig.signal, async () => missing.size === 0);
 }
@@ -121,9 +127,11 @@ async function atRest(fleet: Fleet, { seconds, statements }: Plan): Promise<AtRe
   const after = fleet.cpu();
   const all = await fleet.statements();
   const memory = fleet.workerPids.map((pid) => (residentBytes(pid) / 1e6).toFixed(0)).join(', ');
-  const sum = (read: (statement: Statement) => number): number => all.reduce((total, one) => total + read(one), 0);
+  const sum = (read: (statement: Statement) => number): number =>
+    all.reduce((total, one) => total + read(one), 0);
   const perSecond = sum(({ calls }) => calls) / elapsed;
-  const share = (name: 'postgres' | 'workers'): string => ((after[name] - before[name]) / elapsed / 10_000).toFixed(1);
+  const share = (name: 'postgres' | 'workers'): string =>
+    ((after[name] - before[name]) / elapsed / 10_000).toFixed(1);
   const lines = [
     `- at rest: ${perSecond.toFixed(1)} statements/s, which take ${(sum(({ ms }) => ms) / elapsed).toFixed(1)} ms/s ` +
       `and return ${(sum(({ rows }) => rows) / elapsed).toFixed(0)} rows/s`,
@@ -136,13 +144,15 @@ async function atRest(fleet: Fleet, { seconds, statements }: Plan): Promise<AtRe
 
 function table(statements: readonly Statement[], seconds?: number): string[] {
   const per = seconds === undefined ? '' : '/s';
-  const number = (value: number): string => (seconds === undefined ? value.toFixed(0) : (value / seconds).toFixed(2));
+  const number = (value: number): string =>
+    seconds === undefined ? value.toFixed(0) : (value / seconds).toFixed(2);
   return [
     '',
     `| statements${per} | ms${per} | rows${per} | statement |`,
     '| --: | --: | --: | --- |',
     ...statements.map(
-      ({ calls, ms, rows, text }) => `| ${number(calls)} | ${number(ms)} | ${number(rows)} | \`${shortened(text)}\` |`,
+      ({ calls, ms, rows, text }) =>
+        `| ${number(calls)} | ${number(ms)} | ${number(rows)} | \`${shortened(text)}\` |`,
     ),
     '',
   ];
@@ -157,7 +167,12 @@ const shortened = (text: string): string =>
     .replaceAll('|', '\\|')
     .slice(0, 150);
 
-async function measure(name: string, plan: Plan, checkout: string | undefined, interrupted: AbortSignal): Promise<void> {
+async function measure(
+  name: string,
+  plan: Plan,
+  checkout: string | undefined,
+  interrupted: AbortSignal,
+): Promise<void> {
   await using rig = await Rig.setUp(interrupted);
   say(`\n## ${name}\n`);
   const { port } = await startBroker(rig, 'm');
@@ -167,13 +182,17 @@ async function measure(name: string, plan: Plan, checkout: string | undefined, i
   const startedAt = performance.now();
   fleet.startWorkers();
   await untilAllRun(fleet, plan);
-  say(`- ${plan.jobs} jobs of ${plan.definitions} pipelines: all run ${secondsSince(startedAt)} s after ${plan.workers} workers started`);
+  say(
+    `- ${plan.jobs} jobs of ${plan.definitions} pipelines: all run ${secondsSince(startedAt)} s after ${plan.workers} workers started`,
+  );
   await checkAll(fleet, port, plan);
   const { text } = await atRest(fleet, plan);
   say(text);
   const stoppedAt = performance.now();
   await fleet.stop();
-  say(`- all processes ended ${secondsSince(stoppedAt)} s after SIGTERM; ${await running(fleet)} jobs still shown as Running`);
+  say(
+    `- all processes ended ${secondsSince(stoppedAt)} s after SIGTERM; ${await running(fleet)} jobs still shown as Running`,
+  );
   await fleet.database.query(`UPDATE "Job" SET state = 'Scheduling' WHERE state = 'Running'`);
   await fleet.forgetStatements();
   const cpu = fleet.cpu();
@@ -184,7 +203,8 @@ async function measure(name: string, plan: Plan, checkout: string | undefined, i
   const took = performance.now() - restartedAt;
   const used = fleet.cpu();
   const all = await fleet.statements();
-  const total = (read: (statement: Statement) => number) => all.reduce((sum, one) => sum + read(one), 0).toFixed(0);
+  const total = (read: (statement: Statement) => number) =>
+    all.reduce((sum, one) => sum + read(one), 0).toFixed(0);
   say(
     `- restart: all run ${(took / 1000).toFixed(1)} s after all processes were started, with ${total(({ calls }) => calls)} ` +
       `statements that took ${total(({ ms }) => ms)} ms; CPU of the workers ${(used.workers / 1e6).toFixed(1)} s, ` +
@@ -210,7 +230,9 @@ const options = {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options });
-  const number = (name: 'definitions' | 'jobs' | 'workers' | 'seconds' | 'statements' | 'rounds' | 'parallelism') => {
+  const number = (
+    name: 'definitions' | 'jobs' | 'workers' | 'seconds' | 'statements' | 'rounds' | 'parallelism',
+  ) => {
     const value = Number(values[name]);
     if (!(Number.isInteger(value) && value >= 1 && value <= 1_000_000)) throw new Error(usage);
     return value;
@@ -220,11 +242,15 @@ async function main(): Promise<void> {
     process.on(signal, () => interrupted.abort(new Error(`interrupted by ${signal}`)));
   assertProc();
   const before = values.before === undefined ? undefined : resolve(values.before);
-  if (before !== undefined && !existsSync(join(before, 'src', 'main.ts'))) throw new Error(`${before} is no checkout\n${usage}`);
+  if (before !== undefined && !existsSync(join(before, 'src', 'main.ts')))
+    throw new Error(`${before} is no checkout\n${usage}`);
   say(machineFacts());
   if (values.throughput) {
     const [workers, seconds] = [number('workers'), number('seconds')];
-    await measureThroughput({ workers, seconds, rounds: number('rounds'), parallelism: number('parallelism') }, interrupted.signal);
+    await measureThroughput(
+      { workers, seconds, rounds: number('rounds'), parallelism: number('parallelism') },
+      interrupted.signal,
+    );
     return;
   }
   const plan: Plan = {

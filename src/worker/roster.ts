@@ -4,17 +4,6 @@ import { nowMicros } from '../store/clock.ts';
 import type { WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 
-/** How a worker presents itself. */
-export interface WorkerIdentity {
-  name: string;
-  version: string;
-  labels: LabelMap;
-  /** Whether it runs only pipelines whose placement names one of its labels. */
-  exclusive: boolean;
-  /** Maximum number of tasks. */
-  slots: number | undefined;
-}
-
 export const heartbeatEveryMs = 3_000;
 const deletedAfterMicros = 60_000_000n;
 
@@ -63,7 +52,12 @@ export class Roster {
   }
 
   get due(): boolean {
-    return performance.now() - this.#readAt >= heartbeatEveryMs;
+    return this.age >= heartbeatEveryMs;
+  }
+
+  /** Time since the rows were read. */
+  get age(): number {
+    return performance.now() - this.#readAt;
   }
 
   /** Whether a worker does not live. One that has come since the last reading may live. */

@@ -4,6 +4,8 @@ import { delay, despiteOutages } from '../runtime/delay.ts';
 import type { PositionStore, TaskSession } from '../runtime/operations.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
+import type { Db } from '../store/db.ts';
+import { batchedBy } from './batched.ts';
 import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace } from './job-record.ts';
@@ -55,12 +57,21 @@ export class RunningJob {
   /** Errors of sinks that left messages unconfirmed, by task. A new connection proves nothing: a confirmed message does. */
   readonly #sinkErrors = new Map<string, TaskFailure>();
   readonly #adopted: boolean;
+  #former: readonly SeenTask[] | undefined;
   #ending = false;
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
-  /** `row` is the job as it was taken. `adopted` says that tasks of it run: it goes on, and does not begin. */
-  constructor(row: HeldJob, deps: WorkerDeps, tools: RunningJobTools, adopted: boolean) {
+  /**
+   * `row` is the job as it was taken, and `tasks` are its tasks then, if they are known. `adopted` says that some of them run:
+   * the job goes on, and does not begin.
+   */
+  constructor(
+    row: HeldJob,
+    deps: WorkerDeps,
+    tools: RunningJobTools,
+    { adopted, tasks }: { adopted: boolean; tasks: readonly SeenTask[] | undefined },
+  ) {
     const { id } = row;
     this.id = id;
     this.epoch = row.epoch;
@@ -101,6 +112,7 @@ export class RunningJob {
         runId: { increment: 1 },
       });
     this.#adopted = adopted;
+    this.#former = tasks;
   }
 
   begin(): void {
@@ -176,10 +188,7 @@ export class RunningJob {
   }
 
   async #prepare(): Promise<PlannedTask[]> {
-    const work = async (): Promise<PlannedTask[]> => {
-      await this.#sessions.load();
-      return compileJob(this.#deps, this.id);
-    };
+    const work = (): Promise<PlannedTask[]> => compileJob(this.#deps, this.id);
     const tasks = await despiteOutages(work, this.#cancel.signal, (error) => this.#note('Recovering', error));
     if (!this.#ending && !this.#adopted) this.record.enter('Scheduling');
     await this.#endOthers(tasks);
@@ -189,6 +198,9 @@ export class RunningJob {
   /** Ends tasks that a former controller let run and that the job no longer has, and deletes rows of former tasks. */
   async #endOthers(tasks: readonly PlannedTask[]): Promise<void> {
     const { db } = this.#deps;
+    const former = this.#former;
+    this.#former = undefined;
+    if (former?.every(({ id }) => tasks.some((planned) => planned.id === id))) return;
     const others = { jobId: this.id, id: { notIn: tasks.map(({ id }) => id) } };
     const work = async (): Promise<void> => {
       await db.task.updateMany({
@@ -283,11 +295,7 @@ export class RunningJob {
 
   /** Lets the workers of all tasks know that every task is connected. */
   #tellAllConnected(): void {
-    const work = () =>
-      this.#deps.db.task.updateMany({
-        where: { jobId: this.id, ...notEnded },
-        data: { allConnected: { increment: 1 } },
-      });
+    const work = () => tellAllConnected(this.#deps.db, this.id);
     despiteOutages(work, this.#cancel.signal).then(
       () => this.#tools.changed(),
       (error: unknown) => {
@@ -342,6 +350,12 @@ export class RunningJob {
     this.#end(false);
   }
 }
+
+const tellAllConnected = batchedBy(async (db: Db, jobs: readonly string[]) => {
+  const where = { jobId: { in: [...jobs] }, ...notEnded };
+  await db.task.updateMany({ where, data: { allConnected: { increment: 1 } } });
+  return () => {};
+});
 
 const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.map(({ spec }) => spec);
 

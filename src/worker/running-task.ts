@@ -5,6 +5,7 @@ import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Tx } from '../store/db.ts';
 import { weightOf } from './balance.ts';
+import { batchedBy } from './batched.ts';
 import type { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { MessagePlace } from './job-record.ts';
@@ -142,12 +143,15 @@ export class RunningTask {
     if (!this.unwritten || this.#lost) return;
     const data = this.#changes;
     this.#changes = {};
-    const { db, owner } = this.#tools.deps;
-    const where = { id: this.id, worker: owner, epoch: this.#epoch };
-    await db.task.updateMany({ where, data }).catch((error: unknown) => {
+    const { id, epoch } = this;
+    await writeTask(this.#tools.deps, { id, epoch, data }).catch((error: unknown) => {
       this.#changes = { ...data, ...this.#changes };
       throw error;
     });
+  }
+
+  discard(): void {
+    this.#changes = {};
   }
 
   #drain(): void {
@@ -192,11 +196,12 @@ export class RunningTask {
   async #open(): Promise<OpenedTask | undefined> {
     const { deps, local: localJob } = this.#tools;
     const { db, catalog, owner } = deps;
-    const row = await db.task.findFirst({
-      where: { id: this.id, worker: owner, epoch: this.#epoch },
+    // By its id alone: those of several tasks are read together.
+    const row = await db.task.findUnique({
+      where: { id: this.id },
       include: { stats: true, job: { select: { startTime: true } } },
     });
-    if (!row || hasEnded(row.state)) {
+    if (row?.worker !== owner || row.epoch !== this.#epoch || hasEnded(row.state)) {
       this.#end = 'ended';
       return undefined;
     }
@@ -219,7 +224,7 @@ export class RunningTask {
       row.stats && row.stats.updatedAt > (row.job.startTime ?? 0n)
         ? (JSON.parse(row.stats.stats) as TaskCounts)
         : undefined;
-    const counters = local.begin(spec, before);
+    const counters = local.counters.begin(spec, before);
     const task = this.#task(spec, { sessions, local, counters });
     local.tasks.add(this);
     return { spec, work, counters, local, task };
@@ -318,6 +323,23 @@ export class RunningTask {
     opened.local.idleSince = performance.now();
   }
 }
+
+interface TaskWrite {
+  id: string;
+  epoch: number;
+  data: Record<string, unknown>;
+}
+
+/** Writes tasks that have changed in the same way together. They then have the same `stateSince`. */
+const writeTask = batchedBy(async ({ db, owner }: WorkerDeps, writes: readonly TaskWrite[]) => {
+  const change = ({ data: { stateSince, ...rest } }: TaskWrite): string =>
+    JSON.stringify([stateSince !== undefined, ...Object.entries(rest).sort()]);
+  for (const same of Map.groupBy(writes, change).values()) {
+    const OR = same.map(({ id, epoch }) => ({ id, epoch }));
+    await db.task.updateMany({ where: { worker: owner, OR }, data: same.at(-1)?.data ?? {} });
+  }
+  return () => {};
+});
 
 /** The place of an error: the source, unless it is known to be the sink's or the transform's. */
 export function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {

@@ -43,7 +43,7 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
         ? new LocalPlacement({ db, owner, isDead })
         : new BossPlacement({ db, owner, url, logger });
     await placement.start();
-    await placement.renew();
+    await placement.renew(true);
     opened.push(placement);
     return placement;
   };
@@ -61,7 +61,7 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     expect(new Set(taken.flat().map(({ id }) => id)).size).toBe(3);
     expect(taken.flat().every(({ epoch }) => epoch === 1)).toBe(true);
     expect(await one.take('job', anywhere, 10, jobs)).toEqual([]);
-    expect(await one.renew()).toEqual({ job: [], task: [] });
+    expect(await one.renew(true)).toEqual({ job: [], task: [] });
     expect(one.holds).toBe(true);
 
     const first = taken[0].length > 0 ? { by: one, of: taken[0] } : { by: two, of: taken[1] };
@@ -103,7 +103,7 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
       await until(
         'the other takes it',
         async () => {
-          expect(await one.renew()).toEqual({ job: [], task: [] });
+          expect(await one.renew(true)).toEqual({ job: [], task: [] });
           taken = await one.take('job', anywhere, 2, jobs);
           return taken.length > 0;
         },
@@ -111,10 +111,10 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
       );
       expect(taken).toEqual([{ id: 'job_1', epoch: 2 }]);
       expect(frozen.holds).toBe(false);
-      expect(await frozen.renew()).toEqual({ job: ['job_1'], task: [] });
-      expect(await frozen.renew()).toEqual({ job: [], task: [] });
+      expect(await frozen.renew(true)).toEqual({ job: ['job_1'], task: [] });
+      expect(await frozen.renew(true)).toEqual({ job: [], task: [] });
       await frozen.release('job', ['job_1']);
-      expect(await one.renew()).toEqual({ job: [], task: [] });
+      expect(await one.renew(true)).toEqual({ job: [], task: [] });
       expect((await holders())[0]).toBe('one 2');
     },
     90_000,
