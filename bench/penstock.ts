@@ -7,7 +7,7 @@ import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
 import type { Route, Start } from './route.ts';
 
-const serveMs = 30_000;
+const serveMs = 120_000;
 const runMs = 30_000;
 const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'];
 

@@ -184,7 +184,7 @@ export class Worker {
   /** Removes an orphaned session, and looks again in the next round as long as there is one. */
   #cleanUp(): void {
     if (performance.now() < this.#cleanAgainAt) return;
-    this.#cleaning ??= cleanUpSessions(this.#deps)
+    this.#cleaning ??= cleanUpSessions(this.#deps, this.#roster.leads)
       .then((found) => {
         if (!found) this.#cleanAgainAt = performance.now() + cleanEveryMs;
       })
