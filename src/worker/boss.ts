@@ -7,7 +7,7 @@ import type { Db } from '../store/db.ts';
 import { translateDriver } from '../store/failures.ts';
 import { findPostgres } from '../store/postgres.ts';
 import {
-  claimRows,
+  claimOwn,
   type HeldItem,
   type Item,
   type ItemKind,
@@ -146,7 +146,7 @@ export class BossPlacement implements Placement {
     );
     const { db, owner } = this.#options;
     const items = jobs.map(({ data }) => data.id);
-    const taken = await claimRows(db, kind, owner, items);
+    const taken = await claimOwn(db, kind, owner, items);
     const known = new Set(taken.map(({ id }) => id));
     const gone: Attempt[] = [];
     for (const { id, retryCount, data } of jobs) {

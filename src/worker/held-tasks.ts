@@ -2,7 +2,7 @@ import { mayTake, toGiveAway, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { JobRows } from './job-rows.ts';
 import type { LocalJobs } from './local-jobs.ts';
-import type { HeldItem } from './placement.ts';
+import type { HeldItem, UnheldItem } from './placement.ts';
 import { type CountedTask, StatsWriter } from './reporting.ts';
 import { RunningTask } from './running-task.ts';
 
@@ -14,11 +14,6 @@ interface HeldTasksTools {
   changed(): void;
   /** Called when tasks have been given to other workers. */
   moved(count: number): void;
-}
-
-interface UnheldItem {
-  id: string;
-  placement: string;
 }
 
 /** The workers that live: this one as it is now, and the others as they were at their last heartbeat. */
@@ -138,9 +133,8 @@ export async function takeItems(
 ): Promise<HeldItem[]> {
   const taken: HeldItem[] = [];
   for (const [selector, same] of Map.groupBy(unheld, (item) => item.placement)) {
-    const ids = same.map(({ id }) => id);
-    const max = room(selector, ids.length);
-    if (max > 0) taken.push(...(await placement.take(kind, selector, max, ids)));
+    const max = room(selector, same.length);
+    if (max > 0) taken.push(...(await placement.take(kind, selector, max, same)));
   }
   return taken;
 }

@@ -4,6 +4,7 @@ import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { messageId, noFailure, stateChange } from './job-record.ts';
 import { endUnheld } from './placed-task.ts';
+import type { UnheldItem } from './placement.ts';
 import { notEnded, seenByController, seenByRunner, type WantedState } from './task-row.ts';
 
 const jobRow = {
@@ -51,14 +52,14 @@ export class JobRows {
   }
 
   /** Jobs that something must be done for, and that no worker has, or one that is gone. */
-  async unheldJobs({ alive, isGone }: LiveWorkers): Promise<{ id: string; placement: string }[]> {
+  async unheldJobs({ alive, isGone }: LiveWorkers): Promise<UnheldItem[]> {
     const rows = await this.#db.job.findMany({
       where: { AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { notIn: alive } }] }] },
       select: { id: true, worker: true, pipeline: { select: { placement: true } } },
     });
     return rows
       .filter(({ worker }) => worker === null || isGone(worker))
-      .map(({ id, pipeline }) => ({ id, placement: pipeline.placement }));
+      .map(({ id, worker, pipeline }) => ({ id, worker, placement: pipeline.placement }));
   }
 
   #unsettled() {

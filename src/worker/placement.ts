@@ -21,6 +21,12 @@ export interface HeldItem {
   epoch: number;
 }
 
+/** An item that no living worker has. */
+export interface UnheldItem extends Item {
+  /** The worker in its row: none, or one that is gone. */
+  worker: string | null;
+}
+
 /** Methods throw database errors unless they say otherwise. */
 export interface Placement {
   /** Call once, before anything else. */
@@ -28,8 +34,8 @@ export interface Placement {
   stop(): Promise<void>;
   /** Lets workers take these items. Those that are known already stay as they are. */
   offer(kind: ItemKind, items: readonly Item[]): Promise<void>;
-  /** Takes at most `max` items of one placement. `unheld` are those that nobody has, by their rows. */
-  take(kind: ItemKind, placement: string, max: number, unheld: readonly string[]): Promise<HeldItem[]>;
+  /** Takes at most `max` items of one placement. `unheld` are those that no living worker has, by their rows. */
+  take(kind: ItemKind, placement: string, max: number, unheld: readonly UnheldItem[]): Promise<HeldItem[]>;
   /** Tells that this worker lives. Returns the ids of what it has lost. */
   renew(): Promise<Record<ItemKind, string[]>>;
   /** Gives items to other workers. */
@@ -51,12 +57,16 @@ interface WorkerProcess {
 export const ownerName = ({ host, pid, nonce }: WorkerProcess): string => `${host}/${pid}/${nonce}`;
 
 /**
- * Whether the worker `name` may be alive, as seen from the process `own`. It is known to be dead only if it ran on the same
- * host and its process is gone or its process id is ours now. `probe` throws if there is no such process.
+ * Whether the worker `name` lives, as seen from the process `own`; undefined for one of another host. One of the same host is
+ * dead if its process is gone or its process id is ours now. `probe` throws if there is no such process.
  */
-export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: number) => void): boolean {
+export function isOwnerAlive(
+  name: string,
+  own: WorkerProcess,
+  probe: (pid: number) => void,
+): boolean | undefined {
   const [host, pid, nonce] = name.split('/');
-  if (host !== own.host) return true;
+  if (host !== own.host) return undefined;
   if (Number(pid) === own.pid) return nonce === own.nonce;
   try {
     probe(Number(pid));
@@ -67,15 +77,9 @@ export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: numb
   }
 }
 
-interface ItemRow {
-  id: string;
-  worker: string | null;
-  epoch: number;
-}
-
 interface ItemRows {
-  find(where: object): Promise<ItemRow[]>;
-  update(where: object, data: object): Promise<unknown>;
+  find(where: object): Promise<{ id: string; worker: string | null; epoch: number }[]>;
+  update(where: object, data: object): Promise<{ id: string; epoch: number }[]>;
 }
 
 /** The rows of items of one kind, in the table that both have. */
@@ -84,34 +88,42 @@ function rowsOf(db: Db, kind: ItemKind): ItemRows {
   return kind === 'job'
     ? {
         find: (where) => db.job.findMany({ where, select }),
-        update: (where, data) => db.job.updateMany({ where, data }),
+        update: (where, data) => db.job.updateManyAndReturn({ where, data, select }),
       }
     : {
         find: (where) => db.task.findMany({ where, select }),
-        update: (where, data) => db.task.updateMany({ where, data }),
+        update: (where, data) => db.task.updateManyAndReturn({ where, data, select }),
       };
 }
 
-/** Writes into the rows of these items that they are ours now. Returns those that exist, and are free if that is asked. */
-export async function claimRows(
+/** Writes into the rows of items that they are ours now. Returns those that exist, and whose worker is still the given one. */
+async function claimRows(
+  db: Db,
+  kind: ItemKind,
+  owner: string,
+  items: readonly Pick<UnheldItem, 'id' | 'worker'>[],
+): Promise<HeldItem[]> {
+  if (items.length === 0) return [];
+  const rows = rowsOf(db, kind);
+  const taken: HeldItem[] = [];
+  for (const [worker, same] of Map.groupBy(items, (item) => item.worker)) {
+    const id = { in: same.map((item) => item.id) };
+    // Conditional, so only one of several processes gets it.
+    const own = await rows.update({ id, worker }, { worker: owner, epoch: { increment: 1 } });
+    taken.push(...own.map((row) => ({ id: row.id, epoch: row.epoch })));
+  }
+  return taken;
+}
+
+/** The same for items that are known to be ours, whoever is in their rows. */
+export async function claimOwn(
   db: Db,
   kind: ItemKind,
   owner: string,
   ids: readonly string[],
-  isFree: (worker: string) => boolean = () => true,
 ): Promise<HeldItem[]> {
   if (ids.length === 0) return [];
-  const rows = rowsOf(db, kind);
-  const found = (await rows.find({ id: { in: [...ids] } })).filter(
-    ({ worker }) => worker === null || isFree(worker),
-  );
-  for (const [worker, same] of Map.groupBy(found, (row) => row.worker)) {
-    // Conditional, so only one of several processes gets it.
-    const where = { id: { in: same.map(({ id }) => id) }, worker };
-    await rows.update(where, { worker: owner, epoch: { increment: 1 } });
-  }
-  const own = await rows.find({ id: { in: found.map(({ id }) => id) }, worker: owner });
-  return own.map(({ id, epoch }) => ({ id, epoch }));
+  return claimRows(db, kind, owner, await rowsOf(db, kind).find({ id: { in: [...ids] } }));
 }
 
 /** Writes into the rows of these items that nobody has them. */
@@ -128,11 +140,9 @@ export async function releaseRows(
 interface LocalOptions {
   db: Db;
   owner: string;
-  /** Whether the process of that owner is known to have ended. */
-  isDead(owner: string): boolean;
 }
 
-/** The placement of the processes that share an SQLite file. Rows without a holder can be taken. */
+/** The placement of the processes that share an SQLite file. What no living process has can be taken, by its row. */
 export class LocalPlacement implements Placement {
   readonly #options: LocalOptions;
   readonly holds = true;
@@ -147,9 +157,9 @@ export class LocalPlacement implements Placement {
 
   async offer(): Promise<void> {}
 
-  take(kind: ItemKind, _placement: string, max: number, unheld: readonly string[]): Promise<HeldItem[]> {
-    const { db, owner, isDead } = this.#options;
-    return claimRows(db, kind, owner, unheld.slice(0, max), isDead);
+  take(kind: ItemKind, _placement: string, max: number, unheld: readonly UnheldItem[]): Promise<HeldItem[]> {
+    const { db, owner } = this.#options;
+    return claimRows(db, kind, owner, unheld.slice(0, max));
   }
 
   async renew(): Promise<Record<ItemKind, string[]>> {

@@ -53,14 +53,15 @@ export class Roster {
   /** Whether a worker does not live. One that has come since the last reading may live. */
   isGone(id: string): boolean {
     if (id === this.#deps.owner || this.#workers.some((worker) => worker.id === id)) return false;
-    if (!this.#deps.shared) return this.#deps.isDead(id);
+    const alive = this.#deps.isAlive(id);
+    if (alive !== undefined) return !alive;
     if (!this.#rows.has(id)) this.#readAt = Number.NEGATIVE_INFINITY;
     return true;
   }
 
   /** Writes the row of this worker, and reads those of all. */
   async refresh(activity: WorkerActivity): Promise<void> {
-    const { db, owner, identity, shared, isDead } = this.#deps;
+    const { db, owner, identity, isAlive } = this.#deps;
     const { name, version, exclusive, slots } = identity;
     const now = nowMicros();
     const columns = { ...activity, heartbeatAt: now };
@@ -74,9 +75,7 @@ export class Roster {
     const old = rows.filter(({ heartbeatAt }) => now - heartbeatAt > deletedAfterMicros);
     if (old.length > 0) await db.worker.deleteMany({ where: { id: { in: old.map(({ id }) => id) } } });
     this.#rows = new Set(rows.map(({ id }) => id));
-    const alive = rows.filter(({ id, heartbeatAt }) =>
-      shared ? now - heartbeatAt < workerAliveMicros : id === owner || !isDead(id),
-    );
+    const alive = rows.filter(({ id, heartbeatAt }) => isAlive(id) ?? now - heartbeatAt < workerAliveMicros);
     this.#workers = alive.map((row) => ({
       id: row.id,
       load: row.load,
