@@ -38,8 +38,12 @@ export interface Placement {
   finish(kind: ItemKind, ids: readonly string[]): Promise<void>;
   /** Items that this worker has had for so long that another should take them. */
   expiring(kind: ItemKind): string[];
-  /** Whether no other worker can have what this one holds. Never throws. */
-  readonly holds: boolean;
+  /** Whether this worker has an item, as far as it knows. Never throws. */
+  has(kind: ItemKind, id: string): boolean;
+  /** Ids of the items that it keeps from others. Never throws. */
+  held(kind: ItemKind): string[];
+  /** Whether it has an item for certain: no other worker can have it. Never throws. */
+  holds(kind: ItemKind, id: string): boolean;
 }
 
 interface WorkerProcess {
@@ -92,25 +96,32 @@ function rowsOf(db: Db, kind: ItemKind): ItemRows {
       };
 }
 
-/** Writes into the rows of these items that they are ours now. Returns those that exist, and are free if that is asked. */
+/**
+ * Writes into the rows of these items that they are ours now. Returns those that exist. With `isFree` it takes only those that
+ * are free, and without it all: their holder has lost them.
+ */
 export async function claimRows(
   db: Db,
   kind: ItemKind,
   owner: string,
   ids: readonly string[],
-  isFree: (worker: string) => boolean = () => true,
+  isFree?: (worker: string) => boolean,
 ): Promise<HeldItem[]> {
   if (ids.length === 0) return [];
   const rows = rowsOf(db, kind);
-  const found = (await rows.find({ id: { in: [...ids] } })).filter(
-    ({ worker }) => worker === null || isFree(worker),
-  );
-  for (const [worker, same] of Map.groupBy(found, (row) => row.worker)) {
-    // Conditional, so only one of several processes gets it.
-    const where = { id: { in: same.map(({ id }) => id) }, worker };
-    await rows.update(where, { worker: owner, epoch: { increment: 1 } });
-  }
-  const own = await rows.find({ id: { in: found.map(({ id }) => id) }, worker: owner });
+  const ours = { worker: owner, epoch: { increment: 1 } };
+  let claimed = [...ids];
+  if (isFree) {
+    const found = (await rows.find({ id: { in: claimed } })).filter(
+      ({ worker }) => worker === null || isFree(worker),
+    );
+    for (const [worker, same] of Map.groupBy(found, (row) => row.worker)) {
+      // Conditional, so only one of several processes gets it.
+      await rows.update({ id: { in: same.map(({ id }) => id) }, worker }, ours);
+    }
+    claimed = found.map(({ id }) => id);
+  } else await rows.update({ id: { in: claimed } }, ours);
+  const own = await rows.find({ id: { in: claimed }, worker: owner });
   return own.map(({ id, epoch }) => ({ id, epoch }));
 }
 
@@ -135,10 +146,21 @@ interface LocalOptions {
 /** The placement of the processes that share an SQLite file. Rows without a holder can be taken. */
 export class LocalPlacement implements Placement {
   readonly #options: LocalOptions;
-  readonly holds = true;
 
   constructor(options: LocalOptions) {
     this.#options = options;
+  }
+
+  has(): boolean {
+    return true;
+  }
+
+  holds(): boolean {
+    return true;
+  }
+
+  held(): string[] {
+    return [];
   }
 
   async start(): Promise<void> {}

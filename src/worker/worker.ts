@@ -44,9 +44,13 @@ export class Worker {
   readonly #jobs = new Map<string, RunningJob>();
   /** The tasks that it runs. */
   readonly #tasks = new Map<string, RunningTask>();
-  readonly #offeredAt = new Map<string, number>();
+  /** The ends of jobs and tasks that this worker has lost. */
+  readonly #losing = new Map<string, Promise<void>>();
+  readonly #offeredAt: Record<ItemKind, Map<string, number>> = { job: new Map(), task: new Map() };
   readonly #stats: StatsWriter;
   readonly #stopping = new AbortController();
+  /** Aborted when a stopping worker runs nothing any more. */
+  readonly #resting = new AbortController();
   #nudge = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #heartbeat: Promise<void> = Promise.resolve();
@@ -90,9 +94,7 @@ export class Worker {
     this.#stopping.abort();
     this.nudge();
     const written = this.#stats.stop();
-    const jobs = [...this.#jobs.values()];
-    const tasks = [...this.#tasks.values()];
-    await Promise.all([...tasks.map((task) => task.release()), ...jobs.map((job) => job.detach())]);
+    await this.#releaseAll();
     const released = written
       .then(() => this.#shutdown())
       .catch((err: unknown) =>
@@ -102,19 +104,33 @@ export class Worker {
     const timer = setTimeout(resolve, shutdownMs);
     await Promise.race([released, late]);
     clearTimeout(timer);
+    this.#resting.abort();
+  }
+
+  async #releaseAll(): Promise<void> {
+    const tasks = [...this.#tasks.values()].map((task) => task.release());
+    const jobs = [...this.#jobs.values()].map((job) => job.detach());
+    await Promise.all([...tasks, ...jobs, ...this.#losing.values()]);
   }
 
   async #shutdown(): Promise<void> {
     await this.#loop;
+    // What the loop has begun meanwhile.
+    await this.#releaseAll();
+    this.#resting.abort();
     await this.#heartbeat;
     await this.#cleaning;
     if (!this.#started) return;
     await this.#flush();
     await this.#settleTasks();
-    const jobs = [...this.#jobs.keys()];
-    await this.#rows.showWaiting(jobs);
-    await this.#deps.placement.release('job', jobs);
+    this.#tasks.clear();
     this.#jobs.clear();
+    // By their rows: some may have been taken, and not begun.
+    const [jobs, tasks] = await Promise.all([this.#rows.ownJobs(), this.#rows.ownTasks()]);
+    const idsOf = (rows: readonly { id: string }[]) => rows.map(({ id }) => id);
+    await this.#rows.showWaiting(idsOf(jobs));
+    await this.#deps.placement.release('task', idsOf(tasks));
+    await this.#deps.placement.release('job', idsOf(jobs));
     await this.#roster.leave();
     await this.#deps.placement.stop();
   }
@@ -150,16 +166,20 @@ export class Worker {
     this.#started = true;
   }
 
-  /** Sends heartbeats apart from the main loop, which may hang on a dead connection for longer than they count. */
+  /**
+   * Sends heartbeats apart from the main loop, which may hang on a dead connection for longer than they count. They go on while
+   * a stopping worker drains its tasks.
+   */
   async #sendHeartbeats(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      await delay(heartbeatEveryMs, signal).catch(() => {});
-      if (!this.#started) continue;
+    const [stopping, resting] = [this.#stopping.signal, this.#resting.signal];
+    while (!resting.aborted) {
+      await delay(heartbeatEveryMs, stopping.aborted ? resting : stopping).catch(() => {});
+      if (!this.#started || resting.aborted) continue;
       try {
-        const lost = await this.#deps.placement.renew();
-        for (const id of lost.job) await this.#loseJob(id);
-        for (const id of lost.task) await this.#loseTask(id);
+        const { job, task } = await this.#deps.placement.renew();
+        for (const id of task) this.#loseTask(id);
+        for (const id of job) this.#loseJob(id);
+        await this.#roster.refresh(this.#activity());
       } catch {
         // The main loop reports database errors.
       }
@@ -219,6 +239,7 @@ export class Worker {
     const workers = this.#workers();
     if (!workers || this.#stopping.signal.aborted) return;
     const unheld = await this.#rows.unheldJobs(this.#live);
+    this.#forgetOffers('job', unheld);
     if (unheld.length === 0) return;
     const asControllers = (worker: WorkerLoad): WorkerLoad => ({
       ...worker,
@@ -237,6 +258,7 @@ export class Worker {
     const workers = this.#workers();
     if (!workers || this.#stopping.signal.aborted) return;
     const unheld = await this.#rows.unheldTasks(this.#live);
+    this.#forgetOffers('task', unheld);
     if (unheld.length === 0) return;
     await this.#offerOwn(unheld);
     const taken = await this.#take('task', unheld, (placement, waiting) =>
@@ -244,12 +266,13 @@ export class Worker {
     );
     for (const item of taken) {
       if (this.#stopping.signal.aborted) return;
-      await this.#tasks.get(item.id)?.lose();
+      this.#loseTask(item.id);
+      await this.#losing.get(item.id);
       const task = new RunningTask(item, {
         deps: this.#deps,
         local: (jobId) => this.#local.of(jobId),
         changed: () => this.nudge(),
-        mayConnect: () => this.#deps.placement.holds,
+        mayConnect: () => this.#deps.placement.holds('task', item.id),
       });
       this.#tasks.set(item.id, task);
       task.begin();
@@ -265,7 +288,7 @@ export class Worker {
   ) {
     const { placement } = this.#deps;
     if (kind === 'job') {
-      const due = unheld.filter(({ id }) => this.#mayOffer(id));
+      const due = unheld.filter(({ id }) => this.#mayOffer(kind, id));
       if (due.length > 0) await placement.offer('job', due);
     }
     const all = [];
@@ -284,18 +307,27 @@ export class Worker {
     return all;
   }
 
-  #mayOffer(id: string): boolean {
+  #mayOffer(kind: ItemKind, id: string): boolean {
     const now = performance.now();
-    if (now - (this.#offeredAt.get(id) ?? Number.NEGATIVE_INFINITY) < offerAgainMs) return false;
-    this.#offeredAt.set(id, now);
+    const offeredAt = this.#offeredAt[kind];
+    if (now - (offeredAt.get(id) ?? Number.NEGATIVE_INFINITY) < offerAgainMs) return false;
+    offeredAt.set(id, now);
     return true;
+  }
+
+  /** What was taken since its offer may be offered again at once. */
+  #forgetOffers(kind: ItemKind, unheld: readonly { id: string }[]): void {
+    const offeredAt = this.#offeredAt[kind];
+    if (offeredAt.size === 0) return;
+    const waiting = new Set(unheld.map(({ id }) => id));
+    for (const id of offeredAt.keys()) if (!waiting.has(id)) offeredAt.delete(id);
   }
 
   /** A task whose offer was lost is offered again by the controller of its job. */
   async #offerOwn(unheld: readonly { id: string; jobId: string }[]): Promise<void> {
     for (const { id, jobId } of unheld) {
       const job = this.#jobs.get(jobId);
-      if (job && this.#mayOffer(id)) await job.offerAgain(id);
+      if (job && this.#mayOffer('task', id)) await job.offerAgain(id);
     }
   }
 
@@ -331,9 +363,12 @@ export class Worker {
   }
 
   async #reconcileJobs(): Promise<void> {
-    const own = await this.#rows.ownJobs();
+    const { placement } = this.#deps;
+    const [own, lost] = apart(await this.#rows.ownJobs(), ({ id }) => placement.has('job', id));
     const rows = new Map(own.map((row) => [row.id, row]));
-    for (const [id, job] of this.#jobs) if (rows.get(id)?.epoch !== job.epoch) await this.#loseJob(id);
+    for (const [id, job] of this.#jobs) if (rows.get(id)?.epoch !== job.epoch) this.#loseJob(id);
+    const unused = placement.held('job').filter((id) => !rows.has(id));
+    await placement.release('job', [...lost.map(({ id }) => id), ...unused]);
     if (own.length === 0) return;
     const tasks = Map.groupBy(await this.#rows.tasksOfOwnJobs(), ({ jobId }) => jobId);
     for (const [id, job] of this.#jobs) job.observe(tasks.get(id) ?? []);
@@ -355,7 +390,7 @@ export class Worker {
       else await this.#settle(row, job);
     } else if (wanted === 'none' && (restart || !isDone(row.state))) await this.#beginJob(row);
     // A former controller may have left tasks running.
-    else if (await this.#rows.endTasks(row.id, drainsFirst(wanted) ? 'drain' : 'stop'))
+    else if (await this.#rows.endTasks(row, drainsFirst(wanted) ? 'drain' : 'stop', this.#live))
       await this.#release(row, isDone(row.state) ? row.state : 'Stopped');
   }
 
@@ -369,17 +404,17 @@ export class Worker {
 
   async #release(row: HeldJob, state: JobState): Promise<void> {
     await this.#rows.release(row, state);
-    this.#offeredAt.delete(row.id);
     await this.#deps.placement.finish('job', [row.id]);
   }
 
   async #beginJob(row: HeldJob): Promise<void> {
+    if (this.#losing.has(row.id)) return;
     const restart = row.restartRequests > row.restartsDone;
     const adopted = !restart && !this.#jobs.has(row.id) && (await this.#rows.hasLiveTask(row.id, this.#live));
     const tools = {
       local: this.#local.of(row.id),
       changed: () => this.nudge(),
-      mayConnect: () => this.#deps.placement.holds,
+      mayConnect: () => this.#deps.placement.holds('job', row.id),
       isGone: (worker: string) => this.#roster.isGone(worker),
     };
     const job = new RunningJob(row, this.#deps, tools, adopted);
@@ -388,35 +423,44 @@ export class Worker {
   }
 
   /** Another worker took the job, or its pipeline was deleted. */
-  async #loseJob(id: string): Promise<void> {
+  #loseJob(id: string): void {
     const job = this.#jobs.get(id);
     if (!job) return;
     this.#deps.logger.warn({ job: id }, 'job lost: it was taken over or deleted');
     this.#jobs.delete(id);
-    await job.detach();
-    await this.#deps.placement.finish('job', [id]);
+    this.#untilLost(id, job.detach());
   }
 
-  async #loseTask(id: string): Promise<void> {
+  #loseTask(id: string): void {
     const task = this.#tasks.get(id);
     if (!task) return;
     this.#deps.logger.warn({ task: id }, 'task lost: it was taken over or deleted');
     this.#tasks.delete(id);
-    await task.lose();
+    this.#untilLost(id, task.lose());
+  }
+
+  #untilLost(id: string, end: Promise<void>): void {
+    const ended = Promise.all([this.#losing.get(id), end]).then(() => {
+      if (this.#losing.get(id) === ended) this.#losing.delete(id);
+    });
+    this.#losing.set(id, ended);
   }
 
   /** Lets the tasks know what is wanted of them, and gives back those that have ended. */
   async #followTasks(): Promise<void> {
-    if (this.#tasks.size === 0) return;
     const rows = new Map((await this.#rows.ownTasks()).map((row) => [row.id, row]));
     for (const [id, task] of this.#tasks) {
       const row = rows.get(id);
       if (row?.epoch === task.epoch) task.follow(row);
-      else {
-        await this.#loseTask(id);
-        await this.#deps.placement.finish('task', [id]);
-      }
+      else this.#loseTask(id);
     }
+    // Others never take an item that a worker holds or whose row names it.
+    const { placement } = this.#deps;
+    const held = new Set([...rows.keys(), ...placement.held('task')]);
+    await placement.release(
+      'task',
+      [...held].filter((id) => !this.#tasks.has(id)),
+    );
     await this.#settleTasks();
   }
 
@@ -467,11 +511,16 @@ export class Worker {
       const job = this.#jobs.get(id);
       if (!job || job.over) continue;
       await job.detach();
-      await job.record.flush();
+      // First: if the rest fails it begins anew, and has not ended.
       this.#jobs.delete(id);
+      await job.record.flush();
       await this.#deps.placement.release('job', [id]);
     }
   }
+}
+
+function apart<T>(all: readonly T[], first: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(first), all.filter((one) => !first(one))];
 }
 
 const isDone = (state: string): state is Extract<JobState, 'Failed' | 'Finished'> =>

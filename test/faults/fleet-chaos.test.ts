@@ -11,14 +11,14 @@ import { Topics } from '../support/topics.ts';
 import { until } from '../support/until.ts';
 
 /**
- * Four workers with wrong clocks run many pipelines, and random faults hit them. PENSTOCK_SEED repeats the faults of a run.
- * PENSTOCK_FAULTS names the kinds of faults, in their order.
+ * Four workers with wrong clocks run many pipelines, and random faults hit them. PENSTOCK_SEED repeats the faults of a run,
+ * PENSTOCK_FAULTS names their kinds in order, and PENSTOCK_PIPELINES is the number of pipelines of the soak.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const size = soak
-  ? { pipelines: 60, parallelism: 8, faults: 10, freezeMs: 40_000 }
-  : { pipelines: 6, parallelism: 4, faults: 1, freezeMs: 16_000 };
+  ? { pipelines: Number(process.env.PENSTOCK_PIPELINES ?? 60), parallelism: 8, faults: 10, freezeMs: 40_000 }
+  : { pipelines: 6, parallelism: 4, faults: 1, freezeMs: 14_000 };
 const [, postgresql] = databases;
 
 /** A reproducible source of random numbers below `max`. */
@@ -88,6 +88,7 @@ class Fleet {
     };
     const minutes = [10, -10, 0, 5];
     await Promise.all(minutes.map((each, index) => join(`w${index}`, each * 60_000)));
+    this.members.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   async createPipelines(): Promise<void> {
