@@ -88,11 +88,12 @@ export class JobRows {
     return jobs.map(({ jobId }) => jobId);
   }
 
-  /** Asks every task of a job to end. Returns whether all have. */
-  async endTasks(jobId: string, wanted: WantedState): Promise<boolean> {
-    await this.#db.task.updateMany({ where: { jobId, ...notEnded, wanted: 'run' }, data: { wanted } });
-    await endUnheld(this.#db, { jobId });
-    return (await this.#db.task.count({ where: { jobId, ...notEnded } })) === 0;
+  /** Asks every task of a job that this worker controls to end. Returns whether all have. */
+  async endTasks({ id, epoch }: HeldJob, wanted: WantedState, { isGone }: LiveWorkers): Promise<boolean> {
+    const tasks = { jobId: id, job: { ...this.#own, epoch } };
+    await this.#db.task.updateMany({ where: { ...tasks, ...notEnded, wanted: 'run' }, data: { wanted } });
+    await endUnheld(this.#db, tasks, isGone);
+    return (await this.#db.task.count({ where: { jobId: id, ...notEnded } })) === 0;
   }
 
   /** Whether a task of a job runs on a worker that lives. */

@@ -44,8 +44,12 @@ export interface Placement {
   finish(kind: ItemKind, ids: readonly string[]): Promise<void>;
   /** Items that this worker has had for so long that another should take them. */
   expiring(kind: ItemKind): string[];
-  /** Whether no other worker can have what this one holds. Never throws. */
-  readonly holds: boolean;
+  /** Whether this worker has an item, as far as it knows. Never throws. */
+  has(kind: ItemKind, id: string): boolean;
+  /** Ids of the items that it keeps from others. Never throws. */
+  held(kind: ItemKind): string[];
+  /** Whether it has an item for certain: no other worker can have it. Never throws. */
+  holds(kind: ItemKind, id: string): boolean;
 }
 
 interface WorkerProcess {
@@ -78,53 +82,56 @@ export function isOwnerAlive(
 }
 
 interface ItemRows {
-  find(where: object): Promise<{ id: string; worker: string | null; epoch: number }[]>;
-  update(where: object, data: object): Promise<{ id: string; epoch: number }[]>;
+  claim(where: object, owner: string): Promise<HeldItem[]>;
+  release(where: object): Promise<unknown>;
 }
 
 /** The rows of items of one kind, in the table that both have. */
 function rowsOf(db: Db, kind: ItemKind): ItemRows {
-  const select = { id: true, worker: true, epoch: true } as const;
+  const select = { id: true, epoch: true } as const;
+  const claimed = (owner: string) => ({ worker: owner, epoch: { increment: 1 } });
+  const data = { worker: null };
   return kind === 'job'
     ? {
-        find: (where) => db.job.findMany({ where, select }),
-        update: (where, data) => db.job.updateManyAndReturn({ where, data, select }),
+        claim: (where, owner) => db.job.updateManyAndReturn({ where, data: claimed(owner), select }),
+        release: (where) => db.job.updateMany({ where, data }),
       }
     : {
-        find: (where) => db.task.findMany({ where, select }),
-        update: (where, data) => db.task.updateManyAndReturn({ where, data, select }),
+        claim: (where, owner) => db.task.updateManyAndReturn({ where, data: claimed(owner), select }),
+        release: (where) => db.task.updateMany({ where, data }),
       };
 }
 
 /** Writes into the rows of items that they are ours now. Returns those that exist, and whose worker is still the given one. */
-async function claimRows(
-  db: Db,
+async function claimUnheld(
+  { db, owner }: LocalOptions,
   kind: ItemKind,
-  owner: string,
-  items: readonly Pick<UnheldItem, 'id' | 'worker'>[],
+  items: readonly UnheldItem[],
 ): Promise<HeldItem[]> {
-  if (items.length === 0) return [];
   const rows = rowsOf(db, kind);
   const taken: HeldItem[] = [];
   for (const [worker, same] of Map.groupBy(items, (item) => item.worker)) {
-    const id = { in: same.map((item) => item.id) };
     // Conditional, so only one of several processes gets it.
-    const own = await rows.update({ id, worker }, { worker: owner, epoch: { increment: 1 } });
-    taken.push(...own.map((row) => ({ id: row.id, epoch: row.epoch })));
+    const where = { id: { in: same.map(({ id }) => id) }, worker };
+    taken.push(...(await rows.claim(where, owner)));
   }
   return taken;
 }
 
-/** The same for items that are known to be ours, whoever is in their rows. */
-export async function claimOwn(
+/**
+ * The same for items that are known to be ours, whoever is in their rows: that one has lost them. Those that have another
+ * placement by now are not taken.
+ */
+export const claimOwn = (
   db: Db,
   kind: ItemKind,
   owner: string,
   ids: readonly string[],
-): Promise<HeldItem[]> {
-  if (ids.length === 0) return [];
-  return claimRows(db, kind, owner, await rowsOf(db, kind).find({ id: { in: [...ids] } }));
-}
+  placement: string,
+): Promise<HeldItem[]> => {
+  const place = kind === 'job' ? { pipeline: { placement } } : { placement };
+  return rowsOf(db, kind).claim({ id: { in: [...ids] }, ...place }, owner);
+};
 
 /** Writes into the rows of these items that nobody has them. */
 export async function releaseRows(
@@ -133,8 +140,7 @@ export async function releaseRows(
   owner: string,
   ids: readonly string[],
 ): Promise<void> {
-  if (ids.length > 0)
-    await rowsOf(db, kind).update({ id: { in: [...ids] }, worker: owner }, { worker: null });
+  if (ids.length > 0) await rowsOf(db, kind).release({ id: { in: [...ids] }, worker: owner });
 }
 
 interface LocalOptions {
@@ -145,10 +151,21 @@ interface LocalOptions {
 /** The placement of the processes that share an SQLite file. What no living process has can be taken, by its row. */
 export class LocalPlacement implements Placement {
   readonly #options: LocalOptions;
-  readonly holds = true;
 
   constructor(options: LocalOptions) {
     this.#options = options;
+  }
+
+  has(): boolean {
+    return true;
+  }
+
+  holds(): boolean {
+    return true;
+  }
+
+  held(): string[] {
+    return [];
   }
 
   async start(): Promise<void> {}
@@ -158,8 +175,7 @@ export class LocalPlacement implements Placement {
   async offer(): Promise<void> {}
 
   take(kind: ItemKind, _placement: string, max: number, unheld: readonly UnheldItem[]): Promise<HeldItem[]> {
-    const { db, owner } = this.#options;
-    return claimRows(db, kind, owner, unheld.slice(0, max));
+    return claimUnheld(this.#options, kind, unheld.slice(0, max));
   }
 
   async renew(): Promise<Record<ItemKind, string[]>> {

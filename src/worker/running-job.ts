@@ -55,6 +55,8 @@ export class RunningJob {
   /** Errors of sinks that left messages unconfirmed, by task. A new connection proves nothing: a confirmed message does. */
   readonly #sinkErrors = new Map<string, TaskFailure>();
   readonly #adopted: boolean;
+  /** The job, while this worker controls it: a condition of every write to its tasks. */
+  readonly #controlled: { worker: string; epoch: number };
   #ending = false;
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
@@ -66,6 +68,7 @@ export class RunningJob {
     this.epoch = row.epoch;
     this.#deps = deps;
     this.#tools = tools;
+    this.#controlled = { worker: deps.owner, epoch: row.epoch };
     const { log } = tools.local;
     this.record = new JobRecord({ deps, jobId: id, epoch: row.epoch, log });
     this.#rollout = new Rollout(row.editRequests);
@@ -108,6 +111,11 @@ export class RunningJob {
       this.over = true;
       this.#tools.changed();
     });
+  }
+
+  /** JSON: the labels that its tasks ask for, as last compiled. */
+  get placement(): string | undefined {
+    return this.#tasks.planned[0]?.placement;
   }
 
   edit(editRequests: number): void {
@@ -189,13 +197,13 @@ export class RunningJob {
   /** Ends tasks that a former controller let run and that the job no longer has, and deletes rows of former tasks. */
   async #endOthers(tasks: readonly PlannedTask[]): Promise<void> {
     const { db } = this.#deps;
-    const others = { jobId: this.id, id: { notIn: tasks.map(({ id }) => id) } };
+    const others = { jobId: this.id, job: this.#controlled, id: { notIn: tasks.map(({ id }) => id) } };
     const work = async (): Promise<void> => {
       await db.task.updateMany({
         where: { ...others, ...notEnded, wanted: 'run' },
         data: { wanted: 'drain' },
       });
-      await endUnheld(db, others);
+      await endUnheld(db, others, this.#tools.isGone);
       await db.task.deleteMany({ where: { ...others, NOT: notEnded } });
     };
     for (let left = 1; left > 0; ) {
@@ -247,6 +255,7 @@ export class RunningJob {
       deps: this.#deps,
       planned,
       events: { ...events, unconfirmed },
+      controlled: this.#controlled,
       isGone,
       changed,
     });
@@ -285,7 +294,7 @@ export class RunningJob {
   #tellAllConnected(): void {
     const work = () =>
       this.#deps.db.task.updateMany({
-        where: { jobId: this.id, ...notEnded },
+        where: { jobId: this.id, job: this.#controlled, ...notEnded },
         data: { allConnected: { increment: 1 } },
       });
     despiteOutages(work, this.#cancel.signal).then(

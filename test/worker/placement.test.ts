@@ -7,7 +7,7 @@ import { BossPlacement } from '../../src/worker/boss.ts';
 import { isOwnerAlive, LocalPlacement, ownerName, type Placement } from '../../src/worker/placement.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { created, createTables, jobOf } from '../support/resources.ts';
+import { created, createPipeline, createTables, jobOf } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -64,7 +64,8 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     expect(taken.flat().every(({ epoch }) => epoch === 1)).toBe(true);
     expect(await one.take('job', anywhere, 10, jobs)).toEqual([]);
     expect(await one.renew()).toEqual({ job: [], task: [] });
-    expect(one.holds).toBe(true);
+    const ofOne = provider === 'sqlite' ? ids : taken[0].map(({ id }) => id);
+    expect(ids.filter((id) => one.holds('job', id)).sort()).toEqual(ofOne.toSorted());
 
     const first = taken[0].length > 0 ? { by: one, of: taken[0] } : { by: two, of: taken[1] };
     const [{ id } = { id: '' }] = first.of;
@@ -123,8 +124,10 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
         60_000,
       );
       expect(taken).toEqual([{ id: 'job_1', epoch: 2 }]);
-      expect(frozen.holds).toBe(false);
+      expect(frozen.holds('job', 'job_1')).toBe(false);
       expect(await frozen.renew()).toEqual({ job: ['job_1'], task: [] });
+      // It may connect for what it still has, and not for what it lost.
+      expect(frozen.holds('job', 'job_1')).toBe(false);
       expect(await frozen.renew()).toEqual({ job: [], task: [] });
       await frozen.release('job', ['job_1']);
       expect(await one.renew()).toEqual({ job: [], task: [] });
@@ -147,6 +150,56 @@ describe('a worker', { timeout: 120_000 }, () => {
     await until('it is free', async () => (await db.job.findFirstOrThrow()).worker === null);
     expect(await db.job.findFirst()).toMatchObject({ state: 'Failed', runId: 0 });
     await request.delete('/api/v1/pipelines/pl_1').expect(200);
+  });
+
+  test('ends a task of a worker that is gone when nobody may take it', async () => {
+    service = await startService({
+      worker: true,
+      isAlive: (owner) => owner !== 'dead',
+      identity: { slots: 0 },
+    });
+    const { db } = service;
+    await db.pipeline.create({ data: pipeline('Running', { worker: 'dead', stop: 'graceful' }) });
+    const row = {
+      placement: '{}',
+      place: '{}',
+      work: '{}',
+      stateSince: 1n,
+      state: 'running',
+      worker: 'dead',
+    };
+    await db.task.create({ data: { id: 'tsk_1', jobId: 'job_1', ...row } });
+    await until('it stops', async () => (await db.job.findFirstOrThrow()).state === 'Stopped');
+    expect(await db.task.findFirst()).toMatchObject({ state: 'ended', worker: null, epoch: 1 });
+  });
+
+  test('begins again what it took when the database failed meanwhile', async () => {
+    const broker = await Mosquitto.start();
+    const store = await databases[1].open();
+    let failures = 0;
+    service = await startService({
+      worker: true,
+      open: async () => store,
+      placement: ({ db, logger }, owner) => {
+        const boss = new BossPlacement({ db, owner, url: store.url, logger });
+        const take: Placement['take'] = async (kind, placement, max) => {
+          const taken = await boss.take(kind, placement, max);
+          if (taken.length === 0 || kind !== 'task' || failures++ > 0) return taken;
+          throw new PenstockError('database_unavailable', 'The database does not respond');
+        };
+        return new Proxy(boss, {
+          get: (target, name) => {
+            const member: unknown = name === 'take' ? take : Reflect.get(target, name);
+            return typeof member === 'function' ? member.bind(target) : member;
+          },
+        });
+      },
+    });
+    const { request } = service;
+    await createTables(request, broker.url);
+    const id = await createPipeline(request, 'INSERT INTO alerts SELECT * FROM readings');
+    await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
+    expect(failures).toBeGreaterThan(1);
   });
 
   test('does not connect again while it cannot know whether another worker has its tasks', async () => {
@@ -251,6 +304,7 @@ function unlessDown(placement: Placement, down: () => boolean): Placement {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== 'function') return member;
+      if (name === 'has' || name === 'holds' || name === 'held') return member.bind(target);
       return async (...args: unknown[]) => {
         if (down()) throw new PenstockError('database_unavailable', 'The database does not respond');
         return member.apply(target, args);
