@@ -4,9 +4,11 @@ import type { WorkerDeps } from './deps.ts';
 import { type Fleet, Losing, takeItems } from './held-tasks.ts';
 import type { HeldJob, JobRows, LiveWorkers } from './job-rows.ts';
 import type { LocalJobs } from './local-jobs.ts';
+import type { SeenTask } from './placed-task.ts';
 import type { UnheldItem } from './placement.ts';
 import type { Roster } from './roster.ts';
 import { RunningJob } from './running-job.ts';
+import { hasEnded } from './task-row.ts';
 
 /** Interval of offering again what nobody has taken, in case that an offer was lost. */
 const offerAgainMs = 30_000;
@@ -83,10 +85,10 @@ export class HeldJobs {
     if (own.length === 0) return;
     const tasks = Map.groupBy(await rows.tasksOfOwnJobs(), ({ jobId }) => jobId);
     for (const [id, job] of this.#jobs) job.observe(tasks.get(id) ?? []);
-    for (const row of own) if (!stopping()) await this.#reconcileJob(row);
+    for (const row of own) if (!stopping()) await this.#reconcileJob(row, tasks.get(row.id) ?? []);
   }
 
-  async #reconcileJob(row: HeldJob): Promise<void> {
+  async #reconcileJob(row: HeldJob, tasks: readonly SeenTask[]): Promise<void> {
     const job = this.#jobs.get(row.id);
     const wanted = row.stop as StopMode;
     const restart = row.restartRequests > row.restartsDone;
@@ -98,7 +100,7 @@ export class HeldJobs {
       // Its last changes are written first: the row is older.
       if (job.record.unwritten) this.#tools.changed();
       else await this.#settle(row, job);
-    } else if (wanted === 'none' && (restart || !isDone(row.state))) await this.#begin(row);
+    } else if (wanted === 'none' && (restart || !isDone(row.state))) this.#begin(row, tasks);
     // A former controller may have left tasks running.
     else if (await this.#tools.rows.endTasks(row, drainsFirst(wanted) ? 'drain' : 'stop', this.#tools.live))
       await this.#release(row, isDone(row.state) ? row.state : 'Stopped');
@@ -106,7 +108,7 @@ export class HeldJobs {
 
   /** Restarts a job that has ended, or writes its final state and releases it. */
   async #settle(row: HeldJob, job: RunningJob): Promise<void> {
-    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row);
+    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row, []);
     await this.#release(row, job.failure ? 'Failed' : job.finished ? 'Finished' : 'Stopped');
     this.#jobs.delete(row.id);
     this.#tools.local.forget(row.id);
@@ -117,11 +119,13 @@ export class HeldJobs {
     await this.#tools.deps.placement.finish('job', [row.id]);
   }
 
-  async #begin(row: HeldJob): Promise<void> {
+  #begin(row: HeldJob, tasks: readonly SeenTask[]): void {
     if (this.#losing.has(row.id)) return;
-    const { deps, rows, roster, live, local, changed } = this.#tools;
+    const { deps, roster, local, changed } = this.#tools;
     const restart = row.restartRequests > row.restartsDone;
-    const adopted = !restart && !this.#jobs.has(row.id) && (await rows.hasLiveTask(row.id, live));
+    const runs = ({ worker, state }: SeenTask): boolean =>
+      worker !== null && !hasEnded(state) && !roster.isGone(worker);
+    const adopted = !restart && !this.#jobs.has(row.id) && tasks.some(runs);
     const tools = {
       local: local.of(row.id),
       changed,

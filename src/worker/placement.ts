@@ -36,8 +36,8 @@ export interface Placement {
   offer(kind: ItemKind, items: readonly Item[]): Promise<void>;
   /** Takes at most `max` items of one placement. `unheld` are those that no living worker has, by their rows. */
   take(kind: ItemKind, placement: string, max: number, unheld: readonly UnheldItem[]): Promise<HeldItem[]>;
-  /** Tells that this worker lives. Returns the ids of what it has lost. */
-  renew(): Promise<Record<ItemKind, string[]>>;
+  /** Tells that this worker lives. Returns the ids of what it has lost. One that leads also looks for dead ones often. */
+  renew(leads: boolean): Promise<Record<ItemKind, string[]>>;
   /** Gives items to other workers. */
   release(kind: ItemKind, ids: readonly string[]): Promise<void>;
   /** Nobody needs to do these items any more. */

@@ -55,6 +55,11 @@ export class Roster {
     return this.#workers.find(({ id }) => id === this.#deps.owner);
   }
 
+  /** Whether this is the one worker that does what one should do for all. Two may think so for a moment. */
+  get leads(): boolean {
+    return this.#workers.every(({ id }) => id >= this.#deps.owner);
+  }
+
   get due(): boolean {
     return this.#unknownAsked || performance.now() - this.#readAt >= heartbeatEveryMs;
   }

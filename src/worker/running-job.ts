@@ -206,10 +206,10 @@ export class RunningJob {
       await endUnheld(db, others, this.#tools.isGone);
       await db.task.deleteMany({ where: { ...others, NOT: notEnded } });
     };
-    for (let left = 1; left > 0; ) {
+    const left = () => despiteOutages(() => db.task.count({ where: others }), this.#cancel.signal);
+    while ((await left()) > 0) {
       await despiteOutages(work, this.#cancel.signal);
-      left = await despiteOutages(() => db.task.count({ where: others }), this.#cancel.signal);
-      if (left > 0) await delay(endingPollMs, this.#cancel.signal);
+      if ((await left()) > 0) await delay(endingPollMs, this.#cancel.signal);
     }
   }
 

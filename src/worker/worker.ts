@@ -19,6 +19,7 @@ const pausePerRound = 4;
 /** Time that a stopping worker waits for the database. What it has not given back by then comes free when it counts as dead. */
 const shutdownMs = 5000;
 const balanceEveryMs = 5_000;
+const cleanEveryMs = 3_000;
 
 /**
  * Controls some jobs, and runs tasks, of its own jobs or of those of other workers. It compares desired and actual state
@@ -46,6 +47,7 @@ export class Worker {
   #databaseDown = false;
   #balancedAt = performance.now();
   #cleaning: Promise<void> | undefined;
+  #cleanAgainAt = 0;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -144,7 +146,7 @@ export class Worker {
   async #begin(): Promise<void> {
     if (this.#started) return;
     await this.#deps.placement.start();
-    await this.#deps.placement.renew();
+    await this.#deps.placement.renew(false);
     this.#started = true;
   }
 
@@ -158,7 +160,7 @@ export class Worker {
       await delay(heartbeatEveryMs, stopping.aborted ? resting : stopping).catch(() => {});
       if (!this.#started || resting.aborted) continue;
       try {
-        const { job, task } = await this.#deps.placement.renew();
+        const { job, task } = await this.#deps.placement.renew(this.#roster.leads);
         for (const id of task) this.#tasks.lose(id);
         for (const id of job) this.#jobs.lose(id);
         await this.#roster.refresh(this.#activity());
@@ -187,7 +189,16 @@ export class Worker {
     for (const id of await this.#rows.withReplays()) this.#local.get(id)?.replays.begin();
     await this.#balance();
     this.#local.sweep((id) => this.#jobs.has(id));
+    this.#cleanUp();
+  }
+
+  /** Removes an orphaned session, and looks again at once as long as there is one. */
+  #cleanUp(): void {
+    if (performance.now() < this.#cleanAgainAt) return;
     this.#cleaning ??= cleanUpSessions(this.#deps)
+      .then((found) => {
+        if (!found) this.#cleanAgainAt = performance.now() + cleanEveryMs;
+      })
       .catch((err: unknown) => this.#deps.logger.warn({ err }, 'cleanup of orphaned sessions is delayed'))
       .finally(() => {
         this.#cleaning = undefined;
