@@ -47,10 +47,10 @@ export class Child {
   }
 
   /** Asks the process to end, kills it at the deadline, and resolves when it is gone. */
-  async stop(): Promise<void> {
+  async stop(deadlineMs = stopMs): Promise<void> {
     this.#stopping = true;
     this.#process.kill('SIGTERM');
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopMs);
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), deadlineMs);
     await this.#ended;
     clearTimeout(timer);
   }

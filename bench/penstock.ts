@@ -41,21 +41,36 @@ export async function startPenstock(
   rig: Rig,
   settings: Record<string, string> = {},
   checkout = thisCheckout,
+  role: 'all' | 'api' = 'all',
 ): Promise<{ child: Child; address: string }> {
   const { promise, resolve } = Promise.withResolvers<string>();
-  const child = rig.run({
-    name: 'Penstock',
-    command: process.execPath,
-    args: [join(checkout, 'src', 'main.ts'), 'all'],
-    // An empty working directory, so that no .env file of the developer is read.
-    options: { cwd: rig.folder, env: { ...environment(rig.folder), ...settings } },
-    onLine: (line) => {
-      const address = servingAddress(line);
-      if (address) resolve(address);
-    },
+  const child = startRole(rig, role, { settings, checkout }, (line) => {
+    const address = servingAddress(line);
+    if (address) resolve(address);
   });
   return { child, address: await within(serveMs, 'starting Penstock', rig.signal, promise) };
 }
+
+interface RoleOptions {
+  settings: Record<string, string>;
+  checkout?: string | undefined;
+}
+
+/** Starts a process of Penstock, and does not wait until it is ready. */
+export const startRole = (
+  rig: Rig,
+  role: 'all' | 'api' | 'worker',
+  { settings, checkout = thisCheckout }: RoleOptions,
+  onLine?: (line: string) => void,
+): Child =>
+  rig.run({
+    name: `Penstock ${role}`,
+    command: process.execPath,
+    args: [join(checkout, 'src', 'main.ts'), role],
+    // An empty working directory, so that no .env file of the developer is read.
+    options: { cwd: rig.folder, env: { ...environment(rig.folder), ...settings } },
+    ...(onLine ? { onLine } : {}),
+  });
 
 function environment(folder: string): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PENSTOCK_'));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 /** Resource usage of processes, read from /proc (Linux only). */
 
@@ -11,12 +11,36 @@ export function assertProc(): void {
 
 /** CPU time of a process with all its threads, in microseconds. The kernel counts in steps of about 10 ms. */
 export function cpuMicros(pid: number): number {
-  // The second field is the name in parentheses, which may itself contain spaces and parentheses.
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [user, system] = [fields[11], fields[12]].map(Number);
-  if (user === undefined || system === undefined) throw new Error(`/proc/${pid}/stat is not as expected`);
-  return (user + system) * tickMicros;
+  const fields = statFields(pid);
+  const [user, system] = [fields?.[11], fields?.[12]].map(Number);
+  if (!(Number(user) + Number(system) >= 0)) throw new Error(`/proc/${pid}/stat is not as expected`);
+  return (Number(user) + Number(system)) * tickMicros;
+}
+
+/** CPU time of a process and of all that it started, whether they run or have ended, in microseconds. */
+export function familyMicros(pid: number): number {
+  const all = readdirSync('/proc').flatMap((name) => {
+    const fields = /^\d+$/.test(name) ? statFields(Number(name)) : undefined;
+    return fields ? [{ id: Number(name), parent: Number(fields[1]), fields }] : [];
+  });
+  const sum = all
+    .filter(({ id, parent }) => id === pid || parent === pid)
+    .flatMap(({ id, fields }) => fields.slice(11, id === pid ? 15 : 13))
+    .reduce((total, ticks) => total + Number(ticks), 0);
+  return sum * tickMicros;
+}
+
+export const parentOf = (pid: number): number => Number(statFields(pid)?.[1]);
+
+/** The fields after the name; undefined if the process has ended. */
+function statFields(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The second field is the name in parentheses, which may itself contain spaces and parentheses.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Peak resident memory of a process since its start, in bytes. */

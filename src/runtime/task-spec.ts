@@ -41,10 +41,6 @@ export const placeOf = ({ insert: { operatorIds }, taskIndex }: TaskSpec): strin
 export const sameWork = (one: TaskSpec, other: TaskSpec): boolean =>
   isDeepStrictEqual(workOf(one), workOf(other));
 
-export const sameJob = (some: readonly TaskSpec[], others: readonly TaskSpec[]): boolean =>
-  some.length === others.length &&
-  some.every((spec) => others.some((other) => placeOf(other) === placeOf(spec) && sameWork(other, spec)));
-
 const workOf = ({ insert, source, sink }: TaskSpec) => [
   insert,
   ...[source, sink].map(({ connector, profile, config }) => ({ connector: connector.id, profile, config })),

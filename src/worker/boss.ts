@@ -7,7 +7,7 @@ import type { Db } from '../store/db.ts';
 import { translateDriver } from '../store/failures.ts';
 import { findPostgres } from '../store/postgres.ts';
 import {
-  claimRows,
+  claimOwn,
   type HeldItem,
   type Item,
   type ItemKind,
@@ -30,6 +30,8 @@ const trustMs = 9_000;
 /** The time without a heartbeat after which those of others may have failed too: shorter than they count. */
 const outageMs = 5_000;
 const superviseEveryMs = 2_500;
+/** The same for workers that do not lead: in case that the leader is the one that died. */
+const followEveryMs = 7_500;
 /** pg-boss ends an attempt after 24 h. Items are given back and taken again before that. */
 const attemptSeconds = 86_400;
 const handOverMs = 20 * 3_600_000;
@@ -158,7 +160,7 @@ export class BossPlacement implements Placement {
     if (performance.now() - since > trustMs) return [];
     const { db, owner } = this.#options;
     const items = jobs.map(({ data }) => data.id);
-    const taken = await claimRows(db, kind, owner, items);
+    const taken = await claimOwn(db, kind, owner, items, placement);
     const known = new Set(taken.map(({ id }) => id));
     const gone: Attempt[] = [];
     for (const { id, retryCount, data } of jobs) {
@@ -170,14 +172,14 @@ export class BossPlacement implements Placement {
     return taken;
   }
 
-  async renew(): Promise<Record<ItemKind, string[]>> {
+  async renew(leads: boolean): Promise<Record<ItemKind, string[]>> {
     const at = performance.now();
     const outage = at - this.#renewedAt > outageMs;
     const lost = { job: await this.#renewKind('job'), task: await this.#renewKind('task') };
     // Counts from the time of sending, as the statements may have taken long.
     this.#renewedAt = at;
     if (outage) this.#steadySince = at;
-    this.#supervise();
+    this.#supervise(leads ? superviseEveryMs : followEveryMs);
     return lost;
   }
 
@@ -205,10 +207,10 @@ export class BossPlacement implements Placement {
    * Puts items of dead workers back. After an outage of the database every worker has time to send its heartbeat first: what
    * the outage made old says nothing.
    */
-  #supervise(): void {
+  #supervise(everyMs: number): void {
     const now = performance.now();
     if (now - this.#steadySince < heartbeatSeconds * 1000) return;
-    if (this.#supervising || now - this.#supervisedAt < superviseEveryMs) return;
+    if (this.#supervising || now - this.#supervisedAt < everyMs) return;
     this.#supervisedAt = now;
     this.#supervising = this.#call((boss) => boss.supervise())
       .catch((err: unknown) => this.#options.logger.debug({ err }, 'supervision of the placement failed'))

@@ -124,7 +124,7 @@ const maxReplayedTogether = 100;
 const maxReplayedBytes = 16 * 1024 * 1024;
 
 /** A connected task of this process. */
-interface ConnectedTask {
+export interface ConnectedTask {
   spec: TaskSpec;
   work: TaskWork;
   task: Task;

@@ -4,6 +4,7 @@ import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { messageId, noFailure, stateChange } from './job-record.ts';
 import { endUnheld } from './placed-task.ts';
+import type { UnheldItem } from './placement.ts';
 import { notEnded, seenByController, seenByRunner, type WantedState } from './task-row.ts';
 
 const jobRow = {
@@ -51,14 +52,22 @@ export class JobRows {
   }
 
   /** Jobs that something must be done for, and that no worker has, or one that is gone. */
-  async unheldJobs({ alive, isGone }: LiveWorkers): Promise<{ id: string; placement: string }[]> {
+  async unheldJobs({ alive, isGone }: LiveWorkers): Promise<UnheldItem[]> {
     const rows = await this.#db.job.findMany({
       where: { AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { notIn: alive } }] }] },
-      select: { id: true, worker: true, pipeline: { select: { placement: true } } },
+      select: { id: true, worker: true },
     });
-    return rows
-      .filter(({ worker }) => worker === null || isGone(worker))
-      .map(({ id, pipeline }) => ({ id, placement: pipeline.placement }));
+    const free = new Map(
+      rows.filter(({ worker }) => worker === null || isGone(worker)).map(({ id, worker }) => [id, worker]),
+    );
+    if (free.size === 0) return [];
+    const pipelines = await this.#db.pipeline.findMany({
+      where: { job: { id: { in: [...free.keys()] } } },
+      select: { placement: true, job: { select: { id: true } } },
+    });
+    return pipelines.flatMap(({ job, placement }) =>
+      job ? [{ id: job.id, placement, worker: free.get(job.id) ?? null }] : [],
+    );
   }
 
   #unsettled() {
@@ -93,15 +102,6 @@ export class JobRows {
     await this.#db.task.updateMany({ where: { ...tasks, ...notEnded, wanted: 'run' }, data: { wanted } });
     await endUnheld(this.#db, tasks, isGone);
     return (await this.#db.task.count({ where: { jobId: id, ...notEnded } })) === 0;
-  }
-
-  /** Whether a task of a job runs on a worker that lives. */
-  async hasLiveTask(jobId: string, { isGone }: LiveWorkers): Promise<boolean> {
-    const rows = await this.#db.task.findMany({
-      where: { jobId, ...notEnded, worker: { not: null } },
-      select: { worker: true },
-    });
-    return rows.some(({ worker }) => worker !== null && !isGone(worker));
   }
 
   /** Writes the final state of a job that this worker controls, and frees it. */

@@ -1,28 +1,32 @@
-import type { TaskCounts } from '../jobs/stats.ts';
-import type { TaskSpec } from '../runtime/task-spec.ts';
-import type { JobCounters, TaskCounters } from './counters.ts';
-import { Replays, StoredDeadLetters } from './dead-letters.ts';
+import type { JobCounters } from './counters.ts';
+import { type ConnectedTask, Replays, StoredDeadLetters } from './dead-letters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobLog } from './job-record.ts';
 import type { WorkerMetrics } from './reporting.ts';
-import type { RunningTask } from './running-task.ts';
 
 /** Time after which a job without tasks here is forgotten, and its metrics with it. */
 const forgetAfterMs = 60_000;
 
+/** A task of this process. */
+interface LocalTask {
+  /** The task, if it is connected and can replay dead letters. */
+  readonly replaying: ConnectedTask | undefined;
+}
+
 /** What the tasks of one job share in this process. */
 export class LocalJob {
   readonly id: string;
-  readonly counters: JobCounters;
   readonly deadLetters: StoredDeadLetters;
   readonly log: JobLog;
   readonly replays: Replays;
-  readonly tasks = new Set<RunningTask>();
+  readonly tasks = new Set<LocalTask>();
   idleSince = performance.now();
+  readonly #startCounters: () => JobCounters;
+  #counters: JobCounters | undefined;
 
-  constructor(deps: WorkerDeps, id: string, counters: JobCounters) {
+  constructor(deps: WorkerDeps, id: string, startCounters: () => JobCounters) {
     this.id = id;
-    this.counters = counters;
+    this.#startCounters = startCounters;
     this.deadLetters = new StoredDeadLetters(deps.db, id);
     this.log = new JobLog(deps, id);
     this.replays = new Replays({
@@ -30,14 +34,15 @@ export class LocalJob {
       jobId: id,
       tasks: () => [...this.tasks].flatMap((running) => running.replaying ?? []),
       replayed: (count) => {
-        counters.counts.dead_letters_replayed += count;
+        this.counters.counts.dead_letters_replayed += count;
       },
     });
   }
 
-  /** Counters for a task that is part of the job, or of one that only drains a session. */
-  begin(spec: TaskSpec, before?: TaskCounts): TaskCounters {
-    return this.counters.begin(spec, before);
+  /** A process that only controls the job counts nothing, and shows no metrics of it. */
+  get counters(): JobCounters {
+    this.#counters ??= this.#startCounters();
+    return this.#counters;
   }
 }
 
@@ -59,7 +64,7 @@ export class LocalJobs {
   of(id: string): LocalJob {
     const known = this.#jobs.get(id);
     if (known) return known;
-    const job = new LocalJob(this.#deps, id, this.#metrics.start(id));
+    const job = new LocalJob(this.#deps, id, () => this.#metrics.start(id));
     this.#jobs.set(id, job);
     return job;
   }

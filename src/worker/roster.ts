@@ -4,17 +4,6 @@ import { nowMicros } from '../store/clock.ts';
 import type { WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 
-/** How a worker presents itself. */
-export interface WorkerIdentity {
-  name: string;
-  version: string;
-  labels: LabelMap;
-  /** Whether it runs only pipelines whose placement names one of its labels. */
-  exclusive: boolean;
-  /** Maximum number of tasks. */
-  slots: number | undefined;
-}
-
 export const heartbeatEveryMs = 3_000;
 const deletedAfterMicros = 60_000_000n;
 /** Time after which it is no longer remembered that a worker is unknown. */
@@ -68,6 +57,11 @@ export class Roster {
     return this.#workers.find(({ id }) => id === this.#deps.owner);
   }
 
+  /** Whether this is the one worker that does what one should do for all. Two may think so for a moment. */
+  get leads(): boolean {
+    return this.#workers.every(({ id }) => id >= this.#deps.owner);
+  }
+
   get due(): boolean {
     if (this.#unknownAsked || performance.now() - this.#readAt >= heartbeatEveryMs) return true;
     return this.#doubtfulAt !== undefined && nowMicros() > this.#doubtfulAt;
@@ -76,7 +70,8 @@ export class Roster {
   /** Whether a worker does not live. One that has come since the last reading may live. */
   isGone(id: string): boolean {
     if (id === this.#deps.owner || this.#workers.some((worker) => worker.id === id)) return false;
-    if (!this.#deps.shared) return this.#deps.isDead(id);
+    const alive = this.#deps.isAlive(id);
+    if (alive !== undefined) return !alive;
     if (this.#rows.has(id)) return true;
     const askedAt = this.#unknown.get(id);
     if (askedAt !== undefined) return askedAt < this.#readAt;
@@ -87,7 +82,7 @@ export class Roster {
 
   /** Writes the row of this worker, and reads those of all. */
   async refresh(activity: WorkerActivity): Promise<void> {
-    const { db, owner, identity, shared, isDead } = this.#deps;
+    const { db, owner, identity, isAlive } = this.#deps;
     const { name, version, exclusive, slots } = identity;
     const now = nowMicros();
     const readAt = performance.now();
@@ -104,8 +99,8 @@ export class Roster {
     if (old.length > 0) await db.worker.deleteMany({ where: { id: { in: old.map(({ id }) => id) } } });
     this.#rows = new Set(rows.map(({ id }) => id));
     const before = new Set(lenient ? this.alive : []);
-    const alive = rows.filter(({ id, heartbeatAt }) =>
-      shared ? now - heartbeatAt < workerAliveMicros || before.has(id) : id === owner || !isDead(id),
+    const alive = rows.filter(
+      ({ id, heartbeatAt }) => isAlive(id) ?? (now - heartbeatAt < workerAliveMicros || before.has(id)),
     );
     this.#workers = alive.map((row) => ({
       id: row.id,

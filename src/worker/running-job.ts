@@ -113,6 +113,11 @@ export class RunningJob {
     });
   }
 
+  /** JSON: the labels that its tasks ask for, as last compiled. */
+  get placement(): string | undefined {
+    return this.#tasks.planned[0]?.placement;
+  }
+
   edit(editRequests: number): void {
     this.#rollout.requested = editRequests;
     if (this.#rollout.pending) this.#changed.resolve();
@@ -201,10 +206,10 @@ export class RunningJob {
       await endUnheld(db, others, this.#tools.isGone);
       await db.task.deleteMany({ where: { ...others, NOT: notEnded } });
     };
-    for (let left = 1; left > 0; ) {
+    const left = () => despiteOutages(() => db.task.count({ where: others }), this.#cancel.signal);
+    while ((await left()) > 0) {
       await despiteOutages(work, this.#cancel.signal);
-      left = await despiteOutages(() => db.task.count({ where: others }), this.#cancel.signal);
-      if (left > 0) await delay(endingPollMs, this.#cancel.signal);
+      if ((await left()) > 0) await delay(endingPollMs, this.#cancel.signal);
     }
   }
 

@@ -150,6 +150,10 @@ export class RunningTask {
     });
   }
 
+  discard(): void {
+    this.#changes = {};
+  }
+
   #drain(): void {
     this.#cancel.abort(new Error('the task was drained'));
     const opened = this.#opened;
@@ -219,7 +223,7 @@ export class RunningTask {
       row.stats && row.stats.updatedAt > (row.job.startTime ?? 0n)
         ? (JSON.parse(row.stats.stats) as TaskCounts)
         : undefined;
-    const counters = local.begin(spec, before);
+    const counters = local.counters.begin(spec, before);
     const task = this.#task(spec, { sessions, local, counters });
     local.tasks.add(this);
     return { spec, work, counters, local, task };

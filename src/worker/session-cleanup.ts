@@ -186,20 +186,23 @@ async function sweep(deps: WorkerDeps): Promise<void> {
   await db.sourceSession.updateMany({ where: { jobId: { in: lost } }, data });
 }
 
-/** Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. */
-export async function cleanUpSessions(deps: WorkerDeps): Promise<void> {
+/**
+ * Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. Returns
+ * whether there was one.
+ */
+export async function cleanUpSessions(deps: WorkerDeps): Promise<boolean> {
   const { db, catalog, logger } = deps;
   await sweep(deps);
   const due = await db.sourceSession.findFirst({
     where: { state: orphaned, nextTry: { lte: nowMicros() } },
   });
-  if (!due) return;
+  if (!due) return false;
   const { id, jobId, operatorId, taskIndex } = due;
   // Reserves the session: two workers at once would disconnect each other.
   const reserved = nowMicros() + BigInt(2 * forgetDeadlineMs) * 1000n;
   const where = { id, state: orphaned, nextTry: due.nextTry };
   const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: reserved } });
-  if (count === 0) return;
+  if (count === 0) return true;
   try {
     const connector = connectorFor(due.connector);
     const { profile, tables } = catalog.openSession(due);
@@ -213,9 +216,10 @@ export async function cleanUpSessions(deps: WorkerDeps): Promise<void> {
     if (isOld(due)) {
       logger.warn({ job: jobId, code }, `orphaned session could not be removed and is given up: ${message}`);
       await db.sourceSession.deleteMany({ where: { id } });
-      return;
+      return true;
     }
     const nextTry = nowMicros() + BigInt(Math.round(1000 + backoffMs(due.attempts + 4))) * 1000n;
     await db.sourceSession.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
   }
+  return true;
 }

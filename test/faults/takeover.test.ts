@@ -25,8 +25,8 @@ test('of two processes on one PostgreSQL with clocks two hours apart one runs th
   };
   const begun = Date.now() * 1000;
   const [one, two] = await Promise.all([
-    Penstock.start({ ...settings, ...clockAt(hourMs) }),
-    Penstock.start({ ...settings, ...clockAt(-hourMs) }),
+    Penstock.start({ ...settings, ...clockAt(hourMs), PENSTOCK_WORKER_NAME: 'one' }),
+    Penstock.start({ ...settings, ...clockAt(-hourMs), PENSTOCK_WORKER_NAME: 'two' }),
   ]);
   expect(hoursAhead(one)).toBeCloseTo(1, 1);
   expect(hoursAhead(two)).toBeCloseTo(-1, 1);
@@ -52,14 +52,19 @@ test('of two processes on one PostgreSQL with clocks two hours apart one runs th
   const at = (topic: string) => ({ url: broker.url, topic });
   const traffic = await Traffic.open(at('plant/x/readings'), at('plant/alerts'), 1);
   await traffic.publish(500);
+  /** The name of the worker that runs the task. */
+  const worker = async (of: Penstock): Promise<string | null> => {
+    const { body } = await of.request.get(`/api/v1/pipelines/${id}/jobs/${job.id}/tasks`).expect(200);
+    return body.data[0]?.worker ?? null;
+  };
   const metrics = async (of: Penstock) => (await of.request.get('/metrics')).text.includes(`job="${job.id}"`);
   await until('messages are counted', async () => (await metrics(one)) || (await metrics(two)));
-  const holder = (await metrics(one)) ? one : two;
-  const other = holder === one ? two : one;
+  const [holder, other, next] = (await worker(two)) === 'one' ? [one, two, 'two'] : [two, one, 'one'];
+  expect(await metrics(holder)).toBe(true);
   expect(await metrics(other)).toBe(false);
   await holder.kill('SIGKILL');
   await traffic.publish(500);
-  await until('the other runs it', async () => (await jobOf(other.request, id)).run_id === 2, 40_000);
+  await until('the other runs it', async () => (await worker(other)) === next, 40_000);
   await until('everything arrives', async () => traffic.arrived === traffic.sent, 40_000);
   expect(traffic.missing).toEqual([]);
 
