@@ -113,7 +113,7 @@ export class Roster {
     }));
     this.#jobs = new Map(alive.map(({ id, jobs }) => [id, jobs]));
     this.#drainRequested = rows.find(({ id }) => id === owner)?.drainRequested ?? false;
-    const others = alive.filter(({ id }) => shared && !lenient && id !== owner);
+    const others = alive.filter(({ id }) => !lenient && isAlive(id) === undefined && id !== owner);
     const oldest = others.toSorted((a, b) => Number(a.heartbeatAt - b.heartbeatAt))[0];
     this.#doubtfulAt = oldest && oldest.heartbeatAt + workerAliveMicros;
     for (const [id, askedAt] of this.#unknown)
