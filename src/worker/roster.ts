@@ -28,6 +28,8 @@ export class Roster {
   /** When it was first asked for workers that have no row. */
   readonly #unknown = new Map<string, number>();
   #unknownAsked = false;
+  /** When the first of the others counts as dead if its heartbeat has stayed away. */
+  #doubtfulAt: bigint | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
   /** Until then workers that lived before an outage of the database count as alive. */
   #lenientUntil = Number.NEGATIVE_INFINITY;
@@ -61,7 +63,8 @@ export class Roster {
   }
 
   get due(): boolean {
-    return this.#unknownAsked || performance.now() - this.#readAt >= heartbeatEveryMs;
+    if (this.#unknownAsked || performance.now() - this.#readAt >= heartbeatEveryMs) return true;
+    return this.#doubtfulAt !== undefined && nowMicros() > this.#doubtfulAt;
   }
 
   /** Whether a worker does not live. One that has come since the last reading may live. */
@@ -110,6 +113,9 @@ export class Roster {
     }));
     this.#jobs = new Map(alive.map(({ id, jobs }) => [id, jobs]));
     this.#drainRequested = rows.find(({ id }) => id === owner)?.drainRequested ?? false;
+    const others = alive.filter(({ id }) => !lenient && isAlive(id) === undefined && id !== owner);
+    const oldest = others.toSorted((a, b) => Number(a.heartbeatAt - b.heartbeatAt))[0];
+    this.#doubtfulAt = oldest && oldest.heartbeatAt + workerAliveMicros;
     for (const [id, askedAt] of this.#unknown)
       if (this.#rows.has(id) || readAt - askedAt > forgottenAfterMs) this.#unknown.delete(id);
     this.#unknownAsked = false;

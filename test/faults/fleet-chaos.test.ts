@@ -275,6 +275,8 @@ test('nothing is lost and no task has two runners while workers and database fai
         );
     }
     await over;
+    // Long enough that what begins only now is seen: heartbeats count 10 s.
+    if (soak) await sleep(15_000);
     await fleet.allRun(`after ${kind}`);
     say(`  all run after ${Math.round(performance.now() - since)} ms`);
     await fleet.balance();
