@@ -1,21 +1,17 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
 import { delay, despiteOutages } from '../runtime/delay.ts';
-import type { PositionStore, TaskSession } from '../runtime/operations.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
-import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace } from './job-record.ts';
 import type { HeldJob } from './job-rows.ts';
 import type { LocalJob } from './local-jobs.ts';
 import { endUnheld, PlacedTask, type SeenTask } from './placed-task.ts';
-import { placeIn } from './running-task.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
-import { Task, type TaskEvents } from './task.ts';
 import { type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
-import { errorOf, notEnded, type TaskFailure } from './task-row.ts';
+import { errorOf, notEnded, placeIn, type TaskFailure } from './task-row.ts';
 import { compileJob, type PlannedTask, sameTasks } from './task-work.ts';
 
 /** Interval of looking whether tasks of a former controller have ended. */
@@ -89,8 +85,8 @@ export class RunningJob {
       deps,
       jobId: id,
       sessions: this.#sessions,
-      create: (spec, session, events) => this.#drainTask(spec, session, events),
-      say: (level, error) => log.say(level, error),
+      local: tools.local,
+      mayConnect: tools.mayConnect,
     });
     const requests = { restartsDone: row.restartRequests, editsDone: row.editRequests };
     if (adopted) {
@@ -263,23 +259,6 @@ export class RunningJob {
     return placed;
   }
 
-  /** A task that drains a session runs here, and its state is not part of the job's. */
-  #drainTask(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
-    const { local, mayConnect } = this.#tools;
-    const warn = (error: PenstockError, operatorId?: string): void => {
-      const place = placeIn(spec, error);
-      local.log.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
-    };
-    return new Task(spec, {
-      events: { ...events, warn, mayConnect },
-      session,
-      positions: noPositions,
-      deadLetters: local.deadLetters,
-      counters: new TaskCounters(local.counters),
-      threads: this.#deps.threads,
-    });
-  }
-
   #running(): void {
     if (this.#ending) return;
     this.#rollout.connected();
@@ -353,6 +332,3 @@ export class RunningJob {
 }
 
 const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.map(({ spec }) => spec);
-
-/** Sessions are drained only at systems that keep how far they were read. */
-const noPositions: PositionStore = { last: async () => undefined, store: async () => {} };

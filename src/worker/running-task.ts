@@ -7,13 +7,12 @@ import type { Tx } from '../store/db.ts';
 import { weightOf } from './balance.ts';
 import type { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { MessagePlace } from './job-record.ts';
 import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
 import { JobSessions } from './sessions.ts';
 import { isFromSink, leftUnconfirmed, Task } from './task.ts';
-import { hasEnded, type TaskState, writeFailure } from './task-row.ts';
+import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
 import { readWork, specOf, type TaskWork } from './task-work.ts';
 
 interface RunningTaskTools {
@@ -321,11 +320,4 @@ export class RunningTask {
     opened.local.tasks.delete(this);
     opened.local.idleSince = performance.now();
   }
-}
-
-/** The place of an error: the source, unless it is known to be the sink's or the transform's. */
-export function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {
-  const { source, transform, sink } = insert.operatorIds;
-  if (isFromSink(error)) return { operatorId: sink, taskIndex };
-  return { operatorId: error.code === 'bad_row' ? transform : source, taskIndex };
 }
