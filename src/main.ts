@@ -86,10 +86,10 @@ async function startWorker(
   const owner = ownerName(own);
   // Two machines on one PostgreSQL may have the same host name. Processes that share a file are on one machine.
   const sameMachine = config.databaseUrl.startsWith('file:');
-  const isDead = (other: string): boolean =>
-    sameMachine && !isOwnerAlive(other, own, (pid) => process.kill(pid, 0));
+  const isAlive = (other: string): boolean | undefined =>
+    sameMachine ? isOwnerAlive(other, own, (pid) => process.kill(pid, 0)) : undefined;
   const placement = sameMachine
-    ? new LocalPlacement({ db, owner, isDead })
+    ? new LocalPlacement({ db, owner })
     : new (await import('./worker/boss.ts')).BossPlacement({ db, owner, url: config.databaseUrl, logger });
   await placement.start().catch((error: unknown) => {
     // A database that is away for a moment is waited for later.
@@ -106,7 +106,7 @@ async function startWorker(
     exclusive: config.workerExclusive,
     slots: config.workerSlots,
   };
-  const rest = { owner, identity, placement, threads, isDead, shared: !sameMachine };
+  const rest = { owner, identity, placement, threads, isAlive };
   const worker = new Worker({ db, catalog, logger, metrics, ...rest });
   closing.add('worker', () => worker.stop());
   worker.start();

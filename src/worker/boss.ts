@@ -7,7 +7,7 @@ import type { Db } from '../store/db.ts';
 import { translateDriver } from '../store/failures.ts';
 import { findPostgres } from '../store/postgres.ts';
 import {
-  claimRows,
+  claimOwn,
   type HeldItem,
   type Item,
   type ItemKind,
@@ -27,6 +27,8 @@ import {
 const heartbeatSeconds = 10;
 /** The time without a heartbeat after which this worker no longer trusts that it holds anything. */
 const trustMs = 9_000;
+/** The time without a heartbeat after which those of others may have failed too: shorter than they count. */
+const outageMs = 5_000;
 const superviseEveryMs = 2_500;
 /** The same for workers that do not lead: in case that the leader is the one that died. */
 const followEveryMs = 7_500;
@@ -89,8 +91,16 @@ export class BossPlacement implements Placement {
     this.#options = options;
   }
 
-  get holds(): boolean {
-    return performance.now() - this.#renewedAt < trustMs;
+  has(kind: ItemKind, id: string): boolean {
+    return this.#attempts[kind].has(id);
+  }
+
+  held(kind: ItemKind): string[] {
+    return [...this.#attempts[kind].keys()];
+  }
+
+  holds(kind: ItemKind, id: string): boolean {
+    return this.has(kind, id) && performance.now() - this.#renewedAt < trustMs;
   }
 
   async start(): Promise<void> {
@@ -146,9 +156,11 @@ export class BossPlacement implements Placement {
     const jobs = await this.#call((boss) =>
       boss.fetch<{ id: string }>(queue, { batchSize: max, includeMetadata: true }),
     );
+    // Another worker may have them by now.
+    if (performance.now() - since > trustMs) return [];
     const { db, owner } = this.#options;
     const items = jobs.map(({ data }) => data.id);
-    const taken = await claimRows(db, kind, owner, items);
+    const taken = await claimOwn(db, kind, owner, items, placement);
     const known = new Set(taken.map(({ id }) => id));
     const gone: Attempt[] = [];
     for (const { id, retryCount, data } of jobs) {
@@ -162,7 +174,7 @@ export class BossPlacement implements Placement {
 
   async renew(leads: boolean): Promise<Record<ItemKind, string[]>> {
     const at = performance.now();
-    const outage = at - this.#renewedAt > trustMs;
+    const outage = at - this.#renewedAt > outageMs;
     const lost = { job: await this.#renewKind('job'), task: await this.#renewKind('task') };
     // Counts from the time of sending, as the statements may have taken long.
     this.#renewedAt = at;

@@ -28,8 +28,6 @@ export interface WorkerDeps {
   placement: Placement;
   /** The threads of the tasks. The caller closes it after the worker has stopped. */
   threads: ThreadPool;
-  /** Whether the process of that name, on this machine, is known to have ended. */
-  isDead(owner: string): boolean;
-  /** Whether workers on other machines may share the database. */
-  shared: boolean;
+  /** Whether a process of this machine lives. Undefined for one that only its heartbeats tell about. */
+  isAlive(owner: string): boolean | undefined;
 }

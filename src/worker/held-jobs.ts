@@ -1,10 +1,11 @@
 import { drainsFirst, type JobState, type StopMode } from '../jobs/states.ts';
-import { mayTake, type WorkerLoad } from './balance.ts';
+import { fits, mayTake, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
-import { type Fleet, takeItems } from './held-tasks.ts';
+import { type Fleet, Losing, takeItems } from './held-tasks.ts';
 import type { HeldJob, JobRows, LiveWorkers } from './job-rows.ts';
 import type { LocalJobs } from './local-jobs.ts';
 import type { SeenTask } from './placed-task.ts';
+import type { UnheldItem } from './placement.ts';
 import type { Roster } from './roster.ts';
 import { RunningJob } from './running-job.ts';
 import { hasEnded } from './task-row.ts';
@@ -26,7 +27,8 @@ interface HeldJobsTools {
 export class HeldJobs {
   readonly #tools: HeldJobsTools;
   readonly #jobs = new Map<string, RunningJob>();
-  readonly #offeredAt = new Map<string, number>();
+  readonly #losing = new Losing();
+  readonly #offers = { job: new Offers(), task: new Offers() };
   /** Whether some wait for a worker. */
   someWait = false;
 
@@ -51,8 +53,8 @@ export class HeldJobs {
     const { deps, rows, live, roster, changed } = this.#tools;
     const unheld = await rows.unheldJobs(live);
     this.someWait = unheld.length > 0;
+    const due = this.#offers.job.due(unheld);
     if (!this.someWait) return;
-    const due = unheld.filter(({ id }) => this.#mayOffer(id));
     if (due.length > 0) await deps.placement.offer('job', due);
     const asController = (worker: WorkerLoad): WorkerLoad => ({
       ...worker,
@@ -67,26 +69,22 @@ export class HeldJobs {
   }
 
   /** Offers tasks that nobody has, in case that an offer was lost. */
-  async offerTasks(unheld: readonly { id: string; jobId: string }[]): Promise<void> {
-    for (const { id, jobId } of unheld) {
-      const job = this.#jobs.get(jobId);
-      if (job && this.#mayOffer(id)) await job.offerAgain(id);
-    }
-  }
-
-  #mayOffer(id: string): boolean {
-    const now = performance.now();
-    if (now - (this.#offeredAt.get(id) ?? Number.NEGATIVE_INFINITY) < offerAgainMs) return false;
-    this.#offeredAt.set(id, now);
-    return true;
+  async offerTasks(unheld: readonly (UnheldItem & { jobId: string })[]): Promise<void> {
+    const own = unheld.filter(({ jobId }) => this.#jobs.has(jobId));
+    for (const { id, jobId } of this.#offers.task.due(own)) await this.#jobs.get(jobId)?.offerAgain(id);
   }
 
   /** Compares what is wanted of each job with what is. Does not begin or end any when `stopping`. */
   async reconcile(stopping: () => boolean): Promise<void> {
-    const { rows } = this.#tools;
-    const own = await rows.ownJobs();
+    const { deps, rows } = this.#tools;
+    const all = await rows.ownJobs();
+    const own = all.filter(({ id }) => deps.placement.has('job', id));
     const byId = new Map(own.map((row) => [row.id, row]));
-    for (const [id, job] of this.#jobs) if (byId.get(id)?.epoch !== job.epoch) await this.lose(id);
+    for (const [id, job] of this.#jobs) if (byId.get(id)?.epoch !== job.epoch) this.lose(id);
+    // Others never take an item that a worker holds or whose row names it.
+    const held = new Set([...all.map(({ id }) => id), ...deps.placement.held('job')]);
+    const unused = [...held].filter((id) => !byId.has(id));
+    if (unused.length > 0) await deps.placement.release('job', unused);
     if (own.length === 0) return;
     const tasks = Map.groupBy(await rows.tasksOfOwnJobs(), ({ jobId }) => jobId);
     for (const [id, job] of this.#jobs) job.observe(tasks.get(id) ?? []);
@@ -107,13 +105,13 @@ export class HeldJobs {
       else await this.#settle(row, job);
     } else if (wanted === 'none' && (restart || !isDone(row.state))) this.#begin(row, tasks);
     // A former controller may have left tasks running.
-    else if (await this.#tools.rows.endTasks(row.id, drainsFirst(wanted) ? 'drain' : 'stop'))
+    else if (await this.#tools.rows.endTasks(row, drainsFirst(wanted) ? 'drain' : 'stop', this.#tools.live))
       await this.#release(row, isDone(row.state) ? row.state : 'Stopped');
   }
 
   /** Restarts a job that has ended, or writes its final state and releases it. */
   async #settle(row: HeldJob, job: RunningJob): Promise<void> {
-    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row);
+    if (row.restartRequests > row.restartsDone && row.stop === 'none') return this.#begin(row, []);
     await this.#release(row, job.failure ? 'Failed' : job.finished ? 'Finished' : 'Stopped');
     this.#jobs.delete(row.id);
     this.#tools.local.forget(row.id);
@@ -121,12 +119,12 @@ export class HeldJobs {
 
   async #release(row: HeldJob, state: JobState): Promise<void> {
     await this.#tools.rows.release(row, state);
-    this.#offeredAt.delete(row.id);
     await this.#tools.deps.placement.finish('job', [row.id]);
   }
 
-  /** `tasks` are the tasks of the job that has just been taken. */
+  /** `tasks` are those of the job as it was taken; undefined when it begins again. */
   #begin(row: HeldJob, tasks?: readonly SeenTask[]): void {
+    if (this.#losing.has(row.id)) return;
     const { deps, roster, local, changed } = this.#tools;
     const restart = row.restartRequests > row.restartsDone;
     const runs = ({ worker, state }: SeenTask): boolean =>
@@ -135,7 +133,7 @@ export class HeldJobs {
     const tools = {
       local: local.of(row.id),
       changed,
-      mayConnect: () => deps.placement.holds,
+      mayConnect: () => deps.placement.holds('job', row.id),
       isGone: (worker: string) => roster.isGone(worker),
     };
     const job = new RunningJob(row, deps, tools, { adopted, tasks });
@@ -143,43 +141,63 @@ export class HeldJobs {
     job.begin();
   }
 
-  /** Another worker took the job, or its pipeline was deleted. */
-  async lose(id: string): Promise<void> {
+  /** Another worker took the job, or its pipeline was deleted. Never throws. */
+  lose(id: string): void {
     const job = this.#jobs.get(id);
     if (!job) return;
-    const { deps } = this.#tools;
-    deps.logger.warn({ job: id }, 'job lost: it was taken over or deleted');
+    this.#tools.deps.logger.warn({ job: id }, 'job lost: it was taken over or deleted');
     this.#jobs.delete(id);
-    await job.detach();
-    await deps.placement.finish('job', [id]);
+    this.#losing.add(id, job.detach());
   }
 
-  /** Gives jobs to others: all when this worker leaves, and those it has had for long. */
-  async balance(leaving: boolean): Promise<void> {
+  /** Gives jobs to others: all when this worker leaves, those it has had for long, and those that belong elsewhere. */
+  async balance({ own }: Fleet): Promise<void> {
     const { deps, roster } = this.#tools;
     const others = roster.workers.some((worker) => worker.id !== deps.owner && !worker.leaving);
-    const given = leaving && others ? [...this.#jobs.keys()] : deps.placement.expiring('job');
-    for (const id of given) {
-      const job = this.#jobs.get(id);
-      if (!job || job.over) continue;
+    const old = new Set(deps.placement.expiring('job'));
+    for (const [id, job] of this.#jobs) {
+      const placement = job.placement;
+      const misplaced = placement !== undefined && !fits(own, placement);
+      if (job.over || !(misplaced || old.has(id) || (own.leaving && others))) continue;
       await job.detach();
-      await job.record.flush();
+      // First: if the rest fails it begins anew, and has not ended.
       this.#jobs.delete(id);
-      await deps.placement.release('job', [id]);
+      await job.record.flush();
+      if (!misplaced) await deps.placement.release('job', [id]);
+      else {
+        await deps.placement.finish('job', [id]);
+        await deps.placement.offer('job', [{ id, placement }]);
+      }
     }
   }
 
   /** Stops controlling every job. Tasks of other workers go on. Never throws. */
   async detach(): Promise<void> {
-    await Promise.all(this.#jobs.values().map((job) => job.detach()));
+    await Promise.all([...this.#jobs.values().map((job) => job.detach()), this.#losing.allEnded()]);
   }
 
-  /** Gives every job to others, once they are detached. */
+  /** Gives every job to others, once they are detached. By their rows: some may have been taken, and not begun. */
   async releaseAll(): Promise<void> {
-    const ids = [...this.#jobs.keys()];
-    await this.#tools.rows.showWaiting(ids);
-    await this.#tools.deps.placement.release('job', ids);
     this.#jobs.clear();
+    const { deps, rows } = this.#tools;
+    const ids = (await rows.ownJobs()).map(({ id }) => id);
+    await rows.showWaiting(ids);
+    await deps.placement.release('job', ids);
+  }
+}
+
+/** When items were last offered. */
+class Offers {
+  readonly #at = new Map<string, number>();
+
+  /** Those that are to be offered now. What was taken since its offer may be offered again at once. */
+  due<T extends { id: string }>(unheld: readonly T[]): T[] {
+    const now = performance.now();
+    const waiting = new Set(unheld.map(({ id }) => id));
+    for (const id of this.#at.keys()) if (!waiting.has(id)) this.#at.delete(id);
+    const due = unheld.filter(({ id }) => now - (this.#at.get(id) ?? -offerAgainMs) >= offerAgainMs);
+    for (const { id } of due) this.#at.set(id, now);
+    return due;
   }
 }
 

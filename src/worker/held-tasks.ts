@@ -2,7 +2,7 @@ import { mayTake, toGiveAway, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { JobRows } from './job-rows.ts';
 import type { LocalJobs } from './local-jobs.ts';
-import type { HeldItem } from './placement.ts';
+import type { HeldItem, UnheldItem } from './placement.ts';
 import { type CountedTask, StatsWriter } from './reporting.ts';
 import { RunningTask } from './running-task.ts';
 
@@ -16,11 +16,6 @@ interface HeldTasksTools {
   moved(count: number): void;
 }
 
-interface UnheldItem {
-  id: string;
-  placement: string;
-}
-
 /** The workers that live: this one as it is now, and the others as they were at their last heartbeat. */
 export interface Fleet {
   own: WorkerLoad;
@@ -32,6 +27,7 @@ export class HeldTasks {
   readonly stats: StatsWriter;
   readonly #tools: HeldTasksTools;
   readonly #tasks = new Map<string, RunningTask>();
+  readonly #losing = new Losing();
   /** Those that nobody has. */
   #waiting: readonly UnheldItem[] = [];
 
@@ -66,13 +62,14 @@ export class HeldTasks {
   }
 
   async #begin(item: HeldItem): Promise<void> {
-    await this.#tasks.get(item.id)?.lose();
+    this.lose(item.id);
+    await this.#losing.ended(item.id);
     const { deps, local, changed } = this.#tools;
     const task = new RunningTask(item, {
       deps,
       local: (jobId) => local.of(jobId),
       changed,
-      mayConnect: () => deps.placement.holds,
+      mayConnect: () => deps.placement.holds('task', item.id),
     });
     this.#tasks.set(item.id, task);
     task.begin();
@@ -84,16 +81,17 @@ export class HeldTasks {
 
   /** Lets the tasks know what is wanted of them, and gives back those that have ended. */
   async follow(): Promise<void> {
-    if (this.#tasks.size === 0) return;
-    const rows = new Map((await this.#tools.rows.ownTasks()).map((row) => [row.id, row]));
+    const { deps, rows } = this.#tools;
+    const own = new Map((await rows.ownTasks()).map((row) => [row.id, row]));
     for (const [id, task] of this.#tasks) {
-      const row = rows.get(id);
+      const row = own.get(id);
       if (row?.epoch === task.epoch) task.follow(row);
-      else {
-        await this.lose(id);
-        await this.#tools.deps.placement.finish('task', [id]);
-      }
+      else this.lose(id);
     }
+    // Others never take an item that a worker holds or whose row names it.
+    const held = new Set([...own.keys(), ...deps.placement.held('task')]);
+    const unused = [...held].filter((id) => !this.#tasks.has(id));
+    if (unused.length > 0) await deps.placement.release('task', unused);
     await this.settle();
   }
 
@@ -113,12 +111,12 @@ export class HeldTasks {
   }
 
   /** Another worker has taken a task, or its pipeline was deleted. Never throws. */
-  async lose(id: string): Promise<void> {
+  lose(id: string): void {
     const task = this.#tasks.get(id);
     if (!task) return;
     this.#tools.deps.logger.warn({ task: id }, 'task lost: it was taken over or deleted');
     this.#tasks.delete(id);
-    await task.lose();
+    this.#losing.add(id, task.lose());
   }
 
   /** Begins to give tasks to workers that have less to do. Never throws. */
@@ -134,7 +132,43 @@ export class HeldTasks {
 
   /** Drains every task for others to go on. Never throws. */
   async release(): Promise<void> {
-    await Promise.all(this.#tasks.values().map((task) => task.release()));
+    await Promise.all([...this.#tasks.values().map((task) => task.release()), this.#losing.allEnded()]);
+  }
+
+  /** Gives every task to others, once they are drained. By their rows: some may have been taken, and not begun. */
+  async releaseAll(): Promise<void> {
+    await this.settle();
+    this.#tasks.clear();
+    const { deps, rows } = this.#tools;
+    const own = await rows.ownTasks();
+    await deps.placement.release(
+      'task',
+      own.map(({ id }) => id),
+    );
+  }
+}
+
+/** The ends of jobs or tasks that this worker has lost. */
+export class Losing {
+  readonly #ends = new Map<string, Promise<void>>();
+
+  add(id: string, end: Promise<void>): void {
+    const ended = Promise.all([this.#ends.get(id), end]).then(() => {
+      if (this.#ends.get(id) === ended) this.#ends.delete(id);
+    });
+    this.#ends.set(id, ended);
+  }
+
+  has(id: string): boolean {
+    return this.#ends.has(id);
+  }
+
+  async ended(id: string): Promise<void> {
+    await this.#ends.get(id);
+  }
+
+  async allEnded(): Promise<void> {
+    await Promise.all(this.#ends.values());
   }
 }
 
@@ -150,9 +184,8 @@ export async function takeItems(
 ): Promise<HeldItem[]> {
   const taken: HeldItem[] = [];
   for (const [selector, same] of Map.groupBy(unheld, (item) => item.placement)) {
-    const ids = same.map(({ id }) => id);
-    const max = room(selector, ids.length);
-    if (max > 0) taken.push(...(await placement.take(kind, selector, max, ids)));
+    const max = room(selector, same.length);
+    if (max > 0) taken.push(...(await placement.take(kind, selector, max, same)));
   }
   return taken;
 }

@@ -4,6 +4,7 @@ import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { messageId, noFailure, stateChange } from './job-record.ts';
 import { endUnheld } from './placed-task.ts';
+import type { UnheldItem } from './placement.ts';
 import { notEnded, seenByController, seenByRunner, type WantedState } from './task-row.ts';
 
 const jobRow = {
@@ -51,18 +52,22 @@ export class JobRows {
   }
 
   /** Jobs that something must be done for, and that no worker has, or one that is gone. */
-  async unheldJobs({ alive, isGone }: LiveWorkers): Promise<{ id: string; placement: string }[]> {
+  async unheldJobs({ alive, isGone }: LiveWorkers): Promise<UnheldItem[]> {
     const rows = await this.#db.job.findMany({
       where: { AND: [{ OR: this.#unsettled() }, { OR: [{ worker: null }, { worker: { notIn: alive } }] }] },
       select: { id: true, worker: true },
     });
-    const free = rows.filter(({ worker }) => worker === null || isGone(worker)).map(({ id }) => id);
-    if (free.length === 0) return [];
+    const free = new Map(
+      rows.filter(({ worker }) => worker === null || isGone(worker)).map(({ id, worker }) => [id, worker]),
+    );
+    if (free.size === 0) return [];
     const pipelines = await this.#db.pipeline.findMany({
-      where: { job: { id: { in: free } } },
+      where: { job: { id: { in: [...free.keys()] } } },
       select: { placement: true, job: { select: { id: true } } },
     });
-    return pipelines.flatMap(({ job, placement }) => (job ? [{ id: job.id, placement }] : []));
+    return pipelines.flatMap(({ job, placement }) =>
+      job ? [{ id: job.id, placement, worker: free.get(job.id) ?? null }] : [],
+    );
   }
 
   #unsettled() {
@@ -91,11 +96,12 @@ export class JobRows {
     return jobs.map(({ jobId }) => jobId);
   }
 
-  /** Asks every task of a job to end. Returns whether all have. */
-  async endTasks(jobId: string, wanted: WantedState): Promise<boolean> {
-    await this.#db.task.updateMany({ where: { jobId, ...notEnded, wanted: 'run' }, data: { wanted } });
-    await endUnheld(this.#db, { jobId });
-    return (await this.#db.task.count({ where: { jobId, ...notEnded } })) === 0;
+  /** Asks every task of a job that this worker controls to end. Returns whether all have. */
+  async endTasks({ id, epoch }: HeldJob, wanted: WantedState, { isGone }: LiveWorkers): Promise<boolean> {
+    const tasks = { jobId: id, job: { ...this.#own, epoch } };
+    await this.#db.task.updateMany({ where: { ...tasks, ...notEnded, wanted: 'run' }, data: { wanted } });
+    await endUnheld(this.#db, tasks, isGone);
+    return (await this.#db.task.count({ where: { jobId: id, ...notEnded } })) === 0;
   }
 
   /** Writes the final state of a job that this worker controls, and frees it. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { asPenstockError } from '../errors.ts';
+import { asPenstockError, PenstockError } from '../errors.ts';
 import { despiteOutages } from '../runtime/delay.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
@@ -10,6 +10,7 @@ import type { GroupTask, MemberEvents } from './task-group.ts';
 import {
   errorOf,
   hasEnded,
+  notEnded,
   readFailure,
   type seenByController,
   type TaskFailure,
@@ -31,6 +32,8 @@ interface PlacedTaskTools {
   deps: WorkerDeps;
   planned: PlannedTask;
   events: PlacedTaskEvents;
+  /** The job, while this worker controls it: a part of the condition of every write. */
+  controlled: { worker: string; epoch: number };
   /** Whether no worker of that name lives. */
   isGone(worker: string): boolean;
   /** Called when another worker, or this one, has something to do. */
@@ -51,6 +54,7 @@ export class PlacedTask implements GroupTask {
   #wanted: WantedState = 'run';
   #sourceEnded = false;
   #over = false;
+  #writing = false;
   #former: PlacedTask | undefined;
 
   constructor(tools: PlacedTaskTools) {
@@ -83,6 +87,7 @@ export class PlacedTask implements GroupTask {
 
   detach(): void {
     this.#cancel.abort(new Error('another worker controls the job'));
+    this.#former?.detach();
     this.#end();
   }
 
@@ -90,6 +95,9 @@ export class PlacedTask implements GroupTask {
   observe(row: SeenTask): void {
     if (this.#over || row.revision !== this.#revision) return;
     const before = this.#seen;
+    // The worker that should end it is gone, and perhaps no other may take it.
+    if (this.#wanted !== 'run' && row.worker && !hasEnded(row.state) && this.#tools.isGone(row.worker))
+      this.#write(this.#wanted);
     if (isDeepStrictEqual(before, row) && !(row.worker && this.#tools.isGone(row.worker))) return;
     this.#seen = row;
     const { events, isGone } = this.#tools;
@@ -132,10 +140,9 @@ export class PlacedTask implements GroupTask {
 
   /** Writes the row, unless it is there and its work is the same. Returns whether the task is to run. */
   async #begin(): Promise<boolean> {
-    const { deps, planned } = this.#tools;
+    const { deps, planned, controlled: job } = this.#tools;
     const { db, catalog } = deps;
     const { id } = this;
-    const { jobId } = planned.spec;
     const text = JSON.stringify(planned.work);
     const row = await db.task.findUnique({ where: { id } });
     const held = row?.worker != null && !this.#tools.isGone(row.worker);
@@ -159,11 +166,14 @@ export class PlacedTask implements GroupTask {
       failure: null,
     };
     const revision = (row?.revision ?? 0) + 1;
-    await db.task.upsert({
-      where: { id },
-      create: { id, jobId, revision, ...columns },
-      update: { revision, ...columns },
-    });
+    if (row) {
+      const where = { id, revision: row.revision, job };
+      const { count } = await db.task.updateMany({ where, data: { revision, ...columns } });
+      if (count === 0) throw new PenstockError('task_taken', 'Another worker controls the job');
+    } else {
+      const ofJob = { connect: { id: planned.spec.jobId, ...job } };
+      await db.task.create({ data: { id, job: ofJob, revision, ...columns } });
+    }
     this.#revision = revision;
     this.#seen = undefined;
     return true;
@@ -210,21 +220,32 @@ export class PlacedTask implements GroupTask {
   }
 
   #write(wanted: WantedState): void {
-    const { deps, changed } = this.#tools;
-    const where = { id: this.id, revision: this.#revision as number };
+    if (this.#writing) return;
+    this.#writing = true;
+    const { deps, changed, controlled: job, isGone } = this.#tools;
+    const where = { id: this.id, revision: this.#revision as number, job };
     const work = async (): Promise<void> => {
       await deps.db.task.updateMany({ where, data: { wanted } });
-      await endUnheld(deps.db, where);
+      await endUnheld(deps.db, where, isGone);
     };
-    void this.#unlessCancelled(work).then(changed);
+    void this.#unlessCancelled(work).then(() => {
+      this.#writing = false;
+      if (this.#wanted === wanted) changed();
+      else this.#write(this.#wanted);
+    });
   }
 
-  /** Does `work` despite outages of the database. An error of another kind ends the task. */
+  /**
+   * Does `work` despite outages of the database. An error of another kind ends the task, unless the job was taken over or
+   * deleted, which the worker notices.
+   */
   async #unlessCancelled<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await despiteOutages(work, this.#cancel.signal);
     } catch (error) {
-      if (!this.#cancel.signal.aborted) this.#fail(asPenstockError(error));
+      const raised = asPenstockError(error);
+      if (raised.code === 'task_taken' || raised.code === 'not_found') this.detach();
+      else if (!this.#cancel.signal.aborted) this.#fail(raised);
       return undefined;
     }
   }
@@ -235,10 +256,20 @@ const offerTask = batchedBy(async (placement: Placement, items: readonly Item[])
   return () => {};
 });
 
-/** Ends tasks that nobody runs and nobody should. */
-export async function endUnheld(db: Db, where: object): Promise<void> {
+/** Ends tasks that nobody who lives runs, and nobody should. */
+export async function endUnheld(db: Db, where: object, isGone: (worker: string) => boolean): Promise<void> {
+  const unwanted = { ...where, ...notEnded, wanted: { not: 'run' } };
+  const ended = { state: 'ended', stateSince: nowMicros() };
+  await db.task.updateMany({ where: { ...unwanted, worker: null }, data: ended });
+  const held = await db.task.findMany({
+    where: { ...unwanted, worker: { not: null } },
+    select: { worker: true },
+    distinct: ['worker'],
+  });
+  const gone = held.flatMap(({ worker }) => (worker !== null && isGone(worker) ? [worker] : []));
+  if (gone.length === 0) return;
   await db.task.updateMany({
-    where: { ...where, worker: null, wanted: { not: 'run' }, state: 'waiting' },
-    data: { state: 'ended', stateSince: nowMicros() },
+    where: { ...unwanted, worker: { in: gone } },
+    data: { ...ended, worker: null, epoch: { increment: 1 } },
   });
 }

@@ -21,6 +21,12 @@ export interface HeldItem {
   epoch: number;
 }
 
+/** An item that no living worker has. */
+export interface UnheldItem extends Item {
+  /** The worker in its row: none, or one that is gone. */
+  worker: string | null;
+}
+
 /** Methods throw database errors unless they say otherwise. */
 export interface Placement {
   /** Call once, before anything else. */
@@ -28,8 +34,8 @@ export interface Placement {
   stop(): Promise<void>;
   /** Lets workers take these items. Those that are known already stay as they are. */
   offer(kind: ItemKind, items: readonly Item[]): Promise<void>;
-  /** Takes at most `max` items of one placement. `unheld` are those that nobody has, by their rows. */
-  take(kind: ItemKind, placement: string, max: number, unheld: readonly string[]): Promise<HeldItem[]>;
+  /** Takes at most `max` items of one placement. `unheld` are those that no living worker has, by their rows. */
+  take(kind: ItemKind, placement: string, max: number, unheld: readonly UnheldItem[]): Promise<HeldItem[]>;
   /** Tells that this worker lives. Returns the ids of what it has lost. One that leads also looks for dead ones often. */
   renew(leads: boolean): Promise<Record<ItemKind, string[]>>;
   /** Gives items to other workers. */
@@ -38,8 +44,12 @@ export interface Placement {
   finish(kind: ItemKind, ids: readonly string[]): Promise<void>;
   /** Items that this worker has had for so long that another should take them. */
   expiring(kind: ItemKind): string[];
-  /** Whether no other worker can have what this one holds. Never throws. */
-  readonly holds: boolean;
+  /** Whether this worker has an item, as far as it knows. Never throws. */
+  has(kind: ItemKind, id: string): boolean;
+  /** Ids of the items that it keeps from others. Never throws. */
+  held(kind: ItemKind): string[];
+  /** Whether it has an item for certain: no other worker can have it. Never throws. */
+  holds(kind: ItemKind, id: string): boolean;
 }
 
 interface WorkerProcess {
@@ -51,12 +61,16 @@ interface WorkerProcess {
 export const ownerName = ({ host, pid, nonce }: WorkerProcess): string => `${host}/${pid}/${nonce}`;
 
 /**
- * Whether the worker `name` may be alive, as seen from the process `own`. It is known to be dead only if it ran on the same
- * host and its process is gone or its process id is ours now. `probe` throws if there is no such process.
+ * Whether the worker `name` lives, as seen from the process `own`; undefined for one of another host. One of the same host is
+ * dead if its process is gone or its process id is ours now. `probe` throws if there is no such process.
  */
-export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: number) => void): boolean {
+export function isOwnerAlive(
+  name: string,
+  own: WorkerProcess,
+  probe: (pid: number) => void,
+): boolean | undefined {
   const [host, pid, nonce] = name.split('/');
-  if (host !== own.host) return true;
+  if (host !== own.host) return undefined;
   if (Number(pid) === own.pid) return nonce === own.nonce;
   try {
     probe(Number(pid));
@@ -67,52 +81,57 @@ export function isOwnerAlive(name: string, own: WorkerProcess, probe: (pid: numb
   }
 }
 
-interface ItemRow {
-  id: string;
-  worker: string | null;
-  epoch: number;
-}
-
 interface ItemRows {
-  find(where: object): Promise<ItemRow[]>;
-  update(where: object, data: object): Promise<unknown>;
+  claim(where: object, owner: string): Promise<HeldItem[]>;
+  release(where: object): Promise<unknown>;
 }
 
 /** The rows of items of one kind, in the table that both have. */
 function rowsOf(db: Db, kind: ItemKind): ItemRows {
-  const select = { id: true, worker: true, epoch: true } as const;
+  const select = { id: true, epoch: true } as const;
+  const claimed = (owner: string) => ({ worker: owner, epoch: { increment: 1 } });
+  const data = { worker: null };
   return kind === 'job'
     ? {
-        find: (where) => db.job.findMany({ where, select }),
-        update: (where, data) => db.job.updateMany({ where, data }),
+        claim: (where, owner) => db.job.updateManyAndReturn({ where, data: claimed(owner), select }),
+        release: (where) => db.job.updateMany({ where, data }),
       }
     : {
-        find: (where) => db.task.findMany({ where, select }),
-        update: (where, data) => db.task.updateMany({ where, data }),
+        claim: (where, owner) => db.task.updateManyAndReturn({ where, data: claimed(owner), select }),
+        release: (where) => db.task.updateMany({ where, data }),
       };
 }
 
-/** Writes into the rows of these items that they are ours now. Returns those that exist, and are free if that is asked. */
-export async function claimRows(
+/** Writes into the rows of items that they are ours now. Returns those that exist, and whose worker is still the given one. */
+async function claimUnheld(
+  { db, owner }: LocalOptions,
+  kind: ItemKind,
+  items: readonly UnheldItem[],
+): Promise<HeldItem[]> {
+  const rows = rowsOf(db, kind);
+  const taken: HeldItem[] = [];
+  for (const [worker, same] of Map.groupBy(items, (item) => item.worker)) {
+    // Conditional, so only one of several processes gets it.
+    const where = { id: { in: same.map(({ id }) => id) }, worker };
+    taken.push(...(await rows.claim(where, owner)));
+  }
+  return taken;
+}
+
+/**
+ * The same for items that are known to be ours, whoever is in their rows: that one has lost them. Those that have another
+ * placement by now are not taken.
+ */
+export const claimOwn = (
   db: Db,
   kind: ItemKind,
   owner: string,
   ids: readonly string[],
-  isFree: (worker: string) => boolean = () => true,
-): Promise<HeldItem[]> {
-  if (ids.length === 0) return [];
-  const rows = rowsOf(db, kind);
-  const found = (await rows.find({ id: { in: [...ids] } })).filter(
-    ({ worker }) => worker === null || isFree(worker),
-  );
-  for (const [worker, same] of Map.groupBy(found, (row) => row.worker)) {
-    // Conditional, so only one of several processes gets it.
-    const where = { id: { in: same.map(({ id }) => id) }, worker };
-    await rows.update(where, { worker: owner, epoch: { increment: 1 } });
-  }
-  const own = await rows.find({ id: { in: found.map(({ id }) => id) }, worker: owner });
-  return own.map(({ id, epoch }) => ({ id, epoch }));
-}
+  placement: string,
+): Promise<HeldItem[]> => {
+  const place = kind === 'job' ? { pipeline: { placement } } : { placement };
+  return rowsOf(db, kind).claim({ id: { in: [...ids] }, ...place }, owner);
+};
 
 /** Writes into the rows of these items that nobody has them. */
 export async function releaseRows(
@@ -121,24 +140,32 @@ export async function releaseRows(
   owner: string,
   ids: readonly string[],
 ): Promise<void> {
-  if (ids.length > 0)
-    await rowsOf(db, kind).update({ id: { in: [...ids] }, worker: owner }, { worker: null });
+  if (ids.length > 0) await rowsOf(db, kind).release({ id: { in: [...ids] }, worker: owner });
 }
 
 interface LocalOptions {
   db: Db;
   owner: string;
-  /** Whether the process of that owner is known to have ended. */
-  isDead(owner: string): boolean;
 }
 
-/** The placement of the processes that share an SQLite file. Rows without a holder can be taken. */
+/** The placement of the processes that share an SQLite file. What no living process has can be taken, by its row. */
 export class LocalPlacement implements Placement {
   readonly #options: LocalOptions;
-  readonly holds = true;
 
   constructor(options: LocalOptions) {
     this.#options = options;
+  }
+
+  has(): boolean {
+    return true;
+  }
+
+  holds(): boolean {
+    return true;
+  }
+
+  held(): string[] {
+    return [];
   }
 
   async start(): Promise<void> {}
@@ -147,9 +174,8 @@ export class LocalPlacement implements Placement {
 
   async offer(): Promise<void> {}
 
-  take(kind: ItemKind, _placement: string, max: number, unheld: readonly string[]): Promise<HeldItem[]> {
-    const { db, owner, isDead } = this.#options;
-    return claimRows(db, kind, owner, unheld.slice(0, max), isDead);
+  take(kind: ItemKind, _placement: string, max: number, unheld: readonly UnheldItem[]): Promise<HeldItem[]> {
+    return claimUnheld(this.#options, kind, unheld.slice(0, max));
   }
 
   async renew(): Promise<Record<ItemKind, string[]>> {

@@ -6,6 +6,10 @@ import type { WorkerDeps } from './deps.ts';
 
 export const heartbeatEveryMs = 3_000;
 const deletedAfterMicros = 60_000_000n;
+/** Time after which it is no longer remembered that a worker is unknown. */
+const forgottenAfterMs = 600_000;
+/** Time between two readings after which the heartbeats of others may have failed too. */
+const outageMs = 6_000;
 
 /** What this worker does now. */
 export interface WorkerActivity {
@@ -21,7 +25,14 @@ export class Roster {
   #workers: WorkerLoad[] = [];
   #jobs = new Map<string, number>();
   #rows = new Set<string>();
+  /** When it was first asked for workers that have no row. */
+  readonly #unknown = new Map<string, number>();
+  #unknownAsked = false;
+  /** When the first of the others counts as dead if its heartbeat has stayed away. */
+  #doubtfulAt: bigint | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
+  /** Until then workers that lived before an outage of the database count as alive. */
+  #lenientUntil = Number.NEGATIVE_INFINITY;
   #drainRequested = false;
 
   constructor(deps: WorkerDeps) {
@@ -52,7 +63,8 @@ export class Roster {
   }
 
   get due(): boolean {
-    return this.age >= heartbeatEveryMs;
+    if (this.#unknownAsked || this.age >= heartbeatEveryMs) return true;
+    return this.#doubtfulAt !== undefined && nowMicros() > this.#doubtfulAt;
   }
 
   /** Time since the rows were read. */
@@ -63,16 +75,22 @@ export class Roster {
   /** Whether a worker does not live. One that has come since the last reading may live. */
   isGone(id: string): boolean {
     if (id === this.#deps.owner || this.#workers.some((worker) => worker.id === id)) return false;
-    if (!this.#deps.shared) return this.#deps.isDead(id);
-    if (!this.#rows.has(id)) this.#readAt = Number.NEGATIVE_INFINITY;
-    return true;
+    const alive = this.#deps.isAlive(id);
+    if (alive !== undefined) return !alive;
+    if (this.#rows.has(id)) return true;
+    const askedAt = this.#unknown.get(id);
+    if (askedAt !== undefined) return askedAt < this.#readAt;
+    this.#unknown.set(id, performance.now());
+    this.#unknownAsked = true;
+    return false;
   }
 
   /** Writes the row of this worker, and reads those of all. */
   async refresh(activity: WorkerActivity): Promise<void> {
-    const { db, owner, identity, shared, isDead } = this.#deps;
+    const { db, owner, identity, isAlive } = this.#deps;
     const { name, version, exclusive, slots } = identity;
     const now = nowMicros();
+    const readAt = performance.now();
     const columns = { ...activity, heartbeatAt: now };
     const { count } = await db.worker.updateMany({ where: { id: owner }, data: columns });
     if (count === 0) {
@@ -81,11 +99,13 @@ export class Roster {
       await db.worker.create({ data: { ...own, ...columns } });
     }
     const rows = await db.worker.findMany();
-    const old = rows.filter(({ heartbeatAt }) => now - heartbeatAt > deletedAfterMicros);
+    const lenient = this.#isLenient(readAt);
+    const old = rows.filter(({ heartbeatAt }) => !lenient && now - heartbeatAt > deletedAfterMicros);
     if (old.length > 0) await db.worker.deleteMany({ where: { id: { in: old.map(({ id }) => id) } } });
     this.#rows = new Set(rows.map(({ id }) => id));
-    const alive = rows.filter(({ id, heartbeatAt }) =>
-      shared ? now - heartbeatAt < workerAliveMicros : id === owner || !isDead(id),
+    const before = new Set(lenient ? this.alive : []);
+    const alive = rows.filter(
+      ({ id, heartbeatAt }) => isAlive(id) ?? (now - heartbeatAt < workerAliveMicros || before.has(id)),
     );
     this.#workers = alive.map((row) => ({
       id: row.id,
@@ -98,7 +118,19 @@ export class Roster {
     }));
     this.#jobs = new Map(alive.map(({ id, jobs }) => [id, jobs]));
     this.#drainRequested = rows.find(({ id }) => id === owner)?.drainRequested ?? false;
-    this.#readAt = performance.now();
+    const others = alive.filter(({ id }) => !lenient && isAlive(id) === undefined && id !== owner);
+    const oldest = others.toSorted((a, b) => Number(a.heartbeatAt - b.heartbeatAt))[0];
+    this.#doubtfulAt = oldest && oldest.heartbeatAt + workerAliveMicros;
+    for (const [id, askedAt] of this.#unknown)
+      if (this.#rows.has(id) || readAt - askedAt > forgottenAfterMs) this.#unknown.delete(id);
+    this.#unknownAsked = false;
+    this.#readAt = readAt;
+  }
+
+  #isLenient(now: number): boolean {
+    if (Number.isFinite(this.#readAt) && now - this.#readAt > outageMs)
+      this.#lenientUntil = now + Number(workerAliveMicros) / 1000;
+    return now < this.#lenientUntil;
   }
 
   get drainRequested(): boolean {

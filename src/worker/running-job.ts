@@ -1,23 +1,18 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
 import { delay, despiteOutages } from '../runtime/delay.ts';
-import type { PositionStore, TaskSession } from '../runtime/operations.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
-import type { Db } from '../store/db.ts';
 import { batchedBy } from './batched.ts';
-import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace } from './job-record.ts';
 import type { HeldJob } from './job-rows.ts';
 import type { LocalJob } from './local-jobs.ts';
 import { endUnheld, PlacedTask, type SeenTask } from './placed-task.ts';
-import { placeIn } from './running-task.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
-import { Task, type TaskEvents } from './task.ts';
 import { type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
-import { errorOf, notEnded, type TaskFailure } from './task-row.ts';
+import { errorOf, notEnded, placeIn, type TaskFailure } from './task-row.ts';
 import { compileJob, type PlannedTask, sameTasks } from './task-work.ts';
 
 /** Interval of looking whether tasks of a former controller have ended. */
@@ -57,6 +52,8 @@ export class RunningJob {
   /** Errors of sinks that left messages unconfirmed, by task. A new connection proves nothing: a confirmed message does. */
   readonly #sinkErrors = new Map<string, TaskFailure>();
   readonly #adopted: boolean;
+  /** The job, while this worker controls it: a condition of every write to its tasks. */
+  readonly #controlled: { worker: string; epoch: number };
   #former: readonly SeenTask[] | undefined;
   #ending = false;
   #changed = Promise.withResolvers<void>();
@@ -77,6 +74,7 @@ export class RunningJob {
     this.epoch = row.epoch;
     this.#deps = deps;
     this.#tools = tools;
+    this.#controlled = { worker: deps.owner, epoch: row.epoch };
     const { log } = tools.local;
     this.record = new JobRecord({ deps, jobId: id, epoch: row.epoch, log });
     this.#rollout = new Rollout(row.editRequests);
@@ -97,8 +95,8 @@ export class RunningJob {
       deps,
       jobId: id,
       sessions: this.#sessions,
-      create: (spec, session, events) => this.#drainTask(spec, session, events),
-      say: (level, error) => log.say(level, error),
+      local: tools.local,
+      mayConnect: tools.mayConnect,
     });
     const requests = { restartsDone: row.restartRequests, editsDone: row.editRequests };
     if (adopted) {
@@ -120,6 +118,11 @@ export class RunningJob {
       this.over = true;
       this.#tools.changed();
     });
+  }
+
+  /** JSON: the labels that its tasks ask for, as last compiled. */
+  get placement(): string | undefined {
+    return this.#tasks.planned[0]?.placement;
   }
 
   edit(editRequests: number): void {
@@ -201,13 +204,13 @@ export class RunningJob {
     const former = this.#former;
     this.#former = undefined;
     if (former?.every(({ id }) => tasks.some((planned) => planned.id === id))) return;
-    const others = { jobId: this.id, id: { notIn: tasks.map(({ id }) => id) } };
+    const others = { jobId: this.id, job: this.#controlled, id: { notIn: tasks.map(({ id }) => id) } };
     const work = async (): Promise<void> => {
       await db.task.updateMany({
         where: { ...others, ...notEnded, wanted: 'run' },
         data: { wanted: 'drain' },
       });
-      await endUnheld(db, others);
+      await endUnheld(db, others, this.#tools.isGone);
       await db.task.deleteMany({ where: { ...others, NOT: notEnded } });
     };
     const left = () => despiteOutages(() => db.task.count({ where: others }), this.#cancel.signal);
@@ -259,28 +262,12 @@ export class RunningJob {
       deps: this.#deps,
       planned,
       events: { ...events, unconfirmed },
+      controlled: this.#controlled,
       isGone,
       changed,
     });
     this.#placed.set(planned.id, placed);
     return placed;
-  }
-
-  /** A task that drains a session runs here, and its state is not part of the job's. */
-  #drainTask(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
-    const { local, mayConnect } = this.#tools;
-    const warn = (error: PenstockError, operatorId?: string): void => {
-      const place = placeIn(spec, error);
-      local.log.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
-    };
-    return new Task(spec, {
-      events: { ...events, warn, mayConnect },
-      session,
-      positions: noPositions,
-      deadLetters: local.deadLetters,
-      counters: new TaskCounters(local.counters),
-      threads: this.#deps.threads,
-    });
   }
 
   #running(): void {
@@ -295,7 +282,7 @@ export class RunningJob {
 
   /** Lets the workers of all tasks know that every task is connected. */
   #tellAllConnected(): void {
-    const work = () => tellAllConnected(this.#deps.db, this.id);
+    const work = () => tellAllConnected(this.#deps, this.id);
     despiteOutages(work, this.#cancel.signal).then(
       () => this.#tools.changed(),
       (error: unknown) => {
@@ -351,13 +338,11 @@ export class RunningJob {
   }
 }
 
-const tellAllConnected = batchedBy(async (db: Db, jobs: readonly string[]) => {
-  const where = { jobId: { in: [...jobs] }, ...notEnded };
+/** Writes to tasks of jobs that this worker still controls only. */
+const tellAllConnected = batchedBy(async ({ db, owner }: WorkerDeps, jobs: readonly string[]) => {
+  const where = { jobId: { in: [...jobs] }, job: { worker: owner }, ...notEnded };
   await db.task.updateMany({ where, data: { allConnected: { increment: 1 } } });
   return () => {};
 });
 
 const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.map(({ spec }) => spec);
-
-/** Sessions are drained only at systems that keep how far they were read. */
-const noPositions: PositionStore = { last: async () => undefined, store: async () => {} };

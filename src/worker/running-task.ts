@@ -8,13 +8,12 @@ import { weightOf } from './balance.ts';
 import { batchedBy } from './batched.ts';
 import type { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
-import type { MessagePlace } from './job-record.ts';
 import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
 import { JobSessions } from './sessions.ts';
 import { isFromSink, leftUnconfirmed, Task } from './task.ts';
-import { hasEnded, type TaskState, writeFailure } from './task-row.ts';
+import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
 import { readWork, specOf, type TaskWork } from './task-work.ts';
 
 interface RunningTaskTools {
@@ -340,10 +339,3 @@ const writeTask = batchedBy(async ({ db, owner }: WorkerDeps, writes: readonly T
   }
   return () => {};
 });
-
-/** The place of an error: the source, unless it is known to be the sink's or the transform's. */
-export function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {
-  const { source, transform, sink } = insert.operatorIds;
-  if (isFromSink(error)) return { operatorId: sink, taskIndex };
-  return { operatorId: error.code === 'bad_row' ? transform : source, taskIndex };
-}

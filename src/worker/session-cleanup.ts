@@ -1,12 +1,15 @@
 import { connectorFor } from '../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { backoffMs, delay } from '../runtime/delay.ts';
-import type { TaskSession } from '../runtime/operations.ts';
+import type { PositionStore, TaskSession } from '../runtime/operations.ts';
 import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
+import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
+import type { LocalJob } from './local-jobs.ts';
 import { type JobSessions, orphaned, type SourceSession } from './sessions.ts';
-import type { Task, TaskEvents } from './task.ts';
+import { Task, type TaskEvents } from './task.ts';
+import { placeIn } from './task-row.ts';
 
 /** After this time a session is given up. Its broker ends it by session expiry. */
 const maxAgeMicros = 86_400_000_000n;
@@ -16,10 +19,13 @@ interface SessionDrainTools {
   deps: WorkerDeps;
   jobId: string;
   sessions: JobSessions;
-  /** Creates a task whose state is not part of the job's. */
-  create(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task;
-  say(level: 'warn' | 'error', error: PenstockError): void;
+  local: LocalJob;
+  /** Whether it is safe to connect because no other worker can have the job. */
+  mayConnect(): boolean;
 }
+
+/** Sessions are drained only at systems that keep how far they were read. */
+const noPositions: PositionStore = { last: async () => undefined, store: async () => {} };
 
 interface SessionDrain {
   session: SourceSession;
@@ -74,7 +80,7 @@ export class SessionDrains {
 
   #stop({ cancel, task }: SessionDrain, gently: boolean): void {
     cancel.abort(new Error('the drain was stopped'));
-    if (gently) task?.drain().catch((error: unknown) => this.#tools.say('warn', asPenstockError(error)));
+    if (gently) task?.drain().catch((error: unknown) => this.#say('warn', asPenstockError(error)));
     else task?.stop();
   }
 
@@ -96,13 +102,13 @@ export class SessionDrains {
   /** Returns whether the session is empty: false if the drain was stopped before. */
   async #empty(drain: SessionDrain, spec: TaskSpec): Promise<boolean> {
     const { session, cancel } = drain;
-    const { create, sessions, say } = this.#tools;
+    const { sessions } = this.#tools;
     let last: PenstockError | undefined;
-    const task = create(spec, sessions.drained(session), {
+    const task = this.#task(spec, sessions.drained(session), {
       running: () => {},
       recovering: (error) => {
         // Reported once, as the broker may be gone for good.
-        if (error.code !== last?.code) say('warn', error);
+        if (error.code !== last?.code) this.#say('warn', error);
         last = error;
         if (isOld(session)) task.stop();
       },
@@ -112,6 +118,27 @@ export class SessionDrains {
     await task.run();
     if (last && isOld(session) && !task.sourceEnded) throw last;
     return task.sourceEnded;
+  }
+
+  #say(level: 'warn' | 'error', error: PenstockError): void {
+    this.#tools.local.log.say(level, error);
+  }
+
+  /** A task whose state and counts are not part of those of the job. */
+  #task(spec: TaskSpec, session: TaskSession, events: Pick<TaskEvents, 'running' | 'recovering'>): Task {
+    const { deps, local, mayConnect } = this.#tools;
+    const warn = (error: PenstockError, operatorId?: string): void => {
+      const place = placeIn(spec, error);
+      local.log.say('warn', error, operatorId === undefined ? place : { ...place, operatorId });
+    };
+    return new Task(spec, {
+      events: { ...events, warn, mayConnect },
+      session,
+      positions: noPositions,
+      deadLetters: local.deadLetters,
+      counters: new TaskCounters(local.counters),
+      threads: deps.threads,
+    });
   }
 
   /**
@@ -145,14 +172,14 @@ export class SessionDrains {
   }
 
   async #gaveUp(session: SourceSession, error: PenstockError): Promise<boolean> {
-    const { sessions, say } = this.#tools;
+    const { sessions } = this.#tools;
     const { message, hint, errors } = error;
     const old = isOld(session);
     const what = old
       ? 'A session could not be drained for a day. It is given up with its queued messages'
       : 'A session could not be drained yet';
     const options = { ...(hint ? { hint } : {}), errors, cause: error };
-    say(old ? 'error' : 'warn', new PenstockError(error, `${what}: ${message}`, options));
+    this.#say(old ? 'error' : 'warn', new PenstockError(error, `${what}: ${message}`, options));
     if (!old) return false;
     return sessions.enter(session, orphaned).then(
       () => true,

@@ -1,5 +1,8 @@
 import { type AnyErrorCode, type FieldError, PenstockError } from '../errors.ts';
 import { printable } from '../jobs/stats.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
+import type { MessagePlace } from './job-record.ts';
+import { isFromSink } from './task.ts';
 
 /** The columns of `Task` in which the controller of a job and the workers of its tasks tell each other something. */
 
@@ -62,3 +65,10 @@ export const seenByRunner = {
   wanted: true,
   allConnected: true,
 } as const;
+
+/** The place of an error: the source, unless it is known to be the sink's or the transform's. */
+export function placeIn({ insert, taskIndex }: TaskSpec, error: PenstockError): MessagePlace {
+  const { source, transform, sink } = insert.operatorIds;
+  if (isFromSink(error)) return { operatorId: sink, taskIndex };
+  return { operatorId: error.code === 'bad_row' ? transform : source, taskIndex };
+}

@@ -38,6 +38,8 @@ export class Worker {
   readonly #jobs: HeldJobs;
   readonly #tasks: HeldTasks;
   readonly #stopping = new AbortController();
+  /** Aborted when a stopping worker runs nothing any more. */
+  readonly #resting = new AbortController();
   #nudge = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #heartbeat: Promise<void> = Promise.resolve();
@@ -85,7 +87,7 @@ export class Worker {
     this.#stopping.abort();
     this.nudge();
     const written = this.#tasks.stats.stop();
-    await Promise.all([this.#tasks.release(), this.#jobs.detach()]);
+    await this.#endAll();
     const released = written
       .then(() => this.#shutdown())
       .catch((err: unknown) =>
@@ -95,15 +97,23 @@ export class Worker {
     const timer = setTimeout(resolve, shutdownMs);
     await Promise.race([released, late]);
     clearTimeout(timer);
+    this.#resting.abort();
+  }
+
+  async #endAll(): Promise<void> {
+    await Promise.all([this.#tasks.release(), this.#jobs.detach()]);
   }
 
   async #shutdown(): Promise<void> {
     await this.#loop;
+    // What the loop has begun meanwhile.
+    await this.#endAll();
+    this.#resting.abort();
     await this.#heartbeat;
     await this.#cleaning;
     if (!this.#started) return;
     await this.#flush();
-    await this.#tasks.settle();
+    await this.#tasks.releaseAll();
     await this.#jobs.releaseAll();
     await this.#roster.leave();
     await this.#deps.placement.stop();
@@ -140,16 +150,20 @@ export class Worker {
     this.#started = true;
   }
 
-  /** Sends heartbeats apart from the main loop, which may hang on a dead connection for longer than they count. */
+  /**
+   * Sends heartbeats apart from the main loop, which may hang on a dead connection for longer than they count. They go on while
+   * a stopping worker drains its tasks.
+   */
   async #sendHeartbeats(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      await delay(heartbeatEveryMs, signal).catch(() => {});
-      if (!this.#started) continue;
+    const [stopping, resting] = [this.#stopping.signal, this.#resting.signal];
+    while (!resting.aborted) {
+      await delay(heartbeatEveryMs, stopping.aborted ? resting : stopping).catch(() => {});
+      if (!this.#started || resting.aborted) continue;
       try {
-        const lost = await this.#deps.placement.renew(this.#roster.leads);
-        for (const id of lost.job) await this.#jobs.lose(id);
-        for (const id of lost.task) await this.#tasks.lose(id);
+        const { job, task } = await this.#deps.placement.renew(this.#roster.leads);
+        for (const id of task) this.#tasks.lose(id);
+        for (const id of job) this.#jobs.lose(id);
+        await this.#roster.refresh(this.#activity());
       } catch {
         // The main loop reports database errors.
       }
@@ -224,7 +238,7 @@ export class Worker {
     if (!fleet || now - this.#balancedAt < balanceEveryMs) return;
     this.#balancedAt = now;
     this.#tasks.balance(fleet);
-    await this.#jobs.balance(fleet.own.leaving);
+    await this.#jobs.balance(fleet);
   }
 
   /** Writes what has changed. */

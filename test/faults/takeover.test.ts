@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { databases, execute } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { Penstock } from '../support/penstock.ts';
+import { clockAt, Penstock } from '../support/penstock.ts';
 import { created, createTables, jobOf } from '../support/resources.ts';
 import { Traffic } from '../support/traffic.ts';
 import { until } from '../support/until.ts';
@@ -9,15 +9,6 @@ import { until } from '../support/until.ts';
 const [, postgresql] = databases;
 
 const hourMs = 3_600_000;
-/** Settings for a process whose own clock is wrong by a number of hours. */
-const clockAt = (hours: number): Record<string, string> => {
-  const preload = `const Right = Date, now = () => Right.now() + ${hours * hourMs};
-    globalThis.Date = class extends Right {
-      constructor(...given) { super(...(given.length > 0 ? given : [now()])); }
-      static now() { return now(); }
-    };`;
-  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
-};
 const hoursAhead = ({ log }: Penstock): number =>
   (Number(/"time":(\d+)/.exec(log)?.[1]) - Date.now()) / hourMs;
 
@@ -34,8 +25,8 @@ test('of two processes on one PostgreSQL with clocks two hours apart one runs th
   };
   const begun = Date.now() * 1000;
   const [one, two] = await Promise.all([
-    Penstock.start({ ...settings, ...clockAt(1), PENSTOCK_WORKER_NAME: 'one' }),
-    Penstock.start({ ...settings, ...clockAt(-1), PENSTOCK_WORKER_NAME: 'two' }),
+    Penstock.start({ ...settings, ...clockAt(hourMs), PENSTOCK_WORKER_NAME: 'one' }),
+    Penstock.start({ ...settings, ...clockAt(-hourMs), PENSTOCK_WORKER_NAME: 'two' }),
   ]);
   expect(hoursAhead(one)).toBeCloseTo(1, 1);
   expect(hoursAhead(two)).toBeCloseTo(-1, 1);

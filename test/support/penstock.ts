@@ -10,6 +10,16 @@ import { watch } from './watch.ts';
 
 type PenstockRole = 'all' | 'api' | 'worker';
 
+/** Settings for a process whose own clock is wrong by this time. */
+export const clockAt = (ms: number): Record<string, string> => {
+  const preload = `const Right = Date, now = () => Right.now() + ${ms};
+    globalThis.Date = class extends Right {
+      constructor(...given) { super(...(given.length > 0 ? given : [now()])); }
+      static now() { return now(); }
+    };`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+};
+
 const main = new URL('../../src/main.ts', import.meta.url).pathname;
 
 /**

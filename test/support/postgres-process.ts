@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atEnd } from './at-end.ts';
@@ -65,6 +65,15 @@ export class PostgresProcess {
     );
     this.#watcher?.kill('SIGKILL');
     this.#watcher = watch(this.#child.pid ?? 0, this.#folder);
+  }
+
+  /** Suspends all its processes, or lets them go on. Statements that come meanwhile are executed late. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    const pid = this.#child?.pid as number;
+    // The first accepts no connection meanwhile, so no further process begins.
+    process.kill(pid, signal);
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    for (const child of children.filter(Boolean)) process.kill(Number(child), signal);
   }
 
   async kill(): Promise<void> {

@@ -36,13 +36,11 @@ export interface ServiceOptions {
   worker?: boolean;
   /** The worker's view of the database, if different from the API's. */
   workerDb?: (db: Db) => Db;
-  /** Whether other workers may share the database. */
-  shared?: boolean;
   /** Who does what; by default this process does everything. */
   placement?: (seen: { db: Db; logger: Logger }, owner: string) => Placement;
   identity?: Partial<WorkerIdentity>;
-  /** Whether the process of that name has ended. */
-  isDead?: (owner: string) => boolean;
+  /** Whether the process of that name lives; undefined if only its heartbeats tell. */
+  isAlive?: (owner: string) => boolean | undefined;
   adminKey?: string;
   /** For services on one database. */
   secretKey?: string;
@@ -85,7 +83,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   );
   const metrics = new Registry();
   const owner = `test/1/${randomBytes(4).toString('hex')}`;
-  const { shared = false, workerDb = (same) => same } = options;
+  const { workerDb = (same) => same } = options;
   const seen = { db: workerDb(db), catalog, logger, metrics };
   const own = options.threads || options.targets || options.fileDir;
   const some = {
@@ -96,8 +94,8 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     ...options.threads,
   };
   const threads = own ? new ThreadPool(some) : sharedThreads;
-  const { isDead = () => false } = options;
-  const placement = options.placement?.(seen, owner) ?? new LocalPlacement({ db: seen.db, owner, isDead });
+  const { isAlive = () => true } = options;
+  const placement = options.placement?.(seen, owner) ?? new LocalPlacement({ db: seen.db, owner });
   const identity = {
     name: owner.replaceAll('/', '-'),
     version: '0.0.0',
@@ -105,7 +103,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     exclusive: false,
     slots: undefined,
   };
-  const rest = { owner, identity: { ...identity, ...options.identity }, placement, threads, isDead, shared };
+  const rest = { owner, identity: { ...identity, ...options.identity }, placement, threads, isAlive };
   const worker = new Worker({ ...seen, ...rest });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();

@@ -7,7 +7,7 @@ import { BossPlacement } from '../../src/worker/boss.ts';
 import { isOwnerAlive, LocalPlacement, ownerName, type Placement } from '../../src/worker/placement.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { created, createTables, jobOf } from '../support/resources.ts';
+import { created, createPipeline, createTables, jobOf } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -22,7 +22,9 @@ const pipeline = (state: string, more: object = {}, id = '1') => ({
 });
 
 const anywhere = '{}';
-const jobs = ['job_1', 'job_2', 'job_3'];
+const unheld = (id: string, worker: string | null = null) => ({ id, worker, placement: '{}' });
+const ids = ['job_1', 'job_2', 'job_3'];
+const jobs = ids.map((id) => unheld(id));
 const item = (id: string, placement = '{}') => ({ id, placement });
 
 describe.each(databases)('placement on $provider', ({ provider, open }) => {
@@ -36,11 +38,11 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     for (const placement of opened.splice(0)) await placement.stop();
   });
 
-  const join = async (owner: string, isDead = (_owner: string) => false): Promise<Placement> => {
+  const join = async (owner: string): Promise<Placement> => {
     const { db, url } = store;
     const placement =
       provider === 'sqlite'
-        ? new LocalPlacement({ db, owner, isDead })
+        ? new LocalPlacement({ db, owner })
         : new BossPlacement({ db, owner, url, logger });
     await placement.start();
     await placement.renew(true);
@@ -54,7 +56,7 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
 
   test('gives each item to one worker, and counts how often it was given', async () => {
     const [one, two] = await Promise.all([join('one'), join('two')]);
-    const items = jobs.map((id) => item(id));
+    const items = ids.map((id) => item(id));
     await Promise.all([one.offer('job', items), two.offer('job', items)]);
     const taken = await Promise.all([one.take('job', anywhere, 2, jobs), two.take('job', anywhere, 3, jobs)]);
     expect(taken.flat().length).toBe(3);
@@ -62,34 +64,49 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     expect(taken.flat().every(({ epoch }) => epoch === 1)).toBe(true);
     expect(await one.take('job', anywhere, 10, jobs)).toEqual([]);
     expect(await one.renew(true)).toEqual({ job: [], task: [] });
-    expect(one.holds).toBe(true);
+    const ofOne = provider === 'sqlite' ? ids : taken[0].map(({ id }) => id);
+    expect(ids.filter((id) => one.holds('job', id)).sort()).toEqual(ofOne.toSorted());
 
     const first = taken[0].length > 0 ? { by: one, of: taken[0] } : { by: two, of: taken[1] };
     const [{ id } = { id: '' }] = first.of;
     await first.by.release('job', [id]);
     await two.offer('job', [item(id)]);
-    expect(await two.take('job', anywhere, 1, [id])).toEqual([{ id, epoch: 2 }]);
+    expect(await two.take('job', anywhere, 1, [unheld(id)])).toEqual([{ id, epoch: 2 }]);
     await two.finish('job', [id]);
     await one.offer('job', [item(id)]);
-    expect(await one.take('job', anywhere, 1, [id])).toEqual([{ id, epoch: 3 }]);
+    expect(await one.take('job', anywhere, 1, [unheld(id)])).toEqual([{ id, epoch: 3 }]);
     expect(await holders()).toContain('one 3');
   });
 
   test('gives an item only to those who ask for its placement, and none that is gone', async () => {
     const one = await join('one');
     await one.offer('job', [item('job_1', '{"site":"north"}'), item('job_gone'), item('job_2')]);
-    expect(await one.take('job', anywhere, 9, ['job_gone', 'job_2'])).toEqual([{ id: 'job_2', epoch: 1 }]);
+    expect(
+      await one.take(
+        'job',
+        anywhere,
+        9,
+        ['job_gone', 'job_2'].map((id) => unheld(id)),
+      ),
+    ).toEqual([{ id: 'job_2', epoch: 1 }]);
     expect(await one.take('job', '{"site":"south"}', 9, [])).toEqual([]);
-    expect(await one.take('job', '{"site":"north"}', 9, ['job_1'])).toEqual([{ id: 'job_1', epoch: 1 }]);
+    const north = '{"site":"north"}';
+    // Its pipeline has another placement by now.
+    if (provider === 'postgresql') expect(await one.take('job', north, 9, [])).toEqual([]);
+    await store.db.pipeline.updateMany({ where: { name: '1' }, data: { placement: north } });
+    await one.offer('job', [item('job_1', north)]);
+    expect(await one.take('job', north, 9, [unheld('job_1')])).toEqual([{ id: 'job_1', epoch: 1 }]);
   });
 
   test.runIf(provider === 'sqlite')('takes what a process had that has ended', async () => {
     const dead = await join('dead');
     await dead.offer('job', [item('job_1')]);
-    await dead.take('job', anywhere, 1, ['job_1']);
-    const one = await join('one', (owner) => owner === 'dead');
+    await dead.take('job', anywhere, 1, [unheld('job_1')]);
+    const one = await join('one');
     await one.offer('job', [item('job_1')]);
-    expect(await one.take('job', anywhere, 1, ['job_1'])).toEqual([{ id: 'job_1', epoch: 2 }]);
+    expect(await one.take('job', anywhere, 1, [unheld('job_1', 'dead')])).toEqual([
+      { id: 'job_1', epoch: 2 },
+    ]);
   });
 
   test.runIf(provider === 'postgresql')(
@@ -110,8 +127,10 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
         60_000,
       );
       expect(taken).toEqual([{ id: 'job_1', epoch: 2 }]);
-      expect(frozen.holds).toBe(false);
+      expect(frozen.holds('job', 'job_1')).toBe(false);
       expect(await frozen.renew(true)).toEqual({ job: ['job_1'], task: [] });
+      // It may connect for what it still has, and not for what it lost.
+      expect(frozen.holds('job', 'job_1')).toBe(false);
       expect(await frozen.renew(true)).toEqual({ job: [], task: [] });
       await frozen.release('job', ['job_1']);
       expect(await one.renew(true)).toEqual({ job: [], task: [] });
@@ -128,12 +147,62 @@ describe('a worker', { timeout: 120_000 }, () => {
   });
 
   test('frees a job whose worker died between writing Failed and releasing it', async () => {
-    service = await startService({ worker: true, isDead: (owner) => owner === 'dead' });
+    service = await startService({ worker: true, isAlive: (owner) => owner !== 'dead' });
     const { db, request } = service;
     await db.pipeline.create({ data: pipeline('Failed', { worker: 'dead' }) });
     await until('it is free', async () => (await db.job.findFirstOrThrow()).worker === null);
     expect(await db.job.findFirst()).toMatchObject({ state: 'Failed', runId: 0 });
     await request.delete('/api/v1/pipelines/pl_1').expect(200);
+  });
+
+  test('ends a task of a worker that is gone when nobody may take it', async () => {
+    service = await startService({
+      worker: true,
+      isAlive: (owner) => owner !== 'dead',
+      identity: { slots: 0 },
+    });
+    const { db } = service;
+    await db.pipeline.create({ data: pipeline('Running', { worker: 'dead', stop: 'graceful' }) });
+    const row = {
+      placement: '{}',
+      place: '{}',
+      work: '{}',
+      stateSince: 1n,
+      state: 'running',
+      worker: 'dead',
+    };
+    await db.task.create({ data: { id: 'tsk_1', jobId: 'job_1', ...row } });
+    await until('it stops', async () => (await db.job.findFirstOrThrow()).state === 'Stopped');
+    expect(await db.task.findFirst()).toMatchObject({ state: 'ended', worker: null, epoch: 1 });
+  });
+
+  test('begins again what it took when the database failed meanwhile', async () => {
+    const broker = await Mosquitto.start();
+    const store = await databases[1].open();
+    let failures = 0;
+    service = await startService({
+      worker: true,
+      open: async () => store,
+      placement: ({ db, logger }, owner) => {
+        const boss = new BossPlacement({ db, owner, url: store.url, logger });
+        const take: Placement['take'] = async (kind, placement, max) => {
+          const taken = await boss.take(kind, placement, max);
+          if (taken.length === 0 || kind !== 'task' || failures++ > 0) return taken;
+          throw new PenstockError('database_unavailable', 'The database does not respond');
+        };
+        return new Proxy(boss, {
+          get: (target, name) => {
+            const member: unknown = name === 'take' ? take : Reflect.get(target, name);
+            return typeof member === 'function' ? member.bind(target) : member;
+          },
+        });
+      },
+    });
+    const { request } = service;
+    await createTables(request, broker.url);
+    const id = await createPipeline(request, 'INSERT INTO alerts SELECT * FROM readings');
+    await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
+    expect(failures).toBeGreaterThan(1);
   });
 
   test('does not connect again while it cannot know whether another worker has its tasks', async () => {
@@ -150,7 +219,6 @@ describe('a worker', { timeout: 120_000 }, () => {
     service = await startService({
       worker: true,
       open: async () => store,
-      shared: true,
       workerDb: (db) => failing(db, refuses),
       placement: ({ db, logger }, owner) => {
         const boss = new BossPlacement({ db, owner, url: store.url, logger });
@@ -239,6 +307,7 @@ function unlessDown(placement: Placement, down: () => boolean): Placement {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== 'function') return member;
+      if (name === 'has' || name === 'holds' || name === 'held') return member.bind(target);
       return async (...args: unknown[]) => {
         if (down()) throw new PenstockError('database_unavailable', 'The database does not respond');
         return member.apply(target, args);
@@ -261,7 +330,7 @@ describe('the name of a process', () => {
     ['a process that is gone from this host', { host: 'a', pid: 11, nonce: 'x' }, gone, false],
     ['a process that is on this host', { host: 'a', pid: 11, nonce: 'x' }, there, true],
     ["another user's process", { host: 'a', pid: 11, nonce: 'x' }, forbidden, true],
-    ['a process of another host, which cannot be known', { host: 'b', pid: 11, nonce: 'x' }, gone, true],
+    ['a process of another host, which cannot be known', { host: 'b', pid: 11, nonce: 'x' }, gone, undefined],
     ['an earlier process with our id', { host: 'a', pid: 10, nonce: 'n0' }, there, false],
     ['ourselves', me, gone, true],
   ])('is judged correctly: %s', (_name, owner, probe, alive) => {

@@ -48,7 +48,8 @@ test('is where a source begins after a stop, and counts only for its own place',
   await until('the first items', () => received.length === 3);
   await rig.stop(id);
   expect((await db.sourcePosition.findMany()).map(({ position }) => JSON.parse(position))).toEqual([
-    { cursor: '3' },
+    // After another poll it also has the hash of what that returned.
+    expect.objectContaining({ cursor: '3' }),
   ]);
 
   items.push(3, 4);
