@@ -168,29 +168,51 @@ function simulate(workers: number, pipelines: number): void {
   row('a tenth joins');
 }
 
-/** Measured with 4 workers, 1,000 jobs and 10,000 definitions: see docs/scale-out.md. */
+/** Measured by fleet.ts with 4 workers, 1,000 running jobs of one task and 10,000 definitions: see docs/scale-out.md. */
 const measured = { workers: 4, jobs: 1_000, definitions: 10_000 };
-/** Statements a second, and milliseconds of PostgreSQL a second, by what they grow with. */
-const costs: {
-  what: string;
-  perSecond: number;
-  ms: number;
-  grows: (workers: number, pipelines: number) => number;
-}[] = [
-  {
-    what: 'read own jobs and tasks',
-    perSecond: 12,
-    ms: 10,
-    grows: (_, pipelines) => pipelines / measured.jobs,
-  },
+type Growth = 'constant' | 'tasks' | 'workers x tasks' | 'workers x definitions' | 'workers^2';
+
+/** Statements a second, all of them in proportion to the workers, and milliseconds of PostgreSQL a second. */
+const costs: { what: string; statements: number; ms: number; grows: Growth }[] = [
+  { what: 'look for jobs that nobody has', statements: 3.07, ms: 30.7, grows: 'workers x definitions' },
+  { what: 'look for tasks that nobody has', statements: 3.07, ms: 4.4, grows: 'workers x tasks' },
+  { what: 'read own jobs, their tasks, and own tasks', statements: 9.2, ms: 16.7, grows: 'tasks' },
+  { what: 'heartbeat of every job and task (pg-boss)', statements: 2.6, ms: 22, grows: 'tasks' },
+  { what: 'look for late heartbeats (pg-boss)', statements: 7.5, ms: 13.5, grows: 'tasks' },
+  { what: 'write own row of Worker, read all', statements: 2.1, ms: 0.1, grows: 'workers^2' },
+  { what: 'dead letters to replay, orphaned sessions, clock', statements: 4.6, ms: 0.1, grows: 'constant' },
 ];
 
+/** How much more PostgreSQL has to do than in the measurement. All pipelines run. */
+function growth(grows: Growth, workers: number, tasks: number): number {
+  const [byWorkers, byTasks] = [workers / measured.workers, tasks / measured.jobs];
+  if (grows === 'tasks') return byTasks;
+  if (grows === 'workers x tasks') return byWorkers * byTasks;
+  if (grows === 'workers x definitions') return (byWorkers * tasks) / measured.definitions;
+  return grows === 'workers^2' ? byWorkers ** 2 : byWorkers;
+}
+
 function compute(workers: number, pipelines: number): void {
-  const factor = workers / measured.workers;
-  say(`\n| statement | statements/s | ms of PostgreSQL/s |`);
-  say('| --- | --: | --: |');
-  for (const { what, perSecond, ms, grows } of costs)
-    say(`| ${what} | ${(perSecond * factor).toFixed(0)} | ${(ms * grows(workers, pipelines)).toFixed(0)} |`);
+  say('\n| what | statements/s | grows with | ms of PostgreSQL/s |');
+  say('| --- | --: | --- | --: |');
+  let [statements, ms] = [0, 0];
+  for (const cost of costs) {
+    const [each, time] = [
+      (cost.statements * workers) / measured.workers,
+      cost.ms * growth(cost.grows, workers, pipelines),
+    ];
+    [statements, ms] = [statements + each, ms + time];
+    say(`| ${cost.what} | ${each.toFixed(0)} | ${cost.grows} | ${time.toFixed(0)} |`);
+  }
+  say(`| all | ${statements.toFixed(0)} | | ${ms.toFixed(0)} |`);
+  // Prisma opens up to 10 in each process, and the placement up to 2 more. At rest three or fewer are used.
+  say(`\n- connections: at most ${workers * 12}`);
+  say(
+    `- rows: ${pipelines} each of Pipeline, Job, Task, TaskStats and SourceSession, ${2 * pipelines} of pg-boss, at most ` +
+      `${pipelines * 1000} of JobMessage, ${workers} of Worker`,
+  );
+  say(`- rows of pg-boss updated by heartbeats: ${((2 * pipelines) / readEvery).toFixed(0)} a second`);
+  say(`- rows of Worker read: ${(workers ** 2 / readEvery).toFixed(0)} a second`);
 }
 
 const { values } = parseArgs({

@@ -53,3 +53,25 @@ export function batchedBy<O extends object, K, V>(
     return call(key);
   };
 }
+
+/** Changes of the columns of one row. */
+export interface RowChange {
+  id: string;
+  epoch: number;
+  data: Record<string, unknown>;
+}
+
+/** Puts changes together that differ in their `times` only. Each then has those of the last one. */
+export function alike(changes: readonly RowChange[], times: readonly string[]) {
+  const key = ({ data }: RowChange): string =>
+    JSON.stringify(
+      Object.entries(data)
+        .map(([name, value]) => (times.includes(name) ? [name] : [name, value]))
+        .sort(),
+      (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value),
+    );
+  return [...Map.groupBy(changes, key).values()].map((same) => ({
+    items: same.map(({ id, epoch }) => ({ id, epoch })),
+    data: same.at(-1)?.data ?? {},
+  }));
+}

@@ -4,7 +4,7 @@ import type { JobState } from '../jobs/states.ts';
 import { printable } from '../jobs/stats.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
-import { batchedBy } from './batched.ts';
+import { alike, batchedBy, type RowChange } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
 
 const keptMessages = 1000;
@@ -116,8 +116,7 @@ export class JobRecord {
     const data = this.#changes;
     this.#changes = {};
     const { deps, jobId, epoch } = this.#options;
-    const where = { id: jobId, worker: deps.owner, epoch };
-    await deps.db.job.updateMany({ where, data }).catch((error: unknown) => {
+    await writeJob(deps, { id: jobId, epoch, data }).catch((error: unknown) => {
       this.#changes = { ...data, ...this.#changes };
       throw error;
     });
@@ -187,6 +186,15 @@ export class JobLog {
     await db.jobMessage.deleteMany({ where: { jobId, createdAt: { lte: expired.createdAt } } });
   }
 }
+
+/** Writes jobs that have changed in the same way together. They then have the same times. */
+const writeJob = batchedBy(
+  async ({ db, owner }: Pick<WorkerDeps, 'db' | 'owner'>, writes: readonly RowChange[]) => {
+    for (const { items, data } of alike(writes, ['stateSince', 'updatedAt', 'startTime']))
+      await db.job.updateMany({ where: { worker: owner, OR: items }, data });
+    return () => {};
+  },
+);
 
 const writeMessages = batchedBy(
   async (db: Db, messages: readonly (JobMessage & { jobId: string; id: string })[][]) => {

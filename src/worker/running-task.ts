@@ -5,7 +5,7 @@ import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Tx } from '../store/db.ts';
 import { weightOf } from './balance.ts';
-import { batchedBy } from './batched.ts';
+import { alike, batchedBy, type RowChange } from './batched.ts';
 import type { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { LocalJob } from './local-jobs.ts';
@@ -323,19 +323,9 @@ export class RunningTask {
   }
 }
 
-interface TaskWrite {
-  id: string;
-  epoch: number;
-  data: Record<string, unknown>;
-}
-
 /** Writes tasks that have changed in the same way together. They then have the same `stateSince`. */
-const writeTask = batchedBy(async ({ db, owner }: WorkerDeps, writes: readonly TaskWrite[]) => {
-  const change = ({ data: { stateSince, ...rest } }: TaskWrite): string =>
-    JSON.stringify([stateSince !== undefined, ...Object.entries(rest).sort()]);
-  for (const same of Map.groupBy(writes, change).values()) {
-    const OR = same.map(({ id, epoch }) => ({ id, epoch }));
-    await db.task.updateMany({ where: { worker: owner, OR }, data: same.at(-1)?.data ?? {} });
-  }
+const writeTask = batchedBy(async ({ db, owner }: WorkerDeps, writes: readonly RowChange[]) => {
+  for (const { items, data } of alike(writes, ['stateSince']))
+    await db.task.updateMany({ where: { worker: owner, OR: items }, data });
   return () => {};
 });
