@@ -13,6 +13,8 @@ import { Rig } from './rig.ts';
 /** Measures how fast one job of several tasks carries messages at QoS 1 on one worker, and on several. */
 
 const warmUpMs = 4_000;
+/** Messages in transit for each task, so that its batches have the usual size. */
+const inTransit = 1_000;
 const startMs = 60_000;
 const query = 'INSERT INTO sink SELECT * FROM source';
 
@@ -21,6 +23,8 @@ interface Plan {
   workers: number;
   seconds: number;
   rounds: number;
+  /** Each worker runs in one of so many turns of 10 ms, as on a machine with that part of a core; 1 for no limit. */
+  turns: number;
 }
 
 interface Figures {
@@ -50,7 +54,7 @@ export async function measureThroughput(plan: Plan, interrupted: AbortSignal): P
       figures.push(one);
     }
   say(
-    `\nOne job of parallelism ${plan.parallelism}, QoS 1, one thread in each worker; medians of ${plan.rounds} rounds of ${plan.seconds} s\n`,
+    `\nOne job of parallelism ${plan.parallelism}, QoS 1, one thread in each worker${plan.turns > 1 ? ` and 1/${plan.turns} of a core at most` : ''}; medians of ${plan.rounds} rounds of ${plan.seconds} s\n`,
   );
   say(
     '| workers | tasks of each | messages/s | of one worker | CPU of the workers | of both brokers | of generator and counter | of PostgreSQL |',
@@ -70,7 +74,10 @@ export async function measureThroughput(plan: Plan, interrupted: AbortSignal): P
   }
 }
 
-async function measure({ parallelism, workers, seconds }: Plan, interrupted: AbortSignal): Promise<Figures> {
+async function measure(
+  { parallelism, workers, seconds, turns }: Plan,
+  interrupted: AbortSignal,
+): Promise<Figures> {
   await using rig = await Rig.setUp(interrupted);
   const from = await startBroker(rig, 'a');
   const to = await startBroker(rig, 'b');
@@ -84,7 +91,8 @@ async function measure({ parallelism, workers, seconds }: Plan, interrupted: Abo
     rig.signal,
     async () => (await fleet.tasks()).length === workers,
   );
-  const load = new ClosedLoop();
+  if (turns > 1) takeTurns(fleet.workerPids, turns, rig);
+  const load = new ClosedLoop(inTransit * parallelism);
   await Counter.subscribe(to.port, rig, load);
   const generator = await Generator.connect(from.port, 1, rig);
   await within(
@@ -119,4 +127,17 @@ async function measure({ parallelism, workers, seconds }: Plan, interrupted: Abo
     generator: share('generator'),
     tasks,
   };
+}
+
+/** Stops every process but those whose turn it is, until the end. */
+function takeTurns(pids: readonly number[], turns: number, rig: Rig): void {
+  let turn = 0;
+  const timer = setInterval(() => {
+    turn = (turn + 1) % turns;
+    for (const [nth, pid] of pids.entries()) process.kill(pid, nth % turns === turn ? 'SIGCONT' : 'SIGSTOP');
+  }, 10);
+  rig.defer(() => {
+    clearInterval(timer);
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  });
 }

@@ -20,7 +20,7 @@ import { Rig } from './rig.ts';
 
 const usage = `usage: node scripts/run.mjs bench/fleet.ts [--definitions 10000] [--jobs 1000] [--workers 4] [--seconds 30]
          [--statements 12] [--before CHECKOUT]
-       node scripts/run.mjs bench/fleet.ts --throughput [--parallelism 8] [--workers 4] [--seconds 10] [--rounds 3]
+       node scripts/run.mjs bench/fleet.ts --throughput [--parallelism 8] [--workers 4] [--seconds 10] [--rounds 3] [--turns 1]
 `;
 
 const startMs = 300_000;
@@ -224,6 +224,7 @@ const options = {
   statements: { type: 'string', default: '12' },
   rounds: { type: 'string', default: '3' },
   parallelism: { type: 'string', default: '8' },
+  turns: { type: 'string', default: '1' },
   throughput: { type: 'boolean', default: false },
   before: { type: 'string' },
 } as const;
@@ -231,7 +232,7 @@ const options = {
 async function main(): Promise<void> {
   const { values } = parseArgs({ options });
   const number = (
-    name: 'definitions' | 'jobs' | 'workers' | 'seconds' | 'statements' | 'rounds' | 'parallelism',
+    name: 'definitions' | 'jobs' | 'workers' | 'seconds' | 'statements' | 'rounds' | 'parallelism' | 'turns',
   ) => {
     const value = Number(values[name]);
     if (!(Number.isInteger(value) && value >= 1 && value <= 1_000_000)) throw new Error(usage);
@@ -248,7 +249,13 @@ async function main(): Promise<void> {
   if (values.throughput) {
     const [workers, seconds] = [number('workers'), number('seconds')];
     await measureThroughput(
-      { workers, seconds, rounds: number('rounds'), parallelism: number('parallelism') },
+      {
+        workers,
+        seconds,
+        rounds: number('rounds'),
+        parallelism: number('parallelism'),
+        turns: number('turns'),
+      },
       interrupted.signal,
     );
     return;

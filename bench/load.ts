@@ -86,11 +86,17 @@ const mostOnTheWay = 1_000;
  * no queue grows. A lost message keeps its place, so a forwarder that loses many comes to a halt.
  */
 export class ClosedLoop extends Load {
+  readonly #max: number;
   #flowing = false;
+
+  constructor(max = mostOnTheWay) {
+    super();
+    this.#max = max;
+  }
 
   caughtUp(): void {
     if (!this.#flowing) return;
-    const count = mostOnTheWay - this.missing;
+    const count = this.#max - this.missing;
     if (count > 0) this.publish(count);
   }
 
