@@ -274,7 +274,10 @@ test('nothing is lost and no task has two runners while workers and database fai
       if (fault.silent) await fleet.movedFrom(others, since);
     }
     elsewhere.resolve();
+    const logged = member.penstock.log.length;
     await over;
+    const knows = () => member.penstock.log.slice(logged).includes('task lost');
+    if (fault.replaces && before.length > 0) await until('the worker knows what it lost', knows, 30_000);
     // Long enough that what begins only now is seen: heartbeats count 10 s.
     if (soak) await sleep(15_000);
     await fleet.allRun(`after ${kind}`);
