@@ -101,6 +101,14 @@ export class Fleet {
     return rows;
   }
 
+  /** Number of tasks that each worker runs. */
+  async tasks(): Promise<number[]> {
+    const { rows } = await this.database.query<{ count: number }>(
+      `SELECT count("Task".id)::int AS count FROM "Worker" LEFT JOIN "Task" ON "Task".worker = "Worker".id GROUP BY "Worker".id`,
+    );
+    return rows.map(({ count }) => count);
+  }
+
   async connections(): Promise<number> {
     const { rows } = await this.#outside.query<{ count: number }>(
       "SELECT count(*)::int - 1 AS count FROM pg_stat_activity WHERE datname = 'penstock'",

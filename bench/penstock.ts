@@ -7,7 +7,7 @@ import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
 import type { Route, Start } from './route.ts';
 
-const serveMs = 30_000;
+const serveMs = 120_000;
 const runMs = 30_000;
 const qosNames = ['AtMostOnce', 'AtLeastOnce', 'ExactlyOnce'];
 
@@ -93,12 +93,18 @@ function servingAddress(line: string): string | undefined {
 }
 
 /** Creates the tables and the pipeline; resolves when it runs. */
-export async function setUp(address: string, route: Route, schema: object, query: string): Promise<void> {
+export async function setUp(
+  address: string,
+  route: Route,
+  schema: object,
+  query: string,
+  parallelism = 1,
+): Promise<void> {
   const api = new Api(address);
   await createTable(api, 'source', route.fromPort, { topic, qos: qosNames[route.qos], type: {} }, schema);
   const sink = { topic, qos: qosNames[route.qos], type: { retain: false } };
   await createTable(api, 'sink', route.toPort, sink, schema);
-  const { id } = await api.post('/pipelines', { name: 'bench', query: `${query};`, parallelism: 1 });
+  const { id } = await api.post('/pipelines', { name: 'bench', query: `${query};`, parallelism });
   await api.untilRunning(id, runMs);
 }
 

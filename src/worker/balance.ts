@@ -29,7 +29,7 @@ export interface HeldTask {
 }
 
 /** Maximum number of tasks that a worker takes in one round. */
-const maxTaken = 25;
+const maxTaken = 50;
 /** Distance to the least busy worker from which on a worker gives tasks away, as a share of the average. */
 const tolerance = 0.1;
 /** The same, as a weight. */
@@ -55,34 +55,57 @@ export function mayTake(
 ): number {
   if (!free(own) || !fits(own, placement)) return 0;
   const able = workers.filter((worker) => free(worker) && fits(worker, placement));
-  // Their weights are not known. A few go to the least busy workers, one for each.
-  const lessBusy = able.filter(({ id, load }) => load < own.load || (load === own.load && id < own.id));
-  if (waiting <= able.length) return lessBusy.length < waiting ? 1 : 0;
-  const sum = able.reduce((total, { load }) => total + load, waiting);
-  const share = Math.ceil(sum / able.length - own.load);
-  return Math.max(0, Math.min(share, waiting, own.slots - own.tasks, maxTaken));
+  return Math.min(shareOf(own, able, waiting), own.slots - own.tasks, maxTaken);
 }
 
-/** The tasks that the worker `own` should give to others now: all if it leaves, otherwise a part of its surplus. */
+/** How many of the waiting ones come to `own` if each goes to the worker that is then the least busy. Each counts as 1. */
+function shareOf(own: WorkerLoad, able: readonly WorkerLoad[], waiting: number): number {
+  const sorted = able.toSorted((a, b) => a.load - b.load || (a.id < b.id ? -1 : 1));
+  let [level, sum] = [0, waiting];
+  for (const [nth, { load }] of sorted.entries()) {
+    if (nth > 0 && load >= level) break;
+    sum += load;
+    level = sum / (nth + 1);
+  }
+  const whole = ({ load }: WorkerLoad): number => Math.max(0, Math.floor(level - load));
+  const rest = waiting - able.reduce((total, worker) => total + whole(worker), 0);
+  const rank = sorted.findIndex(({ id }) => id === own.id);
+  return whole(own) + (rank < rest ? 1 : 0);
+}
+
+/**
+ * The tasks that the worker `own` should give to others now: all if it leaves, otherwise a part of its surplus. `waiting` are
+ * those that nobody has. Others will take them, so they are no reason to give more away.
+ */
 export function toGiveAway(
   own: WorkerLoad,
   workers: readonly WorkerLoad[],
   tasks: readonly HeldTask[],
+  waiting: readonly { placement: string }[] = [],
 ): string[] {
   const others = workers.filter(({ id }) => id !== own.id);
   return [...Map.groupBy(tasks, (task) => task.placement)].flatMap(([placement, same]) => {
     const able = others.filter((worker) => free(worker) && fits(worker, placement));
     if (own.leaving || !fits(own, placement)) return able.length > 0 ? same.map(({ id }) => id) : [];
-    return surplusOf(own, able, same);
+    const soon = waiting.filter((item) => item.placement === placement).length;
+    return surplusOf(own, able, same, soon);
   });
 }
 
-function surplusOf(own: WorkerLoad, able: readonly WorkerLoad[], tasks: readonly HeldTask[]): string[] {
-  const lowest = Math.min(...able.map(({ load }) => load));
-  const average = (own.load + able.reduce((sum, { load }) => sum + load, 0)) / (1 + able.length);
+function surplusOf(
+  own: WorkerLoad,
+  able: readonly WorkerLoad[],
+  tasks: readonly HeldTask[],
+  waiting: number,
+): string[] {
+  const loads = able.map(({ load }) => load);
+  const lowest = Math.min(...loads);
+  const average = loads.reduce((sum, load) => sum + load, own.load) / (1 + able.length);
   // Without another worker the gap is -Infinity.
   if (own.load - lowest <= Math.max(leastGap, tolerance * average) || own.load <= average) return [];
-  let left = (own.load - average) * givenShare;
+  const missing = loads.reduce((sum, load) => sum + Math.max(0, average - load), 0);
+  if (waiting >= missing) return [];
+  let left = (own.load - average) * givenShare * (1 - waiting / missing);
   const given: string[] = [];
   const byWeight = tasks.toSorted((a, b) => b.weight - a.weight);
   for (const { id, weight } of byWeight) {

@@ -29,6 +29,8 @@ export class HeldJobs {
   readonly #jobs = new Map<string, RunningJob>();
   readonly #losing = new Losing();
   readonly #offers = { job: new Offers(), task: new Offers() };
+  /** Whether some wait for a worker. */
+  someWait = false;
 
   constructor(tools: HeldJobsTools) {
     this.#tools = tools;
@@ -50,8 +52,9 @@ export class HeldJobs {
   async take({ own, all }: Fleet): Promise<void> {
     const { deps, rows, live, roster, changed } = this.#tools;
     const unheld = await rows.unheldJobs(live);
+    this.someWait = unheld.length > 0;
     const due = this.#offers.job.due(unheld);
-    if (unheld.length === 0) return;
+    if (!this.someWait) return;
     if (due.length > 0) await deps.placement.offer('job', due);
     const asController = (worker: WorkerLoad): WorkerLoad => ({
       ...worker,
@@ -119,20 +122,21 @@ export class HeldJobs {
     await this.#tools.deps.placement.finish('job', [row.id]);
   }
 
-  #begin(row: HeldJob, tasks: readonly SeenTask[]): void {
+  /** `tasks` are those of the job as it was taken; undefined when it begins again. */
+  #begin(row: HeldJob, tasks?: readonly SeenTask[]): void {
     if (this.#losing.has(row.id)) return;
     const { deps, roster, local, changed } = this.#tools;
     const restart = row.restartRequests > row.restartsDone;
     const runs = ({ worker, state }: SeenTask): boolean =>
       worker !== null && !hasEnded(state) && !roster.isGone(worker);
-    const adopted = !restart && !this.#jobs.has(row.id) && tasks.some(runs);
+    const adopted = !restart && !this.#jobs.has(row.id) && tasks?.some(runs) === true;
     const tools = {
       local: local.of(row.id),
       changed,
       mayConnect: () => deps.placement.holds('job', row.id),
       isGone: (worker: string) => roster.isGone(worker),
     };
-    const job = new RunningJob(row, deps, tools, adopted);
+    const job = new RunningJob(row, deps, tools, { adopted, tasks });
     this.#jobs.set(row.id, job);
     job.begin();
   }

@@ -28,6 +28,8 @@ export class HeldTasks {
   readonly #tools: HeldTasksTools;
   readonly #tasks = new Map<string, RunningTask>();
   readonly #losing = new Losing();
+  /** Those that nobody has. */
+  #waiting: readonly UnheldItem[] = [];
 
   constructor(tools: HeldTasksTools) {
     this.#tools = tools;
@@ -38,6 +40,11 @@ export class HeldTasks {
     return this.#tasks.size;
   }
 
+  /** Whether some wait for a worker, so that the loads of all are about to change. */
+  get someWait(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Sum of the weights. */
   get load(): number {
     return this.#tasks.values().reduce((sum, { weight }) => sum + weight, 0);
@@ -45,6 +52,8 @@ export class HeldTasks {
 
   /** Takes tasks that nobody has, up to the share of this worker. */
   async take({ own, all }: Fleet, unheld: readonly UnheldItem[]): Promise<void> {
+    this.#waiting = unheld;
+    if (unheld.length === 0) return;
     const taken = await takeItems(this.#tools.deps, 'task', unheld, (placement, waiting) =>
       mayTake(own, all, placement, waiting),
     );
@@ -114,7 +123,10 @@ export class HeldTasks {
   balance({ own, all }: Fleet): void {
     const tasks = [...this.#tasks.values()].filter(({ end, releasing }) => end === undefined && !releasing);
     const held = tasks.map(({ id, weight, placement }) => ({ id, weight, placement }));
-    const given = new Set([...toGiveAway(own, all, held), ...this.#tools.deps.placement.expiring('task')]);
+    const given = new Set([
+      ...toGiveAway(own, all, held, this.#waiting),
+      ...this.#tools.deps.placement.expiring('task'),
+    ]);
     for (const task of tasks) if (given.has(task.id)) void task.release();
   }
 

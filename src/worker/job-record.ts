@@ -3,9 +3,13 @@ import type { PenstockError } from '../errors.ts';
 import type { JobState } from '../jobs/states.ts';
 import { printable } from '../jobs/stats.ts';
 import { nowMicros } from '../store/clock.ts';
+import type { Db } from '../store/db.ts';
+import { alike, batchedBy, type RowChange } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
 
 const keptMessages = 1000;
+/** Number of messages after which older ones are deleted. */
+const trimEvery = 20;
 /** Maximum number of messages waiting for the database. Further ones are only counted. */
 const maxWaiting = 100;
 /** After running this long a job is healthy again. */
@@ -112,8 +116,7 @@ export class JobRecord {
     const data = this.#changes;
     this.#changes = {};
     const { deps, jobId, epoch } = this.#options;
-    const where = { id: jobId, worker: deps.owner, epoch };
-    await deps.db.job.updateMany({ where, data }).catch((error: unknown) => {
+    await writeJob(deps, { id: jobId, epoch, data }).catch((error: unknown) => {
       this.#changes = { ...data, ...this.#changes };
       throw error;
     });
@@ -131,6 +134,8 @@ export class JobLog {
   #messages: JobMessage[] = [];
   #dropped = 0;
   #lastSampled = new Map<string, number>();
+  /** Begins anywhere, so that a job whose controller changes often is trimmed too. */
+  #sinceTrim = randomInt(trimEvery);
 
   constructor(deps: Pick<WorkerDeps, 'db' | 'logger'>, jobId: string) {
     this.#deps = deps;
@@ -163,12 +168,15 @@ export class JobLog {
     const { db, logger } = this.#deps;
     const jobId = this.#jobId;
     const data = this.#messages.map((message) => ({ id: messageId(), jobId, ...message }));
-    await db.jobMessage.createMany({ data });
+    await writeMessages(db, data);
     this.#messages.splice(0, data.length);
+    this.#sinceTrim += data.length;
     const count = this.#dropped;
     if (count > 0)
       logger.warn({ job: jobId, count }, 'job messages dropped while the database was unavailable');
     this.#dropped = 0;
+    if (this.#sinceTrim < trimEvery) return;
+    this.#sinceTrim = 0;
     const expired = await db.jobMessage.findFirst({
       where: { jobId },
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
@@ -178,6 +186,22 @@ export class JobLog {
     await db.jobMessage.deleteMany({ where: { jobId, createdAt: { lte: expired.createdAt } } });
   }
 }
+
+/** Writes jobs that have changed in the same way together. They then have the same times. */
+const writeJob = batchedBy(
+  async ({ db, owner }: Pick<WorkerDeps, 'db' | 'owner'>, writes: readonly RowChange[]) => {
+    for (const { items, data } of alike(writes, ['stateSince', 'updatedAt', 'startTime']))
+      await db.job.updateMany({ where: { worker: owner, OR: items }, data });
+    return () => {};
+  },
+);
+
+const writeMessages = batchedBy(
+  async (db: Db, messages: readonly (JobMessage & { jobId: string; id: string })[][]) => {
+    await db.jobMessage.createMany({ data: messages.flat() });
+    return () => {};
+  },
+);
 
 export function stateChange(
   createdAt: bigint,

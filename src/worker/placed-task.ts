@@ -3,7 +3,9 @@ import { asPenstockError, PenstockError } from '../errors.ts';
 import { despiteOutages } from '../runtime/delay.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
+import { batchedBy } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
+import type { Item, Placement } from './placement.ts';
 import type { GroupTask, MemberEvents } from './task-group.ts';
 import {
   errorOf,
@@ -207,7 +209,7 @@ export class PlacedTask implements GroupTask {
     const { deps, planned, changed } = this.#tools;
     const { id } = this;
     const item = { id, placement: planned.placement };
-    await this.#unlessCancelled(() => deps.placement.offer('task', [item]));
+    await this.#unlessCancelled(() => offerTask(deps.placement, item));
     changed();
   }
 
@@ -248,6 +250,11 @@ export class PlacedTask implements GroupTask {
     }
   }
 }
+
+const offerTask = batchedBy(async (placement: Placement, items: readonly Item[]) => {
+  await placement.offer('task', items);
+  return () => {};
+});
 
 /** Ends tasks that nobody who lives runs, and nobody should. */
 export async function endUnheld(db: Db, where: object, isGone: (worker: string) => boolean): Promise<void> {

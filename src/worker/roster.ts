@@ -63,8 +63,13 @@ export class Roster {
   }
 
   get due(): boolean {
-    if (this.#unknownAsked || performance.now() - this.#readAt >= heartbeatEveryMs) return true;
+    if (this.#unknownAsked || this.age >= heartbeatEveryMs) return true;
     return this.#doubtfulAt !== undefined && nowMicros() > this.#doubtfulAt;
+  }
+
+  /** Time since the rows were read. */
+  get age(): number {
+    return performance.now() - this.#readAt;
   }
 
   /** Whether a worker does not live. One that has come since the last reading may live. */

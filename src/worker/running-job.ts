@@ -3,6 +3,7 @@ import type { JobState } from '../jobs/states.ts';
 import { delay, despiteOutages } from '../runtime/delay.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
+import { batchedBy } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
 import { JobRecord, type MessagePlace } from './job-record.ts';
 import type { HeldJob } from './job-rows.ts';
@@ -53,12 +54,21 @@ export class RunningJob {
   readonly #adopted: boolean;
   /** The job, while this worker controls it: a condition of every write to its tasks. */
   readonly #controlled: { worker: string; epoch: number };
+  #former: readonly SeenTask[] | undefined;
   #ending = false;
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
-  /** `row` is the job as it was taken. `adopted` says that tasks of it run: it goes on, and does not begin. */
-  constructor(row: HeldJob, deps: WorkerDeps, tools: RunningJobTools, adopted: boolean) {
+  /**
+   * `row` is the job as it was taken, and `tasks` are its tasks then, if they are known. `adopted` says that some of them run:
+   * the job goes on, and does not begin.
+   */
+  constructor(
+    row: HeldJob,
+    deps: WorkerDeps,
+    tools: RunningJobTools,
+    { adopted, tasks }: { adopted: boolean; tasks: readonly SeenTask[] | undefined },
+  ) {
     const { id } = row;
     this.id = id;
     this.epoch = row.epoch;
@@ -100,6 +110,7 @@ export class RunningJob {
         runId: { increment: 1 },
       });
     this.#adopted = adopted;
+    this.#former = tasks;
   }
 
   begin(): void {
@@ -180,10 +191,7 @@ export class RunningJob {
   }
 
   async #prepare(): Promise<PlannedTask[]> {
-    const work = async (): Promise<PlannedTask[]> => {
-      await this.#sessions.load();
-      return compileJob(this.#deps, this.id);
-    };
+    const work = (): Promise<PlannedTask[]> => compileJob(this.#deps, this.id);
     const tasks = await despiteOutages(work, this.#cancel.signal, (error) => this.#note('Recovering', error));
     if (!this.#ending && !this.#adopted) this.record.enter('Scheduling');
     await this.#endOthers(tasks);
@@ -193,6 +201,9 @@ export class RunningJob {
   /** Ends tasks that a former controller let run and that the job no longer has, and deletes rows of former tasks. */
   async #endOthers(tasks: readonly PlannedTask[]): Promise<void> {
     const { db } = this.#deps;
+    const former = this.#former;
+    this.#former = undefined;
+    if (former?.every(({ id }) => tasks.some((planned) => planned.id === id))) return;
     const others = { jobId: this.id, job: this.#controlled, id: { notIn: tasks.map(({ id }) => id) } };
     const work = async (): Promise<void> => {
       await db.task.updateMany({
@@ -271,11 +282,7 @@ export class RunningJob {
 
   /** Lets the workers of all tasks know that every task is connected. */
   #tellAllConnected(): void {
-    const work = () =>
-      this.#deps.db.task.updateMany({
-        where: { jobId: this.id, job: this.#controlled, ...notEnded },
-        data: { allConnected: { increment: 1 } },
-      });
+    const work = () => tellAllConnected(this.#deps, this.id);
     despiteOutages(work, this.#cancel.signal).then(
       () => this.#tools.changed(),
       (error: unknown) => {
@@ -330,5 +337,12 @@ export class RunningJob {
     this.#end(false);
   }
 }
+
+/** Writes to tasks of jobs that this worker still controls only. */
+const tellAllConnected = batchedBy(async ({ db, owner }: WorkerDeps, jobs: readonly string[]) => {
+  const where = { jobId: { in: [...jobs] }, job: { worker: owner }, ...notEnded };
+  await db.task.updateMany({ where, data: { allConnected: { increment: 1 } } });
+  return () => {};
+});
 
 const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.map(({ spec }) => spec);

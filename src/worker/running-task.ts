@@ -5,6 +5,7 @@ import type { TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Tx } from '../store/db.ts';
 import { weightOf } from './balance.ts';
+import { alike, batchedBy, type RowChange } from './batched.ts';
 import type { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { LocalJob } from './local-jobs.ts';
@@ -141,9 +142,8 @@ export class RunningTask {
     if (!this.unwritten || this.#lost) return;
     const data = this.#changes;
     this.#changes = {};
-    const { db, owner } = this.#tools.deps;
-    const where = { id: this.id, worker: owner, epoch: this.#epoch };
-    await db.task.updateMany({ where, data }).catch((error: unknown) => {
+    const { id, epoch } = this;
+    await writeTask(this.#tools.deps, { id, epoch, data }).catch((error: unknown) => {
       this.#changes = { ...data, ...this.#changes };
       throw error;
     });
@@ -195,11 +195,12 @@ export class RunningTask {
   async #open(): Promise<OpenedTask | undefined> {
     const { deps, local: localJob } = this.#tools;
     const { db, catalog, owner } = deps;
-    const row = await db.task.findFirst({
-      where: { id: this.id, worker: owner, epoch: this.#epoch },
+    // By its id alone: those of several tasks are read together.
+    const row = await db.task.findUnique({
+      where: { id: this.id },
       include: { stats: true, job: { select: { startTime: true } } },
     });
-    if (!row || hasEnded(row.state)) {
+    if (row?.worker !== owner || row.epoch !== this.#epoch || hasEnded(row.state)) {
       this.#end = 'ended';
       return undefined;
     }
@@ -321,3 +322,10 @@ export class RunningTask {
     opened.local.idleSince = performance.now();
   }
 }
+
+/** Writes tasks that have changed in the same way together. They then have the same `stateSince`. */
+const writeTask = batchedBy(async ({ db, owner }: WorkerDeps, writes: readonly RowChange[]) => {
+  for (const { items, data } of alike(writes, ['stateSince']))
+    await db.task.updateMany({ where: { worker: owner, OR: items }, data });
+  return () => {};
+});

@@ -215,11 +215,11 @@ async function sweep(deps: WorkerDeps): Promise<void> {
 
 /**
  * Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. Returns
- * whether there was one.
+ * whether there was one. One worker is enough to find them: the one that leads.
  */
-export async function cleanUpSessions(deps: WorkerDeps): Promise<boolean> {
+export async function cleanUpSessions(deps: WorkerDeps, leads: boolean): Promise<boolean> {
   const { db, catalog, logger } = deps;
-  await sweep(deps);
+  if (leads) await sweep(deps);
   const due = await db.sourceSession.findFirst({
     where: { state: orphaned, nextTry: { lte: nowMicros() } },
   });

@@ -6,6 +6,8 @@ import { asPenstockError } from '../errors.ts';
 import type { TaskSession } from '../runtime/operations.ts';
 import { sourceIdentity, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
+import type { Db } from '../store/db.ts';
+import { batchedBy } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
 
 /** A row of `SourceSession` with its secrets opened. */
@@ -42,8 +44,12 @@ export class JobSessions {
   /** Reads the sessions of the job, or those of one task. Throws database errors. */
   async load(task: { operatorId?: string; taskIndex?: number } = {}): Promise<void> {
     const { db, catalog, logger } = this.#deps;
-    const where = { jobId: this.#jobId, state: { not: orphaned }, ...task };
-    const rows = await db.sourceSession.findMany({ where, orderBy: { id: 'asc' } });
+    const { operatorId, taskIndex } = task;
+    const rows = (await readSessions(db, this.#jobId)).filter(
+      (row) =>
+        (operatorId === undefined || row.operatorId === operatorId) &&
+        (taskIndex === undefined || row.taskIndex === taskIndex),
+    );
     this.#sessions = rows.flatMap((row) => {
       try {
         return [{ ...row, ...catalog.openSession(row) }];
@@ -226,5 +232,12 @@ export class JobSessions {
     return { ...(sealed as { profile: string; insert: string }), tables: JSON.stringify(tables) };
   }
 }
+
+const readSessions = batchedBy(async (db: Db, jobs: readonly string[]) => {
+  const where = { jobId: { in: [...new Set(jobs)] }, state: { not: orphaned } };
+  const rows = await db.sourceSession.findMany({ where, orderBy: { id: 'asc' } });
+  const byJob = Map.groupBy(rows, ({ jobId }) => jobId);
+  return (job: string) => byJob.get(job) ?? [];
+});
 
 const differs = (table: unknown) => (other: unknown) => !isDeepStrictEqual(table, other);

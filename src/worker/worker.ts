@@ -176,7 +176,10 @@ export class Worker {
   }
 
   async #reconcile(): Promise<void> {
-    if (this.#roster.due) await this.#roster.refresh(this.#activity());
+    // Who may take how much depends on what the others have taken.
+    const news = this.#jobs.someWait || this.#tasks.someWait;
+    if (this.#roster.due || (news && this.#roster.age > pollEveryMs))
+      await this.#roster.refresh(this.#activity());
     if (this.#databaseDown) this.#databaseBack();
     const stopping = (): boolean => this.#stopping.signal.aborted;
     const fleet = this.#fleet();
@@ -192,10 +195,10 @@ export class Worker {
     this.#cleanUp();
   }
 
-  /** Removes an orphaned session, and looks again at once as long as there is one. */
+  /** Removes an orphaned session, and looks again in the next round as long as there is one. */
   #cleanUp(): void {
     if (performance.now() < this.#cleanAgainAt) return;
-    this.#cleaning ??= cleanUpSessions(this.#deps)
+    this.#cleaning ??= cleanUpSessions(this.#deps, this.#roster.leads)
       .then((found) => {
         if (!found) this.#cleanAgainAt = performance.now() + cleanEveryMs;
       })
@@ -224,7 +227,6 @@ export class Worker {
     const fleet = this.#fleet();
     if (!fleet || this.#stopping.signal.aborted) return;
     const unheld = await this.#rows.unheldTasks(this.#live);
-    if (unheld.length === 0) return;
     await this.#jobs.offerTasks(unheld);
     await this.#tasks.take(fleet, unheld);
   }
@@ -241,9 +243,9 @@ export class Worker {
 
   /** Writes what has changed. */
   async #flush(): Promise<void> {
-    for (const task of this.#tasks.values()) await this.#write(task.id, task);
-    for (const { id, record } of this.#jobs.values()) await this.#write(id, record);
-    for (const { id, log } of this.#local.values()) await this.#write(id, log);
+    await Promise.all([...this.#tasks.values()].map((task) => this.#write(task.id, task)));
+    await Promise.all([...this.#jobs.values()].map(({ id, record }) => this.#write(id, record)));
+    await Promise.all([...this.#local.values()].map(({ id, log }) => this.#write(id, log)));
   }
 
   /** What cannot be written, for example because its job is gone, does not delay the rest. */
