@@ -50,7 +50,7 @@ export class PlacedTask implements GroupTask {
   readonly #cancel = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
   #revision: number | undefined;
-  #seen: SeenTask | undefined;
+  #seen: (SeenTask & { held: boolean }) | undefined;
   #wanted: WantedState = 'run';
   #sourceEnded = false;
   #over = false;
@@ -98,11 +98,13 @@ export class PlacedTask implements GroupTask {
     // The worker that should end it is gone, and perhaps no other may take it.
     if (this.#wanted !== 'run' && row.worker && !hasEnded(row.state) && this.#tools.isGone(row.worker))
       this.#write(this.#wanted);
-    if (isDeepStrictEqual(before, row) && !(row.worker && this.#tools.isGone(row.worker))) return;
-    this.#seen = row;
     const { events, isGone } = this.#tools;
-    const failure = row.failure === null ? undefined : readFailure(row.failure);
     const held = row.worker !== null && !isGone(row.worker);
+    // A worker that counted as gone may come back, with the row unchanged.
+    const seen = { ...row, held };
+    if (isDeepStrictEqual(before, seen)) return;
+    this.#seen = seen;
+    const failure = row.failure === null ? undefined : readFailure(row.failure);
     if (hasEnded(row.state)) {
       // Before its worker has given it back it cannot be offered again.
       if (!held) this.#settle(row.state, failure);
@@ -113,7 +115,7 @@ export class PlacedTask implements GroupTask {
     events.unconfirmed(failure?.unconfirmed ? failure : undefined);
     if (held && row.state === 'running') {
       const again = before?.connections !== row.connections || before.epoch !== row.epoch;
-      if (again || before.state !== 'running') events.running();
+      if (again || before.state !== 'running' || !before.held) events.running();
     }
   }
 

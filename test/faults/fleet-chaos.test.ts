@@ -18,7 +18,7 @@ import { until } from '../support/until.ts';
 const soak = process.env.PENSTOCK_SOAK === '1';
 const size = soak
   ? { pipelines: Number(process.env.PENSTOCK_PIPELINES ?? 60), parallelism: 8, faults: 10, freezeMs: 40_000 }
-  : { pipelines: 6, parallelism: 4, faults: 1, freezeMs: 14_000 };
+  : { pipelines: 6, parallelism: 4, faults: 1, freezeMs: 0 };
 const [, postgresql] = databases;
 
 /** A reproducible source of random numbers below `max`. */
@@ -55,7 +55,7 @@ interface FaultKind {
   /** Whether they begin elsewhere because it was heard no more. */
   silent?: boolean;
   begin(member: Member): unknown;
-  /** How long it lasts. */
+  /** How long it lasts at least. One that replaces lasts until all tasks of the worker run elsewhere. */
   ms?: number;
   end?(member: Member): unknown;
 }
@@ -261,20 +261,23 @@ test('nothing is lost and no task has two runners while workers and database fai
     const since = performance.now();
     say(`${member.name} ${kind}, with ${before.length} tasks`);
     await fault.begin(member);
-    const over = sleep(fault.ms ?? 0).then(() => fault.end?.(member));
+    const elsewhere = Promise.withResolvers<void>();
+    if (!fault.replaces) elsewhere.resolve();
+    const over = Promise.all([sleep(fault.ms ?? 0), elsewhere.promise]).then(() => fault.end?.(member));
     if (kind !== 'database paused') {
       // Late enough that what it needs may be on the worker that fails.
       await sleep(random(4_000));
       const meddled = fleet.pipelines[random(size.pipelines)] as string;
       say(`  meanwhile: ${await fleet.meddle(meddled)}`);
       const [row] = await execute(fleet.url, `SELECT id FROM "Job" WHERE "pipelineId" = '${meddled}'`);
-      if (fault.silent)
-        await fleet.movedFrom(
-          before.filter(({ job }) => job !== row?.id),
-          since,
-        );
+      const others = before.filter(({ job }) => job !== row?.id);
+      if (fault.silent) await fleet.movedFrom(others, since);
     }
+    elsewhere.resolve();
+    const logged = member.penstock.log.length;
     await over;
+    const knows = () => member.penstock.log.slice(logged).includes('task lost');
+    if (fault.replaces && before.length > 0) await until('the worker knows what it lost', knows, 30_000);
     // Long enough that what begins only now is seen: heartbeats count 10 s.
     if (soak) await sleep(15_000);
     await fleet.allRun(`after ${kind}`);
