@@ -17,6 +17,7 @@ import type { Config } from './config.ts';
 import type { StoredCatalog } from './definitions/catalog.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
 import { hasAdminKey, KeyRing } from './security/api-keys.ts';
+import type { SecretBox as Secrets } from './security/secret-box.ts';
 import { TargetRules } from './security/targets.ts';
 import type { Db } from './store/db.ts';
 import type { Worker } from './worker/worker.ts';
@@ -145,10 +146,7 @@ async function serve(
   }
   if (command !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db)))
     throw unguarded(config);
-  const { countUnreadable } = await import('./definitions/rotate.ts');
-  // Reads every definition: one kind of process is enough.
-  const unreadable = command === 'worker' ? 0 : await countUnreadable(db, secrets);
-  if (unreadable > 0) logger.warn({ objects: unreadable }, 'no configured key can open some stored secrets');
+  await checkSecrets(command, db, secrets, logger);
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
   const [{ StoredCatalog }, { certificatesIn }] = await Promise.all([
     import('./definitions/catalog.ts'),
@@ -178,6 +176,15 @@ async function serve(
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
   logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');
+}
+
+/** Throws `secret_unreadable` if this process has the key of another database. */
+async function checkSecrets(command: string, db: Db, secrets: Secrets, logger: Logger): Promise<void> {
+  const { checkKey, countUnreadable } = await import('./definitions/rotate.ts');
+  // To count them reads every definition: one kind of process is enough.
+  if (command === 'worker') return checkKey(db, secrets);
+  const unreadable = await countUnreadable(db, secrets);
+  if (unreadable > 0) logger.warn({ objects: unreadable }, 'no configured key can open some stored secrets');
 }
 
 const unguarded = ({ host }: Config): PenstockError =>

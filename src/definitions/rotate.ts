@@ -102,10 +102,24 @@ export async function countUnreadable(db: Db, box: SecretBox): Promise<number> {
     if (!blobs.every((blob) => box.hasKeyOf(blob))) unreadable += 1;
   }
   if (sealed === 0 || unreadable < sealed) return unreadable;
-  throw new PenstockError('secret_unreadable', 'The secret key is not the key of this database', {
+  throw wrongKey();
+}
+
+/** The same for a process that need not know how many: reads until it finds one that it can open. */
+export async function checkKey(db: Db, box: SecretBox): Promise<void> {
+  let sealed = false;
+  for await (const { blobs } of everySealed(db, box)) {
+    if (blobs.length === 0) continue;
+    if (blobs.every((blob) => box.hasKeyOf(blob))) return;
+    sealed = true;
+  }
+  if (sealed) throw wrongKey();
+}
+
+const wrongKey = (): PenstockError =>
+  new PenstockError('secret_unreadable', 'The secret key is not the key of this database', {
     hint: 'Set PENSTOCK_SECRET_KEY to the key that was used before, or put its secret.key into the data folder.',
   });
-}
 
 /**
  * Seals every secret with the first key, so that the other keys can be removed from the settings. Safe during a running
