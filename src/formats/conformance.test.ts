@@ -68,7 +68,7 @@ describe.each(codecCases)('$name', (codecCase) => {
         expect(codec.decode(payload)).toEqual(row);
         expect(codec.decodeAll?.(payload) ?? [row]).toEqual([row]);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -91,7 +91,7 @@ describe.each(codecCases)('$name', (codecCase) => {
         const payload = Buffer.concat(several.map((row) => codec.encode(row)));
         expect(codec.decodeAll?.(payload)).toEqual(several);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -118,7 +118,7 @@ describe.each(codecCases)('$name', (codecCase) => {
           }
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -141,7 +141,7 @@ describe.each(codecCases)('$name', (codecCase) => {
           expect(error).toMatchObject({ code: 'bad_row' });
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 120 },
     );
   });
 });

@@ -7,6 +7,7 @@ import { Mosquitto } from '../support/mosquitto.ts';
 import { clockAt, Penstock } from '../support/penstock.ts';
 import { PostgresProcess } from '../support/postgres-process.ts';
 import { created, profileBody, tableBody } from '../support/resources.ts';
+import { onlyInSoak, skipping } from '../support/skipping.ts';
 import { Topics } from '../support/topics.ts';
 import { until } from '../support/until.ts';
 
@@ -207,90 +208,94 @@ const replacements = (lines: readonly string[]): Map<string, number> => {
   return new Map([...Map.groupBy(ids, (id) => id)].map(([id, same]) => [id, same.length]));
 };
 
-test('nothing is lost and no task has two runners while workers and database fail', async () => {
-  say(`PENSTOCK_SEED=${seed}`);
-  const fleet = new Fleet();
-  await fleet.start();
-  await fleet.createPipelines();
-  await fleet.balance();
-  const frozen: FaultKind = {
-    replaces: true,
-    silent: true,
-    begin: ({ penstock }) => penstock.signal('SIGSTOP'),
-    ms: size.freezeMs,
-    end: ({ penstock }) => penstock.signal('SIGCONT'),
-  };
-  const kinds: Record<string, FaultKind> = {
-    frozen,
-    killed: {
-      silent: true,
-      begin: ({ penstock }) => penstock.kill('SIGKILL'),
-      ms: random(5_000),
-      end: ({ penstock }) => penstock.resume(),
-    },
-    'cut off from the database': {
+test.skipIf(!soak)(
+  skipping('nothing is lost and no task has two runners while workers and database fail', onlyInSoak),
+  async () => {
+    say(`PENSTOCK_SEED=${seed}`);
+    const fleet = new Fleet();
+    await fleet.start();
+    await fleet.createPipelines();
+    await fleet.balance();
+    const frozen: FaultKind = {
       replaces: true,
       silent: true,
-      begin: ({ link }) => link.blackhole(),
+      begin: ({ penstock }) => penstock.signal('SIGSTOP'),
       ms: size.freezeMs,
-      end: ({ link }) => link.heal(),
-    },
-    ended: {
-      begin: ({ penstock }) => penstock.kill('SIGTERM'),
-      end: ({ penstock }) => penstock.resume(),
-    },
-    ...(fleet.server && {
-      'database paused': {
-        begin: () => fleet.server?.signal('SIGSTOP'),
-        ms: 30_000,
-        end: () => fleet.server?.signal('SIGCONT'),
+      end: ({ penstock }) => penstock.signal('SIGCONT'),
+    };
+    const kinds: Record<string, FaultKind> = {
+      frozen,
+      killed: {
+        silent: true,
+        begin: ({ penstock }) => penstock.kill('SIGKILL'),
+        ms: random(5_000),
+        end: ({ penstock }) => penstock.resume(),
       },
-    }),
-  };
-  const names = Object.keys(kinds);
-  const asked = process.env.PENSTOCK_FAULTS?.split(',');
-  const rounds = asked ?? Array.from({ length: size.faults }, () => '');
-  let left: string[] = [];
-  for (const wanted of rounds) {
-    if (left.length === 0) left = [...names];
-    const [kind] = wanted === '' ? left.splice(random(left.length), 1) : [wanted];
-    const fault = kinds[kind as string] as FaultKind;
-    const member = fleet.members[random(fleet.members.length)] as Member;
-    const offences = fleet.clients.offences.length;
-    const before = (await fleet.tasks()).filter(({ name }) => name === member.name);
-    const since = performance.now();
-    say(`${member.name} ${kind}, with ${before.length} tasks`);
-    await fault.begin(member);
-    const elsewhere = Promise.withResolvers<void>();
-    if (!fault.replaces) elsewhere.resolve();
-    const over = Promise.all([sleep(fault.ms ?? 0), elsewhere.promise]).then(() => fault.end?.(member));
-    if (kind !== 'database paused') {
-      // Late enough that what it needs may be on the worker that fails.
-      await sleep(random(4_000));
-      const meddled = fleet.pipelines[random(size.pipelines)] as string;
-      say(`  meanwhile: ${await fleet.meddle(meddled)}`);
-      const [row] = await execute(fleet.url, `SELECT id FROM "Job" WHERE "pipelineId" = '${meddled}'`);
-      const others = before.filter(({ job }) => job !== row?.id);
-      if (fault.silent) await fleet.movedFrom(others, since);
+      'cut off from the database': {
+        replaces: true,
+        silent: true,
+        begin: ({ link }) => link.blackhole(),
+        ms: size.freezeMs,
+        end: ({ link }) => link.heal(),
+      },
+      ended: {
+        begin: ({ penstock }) => penstock.kill('SIGTERM'),
+        end: ({ penstock }) => penstock.resume(),
+      },
+      ...(fleet.server && {
+        'database paused': {
+          begin: () => fleet.server?.signal('SIGSTOP'),
+          ms: 30_000,
+          end: () => fleet.server?.signal('SIGCONT'),
+        },
+      }),
+    };
+    const names = Object.keys(kinds);
+    const asked = process.env.PENSTOCK_FAULTS?.split(',');
+    const rounds = asked ?? Array.from({ length: size.faults }, () => '');
+    let left: string[] = [];
+    for (const wanted of rounds) {
+      if (left.length === 0) left = [...names];
+      const [kind] = wanted === '' ? left.splice(random(left.length), 1) : [wanted];
+      const fault = kinds[kind as string] as FaultKind;
+      const member = fleet.members[random(fleet.members.length)] as Member;
+      const offences = fleet.clients.offences.length;
+      const before = (await fleet.tasks()).filter(({ name }) => name === member.name);
+      const since = performance.now();
+      say(`${member.name} ${kind}, with ${before.length} tasks`);
+      await fault.begin(member);
+      const elsewhere = Promise.withResolvers<void>();
+      if (!fault.replaces) elsewhere.resolve();
+      const over = Promise.all([sleep(fault.ms ?? 0), elsewhere.promise]).then(() => fault.end?.(member));
+      if (kind !== 'database paused') {
+        // Late enough that what it needs may be on the worker that fails.
+        await sleep(random(4_000));
+        const meddled = fleet.pipelines[random(size.pipelines)] as string;
+        say(`  meanwhile: ${await fleet.meddle(meddled)}`);
+        const [row] = await execute(fleet.url, `SELECT id FROM "Job" WHERE "pipelineId" = '${meddled}'`);
+        const others = before.filter(({ job }) => job !== row?.id);
+        if (fault.silent) await fleet.movedFrom(others, since);
+      }
+      elsewhere.resolve();
+      const logged = member.penstock.log.length;
+      await over;
+      const knows = () => member.penstock.log.slice(logged).includes('task lost');
+      if (fault.replaces && before.length > 0) await until('the worker knows what it lost', knows, 30_000);
+      // Long enough that what begins only now is seen: heartbeats count 10 s.
+      if (soak) await sleep(15_000);
+      await fleet.allRun(`after ${kind}`);
+      say(`  all run after ${Math.round(performance.now() - since)} ms`);
+      await fleet.balance();
+      await fleet.topics.allArrive(60_000);
+      const replaced = replacements(fleet.clients.offences.slice(offences));
+      const tooMany = [...replaced].filter(([, count]) => count > (fault.replaces ? 1 : 0));
+      expect(tooMany, `clients replaced by others: ${kind}`).toEqual([]);
+      say(`  ${replaced.size} connections taken over`);
     }
-    elsewhere.resolve();
-    const logged = member.penstock.log.length;
-    await over;
-    const knows = () => member.penstock.log.slice(logged).includes('task lost');
-    if (fault.replaces && before.length > 0) await until('the worker knows what it lost', knows, 30_000);
-    // Long enough that what begins only now is seen: heartbeats count 10 s.
-    if (soak) await sleep(15_000);
-    await fleet.allRun(`after ${kind}`);
-    say(`  all run after ${Math.round(performance.now() - since)} ms`);
-    await fleet.balance();
+    await fleet.topics.stop();
     await fleet.topics.allArrive(60_000);
-    const replaced = replacements(fleet.clients.offences.slice(offences));
-    const tooMany = [...replaced].filter(([, count]) => count > (fault.replaces ? 1 : 0));
-    expect(tooMany, `clients replaced by others: ${kind}`).toEqual([]);
-    say(`  ${replaced.size} connections taken over`);
-  }
-  await fleet.topics.stop();
-  await fleet.topics.allArrive(60_000);
-  const { sent, duplicated } = fleet.topics.counts;
-  say(`${sent} messages, ${duplicated} twice; moved after a loss: ${figures(fleet.moves)}`);
-}, 1_800_000);
+    const { sent, duplicated } = fleet.topics.counts;
+    say(`${sent} messages, ${duplicated} twice; moved after a loss: ${figures(fleet.moves)}`);
+  },
+  1_800_000,
+);

@@ -28,6 +28,9 @@ export const databases = [
   { provider: 'postgresql', create: createPostgres, open: () => openStore(createPostgres) },
 ] as const;
 
+/** Both in a soak, and otherwise the embedded one: for long tests of what the other tests do on both. */
+export const databasesOfSoak = process.env.PENSTOCK_SOAK === '1' ? databases : ([databases[0]] as const);
+
 /** The embedded default, for tests that are not about the store. */
 export const openTestStore = (): Promise<TestStore> => openStore(createSqlite);
 

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { databases } from '../support/databases.ts';
+import { databasesOfSoak } from '../support/databases.ts';
 import { allDeadLetters, badKinds, type DeadLetter, deadLetterOf, topicOf } from '../support/dead-letters.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { type Received, useRig } from '../support/rig.ts';
@@ -30,7 +30,7 @@ const sinkFields = [
 ];
 const select = 'INSERT INTO alerts SELECT device, seq, level, CAST(text AS BIGINT) AS number FROM readings';
 
-describe.each(databases)('dead letters on $provider', { timeout: 120_000 }, ({ open }) => {
+describe.each(databasesOfSoak)('dead letters on $provider', { timeout: 120_000 }, ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../src/security/config-secrets.ts';
-import { databases } from '../support/databases.ts';
+import { databasesOfSoak } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient, takeSession } from '../support/mqtt.ts';
 import { created, createPipeline, createTables, jobOf, tableBody } from '../support/resources.ts';
@@ -18,7 +18,7 @@ const broker = {
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
 
-describe.each(databases)('a rollout of edits on $provider', { timeout: 120_000 }, ({ open }) => {
+describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 120_000 }, ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },

@@ -4,7 +4,7 @@ import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
 import type { TaskCounters } from '../../src/worker/counters.ts';
 import { StatsWriter } from '../../src/worker/reporting.ts';
-import { databases, type TestStore } from '../support/databases.ts';
+import { databasesOfSoak, type TestStore } from '../support/databases.ts';
 import { until } from '../support/until.ts';
 
 /** Replaces the counters of a task. */
@@ -27,7 +27,7 @@ class FakeCounters {
 
 const owner = 'me/1/n';
 
-describe.each(databases)('statistics on $provider', ({ open }) => {
+describe.each(databasesOfSoak)('statistics on $provider', ({ open }) => {
   let store: TestStore;
   let writer: StatsWriter | undefined;
   beforeEach(async () => {
