@@ -82,7 +82,9 @@ test(
     );
     expect(traffic.missing).toEqual([]);
     expect(rig.ledger).toMatchObject({ early: 0, disordered: 0 });
-    expect(await rig.job()).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
+    await expect
+      .poll(() => rig.job(), { timeout: 20_000 })
+      .toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
     // A leak of one handle per fault would be many more.
     await until('no more files are open than before', () => penstock.openFiles <= (handles[0] ?? 0) + 4);
     if (soak) expect(megabytes(late ?? 0)).toBeLessThan(megabytes(early ?? 0) + 48);

@@ -114,7 +114,9 @@ describe.each([
         await moving(traffic);
       });
       await expectAllArrive(traffic, `${kills} × kill -9 of Penstock at QoS ${qos}`);
-      expect(await jobOf(penstock.request, id)).toMatchObject({ state: 'Running', run_id: kills + 1 });
+      await expect
+        .poll(() => jobOf(penstock.request, id), { timeout: 20_000 })
+        .toMatchObject({ state: 'Running', run_id: kills + 1 });
     },
     patience * 2,
   );
@@ -131,11 +133,13 @@ describe.each([
         await moving(traffic);
       });
       await expectAllArrive(traffic, `${kills} × restart of the broker at QoS ${qos}`);
-      expect(await jobOf(penstock.request, id)).toMatchObject({
-        state: 'Running',
-        run_id: 1,
-        failure_reason: null,
-      });
+      await expect
+        .poll(() => jobOf(penstock.request, id), { timeout: 20_000 })
+        .toMatchObject({
+          state: 'Running',
+          run_id: 1,
+          failure_reason: null,
+        });
     },
     patience * 2,
   );

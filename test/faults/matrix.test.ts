@@ -115,7 +115,9 @@ describe.each(cases)('$name, at the $side, QoS $qos', ({ fault, side, qos }) => 
       expect(lost.filter((seq) => !fault.forgets || side === 'sink' || seq >= course.exposed)).toEqual([]);
       if (!fault.forgets) expect(at.traffic.missing).toEqual([]);
       expect({ early, disordered }).toEqual({ early: 0, disordered: 0 });
-      expect(await at.job()).toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
+      await expect
+        .poll(() => at.job(), { timeout: 20_000 })
+        .toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
     },
     patienceMs * 10,
   );
