@@ -23,7 +23,7 @@ interface Plan {
   workers: number;
   seconds: number;
   rounds: number;
-  /** Each worker runs in one of so many turns of 10 ms, as on a machine with that part of a core; 1 for no limit. */
+  /** Number of turns of 10 ms, of which each worker runs in one, as on a machine with a part of a core. 1 for no limit. */
   turns: number;
 }
 

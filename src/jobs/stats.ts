@@ -75,7 +75,7 @@ export interface TaskCounts {
   waiting_samples: number[];
 }
 
-/** What a task does; it is ended when the controller of the job wants it no more. */
+/** State of a task. It ends when the controller of the job no longer wants it. */
 export const taskStates = [
   'waiting',
   'starting',

@@ -192,7 +192,7 @@ export class BossPlacement implements Placement {
       const response: TouchResponse = await this.#call((boss) => boss.touch(queue, attempts));
       for (const id of response.settled ?? attempts.map((attempt) => attempt.id)) kept.add(id);
     }
-    // What was given back meanwhile is not lost.
+    // Items that were given back meanwhile are not lost.
     const lost = before.filter(([item, attempt]) => !kept.has(attempt.id) && held.get(item) === attempt);
     for (const [item] of lost) held.delete(item);
     return lost.map(([item]) => item);

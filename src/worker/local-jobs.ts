@@ -13,7 +13,7 @@ interface LocalTask {
   readonly replaying: ConnectedTask | undefined;
 }
 
-/** What the tasks of one job share in this process. */
+/** Counters, dead letters and history that the tasks of one job share in this process. */
 export class LocalJob {
   readonly id: string;
   readonly deadLetters: StoredDeadLetters;

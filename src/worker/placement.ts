@@ -42,7 +42,7 @@ export interface Placement {
   release(kind: ItemKind, ids: readonly string[]): Promise<void>;
   /** Nobody needs to do these items any more. */
   finish(kind: ItemKind, ids: readonly string[]): Promise<void>;
-  /** Items that this worker has had for so long that another should take them. */
+  /** Items that another worker should take, because this one has had them for most of a day. */
   expiring(kind: ItemKind): string[];
   /** Whether this worker has an item, as far as it knows. Never throws. */
   has(kind: ItemKind, id: string): boolean;

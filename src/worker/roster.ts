@@ -11,7 +11,7 @@ const forgottenAfterMs = 600_000;
 /** Time between two readings after which the heartbeats of others may have failed too. */
 const outageMs = 6_000;
 
-/** What this worker does now. */
+/** Tasks, jobs and load of this worker now. */
 export interface WorkerActivity {
   tasks: number;
   jobs: number;

@@ -26,7 +26,7 @@ interface RunningTaskTools {
   mayConnect(): boolean;
 }
 
-/** What the controller of the job wants, from the row. */
+/** Columns of the row in which the controller of the job says what it wants. */
 interface TaskOrders {
   revision: number;
   wanted: string;

@@ -106,7 +106,7 @@ export class Worker {
 
   async #shutdown(): Promise<void> {
     await this.#loop;
-    // What the loop has begun meanwhile.
+    // Tasks and jobs that the loop has begun meanwhile.
     await this.#endAll();
     this.#resting.abort();
     await this.#heartbeat;

@@ -97,7 +97,7 @@ test('a job runs on all workers, and goes on when they come, go and die', async 
     return found.state === 'Running' && found.run_id === 1 && (await tasks()).every((task) => task.connected);
   });
   await flowing('an edit');
-  // One that the broker refuses is rolled back.
+  // One that is not valid is refused, and changes nothing.
   const refused = { ...source, config: { ...source.config, topic: 'in/#/in' } };
   const answer = await request.put(`/api/v1/connection_tables/${table.id}`).send(refused);
   expect(answer.status).toBe(400);
