@@ -213,7 +213,9 @@ export class BossPlacement implements Placement {
     if (this.#supervising || now - this.#supervisedAt < everyMs) return;
     this.#supervisedAt = now;
     this.#supervising = this.#call((boss) => boss.supervise())
-      .catch((err: unknown) => this.#options.logger.debug({ err }, 'supervision of the placement failed'))
+      .catch((err: unknown) =>
+        this.#options.logger.warn({ err }, 'tasks of dead workers cannot be freed now; it is tried again'),
+      )
       .finally(() => {
         this.#supervising = undefined;
       });

@@ -248,7 +248,7 @@ export class Worker {
     await Promise.all([...this.#local.values()].map(({ id, log }) => this.#write(id, log)));
   }
 
-  /** What cannot be written, for example because its job is gone, does not delay the rest. */
+  /** Writes changes, or discards them if that is refused, for example because the job is gone. The rest is not delayed. */
   async #write(id: string, changes: { flush(): Promise<void>; discard(): void }): Promise<void> {
     try {
       await changes.flush();

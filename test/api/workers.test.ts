@@ -227,7 +227,7 @@ const noCounts: Omit<TaskCounts, 'at' | 'samples' | 'in_flight_samples' | 'waiti
   ...{ last_error: null, latency: null, waiting_since: null },
 };
 
-/** Series of a task that took so many messages in each second. */
+/** Series of a task, from the number of messages that it took in each second. */
 const seconds = (counts: number[]) => ({
   samples: counts.map((count) => [count, 0, 0, 0, 0, 0, 0]),
   in_flight_samples: counts.map(() => 0),
