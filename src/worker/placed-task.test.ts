@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
+import { PenstockError } from '../errors.ts';
 import { PlacedTask } from './placed-task.ts';
+import { leftUnconfirmed, markFromSink } from './task.ts';
+import { errorOf, placeIn, readFailure, writeFailure } from './task-row.ts';
 
 test('a task is connected again when the worker that runs it counted as gone and comes back', async () => {
   const gone = new Set<string>();
@@ -33,4 +36,18 @@ test('a task is connected again when the worker that runs it counted as gone and
   observe();
   expect(said).toEqual(['running', 'waiting', 'running']);
   task.detach();
+});
+
+test('an error of a sink is still one of the sink after it was written into the row', () => {
+  const operatorIds = { source: 'in', transform: 'sql', sink: 'out' };
+  const spec = { insert: { operatorIds }, taskIndex: 3 } as never;
+  const asRead = (error: PenstockError) => errorOf(readFailure(writeFailure(error)));
+  const refused = new PenstockError('connection_refused', 'The server refused the connection');
+  expect(placeIn(spec, asRead(refused))).toEqual({ operatorId: 'in', taskIndex: 3 });
+  markFromSink(refused, 0);
+  expect(placeIn(spec, asRead(refused))).toEqual({ operatorId: 'out', taskIndex: 3 });
+  expect(leftUnconfirmed(asRead(refused))).toBe(false);
+  markFromSink(refused, 20);
+  expect(leftUnconfirmed(asRead(refused))).toBe(true);
+  expect(asRead(refused)).toMatchObject({ code: 'connection_refused', passing: true });
 });

@@ -111,7 +111,7 @@ export class PlacedTask implements GroupTask {
       return;
     }
     if (!held || row.state === 'waiting' || row.state === 'starting') events.waiting();
-    else if (row.state === 'recovering' && failure) events.recovering(errorOf(failure), failure.retryInMs);
+    else if (row.state === 'recovering' && failure) events.recovering(errorOf(failure));
     events.unconfirmed(failure?.unconfirmed ? failure : undefined);
     if (held && row.state === 'running') {
       const again = before?.connections !== row.connections || before.epoch !== row.epoch;

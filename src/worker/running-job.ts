@@ -81,7 +81,7 @@ export class RunningJob {
     this.#sessions = new JobSessions(deps, id);
     this.#tasks = new TaskGroup((planned, events) => this.#member(planned, events), {
       running: () => this.#running(),
-      recovering: (error, _retryInMs, spec) => {
+      recovering: (error, spec) => {
         if (!this.#ending) this.#note('Recovering', error, placeIn(spec, error));
       },
       waiting: () => {
@@ -155,11 +155,6 @@ export class RunningJob {
     if (!this.#ending) this.record.enter(state);
     if (this.#ending && drain) return;
     this.#end(drain);
-  }
-
-  async end(drain: boolean): Promise<void> {
-    this.askToEnd(drain);
-    await this.#done;
   }
 
   #end(drain: boolean): void {

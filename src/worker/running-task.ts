@@ -12,7 +12,7 @@ import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
 import { JobSessions } from './sessions.ts';
-import { isFromSink, leftUnconfirmed, Task } from './task.ts';
+import { leftUnconfirmed, Task } from './task.ts';
 import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
 import { readWork, specOf, type TaskWork } from './task-work.ts';
 
@@ -187,8 +187,7 @@ export class RunningTask {
     if (error.code === 'internal')
       this.#tools.deps.logger.error({ err: error, task: this.id }, 'task failed');
     this.#end = 'failed';
-    const failure = writeFailure(error, { fromSink: isFromSink(error), unconfirmed: false, retryInMs: 0 });
-    this.#enter('failed', { failure });
+    this.#enter('failed', { failure: writeFailure(error) });
   }
 
   /** Reads the row and makes ready what it says. Returns undefined if there is nothing to do. */
@@ -279,15 +278,13 @@ export class RunningTask {
     if (!opened) return;
     this.#connected = false;
     opened.counters.connected = false;
-    const unconfirmed = leftUnconfirmed(error);
-    if (unconfirmed)
+    if (leftUnconfirmed(error))
       opened.counters.nextConfirmed = () => {
         this.#changes.failure = null;
         this.#tools.changed();
       };
     this.#warn(opened, error, retryInMs);
-    const failure = writeFailure(error, { fromSink: isFromSink(error), unconfirmed, retryInMs });
-    this.#enter('recovering', { failure });
+    this.#enter('recovering', { failure: writeFailure(error) });
   }
 
   /** Internal errors are logged with all details, passing ones for the operator. */

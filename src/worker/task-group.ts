@@ -4,8 +4,8 @@ import { type PlannedTask, sameTask } from './task-work.ts';
 
 export interface MemberEvents {
   running(): void;
-  /** A passing error: the task tries again after `retryInMs`. */
-  recovering(error: PenstockError, retryInMs: number): void;
+  /** A passing error: the task tries again. */
+  recovering(error: PenstockError): void;
   /** No worker runs it now. */
   waiting(): void;
 }
@@ -25,7 +25,7 @@ export interface GroupTask {
 
 interface TaskGroupEvents {
   running(): void;
-  recovering(error: PenstockError, retryInMs: number, spec: TaskSpec): void;
+  recovering(error: PenstockError, spec: TaskSpec): void;
   /** A task that was connected waits for a worker. */
   waiting(): void;
   finished(): void;
@@ -111,9 +111,9 @@ export class TaskGroup {
         member.connected = true;
         this.#checkRunning();
       },
-      recovering: (error, retryInMs) => {
+      recovering: (error) => {
         member.connected = false;
-        this.#events.recovering(error, retryInMs, planned.spec);
+        this.#events.recovering(error, planned.spec);
       },
       waiting: () => {
         if (member.connected && !member.leaving && !this.#ending) this.#events.waiting();

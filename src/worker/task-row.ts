@@ -2,7 +2,7 @@ import { type AnyErrorCode, type FieldError, PenstockError } from '../errors.ts'
 import { printable } from '../jobs/stats.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import type { MessagePlace } from './job-record.ts';
-import { isFromSink } from './task.ts';
+import { isFromSink, leftUnconfirmed, markFromSink } from './task.ts';
 
 /** The columns of `Task` in which the controller of a job and the workers of its tasks tell each other something. */
 
@@ -26,23 +26,23 @@ export interface TaskFailure {
   errors: FieldError[];
   fromSink: boolean;
   unconfirmed: boolean;
-  retryInMs: number;
 }
 
-export function writeFailure(
-  { code, passing, message, hint, errors }: PenstockError,
-  more: Pick<TaskFailure, 'fromSink' | 'unconfirmed' | 'retryInMs'>,
-): string {
-  const text = printable(message);
-  return JSON.stringify({ code, passing, message: text, hint, errors, ...more } satisfies TaskFailure);
+export function writeFailure(error: PenstockError): string {
+  const { code, passing, message, hint, errors } = error;
+  const sink = { fromSink: isFromSink(error), unconfirmed: leftUnconfirmed(error) };
+  const failure: TaskFailure = { code, passing, message: printable(message), hint, errors, ...sink };
+  return JSON.stringify(failure);
 }
 
 export const readFailure = (text: string): TaskFailure => JSON.parse(text) as TaskFailure;
 
-export const errorOf = (failure: TaskFailure): PenstockError => {
-  const { message, hint, errors } = failure;
-  return new PenstockError(failure, message, { ...(hint ? { hint } : {}), errors });
-};
+export function errorOf(failure: TaskFailure): PenstockError {
+  const { message, hint, errors, fromSink, unconfirmed } = failure;
+  const error = new PenstockError(failure, message, { ...(hint ? { hint } : {}), errors });
+  if (fromSink) markFromSink(error, unconfirmed ? 1 : 0);
+  return error;
+}
 
 /** The columns that the controller of the job reads. */
 export const seenByController = {

@@ -43,6 +43,11 @@ const drainDeadlineMs = 10_000;
 /** The errors of sinks, with the number of messages that were in flight. */
 const sinkErrors = new WeakMap<PenstockError, number>();
 
+/** Marks an error as one of a sink that left so many messages unconfirmed. */
+export function markFromSink(error: PenstockError, unconfirmed: number): void {
+  sinkErrors.set(error, unconfirmed);
+}
+
 /** Whether an error that a task reported came from its sink. */
 export const isFromSink = (error: PenstockError): boolean => sinkErrors.has(error);
 
@@ -172,7 +177,7 @@ export class Task {
       const failure = await attempt.ended;
       if (!failure) return;
       const error = fromPlain(failure.error);
-      if (failure.fromSink) sinkErrors.set(error, inFlight);
+      if (failure.fromSink) markFromSink(error, inFlight);
       throw error;
     } finally {
       this.#attempt = undefined;
