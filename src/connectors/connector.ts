@@ -126,6 +126,8 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   takesRows?(table: Static<T>, schema: ConnectionSchema): boolean;
   /** Number of messages that a sink of this table may hold before it confirms them; the window of its task allows for it. */
   holds?(table: Static<T>): number;
+  /** Whether a sink of this table can write each message once (`Sink.exact`). */
+  exactlyOnce?(table: Static<T>): boolean;
   /** When writing a message twice leaves one: for people, and whether it holds for a table. */
   idempotent?: { when: string; holds(table: Static<T>): boolean };
   /** The columns that a sink's config refers to. They are checked against its schema once that is known. */

@@ -40,6 +40,11 @@ export interface Delivery {
   /** When it arrived: milliseconds since 1970, by `performance.timeOrigin + performance.now()`. */
   readonly receivedAt: number;
   /**
+   * Set if the other side may send the message again under this identifier, though it was acknowledged, until it releases the
+   * identifier. A packet identifier of MQTT at QoS 2.
+   */
+  readonly identifier?: number;
+  /**
    * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt.
    * Nothing else acknowledges a message: without it the message is delivered again after a reconnect. A call after the
    * connection is gone does nothing.
@@ -77,6 +82,18 @@ export interface Position {
   commit(position: unknown): void;
 }
 
+/**
+ * Identifiers of messages that a job with state has committed and that the other side has not released. They are committed with
+ * the rows, so a message that comes again after a crash is not counted twice (MQTT 5, section 4.3.3).
+ */
+export interface ReceivedIdentifiers {
+  has(identifier: number): boolean;
+  /** The other side may now use the identifier for another message. Resolves when that is committed: only then tell the other side. */
+  release(identifier: number): Promise<void>;
+  /** The other side no longer has the session, so identifiers say nothing. */
+  clear(): void;
+}
+
 export interface RunContext<P, T> extends Reachable<P> {
   table: T;
   /** Complete: every column with its type. */
@@ -86,6 +103,10 @@ export interface RunContext<P, T> extends Reachable<P> {
   session?: RememberedSession<T>;
   /** Of a source whose connector has `position`. */
   position?: Position;
+  /** Of a source of a job with state. */
+  received?: ReceivedIdentifiers;
+  /** The sink must be opened with `exact`, in the session that it had before. */
+  exact?: boolean;
   /** Maximum number of messages in flight: deliveries without `ack`, or messages that are not confirmed. */
   window: number;
   /** Call it when the connection of a sink is lost. A source throws from its iteration instead. */
@@ -157,6 +178,25 @@ export interface Sink {
   write(messages: Outgoing[]): Promise<Refusal[]>;
   /** Asks a sink that holds messages to confirm all of them soon: no more may come until it does. */
   flush?(): void;
+  /** Set if the context asked for it. Then `write` is not used. */
+  readonly exact?: ExactSink;
   /** Disconnects; pending writes reject. May be called twice and after a failure; never throws. */
   close(): Promise<void>;
+}
+
+/**
+ * Writes each message once across crashes. The caller commits the messages with identifiers of its choice (1 to 65,535) before
+ * `publish`, and commits what was published before `release`. After a crash it publishes again what it had not committed as
+ * published, and releases the rest.
+ */
+export interface ExactSink {
+  /** Whether the other side still has the session of former connections. Otherwise messages published again may come twice. */
+  readonly resumed: boolean;
+  /**
+   * Resolves when the other side has taken over every message; returns those that it refused. `again` marks messages that may have
+   * been published before under the same identifier. Rejects when the connection is lost.
+   */
+  publish(messages: readonly { identifier: number; message: Outgoing }[], again: boolean): Promise<Refusal[]>;
+  /** Ends the use of identifiers, also of ones that the other side no longer knows. */
+  release(identifiers: readonly number[]): Promise<void>;
 }

@@ -12,6 +12,7 @@ import type {
   DeadLetterStore,
   PositionStore,
   ReplayedDeadLetter,
+  StateStore,
   TaskSession,
 } from './operations.ts';
 import { Positions } from './positions.ts';
@@ -22,6 +23,7 @@ interface AttemptTools {
   warn(error: PenstockError, operatorId?: string): void;
   session: TaskSession;
   positions: PositionStore;
+  states: StateStore;
   deadLetters: DeadLetterStore;
   counts: AttemptCounts;
   logger: Logger;

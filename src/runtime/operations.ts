@@ -63,6 +63,36 @@ export interface PositionStore {
   store(position: string): Promise<void>;
 }
 
+/** A commit of a job's state: all of it is stored, or nothing. */
+export interface StateCommit {
+  /** JSON that the runtime reads again; at most 16 MiB. */
+  control: string;
+  /** New segments: Parquet of at most some 100 MB. Numbers are never used again. */
+  add: readonly { segment: number; data: Uint8Array }[];
+  remove: readonly number[];
+  checkpoint: CheckpointInfo;
+}
+
+/** A checkpoint as it is shown. Times are in microseconds since 1970. */
+export interface CheckpointInfo {
+  epoch: number;
+  startTime: number;
+  /** Size of what this commit added. */
+  bytes: number;
+  /** Size of all segments after it. */
+  stateBytes: number;
+  kind: 'delta' | 'snapshot';
+}
+
+/** The state of a task's windows. Survives the worker. */
+export interface StateStore {
+  /** Returns the control of the last commit, or undefined if there is none. Throws database errors. */
+  load(): Promise<string | undefined>;
+  read(segment: number): Promise<Uint8Array>;
+  /** Resolves when it is durable. Throws database errors, and `task_taken` if another worker has the task. */
+  commit(commit: StateCommit): Promise<void>;
+}
+
 export interface AttemptFailure {
   error: PlainError;
   fromSink: boolean;
@@ -94,6 +124,9 @@ export interface AttemptHandlers {
   sessionSettled(): void;
   lastPosition(): Promise<string | undefined>;
   storePosition(position: string): Promise<void>;
+  loadState(): Promise<string | undefined>;
+  readState(segment: number): Promise<Uint8Array>;
+  commitState(commit: StateCommit): Promise<void>;
   storeDeadLetters(input: {
     deadLetters: readonly DeadLetter[];
     badData: BadData;

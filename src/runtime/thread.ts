@@ -55,6 +55,11 @@ const operations: ThreadOperations = {
           last: () => main.call('lastPosition', undefined, id),
           store: (position) => main.call('storePosition', position, id),
         },
+        states: {
+          load: () => main.call('loadState', undefined, id),
+          read: (segment) => main.call('readState', segment, id),
+          commit: (commit) => main.call('commitState', commit, id),
+        },
         deadLetters: deadLettersOf(id),
         counts,
         logger,

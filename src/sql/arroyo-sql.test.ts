@@ -37,7 +37,9 @@ async function run(plan: InsertPlan, rows: Row[]): Promise<Transformed> {
   const results: Transformed[] = [];
   const { select } = plan;
   const inEngine =
-    'sql' in select ? [{ ...plan, select: { ...select, kind: 'sql' as const, because: 'the test' } }] : [];
+    'rowColumn' in select
+      ? [{ ...plan, select: { ...select, kind: 'sql' as const, because: 'the test' } }]
+      : [];
   for (const variant of [plan, ...inEngine]) {
     const transform = await openTransform(variant);
     results.push(await transform.run(rows));

@@ -60,6 +60,10 @@ function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): strin
       return 'selects columns';
     case 'compiled':
       return 'computes rows with compiled functions';
+    case 'stateful':
+      return select.window
+        ? `collects rows in ${select.window.kind} windows`
+        : 'keeps results over all rows up to date';
     case 'sql':
       return `computes rows in DuckDB because of ${select.because}`;
   }

@@ -1,10 +1,14 @@
 import type { Row, Value } from '../formats/format.ts';
 import { getterOf, setterOf } from '../formats/values/own-property.ts';
-import type { InsertPlan, ProjectedColumn, TableDefinition } from './plan.ts';
+import type { ProjectedColumn, Select, TableDefinition } from './plan.ts';
 import type { Transform, TransformOptions } from './transform.ts';
 
 /** An insert, or a preview with the columns of its SELECT. */
-type Transformable = Pick<InsertPlan, 'source' | 'select'> & { sink: Pick<TableDefinition, 'schema'> };
+interface Transformable {
+  source: TableDefinition;
+  select: Select;
+  sink: Pick<TableDefinition, 'schema'>;
+}
 
 /** Opens the transform of one insert. Throws `internal` if DuckDB cannot be started. */
 export async function openTransform(
@@ -13,6 +17,8 @@ export async function openTransform(
 ): Promise<Transform> {
   const { select } = insert;
   switch (select.kind) {
+    case 'stateful':
+      throw new Error('A stateful select is more than a transform');
     case 'passthrough':
       return inJavaScript((row) => row);
     case 'project':

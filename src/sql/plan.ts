@@ -54,8 +54,21 @@ export interface TableDefinition extends Omit<InlineConnection, 'metadata' | 'ch
   schema: ConnectionSchema;
   /** Undefined for a table that the query creates. */
   stored?: { tableId: string };
-  /** The column with the time of an event. Kept for windows, which are not supported yet; `row_time()` returns it. */
+  /** The column with the time of an event, for windows. Without it the time of arrival counts. */
   eventTime?: string;
+  time?: TimeOptions;
+}
+
+/** How windows treat the rows of a source. */
+export interface TimeOptions {
+  /** A source without rows for this long no longer holds the watermark back; default 5 minutes. */
+  idleTimeoutMs?: number;
+  /** A row whose time is further ahead of the clock is treated as a late one; default 1 minute. */
+  maxAheadMs?: number;
+  /** What becomes of a row whose windows are closed; default `drop`. */
+  lateData?: 'drop' | 'dead_letter';
+  /** Columns that identify a message: a further one with the same values within the horizon does not count. */
+  dedupe?: { columns: readonly string[]; horizonMs: number };
 }
 
 /** The stored tables and connectors that a query may refer to. */
@@ -82,7 +95,8 @@ export type Select =
   | { kind: 'project'; columns: readonly ProjectedColumn[] }
   /** Filters and expressions compiled to JavaScript. A row that these cannot decide goes through `sql`. */
   | { kind: 'compiled'; plan: BoundPlan; sql: string; rowColumn: string }
-  | EngineSelect;
+  | EngineSelect
+  | StatefulSelect;
 
 /** Everything else: DuckDB runs `sql` over small batches. */
 export interface EngineSelect {
@@ -92,6 +106,61 @@ export interface EngineSelect {
   rowColumn: string;
   /** The part of the query that is not compiled, e.g. `the function regexp_matches`. */
   because: string;
+}
+
+/** Windows in microseconds. Those of `tumble` and `hop` begin at multiples of their width or slide since 1970. */
+export type WindowSpec =
+  | { kind: 'tumble'; width: number }
+  | { kind: 'hop'; slide: number; width: number }
+  | { kind: 'session'; gap: number };
+
+/**
+ * Results over many rows. The rows of each leaf are kept in a table. With `window` the results of a window come when it closes,
+ * once. Without it results are updates: the difference between the results of all rows and those before.
+ */
+export interface StatefulSelect {
+  kind: 'stateful';
+  window: WindowSpec | undefined;
+  leaves: readonly Leaf[];
+  /**
+   * A SELECT that reads the leaves by their names, as tables of `columns`, or of keys and partials if the leaf has `fold`. With
+   * `window` they also have the column `__w`, a struct of the timestamps `start` and `end`. Its columns are those of the sink, in
+   * order and cast to their types. With `window` the struct `__w` comes before them.
+   */
+  sql: string;
+  /** Names of columns of the sink that identify a result; undefined if none are known. */
+  key: readonly string[] | undefined;
+  limits: StateLimits;
+}
+
+export interface StateLimits {
+  maxStateBytes: number;
+  /** At the limit: `wait` takes no more messages until windows have closed; `fail` ends the job. */
+  whenFull: 'wait' | 'fail';
+  /** Updating results: time after which rows are forgotten, in microseconds. */
+  ttl: number;
+}
+
+/** Rows of one or more sources, computed one by one, that a stateful select keeps. */
+export interface Leaf {
+  name: string;
+  /** Several are a UNION ALL. `source` is 0 for the source of the insert, then counts its `others`. */
+  inputs: readonly { source: number; select: Exclude<Select, StatefulSelect> }[];
+  /** Columns that the selects of `inputs` return. The last are `__time` and `__watermark` (microseconds), if `times` has them. */
+  columns: readonly Field[];
+  times: { event: boolean; watermark: boolean };
+  /** Names of the columns by which rows are grouped: those of a session are of one group. */
+  keys: readonly string[];
+  /** Partial aggregates that stand for the rows of a group, and of a slide or width if there are windows. */
+  fold?: { partials: readonly PartialAggregate[] };
+}
+
+export interface PartialAggregate {
+  name: string;
+  /** An aggregate over the columns of the leaf. */
+  sql: string;
+  /** The aggregate that makes one of several partials. */
+  merge: 'sum' | 'min' | 'max' | 'bool_and' | 'bool_or' | 'bit_and' | 'bit_or' | 'bit_xor';
 }
 
 export interface ProjectedColumn {
@@ -119,6 +188,8 @@ export interface BoundStep {
 
 export interface InsertPlan {
   source: TableDefinition;
+  /** Further sources of a stateful select, each with its operator. */
+  others?: readonly { source: TableDefinition; operatorId: string }[];
   sink: TableDefinition;
   /**
    * Stable names of [0-9A-Za-z_], at most 27 characters, unique among all inserts. Those of source and sink depend

@@ -8,6 +8,7 @@ import { TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { LocalJob } from './local-jobs.ts';
 import { type JobSessions, orphaned, type SourceSession } from './sessions.ts';
+import { noStates } from './states.ts';
 import { Task, type TaskEvents } from './task.ts';
 import { placeIn } from './task-row.ts';
 
@@ -135,6 +136,7 @@ export class SessionDrains {
       events: { ...events, warn, mayConnect },
       session,
       positions: noPositions,
+      states: noStates,
       deadLetters: local.deadLetters,
       counters: new TaskCounters(local.counters),
       threads: deps.threads,

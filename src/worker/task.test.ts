@@ -99,6 +99,7 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
     },
     session: { opening: async () => undefined, opened: async () => {} } as never,
     positions: {} as never,
+    states: {} as never,
     deadLetters: {} as never,
     counters: new TaskCounters(new JobCounters(() => {})),
     threads: { slot: () => slot } as unknown as ThreadPool,

@@ -8,6 +8,7 @@ import type {
   DeadLetterStore,
   PositionStore,
   ReplayedDeadLetter,
+  StateStore,
   TaskSession,
 } from '../runtime/operations.ts';
 import { type TaskSpec, writeSpec } from '../runtime/task-spec.ts';
@@ -28,6 +29,7 @@ interface TaskTools {
   events: TaskEvents;
   session: TaskSession;
   positions: PositionStore;
+  states: StateStore;
   deadLetters: DeadLetterStore;
   counters: TaskCounters;
   threads: ThreadPool;
@@ -187,7 +189,7 @@ export class Task {
   }
 
   #handlers(): Omit<AttemptHandlers, 'counted'> {
-    const { events, session, positions, deadLetters, counters } = this.#tools;
+    const { events, session, positions, states, deadLetters, counters } = this.#tools;
     const { counts } = counters.job;
     const settled = Promise.withResolvers<void>();
     return {
@@ -202,6 +204,9 @@ export class Task {
       sessionSettled: settled.resolve,
       lastPosition: () => positions.last(),
       storePosition: (position) => positions.store(position),
+      loadState: () => states.load(),
+      readState: (segment) => states.read(segment),
+      commitState: (commit) => states.commit(commit),
       async storeDeadLetters({ deadLetters: added, badData }) {
         const result = await deadLetters.add(added, badData);
         counts.dead_letters += result.stored;
