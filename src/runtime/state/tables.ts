@@ -44,6 +44,8 @@ export class StateTables {
   readonly #snapshots = new Set<{ session: StateSession; done: Promise<unknown> }>();
   /** No window ends before this time. Undefined if none is open. */
   #nextEnd: bigint | undefined;
+  /** Sessions: what `nextEnd` is when those that have closed are deleted. */
+  #later: { until: bigint; end: bigint | undefined } | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -111,6 +113,7 @@ export class StateTables {
   /** Deletes the rows of windows that end at `until` or before. Call it after `closeWindows`, and after `load`. */
   trim(until: bigint): Promise<void> {
     return this.#queue(async () => {
+      if (this.#nextEnd === undefined || until < this.#nextEnd) return;
       for (const leaf of this.#leaves) await leaf.trim(until);
       this.#findNextEnd(until);
     });
@@ -262,21 +265,25 @@ export class StateTables {
     if (this.#select.window?.kind !== 'session') return true;
     const found = await this.#each((leaf) => leaf.findSessions(from, until));
     const later = found.flatMap(({ next }) => (next === undefined ? [] : [next]));
-    this.#nextEnd = later.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
+    const end = later.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
+    this.#later = { until, end };
     return found.some(({ any }) => any);
   }
 
   #reached(time: bigint): void {
     const { window } = this.#select;
     if (!window) return;
+    this.#later = undefined;
     const end = firstEnd(window, time);
     if (this.#nextEnd === undefined || end < this.#nextEnd) this.#nextEnd = end;
   }
 
-  /** After windows were closed. For sessions it was found with those that close, and stays right. */
+  /** After windows were closed. For sessions it was found with those that close. */
   #findNextEnd(until: bigint): void {
-    const { window } = this.#select;
-    if (!window || window.kind === 'session') return;
+    if (this.#select.window?.kind === 'session') {
+      if (this.#later?.until === until) this.#nextEnd = this.#later.end;
+      return;
+    }
     this.#nextEnd = undefined;
     // A row may be in a window that has closed and in one that has not.
     for (const { earliest } of this.#leaves)
