@@ -79,7 +79,7 @@ export class StateTables {
    * indexes of rows that are refused, because DuckDB cannot hold one of their times.
    */
   append(leaf: number, rows: readonly Row[], times: readonly bigint[]): number[] {
-    return this.#leaf(leaf).append(rows, times);
+    return this.#leaves[leaf]?.append(rows, times) ?? [];
   }
 
   /** Moves the rows that were appended into the tables, and returns what a restore needs of them. */
@@ -248,12 +248,6 @@ export class StateTables {
     return results;
   }
 
-  #leaf(index: number): LeafTable {
-    const leaf = this.#leaves[index];
-    if (!leaf) throw new RangeError(`There is no leaf ${index}`);
-    return leaf;
-  }
-
   /** The planner's query over the rows of the windows that close, or over all rows. */
   #query(closing: { from: bigint | undefined; until: bigint } | undefined): string {
     const leaves = this.#leaves.map((leaf) => leaf.with(closing ?? { from: undefined, until: 0n }));
@@ -263,7 +257,7 @@ export class StateTables {
   /** Returns whether a window may close. Only sessions have to be looked for. */
   async #findSessions(from: bigint | undefined, until: bigint): Promise<boolean> {
     if (this.#select.window?.kind !== 'session') return true;
-    const found = await this.#each((leaf) => leaf.findSessions(from, until));
+    const found = await this.#each((leaf) => leaf.sessions.find(leaf.table, from, until));
     const later = found.flatMap(({ next }) => (next === undefined ? [] : [next]));
     const end = later.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
     this.#later = { until, end };
