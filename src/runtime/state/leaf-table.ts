@@ -23,6 +23,8 @@ import {
 
 /** Rows that a table may hold beyond those in use before it is written anew. */
 const spareRows = 20_000;
+/** Folded rows of a group and bucket, on average, at which they are merged. */
+const rowsPerGroup = 4;
 /** Rows of which the width is measured. */
 const sampleRows = 10_000;
 /** Times in microseconds that leave room for the ends of windows: years -144,000 to 148,000. */
@@ -255,7 +257,9 @@ export class LeafTable {
 
   /** Writes the table anew if deleted rows, or rows that could be merged, outnumber the others. */
   async #tidy(): Promise<void> {
-    const excess = this.#folded ? this.#live + this.#dead - 2 * this.#base : this.#dead - this.#live;
+    const excess = this.#folded
+      ? this.#live + this.#dead - rowsPerGroup * this.#base
+      : this.#dead - this.#live;
     if (excess <= spareRows && (this.#live > 0 || this.#dead === 0)) return;
     const old = this.table;
     this.#version += 1;

@@ -12,6 +12,8 @@ const partBytes = 48 * 1024 * 1024;
 
 let opened = 0;
 
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
 /** Parquet data of rows of a leaf. */
 export interface LeafSegment {
   leaf: number;
@@ -25,7 +27,7 @@ export interface Results {
 }
 
 export interface OpenWindows {
-  /** Number of windows, or of groups with sessions; the largest of all leaves. */
+  /** Number of windows, or about that of groups with sessions; the largest of all leaves. */
   count: number;
   /** Start of the earliest one, or a time before it. */
   earliest: bigint | undefined;
@@ -101,10 +103,8 @@ export class StateTables {
   /** Returns the results of the windows that end after `from` and not after `until`, sorted by their end. */
   closeWindows(from: bigint | undefined, until: bigint): Promise<Results> {
     return this.#queue(async () => {
-      const none: Results = { count: 0, data: undefined };
-      if (this.#nextEnd === undefined || until < this.#nextEnd) return none;
-      const found = await this.#findSessions(from, until);
-      if (!found) return none;
+      const due = this.#nextEnd !== undefined && until >= this.#nextEnd;
+      if (!due || !(await this.#findSessions(from, until))) return { count: 0, data: undefined };
       const { rows, data } = await this.#session.write(this.#reader.stored(this.#query({ from, until })));
       return { count: rows, data };
     });
@@ -197,13 +197,9 @@ export class StateTables {
   /** Rows in the tables, and an estimate of the bytes they take: the mean width of a sample for each of them. */
   size(): Promise<{ rows: number; bytes: number }> {
     return this.#queue(async () => {
-      let rows = 0;
-      let bytes = 0;
-      for (const leaf of this.#leaves) {
-        rows += leaf.rows;
-        bytes += await leaf.bytes();
-      }
-      return { rows, bytes };
+      const bytes = await this.#each((leaf) => leaf.bytes());
+      const rows = this.#leaves.map((leaf) => leaf.rows);
+      return { rows: sum(rows), bytes: sum(bytes) };
     });
   }
 
@@ -221,12 +217,15 @@ export class StateTables {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#session.interrupt();
     for (const { session } of this.#snapshots) session.interrupt();
     await Promise.all([...this.#snapshots].map(({ done }) => done));
     await this.#last;
     try {
       await this.#each((leaf) => leaf.drop());
       await this.#former.drop();
+    } catch {
+      // The instance is unusable, and its tables with it.
     } finally {
       this.#session.close();
     }

@@ -98,7 +98,7 @@ async function startState(): Promise<StateInstance> {
     connection.closeSync();
     const end = () => {
       instance.closeSync();
-        remove();
+      remove();
     };
     return { folder, connect: () => instance.connect(), end };
   } catch (error) {

@@ -40,10 +40,12 @@ export class StateSession {
   readonly #connection: DuckDBConnection;
 
   static async open(): Promise<StateSession> {
+    let engine: StateEngine | undefined;
     try {
-      const engine = await connectStateEngine();
+      engine = await connectStateEngine();
       return new StateSession(engine, await engine.connect());
     } catch (error) {
+      engine?.release();
       throw engineFailed('open the tables of a state', error);
     }
   }
