@@ -10,7 +10,7 @@ import type { Leaf, PartialAggregate, TableDefinition } from '../plan.ts';
 import { chooseSelect, outputFields } from '../row-select.ts';
 import type { SelectText } from '../statements.ts';
 import { recipeOf } from './fold.ts';
-import { alternatives, sourceOf, Times } from './streams.ts';
+import { alternatives, sourceOf, Times, timesOf } from './streams.ts';
 import {
   columnRef,
   copyOf,
@@ -79,9 +79,10 @@ export class LeafBuilder {
     if (this.#columns.length === 0) this.column(await expressionOf(connection, '1'), '1');
     const inputs: Leaf['inputs'][number][] = [];
     let columns: Field[] | undefined;
-    for (const one of alternatives(from)) {
-      const source = sourceOf(one, sources);
-      const times = new Times(connection, query, source);
+    const ways = alternatives(from).map((one) => ({ one, source: sourceOf(one, sources) }));
+    const timeColumns = timesOf(ways.map(({ source }) => source));
+    for (const { one, source } of ways) {
+      const times = new Times(connection, query, source, timeColumns);
       const root = copyOf(
         selectOf(
           this.#columns.map(({ node }) => node),

@@ -169,8 +169,10 @@ export async function statefulSelect(
 ): Promise<StatefulSelect> {
   const { window, leaves } = draft;
   const hidden = window ? [windowColumn] : [];
-  const names = [...columns.map(({ name }) => name), ...hidden].map(quoteName);
-  const casts = columns.map((column, index) => castTo(column, String(output[index]?.type), 'value'));
+  // Two columns may have one name.
+  const plain = columns.map((column, index) => ({ ...column, name: `c${index}` }));
+  const names = [...plain.map(({ name }) => name), ...hidden].map(quoteName);
+  const casts = plain.map((column, index) => castTo(column, String(output[index]?.type), 'value'));
   const list = [...hidden.map((name) => `q.${quoteName(name)}`), ...casts];
   const sql = `SELECT ${list.join(', ')} FROM (${text}) AS q(${names.join(', ')})`;
   const places = relation.key?.map((name) => output.findIndex((column) => column.name === name));

@@ -1,10 +1,18 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Query } from '../analysis.ts';
 import { children, isNode, type TreeNode } from '../parse-tree.ts';
+import { quoteName } from '../names.ts';
 import type { TableDefinition } from '../plan.ts';
 import { columnRef, copyOf, expressionOf, hideFromStars, named } from './tree.ts';
 
 /** SELECTs that compute rows one by one, and the times of these rows. */
+
+/** The columns with times that rows of these sources have. In a row of one that has no such time they are null. */
+export const timesOf = (sources: readonly TableDefinition[]): string[] => {
+  if (!sources.some(({ eventTime }) => eventTime !== undefined)) return [];
+  const marked = sources.some(({ watermark }) => watermark !== undefined);
+  return marked ? [timeColumn, watermarkColumn] : [timeColumn];
+};
 
 export const timeColumn = '__time';
 export const watermarkColumn = '__watermark';
@@ -37,22 +45,23 @@ export class Times {
   readonly #connection: DuckDBConnection;
   readonly #query: Query;
   readonly #source: TableDefinition;
+  readonly #columns: readonly string[];
 
-  constructor(connection: DuckDBConnection, query: Query, source: TableDefinition) {
+  constructor(
+    connection: DuckDBConnection,
+    query: Query,
+    source: TableDefinition,
+    columns: readonly string[],
+  ) {
     this.#connection = connection;
     this.#query = query;
     this.#source = source;
-  }
-
-  get columns(): string[] {
-    const { eventTime, watermark } = this.#source;
-    if (eventTime === undefined) return [];
-    return watermark === undefined ? [timeColumn] : [timeColumn, watermarkColumn];
+    this.#columns = columns;
   }
 
   /** Adds them to a SELECT over a stream. Returns false in the one that computes columns of the table itself. */
   async add(node: TreeNode): Promise<boolean> {
-    const { columns } = this;
+    const columns = this.#columns;
     if (columns.length === 0) return true;
     const from = node.from_table as TreeNode;
     const isBottom = from.type === 'BASE_TABLE';
@@ -67,7 +76,8 @@ export class Times {
 
   async #computed(column: string): Promise<TreeNode> {
     const { eventTime, watermark } = this.#source;
-    const text = column === timeColumn ? `"${String(eventTime).replaceAll('"', '""')}"` : `(${watermark})`;
+    const value = column === timeColumn ? eventTime && quoteName(eventTime) : watermark;
+    const text = value === undefined ? 'NULL' : `(${value})`;
     return named(await expressionOf(this.#connection, `CAST(${text} AS TIMESTAMP)`), column);
   }
 }
