@@ -10,6 +10,7 @@ import { type JsonObject, openConfig, sealConfig } from '../security/config-secr
 import type { SecretBox } from '../security/secret-box.ts';
 import { oddEnds, resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, InlineConnection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
+import { storedTimes } from '../sql/table-time.ts';
 import type { Db } from '../store/db.ts';
 import {
   checkProfileConfig,
@@ -130,6 +131,7 @@ export class StoredCatalog implements Catalog {
       profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
       config,
       uses: connectorFor(row.connector).columnsOf?.(config) ?? [],
+      ...storedTimes(schema),
     };
   }
 

@@ -16,6 +16,7 @@ import {
   type SchemaDefinition,
 } from './schema/schema.ts';
 import { sqlType } from './schema/sql-type.ts';
+import { validateTime } from './schema/table-time.ts';
 import { badData } from './values/bad.ts';
 import { validateZone } from './values/zone.ts';
 
@@ -158,6 +159,7 @@ export function validateSchema(
   if (takesRows) validateRows(schema, fields, errors);
   else validateFormat(schema, fields, errors);
   validateBadData(schema.bad_data, errors);
+  errors.push(...validateTime(schema.time, fields));
   for (const [index, key] of (schema.primary_keys ?? []).entries()) {
     if (!fields.some((field) => field.name === key))
       add(errors, `/primary_keys/${index}`, `There is no field called ${key}`);

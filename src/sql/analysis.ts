@@ -10,7 +10,7 @@ import { type JsonColumn, jsonColumns } from './json-columns.ts';
 import { checkFieldNames, findDuplicate, findNamed } from './names.ts';
 import { refuseNeverRight } from './never-right.ts';
 import { children, isNode, Places, parseSelect, type TreeNode, writeSelect } from './parse-tree.ts';
-import type { TableDefinition } from './plan.ts';
+import type { StateLimits, TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
 import { warnOfSurprises } from './surprises.ts';
 import type { Tables } from './tables.ts';
@@ -26,6 +26,8 @@ export interface Query {
   views: Map<string, View>;
   /** Views that add the columns that a source computes, by the name of the source. */
   computed: Map<string, View>;
+  /** Of its selects with state. */
+  limits: StateLimits;
 }
 
 /** A view: a SELECT over one source table, possibly through further views. */

@@ -65,10 +65,11 @@ export async function diagnose(
 
 async function readQuery(text: string, catalog: Catalog): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
-  const { tables, selects } = readStatements(text, findings);
+  const { tables, selects, limits } = readStatements(text, findings);
   const made = new Tables(catalog, findings);
   const warnings = new Findings(text);
-  const query = { text, findings, warnings, tables: made, views: new Map(), computed: new Map() };
+  const maps = { views: new Map(), computed: new Map() };
+  const query = { text, findings, warnings, tables: made, limits, ...maps };
   for (const statement of tables) {
     const computed = await made.create(statement);
     if (!computed) continue;
