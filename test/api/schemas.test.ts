@@ -205,7 +205,10 @@ test('a table returns its format as it was sent', async () => {
 
 test('a source keeps what windows need to know; a sink is refused', async () => {
   const { request } = service;
-  const profile = await created(request, '/connection_profiles', profileBody('mqtt://127.0.0.1:2'));
+  const profile = await created(request, '/connection_profiles', {
+    ...profileBody('mqtt://127.0.0.1:1'),
+    name: 'other',
+  });
   const schema = withTime({ event_time_field: 'at', dedupe: { columns: ['a'], horizon_ms: 60_000 } });
   const source = tableBody('timed', profile.id, { topic: 'a', type: {} }, schema);
   const table = await created(request, '/connection_tables', source);
