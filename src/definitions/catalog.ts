@@ -285,5 +285,8 @@ const rowsTaken = (
   direction: 'source' | 'sink',
   config: unknown,
   schema: ConnectionSchema,
-): Pick<InlineConnection, 'takesRows'> =>
-  direction === 'sink' && connector.takesRows?.(config, schema) ? { takesRows: true } : {};
+): Pick<InlineConnection, 'takesRows' | 'deletesBy'> => {
+  if (direction !== 'sink' || !connector.takesRows?.(config, schema)) return {};
+  const deletesBy = connector.deletesBy?.(config);
+  return { takesRows: true, ...(deletesBy && { deletesBy }) };
+};

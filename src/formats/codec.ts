@@ -9,6 +9,7 @@ import {
   type ConnectionSchema,
   type Field,
   type FieldTypeName,
+  type Format,
   type FormatType,
   isMetadata,
   type ListItem,
@@ -37,7 +38,12 @@ export function codecFor(schema: ConnectionSchema): Codec {
     framing && definition.newlines !== 'own'
       ? byLines(codec, framing, definition.newlines === 'values')
       : codec;
-  const headed = behindHeader(framed, format);
+  return inMessage(framed, format);
+}
+
+/** What every format may have around it: a header, compression, and messages without content. */
+export function inMessage(codec: Codec, format: Format): Codec {
+  const headed = behindHeader(codec, format);
   const packed = format.compression === 'gzip' ? gzipped(headed) : headed;
   return 'skip_empty' in format && format.skip_empty ? skippingEmpty(packed) : packed;
 }

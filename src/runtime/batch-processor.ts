@@ -4,11 +4,11 @@ import { asPenstockError, type PenstockError } from '../errors.ts';
 import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
-import type { ConnectionSchema } from '../formats/schema/schema.ts';
-import { badData, badRow, pathOf } from '../formats/values/bad.ts';
+import { badData } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
 import type { InsertPlan } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
+import { rowChecker } from './changes.ts';
 import type { RemainingRows } from './operations.ts';
 
 /** A batch is full at this number of rows or bytes. Messages are not divided. */
@@ -79,9 +79,11 @@ export class BatchProcessor {
   readonly #unpacks: boolean;
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    ({ source: this.#source, encode: this.#encode } = target.takesRows
-      ? { source: codecFor(source.schema), encode: rowChecker(target.schema) }
-      : codecsBetween(source.schema, target.schema));
+    if (target.takesRows) {
+      const check = rowChecker(target.schema);
+      this.#source = codecFor(source.schema);
+      this.#encode = (_, { rows }, index) => check(rows[index] as Row);
+    } else ({ source: this.#source, encode: this.#encode } = codecsBetween(source.schema, target.schema));
     this.#fill = metadataFiller(source.schema.fields ?? []);
     this.#transform = transform;
     this.#sink = sink;
@@ -171,19 +173,6 @@ export class BatchProcessor {
     }
   }
 }
-
-/** Stands for the encoder of a sink that takes rows: only checks that the columns that need a value have one. */
-function rowChecker({ fields = [] }: ConnectionSchema): EncodeResult {
-  const required = fields.filter((field) => field.required).map(({ name }) => name);
-  return (_, { rows }, index) => {
-    const row = rows[index] as Row;
-    const missing = required.find((name) => row[name] === null || row[name] === undefined);
-    if (missing !== undefined) throw badRow(pathOf('', missing), 'is required but null');
-    return noPayload;
-  };
-}
-
-const noPayload = Buffer.alloc(0);
 
 /** Returns an error that a message or row caused. Throws any other. */
 function badOnly(error: unknown): PenstockError {

@@ -29,6 +29,8 @@ export interface InlineConnection {
   config: unknown;
   /** Whether it is a sink that takes typed rows, so that its schema needs no format. */
   takesRows?: boolean;
+  /** The columns by which such a sink can replace and delete rows, if it can. */
+  deletesBy?: readonly string[];
   /** The columns that `config` refers to, if any. */
   uses?: readonly ColumnUse[];
   /** The metadata columns that a source of this connector offers. */
