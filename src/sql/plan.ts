@@ -95,15 +95,14 @@ export interface Catalog {
 }
 
 /** How rows of the source become rows of the sink. Columns are in the order of the sink's. */
-export type Select =
+export type RowSelect =
   /** The same rows, unchanged. */
   | { kind: 'passthrough' }
   /** Columns renamed, reordered or left out. */
   | { kind: 'project'; columns: readonly ProjectedColumn[] }
   /** Filters and expressions compiled to JavaScript. A row that these cannot decide goes through `sql`. */
   | { kind: 'compiled'; plan: BoundPlan; sql: string; rowColumn: string }
-  | EngineSelect
-  | StatefulSelect;
+  | EngineSelect;
 
 /** Everything else: DuckDB runs `sql` over small batches. */
 export interface EngineSelect {
@@ -114,6 +113,8 @@ export interface EngineSelect {
   /** The part of the query that is not compiled, e.g. `the function regexp_matches`. */
   because: string;
 }
+
+export type Select = RowSelect | StatefulSelect;
 
 /** Windows in microseconds. Those of `tumble` and `hop` begin at multiples of their width or slide since 1970. */
 export type WindowSpec =
@@ -148,11 +149,13 @@ export interface StateLimits {
   ttl: number;
 }
 
+export const defaultLimits: StateLimits = { maxStateBytes: 1024 ** 3, whenFull: 'wait', ttl: 86_400_000_000 };
+
 /** Rows of one or more sources, computed one by one, that a stateful select keeps. */
 export interface Leaf {
   name: string;
   /** Several are a UNION ALL. `source` is 0 for the source of the insert, then counts its `others`. */
-  inputs: readonly { source: number; select: Exclude<Select, StatefulSelect> }[];
+  inputs: readonly { source: number; select: RowSelect }[];
   /** Columns that the selects of `inputs` return. The last are `__time` and `__watermark` (microseconds), if `times` has them. */
   columns: readonly Field[];
   times: { event: boolean; watermark: boolean };
@@ -207,7 +210,7 @@ export interface InsertPlan {
   select: Select;
 }
 
-export interface PreviewPlan {
+export interface PreviewPlan extends Pick<InsertPlan, 'others'> {
   source: TableDefinition;
   columns: Field[];
   operatorIds: { source: string; transform: string };

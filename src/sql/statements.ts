@@ -1,7 +1,7 @@
 import { type CreateTable, readCreateTable, readTableHead } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { readBytes, readMicros } from './durations.ts';
-import type { StateLimits } from './plan.ts';
+import { defaultLimits, type StateLimits } from './plan.ts';
 import { readOptionValue } from './table-options.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
 import { isSymbol, isWord, rangeOf, type Token, tokenise } from './tokens.ts';
@@ -64,8 +64,6 @@ function readTableAs(reader: TokenReader): CreateView {
   reader.expect('AS', 'after the name of the table');
   return { name, ...readSelect(reader) };
 }
-
-const defaultLimits: StateLimits = { maxStateBytes: 2 ** 30, whenFull: 'wait', ttl: 24 * 3.6e9 };
 
 /** `SET name = value`, for the whole query. Of several with one name the last counts. */
 function readSetting(reader: TokenReader, limits: StateLimits): void {
