@@ -80,6 +80,19 @@ export type ConnectionSchema = {
   fields?: Array<Field>;
   definition?: JsonSchemaDefinition | ProtobufDefinition | AvroDefinition | null;
   inferred?: boolean | null;
+  time?: {
+    event_time_field?: string | null;
+    watermark_delay_ms?: number | null;
+    idle_timeout_ms?: number | null;
+    max_ahead_ms?: number | null;
+    late_data?: "drop" | "dead_letter" | null;
+    dedupe?: {
+      /** Fields that identify a message */
+      columns: Array<string>;
+      /** Time within which a further message with the same values does not count */
+      horizon_ms: number;
+    } | null;
+  } | null;
   primary_keys?: Array<string>;
 };
 

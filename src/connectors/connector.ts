@@ -124,6 +124,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    * row of the query, with the values of `Row` for the types of the schema.
    */
   takesRows?(table: Static<T>, schema: ConnectionSchema): boolean;
+  /**
+   * The columns by which a sink of this table that takes rows finds the row to replace or to delete. Undefined if it can do
+   * neither.
+   */
+  deletesBy?(table: Static<T>): readonly string[] | undefined;
   /** Number of messages that a sink of this table may hold before it confirms them; the window of its task allows for it. */
   holds?(table: Static<T>): number;
   /** Whether a sink of this table can write each message once (`Sink.exact`). */

@@ -168,6 +168,8 @@ export interface Outgoing {
   payload: Buffer;
   /** The row of the payload, whose columns may also make a topic or key. */
   row: Row;
+  /** Whether the row with the same key is to be deleted. Only a sink whose connector has `deletesBy` gets it. */
+  deleted?: true;
 }
 
 /** A message that can never be written, though the connection works. */

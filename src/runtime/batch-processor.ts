@@ -5,10 +5,11 @@ import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
-import { badData, badRow, pathOf } from '../formats/values/bad.ts';
+import { badData } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
 import type { InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
+import { rowChecker } from './changes.ts';
 import type { RemainingRows } from './operations.ts';
 
 /** A batch is full at this number of rows or bytes. Messages are not divided. */
@@ -147,7 +148,7 @@ export class BatchProcessor {
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
     const codecs = target.takesRows
-      ? { source: codecFor(source.schema), encode: rowChecker(target.schema) }
+      ? { source: codecFor(source.schema), encode: checking(target.schema) }
       : codecsBetween(source.schema, target.schema);
     this.#reader = new BatchReader(source, codecs.source, transform.bytesFor?.bind(transform));
     this.#encode = codecs.encode;
@@ -193,18 +194,10 @@ export class BatchProcessor {
   }
 }
 
-/** Stands for the encoder of a sink that takes rows: only checks that the columns that need a value have one. */
-function rowChecker({ fields = [] }: ConnectionSchema): EncodeResult {
-  const required = fields.filter((field) => field.required).map(({ name }) => name);
-  return (_, { rows }, index) => {
-    const row = rows[index] as Row;
-    const missing = required.find((name) => row[name] === null || row[name] === undefined);
-    if (missing !== undefined) throw badRow(pathOf('', missing), 'is required but null');
-    return noPayload;
-  };
+function checking(schema: ConnectionSchema): EncodeResult {
+  const check = rowChecker(schema);
+  return (_, { rows }, index) => check(rows[index] as Row);
 }
-
-const noPayload = Buffer.alloc(0);
 
 /** Returns an error that a message or row caused. Throws any other. */
 function badOnly(error: unknown): PenstockError {

@@ -6,14 +6,7 @@ import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
 import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
 import { checkFieldNames } from './names.ts';
-import {
-  type Catalog,
-  defaultLimits,
-  type InsertPlan,
-  type Plan,
-  type PreviewPlan,
-  type TableDefinition,
-} from './plan.ts';
+import type { Catalog, InsertPlan, Plan, PreviewPlan, TableDefinition } from './plan.ts';
 import type { UnnamedInsert } from './select.ts';
 import { type Insert, readStatements, type SelectText } from './statements.ts';
 import { Tables } from './tables.ts';
@@ -75,11 +68,11 @@ export async function diagnose(
 
 async function readQuery(text: string, catalog: Catalog): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
-  const { tables, selects } = readStatements(text, findings);
+  const { tables, selects, limits } = readStatements(text, findings);
   const made = new Tables(catalog, findings);
   const warnings = new Findings(text);
-  const limits = defaultLimits;
-  const query = { text, findings, warnings, tables: made, views: new Map(), computed: new Map(), limits };
+  const maps = { views: new Map(), computed: new Map() };
+  const query = { text, findings, warnings, tables: made, limits, ...maps };
   for (const statement of tables) {
     const computed = await made.create(statement);
     if (!computed) continue;

@@ -29,6 +29,8 @@ export interface InlineConnection {
   config: unknown;
   /** Whether it is a sink that takes typed rows, so that its schema needs no format. */
   takesRows?: boolean;
+  /** The columns by which such a sink can replace and delete rows, if it can. */
+  deletesBy?: readonly string[];
   /** The columns that `config` refers to, if any. */
   uses?: readonly ColumnUse[];
   /** The metadata columns that a source of this connector offers. */
@@ -56,14 +58,17 @@ export interface TableDefinition extends Omit<InlineConnection, 'metadata' | 'ch
   stored?: { tableId: string };
   /** The column with the time of an event, for windows. Without it the time of arrival counts. */
   eventTime?: string;
-  /** The SQL of its watermark: no earlier event is to be expected. */
+  /**
+   * An expression of DuckDB over the columns, computed ones included: rows with an earlier time may no longer come. It is there
+   * if `eventTime` is.
+   */
   watermark?: string;
   time?: TimeOptions;
 }
 
 /** How windows treat the rows of a source. */
 export interface TimeOptions {
-  /** A source without rows for this long no longer holds the watermark back; default 5 minutes. */
+  /** A source without rows for this long no longer holds the watermark back; 0: never; default 5 minutes. */
   idleTimeoutMs?: number;
   /** A row whose time is further ahead of the clock is treated as a late one; default 1 minute. */
   maxAheadMs?: number;

@@ -16,6 +16,11 @@ export interface Control {
   /** Numbers of rows that came late and of windows that closed, since the state began. */
   late: number;
   duplicates: number;
+  closed: number;
+  /** Updating results: segments up to this number were in the results that are written or in the outbox. */
+  evaluated: number;
+  /** What the rows are of: a plan of another shape cannot use them. */
+  shape: string;
 }
 
 export interface SourceControl {
@@ -23,6 +28,7 @@ export interface SourceControl {
   /** Packet identifiers that are committed and not released. */
   received: number[];
 }
+
 
 /** Rows of a leaf, results for the sink, or keys of messages for `dedupe`. */
 export interface Segment {
@@ -50,11 +56,13 @@ export interface OutboxEntry {
 
 export interface Flight {
   identifiers: number[];
+  /** Number of results; some may need no message. */
+  size: number;
   /** Whether the other side has taken all of them over. */
   published: boolean;
 }
 
-export const noControl = (sources: number): Control => ({
+export const noControl = (sources: number, shape: string): Control => ({
   version: 1,
   epoch: 0,
   until: null,
@@ -65,6 +73,9 @@ export const noControl = (sources: number): Control => ({
   nextIdentifier: 1,
   late: 0,
   duplicates: 0,
+  closed: 0,
+  evaluated: 0,
+  shape,
 });
 
 export const microsOf = (text: string | null): bigint | undefined => (text === null ? undefined : BigInt(text));
