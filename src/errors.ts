@@ -29,6 +29,7 @@ export const coreErrors = {
   plan_stale: { title: 'The plan is out of date', passing: false },
   changed_meanwhile: { title: 'Concurrent changes kept conflicting', passing: true },
   pipeline_running: { title: 'The pipeline is still running', passing: false },
+  state_would_be_lost: { title: 'The change would lose the state of open windows', passing: false },
   illegal_state: { title: 'The current state does not allow this', passing: false },
   host_not_allowed: { title: 'The request names a host that is not allowed', passing: false },
   cross_site_request: { title: 'The request comes from another web site', passing: false },

@@ -68,6 +68,14 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'A pipeline cannot be deleted while its job runs or while a worker holds it.',
     todo: 'Stop it (PATCH with `{"stop": "graceful"}`), and delete it when its job is Stopped or Failed.',
   },
+  state_would_be_lost: {
+    means:
+      'The new query counts other rows than the current one, so it cannot go on with what open windows have collected. ' +
+      'With the change, the windows that are open would begin again.',
+    todo:
+      'Send the change with `state=discard` to lose what they have collected. To keep it, stop the pipeline with ' +
+      '`graceful` first, which closes the windows, or create a second pipeline.',
+  },
   illegal_state: {
     means:
       'The current state does not allow the operation. For example, the last admin key cannot be revoked.',

@@ -89,6 +89,18 @@ export type TaskState = (typeof taskStates)[number];
 
 export type TaskStatus = TaskPlace & TaskCounts;
 
+/** A commit of the state of a task. Times are Unix microseconds. */
+export interface StoredCheckpoint {
+  epoch: number;
+  startTime: number;
+  finishTime: number;
+  /** Size of what this commit added. */
+  bytes: number;
+  /** Size of the whole state after it. */
+  stateBytes: number;
+  kind: 'delta' | 'snapshot';
+}
+
 /** Whether nothing was counted in the last second of a task. */
 export const isQuiet = ({ samples }: Pick<TaskCounts, 'samples'>): boolean =>
   samples.at(-1)?.every((count) => count === 0) ?? true;

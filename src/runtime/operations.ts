@@ -1,5 +1,6 @@
 import type { FoundSession, RememberedSession } from '../connectors/connector.ts';
 import type { BadData } from '../formats/schema/schema.ts';
+import type { StoredCheckpoint } from '../jobs/stats.ts';
 import type { CountsDelta } from './counts.ts';
 import type { PlainError } from './link.ts';
 
@@ -73,16 +74,8 @@ export interface StateCommit {
   checkpoint: CheckpointInfo;
 }
 
-/** A checkpoint as it is shown. Times are in microseconds since 1970. */
-export interface CheckpointInfo {
-  epoch: number;
-  startTime: number;
-  /** Size of what this commit added. */
-  bytes: number;
-  /** Size of all segments after it. */
-  stateBytes: number;
-  kind: 'delta' | 'snapshot';
-}
+/** A checkpoint as the runtime tells it. */
+export type CheckpointInfo = Omit<StoredCheckpoint, 'finishTime'>;
 
 /** The state of a task's windows. Survives the worker. */
 export interface StateStore {

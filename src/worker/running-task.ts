@@ -12,7 +12,7 @@ import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
 import { JobSessions } from './sessions.ts';
-import { noStates } from './states.ts';
+import { statesOf } from './states.ts';
 import { leftUnconfirmed, Task } from './task.ts';
 import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
 import { readWork, specOf, type TaskWork } from './task-work.ts';
@@ -247,7 +247,7 @@ export class RunningTask {
       },
       session: sessions.of(spec),
       positions: positionsOf(deps.db, spec, (tx) => this.#own(tx)),
-      states: noStates,
+      states: statesOf(spec, { ...deps, own: (tx) => this.#own(tx) }),
       deadLetters: local.deadLetters,
       counters,
       threads: deps.threads,
