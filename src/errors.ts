@@ -68,6 +68,7 @@ export const coreErrors = {
   bad_row: { title: 'A row could not be transformed or written', passing: false },
   dead_letters_full: { title: 'The limit of dead letters is reached', passing: false },
   source_silent: { title: 'A source has received no message for too long', passing: true },
+  session_discarded: { title: 'A former session of a source was removed', passing: true },
   cannot_share: { title: 'The source does not support several tasks', passing: false },
   thread_lost: { title: 'The worker thread of the task was lost', passing: true },
   task_taken: { title: 'Another worker has taken over the task', passing: true },

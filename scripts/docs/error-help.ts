@@ -229,6 +229,12 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'No message has arrived for longer than `maxSilenceSecs` of the source table. The job goes on.',
     todo: 'Check that a client publishes to the topic and that the broker lets this user read it. The pipeline needs no change.',
   },
+  session_discarded: {
+    means:
+      'The broker, the client id or the number of tasks has changed, and a query with windows or aggregates reads the source. ' +
+      'Only its own task can count messages, so those that wait in the former session are not processed.',
+    todo: 'Nothing if the former session was empty. To lose nothing, stop the publishers before such a change.',
+  },
   cannot_share: {
     means: 'The parallelism is above 1, but the source cannot distribute its messages among several readers.',
     todo: 'Set the parallelism to 1, or change the table as the message describes.',

@@ -43,6 +43,8 @@ export interface Latency {
 export interface TaskPlace {
   index: number;
   source: OperatorPlace;
+  /** Further sources. */
+  others?: OperatorPlace[];
   /** Null if rows pass unchanged. */
   transform: OperatorPlace | null;
   sink: OperatorPlace;

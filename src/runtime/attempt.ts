@@ -21,8 +21,8 @@ import { type TaskEnd, type TaskSpec, window, windowOf } from './task-spec.ts';
 interface AttemptTools {
   running(): void;
   warn(error: PenstockError, operatorId?: string): void;
-  session: TaskSession;
-  positions: PositionStore;
+  session(source: number): TaskSession;
+  positions(source: number): PositionStore;
   states: StateStore;
   deadLetters: DeadLetterStore;
   counts: AttemptCounts;
@@ -79,8 +79,8 @@ export class Attempt implements AttemptOperations {
     if (!processor) return undefined;
     const { decode } = metadataCodec(this.#spec.source.connector.metadata);
     const messages = deadLetters.map(
-      ({ payload, metadata, ...rest }): InputMessage => ({
-        ...rest,
+      ({ payload, metadata, left }): InputMessage => ({
+        ...(left ? { left } : {}),
         payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
         metadata: decode(Buffer.from(metadata)),
       }),
@@ -99,6 +99,11 @@ export class Attempt implements AttemptOperations {
   async drain(): Promise<void> {
     if (this.#source) await this.#source.drain();
     else this.stop();
+  }
+
+  /** The same, and closes all open windows. */
+  async finish(): Promise<void> {
+    await this.drain();
   }
 
   allConnected(): void {
@@ -152,9 +157,10 @@ export class Attempt implements AttemptOperations {
     const { connector } = this.#spec.source;
     if (!connector.openSource)
       throw new PenstockError('invalid_query', `${connector.name} only writes: read another table`);
-    const session = await this.#tools.session.opening();
+    const known = this.#tools.session(0);
+    const session = await known.opening();
     const context = this.#context(this.#spec.source, signal);
-    const position = connector.position && (await Positions.open(this.#tools.positions, context.warn));
+    const position = connector.position && (await Positions.open(this.#tools.positions(0), context.warn));
     // Closed after the source, which commits the last position when it closes.
     if (position) open.push(position);
     const source = await connector.openSource({
@@ -163,7 +169,7 @@ export class Attempt implements AttemptOperations {
       ...(position ? { position } : {}),
     });
     open.push(source);
-    if (source.session) await this.#tools.session.opened(source.session);
+    if (source.session) await known.opened(source.session);
     return source;
   }
 
