@@ -196,7 +196,11 @@ export class Attempt implements AttemptOperations {
       this.#tools.running();
       const paced = opened.map((source, number) => this.#paced(specs[number] as TaskSpec, source, signal));
       const window = windowOf(this.#spec);
-      await pump.run(paced, { sink, window, isDrained: () => this.#drained, failed: failed.signal });
+      await pump.run(paced, {
+        ...{ sink, window, failed: failed.signal },
+        isDrained: () => this.#drained,
+        sinkError: (error) => this.#sinkError(error),
+      });
     });
   }
 
@@ -229,7 +233,8 @@ export class Attempt implements AttemptOperations {
     const known = this.#tools.session(number);
     const session = await known.opening();
     const context = this.#context(end, insert.source.schema, signal);
-    const position = connector.position && (await Positions.open(this.#tools.positions(number), context.warn));
+    const position =
+      connector.position && (await Positions.open(this.#tools.positions(number), context.warn));
     // Closed after the source, which commits the last position when it closes.
     if (position) open.push(position);
     const source = await connector.openSource({
