@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import type { Row } from '../../src/formats/format.ts';
 import type { Field } from '../../src/formats/schema/schema.ts';
-import { type LeafSegment, type Results, StateTables } from '../../src/runtime/state/tables.ts';
 import { StateSession } from '../../src/sql/engine/state-session.ts';
 import type { StatefulSelect, WindowSpec } from '../../src/sql/plan.ts';
+import { type LeafSegment, type Results, StateTables } from '../../src/sql/state/tables.ts';
 
 /** Selects over one leaf with a group `k` and a value `v`, written by hand. */
 
