@@ -211,8 +211,10 @@ export class CommittedIdentifiers implements ReceivedIdentifiers {
     return known.promise;
   }
 
-  clear(): void {
+  async clear(): Promise<void> {
+    const released = [...this.#committed].map((identifier) => this.release(identifier));
     this.#committed.clear();
+    await Promise.all(released);
   }
 
   get releasing(): boolean {
