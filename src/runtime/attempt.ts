@@ -230,7 +230,8 @@ export class Attempt implements AttemptOperations {
     const known = this.#tools.session(number);
     const session = await known.opening();
     const context = this.#context(end, insert.source.schema, signal);
-    const position = connector.position && (await Positions.open(this.#tools.positions(number), context.warn));
+    const position =
+      connector.position && (await Positions.open(this.#tools.positions(number), context.warn));
     // Closed after the source, which commits the last position when it closes.
     if (position) open.push(position);
     const source = await connector.openSource({
@@ -244,11 +245,7 @@ export class Attempt implements AttemptOperations {
     return source;
   }
 
-  async #openSink(
-    signal: AbortSignal,
-    failed: AbortController,
-    exact?: 'begin' | 'resume',
-  ): Promise<Sink> {
+  async #openSink(signal: AbortSignal, failed: AbortController, exact?: 'begin' | 'resume'): Promise<Sink> {
     const { sink: end, insert } = this.#spec;
     const { connector } = end;
     if (!connector.openSink)

@@ -45,7 +45,9 @@ export class CommittedIdentifiers implements ReceivedIdentifiers {
     const [releasing, clearing] = [this.#releasing, this.#clearing];
     this.#releasing = new Map();
     this.#clearing = undefined;
-    const received = [...this.#received].filter((identifier) => !releasing.has(identifier) || renewed.has(identifier));
+    const received = [...this.#received].filter(
+      (identifier) => !releasing.has(identifier) || renewed.has(identifier),
+    );
     return {
       received,
       done: () => {
