@@ -262,13 +262,13 @@ export const errorHelp: Record<ErrorCode, Help> = {
       'All windows of the row had closed when it came, or its time was further ahead of the clock than the source allows ' +
       '(`max_ahead`).',
     todo:
-      'If devices report late, let the watermark wait longer: `WATERMARK FOR ts AS ts - INTERVAL \'1 minute\'`. Check the clocks ' +
+      "If devices report late, let the watermark wait longer: `WATERMARK FOR ts AS ts - INTERVAL '1 minute'`. Check the clocks " +
       'of the devices.',
   },
   state_full: {
     means: 'The rows of open windows need more than `max_state_bytes`.',
     todo:
-      'Raise `max_state_bytes`, choose shorter windows, or keep fewer keys. With `when_state_full` = \'wait\' the job goes on as soon ' +
+      "Raise `max_state_bytes`, choose shorter windows, or keep fewer keys. With `when_state_full` = 'wait' the job goes on as soon " +
       'as windows close.',
   },
   window_failed: {

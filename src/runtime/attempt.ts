@@ -197,7 +197,11 @@ export class Attempt implements AttemptOperations {
       this.#tools.running();
       const paced = opened.map((source, number) => this.#paced(specs[number] as TaskSpec, source, signal));
       const window = windowOf(this.#spec);
-      await pump.run(paced, { sink, window, isDrained: () => this.#drained, failed: failed.signal });
+      await pump.run(paced, {
+        ...{ sink, window, failed: failed.signal },
+        isDrained: () => this.#drained,
+        sinkError: (error) => this.#sinkError(error),
+      });
     });
   }
 

@@ -27,7 +27,6 @@ export interface SourceControl {
   received: number[];
 }
 
-
 /** Rows of a leaf, results for the sink, or keys of messages for `dedupe`. */
 export interface Segment {
   segment: number;
@@ -75,7 +74,8 @@ export const noControl = (sources: number): Control => ({
   evaluated: 0,
 });
 
-export const microsOf = (text: string | null): bigint | undefined => (text === null ? undefined : BigInt(text));
+export const microsOf = (text: string | null): bigint | undefined =>
+  text === null ? undefined : BigInt(text);
 
 /** The end of the last window that ends at `time` or before; no result is to come for it any more. */
 export function closedBy({ window }: Pick<StatefulSelect, 'window'>, time: bigint): bigint {

@@ -22,7 +22,10 @@ export class Duplicates {
 
   /** Remembers a row. Returns false if a row with the same key was there before. */
   add(row: Row): boolean {
-    const key = JSON.stringify(this.#getters.map((get) => get(row) ?? null), replaceBigint);
+    const key = JSON.stringify(
+      this.#getters.map((get) => get(row) ?? null),
+      replaceBigint,
+    );
     const now = Date.now();
     this.#forget(now);
     if (this.#seen.has(key)) return false;

@@ -6,24 +6,25 @@ import { type Column, columnOf } from '../../sql/engine/values.ts';
 import { createTableStatement } from '../../sql/field-types.ts';
 import { quoteName } from '../../sql/names.ts';
 import type { Leaf, WindowSpec } from '../../sql/plan.ts';
+import { LeafSessions } from './leaf-sessions.ts';
 import {
   bucketOf,
   type Closing,
   closingRows,
-  closingSessions,
   countOpen,
   floorTo,
   foldedBatch,
   type LeafShape,
   merged,
   rangeOf,
-  sessionEnds,
   shapeOf,
   trimTime,
 } from './windows.ts';
 
 /** Rows that a table may hold beyond those in use before it is written anew. */
 const spareRows = 20_000;
+/** Folded rows of a group and bucket, on average, at which they are merged. */
+const rowsPerGroup = 4;
 /** Rows of which the width is measured. */
 const sampleRows = 10_000;
 /** Times in microseconds that leave room for the ends of windows: years -144,000 to 148,000. */
@@ -48,6 +49,7 @@ export class LeafTable {
   readonly #columns: readonly Column[];
   readonly #fits: (row: Row) => boolean;
   readonly shape: LeafShape;
+  readonly sessions: LeafSessions;
   readonly #leafName: string;
   #rows: Row[] = [];
   #times: bigint[] = [];
@@ -62,8 +64,6 @@ export class LeafTable {
   #stored: readonly string[] = [];
   #widthSql = '0';
   #measured: { rows: number; width: number } | undefined;
-  /** The time for which the sessions that close were found, and whether there are any. */
-  #closing: { until: bigint; any: boolean } | undefined;
 
   constructor(
     session: StateSession,
@@ -77,6 +77,7 @@ export class LeafTable {
     this.#name = name;
     this.#leafName = quoteName(leaf.name);
     this.shape = shapeOf(leaf, window);
+    this.sessions = new LeafSessions(session, name, this.shape);
     const extra = (leaf.times.event ? 1 : 0) + (leaf.times.watermark ? 1 : 0);
     this.#fields = leaf.columns.slice(0, leaf.columns.length - extra);
     this.#columns = this.#fields.map(columnOf);
@@ -144,7 +145,7 @@ export class LeafTable {
     const written = await this.#session.write(`SELECT ${this.#stored.join(', ')} FROM ${source}`);
     await this.#session.run(`INSERT INTO ${this.table} SELECT * FROM ${source}`);
     this.#live += written.rows;
-    this.#closing = undefined;
+    this.sessions.changed();
     const [first, last] = rangeOf(times);
     this.#reached(first);
     const bucket = this.#folded ? bucketOf(this.shape.window) : undefined;
@@ -163,32 +164,14 @@ export class LeafTable {
     await this.#session.withData(data, async (source) => {
       this.#live += await this.#session.runLong(`INSERT INTO ${this.table} SELECT * FROM ${source}`);
     });
-    this.#closing = undefined;
+    this.sessions.changed();
     await this.#findEarliest();
     await this.#tidy();
   }
 
   /** A CTE with the rows of the windows that close. */
-  with(closing: Omit<Closing, 'ends'>): string {
-    return `${this.#leafName} AS (${closingRows(this.shape, this.table, { ...closing, ends: this.#ends })})`;
-  }
-
-  /** Finds the sessions that close. Returns the earliest end of one that stays open, and whether any closes. */
-  async findSessions(from: bigint | undefined, until: bigint): Promise<{ next?: bigint; any: boolean }> {
-    const { window } = this.shape;
-    if (window?.kind !== 'session') return { any: true };
-    const ends = sessionEnds(this.shape, window.gap, this.table, from);
-    await this.#session.run(`CREATE OR REPLACE TEMP TABLE ${this.#ends} AS ${ends}`);
-    const later = from === undefined ? '' : ` AND "__end" > ${from}`;
-    const [next, count] = await this.#session.first(
-      `SELECT min("__end") FILTER ("__end" > ${until}), count(*) FILTER ("__end" <= ${until}${later}) FROM ${this.#ends}`,
-    );
-    this.#closing = { until, any: count !== 0n };
-    return { ...(typeof next === 'bigint' && { next }), any: count !== 0n };
-  }
-
-  get #ends(): string {
-    return quoteName(`${this.#name}_ends`);
+  with(closing: Closing): string {
+    return `${this.#leafName} AS (${closingRows(this.shape, this.table, this.sessions.table, closing)})`;
   }
 
   /** Deletes the rows that can be in no window that ends after `until`. */
@@ -201,11 +184,8 @@ export class LeafTable {
       return;
     }
     if (this.#earliest + BigInt(window.gap) > until) return;
-    if (this.#closing?.until !== until) await this.findSessions(undefined, until);
-    if (!this.#closing?.any) return;
-    const closing = { from: undefined, until, ends: this.#ends };
-    const closed = closingSessions(this.shape, window.gap, this.table, closing, true);
-    await this.#delete(`rowid IN (SELECT "__r" FROM (${closed}))`);
+    if (await this.sessions.anyClosed(this.table, until))
+      await this.#delete(`rowid IN (${this.sessions.rows(this.table)})`);
   }
 
   /** Deletes groups without a row since a time, or such rows if there are no groups. Returns the number of rows. */
@@ -257,7 +237,7 @@ export class LeafTable {
     const deleted = await this.#session.run(`DELETE FROM ${this.table} WHERE ${condition}`);
     this.#live -= deleted;
     this.#dead += deleted;
-    this.#closing = undefined;
+    this.sessions.changed();
     await this.#findEarliest();
     await this.#tidy();
     return deleted;
@@ -277,7 +257,9 @@ export class LeafTable {
 
   /** Writes the table anew if deleted rows, or rows that could be merged, outnumber the others. */
   async #tidy(): Promise<void> {
-    const excess = this.#folded ? this.#live + this.#dead - 2 * this.#base : this.#dead - this.#live;
+    const excess = this.#folded
+      ? this.#live + this.#dead - rowsPerGroup * this.#base
+      : this.#dead - this.#live;
     if (excess <= spareRows && (this.#live > 0 || this.#dead === 0)) return;
     const old = this.table;
     this.#version += 1;
@@ -292,8 +274,9 @@ export class LeafTable {
   }
 
   async drop(): Promise<void> {
-    for (const table of [this.#batch, `${this.#name}_folded`, `${this.#name}_ends`])
+    for (const table of [this.#batch, `${this.#name}_folded`])
       await this.#session.run(`DROP TABLE IF EXISTS ${quoteName(table)}`);
     await this.#session.run(`DROP TABLE IF EXISTS ${this.table}`);
+    await this.sessions.drop();
   }
 }

@@ -12,6 +12,8 @@ const maxIdentifier = 65_535;
 
 interface OutboxTools {
   sink: Sink;
+  /** Marks an error as one of the sink. */
+  sinkError(error: unknown): unknown;
   table: TableDefinition;
   /** Maximum number of messages that wait for the sink's confirmation. */
   window: number;
@@ -119,9 +121,11 @@ export class Outbox {
       if (changes.length === 0) return;
       await this.#confirmed(window - changes.length);
       const messages = this.#encoded(changes);
-      const done = (messages.length > 0 ? sink.write(messages) : Promise.resolve<Refusal[]>([])).then(
-        (refusals) => {
-          this.#settle(entry, changes.length, messages, refusals);
+      const written = messages.length > 0 ? sink.write(messages) : Promise.resolve<Refusal[]>([]);
+      const done = written.then(
+        (refusals) => this.#settle(entry, changes.length, messages, refusals),
+        (error: unknown) => {
+          throw this.#tools.sinkError(error);
         },
       );
       done.catch(() => {});
@@ -214,14 +218,20 @@ export class Outbox {
         identifier: flight.identifiers[index] as number,
         message,
       }));
-      refusals = await exact.publish(numbered, again);
+      refusals = await this.#sinks(exact.publish(numbered, again));
       entry.flying = { ...flight, published: true };
       await this.#tools.commit();
     }
     const refused = new Set(refusals.map(({ index }) => flight.identifiers[index]));
-    await exact.release(flight.identifiers.filter((identifier) => !refused.has(identifier)));
+    await this.#sinks(exact.release(flight.identifiers.filter((identifier) => !refused.has(identifier))));
     entry.flying = null;
     this.#settle(entry, changes.length, messages, refusals);
+  }
+
+  #sinks<T>(work: Promise<T>): Promise<T> {
+    return work.catch((error: unknown) => {
+      throw this.#tools.sinkError(error);
+    });
   }
 
   #identifier(): number {

@@ -54,6 +54,8 @@ interface PumpRun {
   isDrained(): boolean;
   /** Aborted when the sink is lost. */
   failed: AbortSignal;
+  /** Marks an error as one of the sink. */
+  sinkError(error: unknown): unknown;
 }
 
 interface Pending {
@@ -124,7 +126,9 @@ export class StatefulPump {
     this.#segments = new Segments(state.control);
     this.#until = microsOf(state.control.until);
     const changed = () => this.#soon();
-    this.identifiers = state.control.sources.map(({ received }) => new CommittedIdentifiers(received, changed));
+    this.identifiers = state.control.sources.map(
+      ({ received }) => new CommittedIdentifiers(received, changed),
+    );
   }
 
   /** Whether nothing is committed yet. */
@@ -152,11 +156,12 @@ export class StatefulPump {
   /** Reads the sources until all have ended, and writes the results. `isDrained` says whether a source ended by request. */
   async run(
     sources: readonly AsyncIterable<Delivery[]>[],
-    { sink, window, isDrained, failed }: PumpRun,
+    { sink, window, isDrained, failed, sinkError }: PumpRun,
   ): Promise<void> {
     this.#outbox = new Outbox(
       {
         sink,
+        sinkError,
         table: this.#tools.sink,
         window,
         read: (entry) => this.#results(entry),
@@ -344,7 +349,8 @@ export class StatefulPump {
     if (this.#outbox?.hasDone) wait = Math.min(wait, fewWaitMs);
     if (this.#replacing) return 0;
     const { window } = this.#tools.select;
-    if (!window) return this.#isOld ? Math.min(wait, Math.max(0, this.#evaluatedAt + updateEveryMs - now)) : wait;
+    if (!window)
+      return this.#isOld ? Math.min(wait, Math.max(0, this.#evaluatedAt + updateEveryMs - now)) : wait;
     if (this.#mayClose()) return 0;
     return this.#tables.earliest().some((time) => time !== undefined) ? Math.min(wait, clockEveryMs) : wait;
   }
@@ -392,7 +398,10 @@ export class StatefulPump {
       const commits = this.identifiers.map((identifiers, source) =>
         identifiers.commit(identifiersOf(pending.filter((one) => one.source === source))),
       );
-      const control = this.#write(commits.map(({ received }) => received), entry);
+      const control = this.#write(
+        commits.map(({ received }) => received),
+        entry,
+      );
       const bytes = add.reduce((sum, { data }) => sum + data.byteLength, 0);
       const stateBytes = this.#segments.bytes + outboxBytes(control.outbox);
       const kind = taken.isSnapshot ? 'snapshot' : 'delta';
@@ -531,7 +540,10 @@ export class StatefulPump {
     const { upTo, segments } = replacing;
     const replaced = this.#segments.all.filter(({ kind, segment }) => kind === 'rows' && segment <= upTo);
     const lastOf = (leaf: number) =>
-      replaced.reduce((last, one) => (one.of === leaf && BigInt(one.last) > last ? BigInt(one.last) : last), 0n);
+      replaced.reduce(
+        (last, one) => (one.of === leaf && BigInt(one.last) > last ? BigInt(one.last) : last),
+        0n,
+      );
     const lasts = segments.map(({ leaf }) => String(lastOf(leaf)));
     remove.push(...this.#segments.remove((one) => replaced.includes(one)));
     for (const [index, { leaf, data }] of segments.entries()) {

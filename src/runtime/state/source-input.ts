@@ -50,7 +50,11 @@ export class SourceInput {
     for (const [leaf, { inputs, columns }] of select.leaves.entries())
       for (const input of inputs)
         if (input.source === index)
-          transforms.push({ leaf, whole: input.whole, transform: await opened(source, input.select, columns) });
+          transforms.push({
+            leaf,
+            whole: input.whole,
+            transform: await opened(source, input.select, columns),
+          });
     const clockOf = select.clocks.find((one) => one.source === index);
     const clockTransform = clockOf && (await opened(source, clockOf.select, clockOf.columns));
     return new SourceInput(select, { source, clock, duplicates, transforms, clockTransform });
@@ -109,7 +113,8 @@ export class SourceInput {
         if (!left(from)) continue;
         const time = this.#timeOf(row, from, batch, until);
         if (time === undefined) continue;
-        if (this.clock.isAhead(time) || (until !== undefined && isLate(this.#select, time, until))) late.add(from);
+        if (this.clock.isAhead(time) || (until !== undefined && isLate(this.#select, time, until)))
+          late.add(from);
         else {
           kept.push(row);
           at.push(time);
@@ -138,12 +143,7 @@ export class SourceInput {
     return (index) => !seen.has(index);
   }
 
-  #timeOf(
-    row: Row,
-    from: number,
-    batch: Batch<Delivery>,
-    until: bigint | undefined,
-  ): bigint | undefined {
+  #timeOf(row: Row, from: number, batch: Batch<Delivery>, until: bigint | undefined): bigint | undefined {
     if (this.clock.byArrival) {
       const { receivedAt } = batch.messages[batch.owners[from] as number] as Delivery;
       const arrived = BigInt(Math.round(receivedAt * 1000));

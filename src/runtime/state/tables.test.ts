@@ -15,6 +15,8 @@ import { StateSession } from '../../sql/engine/state-session.ts';
 import type { StatefulSelect, WindowSpec } from '../../sql/plan.ts';
 import { StateTables } from './tables.ts';
 
+const soak = process.env.PENSTOCK_SOAK === '1';
+
 let opened: StateTables[] = [];
 /** Keeps the instance of DuckDB from being started for each test. */
 let instance: StateSession;
@@ -105,7 +107,7 @@ describe.each([false, true])('the union of what closes is the query over all row
       const { rows, results } = await live(statsSelect(window, folded), past);
       expect(results.sort()).toEqual(await allAtOnce(window, rows));
     });
-    await fc.assert(property, { numRuns: 10 });
+    await fc.assert(property, { numRuns: soak ? 300 : 6 });
   });
 });
 

@@ -12,6 +12,8 @@ const partBytes = 48 * 1024 * 1024;
 
 let opened = 0;
 
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
 /** Parquet data of rows of a leaf. */
 export interface LeafSegment {
   leaf: number;
@@ -25,7 +27,7 @@ export interface Results {
 }
 
 export interface OpenWindows {
-  /** Number of windows, or of groups with sessions; the largest of all leaves. */
+  /** Number of windows, or about that of groups with sessions; the largest of all leaves. */
   count: number;
   /** Start of the earliest one, or a time before it. */
   earliest: bigint | undefined;
@@ -44,6 +46,8 @@ export class StateTables {
   readonly #snapshots = new Set<{ session: StateSession; done: Promise<unknown> }>();
   /** No window ends before this time. Undefined if none is open. */
   #nextEnd: bigint | undefined;
+  /** Sessions: what `nextEnd` is when those that have closed are deleted. */
+  #later: { until: bigint; end: bigint | undefined } | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -77,7 +81,7 @@ export class StateTables {
    * indexes of rows that are refused, because DuckDB cannot hold one of their times.
    */
   append(leaf: number, rows: readonly Row[], times: readonly bigint[]): number[] {
-    return this.#leaf(leaf).append(rows, times);
+    return this.#leaves[leaf]?.append(rows, times) ?? [];
   }
 
   /** Moves the rows that were appended into the tables, and returns what a restore needs of them. */
@@ -99,10 +103,8 @@ export class StateTables {
   /** Returns the results of the windows that end after `from` and not after `until`, sorted by their end. */
   closeWindows(from: bigint | undefined, until: bigint): Promise<Results> {
     return this.#queue(async () => {
-      const none: Results = { count: 0, data: undefined };
-      if (this.#nextEnd === undefined || until < this.#nextEnd) return none;
-      const found = await this.#findSessions(from, until);
-      if (!found) return none;
+      const due = this.#nextEnd !== undefined && until >= this.#nextEnd;
+      if (!due || !(await this.#findSessions(from, until))) return { count: 0, data: undefined };
       const { rows, data } = await this.#session.write(this.#reader.stored(this.#query({ from, until })));
       return { count: rows, data };
     });
@@ -111,6 +113,7 @@ export class StateTables {
   /** Deletes the rows of windows that end at `until` or before. Call it after `closeWindows`, and after `load`. */
   trim(until: bigint): Promise<void> {
     return this.#queue(async () => {
+      if (this.#nextEnd === undefined || until < this.#nextEnd) return;
       for (const leaf of this.#leaves) await leaf.trim(until);
       this.#findNextEnd(until);
     });
@@ -194,13 +197,9 @@ export class StateTables {
   /** Rows in the tables, and an estimate of the bytes they take: the mean width of a sample for each of them. */
   size(): Promise<{ rows: number; bytes: number }> {
     return this.#queue(async () => {
-      let rows = 0;
-      let bytes = 0;
-      for (const leaf of this.#leaves) {
-        rows += leaf.rows;
-        bytes += await leaf.bytes();
-      }
-      return { rows, bytes };
+      const bytes = await this.#each((leaf) => leaf.bytes());
+      const rows = this.#leaves.map((leaf) => leaf.rows);
+      return { rows: sum(rows), bytes: sum(bytes) };
     });
   }
 
@@ -218,12 +217,15 @@ export class StateTables {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#session.interrupt();
     for (const { session } of this.#snapshots) session.interrupt();
     await Promise.all([...this.#snapshots].map(({ done }) => done));
     await this.#last;
     try {
       await this.#each((leaf) => leaf.drop());
       await this.#former.drop();
+    } catch {
+      // The instance is unusable, and its tables with it.
     } finally {
       this.#session.close();
     }
@@ -245,12 +247,6 @@ export class StateTables {
     return results;
   }
 
-  #leaf(index: number): LeafTable {
-    const leaf = this.#leaves[index];
-    if (!leaf) throw new RangeError(`There is no leaf ${index}`);
-    return leaf;
-  }
-
   /** The planner's query over the rows of the windows that close, or over all rows. */
   #query(closing: { from: bigint | undefined; until: bigint } | undefined): string {
     const leaves = this.#leaves.map((leaf) => leaf.with(closing ?? { from: undefined, until: 0n }));
@@ -260,23 +256,27 @@ export class StateTables {
   /** Returns whether a window may close. Only sessions have to be looked for. */
   async #findSessions(from: bigint | undefined, until: bigint): Promise<boolean> {
     if (this.#select.window?.kind !== 'session') return true;
-    const found = await this.#each((leaf) => leaf.findSessions(from, until));
+    const found = await this.#each((leaf) => leaf.sessions.find(leaf.table, from, until));
     const later = found.flatMap(({ next }) => (next === undefined ? [] : [next]));
-    this.#nextEnd = later.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
+    const end = later.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
+    this.#later = { until, end };
     return found.some(({ any }) => any);
   }
 
   #reached(time: bigint): void {
     const { window } = this.#select;
     if (!window) return;
+    this.#later = undefined;
     const end = firstEnd(window, time);
     if (this.#nextEnd === undefined || end < this.#nextEnd) this.#nextEnd = end;
   }
 
-  /** After windows were closed. For sessions it was found with those that close, and stays right. */
+  /** After windows were closed. For sessions it was found with those that close. */
   #findNextEnd(until: bigint): void {
-    const { window } = this.#select;
-    if (!window || window.kind === 'session') return;
+    if (this.#select.window?.kind === 'session') {
+      if (this.#later?.until === until) this.#nextEnd = this.#later.end;
+      return;
+    }
     this.#nextEnd = undefined;
     // A row may be in a window that has closed and in one that has not.
     for (const { earliest } of this.#leaves)

@@ -58,105 +58,113 @@ export function shapeOf({ keys, columns, times, fold }: Leaf, window: WindowSpec
 const list = (parts: readonly string[]): string => parts.join(', ');
 
 /** Folds rows of a batch, which have their time in the last column. */
-export function foldedBatch({ window, keys, partials = [] }: LeafShape, batch: string): string {
-  const aggregates = partials.map(({ name, sql }) => `${sql} AS ${name}`);
-  if (window?.kind === 'session') {
-    const rows = `(SELECT *, ${time} AS ${lastTime} FROM ${batch})`;
-    return grouped(keys, aggregates, numbered(rows, keys, window.gap), window);
-  }
-  const bucket = bucketOf(window);
-  return grouped(keys, aggregates, batch, window, bucket === undefined ? undefined : floorSql(time, bucket));
+export function foldedBatch(shape: LeafShape, batch: string): string {
+  const aggregates = (shape.partials ?? []).map(({ name, sql }) => `${sql} AS ${name}`);
+  return grouped(shape, aggregates, batch, time);
 }
 
 /** Merges folded rows of the same group and bucket. */
-export function merged({ window, keys, partials = [] }: LeafShape, table: string): string {
-  const aggregates = partials.map(({ name, merge }) => `${merge}(${name}) AS ${name}`);
-  const from = window?.kind === 'session' ? numbered(table, keys, window.gap) : table;
-  return grouped(keys, aggregates, from, window, window && time);
+export function merged(shape: LeafShape, table: string): string {
+  const aggregates = (shape.partials ?? []).map(({ name, merge }) => `${merge}(${name}) AS ${name}`);
+  return grouped(shape, aggregates, table, lastTime);
 }
 
 function grouped(
-  keys: readonly string[],
+  { window, keys }: LeafShape,
   aggregates: readonly string[],
   from: string,
-  window: WindowSpec | undefined,
-  bucket?: string,
+  last: string,
 ): string {
-  const inSession = window?.kind === 'session';
-  const times = inSession
-    ? [`min(${time}) AS ${time}`, `max(${lastTime}) AS ${lastTime}`]
-    : [`${window ? bucket : `max(${time})`} AS ${time}`];
-  const select = `SELECT ${list([...keys, ...aggregates, ...times])} FROM ${from}`;
   const groups = keys.map((_, index) => String(index + 1));
-  if (inSession) groups.push('"__n"');
-  else if (window) groups.push(String(keys.length + aggregates.length + 1));
+  const times = [`max(${time}) AS ${time}`];
+  if (window?.kind === 'session') {
+    times.splice(0, 1, `min(${time}) AS ${time}`, `max(${last}) AS ${lastTime}`);
+    groups.push(floorSql(time, window.gap));
+  } else if (window) {
+    times.splice(0, 1, `${floorSql(time, bucketOf(window) ?? 1)} AS ${time}`);
+    groups.push(String(keys.length + aggregates.length + 1));
+  }
+  const select = `SELECT ${list([...keys, ...aggregates, ...times])} FROM ${from}`;
   return groups.length > 0 ? `${select} GROUP BY ${list(groups)}` : select;
 }
 
-const partition = (keys: readonly string[]): string => (keys.length > 0 ? `PARTITION BY ${list(keys)} ` : '');
-
-/** Numbers the sessions of each group: the rows of one are less than the gap apart. Adds the column `__n`. */
-function numbered(from: string, keys: readonly string[], gap: number): string {
-  const order = `${partition(keys)}ORDER BY ${time}, ${lastTime}`;
-  const before = `max(${lastTime}) OVER (${order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)`;
-  // Equal rows are peers of one RANGE, so that they get the same number.
-  const number = `count(*) FILTER ("__p" IS NULL OR ${time} - "__p" >= ${gap}) OVER (${order})`;
-  return `(SELECT *, ${number} AS "__n" FROM (SELECT *, ${before} AS "__p" FROM ${from}))`;
+/**
+ * The sessions of a table's rows, as rows of a group, a bucket of the width of the gap, the number of the session, and
+ * first and last time: rows in one bucket are always in one session.
+ */
+function numbered({ keys, stored }: LeafShape, gap: number, table: string, condition: string): string {
+  const last = stored.includes(lastTime) ? lastTime : time;
+  const times = `min(r.${time}) AS "__first", max(r.${last}) AS "__last"`;
+  const bucket = floorSql(`r.${time}`, gap);
+  const groups = list([...keys.map((key) => `r.${key}`), bucket]);
+  const columns = list([...keys.map((key) => `r.${key} AS ${key}`), `${bucket} AS "__b"`, times]);
+  const buckets = `SELECT ${columns} FROM ${table} r${condition} GROUP BY ${groups}`;
+  const order = `${keys.length > 0 ? `PARTITION BY ${list(keys)} ` : ''}ORDER BY "__b"`;
+  const before = `SELECT *, lag("__last") OVER (${order}) AS "__before" FROM (${buckets})`;
+  const starts = `"__before" IS NULL OR "__first" - "__before" >= ${gap}`;
+  return `(SELECT *, count(*) FILTER (${starts}) OVER (${order}) AS "__n" FROM (${before}))`;
 }
-
-/** The rows of a table with both times. */
-const ranged = ({ stored }: LeafShape, table: string, rowId = false): string =>
-  `SELECT ${rowId ? 'rowid AS "__r", ' : ''}${list(stored)}${stored.includes(lastTime) ? '' : `, ${time} AS ${lastTime}`} FROM ${table}`;
 
 /** Ends of the sessions that have rows after `from`, by group, as `__end`. */
 export function sessionEnds(shape: LeafShape, gap: number, table: string, from: bigint | undefined): string {
   const last = shape.stored.includes(lastTime) ? lastTime : time;
-  const recent = from === undefined ? '' : ` WHERE ${last} > ${from - BigInt(gap)}`;
-  const rows = numbered(`(${ranged(shape, table)}${recent})`, shape.keys, gap);
+  const recent = from === undefined ? '' : ` WHERE r.${last} > ${from - BigInt(gap)}`;
   const groups = list([...shape.keys, '"__n"']);
-  return `SELECT ${list([...shape.keys, `max(${lastTime}) + ${gap} AS "__end"`])} FROM ${rows} GROUP BY ${groups}`;
+  const columns = list([...shape.keys, `max("__last") + ${gap} AS "__end"`]);
+  return `SELECT ${columns} FROM ${numbered(shape, gap, table, recent)} GROUP BY ${groups}`;
 }
+
+/** The sessions that close, by group and bucket, with `__start` and `__end`. `ends` is a table of `sessionEnds`. */
+export function closingSessions(
+  shape: LeafShape,
+  gap: number,
+  table: string,
+  ends: string,
+  closing: Closing,
+): string {
+  const group = [within('k."__end"', closing), ...sameGroup(shape.keys, 'k')].join(' AND ');
+  const rows = numbered(shape, gap, table, ` WHERE EXISTS (SELECT 1 FROM ${ends} k WHERE ${group})`);
+  const session = `(PARTITION BY ${list([...shape.keys, '"__n"'])})`;
+  const bounds = [
+    `min("__first") OVER ${session} AS "__start"`,
+    `max("__last") OVER ${session} + ${gap} AS "__end"`,
+  ];
+  const columns = list([...shape.keys, '"__b"', ...bounds]);
+  return `SELECT * FROM (SELECT ${columns} FROM ${rows}) WHERE ${within('"__end"', closing)}`;
+}
+
+const sameGroup = (keys: readonly string[], other: string): string[] =>
+  keys.map((key) => `${other}.${key} IS NOT DISTINCT FROM r.${key}`);
+
+/** Rows `r` of a table, joined to those `s` of a table of `closingSessions`. */
+const inSessions = ({ keys }: LeafShape, gap: number, table: string, sessions: string): string => {
+  const same = [`s."__b" = ${floorSql(`r.${time}`, gap)}`, ...sameGroup(keys, 's')];
+  return `FROM ${table} r JOIN ${sessions} s ON ${same.join(' AND ')}`;
+};
+
+/** Row ids of the rows of sessions. */
+export const rowsInSessions = (shape: LeafShape, gap: number, table: string, sessions: string): string =>
+  `SELECT r.rowid ${inSessions(shape, gap, table, sessions)}`;
 
 export interface Closing {
   from: bigint | undefined;
   until: bigint;
-  /** Table of `sessionEnds`. */
-  ends: string;
 }
 
 const within = (value: string, { from, until }: Closing): string =>
   `${value} <= ${until}${from === undefined ? '' : ` AND ${value} > ${from}`}`;
 
-/** The rows of the sessions that close, with `__start` and `__end`, and `__r` if `rowId`. */
-export function closingSessions(
-  shape: LeafShape,
-  gap: number,
-  table: string,
-  closing: Closing,
-  rowId = false,
-): string {
-  const { keys } = shape;
-  const same = keys.map((key) => `k.${key} IS NOT DISTINCT FROM r.${key}`);
-  const group = [
-    'SELECT 1 FROM',
-    closing.ends,
-    'k WHERE',
-    [within('k."__end"', closing), ...same].join(' AND '),
-  ];
-  const rows = `(SELECT * FROM (${ranged(shape, table, rowId)}) r WHERE EXISTS (${group.join(' ')}))`;
-  const session = `(PARTITION BY ${list([...keys, '"__n"'])})`;
-  const bounds = `min(${time}) OVER ${session} AS "__start", max(${lastTime}) OVER ${session} + ${gap} AS "__end"`;
-  return `SELECT * FROM (SELECT *, ${bounds} FROM ${numbered(rows, keys, gap)}) WHERE ${within('"__end"', closing)}`;
-}
-
-/** What the query reads of a leaf: the rows of the windows that close, each once for every such window. */
-export function closingRows(shape: LeafShape, table: string, closing: Closing): string {
+/**
+ * What the query reads of a leaf: the rows of the windows that close, each once for every such window. `sessions` is a
+ * table of `closingSessions`.
+ */
+export function closingRows(shape: LeafShape, table: string, sessions: string, closing: Closing): string {
   const { window, seen } = shape;
   const struct = (start: string, end: string) =>
     `{'start': make_timestamp(${start}), 'end': make_timestamp(${end})} AS "__w"`;
   if (window?.kind === 'session') {
-    const rows = closingSessions(shape, window.gap, table, closing);
-    return `SELECT ${list([...seen, struct('"__start"', '"__end"')])} FROM (${rows})`;
+    const columns = [...seen.map((name) => `r.${name}`), struct('s."__start"', 's."__end"')];
+    return `SELECT ${list(columns)} ${inSessions(shape, window.gap, table, sessions)}`;
   }
   if (!window) return `SELECT ${list(seen.length > 0 ? seen : [time])} FROM ${table}`;
   const { width } = window;
@@ -198,12 +206,12 @@ export const firstEnd = (window: WindowSpec, at: bigint): bigint =>
 /** Rows before this time are in no window that ends later than `until`. Not for sessions. */
 export const trimTime = (window: AlignedWindow, until: bigint): bigint => firstStartAfter(window, until);
 
-/** Counts the windows of a table's rows that end after `until`; for sessions, the groups. */
+/** Counts the windows of a table's rows that end after `until`; for sessions, about the number of groups. */
 export function countOpen({ window, keys }: LeafShape, table: string, until: bigint): string {
   if (!window) return 'SELECT 0';
   if (window.kind === 'session') {
-    const groups = keys.length > 0 ? `SELECT DISTINCT ${list(keys)}` : 'SELECT 1';
-    return `SELECT count(*) FROM (${groups} FROM ${table}${keys.length > 0 ? '' : ' LIMIT 1'})`;
+    if (keys.length === 0) return `SELECT count(*) FROM (SELECT 1 FROM ${table} LIMIT 1)`;
+    return `SELECT approx_count_distinct(hash(${list(keys)})) FROM ${table}`;
   }
   const slide = slideOf(window);
   const first = firstStartAfter(window, until);

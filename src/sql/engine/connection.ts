@@ -83,7 +83,6 @@ let state: { users: number; started: Promise<StateInstance> } | undefined;
 async function startState(): Promise<StateInstance> {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-state-'));
   const remove = () => rmSync(folder, { recursive: true, force: true });
-  process.once('exit', remove);
   try {
     const created = { ...common, memory_limit: stateMemory, temp_directory: folder };
     const instance = await DuckDBInstance.create(':memory:', created);
@@ -99,12 +98,10 @@ async function startState(): Promise<StateInstance> {
     connection.closeSync();
     const end = () => {
       instance.closeSync();
-      process.off('exit', remove);
       remove();
     };
     return { folder, connect: () => instance.connect(), end };
   } catch (error) {
-    process.off('exit', remove);
     remove();
     throw error;
   }

@@ -1,3 +1,4 @@
+import { readFileSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -39,10 +40,12 @@ export class StateSession {
   readonly #connection: DuckDBConnection;
 
   static async open(): Promise<StateSession> {
+    let engine: StateEngine | undefined;
     try {
-      const engine = await connectStateEngine();
+      engine = await connectStateEngine();
       return new StateSession(engine, await engine.connect());
     } catch (error) {
+      engine?.release();
       throw engineFailed('open the tables of a state', error);
     }
   }
@@ -126,9 +129,10 @@ export class StateSession {
     const path = this.#path();
     try {
       const rows = await this.run(`COPY (${select}) TO ${quoteText(path)} (${parquet})`);
-      return { rows, data: rows > 0 ? await readFile(path) : undefined };
+      // It is small and in the cache of the system: a thread of the pool would take longer.
+      return { rows, data: rows > 0 ? readFileSync(path) : undefined };
     } finally {
-      await rm(path, { force: true });
+      rmSync(path, { force: true });
     }
   }
 
@@ -189,7 +193,7 @@ async function* chunksOf(result: DuckDBResult | undefined): ResultChunks {
     yield chunk.getColumns();
 }
 
-const parquet = 'FORMAT parquet, COMPRESSION zstd';
+const parquet = 'FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd';
 
 function stateFailed(cause: unknown, sql: string): PenstockError {
   const error = engineError(cause);
