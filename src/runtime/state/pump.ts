@@ -131,6 +131,11 @@ export class StatefulPump {
     );
   }
 
+  /** Whether nothing is committed yet. */
+  get isNew(): boolean {
+    return this.#control.epoch === 0;
+  }
+
   get #tables(): StateTables {
     return this.#state.tables;
   }
