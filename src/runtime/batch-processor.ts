@@ -6,7 +6,7 @@ import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
 import { badData } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
-import type { InsertPlan } from '../sql/plan.ts';
+import type { InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
 import { rowChecker } from './changes.ts';
 import type { RemainingRows } from './operations.ts';
@@ -17,7 +17,8 @@ const maxBatchBytes = 16 * 1024 * 1024;
 /** Bytes that the rows of a batch may become. */
 const maxResultBytes = 128 * 1024 * 1024;
 
-type Stage = 'decode' | 'transform' | 'encode' | 'write';
+/** `late`: a row came after its windows had closed. */
+type Stage = 'decode' | 'transform' | 'late' | 'encode' | 'write';
 
 export interface MessageFailure {
   stage: Stage;
@@ -69,25 +70,18 @@ export class Batch<M extends InputMessage> {
   }
 }
 
-/** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
-export class BatchProcessor {
+/** Decodes messages of a source into batches of rows. */
+export class BatchReader {
   readonly #source: Codec;
-  readonly #encode: EncodeResult;
   readonly #fill: FillMetadata;
-  readonly #transform: Transform;
-  readonly #sink: Sink;
+  readonly #bytesFor: Transform['bytesFor'];
   readonly #unpacks: boolean;
 
-  constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    if (target.takesRows) {
-      const check = rowChecker(target.schema);
-      this.#source = codecFor(source.schema);
-      this.#encode = (_, { rows }, index) => check(rows[index] as Row);
-    } else ({ source: this.#source, encode: this.#encode } = codecsBetween(source.schema, target.schema));
-    this.#fill = metadataFiller(source.schema.fields ?? []);
-    this.#transform = transform;
-    this.#sink = sink;
-    this.#unpacks = source.schema.format?.compression === 'gzip';
+  constructor({ schema }: TableDefinition, codec: Codec, bytesFor: Transform['bytesFor']) {
+    this.#source = codec;
+    this.#fill = metadataFiller(schema.fields ?? []);
+    this.#bytesFor = bytesFor;
+    this.#unpacks = schema.format?.compression === 'gzip';
   }
 
   /**
@@ -140,7 +134,36 @@ export class BatchProcessor {
     }
     batch.weight +=
       rows.length / maxBatchRows + (this.#unpacks ? sizeOf(rows) : payload.length) / maxBatchBytes;
-    for (const row of rows) batch.weight += (this.#transform.bytesFor?.(row) ?? 0) / maxResultBytes;
+    for (const row of rows) batch.weight += (this.#bytesFor?.(row) ?? 0) / maxResultBytes;
+  }
+}
+
+/** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
+export class BatchProcessor {
+  readonly #reader: BatchReader;
+  readonly #encode: EncodeResult;
+  readonly #transform: Transform;
+  readonly #sink: Sink;
+
+  constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
+    const check = rowChecker(target.schema);
+    const codecs = target.takesRows
+      ? {
+          source: codecFor(source.schema),
+          encode: ((_, { rows }, index) => check(rows[index] as Row)) as EncodeResult,
+        }
+      : codecsBetween(source.schema, target.schema);
+    this.#reader = new BatchReader(source, codecs.source, transform.bytesFor?.bind(transform));
+    this.#encode = codecs.encode;
+    this.#transform = transform;
+    this.#sink = sink;
+  }
+
+  batches<M extends InputMessage>(
+    messages: Iterable<M>,
+    failed: FailureHandler,
+  ): Generator<Batch<M>, void, undefined> {
+    return this.#reader.batches(messages, failed);
   }
 
   /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */

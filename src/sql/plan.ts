@@ -130,6 +130,8 @@ export interface StatefulSelect {
   kind: 'stateful';
   window: WindowSpec | undefined;
   leaves: readonly Leaf[];
+  /** The times of all rows of a source that has such times, if a leaf has only some of its rows. */
+  clocks: readonly Clock[];
   /**
    * A SELECT that reads the leaves by their names, as tables of `columns`, or of keys and partials if the leaf has `fold`. With
    * `window` they also have the column `__w`, a struct of the timestamps `start` and `end`. Its columns are those of the sink, in
@@ -155,7 +157,7 @@ export const defaultLimits: StateLimits = { maxStateBytes: 1024 ** 3, whenFull: 
 export interface Leaf {
   name: string;
   /** Several are a UNION ALL. `source` is 0 for the source of the insert, then counts its `others`. */
-  inputs: readonly { source: number; select: RowSelect }[];
+  inputs: readonly LeafInput[];
   /** Columns that the selects of `inputs` return. The last are `__time` and `__watermark` (microseconds), if `times` has them. */
   columns: readonly Field[];
   times: { event: boolean; watermark: boolean };
@@ -163,6 +165,20 @@ export interface Leaf {
   keys: readonly string[];
   /** Partial aggregates that stand for the rows of a group, and of a slide or width if there are windows. */
   fold?: { partials: readonly PartialAggregate[] };
+}
+
+export interface LeafInput {
+  source: number;
+  select: RowSelect;
+  /** Whether it has every row of the source. */
+  whole: boolean;
+}
+
+/** Returns the columns `__time` and `__watermark`, or only the first. */
+export interface Clock {
+  source: number;
+  columns: readonly Field[];
+  select: RowSelect;
 }
 
 export interface PartialAggregate {

@@ -6,7 +6,7 @@ import { fieldTypeOf } from '../engine/values.ts';
 import { createTableStatement, engineTypeName } from '../field-types.ts';
 import { quoteName } from '../names.ts';
 import type { TreeNode } from '../parse-tree.ts';
-import type { Leaf, PartialAggregate, TableDefinition } from '../plan.ts';
+import type { Clock, Leaf, LeafInput, PartialAggregate, TableDefinition } from '../plan.ts';
 import { chooseSelect, outputFields } from '../row-select.ts';
 import type { SelectText } from '../statements.ts';
 import { recipeOf } from './fold.ts';
@@ -19,8 +19,10 @@ import {
   named,
   replaced,
   selectOf,
+  subquery,
   tableRef,
   textOf,
+  treeOf,
 } from './tree.ts';
 
 export interface LeafTools {
@@ -77,7 +79,7 @@ export class LeafBuilder {
   ): Promise<{ leaf: Leaf; results: Map<TreeNode, TreeNode> }> {
     const { sources, connection, query } = this.#tools;
     if (this.#columns.length === 0) this.column(await expressionOf(connection, '1'), '1');
-    const inputs: Leaf['inputs'][number][] = [];
+    const inputs: LeafInput[] = [];
     let columns: Field[] | undefined;
     const ways = alternatives(from).map((one) => ({ one, source: sourceOf(one, sources) }));
     const timeColumns = timesOf(ways.map(({ source }) => source));
@@ -92,12 +94,13 @@ export class LeafBuilder {
       root.where_clause = where;
       if (!(await times.add(root))) throw new Error('A SELECT reads a table whose columns are computed');
       await this.#holdable(root, source);
-      const analysis = await this.#analysis(root);
+      const analysis = await analysisOf(root, this.#tools);
       columns ??= outputFields(analysis, query.findings);
       const select = await chooseSelect(connection, analysis, columns, query.findings);
       // It was given a further column.
       await connection.run(createTableStatement(source.name, source.schema.fields ?? []));
-      inputs.push({ source: [...sources.keys()].indexOf(source.name), select });
+      const whole = where === null && isWhole(one, query);
+      inputs.push({ source: [...sources.keys()].indexOf(source.name), select, whole });
     }
     const fields = columns ?? [];
     const held = fields.filter(({ name }) => !name.startsWith('__'));
@@ -144,13 +147,6 @@ export class LeafBuilder {
       const varchar = await expressionOf(connection, 'CAST(x AS VARCHAR)');
       list[index] = { ...varchar, child: named(item, ''), alias: name };
     }
-  }
-
-  async #analysis(root: TreeNode): Promise<Analysis> {
-    const { connection, query, statement } = this.#tools;
-    const plain: Query = { ...query, views: new Map(), computed: new Map() };
-    const text = await textOf(connection, root);
-    return analyse(connection, { select: statement.select, tokens: [] }, plain, { text, skipped: 0 });
   }
 
   /** The expressions of aggregates: over rows, or over partial aggregates if all can be made of these. */
@@ -233,3 +229,39 @@ export class LeafBuilder {
 }
 
 const isTime = (name: string) => (field: Field) => field.name === name;
+
+/** Checks a SELECT that reads source tables only. */
+async function analysisOf(root: TreeNode, { connection, query, statement }: LeafTools): Promise<Analysis> {
+  const plain: Query = { ...query, views: new Map(), computed: new Map() };
+  const text = await textOf(connection, root);
+  return analyse(connection, { select: statement.select, tokens: [] }, plain, { text, skipped: 0 });
+}
+
+/** Whether a FROM has all rows of its source: the source itself, or the SELECT that computes columns of it. */
+function isWhole(from: TreeNode, { computed }: Query): boolean {
+  if (from.type === 'BASE_TABLE') return true;
+  const inner = (from.subquery as TreeNode).node as TreeNode;
+  const below = inner.from_table as TreeNode;
+  return below.type === 'BASE_TABLE' && computed.has(String(below.table_name));
+}
+
+/** The clocks of sources whose rows are not all in one of the leaves. */
+export async function clocksOf(leaves: readonly Leaf[], tools: LeafTools): Promise<Clock[]> {
+  const { connection, query, sources } = tools;
+  const inputs = leaves.flatMap((leaf) => leaf.inputs);
+  const clocks: Clock[] = [];
+  for (const [index, source] of [...sources.values()].entries()) {
+    const times = timesOf([source]);
+    if (times.length === 0 || inputs.some((input) => input.whole && input.source === index)) continue;
+    const view = query.computed.get(source.name);
+    const table = tableRef(source.name, source.name);
+    const from = view ? subquery(await treeOf(connection, view.text), source.name) : table;
+    const root = selectOf([], from);
+    await new Times(connection, query, source, times).add(root);
+    const analysis = await analysisOf(root, tools);
+    const columns = outputFields(analysis, query.findings);
+    const select = await chooseSelect(connection, analysis, columns, query.findings);
+    clocks.push({ source: index, columns, select });
+  }
+  return clocks;
+}

@@ -14,13 +14,13 @@ import { createTableStatement } from '../field-types.ts';
 import { inDuckDb } from '../in-duckdb.ts';
 import { findNamed, quoteName } from '../names.ts';
 import { isPresent, Places, parseSelect, type TreeNode } from '../parse-tree.ts';
-import type { StatefulSelect, TableDefinition } from '../plan.ts';
+import type { Clock, StatefulSelect, TableDefinition } from '../plan.ts';
 import { castTo } from '../rewrite.ts';
 import type { SelectText } from '../statements.ts';
 import { firstSentence } from '../type-check.ts';
 import { Draft, type Relation } from './draft.ts';
 import { Inliner } from './inline.ts';
-import { windowColumn } from './leaf.ts';
+import { clocksOf, windowColumn } from './leaf.ts';
 import { copyOf, textOf, walk } from './tree.ts';
 import { isWindowCall } from './window-call.ts';
 
@@ -29,6 +29,7 @@ import { isWindowCall } from './window-call.ts';
 /** A checked SELECT over many rows. Its tree reads leaves. */
 interface StatefulAnalysis extends Analysis {
   draft: Draft;
+  clocks: readonly Clock[];
   relation: Relation & { key: readonly string[] | undefined };
   sources: readonly TableDefinition[];
   /** The SELECT as it was written, with names that the query gives. */
@@ -92,11 +93,11 @@ class Checker {
     await inliner.inline(tree);
     const { sources } = inliner;
     const output = (await this.#typeCheck(tree, sources)).map(held);
-    const draft = new Draft(
-      { connection: this.#connection, query: this.#query, statement: this.#statement, sources },
-      this.#places,
-    );
+    const [connection, query] = [this.#connection, this.#query];
+    const tools = { connection, query, statement: this.#statement, sources };
+    const draft = new Draft(tools, this.#places);
     const relation = await this.#guarded(() => draft.select(tree));
+    const clocks = await this.#guarded(() => clocksOf(draft.leaves, tools));
     findings.settle();
     const [source] = sources.values();
     if (relation.domain === 'stream' || !source)
@@ -114,6 +115,7 @@ class Checker {
       columns: output.map(({ name }) => ({ name })),
       places: this.#places,
       draft,
+      clocks,
       relation,
     };
   }
@@ -163,7 +165,7 @@ const held = ({ name, type }: OutputColumn): OutputColumn => {
 /** The select of a checked SELECT, for these columns of its sink. */
 export async function statefulSelect(
   connection: DuckDBConnection,
-  { text, output, draft, relation }: StatefulAnalysis,
+  { text, output, draft, clocks, relation }: StatefulAnalysis,
   columns: readonly Field[],
   { limits }: Query,
 ): Promise<StatefulSelect> {
@@ -181,7 +183,7 @@ export async function statefulSelect(
     : undefined;
   const statement = await connection.prepare(sql);
   statement.destroySync();
-  return { kind: 'stateful', window, leaves, sql, key, limits };
+  return { kind: 'stateful', window, leaves, clocks, sql, key, limits };
 }
 
 export type { AnyAnalysis };

@@ -1,7 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Query } from '../analysis.ts';
-import { children, isNode, type TreeNode } from '../parse-tree.ts';
 import { quoteName } from '../names.ts';
+import { children, isNode, type TreeNode } from '../parse-tree.ts';
 import type { TableDefinition } from '../plan.ts';
 import { columnRef, copyOf, expressionOf, hideFromStars, named } from './tree.ts';
 
