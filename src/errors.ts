@@ -71,6 +71,7 @@ export const coreErrors = {
   thread_lost: { title: 'The worker thread of the task was lost', passing: true },
   task_taken: { title: 'Another worker has taken over the task', passing: true },
   query_too_slow: { title: 'The query is too slow', passing: false },
+  window_failed: { title: 'A window could not be computed', passing: false },
 
   name_not_resolved: { title: 'The host name cannot be resolved', passing: true },
   target_not_allowed: { title: 'The address is not allowed', passing: false },

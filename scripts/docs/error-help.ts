@@ -243,6 +243,14 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'The query took longer for a batch of rows than the time limit allows.',
     todo: 'Simplify the query, or split it. Functions over long strings and lists cost the most.',
   },
+  window_failed: {
+    means:
+      'The aggregates of a query fail on the rows that they got. The message says which part of the query fails, but not on ' +
+      'which value.',
+    todo:
+      'Change that part, for example with TRY_CAST or a wider type, or leave the rows out with WHERE. The job keeps its state ' +
+      'and continues with it when it is started again.',
+  },
 
   name_not_resolved: {
     means: 'The machine that runs Penstock cannot resolve the host name to an address.',

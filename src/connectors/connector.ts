@@ -170,7 +170,10 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
     identity: Identity,
     signal: AbortSignal,
   ): Promise<boolean | undefined>;
-  /** Removes the session of a source from the other side, with the messages in it. */
+  /**
+   * Removes the session of a source from the other side, with the messages in it. Also that of a sink that was opened with `exact`,
+   * by the identity of the sink.
+   */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'schema' | 'window' | 'warn'>): Promise<void>;
   /**
    * Returns the source table as task `index` of several `tasks` reads it, so that each message is handled by one of them. Left

@@ -4,6 +4,7 @@ import { asPenstockError, type PenstockError } from '../errors.ts';
 import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { badData } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
 import type { InsertPlan, TableDefinition } from '../sql/plan.ts';
@@ -146,12 +147,8 @@ export class BatchProcessor {
   readonly #sink: Sink;
 
   constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    const check = rowChecker(target.schema);
     const codecs = target.takesRows
-      ? {
-          source: codecFor(source.schema),
-          encode: ((_, { rows }, index) => check(rows[index] as Row)) as EncodeResult,
-        }
+      ? { source: codecFor(source.schema), encode: checking(target.schema) }
       : codecsBetween(source.schema, target.schema);
     this.#reader = new BatchReader(source, codecs.source, transform.bytesFor?.bind(transform));
     this.#encode = codecs.encode;
@@ -195,6 +192,11 @@ export class BatchProcessor {
       batch.failRow(origins[index] as number, 'write', error);
     }
   }
+}
+
+function checking(schema: ConnectionSchema): EncodeResult {
+  const check = rowChecker(schema);
+  return (_, { rows }, index) => check(rows[index] as Row);
 }
 
 /** Returns an error that a message or row caused. Throws any other. */

@@ -182,7 +182,7 @@ export class LeafBuilder {
         recipeOf(call, await typesOf(((call.children ?? []) as TreeNode[]).map((child) => child))),
       );
     if (recipes.some((recipe) => recipe === undefined)) {
-      calls.forEach((call, index) => results.set(call, typedCalls[index] as TreeNode));
+      for (const [index, call] of calls.entries()) results.set(call, typedCalls[index] as TreeNode);
       return { fold: undefined, results };
     }
     const partials: PartialAggregate[] = [];
