@@ -47,6 +47,12 @@ export const Environment = Type.Object({
         '32 bytes in base64, or several separated by commas: the first seals, all open; generated when not set',
     }),
   ),
+  PENSTOCK_SEAL_STATE: Type.Boolean({
+    default: false,
+    description:
+      'whether the rows and results that windows and aggregates keep in the database are encrypted with the secret key: ' +
+      '`true` or `false`; what is stored already stays readable',
+  }),
   PENSTOCK_ADMIN_KEY: Type.Optional(
     Type.String({
       minLength: 16,
@@ -132,6 +138,7 @@ export interface Config {
   databaseUrl: string;
   dataDir: string;
   secretKeys: string[] | undefined;
+  sealState: boolean;
   adminKey: string | undefined;
   allowedVars: string[];
   certDir: string | undefined;
@@ -308,6 +315,7 @@ function toConfig(env: Environment): Omit<Config, 'warnings'> {
     databaseUrl: env.PENSTOCK_DATABASE_URL,
     dataDir: env.PENSTOCK_DATA_DIR,
     secretKeys: env.PENSTOCK_SECRET_KEY === undefined ? undefined : list(env.PENSTOCK_SECRET_KEY),
+    sealState: env.PENSTOCK_SEAL_STATE,
     adminKey: env.PENSTOCK_ADMIN_KEY,
     allowedVars: list(env.PENSTOCK_ALLOWED_VARS),
     certDir: env.PENSTOCK_CERT_DIR,

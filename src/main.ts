@@ -107,7 +107,7 @@ async function startWorker(
     exclusive: config.workerExclusive,
     slots: config.workerSlots,
   };
-  const rest = { owner, identity, placement, threads, isAlive };
+  const rest = { owner, identity, placement, threads, isAlive, sealState: config.sealState };
   const worker = new Worker({ db, catalog, logger, metrics, ...rest });
   closing.add('worker', () => worker.stop());
   worker.start();

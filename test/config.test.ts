@@ -17,6 +17,7 @@ describe('the settings', () => {
       databaseUrl: 'file:./data/penstock.db',
       dataDir: './data',
       secretKeys: undefined,
+      sealState: false,
       adminKey: undefined,
       allowedVars: ['PENSTOCK_VAR_*'],
       certDir: undefined,

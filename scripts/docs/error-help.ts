@@ -68,6 +68,14 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'A pipeline cannot be deleted while its job runs or while a worker holds it.',
     todo: 'Stop it (PATCH with `{"stop": "graceful"}`), and delete it when its job is Stopped or Failed.',
   },
+  state_would_be_lost: {
+    means:
+      'The new query counts other rows than the current one, so it cannot go on with what open windows have collected. ' +
+      'With the change, the windows that are open would begin again.',
+    todo:
+      'Send the change with `state=discard` to lose what they have collected. To keep it, stop the pipeline with ' +
+      '`graceful` first, which closes the windows, or create a second pipeline.',
+  },
   illegal_state: {
     means:
       'The current state does not allow the operation. For example, the last admin key cannot be revoked.',
@@ -221,6 +229,12 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'No message has arrived for longer than `maxSilenceSecs` of the source table. The job goes on.',
     todo: 'Check that a client publishes to the topic and that the broker lets this user read it. The pipeline needs no change.',
   },
+  session_discarded: {
+    means:
+      'The broker, the client id or the number of tasks has changed, and a query with windows or aggregates reads the source. ' +
+      'Only its own task can count messages, so those that wait in the former session are not processed.',
+    todo: 'Nothing if the former session was empty. To lose nothing, stop the publishers before such a change.',
+  },
   cannot_share: {
     means: 'The parallelism is above 1, but the source cannot distribute its messages among several readers.',
     todo: 'Set the parallelism to 1, or change the table as the message describes.',
@@ -242,6 +256,20 @@ export const errorHelp: Record<ErrorCode, Help> = {
   query_too_slow: {
     means: 'The query took longer for a batch of rows than the time limit allows.',
     todo: 'Simplify the query, or split it. Functions over long strings and lists cost the most.',
+  },
+  late_row: {
+    means:
+      'All windows of the row had closed when it came, or its time was further ahead of the clock than the source allows ' +
+      '(`max_ahead`).',
+    todo:
+      'If devices report late, let the watermark wait longer: `WATERMARK FOR ts AS ts - INTERVAL \'1 minute\'`. Check the clocks ' +
+      'of the devices.',
+  },
+  state_full: {
+    means: 'The rows of open windows need more than `max_state_bytes`.',
+    todo:
+      'Raise `max_state_bytes`, choose shorter windows, or keep fewer keys. With `when_state_full` = \'wait\' the job goes on as soon ' +
+      'as windows close.',
   },
   window_failed: {
     means:

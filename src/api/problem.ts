@@ -39,6 +39,7 @@ const statuses: Partial<Record<AnyErrorCode, number>> = {
   name_taken: 409,
   connection_profile_in_use: 409,
   connection_table_in_use: 409,
+  state_would_be_lost: 409,
   dependents_broken: 409,
   changed_meanwhile: 409,
   precondition_failed: 412,

@@ -108,7 +108,9 @@ export const ConnectorConfig = Type.Unsafe<Record<string, never>>({
 });
 
 export const StopMode = Type.Enum([...stopModes], {
-  description: 'none: run. checkpoint, graceful: drain, then stop. immediate, force: stop at once',
+  description:
+    'none: run. checkpoint: drain, then stop; open windows are kept. graceful: drain, close all open windows, then stop. ' +
+    'immediate, force: stop at once; open windows are kept as of the last checkpoint',
 });
 
 const testExample = {

@@ -7,7 +7,7 @@ import { parseExactly } from '../formats/json/text.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { type CertificateFiles, certificatesIn, readCertificates } from '../security/certificate-files.ts';
 import { type JsonObject, openConfig, sealConfig } from '../security/config-secrets.ts';
-import type { SecretBox } from '../security/secret-box.ts';
+import type { SealedBytes, SecretBox } from '../security/secret-box.ts';
 import { oddEnds, resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, InlineConnection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
 import { storedTimes } from '../sql/table-time.ts';
@@ -24,9 +24,21 @@ import { openQuery, sealQuery } from './query-secrets.ts';
 
 export const profileOwner = (id: string): string => `connection_profile/${id}`;
 export const tableOwner = (id: string): string => `connection_table/${id}`;
+/** Owner of the seal of the control of a state, and of one part of a segment. */
+export const stateOwner = ({ jobId, operatorId }: { jobId: string; operatorId: string }): string =>
+  `state/${jobId}/${operatorId}`;
+export const statePartOwner = (row: StatePartPlace): string =>
+  `${stateOwner(row)}/${row.segment}/${row.part}`;
 export const taskOwner = (id: string): string => `task/${id}`;
 /** Owner that a session's sealed secrets are bound to. The prefix is stored data: it never changes. */
 export const sessionOwner = (id: string): string => `leftover/${id}`;
+
+interface StatePartPlace {
+  jobId: string;
+  operatorId: string;
+  segment: number;
+  part: number;
+}
 
 interface CatalogProfile {
   id: string;
@@ -263,6 +275,16 @@ export class StoredCatalog implements Catalog {
   /** Throws `secret_unreadable`. */
   openWork(taskId: string, sealed: string): string {
     return this.#secrets.open(sealed, taskOwner(taskId));
+  }
+
+  /** Seals a part of the state of a job; `owner` says which. */
+  sealState(owner: string, data: Uint8Array): SealedBytes {
+    return this.#secrets.sealBytes(data, owner);
+  }
+
+  /** Throws `secret_unreadable`. */
+  openState(owner: string, sealed: SealedBytes): Uint8Array<ArrayBuffer> {
+    return this.#secrets.openBytes(sealed, owner);
   }
 
   /** Throws `secret_unreadable`. */

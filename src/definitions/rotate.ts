@@ -4,7 +4,7 @@ import { PenstockError } from '../errors.ts';
 import { type JsonObject, openConfig, sealConfig, sealedIn } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Db } from '../store/db.ts';
-import { profileOwner, sessionOwner, tableOwner, taskOwner } from './catalog.ts';
+import { profileOwner, sessionOwner, stateOwner, statePartOwner, tableOwner, taskOwner } from './catalog.ts';
 import { openQuery, sealedInQuery, sealQuery } from './query-secrets.ts';
 
 /** Checks that every stored secret can be opened, and rotates them to a new key. */
@@ -87,6 +87,38 @@ async function* everySealed(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
       return (await db.sourceSession.updateMany({ where: { id, profile, insert }, data: fresh })).count;
     };
     yield { blobs: [...sealedIn(stored, schema), ...(insert === null ? [] : [insert])], rotate };
+  }
+  yield* sealedStates(db, box);
+}
+
+/** The states of jobs that are sealed. Their bytes are read only to rotate them. */
+async function* sealedStates(db: Db, box: SecretBox): AsyncGenerator<Sealed> {
+  const states = {
+    select: { jobId: true, operatorId: true, sealed: true },
+    where: { sealed: { not: null } },
+  };
+  for (const { sealed: blob, ...place } of await db.taskState.findMany(states)) {
+    const rotate = async (): Promise<number> => {
+      const row = await db.taskState.findFirst({ where: { ...place, sealed: { not: null } } });
+      if (row?.sealed == null) return 0;
+      const { commits, sealed, control } = row;
+      const opened = box.openBytes({ sealed, data: control }, stateOwner(place));
+      const fresh = box.sealBytes(opened, stateOwner(place));
+      const data = { sealed: fresh.sealed, control: fresh.data };
+      return (await db.taskState.updateMany({ where: { ...place, commits }, data })).count;
+    };
+    yield { blobs: [blob ?? ''], rotate };
+  }
+  const select = { jobId: true, operatorId: true, segment: true, part: true, sealed: true };
+  for (const { sealed, ...id } of await db.statePart.findMany({ where: { sealed: { not: null } }, select })) {
+    const rotate = async (): Promise<number> => {
+      const row = await db.statePart.findFirst({ where: { ...id, sealed } });
+      if (row?.sealed == null) return 0;
+      const owner = statePartOwner(id);
+      const fresh = box.sealBytes(box.openBytes({ sealed: row.sealed, data: row.data }, owner), owner);
+      return (await db.statePart.updateMany({ where: { ...id, sealed }, data: fresh })).count;
+    };
+    yield { blobs: [sealed ?? ''], rotate };
   }
 }
 

@@ -21,12 +21,18 @@ export type JobState = (typeof jobStates)[number];
 
 /**
  * The desired state of a job. `none` runs it. `checkpoint` and `graceful` drain messages in flight first, `immediate` and
- * `force` do not. In every mode unacknowledged messages stay with the broker.
+ * `force` do not. In every mode unacknowledged messages stay with the broker. Open windows stay in the state of the job, except
+ * with `graceful`, which closes them.
  */
 export const stopModes = ['none', 'checkpoint', 'graceful', 'immediate', 'force'] as const;
 export type StopMode = (typeof stopModes)[number];
 
-export const drainsFirst = (mode: StopMode): boolean => mode === 'checkpoint' || mode === 'graceful';
+/** How a task ends: after the messages in flight, after these and all open windows, or at once. */
+export type Ending = 'drain' | 'finish' | 'stop';
+
+const endings: Partial<Record<StopMode, Ending>> = { checkpoint: 'drain', graceful: 'finish' };
+
+export const endingOf = (mode: StopMode): Ending => endings[mode] ?? 'stop';
 
 /** States in which a job stays until a user acts. */
 const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'Failed'];

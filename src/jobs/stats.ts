@@ -43,6 +43,8 @@ export interface Latency {
 export interface TaskPlace {
   index: number;
   source: OperatorPlace;
+  /** Further sources. */
+  others?: OperatorPlace[];
   /** Null if rows pass unchanged. */
   transform: OperatorPlace | null;
   sink: OperatorPlace;
@@ -88,6 +90,18 @@ export const taskStates = [
 export type TaskState = (typeof taskStates)[number];
 
 export type TaskStatus = TaskPlace & TaskCounts;
+
+/** A commit of the state of a task. Times are Unix microseconds. */
+export interface StoredCheckpoint {
+  epoch: number;
+  startTime: number;
+  finishTime: number;
+  /** Size of what this commit added. */
+  bytes: number;
+  /** Size of the whole state after it. */
+  stateBytes: number;
+  kind: 'delta' | 'snapshot';
+}
 
 /** Whether nothing was counted in the last second of a task. */
 export const isQuiet = ({ samples }: Pick<TaskCounts, 'samples'>): boolean =>

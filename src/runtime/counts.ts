@@ -62,6 +62,8 @@ export class AttemptCounts {
     this.#current().latencies.push(performance.timeOrigin + performance.now() - receivedAt, messages);
   }
 
+  state?: (gauges: object) => void;
+
   bad(error: unknown): void {
     const { code, message } = asPenstockError(error);
     const delta = this.#current();

@@ -1,5 +1,6 @@
 import type { FoundSession, RememberedSession } from '../connectors/connector.ts';
 import type { BadData } from '../formats/schema/schema.ts';
+import type { StoredCheckpoint } from '../jobs/stats.ts';
 import type { CountsDelta } from './counts.ts';
 import type { PlainError } from './link.ts';
 
@@ -12,6 +13,8 @@ export interface RemainingRows {
 }
 
 export interface ReplayedDeadLetter {
+  /** The number of the source that it came from. */
+  source: number;
   payload: Uint8Array;
   /** A JSON object, as it was stored. */
   metadata: string;
@@ -73,16 +76,8 @@ export interface StateCommit {
   checkpoint: CheckpointInfo;
 }
 
-/** A checkpoint as it is shown. Times are in microseconds since 1970. */
-export interface CheckpointInfo {
-  epoch: number;
-  startTime: number;
-  /** Size of what this commit added. */
-  bytes: number;
-  /** Size of all segments after it. */
-  stateBytes: number;
-  kind: 'delta' | 'snapshot';
-}
+/** A checkpoint as the runtime tells it. */
+export type CheckpointInfo = Omit<StoredCheckpoint, 'finishTime'>;
 
 /** The state of a task's windows. Survives the worker. */
 export interface StateStore {
@@ -100,7 +95,10 @@ export interface AttemptFailure {
 
 /** Performed in a worker thread by one attempt. */
 export interface AttemptOperations {
+  /** Takes no more messages and finishes those in flight. Open windows stay in the state. */
   drain(): Promise<void>;
+  /** The same, and closes all open windows. */
+  finish(): Promise<void>;
   stop(): void;
   /** Every task of the job is connected: see `Source.allConnected`. */
   allConnected(): void;
@@ -119,11 +117,12 @@ export interface ThreadOperations {
 export interface AttemptHandlers {
   running(): void;
   warn(input: { error: PlainError; operatorId: string | undefined }): void;
-  sessionOpening(): Promise<RememberedSession<unknown> | undefined>;
-  sessionOpened(input: Omit<FoundSession, 'settled'>): Promise<void>;
-  sessionSettled(): void;
-  lastPosition(): Promise<string | undefined>;
-  storePosition(position: string): Promise<void>;
+  /** Calls for one source name it by its number: 0 is that of the insert, then come its `others`. */
+  sessionOpening(source: number): Promise<RememberedSession<unknown> | undefined>;
+  sessionOpened(input: Omit<FoundSession, 'settled'> & { source: number }): Promise<void>;
+  sessionSettled(source: number): void;
+  lastPosition(source: number): Promise<string | undefined>;
+  storePosition(input: { source: number; position: string }): Promise<void>;
   loadState(): Promise<string | undefined>;
   readState(segment: number): Promise<Uint8Array>;
   commitState(commit: StateCommit): Promise<void>;

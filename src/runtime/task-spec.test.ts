@@ -4,7 +4,7 @@ import { connectorFor } from '../connectors/registry.ts';
 import { compileQuery } from '../sql/compile.ts';
 import { openTransform } from '../sql/open-transform.ts';
 import { numberOf } from '../sql/parse-tree.ts';
-import { readSpec, type TaskSpec, writeSpec } from './task-spec.ts';
+import { ofSources, readSpec, sourceIdentity, type TaskSpec, writeSpec } from './task-spec.ts';
 
 const targets = { allowed: <A>(_host: string, addresses: readonly A[]): A[] => [...addresses] };
 
@@ -22,7 +22,10 @@ test('a task spec survives the way to its thread, to the last digit of its const
     operatorId,
     targets,
   });
-  const spec: TaskSpec = { jobId: 'job_x', taskIndex: 1, insert, source: end('in'), sink: end('out') };
+  const spec: TaskSpec = {
+    ...{ jobId: 'job_x', taskIndex: 1, insert },
+    ...{ source: end('in'), others: [end('other')], sink: end('out') },
+  };
 
   const text = writeSpec(spec);
   const read = readSpec(text, targets);
@@ -37,4 +40,25 @@ test('a task spec survives the way to its thread, to the last digit of its const
 
 test('a zero keeps its sign in a plan that was written and read', () => {
   expect(Object.is(Number(numberOf(JSON.parse('-0.0'))), -0)).toBe(true);
+});
+
+test('a task is seen by each of its sources as if that were its only one', () => {
+  const table = (name: string) => ({ name, profile: { url: name } });
+  const insert = {
+    source: table('a'),
+    others: [{ source: table('b'), operatorId: 'from_b' }],
+    operatorIds: { source: 'from_a', transform: 'join', sink: 'to_c' },
+  };
+  const ends = { source: { operatorId: 'from_a' }, others: [{ operatorId: 'from_b' }], sink: {} };
+  const spec = { jobId: 'job_x', taskIndex: 0, insert, ...ends } as unknown as TaskSpec;
+  const seen = ofSources(spec);
+  expect(seen.map(sourceIdentity).map(({ operatorId }) => operatorId)).toEqual(['from_a', 'from_b']);
+  expect(seen.map(({ insert: { source, operatorIds } }) => [source.name, operatorIds])).toEqual([
+    ['a', insert.operatorIds],
+    ['b', { ...insert.operatorIds, source: 'from_b' }],
+  ]);
+  expect(seen.map((one) => [one.others, one.insert.others])).toEqual([
+    [[], undefined],
+    [[], undefined],
+  ]);
 });

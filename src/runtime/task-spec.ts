@@ -20,8 +20,23 @@ export interface TaskSpec {
   taskIndex: number;
   insert: InsertPlan;
   source: TaskEnd;
+  /** Further sources of a stateful select, in the order of `InsertPlan.others`. */
+  others: TaskEnd[];
   sink: TaskEnd;
 }
+
+/** The task as one of its sources sees it, by the number of the source: with this source only. */
+export function ofSource(spec: TaskSpec, number: number): TaskSpec {
+  const { others: plans = [], ...insert } = spec.insert;
+  const [plan, source] = [plans[number - 1], spec.others[number - 1]];
+  if (!plan || !source) return { ...spec, insert, others: [] };
+  const operatorIds = { ...insert.operatorIds, source: plan.operatorId };
+  return { ...spec, insert: { ...insert, source: plan.source, operatorIds }, source, others: [] };
+}
+
+/** The same for each source. */
+export const ofSources = (spec: TaskSpec): TaskSpec[] =>
+  [spec.source, ...spec.others].map((_, number) => ofSource(spec, number));
 
 export const sourceIdentity = ({ jobId, taskIndex, source }: TaskSpec): Identity => ({
   jobId,
@@ -41,9 +56,13 @@ export const placeOf = ({ insert: { operatorIds }, taskIndex }: TaskSpec): strin
 export const sameWork = (one: TaskSpec, other: TaskSpec): boolean =>
   isDeepStrictEqual(workOf(one), workOf(other));
 
-const workOf = ({ insert, source, sink }: TaskSpec) => [
+const workOf = ({ insert, source, others, sink }: TaskSpec) => [
   insert,
-  ...[source, sink].map(({ connector, profile, config }) => ({ connector: connector.id, profile, config })),
+  ...[source, ...others, sink].map(({ connector, profile, config }) => ({
+    connector: connector.id,
+    profile,
+    config,
+  })),
 ];
 
 /**
@@ -52,15 +71,15 @@ const workOf = ({ insert, source, sink }: TaskSpec) => [
  */
 export const writeSpec = (spec: TaskSpec): string => JSON.stringify(toText(spec));
 
-/** Reads the text of `writeSpec`. `targets` are the addresses that both ends may reach. Throws `unknown_connector`. */
+/** Reads the text of `writeSpec`. `targets` are the addresses that all ends may reach. Throws `unknown_connector`. */
 export function readSpec(text: string, targets: Targets): TaskSpec {
-  const { source, sink, ...rest } = parseExactly(text) as ReturnType<typeof toText>;
+  const { source, others, sink, ...rest } = parseExactly(text) as ReturnType<typeof toText>;
   const usable = (end: ReturnType<typeof endToText>): TaskEnd => ({
     ...end,
     connector: connectorFor(end.connector),
     targets,
   });
-  return { ...rest, source: usable(source), sink: usable(sink) };
+  return { ...rest, source: usable(source), others: others.map(usable), sink: usable(sink) };
 }
 
 const endToText = ({ connector, profile, config, operatorId }: TaskEnd) => ({
@@ -70,8 +89,9 @@ const endToText = ({ connector, profile, config, operatorId }: TaskEnd) => ({
   operatorId,
 });
 
-const toText = ({ source, sink, ...rest }: TaskSpec) => ({
+const toText = ({ source, others, sink, ...rest }: TaskSpec) => ({
   ...rest,
   source: endToText(source),
+  others: others.map(endToText),
   sink: endToText(sink),
 });

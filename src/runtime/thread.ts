@@ -37,6 +37,7 @@ let reporting: NodeJS.Timeout | undefined;
 
 const overAttempt: AttemptOperations = {
   drain: async () => {},
+  finish: async () => {},
   stop: () => {},
   allConnected: () => {},
   replay: async () => undefined,
@@ -50,11 +51,11 @@ const operations: ThreadOperations = {
       attempt = new Attempt(readSpec(spec, targets), {
         running: () => main.notify('running', undefined, id),
         warn: warnFrom(id),
-        session: sessionOf(id),
-        positions: {
-          last: () => main.call('lastPosition', undefined, id),
-          store: (position) => main.call('storePosition', position, id),
-        },
+        session: (source) => sessionOf(id, source),
+        positions: (source) => ({
+          last: () => main.call('lastPosition', source, id),
+          store: (position) => main.call('storePosition', { source, position }, id),
+        }),
         states: {
           load: () => main.call('loadState', undefined, id),
           read: (segment) => main.call('readState', segment, id),
@@ -112,11 +113,11 @@ const warnFrom = (attempt: number) => {
   };
 };
 
-const sessionOf = (attempt: number): TaskSession => ({
-  opening: () => main.call('sessionOpening', undefined, attempt),
+const sessionOf = (attempt: number, source: number): TaskSession => ({
+  opening: () => main.call('sessionOpening', source, attempt),
   async opened({ settled, ...found }) {
-    await main.call('sessionOpened', found, attempt);
-    void settled.then(() => main.notify('sessionSettled', undefined, attempt));
+    await main.call('sessionOpened', { ...found, source }, attempt);
+    void settled.then(() => main.notify('sessionSettled', source, attempt));
   },
 });
 

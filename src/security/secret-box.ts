@@ -6,6 +6,12 @@ import { makePrivateFolder } from '../store/private-folder.ts';
 
 const keyId = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, 8);
 
+export interface SealedBytes {
+  /** Version and key of the seal. */
+  sealed: string;
+  data: Uint8Array<ArrayBuffer>;
+}
+
 /** Seals and opens single values with AES-256-GCM. The first key seals; every key opens. */
 export class SecretBox {
   readonly #keys = new Map<string, Buffer>();
@@ -36,22 +42,44 @@ export class SecretBox {
   }
 
   seal(text: string, belongsTo: string): string {
-    const iv = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', this.#keys.get(this.#current) as Buffer, iv);
-    cipher.setAAD(Buffer.from(belongsTo));
-    const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
-    return [
-      'v1',
-      this.#current,
-      ...[iv, cipher.getAuthTag(), sealed].map((part) => part.toString('base64url')),
-    ].join('.');
+    const parts = this.#encrypt(Buffer.from(text), belongsTo);
+    return [this.#label, ...parts.map((part) => part.toString('base64url'))].join('.');
   }
 
   /** Throws `secret_unreadable` when no configured key fits, or when the value was moved or altered. */
   open(blob: string, belongsTo: string): string {
-    const [version, id = '', ...parts] = blob.split('.');
+    const [version, id, ...parts] = blob.split('.');
+    const bytes = parts.map((part) => Buffer.from(part, 'base64url'));
+    return this.#decrypt(`${version}.${id}`, bytes, belongsTo).toString('utf8');
+  }
+
+  /** Seals bytes. `sealed` says how, for `openBytes`, `isCurrent` and `hasKeyOf`. */
+  sealBytes(bytes: Uint8Array, belongsTo: string): SealedBytes {
+    return { sealed: this.#label, data: Buffer.concat(this.#encrypt(bytes, belongsTo)) };
+  }
+
+  /** Throws `secret_unreadable`. */
+  openBytes({ sealed, data }: SealedBytes, belongsTo: string): Uint8Array<ArrayBuffer> {
+    const parts = [data.subarray(0, 12), data.subarray(12, 28), data.subarray(28)];
+    return this.#decrypt(sealed, parts, belongsTo);
+  }
+
+  get #label(): string {
+    return `v1.${this.#current}`;
+  }
+
+  #encrypt(bytes: Uint8Array, belongsTo: string): [iv: Buffer, tag: Buffer, sealed: Buffer] {
+    const iv = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', this.#keys.get(this.#current) as Buffer, iv);
+    cipher.setAAD(Buffer.from(belongsTo));
+    const sealed = Buffer.concat([cipher.update(bytes), cipher.final()]);
+    return [iv, cipher.getAuthTag(), sealed];
+  }
+
+  #decrypt(label: string, parts: readonly Uint8Array[], belongsTo: string): Buffer<ArrayBuffer> {
+    const [version, id = ''] = label.split('.');
     const key = this.#keys.get(id);
-    const [iv, tag, sealed] = parts.map((part) => Buffer.from(part, 'base64url'));
+    const [iv, tag, sealed] = parts;
     if (version !== 'v1' || !key || !iv || !tag || !sealed)
       throw new PenstockError('secret_unreadable', `A secret of ${belongsTo} was sealed with the key ${id}`, {
         hint: 'Add the key it was sealed with to PENSTOCK_SECRET_KEY, or enter the secret again.',
@@ -60,7 +88,7 @@ export class SecretBox {
       const decipher = createDecipheriv('aes-256-gcm', key, iv);
       decipher.setAAD(Buffer.from(belongsTo));
       decipher.setAuthTag(tag);
-      return Buffer.concat([decipher.update(sealed), decipher.final()]).toString('utf8');
+      return Buffer.concat([decipher.update(sealed), decipher.final()]);
     } catch (cause) {
       throw new PenstockError('secret_unreadable', `A secret of ${belongsTo} was altered or moved`, {
         hint: 'Enter the secret again.',

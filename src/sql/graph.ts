@@ -15,43 +15,52 @@ export function operatorId(kind: 'source' | 'sink' | 'transform', name: string):
 export const graphOf = (inserts: readonly InsertPlan[], parallelism = 1): PipelineGraph =>
   draw(inserts, parallelism).graph;
 
-/** The nodes of each insert in the graph; `transform` is null for a pass-through. */
-export const nodesOf = (
-  inserts: readonly InsertPlan[],
-): { source: number; transform: number | null; sink: number }[] =>
-  draw(inserts, 1).paths.map((path) => ({
-    source: path[0] as number,
-    transform: path.length > 2 ? (path[1] as number) : null,
-    sink: path.at(-1) as number,
-  }));
+interface InsertNodes {
+  source: number;
+  others: number[];
+  /** Null for a pass-through. */
+  transform: number | null;
+  sink: number;
+}
+
+/** The nodes of each insert in the graph. */
+export const nodesOf = (inserts: readonly InsertPlan[]): InsertNodes[] => draw(inserts, 1).nodes;
 
 function draw(
   inserts: readonly InsertPlan[],
   parallelism: number,
-): { graph: PipelineGraph; paths: number[][] } {
-  const paths: number[][] = [];
-  const nodes = new Map<string, PipelineNode>();
+): { graph: PipelineGraph; nodes: InsertNodes[] } {
+  const known = new Map<string, PipelineNode>();
   const graph: PipelineGraph = { nodes: [], edges: [] };
-  const add = (id: string, operator: string, description: string): number => {
-    const known = nodes.get(id);
-    if (known) return known.node_id;
-    const node = { node_id: graph.nodes.length, operator, description, parallelism };
-    nodes.set(id, node);
-    graph.nodes.push(node);
-    return node.node_id;
-  };
-  for (const { source, sink, select, operatorIds } of inserts) {
-    const path = [add(`from ${source.name}`, source.connector, `${source.name} (source)`)];
-    if (select.kind !== 'passthrough')
-      path.push(add(operatorIds.transform, select.kind, describeSelect(select)));
-    path.push(add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`));
-    paths.push(path);
-    for (const [index, src_id] of path.slice(0, -1).entries()) {
-      const dest_id = path[index + 1] ?? src_id;
+  const nodes = inserts.map((insert): InsertNodes => {
+    const { source, others = [], sink, select, operatorIds } = insert;
+    // One with a state is always one task.
+    const tasks = select.kind === 'stateful' ? 1 : parallelism;
+    const add = (id: string, operator: string, description: string): number => {
+      const node = known.get(id) ?? {
+        node_id: graph.nodes.length,
+        operator,
+        description,
+        parallelism: tasks,
+      };
+      if (!known.has(id)) graph.nodes.push(node);
+      known.set(id, node);
+      node.parallelism = Math.max(node.parallelism, tasks);
+      return node.node_id;
+    };
+    const connect = (src_id: number, dest_id: number): unknown =>
       graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });
-    }
-  }
-  return { graph, paths };
+    const [from = 0, ...more] = [source, ...others.map((other) => other.source)].map(({ name, connector }) =>
+      add(`from ${name}`, connector, `${name} (source)`),
+    );
+    const transform =
+      select.kind === 'passthrough' ? null : add(operatorIds.transform, select.kind, describeSelect(select));
+    const to = add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`);
+    for (const one of new Set([from, ...more])) connect(one, transform ?? to);
+    if (transform !== null) connect(transform, to);
+    return { source: from, others: more, transform, sink: to };
+  });
+  return { graph, nodes };
 }
 
 function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): string {

@@ -33,6 +33,8 @@ export function providerOf(url: string): 'sqlite' | 'postgresql' {
 const stopFollowing = new WeakMap<Db, () => void>();
 const sqlite = new WeakSet<Db>();
 
+export const providerIn = (db: Db): 'sqlite' | 'postgresql' => (sqlite.has(db) ? 'sqlite' : 'postgresql');
+
 /** Opens a migrated database. Throws `database_unavailable` and other codes when it cannot be used. */
 export async function openDb(url: string): Promise<Db> {
   const db = translating(await connect(url));
@@ -79,7 +81,7 @@ const probes = new WeakMap<Db, Promise<PenstockError | undefined>>();
 async function probe(db: Db): Promise<PenstockError | undefined> {
   try {
     // PostgreSQL refuses a write that finds no row, too. SQLite notices a full disk only when it writes a page.
-    if (sqlite.has(db))
+    if (providerIn(db) === 'sqlite')
       await db.$executeRaw`UPDATE "_prisma_migrations" SET "applied_steps_count" = "applied_steps_count"
         WHERE "migration_name" = (SELECT min("migration_name") FROM "_prisma_migrations")`;
     else await db.job.updateMany({ where: { id: '' }, data: { updatedAt: 0n } });

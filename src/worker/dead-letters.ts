@@ -7,7 +7,7 @@ import type {
   DeadLettersStored,
   ReplayedDeadLetter,
 } from '../runtime/operations.ts';
-import type { TaskSpec } from '../runtime/task-spec.ts';
+import { ofSources, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { removeDeadLetters } from '../store/dead-letters.ts';
@@ -176,7 +176,7 @@ export class Replays {
     if (tasks.length === 0) return false;
     const rows = await this.#next(tasks);
     for (const [member, group] of Map.groupBy(rows, (row) => taskFor(tasks, row))) {
-      const results = member ? await replayBy(member.task, group) : group.map(withoutTask);
+      const results = member ? await replayBy(member, group) : group.map(withoutTask);
       if (!results) return false;
       await this.#settle(results);
     }
@@ -216,12 +216,16 @@ export class Replays {
   }
 }
 
+/** Which dead letters a task replays: those of each of its sources. */
+const lettersOf = ({ spec, work }: ConnectedTask): object[] =>
+  ofSources(spec).flatMap((source) => lettersOfSource(source, work));
+
 /**
- * Which dead letters a task replays: those of its own source, wherever the other tasks of the job run. The first task of a
+ * The dead letters of a task with one source: those of this source, wherever the other tasks of the job run. The first task of a
  * source also takes those of tasks that are no more, and of other sources of the same table that are no more. The first task
  * of the job takes the rest.
  */
-function lettersOf({ spec, work }: ConnectedTask): object[] {
+function lettersOfSource(spec: TaskSpec, work: TaskWork): object[] {
   const { operatorId } = spec.source;
   const { taskIndex } = spec;
   const own = { operatorId, taskIndex };
@@ -241,18 +245,29 @@ function lettersOf({ spec, work }: ConnectedTask): object[] {
 
 /** The task of this process that replays a dead letter; undefined if no query reads its table. */
 function taskFor(tasks: readonly ConnectedTask[], row: WaitingDeadLetter): ConnectedTask | undefined {
-  const same = tasks.filter(({ spec }) => spec.source.operatorId === row.operatorId);
+  const same = tasks.filter(({ spec }) => sourceOf(spec, row, true) !== -1);
   return (
     same.find(({ spec }) => spec.taskIndex === row.taskIndex) ??
     same.find(({ spec }) => spec.taskIndex === 0) ??
-    tasks.find(({ spec }) => spec.taskIndex === 0 && spec.insert.source.name === row.sourceTable)
+    tasks.find(({ spec }) => spec.taskIndex === 0 && sourceOf(spec, row) !== -1)
   );
 }
 
+/** The number of the source that a dead letter came from, or of another one of its table; -1 if there is none. */
+function sourceOf(spec: TaskSpec, row: WaitingDeadLetter, exact = false): number {
+  const sources = ofSources(spec);
+  const same = sources.findIndex(({ source }) => source.operatorId === row.operatorId);
+  if (same !== -1 || exact) return same;
+  return sources.findIndex(({ insert }) => insert.source.name === row.sourceTable);
+}
+
 /** Returns undefined if the task is no longer connected. Throws passing errors: the group is replayed later. */
-async function replayBy(task: Task, rows: readonly WaitingDeadLetter[]): Promise<ReplayResult[] | undefined> {
+async function replayBy(
+  { task, spec }: ConnectedTask,
+  rows: readonly WaitingDeadLetter[],
+): Promise<ReplayResult[] | undefined> {
   try {
-    const failures = await task.replay(rows.map(toReplay));
+    const failures = await task.replay(rows.map((row) => toReplay(row, Math.max(0, sourceOf(spec, row)))));
     return failures && rows.map(({ id }, index) => ({ id, failure: failures[index] }));
   } catch (error) {
     const raised = asPenstockError(error);
@@ -261,7 +276,11 @@ async function replayBy(task: Task, rows: readonly WaitingDeadLetter[]): Promise
   }
 }
 
-const toReplay = ({ payload, metadata, failedRows, rowCount }: WaitingDeadLetter): ReplayedDeadLetter => ({
+const toReplay = (
+  { payload, metadata, failedRows, rowCount }: WaitingDeadLetter,
+  source: number,
+): ReplayedDeadLetter => ({
+  source,
   // Copied: a payload may be a view of a large buffer, which would be cloned whole.
   payload: new Uint8Array(payload),
   metadata,

@@ -20,6 +20,8 @@ export interface WorkerIdentity {
 export interface WorkerDeps {
   db: Db;
   catalog: StoredCatalog;
+  /** Whether the states of jobs are sealed. */
+  sealState: boolean;
   logger: Logger;
   metrics: Registry;
   /** Unique name of this process. */

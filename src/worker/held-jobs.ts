@@ -1,4 +1,4 @@
-import { drainsFirst, type JobState, type StopMode } from '../jobs/states.ts';
+import { endingOf, type JobState, type StopMode } from '../jobs/states.ts';
 import { fits, mayTake, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import { type Fleet, Losing, takeItems } from './held-tasks.ts';
@@ -96,8 +96,8 @@ export class HeldJobs {
     const wanted = row.stop as StopMode;
     const restart = row.restartRequests > row.restartsDone;
     if (job && !job.over) {
-      if (wanted !== 'none') job.askToEnd(drainsFirst(wanted));
-      else if (restart) job.askToEnd(!row.restartForce, 'Restarting');
+      if (wanted !== 'none') job.askToEnd(endingOf(wanted));
+      else if (restart) job.askToEnd(row.restartForce ? 'stop' : 'drain', 'Restarting');
       else job.edit(row.editRequests);
     } else if (job) {
       // Its last changes are written first: the row is older.
@@ -105,7 +105,7 @@ export class HeldJobs {
       else await this.#settle(row, job);
     } else if (wanted === 'none' && (restart || !isDone(row.state))) this.#begin(row, tasks);
     // A former controller may have left tasks running.
-    else if (await this.#tools.rows.endTasks(row, drainsFirst(wanted) ? 'drain' : 'stop', this.#tools.live))
+    else if (await this.#tools.rows.endTasks(row, endingOf(wanted), this.#tools.live))
       await this.#release(row, isDone(row.state) ? row.state : 'Stopped');
   }
 

@@ -1,11 +1,11 @@
-import type { JobState } from '../jobs/states.ts';
+import type { Ending, JobState } from '../jobs/states.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { messageId, noFailure, stateChange } from './job-record.ts';
 import { endUnheld } from './placed-task.ts';
 import type { UnheldItem } from './placement.ts';
-import { notEnded, seenByController, seenByRunner, type WantedState } from './task-row.ts';
+import { notEnded, seenByController, seenByRunner } from './task-row.ts';
 
 const jobRow = {
   id: true,
@@ -97,7 +97,7 @@ export class JobRows {
   }
 
   /** Asks every task of a job that this worker controls to end. Returns whether all have. */
-  async endTasks({ id, epoch }: HeldJob, wanted: WantedState, { isGone }: LiveWorkers): Promise<boolean> {
+  async endTasks({ id, epoch }: HeldJob, wanted: Ending, { isGone }: LiveWorkers): Promise<boolean> {
     const tasks = { jobId: id, job: { ...this.#own, epoch } };
     await this.#db.task.updateMany({ where: { ...tasks, ...notEnded, wanted: 'run' }, data: { wanted } });
     await endUnheld(this.#db, tasks, isGone);

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { PenstockError } from '../errors.ts';
 import { PlacedTask } from './placed-task.ts';
 import { leftUnconfirmed, markFromSink } from './task.ts';
@@ -50,4 +50,38 @@ test('an error of a sink is still one of the sink after it was written into the 
   markFromSink(refused, 20);
   expect(leftUnconfirmed(asRead(refused))).toBe(true);
   expect(asRead(refused)).toMatchObject({ code: 'connection_refused', passing: true });
+});
+
+test('a task that closes its windows is still drained only, until it is stopped', async () => {
+  const wanted: string[] = [];
+  const offered = Promise.withResolvers<void>();
+  const task = new PlacedTask({
+    deps: {
+      db: {
+        task: {
+          findUnique: async () => null,
+          create: async () => ({}),
+          findMany: async () => [],
+          updateMany: async ({ data }: { data: { wanted?: string } }) => {
+            if (data.wanted) wanted.push(data.wanted);
+          },
+        },
+      },
+      placement: { offer: async () => offered.resolve() },
+      catalog: { sealWork: () => '' },
+    } as never,
+    planned: { id: 'tsk_1', spec: { jobId: 'job_1' }, work: {}, place: {}, placement: '{}' } as never,
+    events: { running() {}, recovering() {}, waiting() {}, unconfirmed() {} },
+    controlled: { worker: 'one', epoch: 1 },
+    isGone: () => false,
+    changed() {},
+  });
+  void task.run();
+  await offered.promise;
+  void task.finish();
+  void task.drain();
+  await vi.waitFor(() => expect(wanted).toEqual(['finish']));
+  task.stop();
+  await vi.waitFor(() => expect(wanted).toEqual(['finish', 'stop']));
+  task.detach();
 });

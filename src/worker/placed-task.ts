@@ -81,6 +81,11 @@ export class PlacedTask implements GroupTask {
     await this.#ended.promise.catch(() => {});
   }
 
+  async finish(): Promise<void> {
+    this.#want('finish');
+    await this.#ended.promise.catch(() => {});
+  }
+
   stop(): void {
     this.#want('stop');
   }
@@ -216,7 +221,7 @@ export class PlacedTask implements GroupTask {
   }
 
   #want(wanted: WantedState): void {
-    if (this.#over || this.#wanted === 'stop' || this.#wanted === wanted) return;
+    if (this.#over || this.#wanted === wanted || (this.#wanted !== 'run' && wanted !== 'stop')) return;
     this.#wanted = wanted;
     if (this.#revision !== undefined) this.#write(wanted);
   }

@@ -1,7 +1,7 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
-import type { JobState } from '../jobs/states.ts';
+import type { Ending, JobState } from '../jobs/states.ts';
 import { delay, despiteOutages } from '../runtime/delay.ts';
-import type { TaskSpec } from '../runtime/task-spec.ts';
+import { ofSources, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import { batchedBy } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
@@ -150,19 +150,19 @@ export class RunningJob {
     await this.#done;
   }
 
-  /** Asks it to end, after draining or at once. A second call can only make it end sooner. */
-  askToEnd(drain: boolean, state: JobState = 'Stopping'): void {
+  /** Asks it to end. A second call can only make it end at once. */
+  askToEnd(ending: Ending, state: JobState = 'Stopping'): void {
     if (!this.#ending) this.record.enter(state);
-    if (this.#ending && drain) return;
-    this.#end(drain);
+    if (this.#ending && ending !== 'stop') return;
+    this.#end(ending);
   }
 
-  #end(drain: boolean): void {
+  #end(ending: Ending): void {
     this.#ending = true;
     // Cancels retries. Tasks end in their own way.
     this.#cancel.abort(new Error('the job was stopped'));
-    this.#tasks.end(drain);
-    this.#drains.end(drain);
+    this.#tasks.end(ending);
+    this.#drains.end(ending !== 'stop');
     this.#changed.resolve();
   }
 
@@ -288,7 +288,7 @@ export class RunningJob {
 
   #finished(): void {
     this.finished = true;
-    this.askToEnd(true, 'Finishing');
+    this.askToEnd('drain', 'Finishing');
   }
 
   #note(state: JobState, error?: PenstockError, place?: MessagePlace): void {
@@ -329,7 +329,7 @@ export class RunningJob {
     if (raised.code === 'internal') this.#deps.logger.error({ err: raised, job: this.id }, 'job failed');
     this.failure = raised;
     this.record.enter('Failed', raised, {}, place);
-    this.#end(false);
+    this.#end('stop');
   }
 }
 
@@ -340,4 +340,5 @@ const tellAllConnected = batchedBy(async ({ db, owner }: WorkerDeps, jobs: reado
   return () => {};
 });
 
-const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.map(({ spec }) => spec);
+/** Each task once for each of its sources. */
+const specsOf = (tasks: readonly PlannedTask[]): TaskSpec[] => tasks.flatMap(({ spec }) => ofSources(spec));

@@ -1,7 +1,7 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { TaskCounts } from '../jobs/stats.ts';
 import { despiteOutages } from '../runtime/delay.ts';
-import type { TaskSpec } from '../runtime/task-spec.ts';
+import { ofSources, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Tx } from '../store/db.ts';
 import { weightOf } from './balance.ts';
@@ -12,7 +12,7 @@ import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
 import { JobSessions } from './sessions.ts';
-import { noStates } from './states.ts';
+import { statesOf } from './states.ts';
 import { leftUnconfirmed, Task } from './task.ts';
 import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
 import { readWork, specOf, type TaskWork } from './task-work.ts';
@@ -113,7 +113,8 @@ export class RunningTask {
     if (!before) return;
     this.#orders = orders;
     if (orders.revision !== before.revision || orders.wanted === 'stop') this.stop();
-    else if (orders.wanted === 'drain' && before.wanted === 'run') this.#drain();
+    else if (orders.wanted !== 'run' && before.wanted === 'run')
+      this.#drain(orders.wanted === 'finish' ? 'finish' : 'drain');
     this.#tellAllConnected();
   }
 
@@ -154,10 +155,10 @@ export class RunningTask {
     this.#changes = {};
   }
 
-  #drain(): void {
+  #drain(how: 'drain' | 'finish' = 'drain'): void {
     this.#cancel.abort(new Error('the task was drained'));
     const opened = this.#opened;
-    opened?.task.drain().catch((error: unknown) => this.#warn(opened, asPenstockError(error)));
+    opened?.task[how]().catch((error: unknown) => this.#warn(opened, asPenstockError(error)));
   }
 
   async #run(): Promise<void> {
@@ -179,9 +180,7 @@ export class RunningTask {
 
   #endOf(opened?: OpenedTask): TaskState {
     if (opened?.task.sourceEnded) return 'finished';
-    return this.#releasing && this.#orders?.wanted !== 'drain' && this.#orders?.wanted !== 'stop'
-      ? 'waiting'
-      : 'ended';
+    return this.#releasing && (this.#orders?.wanted ?? 'run') === 'run' ? 'waiting' : 'ended';
   }
 
   #failed(error: PenstockError): void {
@@ -217,7 +216,7 @@ export class RunningTask {
     const { index } = JSON.parse(row.place) as { index: number };
     const spec = specOf(catalog, row.jobId, work, index);
     const sessions = new JobSessions(deps, row.jobId);
-    await sessions.load({ operatorId: spec.source.operatorId, taskIndex: index });
+    await sessions.load(spec);
     const local = localJob(row.jobId);
     const before =
       row.stats && row.stats.updatedAt > (row.job.startTime ?? 0n)
@@ -234,6 +233,7 @@ export class RunningTask {
     { sessions, local, counters }: Pick<OpenedTask, 'local' | 'counters'> & { sessions: JobSessions },
   ): Task {
     const { deps, mayConnect } = this.#tools;
+    const own = (tx: Tx): Promise<void> => this.#own(tx);
     return new Task(spec, {
       events: {
         running: () => this.#running(),
@@ -245,9 +245,9 @@ export class RunningTask {
         },
         mayConnect,
       },
-      session: sessions.of(spec),
-      positions: positionsOf(deps.db, spec, (tx) => this.#own(tx)),
-      states: noStates,
+      sessions: ofSources(spec).map((source) => sessions.of(source)),
+      positions: ofSources(spec).map((source) => positionsOf(deps.db, source, own)),
+      states: statesOf(spec, { ...deps, own }),
       deadLetters: local.deadLetters,
       counters,
       threads: deps.threads,

@@ -91,7 +91,10 @@ export class SessionDrains {
       try {
         await this.#tools.sessions.enter(session, 'draining');
         const spec = this.#specOf(session, specs);
-        if (await this.#empty(drain, spec)) await this.#remove(session, spec);
+        // Only the task of a query with a state can count its messages.
+        if (spec.insert.select.kind === 'stateful') this.#say('warn', discarded(spec));
+        else if (!(await this.#empty(drain, spec))) return;
+        await this.#remove(session, spec);
         return;
       } catch (error) {
         if (await this.#gaveUp(session, asPenstockError(error))) return;
@@ -134,8 +137,8 @@ export class SessionDrains {
     };
     return new Task(spec, {
       events: { ...events, warn, mayConnect },
-      session,
-      positions: noPositions,
+      sessions: [session],
+      positions: [noPositions],
       states: noStates,
       deadLetters: local.deadLetters,
       counters: new TaskCounters(local.counters),
@@ -151,7 +154,8 @@ export class SessionDrains {
     const { deps, jobId, sessions } = this.#tools;
     const { taskIndex, operatorId, tables, connector } = session;
     const now = specs.find(({ source }) => source.operatorId === operatorId);
-    const insert = now?.insert ?? session.insert;
+    const inserts = [now?.insert, session.insert].filter((one) => one !== undefined);
+    const insert = inserts.find(({ select }) => select.kind !== 'stateful') ?? inserts[0];
     if (!insert) throw new PenstockError('internal', 'The session has no stored query');
     const same = now && sessions.belongs(session, { ...now, taskIndex });
     const profile = (same ? now.insert.source.profile : undefined) ?? session.profile;
@@ -159,7 +163,7 @@ export class SessionDrains {
     const sink = deps.catalog.usable(insert.sink);
     // A client id of its own, as the sink of the job's task may be connected too.
     const sinkId = `${insert.operatorIds.sink}_${session.id}`;
-    const ends = { source: { ...source, operatorId }, sink: { ...sink, operatorId: sinkId } };
+    const ends = { source: { ...source, operatorId }, others: [], sink: { ...sink, operatorId: sinkId } };
     return { jobId, taskIndex, insert, ...ends };
   }
 
@@ -189,6 +193,12 @@ export class SessionDrains {
     );
   }
 }
+
+const discarded = ({ insert }: TaskSpec): PenstockError =>
+  new PenstockError(
+    'session_discarded',
+    `A former session of ${insert.source.name} is removed. Messages that the broker still keeps for it count in no window`,
+  );
 
 const isOld = ({ stateSince }: { stateSince: bigint }): boolean => nowMicros() - stateSince > maxAgeMicros;
 

@@ -42,13 +42,11 @@ export class JobSessions {
   }
 
   /** Reads the sessions of the job, or those of one task. Throws database errors. */
-  async load(task: { operatorId?: string; taskIndex?: number } = {}): Promise<void> {
+  async load(task?: TaskSpec): Promise<void> {
     const { db, catalog, logger } = this.#deps;
-    const { operatorId, taskIndex } = task;
+    const operators = task && [task.source, ...task.others].map(({ operatorId }) => operatorId);
     const rows = (await readSessions(db, this.#jobId)).filter(
-      (row) =>
-        (operatorId === undefined || row.operatorId === operatorId) &&
-        (taskIndex === undefined || row.taskIndex === taskIndex),
+      (row) => !operators || (operators.includes(row.operatorId) && row.taskIndex === task.taskIndex),
     );
     this.#sessions = rows.flatMap((row) => {
       try {
@@ -62,6 +60,7 @@ export class JobSessions {
     });
   }
 
+  /** The session of a task of one source: see `ofSource`. */
   of(spec: TaskSpec): TaskSession {
     let fresh = false;
     let session: SourceSession | undefined;
@@ -98,6 +97,7 @@ export class JobSessions {
     };
   }
 
+  /** Those that none of these tasks of one source uses. */
   orphans(specs: readonly TaskSpec[]): SourceSession[] {
     const wanted = new Set(specs.map((spec) => this.#find(spec)?.id));
     return this.#sessions.filter(({ id }) => !wanted.has(id));

@@ -1,4 +1,5 @@
 import { asPenstockError, type PenstockError } from '../errors.ts';
+import type { Ending } from '../jobs/states.ts';
 import { placeOf, type TaskSpec } from '../runtime/task-spec.ts';
 import { type PlannedTask, sameTask } from './task-work.ts';
 
@@ -18,6 +19,8 @@ export interface GroupTask {
   run(): Promise<void>;
   /** Ends it after the messages in flight. Resolves when it has ended. */
   drain(): Promise<void>;
+  /** The same, and closes all open windows first. */
+  finish(): Promise<void>;
   stop(): void;
   /** Leaves it to another controller. */
   detach(): void;
@@ -77,11 +80,11 @@ export class TaskGroup {
     this.#checkRunning();
   }
 
-  end(drain: boolean): void {
+  end(ending: Ending): void {
     this.#ending = true;
     for (const member of this.#members.values()) {
-      if (drain) void this.#drain(member);
-      else member.task.stop();
+      if (ending === 'stop') member.task.stop();
+      else void this.#drain(member, ending);
     }
   }
 
@@ -94,8 +97,8 @@ export class TaskGroup {
     await Promise.all([...this.#members.values()].map(({ done }) => done));
   }
 
-  async #drain(member: GroupMember): Promise<void> {
-    await member.task.drain().catch((error: unknown) => this.#failed(member, error));
+  async #drain(member: GroupMember, how: 'drain' | 'finish' = 'drain'): Promise<void> {
+    await member.task[how]().catch((error: unknown) => this.#failed(member, error));
     await member.done;
   }
 

@@ -1,4 +1,5 @@
 import { type AnyErrorCode, type FieldError, PenstockError } from '../errors.ts';
+import type { Ending } from '../jobs/states.ts';
 import { printable } from '../jobs/stats.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import type { MessagePlace } from './job-record.ts';
@@ -6,7 +7,7 @@ import { isFromSink, leftUnconfirmed, markFromSink } from './task.ts';
 
 /** The columns of `Task` in which the controller of a job and the workers of its tasks tell each other something. */
 
-export type WantedState = 'run' | 'drain' | 'stop';
+export type WantedState = 'run' | Ending;
 
 /** `ended` was asked for, `finished` means that the source has no more messages. */
 export type TaskState = 'waiting' | 'starting' | 'running' | 'recovering' | 'ended' | 'finished' | 'failed';

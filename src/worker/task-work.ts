@@ -47,20 +47,27 @@ export async function compileJob({ db, catalog }: WorkerDeps, jobId: string): Pr
   const { parallelism, placement } = pipeline;
   const { inserts } = await compileQuery(catalog.query(pipeline), catalog);
   const nodes = nodesOf(inserts);
-  const sources = inserts.map(({ operatorIds, source }) => ({
-    operatorId: operatorIds.source,
-    table: source.name,
-  }));
+  const sources = inserts.flatMap(({ operatorIds, source, others = [] }) =>
+    [{ operatorId: operatorIds.source, source }, ...others].map((one) => ({
+      operatorId: one.operatorId,
+      table: one.source.name,
+    })),
+  );
   return inserts.flatMap((insert, at) => {
-    const work = { insert, parallelism, sources };
+    const tasks = insert.select.kind === 'stateful' ? 1 : parallelism;
+    const work = { insert, parallelism: tasks, sources };
     const node = nodes[at] as (typeof nodes)[number];
     const { source, transform, sink } = insert.operatorIds;
     const ends = endsOf(catalog, work);
-    return Array.from({ length: parallelism }, (_, taskIndex) => {
+    return Array.from({ length: tasks }, (_, taskIndex) => {
       const spec = specFrom(jobId, work, ends, taskIndex);
       const place = {
         index: taskIndex,
         source: { id: source, node: node.source },
+        others: (insert.others ?? []).map(({ operatorId }, nth) => ({
+          id: operatorId,
+          node: node.others[nth] as number,
+        })),
         transform: node.transform === null ? null : { id: transform, node: node.transform },
         sink: { id: sink, node: node.sink },
         window: windowOf(spec),
@@ -76,11 +83,15 @@ export const readWork = (text: string): TaskWork => parseExactly(text) as TaskWo
 export const specOf = (catalog: StoredCatalog, jobId: string, work: TaskWork, taskIndex: number): TaskSpec =>
   specFrom(jobId, work, endsOf(catalog, work), taskIndex);
 
-type TaskEnds = Record<'source' | 'sink', TaskEnd>;
+type TaskEnds = Pick<TaskSpec, 'source' | 'others' | 'sink'>;
 
 function endsOf(catalog: StoredCatalog, { insert }: TaskWork): TaskEnds {
   return {
     source: { ...catalog.usable(insert.source), operatorId: insert.operatorIds.source },
+    others: (insert.others ?? []).map(({ source, operatorId }) => ({
+      ...catalog.usable(source),
+      operatorId,
+    })),
     sink: { ...catalog.usable(insert.sink), operatorId: insert.operatorIds.sink },
   };
 }
@@ -88,7 +99,7 @@ function endsOf(catalog: StoredCatalog, { insert }: TaskWork): TaskEnds {
 function specFrom(
   jobId: string,
   { insert, parallelism }: TaskWork,
-  { source, sink }: TaskEnds,
+  { source, others, sink }: TaskEnds,
   taskIndex: number,
 ): TaskSpec {
   return {
@@ -96,6 +107,7 @@ function specFrom(
     taskIndex,
     insert,
     source: parallelism > 1 ? sharedBy(source, taskIndex, parallelism) : source,
+    others,
     sink,
   };
 }

@@ -76,7 +76,7 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
   let begun = 0;
   const begin = async (_spec: string, handlers: AttemptHandlers) => {
     const { ms = 0, keptSecs, error = undefined, fromSink = false, lost } = attempts[begun++] as Attempt;
-    if (keptSecs !== undefined) await handlers.sessionOpened({ resumed: true, keptSecs } as never);
+    if (keptSecs !== undefined) await handlers.sessionOpened({ source: 0, resumed: true, keptSecs } as never);
     const ended = new Promise((resolve) => setTimeout(resolve, ms)).then(() => {
       if (lost) throw error;
       return error && { error: toPlain(error), fromSink };
@@ -86,7 +86,14 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
   const slot = { tasks: 0, begin };
   const connector = connectorFor('impulse');
   const end = { connector, profile: {}, config: {}, operatorId: 'x' };
-  const spec = { jobId: 'job', taskIndex: 0, insert: { source: { name: 'i' } }, source: end, sink: end };
+  const spec = {
+    jobId: 'job',
+    taskIndex: 0,
+    insert: { source: { name: 'i' } },
+    source: end,
+    others: [],
+    sink: end,
+  };
   const task = new Task(spec as unknown as TaskSpec, {
     events: {
       running: () => {},
@@ -97,8 +104,8 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
       mayConnect,
       warn: () => {},
     },
-    session: { opening: async () => undefined, opened: async () => {} } as never,
-    positions: {} as never,
+    sessions: [{ opening: async () => undefined, opened: async () => {} }],
+    positions: [],
     states: {} as never,
     deadLetters: {} as never,
     counters: new TaskCounters(new JobCounters(() => {})),
@@ -165,7 +172,7 @@ test('a lost thread and a failed sink are retried, any other error ends the task
   expect(errors.map(({ code }) => code)).toEqual(['thread_lost', 'overloaded']);
 });
 
-test.each(['stop', 'drain'] as const)('%s ends a task that waits for a retry', async (how) => {
+test.each(['stop', 'drain', 'finish'] as const)('%s ends a task that waits for a retry', async (how) => {
   const { task, running, begun } = runTask(repeat(9, refused));
   await vi.advanceTimersByTimeAsync(10);
   await task[how]();

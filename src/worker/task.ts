@@ -27,8 +27,9 @@ export interface TaskEvents {
 
 interface TaskTools {
   events: TaskEvents;
-  session: TaskSession;
-  positions: PositionStore;
+  /** Of each source, by its number. */
+  sessions: readonly TaskSession[];
+  positions: readonly PositionStore[];
   states: StateStore;
   deadLetters: DeadLetterStore;
   counters: TaskCounters;
@@ -68,8 +69,8 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
-  /** Half of the time that the broker keeps the session. A session that it does not keep hurries nobody. */
-  #maxRetryMs = Number.POSITIVE_INFINITY;
+  /** Half of the time that the broker keeps the session of a source. A session that it does not keep hurries nobody. */
+  readonly #maxRetryMs = new Map<number, number>();
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
@@ -115,7 +116,7 @@ export class Task {
         if (!raised.passing) throw raised;
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
-        const retryInMs = Math.min(backoffMs(failures), this.#maxRetryMs);
+        const retryInMs = Math.min(backoffMs(failures), ...this.#maxRetryMs.values());
         counters.recovering(raised);
         events.recovering(raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
@@ -136,14 +137,23 @@ export class Task {
     this.#attempt?.allConnected();
   }
 
-  /** Takes no more messages and finishes those in flight, within a deadline. */
-  async drain(): Promise<void> {
+  /** Takes no more messages and finishes those in flight, within a deadline. Open windows stay open. */
+  drain(): Promise<void> {
+    return this.#drain('drain');
+  }
+
+  /** The same, and closes all open windows. Those of a task that is not connected stay open. */
+  finish(): Promise<void> {
+    return this.#drain('finish');
+  }
+
+  async #drain(how: 'drain' | 'finish'): Promise<void> {
     this.#draining = true;
     if (!this.#attempt) return this.stop();
     const { ended } = this.#attempt;
     const overdue = setTimeout(() => this.stop(), drainDeadlineMs);
     void ended.catch(() => {}).finally(() => clearTimeout(overdue));
-    await this.#attempt.drain().catch((error: unknown) => {
+    await this.#attempt[how]().catch((error: unknown) => {
       // The attempt has ended with the same error.
       if (asPenstockError(error).code !== 'thread_lost') throw error;
     });
@@ -189,21 +199,21 @@ export class Task {
   }
 
   #handlers(): Omit<AttemptHandlers, 'counted'> {
-    const { events, session, positions, states, deadLetters, counters } = this.#tools;
+    const { events, sessions, positions, states, deadLetters, counters } = this.#tools;
     const { counts } = counters.job;
-    const settled = Promise.withResolvers<void>();
+    const settled = sessions.map(() => Promise.withResolvers<void>());
     return {
       running: events.running,
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
-      sessionOpening: () => session.opening(),
-      sessionOpened: async ({ keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
-        this.#maxRetryMs = keptSecs > 0 ? keptSecs * 500 : Number.POSITIVE_INFINITY;
+      sessionOpening: (source) => of(sessions, source).opening(),
+      sessionOpened: async ({ source, keptSecs = Number.POSITIVE_INFINITY, ...found }) => {
+        this.#maxRetryMs.set(source, keptSecs > 0 ? keptSecs * 500 : Number.POSITIVE_INFINITY);
         if (found.lost) counts.sessions_lost++;
-        await session.opened({ ...found, settled: settled.promise });
+        await of(sessions, source).opened({ ...found, settled: of(settled, source).promise });
       },
-      sessionSettled: settled.resolve,
-      lastPosition: () => positions.last(),
-      storePosition: (position) => positions.store(position),
+      sessionSettled: (source) => of(settled, source).resolve(),
+      lastPosition: (source) => of(positions, source).last(),
+      storePosition: ({ source, position }) => of(positions, source).store(position),
       loadState: () => states.load(),
       readState: (segment) => states.read(segment),
       commitState: (commit) => states.commit(commit),
@@ -224,6 +234,12 @@ export class Task {
     const hint = 'Check that its publishers run, and that the broker lets this user read the topic.';
     events.warn(new PenstockError('source_silent', message, { hint }));
   }
+}
+
+function of<T>(sources: readonly T[], number: number): T {
+  const found = sources[number];
+  if (found === undefined) throw new PenstockError('internal', `The task has no source ${number}`);
+  return found;
 }
 
 /** Detects that a source has been silent for too long. A report of activity sets no timer. */

@@ -174,6 +174,7 @@ class RunningThread {
     return {
       ended,
       drain: () => link.call('drain', undefined, attempt),
+      finish: () => link.call('finish', undefined, attempt),
       stop: () => link.notify('stop', undefined, attempt),
       allConnected: () => link.notify('allConnected', undefined, attempt),
       replay: (deadLetters) => link.call('replay', deadLetters, attempt),

@@ -42,6 +42,7 @@ export interface ServiceOptions {
   /** Whether the process of that name lives; undefined if only its heartbeats tell. */
   isAlive?: (owner: string) => boolean | undefined;
   adminKey?: string;
+  sealState?: boolean;
   /** For services on one database. */
   secretKey?: string;
   requestsPerMinute?: number;
@@ -103,7 +104,10 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     exclusive: false,
     slots: undefined,
   };
-  const rest = { owner, identity: { ...identity, ...options.identity }, placement, threads, isAlive };
+  const sealState = options.sealState ?? false;
+  const rest = {
+    ...{ owner, identity: { ...identity, ...options.identity }, placement, threads, isAlive, sealState },
+  };
   const worker = new Worker({ ...seen, ...rest });
   if (options.worker) worker.start();
   const nudge = (): void => worker.nudge();

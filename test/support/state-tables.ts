@@ -47,7 +47,7 @@ export function selectOf(window: WindowSpec | undefined, sql: string, folded = f
     ...(folded && { fold: { partials } }),
   };
   const limits = { maxStateBytes: 1e9, whenFull: 'fail', ttl: 1e12 } as const;
-  return { kind: 'stateful', window, leaves: [leaf], sql, key: window ? undefined : ['k'], limits };
+  return { kind: 'stateful', window, leaves: [leaf], clocks: [], sql, key: window ? undefined : ['k'], limits };
 }
 
 export interface TimedRow {

@@ -253,9 +253,13 @@ async function attempted(
 ): Promise<string[]> {
   try {
     const { inserts } = await compileQuery(catalog.query(pipeline), catalog);
+    const sources = inserts.flatMap(({ source, operatorIds, others = [] }) => [
+      { source, operatorId: operatorIds.source },
+      ...others,
+    ]);
     const source =
-      inserts.find(({ operatorIds }) => operatorIds.source === letter.operatorId)?.source ??
-      inserts.find(({ source: { name } }) => name === letter.sourceTable)?.source;
+      sources.find(({ operatorId }) => operatorId === letter.operatorId)?.source ??
+      sources.find(({ source: { name } }) => name === letter.sourceTable)?.source;
     if (!source) throw new PenstockError('not_found', `Delete it: no query reads ${letter.sourceTable}`);
     const connector = connectorFor(source.connector);
     const metadata = metadataCodec(connector.metadata).decode(Buffer.from(letter.metadata));

@@ -12,7 +12,9 @@ export function checkParallelism(plan: Plan, parallelism: number): void {
 /** Returns the problem of a source that does not support this parallelism; undefined if all do. */
 export function parallelismProblem(plan: Plan, parallelism: number): string | undefined {
   if (parallelism === 1) return undefined;
-  for (const { source } of plan.inserts) {
+  for (const { source, select } of plan.inserts) {
+    // Always one task.
+    if (select.kind === 'stateful') continue;
     const { name, shared } = connectorFor(source.connector);
     if (!shared) return `A source of ${name} cannot be read by several tasks; set the parallelism to 1`;
   }

@@ -19,8 +19,6 @@ export interface Control {
   closed: number;
   /** Updating results: segments up to this number were in the results that are written or in the outbox. */
   evaluated: number;
-  /** What the rows are of: a plan of another shape cannot use them. */
-  shape: string;
 }
 
 export interface SourceControl {
@@ -62,7 +60,7 @@ export interface Flight {
   published: boolean;
 }
 
-export const noControl = (sources: number, shape: string): Control => ({
+export const noControl = (sources: number): Control => ({
   version: 1,
   epoch: 0,
   until: null,
@@ -75,7 +73,6 @@ export const noControl = (sources: number, shape: string): Control => ({
   duplicates: 0,
   closed: 0,
   evaluated: 0,
-  shape,
 });
 
 export const microsOf = (text: string | null): bigint | undefined => (text === null ? undefined : BigInt(text));

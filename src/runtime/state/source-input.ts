@@ -1,4 +1,4 @@
-import type { Delivery, ReceivedIdentifiers } from '../../connectors/connector.ts';
+import type { Delivery } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import { codecFor } from '../../formats/codec.ts';
 import type { Row, Value } from '../../formats/format.ts';
@@ -187,49 +187,3 @@ const opened = (
   select: RowSelect,
   columns: readonly StatefulSelect['leaves'][number]['columns'][number][],
 ): Promise<Transform> => openTransform({ source, select, sink: { schema: { fields: [...columns] } } });
-
-/** The identifiers of a source in the commits of a task. */
-export class CommittedIdentifiers implements ReceivedIdentifiers {
-  readonly #committed: Set<number>;
-  readonly #releasing = new Map<number, PromiseWithResolvers<void>>();
-  readonly #changed: () => void;
-
-  constructor(committed: readonly number[], changed: () => void) {
-    this.#committed = new Set(committed);
-    this.#changed = changed;
-  }
-
-  has(identifier: number): boolean {
-    return this.#committed.has(identifier);
-  }
-
-  release(identifier: number): Promise<void> {
-    if (!this.#committed.has(identifier)) return Promise.resolve();
-    const known = this.#releasing.get(identifier) ?? Promise.withResolvers<void>();
-    this.#releasing.set(identifier, known);
-    this.#changed();
-    return known.promise;
-  }
-
-  clear(): void {
-    this.#committed.clear();
-  }
-
-  get releasing(): boolean {
-    return this.#releasing.size > 0;
-  }
-
-  /** Begins a commit with further identifiers. Returns what it holds, and what to call when it is done. */
-  commit(added: readonly number[]): { received: number[]; done(): void } {
-    const released = [...this.#releasing];
-    this.#releasing.clear();
-    for (const [identifier] of released) this.#committed.delete(identifier);
-    for (const identifier of added) this.#committed.add(identifier);
-    return {
-      received: [...this.#committed],
-      done: () => {
-        for (const [, { resolve }] of released) resolve();
-      },
-    };
-  }
-}

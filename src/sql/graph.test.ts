@@ -1,0 +1,88 @@
+import { expect, test } from 'vitest';
+import { graphOf, nodesOf } from './graph.ts';
+import type { InsertPlan, Leaf, Select, StatefulSelect } from './plan.ts';
+import { shapeOf } from './shape.ts';
+
+const table = (name: string) => ({ name, connector: 'mqtt' });
+const leaf: Leaf = {
+  name: 'rows',
+  inputs: [
+    { source: 0, whole: true, select: { kind: 'passthrough' } },
+    {
+      source: 1,
+      whole: true,
+      select: { kind: 'project', columns: [{ from: 'a', to: 'b', convert: 'none' }] },
+    },
+  ],
+  columns: [],
+  times: { event: true, watermark: false },
+  keys: ['device'],
+};
+const stateful: StatefulSelect = {
+  kind: 'stateful',
+  window: { kind: 'tumble', width: 1 },
+  leaves: [leaf],
+  clocks: [],
+  sql: 'SELECT count(*) FROM rows',
+  key: undefined,
+  limits: { maxStateBytes: 1, whenFull: 'wait', ttl: 0 },
+};
+
+const insert = (select: Select, sink: string, ...sources: string[]): InsertPlan =>
+  ({
+    source: table(sources[0] as string),
+    others: sources.slice(1).map((name) => ({ source: table(name), operatorId: `from_${name}` })),
+    sink: table(sink),
+    select,
+    operatorIds: { source: sources[0], transform: `to_${sink}`, sink },
+  }) as unknown as InsertPlan;
+
+test('all sources of a stateful query lead into its transform, which is one task', () => {
+  const inserts = [insert(stateful, 'joined', 'a', 'b'), insert({ kind: 'passthrough' }, 'copy', 'b')];
+  const { nodes, edges } = graphOf(inserts, 4);
+  const named = nodes.map(({ description, parallelism }) => [description, parallelism]);
+  expect(named).toEqual([
+    ['a (source)', 1],
+    ['b (source)', 4],
+    ['collects rows in tumble windows', 1],
+    ['joined (sink)', 1],
+    ['copy (sink)', 4],
+  ]);
+  expect(edges.map(({ src_id, dest_id }) => [src_id, dest_id])).toEqual([
+    [0, 2],
+    [1, 2],
+    [2, 3],
+    [1, 4],
+  ]);
+  expect(nodesOf(inserts)).toEqual([
+    { source: 0, others: [1], transform: 2, sink: 3 },
+    { source: 1, others: [], transform: null, sink: 4 },
+  ]);
+});
+
+test('the shape of a state depends on the rows that it collects, and not on what becomes of them', () => {
+  const shape = shapeOf(stateful);
+  const compiled = {
+    kind: 'compiled',
+    sql: 'SELECT 1',
+    rowColumn: 'r',
+    plan: { columns: [], steps: [] },
+  } as const;
+  const inDuckDb = { kind: 'sql', sql: 'SELECT 1', rowColumn: 'r', because: 'a function' } as const;
+  const over = (select: Leaf['inputs'][number]['select']) =>
+    shapeOf({ ...stateful, leaves: [{ ...leaf, inputs: [{ source: 0, whole: true, select }] }] });
+  expect(shapeOf({ ...stateful, sql: 'SELECT 1', key: ['a'], limits: { ...stateful.limits, ttl: 5 } })).toBe(
+    shape,
+  );
+  expect(over(compiled)).toBe(over(inDuckDb));
+  const others = [
+    shapeOf({ ...stateful, window: { kind: 'tumble', width: 2 } }),
+    shapeOf({ ...stateful, window: undefined }),
+    shapeOf({ ...stateful, leaves: [{ ...leaf, keys: [] }] }),
+    shapeOf({ ...stateful, leaves: [{ ...leaf, fold: { partials: [] } }] }),
+    shapeOf({ ...stateful, leaves: [leaf, { ...leaf, name: 'more' }] }),
+    over(compiled),
+    over({ ...compiled, sql: 'SELECT 2' }),
+  ];
+  expect(new Set([shape, ...others]).size).toBe(others.length + 1);
+});
