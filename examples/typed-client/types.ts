@@ -1342,6 +1342,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1358,6 +1359,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1403,6 +1405,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1417,6 +1420,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1556,6 +1560,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1572,6 +1577,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1617,6 +1623,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1631,6 +1638,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1793,6 +1801,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1809,6 +1818,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1854,6 +1864,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1868,6 +1879,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -2321,6 +2333,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
       plan?: string;
     };
     headers: Record<string, never>;
