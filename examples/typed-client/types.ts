@@ -267,6 +267,23 @@ export type TaskStatus = {
   state: "waiting" | "starting" | "running" | "recovering" | "ended" | "finished" | "failed";
   /** Name of the worker that runs it */
   worker: string | null;
+  /** Of a task with windows or aggregates; null for others */
+  windows: {
+    /** All rows up to this time are taken to have arrived */
+    watermark: number | null;
+    /** Time from the watermark to the clock */
+    watermark_lag_ms: number | null;
+    /** Windows that collect rows */
+    open: number;
+    /** Windows closed since the state began */
+    closed: number;
+    /** Rows that came after their windows had closed, since the state began */
+    late_rows: number;
+    /** Size of the stored state */
+    state_bytes: number;
+    /** Duration of the last commit of the state */
+    checkpoint_ms: number;
+  } | null;
 };
 
 export type PipelineEvent = {
@@ -930,8 +947,8 @@ export type OperatorMetricGroup = {
   /** Node in the graph of the pipeline */
   node_id: number;
   metric_groups: Array<{
-    /** Messages (or rows, between source and sink) and payload bytes per second. backpressure: messages in flight as a share of the maximum, from 0 to 1 */
-    name: "messages_recv" | "messages_sent" | "bytes_recv" | "bytes_sent" | "backpressure";
+    /** Messages (or rows, between source and sink) and payload bytes per second. backpressure: messages in flight as a share of the maximum, from 0 to 1. For a transform with a state: watermark_lag in milliseconds, the number of open_windows, and its size in state_bytes */
+    name: "messages_recv" | "messages_sent" | "bytes_recv" | "bytes_sent" | "backpressure" | "watermark_lag" | "open_windows" | "state_bytes";
     subtasks: Array<{
       /** Index of the task */
       index: number;
@@ -945,11 +962,12 @@ export type OperatorMetricGroup = {
 };
 
 export type Checkpoint = {
-  /** Number of the interval since the job was created */
+  /** Number of the commit of the state. Without state: of the interval since the job was created */
   epoch: number;
-  /** Always broker: it keeps what is not acknowledged */
+  /** Where the state is: sqlite or postgresql. Without state: broker, which keeps what is not acknowledged */
   backend: string;
-  checkpoint_type: "scheduled";
+  /** delta: it added rows to the state. snapshot: it wrote the whole state. scheduled: there is no state */
+  checkpoint_type: "scheduled" | "delta" | "snapshot";
   /** Unix microseconds */
   start_time: number;
   /** When everything that arrived before start_time was acknowledged, to the second */
@@ -963,11 +981,15 @@ export type Checkpoint = {
     event: string;
     description: string;
   }>;
+  /** Size of what it wrote; null without state */
+  bytes: number | null;
+  /** Size of the whole state after it; null without state */
+  state_bytes: number | null;
 };
 
 export type OperatorCheckpointGroup = {
   operator_id: string;
-  /** Always 0: operators keep no state */
+  /** Size of what the checkpoint wrote of its state; the state is that of a transform */
   bytes: number;
   started_metadata_write: null;
   finish_time: number | null;
@@ -1333,6 +1355,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1349,6 +1372,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1394,6 +1418,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1408,6 +1433,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1547,6 +1573,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1563,6 +1590,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1608,6 +1636,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1622,6 +1651,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1784,6 +1814,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1800,6 +1831,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1845,6 +1877,7 @@ export interface Operations {
     };
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -1859,6 +1892,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
     };
     headers: {
       'if-match'?: string;
@@ -2176,11 +2210,28 @@ export interface Operations {
         state: "waiting" | "starting" | "running" | "recovering" | "ended" | "finished" | "failed";
         /** Name of the worker that runs it */
         worker: string | null;
+        /** Of a task with windows or aggregates; null for others */
+        windows: {
+          /** All rows up to this time are taken to have arrived */
+          watermark: number | null;
+          /** Time from the watermark to the clock */
+          watermark_lag_ms: number | null;
+          /** Windows that collect rows */
+          open: number;
+          /** Windows closed since the state began */
+          closed: number;
+          /** Rows that came after their windows had closed, since the state began */
+          late_rows: number;
+          /** Size of the stored state */
+          state_bytes: number;
+          /** Duration of the last commit of the state */
+          checkpoint_ms: number;
+        } | null;
       }>;
     };
     events: never;
   };
-  /** List the latest checkpoints of a running job: when everything that had arrived was acknowledged. */
+  /** List the latest checkpoints of a job: commits of its state, or what a running job had acknowledged. */
   listJobCheckpoints: {
     params: {
       id: string;
@@ -2295,6 +2346,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       dry_run?: boolean;
+      state?: "keep" | "discard";
       plan?: string;
     };
     headers: Record<string, never>;

@@ -3,9 +3,10 @@ import Type, { type Static } from 'typebox';
 import { checkTableConfig } from '../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
 import { diagnose } from '../sql/compile.ts';
-import type { PipelineGraph } from '../sql/plan.ts';
+import type { Plan } from '../sql/plan.ts';
 import type { Db, Tx } from '../store/db.ts';
 import type { Deps } from './deps.ts';
+import { refuseLosses, reviewStates, type StateReview } from './job-states.ts';
 import { parallelismProblem } from './pipelines/parallelism.ts';
 import { QueryDefinitions, StagedDefinitions } from './staged-definitions.ts';
 import { Outdated } from './write.ts';
@@ -66,16 +67,21 @@ export async function approve(
   const pipelines = await pipelinesOf(deps.db, affected);
   const broken: FieldError[] = dependentTables.flatMap((table) => tableProblem(deps, staged, table));
   const graphs = new Map<string, string>();
+  const reviews: StateReview[] = [];
   for (const pipeline of await pipelinesOf(deps.db, others(toCompile))) {
     const result = await recompile(deps, pipeline, staged);
     if (typeof result === 'string') {
       const before = await recompile(deps, pipeline, new StagedDefinitions(deps.db));
       if (typeof before !== 'string')
         broken.push({ path: '', message: `pipeline ${pipeline.name}: ${result}` });
-    } else if (!isDeepStrictEqual(JSON.parse(pipeline.graph), result))
-      graphs.set(pipeline.id, JSON.stringify(result));
+      continue;
+    }
+    if (!isDeepStrictEqual(JSON.parse(pipeline.graph), result.graph))
+      graphs.set(pipeline.id, JSON.stringify(result.graph));
+    if (pipeline.job) reviews.push(await reviewStates(deps.db, pipeline.job.id, result, pipeline.name));
   }
   if (broken.length > 0) throw dependentsBroken(broken);
+  if (!staged.discardState) refuseLosses(reviews.flatMap(({ lost }) => lost));
 
   return {
     affected: pipelines.filter(({ job }) => isMeantToRun(job)).map(({ id, name }) => ({ id, name })),
@@ -88,6 +94,7 @@ export async function approve(
         rows.map(({ id, job }) => [id, (job?.editRequests ?? 0) + more]);
       if (!isDeepStrictEqual(edits(await pipelinesOf(tx, affected), 0), edits(pipelines, 1)))
         throw new Outdated();
+      for (const review of reviews) await review.store(tx);
       for (const [id, graph] of graphs) await tx.pipeline.updateMany({ where: { id }, data: { graph } });
     },
   };
@@ -117,14 +124,14 @@ function tableProblem(deps: Deps, staged: StagedDefinitions, table: DependentTab
   }
 }
 
-/** The graph of a stored pipeline under staged definitions, or what is wrong with it. */
+/** The plan of a stored pipeline under staged definitions, or what is wrong with it. */
 async function recompile(
   { catalog }: Deps,
   pipeline: Dependent,
   staged: StagedDefinitions,
-): Promise<PipelineGraph | string> {
+): Promise<Plan | string> {
   const result = await diagnose(catalog.query(pipeline), catalog.over(new QueryDefinitions(staged)));
-  if ('plan' in result) return parallelismProblem(result.plan, pipeline.parallelism) ?? result.plan.graph;
+  if ('plan' in result) return parallelismProblem(result.plan, pipeline.parallelism) ?? result.plan;
   return result.diagnostics
     .map(({ message, span }) => (span ? `line ${span.start.line}: ${message}` : message))
     .join('; ');

@@ -68,6 +68,8 @@ export interface Change<Row> {
 
 interface WriteOptions {
   dryRun: boolean;
+  /** Whether the change may lose states of jobs. */
+  discardState?: boolean;
   /** Whether objects are found by name: one that another writer creates meanwhile is then replaced. */
   byName?: boolean;
   timeoutMs?: number;
@@ -85,11 +87,11 @@ interface WritePlan<Row, Result> {
  */
 export async function writeObjects<Row, Result>(
   deps: Deps,
-  { dryRun, byName = false, timeoutMs }: WriteOptions,
+  { dryRun, discardState = false, byName = false, timeoutMs }: WriteOptions,
   plan: (staged: StagedDefinitions) => Promise<WritePlan<Row, Result>>,
 ): Promise<Result> {
   const prepare = async () => {
-    const staged = new StagedDefinitions(deps.db);
+    const staged = new StagedDefinitions(deps.db, discardState);
     const { changes, finish } = await plan(staged);
     const written = changes.flatMap(({ written: id }) => id ?? []);
     const approval = await approve(deps, staged, written);

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
-import Type, { type TObject } from 'typebox';
+import Type, { type Static, type TObject } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import type { JsonObject } from '../security/config-secrets.ts';
 import { auditedAs } from './audit.ts';
@@ -22,7 +22,7 @@ import {
   startAfter,
   toPage,
 } from './schemas.ts';
-import { WriteQuery } from './write.ts';
+import { DeleteQuery, optionsOf, WriteQuery } from './write.ts';
 
 const eTag = {
   etag: {
@@ -40,7 +40,7 @@ const eTagAndLocation = {
   location: { type: 'string', description: 'Relative path of the object, if it was created' },
 };
 
-type WriteRequest = FastifyRequest<{ Querystring: { dry_run: boolean }; Headers: Preconditions }>;
+type WriteRequest = FastifyRequest<{ Querystring: Static<typeof WriteQuery>; Headers: Preconditions }>;
 
 const conditional = { querystring: WriteQuery, headers: Preconditions };
 const byId = ({ params }: FastifyRequest) => ({ id: (params as { id: string }).id });
@@ -84,7 +84,7 @@ function saving<Row extends ObjectRow, Body extends { name: string }>(
 ): Save<Row, Body> {
   return async (request, reply, ask, { byName: replaces } = { byName: false }) => {
     const { query, headers } = request as WriteRequest;
-    const options = { dryRun: query.dry_run, byName: replaces };
+    const options = { ...optionsOf(query), byName: replaces };
     const { row, affected, creates, more } = await writeObjects(deps, options, async (staged) => {
       const { body, current, patch } = await ask();
       checkPreconditions(headers, current);
@@ -226,6 +226,7 @@ function addDelete<Row extends ObjectRow, Body extends { name: string }>(
     operation(kind, `delete${title}`, kind.summaries.delete, {
       params: IdParams,
       ...conditional,
+      querystring: DeleteQuery,
       response: { 200: Deleted, ...bodyProblems(404, 409, 412) },
     }),
     (request) => {

@@ -15,10 +15,13 @@ export type ProfileRow = NonNullable<StagedTable['connectionProfile']>;
 export class StagedDefinitions {
   readonly profiles = new Map<string, ProfileRow>();
   readonly tables = new Map<string, StagedTable>();
+  /** Whether the change may lose states of jobs. */
+  readonly discardState: boolean;
   readonly #db: Db;
 
-  constructor(db: Db) {
+  constructor(db: Db, discardState = false) {
     this.#db = db;
+    this.discardState = discardState;
   }
 
   async profile(where: Named): Promise<ProfileRow | null> {

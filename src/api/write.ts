@@ -1,18 +1,34 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { strict } from './schemas.ts';
 
+const dry_run = Type.Boolean({
+  default: false,
+  description: 'Check everything and return the result, but change nothing',
+});
+
+export const DeleteQuery = Type.Object({ dry_run }, strict);
+
 export const WriteQuery = Type.Object(
   {
-    dry_run: Type.Boolean({
-      default: false,
-      description: 'Check everything and return the result, but change nothing',
+    dry_run,
+    state: Type.Enum(['keep', 'discard'], {
+      default: 'keep',
+      description:
+        'keep: a change that would lose the rows of open windows, or of aggregates, is refused with state_would_be_lost. ' +
+        'discard: they are lost, and the new query begins without them',
     }),
   },
   strict,
 );
+
+/** The options of a write, as its query says. */
+export const optionsOf = ({ dry_run: dryRun, state }: Static<typeof WriteQuery>) => ({
+  dryRun,
+  discardState: state === 'discard',
+});
 
 /** Thrown in a transaction when something that the change was checked against has changed since. */
 export class Outdated extends Error {}

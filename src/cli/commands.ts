@@ -26,6 +26,7 @@ const options = {
   'exit-code': { type: 'boolean' },
   'no-publish': { type: 'boolean' },
   'dry-run': { type: 'boolean' },
+  'discard-state': { type: 'boolean' },
   undo: { type: 'boolean' },
 } as const;
 
@@ -64,11 +65,11 @@ const serviceCommands = {
 const clientCommands = {
   plan: {
     summary: 'show what apply would change, and the hash of that plan',
-    options: ['file', 'exit-code'],
+    options: ['file', 'exit-code', 'discard-state'],
   },
   apply: {
     summary: 'create, update and delete the objects of a bundle, all or nothing',
-    options: ['file', 'plan'],
+    options: ['file', 'plan', 'discard-state'],
   },
   export: { summary: 'print profiles, tables and pipelines as a bundle', options: ['selector', 'format'] },
   test: {
@@ -123,8 +124,8 @@ const keysUsage = `Usage: penstock keys list
        penstock keys rotate      seal every secret with the first key of PENSTOCK_SECRET_KEY
 `;
 
-const clientUsage = `Usage: penstock plan   -f <file | -> [--exit-code]
-       penstock apply  -f <file | -> [--plan <hash>]
+const clientUsage = `Usage: penstock plan   -f <file | -> [--exit-code] [--discard-state]
+       penstock apply  -f <file | -> [--plan <hash>] [--discard-state]
        penstock export [-l <selector>] [--format yaml | json]
        penstock test   [profile | table] <name> [--no-publish]
        penstock test   -f <file | -> [--no-publish]
@@ -135,6 +136,7 @@ const clientUsage = `Usage: penstock plan   -f <file | -> [--exit-code]
 
   -f, --file      bundle to read, as YAML or JSON; - reads standard input
   -l, --selector  only objects with these labels, such as app=overheating
+  --discard-state lets a change lose the rows of open windows
   --output        table (the default) or json
   --server        address of Penstock; default PENSTOCK_SERVER, then http://127.0.0.1:5115
 

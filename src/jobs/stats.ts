@@ -52,6 +52,23 @@ export interface TaskPlace {
   window: number;
 }
 
+/** What a task with a state last said of it. Its numbers of rows and windows are totals since the state began. */
+export interface StateGauges {
+  /** Unix microseconds; null before the first row. */
+  watermark: number | null;
+  /** By how much the watermark is behind the clock; null without one. */
+  watermarkLagMs: number | null;
+  openWindows: number;
+  closedWindows: number;
+  lateRows: number;
+  stateBytes: number;
+  /** Duration of the last commit. */
+  checkpointMs: number;
+}
+
+/** The gauges that are sampled every second, in the order used by samples. */
+export const sampledGauges = ['watermarkLagMs', 'openWindows', 'stateBytes'] as const;
+
 export interface TaskCounts {
   /** Time of the sample (Unix microseconds). */
   at: number;
@@ -73,6 +90,10 @@ export interface TaskCounts {
    * is neither.
    */
   waiting_since: number | null;
+  /** Of a task with a state. */
+  windows?: StateGauges;
+  /** At the end of each of these seconds, each in the order of `sampledGauges`. */
+  window_samples?: number[][];
   /** Age of `waiting_since` at the end of each of these seconds, in milliseconds; 0 for null. */
   waiting_samples: number[];
 }

@@ -1,5 +1,5 @@
 import { type AnyErrorCode, asPenstockError } from '../errors.ts';
-import { counted } from '../jobs/stats.ts';
+import { counted, type StateGauges } from '../jobs/stats.ts';
 
 /** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
 export const taskCounts = [...counted, 'batches', 'dropped', 'in_flight'] as const;
@@ -16,6 +16,8 @@ export interface CountsDelta {
   lastBad: { code: AnyErrorCode; message: string } | undefined;
   /** Arrival of the oldest message that is not acknowledged (Unix milliseconds), or null if all are. */
   waitingSince: number | null;
+  /** Of a task with a state, if it has told of it. */
+  state?: StateGauges;
 }
 
 /** Counts of one attempt. Called once per batch rather than per message, so the cost is negligible. */
@@ -62,7 +64,10 @@ export class AttemptCounts {
     this.#current().latencies.push(performance.timeOrigin + performance.now() - receivedAt, messages);
   }
 
-  state?: (gauges: object) => void;
+  /** Call it after a commit, and when the watermark has moved. */
+  state(gauges: StateGauges): void {
+    this.#current().state = gauges;
+  }
 
   bad(error: unknown): void {
     const { code, message } = asPenstockError(error);

@@ -12,6 +12,9 @@ export function shapeOf({ window, leaves }: StatefulSelect): string {
     .digest('hex');
 }
 
+/** Stands for the shape of a transform that the query no longer has. */
+export const noShape = '';
+
 const shapeOfLeaf = ({ name, inputs, columns, times, keys, fold }: Leaf) => ({
   ...{ name, columns, times, keys, fold: fold ?? null },
   inputs: inputs.map(({ source, select }) => ({ source, rows: rowsOf(select) })),

@@ -1,8 +1,12 @@
+import { Registry } from '@prometheus-io/client';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
+import { operatorMetricGroups } from '../api/jobs/stats.ts';
 import { keptSamples } from '../jobs/stats.ts';
 import { AttemptCounts, type CountsDelta } from '../runtime/counts.ts';
+import type { TaskSpec } from '../runtime/task-spec.ts';
 import { JobCounters, RecentLatency, TaskCounters } from './counters.ts';
+import { WorkerMetrics } from './reporting.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 
@@ -53,6 +57,58 @@ test('what was counted on another worker is part of the counts, and not of the m
   expect(counters.status()).toMatchObject({ totals: { messages_in: 15 }, batches: 2 });
   expect(samples(counters)).toEqual([10, 5]);
   expect(job.counts.messages_in).toBe(5);
+});
+
+test('what a task says of its state is sampled, shown, and goes on elsewhere', async () => {
+  const registry = new Registry();
+  const tools = { worker: 'w', states: () => [], tasks: () => 1 };
+  const job = new WorkerMetrics(registry, tools).start('job');
+  const operatorIds = { source: 's', transform: 'sums', sink: 'k' };
+  const spec = { insert: { operatorIds, select: { kind: 'stateful' } } } as unknown as TaskSpec;
+  const counters = job.begin(spec);
+  const counts = new AttemptCounts(() => {});
+  const gauges = {
+    ...{ watermark: 5_000_000, watermarkLagMs: 1500, openWindows: 2, closedWindows: 7 },
+    ...{ lateRows: 3, stateBytes: 4096, checkpointMs: 12 },
+  };
+  counts.state(gauges);
+  counters.add(counts.take() as CountsDelta);
+  counters.sample(1);
+  receive(counters, 1);
+  counters.sample(1);
+  const status = JSON.parse(counters.take());
+  expect(status).toMatchObject({
+    windows: gauges,
+    window_samples: [
+      [1500, 2, 4096],
+      [1500, 2, 4096],
+    ],
+  });
+  expect(new TaskCounters(job, status).windows).toEqual(gauges);
+
+  const [transform] = operatorMetricGroups({
+    at: 2_000_000,
+    tasks: [
+      { ...status, index: 0, window: 1, source: { node: 0 }, transform: { node: 1 }, sink: { node: 2 } },
+    ],
+  }).filter(({ node_id }) => node_id === 1);
+  expect(transform?.metric_groups.map(({ name }) => name)).toEqual([
+    ...['messages_recv', 'messages_sent', 'watermark_lag', 'open_windows', 'state_bytes'],
+  ]);
+  expect(transform?.metric_groups[4]?.subtasks[0]?.metrics.at(-1)).toEqual({ time: 2_000_000, value: 4096 });
+
+  const shown = await registry.metrics();
+  const labels = '{job="job",operator="sums"}';
+  for (const line of [
+    `penstock_windows_closed_total${labels} 7`,
+    `penstock_late_rows_total${labels} 3`,
+    `penstock_windows_open${labels} 2`,
+    `penstock_watermark_seconds${labels} 5`,
+    `penstock_watermark_lag_seconds${labels} 1.5`,
+    `penstock_state_bytes${labels} 4096`,
+    `penstock_checkpoint_seconds${labels} 0.012`,
+  ])
+    expect(shown).toContain(line);
 });
 
 test('percentiles are never too low, and at most a tenth too high', () => {

@@ -4,6 +4,8 @@ import {
   keptSamples,
   type Latency,
   printable,
+  type StateGauges,
+  sampledGauges,
   type TaskCounts,
   type TaskError,
 } from '../jobs/stats.ts';
@@ -55,6 +57,14 @@ export class JobCounters {
       return spec.insert.select.kind === 'passthrough' ? rows.toSpliced(1, 1) : rows;
     });
   }
+
+  /** One number of each task with a state, by the operator that has it. */
+  ofStates(read: (gauges: StateGauges) => number | null): [operator: string, value: number][] {
+    return [...this.#tasks].flatMap(([{ windows }, spec]): [string, number][] => {
+      const value = windows ? read(windows) : null;
+      return value === null ? [] : [[spec.insert.operatorIds.transform, value]];
+    });
+  }
 }
 
 /** Counts of one task while this process has it, over all its attempts. */
@@ -78,6 +88,8 @@ export class TaskCounters {
   #inFlightSamples: number[] = [];
   #waitingSince: number | null = Date.now();
   #waitingSamples: number[] = [];
+  #windows: StateGauges | undefined;
+  #windowSamples: number[][] = [];
 
   constructor(job: JobCounters, before?: TaskCounts) {
     this.job = job;
@@ -86,6 +98,12 @@ export class TaskCounters {
     this.#samples = before?.samples ?? [];
     this.#inFlightSamples = before?.in_flight_samples ?? [];
     this.#waitingSamples = before?.waiting_samples ?? [];
+    this.#windows = before?.windows;
+    this.#windowSamples = before?.window_samples ?? [];
+  }
+
+  get windows(): StateGauges | undefined {
+    return this.#windows;
   }
 
   touch(): void {
@@ -114,8 +132,9 @@ export class TaskCounters {
     this.touch();
   }
 
-  add({ counts, latencies, badByCode, lastBad, waitingSince }: CountsDelta): void {
+  add({ counts, latencies, badByCode, lastBad, waitingSince, state }: CountsDelta): void {
     this.touch();
+    this.#windows = state ?? this.#windows;
     if (this.#connected) this.#waitingSince = waitingSince;
     for (const name of taskCounts) {
       this.counts[name] += counts[name];
@@ -159,7 +178,9 @@ export class TaskCounters {
     this.#busy = busy;
     const waited = this.#waitingSince === null ? 0 : Math.max(1, Math.round(Date.now() - this.#waitingSince));
     const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
+    const windows = this.#windows && sampledGauges.map((name) => this.#windows?.[name] ?? 0);
     for (let time = 0; time < times; time++) {
+      if (windows) this.#windowSamples.push(windows);
       this.#samples.push(sample);
       this.#inFlightSamples.push(this.counts.in_flight);
       this.#waitingSamples.push(waited);
@@ -169,6 +190,7 @@ export class TaskCounters {
     this.#samples.splice(0, over);
     this.#inFlightSamples.splice(0, over);
     this.#waitingSamples.splice(0, over);
+    this.#windowSamples.splice(0, Math.max(0, this.#windowSamples.length - keptSamples));
   }
 
   status(): TaskCounts {
@@ -189,6 +211,7 @@ export class TaskCounters {
       in_flight_samples: this.#inFlightSamples,
       waiting_since: this.#waitingSince === null ? null : fromMachineMs(this.#waitingSince),
       waiting_samples: this.#waitingSamples,
+      ...(this.#windows ? { windows: this.#windows, window_samples: this.#windowSamples } : {}),
     };
   }
 

@@ -1,11 +1,20 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
-import { sampleEveryMs } from '../jobs/stats.ts';
+import { type StateGauges, sampleEveryMs } from '../jobs/stats.ts';
 import { nowMicros } from '../store/clock.ts';
 import { JobCounters, type TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 
 /** The count to read, or the values by a second label. */
 type ReadCount = keyof JobCounters['counts'] | ((job: JobCounters) => Iterable<readonly [string, number]>);
+
+/** A gauge of the states of a job, in the unit of the metric. */
+const ofStates =
+  (name: keyof StateGauges, unit = 1): ReadCount =>
+  (job) =>
+    job.ofStates((gauges) => {
+      const value = gauges[name];
+      return value === null ? null : value / unit;
+    });
 
 /** Metrics per job: counters end in `_total`, the others are gauges. */
 const metrics: [name: string, help: string, read: ReadCount, label?: string][] = [
@@ -24,6 +33,23 @@ const metrics: [name: string, help: string, read: ReadCount, label?: string][] =
   ['task_restarts_total', 'Task restarts after a passing error', (job) => job.restarts, 'code'],
   ['sessions_lost_total', 'Source sessions that the broker had lost', 'sessions_lost'],
   ['messages_in_flight', 'Messages whose rows wait for the sink', 'in_flight'],
+  ['windows_closed_total', 'Windows closed since the state began', ofStates('closedWindows'), 'operator'],
+  ['late_rows_total', 'Rows that came after their windows had closed', ofStates('lateRows'), 'operator'],
+  ['windows_open', 'Windows that collect rows', ofStates('openWindows'), 'operator'],
+  ['watermark_seconds', 'Watermark, in Unix seconds', ofStates('watermark', 1_000_000), 'operator'],
+  [
+    'watermark_lag_seconds',
+    'Time from the watermark to the clock',
+    ofStates('watermarkLagMs', 1000),
+    'operator',
+  ],
+  ['state_bytes', 'Size of the stored state', ofStates('stateBytes'), 'operator'],
+  [
+    'checkpoint_seconds',
+    'Duration of the last commit of the state',
+    ofStates('checkpointMs', 1000),
+    'operator',
+  ],
   ['sources_silent', 'Sources silent for longer than their table allows', 'silent'],
 ];
 

@@ -11,6 +11,7 @@ import type { LocalJob } from './local-jobs.ts';
 import { endUnheld, PlacedTask, type SeenTask } from './placed-task.ts';
 import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
+import { forgetStates } from './states.ts';
 import { type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
 import { errorOf, notEnded, placeIn, type TaskFailure } from './task-row.ts';
 import { compileJob, type PlannedTask, sameTasks } from './task-work.ts';
@@ -56,6 +57,8 @@ export class RunningJob {
   readonly #controlled: { worker: string; epoch: number };
   #former: readonly SeenTask[] | undefined;
   #ending = false;
+  /** Whether the states of transforms that the job no longer has are deleted. */
+  #statesChecked = false;
   #changed = Promise.withResolvers<void>();
   #done: Promise<void> = Promise.resolve();
 
@@ -238,6 +241,7 @@ export class RunningJob {
       // Arroyo's clients wait for a new run after a rescale.
       if (tasks.length !== this.#tasks.planned.length) this.record.set({ runId: { increment: 1 } });
       this.#rollout.replace(this.#tasks.planned);
+      this.#statesChecked = false;
       this.#note('Restarting');
       await this.#apply(tasks);
     } catch (error) {
@@ -270,8 +274,15 @@ export class RunningJob {
     this.#rollout.connected();
     this.#note('Running');
     this.#tellAllConnected();
-    this.#drains.begin(specsOf(this.#tasks.planned)).catch((error: unknown) => {
+    const specs = specsOf(this.#tasks.planned);
+    this.#drains.begin(specs).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error, job: this.id }, 'session drains are delayed');
+    });
+    if (this.#statesChecked) return;
+    this.#statesChecked = true;
+    forgetStates(this.#deps.db, this.id, specs).catch((error: unknown) => {
+      this.#statesChecked = false;
+      this.#deps.logger.warn({ err: error, job: this.id }, 'former states are deleted later');
     });
   }
 

@@ -3,7 +3,7 @@ import { PenstockError } from '../errors.ts';
 import type { StoredCheckpoint } from '../jobs/stats.ts';
 import type { StateCommit, StateStore } from '../runtime/operations.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
-import { shapeOf } from '../sql/shape.ts';
+import { noShape, shapeOf } from '../sql/shape.ts';
 import { nowMicros } from '../store/clock.ts';
 import { type Db, providerIn, type Tx } from '../store/db.ts';
 import { batchedBy } from './batched.ts';
@@ -83,7 +83,8 @@ class StoredState implements StateStore {
       this.#checkpoints = JSON.parse(row.checkpoints) as StoredCheckpoint[];
       return Buffer.from(this.#opened(stateOwner(this.#place), row.sealed, row.control)).toString('utf8');
     }
-    if (row.discardFor === this.#shape) return undefined;
+    // One without rows is nothing to lose.
+    if (row.discardFor === this.#shape || row.bytes === 0n) return undefined;
     throw new PenstockError('state_would_be_lost', 'The query cannot go on with the state of its windows', {
       hint: 'Change the query back, or save it with state=discard to begin without the state.',
     });
@@ -204,6 +205,26 @@ class StoredState implements StateStore {
   #opened(owner: string, sealed: string | null, data: Uint8Array<ArrayBuffer>): Uint8Array {
     return sealed === null ? data : this.#tools.catalog.openState(owner, { sealed, data });
   }
+}
+
+/** The jobs with states of transforms that their queries no longer have, as edits have allowed. */
+const withoutTransform = batchedBy(async (db: Db, jobs: readonly string[]) => {
+  const where = { jobId: { in: [...jobs] }, discardFor: noShape };
+  const rows = await db.taskState.findMany({ where, select: { jobId: true } });
+  const found = new Set(rows.map(({ jobId }) => jobId));
+  return (job: string) => found.has(job);
+});
+
+/** Deletes the states of transforms that a job no longer has. `specs` are its tasks, which have all been connected. */
+export async function forgetStates(db: Db, jobId: string, specs: readonly TaskSpec[]): Promise<void> {
+  if (!(await withoutTransform(db, jobId))) return;
+  const kept = specs.map(({ insert }) => insert.operatorIds.transform);
+  const where = { jobId, operatorId: { notIn: kept }, discardFor: noShape };
+  for (const { operatorId } of await db.taskState.findMany({ where, select: { operatorId: true } }))
+    await db.$transaction([
+      db.taskState.deleteMany({ where: { ...where, AND: { operatorId } } }),
+      db.statePart.deleteMany({ where: { jobId, operatorId } }),
+    ]);
 }
 
 function partsOf({ segment, data }: StateCommit['add'][number]): Part[] {

@@ -9,6 +9,7 @@ import { readText } from '../http.ts';
 import { writeObjects } from '../kind.ts';
 import { readSelector, type Selector } from '../labels.ts';
 import { bodyProblems, problems } from '../problem.ts';
+import { optionsOf } from '../write.ts';
 import { type AppliedChange, bundledKinds, type PlannedChange } from './kinds.ts';
 import {
   Applied,
@@ -58,7 +59,7 @@ export const bundles =
         },
       },
       async ({ body, query }) => {
-        return applyBundle(deps, body, { dryRun: query.dry_run, plan: query.plan });
+        return applyBundle(deps, body, { ...optionsOf(query), plan: query.plan });
       },
     );
 
@@ -127,6 +128,7 @@ const tooMuch = (what: string, hint = 'Select a part with label_selector.'): Pen
 
 interface ApplyOptions {
   dryRun: boolean;
+  discardState: boolean;
   plan: string | undefined;
 }
 
@@ -145,8 +147,8 @@ async function applyBundle(deps: Deps, bundle: Bundle, options: ApplyOptions): P
   refuseTooMany(bundle);
   refuseDuplicates(bundle);
   const selector = pruneSelector(bundle);
-  const { dryRun } = options;
-  const write = { dryRun, byName: true, timeoutMs: transactionMs };
+  const { dryRun, discardState } = options;
+  const write = { dryRun, discardState, byName: true, timeoutMs: transactionMs };
   return writeObjects<AppliedChange, Applied>(deps, write, async (staged) => {
     const kinds = bundledKinds(deps);
     const changes: PlannedChange[] = [];

@@ -81,6 +81,17 @@ const problemTexts = {
     'Change the users first, or create a new object and move its users over one by one.',
     [{ path: '', message: 'pipeline overheating: line 1: There is no column celsius' }],
   ],
+  state_would_be_lost: [
+    'The change would lose pipeline averages: the state of transform_minutes_5b1e0c (40960 bytes): the query collects other rows',
+    'Send it with state=discard to lose it, or stop the pipeline with graceful first, which closes the windows.',
+    [
+      {
+        path: '',
+        message:
+          'pipeline averages: the state of transform_minutes_5b1e0c (40960 bytes): the query collects other rows',
+      },
+    ],
+  ],
   changed_meanwhile: ['Other writers kept changing the same objects', 'Try again.'],
   pipeline_running: [
     'The pipeline is Running',
@@ -158,6 +169,7 @@ const besides: [RegExp, string, ShownCode[]][] = [
   [/^apply$/, '400', [...table, 'invalid_query']],
   [/^(create|put|replace|patch)(Connection|Pipeline)|^apply$/, '409', ['name_taken']],
   [/^(put|replace|patch)Connection|^apply$/, '409', ['dependents_broken']],
+  [/^(put|replace|patch)(Connection|Pipeline)|^apply$/, '409', ['state_would_be_lost']],
   [/^deleteConnectionProfile$|^apply$/, '409', ['connection_profile_in_use']],
   [/^deleteConnectionTable$|^apply$/, '409', ['connection_table_in_use']],
   [/^deletePipeline$|^apply$/, '409', ['pipeline_running']],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { checkpointsOf, operatorGroups } from './checkpoints.ts';
+import { checkpointsOf, operatorGroups, stateCheckpointsOf, stateOperatorGroups } from './checkpoints.ts';
 import type { AlignedTasks } from './tasks.ts';
 
 const second = 1_000_000;
@@ -101,4 +101,42 @@ test('lists each operator of an epoch with its tasks', () => {
     ['sink_b', [0, 1]],
   ]);
   expect(groups[0]?.subtasks[0]?.event_spans).toMatchObject([{ event: 'acknowledged' }]);
+});
+
+test('shows the commits of states, those of one epoch together', () => {
+  const stored = (epoch: number, kind: 'delta' | 'snapshot') => ({
+    ...{ epoch, kind, startTime: epoch * 1000, finishTime: epoch * 1000 + 5, bytes: 10, stateBytes: 100 },
+  });
+  const states = [
+    { operatorId: 'sums', stored: [stored(3, 'delta'), stored(7, 'snapshot')] },
+    { operatorId: 'tops', stored: [stored(2, 'delta'), stored(7, 'snapshot')] },
+  ];
+  const shown = stateCheckpointsOf(states, 'sqlite');
+  expect(shown.map(({ epoch, checkpoint_type, bytes }) => [epoch, checkpoint_type, bytes])).toEqual([
+    [2, 'delta', 10],
+    [3, 'delta', 10],
+    [7, 'snapshot', 20],
+  ]);
+  expect(shown[2]).toMatchObject({
+    backend: 'sqlite',
+    start_time: 7000,
+    finish_time: 7005,
+    state_bytes: 200,
+  });
+  const task = {
+    ...{ index: 0, window: 1, source: { id: 'a', node: 0 }, others: [{ id: 'b', node: 1 }] },
+    ...{ transform: { id: 'sums', node: 2 }, sink: { id: 'c', node: 3 } },
+  };
+  const groups = stateOperatorGroups(states, [task], 7);
+  expect(groups.map(({ operator_id, bytes }) => [operator_id, bytes])).toEqual([
+    ['sums', 10],
+    ['a', 0],
+    ['b', 0],
+    ['c', 0],
+    ['tops', 10],
+  ]);
+  expect(groups[0]?.subtasks).toEqual([
+    { index: 0, bytes: 10, event_spans: [expect.objectContaining({ start_time: 7000, event: 'committed' })] },
+  ]);
+  expect(stateOperatorGroups(states, [], 3).map(({ operator_id }) => operator_id)).toEqual(['sums']);
 });

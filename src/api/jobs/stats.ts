@@ -3,7 +3,17 @@ import { type CountName, counted, type OperatorPlace, sampleEveryMs, taskStates 
 import { Micros, nullable } from '../schemas.ts';
 import type { AlignedTasks, ShownTask } from './tasks.ts';
 
-const metricNames = ['messages_recv', 'messages_sent', 'bytes_recv', 'bytes_sent', 'backpressure'] as const;
+/** Of a transform with a state, in the order of `sampledGauges`. */
+const stateMetrics = ['watermark_lag', 'open_windows', 'state_bytes'] as const;
+/** Arroyo's, and ours. */
+const metricNames = [
+  'messages_recv',
+  'messages_sent',
+  'bytes_recv',
+  'bytes_sent',
+  'backpressure',
+  ...stateMetrics,
+] as const;
 type MetricName = (typeof metricNames)[number];
 
 export const OperatorMetricGroup = Type.Object(
@@ -14,7 +24,8 @@ export const OperatorMetricGroup = Type.Object(
         name: Type.Enum([...metricNames], {
           description:
             'Messages (or rows, between source and sink) and payload bytes per second. backpressure: messages in flight as ' +
-            'a share of the maximum, from 0 to 1',
+            'a share of the maximum, from 0 to 1. For a transform with a state: watermark_lag in milliseconds, the number of ' +
+            'open_windows, and its size in state_bytes',
         }),
         subtasks: Type.Array(
           Type.Object({
@@ -57,6 +68,18 @@ const Operator = Type.Object({
   bytes_out: nullable(Count),
 });
 
+const Windows = Type.Object({
+  watermark: nullable(Micros, { description: 'All rows up to this time are taken to have arrived' }),
+  watermark_lag_ms: nullable(Type.Number(), { description: 'Time from the watermark to the clock' }),
+  open: Type.Integer({ description: 'Windows that collect rows' }),
+  closed: Type.Integer({ description: 'Windows closed since the state began' }),
+  late_rows: Type.Integer({
+    description: 'Rows that came after their windows had closed, since the state began',
+  }),
+  state_bytes: Type.Integer({ description: 'Size of the stored state' }),
+  checkpoint_ms: Type.Number({ description: 'Duration of the last commit of the state' }),
+});
+
 export const TaskStatus = Type.Object(
   {
     index: Type.Integer(),
@@ -80,6 +103,7 @@ export const TaskStatus = Type.Object(
       description: 'waiting: no worker has it yet. recovering: it connects again after an error',
     }),
     worker: nullable(Type.String(), { description: 'Name of the worker that runs it' }),
+    windows: nullable(Windows, { description: 'Of a task with windows or aggregates; null for others' }),
   },
   {
     $id: 'TaskStatus',
@@ -108,6 +132,7 @@ export const TaskStatus = Type.Object(
         sampled_at: 1_790_000_000_000_000,
         state: 'running',
         worker: 'north-1',
+        windows: null,
       },
     ],
   },
@@ -128,7 +153,18 @@ export const taskStatuses = (tasks: readonly ShownTask[]): Static<typeof TaskSta
     sampled_at: task.at,
     state: task.state,
     worker: task.worker,
+    windows: windowsOf(task),
   }));
+
+function windowsOf({ windows }: ShownTask): Static<typeof Windows> | null {
+  if (!windows) return null;
+  const { watermark, watermarkLagMs, openWindows, closedWindows, lateRows, stateBytes, checkpointMs } =
+    windows;
+  return {
+    ...{ watermark, watermark_lag_ms: watermarkLagMs, open: openWindows, closed: closedWindows },
+    ...{ late_rows: lateRows, state_bytes: stateBytes, checkpoint_ms: checkpointMs },
+  };
+}
 
 function operatorsOf({ source, transform, sink, totals }: ShownTask): Static<typeof Operator>[] {
   const operator = ({ id, node }: OperatorPlace, kind: 'source' | 'transform' | 'sink', io: object) =>
@@ -174,6 +210,11 @@ export function operatorMetricGroups({ at, tasks }: AlignedTasks): Static<typeof
     if (transform) {
       add(transform.node, 'messages_recv', index, series('rows_in'));
       add(transform.node, 'messages_sent', index, series('rows_out'));
+      for (const [nth, name] of stateMetrics.entries())
+        if (task.window_samples) {
+          const values = task.window_samples.map((sample) => sample[nth] ?? 0);
+          add(transform.node, name, index, values);
+        }
     }
     add(sink.node, 'messages_recv', index, series('rows_out'));
     add(sink.node, 'messages_sent', index, series('messages_out'));

@@ -124,10 +124,12 @@ function endingAt(task: ShownTask, at: number): ShownTask {
   const waited = (back: number) =>
     waiting_since === null ? 0 : Math.max(0, Math.round((at - back * second - waiting_since) / 1000));
   const quiet = counted.map(() => 0);
+  const { window_samples: windows } = task;
   return {
     ...task,
     samples: fitted(samples, () => quiet),
     in_flight_samples: fitted(in_flight_samples, () => task.in_flight),
     waiting_samples: fitted(waiting_samples, waited),
+    ...(windows ? { window_samples: fitted(windows, () => windows.at(-1) ?? []) } : {}),
   };
 }

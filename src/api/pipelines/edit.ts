@@ -5,11 +5,13 @@ import { isResting, type StopMode } from '../../jobs/states.ts';
 import type { JsonObject } from '../../security/config-secrets.ts';
 import { compileQuery } from '../../sql/compile.ts';
 import type { Diagnostic } from '../../sql/diagnostic.ts';
+import type { Plan } from '../../sql/plan.ts';
 import { nowMicros } from '../../store/clock.ts';
 import type { Tx } from '../../store/db.ts';
 import { newId, newTimedId } from '../../store/id.ts';
 import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
+import { refuseLosses, reviewStates } from '../job-states.ts';
 import type { Change, Kind } from '../kind.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
 import { refuseUdfs } from '../udfs.ts';
@@ -61,6 +63,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
 });
 
 interface CompiledPipeline {
+  plan: Plan;
   graph: string;
   warnings: Diagnostic[];
   definitions: QueryDefinitions;
@@ -78,6 +81,7 @@ async function compile(
   const plan = await compileQuery(query, catalog.over(definitions));
   checkParallelism(plan, parallelism);
   return {
+    plan,
     graph: JSON.stringify(plan.graph),
     warnings: [...plan.warnings, ...(await placementWarnings(db, placement))],
     definitions,
@@ -142,6 +146,9 @@ async function replace(
     return { reads: own, forWorker: false, shown: { warnings: [] }, store: async () => ({ row: current }) };
 
   const compiled = recompiles ? await compile(deps, staged, query, body) : undefined;
+  const states = compiled && (await reviewStates(deps.db, job.id, compiled.plan, current.name));
+  if (states && !staged.discardState) refuseLosses(states.lost);
+  const lost = states?.lost.map(({ message }) => ({ message: `It loses ${message}` })) ?? [];
   const sealed = query === before ? current.query : deps.catalog.sealQuery(id, query);
   return {
     reads: compiled
@@ -149,8 +156,9 @@ async function replace(
       : own,
     ...(compiled && { written: id }),
     forWorker: recompiles || stop !== undefined,
-    shown: { warnings: compiled?.warnings ?? [] },
+    shown: { warnings: [...(compiled?.warnings ?? []), ...lost] },
     async store(tx) {
+      await states?.store(tx);
       const data = { ...columnsOf(body), query: sealed, version: version + 1 };
       if (changed) await tx.pipeline.update({ where: { id }, data });
       const jobChanges = {

@@ -94,7 +94,7 @@ async function send(request: Request, query: Record<string, string | undefined>)
   const type = /^\s*\{/.test(text) && isJson(text) ? 'application/json' : 'application/yaml';
   const plan = await request.server.json<BundlePlan>('/apply', {
     method: 'POST',
-    query,
+    query: { ...query, state: request.values['discard-state'] ? 'discard' : undefined },
     body: { type, text },
   });
   request.terminal.print(request.json ? JSON.stringify(plan, null, 2) : drawPlan(plan));
