@@ -109,7 +109,9 @@ export class StatefulPump {
     try {
       for (const [index, source] of tables.entries()) {
         const clock = state.clocks[index] as RestoredState['clocks'][number];
-        inputs.push(await SourceInput.open(select, { index, source, clock }, state.duplicates[index]));
+        const nextChange = () => BigInt(state.control.nextChange++);
+        const given = { index, source, clock };
+        inputs.push(await SourceInput.open(select, given, state.duplicates[index], nextChange));
       }
       return new StatefulPump(tools, state, inputs);
     } catch (error) {

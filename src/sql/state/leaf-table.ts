@@ -15,6 +15,7 @@ import {
   floorTo,
   foldedBatch,
   type LeafShape,
+  latest,
   merged,
   rangeOf,
   shapeOf,
@@ -257,15 +258,20 @@ export class LeafTable {
 
   /** Writes the table anew if deleted rows, or rows that could be merged, outnumber the others. */
   async #tidy(): Promise<void> {
-    const excess = this.#folded
-      ? this.#live + this.#dead - rowsPerGroup * this.#base
-      : this.#dead - this.#live;
+    const excess =
+      this.#folded || this.shape.changes
+        ? this.#live + this.#dead - rowsPerGroup * this.#base
+        : this.#dead - this.#live;
     if (excess <= spareRows && (this.#live > 0 || this.#dead === 0)) return;
     const old = this.table;
     this.#version += 1;
     await this.#create();
     if (this.#live > 0) {
-      const rows = this.#folded ? merged(this.shape, old) : `SELECT * FROM ${old}`;
+      const rows = this.#folded
+        ? merged(this.shape, old)
+        : this.shape.changes
+          ? latest(this.shape, old)
+          : `SELECT * FROM ${old}`;
       this.#live = await this.#session.run(`INSERT INTO ${this.table} ${rows}`);
     }
     await this.#session.run(`DROP TABLE ${old}`);
