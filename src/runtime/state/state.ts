@@ -2,8 +2,9 @@ import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
 import type { StateStore } from '../operations.ts';
 import { type Control, microsOf, noControl, type OutboxEntry, type Segment } from './control.ts';
 import { Duplicates } from './duplicates.ts';
+import type { LeafSegment } from './snapshots.ts';
 import { SourceClock } from './source-clock.ts';
-import { type LeafSegment, StateTables } from './tables.ts';
+import { StateTables } from './tables.ts';
 
 /** Rows and clocks of a stateful select, as they were committed. */
 export interface RestoredState {
