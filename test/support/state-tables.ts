@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import type { Row } from '../../src/formats/format.ts';
 import type { Field } from '../../src/formats/schema/schema.ts';
-import type { Results } from '../../src/runtime/state/result-reader.ts';
-import type { LeafSegment } from '../../src/runtime/state/snapshots.ts';
-import { StateTables } from '../../src/runtime/state/tables.ts';
 import { StateSession } from '../../src/sql/engine/state-session.ts';
 import type { StatefulSelect, WindowSpec } from '../../src/sql/plan.ts';
+import type { Results } from '../../src/sql/state/result-reader.ts';
+import type { LeafSegment } from '../../src/sql/state/snapshots.ts';
+import { StateTables } from '../../src/sql/state/tables.ts';
 
 /** Selects over one leaf with a group `k` and a value `v`, written by hand. */
 

@@ -1,5 +1,3 @@
-import type { StatefulSelect } from '../../sql/plan.ts';
-
 /** What a commit says besides the rows. Times are texts of microseconds, as JSON has no integers of 64 bits. */
 export interface Control {
   version: 1;
@@ -76,19 +74,3 @@ export const noControl = (sources: number): Control => ({
 
 export const microsOf = (text: string | null): bigint | undefined =>
   text === null ? undefined : BigInt(text);
-
-/** The end of the last window that ends at `time` or before; no result is to come for it any more. */
-export function closedBy({ window }: Pick<StatefulSelect, 'window'>, time: bigint): bigint {
-  if (!window || window.kind === 'session') return time;
-  const step = BigInt(window.kind === 'hop' ? window.slide : window.width);
-  const rest = ((time % step) + step) % step;
-  return time - rest;
-}
-
-/** Whether all windows of a row are closed. A row of a session is late as soon as the watermark has passed it. */
-export function isLate({ window }: Pick<StatefulSelect, 'window'>, time: bigint, until: bigint): boolean {
-  if (!window) return false;
-  if (window.kind === 'session') return time < until;
-  const [step, width] = window.kind === 'hop' ? [window.slide, window.width] : [window.width, window.width];
-  return closedBy({ window: { kind: 'tumble', width: step } }, time) + BigInt(width) <= until;
-}

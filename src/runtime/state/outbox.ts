@@ -208,7 +208,7 @@ export class Outbox {
     const again = known !== null && exact.resumed;
     const identifiers = known?.identifiers ?? messages.map(() => this.#identifier());
     // What a lost session had published is unknown.
-    const published = known !== null && known.published && exact.resumed;
+    const published = known?.published === true && exact.resumed;
     const flight = { identifiers, size: changes.length, published };
     entry.flying = flight;
     if (!known || known.published !== published) await this.#tools.commit();

@@ -2,18 +2,19 @@ import type { Delivery, Sink } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
+import { endOfTime, watermarkOf } from '../../sql/state/source-clock.ts';
+import type { StateTables } from '../../sql/state/tables.ts';
+import { closedBy } from '../../sql/state/windows.ts';
 import { type BadMessages, deadLetterFailure } from '../bad-messages.ts';
 import type { Batch, InputMessage } from '../batch-processor.ts';
 import type { AttemptCounts } from '../counts.ts';
 import { delay } from '../delay.ts';
 import type { DeadLetterFailure, StateStore } from '../operations.ts';
-import { type Control, closedBy, microsOf, type OutboxEntry } from './control.ts';
+import { type Control, microsOf, type OutboxEntry } from './control.ts';
 import { CommittedIdentifiers } from './identifiers.ts';
 import { Outbox } from './outbox.ts';
-import { endOfTime, watermarkOf } from './source-clock.ts';
 import { SourceInput } from './source-input.ts';
 import { outboxBytes, type RestoredState, restoreState, Segments } from './state.ts';
-import type { StateTables } from './tables.ts';
 
 /** A commit follows once as many messages wait for it, or bytes. */
 const fullMessages = 500;
@@ -83,7 +84,6 @@ export class StatefulPump {
   #firstAt = 0;
   #lastAt = 0;
   #until: bigint | undefined;
-  /** Batches must not be added while rows are taken. */
   #taking: Promise<void> | undefined;
   #committing: Promise<void> = Promise.resolve();
   #waiters: PromiseWithResolvers<void>[] = [];
@@ -129,6 +129,11 @@ export class StatefulPump {
     this.identifiers = state.control.sources.map(
       ({ received }) => new CommittedIdentifiers(received, changed),
     );
+  }
+
+  /** Whether nothing is committed yet. */
+  get isNew(): boolean {
+    return this.#control.epoch === 0;
   }
 
   get #tables(): StateTables {
@@ -198,7 +203,7 @@ export class StatefulPump {
     const deliveries = messages.map((message): Delivery => ({ ...message, receivedAt: now, ack() {} }));
     for (const batch of input.reader.batches(deliveries, () => {})) {
       const prepared = await input.prepare(batch);
-      while (this.#taking) await this.#taking;
+      await this.#taken();
       input.add(this.#tables, prepared, this.#until);
       failures.push(...batch.messages.map((_, index) => deadLetterFailure(batch, index)));
     }
@@ -233,7 +238,7 @@ export class StatefulPump {
         const prepared = await input.prepare(batch);
         this.#tools.signal.throwIfAborted();
         await this.#room();
-        while (this.#taking) await this.#taking;
+        await this.#taken();
         const added = input.add(this.#tables, prepared, this.#until);
         counts.add({ rows_in: batch.rows.length, in_flight: batch.messages.length });
         this.#control.late += added.late;
@@ -242,6 +247,11 @@ export class StatefulPump {
         this.#pend({ source: index, batch, acknowledged: counts.waiting(first) });
       }
     }
+  }
+
+  /** Waits while rows are taken: batches must not be added meanwhile. */
+  async #taken(): Promise<void> {
+    while (this.#taking !== undefined) await this.#taking;
   }
 
   #pend(pending: Pending): void {
@@ -372,7 +382,7 @@ export class StatefulPump {
   #closing(): bigint | undefined {
     const { select } = this.#tools;
     const watermark = select.window && watermarkOf(this.#state.clocks);
-    return watermark === undefined ? undefined : closedBy(select, watermark);
+    return watermark === undefined ? undefined : closedBy(select.window, watermark);
   }
 
   async #commit(): Promise<void> {
@@ -464,7 +474,7 @@ export class StatefulPump {
     const { count, data } = await this.#tables.closeWindows(this.#until, until);
     await this.#tables.trim(until);
     // Nothing comes after the end of all sources, and rows of a later run may.
-    if (until < closedBy(this.#tools.select, endOfTime)) this.#until = until;
+    if (until < closedBy(this.#tools.select.window, endOfTime)) this.#until = until;
     return data && this.#entry(count, data, add);
   }
 

@@ -1,7 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Query } from '../analysis.ts';
 import { quoteName } from '../names.ts';
-import { children, isNode, type TreeNode } from '../parse-tree.ts';
+import { children, type TreeNode } from '../parse-tree.ts';
 import type { TableDefinition } from '../plan.ts';
 import { columnRef, copyOf, expressionOf, hideFromStars, named } from './tree.ts';
 
@@ -81,6 +81,3 @@ export class Times {
     return named(await expressionOf(this.#connection, `CAST(${text} AS TIMESTAMP)`), column);
   }
 }
-
-/** Whether a FROM reads rows as they are, without joins. */
-export const isTable = (from: unknown): from is TreeNode => isNode(from) && from.type === 'BASE_TABLE';

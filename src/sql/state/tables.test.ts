@@ -11,8 +11,8 @@ import {
   statsSelect,
   timed,
 } from '../../../test/support/state-tables.ts';
-import { StateSession } from '../../sql/engine/state-session.ts';
-import type { StatefulSelect, WindowSpec } from '../../sql/plan.ts';
+import { StateSession } from '../engine/state-session.ts';
+import type { StatefulSelect, WindowSpec } from '../plan.ts';
 import { StateTables } from './tables.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';

@@ -1,8 +1,8 @@
 import type { Row } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
-import type { StateSession } from '../../sql/engine/state-session.ts';
-import { type Column, columnOf, rowAt } from '../../sql/engine/values.ts';
-import { quoteName } from '../../sql/names.ts';
+import type { StateSession } from '../engine/state-session.ts';
+import { type Column, columnOf, rowAt } from '../engine/values.ts';
+import { quoteName } from '../names.ts';
 import { plainNames, type Results, typedColumns } from './result-reader.ts';
 
 /** A new row has no `before`, one that is no longer a result has no `after`, and an updated one has both. */

@@ -1,8 +1,8 @@
 import type { Row } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
-import type { StateSession } from '../../sql/engine/state-session.ts';
-import { type Column, columnOf, rowAt } from '../../sql/engine/values.ts';
-import { engineTypeName } from '../../sql/field-types.ts';
+import type { StateSession } from '../engine/state-session.ts';
+import { type Column, columnOf, rowAt } from '../engine/values.ts';
+import { engineTypeName } from '../field-types.ts';
 
 /** Results to write to the sink. `data` holds them until they are written; undefined if there are none. */
 export interface Results {

@@ -1,11 +1,11 @@
 import type { Row } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
-import type { StateSession } from '../../sql/engine/state-session.ts';
-import { rowFits, storedValue, widthOf } from '../../sql/engine/stored-types.ts';
-import { type Column, columnOf } from '../../sql/engine/values.ts';
-import { createTableStatement } from '../../sql/field-types.ts';
-import { quoteName } from '../../sql/names.ts';
-import type { Leaf, WindowSpec } from '../../sql/plan.ts';
+import type { StateSession } from '../engine/state-session.ts';
+import { rowFits, storedValue, widthOf } from '../engine/stored-types.ts';
+import { type Column, columnOf } from '../engine/values.ts';
+import { createTableStatement } from '../field-types.ts';
+import { quoteName } from '../names.ts';
+import type { Leaf, WindowSpec } from '../plan.ts';
 import { LeafSessions } from './leaf-sessions.ts';
 import {
   bucketOf,

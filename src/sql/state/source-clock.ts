@@ -1,4 +1,4 @@
-import type { TableDefinition } from '../../sql/plan.ts';
+import type { TableDefinition } from '../plan.ts';
 
 const defaultIdleMs = 5 * 60_000;
 const defaultAheadMs = 60_000;
@@ -43,7 +43,9 @@ export class SourceClock {
   }
 
   get isIdle(): boolean {
-    return !this.byArrival && nowMicros() - this.#lastRowAt > this.#idleMicros;
+    // 0: never.
+    if (this.byArrival || this.#idleMicros === 0n) return false;
+    return nowMicros() - this.#lastRowAt > this.#idleMicros;
   }
 
   /** The watermark now. That of an idle source goes on with the clock. Undefined if it had no row yet. */
@@ -65,5 +67,5 @@ export function watermarkOf(clocks: readonly SourceClock[]): bigint | undefined 
   const times = (active.length > 0 ? active : open).map((clock) => clock.now());
   if (active.length > 0 && times.includes(undefined)) return undefined;
   const known = times.filter((time) => time !== undefined);
-  return known.length === 0 ? undefined : known.reduce((one, other) => (other < one ? other : one));
+  return known.sort((one, other) => (one < other ? -1 : 1))[0];
 }

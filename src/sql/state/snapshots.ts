@@ -1,4 +1,4 @@
-import type { StateSession } from '../../sql/engine/state-session.ts';
+import type { StateSession } from '../engine/state-session.ts';
 import type { LeafTable } from './leaf-table.ts';
 
 /** Bytes of a part of a snapshot, roughly at most. */

@@ -1,7 +1,7 @@
 import type { Row } from '../../formats/format.ts';
 import type { Field } from '../../formats/schema/schema.ts';
-import { StateSession } from '../../sql/engine/state-session.ts';
-import type { StatefulSelect } from '../../sql/plan.ts';
+import { StateSession } from '../engine/state-session.ts';
+import type { StatefulSelect } from '../plan.ts';
 import { type ChangesBatch, FormerResults } from './former-results.ts';
 import { type Delta, LeafTable } from './leaf-table.ts';
 import { type ResultBatch, ResultReader, type Results } from './result-reader.ts';

@@ -1,5 +1,5 @@
-import type { StateSession } from '../../sql/engine/state-session.ts';
-import { quoteName } from '../../sql/names.ts';
+import type { StateSession } from '../engine/state-session.ts';
+import { quoteName } from '../names.ts';
 import { closingSessions, type LeafShape, rowsInSessions, sessionEnds } from './windows.ts';
 
 interface FoundSessions {

@@ -1,5 +1,5 @@
-import { quoteName } from '../../sql/names.ts';
-import type { Leaf, WindowSpec } from '../../sql/plan.ts';
+import { quoteName } from '../names.ts';
+import type { Leaf, WindowSpec } from '../plan.ts';
 
 /** The SQL of windows over the tables of leaves. Only numbers and quoted names are written into it. */
 
@@ -245,4 +245,17 @@ export function countOpen({ window, keys }: LeafShape, table: string, until: big
   const buckets = `SELECT DISTINCT ${floorSql(time, bucketOf(window) ?? slide)} AS "b" FROM ${table}`;
   const starts = `unnest(range(${lowest}, ${floorSql('"b"', slide)} + 1, ${slide}))`;
   return `SELECT count(DISTINCT "s") FROM (SELECT ${starts} AS "s" FROM (${buckets}))`;
+}
+
+/** The end of the last window that ends at `time` or before; no result is to come for it any more. */
+export function closedBy(window: WindowSpec | undefined, time: bigint): bigint {
+  const step = bucketOf(window);
+  return step === undefined ? time : floorTo(time, step);
+}
+
+/** Whether all windows of a row are closed. A row of a session is late as soon as the watermark has passed it. */
+export function isLate(window: WindowSpec | undefined, time: bigint, until: bigint): boolean {
+  if (!window) return false;
+  if (window.kind === 'session') return time < until;
+  return closedBy(window, time) + BigInt(window.width) <= until;
 }
