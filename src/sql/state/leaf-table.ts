@@ -199,6 +199,11 @@ export class LeafTable {
     return this.#delete(`rowid IN (SELECT "__r" FROM (${latest}) WHERE "__m" < ${olderThan})`);
   }
 
+  async lastTime(): Promise<bigint | undefined> {
+    const [last] = await this.#session.first(`SELECT max("__t") FROM ${this.table}`);
+    return typeof last === 'bigint' ? last : undefined;
+  }
+
   async openWindows(until: bigint): Promise<number> {
     const [count] = await this.#session.first(countOpen(this.shape, this.table, until));
     return Number(count);

@@ -222,6 +222,32 @@ function startsWithin(window: AlignedWindow, { from, until }: Closing) {
 export const firstEnd = (window: WindowSpec, at: bigint): bigint =>
   window.kind === 'session' ? at + BigInt(window.gap) : firstStartAfter(window, at) + BigInt(window.width);
 
+const maxSlices = 200;
+
+/** Divides what closes in order. Each part reads about `rowsAtOnce` rows, counted once for every window of a row. */
+export function slicesOf(
+  window: WindowSpec,
+  { from, until }: Closing,
+  { firstEnd, lastTime, rows }: { firstEnd: bigint; lastTime: bigint; rows: number },
+  rowsAtOnce: number,
+): Closing[] {
+  const whole = [{ from, until }];
+  if (window.kind !== 'hop') return whole;
+  const wanted = Math.ceil((rows * window.width) / window.slide / rowsAtOnce);
+  const start = from !== undefined && from > firstEnd - 1n ? from : firstEnd - 1n;
+  const end = until < lastTime + BigInt(window.width) ? until : lastTime + BigInt(window.width);
+  const count = BigInt(Math.min(wanted, maxSlices));
+  if (count < 2n || end - start <= BigInt(window.slide)) return whole;
+  const bounds = Array.from(
+    { length: Number(count) - 1 },
+    (_, index) => start + ((end - start) * BigInt(index + 1)) / count,
+  );
+  return [...bounds, until].map((bound, index) => ({
+    from: index === 0 ? from : bounds[index - 1],
+    until: bound,
+  }));
+}
+
 /** Rows before this time are in no window that ends later than `until`. Not for sessions. */
 export const trimTime = (window: AlignedWindow, until: bigint): bigint => firstStartAfter(window, until);
 
