@@ -35,6 +35,8 @@ const forgetEveryMs = 60_000;
 export interface PumpedSource {
   table: TableDefinition;
   bad: BadMessages;
+  /** Name of its session with the other side. */
+  session: string | null;
 }
 
 interface PumpTools {
