@@ -131,9 +131,10 @@ export class StatefulPump {
     this.#segments = new Segments(state.control);
     this.#until = microsOf(state.control.until);
     const changed = () => this.#soon();
-    this.identifiers = state.control.sources.map(
-      ({ received }) => new CommittedIdentifiers(received, changed),
-    );
+    this.identifiers = state.control.sources.map(({ received, session }, index) => {
+      const isSame = session === (tools.sources[index]?.session ?? null);
+      return new CommittedIdentifiers(isSame ? received : [], changed);
+    });
   }
 
   /** Whether nothing is committed yet. */
@@ -581,6 +582,7 @@ export class StatefulPump {
     control.until = this.#until === undefined ? null : String(this.#until);
     control.sources = this.#state.clocks.map(({ own }, index) => ({
       watermark: own === undefined ? null : String(own),
+      session: this.#tools.sources[index]?.session ?? null,
       received: received[index] ?? [],
     }));
     control.segments = [...this.#segments.all];
