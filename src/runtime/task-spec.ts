@@ -44,9 +44,15 @@ export const sourceIdentity = ({ jobId, taskIndex, source }: TaskSpec): Identity
   taskIndex,
 });
 
+/** The same for a stateful select, whose commits are the better the larger they are. */
+const statefulWindow = 5000;
+
 /** Maximum number of unacknowledged messages of a task. */
-export const windowOf = ({ sink: { connector, config } }: TaskSpec): number =>
-  Math.min(maxWindow, Math.max(window, connector.holds?.(config) ?? 0));
+export const windowOf = ({ insert: { select }, sink: { connector, config } }: TaskSpec): number =>
+  Math.min(
+    maxWindow,
+    Math.max(select.kind === 'stateful' ? statefulWindow : window, connector.holds?.(config) ?? 0),
+  );
 
 /** Key of a task within its job. A different spec with the same key replaces the task. */
 export const placeOf = ({ insert: { operatorIds }, taskIndex }: TaskSpec): string =>

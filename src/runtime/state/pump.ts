@@ -17,7 +17,7 @@ import { SourceInput } from './source-input.ts';
 import { outboxBytes, type RestoredState, restoreState, Segments } from './state.ts';
 
 /** A commit follows once as many messages wait for it, or bytes. */
-const fullMessages = 500;
+const fullMessages = 2000;
 const fullBytes = 4 * 1024 * 1024;
 /** A commit follows that long after the first message, or the last one of several. */
 const fewWaitMs = 200;
