@@ -8,7 +8,8 @@
 # Version: mosquitto 2.0.11. Source: MQTT 5 section 3.7.2.1 (0x92, packet identifier not found),
 #   section 4.3.3.
 # Penstock: Starts each sink connection with a clean session and resends nothing; an unconfirmed
-#   message comes again from the source (docs/decisions/0001-fresh-sink-sessions.md).
+#   message comes again from the source (docs/decisions/0001-fresh-sink-sessions.md). A sink that keeps
+#   its session relies on Session Present alone (docs/decisions/0026-exact-sinks-keep-their-session.md).
 # Needs: mosquitto, Node.js 20, npm.
 set -euo pipefail
 work=$(mktemp -d)

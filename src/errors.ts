@@ -73,6 +73,9 @@ export const coreErrors = {
   thread_lost: { title: 'The worker thread of the task was lost', passing: true },
   task_taken: { title: 'Another worker has taken over the task', passing: true },
   query_too_slow: { title: 'The query is too slow', passing: false },
+  late_row: { title: 'A row came after its windows had closed', passing: false },
+  state_full: { title: 'The state of the windows has reached its limit', passing: false },
+  window_failed: { title: 'A window could not be computed', passing: false },
 
   name_not_resolved: { title: 'The host name cannot be resolved', passing: true },
   target_not_allowed: { title: 'The address is not allowed', passing: false },

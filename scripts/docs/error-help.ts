@@ -257,6 +257,28 @@ export const errorHelp: Record<ErrorCode, Help> = {
     means: 'The query took longer for a batch of rows than the time limit allows.',
     todo: 'Simplify the query, or split it. Functions over long strings and lists cost the most.',
   },
+  late_row: {
+    means:
+      'All windows of the row had closed when it came, or its time was further ahead of the clock than the source allows ' +
+      '(`max_ahead`).',
+    todo:
+      "If devices report late, let the watermark wait longer: `WATERMARK FOR ts AS ts - INTERVAL '1 minute'`. Check the clocks " +
+      'of the devices.',
+  },
+  state_full: {
+    means: 'The rows of open windows need more than `max_state_bytes`.',
+    todo:
+      "Raise `max_state_bytes`, choose shorter windows, or keep fewer keys. With `when_state_full` = 'wait' the job goes on as soon " +
+      'as windows close.',
+  },
+  window_failed: {
+    means:
+      'The aggregates of a query fail on the rows that they got. The message says which part of the query fails, but not on ' +
+      'which value.',
+    todo:
+      'Change that part, for example with TRY_CAST or a wider type, or leave the rows out with WHERE. The job keeps its state ' +
+      'and continues with it when it is started again.',
+  },
 
   name_not_resolved: {
     means: 'The machine that runs Penstock cannot resolve the host name to an address.',

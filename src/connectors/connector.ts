@@ -124,6 +124,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
    * row of the query, with the values of `Row` for the types of the schema.
    */
   takesRows?(table: Static<T>, schema: ConnectionSchema): boolean;
+  /**
+   * The columns by which a sink of this table that takes rows finds the row to replace or to delete. Undefined if it can do
+   * neither.
+   */
+  deletesBy?(table: Static<T>): readonly string[] | undefined;
   /** Number of messages that a sink of this table may hold before it confirms them; the window of its task allows for it. */
   holds?(table: Static<T>): number;
   /** Whether a sink of this table can write each message once (`Sink.exact`). */
@@ -165,7 +170,10 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
     identity: Identity,
     signal: AbortSignal,
   ): Promise<boolean | undefined>;
-  /** Removes the session of a source from the other side, with the messages in it. */
+  /**
+   * Removes the session of a source from the other side, with the messages in it. Also that of a sink that was opened with `exact`,
+   * by the identity of the sink.
+   */
   forget?(context: Omit<RunContext<Static<P>, Static<T>>, 'schema' | 'window' | 'warn'>): Promise<void>;
   /**
    * Returns the source table as task `index` of several `tasks` reads it, so that each message is handled by one of them. Left

@@ -43,7 +43,7 @@ export interface Delivery {
    * Set if the other side may send the message again under this identifier, though it was acknowledged, until it releases the
    * identifier. A packet identifier of MQTT at QoS 2.
    */
-  readonly identifier?: number;
+  readonly identifier?: number | undefined;
   /**
    * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt.
    * Nothing else acknowledges a message: without it the message is delivered again after a reconnect. A call after the
@@ -84,14 +84,22 @@ export interface Position {
 
 /**
  * Identifiers of messages that a job with state has committed and that the other side has not released. They are committed with
- * the rows, so a message that comes again after a crash is not counted twice (MQTT 5, section 4.3.3).
+ * the rows, so a message that comes again after a crash is not counted twice (MQTT 5, section 4.3.3). All commits of a former
+ * connection are over before a source is opened: nothing of it is committed later.
  */
 export interface ReceivedIdentifiers {
+  /** True until the release is committed. */
   has(identifier: number): boolean;
-  /** The other side may now use the identifier for another message. Resolves when that is committed: only then tell the other side. */
+  /**
+   * The other side may now use the identifier for another message. Resolves when that is committed: only then tell the other side.
+   * May be called again. A delivery that is handed out later with the same identifier adds it again.
+   */
   release(identifier: number): Promise<void>;
-  /** The other side no longer has the session, so identifiers say nothing. */
-  clear(): void;
+  /**
+   * The other side no longer has the session, so identifiers say nothing. Takes effect at once, and resolves when it is committed:
+   * only then subscribe. Called while the source is being opened, so commits must be possible then.
+   */
+  clear(): Promise<void>;
 }
 
 export interface RunContext<P, T> extends Reachable<P> {
@@ -160,6 +168,8 @@ export interface Outgoing {
   payload: Buffer;
   /** The row of the payload, whose columns may also make a topic or key. */
   row: Row;
+  /** Whether the row with the same key is to be deleted. Only a sink whose connector has `deletesBy` gets it. */
+  deleted?: true;
 }
 
 /** A message that can never be written, though the connection works. */
@@ -187,16 +197,22 @@ export interface Sink {
 /**
  * Writes each message once across crashes. The caller commits the messages with identifiers of its choice (1 to 65,535) before
  * `publish`, and commits what was published before `release`. After a crash it publishes again what it had not committed as
- * published, and releases the rest.
+ * published, and releases the rest, before it publishes anything new. It keeps a message until its release is committed.
  */
 export interface ExactSink {
-  /** Whether the other side still has the session of former connections. Otherwise messages published again may come twice. */
-  readonly resumed: boolean;
   /**
-   * Resolves when the other side has taken over every message; returns those that it refused. `again` marks messages that may have
-   * been published before under the same identifier. Rejects when the connection is lost.
+   * Whether the other side still has the session of former connections. Otherwise it may have lost what was published and not
+   * released, or have passed it on. Commit then that nothing unreleased is published, and publish all of it again.
+   */
+  readonly resumed: boolean;
+  /** Maximum number of messages in one call of `publish`, and of those that are published and not released. */
+  readonly maxInFlight: number;
+  /**
+   * Resolves when the other side has taken over every message; returns those that it refused, whose identifiers are free. `again`
+   * marks messages that may have been published before under the same identifier. Waits for releases while too many are in
+   * flight. Rejects when the connection is lost, or when an identifier is in use.
    */
   publish(messages: readonly { identifier: number; message: Outgoing }[], again: boolean): Promise<Refusal[]>;
-  /** Ends the use of identifiers, also of ones that the other side no longer knows. */
+  /** Ends the use of identifiers, also of ones that the other side no longer knows. Rejects when the connection is lost. */
   release(identifiers: readonly number[]): Promise<void>;
 }

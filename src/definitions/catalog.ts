@@ -10,6 +10,7 @@ import { type JsonObject, openConfig, sealConfig } from '../security/config-secr
 import type { SealedBytes, SecretBox } from '../security/secret-box.ts';
 import { oddEnds, resolveVariables, type Variables } from '../security/variables.ts';
 import type { Catalog, InlineConnection, InlineTable, InsertPlan, TableDefinition } from '../sql/plan.ts';
+import { storedTimes } from '../sql/table-time.ts';
 import type { Db } from '../store/db.ts';
 import {
   checkProfileConfig,
@@ -142,6 +143,7 @@ export class StoredCatalog implements Catalog {
       profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
       config,
       uses: connectorFor(row.connector).columnsOf?.(config) ?? [],
+      ...storedTimes(schema),
     };
   }
 
@@ -305,5 +307,8 @@ const rowsTaken = (
   direction: 'source' | 'sink',
   config: unknown,
   schema: ConnectionSchema,
-): Pick<InlineConnection, 'takesRows'> =>
-  direction === 'sink' && connector.takesRows?.(config, schema) ? { takesRows: true } : {};
+): Pick<InlineConnection, 'takesRows' | 'deletesBy'> => {
+  if (direction !== 'sink' || !connector.takesRows?.(config, schema)) return {};
+  const deletesBy = connector.deletesBy?.(config);
+  return { takesRows: true, ...(deletesBy && { deletesBy }) };
+};

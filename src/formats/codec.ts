@@ -9,6 +9,7 @@ import {
   type ConnectionSchema,
   type Field,
   type FieldTypeName,
+  type Format,
   type FormatType,
   isMetadata,
   type ListItem,
@@ -16,6 +17,7 @@ import {
   type SchemaDefinition,
 } from './schema/schema.ts';
 import { sqlType } from './schema/sql-type.ts';
+import { validateTime } from './schema/table-time.ts';
 import { badData } from './values/bad.ts';
 import { validateZone } from './values/zone.ts';
 
@@ -36,7 +38,12 @@ export function codecFor(schema: ConnectionSchema): Codec {
     framing && definition.newlines !== 'own'
       ? byLines(codec, framing, definition.newlines === 'values')
       : codec;
-  const headed = behindHeader(framed, format);
+  return inMessage(framed, format);
+}
+
+/** What every format may have around it: a header, compression, and messages without content. */
+export function inMessage(codec: Codec, format: Format): Codec {
+  const headed = behindHeader(codec, format);
   const packed = format.compression === 'gzip' ? gzipped(headed) : headed;
   return 'skip_empty' in format && format.skip_empty ? skippingEmpty(packed) : packed;
 }
@@ -158,6 +165,7 @@ export function validateSchema(
   if (takesRows) validateRows(schema, fields, errors);
   else validateFormat(schema, fields, errors);
   validateBadData(schema.bad_data, errors);
+  errors.push(...validateTime(schema.time, fields));
   for (const [index, key] of (schema.primary_keys ?? []).entries()) {
     if (!fields.some((field) => field.name === key))
       add(errors, `/primary_keys/${index}`, `There is no field called ${key}`);

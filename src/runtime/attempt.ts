@@ -1,7 +1,16 @@
-import type { Delivery, Identity, Logger, Sink, Source } from '../connectors/connector.ts';
+import type {
+  Delivery,
+  Identity,
+  Logger,
+  ReceivedIdentifiers,
+  Sink,
+  Source,
+} from '../connectors/connector.ts';
 import { metadataCodec } from '../connectors/metadata.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { openTransform } from '../sql/open-transform.ts';
+import type { StatefulSelect } from '../sql/plan.ts';
 import { BadMessages, deadLetterFailure } from './bad-messages.ts';
 import { type Batch, BatchProcessor, type InputMessage } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
@@ -16,7 +25,8 @@ import type {
   TaskSession,
 } from './operations.ts';
 import { Positions } from './positions.ts';
-import { type TaskEnd, type TaskSpec, window, windowOf } from './task-spec.ts';
+import { StatefulPump } from './state/pump.ts';
+import { ofSource, ofSources, type TaskEnd, type TaskSpec, window, windowOf } from './task-spec.ts';
 
 interface AttemptTools {
   running(): void;
@@ -27,6 +37,18 @@ interface AttemptTools {
   deadLetters: DeadLetterStore;
   counts: AttemptCounts;
   logger: Logger;
+}
+
+interface Opened {
+  close(): Promise<void> | void;
+}
+
+interface Opening {
+  /** Aborted by the first failure. */
+  failed: AbortController;
+  signal: AbortSignal;
+  /** To close at the end, in reverse order. */
+  open: Opened[];
 }
 
 /** Maximum number and total weight (`Batch.weight`) of batches that wait for the sink's confirmation. */
@@ -45,7 +67,9 @@ export class Attempt implements AttemptOperations {
   readonly #bad: BadMessages;
   readonly #fromSink = new WeakSet<PenstockError>();
   #processor: BatchProcessor | undefined;
-  #source: Source | undefined;
+  #pump: StatefulPump | undefined;
+  #sources: readonly Source[] = [];
+  #drained = false;
 
   constructor(spec: TaskSpec, tools: AttemptTools) {
     this.#spec = spec;
@@ -76,7 +100,7 @@ export class Attempt implements AttemptOperations {
     deadLetters: readonly ReplayedDeadLetter[],
   ): Promise<(DeadLetterFailure | undefined)[] | undefined> {
     const processor = this.#processor;
-    if (!processor) return undefined;
+    if (!processor && !this.#pump) return undefined;
     const { decode } = metadataCodec(this.#spec.source.connector.metadata);
     const messages = deadLetters.map(
       ({ payload, metadata, left }): InputMessage => ({
@@ -85,6 +109,7 @@ export class Attempt implements AttemptOperations {
         metadata: decode(Buffer.from(metadata)),
       }),
     );
+    if (!processor) return this.#pump?.replay(messages);
     const failures: (DeadLetterFailure | undefined)[] = [];
     for (const batch of processor.batches(messages, () => {})) {
       await processor.prepare(batch);
@@ -97,17 +122,19 @@ export class Attempt implements AttemptOperations {
 
   /** Takes no more messages and finishes those in flight. */
   async drain(): Promise<void> {
-    if (this.#source) await this.#source.drain();
-    else this.stop();
+    this.#drained = true;
+    if (this.#sources.length === 0) this.stop();
+    for (const source of this.#sources) await source.drain();
   }
 
   /** The same, and closes all open windows. */
   async finish(): Promise<void> {
+    this.#pump?.closeEarly();
     await this.drain();
   }
 
   allConnected(): void {
-    this.#source?.allConnected?.();
+    for (const source of this.#sources) source.allConnected?.();
   }
 
   /** Stops at once. Unacknowledged messages stay with the broker. */
@@ -118,34 +145,74 @@ export class Attempt implements AttemptOperations {
   async #run(): Promise<void> {
     const failed = new AbortController();
     const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
-    const open: { close(): Promise<void> | void }[] = [];
+    const open: Opened[] = [];
     try {
-      const transform = await openTransform(this.#spec.insert);
-      open.push(transform);
-      const sink = await this.#openSink(signal, failed);
-      open.push(sink);
-      const source = await this.#openSource(signal, open);
-      this.#source = source;
-      const processor = new BatchProcessor(this.#spec.insert, transform, sink);
-      this.#processor = processor;
-      this.#tools.running();
-      const { connector, config } = this.#spec.source;
-      const { messagesPerSecond } = connector.pace?.(config) ?? {};
-      const deliveries =
-        messagesPerSecond === undefined ? source : throttle(this.#held(source), messagesPerSecond, signal);
-      await this.#pump(deliveries, processor, failed);
+      const { select } = this.#spec.insert;
+      if (select.kind === 'stateful') await this.#runStateful(select, { failed, signal, open });
+      else await this.#runRows({ failed, signal, open });
     } finally {
-      this.#source = undefined;
+      this.#sources = [];
       this.#processor = undefined;
-      // The source first: it sends the acknowledgements that are due.
+      this.#pump = undefined;
+      // The sources first: they send the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
     }
   }
 
-  #context(end: TaskEnd, signal: AbortSignal) {
-    const { jobId, taskIndex, insert } = this.#spec;
+  async #runRows({ failed, signal, open }: Opening): Promise<void> {
+    const transform = await openTransform(this.#spec.insert);
+    open.push(transform);
+    const sink = await this.#openSink(signal, failed);
+    open.push(sink);
+    const source = await this.#openSource(0, signal, open);
+    this.#sources = [source];
+    const processor = new BatchProcessor(this.#spec.insert, transform, sink);
+    this.#processor = processor;
+    this.#tools.running();
+    await this.#pumpRows(this.#paced(this.#spec, source, signal), processor, failed);
+  }
+
+  async #runStateful(select: StatefulSelect, { failed, signal, open }: Opening): Promise<void> {
+    const specs = ofSources(this.#spec);
+    const { insert, sink: end } = this.#spec;
+    const { counts, states: store } = this.#tools;
+    const warn = (error: PenstockError): void => this.#tools.warn(error, insert.operatorIds.transform);
+    const sources = specs.map((spec) => ({
+      table: spec.insert.source,
+      bad: new BadMessages(spec, this.#tools),
+    }));
+    const pump = await StatefulPump.open({ select, sources, sink: insert.sink, store, counts, warn, signal });
+    open.push(pump);
+    this.#pump = pump;
+    await pump.commitDuring(async () => {
+      const exact = end.connector.exactlyOnce?.(end.config) ?? false;
+      const sink = await this.#openSink(signal, failed, exact);
+      open.push(sink);
+      const opened: Source[] = [];
+      for (const number of specs.keys())
+        opened.push(await this.#openSource(number, signal, open, pump.identifiers[number]));
+      this.#sources = opened;
+      if (this.#drained) for (const source of opened) await source.drain();
+      this.#tools.running();
+      const paced = opened.map((source, number) => this.#paced(specs[number] as TaskSpec, source, signal));
+      const window = windowOf(this.#spec);
+      await pump.run(paced, {
+        ...{ sink, window, failed: failed.signal },
+        isDrained: () => this.#drained,
+        sinkError: (error) => this.#sinkError(error),
+      });
+    });
+  }
+
+  /** The messages of a source, no faster than its table allows. */
+  #paced({ source: { connector, config } }: TaskSpec, source: Source, signal: AbortSignal) {
+    const { messagesPerSecond } = connector.pace?.(config) ?? {};
+    return messagesPerSecond === undefined ? source : throttle(this.#held(source), messagesPerSecond, signal);
+  }
+
+  #context(end: TaskEnd, schema: ConnectionSchema, signal: AbortSignal) {
+    const { jobId, taskIndex } = this.#spec;
     const { profile, targets, config, operatorId } = end;
-    const { schema } = end === this.#spec.source ? insert.source : insert.sink;
     const identity: Identity = { jobId, operatorId, taskIndex };
     const window = windowOf(this.#spec);
     const warn = (error: PenstockError): void => this.#tools.warn(error, operatorId);
@@ -153,33 +220,43 @@ export class Attempt implements AttemptOperations {
     return { profile, targets, table: config, schema, identity, window, signal, logger, warn };
   }
 
-  async #openSource(signal: AbortSignal, open: { close(): Promise<void> | void }[]): Promise<Source> {
-    const { connector } = this.#spec.source;
+  async #openSource(
+    number: number,
+    signal: AbortSignal,
+    open: Opened[],
+    received?: ReceivedIdentifiers,
+  ): Promise<Source> {
+    const { source: end, insert } = ofSource(this.#spec, number);
+    const { connector } = end;
     if (!connector.openSource)
       throw new PenstockError('invalid_query', `${connector.name} only writes: read another table`);
-    const known = this.#tools.session(0);
+    const known = this.#tools.session(number);
     const session = await known.opening();
-    const context = this.#context(this.#spec.source, signal);
-    const position = connector.position && (await Positions.open(this.#tools.positions(0), context.warn));
+    const context = this.#context(end, insert.source.schema, signal);
+    const position =
+      connector.position && (await Positions.open(this.#tools.positions(number), context.warn));
     // Closed after the source, which commits the last position when it closes.
     if (position) open.push(position);
     const source = await connector.openSource({
       ...context,
       ...(session ? { session } : {}),
       ...(position ? { position } : {}),
+      ...(received ? { received } : {}),
     });
     open.push(source);
     if (source.session) await known.opened(source.session);
     return source;
   }
 
-  async #openSink(signal: AbortSignal, failed: AbortController): Promise<Sink> {
-    const { connector } = this.#spec.sink;
+  async #openSink(signal: AbortSignal, failed: AbortController, exact = false): Promise<Sink> {
+    const { sink: end, insert } = this.#spec;
+    const { connector } = end;
     if (!connector.openSink)
       throw new PenstockError('invalid_query', `${connector.name} only reads: write another table`);
     const lost = (error: PenstockError): void => failed.abort(this.#sinkError(error));
     try {
-      return await connector.openSink({ ...this.#context(this.#spec.sink, signal), lost });
+      const context = this.#context(end, insert.sink.schema, signal);
+      return await connector.openSink({ ...context, lost, ...(exact ? { exact } : {}) });
     } catch (error) {
       throw this.#sinkError(error);
     }
@@ -189,7 +266,7 @@ export class Attempt implements AttemptOperations {
    * Moves messages from the source to the sink in batches. Several may wait for the sink, which receives them in order. The
    * first failed write aborts `failed` and ends the attempt, so nothing behind it is acknowledged.
    */
-  async #pump(
+  async #pumpRows(
     source: AsyncIterable<Delivery[]>,
     processor: BatchProcessor,
     failed: AbortController,

@@ -86,8 +86,9 @@ export class BadMessages {
 
   #policy(stage: MessageFailure['stage']): BadData {
     const { source, sink } = this.#spec.insert;
-    const late = stage === 'encode' || stage === 'write';
-    return (late ? sink.schema.bad_data : undefined) ?? source.schema.bad_data ?? failing;
+    if (stage === 'late' && source.schema.bad_data?.behavior !== 'dead_letter') return keeping;
+    const afterwards = stage === 'encode' || stage === 'write';
+    return (afterwards ? sink.schema.bad_data : undefined) ?? source.schema.bad_data ?? failing;
   }
 
   *#chunks(batch: Batch<Delivery>, indexes: readonly number[]): Generator<PendingDeadLetter[]> {
@@ -114,6 +115,9 @@ export class BadMessages {
     if (chunk.length > 0) yield chunk;
   }
 }
+
+/** Late rows of a table whose other bad data are not kept. */
+const keeping: BadData = { behavior: 'dead_letter' };
 
 const failing: BadData = { behavior: 'fail' };
 

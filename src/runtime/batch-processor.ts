@@ -5,10 +5,11 @@ import { codecFor, readRows } from '../formats/codec.ts';
 import type { Codec, Row, Value } from '../formats/format.ts';
 import { codecsBetween, type EncodeResult } from '../formats/json/changes.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
-import { badData, badRow, pathOf } from '../formats/values/bad.ts';
+import { badData } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
-import type { InsertPlan } from '../sql/plan.ts';
+import type { InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
+import { rowChecker } from './changes.ts';
 import type { RemainingRows } from './operations.ts';
 
 /** A batch is full at this number of rows or bytes. Messages are not divided. */
@@ -17,7 +18,8 @@ const maxBatchBytes = 16 * 1024 * 1024;
 /** Bytes that the rows of a batch may become. */
 const maxResultBytes = 128 * 1024 * 1024;
 
-type Stage = 'decode' | 'transform' | 'encode' | 'write';
+/** `late`: a row came after its windows had closed. */
+type Stage = 'decode' | 'transform' | 'late' | 'encode' | 'write';
 
 export interface MessageFailure {
   stage: Stage;
@@ -69,23 +71,18 @@ export class Batch<M extends InputMessage> {
   }
 }
 
-/** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
-export class BatchProcessor {
+/** Decodes messages of a source into batches of rows. */
+export class BatchReader {
   readonly #source: Codec;
-  readonly #encode: EncodeResult;
   readonly #fill: FillMetadata;
-  readonly #transform: Transform;
-  readonly #sink: Sink;
+  readonly #bytesFor: Transform['bytesFor'];
   readonly #unpacks: boolean;
 
-  constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
-    ({ source: this.#source, encode: this.#encode } = target.takesRows
-      ? { source: codecFor(source.schema), encode: rowChecker(target.schema) }
-      : codecsBetween(source.schema, target.schema));
-    this.#fill = metadataFiller(source.schema.fields ?? []);
-    this.#transform = transform;
-    this.#sink = sink;
-    this.#unpacks = source.schema.format?.compression === 'gzip';
+  constructor({ schema }: TableDefinition, codec: Codec, bytesFor: Transform['bytesFor']) {
+    this.#source = codec;
+    this.#fill = metadataFiller(schema.fields ?? []);
+    this.#bytesFor = bytesFor;
+    this.#unpacks = schema.format?.compression === 'gzip';
   }
 
   /**
@@ -138,7 +135,32 @@ export class BatchProcessor {
     }
     batch.weight +=
       rows.length / maxBatchRows + (this.#unpacks ? sizeOf(rows) : payload.length) / maxBatchBytes;
-    for (const row of rows) batch.weight += (this.#transform.bytesFor?.(row) ?? 0) / maxResultBytes;
+    for (const row of rows) batch.weight += (this.#bytesFor?.(row) ?? 0) / maxResultBytes;
+  }
+}
+
+/** The path from source to sink: decodes messages, transforms their rows, encodes the results and writes them. */
+export class BatchProcessor {
+  readonly #reader: BatchReader;
+  readonly #encode: EncodeResult;
+  readonly #transform: Transform;
+  readonly #sink: Sink;
+
+  constructor({ source, sink: target }: InsertPlan, transform: Transform, sink: Sink) {
+    const codecs = target.takesRows
+      ? { source: codecFor(source.schema), encode: checking(target.schema) }
+      : codecsBetween(source.schema, target.schema);
+    this.#reader = new BatchReader(source, codecs.source, transform.bytesFor?.bind(transform));
+    this.#encode = codecs.encode;
+    this.#transform = transform;
+    this.#sink = sink;
+  }
+
+  batches<M extends InputMessage>(
+    messages: Iterable<M>,
+    failed: FailureHandler,
+  ): Generator<Batch<M>, void, undefined> {
+    return this.#reader.batches(messages, failed);
   }
 
   /** Transforms and encodes the rows of a batch. Throws errors that no single row caused. */
@@ -172,18 +194,10 @@ export class BatchProcessor {
   }
 }
 
-/** Stands for the encoder of a sink that takes rows: only checks that the columns that need a value have one. */
-function rowChecker({ fields = [] }: ConnectionSchema): EncodeResult {
-  const required = fields.filter((field) => field.required).map(({ name }) => name);
-  return (_, { rows }, index) => {
-    const row = rows[index] as Row;
-    const missing = required.find((name) => row[name] === null || row[name] === undefined);
-    if (missing !== undefined) throw badRow(pathOf('', missing), 'is required but null');
-    return noPayload;
-  };
+function checking(schema: ConnectionSchema): EncodeResult {
+  const check = rowChecker(schema);
+  return (_, { rows }, index) => check(rows[index] as Row);
 }
-
-const noPayload = Buffer.alloc(0);
 
 /** Returns an error that a message or row caused. Throws any other. */
 function badOnly(error: unknown): PenstockError {

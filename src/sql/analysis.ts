@@ -10,11 +10,11 @@ import { type JsonColumn, jsonColumns } from './json-columns.ts';
 import { checkFieldNames, findDuplicate, findNamed } from './names.ts';
 import { refuseNeverRight } from './never-right.ts';
 import { children, isNode, Places, parseSelect, type TreeNode, writeSelect } from './parse-tree.ts';
-import type { TableDefinition } from './plan.ts';
+import type { StateLimits, TableDefinition } from './plan.ts';
 import type { SelectText } from './statements.ts';
 import { warnOfSurprises } from './surprises.ts';
 import type { Tables } from './tables.ts';
-import { isWord } from './tokens.ts';
+import { isWord, windowWord } from './tokens.ts';
 import { firstSentence, typeCheck } from './type-check.ts';
 
 export interface Query {
@@ -26,6 +26,8 @@ export interface Query {
   views: Map<string, View>;
   /** Views that add the columns that a source computes, by the name of the source. */
   computed: Map<string, View>;
+  /** Limits of what a SELECT over many rows keeps. */
+  limits: StateLimits;
 }
 
 /** A view: a SELECT over one source table, possibly through further views. */
@@ -39,6 +41,8 @@ export interface View {
   source: TableDefinition;
   /** The name that a query gives it, if `name` is another. */
   shownAs?: string;
+  /** Whether it, or a view below it, needs more than one row at a time. */
+  manyRows?: boolean;
 }
 
 /** The views that a SELECT from this one needs, in the order of their creation. */
@@ -97,11 +101,14 @@ export async function analyse(
   }
   const { tree, root } = parsed;
   const reader = new SelectReader(connection, query, places);
+  reader.isChanged = text.includes(windowWord);
   const level = await reader.read(root, new Map(), 1);
   const own = reader.isChanged ? await writeSelect(connection, tree) : text;
   const { source, view, cost } = level;
-  const output = await typeCheck(connection, reading(level), { text, isOwn: true }, places, findings);
-  await checkMeaning(connection, { text, isChanged: reader.isChanged, view }, places, query);
+  const hasWindow = text.includes(windowWord);
+  const checked = hasWindow ? { text: own, isOwn: false } : { text, isOwn: true };
+  const output = await typeCheck(connection, reading(level), checked, places, findings);
+  await checkMeaning(connection, { text: checked.text, isChanged: reader.isChanged, view }, places, query);
   const columns = jsonColumns(root, level, output);
   return { source, view, tree, root, text: own, cost, output, columns, places };
 }
@@ -259,7 +266,7 @@ const columnNames =
 const hasNames = (value: unknown): boolean =>
   isNode(value) && Array.isArray(value.aliases) && value.aliases.length > 0;
 
-async function readable(
+export async function readable(
   from: TreeNode,
   places: Places,
   { tables, views, computed, findings }: Query,

@@ -268,7 +268,10 @@ describe('options and settings', () => {
   });
 
   test.each([
-    ["SET threads = '4'", 'There is no setting threads; the only one is updating_ttl'],
+    [
+      "SET threads = '4'",
+      'There is no setting threads; there are updating_ttl, max_state_bytes, when_state_full',
+    ],
     ["SET memory_limit = '64GB'", 'There is no setting memory_limit'],
     ['SET updating_ttl', '= is missing after the name of the setting'],
     ['SET updating_ttl =', 'The value of the setting is missing'],

@@ -7,6 +7,7 @@ import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
 import { checkFieldNames } from './names.ts';
 import type { Catalog, InsertPlan, Plan, PreviewPlan, TableDefinition } from './plan.ts';
+import type { UnnamedInsert } from './select.ts';
 import { type Insert, readStatements, type SelectText } from './statements.ts';
 import { Tables } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
@@ -26,7 +27,9 @@ export async function compileQuery(query: string, catalog: Catalog): Promise<Pla
   const { inserts: statements, ...reading } = await readQuery(query, catalog);
   const inserts: InsertPlan[] = [];
   for (const insert of statements) inserts.push(await planInsert(insert, reading, inserts));
-  const tables = inserts.flatMap(({ source, sink }) => (isPreviewSink(sink) ? [source] : [source, sink]));
+  const tables = inserts.flatMap((insert) =>
+    isPreviewSink(insert.sink) ? sourcesOf(insert) : [...sourcesOf(insert), insert.sink],
+  );
   const unique = new Map(tables.map((table) => [table.name, table]));
   return { tables: [...unique.values()], inserts, graph: graphOf(inserts), warnings: reading.warnings.all() };
 }
@@ -40,12 +43,12 @@ export async function compilePreview(query: string, catalog: Catalog): Promise<P
   const previews: PreviewPlan[] = [];
   for (const insert of inserts) {
     const { planPreview } = await import('./select.ts');
-    const plan = await withEngine((connection) => planPreview(connection, insert, reading));
+    const { others, ...plan } = await withEngine((connection) => planPreview(connection, insert, reading));
     const operatorIds = {
       source: operatorId('source', plan.source.name),
       transform: operatorId('transform', `preview ${previews.length}`),
     };
-    previews.push({ ...plan, operatorIds });
+    previews.push({ ...plan, operatorIds, ...further(others, (name) => operatorId('source', name)) });
   }
   return previews;
 }
@@ -65,10 +68,11 @@ export async function diagnose(
 
 async function readQuery(text: string, catalog: Catalog): Promise<Query & { inserts: readonly Insert[] }> {
   const findings = new Findings(text);
-  const { tables, selects } = readStatements(text, findings);
+  const { tables, selects, limits } = readStatements(text, findings);
   const made = new Tables(catalog, findings);
   const warnings = new Findings(text);
-  const query = { text, findings, warnings, tables: made, views: new Map(), computed: new Map() };
+  const maps = { views: new Map(), computed: new Map() };
+  const query = { text, findings, warnings, tables: made, limits, ...maps };
   for (const statement of tables) {
     const computed = await made.create(statement);
     if (!computed) continue;
@@ -93,21 +97,39 @@ async function readQuery(text: string, catalog: Catalog): Promise<Query & { inse
 
 async function planInsert(insert: Insert, query: Query, before: readonly InsertPlan[]): Promise<InsertPlan> {
   const { sink, ...select } = insert;
-  const plan = sink
+  const { others, ...plan } = sink
     ? ((await planWholeRows({ sink, ...select }, query)) ??
       (await planInEngine({ sink, ...select }, query, before.at(-1)?.sink)))
     : await planAlone(select, query, before.filter((other) => isPreviewSink(other.sink)).length);
   const writer = uniqueWriter(plan, before);
-  const isRead = before.some(({ source }) => source.name === plan.source.name);
+  const read = new Set(before.flatMap(sourcesOf).map(({ name }) => name));
+  const reader = (name: string) => operatorId('source', read.has(name) ? `${name} for ${writer}` : name);
   const operatorIds = {
-    source: operatorId('source', isRead ? `${plan.source.name} for ${writer}` : plan.source.name),
+    source: reader(plan.source.name),
     transform: operatorId('transform', writer),
     sink: operatorId('sink', writer),
   };
-  return { ...plan, operatorIds };
+  return { ...plan, operatorIds, ...further(others, reader) };
 }
 
-type Unnamed = Omit<InsertPlan, 'operatorIds'>;
+const further = (
+  others: readonly TableDefinition[],
+  reader: (name: string) => string,
+): Pick<InsertPlan, 'others'> =>
+  others.length === 0
+    ? {}
+    : { others: others.map((source) => ({ source, operatorId: reader(source.name) })) };
+
+/** All sources of an INSERT. */
+export const sourcesOf = ({
+  source,
+  others = [],
+}: Pick<InsertPlan, 'source' | 'others'>): TableDefinition[] => [
+  source,
+  ...others.map((other) => other.source),
+];
+
+type Unnamed = UnnamedInsert;
 
 /** Connector of the sink of a SELECT alone. It discards the rows, which can be seen in the output of the pipeline. */
 const previewConnector = 'preview';
@@ -126,11 +148,11 @@ async function planAlone(select: SelectText, query: Query, nth: number): Promise
     profile: {},
     config: {},
   };
-  return { source: plan.source, sink, select: plan.select };
+  return { source: plan.source, sink, select: plan.select, others: plan.others };
 }
 
 /** The sink's name, made unique for a further insert: a broker disconnects one of two clients of the same name. */
-function uniqueWriter({ sink, source }: Unnamed, before: readonly InsertPlan[]): string {
+function uniqueWriter({ sink, source }: Omit<Unnamed, 'others'>, before: readonly InsertPlan[]): string {
   const others = before.filter((other) => other.sink.name === sink.name);
   if (others.length === 0) return sink.name;
   const same = others.filter((other) => other.source.name === source.name).length;
@@ -182,7 +204,7 @@ async function planWholeRows(
   });
   if (!same || checkColumnUses(sink.uses ?? [], columns).length > 0) return undefined;
   checkFieldNames(source, from, findings);
-  return { source, sink, select: { kind: 'passthrough' } };
+  return { source, sink, select: { kind: 'passthrough' }, others: [] };
 }
 
 /** The table of `SELECT * FROM table`, if these are all the tokens. */

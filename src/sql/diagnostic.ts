@@ -44,6 +44,11 @@ export class Findings {
     throw this.#error();
   }
 
+  /** A part of the query's text. */
+  textOf({ from, to }: Range): string {
+    return this.#query.slice(from, to);
+  }
+
   /** Everything that was added. */
   all(): Diagnostic[] {
     return [...this.#diagnostics];

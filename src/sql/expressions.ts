@@ -13,6 +13,8 @@ export interface Scope {
   functions: FunctionKinds;
   /** The column of the source with the time of an event. */
   eventTime?: string | undefined;
+  /** The SELECT reads many rows at once: aggregates and window functions are allowed, and DuckDB checks the columns. */
+  manyRows?: boolean;
 }
 
 /** Arroyo's functions for windows in time. */
@@ -132,6 +134,7 @@ class Visitor {
       case 'SUBQUERY':
         return this.#refuse(node, 'A SELECT inside an expression is not supported');
       case 'WINDOW':
+        if (this.#scope.manyRows) return true;
         return this.#refuse(
           node,
           `The window function ${node.function_name} is not supported: it needs other rows`,
@@ -153,12 +156,13 @@ class Visitor {
 
   #checkFunction(node: TreeNode): boolean {
     const name = String(node.function_name).toLowerCase();
-    if (this.#scope.functions.aggregates.has(name)) {
+    const { manyRows } = this.#scope;
+    if (!manyRows && this.#scope.functions.aggregates.has(name)) {
       const shown = name === 'count_star' ? 'count' : name;
       const message = `The aggregate ${shown} is not supported: a stream never ends, so it would never have a result`;
       return this.#refuse(node, message);
     }
-    if (streamWindows.has(name)) return this.#refuse(node, noWindow(name));
+    if (!manyRows && streamWindows.has(name)) return this.#refuse(node, noWindow(name));
     if (name === 'row_time' && this.#scope.eventTime !== undefined) {
       const message = `row_time() is not supported for this table; write its column ${this.#scope.eventTime}`;
       return this.#refuse(node, message);
@@ -179,7 +183,7 @@ class Visitor {
     if (this.#scope.parameters.has(first.toLowerCase())) return false;
     const found = findColumn(names, this.#scope);
     if (found && !this.#isMiscast(node, found.column, found.part)) return false;
-    if (!found && this.#scope.aliases.has(first.toLowerCase())) return false;
+    if (!found && (this.#scope.manyRows || this.#scope.aliases.has(first.toLowerCase()))) return false;
     const clock = clocks[first.toLowerCase()];
     if (clock !== undefined && names.length === 1)
       return this.#refuse(node, `${first} is not supported; write ${clock}`);

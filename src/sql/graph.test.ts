@@ -7,8 +7,12 @@ const table = (name: string) => ({ name, connector: 'mqtt' });
 const leaf: Leaf = {
   name: 'rows',
   inputs: [
-    { source: 0, select: { kind: 'passthrough' } },
-    { source: 1, select: { kind: 'project', columns: [{ from: 'a', to: 'b', convert: 'none' }] } },
+    { source: 0, whole: true, select: { kind: 'passthrough' } },
+    {
+      source: 1,
+      whole: true,
+      select: { kind: 'project', columns: [{ from: 'a', to: 'b', convert: 'none' }] },
+    },
   ],
   columns: [],
   times: { event: true, watermark: false },
@@ -18,6 +22,7 @@ const stateful: StatefulSelect = {
   kind: 'stateful',
   window: { kind: 'tumble', width: 1 },
   leaves: [leaf],
+  clocks: [],
   sql: 'SELECT count(*) FROM rows',
   key: undefined,
   limits: { maxStateBytes: 1, whenFull: 'wait', ttl: 0 },
@@ -65,7 +70,7 @@ test('the shape of a state depends on the rows that it collects, and not on what
   } as const;
   const inDuckDb = { kind: 'sql', sql: 'SELECT 1', rowColumn: 'r', because: 'a function' } as const;
   const over = (select: Leaf['inputs'][number]['select']) =>
-    shapeOf({ ...stateful, leaves: [{ ...leaf, inputs: [{ source: 0, select }] }] });
+    shapeOf({ ...stateful, leaves: [{ ...leaf, inputs: [{ source: 0, whole: true, select }] }] });
   expect(shapeOf({ ...stateful, sql: 'SELECT 1', key: ['a'], limits: { ...stateful.limits, ttl: 5 } })).toBe(
     shape,
   );

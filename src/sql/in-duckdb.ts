@@ -1,6 +1,6 @@
 import { reserved } from '../formats/schema/sql-type.ts';
 import { hasKey } from './engine/dialect.ts';
-import { isSymbol, isWord, type Token } from './tokens.ts';
+import { isSymbol, isWord, type Token, windowWord } from './tokens.ts';
 
 const unsigned: Readonly<Record<string, string>> = {
   tinyint: 'UTINYINT',
@@ -24,9 +24,14 @@ export function inDuckDb(text: string, tokens: readonly Token[], from: number): 
     const type = token.kind === 'word' ? unsigned[token.text.toLowerCase()] : undefined;
     if (isSymbol(token, '?') && ends(tokens[index - 1]) && begins(next)) put(token, token.to, hasKey);
     if (type && next && isWord(next, 'unsigned')) put(token, next.to, type);
+    if (isWord(token, 'window') && !beginsClause(tokens, index)) put(token, token.to, windowWord);
   }
   return written;
 }
+
+/** Whether it is the clause `WINDOW name AS (…)`. */
+const beginsClause = (tokens: readonly Token[], at: number): boolean =>
+  isWord(tokens[at + 2], 'as') && isSymbol(tokens[at + 3], '(');
 
 const isReserved = (token: Token): boolean => token.kind === 'word' && reserved.has(token.text.toLowerCase());
 

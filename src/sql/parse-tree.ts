@@ -1,7 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Range } from './diagnostic.ts';
 import { askEngine } from './engine/connection.ts';
-import type { Token } from './tokens.ts';
+import { type Token, windowWord } from './tokens.ts';
 
 /** A node of DuckDB's parse tree: an expression, a table reference or a part of one. */
 export interface TreeNode {
@@ -22,7 +22,8 @@ export async function parseSelect(
   connection: DuckDBConnection,
   text: string,
 ): Promise<{ tree: TreeNode; root: TreeNode } | { failure: ParseFailure }> {
-  const tree = readTree(await askEngine(connection, 'SELECT json_serialize_sql($1::VARCHAR)', text));
+  const json = await askEngine(connection, 'SELECT json_serialize_sql($1::VARCHAR)', text);
+  const tree = readTree(text.includes(windowWord) ? json.replaceAll(windowWord, 'window') : json);
   if (tree.error === true) {
     const position = tree.position === undefined ? undefined : Number(tree.position);
     return { failure: { message: String(tree.error_message), position } };

@@ -29,6 +29,8 @@ export interface InlineConnection {
   config: unknown;
   /** Whether it is a sink that takes typed rows, so that its schema needs no format. */
   takesRows?: boolean;
+  /** The columns by which such a sink can replace and delete rows, if it can. */
+  deletesBy?: readonly string[];
   /** The columns that `config` refers to, if any. */
   uses?: readonly ColumnUse[];
   /** The metadata columns that a source of this connector offers. */
@@ -56,12 +58,17 @@ export interface TableDefinition extends Omit<InlineConnection, 'metadata' | 'ch
   stored?: { tableId: string };
   /** The column with the time of an event, for windows. Without it the time of arrival counts. */
   eventTime?: string;
+  /**
+   * An expression of DuckDB over the columns, computed ones included: rows with an earlier time may no longer come. It is there
+   * if `eventTime` is.
+   */
+  watermark?: string;
   time?: TimeOptions;
 }
 
 /** How windows treat the rows of a source. */
 export interface TimeOptions {
-  /** A source without rows for this long no longer holds the watermark back; default 5 minutes. */
+  /** A source without rows for this long no longer holds the watermark back; 0: never; default 5 minutes. */
   idleTimeoutMs?: number;
   /** A row whose time is further ahead of the clock is treated as a late one; default 1 minute. */
   maxAheadMs?: number;
@@ -88,15 +95,14 @@ export interface Catalog {
 }
 
 /** How rows of the source become rows of the sink. Columns are in the order of the sink's. */
-export type Select =
+export type RowSelect =
   /** The same rows, unchanged. */
   | { kind: 'passthrough' }
   /** Columns renamed, reordered or left out. */
   | { kind: 'project'; columns: readonly ProjectedColumn[] }
   /** Filters and expressions compiled to JavaScript. A row that these cannot decide goes through `sql`. */
   | { kind: 'compiled'; plan: BoundPlan; sql: string; rowColumn: string }
-  | EngineSelect
-  | StatefulSelect;
+  | EngineSelect;
 
 /** Everything else: DuckDB runs `sql` over small batches. */
 export interface EngineSelect {
@@ -107,6 +113,8 @@ export interface EngineSelect {
   /** The part of the query that is not compiled, e.g. `the function regexp_matches`. */
   because: string;
 }
+
+export type Select = RowSelect | StatefulSelect;
 
 /** Windows in microseconds. Those of `tumble` and `hop` begin at multiples of their width or slide since 1970. */
 export type WindowSpec =
@@ -122,6 +130,8 @@ export interface StatefulSelect {
   kind: 'stateful';
   window: WindowSpec | undefined;
   leaves: readonly Leaf[];
+  /** The times of all rows of a source that has such times, if a leaf has only some of its rows. */
+  clocks: readonly Clock[];
   /**
    * A SELECT that reads the leaves by their names, as tables of `columns`, or of keys and partials if the leaf has `fold`. With
    * `window` they also have the column `__w`, a struct of the timestamps `start` and `end`. Its columns are those of the sink, in
@@ -141,11 +151,13 @@ export interface StateLimits {
   ttl: number;
 }
 
+export const defaultLimits: StateLimits = { maxStateBytes: 1024 ** 3, whenFull: 'wait', ttl: 86_400_000_000 };
+
 /** Rows of one or more sources, computed one by one, that a stateful select keeps. */
 export interface Leaf {
   name: string;
   /** Several are a UNION ALL. `source` is 0 for the source of the insert, then counts its `others`. */
-  inputs: readonly { source: number; select: Exclude<Select, StatefulSelect> }[];
+  inputs: readonly LeafInput[];
   /** Columns that the selects of `inputs` return. The last are `__time` and `__watermark` (microseconds), if `times` has them. */
   columns: readonly Field[];
   times: { event: boolean; watermark: boolean };
@@ -153,6 +165,20 @@ export interface Leaf {
   keys: readonly string[];
   /** Partial aggregates that stand for the rows of a group, and of a slide or width if there are windows. */
   fold?: { partials: readonly PartialAggregate[] };
+}
+
+export interface LeafInput {
+  source: number;
+  select: RowSelect;
+  /** Whether it has every row of the source. */
+  whole: boolean;
+}
+
+/** Returns the columns `__time` and `__watermark`, or only the first. */
+export interface Clock {
+  source: number;
+  columns: readonly Field[];
+  select: RowSelect;
 }
 
 export interface PartialAggregate {
@@ -200,7 +226,7 @@ export interface InsertPlan {
   select: Select;
 }
 
-export interface PreviewPlan {
+export interface PreviewPlan extends Pick<InsertPlan, 'others'> {
   source: TableDefinition;
   columns: Field[];
   operatorIds: { source: string; transform: string };

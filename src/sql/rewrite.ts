@@ -10,7 +10,7 @@ import { rowMemory, sharedBytes } from './engine/memory.ts';
 import { createTableStatement, engineTypeName } from './field-types.ts';
 import { quoteName } from './names.ts';
 import { children, isNode, isPresent, parseSelect, type TreeNode, writeSelect } from './parse-tree.ts';
-import type { EngineSelect, Select } from './plan.ts';
+import type { EngineSelect, RowSelect } from './plan.ts';
 
 /** The select in JavaScript if all of it can be compiled, otherwise as DuckDB runs it. */
 export async function computedSelect(
@@ -18,7 +18,7 @@ export async function computedSelect(
   analysis: Analysis,
   fields: readonly Field[],
   findings: Findings,
-): Promise<Select> {
+): Promise<RowSelect> {
   const { source } = analysis;
   const numbered = await numberedSelect(connection, analysis, fields);
   const rowNumber = `${quoteName(numbered.rowColumn)} INTEGER`;
@@ -58,15 +58,19 @@ async function numberedSelect(
   const inner = await writeSelect(connection, addNumber({ tree, root }, rowColumn, below));
   const names = [rowColumn, ...columns.map(({ name }) => name)].map(quoteName);
   const types = output.map(({ type }) => String(type));
-  const casts = columns.map((column, index) => {
-    const value = `q.${quoteName(column.name)}`;
-    // Arroyo writes a member that is not there as the text null.
-    const isText = column.type === 'string' && given[index]?.isMember;
-    if (isText) return `COALESCE(CAST(${value} AS VARCHAR), 'null')`;
-    return `CAST(${column.type === 'string' ? textOf(value, types[index]) : value} AS ${engineTypeName(column)})`;
-  });
+  const casts = columns.map((column, index) =>
+    castTo(column, types[index], given[index]?.isMember ? 'member' : 'value'),
+  );
   const list = [`q.${quoteName(rowColumn)}`, ...casts].join(', ');
   return { sql: `SELECT ${list} FROM (${inner}) AS q(${names.join(', ')})`, rowColumn };
+}
+
+/** The column of this name of `q`, as a column of a sink. */
+export function castTo(column: Field, type: string | undefined, kind: 'member' | 'value'): string {
+  const value = `q.${quoteName(column.name)}`;
+  // Arroyo writes a member that is not there as the text null.
+  if (column.type === 'string' && kind === 'member') return `COALESCE(CAST(${value} AS VARCHAR), 'null')`;
+  return `CAST(${column.type === 'string' ? textOf(value, type) : value} AS ${engineTypeName(column)})`;
 }
 
 /** A timestamp as text is written as in JSON. */

@@ -3,17 +3,24 @@ import { validateSchema } from '../formats/codec.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
 import { sqlType } from '../formats/schema/sql-type.ts';
-import { type Analysis, analyse, type Query } from './analysis.ts';
+import type { Analysis, Query } from './analysis.ts';
 import type { Findings, Range } from './diagnostic.ts';
 import { fieldTypeOf } from './engine/values.ts';
-import { findColumn } from './expressions.ts';
-import { engineTypeName, isAssignable, isSameType } from './field-types.ts';
+import { engineTypeName, isAssignable } from './field-types.ts';
 import { checkFieldNames, findNamed } from './names.ts';
-import { children, isPresent, type TreeNode } from './parse-tree.ts';
-import type { InsertPlan, PreviewPlan, ProjectedColumn, Select, TableDefinition } from './plan.ts';
-import { computedSelect } from './rewrite.ts';
+import { children, type TreeNode } from './parse-tree.ts';
+import type { InsertPlan, PreviewPlan, TableDefinition } from './plan.ts';
+import { chooseSelect, outputFields } from './row-select.ts';
+import { type AnyAnalysis, analyseAny, statefulSelect } from './stateful/stateful.ts';
 import type { Insert, SelectText } from './statements.ts';
 import type { Identifier } from './token-reader.ts';
+
+/** A plan without the names of its operators. `others` are further sources of a select over many rows. */
+export type UnnamedInsert = Omit<InsertPlan, 'operatorIds' | 'others'> & Further;
+type UnnamedPreview = Omit<PreviewPlan, 'operatorIds' | 'others'> & Further;
+interface Further {
+  others: readonly TableDefinition[];
+}
 
 /**
  * Plans one INSERT; a sink without columns gets those of the SELECT. `connection` is for this call alone, which
@@ -24,41 +31,43 @@ export async function planSelect(
   insert: Insert & { sink: Identifier },
   query: Query,
   known?: TableDefinition,
-): Promise<Omit<InsertPlan, 'operatorIds'>> {
+): Promise<UnnamedInsert> {
   const { findings } = query;
   const named = known ?? (await writable(insert.sink, query));
-  const analysis = await analyse(connection, insert, query);
+  const analysis = await analyseAny(connection, insert, query);
   const sink = withColumns(named, analysis, insert.sink, findings);
   const fields = sink.schema.fields ?? [];
   for (const { path, message } of checkColumnUses(sink.uses ?? [], fields))
     findings.add(`${path.slice(1)} of ${sink.name} ${message}`, insert.sink);
   findings.settle();
-  checkOutput(fields, analysis, findings);
-  return {
-    source: analysis.source,
-    sink,
-    select: await chooseSelect(connection, analysis, fields, findings),
-  };
+  checkOutput(fields, analysis, analysis.draft !== undefined, findings);
+  return { sink, ...(await chosen(connection, analysis, fields, query)) };
 }
 
 export async function planPreview(
   connection: DuckDBConnection,
   statement: SelectText,
   query: Query,
-): Promise<Omit<PreviewPlan, 'operatorIds'>> {
-  const analysis = await analyse(connection, statement, query);
+): Promise<UnnamedPreview> {
+  const analysis = await analyseAny(connection, statement, query);
   const columns = outputFields(analysis, query.findings);
-  const select = await chooseSelect(connection, analysis, columns, query.findings);
-  return { source: analysis.source, columns, select };
+  return { columns, ...(await chosen(connection, analysis, columns, query)) };
 }
 
-const chooseSelect = async (
+async function chosen(
   connection: DuckDBConnection,
-  analysis: Analysis,
+  analysis: AnyAnalysis,
   columns: readonly Field[],
-  findings: Findings,
-): Promise<Select> =>
-  simpleSelect(analysis, columns) ?? (await computedSelect(connection, analysis, columns, findings));
+  query: Query,
+): Promise<Pick<InsertPlan, 'source' | 'select'> & Further> {
+  const { source } = analysis;
+  if (!analysis.draft) {
+    const select = await chooseSelect(connection, analysis, columns, query.findings);
+    return { source, select, others: [] };
+  }
+  const select = await statefulSelect(connection, analysis, columns, query);
+  return { source, select, others: analysis.sources.slice(1) };
+}
 
 async function writable(name: Identifier, { tables, views, findings }: Query): Promise<TableDefinition> {
   if (findNamed(views, name))
@@ -82,22 +91,17 @@ function withColumns(sink: TableDefinition, analysis: Analysis, range: Range, fi
   return inferred;
 }
 
-function outputFields({ output, columns, places }: Analysis, findings: Findings): Field[] {
-  return output.map(({ name, type }, index) => {
-    const found: ListItem | undefined = columns[index]?.isMember ? { type: 'string' } : fieldTypeOf(type);
-    if (!found) {
-      const message = `The column ${name} has the type ${type}, which a table cannot hold; add a CAST`;
-      return findings.stop(message, places.at(undefined));
-    }
-    const field: Field = { ...found, name, required: false };
-    return { ...field, sql_name: sqlType(field) };
-  });
-}
+/** Counts and sums may go to a smaller integer: a result that does not fit fails the job. */
+const areIntegers = (from: ListItem, to: ListItem): boolean =>
+  [from, to].every(({ type }) => integer.test(type));
+
+const integer = /^u?int/;
 
 /** Compares the output of the SELECT with the columns of the sink, by position, as INSERT … SELECT does. */
 function checkOutput(
   columns: readonly Field[],
   { output, root, places }: Analysis,
+  manyRows: boolean,
   findings: Findings,
 ): void {
   if (output.length !== columns.length) {
@@ -117,52 +121,9 @@ function checkOutput(
       continue;
     }
     const from = fieldTypeOf(type);
-    if (from && isAssignable(from, column)) continue;
+    if (from && (isAssignable(from, column) || (manyRows && areIntegers(from, column)))) continue;
     const types = `${name} is ${from ? sqlType(from) : type}, but the column ${column.name} of the sink is ${sqlType(column)}`;
     findings.add(`${types}; write CAST(… AS ${engineTypeName(column)})`, range);
   }
   findings.settle();
-}
-
-/** The select in plain JavaScript, if it only picks columns. */
-function simpleSelect({ root, source, view }: Analysis, outputs: readonly Field[]): Select | undefined {
-  if (isPresent(root.where_clause) || view) return undefined;
-  const fields = source.schema.fields ?? [];
-  const qualifiers = [source.name, String((root.from_table as TreeNode).alias ?? '')];
-  const picked = children(root.select_list).flatMap((item) => pick(item, { qualifiers, columns: fields }));
-  const columns: ProjectedColumn[] = [];
-  for (const [index, to] of outputs.entries()) {
-    const from = picked[index];
-    const convert = from && conversion(from, to);
-    if (!convert) return undefined;
-    columns.push({ from: from.name, to: to.name, convert });
-  }
-  const same = columns.length === fields.length;
-  if (same && columns.every(({ from, to, convert }) => from === to && convert === 'none'))
-    return { kind: 'passthrough' };
-  return { kind: 'project', columns };
-}
-
-/** The columns that an item of the select list expands to; undefined for an expression. */
-function pick(
-  item: TreeNode,
-  scope: { qualifiers: readonly string[]; columns: readonly Field[] },
-): readonly (Field | undefined)[] {
-  if (item.class === 'STAR') {
-    const lists = ['exclude_list', 'qualified_exclude_list', 'replace_list', 'rename_list'];
-    return lists.some((list) => isPresent(item[list])) ? [undefined] : scope.columns;
-  }
-  if (item.class !== 'COLUMN_REF') return [undefined];
-  const names = item.column_names as string[];
-  const found = findColumn(names, scope);
-  return [found && found.part === names.length - 1 ? found.column : undefined];
-}
-
-function conversion(from: ListItem, to: ListItem): ProjectedColumn['convert'] | undefined {
-  if (isSameType(from, to)) return 'none';
-  const { type } = from;
-  if (to.type === 'int64' && (type === 'int32' || type === 'uint32')) return 'to_bigint';
-  if (to.type === 'uint64' && type === 'uint32') return 'to_bigint';
-  if (to.type === 'float64' && (type === 'int32' || type === 'uint32' || type === 'float32')) return 'none';
-  return to.type === 'string' && type === 'json' ? 'none' : undefined;
 }

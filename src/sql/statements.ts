@@ -1,5 +1,8 @@
 import { type CreateTable, readCreateTable, readTableHead } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
+import { readBytes, readMicros } from './durations.ts';
+import { defaultLimits, type StateLimits } from './plan.ts';
+import { readOptionValue } from './table-options.ts';
 import { type Identifier, TokenReader } from './token-reader.ts';
 import { isSymbol, isWord, rangeOf, type Token, tokenise } from './tokens.ts';
 
@@ -25,11 +28,13 @@ interface Statements {
   tables: CreateTable[];
   /** Views and inserts, in their order. */
   selects: (CreateView | Insert)[];
+  /** Of a query with state, set by SET. */
+  limits: StateLimits;
 }
 
 /** Reads the statements of a query. */
 export function readStatements(query: string, findings: Findings): Statements {
-  const statements: Statements = { tables: [], selects: [] };
+  const statements: Statements = { tables: [], selects: [], limits: { ...defaultLimits } };
   for (const tokens of split(tokenise(query, findings))) {
     const [first, last] = [tokens.at(0), tokens.at(-1)];
     if (!first || !last) continue;
@@ -38,7 +43,7 @@ export function readStatements(query: string, findings: Findings): Statements {
     else if (createsFromSelect(tokens)) statements.selects.push(readTableAs(reader));
     else if (reader.sees('create')) statements.tables.push(readCreateTable(reader));
     else if (reader.sees('insert')) statements.selects.push(...readInsert(reader));
-    else if (reader.sees('set')) readSetting(reader);
+    else if (reader.sees('set')) readSetting(reader, statements.limits);
     else if (startsSelect(first)) statements.selects.push(...readUnion(reader, undefined));
     else refuseStatement(reader, first);
   }
@@ -60,15 +65,27 @@ function readTableAs(reader: TokenReader): CreateView {
   return { name, ...readSelect(reader) };
 }
 
-/** `SET name = value`. Arroyo's only setting is how long operators keep state; there is none here. */
-function readSetting(reader: TokenReader): void {
+/** `SET name = value`, for the whole query. Of several with one name the last counts. */
+function readSetting(reader: TokenReader, limits: StateLimits): void {
   reader.takes('set');
   const name = reader.identifier('The name of a setting');
-  if (name.text.toLowerCase() !== 'updating_ttl')
-    reader.refuse(`There is no setting ${name.text}; the only one is updating_ttl`, name);
+  const setting = name.text.toLowerCase();
+  if (!settings.includes(setting))
+    reader.refuse(`There is no setting ${name.text}; there are ${settings.join(', ')}`, name);
   if (!reader.takes('to')) reader.expect('=', 'after the name of the setting');
   if (!reader.peek()) reader.refuse('The value of the setting is missing');
+  const value = readOptionValue(reader, `the setting ${setting}`);
+  const subject = `The setting ${setting}`;
+  if (setting === 'updating_ttl')
+    limits.ttl = readMicros(subject, value, { from: '1 second', to: '3650 days' }, reader.findings);
+  else if (setting === 'max_state_bytes')
+    limits.maxStateBytes = readBytes(subject, value, { from: '1 MiB', to: '1 TiB' }, reader.findings);
+  else if (value.text === 'wait' || value.text === 'fail') limits.whenFull = value.text;
+  else reader.refuse(`${subject} must be wait or fail`, value);
+  if (reader.peek()) reader.refuse('Unexpected text after the setting; end the statement with a semicolon');
 }
+
+const settings = ['updating_ttl', 'max_state_bytes', 'when_state_full'];
 
 function split(tokens: readonly Token[]): Token[][] {
   const statements: Token[][] = [[]];

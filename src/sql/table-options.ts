@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import type { Findings, Range } from './diagnostic.ts';
+import { type Bounds, microsOf, readMicros } from './durations.ts';
 import { suggestion } from './names.ts';
 import type { WithOptions } from './plan.ts';
 import type { Identifier, TokenReader } from './token-reader.ts';
@@ -27,11 +28,16 @@ export class TableOptions implements WithOptions {
       const name = readOptionName(tokens);
       tokens.expect('=', `after the option ${name.text}`);
       if (this.#values.has(name.text)) tokens.refuse(`The option ${name.text} is given twice`, name);
-      const value = readOptionValue(tokens, name.text);
+      const value = readOptionValue(tokens, `the option ${name.text}`);
       this.#values.set(name.text, { name, value });
       this.#places.set(name.text, { from: value.from, to: value.to });
     } while (tokens.takes(','));
     tokens.expect(')', 'after the last option');
+  }
+
+  /** Whether it was given and is not taken yet. */
+  has(name: string): boolean {
+    return this.#values.has(name);
   }
 
   take(name: string): string | undefined {
@@ -64,6 +70,15 @@ export class TableOptions implements WithOptions {
     if (text === undefined) return undefined;
     const known = values.find((candidate) => candidate === text);
     return known ?? this.#findings.stop(`The option ${name} must be one of ${values.join(', ')}`, value);
+  }
+
+  /** Takes a length of time in microseconds. `word` is a text that stands for 0. */
+  takeMicros(name: string, bounds: Bounds, word?: string): number | undefined {
+    const value = this.#values.get(name)?.value;
+    const text = this.take(name);
+    if (value === undefined || text === undefined) return undefined;
+    if (word !== undefined && text.toLowerCase() === word) return 0;
+    return readMicros(`The option ${name}`, value, bounds, this.#findings);
   }
 
   takeNumber(name: string): number | undefined {
@@ -191,21 +206,23 @@ function readOptionName(tokens: TokenReader): Identifier {
 }
 
 /** A string, a number, TRUE or FALSE, a plain word, an INTERVAL, or a list of those in square brackets. */
-function readOptionValue(tokens: TokenReader, name: string): OptionValue {
-  if (tokens.sees('interval') && tokens.peek(1)?.kind === 'string') return readInterval(tokens, name);
-  if (!tokens.sees('[')) return readScalar(tokens, name);
+export function readOptionValue(tokens: TokenReader, subject: string): OptionValue {
+  if (tokens.sees('interval') && tokens.peek(1)?.kind === 'string') return readInterval(tokens, subject);
+  if (!tokens.sees('[')) return readScalar(tokens, subject);
   const { from } = tokens.here;
   const items: string[] = [];
   tokens.next();
   if (!tokens.sees(']'))
-    do items.push(readScalar(tokens, name).text);
+    do items.push(readScalar(tokens, subject).text);
     while (tokens.takes(','));
   const { to } = tokens.here;
   tokens.expect(']', 'after the last item of the list');
   return { kind: 'string', text: items.join(','), from, to, items };
 }
 
-function readScalar(tokens: TokenReader, name: string): Token {
+const capital = (text: string): string => `${text[0]?.toUpperCase()}${text.slice(1)}`;
+
+function readScalar(tokens: TokenReader, subject: string): Token {
   const token = tokens.peek();
   const [next] = [tokens.peek(1)];
   if (token?.kind === 'symbol' && /^[+-]$/.test(token.text) && next?.kind === 'number') {
@@ -214,29 +231,24 @@ function readScalar(tokens: TokenReader, name: string): Token {
     return { ...next, text: `${token.text === '-' ? '-' : ''}${next.text}`, from: token.from };
   }
   if (token?.kind === 'word' && token.text.toLowerCase() === 'null')
-    return tokens.refuse(`The option ${name} cannot be NULL; leave it out`);
+    return tokens.refuse(`${capital(subject)} cannot be NULL; leave it out`);
   if (token && token.kind !== 'symbol') {
     tokens.next();
     return token;
   }
-  return tokens.refuse(`The value of the option ${name} must be a string, a number, TRUE, FALSE or a word`);
+  return tokens.refuse(`The value of ${subject} must be a string, a number, TRUE, FALSE or a word`);
 }
 
-const unitSeconds: Readonly<Record<string, number>> = {
-  ...{ microsecond: 1e-6, millisecond: 1e-3, second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 },
-};
-
 /** `INTERVAL '10 seconds'` or `INTERVAL '10' SECOND`. */
-function readInterval(tokens: TokenReader, name: string): OptionValue {
+function readInterval(tokens: TokenReader, subject: string): OptionValue {
   const { from } = tokens.here;
   tokens.next();
   const value = tokens.string('The length of an INTERVAL');
   const unit = tokens.peek()?.kind === 'word' ? tokens.next() : undefined;
   const text = `${value.text.trim()}${unit ? ` ${unit.text}` : ''}`;
   const range = { from, to: (unit ?? value).to };
-  const [, count, word = ''] = /^(\d{1,12}(?:\.\d{1,6})?)\s+([a-z]+?)s?$/i.exec(text) ?? [];
-  const length = unitSeconds[word.toLowerCase()];
-  if (count === undefined || length === undefined)
-    return tokens.refuse(`The INTERVAL of the option ${name} must have one unit, as in '10 seconds'`, range);
-  return { kind: 'string', text, ...range, seconds: Number(count) * length };
+  const micros = microsOf(text);
+  if (micros === undefined)
+    return tokens.refuse(`The INTERVAL of ${subject} must have numbers and units, as in '10 seconds'`, range);
+  return { kind: 'string', text, ...range, seconds: micros / 1e6 };
 }

@@ -13,9 +13,10 @@ import {
 import { formatVariants } from '../formats/schema/wire-format.ts';
 import type { CreateTable, Expression } from './create-table.ts';
 import type { Findings, Range } from './diagnostic.ts';
-import { findNamed, isSameName, suggestion } from './names.ts';
+import { findNamed, suggestion } from './names.ts';
 import type { Catalog, InlineConnection, TableDefinition } from './plan.ts';
 import type { TableOptions } from './table-options.ts';
+import { checkTimes, takeTimes } from './table-time.ts';
 import type { Identifier } from './token-reader.ts';
 
 /**
@@ -171,7 +172,7 @@ async function connectTable(
     ),
   };
   const schema = declaredSchema(sent);
-  const eventTime = readEventTime(statement, findings);
+  const times = takeTimes(statement, findings);
   const inline = { name: name.text, connector, profileName, options, schema };
   const connection = await asFinding(
     () => catalog.inline(inline),
@@ -190,28 +191,10 @@ async function connectTable(
   } = connection;
   const complete = completeSchema(sent, connected, connection, findings);
   checkComputed(statement, direction, complete, findings);
+  const computed = expandSchema({ fields: statement.fields.filter((_, index) => !isSent(_, index)) }).fields;
+  const columns = [...(complete.fields ?? []), ...(computed ?? [])];
   const table = { name: name.text, connector, direction, schema: complete, ...rest, uses };
-  return eventTime === undefined ? table : { ...table, eventTime };
-}
-
-/** The column with the time at which something happened: of `event_time_field`, or of WATERMARK FOR. */
-function readEventTime(statement: CreateTable, findings: Findings): string | undefined {
-  const { fields, watermark, options } = statement;
-  const range = options.placeOf('/event_time_field');
-  const option = options.take('event_time_field');
-  const name = option ?? watermark?.column.text;
-  if (name === undefined) return undefined;
-  const place = option === undefined ? watermark?.column : range;
-  const field = fields.find((candidate) => isSameName(candidate.name, name));
-  if (!field) {
-    const names = fields.map((candidate) => candidate.name);
-    return findings.stop(`There is no column ${name}${suggestion(name, names)}`, place);
-  }
-  if (field.type !== 'timestamp')
-    findings.stop(`The time of an event must be a TIMESTAMP, which ${field.name} is not`, place);
-  if (watermark && !isSameName(watermark.column.text, field.name))
-    findings.stop(`WATERMARK FOR must name the event_time_field, ${field.name}`, watermark.column);
-  return field.name;
+  return { ...table, ...checkTimes(statement, times, direction, columns, findings) };
 }
 
 function checkComputed(

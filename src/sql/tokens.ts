@@ -104,3 +104,9 @@ export const isWord = (token: Token | undefined, text: string): boolean =>
 export function rangeOf(first: Token, last: Token = first): Range {
   return { from: first.from, to: last.to };
 }
+
+/**
+ * Arroyo's SQL names columns `window`, which is a reserved word in DuckDB. This word of the same length stands for it until the
+ * text is parsed.
+ */
+export const windowWord = '__wndw';

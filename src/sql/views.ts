@@ -9,6 +9,7 @@ import { fieldTypeOf } from './engine/values.ts';
 import { createTableStatement, engineTypeName, isAssignable } from './field-types.ts';
 import { findDuplicate, findNamed, isSameName, quoteName } from './names.ts';
 import type { TableDefinition } from './plan.ts';
+import { type AnyAnalysis, analyseAny } from './stateful/stateful.ts';
 import type { CreateView, Insert } from './statements.ts';
 import type { Computed } from './tables.ts';
 import type { Identifier } from './token-reader.ts';
@@ -21,7 +22,8 @@ export async function planView(
   statement: CreateView,
   query: Query,
 ): Promise<void> {
-  const { source, output, view, cost, places, text, columns } = await analyse(connection, statement, query);
+  const analysis = await analyseAny(connection, statement, query);
+  const { source, output, view, cost, places, columns } = analysis;
   const { views, findings } = query;
   const duplicate = findDuplicate(output);
   if (duplicate)
@@ -31,7 +33,7 @@ export async function planView(
     findings.stop(`The query creates two views called ${name.text}`, name);
   if (isSameName(name.text, source.name))
     findings.stop('A view must not have the name of the table it reads; choose another name', name);
-  views.set(name.text, { name: name.text, text, columns, cost, below: chain(view), source });
+  views.set(name.text, { name: name.text, ...textFor(analysis), columns, cost, below: chain(view), source });
 }
 
 /** Plans `INSERT INTO memory_table SELECT …`: the table is a view of that SELECT, with its own names and types. */
@@ -46,7 +48,8 @@ export async function planMemory(
     const message = `The memory table ${name} is written twice; create one memory table for each INSERT`;
     findings.stop(message, insert.sink);
   }
-  const { source, output, view, cost, places, text } = await analyse(connection, insert, query);
+  const analysis = await analyseAny(connection, insert, query);
+  const { source, output, view, cost, places } = analysis;
   if (output.length !== fields.length)
     findings.stop(
       `The SELECT has ${output.length} columns, but the memory table has ${fields.length}`,
@@ -66,10 +69,16 @@ export async function planMemory(
     return `CAST(${quoteName(column.name)} AS ${engineTypeName(field)}) AS ${quoteName(field.name)}`;
   });
   findings.settle();
-  const inner: View = { name: `__memory_${name}`, text, columns: output, cost, below: chain(view), source };
+  const written = textFor(analysis);
+  const rest = { cost, source };
+  const inner: View = { name: `__memory_${name}`, ...written, ...rest, columns: output, below: chain(view) };
   const outer = `SELECT ${columns.join(', ')} FROM ${quoteName(inner.name)}`;
-  views.set(name, { name, text: outer, columns: fields, cost, below: chain(inner), source });
+  views.set(name, { name, ...written, ...rest, text: outer, columns: fields, below: chain(inner) });
 }
+
+/** The SELECT of a view: for many rows as it was written, as it is inserted where the view is read. */
+const textFor = (analysis: AnyAnalysis): Pick<View, 'text' | 'manyRows'> =>
+  analysis.draft ? { text: analysis.given, manyRows: true } : { text: analysis.text };
 
 /** Plans the view that adds the computed columns of a source to those of its messages, and checks its watermark. */
 export async function planComputed(

@@ -8,6 +8,8 @@ beforeAll(async () => {
 });
 
 const fields = [{ name: 'a', type: 'int32' }];
+const timed = [...fields, { name: 'at', type: 'timestamp' }, { name: 'doc', type: 'json' }];
+const withTime = (time: object) => ({ format: { type: 'json' }, fields: timed, time });
 const text = [{ name: 'value', type: 'string' }];
 
 async function tested(schema: object): Promise<{ status: number; errors: unknown }> {
@@ -47,12 +49,47 @@ describe('schemas/test', () => {
       framing: { method: 'newline' },
       fields,
     },
+    { format: { type: 'json' }, fields, time: null },
+    {
+      format: { type: 'json' },
+      fields: timed,
+      time: {
+        event_time_field: 'at',
+        watermark_delay_ms: 0,
+        idle_timeout_ms: 0,
+        max_ahead_ms: null,
+        late_data: 'dead_letter',
+        dedupe: { columns: ['a', 'at'], horizon_ms: 1000 },
+      },
+    },
   ];
   test.each(valid)('takes %o', async (schema) => {
     expect(await tested(schema)).toEqual({ status: 200, errors: null });
   });
 
   const invalid: [schema: object, path: string, message: string][] = [
+    [withTime({ event_time_field: 'b' }), '/time/event_time_field', 'There is no field called b'],
+    [withTime({ event_time_field: 'a' }), '/time/event_time_field', 'The field a is not a timestamp'],
+    [withTime({ watermark_delay_ms: 5 }), '/time/watermark_delay_ms', 'needs event_time_field'],
+    [withTime({ idle_timeout_ms: 5 }), '/time/idle_timeout_ms', 'or at least 1000'],
+    [withTime({ max_ahead_ms: -1 }), '/time/max_ahead_ms', 'must be >= 0'],
+    [withTime({ late_data: 'keep' }), '/time/late_data', 'must be one of drop, dead_letter'],
+    [
+      withTime({ dedupe: { columns: ['a', 'x'], horizon_ms: 1000 } }),
+      '/time/dedupe/columns/1',
+      'There is no field called x',
+    ],
+    [
+      withTime({ dedupe: { columns: ['a', 'a'], horizon_ms: 1000 } }),
+      '/time/dedupe/columns/1',
+      'The field a is named twice',
+    ],
+    [
+      withTime({ dedupe: { columns: ['doc'], horizon_ms: 1000 } }),
+      '/time/dedupe/columns/0',
+      'cannot identify a message: it is a json',
+    ],
+    [withTime({ dedupe: { columns: ['a'] } }), '/time/dedupe/horizon_ms', 'is required'],
     [{ fields }, '/format', 'The schema needs a format'],
     [{ format: { type: 'xml' }, fields }, '/format/type', 'must be one of json, avro, '],
     [{ format: {}, fields }, '/format/type', 'is required'],
@@ -164,6 +201,24 @@ test('a table returns its format as it was sent', async () => {
   const table = await created(request, '/connection_tables', body);
   const { format, framing } = (await request.get(`/api/v1/connection_tables/${table.id}`)).body.schema;
   expect({ format, framing }).toEqual({ format: schema.format, framing: schema.framing });
+});
+
+test('a source keeps what windows need to know; a sink is refused', async () => {
+  const { request } = service;
+  const profile = await created(request, '/connection_profiles', {
+    ...profileBody('mqtt://127.0.0.1:1'),
+    name: 'other',
+  });
+  const schema = withTime({ event_time_field: 'at', dedupe: { columns: ['a'], horizon_ms: 60_000 } });
+  const source = tableBody('timed', profile.id, { topic: 'a', type: {} }, schema);
+  const table = await created(request, '/connection_tables', source);
+  expect((await request.get(`/api/v1/connection_tables/${table.id}`)).body.schema.time).toEqual(schema.time);
+  const sink = tableBody('late', profile.id, { topic: 'a', type: { retain: false } }, schema);
+  const { status, body } = await request.post('/api/v1/connection_tables').send(sink);
+  expect({ status, errors: body.errors }).toEqual({
+    status: 400,
+    errors: [{ path: '/schema/time', message: 'is for sources; remove it from this sink' }],
+  });
 });
 
 test('a table in a query is held to the formats of its connector, as a stored one is', async () => {

@@ -41,7 +41,21 @@ export const postgresContext = (
   ...recordingWarnings(),
 });
 
-const outgoing = (rows: readonly Row[]): Outgoing[] => rows.map((row) => ({ payload: Buffer.alloc(0), row }));
+const outgoing = (rows: readonly (Row | Deletion)[]): Outgoing[] =>
+  rows.map((row) =>
+    row instanceof Deletion
+      ? { payload: Buffer.alloc(0), row: row.row, deleted: true }
+      : { payload: Buffer.alloc(0), row },
+  );
+
+/** A row to delete. */
+export class Deletion {
+  readonly row: Row;
+
+  constructor(row: Row) {
+    this.row = row;
+  }
+}
 
 /** A sink with its database, for tests that look at what it wrote. */
 export class WrittenTable {
@@ -62,12 +76,12 @@ export class WrittenTable {
     return sink;
   }
 
-  async write(rows: readonly Row[]): Promise<Refusal[]> {
+  async write(rows: readonly (Row | Deletion)[]): Promise<Refusal[]> {
     return (await this.sink()).write(outgoing(rows));
   }
 
   /** The refusals as their indexes and SQLSTATEs, or the code of the error if the row never left. */
-  async refused(rows: readonly Row[]): Promise<[number, unknown][]> {
+  async refused(rows: readonly (Row | Deletion)[]): Promise<[number, unknown][]> {
     const refusals = await this.write(rows);
     return refusals.map(({ index, error }) => [index, error.facts.sqlstate ?? error.code]);
   }

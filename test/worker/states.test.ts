@@ -20,6 +20,7 @@ const select: StatefulSelect = {
   kind: 'stateful',
   window: { kind: 'tumble', width: 60_000_000 },
   leaves: [],
+  clocks: [],
   sql: '',
   key: undefined,
   limits: { maxStateBytes: 1, whenFull: 'wait', ttl: 0 },

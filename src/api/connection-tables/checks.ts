@@ -33,7 +33,10 @@ export async function checkTable(
   const missing = [{ path: '/schema', message: 'is required: it defines how a message becomes a row' }];
   const sent = completed(body).schema;
   if (!sent) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
-  const takesRows = connector.direction(body.config) === 'sink' && connector.takesRows?.(body.config, sent);
+  const isSink = connector.direction(body.config) === 'sink';
+  if (isSink && sent.time)
+    throw invalidSchema([{ path: '/time', message: 'is for sources; remove it from this sink' }], '/schema');
+  const takesRows = isSink && connector.takesRows?.(body.config, sent);
   const schema = checkSchema(sent, '/schema', connector.metadata, takesRows);
   const unfit = connector.validateSchema?.(body.config, schema) ?? [];
   if (unfit.length > 0) throw invalidSchema(unfit, '/schema');

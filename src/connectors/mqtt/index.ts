@@ -6,6 +6,7 @@ import { MqttProfile, renamedProfileFields, validateProfile } from './config/pro
 import {
   columnsOf,
   direction,
+  exactlyOnce,
   MqttTable,
   metadataColumns,
   pace,
@@ -29,6 +30,7 @@ export const mqtt = defineConnector({
   validateTable,
   columnsOf,
   pace,
+  exactlyOnce,
   describe,
   direction,
   session: sessionName,
@@ -37,7 +39,10 @@ export const mqtt = defineConnector({
   autocomplete: async (context) => (await import('./watch/watch.ts')).autocomplete(context),
   watch: async (context) => (await import('./watch/watch.ts')).watch(context),
   openSource: async (context) => (await import('./source/source.ts')).openSource(context),
-  openSink: async (context) => (await import('./sink/sink.ts')).openSink(context),
+  openSink: async (context) =>
+    context.exact
+      ? (await import('./sink/exact-sink.ts')).openExactSink(context)
+      : (await import('./sink/sink.ts')).openSink(context),
   isSameSession: async (...given) => (await import('./source/session.ts')).isSameSession(...given),
   forget: async (context) => (await import('./source/session.ts')).forget(context),
 });

@@ -1,8 +1,9 @@
-import { expect, test } from 'vitest';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
 import { expandSchema } from '../codec.ts';
 import type { Row } from '../format.ts';
 import type { ConnectionSchema } from '../schema/schema.ts';
-import { codecsBetween } from './changes.ts';
+import { changeReader, codecsBetween } from './changes.ts';
 
 const schema = (more: object = {}): ConnectionSchema =>
   expandSchema({
@@ -106,4 +107,64 @@ test.each([
   const { source: codec, encode } = codecsBetween(source, target);
   expect(encode([], { rows: [{ id: 1n, n: 1 }], origin: [0], bad: [] }, 0)?.toString()).toContain('"id":1');
   expect(() => codec.decode(Buffer.from('{"op":"d","before":{"id":1}}'))).toThrow();
+});
+
+describe('a reader of changes', () => {
+  const read = (source: ConnectionSchema, message: unknown) => {
+    const changes = changeReader(source);
+    if (!changes) throw new Error('no changes');
+    const payload = Buffer.isBuffer(message) ? message : Buffer.from(JSON.stringify(message));
+    return (changes.codec.decodeAll?.(payload) ?? []).map((row) => [changes.effectOf(row), row.n]);
+  };
+  const keyed = { ...schema(), primary_keys: ['id'] };
+
+  test.each([
+    [{ before: null, after: one, op: 'c' }, [['insert', 1]]],
+    [{ before: null, after: one, op: 'r' }, [['insert', 1]]],
+    [{ before: one, after: null, op: 'd' }, [['retract', 1]]],
+    [
+      { before: one, after: two, op: 'u' },
+      [
+        ['retract', 1],
+        ['insert', 2],
+      ],
+    ],
+  ])('says what each row does: %j', (message, effects) => {
+    expect(read(schema(), message)).toEqual(effects);
+    expect(read(keyed, message)).toEqual(effects);
+    expect(read(schema({ compression: 'gzip' }), gzipSync(JSON.stringify(message)))).toEqual(effects);
+    expect(read(schema({ include_schema: true }), { schema: {}, payload: message })).toEqual(effects);
+  });
+
+  test('needs a primary key for an update without the state before', () => {
+    const update = { before: null, after: two, op: 'u' };
+    expect(read(keyed, update)).toEqual([['replace', 2]]);
+    expect(changeReader(keyed)?.key).toEqual(['id']);
+    expect(() => read(schema(), update)).toThrow('is required in an update of a table without PRIMARY KEY');
+  });
+
+  test('needs only the primary key in the state before', () => {
+    const strict = { ...keyed, fields: keyed.fields?.map((field) => ({ ...field, required: true })) ?? [] };
+    const { primary_keys: _, ...without } = strict;
+    const gone = { before: { id: 1 }, after: null, op: 'd' };
+    expect(read(strict, gone)).toEqual([['retract', null]]);
+    expect(() => read(without, gone)).toThrow('is required but missing');
+    expect(() => read(strict, { before: { n: 1 }, op: 'd' })).toThrow('is required but missing');
+  });
+
+  test('is there for Debezium without lines only', () => {
+    expect(changeReader(schema({ debezium: false }))).toBeUndefined();
+    expect(changeReader({ ...schema(), framing: { method: 'newline' } })).toBeUndefined();
+  });
+});
+
+test('changes pass with the header of Confluent', () => {
+  const headed = schema({ confluent_header: true, schema_id: 5 });
+  const { source, encode } = codecsBetween(headed, headed);
+  const message = Buffer.concat([
+    Buffer.from([0, 0, 0, 0, 5]),
+    Buffer.from(JSON.stringify({ before: one, after: null, op: 'd' })),
+  ]);
+  const rows = source.decodeAll?.(message) ?? [];
+  expect(encode(rows, { rows, origin: [0], bad: [] }, 0)).toEqual(message);
 });

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { TableTime } from './table-time.ts';
 import { Format, Framing, SchemaDefinition } from './wire-format.ts';
 
 export type { Format, FormatType, SchemaDefinition } from './wire-format.ts';
@@ -149,6 +150,7 @@ export const ConnectionSchema = Type.Object(
     fields: Type.Optional(Type.Array(Type.Unsafe<Field>({ $ref: 'Field#' }), { maxItems: 1000 })),
     definition: orNull(SchemaDefinition),
     inferred: orNull(Type.Boolean()),
+    time: orNull(TableTime),
     primary_keys: Type.Optional(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 100 })),
   },
   {

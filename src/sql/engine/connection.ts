@@ -1,3 +1,7 @@
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance, type DuckDBType } from '@duckdb/node-api';
 import { PenstockError } from '../../errors.ts';
 import { macros } from './dialect.ts';
@@ -7,14 +11,14 @@ import { macros } from './dialect.ts';
  * reaches no file and no network and loads no extension, and no query can change that.
  */
 
-const options = {
-  enable_external_access: 'false',
+const common = {
   autoload_known_extensions: 'false',
   autoinstall_known_extensions: 'false',
   allow_community_extensions: 'false',
-  memory_limit: '256MB',
   threads: '1',
 };
+
+const options = { ...common, enable_external_access: 'false', memory_limit: '256MB' };
 
 /**
  * A query runs as it is written, because which expressions are evaluated for a row decides whether that row fails.
@@ -57,6 +61,83 @@ export async function connectEngine(): Promise<DuckDBConnection> {
   const instance = await shared;
   return instance.connect();
 }
+
+/** The instance of a thread that keeps the rows of open windows. */
+export interface StateEngine {
+  /** A private folder, the only one that statements can read and write. */
+  folder: string;
+  connect(): Promise<DuckDBConnection>;
+  /** The last user to call it ends the instance and removes the folder. */
+  release(): void;
+}
+
+/** The state of all jobs of a thread, and the queries over it. More is written to the private folder. */
+const stateMemory = '1GB';
+
+interface StateInstance extends Omit<StateEngine, 'release'> {
+  end(): void;
+}
+
+let state: { users: number; started: Promise<StateInstance> } | undefined;
+
+async function startState(): Promise<StateInstance> {
+  const folder = await mkdtemp(join(tmpdir(), 'penstock-state-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    const created = { ...common, memory_limit: stateMemory, temp_directory: folder };
+    const instance = await DuckDBInstance.create(':memory:', created);
+    const connection = await instance.connect();
+    const locks = [
+      `SET GLOBAL allowed_directories = [${quoteText(folder)}]`,
+      'SET GLOBAL enable_external_access = false',
+      "SET GLOBAL TimeZone = 'UTC'",
+      'SET GLOBAL errors_as_json = true',
+      'SET GLOBAL lock_configuration = true',
+    ];
+    for (const statement of [...macros, ...locks]) await connection.run(statement);
+    connection.closeSync();
+    const end = () => {
+      instance.closeSync();
+      remove();
+    };
+    return { folder, connect: () => instance.connect(), end };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+/**
+ * Uses the instance of this thread for state. It is locked as the one for queries, except for its private folder. Its
+ * optimizers are on, because its queries see many rows, and a failure concerns all of them.
+ */
+export async function connectStateEngine(): Promise<StateEngine> {
+  state ??= { users: 0, started: startState() };
+  const own = state;
+  own.users += 1;
+  const leave = () => {
+    own.users -= 1;
+    if (own.users === 0 && state === own) state = undefined;
+    return own.users === 0;
+  };
+  try {
+    const { end, ...engine } = await own.started;
+    let released = false;
+    return {
+      ...engine,
+      release() {
+        if (!released && leave()) end();
+        released = true;
+      },
+    };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+/** A text as a literal. */
+export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 export interface EngineError {
   kind: string;
@@ -115,7 +196,10 @@ export async function askEngine(
 export function engineFailed(action: string, cause: unknown): PenstockError {
   const { kind } = engineError(cause);
   // After a fatal error the instance is unusable: the next attempt gets a new one.
-  if (kind === 'FATAL' || kind === 'INTERNAL') shared = undefined;
+  if (kind === 'FATAL' || kind === 'INTERNAL') {
+    shared = undefined;
+    state = undefined;
+  }
   return new PenstockError('internal', `DuckDB could not ${action}; see the log (${kind})`, { cause });
 }
 

@@ -31,6 +31,9 @@ const allFound = `CAST(CASE WHEN contains(p, '*') OR contains(p, '..') THEN to_j
 
 const utc = (text: string) => `CAST(CAST(${text} AS TIMESTAMPTZ) AS TIMESTAMP)`;
 
+/** The type of a window. The planner replaces calls of these functions. */
+const windowStruct = `struct_pack("start" := TIMESTAMP 'epoch', "end" := TIMESTAMP 'epoch')`;
+
 const definitions: Readonly<Record<string, readonly Overload[]>> = {
   extract_json: [['v, p', `CAST(${allFound} AS VARCHAR[])`]],
   extract_json_string: [
@@ -93,6 +96,9 @@ const definitions: Readonly<Record<string, readonly Overload[]>> = {
     ['w, x, o', 'time_bucket(w, x, CAST(o AS TIMESTAMP))'],
   ],
   row_time: [['', 'CAST(now() AS TIMESTAMP)']],
+  tumble: [['w', windowStruct]],
+  hop: [['s, w', windowStruct]],
+  session: [['g', windowStruct]],
   btrim: [
     ['x', 'trim(x)'],
     ['x, c', 'trim(x, c)'],

@@ -7,16 +7,15 @@ import {
 } from '@duckdb/node-api';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../../formats/format.ts';
-import type { Field } from '../../formats/schema/schema.ts';
-import { getterOf, setterOf } from '../../formats/values/own-property.ts';
 import { createTableStatement } from '../field-types.ts';
 import { quoteName } from '../names.ts';
 import type { EngineSelect, TableDefinition } from '../plan.ts';
 import type { Transform, Transformed, TransformOptions } from '../transform.ts';
 import { bindSelect } from './bound-plan.ts';
 import { connectEngine, type EngineError, engineError, engineFailed } from './connection.ts';
+import { isOfData, reasonOf } from './failure.ts';
 import { aloneBytes, type RowMemory, rowMemory, sharedBytes } from './memory.ts';
-import { converterOf } from './values.ts';
+import { type Column, columnOf, rowAt } from './values.ts';
 
 const chunkRows = 2048;
 
@@ -130,7 +129,7 @@ export class EngineTransform implements Transform {
       return undefined;
     } catch (error) {
       const failure = engineError(error);
-      if (failure.kind in reasons) return failure;
+      if (isOfData(failure)) return failure;
       throw engineFailed('transform rows', error);
     } finally {
       await this.#command('ROLLBACK');
@@ -176,36 +175,17 @@ export class EngineTransform implements Transform {
 
   #collect([origins = [], ...columns]: readonly DuckDBValue[][], result: Transformed): void {
     for (const [index, origin] of origins.entries()) {
-      const row: Row = {};
-      this.#outputs.forEach(({ set, fromEngine }, column) => {
-        set(row, fromEngine(columns[column]?.[index] ?? null));
-      });
-      result.rows.push(row);
+      result.rows.push(rowAt(this.#outputs, columns, index));
       result.origin.push(origin as number);
     }
   }
 
   /** Says which part of the query failed and why, but not on which value. */
-  #badRow({ kind, position }: EngineError): PenstockError {
-    const where = position === undefined ? '' : ` in ${excerpt(this.#insert.select.sql, position)}`;
-    const message = `The row cannot be transformed: ${reasons[kind]}${where}`;
+  #badRow(error: EngineError): PenstockError {
+    const message = `The row cannot be transformed: ${reasonOf(error, this.#insert.select.sql)}`;
     return new PenstockError('bad_row', message, { errors: [{ path: '', message }] });
   }
 }
-
-/** The kinds of DuckDB's errors that a row can cause. */
-const reasons: Readonly<Record<string, string>> = {
-  Conversion: 'a value cannot be converted',
-  'Out of Range': 'a value is out of range',
-  'Invalid Input': 'a function rejects its input',
-  'Mismatch Type': 'a value has the wrong type',
-  'Invalid type': 'a value has the wrong type',
-  'Divide by Zero': 'division by zero',
-  Constraint: 'a value violates a constraint',
-  'Out of Memory': 'it needs more memory than a query may use',
-  'Object Size': 'a value is too large',
-  INTERRUPT: 'it takes too long',
-};
 
 /** Kinds that other transforms of this thread may have caused: a row is bad only if it also fails alone. */
 const scarce: Readonly<Record<string, true>> = { 'Out of Memory': true, INTERRUPT: true };
@@ -224,26 +204,6 @@ export interface EngineInsert {
   source: TableDefinition;
   sink: Pick<TableDefinition, 'schema'>;
   select: Pick<EngineSelect, 'sql' | 'rowColumn'>;
-}
-
-type Column = ReturnType<typeof columnOf>;
-
-function columnOf(field: Field) {
-  return { get: getterOf(field.name), set: setterOf(field.name), ...converterOf(field) };
-}
-
-function excerpt(sql: string, position: number): string {
-  const text = Buffer.from(sql)
-    .subarray(position, position + 200)
-    .toString();
-  let depth = 0;
-  for (const [index, character] of [...text].entries()) {
-    if (character === '(') depth += 1;
-    if (character === ')') depth -= 1;
-    const over = depth < 0 || (depth === 0 && (character === ',' || character === ')'));
-    if (over) return [...text].slice(0, depth === 0 && character === ')' ? index + 1 : index).join('');
-  }
-  return text;
 }
 
 // A shared lock on the instance: its transforms share the memory, so one that ran out of it may have been starved by

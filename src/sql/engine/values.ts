@@ -52,6 +52,25 @@ function structTypeOf({ entryNames, entryTypes }: DuckDBStructType): ListItem | 
   return { type: 'struct', fields };
 }
 
+export type Column = ReturnType<typeof columnOf>;
+
+export function columnOf(field: Field) {
+  return { get: getterOf(field.name), set: setterOf(field.name), ...converterOf(field) };
+}
+
+/** The row of an index of a result. */
+export function rowAt(
+  fields: readonly Column[],
+  columns: readonly (readonly DuckDBValue[])[],
+  index: number,
+): Row {
+  const row: Row = {};
+  fields.forEach(({ set, fromEngine }, column) => {
+    set(row, fromEngine(columns[column]?.[index] ?? null));
+  });
+  return row;
+}
+
 /** Converts the values of one field between rows and DuckDB, without loss. */
 interface ValueConverter {
   toEngine(value: Value): DuckDBValue;

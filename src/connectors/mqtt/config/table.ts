@@ -104,6 +104,8 @@ export type MqttTable = Static<typeof MqttTable>;
 
 export const qosOf = (table: MqttTable): Qos => qosLevel(table.qos);
 
+export const exactlyOnce = (table: MqttTable): boolean => qosOf(table) === 2;
+
 export const direction = (table: MqttTable): 'source' | 'sink' =>
   'retain' in table.type ? 'sink' : 'source';
 

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { type IPublishPacket, MqttClient } from 'mqtt';
-import { AckQueue } from './ack-queue.ts';
+import type { IConnackPacket } from 'mqtt-packet';
+import type { ReceivedIdentifiers } from '../../connector.ts';
+import { AckQueue, type Owed } from './ack-queue.ts';
 import { MqttDelivery } from './delivery.ts';
 
 /**
@@ -50,10 +52,19 @@ const withoutStoring = 16;
 /** MQTT.js looks up each PUBREL in its store, which is empty. Creating its own error would cost a stack trace. */
 const notStored = new Error('No message is stored');
 
+/** What a job with state has received at QoS 2, and where a failed commit is reported. */
+export interface Receipts {
+  received: ReceivedIdentifiers;
+  failed(error: unknown): void;
+}
+
 export class DeferredAcks {
   readonly queue: AckQueue;
+  /** Resolves when identifiers of a session that the broker has lost are forgotten for good. */
+  cleared: Promise<void> | undefined;
   readonly #client: Internals;
   readonly #deliver: (delivery: MqttDelivery) => void;
+  readonly #receipts: Receipts | undefined;
   #waiting: (() => void) | null = null;
   #stopped = false;
 
@@ -61,10 +72,17 @@ export class DeferredAcks {
    * Takes over the acknowledgements of a client that has not connected yet, so that the first message of a resumed
    * session is covered too. At most `window` deliveries are unsettled at any time.
    */
-  constructor(client: MqttClient, window: number, deliver: (delivery: MqttDelivery) => void) {
+  constructor(
+    client: MqttClient,
+    window: number,
+    deliver: (delivery: MqttDelivery) => void,
+    receipts?: Receipts,
+  ) {
     assertSeams(client);
     this.#client = client as unknown as Internals;
     this.#deliver = deliver;
+    this.#receipts = receipts;
+    if (receipts) client.on('packetreceive', (packet) => packet.cmd === 'connack' && this.#connacked(packet));
     this.queue = new AckQueue(
       window,
       (acks) => client.stream.write(acks),
@@ -126,14 +144,45 @@ export class DeferredAcks {
   }
 
   #arriveOnce(topic: string, packet: IPublishPacket, done: () => void): void {
+    const { messageId = 0 } = packet;
     // Without DUP it is a new message: mosquitto reuses identifiers when it sends a long queue at once.
-    if (packet.dup && this.queue.repeats(packet.messageId ?? 0)) done();
-    else this.#arrive(topic, packet, done);
+    if (packet.dup && this.queue.repeats(messageId)) done();
+    else if (this.#receipts?.received.has(messageId) !== true) this.#arrive(topic, packet, done);
+    else if (packet.dup) this.#confirmAgain(messageId, done);
+    else {
+      this.#release(messageId);
+      this.#arrive(topic, packet, done);
+    }
+  }
+
+  /** A message of a former connection that is committed: it only gets its PUBREC, in order of receipt. */
+  #confirmAgain(packetId: number, done: () => void): void {
+    if (this.#stopped || this.queue.full) {
+      this.#waiting = () => this.#confirmAgain(packetId, done);
+      return;
+    }
+    const owed: Owed = { packetId, qos: 2, settled: false };
+    this.queue.push(owed);
+    this.queue.settle(owed);
+    done();
+  }
+
+  /** Without a session the broker sends nothing before it is asked to, so nothing has been handed out. */
+  #connacked({ sessionPresent, reasonCode, returnCode }: IConnackPacket): void {
+    if (sessionPresent || (reasonCode ?? returnCode ?? 0) !== 0) return;
+    this.cleared = this.#receipts?.received.clear();
+    this.cleared?.catch(() => undefined);
+  }
+
+  #release(packetId: number, released?: () => void): void {
+    this.#receipts?.received.release(packetId).then(released, this.#receipts.failed);
   }
 
   /** Back-pressure: stops reading PUBREL packets while the broker does not read the PUBCOMP packets, as MQTT.js does. */
   #complete(packetId: number, done?: () => void): void {
-    this.queue.released(packetId);
+    const released = (): void => this.queue.released(packetId);
+    if (this.#receipts?.received.has(packetId) === true) this.#release(packetId, released);
+    else released();
     const { stream } = this.#client;
     if (stream.writableNeedDrain === true && done) stream.once('drain', done);
     else done?.();

@@ -35,6 +35,10 @@ export class MqttDelivery implements Delivery, Owed {
     return this.#packet.retain;
   }
 
+  get identifier(): number | undefined {
+    return this.qos === 2 ? this.packetId : undefined;
+  }
+
   get bytes(): number {
     return this.payload.length;
   }

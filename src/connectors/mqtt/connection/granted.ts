@@ -21,18 +21,25 @@ function duration(secs: number): string {
 }
 
 /** The warning if a broker keeps sessions for less time than asked. */
-export function sessionShortened(asked: number, granted: number | undefined): PenstockError | undefined {
+export function sessionShortened(
+  asked: number,
+  granted: number | undefined,
+  ofSink = false,
+): PenstockError | undefined {
   if (granted === undefined || granted >= asked) return undefined;
   const message =
     granted === 0
       ? `The broker keeps no session after a disconnect, but ${duration(asked)} were asked for (sessionExpirySecs)`
       : `The broker keeps a session for ${duration(granted)}, but ${duration(asked)} were asked for (sessionExpirySecs)`;
+  const ofSource =
+    granted === 0
+      ? 'Every message that is published while a source is disconnected is lost. Raise the session expiry of the broker.'
+      : `Messages are lost if a source is away for longer, for example while its pipeline is stopped. Raise the limit of the ` +
+        `broker for sessions, or set sessionExpirySecs to ${granted} to accept it.`;
   return mqttError('mqtt_session_shortened', message, {
-    hint:
-      granted === 0
-        ? 'Every message that is published while a source is disconnected is lost. Raise the session expiry of the broker.'
-        : `Messages are lost if a source is away for longer, for example while its pipeline is stopped. Raise the limit of the ` +
-          `broker for sessions, or set sessionExpirySecs to ${granted} to accept it.`,
+    hint: ofSink
+      ? 'A sink that is away for longer may write messages twice when it is back. Raise the limit of the broker for sessions.'
+      : ofSource,
     facts: { askedSecs: asked, grantedSecs: granted },
   });
 }
@@ -119,7 +126,8 @@ export function reportGrant(
   const { limits, version } = connection;
   const asked = sessionExpirySecs(profile);
   const { sessionExpirySecs: granted, ...others } = limits;
-  const shortened = direction(table) === 'source' ? sessionShortened(asked, granted) : undefined;
+  const isSink = direction(table) === 'sink';
+  const shortened = isSink && !context.exact ? undefined : sessionShortened(asked, granted, isSink);
   for (const warning of [shortened, grantLessened(connection, profile, table)]) if (warning) warn(warning);
   const details = {
     asked: { sessionExpirySecs: asked },

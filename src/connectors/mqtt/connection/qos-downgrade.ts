@@ -16,6 +16,10 @@ export const qosDowngraded = (topic: string, asked: Qos, granted: Qos, reason: s
     facts: { topic, asked, granted },
   });
 
+/** The error of a sink that cannot write exactly once. */
+export const qos2Unsupported = (topic: string, granted: Qos): PenstockError =>
+  qosDowngraded(topic, 2, granted, 'The broker does not support QoS 2');
+
 /** The QoS at which a sink writes over one connection. */
 export class SinkQos {
   /** The QoS of the table, or the highest one that keeps at-least-once delivery. */

@@ -63,12 +63,19 @@ export class PacketWriter {
   }
 
   /** `packetId` is ignored at QoS 0. */
-  publish(head: PublishHead, payload: Buffer, qos: 0 | 1 | 2, retain: boolean, packetId: number): void {
+  publish(
+    head: PublishHead,
+    payload: Buffer,
+    qos: 0 | 1 | 2,
+    retain: boolean,
+    packetId: number,
+    dup = false,
+  ): void {
     const length = remainingLength(head, payload.length, qos);
     const size = 1 + lengthBytes(length) + length;
     const { target, start } = this.#room(size);
     let at = start;
-    target[at++] = 0x30 | (qos << 1) | (retain ? 1 : 0);
+    target[at++] = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
     at = writeLength(target, at, length);
     at = target.writeUInt16BE(head.topic.length, at);
     at += head.topic.copy(target, at);

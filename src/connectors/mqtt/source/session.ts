@@ -5,6 +5,7 @@ import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sourceOf } from '../config/table.ts';
 import { isShared, splitShared } from '../config/topic.ts';
+import { sharedLiterally, sharesLiterally } from '../connection/broker-tests.ts';
 import { connect } from '../connection/client.ts';
 import { clientId, probeClient, taskClient } from '../connection/connect-request.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -46,6 +47,10 @@ function warnOfUnreadRetained({ table, warn }: SourceContext): void {
       },
     ),
   );
+}
+
+export async function warnOfLiteralShare(context: SourceContext): Promise<void> {
+  if ((await sharesLiterally(context)) === true) context.warn(sharedLiterally(context.table.topic));
 }
 
 export function sessionLost(profile: MqttProfile, connection: Connection): PenstockError {
@@ -111,7 +116,7 @@ async function isTakenOver(connection: Connection, signal: AbortSignal): Promise
   return Promise.race([takenOver, connection.ping(signal).then(() => false)]);
 }
 
-/** Removes the session of a source from the broker, with its queued messages. Throws like `connect`. */
+/** Removes the session of a source or an exact sink from the broker, with its queued messages. Throws like `connect`. */
 export async function forget(
   context: Omit<RunContext<MqttProfile, MqttTable>, 'schema' | 'window' | 'warn'>,
 ): Promise<void> {

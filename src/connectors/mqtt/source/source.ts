@@ -11,9 +11,7 @@ import {
   reportsSessions,
   sessionTopic,
   sharedForgotten,
-  sharedLiterally,
   sharesForgotten,
-  sharesLiterally,
   stillReceives,
 } from '../connection/broker-tests.ts';
 import { connect } from '../connection/client.ts';
@@ -25,7 +23,13 @@ import { packetTooLarge } from '../connection/reason-codes.ts';
 import { unanswered } from '../connection/requests.ts';
 import { warnOfRewriting } from '../connection/rewrites.ts';
 import { Backlog, shareFilter } from './backlog.ts';
-import { sessionLost, subscribeAs, unsubscribedEarly, unwantedFilters } from './session.ts';
+import {
+  sessionLost,
+  subscribeAs,
+  unsubscribedEarly,
+  unwantedFilters,
+  warnOfLiteralShare,
+} from './session.ts';
 
 /** Maximum time to read what is queued before a filter is unsubscribed. */
 const catchUpMs = 600_000;
@@ -80,6 +84,7 @@ class MqttSource implements Source {
       this.#connection.whenLost((error) => this.#fail(error));
       reportGrant(this.#context, this.#connection);
       void warnOfRewriting(this.#context);
+      await this.#acks?.cleared;
       const { sessionExpirySecs: keptSecs } = this.#connection.limits;
       this.session = {
         ...(await this.#found(this.#connection)),
@@ -154,23 +159,21 @@ class MqttSource implements Source {
   }
 
   #takeOver(client: MqttClient): void {
-    this.#acks?.abandon();
-    const { window, profile, table } = this.#context;
+    this.#abandon();
+    const { window, profile, table, received } = this.#context;
+    const receipts = received && { received, failed: (error: unknown) => this.#fail(error) };
     const filter = isShared(table.topic) ? splitShared(table.topic).filter : table.topic;
     const dropRetained = sourceOf(table)?.retained === 'never';
     const maxBytes = profile.maxPacketSize ?? Number.POSITIVE_INFINITY;
-    const acks: DeferredAcks = new DeferredAcks(client, window, (delivery) => {
+    const deliver = (delivery: MqttDelivery): void => {
       this.#backlog.arrived(acks.queue.length);
       if (delivery.payload.length > maxBytes) {
         this.#fail(packetTooLarge());
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      if (
-        (dropRetained && delivery.retained) ||
-        isSessionTest(delivery.topic) ||
-        isInternal(delivery.topic, filter)
-      ) {
+      const isUnwanted = (dropRetained && delivery.retained) || isInternal(delivery.topic, filter);
+      if (isUnwanted || isSessionTest(delivery.topic)) {
         delivery.ack();
       } else if (!this.#isOwn(delivery.topic, delivery.payload)) {
         delivery.ack();
@@ -180,7 +183,8 @@ class MqttSource implements Source {
         this.#wake?.();
       }
       if (acks.queue.full) this.#windowFull?.();
-    });
+    };
+    const acks = new DeferredAcks(client, window, deliver, receipts);
     this.#acks = acks;
   }
 
@@ -221,16 +225,11 @@ class MqttSource implements Source {
     const { table, signal, warn } = this.#context;
     const shared = isShared(table.topic);
     await subscribeAs(this.#context, connection);
-    if (shared) this.#inBackground(this.#checkShared());
+    if (shared) this.#inBackground(warnOfLiteralShare(this.#context));
     if (shared && connection.version === 5 && (await sharesForgotten(this.#context, connection)))
       warn(sharedForgotten(table.topic));
     // Refused: then nothing proves that the session lives.
     if (this.#provenBy !== undefined) await connection.subscribe(this.#provenBy, 1, signal).catch(() => 0);
-  }
-
-  async #checkShared(): Promise<void> {
-    const { table, warn } = this.#context;
-    if ((await sharesLiterally(this.#context)) === true) warn(sharedLiterally(table.topic));
   }
 
   /**
@@ -282,13 +281,18 @@ class MqttSource implements Source {
     this.#fail(this.#context.signal.reason);
   };
 
-  /** Ends the iteration with `error`. QoS 0 messages are still handed out; the broker delivers the others again. */
+  /** QoS 0 messages are still handed out; the broker delivers the others again. */
+  #abandon(): void {
+    this.#acks?.abandon();
+    this.#arrived = this.#arrived.filter((delivery) => delivery.qos === 0);
+  }
+
+  /** Ends the iteration with `error`. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined || this.#ended) return;
     this.#failure = error;
     this.#over.abort(error);
-    this.#acks?.abandon();
-    this.#arrived = this.#arrived.filter((delivery) => delivery.qos === 0);
+    this.#abandon();
     this.#wake?.();
     this.#windowFull?.();
     void this.#connection?.destroy();

@@ -50,7 +50,7 @@ const reasons: Readonly<Record<string, Reason>> = {
   '42501': [
     'postgres_forbidden',
     'The role lacks a privilege for the table or its schema',
-    'As its owner: GRANT USAGE ON SCHEMA … TO …; GRANT SELECT, INSERT, UPDATE ON … TO …; The test of the table names what is missing.',
+    'As its owner: GRANT USAGE ON SCHEMA … TO …; GRANT SELECT, INSERT, UPDATE ON … TO …; and DELETE if results are updated. The test of the table names what is missing.',
   ],
   '42703': [
     'postgres_column_missing',

@@ -122,6 +122,23 @@ export function insertStatement(table: PostgresTable, targets: readonly Target[]
   );
 }
 
+/**
+ * The statement that deletes the rows with these keys. Its values are one array of texts for each column of the key.
+ * `nulls`: parts of a key may be null, which takes longer, because no index helps.
+ */
+export function deleteStatement(table: PostgresTable, key: readonly Target[], nulls: boolean): string {
+  const arrays = key.map((_, index) => `$${index + 1}::text[]`).join(', ');
+  const names = key.map((_, index) => `v${index}`).join(', ');
+  const equals = nulls ? 'IS NOT DISTINCT FROM' : '=';
+  const same = key.map(
+    ({ column }, index) => `target.${quoted(column.name)} ${equals} v${index}::${column.cast}`,
+  );
+  return (
+    `DELETE FROM ${quotedTable(tableName(table))} AS target USING unnest(${arrays}) AS keys (${names}) ` +
+    `WHERE ${same.join(' AND ')}`
+  );
+}
+
 function conflict(table: PostgresTable, targets: readonly Target[]): string {
   const key = keyOf(table);
   const columns = key.map((field) => quoted(columnOf(table, field))).join(', ');

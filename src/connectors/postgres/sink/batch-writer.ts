@@ -5,13 +5,15 @@ import { type PostgresProfile, statementTimeoutMs } from '../config/profile.ts';
 import { keyOf, modeOf, type PostgresTable } from '../config/table.ts';
 import { mayBeOfRow, rowOfCopy, rowRefused } from '../connection/server-errors.ts';
 import type { Session } from '../connection/session.ts';
-import { copyStatement, insertStatement, type Target } from '../connection/target.ts';
+import { copyStatement, deleteStatement, insertStatement, type Target } from '../connection/target.ts';
 import { arrayLiteral, type ColumnEncoder, columnEncoder, copyLine } from './encode.ts';
 
 /** A row of a batch, encoded. */
 export interface Entry {
   /** For append: the line of COPY. */
   line: string;
+  /** Whether the row with this key is to be deleted; `cells` are those of the key then. */
+  deleted: boolean;
   /** Otherwise: a text or null for each column. */
   cells: (string | null)[];
   /** Text of the key, for upsert; undefined if a part of it is null, because such rows never conflict. */
@@ -33,6 +35,7 @@ export class BatchWriter {
   readonly #key: number[];
   readonly #copies: boolean;
   readonly #statement: string;
+  readonly #deletes: { whole: string; nulls: string };
   readonly #begin: string;
   readonly #timeoutMs: number;
 
@@ -43,21 +46,33 @@ export class BatchWriter {
     const key = modeOf(table) === 'upsert' ? keyOf(table) : [];
     this.#key = key.map((name) => targets.findIndex(({ field }) => field.name === name));
     this.#statement = this.#copies ? copyStatement(table, targets) : insertStatement(table, targets);
+    const keyTargets = this.#key.map((index) => targets[index] as Target);
+    this.#deletes = {
+      whole: deleteStatement(table, keyTargets, false),
+      nulls: deleteStatement(table, keyTargets, true),
+    };
     this.#timeoutMs = statementTimeoutMs(profile);
     // Local to the transaction: pgbouncer gives the connection to others afterwards.
     this.#begin = `BEGIN; SET LOCAL statement_timeout = ${this.#timeoutMs}`;
   }
 
   /** Throws `bad_row`. */
-  encode(row: Row, write: Entry['write'], index: number): Entry {
-    const cells = this.#encoders.map((encode) => encode(row));
+  encode(
+    { row, deleted = false }: { row: Row; deleted?: boolean },
+    write: Entry['write'],
+    index: number,
+  ): Entry {
+    const cells = deleted
+      ? this.#key.map((at) => (this.#encoders[at] as ColumnEncoder)(row))
+      : this.#encoders.map((encode) => encode(row));
     if (this.#copies) {
       const line = copyLine(cells);
-      return { line, cells: none, key: undefined, bytes: line.length, write, index };
+      return { line, deleted, cells: none, key: undefined, bytes: line.length, write, index };
     }
     let bytes = 0;
     for (const cell of cells) bytes += (cell?.length ?? 0) + 4;
-    return { line: '', cells, key: this.#keyOf(cells), bytes, write, index };
+    const key = deleted ? cells : this.#key.map((at) => cells[at] as string | null);
+    return { line: '', deleted, cells, key: keyOfCells(key), bytes, write, index };
   }
 
   /**
@@ -95,8 +110,7 @@ export class BatchWriter {
       return;
     }
     await this.#statementOf(this.#begin);
-    // Two tasks that lock rows in the same order do not end in a deadlock.
-    await this.#insert(this.#key.length === 0 ? entries : entries.toSorted(byKey));
+    await this.#apply(entries);
     await this.#commit();
   }
 
@@ -138,7 +152,7 @@ export class BatchWriter {
     if (this.#copies)
       return this.#copy(`SAVEPOINT part; ${this.#statement}; RELEASE SAVEPOINT part`, entries);
     await this.#statementOf('SAVEPOINT part');
-    await this.#insert(entries);
+    await this.#apply(entries);
     await this.#statementOf('RELEASE SAVEPOINT part');
   }
 
@@ -147,11 +161,35 @@ export class BatchWriter {
     return this.#session.withinDeadline(this.#timeoutMs, () => this.#session.copy(text, data));
   }
 
+  /** Inserts and deletes in order: the database may find keys equal that differ here. */
+  async #apply(entries: readonly Entry[]): Promise<void> {
+    let from = 0;
+    for (const [index, entry] of entries.entries()) {
+      const next = entries[index + 1];
+      if (next && next.deleted === entry.deleted) continue;
+      const run = entries.slice(from, index + 1);
+      from = index + 1;
+      if (entry.deleted) await this.#delete(run);
+      else await this.#insert(run);
+    }
+  }
+
   async #insert(entries: readonly Entry[]): Promise<void> {
-    const values = this.#encoders.map((_, index) =>
-      arrayLiteral(entries.map(({ cells }) => cells[index] as string | null)),
-    );
-    await this.#statementOf(this.#statement, values);
+    await this.#statementOf(this.#statement, arraysOf(this.#sorted(entries), this.#encoders.length));
+  }
+
+  async #delete(entries: readonly Entry[]): Promise<void> {
+    const [whole, nulls] = [true, false].map((isWhole) =>
+      entries.filter(({ key }) => (key !== undefined) === isWhole),
+    ) as [Entry[], Entry[]];
+    if (whole.length > 0)
+      await this.#statementOf(this.#deletes.whole, arraysOf(this.#sorted(whole), this.#key.length));
+    if (nulls.length > 0) await this.#statementOf(this.#deletes.nulls, arraysOf(nulls, this.#key.length));
+  }
+
+  /** Two tasks that lock rows in the same order do not end in a deadlock. */
+  #sorted(entries: readonly Entry[]): readonly Entry[] {
+    return this.#key.length === 0 ? entries : entries.toSorted(byKey);
   }
 
   /** COMMIT of a transaction that has failed is a ROLLBACK, without an error. */
@@ -166,16 +204,16 @@ export class BatchWriter {
   #statementOf(text: string, values?: readonly unknown[]) {
     return this.#session.withinDeadline(this.#timeoutMs, () => this.#session.query(text, values));
   }
+}
 
-  #keyOf(cells: readonly (string | null)[]): string | undefined {
-    if (this.#key.length === 0) return undefined;
-    const parts = this.#key.map((index) => cells[index] as string | null);
-    return parts.includes(null)
-      ? undefined
-      : parts.length === 1
-        ? (parts[0] as string)
-        : JSON.stringify(parts);
-  }
+const arraysOf = (entries: readonly Entry[], columns: number): string[] =>
+  Array.from({ length: columns }, (_, index) =>
+    arrayLiteral(entries.map(({ cells }) => cells[index] as string | null)),
+  );
+
+function keyOfCells(parts: readonly (string | null)[]): string | undefined {
+  if (parts.length === 0 || parts.includes(null)) return undefined;
+  return parts.length === 1 ? (parts[0] as string) : JSON.stringify(parts);
 }
 
 const byKey = ({ key: one = '' }: Entry, { key: other = '' }: Entry): number =>

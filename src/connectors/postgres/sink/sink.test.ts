@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { execute } from '../../../../test/support/databases.ts';
-import { emptyDatabase, profileOf, WrittenTable } from '../../../../test/support/postgres-sink.ts';
+import { Deletion, emptyDatabase, profileOf, WrittenTable } from '../../../../test/support/postgres-sink.ts';
 import type { Field } from '../../../formats/schema/schema.ts';
 import type { PostgresTable } from '../config/table.ts';
 
@@ -227,4 +227,86 @@ test('says that a key cannot be used', async () => {
       code: 'postgres_key_not_unique',
       passing: false,
     });
+});
+
+describe('deletions', () => {
+  const upsert = { mode: 'upsert', key: ['id'] };
+  const gone = (id: number | string | null) => new Deletion({ id: typeof id === 'number' ? BigInt(id) : id });
+
+  test('delete the row with the key, in the order of the batch', async () => {
+    const written = await table('id bigint PRIMARY KEY, text text NOT NULL', upsert);
+    expect(await written.write([...some(6), gone(1), gone(2), row(2, 'again'), row(7), gone(7)])).toEqual([]);
+    expect((await written.rows()).map(({ id, text }) => `${id} ${text}`)).toEqual([
+      '0 t0',
+      '2 again',
+      '3 t3',
+      '4 t4',
+      '5 t5',
+    ]);
+    expect(await written.write([gone(0), gone(99), row(3, 'new'), gone(4), gone(3), row(3, 'last')])).toEqual(
+      [],
+    );
+    expect((await written.rows()).map(({ id, text }) => `${id} ${text}`)).toEqual([
+      '2 again',
+      '3 last',
+      '5 t5',
+    ]);
+  });
+
+  test('find a key of several columns, under the names of the table', async () => {
+    const own: Field[] = [
+      { name: 'id', type: 'int64' },
+      { name: 'at', type: 'timestamp' },
+      { name: 'text', type: 'string' },
+    ];
+    const config = { mode: 'upsert', key: ['id', 'at'], columns: { id: 'Ä b' } };
+    const written = await table(
+      '"Ä b" bigint, at timestamp(3), text text, PRIMARY KEY ("Ä b", at)',
+      config,
+      own,
+    );
+    const rows = [0, 1, 2].map((at) => ({ id: 1n, at: BigInt(at), text: `t${at}` }));
+    expect(await written.write(rows)).toEqual([]);
+    expect(await written.write([new Deletion({ id: 1n, at: 1n }), new Deletion({ id: 2n, at: 1n })])).toEqual(
+      [],
+    );
+    expect((await written.rows()).map(({ text }) => text)).toEqual(['t0', 't2']);
+  });
+
+  test('keep their order for keys that only the database finds equal, and for a null in the key', async () => {
+    const own: Field[] = [
+      { name: 'id', type: 'string' },
+      { name: 'text', type: 'string' },
+    ];
+    const same = `COLLATE same`;
+    await sql(`CREATE COLLATION same (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`);
+    const written = await table(`id text ${same} UNIQUE, text text`, upsert, own);
+    const rows = [
+      { id: 'a', text: '1' },
+      gone('A'),
+      { id: 'B', text: '2' },
+      gone('b'),
+      { id: 'B', text: '3' },
+      { id: null, text: '4' },
+      gone(null),
+      gone('C'),
+      { id: 'c', text: '5' },
+    ];
+    expect(await written.write(rows)).toEqual([]);
+    expect((await written.rows()).map(({ text }) => text)).toEqual(['3', '5']);
+  });
+
+  test('are refused alone, and take effect when a later row of the key is refused', async () => {
+    const written = await table(`id bigint PRIMARY KEY, text text CHECK (text <> 'bad')`, upsert);
+    const name = written.context.table.table;
+    await sql(`CREATE TABLE child (parent bigint REFERENCES ${name})`);
+    expect(await written.write(some(4))).toEqual([]);
+    await sql('INSERT INTO child VALUES (1)');
+    const rows = [gone(0), row(0, 'bad'), gone(1), gone(2), row(9)];
+    expect(await written.refused(rows)).toEqual([
+      [1, '23514'],
+      [2, '23503'],
+    ]);
+    expect((await written.rows()).map(({ id }) => id)).toEqual(['1', '3', '9']);
+  });
 });

@@ -112,7 +112,7 @@ class PostgresSink implements Sink {
     const write = new PendingWrite(messages.length);
     this.#pending.add(write);
     try {
-      for (const [index, { row }] of messages.entries()) this.#encode(write, index, row);
+      for (const [index, message] of messages.entries()) this.#encode(write, index, message);
       void this.#writeQueue();
       return await write.done;
     } finally {
@@ -127,9 +127,9 @@ class PostgresSink implements Sink {
     await this.#session.close();
   }
 
-  #encode(write: PendingWrite, index: number, row: Outgoing['row']): void {
+  #encode(write: PendingWrite, index: number, message: Outgoing): void {
     try {
-      this.#queue.push(this.#writer.encode(row, write, index));
+      this.#queue.push(this.#writer.encode(message, write, index));
     } catch (error) {
       const raised = asPenstockError(error);
       if (raised.code !== 'bad_row') throw raised;
