@@ -273,8 +273,8 @@ export type TaskStatus = {
     watermark: number | null;
     /** Time from the watermark to the clock */
     watermark_lag_ms: number | null;
-    /** Windows that collect rows; null if that is not known */
-    open: number | null;
+    /** Windows that collect rows */
+    open: number;
     /** Windows closed since the state began */
     closed: number;
     /** Rows that came after their windows had closed, since the state began */
@@ -2216,8 +2216,8 @@ export interface Operations {
           watermark: number | null;
           /** Time from the watermark to the clock */
           watermark_lag_ms: number | null;
-          /** Windows that collect rows; null if that is not known */
-          open: number | null;
+          /** Windows that collect rows */
+          open: number;
           /** Windows closed since the state began */
           closed: number;
           /** Rows that came after their windows had closed, since the state began */

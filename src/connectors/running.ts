@@ -113,8 +113,11 @@ export interface RunContext<P, T> extends Reachable<P> {
   position?: Position;
   /** Of a source of a job with state. */
   received?: ReceivedIdentifiers;
-  /** The sink must be opened with `exact`, in the session that it had before. */
-  exact?: boolean;
+  /**
+   * The sink must be opened with `exact`: `resume` in the session that it had before, `begin` in a new one. With nothing committed of
+   * the former session its identifiers may not be used: the other side could take a new message for a former one.
+   */
+  exact?: 'resume' | 'begin';
   /** Maximum number of messages in flight: deliveries without `ack`, or messages that are not confirmed. */
   window: number;
   /** Call it when the connection of a sink is lost. A source throws from its iteration instead. */
@@ -205,7 +208,10 @@ export interface ExactSink {
    * released, or have passed it on. Commit then that nothing unreleased is published, and publish all of it again.
    */
   readonly resumed: boolean;
-  /** Maximum number of messages in one call of `publish`, and of those that are published and not released. */
+  /**
+   * Maximum number of messages in one call of `publish`, and of those that are published and not released. Messages that are
+   * published again may be more, if the maximum was larger when they were published first.
+   */
   readonly maxInFlight: number;
   /**
    * Resolves when the other side has taken over every message; returns those that it refused, whose identifiers are free. `again`

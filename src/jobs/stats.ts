@@ -58,19 +58,13 @@ export interface StateGauges {
   watermark: number | null;
   /** By how much the watermark is behind the clock; null without one. */
   watermarkLagMs: number | null;
-  /** Null if it is not known. */
-  openWindows: number | null;
+  openWindows: number;
   closedWindows: number;
   lateRows: number;
   stateBytes: number;
   /** Duration of the last commit. */
   checkpointMs: number;
 }
-
-export const noGauges: StateGauges = {
-  ...{ watermark: null, watermarkLagMs: null, openWindows: null, closedWindows: 0 },
-  ...{ lateRows: 0, stateBytes: 0, checkpointMs: 0 },
-};
 
 /** The gauges that are sampled every second, in the order used by samples. */
 export const sampledGauges = ['watermarkLagMs', 'openWindows', 'stateBytes'] as const;

@@ -185,8 +185,9 @@ export class Attempt implements AttemptOperations {
     open.push(pump);
     this.#pump = pump;
     await pump.commitDuring(async () => {
-      const exact = end.connector.exactlyOnce?.(end.config) ?? false;
-      const sink = await this.#openSink(signal, failed, exact);
+      const isExact = end.connector.exactlyOnce?.(end.config) === true;
+      const exact = pump.isNew ? 'begin' : 'resume';
+      const sink = await this.#openSink(signal, failed, isExact ? exact : undefined);
       open.push(sink);
       const opened: Source[] = [];
       for (const number of specs.keys())
@@ -248,7 +249,7 @@ export class Attempt implements AttemptOperations {
     return source;
   }
 
-  async #openSink(signal: AbortSignal, failed: AbortController, exact = false): Promise<Sink> {
+  async #openSink(signal: AbortSignal, failed: AbortController, exact?: 'begin' | 'resume'): Promise<Sink> {
     const { sink: end, insert } = this.#spec;
     const { connector } = end;
     if (!connector.openSink)

@@ -1,5 +1,5 @@
 import { type AnyErrorCode, asPenstockError } from '../errors.ts';
-import { counted, noGauges, type StateGauges } from '../jobs/stats.ts';
+import { counted, type StateGauges } from '../jobs/stats.ts';
 
 /** Counts of a task: those that jobs show, the number of source batches, and messages dropped or in flight. */
 export const taskCounts = [...counted, 'batches', 'dropped', 'in_flight'] as const;
@@ -27,7 +27,6 @@ export class AttemptCounts {
   /** Arrivals of what is not acknowledged, in order. */
   readonly #waiting = new Map<number, number>();
   #groups = 0;
-  #gauges = noGauges;
 
   /** `due` is called at the first count after `take`. */
   constructor(due: () => void) {
@@ -65,10 +64,9 @@ export class AttemptCounts {
     this.#current().latencies.push(performance.timeOrigin + performance.now() - receivedAt, messages);
   }
 
-  /** Call it after a commit, and when the watermark has moved. What is left out stays as it was. */
-  state(gauges: Partial<StateGauges>): void {
-    this.#gauges = { ...this.#gauges, ...gauges };
-    this.#current().state = this.#gauges;
+  /** Call it after a commit, and when the watermark has moved. */
+  state(gauges: StateGauges): void {
+    this.#current().state = gauges;
   }
 
   bad(error: unknown): void {

@@ -138,13 +138,16 @@ export const isPreviewSink = ({ connector, stored }: TableDefinition): boolean =
   connector === previewConnector && !stored;
 
 async function planAlone(select: SelectText, query: Query, nth: number): Promise<Unnamed> {
-  const { planPreview } = await import('./select.ts');
+  const { planPreview, isUpdating } = await import('./select.ts');
   const plan = await withEngine((connection) => planPreview(connection, select, query));
   const sink: TableDefinition = {
     name: nth === 0 ? 'preview' : `preview ${nth + 1}`,
     connector: previewConnector,
     direction: 'sink',
-    schema: { format: { type: 'json' }, fields: plan.columns },
+    schema: {
+      format: { type: 'json', ...(isUpdating(plan.select) && { debezium: true }) },
+      fields: plan.columns,
+    },
     profile: {},
     config: {},
   };

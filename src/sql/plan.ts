@@ -163,6 +163,11 @@ export interface Leaf {
   times: { event: boolean; watermark: boolean };
   /** Names of the columns by which rows are grouped: those of a session are of one group. */
   keys: readonly string[];
+  /**
+   * Rows are changes of a table in Debezium's envelope: the latest one by these columns counts, if it is no deletion. The leaf then
+   * has the further columns `__n`, the order of changes, and `__gone`.
+   */
+  changes?: { key: readonly string[] };
   /** Partial aggregates that stand for the rows of a group, and of a slide or width if there are windows. */
   fold?: { partials: readonly PartialAggregate[] };
 }

@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { validateSchema } from '../formats/codec.ts';
+import { takesChanges } from '../formats/json/changes.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field, ListItem } from '../formats/schema/schema.ts';
 import { sqlType } from '../formats/schema/sql-type.ts';
@@ -9,7 +10,7 @@ import { fieldTypeOf } from './engine/values.ts';
 import { engineTypeName, isAssignable } from './field-types.ts';
 import { checkFieldNames, findNamed } from './names.ts';
 import { children, type TreeNode } from './parse-tree.ts';
-import type { InsertPlan, PreviewPlan, TableDefinition } from './plan.ts';
+import type { InsertPlan, PreviewPlan, Select, TableDefinition } from './plan.ts';
 import { chooseSelect, outputFields } from './row-select.ts';
 import { type AnyAnalysis, analyseAny, statefulSelect } from './stateful/stateful.ts';
 import type { Insert, SelectText } from './statements.ts';
@@ -41,8 +42,17 @@ export async function planSelect(
     findings.add(`${path.slice(1)} of ${sink.name} ${message}`, insert.sink);
   findings.settle();
   checkOutput(fields, analysis, analysis.draft !== undefined, findings);
-  return { sink, ...(await chosen(connection, analysis, fields, query)) };
+  const plan = await chosen(connection, analysis, fields, query);
+  if (isUpdating(plan.select) && !takesChanges(sink)) {
+    const message = `${sink.name} cannot take results that change: use format = 'debezium_json', a postgres table with a primary key, or group by a window`;
+    findings.stop(message, insert.sink);
+  }
+  return { sink, ...plan };
 }
+
+/** Whether results change, because they are over all rows. */
+export const isUpdating = (select: Select): boolean =>
+  select.kind === 'stateful' && select.window === undefined;
 
 export async function planPreview(
   connection: DuckDBConnection,

@@ -3,7 +3,9 @@ import type { Row } from '../../src/formats/format.ts';
 import type { Field } from '../../src/formats/schema/schema.ts';
 import { StateSession } from '../../src/sql/engine/state-session.ts';
 import type { StatefulSelect, WindowSpec } from '../../src/sql/plan.ts';
-import { type LeafSegment, type Results, StateTables } from '../../src/sql/state/tables.ts';
+import type { Results } from '../../src/sql/state/result-reader.ts';
+import type { LeafSegment } from '../../src/sql/state/snapshots.ts';
+import { StateTables } from '../../src/sql/state/tables.ts';
 
 /** Selects over one leaf with a group `k` and a value `v`, written by hand. */
 
@@ -141,12 +143,15 @@ export const history = fc.record({
   steps: fc.array(step, { minLength: 1, maxLength: 7 }),
 });
 
+/** Few, so that windows that close together are divided. */
+const rowsAtOnce = 20;
+
 /** Feeds a history as the runtime does. Returns all rows, and all that closed. */
 export async function live(
   select: StatefulSelect,
   { start, steps }: { start: bigint; steps: readonly Step[] },
 ): Promise<{ rows: TimedRow[]; results: string[] }> {
-  let tables = await StateTables.open(select, statsFields);
+  let tables = await StateTables.open(select, statsFields, rowsAtOnce);
   let segments: LeafSegment[] = [];
   let watermark = start;
   let closedUntil: bigint | undefined;
@@ -169,7 +174,7 @@ export async function live(
       if (event === 'snapshot') segments = await tables.snapshot();
       if (event !== 'kill') continue;
       await tables.close();
-      tables = await StateTables.open(select, statsFields);
+      tables = await StateTables.open(select, statsFields, rowsAtOnce);
       await tables.load(segments);
       await tables.trim(watermark);
     }

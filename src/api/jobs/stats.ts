@@ -71,7 +71,7 @@ const Operator = Type.Object({
 const Windows = Type.Object({
   watermark: nullable(Micros, { description: 'All rows up to this time are taken to have arrived' }),
   watermark_lag_ms: nullable(Type.Number(), { description: 'Time from the watermark to the clock' }),
-  open: nullable(Type.Integer(), { description: 'Windows that collect rows; null if that is not known' }),
+  open: Type.Integer({ description: 'Windows that collect rows' }),
   closed: Type.Integer({ description: 'Windows closed since the state began' }),
   late_rows: Type.Integer({
     description: 'Rows that came after their windows had closed, since the state began',

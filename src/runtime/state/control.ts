@@ -11,6 +11,8 @@ export interface Control {
   /** Number of the next segment. */
   nextSegment: number;
   nextIdentifier: number;
+  /** Number of the next change of a table in Debezium's envelope. */
+  nextChange: number;
   /** Numbers of rows that came late and of windows that closed, since the state began. */
   late: number;
   duplicates: number;
@@ -66,6 +68,7 @@ export const noControl = (sources: number): Control => ({
   outbox: [],
   nextSegment: 1,
   nextIdentifier: 1,
+  nextChange: 1,
   late: 0,
   duplicates: 0,
   closed: 0,

@@ -35,18 +35,24 @@ export class CommittedIdentifiers implements ReceivedIdentifiers {
     return this.#releasing.size > 0 || this.#clearing !== undefined;
   }
 
-  /** Begins a commit with the identifiers of further messages. Returns what it holds, and what to call when it is done. */
+  /**
+   * Begins a commit with the identifiers of further messages. Returns what it holds, and what to call when it is done. One that is
+   * both released and added has a new message.
+   */
   commit(added: readonly number[]): { received: number[]; done(): void } {
     for (const identifier of added) this.#received.add(identifier);
+    const renewed = new Set(added);
     const [releasing, clearing] = [this.#releasing, this.#clearing];
     this.#releasing = new Map();
     this.#clearing = undefined;
-    const received = [...this.#received].filter((identifier) => !releasing.has(identifier));
+    const received = [...this.#received].filter(
+      (identifier) => !releasing.has(identifier) || renewed.has(identifier),
+    );
     return {
       received,
       done: () => {
         for (const [identifier, { resolve }] of releasing) {
-          this.#received.delete(identifier);
+          if (!renewed.has(identifier)) this.#received.delete(identifier);
           resolve();
         }
         clearing?.resolve();

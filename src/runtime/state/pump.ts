@@ -94,6 +94,7 @@ export class StatefulPump {
   #measuredAt = 0;
   #forgotAt = performance.now();
   #stateBytes = 0;
+  #checkpointMs = 0;
   #fullSince: number | undefined;
   #snapshot: Promise<void> | undefined;
   #replacing: { upTo: number; segments: { leaf: number; data: Uint8Array }[] } | undefined;
@@ -108,7 +109,9 @@ export class StatefulPump {
     try {
       for (const [index, source] of tables.entries()) {
         const clock = state.clocks[index] as RestoredState['clocks'][number];
-        inputs.push(await SourceInput.open(select, { index, source, clock }, state.duplicates[index]));
+        const nextChange = () => BigInt(state.control.nextChange++);
+        const given = { index, source, clock };
+        inputs.push(await SourceInput.open(select, given, state.duplicates[index], nextChange));
       }
       return new StatefulPump(tools, state, inputs);
     } catch (error) {
@@ -129,6 +132,11 @@ export class StatefulPump {
     this.identifiers = state.control.sources.map(
       ({ received }) => new CommittedIdentifiers(received, changed),
     );
+  }
+
+  /** Whether nothing is committed yet. */
+  get isNew(): boolean {
+    return this.#control.epoch === 0;
   }
 
   get #tables(): StateTables {
@@ -292,9 +300,20 @@ export class StatefulPump {
   async *#results({ segment }: OutboxEntry): AsyncGenerator<readonly Change[]> {
     const data = this.#unread.get(segment) ?? (await this.#tools.store.read(segment));
     this.#unread.delete(segment);
-    if (this.#tools.select.window)
-      for await (const { rows } of this.#tables.readResults(data)) yield rows.map((after) => ({ after }));
+    if (this.#tools.select.window) yield* this.#windowResults(data);
     else yield* this.#tables.readChanges(data);
+  }
+
+  /** Results come in the order of their windows' ends. */
+  async *#windowResults(data: Uint8Array): AsyncGenerator<readonly Change[]> {
+    let last: bigint | undefined;
+    for await (const { rows, ends } of this.#tables.readResults(data)) {
+      for (const end of ends) {
+        if (end !== last) this.#control.closed += 1;
+        last = end;
+      }
+      yield rows.map((after) => ({ after }));
+    }
   }
 
   /** Results that were committed and are not read yet. */
@@ -412,23 +431,13 @@ export class StatefulPump {
       for (const { done } of commits) done();
       if (entry) this.#outbox?.add(entry);
       this.#acknowledge(pending, acknowledged);
-      this.#tell(stateBytes, performance.now() - began);
+      this.#checkpointMs = performance.now() - began;
       await this.#measure(performance.now());
       for (const { resolve } of waiters) resolve();
     } catch (error) {
       for (const { reject } of waiters) reject(error);
       throw error;
     }
-  }
-
-  #tell(stateBytes: number, checkpointMs: number): void {
-    const { late: lateRows, closed: closedWindows } = this.#control;
-    const found = watermarkOf(this.#state.clocks);
-    const watermark = found === undefined || found >= endOfTime ? null : Number(found);
-    const now = performance.timeOrigin + performance.now();
-    const watermarkLagMs = watermark === null ? null : Math.round(now - watermark / 1000);
-    const gauges = { watermark, watermarkLagMs, closedWindows, lateRows, stateBytes, checkpointMs };
-    this.#tools.counts.state(gauges);
   }
 
   /** Takes the rows that arrived, and the results of windows that close. */
@@ -508,7 +517,6 @@ export class StatefulPump {
     add.push({ segment, data });
     this.#unread.set(segment, data);
     this.#tools.counts.add({ rows_out: count });
-    this.#control.closed += count;
     return { segment, bytes: data.byteLength, count, done: 0, flying: null };
   }
 
@@ -598,6 +606,18 @@ export class StatefulPump {
     this.#measuredAt = now;
     const { bytes } = await this.#tables.size();
     this.#stateBytes = bytes + this.#state.duplicates.reduce((sum, one) => sum + (one?.bytes ?? 0), 0);
+    const watermark = watermarkOf(this.#state.clocks);
+    const known = watermark === undefined || watermark >= endOfTime ? null : Number(watermark);
+    const { count } = await this.#tables.openWindows(this.#until ?? -endOfTime);
+    this.#tools.counts.state({
+      watermark: known,
+      watermarkLagMs: known === null ? null : performance.timeOrigin + now - known / 1000,
+      openWindows: count,
+      closedWindows: this.#control.closed,
+      lateRows: this.#control.late,
+      stateBytes: this.#stateBytes,
+      checkpointMs: this.#checkpointMs,
+    });
   }
 }
 

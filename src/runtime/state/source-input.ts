@@ -1,6 +1,8 @@
 import type { Delivery } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import { codecFor } from '../../formats/codec.ts';
+import type { Row } from '../../formats/format.ts';
+import { type ChangeReader, changeReader } from '../../formats/json/changes.ts';
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
 import { type ComputedRows, LeafRows } from '../../sql/state/leaf-rows.ts';
 import type { SourceClock } from '../../sql/state/source-clock.ts';
@@ -20,20 +22,32 @@ export class SourceInput {
   readonly #source: TableDefinition;
   readonly #rows: LeafRows;
   readonly #duplicates: Duplicates | undefined;
+  readonly #changes: ChangeReader | undefined;
+  readonly #nextChange: () => bigint;
 
   static async open(
     select: StatefulSelect,
     { index, source, clock }: { index: number; source: TableDefinition; clock: SourceClock },
     duplicates: Duplicates | undefined,
+    nextChange: () => bigint,
   ): Promise<SourceInput> {
-    return new SourceInput(source, await LeafRows.open(select, index, source, clock), duplicates);
+    const rows = await LeafRows.open(select, index, source, clock);
+    return new SourceInput(source, rows, duplicates, nextChange);
   }
 
-  private constructor(source: TableDefinition, rows: LeafRows, duplicates: Duplicates | undefined) {
+  private constructor(
+    source: TableDefinition,
+    rows: LeafRows,
+    duplicates: Duplicates | undefined,
+    nextChange: () => bigint,
+  ) {
     this.#source = source;
     this.#rows = rows;
     this.#duplicates = duplicates;
-    this.reader = new BatchReader(source, codecFor(source.schema), rows.bytesFor);
+    this.#nextChange = nextChange;
+    this.#changes = changeReader(source.schema);
+    const codec = this.#changes?.codec ?? codecFor(source.schema);
+    this.reader = new BatchReader(source, codec, rows.bytesFor);
   }
 
   get clock(): SourceClock {
@@ -60,6 +74,8 @@ export class SourceInput {
       receivedAt: (index) => (batch.messages[batch.owners[index] as number] as Delivery).receivedAt,
       counts: (index) => !repeated.has(index),
       bad: (index, error) => batch.failRow(index, 'transform', error),
+      nextChange: this.#nextChange,
+      isGone: (index) => this.#changes?.effectOf(batch.rows[index] as Row) === 'retract',
     });
     if (this.#source.time?.lateData === 'dead_letter')
       for (const index of late) batch.failRow(index, 'late', new PenstockError('late_row', lateRow));

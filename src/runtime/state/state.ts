@@ -1,6 +1,7 @@
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
+import type { LeafSegment } from '../../sql/state/snapshots.ts';
 import { SourceClock } from '../../sql/state/source-clock.ts';
-import { type LeafSegment, StateTables } from '../../sql/state/tables.ts';
+import { StateTables } from '../../sql/state/tables.ts';
 import type { StateStore } from '../operations.ts';
 import { type Control, microsOf, noControl, type OutboxEntry, type Segment } from './control.ts';
 import { Duplicates } from './duplicates.ts';

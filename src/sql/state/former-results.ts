@@ -3,7 +3,7 @@ import type { Field } from '../../formats/schema/schema.ts';
 import type { StateSession } from '../engine/state-session.ts';
 import { type Column, columnOf, rowAt } from '../engine/values.ts';
 import { quoteName } from '../names.ts';
-import { plainNames, typedColumns } from './result-reader.ts';
+import { plainNames, type Results, typedColumns } from './result-reader.ts';
 
 /** A new row has no `before`, one that is no longer a result has no `after`, and an updated one has both. */
 interface Change {
@@ -58,7 +58,7 @@ export class FormerResults {
   }
 
   /** Returns what changes from the former results to those of a query, which become the former ones. */
-  async compare(query: string): Promise<{ count: number; data: Uint8Array | undefined }> {
+  async compare(query: string): Promise<Results> {
     if (!this.#old) return { count: 0, data: undefined };
     const former = this.#table;
     this.#version += 1;

@@ -6,7 +6,7 @@ import type { RowSelect, StatefulSelect, TableDefinition } from '../plan.ts';
 import type { Transform } from '../transform.ts';
 import type { SourceClock } from './source-clock.ts';
 import type { StateTables } from './tables.ts';
-import { isLate } from './windows.ts';
+import { changeOrder, goneColumn, isLate } from './windows.ts';
 
 interface Computed {
   rows: readonly Row[];
@@ -33,6 +33,9 @@ interface RowEvents {
   /** Whether the row counts. */
   counts(index: number): boolean;
   bad(index: number, error: PenstockError): void;
+  /** Of a source of changes: the order of the next one, and whether a row is gone. */
+  nextChange?(): bigint;
+  isGone?(index: number): boolean;
 }
 
 /** Rows of one source on their way into the tables: computes the columns of each leaf, and tells late rows apart. */
@@ -55,7 +58,8 @@ export class LeafRows {
     const inputs: LeafInput[] = [];
     for (const [leaf, { inputs: given, columns }] of select.leaves.entries())
       for (const { source: of, select: rows, whole } of given)
-        if (of === index) inputs.push({ leaf, whole, transform: await opened(source, rows, columns) });
+        if (of === index)
+          inputs.push({ leaf, whole, transform: await opened(source, rows, columns.filter(isComputed)) });
     const times = select.clocks.find((one) => one.source === index);
     const transform = times && (await opened(source, times.select, times.columns));
     return new LeafRows(select, source, clock, inputs, transform);
@@ -111,6 +115,10 @@ export class LeafRows {
         if (time === undefined) continue;
         if (this.#isLate(time, until)) late.add(from);
         else {
+          if (this.#select.leaves[leaf]?.changes) {
+            row[changeOrder] = events.nextChange?.() ?? 0n;
+            row[goneColumn] = events.isGone?.(from) ?? false;
+          }
           kept.rows.push(row);
           kept.times.push(time);
           kept.from.push(from);
@@ -164,6 +172,8 @@ export class LeafRows {
     if (latest !== undefined) this.clock.advance(latest);
   }
 }
+
+const isComputed = ({ name }: { name: string }): boolean => name !== changeOrder && name !== goneColumn;
 
 const opened = (
   source: TableDefinition,

@@ -15,6 +15,7 @@ import {
   floorTo,
   foldedBatch,
   type LeafShape,
+  latest,
   merged,
   rangeOf,
   shapeOf,
@@ -198,6 +199,11 @@ export class LeafTable {
     return this.#delete(`rowid IN (SELECT "__r" FROM (${latest}) WHERE "__m" < ${olderThan})`);
   }
 
+  async lastTime(): Promise<bigint | undefined> {
+    const [last] = await this.#session.first(`SELECT max("__t") FROM ${this.table}`);
+    return typeof last === 'bigint' ? last : undefined;
+  }
+
   async openWindows(until: bigint): Promise<number> {
     const [count] = await this.#session.first(countOpen(this.shape, this.table, until));
     return Number(count);
@@ -257,15 +263,20 @@ export class LeafTable {
 
   /** Writes the table anew if deleted rows, or rows that could be merged, outnumber the others. */
   async #tidy(): Promise<void> {
-    const excess = this.#folded
-      ? this.#live + this.#dead - rowsPerGroup * this.#base
-      : this.#dead - this.#live;
+    const excess =
+      this.#folded || this.shape.changes
+        ? this.#live + this.#dead - rowsPerGroup * this.#base
+        : this.#dead - this.#live;
     if (excess <= spareRows && (this.#live > 0 || this.#dead === 0)) return;
     const old = this.table;
     this.#version += 1;
     await this.#create();
     if (this.#live > 0) {
-      const rows = this.#folded ? merged(this.shape, old) : `SELECT * FROM ${old}`;
+      const rows = this.#folded
+        ? merged(this.shape, old)
+        : this.shape.changes
+          ? latest(this.shape, old)
+          : `SELECT * FROM ${old}`;
       this.#live = await this.#session.run(`INSERT INTO ${this.table} ${rows}`);
     }
     await this.#session.run(`DROP TABLE ${old}`);

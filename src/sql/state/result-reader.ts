@@ -4,6 +4,12 @@ import type { StateSession } from '../engine/state-session.ts';
 import { type Column, columnOf, rowAt } from '../engine/values.ts';
 import { engineTypeName } from '../field-types.ts';
 
+/** Results to write to the sink. `data` holds them until they are written; undefined if there are none. */
+export interface Results {
+  count: number;
+  data: Uint8Array | undefined;
+}
+
 /** Rows of closed windows, with the end of the window of each in microseconds. */
 export interface ResultBatch {
   rows: Row[];
@@ -36,6 +42,18 @@ export class ResultReader {
     const sorted = "ORDER BY struct_extract(w, 'end'), struct_extract(w, 'start')";
     const columns = [`epoch_us(struct_extract(w, 'end')) AS w`, ...names];
     return `SELECT ${columns.join(', ')} FROM (${query}) AS r(${['w', ...names].join(', ')}) ${sorted}`;
+  }
+
+  /** Makes one of several, in order. */
+  async joined(parts: readonly Results[]): Promise<Results> {
+    if (parts.length < 2) return parts[0] ?? { count: 0, data: undefined };
+    const some = parts.flatMap(({ data }) => data ?? []);
+    let joined: Results | undefined;
+    await this.#session.withData(some, async (source) => {
+      const { rows, data } = await this.#session.write(`SELECT * FROM ${source}`);
+      joined = { count: rows, data };
+    });
+    return joined ?? { count: 0, data: undefined };
   }
 
   async read(data: Uint8Array): Promise<AsyncGenerator<ResultBatch>> {

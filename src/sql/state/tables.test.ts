@@ -96,6 +96,18 @@ test('sessions with a row in every gap stay open, and rows exactly a gap apart a
   expect(await resultTexts(tables, await tables.closeWindows(12n, 13n))).toEqual(['13 a 3 3 1']);
 });
 
+test('rows in very many windows are read by several queries, in order', async () => {
+  const wide: WindowSpec = { kind: 'hop', slide: 1, width: 500 };
+  const tables = await StateTables.open(statsSelect(wide, false), statsFields, 100);
+  opened.push(tables);
+  put(tables, [timed('a', 1, 0), timed('b', 1, 10)]);
+  await tables.take();
+  const ends = Array.from({ length: 510 }, (_, index) => index + 1);
+  const expected = ends.flatMap((end) => [...(end <= 500 ? [end] : []), ...(end > 10 ? [end] : [])]);
+  const texts = await resultTexts(tables, await tables.closeWindows(undefined, 5000n));
+  expect(texts.map((text) => Number(text.split(' ')[0]))).toEqual(expected);
+});
+
 describe.each([false, true])('the union of what closes is the query over all rows, folded: %s', (folded) => {
   test.each<[WindowSpec]>([
     [tumble],

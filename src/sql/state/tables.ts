@@ -4,34 +4,16 @@ import { StateSession } from '../engine/state-session.ts';
 import type { StatefulSelect } from '../plan.ts';
 import { type ChangesBatch, FormerResults } from './former-results.ts';
 import { type Delta, LeafTable } from './leaf-table.ts';
-import { type ResultBatch, ResultReader } from './result-reader.ts';
-import { firstEnd } from './windows.ts';
+import { type ResultBatch, ResultReader, type Results } from './result-reader.ts';
+import { type LeafSegment, Snapshots } from './snapshots.ts';
+import { type Closing, firstEnd, slicesOf } from './windows.ts';
 
-/** Bytes of a part of a snapshot, roughly at most. */
-const partBytes = 48 * 1024 * 1024;
+/** Rows that one query reads, each once for every window that it is in. */
+const maxRowsAtOnce = 20_000_000;
 
 let opened = 0;
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-
-/** Parquet data of rows of a leaf. */
-export interface LeafSegment {
-  leaf: number;
-  data: Uint8Array;
-}
-
-/** Results to write to the sink. `data` holds them until they are written; undefined if there are none. */
-export interface Results {
-  count: number;
-  data: Uint8Array | undefined;
-}
-
-export interface OpenWindows {
-  /** Number of windows, or about that of groups with sessions; the largest of all leaves. */
-  count: number;
-  /** Start of the earliest one, or a time before it. */
-  earliest: bigint | undefined;
-}
 
 /**
  * The rows of a stateful select, in DuckDB. Calls are performed one after the other; only a snapshot is written while
@@ -39,11 +21,12 @@ export interface OpenWindows {
  */
 export class StateTables {
   readonly #select: StatefulSelect;
+  readonly #rowsAtOnce: number;
   readonly #session: StateSession;
   readonly #leaves: readonly LeafTable[];
   readonly #reader: ResultReader;
   readonly #former: FormerResults;
-  readonly #snapshots = new Set<{ session: StateSession; done: Promise<unknown> }>();
+  readonly #snapshots: Snapshots;
   /** No window ends before this time. Undefined if none is open. */
   #nextEnd: bigint | undefined;
   /** Sessions: what `nextEnd` is when those that have closed are deleted. */
@@ -51,9 +34,13 @@ export class StateTables {
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  static async open(select: StatefulSelect, output: readonly Field[]): Promise<StateTables> {
+  static async open(
+    select: StatefulSelect,
+    output: readonly Field[],
+    rowsAtOnce = maxRowsAtOnce,
+  ): Promise<StateTables> {
     const session = await StateSession.open();
-    const tables = new StateTables(session, select, output);
+    const tables = new StateTables(session, select, output, rowsAtOnce);
     try {
       for (const leaf of tables.#leaves) await leaf.open();
       if (!select.window) await tables.#former.open(tables.#query(undefined));
@@ -64,10 +51,17 @@ export class StateTables {
     }
   }
 
-  private constructor(session: StateSession, select: StatefulSelect, output: readonly Field[]) {
+  private constructor(
+    session: StateSession,
+    select: StatefulSelect,
+    output: readonly Field[],
+    rowsAtOnce: number,
+  ) {
+    this.#rowsAtOnce = rowsAtOnce;
     opened += 1;
     const name = `state${opened}`;
     this.#session = session;
+    this.#snapshots = new Snapshots(session);
     this.#select = select;
     this.#leaves = select.leaves.map(
       (leaf, index) => new LeafTable(session, index, `${name}_${index}`, leaf, select.window),
@@ -105,8 +99,12 @@ export class StateTables {
     return this.#queue(async () => {
       const due = this.#nextEnd !== undefined && until >= this.#nextEnd;
       if (!due || !(await this.#findSessions(from, until))) return { count: 0, data: undefined };
-      const { rows, data } = await this.#session.write(this.#reader.stored(this.#query({ from, until })));
-      return { count: rows, data };
+      const parts: Results[] = [];
+      for (const slice of await this.#slices({ from, until })) {
+        const { rows, data } = await this.#session.write(this.#reader.stored(this.#query(slice)));
+        if (data) parts.push({ count: rows, data });
+      }
+      return this.#reader.joined(parts);
     });
   }
 
@@ -161,25 +159,8 @@ export class StateTables {
 
   /** Returns all rows that were taken when it is called, in parts. Other calls need not wait for it. */
   async snapshot(): Promise<LeafSegment[]> {
-    const { session, selects } = await this.#queue(() => this.#freeze());
-    const work = async () => {
-      try {
-        const segments: LeafSegment[] = [];
-        for (const [leaf, select] of selects.entries())
-          for (const data of await session.writeParts(select, partBytes)) segments.push({ leaf, data });
-        return segments;
-      } finally {
-        session.close();
-      }
-    };
-    const done = work();
-    const running = { session, done: done.catch(() => undefined) };
-    this.#snapshots.add(running);
-    try {
-      return await done;
-    } finally {
-      this.#snapshots.delete(running);
-    }
+    const writing = await this.#queue(() => this.#snapshots.begin(this.#leaves));
+    return writing();
   }
 
   /** Adds the rows of deltas and snapshots. */
@@ -203,8 +184,11 @@ export class StateTables {
     });
   }
 
-  /** Counts the windows that end after `until`. It reads the times of all rows. */
-  openWindows(until: bigint): Promise<OpenWindows> {
+  /**
+   * Counts the windows that end after `until`, or about the groups with sessions; of several leaves the largest number.
+   * `earliest` is the start of the earliest one, or a time before it. Reads the times of all rows.
+   */
+  openWindows(until: bigint): Promise<{ count: number; earliest: bigint | undefined }> {
     return this.#queue(async () => {
       const counts = await this.#each((leaf) => leaf.openWindows(until));
       const { window } = this.#select;
@@ -218,8 +202,7 @@ export class StateTables {
     if (this.#closed) return;
     this.#closed = true;
     this.#session.interrupt();
-    for (const { session } of this.#snapshots) session.interrupt();
-    await Promise.all([...this.#snapshots].map(({ done }) => done));
+    await this.#snapshots.stop();
     await this.#last;
     try {
       await this.#each((leaf) => leaf.drop());
@@ -248,7 +231,7 @@ export class StateTables {
   }
 
   /** The planner's query over the rows of the windows that close, or over all rows. */
-  #query(closing: { from: bigint | undefined; until: bigint } | undefined): string {
+  #query(closing: Closing | undefined): string {
     const leaves = this.#leaves.map((leaf) => leaf.with(closing ?? { from: undefined, until: 0n }));
     return `WITH ${leaves.join(', ')} SELECT * FROM (\n${this.#select.sql}\n)`;
   }
@@ -261,6 +244,15 @@ export class StateTables {
     const end = later.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
     this.#later = { until, end };
     return found.some(({ any }) => any);
+  }
+
+  async #slices(closing: Closing): Promise<Closing[]> {
+    const { window } = this.#select;
+    if (window?.kind !== 'hop' || this.#nextEnd === undefined) return [closing];
+    const times = await this.#each((leaf) => leaf.lastTime());
+    const lastTime = times.reduce<bigint>((a, b) => (b !== undefined && b > a ? b : a), this.#nextEnd);
+    const rows = sum(this.#leaves.map((leaf) => leaf.rows));
+    return slicesOf(window, closing, { firstEnd: this.#nextEnd, lastTime, rows }, this.#rowsAtOnce);
   }
 
   #reached(time: bigint): void {
@@ -281,18 +273,5 @@ export class StateTables {
     // A row may be in a window that has closed and in one that has not.
     for (const { earliest } of this.#leaves)
       if (earliest !== undefined) this.#reached(earliest > until ? earliest : until);
-  }
-
-  async #freeze(): Promise<{ session: StateSession; selects: string[] }> {
-    const session = await this.#session.fork();
-    try {
-      await session.run('BEGIN TRANSACTION');
-      // The transaction sees the rows of the moment when it reads first.
-      for (const { table } of this.#leaves) await session.run(`SELECT 1 FROM ${table} LIMIT 0`);
-      return { session, selects: this.#leaves.map(({ select }) => select) };
-    } catch (error) {
-      session.close();
-      throw error;
-    }
   }
 }

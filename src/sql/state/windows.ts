@@ -7,6 +7,10 @@ import type { Leaf, WindowSpec } from '../plan.ts';
 const time = '"__t"';
 const lastTime = '"__e"';
 
+/** Columns of changes: their order, and whether the row is gone. */
+export const changeOrder = '__n';
+export const goneColumn = '__gone';
+
 /** The largest multiple of `step` that is not above `value`, also below zero. */
 export const floorTo = (value: bigint, step: number): bigint => {
   const size = BigInt(step);
@@ -41,18 +45,24 @@ export interface LeafShape {
   partials: readonly { name: string; sql: string; merge: string }[] | undefined;
   /** What the query reads. */
   seen: readonly string[];
+  /** Columns by which the latest change of a row counts. */
+  changes: readonly string[] | undefined;
   /** These, and the times. */
   stored: readonly string[];
 }
 
-export function shapeOf({ keys, columns, times, fold }: Leaf, window: WindowSpec | undefined): LeafShape {
+export function shapeOf(
+  { keys, columns, times, fold, changes }: Leaf,
+  window: WindowSpec | undefined,
+): LeafShape {
   const extra = (times.event ? 1 : 0) + (times.watermark ? 1 : 0);
   const names = columns.slice(0, columns.length - extra).map(({ name }) => quoteName(name));
   const partials = fold?.partials.map(({ name, sql, merge }) => ({ name: quoteName(name), sql, merge }));
   const quotedKeys = keys.map(quoteName);
   const seen = partials ? [...quotedKeys, ...partials.map(({ name }) => name)] : names;
   const ranges = partials && window?.kind === 'session';
-  return { window, keys: quotedKeys, partials, seen, stored: [...seen, time, ...(ranges ? [lastTime] : [])] };
+  const stored = [...seen, time, ...(ranges ? [lastTime] : [])];
+  return { window, keys: quotedKeys, partials, seen, changes: changes?.key.map(quoteName), stored };
 }
 
 const list = (parts: readonly string[]): string => parts.join(', ');
@@ -67,6 +77,12 @@ export function foldedBatch(shape: LeafShape, batch: string): string {
 export function merged(shape: LeafShape, table: string): string {
   const aggregates = (shape.partials ?? []).map(({ name, merge }) => `${merge}(${name}) AS ${name}`);
   return grouped(shape, aggregates, table, lastTime);
+}
+
+/** The rows that there are after all changes. */
+export function latest({ changes = [] }: LeafShape, table: string): string {
+  const order = `PARTITION BY ${list(changes)} ORDER BY "${changeOrder}" DESC`;
+  return `SELECT * EXCLUDE ("__r") FROM (SELECT *, row_number() OVER (${order}) AS "__r" FROM ${table}) WHERE "__r" = 1 AND NOT "${goneColumn}"`;
 }
 
 function grouped(
@@ -166,7 +182,10 @@ export function closingRows(shape: LeafShape, table: string, sessions: string, c
     const columns = [...seen.map((name) => `r.${name}`), struct('s."__start"', 's."__end"')];
     return `SELECT ${list(columns)} ${inSessions(shape, window.gap, table, sessions)}`;
   }
-  if (!window) return `SELECT ${list(seen.length > 0 ? seen : [time])} FROM ${table}`;
+  if (!window) {
+    const rows = shape.changes ? `(${latest(shape, table)})` : table;
+    return `SELECT ${list(seen.length > 0 ? seen : [time])} FROM ${rows}`;
+  }
   const { width } = window;
   const slide = window.kind === 'hop' ? window.slide : width;
   const { first, last } = startsWithin(window, closing);
@@ -202,6 +221,32 @@ function startsWithin(window: AlignedWindow, { from, until }: Closing) {
 /** Earliest end of a window that may hold a row of this time. */
 export const firstEnd = (window: WindowSpec, at: bigint): bigint =>
   window.kind === 'session' ? at + BigInt(window.gap) : firstStartAfter(window, at) + BigInt(window.width);
+
+const maxSlices = 200;
+
+/** Divides what closes in order. Each part reads about `rowsAtOnce` rows, counted once for every window of a row. */
+export function slicesOf(
+  window: WindowSpec,
+  { from, until }: Closing,
+  { firstEnd, lastTime, rows }: { firstEnd: bigint; lastTime: bigint; rows: number },
+  rowsAtOnce: number,
+): Closing[] {
+  const whole = [{ from, until }];
+  if (window.kind !== 'hop') return whole;
+  const wanted = Math.ceil((rows * window.width) / window.slide / rowsAtOnce);
+  const start = from !== undefined && from > firstEnd - 1n ? from : firstEnd - 1n;
+  const end = until < lastTime + BigInt(window.width) ? until : lastTime + BigInt(window.width);
+  const count = BigInt(Math.min(wanted, maxSlices));
+  if (count < 2n || end - start <= BigInt(window.slide)) return whole;
+  const bounds = Array.from(
+    { length: Number(count) - 1 },
+    (_, index) => start + ((end - start) * BigInt(index + 1)) / count,
+  );
+  return [...bounds, until].map((bound, index) => ({
+    from: index === 0 ? from : bounds[index - 1],
+    until: bound,
+  }));
+}
 
 /** Rows before this time are in no window that ends later than `until`. Not for sessions. */
 export const trimTime = (window: AlignedWindow, until: bigint): bigint => firstStartAfter(window, until);

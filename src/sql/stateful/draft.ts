@@ -314,7 +314,7 @@ export class Draft {
     const [having, qualify, modifiers] = [node.having, node.qualify, node.modifiers].map((part) =>
       replaced(part, over),
     );
-    const { leaf, results } = await builder.build(
+    const { leaf, results, where } = await builder.build(
       { from: node.from_table as TreeNode, where: node.where_clause },
       found,
       hasWindow,
@@ -333,7 +333,7 @@ export class Draft {
       qualify: typed(qualify),
       modifiers: typed(modifiers),
       from_table: tableRef(leaf.name, leaf.name),
-      where_clause: null,
+      where_clause: where,
       ...grouped(keyed),
     });
     const ids = [...keys.keys()];

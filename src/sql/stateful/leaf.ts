@@ -5,9 +5,10 @@ import { describe } from '../engine/connection.ts';
 import { fieldTypeOf } from '../engine/values.ts';
 import { createTableStatement, engineTypeName } from '../field-types.ts';
 import { quoteName } from '../names.ts';
-import type { TreeNode } from '../parse-tree.ts';
+import { children, isNode, type TreeNode } from '../parse-tree.ts';
 import type { Clock, Leaf, LeafInput, PartialAggregate, TableDefinition } from '../plan.ts';
 import { chooseSelect, outputFields } from '../row-select.ts';
+import { changeOrder, goneColumn } from '../state/windows.ts';
 import type { SelectText } from '../statements.ts';
 import { recipeOf } from './fold.ts';
 import { alternatives, sourceOf, Times, timesOf } from './streams.ts';
@@ -76,12 +77,16 @@ export class LeafBuilder {
     { from, where }: { from: TreeNode; where: unknown },
     calls: readonly TreeNode[],
     hasWindow: boolean,
-  ): Promise<{ leaf: Leaf; results: Map<TreeNode, TreeNode> }> {
+  ): Promise<{ leaf: Leaf; results: Map<TreeNode, TreeNode>; where: TreeNode | null }> {
     const { sources, connection, query } = this.#tools;
     if (this.#columns.length === 0) this.column(await expressionOf(connection, '1'), '1');
+    const ways = alternatives(from).map((one) => ({ one, source: sourceOf(one, sources) }));
+    const changes = ways.some(({ source }) => isChanges(source))
+      ? await this.#changes(ways, where, hasWindow)
+      : undefined;
+    const kept = changes ? null : where;
     const inputs: LeafInput[] = [];
     let columns: Field[] | undefined;
-    const ways = alternatives(from).map((one) => ({ one, source: sourceOf(one, sources) }));
     const timeColumns = timesOf(ways.map(({ source }) => source));
     for (const { one, source } of ways) {
       const times = new Times(connection, query, source, timeColumns);
@@ -91,7 +96,7 @@ export class LeafBuilder {
           one,
         ),
       );
-      root.where_clause = where;
+      root.where_clause = kept;
       if (!(await times.add(root))) throw new Error('A SELECT reads a table whose columns are computed');
       await this.#holdable(root, source);
       const analysis = await analysisOf(root, this.#tools);
@@ -99,17 +104,46 @@ export class LeafBuilder {
       const select = await chooseSelect(connection, analysis, columns, query.findings);
       // It was given a further column.
       await connection.run(createTableStatement(source.name, source.schema.fields ?? []));
-      const whole = where === null && isWhole(one, query);
+      const whole = kept === null && isWhole(one, query);
       inputs.push({ source: [...sources.keys()].indexOf(source.name), select, whole });
     }
-    const fields = columns ?? [];
+    const fields = [...(columns ?? []), ...(changes ? changeFields : [])];
     const held = fields.filter(({ name }) => !name.startsWith('__'));
     const times = { event: fields.some(isTime('__time')), watermark: fields.some(isTime('__watermark')) };
     const leaf: Leaf = { name: this.name, inputs, columns: fields, times, keys: this.#keys };
-    const { fold, results } = await this.#aggregates(held, calls);
+    if (changes) leaf.changes = { key: changes.key };
+    const { fold, results } = await this.#aggregates(held, calls, changes !== undefined);
     if (fold) leaf.fold = fold;
     await this.#stand(leaf, held, hasWindow);
-    return { leaf, results };
+    return { leaf, results, where: changes?.where ?? null };
+  }
+
+  /** The columns of changes: those of the key, and whether a row is one that the SELECT reads. */
+  async #changes(
+    ways: readonly { one: TreeNode; source: TableDefinition }[],
+    where: unknown,
+    hasWindow: boolean,
+  ): Promise<{ key: string[]; where: TreeNode | null }> {
+    const { query, connection } = this.#tools;
+    const [way] = ways;
+    const refuse = (message: string): never => query.findings.stop(message);
+    if (!way || ways.length > 1 || way.one.type !== 'BASE_TABLE')
+      return refuse(
+        'A table of changes can only be aggregated where it is read: write its aggregates in the SELECT from it',
+      );
+    const { name, schema } = way.source;
+    if (hasWindow)
+      refuse(`${name} has changes of rows and not events: it can be aggregated without a window only`);
+    if ((schema.primary_keys ?? []).length === 0 || schema.framing)
+      refuse(`${name} needs a PRIMARY KEY and messages of one change each, so that an update finds its row`);
+    const key = (schema.primary_keys ?? []).map((column) =>
+      nameIn(this.column(columnRef(column), `key ${column}`)),
+    );
+    if (!isNode(where)) return { key, where: null };
+    const isTrue = await expressionOf(connection, 'COALESCE(x, false)');
+    const [, otherwise] = children(isTrue.children);
+    const holds = { ...isTrue, children: [where, otherwise as TreeNode] };
+    return { key, where: this.column(holds, 'where') };
   }
 
   /** An expression over the leaf: its columns have the types that they have in the stream. */
@@ -153,6 +187,7 @@ export class LeafBuilder {
   async #aggregates(
     held: readonly Field[],
     calls: readonly TreeNode[],
+    needsRows: boolean,
   ): Promise<{ fold: Leaf['fold'] | undefined; results: Map<TreeNode, TreeNode> }> {
     const { connection } = this.#tools;
     const results = new Map<TreeNode, TreeNode>();
@@ -181,7 +216,7 @@ export class LeafBuilder {
       recipes.push(
         recipeOf(call, await typesOf(((call.children ?? []) as TreeNode[]).map((child) => child))),
       );
-    if (recipes.some((recipe) => recipe === undefined)) {
+    if (needsRows || recipes.some((recipe) => recipe === undefined)) {
       for (const [index, call] of calls.entries()) results.set(call, typedCalls[index] as TreeNode);
       return { fold: undefined, results };
     }
@@ -265,3 +300,14 @@ export async function clocksOf(leaves: readonly Leaf[], tools: LeafTools): Promi
   }
   return clocks;
 }
+
+/** Whether rows of a source change others. */
+const isChanges = ({ schema: { format } }: TableDefinition): boolean =>
+  format?.type === 'json' && format.debezium === true;
+
+const changeFields: readonly Field[] = [
+  { name: changeOrder, type: 'int64' },
+  { name: goneColumn, type: 'bool' },
+];
+
+const nameIn = (reference: TreeNode): string => String((reference.column_names as string[])[0]);

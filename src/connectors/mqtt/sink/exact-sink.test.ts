@@ -23,7 +23,7 @@ const broker = await mosquitto();
 /** Opens a sink that can be killed: nothing more is sent. */
 async function open(context: MqttContext, timeoutMs?: number) {
   const killer = new AbortController();
-  const sink = await openExactSink({ ...context, exact: true, signal: killer.signal }, timeoutMs);
+  const sink = await openExactSink({ exact: 'resume', ...context, signal: killer.signal }, timeoutMs);
   const kill = async () => {
     killer.abort(new Error('killed'));
     await sink.close();
@@ -189,6 +189,27 @@ describe.each(['5', '3.1.1'] as const)('an exact sink over MQTT %s', (protocolVe
     await sink.close();
   });
 
+  test('begins anew with a session that knows no identifiers', async () => {
+    const context = contextOf(broker.url);
+    const seen = await listen(broker.url, context.table.topic);
+    const former = await open(context);
+    await former.exact.publish(numbered(3), false);
+    await former.kill();
+    const { exact, sink } = await open({ ...context, exact: 'begin' });
+    expect(exact.resumed).toBe(false);
+    await exact.publish(
+      numbered(2, 4).map(({ message }, index) => ({ identifier: index + 1, message })),
+      false,
+    );
+    await exact.release([1, 2, 3]);
+    await until('the new messages', () => seen.length >= 2);
+    expect(seen).toEqual(['m4', 'm5']);
+    await sink.close();
+    const { exact: next, sink: last } = await open(context);
+    expect(next.resumed).toBe(true);
+    await last.close();
+  });
+
   test('refuses what fits no packet or topic, and publishes the rest', async () => {
     const context = sinkContext(
       { url: broker.url, protocolVersion, maxPacketSize: 1_000 },
@@ -288,6 +309,16 @@ describe('reason codes of MQTT 5', () => {
     const lower = await scripted({ connack: { properties: { maximumQoS: 1 } } });
     expect((await errorOf(opened(lower.url))).code).toBe('mqtt_qos_downgraded');
   });
+});
+
+test('publishes again what was in flight at a 3.1.1 broker that seems to take fewer now', async () => {
+  const { url } = await scripted({ connack: { sessionPresent: true } });
+  const { exact, sink } = await open(sinkContext({ url, protocolVersion: '3.1.1' }, 'a/b', 'ExactlyOnce'));
+  expect(exact.maxInFlight).toBe(20);
+  expect(await exact.publish(numbered(30), true)).toEqual([]);
+  await exact.release(identifiersOf(numbered(30)));
+  expect((await errorOf(exact.publish(numbered(30), false))).code).toBe('internal');
+  await sink.close();
 });
 
 test('only a table with QoS 2 can be written exactly once', () => {

@@ -28,19 +28,17 @@ const foundLost = new Set<string>();
 
 const misused = (message: string): PenstockError => new PenstockError('internal', message);
 
-/** Connects in the session of the task. Fails if nothing sent is confirmed for `confirmTimeoutMs`. */
+/** Fails if nothing sent is confirmed for `confirmTimeoutMs`. */
 export async function openExactSink(
   context: RunContext<MqttProfile, MqttTable>,
   confirmTimeoutMs = 30_000,
 ): Promise<Sink> {
-  const { profile, signal } = context;
-  const connection = await connect({
-    ...taskClient(context),
-    clean: false,
-    sessionExpirySecs: sessionExpirySecs(profile),
-    signal,
-    prepare: pingOnTime,
-  });
+  const { signal, exact } = context;
+  const client = { ...taskClient(context), signal, prepare: pingOnTime };
+  // With 3.1.1 a session that begins clean does not last.
+  if (exact === 'begin') await (await connect(client)).close();
+  const lasting = { clean: false, sessionExpirySecs: sessionExpirySecs(context.profile) };
+  const connection = await connect({ ...client, ...lasting });
   try {
     if (!connection.limits.sessionPresent) foundLost.add(connection.identity);
     reportGrant(context, connection);
@@ -74,6 +72,8 @@ class ExactMqttSink implements Sink, ExactSink {
   readonly exact = this;
   readonly resumed: boolean;
   readonly maxInFlight: number;
+  /** The test of a 3.1.1 broker may have a lower result than the one before. */
+  readonly #maxAgain: number;
   readonly #connection: Connection;
   readonly #signal: AbortSignal;
   readonly #topic: string;
@@ -82,10 +82,8 @@ class ExactMqttSink implements Sink, ExactSink {
   readonly #maxPacketSize: number;
   readonly #writer: PacketWriter;
   readonly #inFlight = new Map<number, InFlight>();
-  /** Identifiers of the messages that wait or are in flight. */
-  readonly #used = new Set<number>();
-  /** Number of confirmations that are due. */
-  #due = 0;
+  readonly #usedIdentifiers = new Set<number>();
+  #confirmationsDue = 0;
   readonly #waiting: Chunk[] = [];
   readonly #pending = new Set<PendingWrite>();
   readonly #confirmTimeoutMs: number;
@@ -99,24 +97,23 @@ class ExactMqttSink implements Sink, ExactSink {
     confirmTimeoutMs: number,
     together: number,
   ) {
-    const { table, profile, signal } = context;
+    const { table, signal } = context;
     const { limits, version, client } = connection;
     this.#connection = connection;
     this.#signal = signal;
     this.#topic = table.topic;
     this.resumed = limits.sessionPresent && !foundLost.has(connection.identity);
-    this.maxInFlight = Math.max(1, Math.min(together, limits.receiveMaximum, maxIdentifier));
+    this.#maxAgain = Math.min(limits.receiveMaximum, maxIdentifier);
+    this.maxInFlight = Math.max(1, Math.min(together, this.#maxAgain));
     if (limits.maximumQos < 2) throw qos2Unsupported(table.topic, limits.maximumQos);
     if (version === 4) refuseProperties(table);
     this.#heads = new PublishHeads(table, version);
     this.#retain = sinkOf(table)?.retain ?? false;
     if (this.#retain && !limits.retain) throw retainUnsupported();
-    this.#maxPacketSize = Math.min(
-      limits.maximumPacketSize,
-      profile.maxPacketSize ?? Number.POSITIVE_INFINITY,
-    );
+    const { maxPacketSize = limits.maximumPacketSize } = context.profile;
+    this.#maxPacketSize = Math.min(limits.maximumPacketSize, maxPacketSize);
     this.#writer = new PacketWriter(client.stream, () => this.#send());
-    connection.asked = () => (this.#due > 0 ? this.#asked : undefined);
+    connection.asked = () => (this.#confirmationsDue > 0 ? this.#asked : undefined);
     connection.whenLost((error) => {
       this.#fail(error);
       context.lost?.(error);
@@ -137,12 +134,12 @@ class ExactMqttSink implements Sink, ExactSink {
   ): Promise<Refusal[]> {
     this.#use();
     if (messages.length === 0) return [];
-    if (messages.length > this.maxInFlight)
-      throw misused(`${messages.length} messages exceed the maximum of ${this.maxInFlight}`);
+    const max = this.#maxOf(again);
+    if (messages.length > max) throw misused(`${messages.length} messages exceed the maximum of ${max}`);
     const identifiers = messages.map(({ identifier }) => identifier);
-    const taken = identifiers.find((each) => this.#used.has(each));
+    const taken = identifiers.find((each) => this.#usedIdentifiers.has(each));
     if (taken !== undefined) throw misused(`The packet identifier ${taken} is in use`);
-    for (const identifier of identifiers) this.#used.add(identifier);
+    for (const identifier of identifiers) this.#usedIdentifiers.add(identifier);
     const write = new PendingWrite(messages.map(({ message }) => message));
     this.#waiting.push({ write, again, identifiers });
     this.#pending.add(write);
@@ -162,7 +159,7 @@ class ExactMqttSink implements Sink, ExactSink {
   async close(): Promise<void> {
     clearInterval(this.#confirmTimer);
     this.#signal.removeEventListener('abort', this.#aborted);
-    const unconfirmed = this.#due > 0 || this.#pending.size > 0;
+    const unconfirmed = this.#confirmationsDue > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));
     await (unconfirmed ? this.#connection.destroy() : this.#connection.close());
     this.#connection.client.off('packetreceive', this.#received);
@@ -178,10 +175,12 @@ class ExactMqttSink implements Sink, ExactSink {
     return { packet: unpublished ? 'PUBLISH' : 'PUBREL', topic: this.#topic, qos: 2, retain: this.#retain };
   }
 
+  #maxOf = (again: boolean): number => (again ? this.#maxAgain : this.maxInFlight);
+
   #send(): void {
-    while (this.#failure === undefined && this.#inFlight.size < this.maxInFlight && !this.#writer.full) {
+    while (this.#failure === undefined && !this.#writer.full) {
       const chunk = this.#waiting[0];
-      if (chunk === undefined) return;
+      if (chunk === undefined || this.#inFlight.size >= this.#maxOf(chunk.again)) return;
       const index = chunk.write.take();
       if (index >= 0) this.#publish(chunk, index);
       else this.#waiting.shift();
@@ -196,7 +195,7 @@ class ExactMqttSink implements Sink, ExactSink {
       head = this.#heads.of(row);
       if (publishSize(head, payload.length, 2) > this.#maxPacketSize) throw tooLarge(this.#maxPacketSize);
     } catch (error) {
-      this.#used.delete(identifier);
+      this.#usedIdentifiers.delete(identifier);
       write.refuse(index, asPenstockError(error));
       return;
     }
@@ -205,16 +204,17 @@ class ExactMqttSink implements Sink, ExactSink {
   }
 
   #add(message: InFlight): void {
-    if (this.#due === 0) this.#confirmedAt = performance.now();
-    this.#due += 1;
+    if (this.#confirmationsDue === 0) this.#confirmedAt = performance.now();
+    this.#confirmationsDue += 1;
     this.#inFlight.set(message.identifier, message);
-    this.#used.add(message.identifier);
+    this.#usedIdentifiers.add(message.identifier);
     message.completed.promise.catch(() => undefined);
   }
 
   async #release(identifier: number): Promise<void> {
     const known = this.#inFlight.get(identifier);
-    const isUnpublished = known === undefined ? this.#used.has(identifier) : known.state === 'published';
+    const isUnpublished =
+      known === undefined ? this.#usedIdentifiers.has(identifier) : known.state === 'published';
     if (isUnpublished) throw misused(`The message ${identifier} is not published yet`);
     if (known?.state === 'released') return known.completed.promise;
     const { again = true, write, index = 0 } = known ?? {};
@@ -242,7 +242,7 @@ class ExactMqttSink implements Sink, ExactSink {
     // Some brokers refuse the identifier of a message that they have: it was published before.
     if (reasonCode < 128 || (inUse && again)) {
       message.state = 'held';
-      this.#due -= 1;
+      this.#confirmationsDue -= 1;
       write?.confirm();
       return;
     }
@@ -271,14 +271,14 @@ class ExactMqttSink implements Sink, ExactSink {
 
   #remove({ identifier }: InFlight): void {
     this.#inFlight.delete(identifier);
-    this.#used.delete(identifier);
-    this.#due -= 1;
+    this.#usedIdentifiers.delete(identifier);
+    this.#confirmationsDue -= 1;
   }
 
   /** The keep-alive does not notice a broker that responds to pings but confirms no messages. */
   #checkConfirmations(): void {
     const now = performance.now();
-    if (this.#due === 0) this.#confirmedAt = now;
+    if (this.#confirmationsDue === 0) this.#confirmedAt = now;
     const ms = this.#confirmTimeoutMs;
     if (now - this.#confirmedAt >= ms) this.#fails(unanswered(this.#asked, ms));
   }
