@@ -26,7 +26,15 @@ import type {
 } from './operations.ts';
 import { Positions } from './positions.ts';
 import { StatefulPump } from './state/pump.ts';
-import { ofSource, ofSources, type TaskEnd, type TaskSpec, window, windowOf } from './task-spec.ts';
+import {
+  ofSource,
+  ofSources,
+  sourceIdentity,
+  type TaskEnd,
+  type TaskSpec,
+  window,
+  windowOf,
+} from './task-spec.ts';
 
 interface AttemptTools {
   running(): void;
@@ -180,6 +188,7 @@ export class Attempt implements AttemptOperations {
     const sources = specs.map((spec) => ({
       table: spec.insert.source,
       bad: new BadMessages(spec, this.#tools),
+      session: spec.source.connector.session?.(spec.source.profile, sourceIdentity(spec)) ?? null,
     }));
     const pump = await StatefulPump.open({ select, sources, sink: insert.sink, store, counts, warn, signal });
     open.push(pump);

@@ -11,7 +11,7 @@ import type { WorkerDeps } from './deps.ts';
 import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
-import { JobSessions } from './sessions.ts';
+import { JobSessions, recordSinkSession } from './sessions.ts';
 import { statesOf } from './states.ts';
 import { leftUnconfirmed, Task } from './task.ts';
 import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
@@ -216,6 +216,7 @@ export class RunningTask {
     const { index } = JSON.parse(row.place) as { index: number };
     const spec = specOf(catalog, row.jobId, work, index);
     const sessions = new JobSessions(deps, row.jobId);
+    await recordSinkSession(deps, spec);
     await sessions.load(spec);
     const local = localJob(row.jobId);
     const before =

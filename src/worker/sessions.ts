@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { connectorFor } from '../connectors/registry.ts';
 import type { StoredSession } from '../definitions/catalog.ts';
@@ -24,6 +24,9 @@ export interface SourceSession extends StoredSession {
 
 /** Stored state of sessions that no longer belong to a job. */
 export const orphaned = 'leftover';
+
+/** Stored state of the session of a sink that writes each message once. It is never drained. */
+const ofSink = 'sink';
 
 const comparisonMs = 10_000;
 
@@ -233,8 +236,34 @@ export class JobSessions {
   }
 }
 
+/**
+ * Records the session of a sink before it is first opened, so that it is removed with its pipeline. One that the sink no longer
+ * uses is removed now. Throws database errors.
+ */
+export async function recordSinkSession({ db, catalog }: WorkerDeps, spec: TaskSpec): Promise<void> {
+  const { jobId, taskIndex, insert, sink } = spec;
+  if (insert.select.kind !== 'stateful') return;
+  const { connector, profile, config, operatorId } = sink;
+  const place = { jobId, operatorId, taskIndex, state: ofSink };
+  const known = await db.sourceSession.findMany({ where: place });
+  const identity = { jobId, operatorId, taskIndex };
+  const name = connector.exactlyOnce?.(config) ? connector.session?.(profile, identity) : undefined;
+  const id = `ses_${createHash('sha256').update(`${operatorId} ${taskIndex} ${jobId} ${name}`).digest('hex').slice(0, 16)}`;
+  const now = nowMicros();
+  const former = known.filter((row) => row.id !== id).map((row) => row.id);
+  if (former.length > 0)
+    await db.sourceSession.updateMany({
+      where: { id: { in: former } },
+      data: { state: orphaned, stateSince: now, attempts: 0, nextTry: now },
+    });
+  if (name === undefined || known.length > former.length) return;
+  const sealed = catalog.sealSession(id, { ...insert, source: insert.sink });
+  const data = { ...place, connector: connector.id, established: true, stateSince: now };
+  await db.sourceSession.create({ data: { id, ...data, ...sealed, tables: JSON.stringify([config]) } });
+}
+
 const readSessions = batchedBy(async (db: Db, jobs: readonly string[]) => {
-  const where = { jobId: { in: [...new Set(jobs)] }, state: { not: orphaned } };
+  const where = { jobId: { in: [...new Set(jobs)] }, state: { notIn: [orphaned, ofSink] } };
   const rows = await db.sourceSession.findMany({ where, orderBy: { id: 'asc' } });
   const byJob = Map.groupBy(rows, ({ jobId }) => jobId);
   return (job: string) => byJob.get(job) ?? [];

@@ -23,6 +23,8 @@ export interface Control {
 
 export interface SourceControl {
   watermark: string | null;
+  /** Name of the session with the other side that the identifiers are of. */
+  session: string | null;
   /** Packet identifiers that are committed and not released. */
   received: number[];
 }
@@ -63,7 +65,7 @@ export const noControl = (sources: number): Control => ({
   version: 1,
   epoch: 0,
   until: null,
-  sources: Array.from({ length: sources }, () => ({ watermark: null, received: [] })),
+  sources: Array.from({ length: sources }, () => ({ watermark: null, session: null, received: [] })),
   segments: [],
   outbox: [],
   nextSegment: 1,

@@ -35,6 +35,8 @@ const forgetEveryMs = 60_000;
 export interface PumpedSource {
   table: TableDefinition;
   bad: BadMessages;
+  /** Name of its session with the other side. */
+  session: string | null;
 }
 
 interface PumpTools {
@@ -129,9 +131,10 @@ export class StatefulPump {
     this.#segments = new Segments(state.control);
     this.#until = microsOf(state.control.until);
     const changed = () => this.#soon();
-    this.identifiers = state.control.sources.map(
-      ({ received }) => new CommittedIdentifiers(received, changed),
-    );
+    this.identifiers = state.control.sources.map(({ received, session }, index) => {
+      const isSame = session === (tools.sources[index]?.session ?? null);
+      return new CommittedIdentifiers(isSame ? received : [], changed);
+    });
   }
 
   /** Whether nothing is committed yet. */
@@ -579,6 +582,7 @@ export class StatefulPump {
     control.until = this.#until === undefined ? null : String(this.#until);
     control.sources = this.#state.clocks.map(({ own }, index) => ({
       watermark: own === undefined ? null : String(own),
+      session: this.#tools.sources[index]?.session ?? null,
       received: received[index] ?? [],
     }));
     control.segments = [...this.#segments.all];
