@@ -92,7 +92,7 @@ describe.each(databasesOfSoak)('the state of a job on $provider', ({ open, provi
     await reading('a');
     await committed();
     const tasks = async () => (await rig.request.get(`${path}/jobs/${(await job()).id}/tasks`)).body.data;
-    await until('the size of the state', async () => (await tasks())[0]?.windows?.state_bytes > 0);
+    await until('what it tells of its windows', async () => (await tasks())[0]?.windows?.checkpoint_ms > 0);
 
     const refused = await rig.request
       .patch(path)
