@@ -65,6 +65,12 @@ async function loadRows(
 const maxDeltas = 1000;
 const minSnapshotBytes = 4 * 1024 * 1024;
 
+/** A segment that a commit adds. */
+export interface NewSegment {
+  segment: number;
+  data: Uint8Array;
+}
+
 /** The stored segments of a state, and what has to become of them. */
 export class Segments {
   #segments: Segment[];
@@ -92,8 +98,11 @@ export class Segments {
     return this.#next - 1;
   }
 
-  add(segment: Segment): void {
-    this.#segments.push(segment);
+  /** Adds a segment, and returns it for the commit. */
+  store(data: Uint8Array, of: Omit<Segment, 'segment' | 'bytes'>): NewSegment {
+    const segment = this.number();
+    this.#segments.push({ segment, bytes: data.byteLength, ...of });
+    return { segment, data };
   }
 
   /** Removes segments, and returns their numbers. */
