@@ -233,7 +233,11 @@ export class Committer {
     this.#tools.warn(error instanceof PenstockError ? error : new PenstockError('internal', String(error)));
   }
 
-  #write(received: readonly number[][], watermarks: readonly (bigint | undefined)[], entry: OutboxEntry | undefined): Control {
+  #write(
+    received: readonly number[][],
+    watermarks: readonly (bigint | undefined)[],
+    entry: OutboxEntry | undefined,
+  ): Control {
     const control = this.#state.control;
     const { until } = this.#evaluation;
     control.epoch += 1;
