@@ -21,7 +21,10 @@ interface Recipe {
 
 const at = (time: string) => `2024-01-31T${time}Z`;
 const many = (count: number, device: string) =>
-  Array.from({ length: count }, () => [`plant/${device}/alarms`, { device, raised_at: at('07:11:00') }] as const);
+  Array.from(
+    { length: count },
+    () => [`plant/${device}/alarms`, { device, raised_at: at('07:11:00') }] as const,
+  );
 const reading = (time: string, celsius: number, device = 'oven') =>
   [`plant/${device}/readings`, { device, measured_at: at(time), celsius }] as const;
 const sensor = (kind: string, device: string, time: string, value: number) =>
@@ -134,5 +137,4 @@ test('the recipes of docs/windows.md have these results', { timeout: 120_000 }, 
     expect([name, [...(results[name] ?? [])].sort(byText)]).toEqual([name, [...rows].sort(byText)]);
 });
 
-const byText = (one: object, other: object): number =>
-  JSON.stringify(one) < JSON.stringify(other) ? -1 : 1;
+const byText = (one: object, other: object): number => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1);
