@@ -109,14 +109,13 @@ export class Attempt implements AttemptOperations {
   ): Promise<(DeadLetterFailure | undefined)[] | undefined> {
     const processor = this.#processor;
     if (!processor && !this.#pump) return undefined;
-    const { decode } = metadataCodec(this.#spec.source.connector.metadata);
-    const messages = deadLetters.map(
-      ({ payload, metadata, left }): InputMessage => ({
-        ...(left ? { left } : {}),
-        payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
-        metadata: decode(Buffer.from(metadata)),
-      }),
-    );
+    const decoders = ofSources(this.#spec).map(({ source }) => metadataCodec(source.connector.metadata));
+    const messages = deadLetters.map(({ payload, metadata, left, source }) => ({
+      ...(left ? { left } : {}),
+      payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
+      metadata: decoders[source]?.decode(Buffer.from(metadata)) ?? {},
+      source,
+    }));
     if (!processor) return this.#pump?.replay(messages);
     const failures: (DeadLetterFailure | undefined)[] = [];
     for (const batch of processor.batches(messages, () => {})) {

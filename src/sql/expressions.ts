@@ -167,6 +167,8 @@ class Visitor {
       const message = `row_time() is not supported for this table; write its column ${this.#scope.eventTime}`;
       return this.#refuse(node, message);
     }
+    if (name === 'closed_early')
+      return manyRows || this.#refuse(node, 'closed_early() is for the SELECT list over a window');
     if (this.#scope.functions.volatile.has(name) && !engineFunctions.test(name)) {
       const message = `The function ${name} returns a different value at each call, so a redelivered message would become a different row; use a value of the message`;
       return this.#refuse(node, message);

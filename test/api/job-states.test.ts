@@ -74,6 +74,78 @@ describe.each(databasesOfSoak)('the state of a job on $provider', ({ open, provi
     expect(await rig.service.db.statePart.count()).toBe(0);
   });
 
+  const counted = (days: number, having = 0) =>
+    `INSERT INTO alerts SELECT device, count(*) AS seq, avg(celsius) AS celsius FROM readings
+     GROUP BY session(interval '${days} days'), device HAVING count(*) > ${having}`;
+  const reading = (device: string) =>
+    rig.client.publishAsync('plant/a/readings', JSON.stringify({ device, seq: 1, celsius: 20 }), { qos: 1 });
+
+  test('of open windows is kept by edits that only use it otherwise, and by a stop that is a checkpoint', async () => {
+    await createTables(rig.request, rig.broker.url);
+    const received = await rig.receive('plant/alerts');
+    const id = await rig.run(counted(100));
+    const path = `/api/v1/pipelines/${id}`;
+    const { db } = rig.service;
+    const job = () => jobOf(rig.request, id);
+    const committed = () =>
+      until('a commit', async () => ((await db.taskState.findFirst())?.bytes ?? 0n) > 0n);
+    await reading('a');
+    await committed();
+    const tasks = async () => (await rig.request.get(`${path}/jobs/${(await job()).id}/tasks`)).body.data;
+    await until('what it tells of its windows', async () => (await tasks())[0]?.windows?.checkpoint_ms > 0);
+
+    const refused = await rig.request
+      .patch(path)
+      .send({ query: counted(200) })
+      .expect(409);
+    expect(refused.body.code).toBe('state_would_be_lost');
+    await rig.request
+      .patch(path)
+      .send({ query: counted(100, 1), parallelism: 3 })
+      .expect(200);
+    await until('the edit runs', async () => {
+      const { editsDone, state } = await db.job.findFirstOrThrow();
+      return editsDone === 1 && state === 'Running';
+    });
+    expect(await tasks()).toHaveLength(1);
+    await rig.request.patch(path).send({ stop: 'checkpoint' }).expect(200);
+    await rig.inState(id, 'Stopped');
+    await rig.start(id);
+    await reading('a');
+    await reading('b');
+    await until('all are committed', async () => {
+      const { control } = await db.taskState.findFirstOrThrow();
+      const [task] = await tasks();
+      return control.length > 0 && task?.in_flight === 0 && task.operators[0].messages_in === 2;
+    });
+    expect(received).toEqual([]);
+    await rig.stop(id);
+    await until('the result', () => received.length > 0);
+    expect(received).toEqual([expect.objectContaining({ device: 'a', seq: 2 })]);
+
+    const lists = await rig.request.get(`${path}/jobs/${(await job()).id}/checkpoints`).expect(200);
+    expect(lists.body.data.at(-1)).toMatchObject({ backend: provider, finish_time: expect.any(Number) });
+    // All windows have closed.
+    await rig.request
+      .patch(path)
+      .send({ query: counted(200) })
+      .expect(200);
+    await rig.start(id);
+    await reading('c');
+    await committed();
+
+    const { shape } = await db.taskState.findFirstOrThrow();
+    await rig.request
+      .patch(`${path}?state=discard`)
+      .send({ query: counted(300) })
+      .expect(200);
+    await until('a state of the new query', async () => {
+      await reading('d');
+      return (await db.taskState.findFirstOrThrow()).shape !== shape;
+    });
+    expect(await db.taskState.findFirst()).toMatchObject({ discardFor: null });
+  });
+
   test('without rows is nothing to lose', async () => {
     const { path, states } = await withState(0n);
     const { body } = await rig.request

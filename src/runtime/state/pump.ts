@@ -94,10 +94,13 @@ export class StatefulPump {
   #evaluatedAt = 0;
   #isOld = false;
   #measuredAt = 0;
+  #measuring: NodeJS.Timeout | undefined;
   #forgotAt = performance.now();
   #stateBytes = 0;
   #checkpointMs = 0;
   #fullSince: number | undefined;
+  /** The end of the last window that there can be. */
+  readonly #lastEnd: bigint;
   #snapshot: Promise<void> | undefined;
   #replacing: { upTo: number; segments: { leaf: number; data: Uint8Array }[] } | undefined;
   #closesEarly = false;
@@ -130,6 +133,7 @@ export class StatefulPump {
     this.#control = state.control;
     this.#segments = new Segments(state.control);
     this.#until = microsOf(state.control.until);
+    this.#lastEnd = closedBy(tools.select.window, endOfTime);
     const changed = () => this.#soon();
     this.identifiers = state.control.sources.map(({ received, session }, index) => {
       const isSame = session === (tools.sources[index]?.session ?? null);
@@ -193,28 +197,37 @@ export class StatefulPump {
     );
     const lost = whenAborted(failed);
     await Promise.race([reading, writing.then(() => never()), lost]);
-    if (this.#closesEarly) for (const clock of this.#state.clocks) clock.ended = true;
     this.#ending = true;
     await this.#nextCommit();
+    if (this.#closesEarly) {
+      // What the watermark has passed is closed by the commit before.
+      for (const clock of this.#state.clocks) clock.ended = true;
+      await this.#nextCommit();
+    }
     this.#outbox.end();
     await Promise.race([writing, lost]);
     await this.#nextCommit();
   }
 
-  /** Handles dead letters again. Returns the failure of each. */
-  async replay(messages: readonly InputMessage[]): Promise<(DeadLetterFailure | undefined)[]> {
-    const input = this.#inputs[0] as SourceInput;
-    const failures: (DeadLetterFailure | undefined)[] = [];
-    const now = performance.timeOrigin + performance.now();
-    const deliveries = messages.map((message): Delivery => ({ ...message, receivedAt: now, ack() {} }));
-    for (const batch of input.reader.batches(deliveries, () => {})) {
-      const prepared = await input.prepare(batch);
-      await this.#taken();
-      input.add(this.#tables, prepared, this.#until);
-      failures.push(...batch.messages.map((_, index) => deadLetterFailure(batch, index)));
+  /** Handles dead letters again. Returns the failure of each, in order. */
+  async replay(
+    messages: readonly (InputMessage & { source: number })[],
+  ): Promise<(DeadLetterFailure | undefined)[]> {
+    const failures = new Map<InputMessage, DeadLetterFailure | undefined>();
+    const receivedAt = performance.timeOrigin + performance.now();
+    for (const [source, some] of Map.groupBy(messages, (message) => message.source)) {
+      const input = this.#inputs[source] as SourceInput;
+      const deliveries = some.map((message) => ({ ...message, message, receivedAt, ack() {} }));
+      for (const batch of input.reader.batches(deliveries, () => {})) {
+        const prepared = await input.prepare(batch);
+        await this.#taken();
+        input.add(this.#tables, prepared, this.#until);
+        for (const [index, { message }] of batch.messages.entries())
+          failures.set(message, deadLetterFailure(batch, index));
+      }
     }
     await this.#nextCommit();
-    return failures;
+    return messages.map((message) => failures.get(message));
   }
 
   /** Closes all windows at the end, as if all sources had ended. */
@@ -223,6 +236,7 @@ export class StatefulPump {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#measuring);
     await this.#committing.catch(() => {});
     await this.#snapshot?.catch(() => {});
     for (const input of this.#inputs) await input.close();
@@ -488,10 +502,14 @@ export class StatefulPump {
     this.#isOld = false;
     const until = this.#closing();
     if (until === undefined || (this.#until !== undefined && until <= this.#until)) return undefined;
-    const { count, data } = await this.#tables.closeWindows(this.#until, until);
+    const { count, data } = await this.#tables.closeWindows(
+      this.#until,
+      until,
+      this.#closesEarly && until >= this.#lastEnd,
+    );
     await this.#tables.trim(until);
     // Nothing comes after the end of all sources, and rows of a later run may.
-    if (until < closedBy(this.#tools.select.window, endOfTime)) this.#until = until;
+    if (until < this.#lastEnd) this.#until = until;
     return data && this.#entry(count, data, add);
   }
 
@@ -606,7 +624,15 @@ export class StatefulPump {
   }
 
   async #measure(now: number): Promise<void> {
-    if (now - this.#measuredAt < measureEveryMs) return;
+    clearTimeout(this.#measuring);
+    if (now - this.#measuredAt < measureEveryMs) {
+      // A job may fall quiet now.
+      this.#measuring = setTimeout(
+        () => void this.#measure(performance.now()).catch(() => {}),
+        measureEveryMs,
+      );
+      return;
+    }
     this.#measuredAt = now;
     const { bytes } = await this.#tables.size();
     this.#stateBytes = bytes + this.#state.duplicates.reduce((sum, one) => sum + (one?.bytes ?? 0), 0);
@@ -619,7 +645,7 @@ export class StatefulPump {
       openWindows: count,
       closedWindows: this.#control.closed,
       lateRows: this.#control.late,
-      stateBytes: this.#stateBytes,
+      stateBytes: this.#segments.bytes,
       checkpointMs: this.#checkpointMs,
     });
   }

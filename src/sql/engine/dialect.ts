@@ -99,6 +99,8 @@ const definitions: Readonly<Record<string, readonly Overload[]>> = {
   tumble: [['w', windowStruct]],
   hop: [['s, w', windowStruct]],
   session: [['g', windowStruct]],
+  // Set while windows close before their time.
+  closed_early: [['', "COALESCE(CAST(getvariable('closed_early') AS BOOLEAN), false)"]],
   btrim: [
     ['x', 'trim(x)'],
     ['x, c', 'trim(x, c)'],

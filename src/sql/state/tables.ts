@@ -94,12 +94,16 @@ export class StateTables {
     });
   }
 
-  /** Returns the results of the windows that end after `from` and not after `until`, sorted by their end. */
-  closeWindows(from: bigint | undefined, until: bigint): Promise<Results> {
+  /**
+   * Returns the results of the windows that end after `from` and not after `until`, sorted by their end. `early` says that more
+   * rows of them may come: `closed_early()` is true in their results.
+   */
+  closeWindows(from: bigint | undefined, until: bigint, early = false): Promise<Results> {
     return this.#queue(async () => {
       const due = this.#nextEnd !== undefined && until >= this.#nextEnd;
       if (!due || !(await this.#findSessions(from, until))) return { count: 0, data: undefined };
       const parts: Results[] = [];
+      await this.#session.run(`SET VARIABLE closed_early = ${early}`);
       for (const slice of await this.#slices({ from, until })) {
         const { rows, data } = await this.#session.write(this.#reader.stored(this.#query(slice)));
         if (data) parts.push({ count: rows, data });
