@@ -74,8 +74,8 @@ test('a message that was counted within the horizon does not count again', async
   const { windows, send, rows } = await opened('SELECT count(*) AS n FROM r', table);
   for (const id of [1, 2, 1]) send({ id, at: at(id) });
   windows.ended(0);
-  await until('the result', () => rows().length === 1);
-  expect(rows()).toEqual([{ before: null, after: { n: 2 }, op: 'c' }]);
+  send({ id: 3, at: at(3) });
+  await until('the result', () => rows().at(-1)?.after.n === 3);
   await windows.close();
 });
 

@@ -297,7 +297,7 @@ describe('a preview', { timeout: 180_000 }, () => {
     await until('both', async () => {
       await send(reading(1, 20));
       const rows = rowsOf(reader);
-      return rows.some(({ top }) => top === 20) && rows.some(({ op, after }) => op === 'u' && after.n > 1);
+      return rows.some(({ top }) => top === 20) && rows.some(({ after }) => after?.n > 1);
     });
     await reader.hangUp();
   });
