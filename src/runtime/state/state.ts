@@ -1,10 +1,10 @@
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
+import { Duplicates } from '../../sql/state/duplicates.ts';
 import type { LeafSegment } from '../../sql/state/snapshots.ts';
 import { SourceClock } from '../../sql/state/source-clock.ts';
 import { StateTables } from '../../sql/state/tables.ts';
 import type { StateStore } from '../operations.ts';
 import { type Control, microsOf, noControl, type OutboxEntry, type Segment } from './control.ts';
-import { Duplicates } from './duplicates.ts';
 
 /** Rows and clocks of a stateful select, as they were committed. */
 export interface RestoredState {
