@@ -104,6 +104,7 @@ export class StatefulPump {
   #snapshot: Promise<void> | undefined;
   #replacing: { upTo: number; segments: { leaf: number; data: Uint8Array }[] } | undefined;
   #closesEarly = false;
+  #isDrained = () => false;
   #ending = false;
 
   static async open(tools: PumpTools): Promise<StatefulPump> {
@@ -168,6 +169,7 @@ export class StatefulPump {
     sources: readonly AsyncIterable<Delivery[]>[],
     { sink, window, isDrained, failed, sinkError }: PumpRun,
   ): Promise<void> {
+    this.#isDrained = isDrained;
     this.#outbox = new Outbox(
       {
         sink,
@@ -257,7 +259,7 @@ export class StatefulPump {
       for (const batch of input.reader.batches(messages, bad.failed)) {
         const prepared = await input.prepare(batch);
         this.#tools.signal.throwIfAborted();
-        await this.#room();
+        await this.#room(index);
         await this.#taken();
         const added = input.add(this.#tables, prepared, this.#until);
         counts.add({ rows_in: batch.rows.length, in_flight: batch.messages.length });
@@ -284,11 +286,23 @@ export class StatefulPump {
     this.#changed();
   }
 
-  /** Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. */
-  async #room(): Promise<void> {
-    while (this.#pendingMessages > maxPendingMessages || this.#outbox?.isFull || this.#isStateFull()) {
+  /**
+   * Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. A source that waits
+   * here is not idle: its windows stay open for what it has.
+   */
+  async #room(index: number): Promise<void> {
+    while (this.#pendingMessages > maxPendingMessages || this.#outbox?.isFull || this.#mustWait(index)) {
+      this.#state.clocks[index]?.heard();
       await delay(roomEveryMs, this.#tools.signal);
     }
+  }
+
+  /** Rows of the source that is behind the others let windows close, and what was read goes in before a stop. */
+  #mustWait(index: number): boolean {
+    if (!this.#isStateFull() || this.#isDrained()) return false;
+    const { clocks } = this.#state;
+    const own = clocks[index]?.now() ?? -endOfTime;
+    return !clocks.some((clock) => !clock.ended && (clock.now() ?? -endOfTime) > own);
   }
 
   #isStateFull(): boolean {
