@@ -2,6 +2,7 @@ import type { Delivery, Sink } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { TableDefinition } from '../../sql/plan.ts';
+import { endOfTime } from '../../sql/state/source-clock.ts';
 import { deadLetterFailure } from '../bad-messages.ts';
 import type { InputMessage } from '../batch-processor.ts';
 import { delay } from '../delay.ts';
@@ -174,7 +175,7 @@ export class StatefulPump {
       for (const batch of input.reader.batches(messages, bad.failed)) {
         const prepared = await input.prepare(batch);
         this.#tools.signal.throwIfAborted();
-        await this.#room(run);
+        await this.#room(index, run);
         await this.#committer.taken();
         const added = input.add(this.#state.tables, prepared, this.#committer.until);
         counts.add({ rows_in: batch.rows.length, in_flight: batch.messages.length });
@@ -188,16 +189,23 @@ export class StatefulPump {
   }
 
   /**
-   * Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. The last messages of a
-   * source that ends by request need not wait for windows to close.
+   * Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. A source that waits
+   * here is not idle: its windows stay open for what it has.
    */
-  async #room({ isDrained }: PumpRun): Promise<void> {
-    while (
-      this.#committer.pending.isFull ||
-      this.#committer.outbox?.isFull ||
-      (this.#isStateFull() && !isDrained())
-    )
+  async #room(index: number, { isDrained }: PumpRun): Promise<void> {
+    const { pending } = this.#committer;
+    while (pending.isFull || this.#committer.outbox?.isFull || (!isDrained() && this.#mustWait(index))) {
+      this.#state.clocks[index]?.heard();
       await delay(roomEveryMs, this.#tools.signal);
+    }
+  }
+
+  /** Whether the state is full. Rows of the source that is behind the others go in, as they let windows close. */
+  #mustWait(index: number): boolean {
+    if (!this.#isStateFull()) return false;
+    const { clocks } = this.#state;
+    const own = clocks[index]?.now() ?? -endOfTime;
+    return !clocks.some((clock) => !clock.ended && (clock.now() ?? -endOfTime) > own);
   }
 
   #isStateFull(): boolean {
