@@ -1,8 +1,8 @@
+import { changesEncoder } from '../../connectors/changes.ts';
 import type { Outgoing, Refusal, Sink } from '../../connectors/connector.ts';
 import type { PenstockError } from '../../errors.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { TableDefinition } from '../../sql/plan.ts';
-import { changesEncoder } from '../changes.ts';
 import type { OutboxEntry } from './control.ts';
 
 const chunkSize = 1000;
@@ -35,7 +35,10 @@ export class Outbox {
   readonly #encode: ReturnType<typeof changesEncoder>;
   #nextIdentifier: number;
   #wake = Promise.withResolvers<void>();
-  #idle = Promise.withResolvers<void>();
+  #settled = Promise.withResolvers<void>();
+  readonly #failed = Promise.withResolvers<never>();
+  #unconfirmed = 0;
+  #last: Promise<unknown> = Promise.resolve();
   #ending = false;
 
   constructor(tools: OutboxTools, entries: readonly OutboxEntry[], nextIdentifier: number) {
@@ -43,6 +46,7 @@ export class Outbox {
     this.#entries = entries.map((entry) => ({ ...entry }));
     this.#nextIdentifier = nextIdentifier;
     this.#encode = changesEncoder(tools.table);
+    this.#failed.promise.catch(() => {});
   }
 
   get nextIdentifier(): number {
@@ -85,14 +89,13 @@ export class Outbox {
     this.#wake.resolve();
   }
 
-  /** Resolves when the sink has confirmed something after it was full. */
-  get settled(): Promise<void> {
-    return this.#idle.promise;
-  }
-
   /** Writes until it is ended. Rejects when the sink is lost. */
   async run(): Promise<void> {
-    const written = new Set<OutboxEntry>();
+    await Promise.race([this.#run(), this.#failed.promise]);
+  }
+
+  async #run(): Promise<void> {
+    const written = new WeakSet<OutboxEntry>();
     while (true) {
       const entry = this.#entries.find((one) => !written.has(one) && one.done < one.count);
       if (!entry) {
@@ -101,36 +104,35 @@ export class Outbox {
         this.#wake = Promise.withResolvers<void>();
         continue;
       }
-      if (this.#tools.sink.exact) await this.#writeExactly(entry, this.#tools.sink.exact);
+      const { exact } = this.#tools.sink;
+      if (exact) await this.#writeExactly(entry, exact);
       else await this.#write(entry);
       written.add(entry);
     }
     await this.#confirmed(0);
   }
 
-  /** Writes that are not confirmed, in order. */
-  readonly #writing: { size: number; done: Promise<void> }[] = [];
-
   async #write(entry: OutboxEntry): Promise<void> {
     const { sink, window } = this.#tools;
-    let skip = entry.done;
-    let chunk: Change[] = [];
-    const flush = async (): Promise<void> => {
-      const changes = chunk;
-      chunk = [];
-      if (changes.length === 0) return;
+    for await (const changes of this.#chunks(entry, () => Math.min(chunkSize, window))) {
       await this.#confirmed(window - changes.length);
       const messages = this.#encoded(changes);
+      const size = changes.length;
+      this.#unconfirmed += size;
       const written = messages.length > 0 ? sink.write(messages) : Promise.resolve<Refusal[]>([]);
-      const done = written.then(
-        (refusals) => this.#settle(entry, changes.length, messages, refusals),
-        (error: unknown) => {
-          throw this.#tools.sinkError(error);
-        },
-      );
-      done.catch(() => {});
-      this.#writing.push({ size: changes.length, done });
-    };
+      // Writes are confirmed in the order of their calls, or all fail.
+      this.#last = Promise.all([this.#sinks(written), this.#last]).then(([refusals]) => {
+        this.#unconfirmed -= size;
+        this.#settle(entry, size, messages, refusals);
+      });
+      this.#last.catch(this.#failed.reject);
+    }
+  }
+
+  /** The results of an entry that are not confirmed. `size` is asked before each piece. */
+  async *#chunks(entry: OutboxEntry, size: () => number): AsyncGenerator<Change[]> {
+    let skip = entry.done;
+    let chunk: Change[] = [];
     for await (const piece of this.#tools.read(entry))
       for (const change of piece) {
         if (skip > 0) {
@@ -138,22 +140,18 @@ export class Outbox {
           continue;
         }
         chunk.push(change);
-        if (chunk.length >= Math.min(chunkSize, window)) await flush();
+        if (chunk.length < size()) continue;
+        yield chunk;
+        chunk = [];
       }
-    await flush();
-    if (!this.#ending && this.#entries.at(-1) !== entry) return;
-    // The sink may hold what it has until more comes; nothing else asks for it.
-    if (this.#ending) this.#tools.sink.flush?.();
-    void this.#confirmed(0).catch(() => {});
+    if (chunk.length > 0) yield chunk;
   }
 
   /** Waits until at most `most` results wait for the sink. */
   async #confirmed(most: number): Promise<void> {
-    const waiting = () => this.#writing.reduce((sum, { size }) => sum + size, 0);
-    while (this.#writing.length > 0 && waiting() > Math.max(0, most)) {
+    while (this.#unconfirmed > Math.max(0, most)) {
       this.#tools.sink.flush?.();
-      await this.#writing[0]?.done;
-      this.#writing.shift();
+      await Promise.race([this.#settled.promise, this.#failed.promise]);
     }
   }
 
@@ -171,31 +169,16 @@ export class Outbox {
     const refused = new Set(refusals.map(({ index }) => index));
     this.#tools.wrote(messages.filter((_, index) => !refused.has(index)));
     entry.done += count;
-    this.#idle.resolve();
-    this.#idle = Promise.withResolvers<void>();
+    this.#settled.resolve();
+    this.#settled = Promise.withResolvers<void>();
     this.#tools.changed();
   }
 
   /** Commits identifiers before their messages are published, and that these are published before the identifiers end. */
   async #writeExactly(entry: OutboxEntry, exact: NonNullable<Sink['exact']>): Promise<void> {
-    const size = Math.max(1, Math.min(chunkSize, exact.maxInFlight));
-    let skip = entry.done;
-    let chunk: Change[] = [];
-    const flush = async (): Promise<void> => {
-      const changes = chunk;
-      chunk = [];
-      if (changes.length > 0) await this.#publish(entry, changes, exact);
-    };
-    for await (const piece of this.#tools.read(entry))
-      for (const change of piece) {
-        if (skip > 0) {
-          skip -= 1;
-          continue;
-        }
-        chunk.push(change);
-        if (chunk.length >= (entry.flying?.size ?? size)) await flush();
-      }
-    await flush();
+    const most = Math.max(1, Math.min(chunkSize, exact.maxInFlight));
+    const size = () => entry.flying?.size ?? most;
+    for await (const changes of this.#chunks(entry, size)) await this.#publish(entry, changes, exact);
   }
 
   async #publish(
