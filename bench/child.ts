@@ -2,7 +2,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline';
 
 /** Time for a process to end before it is killed. */
-const stopMs = 5_000;
+const stopMs = 30_000;
 const keptLines = 5;
 
 /** The command to start. `failed` is called if the process ends without being stopped. */
@@ -53,6 +53,13 @@ export class Child {
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), deadlineMs);
     await this.#ended;
     clearTimeout(timer);
+  }
+
+  /** Kills the process, and resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.#stopping = true;
+    this.#process.kill('SIGKILL');
+    await this.#ended;
   }
 
   #heard(line: string, onLine: ((line: string) => void) | undefined): void {

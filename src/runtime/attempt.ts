@@ -11,8 +11,8 @@ import { asPenstockError, PenstockError } from '../errors.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { openTransform } from '../sql/open-transform.ts';
 import type { StatefulSelect } from '../sql/plan.ts';
-import { BadMessages, deadLetterFailure } from './bad-messages.ts';
-import { type Batch, BatchProcessor, type InputMessage } from './batch-processor.ts';
+import { BadMessages } from './bad-messages.ts';
+import { BatchProcessor } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
 import { throttle } from './delay.ts';
 import type {
@@ -25,16 +25,9 @@ import type {
   TaskSession,
 } from './operations.ts';
 import { Positions } from './positions.ts';
+import { arrivalOf, RowPump } from './row-pump.ts';
 import { StatefulPump } from './state/pump.ts';
-import {
-  ofSource,
-  ofSources,
-  sourceIdentity,
-  type TaskEnd,
-  type TaskSpec,
-  window,
-  windowOf,
-} from './task-spec.ts';
+import { ofSource, ofSources, sourceIdentity, type TaskEnd, type TaskSpec, windowOf } from './task-spec.ts';
 
 interface AttemptTools {
   running(): void;
@@ -59,10 +52,6 @@ interface Opening {
   open: Opened[];
 }
 
-/** Maximum number and total weight (`Batch.weight`) of batches that wait for the sink's confirmation. */
-const maxPending = 16;
-const maxPendingWeight = 4;
-
 /**
  * One connection of a task's source and sink. Reads, transforms and writes messages, and acknowledges each after the sink
  * has confirmed its results. Keeps invariants 1 to 4 of docs/delivery.md.
@@ -74,7 +63,7 @@ export class Attempt implements AttemptOperations {
   readonly #cancel = new AbortController();
   readonly #bad: BadMessages;
   readonly #fromSink = new WeakSet<PenstockError>();
-  #processor: BatchProcessor | undefined;
+  #rows: RowPump | undefined;
   #pump: StatefulPump | undefined;
   #sources: readonly Source[] = [];
   #drained = false;
@@ -107,8 +96,8 @@ export class Attempt implements AttemptOperations {
   async replay(
     deadLetters: readonly ReplayedDeadLetter[],
   ): Promise<(DeadLetterFailure | undefined)[] | undefined> {
-    const processor = this.#processor;
-    if (!processor && !this.#pump) return undefined;
+    const [rows, pump] = [this.#rows, this.#pump];
+    if (!rows && !pump) return undefined;
     const decoders = ofSources(this.#spec).map(({ source }) => metadataCodec(source.connector.metadata));
     const messages = deadLetters.map(({ payload, metadata, left, source }) => ({
       ...(left ? { left } : {}),
@@ -116,15 +105,7 @@ export class Attempt implements AttemptOperations {
       metadata: decoders[source]?.decode(Buffer.from(metadata)) ?? {},
       source,
     }));
-    if (!processor) return this.#pump?.replay(messages);
-    const failures: (DeadLetterFailure | undefined)[] = [];
-    for (const batch of processor.batches(messages, () => {})) {
-      await processor.prepare(batch);
-      await processor.write(batch);
-      this.#counts.add(written(batch));
-      failures.push(...batch.messages.map((_, index) => deadLetterFailure(batch, index)));
-    }
-    return failures;
+    return rows ? rows.replay(messages) : pump?.replay(messages);
   }
 
   /** Takes no more messages and finishes those in flight. */
@@ -159,7 +140,7 @@ export class Attempt implements AttemptOperations {
       else await this.#runRows({ failed, signal, open });
     } finally {
       this.#sources = [];
-      this.#processor = undefined;
+      this.#rows = undefined;
       this.#pump = undefined;
       // The sources first: they send the acknowledgements that are due.
       for (const opened of open.reverse()) await opened.close();
@@ -173,10 +154,14 @@ export class Attempt implements AttemptOperations {
     open.push(sink);
     const source = await this.#openSource(0, signal, open);
     this.#sources = [source];
-    const processor = new BatchProcessor(this.#spec.insert, transform, sink);
-    this.#processor = processor;
+    const rows = new RowPump({
+      processor: new BatchProcessor(this.#spec.insert, transform, sink),
+      ...{ bad: this.#bad, counts: this.#counts, window: windowOf(this.#spec), failed, signal },
+      sinkError: (error) => this.#sinkError(error),
+    });
+    this.#rows = rows;
     this.#tools.running();
-    await this.#pumpRows(this.#paced(this.#spec, source, signal), processor, failed);
+    await rows.run(this.#paced(this.#spec, source, signal));
   }
 
   async #runStateful(select: StatefulSelect, { failed, signal, open }: Opening): Promise<void> {
@@ -271,46 +256,6 @@ export class Attempt implements AttemptOperations {
     }
   }
 
-  /**
-   * Moves messages from the source to the sink in batches. Several may wait for the sink, which receives them in order. The
-   * first failed write aborts `failed` and ends the attempt, so nothing behind it is acknowledged.
-   */
-  async #pumpRows(
-    source: AsyncIterable<Delivery[]>,
-    processor: BatchProcessor,
-    failed: AbortController,
-  ): Promise<void> {
-    const pending = new Set<Promise<void>>();
-    const signal = AbortSignal.any([this.#cancel.signal, failed.signal]);
-    const mayWait = windowOf(this.#spec) > window ? windowOf(this.#spec) : maxPending;
-    let weight = 0;
-    for await (const deliveries of source) {
-      const inBatches = this.#counts.waiting(arrivalOf(deliveries));
-      this.#counts.add({ batches: 1, messages_in: deliveries.length, bytes_in: bytes(deliveries) });
-      for (const batch of processor.batches(deliveries, this.#bad.failed)) {
-        await processor.prepare(batch);
-        this.#counts.add({ rows_in: batch.rows.length, rows_out: batch.rowsOut });
-        signal.throwIfAborted();
-        weight += batch.weight;
-        const settled = this.#settle(batch, processor, signal)
-          .catch((error: unknown) => failed.abort(error))
-          .finally(() => {
-            weight -= batch.weight;
-            pending.delete(settled);
-          });
-        pending.add(settled);
-        while (pending.size >= mayWait || (weight >= maxPendingWeight && pending.size > 0)) {
-          processor.flush();
-          await Promise.race(pending);
-        }
-      }
-      inBatches();
-    }
-    processor.flush();
-    await Promise.all(pending);
-    failed.signal.throwIfAborted();
-  }
-
   /** Counts what a throttle holds as not acknowledged: it asks for more when it has handed out everything. */
   async *#held(source: AsyncIterable<Delivery[]>): AsyncGenerator<Delivery[]> {
     for await (const deliveries of source) {
@@ -320,39 +265,9 @@ export class Attempt implements AttemptOperations {
     }
   }
 
-  /** Writes the results of a batch and acknowledges its messages, the bad ones once they are handled (invariant 1). */
-  async #settle(batch: Batch<Delivery>, processor: BatchProcessor, signal: AbortSignal): Promise<void> {
-    const { messages, failures } = batch;
-    const acknowledged = this.#counts.waiting(arrivalOf(messages));
-    this.#counts.add({ in_flight: messages.length });
-    await processor.write(batch).catch((error: unknown) => {
-      throw this.#sinkError(error);
-    });
-    messages.forEach((delivery, index) => {
-      if (!failures.has(index)) delivery.ack();
-    });
-    await this.#bad.settle(batch, signal);
-    acknowledged();
-    this.#counts.add({ ...written(batch), in_flight: -messages.length });
-    this.#counts.confirmed(messages.length, arrivalOf(messages));
-  }
-
   #sinkError(error: unknown): PenstockError {
     const raised = asPenstockError(error);
     this.#fromSink.add(raised);
     return raised;
   }
-}
-
-const arrivalOf = ([first]: readonly Delivery[]): number => first?.receivedAt ?? 0;
-
-const written = ({ outgoing, refused }: Batch<InputMessage>) => ({
-  messages_out: outgoing.length - refused.length,
-  bytes_out: bytes(outgoing) - bytes(refused),
-});
-
-function bytes(messages: readonly { payload: Buffer }[]): number {
-  let sum = 0;
-  for (const { payload } of messages) sum += payload.length;
-  return sum;
 }

@@ -41,7 +41,11 @@ const refusedSelects: [select: string, message: string, at: string][] = [
     'GROUP BY is not supported',
     'GROUP',
   ],
-  ["SELECT window.end, c FROM (SELECT hop(interval '1 s') AS window)", 'The window function hop', 'hop'],
+  [
+    "SELECT window.end, c FROM (SELECT hop(interval '1 s') AS window)",
+    'hop is for a GROUP BY with aggregates',
+    'hop',
+  ],
   ['SELECT id, count(*) WITHIN GROUP (ORDER BY id) FROM readings', 'Unknown ordered aggregate', ''],
   ['SELECT id, (SELECT 1) FROM readings', 'A SELECT inside an expression is not supported', '(SELECT'],
   ['SELECT id, celsius FROM readings WHERE id IN (SELECT 1)', 'A SELECT inside an expression', 'IN'],

@@ -1,10 +1,10 @@
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
+import { Duplicates } from '../../sql/state/duplicates.ts';
 import type { LeafSegment } from '../../sql/state/snapshots.ts';
 import { SourceClock } from '../../sql/state/source-clock.ts';
 import { StateTables } from '../../sql/state/tables.ts';
 import type { StateStore } from '../operations.ts';
 import { type Control, microsOf, noControl, type OutboxEntry, type Segment } from './control.ts';
-import { Duplicates } from './duplicates.ts';
 
 /** Rows and clocks of a stateful select, as they were committed. */
 export interface RestoredState {
@@ -65,6 +65,12 @@ async function loadRows(
 const maxDeltas = 1000;
 const minSnapshotBytes = 4 * 1024 * 1024;
 
+/** A segment that a commit adds. */
+export interface NewSegment {
+  segment: number;
+  data: Uint8Array;
+}
+
 /** The stored segments of a state, and what has to become of them. */
 export class Segments {
   #segments: Segment[];
@@ -92,8 +98,11 @@ export class Segments {
     return this.#next - 1;
   }
 
-  add(segment: Segment): void {
-    this.#segments.push(segment);
+  /** Adds a segment, and returns it for the commit. */
+  store(data: Uint8Array, of: Omit<Segment, 'segment' | 'bytes'>): NewSegment {
+    const segment = this.number();
+    this.#segments.push({ segment, bytes: data.byteLength, ...of });
+    return { segment, data };
   }
 
   /** Removes segments, and returns their numbers. */

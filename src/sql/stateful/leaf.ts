@@ -6,7 +6,7 @@ import { fieldTypeOf } from '../engine/values.ts';
 import { createTableStatement, engineTypeName } from '../field-types.ts';
 import { quoteName } from '../names.ts';
 import { children, isNode, type TreeNode } from '../parse-tree.ts';
-import type { Clock, Leaf, LeafInput, PartialAggregate, TableDefinition } from '../plan.ts';
+import type { Leaf, LeafInput, PartialAggregate, TableDefinition } from '../plan.ts';
 import { chooseSelect, outputFields } from '../row-select.ts';
 import { changeOrder, goneColumn } from '../state/windows.ts';
 import type { SelectText } from '../statements.ts';
@@ -20,10 +20,8 @@ import {
   named,
   replaced,
   selectOf,
-  subquery,
   tableRef,
   textOf,
-  treeOf,
 } from './tree.ts';
 
 export interface LeafTools {
@@ -266,7 +264,10 @@ export class LeafBuilder {
 const isTime = (name: string) => (field: Field) => field.name === name;
 
 /** Checks a SELECT that reads source tables only. */
-async function analysisOf(root: TreeNode, { connection, query, statement }: LeafTools): Promise<Analysis> {
+export async function analysisOf(
+  root: TreeNode,
+  { connection, query, statement }: LeafTools,
+): Promise<Analysis> {
   const plain: Query = { ...query, views: new Map(), computed: new Map() };
   const text = await textOf(connection, root);
   return analyse(connection, { select: statement.select, tokens: [] }, plain, { text, skipped: 0 });
@@ -278,27 +279,6 @@ function isWhole(from: TreeNode, { computed }: Query): boolean {
   const inner = (from.subquery as TreeNode).node as TreeNode;
   const below = inner.from_table as TreeNode;
   return below.type === 'BASE_TABLE' && computed.has(String(below.table_name));
-}
-
-/** The clocks of sources whose rows are not all in one of the leaves. */
-export async function clocksOf(leaves: readonly Leaf[], tools: LeafTools): Promise<Clock[]> {
-  const { connection, query, sources } = tools;
-  const inputs = leaves.flatMap((leaf) => leaf.inputs);
-  const clocks: Clock[] = [];
-  for (const [index, source] of [...sources.values()].entries()) {
-    const times = timesOf([source]);
-    if (times.length === 0 || inputs.some((input) => input.whole && input.source === index)) continue;
-    const view = query.computed.get(source.name);
-    const table = tableRef(source.name, source.name);
-    const from = view ? subquery(await treeOf(connection, view.text), source.name) : table;
-    const root = selectOf([], from);
-    await new Times(connection, query, source, times).add(root);
-    const analysis = await analysisOf(root, tools);
-    const columns = outputFields(analysis, query.findings);
-    const select = await chooseSelect(connection, analysis, columns, query.findings);
-    clocks.push({ source: index, columns, select });
-  }
-  return clocks;
 }
 
 /** Whether rows of a source change others. */

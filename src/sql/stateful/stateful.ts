@@ -18,9 +18,10 @@ import type { Clock, StatefulSelect, TableDefinition } from '../plan.ts';
 import { castTo } from '../rewrite.ts';
 import type { SelectText } from '../statements.ts';
 import { firstSentence } from '../type-check.ts';
+import { clocksOf } from './clocks.ts';
 import { Draft, type Relation } from './draft.ts';
 import { Inliner } from './inline.ts';
-import { clocksOf, windowColumn } from './leaf.ts';
+import { windowColumn } from './leaf.ts';
 import { copyOf, textOf, walk } from './tree.ts';
 import { isWindowCall } from './window-call.ts';
 
