@@ -61,6 +61,7 @@ const operations: ThreadOperations = {
         states: {
           load: () => main.call('loadState', undefined, id),
           read: (segment) => main.call('readState', segment, id),
+          stage: (segments) => main.call('stageState', segments, id),
           commit: (commit) => main.call('commitState', commit, id),
         },
         deadLetters: deadLettersOf(id),

@@ -81,7 +81,7 @@ async function publishLarge(count: number): Promise<() => number> {
   return () => total;
 }
 
-describe('a job whose state is full', { timeout: 120_000 }, () => {
+describe.skipIf(onlyInSoak)(skipping('a job whose state is full', onlyInSoak), { timeout: 120_000 }, () => {
   test('waits, goes on when windows close, and loses nothing', async () => {
     const id = await run(large('1 MiB'));
     const total = await publishLarge(400);
@@ -90,22 +90,19 @@ describe('a job whose state is full', { timeout: 120_000 }, () => {
     expect(await codes(id)).toContain('state_full');
   });
 
-  test.skipIf(onlyInSoak)(
-    skipping('waits for a higher limit if nothing else closes its windows', onlyInSoak),
-    async () => {
-      const time = ", idle_timeout = '1 second'";
-      const id = await run(large('1 MiB', time, 300));
-      const publishing = publishLarge(400);
-      await until('it is full', async () => (await codes(id)).includes('state_full'));
-      const total = await publishing;
-      // Longer than a source may be silent.
-      await pause(2_000);
-      const body = { query: large('1 GiB', time, 300) };
-      await service.request.patch(`/api/v1/pipelines/${id}`).send(body).expect(200);
-      const ts = new Date(Date.now() - 600_000).toISOString();
-      await (await plainClient(broker.url)).publishAsync('in', JSON.stringify({ ts, pad: '' }), { qos: 2 });
-      await until('all are counted', () => total() >= 400, 30_000).catch(() => {});
-      expect(total()).toBe(400);
-    },
-  );
+  test('waits for a higher limit if nothing else closes its windows', async () => {
+    const time = ", idle_timeout = '1 second'";
+    const id = await run(large('1 MiB', time, 300));
+    const publishing = publishLarge(400);
+    await until('it is full', async () => (await codes(id)).includes('state_full'));
+    const total = await publishing;
+    // Longer than a source may be silent.
+    await pause(2_000);
+    const body = { query: large('1 GiB', time, 300) };
+    await service.request.patch(`/api/v1/pipelines/${id}`).send(body).expect(200);
+    const ts = new Date(Date.now() - 600_000).toISOString();
+    await (await plainClient(broker.url)).publishAsync('in', JSON.stringify({ ts, pad: '' }), { qos: 2 });
+    await until('all are counted', () => total() >= 400, 30_000).catch(() => {});
+    expect(total()).toBe(400);
+  });
 });

@@ -87,7 +87,8 @@ interface Line {
   ms: number;
 }
 
-const textOf = ({ id, k, v, ms }: Line) => JSON.stringify({ id, k, v, ts: new Date(base + ms).toISOString() });
+const textOf = ({ id, k, v, ms }: Line) =>
+  JSON.stringify({ id, k, v, ts: new Date(base + ms).toISOString() });
 const base = Date.UTC(2026, 0, 1);
 
 const line = fc.record({
@@ -144,7 +145,11 @@ async function check(name: string, exact: boolean, inputs: Line[][][], killed: n
   const { insert } = await planned(`${out}${stream}`, catalogOf(!exact));
   const order = [insert.source, ...(insert.others ?? []).map(({ source }) => source)].map((one) => one.name);
   const given = order.map((one) => inputs[one === 'a' ? 0 : 1] as Line[][]);
-  const world = new World({ insert, inputs: given.map((one) => one.map((batch) => batch.map(textOf))), exact });
+  const world = new World({
+    insert,
+    inputs: given.map((one) => one.map((batch) => batch.map(textOf))),
+    exact,
+  });
   for (const after of killed) if (await world.run(after)) break;
   await world.run();
   const texts = world.written.map(({ text }) => JSON.stringify(plain(JSON.parse(text)))).sort();

@@ -62,7 +62,7 @@ async function loadRows(
   await read(rows.filter(({ segment, base }) => !base && segment > evaluated));
 }
 
-const maxDeltas = 1000;
+const maxDeltas = 400;
 const minSnapshotBytes = 4 * 1024 * 1024;
 
 /** A segment that a commit adds. */
@@ -96,6 +96,11 @@ export class Segments {
   number(): number {
     this.#next += 1;
     return this.#next - 1;
+  }
+
+  /** Adds a segment that is stored. */
+  add(segment: Segment): void {
+    this.#segments.push(segment);
   }
 
   /** Adds a segment, and returns it for the commit. */
