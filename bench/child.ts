@@ -55,6 +55,13 @@ export class Child {
     clearTimeout(timer);
   }
 
+  /** Kills the process, and resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.#stopping = true;
+    this.#process.kill('SIGKILL');
+    await this.#ended;
+  }
+
   #heard(line: string, onLine: ((line: string) => void) | undefined): void {
     this.#lastLines.push(line);
     if (this.#lastLines.length > keptLines) this.#lastLines.shift();

@@ -19,6 +19,7 @@ export class MqttSocket {
   readonly #rig: Rig;
   readonly #answers = new Map<string, (packet: Packet) => void>();
   #reader: Reader | undefined;
+  #raw: ((chunk: Buffer) => void) | undefined;
 
   private constructor(socket: Socket, rig: Rig) {
     this.#socket = socket;
@@ -27,7 +28,10 @@ export class MqttSocket {
     packets.on('packet', (packet) => this.#received(packet)).on('error', (error) => rig.fail(error));
     const ended = (): void => rig.fail(new Error('a broker closed a connection of the benchmark'));
     socket.on('error', (error) => rig.fail(error)).on('end', ended);
-    socket.on('data', (chunk) => this.#read(() => packets.parse(chunk)));
+    socket.on('data', (chunk) => {
+      const raw = this.#raw;
+      this.#read(() => (raw ? raw(chunk) : packets.parse(chunk)));
+    });
     rig.defer(() => {
       socket.destroy();
     });
@@ -53,6 +57,11 @@ export class MqttSocket {
   /** Passes every further packet to `reader`. */
   readTo(reader: Reader): void {
     this.#reader = reader;
+  }
+
+  /** Passes on all further bytes, without parsing them. */
+  readBytesTo(read: (chunk: Buffer) => void): void {
+    this.#raw = read;
   }
 
   write(bytes: Buffer): void {

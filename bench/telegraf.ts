@@ -62,3 +62,61 @@ export const postgresOutput = (url: string): string => `
 [[outputs.postgresql]]
   connection = "${url}?sslmode=disable"
 `;
+
+/** Telegraf with count and mean by device over a second of its clock, MQTT at QoS 1 to MQTT at QoS 1. */
+export async function startTelegrafWindows(
+  program: string,
+  fromPort: number,
+  toPort: number,
+  rig: Rig,
+): Promise<Child> {
+  const file = join(rig.folder, 'telegraf.conf');
+  await writeFile(file, windowsConfiguration(fromPort, toPort));
+  return rig.run({
+    name: 'Telegraf',
+    command: program,
+    args: ['--config', file],
+    options: { env: { ...process.env, GOGC: '400' } },
+  });
+}
+
+/** Rows count in the window in which they arrive, so that none is dropped for being late. */
+const windowsConfiguration = (fromPort: number, toPort: number): string => `
+[agent]
+  interval = "1s"
+  flush_interval = "200ms"
+  metric_batch_size = 1000
+  metric_buffer_limit = 100000
+  omit_hostname = true
+  quiet = true
+
+[[inputs.mqtt_consumer]]
+  servers = ["tcp://127.0.0.1:${fromPort}"]
+  topics = ["${topic}"]
+  topic_tag = ""
+  qos = 1
+  client_id = "bench_telegraf"
+  persistent_session = true
+  max_undelivered_messages = 50000
+  data_format = "json_v2"
+  [[inputs.mqtt_consumer.json_v2]]
+    measurement_name = "readings"
+    [[inputs.mqtt_consumer.json_v2.tag]]
+      path = "device"
+    [[inputs.mqtt_consumer.json_v2.field]]
+      path = "value"
+      type = "float"
+
+[[aggregators.basicstats]]
+  period = "1s"
+  grace = "10s"
+  drop_original = true
+  stats = ["count", "mean"]
+
+[[outputs.mqtt]]
+  servers = ["tcp://127.0.0.1:${toPort}"]
+  topic = "${topic}"
+  qos = 1
+  layout = "non-batch"
+  data_format = "json"
+`;

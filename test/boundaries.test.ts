@@ -206,10 +206,11 @@ describe('the house', () => {
     expect(loaded.filter((name) => foreign.test(name) || frameworks.test(name))).toEqual([]);
   });
 
-  test('touches the process in main.ts and cli only', () => {
+  test('touches the process in main.ts, cli and the entry point of threads only', () => {
     const touching = sources.filter(
-      ({ part, text }) =>
+      ({ part, path, text }) =>
         !['main.ts', 'cli'].includes(part) &&
+        path !== 'runtime/thread.ts' &&
         /(?<![\w./'-])process\.|node:process/.test(withoutComments(text)),
     );
     expect(touching.map(({ path }) => path)).toEqual([]);

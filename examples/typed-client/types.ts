@@ -307,7 +307,7 @@ export type PipelineEvent = {
 export type OutputData = {
   operator_id: string;
   subtask_idx: number;
-  /** Unix microseconds: arrival of the message of each row */
+  /** Unix microseconds for each row: arrival of its message, end of its window, or when a result changed */
   timestamps: Array<number>;
   /** Index of the first row */
   start_id: number;
@@ -324,6 +324,17 @@ export type OutputData = {
   }>;
   /** Number of messages and rows not shown because there were too many */
   left_out?: number;
+  /** Whether rows may be missing in the windows of these results: they began before the preview, or were closed early */
+  partial?: boolean;
+  /** Of a query with windows or aggregates, when it changes; at most once a second */
+  state?: {
+    watermark: number | null;
+    open_windows: number;
+    /** Number of rows that came after their windows had closed */
+    late_rows: number;
+    /** Estimated size of the rows that are kept */
+    state_bytes: number;
+  };
   /** Whether this is the last event */
   done?: boolean;
   /** In the last event: the reason of an early end */
@@ -2020,6 +2031,17 @@ export interface Operations {
     answer: Pipeline;
     events: never;
   };
+  /** Close the open windows of a preview now. */
+  closePreviewWindows: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Pipeline;
+    events: never;
+  };
   /** Stream the rows of a preview or of a running pipeline. */
   readPreviewOutput: {
     params: {
@@ -2468,6 +2490,7 @@ export const operations = {
   listPipelines: ['GET', '/api/v1/pipelines'],
   validateQuery: ['POST', '/api/v1/pipelines/validate_query'],
   previewPipeline: ['POST', '/api/v1/pipelines/preview'],
+  closePreviewWindows: ['POST', '/api/v1/pipelines/preview/{id}/close_windows'],
   readPreviewOutput: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/output'],
   listJobs: ['GET', '/api/v1/jobs'],
   listPipelineJobs: ['GET', '/api/v1/pipelines/{id}/jobs'],

@@ -1,3 +1,4 @@
+import { rowChecker } from '../connectors/changes.ts';
 import type { Delivery, Outgoing, Sink } from '../connectors/connector.ts';
 import { type FillMetadata, metadataFiller } from '../connectors/metadata.ts';
 import { asPenstockError, type PenstockError } from '../errors.ts';
@@ -9,7 +10,6 @@ import { badData } from '../formats/values/bad.ts';
 import { valueSize } from '../formats/values/size.ts';
 import type { InsertPlan, TableDefinition } from '../sql/plan.ts';
 import type { Transform } from '../sql/transform.ts';
-import { rowChecker } from './changes.ts';
 import type { RemainingRows } from './operations.ts';
 
 /** A batch is full at this number of rows or bytes. Messages are not divided. */

@@ -73,6 +73,8 @@ export interface StateCommit {
   /** New segments: Parquet of at most some 100 MB. Numbers are never used again. */
   add: readonly { segment: number; data: Uint8Array }[];
   remove: readonly number[];
+  /** The highest number that a segment has, staged ones included. */
+  lastSegment: number;
   checkpoint: CheckpointInfo;
 }
 
@@ -84,6 +86,11 @@ export interface StateStore {
   /** Returns the control of the last commit, or undefined if there is none. Throws database errors. */
   load(): Promise<string | undefined>;
   read(segment: number): Promise<Uint8Array>;
+  /**
+   * Stores segments that a later commit is to name, while commits go on. Those that no commit has named by the next `load` are to be
+   * removed by the first commit after it.
+   */
+  stage(segments: StateCommit['add']): Promise<void>;
   /** Resolves when it is durable. Throws database errors, and `task_taken` if another worker has the task. */
   commit(commit: StateCommit): Promise<void>;
 }
@@ -125,6 +132,7 @@ export interface AttemptHandlers {
   storePosition(input: { source: number; position: string }): Promise<void>;
   loadState(): Promise<string | undefined>;
   readState(segment: number): Promise<Uint8Array>;
+  stageState(segments: StateCommit['add']): Promise<void>;
   commitState(commit: StateCommit): Promise<void>;
   storeDeadLetters(input: {
     deadLetters: readonly DeadLetter[];

@@ -45,7 +45,7 @@ export const sourceIdentity = ({ jobId, taskIndex, source }: TaskSpec): Identity
 });
 
 /** The same for a stateful select, whose commits are the better the larger they are. */
-const statefulWindow = 5000;
+const statefulWindow = 10_000;
 
 /** Maximum number of unacknowledged messages of a task. */
 export const windowOf = ({ insert: { select }, sink: { connector, config } }: TaskSpec): number =>

@@ -26,6 +26,8 @@ import { readSpec } from './task-spec.ts';
 const reportEveryMs = 250;
 /** Minimum interval of warnings with the same code. A job shows one a second, and every message may cause one. */
 const warnEveryMs = 250;
+/** Maximum time to wait for the attempts after an uncaught error. */
+const attemptsEndMs = 5_000;
 
 const port = parentPort;
 if (!port) throw new Error('This file is the entry point of a worker thread, not of a process');
@@ -59,6 +61,7 @@ const operations: ThreadOperations = {
         states: {
           load: () => main.call('loadState', undefined, id),
           read: (segment) => main.call('readState', segment, id),
+          stage: (segments) => main.call('stageState', segments, id),
           commit: (commit) => main.call('commitState', commit, id),
         },
         deadLetters: deadLettersOf(id),
@@ -74,6 +77,7 @@ const operations: ThreadOperations = {
       attempts.delete(id);
       // Its last counts must arrive before its end.
       report();
+      if (dying) await dying();
     }
   },
   ping: () => undefined,
@@ -86,6 +90,27 @@ const main = new Link<MainOperations & AttemptHandlers>(
     throw error;
   },
 );
+
+/**
+ * DuckDB's binding ends the whole process if a thread ends during one of its calls. After an uncaught error the attempts therefore end
+ * first. None of them reports its end: the main thread is to see that the thread is lost.
+ */
+let dying: (() => Promise<never>) | undefined;
+process.once('uncaughtException', (error) => {
+  const die = (): void => {
+    throw error;
+  };
+  const timer = setTimeout(die, attemptsEndMs);
+  dying = () => {
+    if (attempts.size === 0) {
+      clearTimeout(timer);
+      setImmediate(die);
+    }
+    return new Promise(() => {});
+  };
+  for (const attempt of attempts.values()) attempt.stop();
+  void dying();
+});
 
 const logger = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => [

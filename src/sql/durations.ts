@@ -25,6 +25,14 @@ export function microsOf(text: string): number | undefined {
   return sum === undefined ? undefined : Math.round(sum);
 }
 
+/** A length of time as people say it, such as `90 seconds`. */
+export function lengthText(micros: number): string {
+  const units = ['day', 'hour', 'minute', 'second', 'millisecond'] as const;
+  const unit = units.find((name) => micros % (unitMicros[name] as number) === 0) ?? 'microsecond';
+  const count = micros / (unitMicros[unit] as number);
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}
+
 function bytesOf(text: string): number | undefined {
   const [, count, word = ''] = /^(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
   const unit = unitBytes[word.toLowerCase()];

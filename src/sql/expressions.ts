@@ -21,7 +21,7 @@ export interface Scope {
 export const streamWindows: ReadonlySet<string> = new Set(['tumble', 'hop', 'session']);
 
 export const noWindow = (name: string): string =>
-  `The window function ${name} is not supported: windows need aggregates over many rows`;
+  `${name} is for a GROUP BY with aggregates. A name for it belongs into the select list: SELECT ${name}(…) AS window, … GROUP BY window`;
 
 /** Names of functions that a query over a stream may not use. */
 interface FunctionKinds {

@@ -44,7 +44,7 @@ test('all sources of a stateful query lead into its transform, which is one task
   expect(named).toEqual([
     ['a (source)', 1],
     ['b (source)', 4],
-    ['collects rows in tumble windows', 1],
+    ['collects rows in tumbling windows of 1 microsecond; keeps rows', 1],
     ['joined (sink)', 1],
     ['copy (sink)', 4],
   ]);
@@ -57,6 +57,36 @@ test('all sources of a stateful query lead into its transform, which is one task
   expect(nodesOf(inserts)).toEqual([
     { source: 0, others: [1], transform: 2, sink: 3 },
     { source: 1, others: [], transform: null, sink: 4 },
+  ]);
+});
+
+test('a window has a node for the watermark of its source, and says what it keeps', () => {
+  const events = insert(
+    { ...stateful, window: { kind: 'hop', slide: 6e7, width: 9e7 }, key: ['device', 'start'] },
+    'one',
+    'a',
+  );
+  const folded: Leaf = { ...leaf, keys: [], fold: { partials: [] } };
+  const more = insert(
+    { ...stateful, window: { kind: 'session', gap: 3.6e9 }, leaves: [leaf, folded] },
+    'two',
+    'a',
+  );
+  const updating = insert({ ...stateful, window: undefined }, 'three', 'a');
+  for (const { source } of [events, more, updating]) Object.assign(source, { watermark: '"at"' });
+  const { nodes, edges } = graphOf([events, more, updating]);
+  expect(nodes.map(({ operator, description }) => `${operator}: ${description}`)).toEqual([
+    'mqtt: a (source)',
+    'watermark: watermark of a: "at"',
+    'stateful: collects rows in sliding windows of 90 seconds every 1 minute by device, start; keeps rows',
+    'mqtt: one (sink)',
+    'stateful: collects rows in sessions with a gap of 1 hour; keeps rows and partial aggregates in 2 tables',
+    'mqtt: two (sink)',
+    'stateful: keeps results over all rows up to date; keeps rows',
+    'mqtt: three (sink)',
+  ]);
+  expect(edges.map(({ src_id, dest_id }) => `${src_id}-${dest_id}`)).toEqual([
+    ...['0-1', '1-2', '2-3', '1-4', '4-5', '0-6', '6-7'],
   ]);
 });
 

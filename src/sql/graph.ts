@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { InsertPlan, PipelineGraph, PipelineNode, Select } from './plan.ts';
+import { lengthText } from './durations.ts';
+import type {
+  InsertPlan,
+  PipelineGraph,
+  PipelineNode,
+  Select,
+  StatefulSelect,
+  TableDefinition,
+} from './plan.ts';
 
 /**
  * The name of an operator: `<kind>_<start of the table's name>_<hash of the name>`. A source's or sink's depends on
@@ -50,15 +58,26 @@ function draw(
     };
     const connect = (src_id: number, dest_id: number): unknown =>
       graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });
-    const [from = 0, ...more] = [source, ...others.map((other) => other.source)].map(({ name, connector }) =>
-      add(`from ${name}`, connector, `${name} (source)`),
-    );
+    /** The node of a source, and the one that its rows come from. */
+    const read = ({ name, connector, watermark }: TableDefinition) => {
+      const node = add(`from ${name}`, connector, `${name} (source)`);
+      if (select.kind !== 'stateful' || !select.window || watermark === undefined)
+        return { node, last: node };
+      const isNew = !known.has(`watermark of ${name}`);
+      const last = add(`watermark of ${name}`, 'watermark', `watermark of ${name}: ${watermark}`);
+      if (isNew) connect(node, last);
+      return { node, last };
+    };
+    const [from, ...more] = [source, ...others.map((other) => other.source)].map(read) as [
+      ReturnType<typeof read>,
+      ...ReturnType<typeof read>[],
+    ];
     const transform =
       select.kind === 'passthrough' ? null : add(operatorIds.transform, select.kind, describeSelect(select));
     const to = add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`);
-    for (const one of new Set([from, ...more])) connect(one, transform ?? to);
+    for (const last of new Set([from, ...more].map((one) => one.last))) connect(last, transform ?? to);
     if (transform !== null) connect(transform, to);
-    return { source: from, others: more, transform, sink: to };
+    return { source: from.node, others: more.map(({ node }) => node), transform, sink: to };
   });
   return { graph, nodes };
 }
@@ -70,10 +89,28 @@ function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): strin
     case 'compiled':
       return 'computes rows with compiled functions';
     case 'stateful':
-      return select.window
-        ? `collects rows in ${select.window.kind} windows`
-        : 'keeps results over all rows up to date';
+      return describeStateful(select);
     case 'sql':
       return `computes rows in DuckDB because of ${select.because}`;
+  }
+}
+
+/** Says which windows there are, the columns that tell results apart, and what is kept for them. */
+function describeStateful({ window, leaves, key = [] }: StatefulSelect): string {
+  const work = window ? `collects rows in ${windowText(window)}` : 'keeps results over all rows up to date';
+  const by = key.length > 0 ? ` by ${key.join(', ')}` : '';
+  const kinds = new Set(leaves.map(({ fold }) => (fold ? 'partial aggregates' : 'rows')));
+  const tables = leaves.length > 1 ? ` in ${leaves.length} tables` : '';
+  return `${work}${by}; keeps ${[...kinds].join(' and ')}${tables}`;
+}
+
+function windowText(window: NonNullable<StatefulSelect['window']>): string {
+  switch (window.kind) {
+    case 'tumble':
+      return `tumbling windows of ${lengthText(window.width)}`;
+    case 'hop':
+      return `sliding windows of ${lengthText(window.width)} every ${lengthText(window.slide)}`;
+    case 'session':
+      return `sessions with a gap of ${lengthText(window.gap)}`;
   }
 }

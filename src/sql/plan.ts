@@ -256,7 +256,7 @@ export interface PipelineGraph {
 
 export interface PipelineNode {
   node_id: number;
-  /** The connector of a source or sink; `project`, `compiled` or `sql` for a transform. */
+  /** The connector of a source or sink; `watermark`; `project`, `compiled`, `sql` or `stateful` for a transform. */
   operator: string;
   description: string;
   parallelism: number;

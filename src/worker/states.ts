@@ -14,7 +14,7 @@ const refused = async (): Promise<never> => {
 };
 
 /** The store of a task that keeps none. */
-export const noStates: StateStore = { load: refused, read: refused, commit: refused };
+export const noStates: StateStore = { load: refused, read: refused, stage: refused, commit: refused };
 
 /** A statement with a part blocks the main thread for about 10 ms on SQLite, in proportion to its size. */
 const partBytes = 1024 * 1024;
@@ -57,7 +57,6 @@ class StoredState implements StateStore {
   readonly #shape: string;
   readonly #tools: StateTools;
   #checkpoints: StoredCheckpoint[] = [];
-  #lastSegment = -1;
   /** Whether the first commit replaces the state of another query, as an edit has allowed. */
   #discards = false;
 
@@ -76,7 +75,6 @@ class StoredState implements StateStore {
       await tx.statePart.deleteMany({ where: { ...this.#place, segment } });
       return found;
     }, limits);
-    this.#lastSegment = row?.lastSegment ?? -1;
     this.#discards = row !== null && row.shape !== this.#shape;
     if (!row) return undefined;
     if (!this.#discards) {
@@ -104,6 +102,10 @@ class StoredState implements StateStore {
     return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
   }
 
+  async stage(segments: StateCommit['add']): Promise<void> {
+    await this.#storeParts(segments.flatMap(partsOf));
+  }
+
   async commit(commit: StateCommit): Promise<void> {
     const { db } = this.#tools;
     const parts = commit.add.flatMap(partsOf);
@@ -112,16 +114,9 @@ class StoredState implements StateStore {
     const before = bytes > maxInCommit && !this.#discards;
     if (before) await this.#storeParts(parts);
     const checkpoints = this.#withCheckpoint(commit);
-    const lastSegment = Math.max(
-      this.#discards ? -1 : this.#lastSegment,
-      ...commit.add.map(({ segment }) => segment),
-    );
-    await inTransaction(db, (tx) =>
-      this.#write(tx, commit, { parts: before ? [] : parts, checkpoints, lastSegment }),
-    );
+    await inTransaction(db, (tx) => this.#write(tx, commit, { parts: before ? [] : parts, checkpoints }));
     this.#discards = false;
     this.#checkpoints = checkpoints;
-    this.#lastSegment = lastSegment;
   }
 
   /** Stores parts that count once a commit names them. */
@@ -141,20 +136,13 @@ class StoredState implements StateStore {
 
   async #write(
     tx: Tx,
-    { control, add, remove, checkpoint }: StateCommit,
-    {
-      parts,
-      checkpoints,
-      lastSegment,
-    }: { parts: Part[]; checkpoints: StoredCheckpoint[]; lastSegment: number },
+    { control, remove, lastSegment, checkpoint }: StateCommit,
+    { parts, checkpoints }: { parts: Part[]; checkpoints: StoredCheckpoint[] },
   ): Promise<void> {
     await this.#tools.own(tx);
     if (this.#discards) await tx.statePart.deleteMany({ where: this.#place });
-    else {
-      const again = parts.length > 0 ? add.map(({ segment }) => segment) : [];
-      const segment = { in: [...remove, ...again] };
-      if (segment.in.length > 0) await tx.statePart.deleteMany({ where: { ...this.#place, segment } });
-    }
+    else if (remove.length > 0)
+      await tx.statePart.deleteMany({ where: { ...this.#place, segment: { in: [...remove] } } });
     for (const part of parts) {
       await this.#createPart(tx, part);
       if (part.parts > 1) await breath();

@@ -216,6 +216,7 @@ export class Task {
       storePosition: ({ source, position }) => of(positions, source).store(position),
       loadState: () => states.load(),
       readState: (segment) => states.read(segment),
+      stageState: (segments) => states.stage(segments),
       commitState: (commit) => states.commit(commit),
       async storeDeadLetters({ deadLetters: added, badData }) {
         const result = await deadLetters.add(added, badData);

@@ -17,9 +17,13 @@ interface Output {
   batch: string;
   bad?: { code: string; message: string }[];
   left_out?: number;
+  partial?: boolean;
+  state?: { watermark: number | null; open_windows: number; late_rows: number };
   done?: boolean;
   error?: { code: string } | null;
 }
+
+const sum = (rows: readonly { n: number }[]): number => rows.reduce((total, { n }) => total + n, 0);
 
 const rig = useRig({ service: { worker: true } });
 
@@ -200,6 +204,102 @@ describe('a preview', { timeout: 180_000 }, () => {
     const { status, body } = await post(true);
     expect([status, body.code]).toEqual([400, 'connection_refused']);
     await post(false).expect(200);
+  });
+
+  const byDevice = (window: string) =>
+    `SELECT device, count(*) AS n, max(celsius) AS top FROM readings GROUP BY device, tumble(interval '${window}')`;
+
+  test('shows the results of windows that close, and closes them on demand', async () => {
+    const { output, pipeline, at } = await preview(`${byDevice('1 second')}; ${byDevice('1 day')}`);
+    const reader = new EventReader<Output>(output);
+    const close = () => rig.request.post(`${path}/preview/${pipeline.id}/close_windows`).send();
+    const of = (nth: number) =>
+      reader.events.filter(({ operator_id }) => operator_id.includes(`_preview_${nth}_`));
+    const shown = (nth: number) => of(nth).flatMap(({ batch }) => JSON.parse(batch));
+    for (let seq = 0; seq < 3; seq++) await send(reading(seq, seq));
+    await until('the short windows have closed', () => sum(shown(0)) === 3);
+    await until('the long one is open', () => of(1).some(({ state }) => state?.open_windows === 1));
+    expect(shown(1)).toEqual([]);
+    expect((await close().expect(200)).body.id).toBe(pipeline.id);
+    await until('it has closed', () => shown(1).length === 1);
+    expect(shown(1)).toEqual([{ device: 'd', n: 3, top: 2 }]);
+    expect(of(1).find(({ batch }) => batch !== '[]')).toMatchObject({ partial: true });
+    await send(reading(3, 9));
+    await until('it is open again', () => sum(shown(0)) === 4);
+    await close().expect(200);
+    await until('further rows are another result', () => shown(1).length === 2);
+    expect(shown(1)[1]).toEqual({ device: 'd', n: 1, top: 9 });
+    await rig.request.patch(at).send({ stop: 'immediate' }).expect(200);
+    expect(await reader.last()).toMatchObject({ done: true, error: null });
+    expect((await close()).status).toBe(409);
+    const rows = await preview('SELECT seq FROM readings');
+    const refused = await rig.request.post(`${path}/preview/${rows.pipeline.id}/close_windows`).send();
+    expect([refused.status, refused.body.code]).toEqual([409, 'illegal_state']);
+    await rig.request.post(`${path}/preview/pl_none/close_windows`).send().expect(404);
+    await rig.request.delete(rows.at).expect(200);
+  });
+
+  test('shows results that change as changes, and writes them', async () => {
+    const written: unknown[] = [];
+    rig.client.on('message', (_, payload) => written.push(JSON.parse(payload.toString())));
+    await rig.client.subscribeAsync(`${topic}/totals`, { qos: 1 });
+    const { output } = await preview(
+      `CREATE TABLE totals (device TEXT, n BIGINT) WITH (connector = 'mqtt', url = '${rig.broker.url}',
+        topic = '${topic}/totals', type = 'sink', format = 'debezium_json');
+       INSERT INTO totals SELECT device, count(*) FROM readings GROUP BY device`,
+      true,
+    );
+    const reader = new EventReader<Output>(output);
+    await send(reading(1, 1));
+    await until('the first result', () => rowsOf(reader).length === 1);
+    await send(reading(2, 1));
+    await until('its change', () => rowsOf(reader).length === 2 && written.length === 2);
+    const [one, two] = [1, 2].map((n) => ({ device: 'd', n }));
+    expect(rowsOf(reader)).toEqual([
+      { before: null, after: one, op: 'c' },
+      { before: one, after: two, op: 'u' },
+    ]);
+    expect(written).toEqual(rowsOf(reader));
+    await reader.hangUp();
+  });
+
+  test('reads both sources of a join', async () => {
+    const other = `CREATE TABLE alarms (device TEXT, level INT) WITH (connector = 'mqtt', url = '${rig.broker.url}',
+      topic = '${topic}/alarms', type = 'source', format = 'json');`;
+    const { output, pipeline } = await preview(
+      `${other} SELECT a.device, n, worst
+       FROM (SELECT tumble(interval '1 day') AS w, device, count(*) AS n FROM readings GROUP BY 1, 2) a
+       JOIN (SELECT tumble(interval '1 day') AS w, device, max(level) AS worst FROM alarms GROUP BY 1, 2) b
+       ON a.w = b.w AND a.device = b.device`,
+    );
+    expect((pipeline.graph as { nodes: { operator: string }[] }).nodes.map((n) => n.operator)).toEqual([
+      ...['mqtt', 'mqtt', 'stateful', 'preview'],
+    ]);
+    const reader = new EventReader<Output>(output);
+    await send(reading(1, 1));
+    await rig.client.publishAsync(`${topic}/alarms`, '{"device":"d","level":3}', { qos: 1 });
+    await until('both', async () => {
+      await rig.request.post(`${path}/preview/${pipeline.id}/close_windows`).send().expect(200);
+      await send(reading(1, 1));
+      await rig.client.publishAsync(`${topic}/alarms`, '{"device":"d","level":3}', { qos: 1 });
+      return rowsOf(reader).length > 0;
+    });
+    expect(rowsOf(reader)[0]).toMatchObject({ device: 'd', worst: 3 });
+    await reader.hangUp();
+  });
+
+  test('the output of a running pipeline shows results of windows and changes', async () => {
+    const query = `${byDevice('1 second')}; SELECT count(*) AS n FROM readings`;
+    const { id } = await created(rig.request, '/pipelines', { name: 'p', query, parallelism: 1 });
+    const job = await jobOf(rig.request, id);
+    await until('it runs', async () => (await jobOf(rig.request, id)).state === 'Running');
+    const reader = new EventReader<Output>(`${rig.service.address}${path}/${id}/jobs/${job.id}/output`);
+    await until('both', async () => {
+      await send(reading(1, 20));
+      const rows = rowsOf(reader);
+      return rows.some(({ top }) => top === 20) && rows.some(({ after }) => after?.n > 1);
+    });
+    await reader.hangUp();
   });
 
   test('the output of a running pipeline shows its rows, and takes none', async () => {

@@ -1,10 +1,7 @@
 import { expect, test } from 'vitest';
-import {
-  MessageEvents,
-  type PreviewBatch,
-  PreviewRows,
-} from '../../src/api/connection-tables/message-event.ts';
+import { MessageEvents } from '../../src/api/connection-tables/message-event.ts';
 import { Tail } from '../../src/api/connection-tables/tail.ts';
+import { type PreviewBatch, PreviewRows } from '../../src/api/pipelines/preview-rows.ts';
 import { connectorFor } from '../../src/connectors/registry.ts';
 import { codecFor, expandSchema } from '../../src/formats/codec.ts';
 import type { ConnectionSchema } from '../../src/formats/schema/schema.ts';

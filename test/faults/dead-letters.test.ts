@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { databases } from '../support/databases.ts';
+import { databases, databasesOfSoak } from '../support/databases.ts';
 import { allDeadLetters, badKinds, type DeadLetter, deadLetterOf, topicOf } from '../support/dead-letters.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
 import { FaultyPipeline } from '../support/faulty-pipeline.ts';
@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 
 /** Dead letters during faults: every message is in the sink or a dead letter, and none is acknowledged before that. */
 
-const [sqlite, postgresql] = databases;
+const [, postgresql] = databases;
 const soak = process.env.PENSTOCK_SOAK === '1';
 const perRound = soak ? 5_000 : 200;
 const kills = soak ? 10 : 1;
@@ -21,8 +21,7 @@ let _rig: FaultyPipeline | undefined;
 
 const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
 
-// One database is enough in the check.
-test.each(soak ? [sqlite, postgresql] : [postgresql])(
+test.each(databasesOfSoak)(
   'accounts for every message across kills, and of a replay, on $provider',
   async ({ create }) => {
     const broker = await brokerOf();

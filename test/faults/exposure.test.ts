@@ -4,13 +4,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient } from '../support/mqtt.ts';
-import { Penstock } from '../support/penstock.ts';
+import { hurried, Penstock } from '../support/penstock.ts';
 import { created, createTables, tableBody } from '../support/resources.ts';
 import { until } from '../support/until.ts';
 
 /**
  * Misbehaving clients: too many, too slow, disconnecting in the middle, not reading. All on the loopback interface, where
- * every address of 127.0.0.0/8 is a separate caller. PENSTOCK_SOAK=1 uses thousands.
+ * every address of 127.0.0.0/8 is a separate caller. PENSTOCK_SOAK=1 uses thousands, and
+ * waits as long as the limits say.
  */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
@@ -25,7 +26,7 @@ let pipeline: string;
 let profile: string;
 beforeAll(async () => {
   broker = await Mosquitto.start({ quiet: true, config: ['message_size_limit 1000000'] });
-  penstock = await Penstock.start({ PENSTOCK_RATE_LIMIT: '0' });
+  penstock = await Penstock.start({ PENSTOCK_RATE_LIMIT: '0', ...(soak ? {} : hurried()) });
   port = Number(new URL(penstock.address).port);
   profile = (await createTables(penstock.request, broker.url)).profile;
   const query = 'INSERT INTO alerts SELECT * FROM readings';

@@ -132,6 +132,6 @@ export const faults: readonly Fault[] = [
     sides: ['sink'],
     always: ['sink 1'],
     once: true,
-    strike: away('SIGTERM', whileSending({ soak: 60, check: 5 })),
+    strike: away('SIGTERM', whileSending({ soak: 60, check: 3 })),
   },
 ];

@@ -117,8 +117,8 @@ export async function refusalOf({ query }: SuiteFile): Promise<string | undefine
 }
 
 const reasons: readonly [reason: string, pattern: RegExp][] = [
-  ['aggregates and windows', /aggregate|GROUP BY|The window function/],
-  ['joins', /Joins|The option format is given twice/],
+  ['aggregates that only DataFusion has', /aggregate/],
+  ['lookup joins', /The option format is given twice/],
   ['functions of its users', /cannot define functions/],
   ['files in partitions', /PARTITIONED BY/],
 ];

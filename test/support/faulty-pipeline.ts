@@ -1,6 +1,6 @@
 import { FaultyLink } from './faulty-link.ts';
 import { Ledger } from './ledger.ts';
-import { Penstock } from './penstock.ts';
+import { Penstock, retryingSoon } from './penstock.ts';
 import { created, jobOf, profileBody, tableBody } from './resources.ts';
 import { Traffic } from './traffic.ts';
 import { until } from './until.ts';
@@ -29,13 +29,15 @@ interface FaultyPipelineOptions {
   sourceProfile?: object;
   /** Fields of the source table's schema, such as `bad_data`. */
   schema?: object;
-  /** Settings of the process, besides those of a test. */
+  /** Settings of the process, besides those of a test. Except in a soak it also tries again sooner. */
   settings?: Record<string, string>;
   /** The source table's `type`. */
   read?: object;
   /** Number of tasks; 1 by default. */
   parallelism?: number;
 }
+
+const pace = process.env.PENSTOCK_SOAK === '1' ? {} : retryingSoon();
 
 const qosNames = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
 
@@ -80,7 +82,7 @@ export class FaultyPipeline {
     const ledger = new Ledger();
     const source = await FaultyLink.start(options.source.port, ledger.sourceTap);
     const sink = await FaultyLink.start(options.sink.port, ledger.sinkTap);
-    const penstock = await Penstock.start(options.settings);
+    const penstock = await Penstock.start({ ...pace, ...options.settings });
     const { from, to } = topicsOf(options);
     const traffic = await Traffic.open(
       { url: options.source.url, topic: from },

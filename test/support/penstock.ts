@@ -10,15 +10,35 @@ import { watch } from './watch.ts';
 
 type PenstockRole = 'all' | 'api' | 'worker';
 
+const preloaded = (script: string): Record<string, string> => ({
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}`,
+});
+
 /** Settings for a process whose own clock is wrong by this time. */
-export const clockAt = (ms: number): Record<string, string> => {
-  const preload = `const Right = Date, now = () => Right.now() + ${ms};
+export const clockAt = (ms: number): Record<string, string> =>
+  preloaded(`const Right = Date, now = () => Right.now() + ${ms};
     globalThis.Date = class extends Right {
       constructor(...given) { super(...(given.length > 0 ? given : [now()])); }
       static now() { return now(); }
-    };`;
-  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
-};
+    };`);
+
+/** Settings for a process in which pauses of a random length, as before another try, take a fourth of their time. */
+export const retryingSoon = (): Record<string, string> =>
+  preloaded('const { random } = Math; Math.random = () => random() / 4;');
+
+/** Settings for a process in which what takes ten seconds or more takes a fourth of its time, such as time-outs. */
+export const hurried = (): Record<string, string> =>
+  preloaded(`import http from 'node:http';
+    import { Socket } from 'node:net';
+    import { syncBuiltinESMExports } from 'node:module';
+    const sooner = (ms) => (ms >= 10_000 ? ms / 4 : ms);
+    const { setTimeout } = globalThis, { setTimeout: limit } = Socket.prototype, { createServer } = http;
+    globalThis.setTimeout = (run, ms, ...more) => setTimeout(run, sooner(ms), ...more);
+    Object.defineProperties(globalThis.setTimeout, Object.getOwnPropertyDescriptors(setTimeout));
+    Socket.prototype.setTimeout = function (ms, ...more) { return limit.call(this, sooner(ms), ...more); };
+    http.createServer = ({ requestTimeout, headersTimeout, ...others }, ...more) =>
+      createServer({ ...others, requestTimeout: sooner(requestTimeout), headersTimeout: sooner(headersTimeout) }, ...more);
+    syncBuiltinESMExports();`);
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname;
 

@@ -147,6 +147,12 @@ export class World {
         if (!data) throw new PenstockError('internal', `There is no segment ${segment}`);
         return data;
       },
+      stage: async (segments) => {
+        for (const { segment, data } of segments) {
+          this.#call(generation);
+          this.#segments.set(segment, data);
+        }
+      },
       commit: async ({ control, add, remove }: StateCommit) => {
         this.#call(generation);
         this.commits += 1;

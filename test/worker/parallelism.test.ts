@@ -74,7 +74,7 @@ describe('a pipeline whose number of tasks changes', { timeout: 240_000 }, () =>
     await rig.runsWith(3);
     await rig.patch({ stop: 'graceful' });
     await until('it rests', async () => (await rig.job()).state === 'Stopped');
-    await rig.traffic.publish(soak ? 1800 : 900);
+    await rig.traffic.publish(soak ? 1800 : 600);
     expect(rig.traffic.arrived).toBe(0);
     await rig.patch({ parallelism: 1, stop: 'none' });
     await rig.runsWith(1);

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { databases } from '../support/databases.ts';
+import { databasesOfSoak } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import {
   created,
@@ -18,7 +18,7 @@ const broker = {
   acl: 'user tester\ntopic readwrite #\nuser penstock\ntopic readwrite #\ntopic deny out/secret\n',
 };
 
-describe.each(databases)('a pipeline on $provider', ({ open }) => {
+describe.each(databasesOfSoak)('a pipeline on $provider', ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },

@@ -67,20 +67,48 @@ describe.each(databases)('the state of a task on $provider', ({ open }) => {
   const checkpoint = (startTime = Date.now() * 1000) => ({
     ...{ epoch: ++epoch, startTime, bytes: 1, stateBytes: 2, kind: 'delta' as const },
   });
+  const lasts = new WeakMap<StateStore, number>();
   const commit = (
     states: StateStore,
     control: string,
     add: Record<number, Uint8Array> = {},
     remove: number[] = [],
-  ) =>
-    states.commit({
-      ...{ control, remove, checkpoint: checkpoint() },
+  ) => {
+    const lastSegment = Math.max(lasts.get(states) ?? 0, ...Object.keys(add).map(Number));
+    lasts.set(states, lastSegment);
+    return states.commit({
+      ...{ control, remove, lastSegment, checkpoint: checkpoint() },
       add: Object.entries(add).map(([segment, data]) => ({ segment: Number(segment), data })),
     });
+  };
   const segments = async () =>
     (await db.statePart.groupBy({ by: ['segment'], orderBy: { segment: 'asc' } })).map(
       ({ segment }) => segment,
     );
+
+  test('counts staged segments once a commit names them, and leaves the others to be removed', async () => {
+    const states = statesIn();
+    await states.load();
+    await commit(states, '{"staging":[1,2]}');
+    await states.stage([
+      { segment: 1, data: randomBytes(100) },
+      { segment: 2, data: randomBytes(100) },
+    ]);
+    // None has counted yet.
+    await db.task.updateMany({ data: { epoch: 2 } });
+    const next = statesIn(2);
+    await next.load();
+    expect(await segments()).toEqual([]);
+    const data = randomBytes(100);
+    await next.stage([
+      { segment: 3, data },
+      { segment: 4, data },
+    ]);
+    await next.commit({ control: '{}', add: [], remove: [4], lastSegment: 4, checkpoint: checkpoint() });
+    await next.load();
+    expect(await segments()).toEqual([3]);
+    expect(Buffer.compare(await next.read(3), data)).toBe(0);
+  });
 
   test('is there for the next worker, small or large, and ends with its job', async () => {
     const states = statesIn();
@@ -175,7 +203,13 @@ describe.each(databases)('the state of a task on $provider', ({ open }) => {
       ...Array.from({ length: 30 }, (_, n) => 4000 + n * 1500),
     ];
     for (const ms of times)
-      await states.commit({ control: '', add: [], remove: [], checkpoint: checkpoint(ms * 1000) });
+      await states.commit({
+        control: '',
+        add: [],
+        remove: [],
+        lastSegment: 0,
+        checkpoint: checkpoint(ms * 1000),
+      });
     const stored = async () =>
       JSON.parse((await db.taskState.findFirstOrThrow()).checkpoints) as StoredCheckpoint[];
     const shown = await stored();
@@ -183,7 +217,13 @@ describe.each(databases)('the state of a task on $provider', ({ open }) => {
     expect(shown.at(-1)?.startTime).toBe(47_500_000);
     const again = statesIn();
     await again.load();
-    await again.commit({ control: '', add: [], remove: [], checkpoint: checkpoint(60_000_000) });
+    await again.commit({
+      control: '',
+      add: [],
+      remove: [],
+      lastSegment: 0,
+      checkpoint: checkpoint(60_000_000),
+    });
     expect((await stored()).map(({ epoch: at }) => at)).toEqual([
       ...shown.slice(1).map(({ epoch: at }) => at),
       epoch,

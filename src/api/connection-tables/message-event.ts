@@ -9,10 +9,6 @@ import { codecFor, readRows } from '../../formats/codec.ts';
 import type { Codec, Row } from '../../formats/format.ts';
 import { objectWriter, type Writer } from '../../formats/json/encode.ts';
 import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/schema.ts';
-import { openTransform } from '../../sql/open-transform.ts';
-import type { PreviewPlan } from '../../sql/plan.ts';
-import type { Transform } from '../../sql/transform.ts';
-import { PerSecond } from '../live.ts';
 import { nullable } from '../schemas.ts';
 
 const shownBytes = 4 * 1024;
@@ -21,7 +17,7 @@ const maxText = 64 * 1024;
 /** Maximum number of good rows, and of bad rows, shown of one message. */
 const maxRows = 100;
 /** Maximum size of a payload that is decoded, in bytes. */
-const maxDecoded = 1024 * 1024;
+export const maxDecoded = 1024 * 1024;
 
 const AnyObject = Type.Record(Type.String(), Type.Unknown());
 
@@ -75,12 +71,12 @@ interface MessageEvent {
   json: string;
 }
 
-class MessageReader {
+export class MessageReader {
   readonly #codec: Codec;
   readonly #fill: FillMetadata;
 
-  constructor(schema: ConnectionSchema) {
-    this.#codec = codecFor(schema);
+  constructor(schema: ConnectionSchema, codec: Codec = codecFor(schema)) {
+    this.#codec = codec;
     this.#fill = metadataFiller(schema.fields ?? []);
   }
 
@@ -144,7 +140,7 @@ export class MessageEvents {
 }
 
 /** The JSON text of a row. One that cannot be written for people, such as a time after the year 9999, has none. */
-function textOf(write: () => string): { text: string | null; problem?: string } {
+export function textOf(write: () => string): { text: string | null; problem?: string } {
   try {
     const text = upTo(maxText, write());
     return text === null ? { text, problem: 'it is too large to show' } : { text };
@@ -183,14 +179,13 @@ function beginningOf(payload: Buffer): { text: string | null; base64: string | n
 }
 
 /** Writes rows with these columns as JSON for people. */
-const rowWriter = (fields: readonly Field[]): Writer =>
-  objectWriter(
-    fields.map(({ metadata_key: _, ...field }) => forgiving(field)),
-    '',
-    { type: 'json' },
-  );
+export const rowWriter = (fields: readonly Field[]): Writer =>
+  objectWriter(shownFields(fields), '', { type: 'json' });
 
 /** Nothing is required for display: a NaN, for example, becomes null in JSON. */
+export const shownFields = (fields: readonly Field[]): Field[] =>
+  fields.map(({ metadata_key: _, ...field }) => forgiving(field));
+
 function forgiving<T extends ListItem>(item: T): T {
   return {
     ...item,
@@ -198,103 +193,4 @@ function forgiving<T extends ListItem>(item: T): T {
     ...(item.fields ? { fields: item.fields.map(forgiving) } : {}),
     ...(item.items ? { items: forgiving(item.items) } : {}),
   };
-}
-
-/** Maximum number of messages that wait for the transform, and that are taken per second. Others are left out. */
-const maxWaiting = 1000;
-const maxPerSecond = 1000;
-
-export interface PreviewBatch {
-  operatorId: string;
-  /** Unix microseconds, one for each row. */
-  timestamps: number[];
-  /** As JSON. */
-  rows: string[];
-  /** The same rows. */
-  values: Row[];
-  bad: PenstockError[];
-}
-
-interface PreviewListener {
-  onBatch(batch: PreviewBatch): void;
-  onLeftOut(messages: number): void;
-  onError(error: unknown): void;
-}
-
-/** Turns messages of a source into the rows of one SELECT, as a pipeline would. */
-export class PreviewRows {
-  readonly #plan: PreviewPlan;
-  readonly #listener: PreviewListener;
-  readonly #reader: MessageReader;
-  readonly #write: Writer;
-  readonly #transform: Transform;
-  readonly #rate = new PerSecond(maxPerSecond);
-  #waiting: Watched[] = [];
-  #running: Promise<void> | undefined;
-
-  private constructor(plan: PreviewPlan, transform: Transform, listener: PreviewListener) {
-    this.#plan = plan;
-    this.#listener = listener;
-    this.#transform = transform;
-    this.#reader = new MessageReader(plan.source.schema);
-    this.#write = rowWriter(plan.columns);
-  }
-
-  static async open(plan: PreviewPlan, listener: PreviewListener): Promise<PreviewRows> {
-    const { source, select, columns } = plan;
-    const transform = await openTransform({ source, select, sink: { schema: { fields: columns } } });
-    return new PreviewRows(plan, transform, listener);
-  }
-
-  deliver(message: Watched): void {
-    const granted = this.#rate.take() === 1 && this.#waiting.length < maxWaiting;
-    if (!granted || message.payload.length > maxDecoded) {
-      this.#listener.onLeftOut(1);
-      return;
-    }
-    this.#waiting.push(message);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
-  }
-
-  async close(): Promise<void> {
-    this.#waiting = [];
-    await this.#running;
-    await this.#transform.close();
-  }
-
-  async #run(): Promise<void> {
-    try {
-      while (this.#waiting.length > 0) this.#listener.onBatch(await this.#batchOf(this.#waiting.splice(0)));
-    } catch (error) {
-      this.#listener.onError(error);
-    }
-  }
-
-  async #batchOf(messages: Watched[]): Promise<PreviewBatch> {
-    const bad: PenstockError[] = [];
-    const rows: Row[] = [];
-    const times: number[] = [];
-    for (const message of messages)
-      for (const row of this.#reader.read(message, (error) => bad.push(asPenstockError(error)))) {
-        rows.push(row);
-        times.push(Math.round(message.receivedAt * 1000));
-      }
-    const result = await this.#transform.run(rows);
-    for (const { error } of result.bad) bad.push(error);
-    const { transform: operatorId } = this.#plan.operatorIds;
-    const batch: PreviewBatch = { operatorId, timestamps: [], rows: [], values: [], bad };
-    for (const [index, row] of result.rows.entries()) {
-      const { text, problem } = textOf(() => this.#write(row));
-      if (text === null) {
-        bad.push(new PenstockError('bad_row', `The row is computed; ${problem}`));
-        continue;
-      }
-      batch.rows.push(text);
-      batch.values.push(row);
-      batch.timestamps.push(times[result.origin[index] ?? 0] ?? 0);
-    }
-    return batch;
-  }
 }

@@ -254,6 +254,11 @@ export function eventExamples(component: string, exampleOf: (name: string) => ob
     OutputData: [
       own,
       { ...own, ...end, bad: [{ code, message, errors }] },
+      {
+        ...own,
+        ...end,
+        state: { watermark: 1_790_000_000_000_000, open_windows: 2, late_rows: 0, state_bytes: 4096 },
+      },
       { ...own, ...end, done: true, error: null },
     ],
     PipelineEvent: [

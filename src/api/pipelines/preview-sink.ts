@@ -1,7 +1,7 @@
+import { changesEncoder } from '../../connectors/changes.ts';
 import type { Identity, Sink } from '../../connectors/connector.ts';
-import { asPenstockError, PenstockError } from '../../errors.ts';
-import { codecFor } from '../../formats/codec.ts';
-import type { Codec, Row } from '../../formats/format.ts';
+import { PenstockError } from '../../errors.ts';
+import type { Change } from '../../formats/json/changes.ts';
 import type { TableDefinition } from '../../sql/plan.ts';
 import type { Deps } from '../deps.ts';
 
@@ -21,15 +21,14 @@ interface PreviewSinkTools extends Pick<Deps, 'catalog' | 'logger'> {
 /** Writes the rows of a preview to the sink of its INSERT, in order. */
 export class PreviewSink {
   readonly #sink: Sink;
-  readonly #encode: Codec['encode'];
+  readonly #encode: ReturnType<typeof changesEncoder>;
   readonly #tools: PreviewSinkTools;
   #waiting = 0;
   #last: Promise<void> = Promise.resolve();
 
   private constructor(sink: Sink, table: TableDefinition, tools: PreviewSinkTools) {
     this.#sink = sink;
-    const codec = table.takesRows ? undefined : codecFor(table.schema);
-    this.#encode = (row) => codec?.encode(row) ?? Buffer.alloc(0);
+    this.#encode = changesEncoder(table);
     this.#tools = tools;
   }
 
@@ -43,7 +42,7 @@ export class PreviewSink {
     return new PreviewSink(sink, table, tools);
   }
 
-  write(rows: readonly Row[]): void {
+  write(rows: readonly Change[]): void {
     if (this.#waiting + rows.length > maxWaiting) {
       const message = `The sink has not confirmed ${this.#waiting} rows, so that no more are written`;
       this.#tools.onError(new PenstockError('overloaded', message));
@@ -53,15 +52,8 @@ export class PreviewSink {
     this.#last = this.#last.then(() => this.#write(rows)).catch(this.#tools.onError);
   }
 
-  async #write(rows: readonly Row[]): Promise<void> {
-    const messages = rows.flatMap((row) => {
-      try {
-        return [{ payload: this.#encode(row), row }];
-      } catch (error) {
-        this.#tools.onBad(asPenstockError(error));
-        return [];
-      }
-    });
+  async #write(rows: readonly Change[]): Promise<void> {
+    const { messages } = this.#encode(rows, (_, error) => this.#tools.onBad(error));
     for (const { error } of messages.length > 0 ? await this.#sink.write(messages) : [])
       this.#tools.onBad(error);
     this.#waiting -= rows.length;

@@ -1,13 +1,21 @@
+import type { Watched } from '../../connectors/connector.ts';
 import { maskQuery } from '../../definitions/query-secrets.ts';
 import { asPenstockError, type PenstockError } from '../../errors.ts';
-import { graphOf } from '../../sql/graph.ts';
-import type { InsertPlan, PreviewPlan, TableDefinition } from '../../sql/plan.ts';
+import { sourcesOf } from '../../sql/compile.ts';
+import type { PreviewPlan, TableDefinition } from '../../sql/plan.ts';
 import { nowMicros } from '../../store/clock.ts';
 import { newId, newTimedId } from '../../store/id.ts';
-import { type PreviewBatch, PreviewRows } from '../connection-tables/message-event.ts';
 import type { Deps } from '../deps.ts';
 import { enough, PerSecond, watchSource } from '../live.ts';
 import { EventQueue } from '../sse.ts';
+import { previewRow } from './preview-pipeline.ts';
+import {
+  type PreviewBatch,
+  type PreviewInput,
+  type PreviewListener,
+  PreviewRows,
+  type PreviewState,
+} from './preview-rows.ts';
 import { PreviewSink } from './preview-sink.ts';
 import type { PipelineRow } from './wire.ts';
 
@@ -36,6 +44,7 @@ export class Preview {
   readonly #catalog: Deps['catalog'];
   readonly #logger: Deps['logger'];
   readonly #maxMs: number;
+  readonly #inputs: PreviewInput[] = [];
   readonly #cancel = new AbortController();
   readonly #listeners = new Set<EventQueue<string>>();
   readonly #startedAt = nowMicros();
@@ -75,12 +84,16 @@ export class Preview {
     const listening = this.#plans.map(async (plan) => {
       const writer = plan.sink && (await this.#openSink(plan, plan.sink));
       if (writer) opened.push(writer);
-      const rows = await PreviewRows.open(plan, this.#listenerFor(plan, writer));
-      opened.unshift(rows);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const watch = this.#watch(plan, rows, resolve);
-      watches.push(watch);
-      await Promise.race([promise, watch]);
+      const input = await openInput(plan, this.#listenerFor(plan, writer));
+      opened.unshift(input);
+      this.#inputs.push(input);
+      const subscribed = sourcesOf(plan).map((source, index) => {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        const watch = this.#watch(source, index, input, resolve);
+        watches.push(watch);
+        return Promise.race([promise, watch]);
+      });
+      await Promise.all(subscribed);
     });
     const started = Promise.all(listening.map((each) => each.catch((error: unknown) => this.#end(error))));
     void this.#untilEnd(started, watches, opened);
@@ -92,6 +105,13 @@ export class Preview {
 
   stop(): void {
     this.#cancel.abort(enough);
+  }
+
+  /** Shows what is in open windows, and closes them. Returns whether its SELECTs have any, or results that change. */
+  async closeWindows(): Promise<boolean> {
+    const closing = this.#inputs.flatMap((input) => input.closeWindows?.() ?? []);
+    await Promise.all(closing);
+    return closing.length > 0;
   }
 
   output(gone: AbortSignal): EventQueue<string> {
@@ -118,63 +138,29 @@ export class Preview {
 
   /** The preview as if it were a stored pipeline. */
   get row(): PipelineRow {
-    const inserts = this.#plans.map((plan, nth) => {
-      const name = this.#plans.length > 1 ? `preview ${nth + 1}` : 'preview';
-      return { ...plan, sink: { name, connector: 'preview' } } as unknown as InsertPlan;
-    });
-    const times = { createdAt: this.#startedAt, updatedAt: this.#endedAt ?? this.#startedAt };
-    return {
+    return previewRow({
       id: this.id,
-      name: `preview_${this.#startedAt / 1000n}`,
+      jobId: this.jobId,
       query: this.#query,
-      parallelism: 1,
-      checkpointIntervalMicros: 10_000_000n,
-      tags: '{}',
-      graph: JSON.stringify(graphOf(inserts)),
-      version: 1,
-      labels: '{}',
-      placement: '{}',
-      ...times,
-      job: { ...this.#job(), ...times },
-    };
+      plans: this.#plans,
+      startedAt: this.#startedAt,
+      endedAt: this.#endedAt,
+      failure: this.#failure,
+    });
   }
 
-  #job(): Omit<PipelineRow['job'], 'createdAt' | 'updatedAt'> {
-    const state = this.#failure ? 'Failed' : this.ended ? 'Finished' : 'Running';
-    return {
-      id: this.jobId,
-      pipelineId: this.id,
-      stop: this.ended && !this.#failure ? 'immediate' : 'none',
-      restartRequests: 0,
-      restartForce: false,
-      editRequests: 0,
-      state,
-      stateSince: this.#endedAt ?? this.#startedAt,
-      failureCode: this.#failure?.code ?? null,
-      failureMessage: this.#failure?.message ?? null,
-      failureDomain: this.#failure ? 'external' : null,
-      restartsDone: 0,
-      editsDone: 0,
-      runId: 1,
-      tasks: this.ended ? null : this.#plans.length,
-      startTime: this.#startedAt,
-      finishTime: this.#endedAt,
-      worker: null,
-      epoch: 0,
-      alive: new Map(),
-      recoveries: 0,
-      recoveringSince: null,
-      deadLetters: 0,
-      deadLetterBytes: 0n,
-    };
-  }
-
-  async #watch(plan: PreviewPlan, rows: PreviewRows, listening: () => void): Promise<void> {
-    const { connector, profile, targets, config: table } = this.#catalog.usable(plan.source);
+  async #watch(
+    source: TableDefinition,
+    index: number,
+    input: PreviewInput,
+    listening: () => void,
+  ): Promise<void> {
+    const { connector, profile, targets, config: table } = this.#catalog.usable(source);
     const { signal } = this.#cancel;
-    const deliver = rows.deliver.bind(rows);
-    const { schema } = plan.source;
-    await watchSource(connector, { profile, targets, table, schema, signal, listening, deliver });
+    const deliver = (message: Watched) => input.deliver(message, index);
+    const ended = () => input.ended?.(index);
+    const { schema } = source;
+    await watchSource(connector, { profile, targets, table, schema, signal, listening, deliver, ended });
   }
 
   /** Waits for the first reason to end, then releases everything. */
@@ -184,7 +170,7 @@ export class Preview {
     opened: { close(): Promise<void> }[],
   ): Promise<void> {
     await started;
-    const timer = setTimeout(() => this.stop(), this.#maxMs);
+    const timer = setTimeout(() => void this.closeWindows().finally(() => this.stop()), this.#maxMs);
     const reporting = setInterval(() => this.#reportLeftOut(), 1000);
     // A watch never resolves.
     await Promise.race(watches).catch((error: unknown) => this.#end(error));
@@ -233,7 +219,7 @@ export class Preview {
     if (this.errors.length < 100) this.errors.push({ at: nowMicros(), error, operatorId });
   }
 
-  #listenerFor({ operatorIds }: PreviewPlan, writer: PreviewSink | undefined) {
+  #listenerFor({ operatorIds }: PreviewPlan, writer: PreviewSink | undefined): PreviewListener {
     return {
       onBatch: (batch: PreviewBatch): void => {
         const shown = this.#show(batch, operatorIds);
@@ -242,13 +228,15 @@ export class Preview {
       onLeftOut: (count: number): void => {
         this.#leftOut += count;
       },
+      onState: (state: PreviewState): void =>
+        this.#send({ ...this.#empty(), operator_id: operatorIds.transform, state }),
       onError: (error: unknown): void => this.#end(error),
     };
   }
 
   /** Returns the number of rows that it showed. */
   #show(
-    { operatorId, timestamps, rows, bad }: PreviewBatch,
+    { operatorId, timestamps, rows, bad, partial }: PreviewBatch,
     operatorIds: PreviewPlan['operatorIds'],
   ): number {
     if (this.ended) return 0;
@@ -269,6 +257,7 @@ export class Preview {
         start_id: start,
         batch: `[${rows.slice(0, room).join(',')}]`,
         ...(shownBad.length > 0 ? { bad: shownBad } : {}),
+        ...(partial ? { partial } : {}),
       });
     if (this.#rows >= maxRows && this.#maxMs === previewMs) this.stop();
     return room;
@@ -294,4 +283,11 @@ export class Preview {
     const error = this.#failure && { code: this.#failure.code, message: this.#failure.message };
     return JSON.stringify({ subtask_idx: 0, ...this.#empty(), done: true, error: error ?? null });
   }
+}
+
+async function openInput(plan: PreviewPlan, listener: PreviewListener): Promise<PreviewInput> {
+  const { select } = plan;
+  if (select.kind !== 'stateful') return PreviewRows.open(plan, listener);
+  const { PreviewWindows } = await import('./preview-windows.ts');
+  return PreviewWindows.open(plan, select, listener);
 }

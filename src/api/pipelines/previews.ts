@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import Type from 'typebox';
 import { PenstockError } from '../../errors.ts';
 import { isResting } from '../../jobs/states.ts';
 import { compilePreview, compileQuery, isPreviewSink } from '../../sql/compile.ts';
@@ -10,65 +9,17 @@ import type { Deps } from '../deps.ts';
 import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
 import { Slots } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
-import { nullable } from '../schemas.ts';
+import { IdParams } from '../schemas.ts';
 import { clientGone, streamEvents } from '../sse.ts';
 import { jobStateOf } from '../workers/alive.ts';
 import { outputMs, Preview } from './preview.ts';
+import { outputResponse } from './preview-wire.ts';
 import { Pipeline, type PipelineRow, PreviewPost, pipelineNamed, toWire } from './wire.ts';
 
 const places = new Slots(8, 'previews');
 /** Maximum number of previews in memory; an ended one stays for a minute. */
 const maxKnown = 100;
 const keptMs = 60_000;
-
-/** One event of the output of a preview: Arroyo's, with the errors in messages. */
-export const OutputData = Type.Object(
-  {
-    operator_id: Type.String(),
-    subtask_idx: Type.Integer(),
-    timestamps: Type.Array(Type.Integer(), {
-      description: 'Unix microseconds: arrival of the message of each row',
-    }),
-    start_id: Type.Integer({ description: 'Index of the first row' }),
-    batch: Type.String({ description: 'The rows as JSON' }),
-    bad: Type.Optional(
-      Type.Array(
-        Type.Object({
-          code: Type.String(),
-          message: Type.String(),
-          errors: Type.Array(Type.Object({ path: Type.String(), message: Type.String() })),
-        }),
-        { description: 'Messages and rows that could not be processed' },
-      ),
-    ),
-    left_out: Type.Optional(
-      Type.Integer({ description: 'Number of messages and rows not shown because there were too many' }),
-    ),
-    done: Type.Optional(Type.Boolean({ description: 'Whether this is the last event' })),
-    error: Type.Optional(
-      nullable(Type.Object({ code: Type.String(), message: Type.String() }), {
-        description: 'In the last event: the reason of an early end',
-      }),
-    ),
-  },
-  {
-    $id: 'OutputData',
-    examples: [
-      {
-        operator_id: 'transform_preview_0_3b1f2c',
-        subtask_idx: 0,
-        timestamps: [1_790_000_000_000_000],
-        start_id: 0,
-        batch: '[{"device":"oven-1","celsius":218.5}]',
-      },
-    ],
-  },
-);
-
-const outputResponse = Type.Unsafe<never>({
-  description: 'Server-sent events, each an OutputData, until the preview ends',
-  content: { 'text/event-stream': { schema: { $ref: 'OutputData#' } } },
-});
 
 export class Previews {
   readonly #deps: Deps;
@@ -131,8 +82,8 @@ export class Previews {
 /** The INSERTs of a query, to be shown with the columns that they write. */
 async function insertsOf(query: string, catalog: Deps['catalog'], write: boolean): Promise<PreviewPlan[]> {
   const { inserts } = await compileQuery(query, catalog);
-  return inserts.map(({ source, sink, select, operatorIds }) => {
-    const plan = { source, select, operatorIds, columns: sink.schema.fields ?? [] };
+  return inserts.map(({ sink, ...insert }) => {
+    const plan = { ...insert, columns: sink.schema.fields ?? [] };
     return write && !isPreviewSink(sink) ? { ...plan, sink } : plan;
   });
 }
@@ -225,6 +176,32 @@ export const previewRoutes =
         const { query, enable_sinks = false } = request.body;
         const preview = await previews.start(query, enable_sinks, gone);
         auditedAs(request, { object: preview.id });
+        return pipelineOf(preview);
+      },
+    );
+
+    app.post(
+      '/pipelines/preview/:id/close_windows',
+      {
+        schema: {
+          operationId: 'closePreviewWindows',
+          summary: 'Close the open windows of a preview now',
+          description:
+            'The output shows what was in them, marked as partial. Further rows of the same windows become another result.',
+          tags: ['pipelines'],
+          params: IdParams,
+          response: { 200: Pipeline, ...problems(400, 404, 409) },
+        },
+      },
+      async ({ params }) => {
+        const preview = previews.get(params.id);
+        if (!preview)
+          throw new PenstockError('not_found', `There is no preview ${params.id}`, {
+            hint: 'A preview is known to the process that started it only, and for a minute after its end.',
+          });
+        if (preview.ended) throw new PenstockError('illegal_state', 'The preview has ended');
+        if (!(await preview.closeWindows()))
+          throw new PenstockError('illegal_state', 'The query of the preview has no windows');
         return pipelineOf(preview);
       },
     );

@@ -12,6 +12,7 @@ export class CommitLoop {
   #waiters: PromiseWithResolvers<void>[] = [];
   #wake = Promise.withResolvers<void>();
   #urgent = false;
+  #ended = false;
 
   constructor(tools: LoopTools) {
     this.#tools = tools;
@@ -27,6 +28,8 @@ export class CommitLoop {
       stop.abort();
       this.soon();
       await commits.catch(() => {});
+      this.#ended = true;
+      this.fail(new Error('the commits have ended'));
     }
   }
 
@@ -44,7 +47,8 @@ export class CommitLoop {
   /** Resolves with a commit that begins now or later. */
   next(): Promise<void> {
     const waiter = Promise.withResolvers<void>();
-    this.#waiters.push(waiter);
+    if (this.#ended) waiter.reject(new Error('the commits have ended'));
+    else this.#waiters.push(waiter);
     this.soon();
     return waiter.promise;
   }

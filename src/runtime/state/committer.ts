@@ -63,6 +63,8 @@ export class Committer {
   readonly #evaluation: Evaluation;
   readonly #rewriting: Rewriting;
   readonly #gauges: Gauges;
+  /** Segments that a crash left behind. */
+  readonly #leftover: number[];
   /** Results that were committed and are not read yet. */
   readonly #unread = new Map<number, Uint8Array>();
   #taking: Promise<void> | undefined;
@@ -76,6 +78,7 @@ export class Committer {
     this.#tools = tools;
     this.#state = state;
     const segments = new Segments(state.control);
+    this.#leftover = [...state.control.staging];
     this.#segments = segments;
     this.loop = new CommitLoop({
       waitMs: () => this.#waitMs(),
@@ -83,7 +86,8 @@ export class Committer {
     });
     const soon = () => this.loop.soon();
     this.#rewriting = new Rewriting({
-      ...{ tables: state.tables, segments, ready: soon },
+      ...{ tables: state.tables, segments, store: tools.store, ready: soon },
+      commit: () => this.loop.next(),
       failed: (error) => this.#fail(error),
     });
     this.#evaluation = new Evaluation({
@@ -173,7 +177,11 @@ export class Committer {
       stateBytes: this.#segments.bytes + outboxBytes(control.outbox),
       kind: isSnapshot ? 'snapshot' : 'delta',
     } as const;
-    await this.#tools.store.commit({ control: JSON.stringify(control), add, remove, checkpoint });
+    const lastSegment = control.nextSegment - 1;
+    await this.#tools.store.commit({
+      control: JSON.stringify(control),
+      ...{ add, remove, lastSegment, checkpoint },
+    });
   }
 
   /** Takes the rows that arrived, and the results of windows that close. */
@@ -184,7 +192,7 @@ export class Committer {
       const pending = this.pending.take();
       const watermarks = this.#state.clocks.map(({ own }) => own);
       const add: NewSegment[] = [];
-      const remove: number[] = this.outbox?.takeDone() ?? [];
+      const remove: number[] = [...this.#leftover.splice(0), ...(this.outbox?.takeDone() ?? [])];
       for (const { leaf, data, lastTime } of await this.#state.tables.take()) {
         this.#evaluation.changed();
         const last = String(lastTime);
@@ -197,7 +205,7 @@ export class Committer {
             this.#segments.store(keys.data, { kind: 'keys', of, last: String(keys.last), base: false }),
           );
       }
-      const isSnapshot = this.#rewriting.replace(add, remove);
+      const isSnapshot = this.#rewriting.replace(remove);
       const entry = this.#entry(await this.#evaluation.compute(this.ending, this.closesEarly), add);
       remove.push(...this.#expire());
       if (this.#segments.wantsSnapshot && !this.#evaluation.isOld) this.#rewriting.begin();
@@ -248,6 +256,7 @@ export class Committer {
       received: received[index] ?? [],
     }));
     control.segments = [...this.#segments.all];
+    control.staging = this.#rewriting.staging;
     control.nextSegment = this.#segments.next;
     control.outbox = [...(this.outbox?.entries() ?? control.outbox), ...(entry ? [entry] : [])];
     control.nextIdentifier = this.outbox?.nextIdentifier ?? control.nextIdentifier;

@@ -8,6 +8,8 @@ export interface Control {
   sources: SourceControl[];
   segments: Segment[];
   outbox: OutboxEntry[];
+  /** Numbers of segments that are being stored for a later commit. */
+  staging: number[];
   /** Number of the next segment. */
   nextSegment: number;
   nextIdentifier: number;
@@ -68,6 +70,7 @@ export const noControl = (sources: number): Control => ({
   sources: Array.from({ length: sources }, () => ({ watermark: null, session: null, received: [] })),
   segments: [],
   outbox: [],
+  staging: [],
   nextSegment: 1,
   nextIdentifier: 1,
   nextChange: 1,

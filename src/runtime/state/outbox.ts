@@ -1,8 +1,8 @@
+import { changesEncoder } from '../../connectors/changes.ts';
 import type { Outgoing, Refusal, Sink } from '../../connectors/connector.ts';
 import type { PenstockError } from '../../errors.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { TableDefinition } from '../../sql/plan.ts';
-import { changesEncoder } from '../changes.ts';
 import type { OutboxEntry } from './control.ts';
 
 const chunkSize = 1000;

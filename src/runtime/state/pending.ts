@@ -3,14 +3,14 @@ import type { Batch } from '../batch-processor.ts';
 import type { AttemptCounts } from '../counts.ts';
 
 /** A commit follows once as many messages wait for it, or bytes. */
-const fullMessages = 2000;
+const fullMessages = 4000;
 const fullBytes = 4 * 1024 * 1024;
 /** A commit follows that long after the first message, or the last one of several. */
 export const fewWaitMs = 200;
 const someWaitMs = 50;
 const some = 10;
 const quietMs = 5;
-const maxMessages = 10_000;
+const maxMessages = 20_000;
 
 /** A batch whose rows are in the tables, and not yet committed. */
 export interface PendingBatch {

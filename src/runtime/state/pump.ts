@@ -2,6 +2,7 @@ import type { Delivery, Sink } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { TableDefinition } from '../../sql/plan.ts';
+import { endOfTime } from '../../sql/state/source-clock.ts';
 import { deadLetterFailure } from '../bad-messages.ts';
 import type { InputMessage } from '../batch-processor.ts';
 import { delay } from '../delay.ts';
@@ -174,7 +175,7 @@ export class StatefulPump {
       for (const batch of input.reader.batches(messages, bad.failed)) {
         const prepared = await input.prepare(batch);
         this.#tools.signal.throwIfAborted();
-        await this.#room(run);
+        await this.#room(index, run);
         await this.#committer.taken();
         const added = input.add(this.#state.tables, prepared, this.#committer.until);
         counts.add({ rows_in: batch.rows.length, in_flight: batch.messages.length });
@@ -189,15 +190,25 @@ export class StatefulPump {
 
   /**
    * Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. The last messages of a
-   * source that ends by request need not wait for windows to close.
+   * source that ends by request need not wait for windows to close. One that waits is not idle: its windows stay open for what it has.
    */
-  async #room({ isDrained }: PumpRun): Promise<void> {
+  async #room(index: number, { isDrained }: PumpRun): Promise<void> {
     while (
       this.#committer.pending.isFull ||
       this.#committer.outbox?.isFull ||
-      (this.#isStateFull() && !isDrained())
-    )
+      (this.#isStateFull() && !isDrained() && !this.#isBehind(index))
+    ) {
+      this.#state.clocks[index]?.heard();
       await delay(roomEveryMs, this.#tools.signal);
+    }
+  }
+
+  /** Whether windows with rows of another source wait for this one. */
+  #isBehind(index: number): boolean {
+    if (!this.#tools.select.window) return false;
+    const { clocks } = this.#state;
+    const own = clocks[index]?.now() ?? -endOfTime;
+    return clocks.some((clock) => !clock.ended && (clock.now() ?? -endOfTime) > own);
   }
 
   #isStateFull(): boolean {

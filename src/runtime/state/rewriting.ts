@@ -1,20 +1,26 @@
-import type { LeafSegment } from '../../sql/state/snapshots.ts';
 import type { StateTables } from '../../sql/state/tables.ts';
-import type { NewSegment, Segments } from './state.ts';
+import type { StateStore } from '../operations.ts';
+import type { Segments } from './state.ts';
 
 interface RewritingTools {
   tables: StateTables;
   segments: Segments;
-  /** A snapshot is there: the next commit is to take it. */
+  store: StateStore;
+  /** Resolves with a commit. */
+  commit(): Promise<void>;
+  /** A snapshot is stored: the next commit is to name it. */
   ready(): void;
   failed(error: unknown): void;
 }
 
-/** Writes all rows anew while commits go on. A later commit puts them in place of what they replace. */
+/** Writes and stores all rows anew while commits go on. A later commit puts them in place of what they replace. */
 export class Rewriting {
   readonly #tools: RewritingTools;
   #running: Promise<void> | undefined;
-  #written: { upTo: number; segments: LeafSegment[] } | undefined;
+  #written: { upTo: number; segments: { leaf: number; segment: number; bytes: number }[] } | undefined;
+  #closed = false;
+  /** Numbers of segments that are being stored. */
+  staging: number[] = [];
 
   constructor(tools: RewritingTools) {
     this.#tools = tools;
@@ -27,26 +33,35 @@ export class Rewriting {
   /** Begins a snapshot of the rows that are taken, unless one is being written. */
   begin(): void {
     if (this.#running || this.#written) return;
-    const { tables, segments, ready, failed } = this.#tools;
-    const upTo = segments.next - 1;
-    this.#running = tables
-      .snapshot()
-      .then((written) => {
-        this.#written = { upTo, segments: written };
-        ready();
+    const upTo = this.#tools.segments.next - 1;
+    this.#running = this.#write(upTo)
+      .catch((error: unknown) => {
+        if (!this.#closed) this.#tools.failed(error);
       })
-      .catch(failed)
       .finally(() => {
         this.#running = undefined;
       });
   }
 
-  /** Puts a snapshot that is written into a commit. Returns whether there was one. */
-  replace(add: NewSegment[], remove: number[]): boolean {
+  async #write(upTo: number): Promise<void> {
+    const { tables, segments, store, commit, ready } = this.#tools;
+    const written = (await tables.snapshot()).map((one) => ({ ...one, segment: segments.number() }));
+    this.staging = written.map(({ segment }) => segment);
+    // A crash while they are stored leaves some behind, which the numbers tell.
+    await commit();
+    await store.stage(written.map(({ segment, data }) => ({ segment, data })));
+    const named = written.map(({ leaf, segment, data }) => ({ leaf, segment, bytes: data.byteLength }));
+    this.#written = { upTo, segments: named };
+    ready();
+  }
+
+  /** Names a snapshot that is stored in a commit. Returns whether there was one. */
+  replace(remove: number[]): boolean {
     if (!this.#written) return false;
     const { segments } = this.#tools;
     const { upTo, segments: written } = this.#written;
     this.#written = undefined;
+    this.staging = [];
     const replaced = segments.all.filter(({ kind, segment }) => kind === 'rows' && segment <= upTo);
     const lasts = new Map<number, bigint>();
     for (const { of, last } of replaced) {
@@ -54,14 +69,15 @@ export class Rewriting {
       if (known === undefined || BigInt(last) > known) lasts.set(of, BigInt(last));
     }
     remove.push(...segments.remove((one) => replaced.includes(one)));
-    for (const { leaf, data } of written)
-      add.push(
-        segments.store(data, { kind: 'rows', of: leaf, last: String(lasts.get(leaf) ?? 0n), base: true }),
-      );
+    for (const { leaf, segment, bytes } of written) {
+      const last = String(lasts.get(leaf) ?? 0n);
+      segments.add({ segment, bytes, kind: 'rows', of: leaf, last, base: true });
+    }
     return true;
   }
 
   async settled(): Promise<void> {
+    this.#closed = true;
     await this.#running;
   }
 }

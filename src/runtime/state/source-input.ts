@@ -4,11 +4,11 @@ import { codecFor } from '../../formats/codec.ts';
 import type { Row } from '../../formats/format.ts';
 import { type ChangeReader, changeReader } from '../../formats/json/changes.ts';
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
+import type { Duplicates } from '../../sql/state/duplicates.ts';
 import { type ComputedRows, LeafRows } from '../../sql/state/leaf-rows.ts';
 import type { SourceClock } from '../../sql/state/source-clock.ts';
 import type { StateTables } from '../../sql/state/tables.ts';
 import { type Batch, BatchReader } from '../batch-processor.ts';
-import type { Duplicates } from './duplicates.ts';
 
 /** A batch whose rows are computed, and not yet in the tables. */
 interface PreparedBatch {

@@ -1,10 +1,10 @@
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
+import { Duplicates } from '../../sql/state/duplicates.ts';
 import type { LeafSegment } from '../../sql/state/snapshots.ts';
 import { SourceClock } from '../../sql/state/source-clock.ts';
 import { StateTables } from '../../sql/state/tables.ts';
 import type { StateStore } from '../operations.ts';
 import { type Control, microsOf, noControl, type OutboxEntry, type Segment } from './control.ts';
-import { Duplicates } from './duplicates.ts';
 
 /** Rows and clocks of a stateful select, as they were committed. */
 export interface RestoredState {
@@ -62,7 +62,7 @@ async function loadRows(
   await read(rows.filter(({ segment, base }) => !base && segment > evaluated));
 }
 
-const maxDeltas = 1000;
+const maxDeltas = 400;
 const minSnapshotBytes = 4 * 1024 * 1024;
 
 /** A segment that a commit adds. */
@@ -96,6 +96,11 @@ export class Segments {
   number(): number {
     this.#next += 1;
     return this.#next - 1;
+  }
+
+  /** Adds a segment that is stored. */
+  add(segment: Segment): void {
+    this.#segments.push(segment);
   }
 
   /** Adds a segment, and returns it for the commit. */

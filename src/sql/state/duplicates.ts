@@ -1,6 +1,6 @@
 import type { Row } from '../../formats/format.ts';
 import { getterOf } from '../../formats/values/own-property.ts';
-import type { TimeOptions } from '../../sql/plan.ts';
+import type { TimeOptions } from '../plan.ts';
 
 /** Keys of messages that were counted, to drop further ones. Forgotten after the horizon, by the time of arrival. */
 export class Duplicates {

@@ -4,21 +4,17 @@ import type { PenstockError } from '../errors.ts';
 import { expandSchema } from '../formats/codec.ts';
 import { type Change, takesChanges } from '../formats/json/changes.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
-import type { TableDefinition } from '../sql/plan.ts';
 import { changesEncoder } from './changes.ts';
+
+type ChangesSink = Parameters<typeof changesEncoder>[0];
 
 const fields: ConnectionSchema['fields'] = [
   { name: 'k', type: 'int64', required: true },
   { name: 'n', type: 'int32' },
   { name: 'doc', type: 'json' },
 ];
-const sinkOf = (schema: ConnectionSchema, more: Partial<TableDefinition> = {}): TableDefinition => ({
-  name: 's',
-  connector: 'mqtt',
-  direction: 'sink',
+const sinkOf = (schema: ConnectionSchema, more: Partial<ChangesSink> = {}): ChangesSink => ({
   schema: expandSchema({ fields, ...schema }),
-  profile: {},
-  config: {},
   ...more,
 });
 const row = (k: number | null, n: number, doc: string | null = null) => ({
@@ -30,7 +26,7 @@ const [one, two] = [row(1, 5), row(1, 6)];
 const changes: Change[] = [{ after: one }, { before: one, after: two }, { before: two }];
 const debezium = (more: object = {}) => ({ type: 'json', debezium: true, ...more }) as const;
 
-function encoded(sink: TableDefinition, given: readonly Change[]) {
+function encoded(sink: ChangesSink, given: readonly Change[]) {
   const bad: [number, string][] = [];
   const { messages, origins } = changesEncoder(sink)(given, (index, error: PenstockError) => {
     bad.push([index, error.code]);
@@ -38,7 +34,7 @@ function encoded(sink: TableDefinition, given: readonly Change[]) {
   return { messages, origins, bad };
 }
 
-const texts = (sink: TableDefinition, given: readonly Change[]) =>
+const texts = (sink: ChangesSink, given: readonly Change[]) =>
   encoded(sink, given).messages.map(({ payload }) => payload.toString());
 
 test('a sink in Debezium format gets inserts, updates and deletes', () => {

@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Outgoing } from '../connectors/connector.ts';
 import { asPenstockError, type PenstockError } from '../errors.ts';
 import { codecFor } from '../formats/codec.ts';
 import type { Row } from '../formats/format.ts';
 import { type Change, changeWriter } from '../formats/json/changes.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { badRow, pathOf } from '../formats/values/bad.ts';
-import type { TableDefinition } from '../sql/plan.ts';
+import type { Outgoing } from './running.ts';
 
 /** Results of a query with state become messages of its sink. */
 
@@ -25,8 +24,15 @@ type ChangesEncoder = (
   bad: (index: number, error: PenstockError) => void,
 ) => EncodedChanges;
 
+/** See `InlineConnection` of the planner. */
+interface ChangesSink {
+  schema: ConnectionSchema;
+  takesRows?: boolean;
+  deletesBy?: readonly string[];
+}
+
 /** Changes of a sink that `takesChanges`. A result that never changes, such as that of a window, goes to every sink. */
-export function changesEncoder({ schema, takesRows, deletesBy }: TableDefinition): ChangesEncoder {
+export function changesEncoder({ schema, takesRows, deletesBy }: ChangesSink): ChangesEncoder {
   const write = takesRows ? undefined : changeWriter(schema);
   if (write)
     return encoder((change, put) => {
