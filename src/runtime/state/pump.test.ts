@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { planned } from '../../../test/support/compile-fixtures.ts';
 import { exampleCatalog, storedTable } from '../../../test/support/example-catalog.ts';
 import { World } from '../../../test/support/pump-world.ts';
+import { forms, queries, updates } from '../../../test/support/window-queries.ts';
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 
@@ -24,61 +25,6 @@ const source = (name: string, dedupes: boolean) => ({
 const catalogOf = (dedupes: boolean) => exampleCatalog(source('a', dedupes), source('b', dedupes));
 const out = `CREATE TABLE out WITH (connector = 'mqtt', type = 'sink', topic = 'out', format = 'json');
 INSERT INTO out `;
-
-const tumble = (table: string) =>
-  `SELECT tumble(INTERVAL '4 seconds') AS window, k, count(*) AS n, sum(v) AS t, avg(v) AS m FROM ${table} GROUP BY window, k`;
-const bucket = (table: string) =>
-  `SELECT time_bucket(INTERVAL '4 seconds', ts) AS s, k, count(*) AS n, CAST(sum(v) AS BIGINT) AS t, avg(v) AS m FROM ${table} GROUP BY ALL`;
-
-/** What a stream computes, and the same for a table. */
-const queries: Record<string, [stream: string, table: string]> = {
-  'tumble, folded': [
-    `SELECT epoch_us(window.start) AS s, k, n, t, m FROM (${tumble('a')})`,
-    `SELECT epoch_us(s) AS s, k, n, t, m FROM (${bucket('a')})`,
-  ],
-  'tumble, rows': [
-    `SELECT epoch_us(window.end) AS e, l, n FROM (SELECT tumble(INTERVAL '3 seconds') AS window, list(v ORDER BY id) AS l,
-      count(DISTINCT k) AS n FROM a WHERE v > 0 GROUP BY 1)`,
-    `SELECT epoch_us(time_bucket(INTERVAL '3 seconds', ts)) + 3000000 AS e, list(v ORDER BY id) AS l, count(DISTINCT k) AS n
-      FROM a WHERE v > 0 GROUP BY ALL`,
-  ],
-  'hop, rows': [
-    `SELECT epoch_us(window.start) AS s, k, l FROM (SELECT hop(INTERVAL '2 seconds', INTERVAL '6 seconds') AS window, k,
-      list(v ORDER BY id) AS l FROM a GROUP BY 1, 2)`,
-    `SELECT epoch_us(s) AS s, k, list(v ORDER BY id) AS l FROM (SELECT *, unnest(generate_series(
-      time_bucket(INTERVAL '2 seconds', ts) - INTERVAL '4 seconds', time_bucket(INTERVAL '2 seconds', ts), INTERVAL '2 seconds')) AS s
-      FROM a) GROUP BY ALL`,
-  ],
-  'hop, folded': [
-    `SELECT epoch_us(window.start) AS s, k, n FROM (SELECT hop(INTERVAL '3 seconds', INTERVAL '6 seconds') AS window, k,
-      sum(v) FILTER (v > 2) AS n FROM a GROUP BY 1, 2) WHERE n IS NOT NULL`,
-    `SELECT epoch_us(s) AS s, k, n FROM (SELECT s, k, CAST(sum(v) FILTER (v > 2) AS BIGINT) AS n FROM (SELECT *, unnest(generate_series(
-      time_bucket(INTERVAL '3 seconds', ts) - INTERVAL '3 seconds', time_bucket(INTERVAL '3 seconds', ts), INTERVAL '3 seconds')) AS s
-      FROM a) GROUP BY s, k) WHERE n IS NOT NULL`,
-  ],
-  session: [
-    `SELECT epoch_us(window.start) AS s, epoch_us(window.end) AS e, k, n FROM (SELECT session(INTERVAL '2 seconds') AS window, k,
-      count(*) AS n FROM a GROUP BY 1, 2)`,
-    `SELECT min(epoch_us(ts)) AS s, max(epoch_us(ts)) + 2000000 AS e, k, count(*) AS n FROM (SELECT *, count(*) FILTER (b IS NULL OR
-      ts - b >= INTERVAL '2 seconds') OVER (PARTITION BY k ORDER BY ts) AS g FROM (SELECT *, lag(ts) OVER (PARTITION BY k ORDER BY ts) AS b FROM a))
-      GROUP BY k, g`,
-  ],
-  join: [
-    `SELECT epoch_us(x.window.start) AS s, x.k AS k, x.n AS n, y.t AS t FROM (${tumble('a')}) x
-      LEFT JOIN (${tumble('b')}) y ON x.k = y.k AND x.window = y.window`,
-    `SELECT epoch_us(x.s) AS s, x.k AS k, x.n AS n, y.t AS t FROM (${bucket('a')}) x LEFT JOIN (${bucket('b')}) y ON x.k = y.k AND x.s = y.s`,
-  ],
-  'top two': [
-    `SELECT epoch_us(window.start) AS s, k, n, r FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window ORDER BY n DESC, k) AS r
-      FROM (${tumble('a')})) WHERE r <= 2`,
-    `SELECT epoch_us(s) AS s, k, n, r FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY s ORDER BY n DESC, k) AS r FROM (${bucket('a')})) WHERE r <= 2`,
-  ],
-  'union below': [
-    `SELECT epoch_us(window.start) AS s, n FROM (SELECT tumble(INTERVAL '4 seconds') AS window, count(*) AS n
-      FROM (SELECT ts, k FROM a UNION ALL SELECT ts, k FROM b) GROUP BY 1)`,
-    `SELECT epoch_us(time_bucket(INTERVAL '4 seconds', ts)) AS s, count(*) AS n FROM (SELECT ts FROM a UNION ALL SELECT ts FROM b) GROUP BY ALL`,
-  ],
-};
 
 interface Line {
   id: number;
@@ -141,7 +87,7 @@ const plain = (value: unknown): unknown => {
 const kills = fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 8 });
 
 async function check(name: string, exact: boolean, inputs: Line[][][], killed: number[]): Promise<void> {
-  const [stream, table] = queries[name] as [string, string];
+  const [stream, table] = { ...queries, ...forms }[name] as [string, string];
   const { insert } = await planned(`${out}${stream}`, catalogOf(!exact));
   const order = [insert.source, ...(insert.others ?? []).map(({ source }) => source)].map((one) => one.name);
   const given = order.map((one) => inputs[one === 'a' ? 0 : 1] as Line[][]);
@@ -157,18 +103,6 @@ async function check(name: string, exact: boolean, inputs: Line[][][], killed: n
   expect(results).toEqual(await expected(table, inputs));
   expect([world.unacknowledged, world.control?.late ?? 0]).toEqual([0, 0]);
 }
-
-/** Results that change, with a key and without one. */
-const updates: Record<string, [stream: string, table: string]> = {
-  'by key': [
-    'SELECT k, count(*) AS n, sum(v) AS t FROM a GROUP BY k HAVING count(*) % 3 <> 0',
-    'SELECT k, count(*) AS n, CAST(sum(v) AS BIGINT) AS t FROM a GROUP BY ALL HAVING count(*) % 3 <> 0',
-  ],
-  'a join': [
-    'SELECT x.v AS v, y.id AS id FROM a x JOIN b y ON x.k = y.k WHERE x.v > 1',
-    'SELECT x.v AS v, y.id AS id FROM a x JOIN b y ON x.k = y.k WHERE x.v > 1',
-  ],
-};
 
 async function checkUpdates(name: string, inputs: Line[][][], killed: number[]): Promise<void> {
   const [stream, table] = updates[name] as [string, string];
@@ -228,4 +162,19 @@ test(
     await Promise.all(Object.keys(updates).map(one));
   },
   soak ? minutes * 60_000 : 30_000,
+);
+
+const checkedForms = Object.keys(forms).filter((_, index) => soak || index % 4 === 1);
+
+test(
+  'further forms of a query compute what DuckDB does',
+  async () => {
+    const one = (name: string) =>
+      fc.assert(
+        fc.asyncProperty(lines, lines, (a, b) => check(name, true, [a, b], [])),
+        { numRuns: soak ? 20 : 1, endOnFailure: true },
+      );
+    await Promise.all(checkedForms.map(one));
+  },
+  soak ? 300_000 : 30_000,
 );

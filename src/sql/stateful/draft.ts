@@ -74,12 +74,12 @@ export class Draft {
     const { relation } = origin;
     this.#checkModifiers(node, relation);
     if (relation.domain === 'stream') {
-      if (uses.windowFunction)
+      const groups = await this.#groupsOf(node, scope);
+      if (uses.windowFunction && !groups.some(isWindowCall))
         this.#stop(
           'Window functions need the rows of a window: group by tumble, hop or session in a SELECT below',
           uses.windowFunction,
         );
-      const groups = await this.#groupsOf(node, scope);
       if (uses.windowCall && !groups.some(isWindowCall))
         this.#stop(
           `${String(uses.windowCall.function_name)} belongs into GROUP BY; is GROUP BY missing?`,
