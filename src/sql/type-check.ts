@@ -98,8 +98,10 @@ const insteadOf: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Aggregates of DataFusion that DuckDB does not know. */
-const streamAggregates =
-  /^(?:approx_distinct|approx_median|approx_percentile_cont(?:_with_weight)?|percentile_cont|var_sample|var_population|covar)$/;
+const streamAggregates = /^(?:approx_median|approx_percentile_cont(?:_with_weight)?|percentile_cont)$/;
+
+const aggregateInstead = (name: string): string =>
+  name === 'percentile_cont' ? 'quantile_cont(value, 0.5)' : 'approx_quantile(value, 0.5)';
 
 /** DuckDB's message without the hints for its own users. */
 export function firstSentence(message: string): string {
@@ -107,8 +109,7 @@ export function firstSentence(message: string): string {
   const [, name] = /^Scalar Function with name "?(\w+)"? does not exist/.exec(first) ?? [];
   if (name !== undefined) {
     const key = name.toLowerCase();
-    if (streamAggregates.test(key))
-      return `There is no aggregate ${name}; write approx_quantile, quantile_cont, var_samp or another of DuckDB`;
+    if (streamAggregates.test(key)) return `There is no aggregate ${name}; write ${aggregateInstead(key)}`;
     const instead = insteadOf.get(key);
     return `The function ${name} does not exist; ${instead ? `write ${instead}` : 'a query cannot define functions'}`;
   }
