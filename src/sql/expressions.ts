@@ -159,7 +159,7 @@ class Visitor {
     const { manyRows } = this.#scope;
     if (!manyRows && this.#scope.functions.aggregates.has(name)) {
       const shown = name === 'count_star' ? 'count' : name;
-      const message = `The aggregate ${shown} is not supported: a stream never ends, so it would never have a result`;
+      const message = `The aggregate ${shown} is not supported here: it needs many rows`;
       return this.#refuse(node, message);
     }
     if (!manyRows && streamWindows.has(name)) return this.#refuse(node, noWindow(name));

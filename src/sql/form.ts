@@ -32,23 +32,26 @@ export function checkForm(root: TreeNode, places: Places, findings: Findings): T
   return from;
 }
 
-const grouping = 'GROUP BY is not supported: a stream never ends, so a group is never complete';
+const grouping = 'GROUP BY is not supported without a window or an aggregate in the list';
 
 const clauses = [
   ['group_expressions', 'group', grouping],
-  ['having', 'having', 'HAVING is not supported: there are no groups; write WHERE'],
-  ['qualify', 'qualify', 'QUALIFY is not supported; write WHERE'],
+  ['having', 'having', 'HAVING needs an aggregate or GROUP BY; write WHERE'],
+  ['qualify', 'qualify', 'QUALIFY needs a window function over the rows of a window; write WHERE'],
   ['sample', 'using', 'USING SAMPLE is not supported; write WHERE'],
 ] as const;
 
 const modifiers: Readonly<Record<string, readonly [keyword: string, message: string]>> = {
   ORDER_MODIFIER: ['order', 'ORDER BY is not supported: rows leave in the order in which they arrive'],
-  DISTINCT_MODIFIER: ['distinct', 'DISTINCT is not supported: it would have to remember every row'],
+  DISTINCT_MODIFIER: [
+    'distinct',
+    'DISTINCT is not supported: it would have to remember every row; write GROUP BY',
+  ],
 };
 const limit = ['limit', 'LIMIT and OFFSET are not supported: a stream never ends; write WHERE'] as const;
 
 const fromMessages: Readonly<Record<string, string>> = {
-  JOIN: 'Joins are not supported; read from one table',
+  JOIN: 'Joins are not supported here; read from one table',
   TABLE_FUNCTION: 'Table functions are not supported; name a source table',
   EXPRESSION_LIST: 'VALUES is not supported; write a SELECT from a source table',
   EMPTY: 'FROM and the name of a source table are missing',

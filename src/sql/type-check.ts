@@ -108,7 +108,7 @@ export function firstSentence(message: string): string {
   if (name !== undefined) {
     const key = name.toLowerCase();
     if (streamAggregates.test(key))
-      return `The aggregate ${name} is not supported: a stream never ends, so it would never have a result`;
+      return `There is no aggregate ${name}; write approx_quantile, quantile_cont, var_samp or another of DuckDB`;
     const instead = insteadOf.get(key);
     return `The function ${name} does not exist; ${instead ? `write ${instead}` : 'a query cannot define functions'}`;
   }

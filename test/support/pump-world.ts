@@ -20,7 +20,7 @@ interface Sent {
 interface WorldOptions {
   insert: InsertPlan;
   /** Texts of the messages of each source, in batches. */
-  inputs: readonly (readonly (readonly string[])[])[];
+  inputs: readonly (readonly string[])[][];
   exact: boolean;
 }
 
@@ -43,8 +43,10 @@ export class World {
   /** Calls until the pump is killed. */
   #left = Number.POSITIVE_INFINITY;
   #abort = new AbortController();
-  pump: StatefulPump | undefined;
   isDrained = false;
+  /** Called before a batch is handed out, by its number. */
+  gate: ((batch: number) => Promise<void>) | undefined;
+  opened: ((pump: StatefulPump) => void) | undefined;
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -80,7 +82,7 @@ export class World {
         ...{ sources: this.#sources(), sink: insert.sink, store: this.#store(generation) },
         ...{ counts: this.counts, warn: (error: PenstockError) => this.warnings.push(error), signal },
       });
-      this.pump = pump;
+      this.opened?.(pump);
       const { identifiers } = pump;
       const inputs = this.#open.map((_, index) => this.#source(generation, index, identifiers[index]));
       const run = {
@@ -114,6 +116,14 @@ export class World {
       const bad = new BadMessages(spec, { counts: this.counts, deadLetters: { add }, warn });
       return { table, bad, session: 'session' };
     });
+  }
+
+  append(index: number, batch: readonly string[]): void {
+    (this.#options.inputs[index] as (readonly string[])[]).push(batch);
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds() && !this.#abort.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   /** A call of the pump. Kills it when its time has come. */
@@ -173,7 +183,8 @@ export class World {
     };
     if (fresh.length > 0) yield handOut(fresh);
     const batches = this.#options.inputs[index] ?? [];
-    while ((this.#next[index] as number) < batches.length && !this.isDrained) {
+    while ((this.#next[index] as number) < batches.length) {
+      await this.gate?.(this.#next[index] as number);
       const sent = (batches[this.#next[index] as number] as readonly string[]).map((text) => {
         this.#identifiers += 1;
         return { text, identifier: this.#identifiers };

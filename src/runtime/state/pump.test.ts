@@ -175,7 +175,7 @@ test.each([true, false])(
           : { numRuns: 1, endOnFailure: true },
       );
     await Promise.all(Object.keys(queries).map(one));
-    if (soak) console.info(`${runs} runs`);
+    if (soak) process.stdout.write(`${runs} runs\n`);
   },
   soak ? minutes * 60_000 + 60_000 : 30_000,
 );

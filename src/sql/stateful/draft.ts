@@ -93,8 +93,6 @@ export class Draft {
     return this.#project(node, scope, { ...origin, relation });
   }
 
-  readonly #refuse = (message: string, node?: TreeNode): never => this.#stop(message, node);
-
   #stop(message: string, node?: TreeNode): never {
     return this.#findings.stop(message, node ? this.#places.of(node) : this.#places.at(undefined));
   }
@@ -234,7 +232,7 @@ export class Draft {
     this.leaves.push(leaf);
     if (calls.length === 0) return { domain: 'updates', key };
     const windows = new Set(scope.items.filter(isWindowCall).map((item) => String(item.alias).toLowerCase()));
-    partitionByWindow(node, { windows, window: columnRef(windowColumn) }, this.#refuse);
+    partitionByWindow(node, { windows, window: columnRef(windowColumn) }, (text, at) => this.#stop(text, at));
     return { domain: 'windows', windows, key };
   }
 
@@ -271,7 +269,7 @@ export class Draft {
       qualify: same(node.qualify),
       modifiers: same(node.modifiers),
     });
-    partitionByWindow(node, { windows: relation.windows, window }, this.#refuse);
+    partitionByWindow(node, { windows: relation.windows, window }, (text, at) => this.#stop(text, at));
     return { domain: 'windows', windows, key };
   }
 
@@ -297,7 +295,7 @@ export class Draft {
     }
     hideFromStars(node.select_list, windowColumn);
     node.select_list = [...children(node.select_list), named(copyOf(window), windowColumn)];
-    partitionByWindow(node, { windows: relation.windows, window }, this.#refuse);
+    partitionByWindow(node, { windows: relation.windows, window }, (text, at) => this.#stop(text, at));
     return { domain: 'windows', windows, key: kept };
   }
 }

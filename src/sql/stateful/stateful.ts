@@ -17,11 +17,11 @@ import { isPresent, Places, parseSelect, type TreeNode } from '../parse-tree.ts'
 import type { Clock, StatefulSelect, TableDefinition } from '../plan.ts';
 import { castTo } from '../rewrite.ts';
 import type { SelectText } from '../statements.ts';
-import { firstSentence } from '../type-check.ts';
 import { clocksOf } from './clocks.ts';
 import { Draft, type Relation } from './draft.ts';
 import { Inliner } from './inline.ts';
 import { windowColumn } from './leaf.ts';
+import { explained } from './messages.ts';
 import { copyOf, textOf, walk } from './tree.ts';
 import { isWindowCall } from './window-call.ts';
 
@@ -93,7 +93,7 @@ class Checker {
     const inliner = new Inliner(this.#connection, this.#query, this.#places);
     await inliner.inline(tree);
     const { sources } = inliner;
-    const output = (await this.#typeCheck(tree, sources)).map(held);
+    const output = (await this.#typeCheck(tree, root, sources)).map(held);
     const [connection, query] = [this.#connection, this.#query];
     const tools = { connection, query, statement: this.#statement, sources };
     const draft = new Draft(tools, this.#places);
@@ -133,15 +133,26 @@ class Checker {
     this.#query.findings.settle();
   }
 
-  async #typeCheck(tree: TreeNode, sources: ReadonlyMap<string, TableDefinition>): Promise<OutputColumn[]> {
+  async #typeCheck(
+    tree: TreeNode,
+    root: TreeNode,
+    sources: ReadonlyMap<string, TableDefinition>,
+  ): Promise<OutputColumn[]> {
     for (const { name, schema } of sources.values())
       await this.#connection.run(createTableStatement(name, schema.fields ?? []));
     const text = await textOf(this.#connection, tree);
-    return this.#guarded(() => withTimeLimit(this.#connection, () => describe(this.#connection, text)), text);
+    const columns = [...sources.values()].flatMap(({ schema }) =>
+      (schema.fields ?? []).map(({ name }) => name),
+    );
+    const work = () => withTimeLimit(this.#connection, () => describe(this.#connection, text));
+    return this.#guarded(work, { text, root, columns });
   }
 
   /** Turns an error of DuckDB about the query into a finding. */
-  async #guarded<T>(work: () => Promise<T>, text = ''): Promise<T> {
+  async #guarded<T>(
+    work: () => Promise<T>,
+    { text, root, columns }: { text: string; root: TreeNode; columns: readonly string[] } = noText,
+  ): Promise<T> {
     try {
       return await work();
     } catch (error) {
@@ -152,10 +163,15 @@ class Checker {
       if (kind === 'INTERNAL' || kind === 'FATAL' || kind === 'Unknown')
         throw engineFailed('check a query', error);
       const place = position === undefined ? this.#places.at(0) : this.#places.like(text, position);
-      return this.#query.findings.stop(firstSentence(message), place);
+      const shown = explained(message, { root, places: this.#places, columns });
+      // DuckDB gives no place, or only that of the SELECT.
+      const isVague = position === undefined || /^Table /.test(message);
+      return this.#query.findings.stop(shown.message, (isVague && shown.range) || place);
     }
   }
 }
+
+const noText = { text: '', root: {} as TreeNode, columns: [] };
 
 /** Sums of integers have 128 bits in DuckDB, and as many as the largest integer of a table here. */
 const held = ({ name, type }: OutputColumn): OutputColumn => {
