@@ -6,7 +6,7 @@ import type { TableDefinition } from '../plan.ts';
 import { copyOf, subquery, tableRef, treeOf, walk, withoutPlaces } from './tree.ts';
 
 /** Aggregates under the names of Arroyo (DataFusion) that DuckDB has under others. */
-const renamed: ReadonlyMap<string, string> = new Map([
+export const renamed: ReadonlyMap<string, string> = new Map([
   ['first_value', 'first'],
   ['last_value', 'last'],
   ['approx_distinct', 'approx_count_distinct'],
