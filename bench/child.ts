@@ -2,7 +2,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline';
 
 /** Time for a process to end before it is killed. */
-const stopMs = 30_000;
+const stopMs = 5_000;
 const keptLines = 5;
 
 /** The command to start. `failed` is called if the process ends without being stopped. */

@@ -23,7 +23,7 @@ import { mqttTable } from './window-contestants.ts';
 const rowsPerMessage = 500;
 /** Bytes of chance in a key, which no compression takes away. */
 const keyBytes = 90;
-const fillOnTheWay = 8;
+const fillOnTheWay = 32;
 const probeEveryMs = 5;
 const quietMs = 10_000;
 const restarts = 3;

@@ -18,7 +18,7 @@ import { measureState } from './window-state.ts';
  */
 
 const usage =
-  'usage: node scripts/run.mjs bench/windows.ts [--rounds 3] [--seconds 10] [--in-flight 1000] [--only NAMES] [--telegraf PATH]\n' +
+  'usage: node scripts/run.mjs bench/windows.ts [--rounds 3] [--seconds 10] [--in-flight 10000] [--only NAMES] [--telegraf PATH]\n' +
   '       node scripts/run.mjs bench/windows.ts --state [--keys 1000000]\n';
 
 const warmUpMs = 4_000;
@@ -177,7 +177,7 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '10' },
-      'in-flight': { type: 'string', default: '1000' },
+      'in-flight': { type: 'string', default: '10000' },
       only: { type: 'string' },
       telegraf: { type: 'string' },
       state: { type: 'boolean', default: false },

@@ -10,7 +10,7 @@ import { until as untilWithin } from '../support/until.ts';
 const until = (what: string, condition: () => boolean | Promise<boolean>) =>
   untilWithin(what, condition, 60_000);
 
-const rig = useRig({ service: { worker: true } });
+const rig = useRig({ service: { worker: true }, shared: true });
 const api = '/api/v1';
 const post = (path: string, body: object) => rig.request.post(`${api}${path}`).send(body);
 const get = async (path: string) => (await rig.request.get(`${api}${path}`).expect(200)).body;

@@ -38,7 +38,12 @@ describe('the command line', () => {
   async function penstock(args: string[], { environment, input, watch }: Running = {}): Promise<Ended> {
     const child = spawn(process.execPath, [main, ...args], {
       cwd: folder,
-      env: { PENSTOCK_SERVER: service.address, PENSTOCK_KEY: key, ...environment },
+      env: {
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+        PENSTOCK_SERVER: service.address,
+        PENSTOCK_KEY: key,
+        ...environment,
+      },
     });
     const ended: Ended = { code: null, out: '', err: '' };
     child.stdout.on('data', (chunk) => {

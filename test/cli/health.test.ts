@@ -22,7 +22,12 @@ beforeEach(async () => {
 
 function start(args: string[], more: Record<string, string> = {}) {
   const child = spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env.PATH, ...settings, ...more },
+    env: {
+      PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+      ...settings,
+      ...more,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';

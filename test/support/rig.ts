@@ -18,6 +18,8 @@ interface RigOptions {
   service?: ServiceOptions;
   /** Options of the client, such as its login. */
   client?: object;
+  /** Whether all tests use one client and one service, because none minds what another has stored. */
+  shared?: boolean;
 }
 
 /** A message that the client has received. */
@@ -82,12 +84,12 @@ class Rig {
 }
 
 /** A broker for all tests of a file or a `describe`; for each test a client, and a service with an empty database. */
-export function useRig({ broker, service, client }: RigOptions = {}): Rig {
+export function useRig({ broker, service, client, shared = false }: RigOptions = {}): Rig {
   const rig = new Rig();
   beforeAll(async () => {
     rig.broker = await Mosquitto.start(broker);
   });
-  beforeEach(async () => {
+  (shared ? beforeAll : beforeEach)(async () => {
     rig.client = await plainClient(rig.broker.url, client);
     rig.service = await startService(service);
   });

@@ -45,6 +45,8 @@ interface Taken {
   remove: readonly number[];
   entry: OutboxEntry | undefined;
   isSnapshot: boolean;
+  /** The watermarks of the rows that are committed: those of rows that come meanwhile are not. */
+  watermarks: readonly (bigint | undefined)[];
 }
 
 /**
@@ -157,12 +159,12 @@ export class Committer {
 
   /** Stores a commit, unless it would say nothing new. */
   async #store(
-    { pending, add, remove, entry, isSnapshot }: Taken,
+    { pending, add, remove, entry, isSnapshot, watermarks }: Taken,
     received: readonly number[][],
     began: number,
     isWanted: boolean,
   ): Promise<void> {
-    const control = this.#write(received, entry);
+    const control = this.#write(received, watermarks, entry);
     if (!isWanted && pending.length + add.length + remove.length === 0) return;
     const checkpoint = {
       epoch: control.epoch,
@@ -180,6 +182,7 @@ export class Committer {
     this.#taking = taking.promise;
     try {
       const pending = this.pending.take();
+      const watermarks = this.#state.clocks.map(({ own }) => own);
       const add: NewSegment[] = [];
       const remove: number[] = this.outbox?.takeDone() ?? [];
       for (const { leaf, data, lastTime } of await this.#state.tables.take()) {
@@ -198,7 +201,7 @@ export class Committer {
       const entry = this.#entry(await this.#evaluation.compute(this.ending, this.closesEarly), add);
       remove.push(...this.#expire());
       if (this.#segments.wantsSnapshot && !this.#evaluation.isOld) this.#rewriting.begin();
-      return { pending, add, remove, entry, isSnapshot };
+      return { pending, add, remove, entry, isSnapshot, watermarks };
     } finally {
       this.#taking = undefined;
       taking.resolve();
@@ -230,13 +233,13 @@ export class Committer {
     this.#tools.warn(error instanceof PenstockError ? error : new PenstockError('internal', String(error)));
   }
 
-  #write(received: readonly number[][], entry: OutboxEntry | undefined): Control {
+  #write(received: readonly number[][], watermarks: readonly (bigint | undefined)[], entry: OutboxEntry | undefined): Control {
     const control = this.#state.control;
     const { until } = this.#evaluation;
     control.epoch += 1;
     control.until = until === undefined ? null : String(until);
-    control.sources = this.#state.clocks.map(({ own }, index) => ({
-      watermark: own === undefined ? null : String(own),
+    control.sources = watermarks.map((watermark, index) => ({
+      watermark: watermark === undefined ? null : String(watermark),
       session: this.#tools.sources[index]?.session ?? null,
       received: received[index] ?? [],
     }));
