@@ -15,6 +15,8 @@ export const killed = new Error('the pump was killed');
 interface Sent {
   text: string;
   identifier: number;
+  /** The other side has heard that it was taken over: it only releases the identifier. */
+  released?: true;
 }
 
 interface WorldOptions {
@@ -174,7 +176,8 @@ export class World {
   ): AsyncGenerator<Delivery[]> {
     const again = [...(this.#open[index] as Sent[])];
     // What was committed is only released.
-    const known = (sent: Sent) => this.#options.exact && received?.has(sent.identifier) === true;
+    const known = (sent: Sent) =>
+      this.#options.exact && (sent.released || received?.has(sent.identifier)) === true;
     for (const sent of again.filter(known)) this.#release(generation, index, sent, received);
     const fresh = again.filter((sent) => !known(sent));
     const handOut = (some: readonly Sent[]) => {
@@ -211,6 +214,7 @@ export class World {
 
   /** The other side releases the identifier, and hears that this is committed. */
   #release(generation: number, index: number, sent: Sent, received?: ReceivedIdentifiers): void {
+    sent.released = true;
     void received?.release(sent.identifier).then(() => {
       if (generation === this.#generation) this.#forget(index, sent);
     });

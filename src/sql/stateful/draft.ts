@@ -175,7 +175,6 @@ export class Draft {
     return { relation: { domain: 'updates', key: undefined }, window: columnRef(windowColumn) };
   }
 
-  /** A leaf of all columns of a side of a join. */
   async #whole(from: TreeNode): Promise<TreeNode> {
     if (from.type === 'JOIN') return from;
     const builder = new LeafBuilder(`__leaf${this.leaves.length}`, this.#tools);
