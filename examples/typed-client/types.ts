@@ -1699,7 +1699,7 @@ export interface Operations {
     body: {
       /** Do not wait for messages in flight; they are redelivered */
       force?: boolean | null;
-      /** Accepted without effect: there is no state */
+      /** Accepted without effect; state=discard begins without a state */
       ignore_state?: boolean | null;
     };
     answer: Pipeline;

@@ -30,7 +30,7 @@ export const source = ({ from, qos }: Ends): string => `
   CREATE TABLE readings (device TEXT, ts TIMESTAMP, seq BIGINT, WATERMARK FOR ts AS ts - INTERVAL '${delayMs} milliseconds')
   WITH (connector = 'mqtt', url = '${from}', topic = 'in', qos = '${level[qos]}', format = 'json', type = 'source');`;
 
-export const counts = `
+const counts = `
   SELECT epoch_ms(period.start) AS start, device, n FROM (
     SELECT tumble(interval '${widthMs} milliseconds') AS period, device, count(*) AS n FROM readings GROUP BY period, device)`;
 

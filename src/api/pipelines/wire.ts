@@ -173,7 +173,9 @@ export const Restart = Type.Object(
       nullable(Type.Boolean(), { description: 'Do not wait for messages in flight; they are redelivered' }),
     ),
     ignore_state: Type.Optional(
-      nullable(Type.Boolean(), { description: 'Accepted without effect: there is no state' }),
+      nullable(Type.Boolean(), {
+        description: 'Accepted without effect; state=discard begins without a state',
+      }),
     ),
   },
   { ...strict, examples: [{ force: false }] },

@@ -54,8 +54,7 @@ export class Evaluation {
 
   /** Milliseconds until there may be results. */
   waitMs(now: number): number {
-    if (!this.#tools.select.window)
-      return this.#hasNew ? Math.max(0, this.#at + updateEveryMs - now) : Number.POSITIVE_INFINITY;
+    if (!this.#tools.select.window) return Math.max(0, this.#updateAt() - now);
     if (this.#mayClose()) return 0;
     return this.#earliest().length > 0 ? clockEveryMs : Number.POSITIVE_INFINITY;
   }
@@ -78,7 +77,11 @@ export class Evaluation {
 
   async #update(ending: boolean): Promise<Results> {
     const now = performance.now();
-    if (!this.#hasNew || (now - this.#at < updateEveryMs && !ending)) return nothing;
+    if (!this.#hasNew) {
+      await this.#forget(now);
+      return nothing;
+    }
+    if (now - this.#at < updateEveryMs && !ending) return nothing;
     this.#at = now;
     this.#hasNew = false;
     const { state, lastSegment } = this.#tools;
@@ -86,6 +89,11 @@ export class Evaluation {
     state.control.evaluated = lastSegment();
     await this.#forget(now);
     return results;
+  }
+
+  #updateAt(): number {
+    if (this.#hasNew) return this.#at + updateEveryMs;
+    return this.#earliest().length > 0 ? this.#forgotAt + forgetEveryMs : Number.POSITIVE_INFINITY;
   }
 
   /** Forgets rows that are older than the query wants them. */

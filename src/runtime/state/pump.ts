@@ -189,26 +189,24 @@ export class StatefulPump {
   }
 
   /**
-   * Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. The last messages of a
-   * source that ends by request need not wait for windows to close. One that waits is not idle: its windows stay open for what it has.
+   * Waits while too much is on its way: messages to the commit, results to the sink, or rows in open windows. A source that waits
+   * here is not idle: its windows stay open for what it has.
    */
   async #room(index: number, { isDrained }: PumpRun): Promise<void> {
-    while (
-      this.#committer.pending.isFull ||
-      this.#committer.outbox?.isFull ||
-      (this.#isStateFull() && !isDrained() && !this.#isBehind(index))
-    ) {
+    const { pending } = this.#committer;
+    while (pending.isFull || this.#committer.outbox?.isFull || (!isDrained() && this.#mustWait(index))) {
       this.#state.clocks[index]?.heard();
       await delay(roomEveryMs, this.#tools.signal);
     }
   }
 
-  /** Whether windows with rows of another source wait for this one. */
-  #isBehind(index: number): boolean {
-    if (!this.#tools.select.window) return false;
+  /** Whether the state is full. Rows of the source that is behind the others go in, as they let windows close. */
+  #mustWait(index: number): boolean {
+    if (!this.#isStateFull()) return false;
+    if (!this.#tools.select.window) return true;
     const { clocks } = this.#state;
     const own = clocks[index]?.now() ?? -endOfTime;
-    return clocks.some((clock) => !clock.ended && (clock.now() ?? -endOfTime) > own);
+    return !clocks.some((clock) => !clock.ended && (clock.now() ?? -endOfTime) > own);
   }
 
   #isStateFull(): boolean {

@@ -144,7 +144,8 @@ export class LeafRows {
   }
 
   #timeOf(row: Row, from: number, until: bigint | undefined, events: RowEvents): bigint | undefined {
-    if (this.clock.byArrival) {
+    // How long rows are kept for updating results has nothing to do with their own times.
+    if (this.clock.byArrival || !this.#select.window) {
       const arrived = BigInt(Math.round(events.receivedAt(from) * 1000));
       // A message may have waited while its window closed, and the clock may have been set back.
       return until !== undefined && arrived < until ? until : arrived;

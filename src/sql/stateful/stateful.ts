@@ -59,12 +59,8 @@ async function readsManyRows(connection: DuckDBConnection, root: TreeNode, query
   let found = false;
   walk(root, (node) => {
     const name = String(node.function_name ?? '').toLowerCase();
-    if (
-      node.class === 'WINDOW' ||
-      (node.class === 'FUNCTION' && (aggregates.has(name) || renamed.has(name))) ||
-      isWindowCall(node)
-    )
-      found = true;
+    const isAggregate = node.class === 'FUNCTION' && (aggregates.has(name) || renamed.has(name));
+    if (node.class === 'WINDOW' || isAggregate || isWindowCall(node)) found = true;
     if (node.type === 'JOIN') found = true;
     if (node.type === 'SELECT_NODE' && isPresent(node.group_expressions)) found = true;
     if (node.type === 'BASE_TABLE') {
