@@ -42,7 +42,10 @@ const refused = new Set(['async_udf', 'double_negative_udf', 'udaf', 'every_aggr
 const running = files.filter(({ suite, name }) => suite === 'testing' && accepted.includes(name));
 
 describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
-  const rig = useRig({ service: { worker: true } });
+  const rig = useRig({
+    broker: { config: ['max_queued_messages 0'], quiet: true },
+    service: { worker: true },
+  });
 
   /** The query with MQTT in place of files, and the names of its inputs. */
   function overMqtt({ name, query }: SuiteFile): { text: string; inputs: Set<string> } {
