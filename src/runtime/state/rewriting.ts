@@ -13,12 +13,16 @@ interface RewritingTools {
   failed(error: unknown): void;
 }
 
+/** Pause after a snapshot that failed. */
+const retryMs = 60_000;
+
 /** Writes and stores all rows anew while commits go on. A later commit puts them in place of what they replace. */
 export class Rewriting {
   readonly #tools: RewritingTools;
   #running: Promise<void> | undefined;
   #written: { upTo: number; segments: { leaf: number; segment: number; bytes: number }[] } | undefined;
   #closed = false;
+  #notBefore = 0;
   /** Numbers of segments that are being stored. */
   staging: number[] = [];
 
@@ -32,10 +36,11 @@ export class Rewriting {
 
   /** Begins a snapshot of the rows that are taken, unless one is being written. */
   begin(): void {
-    if (this.#running || this.#written) return;
+    if (this.#running || this.#written || performance.now() < this.#notBefore) return;
     const upTo = this.#tools.segments.next - 1;
     this.#running = this.#write(upTo)
       .catch((error: unknown) => {
+        this.#notBefore = performance.now() + retryMs;
         if (!this.#closed) this.#tools.failed(error);
       })
       .finally(() => {
