@@ -98,6 +98,7 @@ const withoutDatabase = [
   '200 POST /api/v1/udfs/validate',
   '400 POST /api/v1/udfs',
   '404 DELETE /api/v1/udfs/{id}',
+  '404 POST /api/v1/pipelines/preview/{id}/close_windows',
 ];
 
 async function expectRefusals(ids: Record<string, string>): Promise<void> {

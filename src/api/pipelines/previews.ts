@@ -190,7 +190,7 @@ export const previewRoutes =
             'The output shows what was in them, marked as partial. Further rows of the same windows become another result.',
           tags: ['pipelines'],
           params: IdParams,
-          response: { 200: Pipeline, ...problems(400, 404, 409) },
+          response: { 200: Pipeline, ...bodyProblems(404, 409) },
         },
       },
       async ({ params }) => {
