@@ -11,8 +11,8 @@ import { until } from '../support/until.ts';
 /** Real processes, killed while messages flow. `npm run soak` does the same for longer. */
 
 const soak = process.env.PENSTOCK_SOAK === '1';
-const messages = soak ? 200_000 : 5_000;
-const kills = soak ? 20 : 2;
+const messages = soak ? 200_000 : 3_000;
+const kills = soak ? 20 : 1;
 const patience = soak ? 600_000 : 120_000;
 
 let broker: Mosquitto;

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 /** Messages of good and bad rows, while the process is killed in the middle of them. */
 
-const kills = process.env.PENSTOCK_SOAK === '1' ? 10 : 2;
+const kills = process.env.PENSTOCK_SOAK === '1' ? 10 : 1;
 
 const brokerOf = () => Mosquitto.start({ config: ['max_queued_messages 1000000'], quiet: true });
 

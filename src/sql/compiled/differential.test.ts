@@ -111,7 +111,7 @@ function typeName(node: unknown): string {
 
 const soak = process.env.PENSTOCK_SOAK === '1';
 const soakMs = Number(process.env.PENSTOCK_SOAK_MINUTES ?? 10) * 60_000;
-const length = soak ? { numRuns: 10_000_000, interruptAfterTimeLimit: soakMs } : { numRuns: 30 };
+const length = soak ? { numRuns: 10_000_000, interruptAfterTimeLimit: soakMs } : { numRuns: 15 };
 
 describe('compiled expressions and DuckDB', () => {
   test('agree on every form, over rows full of edges', { timeout: 300_000 }, async () => {

@@ -132,7 +132,7 @@ test('no function of DuckDB returns more than its bound', { timeout: 300_000 }, 
     for (const [name, types, varargs] of found.getRows()) {
       const parameters = ((types as { items: unknown[] } | null)?.items ?? []).map(String);
       if (varargs !== null || parameters.length === 0) parameters.push('ANY', 'ANY');
-      for (const args of combinations(parameters).slice(0, soak ? 60 : 4)) {
+      for (const args of combinations(parameters).slice(0, soak ? 60 : 2)) {
         const call = /^\W/.test(String(name)) ? args.join(` ${name} `) : `${name}(${args.join(', ')})`;
         const sizes = await compare(call, row);
         if (!sizes) continue;
