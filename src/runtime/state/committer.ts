@@ -111,9 +111,18 @@ export class Committer {
     return this.#gauges.bytes;
   }
 
-  /** Waits while rows are taken: rows must not be added meanwhile. */
-  async taken(): Promise<void> {
-    while (this.#taking !== undefined) await this.#taking;
+  /**
+   * Set while rows are taken. Rows must not be added meanwhile: a commit would hold them without their messages. Look at it again right
+   * before adding, as the next commit may have begun.
+   */
+  get taking(): Promise<void> | undefined {
+    return this.#taking;
+  }
+
+  /** Adds the messages of rows that were just added. */
+  add(pending: PendingBatch): void {
+    if (this.#taking !== undefined) throw new Error('Rows were added while rows are taken');
+    this.pending.add(pending);
   }
 
   /** The data of results. Can be called once for each entry. */

@@ -125,7 +125,7 @@ export class StatefulPump {
       const deliveries = some.map((message) => ({ ...message, message, receivedAt, ack() {} }));
       for (const batch of input.reader.batches(deliveries, () => {})) {
         const prepared = await input.prepare(batch);
-        await this.#committer.taken();
+        while (this.#committer.taking !== undefined) await this.#committer.taking;
         input.add(this.#state.tables, prepared, this.#committer.until);
         for (const [index, { message }] of batch.messages.entries())
           failures.set(message, deadLetterFailure(batch, index));
@@ -176,13 +176,13 @@ export class StatefulPump {
         const prepared = await input.prepare(batch);
         this.#tools.signal.throwIfAborted();
         await this.#room(index, run);
-        await this.#committer.taken();
+        while (this.#committer.taking !== undefined) await this.#committer.taking;
         const added = input.add(this.#state.tables, prepared, this.#committer.until);
         counts.add({ rows_in: batch.rows.length, in_flight: batch.messages.length });
         this.#state.control.late += added.late;
         this.#state.control.duplicates += added.duplicates;
         const acknowledged = counts.waiting(batch.messages[0]?.receivedAt ?? 0);
-        this.#committer.pending.add({ source: index, batch, acknowledged });
+        this.#committer.add({ source: index, batch, acknowledged });
         this.#committer.loop.changed();
       }
     }
