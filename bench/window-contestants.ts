@@ -24,7 +24,7 @@ const one = (payload: Buffer): number => (payload.includes(closer) ? 0 : 1);
 const readings = {
   format: { type: 'json', timestamp_format: 'unix_millis' },
   fields: [
-    { name: 'ts', type: { type: 'timestamp', unit: 'millisecond' }, required: true },
+    { name: 'ts', type: 'timestamp', unit: 'millisecond', required: true },
     { name: 'device', type: 'string', required: true },
     { name: 'value', type: 'float64', required: true },
     { name: 'text', type: 'string', required: true },
