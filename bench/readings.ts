@@ -34,7 +34,7 @@ export class Readings {
     const at = this.#packet.length - payload.length;
     this.#timeAt = at + '{"ts":'.length;
     this.#deviceAt = at + payload.indexOf(closer) + 1;
-    // What the broker answers is of no interest.
+    // The broker's responses are not needed.
     socket.readBytesTo(() => {});
   }
 

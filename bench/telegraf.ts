@@ -8,14 +8,21 @@ import type { Rig } from './rig.ts';
  * Telegraf with a persistent session at QoS 1 on the broker at `port`. `outputs` is the part of its configuration that says
  * where messages go; they arrive there as the measurement `rows` with the fields `seq` and `text`.
  */
-export async function startTelegraf(
+export const startTelegraf = (program: string, port: number, outputs: string, rig: Rig): Promise<Child> =>
+  run(program, `${agent(500)}${source(port, rowsColumns)}${outputs}`, rig);
+
+/** Telegraf with count and mean by device over a second of its clock, MQTT at QoS 1 to MQTT at QoS 1. */
+export const startTelegrafWindows = (
   program: string,
-  port: number,
-  outputs: string,
+  fromPort: number,
+  toPort: number,
   rig: Rig,
-): Promise<Child> {
+): Promise<Child> =>
+  run(program, `${agent(1000)}${source(fromPort, readingsColumns)}${windows(toPort)}`, rig);
+
+async function run(program: string, configuration: string, rig: Rig): Promise<Child> {
   const file = join(rig.folder, 'telegraf.conf');
-  await writeFile(file, `${agent}${source(port)}${outputs}`);
+  await writeFile(file, configuration);
   return rig.run({
     name: 'Telegraf',
     command: program,
@@ -25,19 +32,19 @@ export async function startTelegraf(
   });
 }
 
-/** A batch is half of what the broker leaves in flight, so one is written while the next one fills. */
-const agent = `
+/** A batch of 500 is half of what the broker leaves in flight, so one is written while the next one fills. */
+const agent = (batch: number): string => `
 [agent]
   interval = "1s"
   flush_interval = "200ms"
-  metric_batch_size = 500
+  metric_batch_size = ${batch}
   metric_buffer_limit = 100000
   omit_hostname = true
   quiet = true
 `;
 
 /** json_v2 keeps integers exact; the older json parser makes each number a float. */
-const source = (port: number): string => `
+const source = (port: number, columns: string): string => `
 [[inputs.mqtt_consumer]]
   servers = ["tcp://127.0.0.1:${port}"]
   topics = ["${topic}"]
@@ -48,7 +55,9 @@ const source = (port: number): string => `
   max_undelivered_messages = 50000
   data_format = "json_v2"
   [[inputs.mqtt_consumer.json_v2]]
-    measurement_name = "rows"
+${columns}`;
+
+const rowsColumns = `    measurement_name = "rows"
     [[inputs.mqtt_consumer.json_v2.field]]
       path = "seq"
       type = "int"
@@ -57,56 +66,22 @@ const source = (port: number): string => `
       type = "string"
 `;
 
+const readingsColumns = `    measurement_name = "readings"
+    [[inputs.mqtt_consumer.json_v2.tag]]
+      path = "device"
+    [[inputs.mqtt_consumer.json_v2.field]]
+      path = "value"
+      type = "float"
+`;
+
 /** Into the table named after the measurement. Telegraf adds a column `time` to it. */
 export const postgresOutput = (url: string): string => `
 [[outputs.postgresql]]
   connection = "${url}?sslmode=disable"
 `;
 
-/** Telegraf with count and mean by device over a second of its clock, MQTT at QoS 1 to MQTT at QoS 1. */
-export async function startTelegrafWindows(
-  program: string,
-  fromPort: number,
-  toPort: number,
-  rig: Rig,
-): Promise<Child> {
-  const file = join(rig.folder, 'telegraf.conf');
-  await writeFile(file, windowsConfiguration(fromPort, toPort));
-  return rig.run({
-    name: 'Telegraf',
-    command: program,
-    args: ['--config', file],
-    options: { env: { ...process.env, GOGC: '400' } },
-  });
-}
-
 /** Rows count in the window in which they arrive, so that none is dropped for being late. */
-const windowsConfiguration = (fromPort: number, toPort: number): string => `
-[agent]
-  interval = "1s"
-  flush_interval = "200ms"
-  metric_batch_size = 1000
-  metric_buffer_limit = 100000
-  omit_hostname = true
-  quiet = true
-
-[[inputs.mqtt_consumer]]
-  servers = ["tcp://127.0.0.1:${fromPort}"]
-  topics = ["${topic}"]
-  topic_tag = ""
-  qos = 1
-  client_id = "bench_telegraf"
-  persistent_session = true
-  max_undelivered_messages = 50000
-  data_format = "json_v2"
-  [[inputs.mqtt_consumer.json_v2]]
-    measurement_name = "readings"
-    [[inputs.mqtt_consumer.json_v2.tag]]
-      path = "device"
-    [[inputs.mqtt_consumer.json_v2.field]]
-      path = "value"
-      type = "float"
-
+const windows = (port: number): string => `
 [[aggregators.basicstats]]
   period = "1s"
   grace = "10s"
@@ -114,7 +89,7 @@ const windowsConfiguration = (fromPort: number, toPort: number): string => `
   stats = ["count", "mean"]
 
 [[outputs.mqtt]]
-  servers = ["tcp://127.0.0.1:${toPort}"]
+  servers = ["tcp://127.0.0.1:${port}"]
   topic = "${topic}"
   qos = 1
   layout = "non-batch"

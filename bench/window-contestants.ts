@@ -11,7 +11,7 @@ import { startTelegrafWindows } from './telegraf.ts';
 
 const runMs = 30_000;
 
-/** What is measured, and how many messages a message that it puts out stands for. */
+/** A forwarder that is measured. `count` returns how many input messages one of its output messages stands for. */
 export interface WindowContestant {
   start: Start;
   count(payload: Buffer): number;

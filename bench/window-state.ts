@@ -28,7 +28,7 @@ const probeEveryMs = 5;
 const quietMs = 10_000;
 const restarts = 3;
 const afterMs = 3_000;
-/** A snapshot follows 1,000 commits. */
+/** A snapshot follows some 400 commits. */
 const snapshotMs = 300_000;
 const readyMs = 120_000;
 /** A snapshot is computed before its commit begins. */

@@ -4,7 +4,7 @@ import { noShape, shapeOf } from '../sql/shape.ts';
 import type { Db, Tx } from '../store/db.ts';
 import { Outdated } from './write.ts';
 
-/** What becomes of the states of jobs when their queries change. */
+/** Decides whether states of jobs are kept, refused or discarded when their queries change. */
 export interface StateReview {
   /** The states that are lost, with a sentence for each. */
   lost: FieldError[];

@@ -41,7 +41,7 @@ export function codecFor(schema: ConnectionSchema): Codec {
   return inMessage(framed, format);
 }
 
-/** What every format may have around it: a header, compression, and messages without content. */
+/** Adds the parts that any format may have around it: a header, compression, and messages without content. */
 export function inMessage(codec: Codec, format: Format): Codec {
   const headed = behindHeader(codec, format);
   const packed = format.compression === 'gzip' ? gzipped(headed) : headed;

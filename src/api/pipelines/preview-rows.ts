@@ -26,7 +26,7 @@ export interface PreviewBatch {
   partial?: boolean;
 }
 
-/** What is known of the windows of one SELECT. */
+/** State of the windows of one SELECT. */
 export interface PreviewState {
   watermark: number | null;
   open_windows: number;

@@ -18,7 +18,7 @@ import { openSource } from './source/source.ts';
 
 /** A small job with state between an exact source and an exact sink. It is killed at random, and so are the brokers. */
 
-/** What survives a crash. It changes in commits only. */
+/** The part of the job that survives a crash. Only commits change it. */
 class Disk {
   readonly received = new Set<number>();
   readonly outbox = new Map<number, { text: string; isPublished: boolean }>();
@@ -174,7 +174,7 @@ test.each(['5', '3.1.1'] as const)(
       const error = await end;
       if (error !== killer.signal.reason) failures.push(asPenstockError(error));
     }
-    // What would be repeated comes before this message.
+    // Repeated messages would come before this one.
     await (await ordinaryClient(first.url)).publishAsync(from.table.topic, `m${count}`, { qos: 2 });
     const killer = new AbortController();
     const end = new Job(disk, killer.signal).run(from, to).catch((error: unknown) => error);

@@ -44,7 +44,8 @@ interface Taken {
   add: readonly NewSegment[];
   remove: readonly number[];
   entry: OutboxEntry | undefined;
-  isSnapshot: boolean;
+  /** Size of the snapshot that it names, if it does. */
+  snapshotBytes: number | undefined;
   /** The watermarks of the rows that are committed: those of rows that come meanwhile are not. */
   watermarks: readonly (bigint | undefined)[];
 }
@@ -172,19 +173,20 @@ export class Committer {
 
   /** Stores a commit, unless it would say nothing new. */
   async #store(
-    { pending, add, remove, entry, isSnapshot, watermarks }: Taken,
+    { pending, add, remove, entry, snapshotBytes, watermarks }: Taken,
     received: readonly number[][],
     began: number,
     isWanted: boolean,
   ): Promise<void> {
     const control = this.#write(received, watermarks, entry);
+    for (const { late } of pending) control.late += late;
     if (!isWanted && pending.length + add.length + remove.length === 0) return;
     const checkpoint = {
       epoch: control.epoch,
       startTime: Math.round((performance.timeOrigin + began) * 1000),
-      bytes: add.reduce((sum, { data }) => sum + data.byteLength, 0),
+      bytes: add.reduce((sum, { data }) => sum + data.byteLength, snapshotBytes ?? 0),
       stateBytes: this.#segments.bytes + outboxBytes(control.outbox),
-      kind: isSnapshot ? 'snapshot' : 'delta',
+      kind: snapshotBytes === undefined ? 'delta' : 'snapshot',
     } as const;
     const lastSegment = control.nextSegment - 1;
     await this.#tools.store.commit({
@@ -214,11 +216,11 @@ export class Committer {
             this.#segments.store(keys.data, { kind: 'keys', of, last: String(keys.last), base: false }),
           );
       }
-      const isSnapshot = this.#rewriting.replace(remove);
+      const snapshotBytes = this.#rewriting.replace(remove);
       const entry = this.#entry(await this.#evaluation.compute(this.ending, this.closesEarly), add);
       remove.push(...this.#expire());
       if (this.#segments.wantsSnapshot && !this.#evaluation.isOld) this.#rewriting.begin();
-      return { pending, add, remove, entry, isSnapshot, watermarks };
+      return { pending, add, remove, entry, snapshotBytes, watermarks };
     } finally {
       this.#taking = undefined;
       taking.resolve();

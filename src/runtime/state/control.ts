@@ -17,7 +17,6 @@ export interface Control {
   nextChange: number;
   /** Numbers of rows that came late and of windows that closed, since the state began. */
   late: number;
-  duplicates: number;
   closed: number;
   /** Updating results: segments up to this number were in the results that are written or in the outbox. */
   evaluated: number;
@@ -75,7 +74,6 @@ export const noControl = (sources: number): Control => ({
   nextIdentifier: 1,
   nextChange: 1,
   late: 0,
-  duplicates: 0,
   closed: 0,
   evaluated: 0,
 });

@@ -16,6 +16,8 @@ const maxMessages = 20_000;
 export interface PendingBatch {
   source: number;
   batch: Batch<Delivery>;
+  /** Number of its rows that came too late. */
+  late: number;
   acknowledged(): void;
 }
 

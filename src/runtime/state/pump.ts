@@ -177,12 +177,10 @@ export class StatefulPump {
         this.#tools.signal.throwIfAborted();
         await this.#room(index, run);
         while (this.#committer.taking !== undefined) await this.#committer.taking;
-        const added = input.add(this.#state.tables, prepared, this.#committer.until);
+        const late = input.add(this.#state.tables, prepared, this.#committer.until);
         counts.add({ rows_in: batch.rows.length, in_flight: batch.messages.length });
-        this.#state.control.late += added.late;
-        this.#state.control.duplicates += added.duplicates;
         const acknowledged = counts.waiting(batch.messages[0]?.receivedAt ?? 0);
-        this.#committer.add({ source: index, batch, acknowledged });
+        this.#committer.add({ source: index, batch, late, acknowledged });
         this.#committer.loop.changed();
       }
     }

@@ -60,9 +60,9 @@ export class Rewriting {
     ready();
   }
 
-  /** Names a snapshot that is stored in a commit. Returns whether there was one. */
-  replace(remove: number[]): boolean {
-    if (!this.#written) return false;
+  /** Names a snapshot that is stored in a commit. Returns its size in bytes, or undefined if there is none. */
+  replace(remove: number[]): number | undefined {
+    if (!this.#written) return undefined;
     const { segments } = this.#tools;
     const { upTo, segments: written } = this.#written;
     this.#written = undefined;
@@ -78,7 +78,7 @@ export class Rewriting {
       const last = String(lasts.get(leaf) ?? 0n);
       segments.add({ segment, bytes, kind: 'rows', of: leaf, last, base: true });
     }
-    return true;
+    return written.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   async settled(): Promise<void> {

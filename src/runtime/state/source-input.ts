@@ -62,12 +62,8 @@ export class SourceInput {
     return { batch, computed };
   }
 
-  /** Puts the rows of a batch into the tables. `until` is the time up to which windows are closed. */
-  add(
-    tables: StateTables,
-    { batch, computed }: PreparedBatch,
-    until: bigint | undefined,
-  ): { late: number; duplicates: number } {
+  /** Puts the rows of a batch into the tables. `until` is the time up to which windows are closed. Returns the number of late rows. */
+  add(tables: StateTables, { batch, computed }: PreparedBatch, until: bigint | undefined): number {
     if (batch.rows.length > 0) this.clock.heard();
     const repeated = this.#repeated(batch);
     const { late } = this.#rows.add(tables, computed, until, {
@@ -79,7 +75,7 @@ export class SourceInput {
     });
     if (this.#source.time?.lateData === 'dead_letter')
       for (const index of late) batch.failRow(index, 'late', new PenstockError('late_row', lateRow));
-    return { late: late.size, duplicates: repeated.size };
+    return late.size;
   }
 
   close(): Promise<void> {

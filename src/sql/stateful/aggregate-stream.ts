@@ -2,7 +2,7 @@ import { functionKinds } from '../expressions.ts';
 import { children, isNode, type TreeNode } from '../parse-tree.ts';
 import type { Leaf } from '../plan.ts';
 import { LeafBuilder, type LeafTools, windowColumn } from './leaf.ts';
-import { grouped, idOf, isAggregate, meantBy, type Scope, windowMember } from './scope.ts';
+import { grouped, idOf, isAggregate, meantBy, type Scope } from './scope.ts';
 import { columnRef, copyOf, named, replaced, tableRef } from './tree.ts';
 import { isWindowCall } from './window-call.ts';
 
@@ -37,8 +37,6 @@ export async function aggregateStream(
       return call;
     }
     if (isWindowCall(part)) return columnRef(windowColumn);
-    const member = windowMember(part, scope, windowColumn);
-    if (member) return member;
     const meant = meantBy(part, scope);
     return meant !== part && part.class === 'COLUMN_REF' ? replaced(named(meant, ''), over) : undefined;
   };

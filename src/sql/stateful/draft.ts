@@ -171,10 +171,11 @@ export class Draft {
       );
     from.left = await this.#whole(left);
     from.right = await this.#whole(right);
-    await this.#useUpdates();
+    this.#useUpdates();
     return { relation: { domain: 'updates', key: undefined }, window: columnRef(windowColumn) };
   }
 
+  /** Reads a side of a join through a leaf of all its columns. */
   async #whole(from: TreeNode): Promise<TreeNode> {
     if (from.type === 'JOIN') return from;
     const builder = new LeafBuilder(`__leaf${this.leaves.length}`, this.#tools);

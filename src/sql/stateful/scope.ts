@@ -2,7 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import type { OutputColumn } from '../engine/connection.ts';
 import { findColumn, functionKinds } from '../expressions.ts';
 import { children, isNode, isPresent, type TreeNode } from '../parse-tree.ts';
-import { columnRef, copyOf, named, selectOf, star, walk } from './tree.ts';
+import { copyOf, selectOf, star, walk } from './tree.ts';
 import { isWindowCall } from './window-call.ts';
 
 /** Names that the expressions of a SELECT may use. */
@@ -58,15 +58,6 @@ export function meantBy(node: TreeNode, { columns, qualifiers, aliases, items }:
   const names = node.column_names as string[];
   if (names.length !== 1 || findColumn(names, { columns, qualifiers })) return node;
   return aliases.get(String(names[0]).toLowerCase()) ?? node;
-}
-
-/** `window.start`, where `window` is the name of a window in the same SELECT. */
-export function windowMember(node: TreeNode, scope: Scope, windowColumn: string): TreeNode | undefined {
-  if (node.class !== 'COLUMN_REF') return undefined;
-  const [first = '', ...rest] = node.column_names as string[];
-  const item = rest.length > 0 ? scope.aliases.get(first.toLowerCase()) : undefined;
-  if (!item || !isWindowCall(item) || findColumn([first], scope)) return undefined;
-  return named(columnRef(windowColumn, ...rest), String(node.alias ?? ''));
 }
 
 /** The names under which a SELECT shows all its groups; undefined if it does not. */

@@ -1,4 +1,5 @@
 import { BIGINT, type DuckDBConnection, DuckDBTypeId, UBIGINT } from '@duckdb/node-api';
+import { PenstockError } from '../../errors.ts';
 import type { Field } from '../../formats/schema/schema.ts';
 import { type Analysis, analyse, type Query, textOf as statementText } from '../analysis.ts';
 import { noCost } from '../cost.ts';
@@ -14,15 +15,16 @@ import { createTableStatement } from '../field-types.ts';
 import { inDuckDb } from '../in-duckdb.ts';
 import { findNamed, quoteName } from '../names.ts';
 import { isPresent, Places, parseSelect, type TreeNode } from '../parse-tree.ts';
-import type { Clock, StatefulSelect, TableDefinition } from '../plan.ts';
+import type { Clock, Leaf, StatefulSelect, TableDefinition } from '../plan.ts';
 import { castTo } from '../rewrite.ts';
+import { chooseSelect, outputFields } from '../row-select.ts';
 import type { SelectText } from '../statements.ts';
-import { clocksOf } from './clocks.ts';
 import { Draft, type Relation } from './draft.ts';
 import { Inliner, renamed } from './inline.ts';
-import { windowColumn } from './leaf.ts';
+import { analysisOf, type LeafTools, windowColumn } from './leaf.ts';
 import { explained } from './messages.ts';
-import { copyOf, textOf, walk } from './tree.ts';
+import { Times, timesOf } from './streams.ts';
+import { copyOf, selectOf, subquery, tableRef, textOf, treeOf, walk } from './tree.ts';
 import { isWindowCall } from './window-call.ts';
 
 /** SELECTs over many rows: aggregates, windows and joins. */
@@ -156,8 +158,8 @@ class Checker {
     try {
       return await work();
     } catch (error) {
+      if (error instanceof PenstockError) throw error;
       const { kind, message, position } = engineError(error);
-      if (error instanceof Error && error.name === 'PenstockError') throw error;
       if (kind === 'INTERRUPT')
         this.#query.findings.stop('Checking the query takes too long; make it simpler', this.#places.at(0));
       if (kind === 'INTERNAL' || kind === 'FATAL' || kind === 'Unknown')
@@ -172,6 +174,27 @@ class Checker {
 }
 
 const noText = { text: '', root: {} as TreeNode, columns: [] };
+
+/** The clocks of sources whose rows are not all in one of the leaves. */
+async function clocksOf(leaves: readonly Leaf[], tools: LeafTools): Promise<Clock[]> {
+  const { connection, query, sources } = tools;
+  const inputs = leaves.flatMap((leaf) => leaf.inputs);
+  const clocks: Clock[] = [];
+  for (const [index, source] of [...sources.values()].entries()) {
+    const times = timesOf([source]);
+    if (times.length === 0 || inputs.some((input) => input.whole && input.source === index)) continue;
+    const view = query.computed.get(source.name);
+    const table = tableRef(source.name, source.name);
+    const from = view ? subquery(await treeOf(connection, view.text), source.name) : table;
+    const root = selectOf([], from);
+    await new Times(connection, query, source, times).add(root);
+    const analysis = await analysisOf(root, tools);
+    const columns = outputFields(analysis, query.findings);
+    const select = await chooseSelect(connection, analysis, columns, query.findings);
+    clocks.push({ source: index, columns, select });
+  }
+  return clocks;
+}
 
 /** Sums of integers have 128 bits in DuckDB, and as many as the largest integer of a table here. */
 const held = ({ name, type }: OutputColumn): OutputColumn => {

@@ -52,7 +52,7 @@ const withoutStoring = 16;
 /** MQTT.js looks up each PUBREL in its store, which is empty. Creating its own error would cost a stack trace. */
 const notStored = new Error('No message is stored');
 
-/** What a job with state has received at QoS 2, and where a failed commit is reported. */
+/** Identifiers that a job with state has received at QoS 2. `failed` is called when a commit fails. */
 export interface Receipts {
   received: ReceivedIdentifiers;
   failed(error: unknown): void;
