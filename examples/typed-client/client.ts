@@ -2,9 +2,12 @@ import { type Operations, operations, type Problem } from './types.ts';
 
 /** A client of Penstock with types for every request and response of the API. It only needs fetch. */
 
-type Name = keyof Operations;
-/** Parts that an operation lacks, or that are all optional, may be omitted. */
-type Asked<N extends Name> = Part<N, 'params'> & Part<N, 'query'> & Part<N, 'headers'> & Part<N, 'body'>;
+export type Name = keyof Operations;
+/** Parts that an operation lacks, or that are all optional, may be omitted. `signal` ends the request early. */
+export type Asked<N extends Name> = Part<N, 'params'> &
+  Part<N, 'query'> &
+  Part<N, 'headers'> &
+  Part<N, 'body'> & { signal?: AbortSignal | undefined };
 type Part<
   N extends Name,
   P extends 'params' | 'query' | 'headers' | 'body',
@@ -36,39 +39,60 @@ export class Client {
 
   /** Throws `Refused`, or the error of fetch if Penstock cannot be reached. */
   async call<N extends Name>(name: N, asked: Asked<N>): Promise<Operations[N]['answer']> {
-    const response = await this.#send(name, asked, 'application/json');
+    return (await this.callWithTag(name, asked)).answer;
+  }
+
+  /** Also returns the ETag, to send as `if-match` with a later change. */
+  async callWithTag<N extends Name>(
+    name: N,
+    asked: Asked<N>,
+  ): Promise<{ answer: Operations[N]['answer']; etag: string | null }> {
+    const response = await this.send(name, asked, 'application/json');
     const isJson = response.headers.get('content-type')?.includes('json');
-    return (isJson ? await response.json() : await response.text()) as Operations[N]['answer'];
+    const answer = (isJson ? await response.json() : await response.text()) as Operations[N]['answer'];
+    return { answer, etag: response.headers.get('etag') };
   }
 
   /** The events of a stream as they arrive. Leaving the loop closes the stream. */
   async *follow<N extends Name>(name: N, asked: Asked<N>): AsyncGenerator<Operations[N]['events']> {
-    const { body } = await this.#send(name, asked, 'text/event-stream');
-    let text = '';
-    for await (const chunk of (body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
-      const frames = (text + chunk).split('\n\n');
-      text = frames.pop() ?? '';
-      for (const frame of frames) if (frame.startsWith('data: ')) yield JSON.parse(frame.slice(6));
-    }
+    const response = await this.send(name, asked, 'text/event-stream');
+    for await (const frame of frames(response))
+      if (frame.startsWith('data: ')) yield JSON.parse(frame.slice(6));
   }
 
-  async #send<N extends Name>(name: N, asked: Asked<N>, accept: string): Promise<Response> {
-    const { params = {}, query = {}, headers = {}, body } = asked as Record<string, Record<string, string>>;
+  /** The response itself. Throws `Refused` if it is an error. */
+  async send<N extends Name>(name: N, asked: Asked<N>, accept: string): Promise<Response> {
+    type Parts = Record<string, Record<string, string | undefined>>;
+    const { signal, ...parts } = asked;
+    const { params = {}, query = {}, headers = {}, body } = parts as Parts;
     const [method, template] = operations[name];
     const path = template.replaceAll(/\{(\w+)\}/g, (_, part: string) =>
       encodeURIComponent(params[part] ?? ''),
     );
-    const response = await fetch(`${this.#address}${path}?${new URLSearchParams(query)}`, {
+    const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    const search = given.length > 0 ? `?${new URLSearchParams(given)}` : '';
+    const response = await fetch(`${this.#address}${path}${search}`, {
       method,
       headers: {
-        ...headers,
+        ...(headers as Record<string, string>),
         accept,
         ...(this.#key === undefined ? {} : { authorization: `Bearer ${this.#key}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
     });
     if (!response.ok) throw new Refused((await response.json()) as Problem);
     return response;
+  }
+}
+
+/** The frames of server-sent events: data, or comments that only keep the stream open. */
+export async function* frames({ body }: Response): AsyncGenerator<string> {
+  let text = '';
+  for await (const chunk of (body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+    const complete = (text + chunk).split('\n\n');
+    text = complete.pop() ?? '';
+    yield* complete;
   }
 }

@@ -152,8 +152,8 @@ export const apiKeys =
  * says otherwise.
  */
 
-/** Public: health checks and the documentation. */
-const open = [/^\/(healthz|readyz)?$/, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
+/** Public: health checks, the documentation, and the files of the console. */
+const open = [/^\/(healthz|readyz)?$/, /^\/assets\//, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
 
 export const roleFor = (method: string, role: Role | undefined): Role =>
   role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');

@@ -18,6 +18,7 @@ import { connectionTables } from './connection-tables/index.ts';
 import { InferredSchema } from './connection-tables/infer.ts';
 import { TailEvent } from './connection-tables/tail.ts';
 import { connectors } from './connectors.ts';
+import { serveConsole } from './console.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
 import { health } from './health.ts';
@@ -103,6 +104,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   for (const schema of shared) app.addSchema(schema);
   app.setValidatorCompiler(validatorCompiler(shared));
   await document(app, deps.version, base);
+  await serveConsole(app, deps.console, `.${base}/swagger-ui/`);
   await app.register(health(deps));
   const previews = new Previews(deps);
   interceptPreviews(app, previews, base);

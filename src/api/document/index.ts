@@ -53,7 +53,6 @@ export async function document(app: FastifyInstance, version: string, base: stri
     uiHooks: { onRequest: toFolder },
     transformSpecification: belowProxy,
   });
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(`.${base}/swagger-ui/`));
   app.get(`${base}/api-docs/openapi.json`, { schema: { hide: true } }, async () => belowProxy(app.swagger()));
 }
 

@@ -1,0 +1,24 @@
+import { createContext, type ReactNode, useContext } from 'react';
+
+/** Who uses this tab, and what the role allows. */
+
+const roles = ['viewer', 'operator', 'admin'] as const;
+export type Role = (typeof roles)[number];
+
+export interface Caller {
+  name: string;
+  role: Role;
+  /** Whether the API asks for a key. */
+  keysRequired: boolean;
+}
+
+export const CallerContext = createContext<Caller>({ name: '', role: 'viewer', keysRequired: true });
+export const useCaller = (): Caller => useContext(CallerContext);
+
+export const mayAct = (role: Role, needed: Role): boolean => roles.indexOf(role) >= roles.indexOf(needed);
+export const useMay = (needed: Role): boolean => mayAct(useCaller().role, needed);
+
+/** Shows its children only to callers with at least this role. */
+export function Can({ role, children }: { role: Role; children: ReactNode }): ReactNode {
+  return useMay(role) ? children : null;
+}

@@ -1,0 +1,65 @@
+import { type Asked, Client, frames, type Name, Refused } from '../../../examples/typed-client/client.ts';
+import type { Operations, Problem } from '../../../examples/typed-client/types.ts';
+
+/** The way to the API: the typed client that anyone may copy, with the key of this tab. */
+
+export type * from '../../../examples/typed-client/types.ts';
+export { type Asked, type Name, type Operations, type Problem, Refused };
+
+/** Folder of the page, without its final slash: the API is below it, also behind a proxy with a prefix. */
+export const base = new URL('.', location.href.split('#')[0]).href.replace(/\/$/, '');
+
+const storedAs = 'penstock.key';
+let key = sessionStorage.getItem(storedAs) ?? undefined;
+let client = new Client(base, key);
+
+/** Keeps the key for this tab only, until it is closed. Undefined forgets it. */
+export function keepKey(given: string | undefined): void {
+  key = given;
+  if (given === undefined) sessionStorage.removeItem(storedAs);
+  else sessionStorage.setItem(storedAs, given);
+  client = new Client(base, given);
+}
+
+export const hasKey = (): boolean => key !== undefined;
+
+/** Throws `Refused` with the problem, or `Unreachable`. */
+export const call = <N extends Name>(name: N, asked: Asked<N>): Promise<Operations[N]['answer']> =>
+  reached(client.call(name, asked));
+
+export const callWithTag = <N extends Name>(
+  name: N,
+  asked: Asked<N>,
+): Promise<{ answer: Operations[N]['answer']; etag: string | null }> =>
+  reached(client.callWithTag(name, asked));
+
+/** Text of a response, for values that JSON.parse would round. */
+export const callText = async <N extends Name>(name: N, asked: Asked<N>, accept: string): Promise<string> =>
+  (await reached(client.send(name, asked, accept))).text();
+
+export class Unreachable extends Error {
+  constructor(cause: unknown) {
+    super('Penstock cannot be reached. It may be restarting, or the network is down.', { cause });
+  }
+}
+
+async function reached<T>(response: Promise<T>): Promise<T> {
+  try {
+    return await response;
+  } catch (error) {
+    if (error instanceof Refused || (error as Error).name === 'AbortError') throw error;
+    // fetch fails with a TypeError; a proxy whose server is away responds with HTML.
+    throw error instanceof TypeError || error instanceof SyntaxError ? new Unreachable(error) : error;
+  }
+}
+
+/** Frames of a stream, comments included, as text. Leaving the loop closes it. Throws as `call` does. */
+export async function* follow<N extends Name>(name: N, asked: Asked<N>): AsyncGenerator<string> {
+  const response = await reached(client.send(name, asked, 'text/event-stream'));
+  try {
+    yield* frames(response);
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') throw error;
+    throw new Unreachable(error);
+  }
+}

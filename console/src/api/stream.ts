@@ -1,0 +1,94 @@
+import { useEffect, useRef, useState } from 'react';
+import { type Asked, follow, type Name, type Operations, Refused } from './client.ts';
+
+/** An event stream that opens again after it was lost. */
+
+export type StreamState = 'connecting' | 'live' | 'lost' | 'ended' | 'refused';
+
+interface StreamOptions<N extends Name> {
+  onEvent(event: Operations[N]['events']): void;
+  /** Called when a new stream begins, before its first event. */
+  onOpen?(): void;
+  /** Whether a stream that ends is opened again. Default true; false for one that ends by itself. */
+  again?: boolean;
+  /** Reads the JSON of an event; JSON.parse if left out. */
+  parse?(json: string): Operations[N]['events'];
+}
+
+const firstWaitMs = 500;
+const maxWaitMs = 10_000;
+/** The server sends at least a comment every 15 seconds. */
+const silentMs = 40_000;
+
+/** Follows a stream until `signal` aborts; reports its state. */
+export async function followAgain<N extends Name>(
+  name: N,
+  asked: Asked<N>,
+  { onEvent, onOpen, again = true, parse = JSON.parse }: StreamOptions<N>,
+  tell: (state: StreamState, error?: unknown) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let wait = firstWaitMs;
+  while (!signal.aborted) {
+    const silence = new AbortController();
+    let timer = setTimeout(() => silence.abort(), silentMs);
+    let error: unknown;
+    try {
+      const both = AbortSignal.any([signal, silence.signal]);
+      let first = true;
+      for await (const frame of follow(name, { ...asked, signal: both })) {
+        clearTimeout(timer);
+        timer = setTimeout(() => silence.abort(), silentMs);
+        if (first) {
+          onOpen?.();
+          tell('live');
+        }
+        first = false;
+        wait = firstWaitMs;
+        if (frame.startsWith('data: ')) onEvent(parse(frame.slice(6)));
+      }
+    } catch (raised) {
+      error = raised;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (signal.aborted) return;
+    if (error instanceof Refused && error.problem.status < 500 && error.problem.status !== 429)
+      return tell('refused', error);
+    if (!again && error === undefined) return tell('ended');
+    tell('lost', error);
+    if (!again) return;
+    await new Promise((resolve) => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
+    wait = Math.min(wait * 2, maxWaitMs);
+  }
+}
+
+/** Follows a stream while the component is shown. `asked` null opens none. A change of `asked` opens another. */
+export function useStream<N extends Name>(
+  name: N,
+  asked: Asked<N> | null,
+  options: StreamOptions<N>,
+): { state: StreamState; error: unknown } {
+  const latest = useRef(options);
+  latest.current = options;
+  const [shown, setShown] = useState<{ state: StreamState; error: unknown }>({
+    state: 'connecting',
+    error: undefined,
+  });
+  const text = JSON.stringify(asked);
+  useEffect(() => {
+    const parsed = JSON.parse(text) as Asked<N> | null;
+    if (parsed === null) return;
+    const leave = new AbortController();
+    setShown({ state: 'connecting', error: undefined });
+    const through: StreamOptions<N> = {
+      onEvent: (event) => latest.current.onEvent(event),
+      onOpen: () => latest.current.onOpen?.(),
+      ...(latest.current.again === undefined ? {} : { again: latest.current.again }),
+      ...(latest.current.parse === undefined ? {} : { parse: latest.current.parse }),
+    };
+    void followAgain(name, parsed, through, (state, error) => setShown({ state, error }), leave.signal);
+    return () => leave.abort();
+  }, [name, text]);
+  return shown;
+}

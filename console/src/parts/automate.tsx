@@ -1,0 +1,137 @@
+import { Button, Code, Drawer, Group, Stack, Tabs, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { IconTerminal2 } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { useCaller } from '../api/caller.tsx';
+import { base, call, type Operations } from '../api/client.ts';
+import { Loaded } from './parts.tsx';
+import { LongText } from './text.tsx';
+
+/** What a page does, as commands: curl, a bundle for `penstock apply`, and SQL. */
+
+export interface Call {
+  /** What it does, as in `Stop the pipeline`. */
+  title: string;
+  method: string;
+  /** Path with its query, from `/api/v1` on. */
+  path: string;
+  body?: unknown;
+  stream?: boolean;
+}
+
+/** `'it'\''s'`: a word for a POSIX shell. */
+const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** The command; the key is taken from the environment, never from this tab. */
+export function curlOf({ method, path, body, stream }: Call, withKey: boolean): string {
+  const parts = [`curl -sS${stream ? 'N' : ''}${method === 'GET' ? '' : ` -X ${method}`} ${quoted(base + path)}`];
+  if (withKey) parts.push('-H "authorization: Bearer $PENSTOCK_KEY"');
+  if (stream) parts.push("-H 'accept: text/event-stream'");
+  if (body !== undefined)
+    parts.push("-H 'content-type: application/json'", `-d ${quoted(JSON.stringify(body, null, 2))}`);
+  return parts.join(' \\\n  ');
+}
+
+export interface AutomateProps {
+  calls: readonly Call[];
+  /** The object that the page shows. */
+  object?: { kind: 'connection_profiles' | 'connection_tables' | 'pipelines'; name: string; id: string };
+  /** SQL that defines it, if it is at hand. */
+  sql?: string;
+}
+
+/** A button that opens the commands of this page. */
+export function Automate({ calls, object, sql }: AutomateProps): ReactNode {
+  const [open, { open: show, close }] = useDisclosure(false);
+  const { keysRequired } = useCaller();
+  const hasSql = sql !== undefined || object?.kind === 'connection_tables';
+  return (
+    <>
+      <Button variant="default" leftSection={<IconTerminal2 size={16} />} onClick={show}>
+        Automate
+      </Button>
+      <Drawer opened={open} onClose={close} position="right" size="xl" title="The same from a script">
+        <Tabs defaultValue="curl" keepMounted={false}>
+          <Tabs.List>
+            <Tabs.Tab value="curl">curl</Tabs.Tab>
+            {object && <Tabs.Tab value="bundle">Bundle</Tabs.Tab>}
+            {hasSql && <Tabs.Tab value="sql">SQL</Tabs.Tab>}
+          </Tabs.List>
+          <Tabs.Panel value="curl" pt="md">
+            <Stack>
+              {keysRequired && (
+                <Text size="sm" c="dimmed">
+                  Put your API key into the variable <Code>PENSTOCK_KEY</Code>.
+                </Text>
+              )}
+              {calls.map((one) => (
+                <div key={one.title}>
+                  <Group justify="space-between">
+                    <Text fw={600}>{one.title}</Text>
+                  </Group>
+                  <LongText text={curlOf(one, keysRequired)} label={`${one.title} with curl`} />
+                </div>
+              ))}
+            </Stack>
+          </Tabs.Panel>
+          {object && (
+            <Tabs.Panel value="bundle" pt="md">
+              <Bundle {...object} />
+            </Tabs.Panel>
+          )}
+          {hasSql && (
+            <Tabs.Panel value="sql" pt="md">
+              {sql !== undefined ? (
+                <LongText text={sql} label="SQL" />
+              ) : (
+                object && <TableSql id={object.id} />
+              )}
+            </Tabs.Panel>
+          )}
+        </Tabs>
+      </Drawer>
+    </>
+  );
+}
+
+function Bundle({ kind, name }: { kind: string; name: string }): ReactNode {
+  const asked = { query: { format: 'yaml', kind, name } as Operations['export']['query'] };
+  const query = useQuery({
+    queryKey: ['export', kind, name],
+    queryFn: async () => String(await call('export', asked)),
+  });
+  return (
+    <Stack>
+      <Text size="sm">
+        Save it as a file and run <Code>penstock apply FILE</Code>. It holds what it needs of profiles and tables;
+        secrets are masked.
+      </Text>
+      <Loaded query={query}>{(text) => <LongText text={text} label="Bundle" />}</Loaded>
+    </Stack>
+  );
+}
+
+function TableSql({ id }: { id: string }): ReactNode {
+  const query = useQuery({
+    queryKey: ['table-sql', id],
+    queryFn: () => call('getConnectionTableSql' as never, { params: { id } } as never) as Promise<unknown>,
+  });
+  return (
+    <Loaded query={query}>
+      {(data) => {
+        const { sql, notes = [] } = data as { sql: string; notes?: string[] };
+        return (
+          <Stack>
+            {notes.map((note) => (
+              <Text key={note} size="sm">
+                {note}
+              </Text>
+            ))}
+            <LongText text={sql} label="SQL" />
+          </Stack>
+        );
+      }}
+    </Loaded>
+  );
+}

@@ -1,0 +1,17 @@
+import { fileURLToPath } from 'node:url';
+import react from '@vitejs/plugin-react';
+import { defineConfig } from 'vite';
+
+/** Address of the Penstock that `npx vite` in this folder talks to. */
+const penstock = process.env.PENSTOCK_URL ?? 'http://127.0.0.1:5115';
+
+export default defineConfig({
+  root: fileURLToPath(new URL('.', import.meta.url)),
+  // Relative addresses work below any prefix of a proxy.
+  base: './',
+  // `src/api/console.ts` puts a new nonce in its place for each response.
+  html: { cspNonce: 'NONCE' },
+  build: { target: 'es2024', assetsInlineLimit: 0, reportCompressedSize: false, manifest: true },
+  plugins: [react()],
+  server: { proxy: { '/api': penstock, '/metrics': penstock } },
+});
