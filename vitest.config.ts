@@ -18,7 +18,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'servers', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], exclude: pure },
+        test: {
+          name: 'servers',
+          include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'console/test/**/*.test.ts'],
+          exclude: pure,
+        },
       },
       { extends: true, test: { name: 'pure', include: pure, isolate: false } },
     ],

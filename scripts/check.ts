@@ -20,6 +20,7 @@ const vitest = ['run', ...rest];
 const steps: [string, () => Promise<number>][] = [];
 if (mode === 'all') {
   steps.push(['types', () => run(bin('tsc'), ['--noEmit'])]);
+  steps.push(['types of the console', () => run(bin('tsc'), ['--noEmit', '--project', 'console'])]);
   steps.push(['lint', () => run(bin('biome'), ['check', '--error-on-warnings', '.'])]);
   steps.push(['dead code', () => run(bin('knip'), [])]);
 }

@@ -4,8 +4,17 @@
 // modules. Everything else runs on node_modules/.bin/node.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runNode, whenNpmEnds } from '../bin/run-node.mjs';
 
@@ -16,7 +25,7 @@ const pinnedNode = join(root, 'node_modules', '.bin', windows ? 'node.cmd' : 'no
 /** Runs `step` unless the stamp of its last run still matches the files it depends on. */
 function once(name, inputs, stillThere, step) {
   const hash = createHash('sha256');
-  for (const input of inputs) hash.update(readFileSync(join(root, input)));
+  for (const input of inputs) hash.update(readFileSync(resolve(root, input)));
   const stamp = join(root, 'node_modules', `.penstock-${name}`);
   const digest = hash.digest('hex');
   if (stillThere() && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
@@ -93,13 +102,44 @@ function install() {
   );
 }
 
+/** The files that the web console is built from. */
+function consoleSources() {
+  const src = readdirSync(join(root, 'console', 'src'), { recursive: true, withFileTypes: true });
+  return [
+    ...src.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)),
+    ...['index.html', 'package.json', 'vite.config.ts'].map((name) => join(root, 'console', name)),
+    ...['client.ts', 'types.ts'].map((name) => join(root, 'examples', 'typed-client', name)),
+    ...[join(root, 'package-lock.json'), join(root, 'scripts', 'console.ts')],
+  ].sort();
+}
+
+/** Builds the web console if it is missing or older than its sources, for what serves or tests it. */
+function buildConsole(script, [command = 'all']) {
+  const serves = script === 'src/main.ts' && ['all', 'api', 'demo'].includes(command);
+  const wanted = (serves && process.env.PENSTOCK_CONSOLE !== 'off') || script === 'scripts/check.ts';
+  if (!wanted) return;
+  const page = join(root, 'console', 'dist', 'index.html');
+  once(
+    'console',
+    consoleSources(),
+    () => existsSync(page),
+    () => {
+      process.stderr.write('penstock: building the web console (once)\n');
+      mustRun(pinnedNode, [join('scripts', 'console.ts')]);
+    },
+  );
+}
+
 const supported = Number(process.versions.node.split('.')[0]) >= 20;
 if (!supported) {
   process.stderr.write(`penstock: npm runs on Node ${process.versions.node}; use 20 or newer\n`);
   process.exit(1);
 }
 try {
-  withLock(install);
+  withLock(() => {
+    install();
+    buildConsole(process.argv[2], process.argv.slice(3));
+  });
 } catch (error) {
   process.stderr.write(`penstock: ${error.message}\n`);
   process.exit(1);

@@ -27,6 +27,16 @@ export function providerFolder(): string | undefined {
   return folders.find((folder) => existsSync(join(folder, 'terraform-provider-restapi')));
 }
 
+/** Path of a browser for the tests of the console: that of PENSTOCK_TEST_BROWSER, or one of the system. */
+export function chromium(): string | undefined {
+  const { PENSTOCK_TEST_BROWSER: given, PATH = '' } = process.env;
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+  const folders = PATH.split(delimiter);
+  const found = folders.flatMap((folder) => names.map((name) => join(folder, name)));
+  const mac = ['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
+  return [given, ...found, ...mac].find((path) => path !== undefined && existsSync(path));
+}
+
 const servers: Server[] = [
   {
     name: 'mosquitto',
@@ -39,6 +49,11 @@ const servers: Server[] = [
     name: 'PostgreSQL',
     present: () => onPath('initdb') || postgresFolders().some((folder) => existsSync(`${folder}/initdb`)),
     packages: { apt: 'postgresql', brew: 'postgresql@17', dnf: 'postgresql-server' },
+  },
+  {
+    name: 'Chromium',
+    present: () => chromium() !== undefined,
+    packages: { apt: 'chromium', brew: 'chromium', dnf: 'chromium' },
   },
   {
     name: 'RabbitMQ',

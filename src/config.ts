@@ -124,6 +124,10 @@ export const Environment = Type.Object({
     description:
       'whether this worker runs only pipelines whose `placement` names one of its labels: `true` or `false`',
   }),
+  PENSTOCK_CONSOLE: Type.Enum(['on', 'off'], {
+    default: 'on',
+    description: 'whether the web console is served at `/`; with `off`, `/` leads to Swagger UI',
+  }),
   PENSTOCK_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
     description: 'lowest level to log, as JSON lines on stderr or readable lines on a terminal',
@@ -150,6 +154,7 @@ export interface Config {
   workerSlots: number | undefined;
   workerLabels: LabelMap;
   workerExclusive: boolean;
+  console: boolean;
   logLevel: Environment['PENSTOCK_LOG_LEVEL'];
   /** Warnings about the environment, for the log. */
   warnings: string[];
@@ -327,6 +332,7 @@ function toConfig(env: Environment): Omit<Config, 'warnings'> {
     workerSlots: env.PENSTOCK_WORKER_SLOTS,
     workerLabels: readLabels(list(env.PENSTOCK_WORKER_LABELS)) as LabelMap,
     workerExclusive: env.PENSTOCK_WORKER_EXCLUSIVE,
+    console: env.PENSTOCK_CONSOLE === 'on',
     logLevel: env.PENSTOCK_LOG_LEVEL,
   };
 }

@@ -172,10 +172,16 @@ async function serve(
     return;
   }
   const { buildApp } = await import('./api/app.ts');
-  const app = await buildApp({ db, catalog, logger, metrics, version, keys, nudge, limits });
+  const app = await buildApp({
+    ...{ db, catalog, logger, metrics, version, keys, nudge, limits },
+    console: config.console,
+  });
   closing.add('API', () => app.close());
   const address = await app.listen({ host: config.host, port: config.port });
-  logger.info({ address, docs: `${address}/api/v1/swagger-ui` }, 'penstock is serving');
+  logger.info(
+    { address, ...(config.console && { console: `${address}/` }), docs: `${address}/api/v1/swagger-ui` },
+    'penstock is serving',
+  );
 }
 
 /** Throws `secret_unreadable` if this process has the key of another database. */

@@ -29,6 +29,7 @@ describe('the settings', () => {
       workerSlots: undefined,
       workerLabels: {},
       workerExclusive: false,
+      console: true,
       logLevel: 'info',
       warnings: [],
     });

@@ -37,12 +37,24 @@ const common = { getParentRoute, validateSearch: kept };
 
 const routes = root.addChildren([
   createRoute({ ...common, path: '/', component: lazyRouteComponent(pipelines, 'PipelinesPage') }),
-  createRoute({ ...common, path: '/pipelines/new', component: lazyRouteComponent(pipelines, 'NewPipelinePage') }),
-  createRoute({ ...common, path: '/pipelines/$id', component: lazyRouteComponent(pipelines, 'PipelinePage') }),
+  createRoute({
+    ...common,
+    path: '/pipelines/new',
+    component: lazyRouteComponent(pipelines, 'NewPipelinePage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/pipelines/$id',
+    component: lazyRouteComponent(pipelines, 'PipelinePage'),
+  }),
   createRoute({ ...common, path: '/tables', component: lazyRouteComponent(tables, 'TablesPage') }),
   createRoute({ ...common, path: '/tables/new', component: lazyRouteComponent(tables, 'NewTablePage') }),
   createRoute({ ...common, path: '/tables/$id', component: lazyRouteComponent(tables, 'TablePage') }),
-  createRoute({ ...common, path: '/connections', component: lazyRouteComponent(connections, 'ConnectionsPage') }),
+  createRoute({
+    ...common,
+    path: '/connections',
+    component: lazyRouteComponent(connections, 'ConnectionsPage'),
+  }),
   createRoute({
     ...common,
     path: '/connections/new',

@@ -180,7 +180,12 @@ export const apiKeys =
  */
 
 /** Public: health checks, the documentation, and the files of the console. */
-const open = [/^\/(healthz|readyz)?$/, /^\/assets\//, /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/, /^\/api\/v1\/ping$/];
+const open = [
+  /^\/(healthz|readyz)?$/,
+  /^\/assets\//,
+  /^\/api\/v1\/(swagger-ui|api-docs)(\/|$)/,
+  /^\/api\/v1\/ping$/,
+];
 
 export const roleFor = (method: string, role: Role | undefined): Role =>
   role ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');

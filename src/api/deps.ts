@@ -13,6 +13,8 @@ export interface Deps {
   version: string;
   keys: KeyRing;
   limits: LimitSettings;
+  /** Whether the web console is served. */
+  console: boolean;
   /** Wakes the worker after a write; without it the worker only notices later. */
   nudge(): void;
 }

@@ -52,6 +52,8 @@ export interface ServiceOptions {
   /** The entries of PENSTOCK_TARGETS. */
   targets?: string[];
   fileDir?: string;
+  /** Whether the web console is served. */
+  console?: boolean;
   /** The threads of tasks, if not the one thread that all services of a test file share. */
   threads?: Partial<ConstructorParameters<typeof ThreadPool>[0]>;
   logLevel?: 'trace' | 'debug';
@@ -122,6 +124,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
       requestsPerMinute: options.requestsPerMinute ?? 0,
       maxEventLoopDelayMs: options.maxEventLoopDelayMs ?? 0,
     },
+    console: options.console ?? false,
     nudge,
   });
   const address = await app.listen({ host: '127.0.0.1', port: 0 });

@@ -25,7 +25,9 @@ const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\'
 
 /** The command; the key is taken from the environment, never from this tab. */
 export function curlOf({ method, path, body, stream }: Call, withKey: boolean): string {
-  const parts = [`curl -sS${stream ? 'N' : ''}${method === 'GET' ? '' : ` -X ${method}`} ${quoted(base + path)}`];
+  const parts = [
+    `curl -sS${stream ? 'N' : ''}${method === 'GET' ? '' : ` -X ${method}`} ${quoted(base + path)}`,
+  ];
   if (withKey) parts.push('-H "authorization: Bearer $PENSTOCK_KEY"');
   if (stream) parts.push("-H 'accept: text/event-stream'");
   if (body !== undefined)
@@ -104,8 +106,8 @@ function Bundle({ kind, name }: { kind: string; name: string }): ReactNode {
   return (
     <Stack>
       <Text size="sm">
-        Save it as a file and run <Code>penstock apply FILE</Code>. It holds what it needs of profiles and tables;
-        secrets are masked.
+        Save it as a file and run <Code>penstock apply FILE</Code>. It holds what it needs of profiles and
+        tables; secrets are masked.
       </Text>
       <Loaded query={query}>{(text) => <LongText text={text} label="Bundle" />}</Loaded>
     </Stack>

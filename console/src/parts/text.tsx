@@ -18,7 +18,9 @@ const maxName = 200;
 /** A name or a short value on one line. */
 export function Name({ children }: { children: string }): ReactNode {
   const text = visible(children.slice(0, maxName)).replaceAll(/[\n\t]/g, ' ');
-  return <bdi title={text.length > 40 ? text : undefined}>{children.length > maxName ? `${text}…` : text}</bdi>;
+  return (
+    <bdi title={text.length > 40 ? text : undefined}>{children.length > maxName ? `${text}…` : text}</bdi>
+  );
 }
 
 export function Copy({ value, label }: { value: string; label: string }): ReactNode {
@@ -47,9 +49,10 @@ export function LongText({ text, label, mark }: LongTextProps): ReactNode {
       <Group justify="flex-end" gap="xs">
         <Copy value={text} label={`Copy ${label}`} />
       </Group>
-      <pre className="long-text" aria-label={label} tabIndex={0}>
-        {mark === undefined || mark >= length ? shown : marked(text.slice(0, length), mark)}
-      </pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it (WCAG 2.1.1) */}
+      <section className="long-text" aria-label={label} tabIndex={0}>
+        <pre>{mark === undefined || mark >= length ? shown : marked(text.slice(0, length), mark)}</pre>
+      </section>
       {text.length > length && (
         <Button variant="subtle" size="compact-sm" onClick={() => setLength(length + step)}>
           Show more ({(text.length - length).toLocaleString('en')} characters left)
@@ -107,7 +110,9 @@ export function pretty(json: string): string {
 export const prettyValue = (value: unknown): string =>
   pretty(
     JSON.stringify(value, (_, inner) =>
-      typeof inner === 'bigint' ? (JSON as { rawJSON?(text: string): unknown }).rawJSON?.(`${inner}`) ?? `${inner}` : inner,
+      typeof inner === 'bigint'
+        ? ((JSON as { rawJSON?(text: string): unknown }).rawJSON?.(`${inner}`) ?? `${inner}`)
+        : inner,
     ) ?? '',
   );
 

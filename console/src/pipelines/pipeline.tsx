@@ -1,6 +1,71 @@
+import { Group, Tabs } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import { Page } from '../parts/parts.tsx';
+import { call } from '../api/client.ts';
+import { Loaded, Page } from '../parts/parts.tsx';
+import { Name } from '../parts/text.tsx';
+import { Actions } from './actions.tsx';
+import { DeadLettersTab } from './dead-letters.tsx';
+import { HistoryTab } from './history.tsx';
+import { QueryTab } from './query.tsx';
+import { WatchTab } from './watch.tsx';
+
+/** A pipeline: what it does now, its query, its dead letters, its history. */
+
+const tabs = [
+  ['watch', 'Now'],
+  ['query', 'Query'],
+  ['dead-letters', 'Dead letters'],
+  ['history', 'History'],
+] as const;
 
 export function PipelinePage(): ReactNode {
-  return <Page title="Pipeline">…</Page>;
+  const { id } = useParams({ from: '/pipelines/$id' });
+  const { tab = 'watch' } = useSearch({ from: '/pipelines/$id' });
+  const navigate = useNavigate({ from: '/pipelines/$id' });
+  const query = useQuery({
+    queryKey: ['pipeline', id],
+    queryFn: () => call('getPipeline', { params: { id } }),
+  });
+  return (
+    <Loaded query={query}>
+      {(pipeline) => (
+        <Page
+          title={<Name>{pipeline.name}</Name>}
+          actions={
+            <Group gap="xs">
+              <Actions pipeline={pipeline} />
+            </Group>
+          }
+        >
+          <Tabs
+            value={tab}
+            onChange={(next) => void navigate({ search: next === null ? {} : { tab: next } })}
+            keepMounted={false}
+          >
+            <Tabs.List mb="md">
+              {tabs.map(([value, text]) => (
+                <Tabs.Tab key={value} value={value}>
+                  {text}
+                </Tabs.Tab>
+              ))}
+            </Tabs.List>
+            <Tabs.Panel value="watch">
+              <WatchTab pipeline={pipeline} />
+            </Tabs.Panel>
+            <Tabs.Panel value="query">
+              <QueryTab pipeline={pipeline} />
+            </Tabs.Panel>
+            <Tabs.Panel value="dead-letters">
+              <DeadLettersTab pipeline={pipeline} />
+            </Tabs.Panel>
+            <Tabs.Panel value="history">
+              <HistoryTab pipeline={pipeline} />
+            </Tabs.Panel>
+          </Tabs>
+        </Page>
+      )}
+    </Loaded>
+  );
 }

@@ -31,7 +31,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useMemo } from 'react';
 import { type Caller, CallerContext, mayAct, type Role, useCaller } from '../api/caller.tsx';
-import { call, hasKey, Refused, keepKey } from '../api/client.ts';
+import { call, hasKey, keepKey, Refused } from '../api/client.ts';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { Login } from './login.tsx';
@@ -59,7 +59,11 @@ const places: Place[] = [
 /** Lets in who may read, and asks others for a key. */
 export function Shell(): ReactNode {
   const client = useQueryClient();
-  const query = useQuery({ queryKey: ['caller'], queryFn: () => call('getCaller', {}), retry: retryUnlessRefused });
+  const query = useQuery({
+    queryKey: ['caller'],
+    queryFn: () => call('getCaller', {}),
+    retry: retryUnlessRefused,
+  });
   const refused = query.error instanceof Refused && query.error.problem.status === 401;
   const login = (key: string | undefined): void => {
     keepKey(key);

@@ -1,0 +1,6 @@
+import type { ReactNode } from 'react';
+import type { Pipeline } from '../api/client.ts';
+
+export function QueryTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
+  return <p>{pipeline.name}</p>;
+}
