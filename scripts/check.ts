@@ -1,4 +1,5 @@
-// The checks before a commit: types, lint, dead code, tests. `tests` runs only the tests, `soak` the long ones.
+// The checks before a commit: types, lint, dead code, tests. `tests` runs only the tests, `soak` the long ones, and `images`
+// those of the console, which then save the pictures of the documents.
 // Further arguments go to vitest: npm test -- test/api
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
@@ -28,7 +29,10 @@ steps.push(['servers', async () => installServers(mode === 'soak')]);
 // The tests start hundreds of processes and threads from the same files.
 const env = { NODE_COMPILE_CACHE: resolve('node_modules/.cache/compiled') };
 if (mode === 'soak') steps.push(['soak', () => run(bin('vitest'), vitest, { ...env, PENSTOCK_SOAK: '1' })]);
-else steps.push(['tests', () => run(bin('vitest'), vitest, env)]);
+else if (mode === 'images') {
+  const pictures = { ...env, PENSTOCK_TEST_IMAGES: resolve('docs/images') };
+  steps.push(['images', () => run(bin('vitest'), ['run', 'console/test', ...rest], pictures)]);
+} else steps.push(['tests', () => run(bin('vitest'), vitest, env)]);
 
 const startedAt = performance.now();
 const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;

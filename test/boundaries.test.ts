@@ -47,6 +47,7 @@ const insideConnector: Record<string, string[]> = {
 const keepers: Record<string, string[]> = {
   fastify: ['api'],
   '@fastify/rate-limit': ['api'],
+  '@fastify/static': ['api'],
   '@fastify/swagger': ['api'],
   '@fastify/swagger-ui': ['api'],
   '@fastify/type-provider-typebox': ['api'],
@@ -219,6 +220,49 @@ describe('the house', () => {
   test('has no folder or file with a meaningless name', () => {
     const vague = /(^|\/)(controllers|services|repositories|dto|utils?|common|helpers?|misc|types)(\/|\.ts$)/;
     expect(sources.filter(({ path }) => vague.test(path)).map(({ path }) => path)).toEqual([]);
+  });
+});
+
+/** Layers of the console from the bottom up. A page imports no other page. */
+const consoleLayers: Record<string, string[]> = {
+  'main.tsx': ['routes.tsx', 'api'],
+  'routes.tsx': ['shell', 'parts', 'pipelines', 'tables', 'connections', 'admin'],
+  pipelines: ['parts', 'api'],
+  tables: ['parts', 'api'],
+  connections: ['parts', 'api'],
+  admin: ['parts', 'api'],
+  shell: ['parts', 'api'],
+  parts: ['api'],
+  api: [],
+};
+
+describe('the console', () => {
+  const folder = join(src, '..', 'console', 'src');
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    /\.tsx?$/.test(path),
+  );
+  const importsOf = (path: string): string[] =>
+    [...readFileSync(join(folder, path), 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+\.tsx?)'/g)].map(
+      ([, specifier]) => relative(folder, join(folder, dirname(path), specifier as string)),
+    );
+
+  test('imports in one direction, and the API only as its typed client', () => {
+    const crossing = files.flatMap((path) =>
+      importsOf(path)
+        .filter((imported) => {
+          const [from, to] = [partOf(path), partOf(imported)];
+          const isClient = from === 'api' && imported.startsWith('../../examples/typed-client/');
+          return from !== to && !isClient && !consoleLayers[from]?.includes(to);
+        })
+        .map((imported) => `${path} imports ${imported}`),
+    );
+    expect(files.length).toBeGreaterThan(20);
+    expect(crossing).toEqual([]);
+  });
+
+  test('runs no text as code or markup', () => {
+    const risky = /dangerouslySetInnerHTML|innerHTML|\beval\(|new Function|document\.write|localStorage/;
+    expect(files.filter((path) => risky.test(readFileSync(join(folder, path), 'utf8')))).toEqual([]);
   });
 });
 

@@ -32,9 +32,10 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const fleet = await Fleet.connect(broker.url, print);
   const penstock = new PenstockProcess({ ...options, folder });
   try {
-    print(`A broker listens on ${broker.url}; five devices publish to plant/<device>/readings.`);
     const address = await penstock.start();
-    print(`Penstock serves ${address}\n`);
+    const hasConsole = options.environment.PENSTOCK_CONSOLE !== 'off';
+    print(hasConsole ? `Console         ${address}/\n` : `Penstock serves ${address}\n`);
+    print(`A broker listens on ${broker.url}; five devices publish to plant/<device>/readings.\n`);
     const api = new Api(address);
     await setUp(api, broker.url, print);
     return options.exit
@@ -109,6 +110,7 @@ async function showUntilStopped(
 ): Promise<number> {
   const { print } = options;
   const { address } = penstock;
+  if (options.environment.PENSTOCK_CONSOLE !== 'off') print(`Console         ${address}/`);
   print(`Swagger UI      ${address}/api/v1/swagger-ui`);
   print(`The pipeline    curl -s ${address}/api/v1/pipelines`);
   print(`Its job         curl -s ${address}/api/v1/jobs`);
