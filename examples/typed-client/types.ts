@@ -1170,6 +1170,15 @@ export type Exported = {
   pipelines?: Array<PipelinePost>;
 };
 
+export type Caller = {
+  /** Name of the key; `anybody` if no key is required */
+  name: string;
+  /** viewer: read. operator: also write and test. admin: also keys and the audit log */
+  role: "viewer" | "operator" | "admin";
+  /** Whether calls need a key */
+  keys_required: boolean;
+};
+
 export type ApiKeyPost = {
   /** Unique among objects of its kind */
   name: string;
@@ -2388,6 +2397,15 @@ export interface Operations {
     answer: Exported;
     events: never;
   };
+  /** Get the name and the role of the calling key. */
+  getCaller: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Caller;
+    events: never;
+  };
   /** Create an API key; only this response shows it. */
   createApiKey: {
     params: Record<string, never>;
@@ -2508,6 +2526,7 @@ export const operations = {
   deleteUdf: ['DELETE', '/api/v1/udfs/{id}'],
   apply: ['POST', '/api/v1/apply'],
   export: ['GET', '/api/v1/export'],
+  getCaller: ['GET', '/api/v1/caller'],
   createApiKey: ['POST', '/api/v1/api_keys'],
   listApiKeys: ['GET', '/api/v1/api_keys'],
   deleteApiKey: ['DELETE', '/api/v1/api_keys/{id}'],

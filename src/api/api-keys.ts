@@ -77,11 +77,38 @@ const toWire = (row: KeyRow): Static<typeof ApiKey> => ({
   last_used_at: micros(row.lastUsedAt),
 });
 
+const CallingKey = Type.Object(
+  {
+    name: Type.String({ description: 'Name of the key; `anybody` if no key is required' }),
+    role: KeyRole,
+    keys_required: Type.Boolean({ description: 'Whether calls need a key' }),
+  },
+  { title: 'Caller', examples: [{ name: 'terraform', role: 'operator', keys_required: true }] },
+);
+
 export const apiKeys =
   ({ db, keys }: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
     const tags = ['access'];
     const config = { role: 'admin' } as const;
+
+    app.get(
+      '/caller',
+      {
+        schema: {
+          operationId: 'getCaller',
+          summary: 'Get the name and the role of the calling key',
+          description: 'Without keys, every caller is an admin.',
+          tags,
+          response: { 200: CallingKey, ...problems() },
+        },
+      },
+      async (request) => {
+        // The guard refuses requests without a caller.
+        const caller = request.caller as Caller;
+        return { name: caller.name, role: caller.role, keys_required: caller !== anybody };
+      },
+    );
 
     app.post(
       '/api_keys',

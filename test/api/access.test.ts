@@ -44,6 +44,17 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     expect((await call('GET', '/pipelines', { key })).status).toBe(200);
   });
 
+  test('a caller can ask for its name, its role and whether keys are required', async () => {
+    const caller = async (key?: string) => call('GET', '/caller', key === undefined ? {} : { key });
+    const open = { name: 'anybody', role: 'admin', keys_required: false };
+    expect(await caller()).toEqual({ status: 200, body: open });
+    const admin = await newKey('admin');
+    const viewer = await newKey('viewer', admin.key);
+    for (const [role, { key, name }] of Object.entries({ admin, viewer }))
+      expect(await caller(key)).toEqual({ status: 200, body: { name, role, keys_required: true } });
+    expect((await caller()).status).toBe(401);
+  });
+
   test('a key is shown once, and the database stores only its hash', async () => {
     const { key, id, name } = await newKey('admin');
     const list = await call('GET', '/api_keys', { key });
