@@ -1468,6 +1468,7 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       label_selector?: string;
+      search?: string;
     };
     headers: Record<string, never>;
     body: undefined;
@@ -1688,6 +1689,7 @@ export interface Operations {
       starting_after?: string;
       limit?: number;
       label_selector?: string;
+      search?: string;
     };
     headers: Record<string, never>;
     body: undefined;
@@ -1969,6 +1971,7 @@ export interface Operations {
       starting_after?: string;
       limit?: number;
       label_selector?: string;
+      search?: string;
     };
     headers: Record<string, never>;
     body: undefined;

@@ -4,7 +4,7 @@ import type { JsonObject } from '../security/config-secrets.ts';
 import type { Tx } from '../store/db.ts';
 import { type AffectedPipelines, approve } from './dependents.ts';
 import type { Deps } from './deps.ts';
-import type { ListQuery } from './labels.ts';
+import type { BriefRow, ListQuery } from './labels.ts';
 import type { Versioned } from './precondition.ts';
 import type { Named } from './schemas.ts';
 import { StagedDefinitions } from './staged-definitions.ts';
@@ -33,6 +33,8 @@ export interface Kind<Row extends ObjectRow, Body extends { name: string }> {
   besides: readonly string[];
   find(named: Named): Promise<Row | null>;
   rows(query: ListQuery): Promise<Row[]>;
+  /** The same rows with only the columns that select them. */
+  brief(query: ListQuery): Promise<BriefRow[]>;
   /** The body of a PUT that changes nothing; secrets are masked. */
   toBody(row: Row): JsonObject;
   /** The same with its secrets. */

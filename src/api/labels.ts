@@ -57,8 +57,26 @@ export const SelectorQuery = Type.Object(
 );
 type SelectorQuery = Static<typeof SelectorQuery>;
 
-export const LabelledPageQuery = Type.Object(
-  { ...PageQuery.properties, ...SelectorQuery.properties },
+/** Parameters of a list. Config and queries are not searched: a secret in them could be guessed bit by bit. */
+export const SelectionQuery = Type.Object(
+  {
+    ...SelectorQuery.properties,
+    search: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 200,
+        description:
+          'Text to find in the name, the id, the connector, or a label written `key=value`. Case does not matter, also ' +
+          'beyond ASCII, and no character is a wildcard. Pipelines have no connector',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+type SelectionQuery = Static<typeof SelectionQuery>;
+
+export const SelectionPageQuery = Type.Object(
+  { ...PageQuery.properties, ...SelectionQuery.properties },
   { additionalProperties: false },
 );
 
@@ -74,6 +92,48 @@ export interface Selector {
   /** A condition for the database that all matching rows satisfy, but not only these. */
   likely: { AND: { labels: { contains: string } }[] };
 }
+
+/** The columns of a row that decide whether it is selected. */
+export interface BriefRow {
+  id: string;
+  name: string;
+  connector?: string;
+  labels: string;
+  createdAt: bigint;
+}
+
+/** Selects these columns, except the connector. */
+export const brief = { id: true, name: true, labels: true, createdAt: true } as const;
+
+export interface Selection {
+  matches(row: BriefRow): boolean;
+  /** As in `Selector`. */
+  likely: object;
+}
+
+/** Reads the parameters of a list; undefined if every row is selected. Throws `invalid_request`. */
+export function readSelection(query: SelectionQuery): Selection | undefined {
+  const selector = readSelector(query);
+  if (query.search === undefined) return selector && selectionOf(selector);
+  const wanted = folded(query.search);
+  return {
+    matches(row) {
+      const labels = JSON.parse(row.labels) as Record<string, string>;
+      const pairs = Object.entries(labels).map(([name, its]) => `${name}=${its}`);
+      const texts = [row.name, row.id, row.connector ?? '', ...pairs];
+      return (!selector || selector.matches(labels)) && texts.some((text) => folded(text).includes(wanted));
+    },
+    likely: selector?.likely ?? {},
+  };
+}
+
+export const selectionOf = ({ matches, likely }: Selector): Selection => ({
+  matches: ({ labels }) => matches(JSON.parse(labels)),
+  likely,
+});
+
+/** Compared here and not in the database: SQLite folds the case of ASCII only. */
+const folded = (text: string): string => text.normalize('NFC').toUpperCase();
 
 /** Reads a selector in the syntax of Kubernetes. Throws `invalid_request`. */
 export function readSelector({ label_selector: text = '' }: SelectorQuery): Selector | undefined {
@@ -126,13 +186,8 @@ function satisfies(labels: Record<string, string>, { key: name, values, negated 
   return has !== negated;
 }
 
-interface LabelledRow {
-  id: string;
-  createdAt: bigint;
-  labels: string;
-}
-
-const batch = 200;
+/** Number of rows that are looked at in one query. */
+const batch = 500;
 
 export interface ListQuery {
   where: { AND: object[] };
@@ -140,22 +195,31 @@ export interface ListQuery {
   take?: number;
 }
 
-/** Returns the rows that match a selector, newest first: at most `count`, if given, that satisfy `after`. */
-export async function selectRows<T extends LabelledRow>(
-  selector: Selector | undefined,
+interface Selectable<T> {
+  rows(query: ListQuery): Promise<T[]>;
+  brief(query: ListQuery): Promise<BriefRow[]>;
+}
+
+/** Returns the selected rows, newest first: at most `count`, if given, that satisfy `after`. */
+export async function selectRows<T>(
+  selection: Selection | undefined,
   after: object,
   count: number | undefined,
-  find: (query: ListQuery) => Promise<T[]>,
+  { rows, brief }: Selectable<T>,
 ): Promise<T[]> {
   const orderBy: ListQuery['orderBy'] = [...newestFirst];
-  if (!selector) return find({ where: { AND: [after] }, orderBy, ...(count && { take: count }) });
+  if (!selection) return rows({ where: { AND: [after] }, orderBy, ...(count && { take: count }) });
   const found: T[] = [];
   for (let from = after; ; ) {
-    const rows = await find({ where: { AND: [from, selector.likely] }, orderBy, take: batch });
-    found.push(...rows.filter(({ labels }) => selector.matches(JSON.parse(labels))));
-    const last = rows.at(-1);
-    if (found.length >= (count ?? Number.POSITIVE_INFINITY) || rows.length < batch || !last)
-      return found.slice(0, count);
+    const seen = await brief({ where: { AND: [from, selection.likely] }, orderBy, take: batch });
+    const missing = (count ?? Number.POSITIVE_INFINITY) - found.length;
+    const selected = seen.filter(selection.matches).slice(0, missing);
+    const ids = selected.map(({ id }) => id);
+    if (ids.length > 0) found.push(...(await rows({ where: { AND: [{ id: { in: ids } }] }, orderBy })));
+    const isFull = found.length >= (count ?? Number.POSITIVE_INFINITY);
+    // A row that is deleted meanwhile leaves a place for a later one.
+    const last = (selected.length === missing ? selected : seen).at(-1);
+    if (isFull || !last || (seen.length < batch && selected.length < missing)) return found;
     from = listedAfter(last);
   }
 }

@@ -6,7 +6,7 @@ import { auditedAs } from './audit.ts';
 import { AffectedPipelines } from './dependents.ts';
 import type { Deps } from './deps.ts';
 import { type Kind, type ObjectRow, refuseOtherName, writeObjects } from './kind.ts';
-import { LabelledPageQuery, readSelector, SelectorQuery, selectRows } from './labels.ts';
+import { readSelection, SelectionPageQuery, SelectionQuery, selectRows } from './labels.ts';
 import { mergePatch } from './merge-patch.ts';
 import { checkPreconditions, etagOf, isKnown, locationOf, Preconditions } from './precondition.ts';
 import { bodyProblems, problems, refusedBySchema } from './problem.ts';
@@ -245,19 +245,19 @@ function addList<Row extends ObjectRow, Body extends { name: string }>(
   app: FastifyInstance,
   kind: Kind<Row, Body>,
 ): void {
-  const { path, title, noun, paged, listDescription, Response, find, rows, toListed } = kind;
+  const { path, title, noun, paged, listDescription, Response, find, toListed } = kind;
   app.get(
     `/${path}`,
     operation(kind, `list${title}s`, `List ${noun}s${paged ? ' by page' : ''}, newest first`, {
       ...(listDescription && { description: listDescription }),
-      querystring: paged ? LabelledPageQuery : SelectorQuery,
+      querystring: paged ? SelectionPageQuery : SelectionQuery,
       response: { 200: (paged ? Page : Collection)(Response), ...problems(400) },
     }),
     async (request) => {
-      const query = request.query as PageQuery & { label_selector?: string };
+      const query = request.query as PageQuery & Static<typeof SelectionQuery>;
       const after = await startAfter(query, (id) => find({ id }));
       const limit = pageSize(query);
-      const selected = await selectRows(readSelector(query), after, paged ? limit + 1 : undefined, rows);
+      const selected = await selectRows(readSelection(query), after, paged ? limit + 1 : undefined, kind);
       if (!paged) return { data: selected.map(toListed) };
       const { data, hasMore } = toPage(selected, limit);
       return { data: data.map(toListed), hasMore };

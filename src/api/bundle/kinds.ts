@@ -7,7 +7,7 @@ import { profileKind } from '../connection-profiles/index.ts';
 import { tableKind } from '../connection-tables/index.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind, ObjectRow } from '../kind.ts';
-import { type Selector, selectRows } from '../labels.ts';
+import { type Selector, selectionOf, selectRows } from '../labels.ts';
 import { pipelineKind } from '../pipelines/edit.ts';
 import type { Versioned } from '../precondition.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
@@ -70,7 +70,8 @@ function bundled<Row extends ObjectRow, Body extends { name: string }>(
   const masked = (row: Row) => fromBody(kind.toBody(row), row);
   const shown = (row: Row): Shown => ({ masked: masked(row), opened: fromBody(openBody(kind, row), row) });
   const select = async (selector: Selector | undefined) => {
-    const rows = await selectRows(selector, {}, selector ? undefined : maxObjects + 1, kind.rows);
+    const selection = selector && selectionOf(selector);
+    const rows = await selectRows(selection, {}, selector ? undefined : maxObjects + 1, kind);
     return rows.toSorted(byName);
   };
   /** The same change, with a result for the response; errors say which object they are about. */

@@ -10,6 +10,7 @@ import { checkResponse, runCheck, takePlace, testOptions } from '../check.ts';
 import { refuseRename, refuseUsedProfile } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
+import { brief } from '../labels.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
@@ -171,6 +172,7 @@ export const profileKind = (deps: Deps): Kind<ProfileRow, ConnectionProfilePost>
   besides: [],
   find: (where) => deps.db.connectionProfile.findUnique({ where }),
   rows: (query) => deps.db.connectionProfile.findMany(query),
+  brief: (query) => deps.db.connectionProfile.findMany({ ...query, select: { ...brief, connector: true } }),
   toBody: profileToBody,
   toOpenBody: (row) => ({ ...profileToBody(row), config: deps.catalog.profile(row) }),
   toWire: profileToWire,

@@ -12,6 +12,7 @@ import { readable } from '../connection-profiles/wire.ts';
 import { refuseRename, refuseUsedTable } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
+import { brief } from '../labels.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
 import { bodyProblems, refusedBySchema } from '../problem.ts';
 import { resource } from '../resource.ts';
@@ -172,6 +173,7 @@ export const tableKind = (deps: Deps): Kind<TableRow, ConnectionTablePost> => ({
   besides: [],
   find: (where) => deps.db.connectionTable.findUnique({ where, include }),
   rows: (query) => deps.db.connectionTable.findMany({ ...query, include }),
+  brief: (query) => deps.db.connectionTable.findMany({ ...query, select: { ...brief, connector: true } }),
   toBody: tableToBody,
   toOpenBody: (row) => ({ ...tableToBody(row), config: deps.catalog.tableConfig(row) }),
   toWire,

@@ -13,6 +13,7 @@ import { isMeantToRun } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import { refuseLosses, reviewStates } from '../job-states.ts';
 import type { Change, Kind } from '../kind.ts';
+import { brief } from '../labels.ts';
 import { QueryDefinitions, type StagedDefinitions } from '../staged-definitions.ts';
 import { refuseUdfs } from '../udfs.ts';
 import { isAlive, jobStateOf, placementWarnings } from '../workers/alive.ts';
@@ -53,6 +54,7 @@ export const pipelineKind = (deps: Deps): Kind<PipelineRow, PipelinePost> => ({
     const rows = await deps.db.pipeline.findMany({ ...query, include: { job: true } });
     return withJobs(deps.db, rows);
   },
+  brief: (query) => deps.db.pipeline.findMany({ ...query, select: brief }),
   toBody: pipelineToBody,
   toOpenBody: (row) => ({ ...pipelineToBody(row), query: deps.catalog.query(row) }),
   toWire,
