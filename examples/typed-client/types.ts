@@ -743,6 +743,20 @@ export type ConnectionTablePatch = {
   labels?: Record<string, string | null> | null;
 };
 
+export type Dependents = {
+  /** Tables of the profile, by name. Empty for a table */
+  connection_tables: Array<{
+    id: string;
+    name: string;
+  }>;
+  /** Pipelines whose queries name it or one of its tables, by name */
+  pipelines: Array<{
+    id: string;
+    name: string;
+    state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
+  }>;
+};
+
 export type Pipeline = {
   id: string;
   name: string;
@@ -1700,6 +1714,28 @@ export interface Operations {
     };
     events: never;
   };
+  /** List the tables and pipelines that use a connection profile. */
+  listConnectionProfileDependents: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Dependents;
+    events: never;
+  };
+  /** List the pipelines that use a connection table. */
+  listConnectionTableDependents: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Dependents;
+    events: never;
+  };
   /** Restart a pipeline, or start it if it has stopped or failed. */
   restartPipeline: {
     params: {
@@ -2494,6 +2530,8 @@ export const operations = {
   putConnectionTableByName: ['PUT', '/api/v1/connection_tables/by-name/{name}'],
   createConnectionTable: ['POST', '/api/v1/connection_tables'],
   listConnectionTables: ['GET', '/api/v1/connection_tables'],
+  listConnectionProfileDependents: ['GET', '/api/v1/connection_profiles/{id}/dependents'],
+  listConnectionTableDependents: ['GET', '/api/v1/connection_tables/{id}/dependents'],
   restartPipeline: ['POST', '/api/v1/pipelines/{id}/restart'],
   listDeadLetters: ['GET', '/api/v1/pipelines/{id}/dead_letters'],
   deleteDeadLetters: ['DELETE', '/api/v1/pipelines/{id}/dead_letters'],

@@ -18,6 +18,7 @@ import { connectionTables } from './connection-tables/index.ts';
 import { InferredSchema } from './connection-tables/infer.ts';
 import { TailEvent } from './connection-tables/tail.ts';
 import { connectors } from './connectors.ts';
+import { dependents } from './dependents.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
 import { health } from './health.ts';
@@ -110,6 +111,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectors,
     connectionProfiles,
     connectionTables,
+    dependents,
     pipelines,
     () => previewRoutes(previews, deps),
     jobs,
