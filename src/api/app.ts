@@ -33,6 +33,7 @@ import {
 } from './http.ts';
 import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
+import { jobMessages } from './jobs/messages.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { PipelineEvent } from './pipelines/events.ts';
@@ -115,6 +116,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     pipelines,
     () => previewRoutes(previews, deps),
     jobs,
+    jobMessages,
     checkpoints,
     workers,
     udfs,
