@@ -1130,6 +1130,16 @@ export type DrainPost = {
   drain?: boolean;
 };
 
+export type SqlFunction = {
+  /** In lower case; a query may write it in any case */
+  name: string;
+  /** scalar: for each row. aggregate: over the rows of a GROUP BY. window: with OVER, or for windows in time in a GROUP BY */
+  kind: "scalar" | "aggregate" | "window";
+  /** One for each number of arguments. A type is shown if there is only one; … stands for more arguments */
+  signatures: Array<string>;
+  description: string | null;
+};
+
 export type UdfValidationResult = {
   udf_name: string | null;
   errors: Array<string>;
@@ -2422,6 +2432,17 @@ export interface Operations {
     answer: Worker;
     events: never;
   };
+  /** List the SQL functions that a query may call, by name. */
+  listFunctions: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      data: Array<SqlFunction>;
+    };
+    events: never;
+  };
   /** List user-defined functions (always empty). */
   listUdfs: {
     params: Record<string, never>;
@@ -2622,6 +2643,7 @@ export const operations = {
   listWorkers: ['GET', '/api/v1/workers'],
   getWorker: ['GET', '/api/v1/workers/{name}'],
   drainWorker: ['POST', '/api/v1/workers/{name}/drain'],
+  listFunctions: ['GET', '/api/v1/functions'],
   listUdfs: ['GET', '/api/v1/udfs'],
   createUdf: ['POST', '/api/v1/udfs'],
   validateUdf: ['POST', '/api/v1/udfs/validate'],
