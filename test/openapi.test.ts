@@ -67,7 +67,9 @@ describe('the OpenAPI document', () => {
     );
     // by-name is never an id, and the router prefers fixed words (docs/decisions/0010-paths-by-name.md).
     const known = [
+      ['connection_profiles', 'dependents'],
       ['connection_profiles', 'test'],
+      ['connection_tables', 'dependents'],
       ['connection_tables', 'test'],
       ['pipelines', 'jobs'],
       ['pipelines', 'restart'],

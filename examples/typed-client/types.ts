@@ -743,6 +743,20 @@ export type ConnectionTablePatch = {
   labels?: Record<string, string | null> | null;
 };
 
+export type Dependents = {
+  /** Tables of the profile, by name. Empty for a table */
+  connection_tables: Array<{
+    id: string;
+    name: string;
+  }>;
+  /** Pipelines whose queries name it or one of its tables, by name */
+  pipelines: Array<{
+    id: string;
+    name: string;
+    state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
+  }>;
+};
+
 export type Pipeline = {
   id: string;
   name: string;
@@ -806,6 +820,20 @@ export type DeadLetter = {
   /** Number of failed replays */
   replays: number;
   replayed_at: number | null;
+};
+
+export type DeadLetterGroup = {
+  /** Error code */
+  code: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "state_would_be_lost" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_login_refused" | "database_missing" | "database_forbidden" | "database_read_only" | "database_full" | "database_too_many_connections" | "database_tls_failed" | "database_parameter_refused" | "database_damaged" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "session_discarded" | "cannot_share" | "thread_lost" | "task_taken" | "query_too_slow" | "late_row" | "state_full" | "window_failed" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "http_unauthorized" | "http_refused" | "http_unavailable" | "http_protocol_error" | "http_too_large" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_grant_lessened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "postgres_not_spoken" | "postgres_login_refused" | "postgres_database_missing" | "postgres_unavailable" | "postgres_too_many_connections" | "postgres_full" | "postgres_read_only" | "postgres_conflict" | "postgres_timeout" | "postgres_table_missing" | "postgres_not_a_table" | "postgres_column_missing" | "postgres_column_type" | "postgres_column_generated" | "postgres_column_required" | "postgres_key_not_unique" | "postgres_forbidden" | "postgres_row_refused" | "postgres_precision_cut" | "postgres_may_lose" | "postgres_encoding" | "postgres_refused" | "file_path_refused" | "file_not_found" | "file_permission_denied" | "file_system_read_only" | "file_no_space" | "file_failed" | "file_damaged" | "file_line_too_long" | "s3_access_denied" | "s3_credentials_missing" | "s3_bucket_missing" | "s3_wrong_region" | "s3_throttled" | "s3_failed" | "s3_refused" | "webhook_message_refused" | "polling_unreadable" | "sse_not_spoken" | "websocket_closed" | "websocket_message_too_large" | "stdout_unwritable";
+  /** Stage that failed */
+  stage: "decode" | "transform" | "encode" | "write";
+  count: number;
+  /** Total size of the payloads */
+  bytes: number;
+  /** Unix microseconds */
+  first_at: number;
+  /** Unix microseconds */
+  last_at: number;
 };
 
 export type DeadLetterContent = {
@@ -940,20 +968,6 @@ export type PipelinePatch = {
   placement?: Record<string, string | null> | null;
 };
 
-export type JobLogMessage = {
-  id: string;
-  /** Unix microseconds */
-  created_at: number;
-  operator_id: string | null;
-  task_index: number | null;
-  level: "info" | "warn" | "error";
-  message: string;
-  /** JSON: the hint and the fields concerned; for a state change the states and the cause */
-  details: string;
-  error_domain: "user" | "external" | "internal" | null;
-  code: string | null;
-};
-
 export type OperatorMetricGroup = {
   /** Node in the graph of the pipeline */
   node_id: number;
@@ -970,6 +984,33 @@ export type OperatorMetricGroup = {
       }>;
     }>;
   }>;
+};
+
+export type JobLogMessage = {
+  id: string;
+  /** Unix microseconds */
+  created_at: number;
+  operator_id: string | null;
+  task_index: number | null;
+  level: "info" | "warn" | "error";
+  message: string;
+  /** JSON: the hint and the fields concerned; for a state change the states and the cause */
+  details: string;
+  error_domain: "user" | "external" | "internal" | null;
+  code: string | null;
+};
+
+export type JobErrorGroup = {
+  code: string | null;
+  level: "warn" | "error";
+  /** Number of messages in the stored history */
+  count: number;
+  /** Unix microseconds */
+  first_at: number;
+  /** Unix microseconds */
+  last_at: number;
+  /** The latest message */
+  message: string;
 };
 
 export type Checkpoint = {
@@ -1087,6 +1128,16 @@ export type WorkerWithTasks = {
 export type DrainPost = {
   /** false lets it take tasks again */
   drain?: boolean;
+};
+
+export type SqlFunction = {
+  /** In lower case; a query may write it in any case */
+  name: string;
+  /** scalar: for each row. aggregate: over the rows of a GROUP BY. window: with OVER, or for windows in time in a GROUP BY */
+  kind: "scalar" | "aggregate" | "window";
+  /** One for each number of arguments. A type is shown if there is only one; … stands for more arguments */
+  signatures: Array<string>;
+  description: string | null;
 };
 
 export type UdfValidationResult = {
@@ -1700,6 +1751,28 @@ export interface Operations {
     };
     events: never;
   };
+  /** List the tables and pipelines that use a connection profile. */
+  listConnectionProfileDependents: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Dependents;
+    events: never;
+  };
+  /** List the pipelines that use a connection table. */
+  listConnectionTableDependents: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Dependents;
+    events: never;
+  };
   /** Restart a pipeline, or start it if it has stopped or failed. */
   restartPipeline: {
     params: {
@@ -1753,6 +1826,24 @@ export interface Operations {
     body: undefined;
     answer: {
       deleted: number;
+    };
+    events: never;
+  };
+  /** List the dead letters of a pipeline by code and stage, newest first. */
+  listDeadLetterGroups: {
+    params: {
+      id: string;
+    };
+    query: {
+      code?: "invalid_request" | "invalid_config" | "invalid_schema" | "invalid_query" | "unknown_connector" | "not_found" | "name_taken" | "connection_profile_in_use" | "connection_table_in_use" | "dependents_broken" | "precondition_failed" | "plan_stale" | "changed_meanwhile" | "pipeline_running" | "state_would_be_lost" | "illegal_state" | "host_not_allowed" | "cross_site_request" | "method_not_allowed" | "request_timeout" | "headers_too_large" | "expectation_failed" | "unauthorized" | "forbidden" | "payload_too_large" | "unsupported_media_type" | "too_many_requests" | "overloaded" | "database_unavailable" | "database_login_refused" | "database_missing" | "database_forbidden" | "database_read_only" | "database_full" | "database_too_many_connections" | "database_tls_failed" | "database_parameter_refused" | "database_damaged" | "database_migration_failed" | "database_migration_edited" | "database_too_new" | "variable_not_allowed" | "certificate_unreadable" | "secret_unreadable" | "internal" | "bad_data" | "bad_row" | "dead_letters_full" | "source_silent" | "session_discarded" | "cannot_share" | "thread_lost" | "task_taken" | "query_too_slow" | "late_row" | "state_full" | "window_failed" | "name_not_resolved" | "target_not_allowed" | "connection_refused" | "connection_timeout" | "connection_lost" | "network_unreachable" | "tls_certificate_expired" | "tls_unknown_issuer" | "tls_self_signed" | "tls_name_mismatch" | "tls_client_certificate_required" | "tls_client_certificate_refused" | "tls_not_spoken" | "tls_bad_material" | "tls_failed" | "http_unauthorized" | "http_refused" | "http_unavailable" | "http_protocol_error" | "http_too_large" | "websocket_refused" | "mqtt_not_spoken" | "mqtt_bad_credentials" | "mqtt_not_authorized" | "mqtt_client_id_rejected" | "mqtt_client_id_in_use" | "mqtt_protocol_refused" | "mqtt_server_unavailable" | "mqtt_not_answered" | "mqtt_refused" | "mqtt_will_refused" | "mqtt_shared_unsupported" | "mqtt_shared_forgotten" | "mqtt_unsubscribed_early" | "mqtt_retained_not_shared" | "mqtt_session_lost" | "mqtt_session_shortened" | "mqtt_grant_lessened" | "mqtt_subscribe_refused" | "mqtt_qos_downgraded" | "mqtt_publish_refused" | "mqtt_packet_too_large" | "mqtt_topic_rewritten" | "mqtt_no_message" | "mqtt_protocol_error" | "postgres_not_spoken" | "postgres_login_refused" | "postgres_database_missing" | "postgres_unavailable" | "postgres_too_many_connections" | "postgres_full" | "postgres_read_only" | "postgres_conflict" | "postgres_timeout" | "postgres_table_missing" | "postgres_not_a_table" | "postgres_column_missing" | "postgres_column_type" | "postgres_column_generated" | "postgres_column_required" | "postgres_key_not_unique" | "postgres_forbidden" | "postgres_row_refused" | "postgres_precision_cut" | "postgres_may_lose" | "postgres_encoding" | "postgres_refused" | "file_path_refused" | "file_not_found" | "file_permission_denied" | "file_system_read_only" | "file_no_space" | "file_failed" | "file_damaged" | "file_line_too_long" | "s3_access_denied" | "s3_credentials_missing" | "s3_bucket_missing" | "s3_wrong_region" | "s3_throttled" | "s3_failed" | "s3_refused" | "webhook_message_refused" | "polling_unreadable" | "sse_not_spoken" | "websocket_closed" | "websocket_message_too_large" | "stdout_unwritable";
+      stage?: "decode" | "transform" | "encode" | "write";
+      since?: number;
+      until?: number;
+    };
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      data: Array<DeadLetterGroup>;
     };
     events: never;
   };
@@ -2158,26 +2249,6 @@ export interface Operations {
     };
     events: never;
   };
-  /** List the errors, warnings and state changes of a job by page, newest first. */
-  listJobErrors: {
-    params: {
-      id: string;
-      job_id: string;
-    };
-    query: {
-      starting_after?: string;
-      limit?: number;
-      level?: "info" | "warn" | "error";
-    };
-    headers: Record<string, never>;
-    body: undefined;
-    answer: {
-      data: Array<JobLogMessage>;
-      /** Whether there is another page */
-      hasMore: boolean;
-    };
-    events: never;
-  };
   /** Get the throughput of each operator in the last 120 seconds. */
   getOperatorMetricGroups: {
     params: {
@@ -2265,6 +2336,40 @@ export interface Operations {
     };
     events: never;
   };
+  /** List the errors, warnings and state changes of a job by page, newest first. */
+  listJobErrors: {
+    params: {
+      id: string;
+      job_id: string;
+    };
+    query: {
+      starting_after?: string;
+      limit?: number;
+      level?: "info" | "warn" | "error";
+    };
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      data: Array<JobLogMessage>;
+      /** Whether there is another page */
+      hasMore: boolean;
+    };
+    events: never;
+  };
+  /** List the errors and warnings of a job by code and level, newest first. */
+  listJobErrorGroups: {
+    params: {
+      id: string;
+      job_id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      data: Array<JobErrorGroup>;
+    };
+    events: never;
+  };
   /** List the latest checkpoints of a job: commits of its state, or what a running job had acknowledged. */
   listJobCheckpoints: {
     params: {
@@ -2325,6 +2430,17 @@ export interface Operations {
     headers: Record<string, never>;
     body: DrainPost;
     answer: Worker;
+    events: never;
+  };
+  /** List the SQL functions that a query may call, by name. */
+  listFunctions: {
+    params: Record<string, never>;
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: {
+      data: Array<SqlFunction>;
+    };
     events: never;
   };
   /** List user-defined functions (always empty). */
@@ -2494,9 +2610,12 @@ export const operations = {
   putConnectionTableByName: ['PUT', '/api/v1/connection_tables/by-name/{name}'],
   createConnectionTable: ['POST', '/api/v1/connection_tables'],
   listConnectionTables: ['GET', '/api/v1/connection_tables'],
+  listConnectionProfileDependents: ['GET', '/api/v1/connection_profiles/{id}/dependents'],
+  listConnectionTableDependents: ['GET', '/api/v1/connection_tables/{id}/dependents'],
   restartPipeline: ['POST', '/api/v1/pipelines/{id}/restart'],
   listDeadLetters: ['GET', '/api/v1/pipelines/{id}/dead_letters'],
   deleteDeadLetters: ['DELETE', '/api/v1/pipelines/{id}/dead_letters'],
+  listDeadLetterGroups: ['GET', '/api/v1/pipelines/{id}/dead_letters/groups'],
   getDeadLetter: ['GET', '/api/v1/pipelines/{id}/dead_letters/{letter}'],
   deleteDeadLetter: ['DELETE', '/api/v1/pipelines/{id}/dead_letters/{letter}'],
   replayDeadLetters: ['POST', '/api/v1/pipelines/{id}/dead_letters/replay'],
@@ -2515,14 +2634,16 @@ export const operations = {
   readPreviewOutput: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/output'],
   listJobs: ['GET', '/api/v1/jobs'],
   listPipelineJobs: ['GET', '/api/v1/pipelines/{id}/jobs'],
-  listJobErrors: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/errors'],
   getOperatorMetricGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/operator_metric_groups'],
   listJobTasks: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/tasks'],
+  listJobErrors: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/errors'],
+  listJobErrorGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/error_groups'],
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
   listWorkers: ['GET', '/api/v1/workers'],
   getWorker: ['GET', '/api/v1/workers/{name}'],
   drainWorker: ['POST', '/api/v1/workers/{name}/drain'],
+  listFunctions: ['GET', '/api/v1/functions'],
   listUdfs: ['GET', '/api/v1/udfs'],
   createUdf: ['POST', '/api/v1/udfs'],
   validateUdf: ['POST', '/api/v1/udfs/validate'],

@@ -19,6 +19,7 @@ import { InferredSchema } from './connection-tables/infer.ts';
 import { TailEvent } from './connection-tables/tail.ts';
 import { connectors } from './connectors.ts';
 import { serveConsole } from './console.ts';
+import { dependents } from './dependents.ts';
 import type { Deps, Resource } from './deps.ts';
 import { document } from './document/index.ts';
 import { health } from './health.ts';
@@ -33,6 +34,7 @@ import {
 } from './http.ts';
 import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
+import { jobMessages } from './jobs/messages.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { PipelineEvent } from './pipelines/events.ts';
@@ -112,9 +114,11 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectors,
     connectionProfiles,
     connectionTables,
+    dependents,
     pipelines,
     () => previewRoutes(previews, deps),
     jobs,
+    jobMessages,
     checkpoints,
     workers,
     udfs,

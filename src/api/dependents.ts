@@ -1,14 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { checkTableConfig } from '../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
+import { jobStates } from '../jobs/states.ts';
 import { diagnose } from '../sql/compile.ts';
 import type { Plan } from '../sql/plan.ts';
 import type { Db, Tx } from '../store/db.ts';
+import { findProfile } from './connection-profiles/wire.ts';
+import { findTable } from './connection-tables/wire.ts';
 import type { Deps } from './deps.ts';
 import { refuseLosses, reviewStates, type StateReview } from './job-states.ts';
 import { parallelismProblem } from './pipelines/parallelism.ts';
+import { problems } from './problem.ts';
+import { IdParams } from './schemas.ts';
 import { QueryDefinitions, StagedDefinitions } from './staged-definitions.ts';
+import { jobStateOf, withWorkers } from './workers/alive.ts';
 import { Outdated } from './write.ts';
 
 export const AffectedPipelines = Type.Array(Type.Object({ id: Type.String(), name: Type.String() }), {
@@ -29,6 +36,79 @@ const usingTable = (id: string): PipelineFilter => ({ tables: { some: { connecti
 const pipelinesOf = (db: Db | Tx, where: PipelineFilter) =>
   db.pipeline.findMany({ where, include: { job: true }, orderBy: { id: 'asc' } });
 type Dependent = Awaited<ReturnType<typeof pipelinesOf>>[number];
+
+const Named = { id: Type.String(), name: Type.String() };
+const Dependents = Type.Object(
+  {
+    connection_tables: Type.Array(Type.Object(Named), {
+      description: 'Tables of the profile, by name. Empty for a table',
+    }),
+    pipelines: Type.Array(Type.Object({ ...Named, state: Type.Enum([...jobStates]) }), {
+      description: 'Pipelines whose queries name it or one of its tables, by name',
+    }),
+  },
+  {
+    title: 'Dependents',
+    examples: [
+      {
+        connection_tables: [{ id: 'ct_8Qm2Vh4TzX', name: 'readings' }],
+        pipelines: [{ id: 'pl_5TgR7bN1wC', name: 'overheating', state: 'Running' }],
+      },
+    ],
+  },
+);
+
+/** Lists what uses a profile or a table. */
+export const dependents =
+  ({ db }: Deps): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    const ofProfile = (id: string) => ({ OR: [namingProfile(id), readingProfile(id)] });
+    const response = { 200: Dependents, ...problems(400, 404) };
+    app.get(
+      '/connection_profiles/:id/dependents',
+      {
+        schema: {
+          operationId: 'listConnectionProfileDependents',
+          summary: 'List the tables and pipelines that use a connection profile',
+          description: 'Includes the pipelines that only use its tables.',
+          tags: ['connection_profiles'],
+          params: IdParams,
+          response,
+        },
+      },
+      async ({ params: { id } }) => {
+        await findProfile(db, id);
+        const select = { id: true, name: true } as const;
+        const tables = await db.connectionTable.findMany({ where: { connectionProfileId: id }, select });
+        return { connection_tables: tables.sort(byName), pipelines: await listPipelines(db, ofProfile(id)) };
+      },
+    );
+    app.get(
+      '/connection_tables/:id/dependents',
+      {
+        schema: {
+          operationId: 'listConnectionTableDependents',
+          summary: 'List the pipelines that use a connection table',
+          tags: ['connection_tables'],
+          params: IdParams,
+          response,
+        },
+      },
+      async ({ params: { id } }) => {
+        await findTable(db, id);
+        return { connection_tables: [], pipelines: await listPipelines(db, usingTable(id)) };
+      },
+    );
+  };
+
+async function listPipelines(db: Db, where: PipelineFilter): Promise<Static<typeof Dependents>['pipelines']> {
+  const rows = await db.pipeline.findMany({ where, select: { id: true, name: true, job: true } });
+  const named = rows.flatMap(({ job, ...pipeline }) => (job ? [{ ...job, pipeline }] : []));
+  const shown = await withWorkers(db, named);
+  return shown.map((job) => ({ ...job.pipeline, state: jobStateOf(job) })).sort(byName);
+}
+
+const byName = (one: { name: string }, other: { name: string }): number => (one.name < other.name ? -1 : 1);
 
 /** A set of staged changes that is valid for everything that depends on it. */
 interface Approval {

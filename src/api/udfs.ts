@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import { PenstockError } from '../errors.ts';
+import { listFunctions } from '../sql/function-list.ts';
 import { bodyProblems, problems } from './problem.ts';
 import { Collection, IdParams, nothing, nullable, strict } from './schemas.ts';
 
@@ -18,6 +19,33 @@ const UdfValidationResult = Type.Object(
   { title: 'UdfValidationResult', examples: [{ udf_name: null, errors: [sentence] }] },
 );
 
+const SqlFunction = Type.Object(
+  {
+    name: Type.String({ description: 'In lower case; a query may write it in any case' }),
+    kind: Type.Enum(['scalar', 'aggregate', 'window'], {
+      description:
+        'scalar: for each row. aggregate: over the rows of a GROUP BY. window: with OVER, or for windows in time in a ' +
+        'GROUP BY',
+    }),
+    signatures: Type.Array(Type.String(), {
+      description:
+        'One for each number of arguments. A type is shown if there is only one; … stands for more arguments',
+    }),
+    description: nullable(Type.String()),
+  },
+  {
+    title: 'SqlFunction',
+    examples: [
+      {
+        name: 'starts_with',
+        kind: 'scalar',
+        signatures: ['starts_with(string VARCHAR, search_string VARCHAR)'],
+        description: 'Returns `true` if `string` begins with `search_string`.',
+      },
+    ],
+  },
+);
+
 /** Throws if a pipeline is to have functions. */
 export function refuseUdfs(udfs: readonly unknown[] | null | undefined): void {
   if (!udfs || udfs.length === 0) return;
@@ -27,9 +55,22 @@ export function refuseUdfs(udfs: readonly unknown[] | null | undefined): void {
   });
 }
 
-/** User-defined functions, of which there are none. Arroyo's console asks for them. */
+/** Functions of SQL, and user-defined functions, of which there are none. Arroyo's console asks for the latter. */
 export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
   const tags = ['pipelines'];
+
+  app.get(
+    '/functions',
+    {
+      schema: {
+        operationId: 'listFunctions',
+        summary: 'List the SQL functions that a query may call, by name',
+        tags,
+        response: { 200: Collection(SqlFunction), ...problems() },
+      },
+    },
+    async () => ({ data: [...(await listFunctions())] }),
+  );
 
   app.get(
     '/udfs',

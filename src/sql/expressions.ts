@@ -23,7 +23,7 @@ export const streamWindows: ReadonlySet<string> = new Set(['tumble', 'hop', 'ses
 export const noWindow = (name: string): string =>
   `${name} is for a GROUP BY with aggregates. A name for it belongs into the select list: SELECT ${name}(…) AS window, … GROUP BY window`;
 
-/** Names of functions that a query over a stream may not use. */
+/** Names of functions that a query over a stream may not use, or not everywhere. */
 interface FunctionKinds {
   /** They need more than one row; includes macros that call such a function. */
   aggregates: ReadonlySet<string>;
@@ -51,10 +51,13 @@ async function readKinds(connection: DuckDBConnection): Promise<FunctionKinds> {
   const aggregates = new Set((await read('function_name', "function_type = 'aggregate'")).flat());
   const volatile = new Set((await read('function_name', "stability = 'VOLATILE'")).flat());
   const macros = await read('function_name, macro_definition', "function_type = 'macro'");
-  for (const names of [aggregates, volatile]) {
-    const calls = new RegExp(`\\b(?:${[...names].filter((name) => /^\w+$/.test(name)).join('|')})\\(`);
-    for (const [name = '', definition = ''] of macros) if (calls.test(definition)) names.add(name);
-  }
+  // A macro may call another one.
+  for (const names of [aggregates, volatile])
+    for (let known = 0; known !== names.size; ) {
+      known = names.size;
+      const calls = new RegExp(`\\b(?:${[...names].filter((name) => /^\w+$/.test(name)).join('|')})\\(`);
+      for (const [name = '', definition = ''] of macros) if (calls.test(definition)) names.add(name);
+    }
   return { aggregates, volatile };
 }
 
@@ -88,6 +91,10 @@ export function findColumn<T extends { name: string }>(
 /** Functions that read or change the engine, or wait. */
 const engineFunctions =
   /^(?:pg_|has_|inet_|current_(?!date$|time$|timestamp$|localtime$|localtimestamp$)|sleep|set_?seed$|write_log$|getvariable$|getenv$|nextval$|currval$|txid_|stats$|json_serialize|json_deserialize|json_execute|in_search_path$|obj_description$|col_description$|shobj_description$|get_block_size$|user$|session_user$|parse_duckdb_log|generate_subscripts$)/;
+
+/** Whether no query may call a function, wherever it stands. */
+export const isNeverCalled = (name: string, { volatile }: FunctionKinds): boolean =>
+  engineFunctions.test(name) || volatile.has(name);
 
 /** The SQL standard's words for the time, which DuckDB's parse tree shows as columns. */
 const clocks: Readonly<Record<string, string>> = {

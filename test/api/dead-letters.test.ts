@@ -53,6 +53,26 @@ describe.each(databases)('dead letters over HTTP on $provider', ({ open }) => {
     await request.get('/api/v1/pipelines/pl_none/dead_letters').expect(404);
   });
 
+  test('are grouped by code and stage, with the filters of the list', async () => {
+    const { request, db } = service;
+    const { data } = (await request.get(path())).body;
+    const groups = async (filter = '') => (await request.get(path(`/groups${filter}`)).expect(200)).body.data;
+    const group = (code: string, stage: string, [last, first]: { created_at: number }[]) => ({
+      ...{ code, stage, count: 2, bytes: 74, first_at: first?.created_at, last_at: last?.created_at },
+    });
+    const rows = group('bad_row', 'transform', [data[0], data[2]]);
+    expect(await groups()).toEqual([rows, group('bad_data', 'decode', [data[1], data[3]])]);
+    expect(await groups('?code=bad_row&stage=transform')).toEqual([rows]);
+    const one = { ...rows, count: 1, bytes: 37, first_at: rows.last_at };
+    expect(await groups(`?since=${data[0].created_at}`)).toEqual([one]);
+    expect(await groups('?stage=write')).toEqual([]);
+    // More bytes than 32 bits can count.
+    await db.deadLetter.updateMany({ data: { bytes: 2_000_000_000 } });
+    expect((await groups()).map(({ bytes }: { bytes: number }) => bytes)).toEqual([4e9, 4e9]);
+    await request.get('/api/v1/pipelines/pl_none/dead_letters/groups').expect(404);
+    await request.get(path('/groups?limit=1')).expect(400);
+  });
+
   test('are shown one by one with their bytes, their metadata and the result of decoding them now', async () => {
     const { request } = service;
     const [{ id }] = (await request.get(path('?limit=1'))).body.data;

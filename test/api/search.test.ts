@@ -89,7 +89,7 @@ describe.each(databases)('a search on $provider', ({ open }) => {
     await db.connectionTable.createMany({ data });
     const seen: string[] = [];
     for (let after: string | undefined, more = true; more; ) {
-      const from = after === undefined ? {} : { starting_after: after };
+      const from: Record<string, string> = after === undefined ? {} : { starting_after: after };
       const page = await list('/connection_tables', { search: 'rare', limit: '1', ...from });
       expect(page.data).toHaveLength(1);
       seen.push(...page.data.map(({ name }) => name));

@@ -6,20 +6,7 @@ import { nowMicros } from '../../store/clock.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { problems } from '../problem.ts';
-import {
-  Collection,
-  Id,
-  IdParams,
-  Micros,
-  newestFirst,
-  nullable,
-  Page,
-  PageQuery,
-  pageSize,
-  startAfter,
-  strict,
-  toPage,
-} from '../schemas.ts';
+import { Collection, Id, IdParams, Micros, newestFirst, nullable, strict } from '../schemas.ts';
 import { type JobRow, jobStateOf, withWorkers } from '../workers/alive.ts';
 import { OperatorMetricGroup, operatorMetricGroups, TaskStatus, taskStatuses } from './stats.ts';
 import { aligned, tasksOf } from './tasks.ts';
@@ -28,7 +15,9 @@ import { aligned, tasksOf } from './tasks.ts';
 const crashLoop = 5;
 const healthyMicros = 60_000_000n;
 
-const Domain = Type.Enum(['user', 'external', 'internal'], { description: 'The party that has to act' });
+export const Domain = Type.Enum(['user', 'external', 'internal'], {
+  description: 'The party that has to act',
+});
 
 export const Job = Type.Object(
   {
@@ -84,38 +73,6 @@ export const Job = Type.Object(
   },
 );
 
-const JobLogMessage = Type.Object(
-  {
-    id: Type.String(),
-    created_at: Micros,
-    operator_id: nullable(Type.String()),
-    task_index: nullable(Type.Integer()),
-    level: Type.Enum(['info', 'warn', 'error']),
-    message: Type.String(),
-    details: Type.String({
-      description: 'JSON: the hint and the fields concerned; for a state change the states and the cause',
-    }),
-    error_domain: nullable(Domain),
-    code: nullable(Type.String()),
-  },
-  {
-    title: 'JobLogMessage',
-    examples: [
-      {
-        id: 'jlm_mfz3k1c0a7b2',
-        created_at: 1_790_000_000_000_000,
-        operator_id: null,
-        task_index: null,
-        level: 'warn',
-        message: 'The broker closed the connection',
-        details: '{"hint":null,"errors":[]}',
-        error_domain: null,
-        code: 'connection_lost',
-      },
-    ],
-  },
-);
-
 export const JobParams = Type.Object({ id: Id, job_id: Id }, strict);
 
 const numberOf = (micros: bigint | null): number | null => (micros === null ? null : Number(micros));
@@ -151,32 +108,6 @@ export function toWire(row: JobRow): Static<typeof Job> {
     worker: row.alive.get(row.worker ?? '') ?? null,
   };
 }
-
-type MessageRow = Omit<NonNullable<Awaited<ReturnType<Db['jobMessage']['findFirst']>>>, 'jobId'>;
-
-export const messageToWire = (row: MessageRow): Static<typeof JobLogMessage> => ({
-  id: row.id,
-  created_at: Number(row.createdAt),
-  operator_id: row.operatorId,
-  task_index: row.taskIndex,
-  level: row.level as 'info' | 'warn' | 'error',
-  message: row.message,
-  details: row.details,
-  error_domain: null,
-  code: row.code,
-});
-
-const MessagesQuery = Type.Object(
-  {
-    ...PageQuery.properties,
-    level: Type.Enum(['info', 'warn', 'error'], {
-      default: 'warn',
-      description: 'Lowest level to list. info includes changes of state',
-    }),
-  },
-  strict,
-);
-const levels = ['info', 'warn', 'error'];
 
 export async function findJob(
   db: Db,
@@ -223,31 +154,6 @@ export const jobs =
         const rows = await db.job.findMany({ where: { pipelineId: id } });
         if (rows.length === 0) throw new PenstockError('not_found', `There is no pipeline ${id}`);
         return { data: (await withWorkers(db, rows)).map(toWire) };
-      },
-    );
-
-    app.get(
-      '/pipelines/:id/jobs/:job_id/errors',
-      {
-        schema: {
-          operationId: 'listJobErrors',
-          summary: 'List the errors, warnings and state changes of a job by page, newest first',
-          tags,
-          params: JobParams,
-          querystring: MessagesQuery,
-          response: { 200: Page(JobLogMessage), ...problems(400, 404) },
-        },
-      },
-      async ({ params, query }) => {
-        const { id: jobId } = await findJob(db, params);
-        const after = await startAfter(query, (id) => db.jobMessage.findFirst({ where: { id, jobId } }));
-        const rows = await db.jobMessage.findMany({
-          where: { jobId, level: { in: levels.slice(levels.indexOf(query.level)) }, ...after },
-          orderBy: [...newestFirst],
-          take: pageSize(query) + 1,
-        });
-        const { data, hasMore } = toPage(rows, pageSize(query));
-        return { data: data.map(messageToWire), hasMore };
       },
     );
 

@@ -71,6 +71,56 @@ export const DeadLetter = Type.Object(
   },
 );
 
+export const DeadLetterGroup = Type.Object(
+  {
+    code: Code,
+    stage: Stage,
+    count: Type.Integer(),
+    bytes: Type.Integer({ description: 'Total size of the payloads' }),
+    first_at: Micros,
+    last_at: Micros,
+  },
+  {
+    title: 'DeadLetterGroup',
+    examples: [
+      {
+        code: 'bad_data',
+        stage: 'decode',
+        count: 12,
+        bytes: 372,
+        first_at: 1_790_000_000_100_000,
+        last_at: 1_790_000_060_100_000,
+      },
+    ],
+  },
+);
+
+/** Groups the dead letters of a job that a filter selects; the group with the newest one comes first. */
+export async function deadLetterGroups(
+  db: Db,
+  jobId: string,
+  filter: Filter,
+): Promise<Static<typeof DeadLetterGroup>[]> {
+  const groups = await db.deadLetter.groupBy({
+    by: ['code', 'stage'],
+    where: { jobId, ...wanted(filter) },
+    _count: true,
+    _sum: { bytes: true },
+    _min: { createdAt: true },
+    _max: { createdAt: true },
+  });
+  return groups
+    .map(({ code, stage, _count, _sum, _min, _max }) => ({
+      code,
+      stage: stage as (typeof stages)[number],
+      count: _count,
+      bytes: Number(_sum.bytes),
+      first_at: Number(_min.createdAt),
+      last_at: Number(_max.createdAt),
+    }))
+    .sort((one, other) => other.last_at - one.last_at);
+}
+
 const AnyObject = Type.Record(Type.String(), Type.Unknown());
 
 export const DeadLetterContent = Type.Object(

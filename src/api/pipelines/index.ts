@@ -12,6 +12,7 @@ import type { Deps } from '../deps.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { resource } from '../resource.ts';
 import {
+  Collection,
   Deleted,
   IdParams,
   newestFirst,
@@ -25,9 +26,11 @@ import {
 import {
   DeadLetter,
   DeadLetterContent,
+  DeadLetterGroup,
   DeadLetterParams,
   type DeadLetterRow,
   deadLetterFilters,
+  deadLetterGroups,
   Filter,
   ReplayPost,
   toWire as toWireLetter,
@@ -134,6 +137,23 @@ const deadLetters =
         const { data, hasMore } = toPage(rows, pageSize(query));
         return { data: data.map(toWireLetter), hasMore };
       },
+    );
+
+    app.get(
+      `${path}/groups`,
+      {
+        schema: {
+          operationId: 'listDeadLetterGroups',
+          summary: 'List the dead letters of a pipeline by code and stage, newest first',
+          tags,
+          params: IdParams,
+          querystring: Filter,
+          response: { 200: Collection(DeadLetterGroup), ...problems(400, 404) },
+        },
+      },
+      async ({ params: { id }, query }) => ({
+        data: await deadLetterGroups(db, (await findPipeline(db, id)).job.id, query),
+      }),
     );
 
     app.get(

@@ -6,7 +6,8 @@ import { compilePreview, compileQuery, isPreviewSink } from '../../sql/compile.t
 import type { PreviewPlan } from '../../sql/plan.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
-import { JobParams, toWire as jobToWire, messageToWire } from '../jobs/index.ts';
+import { JobParams, toWire as jobToWire } from '../jobs/index.ts';
+import { messageToWire } from '../jobs/messages.ts';
 import { Slots } from '../live.ts';
 import { bodyProblems, problems } from '../problem.ts';
 import { IdParams } from '../schemas.ts';
