@@ -34,6 +34,8 @@ import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
+import { overview } from './overview/index.ts';
+import { Overview, OverviewEntry, OverviewEvent } from './overview/wire.ts';
 import { PipelineEvent } from './pipelines/events.ts';
 import { pipelines } from './pipelines/index.ts';
 import { OutputData } from './pipelines/preview-wire.ts';
@@ -66,6 +68,9 @@ const shared = [
   PipelineEvent,
   OutputData,
   InferredSchema,
+  OverviewEntry,
+  Overview,
+  OverviewEvent,
 ];
 
 /** Returns the service, ready to `listen()` or `inject()`. Closing it does not close `deps`. */
@@ -111,6 +116,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionProfiles,
     connectionTables,
     pipelines,
+    overview,
     () => previewRoutes(previews, deps),
     jobs,
     checkpoints,
