@@ -127,7 +127,7 @@ describe('its examples', () => {
 
   test('show every kind of event of a stream, in order', () => {
     const streams = bodies.filter(({ at }) => at.includes('text/event-stream'));
-    expect(streams).toHaveLength(7);
+    expect(streams).toHaveLength(8);
     for (const { at, media } of streams) {
       const [, path = '', method = '', , status = ''] = at;
       const description = document.paths[path]?.[method]?.responses[status]?.description ?? '';

@@ -387,6 +387,80 @@ export type InferredSchema = {
   preview: Array<TailEvent>;
 };
 
+export type OverviewEntry = {
+  /** Id of the pipeline */
+  id: string;
+  job_id: string;
+  name: string;
+  /** Names and values for selection. Both have up to 63 letters, digits and -_./ and start and end with a letter or digit. A value may be empty */
+  labels: Record<string, string>;
+  /** State of the job */
+  state: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
+  /** Unix microseconds */
+  state_since: number;
+  /** none: run. checkpoint: drain, then stop; open windows are kept. graceful: drain, close all open windows, then stop. immediate, force: stop at once; open windows are kept as of the last checkpoint */
+  stop: "none" | "checkpoint" | "graceful" | "immediate" | "force";
+  /** Value of stop that performs the offered action */
+  action: "none" | "checkpoint" | "graceful" | "immediate" | "force" | null;
+  action_in_progress: boolean;
+  failure: {
+    code: string;
+    message: string;
+  } | null;
+  /** Number of tasks; 0 if the job does not run */
+  tasks: number;
+  /** Names of the workers that run its tasks */
+  workers: Array<string>;
+  /** Average of the newest 5 seconds */
+  messages_in_per_second: number;
+  /** Average of the newest 5 seconds */
+  messages_out_per_second: number;
+  /** Average of the newest 5 seconds */
+  bytes_in_per_second: number;
+  /** Messages in per second, for each 4 seconds of the last 2 minutes, the oldest first */
+  rates: Array<number>;
+  /** Messages received but not yet acknowledged */
+  in_flight: number;
+  /** Maximum of in_flight */
+  in_flight_max: number;
+  /** Age of the oldest message that is not acknowledged, or time since a task lost its connection; null without either */
+  lag_ms: number | null;
+  /** Time from the oldest watermark to the clock; null without windows */
+  watermark_lag_ms: number | null;
+  /** Of the slowest task, over the last one to two minutes; null if nothing was sent */
+  latency_p99_ms: number | null;
+  /** Number of reconnects after errors since the job started */
+  reconnects: number;
+  /** Messages and rows that could not be processed since the job started */
+  bad: number;
+  /** Number of dead letters */
+  dead_letters: number;
+  last_error: {
+    code: string;
+    message: string;
+    /** Unix microseconds */
+    at: number;
+  } | null;
+};
+
+export type Overview = {
+  /** Unix microseconds */
+  at: number;
+  pipelines: Array<OverviewEntry>;
+};
+
+export type OverviewEvent = {
+  /** all: a part of the whole overview; a stream begins with at least one. changes: the pipelines that were created or have changed since the last event */
+  name: "all" | "changes";
+  /** Unix microseconds */
+  at: number;
+  /** Whether another part of the whole follows. False for changes */
+  more: boolean;
+  pipelines: Array<OverviewEntry>;
+  /** Ids of pipelines that are gone, or no longer match the filter. Empty for a part of the whole */
+  deleted: Array<string>;
+};
+
 export type JsonFormat = {
   type: "json";
   /** Compression of each message; default uncompressed */
@@ -2118,6 +2192,19 @@ export interface Operations {
     };
     events: never;
   };
+  /** Get the state and throughput of all pipelines, or stream their changes. */
+  getOverview: {
+    params: Record<string, never>;
+    query: {
+      search?: string;
+      state?: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
+      label_selector?: string;
+    };
+    headers: Record<string, never>;
+    body: undefined;
+    answer: Overview;
+    events: OverviewEvent;
+  };
   /** Run a query on live messages for up to a minute. */
   previewPipeline: {
     params: Record<string, never>;
@@ -2629,6 +2716,7 @@ export const operations = {
   createPipeline: ['POST', '/api/v1/pipelines'],
   listPipelines: ['GET', '/api/v1/pipelines'],
   validateQuery: ['POST', '/api/v1/pipelines/validate_query'],
+  getOverview: ['GET', '/api/v1/overview'],
   previewPipeline: ['POST', '/api/v1/pipelines/preview'],
   closePreviewWindows: ['POST', '/api/v1/pipelines/preview/{id}/close_windows'],
   readPreviewOutput: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/output'],

@@ -37,6 +37,8 @@ import { Job, jobs } from './jobs/index.ts';
 import { jobMessages } from './jobs/messages.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
+import { overview } from './overview/index.ts';
+import { Overview, OverviewEntry, OverviewEvent } from './overview/wire.ts';
 import { PipelineEvent } from './pipelines/events.ts';
 import { pipelines } from './pipelines/index.ts';
 import { OutputData } from './pipelines/preview-wire.ts';
@@ -69,6 +71,9 @@ const shared = [
   PipelineEvent,
   OutputData,
   InferredSchema,
+  OverviewEntry,
+  Overview,
+  OverviewEvent,
 ];
 
 /** Returns the service, ready to `listen()` or `inject()`. Closing it does not close `deps`. */
@@ -116,6 +121,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     connectionTables,
     dependents,
     pipelines,
+    overview,
     () => previewRoutes(previews, deps),
     jobs,
     jobMessages,

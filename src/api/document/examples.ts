@@ -267,6 +267,7 @@ export function eventExamples(component: string, exampleOf: (name: string) => ob
       own,
       { name: 'deleted' },
     ],
+    OverviewEvent: [own, { ...own, name: 'changes', deleted: ['pl_9hJq3ZkY0a'] }],
   };
   return streams[component] ?? [];
 }

@@ -52,7 +52,7 @@ export async function tasksOf(db: Db, job: JobRow): Promise<ShownTask[]> {
   return shownTasks(job, await db.task.findMany({ where: { jobId: job.id, ...where }, select }));
 }
 
-const unfinished: readonly TaskState[] = ['waiting', 'starting', 'running', 'recovering'];
+export const unfinished: readonly TaskState[] = ['waiting', 'starting', 'running', 'recovering'];
 
 /** Counts from before the last start of the job are left out. */
 export function shownTasks({ startTime, alive }: JobRow, rows: readonly TaskRow[]): ShownTask[] {

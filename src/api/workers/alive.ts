@@ -55,7 +55,7 @@ export type JobRow = StoredJob & { alive: AliveWorkers };
 export const jobStateOf = (job: JobRow): JobState => shownState(job, (worker) => job.alive.has(worker));
 
 /** Adds the workers that are alive to jobs, with a query for all of them. */
-export async function withWorkers<T extends StoredJob>(
+export async function withWorkers<T extends { worker: string | null }>(
   db: Db | Tx,
   rows: readonly T[],
 ): Promise<(T & { alive: AliveWorkers })[]> {
