@@ -35,6 +35,7 @@ import {
 import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { jobMessages } from './jobs/messages.ts';
+import { jobSeries } from './jobs/series.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { overview } from './overview/index.ts';
@@ -126,6 +127,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     jobs,
     jobMessages,
     checkpoints,
+    jobSeries,
     workers,
     udfs,
     bundles,
