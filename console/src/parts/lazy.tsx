@@ -13,3 +13,4 @@ function later<P extends object>(load: () => Promise<ComponentType<P>>, height =
 
 export const Editor = later(async () => (await import('./editor.tsx')).Editor);
 export const Diff = later(async () => (await import('./editor.tsx')).Diff);
+export const SchemaForm = later(async () => (await import('./schema-form.tsx')).SchemaForm, 320);
