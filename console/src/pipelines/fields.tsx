@@ -1,0 +1,190 @@
+import { Grid, NumberInput, TagsInput, TextInput } from '@mantine/core';
+import { type ReactNode, useState } from 'react';
+import { type Operations, type Pipeline, type PipelinePost, Refused } from '../api/client.ts';
+
+/** The fields of a pipeline beside its query. */
+
+export interface PipelineFields {
+  name: string;
+  query: string;
+  parallelism: number;
+  checkpoint_interval_micros: number;
+  labels: Record<string, string>;
+  placement: Record<string, string>;
+  tags: Record<string, string>;
+}
+
+export const newFields: PipelineFields = {
+  name: '',
+  query: '',
+  parallelism: 1,
+  checkpoint_interval_micros: 10_000_000,
+  labels: {},
+  placement: {},
+  tags: {},
+};
+
+export const fieldsOf = (pipeline: Pipeline): PipelineFields => ({
+  name: pipeline.name,
+  query: pipeline.query,
+  parallelism: pipeline.parallelism,
+  checkpoint_interval_micros: pipeline.checkpoint_interval_micros,
+  labels: pipeline.labels,
+  placement: pipeline.placement,
+  tags: pipeline.tags,
+});
+
+export const bodyOf = (fields: PipelineFields): PipelinePost => ({ ...fields });
+
+type Patch = Operations['patchPipeline']['body'];
+
+/** A merge patch with what differs. */
+export function patchOf(before: PipelineFields, after: PipelineFields): Patch {
+  const patch: Record<string, unknown> = {};
+  for (const name of Object.keys(after) as (keyof PipelineFields)[]) {
+    const [one, other] = [before[name], after[name]];
+    if (typeof one === 'object' && typeof other === 'object') {
+      const changes = mapPatch(one, other);
+      if (Object.keys(changes).length > 0) patch[name] = changes;
+    } else if (one !== other) patch[name] = other;
+  }
+  return patch as Patch;
+}
+
+const mapPatch = (before: Record<string, string>, after: Record<string, string>): Record<string, string | null> =>
+  Object.fromEntries([
+    ...Object.keys(before)
+      .filter((key) => after[key] === undefined)
+      .map((key) => [key, null]),
+    ...Object.entries(after).filter(([key, value]) => before[key] !== value),
+  ]);
+
+/** What the API says of one field. */
+export function errorAt(error: unknown, field: string): string | undefined {
+  if (!(error instanceof Refused)) return undefined;
+  const { code, detail, errors } = error.problem;
+  if (field === 'name' && code === 'name_taken') return detail;
+  const found = errors.filter(({ path }) => path === `/${field}` || path.startsWith(`/${field}/`));
+  return found.length > 0 ? found.map(({ message }) => message).join('; ') : undefined;
+}
+
+/** Whether every part of an error is at a field of the form. */
+export const isAtFields = (error: unknown): boolean => {
+  if (!(error instanceof Refused)) return false;
+  const { code, errors } = error.problem;
+  const known = ['query', ...Object.keys(newFields)];
+  return (
+    code === 'name_taken' ||
+    (errors.length > 0 && errors.every(({ path }) => known.some((name) => path.split('/')[1] === name)))
+  );
+};
+
+interface FieldsProps {
+  value: PipelineFields;
+  onChange(value: PipelineFields): void;
+  error: unknown;
+  readOnly?: boolean;
+}
+
+export function Fields({ value, onChange, error, readOnly = false }: FieldsProps): ReactNode {
+  const set = (change: Partial<PipelineFields>): void => onChange({ ...value, ...change });
+  const common = (field: string) => ({ error: errorAt(error, field), readOnly });
+  return (
+    <Grid gap="md">
+      <Grid.Col span={{ base: 12, sm: 6 }}>
+        <TextInput
+          label="Name"
+          description="Unique among pipelines"
+          required
+          maxLength={100}
+          value={value.name}
+          onChange={({ currentTarget }) => set({ name: currentTarget.value })}
+          {...common('name')}
+        />
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, sm: 3 }}>
+        <NumberInput
+          label="Parallelism"
+          description="1 to 64 tasks. Several keep no order"
+          {...{ min: 1, max: 64, allowDecimal: false, clampBehavior: 'strict' as const }}
+          value={value.parallelism}
+          onChange={(next) => set({ parallelism: Number(next) || 1 })}
+          {...common('parallelism')}
+        />
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, sm: 3 }}>
+        <NumberInput
+          label="Checkpoint interval (s)"
+          description="1 to 86,400 s"
+          {...{ min: 1, max: 86_400, allowDecimal: false, clampBehavior: 'blur' as const }}
+          value={value.checkpoint_interval_micros / 1_000_000}
+          onChange={(next) => set({ checkpoint_interval_micros: (Number(next) || 1) * 1_000_000 })}
+          {...common('checkpoint_interval_micros')}
+        />
+      </Grid.Col>
+      <PairsColumn
+        label="Labels"
+        description="To select pipelines: site=north"
+        value={value.labels}
+        onChange={(labels) => set({ labels })}
+        {...common('labels')}
+      />
+      <PairsColumn
+        label="Placement"
+        description="Labels that a worker must have to run it; any worker if empty"
+        value={value.placement}
+        onChange={(placement) => set({ placement })}
+        {...common('placement')}
+      />
+      <PairsColumn
+        label="Tags"
+        description="Free text about it: owner=anna"
+        value={value.tags}
+        onChange={(tags) => set({ tags })}
+        {...common('tags')}
+      />
+    </Grid>
+  );
+}
+
+interface PairsProps {
+  label: string;
+  description: string;
+  value: Record<string, string>;
+  onChange(value: Record<string, string>): void;
+  error: string | undefined;
+  readOnly: boolean;
+}
+
+const PairsColumn = (props: PairsProps): ReactNode => (
+  <Grid.Col span={{ base: 12, sm: 4 }}>
+    <Pairs {...props} />
+  </Grid.Col>
+);
+
+const pair = /^([^=]+)=(.*)$/s;
+
+/** Names and values, each written as `name=value`. */
+function Pairs({ label, description, value, onChange, error, readOnly }: PairsProps): ReactNode {
+  const [refused, setRefused] = useState<string>();
+  const change = (texts: string[]): void => {
+    const read = texts.map((text) => pair.exec(text));
+    setRefused(read.every(Boolean) ? undefined : 'Write name=value');
+    onChange(Object.fromEntries(read.flatMap((found) => (found ? [[found[1]?.trim(), found[2]]] : []))));
+  };
+  return (
+    <TagsInput
+      label={label}
+      description={description}
+      placeholder="name=value"
+      value={Object.entries(value).map(([name, text]) => `${name}=${text}`)}
+      onChange={change}
+      error={refused ?? error}
+      readOnly={readOnly}
+      splitChars={[',']}
+      acceptValueOnBlur
+      clearable={false}
+      maxTags={64}
+    />
+  );
+}

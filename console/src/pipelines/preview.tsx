@@ -1,0 +1,346 @@
+import {
+  Alert,
+  Badge,
+  Button,
+  Checkbox,
+  Group,
+  Paper,
+  SegmentedControl,
+  Stack,
+  Table,
+  Text,
+  Title,
+} from '@mantine/core';
+import { IconEye, IconPlayerStop, IconWindow } from '@tabler/icons-react';
+import { useMutation } from '@tanstack/react-query';
+import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
+import { call, type OutputData } from '../api/client.ts';
+import { followAgain, type StreamState } from '../api/stream.ts';
+import { bytes, count } from '../parts/format.ts';
+import { Empty, Live, Problem, Time } from '../parts/parts.tsx';
+import { LongText, Name, prettyValue, visible } from '../parts/text.tsx';
+import {
+  type BadMessage,
+  cellText,
+  columnsOf,
+  isNumber,
+  maxRows,
+  nothingSeen,
+  type Seen,
+  type ShownRow,
+  withEvents,
+} from './preview-rows.ts';
+
+/** Rows that a query makes of live messages, before it is stored. */
+
+interface Running {
+  id: string;
+  abort: AbortController;
+}
+
+const showEveryMs = 200;
+
+interface Preview {
+  seen: Seen;
+  /** Null before the first start. */
+  stream: StreamState | null;
+  error: unknown;
+  starting: boolean;
+  running: Running | undefined;
+  start(query: string, enableSinks: boolean): void;
+  stop(): void;
+}
+
+function usePreview(): Preview {
+  const [seen, setSeen] = useState(nothingSeen);
+  const [stream, setStream] = useState<StreamState | null>(null);
+  const [error, setError] = useState<unknown>();
+  const [running, setRunning] = useState<Running>();
+  const current = useRef<Running>(undefined);
+  const waiting = useRef<OutputData[]>([]);
+  useEffect(() => {
+    if (running === undefined) return;
+    const show = (): void => {
+      const events = waiting.current.splice(0);
+      if (events.length > 0) setSeen((before) => withEvents(before, events));
+    };
+    const timer = setInterval(show, showEveryMs);
+    return () => {
+      clearInterval(timer);
+      show();
+    };
+  }, [running]);
+  const end = useCallback(() => {
+    const one = current.current;
+    current.current = undefined;
+    setRunning(undefined);
+    one?.abort.abort();
+    return one;
+  }, []);
+  const { mutate, isPending } = useMutation({
+    mutationFn: async ({ query, enableSinks }: { query: string; enableSinks: boolean }) => {
+      const one = { id: '', abort: new AbortController() };
+      current.current = one;
+      const { signal } = one.abort;
+      const { id } = await call('previewPipeline', { body: { query, enable_sinks: enableSinks }, signal });
+      one.id = id;
+      const { data } = await call('listPipelineJobs', { params: { id }, signal });
+      setRunning(one);
+      const asked = { params: { id, job_id: data[0]?.id ?? '' } };
+      const onEvent = (event: OutputData): unknown => waiting.current.push(event);
+      const tell = (state: StreamState, reason?: unknown): void => {
+        setStream(state);
+        setError(reason);
+      };
+      await followAgain('readPreviewOutput', asked, { onEvent, again: false }, tell, signal);
+    },
+    onError: (reason) => {
+      if ((reason as Error).name !== 'AbortError') setError(reason);
+      setStream('ended');
+    },
+    onSettled: end,
+  });
+  // The server ends a preview 10 seconds after its reader has left; this is sooner.
+  const stop = useCallback(() => {
+    const id = current.current?.id;
+    if (id) void call('patchPipeline', { params: { id }, body: { stop: 'immediate' } }).catch(setError);
+    else end();
+  }, [end]);
+  useEffect(
+    () => () => {
+      const one = end();
+      if (one?.id)
+        void call('patchPipeline', { params: { id: one.id }, body: { stop: 'immediate' } }).catch(() => {});
+    },
+    [end],
+  );
+  const start = (query: string, enableSinks: boolean): void => {
+    waiting.current = [];
+    setSeen(nothingSeen);
+    setError(undefined);
+    setStream('connecting');
+    mutate({ query, enableSinks });
+  };
+  return { seen, stream, error, starting: isPending && running === undefined, running, start, stop };
+}
+
+interface PreviewPanelProps {
+  query: string;
+  /** Whether it can run as it is. */
+  valid: boolean;
+  /** Whether it keeps rows of open windows. */
+  hasWindows: boolean;
+}
+
+export function PreviewPanel({ query, valid, hasWindows }: PreviewPanelProps): ReactNode {
+  const preview = usePreview();
+  const [enableSinks, setEnableSinks] = useState(false);
+  const { running, starting, stream, seen } = preview;
+  const [shownQuery, setShownQuery] = useState('');
+  const begin = (): void => {
+    setShownQuery(query);
+    preview.start(query, enableSinks);
+  };
+  return (
+    <Paper withBorder p="md" component="section" aria-label="Preview">
+      <Stack gap="sm">
+        <Group justify="space-between">
+          <Group gap="xs">
+            <Title order={2} size="h4">
+              Preview
+            </Title>
+            {stream && <Live state={stream} />}
+          </Group>
+          <Group gap="xs">
+            {running && hasWindows && <CloseWindows id={running.id} />}
+            {running || starting ? (
+              <Button
+                variant="default"
+                leftSection={<IconPlayerStop size={16} />}
+                onClick={preview.stop}
+                loading={starting}
+              >
+                Stop preview
+              </Button>
+            ) : (
+              <Button variant="default" leftSection={<IconEye size={16} />} onClick={begin} disabled={!valid}>
+                Preview rows
+              </Button>
+            )}
+          </Group>
+        </Group>
+        <Text size="sm" c="dimmed">
+          Runs the query on messages that arrive now, for up to a minute. It takes nothing from pipelines.
+          {hasWindows && ' Windows that began before, or are closed early, are marked as partial.'}
+        </Text>
+        <Checkbox
+          label="Also write the rows to the sinks"
+          description={
+            enableSinks
+              ? 'The rows shown here are really written, once more than by any pipeline with this query.'
+              : 'Off: nothing is written.'
+          }
+          checked={enableSinks}
+          disabled={running !== undefined || starting}
+          onChange={({ currentTarget }) => setEnableSinks(currentTarget.checked)}
+        />
+        <Problem error={preview.error} title="The preview failed" />
+        {seen.error && (
+          <Alert color="red" role="alert" title="The preview ended early">
+            {visible(seen.error.message)} ({seen.error.code})
+          </Alert>
+        )}
+        {stream && shownQuery !== query && (
+          <Text size="sm">The query has changed since this preview began. Start another one.</Text>
+        )}
+        {stream && <Results seen={seen} running={running !== undefined || starting} />}
+      </Stack>
+    </Paper>
+  );
+}
+
+function CloseWindows({ id }: { id: string }): ReactNode {
+  const { mutate, isPending, error } = useMutation({
+    mutationFn: () => call('closePreviewWindows', { params: { id } }),
+  });
+  return (
+    <>
+      <Button
+        variant="default"
+        leftSection={<IconWindow size={16} />}
+        loading={isPending}
+        onClick={() => mutate()}
+        title="Shows what is in the open windows"
+      >
+        Close windows now
+      </Button>
+      <Problem error={error} />
+    </>
+  );
+}
+
+function Results({ seen, running }: { seen: Seen; running: boolean }): ReactNode {
+  const [operator, setOperator] = useState('');
+  const chosen = seen.operators.includes(operator) ? operator : '';
+  const rows = chosen === '' ? seen.rows : seen.rows.filter((row) => row.operator === chosen);
+  return (
+    <Stack gap="xs">
+      <Totals seen={seen} />
+      {seen.operators.length > 1 && (
+        <SegmentedControl
+          aria-label="INSERT"
+          value={chosen}
+          onChange={setOperator}
+          data={[
+            { value: '', label: 'All' },
+            ...seen.operators.slice(0, 10).map((value) => ({ value, label: visible(value) })),
+          ]}
+        />
+      )}
+      {rows.length === 0 ? (
+        <Empty>{running ? 'Waiting for rows. Do messages arrive that the query lets pass?' : 'No rows came.'}</Empty>
+      ) : (
+        <Rows rows={rows} />
+      )}
+      {seen.bad.length > 0 && <BadMessages bad={seen.bad} total={seen.badCount} />}
+    </Stack>
+  );
+}
+
+function Totals({ seen }: { seen: Seen }): ReactNode {
+  const { rowCount, badCount, leftOut, state } = seen;
+  return (
+    <Group gap="md" role="status">
+      <Text size="sm">
+        {count(rowCount)} rows{rowCount > maxRows && `, the last ${maxRows} shown`}
+      </Text>
+      {badCount > 0 && <Text size="sm">{count(badCount)} bad messages</Text>}
+      {leftOut > 0 && <Text size="sm">{count(leftOut)} not shown because there were too many</Text>}
+      {state && (
+        <Text size="sm">
+          {count(state.open_windows)} open windows, {count(state.late_rows)} late rows,{' '}
+          {bytes(state.state_bytes)} kept, watermark <Time micros={state.watermark} />
+        </Text>
+      )}
+    </Group>
+  );
+}
+
+function Rows({ rows }: { rows: readonly ShownRow[] }): ReactNode {
+  const [open, setOpen] = useState<ShownRow>();
+  const columns = columnsOf(rows);
+  return (
+    <>
+      <Table.ScrollContainer minWidth={Math.min(1000, 160 + columns.length * 90)} mah={420}>
+        <Table striped highlightOnHover stickyHeader aria-label="Rows of the preview" className="preview-rows">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th scope="col">Time</Table.Th>
+              {columns.map((name) => (
+                <Table.Th key={name} scope="col">
+                  <Name>{name}</Name>
+                </Table.Th>
+              ))}
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {rows.map((row) => (
+              <Row key={row.key} {...{ row, columns }} onOpen={() => setOpen(row)} />
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+      {open && <LongText text={prettyValue(open.cells)} label="Row" />}
+    </>
+  );
+}
+
+interface RowProps {
+  row: ShownRow;
+  columns: readonly string[];
+  onOpen(): void;
+}
+
+function Row({ row, columns, onOpen }: RowProps): ReactNode {
+  return (
+    <Table.Tr>
+      <Table.Td>
+        <Group gap={6} wrap="nowrap">
+          <Button variant="subtle" size="compact-xs" onClick={onOpen} aria-label="Show the whole row">
+            <Time micros={row.at} />
+          </Button>
+          {row.partial && (
+            <Badge size="xs" color="orange" variant="light" autoContrast>
+              partial
+            </Badge>
+          )}
+        </Group>
+      </Table.Td>
+      {columns.map((name) => (
+        <Table.Td key={name} ta={isNumber(row.cells[name]) ? 'right' : undefined} ff="monospace" fz="xs">
+          <bdi>{cellText(row.cells[name])}</bdi>
+        </Table.Td>
+      ))}
+    </Table.Tr>
+  );
+}
+
+function BadMessages({ bad, total }: { bad: readonly BadMessage[]; total: number }): ReactNode {
+  return (
+    <Alert color="orange" variant="light" title={`${count(total)} messages or rows could not be processed`}>
+      <ul className="findings">
+        {bad.map(({ key, code, message, errors }) => (
+          <li key={key}>
+            <Text size="sm">
+              {visible(code)}: {visible(message.slice(0, 1000))}{' '}
+              {errors
+                .slice(0, 5)
+                .map((one) => `${visible(one.path)} ${visible(one.message)}`)
+                .join('; ')}
+            </Text>
+          </li>
+        ))}
+      </ul>
+    </Alert>
+  );
+}
