@@ -167,6 +167,19 @@ test('the last hour of a pipeline outlasts a restart of its worker, and ends wit
   expect(sum(shown.totals.messages_out)).toBe(5);
   expect(Math.max(...(shown.totals.latency_p99_ms ?? []).map(Number))).toBeGreaterThan(0);
   expect(await store.db.taskSeries.count({ where: { jobId: 'former' } })).toBe(0);
+  const { body } = await service.request.get('/api/v1/overview?state=Running').expect(200);
+  expect(body.pipelines).toMatchObject([
+    {
+      id,
+      job_id: job,
+      tasks: 1,
+      workers: [shown.tasks[0]?.worker],
+      in_flight: 0,
+      in_flight_max: 1000,
+      bad: 0,
+    },
+  ]);
+  expect(Math.max(...body.pipelines[0].rates)).toBeGreaterThan(0);
 
   await service.close();
   service = await start();
