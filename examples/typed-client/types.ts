@@ -751,6 +751,12 @@ export type ConnectionProfilePatch = {
   labels?: Record<string, string | null> | null;
 };
 
+export type ConnectionTableSql = {
+  sql: string;
+  /** What SQL cannot say of the table, and secrets to write */
+  notes: Array<string>;
+};
+
 export type ConnectionTable = {
   id: string;
   name: string;
@@ -1660,6 +1666,17 @@ export interface Operations {
     headers: Record<string, never>;
     body: ConnectionSchema;
     answer: null;
+    events: never;
+  };
+  /** Get the CREATE TABLE statement that defines the same table inside a query. */
+  getConnectionTableSql: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: ConnectionTableSql;
     events: never;
   };
   /** Infer the schema of a source table from live messages. */
@@ -2687,6 +2704,7 @@ export const operations = {
   testConnectionTable: ['POST', '/api/v1/connection_tables/test'],
   testStoredConnectionTable: ['POST', '/api/v1/connection_tables/{id}/test'],
   testConnectionSchema: ['POST', '/api/v1/connection_tables/schemas/test'],
+  getConnectionTableSql: ['GET', '/api/v1/connection_tables/{id}/sql'],
   inferConnectionSchema: ['POST', '/api/v1/connection_tables/infer_schema'],
   tailConnectionTable: ['GET', '/api/v1/connection_tables/{id}/tail'],
   getConnectionTable: ['GET', '/api/v1/connection_tables/{id}'],
