@@ -176,7 +176,7 @@ export function AffectedPipelines({ affected }: { affected: readonly Affected[] 
       {affected.slice(0, maxShown).map(({ id, name }, index) => (
         <List.Item key={id}>
           <Group gap="xs">
-            <Anchor component={Link} to="/pipelines/$id" params={{ id }} size="sm">
+            <Anchor component={Link} to="/pipelines/$id" params={{ id } as never} size="sm">
               <Name>{name}</Name>
             </Anchor>
             {index < maxStates && <StateOf id={id} />}

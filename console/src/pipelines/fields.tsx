@@ -51,7 +51,10 @@ export function patchOf(before: PipelineFields, after: PipelineFields): Patch {
   return patch as Patch;
 }
 
-const mapPatch = (before: Record<string, string>, after: Record<string, string>): Record<string, string | null> =>
+const mapPatch = (
+  before: Record<string, string>,
+  after: Record<string, string>,
+): Record<string, string | null> =>
   Object.fromEntries([
     ...Object.keys(before)
       .filter((key) => after[key] === undefined)

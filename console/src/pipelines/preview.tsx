@@ -238,7 +238,9 @@ function Results({ seen, running }: { seen: Seen; running: boolean }): ReactNode
         />
       )}
       {rows.length === 0 ? (
-        <Empty>{running ? 'Waiting for rows. Do messages arrive that the query lets pass?' : 'No rows came.'}</Empty>
+        <Empty>
+          {running ? 'Waiting for rows. Do messages arrive that the query lets pass?' : 'No rows came.'}
+        </Empty>
       ) : (
         <Rows rows={rows} />
       )}
@@ -272,7 +274,13 @@ function Rows({ rows }: { rows: readonly ShownRow[] }): ReactNode {
   return (
     <>
       <Table.ScrollContainer minWidth={Math.min(1000, 160 + columns.length * 90)} mah={420}>
-        <Table striped highlightOnHover stickyHeader aria-label="Rows of the preview" className="preview-rows">
+        <Table
+          striped
+          highlightOnHover
+          stickyHeader
+          aria-label="Rows of the preview"
+          className="preview-rows"
+        >
           <Table.Thead>
             <Table.Tr>
               <Table.Th scope="col">Time</Table.Th>
