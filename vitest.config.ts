@@ -12,7 +12,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/skipped-reporter.ts'],
     setupFiles: ['test/support/seed.ts'],
-    globalSetup: ['test/support/shared-postgres.ts'],
+    globalSetup: ['test/support/shared-databases.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [

@@ -44,6 +44,16 @@ describe('the OpenAPI document', () => {
     },
   );
 
+  test('has parameters whose schemas compile, which the service does only when they are used', () => {
+    const ajv = new Ajv({ strict: false, discriminator: true });
+    addFormats.default(ajv);
+    const schemas = operations.flatMap(({ operation }) =>
+      (operation.parameters ?? []).map(({ schema }) => schema),
+    );
+    expect(schemas.length).toBeGreaterThan(0);
+    for (const schema of schemas) expect(ajv.compile(schema)).toBeTypeOf('function');
+  });
+
   test('refers only to existing components', () => {
     const referred = [...text.matchAll(/"\$ref": "#\/components\/(\w+)\/([^"]+)"/g)].map(
       ([, kind, name]) => [kind, name] as ['schemas' | 'examples', string],

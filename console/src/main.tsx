@@ -12,7 +12,7 @@ import { router } from './routes.tsx';
 
 /** The console: providers around the router. */
 
-const theme = createTheme({ primaryColor: 'cyan', primaryShade: { light: 9, dark: 8 }, autoContrast: true });
+const theme = createTheme({ primaryColor: 'cyan', primaryShade: 9, autoContrast: true });
 
 const queries = new QueryClient({
   defaultOptions: {

@@ -751,6 +751,12 @@ export type ConnectionProfilePatch = {
   labels?: Record<string, string | null> | null;
 };
 
+export type ConnectionTableSql = {
+  sql: string;
+  /** What SQL cannot say of the table, and secrets to write */
+  notes: Array<string>;
+};
+
 export type ConnectionTable = {
   id: string;
   name: string;
@@ -1131,6 +1137,57 @@ export type OperatorCheckpointGroup = {
       description: string;
     }>;
   }>;
+};
+
+export type Series = {
+  /** Messages received in each step */
+  messages_in: Array<number | null>;
+  /** Payload bytes received in each step */
+  bytes_in: Array<number | null>;
+  /** Rows decoded in each step */
+  rows_in: Array<number | null>;
+  /** Rows that the query emitted in each step */
+  rows_out: Array<number | null>;
+  /** Messages that the sink confirmed in each step */
+  messages_out: Array<number | null>;
+  /** Payload bytes that the sink confirmed in each step */
+  bytes_out: Array<number | null>;
+  /** Messages and rows that could not be processed in each step */
+  bad: Array<number | null>;
+  /** Reconnects after errors in each step */
+  reconnects: Array<number | null>;
+  /** Highest number of messages that were not acknowledged; in totals the sum over the tasks */
+  in_flight: Array<number | null>;
+  /** As in TaskStatus, at the end of the step; in totals that of the slowest task */
+  latency_p50_ms: Array<number | null>;
+  latency_p95_ms: Array<number | null>;
+  latency_p99_ms: Array<number | null>;
+  /** Time from the watermark to the clock at the end of the step; in totals the longest */
+  watermark_lag_ms: Array<number | null>;
+  /** Windows that collect rows at the end of the step; in totals the sum */
+  open_windows: Array<number | null>;
+  /** Size of the stored state at the end of the step; in totals the sum */
+  state_bytes: Array<number | null>;
+};
+
+export type JobSeries = {
+  /** Unix microseconds: start of the first step */
+  start: number;
+  /** Length of a step */
+  step_micros: number;
+  /** Number of steps, and of values in each series */
+  length: number;
+  /** A task that ran on several workers is there for each of them */
+  tasks: Array<{
+    /** Index of the task */
+    index: number;
+    source_operator_id: string;
+    sink_operator_id: string;
+    /** Name of the worker that ran it */
+    worker: string;
+    series: Series;
+  }>;
+  totals: Series;
 };
 
 export type Worker = {
@@ -1660,6 +1717,17 @@ export interface Operations {
     headers: Record<string, never>;
     body: ConnectionSchema;
     answer: null;
+    events: never;
+  };
+  /** Get the CREATE TABLE statement that defines the same table inside a query. */
+  getConnectionTableSql: {
+    params: {
+      id: string;
+    };
+    query: Record<string, never>;
+    headers: Record<string, never>;
+    body: undefined;
+    answer: ConnectionTableSql;
     events: never;
   };
   /** Infer the schema of a source table from live messages. */
@@ -2486,6 +2554,20 @@ export interface Operations {
     };
     events: never;
   };
+  /** Get the last hour of a job in steps of 10 seconds. */
+  getJobSeries: {
+    params: {
+      id: string;
+      job_id: string;
+    };
+    query: {
+      since?: number;
+    };
+    headers: Record<string, never>;
+    body: undefined;
+    answer: JobSeries;
+    events: never;
+  };
   /** List the workers, by name. */
   listWorkers: {
     params: Record<string, never>;
@@ -2687,6 +2769,7 @@ export const operations = {
   testConnectionTable: ['POST', '/api/v1/connection_tables/test'],
   testStoredConnectionTable: ['POST', '/api/v1/connection_tables/{id}/test'],
   testConnectionSchema: ['POST', '/api/v1/connection_tables/schemas/test'],
+  getConnectionTableSql: ['GET', '/api/v1/connection_tables/{id}/sql'],
   inferConnectionSchema: ['POST', '/api/v1/connection_tables/infer_schema'],
   tailConnectionTable: ['GET', '/api/v1/connection_tables/{id}/tail'],
   getConnectionTable: ['GET', '/api/v1/connection_tables/{id}'],
@@ -2728,6 +2811,7 @@ export const operations = {
   listJobErrorGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/error_groups'],
   listJobCheckpoints: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints'],
   listOperatorCheckpointGroups: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/checkpoints/{epoch}/operator_checkpoint_groups'],
+  getJobSeries: ['GET', '/api/v1/pipelines/{id}/jobs/{job_id}/series'],
   listWorkers: ['GET', '/api/v1/workers'],
   getWorker: ['GET', '/api/v1/workers/{name}'],
   drainWorker: ['POST', '/api/v1/workers/{name}/drain'],

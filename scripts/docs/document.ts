@@ -41,7 +41,7 @@ export interface Operation {
   operationId?: string;
   summary?: string;
   tags?: string[];
-  parameters?: { in: string; name: string }[];
+  parameters?: { in: string; name: string; schema: { [key: string]: Json } }[];
   requestBody?: { content: Record<string, Media> };
   responses: Record<string, { description?: string; content?: Record<string, Media> }>;
 }

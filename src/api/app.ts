@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
-import { Ajv, type ErrorObject } from 'ajv';
+import { Ajv, type ErrorObject, type Options } from 'ajv';
 import addFormats from 'ajv-formats';
 import Fastify, {
   type FastifyInstance,
@@ -35,6 +35,7 @@ import {
 import { checkpoints } from './jobs/checkpoints.ts';
 import { Job, jobs } from './jobs/index.ts';
 import { jobMessages } from './jobs/messages.ts';
+import { jobSeries } from './jobs/series.ts';
 import { TaskStatus } from './jobs/stats.ts';
 import { maxConnections, serverLimits, setLimits } from './limits.ts';
 import { overview } from './overview/index.ts';
@@ -93,7 +94,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_200 },
     requestIdHeader: false,
     http: serverLimits,
-    schemaController: { compilersFactory: { buildSerializer: lazySerializers() } },
+    schemaController: { compilersFactory: { buildSerializer: serializers } },
   });
   app.server.maxConnections = maxConnections;
   readJsonOnly(app);
@@ -109,7 +110,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   refuseOddRequests(app);
   keepAudit(app, deps.db);
   for (const schema of shared) app.addSchema(schema);
-  app.setValidatorCompiler(validatorCompiler(shared));
+  app.setValidatorCompiler(validators);
   await document(app, deps.version, base);
   await serveConsole(app, deps.console, `.${base}/swagger-ui/`);
   await app.register(health(deps));
@@ -126,6 +127,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     jobs,
     jobMessages,
     checkpoints,
+    jobSeries,
     workers,
     udfs,
     bundles,
@@ -195,38 +197,50 @@ interface Validate {
  * Validates bodies as they were sent: nothing is coerced, removed or filled in. Parameters arrive as text, so they are
  * converted to their declared type. Fastify by default coerces both.
  */
-export function validatorCompiler(shared: readonly TSchema[]): FastifySchemaCompiler<TSchema> {
+function validatorCompiler(): FastifySchemaCompiler<TSchema> {
   const exact = { coerceTypes: false, useDefaults: false };
-  const body = validator(shared, { ...exact, allErrors: false });
-  const thorough = validator(shared, { ...exact, allErrors: true });
-  const parameters = validator(shared, { coerceTypes: true, useDefaults: true, allErrors: true });
+  const body = lazyValidators({ ...exact, allErrors: false });
+  const thorough = lazyValidators({ ...exact, allErrors: true });
+  const parameters = lazyValidators({ coerceTypes: true, useDefaults: true, allErrors: true });
   return ({ schema, httpPart }) =>
-    httpPart === 'body'
-      ? inTwoPasses(body.compile(schema), () => thorough.compile(schema))
-      : parameters.compile(schema);
+    httpPart === 'body' ? inTwoPasses(body(schema), thorough(schema)) : parameters(schema);
 }
 
-function inTwoPasses(first: Validate, makeThorough: () => Validate): Validate {
-  let thorough: Validate | undefined;
+function inTwoPasses(first: Validate, thorough: Validate): Validate {
   const validate: Validate = (data) => {
     if (first(data)) return true;
     const small = (JSON.stringify(data) ?? '').length <= allErrorsUpTo;
-    if (!small) {
-      validate.errors = first.errors;
-      return false;
-    }
-    thorough ??= makeThorough();
-    thorough(data);
-    validate.errors = thorough.errors;
+    if (small) thorough(data);
+    validate.errors = small ? thorough.errors : first.errors;
     return false;
   };
   return validate;
 }
 
-function validator(
-  shared: readonly TSchema[],
-  options: { coerceTypes: boolean; useDefaults: boolean; allErrors: boolean },
-): Ajv {
+/** Compiles a schema on its first use, and equal ones once. Compiling all of them took a fifth of the startup time. */
+function lazyValidators(options: Options): (schema: TSchema) => Validate {
+  let ajv: Ajv | undefined;
+  const compiled = new Map<string, Validate>();
+  const compile = (schema: TSchema): Validate => {
+    ajv ??= validator(options);
+    const text = JSON.stringify(schema);
+    const found = compiled.get(text) ?? ajv.compile(schema);
+    compiled.set(text, found);
+    return found;
+  };
+  return (schema) => {
+    let own: Validate | undefined;
+    const validate: Validate = (data) => {
+      own ??= compile(schema);
+      const valid = own(data);
+      validate.errors = own.errors;
+      return valid;
+    };
+    return validate;
+  };
+}
+
+function validator(options: Options): Ajv {
   const ajv = new Ajv({ strict: false, removeAdditional: false, discriminator: true, ...options });
   addFormats.default(ajv);
   for (const schema of shared) ajv.addSchema(schema);
@@ -239,11 +253,11 @@ type BuildSerializers = ReturnType<typeof SerializerSelector>;
  * Compiles the serializer of a response on its first use, and equal ones once. Compiling all of them, mostly for errors,
  * took half of the startup time.
  */
-export function lazySerializers(): BuildSerializers {
+function lazySerializers(): BuildSerializers {
   const build = SerializerSelector();
-  return (shared, options) => {
-    const compile = build(shared, options);
-    const compiled = new Map<string, ReturnType<typeof compile>>();
+  const compiled = new Map<string, ReturnType<ReturnType<BuildSerializers>>>();
+  return (schemas, options) => {
+    const compile = build(schemas, options);
     return (route) => {
       const text = JSON.stringify(route.schema);
       return (value) => {
@@ -254,3 +268,7 @@ export function lazySerializers(): BuildSerializers {
     };
   };
 }
+
+/** All apps of a process have the same schemas, so they share what is compiled. */
+const validators = validatorCompiler();
+const serializers = lazySerializers();

@@ -28,6 +28,9 @@ const formats = [
 /** The formats of messages. */
 export const formatTypes = formats.filter(({ filesOnly }) => !filesOnly).map(({ type }) => type);
 
+/** The same with the formats of files. */
+export const allFormatTypes = formats.map(({ type }) => type);
+
 /** The definition of a format; undefined for one that Penstock does not read or write. */
 export const formatOf = (format: Format): FormatDefinition | undefined =>
   formats.find(({ type }) => type === format.type);

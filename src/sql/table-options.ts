@@ -169,7 +169,7 @@ export class TableOptions implements WithOptions {
   }
 }
 
-interface JsonSchema extends TSchema {
+export interface JsonSchema extends TSchema {
   type?: string;
   title?: string;
   /** The name of the option, if it does not follow from that of the property. */

@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox';
 import { PenstockError } from '../errors.ts';
 import { expandSchema, validateSchema } from '../formats/codec.ts';
-import { formatTypes } from '../formats/registry.ts';
+import { allFormatTypes } from '../formats/registry.ts';
 import {
   type BadData,
   badDataBehaviors,
@@ -24,7 +24,7 @@ import type { Identifier } from './token-reader.ts';
  * `<format>.<property>`, e.g. `csv.delimiter`.
  */
 function readFormat(options: TableOptions): Format | undefined {
-  const names = [...formatTypes, debeziumJson] as const;
+  const names = [...allFormatTypes, debeziumJson] as const;
   const name = options.takeOneOf('format', names);
   if (name === undefined) return undefined;
   const type = name === debeziumJson ? 'json' : name;

@@ -39,7 +39,7 @@ test('a busy sample and the first quiet one after it are worth writing', () => {
   const counters = task();
   receive(counters, 11);
   const changed = [1, 2, 3].map(() => {
-    counters.take();
+    counters.take('w');
     counters.sample(1);
     return counters.changed;
   });
@@ -51,7 +51,7 @@ test('what was counted on another worker is part of the counts, and not of the m
   receive(before, 10);
   before.sample(1);
   const job = new JobCounters(() => {});
-  const counters = new TaskCounters(job, JSON.parse(before.take()));
+  const counters = new TaskCounters(job, JSON.parse(before.take('w')));
   receive(counters, 5);
   counters.sample(1);
   expect(counters.status()).toMatchObject({ totals: { messages_in: 15 }, batches: 2 });
@@ -76,7 +76,7 @@ test('what a task says of its state is sampled, shown, and goes on elsewhere', a
   counters.sample(1);
   receive(counters, 1);
   counters.sample(1);
-  const status = JSON.parse(counters.take());
+  const status = JSON.parse(counters.take('w'));
   expect(status).toMatchObject({
     windows: gauges,
     window_samples: [

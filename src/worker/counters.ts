@@ -1,4 +1,5 @@
 import type { PenstockError } from '../errors.ts';
+import type { StoredCounts } from '../jobs/series.ts';
 import {
   counted,
   keptSamples,
@@ -12,6 +13,7 @@ import {
 import { type CountsDelta, noCounts, taskCounts } from '../runtime/counts.ts';
 import type { TaskSpec } from '../runtime/task-spec.ts';
 import { fromMachineMs, nowMicros } from '../store/clock.ts';
+import { StepRecorder } from './series.ts';
 
 /** Everything that is counted of one job in this process. `counts`, `bad` and `restarts` continue when the job restarts. */
 export class JobCounters {
@@ -73,6 +75,7 @@ export class TaskCounters {
   /** When its counts were last due to be written (`StatsWriter`). */
   lastTurn = 0;
   readonly job: JobCounters;
+  readonly recorder = new StepRecorder();
   readonly #before: TaskCounts | undefined;
   #connected = false;
   #at = 0;
@@ -119,10 +122,11 @@ export class TaskCounters {
     return this.#samples.at(-1)?.[counted.indexOf('messages_in')] ?? 0;
   }
 
-  /** Returns the `TaskCounts` to write, as JSON. Call `touch` if they cannot be written. */
-  take(): string {
+  /** Returns what the worker of this name is to write, as JSON. Call `touch` if it cannot be written. */
+  take(worker: string): string {
     this.#touched = false;
-    return JSON.stringify(this.status());
+    const { since, unwritten: steps } = this.recorder;
+    return JSON.stringify({ ...this.status(), series: { since, worker, steps } } satisfies StoredCounts);
   }
 
   set connected(connected: boolean) {
@@ -186,6 +190,11 @@ export class TaskCounters {
       this.#waitingSamples.push(waited);
     }
     this.#sampled = { ...this.counts };
+    this.recorder.add(this.#at, {
+      ...{ counts: this.counts, in_flight: this.counts.in_flight, reconnects: this.#reconnects },
+      windows: this.#windows,
+      latency: () => this.#latency.percentiles(),
+    });
     const over = Math.max(0, this.#samples.length - keptSamples);
     this.#samples.splice(0, over);
     this.#inFlightSamples.splice(0, over);

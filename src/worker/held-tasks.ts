@@ -139,6 +139,7 @@ export class HeldTasks {
   async releaseAll(): Promise<void> {
     await this.settle();
     this.#tasks.clear();
+    await this.stats.finish();
     const { deps, rows } = this.#tools;
     const own = await rows.ownTasks();
     await deps.placement.release(

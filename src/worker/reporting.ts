@@ -3,6 +3,7 @@ import { type StateGauges, sampleEveryMs } from '../jobs/stats.ts';
 import { nowMicros } from '../store/clock.ts';
 import { JobCounters, type TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
+import { type RecordedTask, SeriesWriter } from './series.ts';
 
 /** The count to read, or the values by a second label. */
 type ReadCount = keyof JobCounters['counts'] | ((job: JobCounters) => Iterable<readonly [string, number]>);
@@ -146,21 +147,29 @@ const maxTasksTogether = 25;
 export interface CountedTask {
   id: string;
   jobId: string;
+  /** Operators of its INSERT. */
+  sourceId: string;
+  sinkId: string;
+  index: number;
   counters: TaskCounters;
 }
 
-/** Samples the tasks of this worker every second and writes changed counts every two seconds. */
+type StatsDeps = Pick<WorkerDeps, 'db' | 'owner' | 'logger' | 'identity'>;
+
+/** Samples the tasks of this worker every second, and every two seconds writes changed counts and what is due of the series. */
 export class StatsWriter {
-  readonly #deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>;
+  readonly #deps: StatsDeps;
   readonly #tasks: () => Iterable<CountedTask>;
+  readonly #series: SeriesWriter;
   readonly #timers: NodeJS.Timeout[] = [];
   #sampledAt = performance.now();
   #turn = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(deps: Pick<WorkerDeps, 'db' | 'owner' | 'logger'>, tasks: () => Iterable<CountedTask>) {
+  constructor(deps: StatsDeps, tasks: () => Iterable<CountedTask>) {
     this.#deps = deps;
     this.#tasks = tasks;
+    this.#series = new SeriesWriter(deps, () => [...tasks()].map(recorded));
   }
 
   start(): void {
@@ -173,7 +182,7 @@ export class StatsWriter {
 
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#writing;
+    await Promise.all([this.#writing, this.#series.settled()]);
   }
 
   #sample(): void {
@@ -189,7 +198,13 @@ export class StatsWriter {
     await this.#write(tasks);
   }
 
+  /** Writes the rest of the series, once no task runs any more. */
+  async finish(): Promise<void> {
+    await this.#series.finish();
+  }
+
   #begin(): void {
+    this.#series.begin();
     this.#writing ??= this.#write(this.#due()).finally(() => {
       this.#writing = undefined;
     });
@@ -215,11 +230,12 @@ export class StatsWriter {
   }
 }
 
+const recorded = ({ jobId, sourceId, sinkId, index, counters }: CountedTask): RecordedTask => ({
+  ...{ jobId, sourceId, sinkId, taskIndex: index, recorder: counters.recorder },
+});
+
 /** Writes the counts of those of these tasks that this worker still has. */
-async function writeCounts(
-  { db, owner }: Pick<WorkerDeps, 'db' | 'owner'>,
-  tasks: readonly CountedTask[],
-): Promise<void> {
+async function writeCounts({ db, owner, identity }: StatsDeps, tasks: readonly CountedTask[]): Promise<void> {
   const where = { id: { in: tasks.map(({ id }) => id) }, worker: owner };
   const own = new Set((await db.task.findMany({ where, select: { id: true } })).map(({ id }) => id));
   const written = tasks.filter(({ id }) => own.has(id));
@@ -228,7 +244,7 @@ async function writeCounts(
     taskId: id,
     jobId,
     updatedAt,
-    stats: counters.take(),
+    stats: counters.take(identity.name),
   }));
   await db
     .$transaction(async (tx) => {

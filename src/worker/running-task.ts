@@ -11,6 +11,7 @@ import type { WorkerDeps } from './deps.ts';
 import type { LocalJob } from './local-jobs.ts';
 import type { HeldItem } from './placement.ts';
 import { positionsOf } from './positions.ts';
+import type { CountedTask } from './reporting.ts';
 import { JobSessions, recordSinkSession } from './sessions.ts';
 import { statesOf } from './states.ts';
 import { leftUnconfirmed, Task } from './task.ts';
@@ -98,9 +99,11 @@ export class RunningTask {
     return this.#releasing;
   }
 
-  get counted(): { id: string; jobId: string; counters: TaskCounters } | undefined {
-    const opened = this.#opened;
-    return opened && { id: this.id, jobId: opened.spec.jobId, counters: opened.counters };
+  get counted(): CountedTask | undefined {
+    if (!this.#opened) return undefined;
+    const { spec, counters } = this.#opened;
+    const { source: sourceId, sink: sinkId } = spec.insert.operatorIds;
+    return { id: this.id, jobId: spec.jobId, sourceId, sinkId, index: spec.taskIndex, counters };
   }
 
   /** The task, if it is connected and can replay dead letters. */

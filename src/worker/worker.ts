@@ -7,6 +7,7 @@ import { JobRows, type LiveWorkers } from './job-rows.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { WorkerMetrics } from './reporting.ts';
 import { heartbeatEveryMs, Roster } from './roster.ts';
+import { removeOldSeries } from './series.ts';
 import { cleanUpSessions } from './session-cleanup.ts';
 
 /** Interval of reading changes from the database. A nudge reads them at once. */
@@ -20,6 +21,7 @@ const pausePerRound = 4;
 const shutdownMs = 5000;
 const balanceEveryMs = 5_000;
 const cleanEveryMs = 3_000;
+const cleanSeriesEveryMs = 60_000;
 
 /**
  * Controls some jobs, and runs tasks, of its own jobs or of those of other workers. It compares desired and actual state
@@ -48,6 +50,8 @@ export class Worker {
   #balancedAt = performance.now();
   #cleaning: Promise<void> | undefined;
   #cleanAgainAt = 0;
+  #cleaningSeries: Promise<void> = Promise.resolve();
+  #cleanSeriesAt = 0;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -111,6 +115,7 @@ export class Worker {
     this.#resting.abort();
     await this.#heartbeat;
     await this.#cleaning;
+    await this.#cleaningSeries;
     if (!this.#started) return;
     await this.#flush();
     await this.#tasks.releaseAll();
@@ -193,6 +198,7 @@ export class Worker {
     await this.#balance();
     this.#local.sweep((id) => this.#jobs.has(id));
     this.#cleanUp();
+    this.#cleanUpSeries();
   }
 
   /** Removes an orphaned session, and looks again in the next round as long as there is one. */
@@ -206,6 +212,14 @@ export class Worker {
       .finally(() => {
         this.#cleaning = undefined;
       });
+  }
+
+  #cleanUpSeries(): void {
+    if (!this.#roster.leads || performance.now() < this.#cleanSeriesAt) return;
+    this.#cleanSeriesAt = performance.now() + cleanSeriesEveryMs;
+    this.#cleaningSeries = removeOldSeries(this.#deps).catch((err: unknown) =>
+      this.#deps.logger.warn({ err }, 'old series of tasks are removed later'),
+    );
   }
 
   #activity() {

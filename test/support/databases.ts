@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -7,7 +7,7 @@ import { closeDb, type Db, openDb } from '../../src/store/db.ts';
 import { applyMigrations } from '../../src/store/migrations.ts';
 import { openSqlite } from '../../src/store/sqlite.ts';
 import { atEnd } from './at-end.ts';
-import { sharedPostgres } from './shared-postgres.ts';
+import { migratedDatabases, sharedPostgres } from './shared-databases.ts';
 
 /** An empty database of a test's own. It is dropped by itself: see `atEnd`. */
 export interface TestDatabase {
@@ -24,8 +24,8 @@ export interface TestStore {
 
 /** For `describe.each(databases)('… on $provider', ({ create, open }) => …)`. */
 export const databases = [
-  { provider: 'sqlite', create: createSqlite, open: () => openStore(createSqlite) },
-  { provider: 'postgresql', create: createPostgres, open: () => openStore(createPostgres) },
+  { provider: 'sqlite', create: () => createSqlite(), open: () => openStore(createSqlite) },
+  { provider: 'postgresql', create: () => createPostgres(), open: () => openStore(createPostgres) },
 ] as const;
 
 /** Both in a soak, and otherwise the embedded one: for long tests of what the other tests do on both. */
@@ -34,9 +34,12 @@ export const databasesOfSoak = process.env.PENSTOCK_SOAK === '1' ? databases : (
 /** The embedded default, for tests that are not about the store. */
 export const openTestStore = (): Promise<TestStore> => openStore(createSqlite);
 
-async function openStore(create: () => Promise<TestDatabase>): Promise<TestStore> {
-  const { url, drop } = await create();
-  await applyMigrations(url);
+type Create = (template?: ReturnType<typeof migratedDatabases>) => Promise<TestDatabase>;
+
+async function openStore(create: Create): Promise<TestStore> {
+  const template = migratedDatabases();
+  const { url, drop } = await create(template);
+  if (template === undefined) await applyMigrations(url);
   const db = await openDb(url);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
@@ -47,17 +50,19 @@ async function openStore(create: () => Promise<TestDatabase>): Promise<TestStore
   return { url, db, close };
 }
 
-async function createSqlite(): Promise<TestDatabase> {
+async function createSqlite(...[template]: Parameters<Create>): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-db-'));
   const drop = () => rm(folder, { recursive: true, force: true });
   atEnd(drop);
-  return { url: `file:${join(folder, 'test.db')}`, drop };
+  const path = join(folder, 'test.db');
+  if (template !== undefined) await copyFile(template.sqlite, path);
+  return { url: `file:${path}`, drop };
 }
 
-async function createPostgres(): Promise<TestDatabase> {
+async function createPostgres(...[template]: Parameters<Create>): Promise<TestDatabase> {
   const server = sharedPostgres();
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await execute(server, `CREATE DATABASE ${name}`);
+  await execute(server, `CREATE DATABASE ${name} TEMPLATE ${template?.postgresql ?? 'template1'}`);
   const drop = async () => {
     await execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
   };

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import supertest from 'supertest';
 import { atEnd } from './at-end.ts';
 import { freePort } from './mosquitto.ts';
+import { migratedDatabases } from './shared-databases.ts';
 import { watch } from './watch.ts';
 
 type PenstockRole = 'all' | 'api' | 'worker';
@@ -49,6 +50,7 @@ const main = new URL('../../src/main.ts', import.meta.url).pathname;
 export class Penstock {
   /** Its data folder. */
   readonly folder = mkdtempSync(join(tmpdir(), 'penstock-process-'));
+  readonly #database = join(this.folder, 'penstock.db');
   readonly #settings: Record<string, string>;
   readonly #role: PenstockRole;
   readonly #port: number;
@@ -66,6 +68,8 @@ export class Penstock {
   static async start(settings: Record<string, string> = {}, role: PenstockRole = 'all'): Promise<Penstock> {
     const penstock = new Penstock(await freePort(), settings, role);
     atEnd(() => penstock.stop());
+    const template = migratedDatabases();
+    if (template !== undefined) copyFileSync(template.sqlite, penstock.#database);
     await penstock.resume();
     return penstock;
   }
@@ -111,7 +115,7 @@ export class Penstock {
         NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
         [this.#role === 'worker' ? 'PENSTOCK_WORKER_HTTP' : 'PENSTOCK_PORT']: String(this.#port),
         PENSTOCK_DATA_DIR: this.folder,
-        PENSTOCK_DATABASE_URL: `file:${join(this.folder, 'penstock.db')}`,
+        PENSTOCK_DATABASE_URL: `file:${this.#database}`,
         ...this.#settings,
       },
     });

@@ -4,6 +4,7 @@ import { PenstockError } from '../../src/errors.ts';
 import type { Db } from '../../src/store/db.ts';
 import type { TaskCounters } from '../../src/worker/counters.ts';
 import { StatsWriter } from '../../src/worker/reporting.ts';
+import { StepRecorder } from '../../src/worker/series.ts';
 import { databasesOfSoak, type TestStore } from '../support/databases.ts';
 import { until } from '../support/until.ts';
 
@@ -11,6 +12,7 @@ import { until } from '../support/until.ts';
 class FakeCounters {
   version = 1;
   lastTurn = 0;
+  readonly recorder = new StepRecorder();
   #written = 0;
   sample(): void {}
   touch(): void {
@@ -51,9 +53,11 @@ describe.each(databasesOfSoak)('statistics on $provider', ({ open }) => {
     return ids;
   };
   const begin = (tasks: Map<string, FakeCounters>, db: Db = store.db) => {
-    const deps = { db, owner, logger: pino({ level: 'silent' }) };
+    const identity = { name: 'me', version: '1', labels: {}, exclusive: false, slots: undefined };
+    const deps = { db, owner, identity, logger: pino({ level: 'silent' }) };
     const counted = [...tasks].map(([id, fake]) => {
-      return { id, jobId: id, counters: fake as unknown as TaskCounters };
+      const place = { sourceId: 's', sinkId: 'k', index: 0 };
+      return { id, jobId: id, ...place, counters: fake as unknown as TaskCounters };
     });
     writer = new StatsWriter(deps, () => counted);
     writer.start();

@@ -1,10 +1,10 @@
 import { type Asked, Client, frames, type Name, Refused } from '../../../examples/typed-client/client.ts';
-import type { Operations, Problem } from '../../../examples/typed-client/types.ts';
+import { type Operations, operations, type Problem } from '../../../examples/typed-client/types.ts';
 
 /** The way to the API: the typed client that anyone may copy, with the key of this tab. */
 
 export type * from '../../../examples/typed-client/types.ts';
-export { type Asked, type Name, type Operations, type Problem, Refused };
+export { type Asked, type Name, type Operations, operations, type Problem, Refused };
 
 /** Folder of the page, without its final slash: the API is below it, also behind a proxy with a prefix. */
 export const base = new URL('.', location.href.split('#')[0]).href.replace(/\/$/, '');
@@ -36,6 +36,27 @@ export const callWithTag = <N extends Name>(
 /** Text of a response, for values that JSON.parse would round. */
 export const callText = async <N extends Name>(name: N, asked: Asked<N>, accept: string): Promise<string> =>
   (await reached(client.send(name, asked, accept))).text();
+
+/** Sends a bundle as a person wrote it, so that errors name its lines. Returns the text of the response. */
+export const applyText = async (
+  text: string,
+  contentType: 'application/json' | 'application/yaml',
+  query: Operations['apply']['query'],
+): Promise<string> => {
+  const given = Object.entries(query).map(([name, value]): [string, string] => [name, `${value}`]);
+  const headers = {
+    'content-type': contentType,
+    ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+  };
+  const sent = fetch(`${base}${operations.apply[1]}?${new URLSearchParams(given)}`, {
+    method: 'POST',
+    headers,
+    body: text,
+  });
+  const response = await reached(sent);
+  if (!response.ok) throw new Refused(await reached(response.json() as Promise<Problem>));
+  return response.text();
+};
 
 export class Unreachable extends Error {
   constructor(cause: unknown) {

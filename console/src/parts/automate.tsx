@@ -17,6 +17,8 @@ export interface Call {
   /** Path with its query, from `/api/v1` on. */
   path: string;
   body?: unknown;
+  /** A file that is the body, in place of `body`. */
+  file?: { name: string; type: string };
   stream?: boolean;
 }
 
@@ -24,7 +26,7 @@ export interface Call {
 const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** The command; the key is taken from the environment, never from this tab. */
-export function curlOf({ method, path, body, stream }: Call, withKey: boolean): string {
+export function curlOf({ method, path, body, file, stream }: Call, withKey: boolean): string {
   const parts = [
     `curl -sS${stream ? 'N' : ''}${method === 'GET' ? '' : ` -X ${method}`} ${quoted(base + path)}`,
   ];
@@ -32,6 +34,8 @@ export function curlOf({ method, path, body, stream }: Call, withKey: boolean): 
   if (stream) parts.push("-H 'accept: text/event-stream'");
   if (body !== undefined)
     parts.push("-H 'content-type: application/json'", `-d ${quoted(JSON.stringify(body, null, 2))}`);
+  if (file)
+    parts.push(`-H ${quoted(`content-type: ${file.type}`)}`, `--data-binary ${quoted(`@${file.name}`)}`);
   return parts.join(' \\\n  ');
 }
 

@@ -16,3 +16,4 @@ export function later<P extends object>(
 
 export const Editor = later(async () => (await import('./editor.tsx')).Editor);
 export const Diff = later(async () => (await import('./editor.tsx')).Diff);
+export const SchemaForm = later(async () => (await import('./schema-form.tsx')).SchemaForm, 320);

@@ -14,7 +14,7 @@ import type { Deps } from '../deps.ts';
 import type { Change, Kind } from '../kind.ts';
 import { brief } from '../labels.ts';
 import { mergePatch, refuseOtherConnector } from '../merge-patch.ts';
-import { bodyProblems, refusedBySchema } from '../problem.ts';
+import { bodyProblems, problems, refusedBySchema } from '../problem.ts';
 import { resource } from '../resource.ts';
 import { ConnectorConfig, ConnectorId, IdParams, Name, nothing, optionalBody, strict } from '../schemas.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
@@ -25,10 +25,12 @@ import {
   ConnectionTable,
   ConnectionTablePatch,
   ConnectionTablePost,
+  ConnectionTableSql,
   findTable,
   include,
   SchemaPatch,
   type TableRow,
+  tableSql,
   tableToBody,
   toListed,
   toWire,
@@ -124,6 +126,22 @@ export const connectionTables =
         checkSchema(body, '');
         return null;
       },
+    );
+
+    app.get(
+      '/connection_tables/:id/sql',
+      {
+        schema: {
+          operationId: 'getConnectionTableSql',
+          summary: 'Get the CREATE TABLE statement that defines the same table inside a query',
+          description:
+            'Secrets of its config are masked. A profile is named, so it must exist where the query runs.',
+          tags,
+          params: IdParams,
+          response: { 200: ConnectionTableSql, ...problems(400, 404) },
+        },
+      },
+      async ({ params }) => tableSql(await findTable(db, params.id)),
     );
 
     for (const routes of [inferSchemas, tailTables]) await app.register(routes(deps));

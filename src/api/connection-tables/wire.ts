@@ -3,7 +3,9 @@ import { connectorFor } from '../../connectors/registry.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
-import { type JsonObject, maskConfig } from '../../security/config-secrets.ts';
+import { type JsonObject, mask, maskConfig, maskedPaths } from '../../security/config-secrets.ts';
+import { optionName } from '../../sql/table-options.ts';
+import { writeTable } from '../../sql/write-table.ts';
 import type { Db } from '../../store/db.ts';
 import { ConnectionProfile, exampleProfile, profileToWire } from '../connection-profiles/wire.ts';
 import { Labels, LabelsPatch } from '../labels.ts';
@@ -135,3 +137,46 @@ export const tableToBody = (row: TableRow): JsonObject => ({
   schema: JSON.parse(row.schema ?? '{}'),
   labels: JSON.parse(row.labels),
 });
+
+export const ConnectionTableSql = Type.Object(
+  {
+    sql: Type.String(),
+    notes: Type.Array(Type.String(), {
+      description: 'What SQL cannot say of the table, and secrets to write',
+    }),
+  },
+  {
+    title: 'ConnectionTableSql',
+    examples: [
+      {
+        sql: `CREATE TABLE "readings" (
+  "device" TEXT NOT NULL,
+  "celsius" DOUBLE
+) WITH (
+  connector = 'mqtt',
+  connection_profile = 'plant',
+  topic = 'plant/+/temperature',
+  qos = 'AtLeastOnce',
+  type = 'source',
+  format = 'json',
+  bad_data = 'drop'
+);`,
+        notes: [],
+      },
+    ],
+  },
+);
+
+export function tableSql(row: TableRow): Static<typeof ConnectionTableSql> {
+  const { id: connector, table: configSchema, defaultSchema } = connectorFor(row.connector);
+  const config = maskedConfig(row);
+  const { sql, notes } = writeTable({
+    ...{ name: row.name, connector, profileName: row.connectionProfile?.name, config, configSchema },
+    schema: JSON.parse(row.schema ?? '{}'),
+    hasFixedColumns: defaultSchema?.fields !== undefined,
+  });
+  const secrets = maskedPaths(config, configSchema).map(
+    (path) => `The option ${optionName(path.slice(1))} is a secret: write it in place of ${mask}`,
+  );
+  return { sql, notes: [...secrets, ...notes] };
+}

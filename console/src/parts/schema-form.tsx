@@ -1,0 +1,196 @@
+import { Accordion, Grid, Text } from '@mantine/core';
+import { withTheme } from '@rjsf/core';
+import { Theme } from '@rjsf/mantine';
+import type {
+  ErrorSchema,
+  FieldTemplateProps,
+  ObjectFieldTemplateProps,
+  RJSFSchema,
+  RJSFValidationError,
+  UiSchema,
+  ValidatorType,
+} from '@rjsf/utils';
+import { type ReactNode, useMemo, useState } from 'react';
+import { Check, Errors as errorsIn } from 'typebox/schema';
+import { drawn, type FieldErrors, type Json, noErrors, type Schema } from './form-values.ts';
+import {
+  BaseInput,
+  Errors,
+  MapField,
+  PemInput,
+  SecretInput,
+  ServersInput,
+  SwitchInput,
+  TagsField,
+} from './schema-widgets.tsx';
+
+/** A form made from a JSON Schema. It is large: load it with parts/lazy.tsx. */
+
+/** Interprets schemas, because the content security policy of the console allows no compiled ones. */
+const validator: ValidatorType = {
+  isValid: (schema, data) => Check(schema as never, data),
+  rawValidation: (schema, data) => ({ errors: errorsIn(schema as never, data)[1] as never[] }),
+  validateFormData: (data, schema) => {
+    const [, found] = errorsIn(schema as never, data) as [boolean, { message: string; instancePath: string }[]];
+    const errors = found.map(({ message, instancePath }) => ({
+      message,
+      property: instancePath,
+      stack: message,
+    }));
+    return {
+      errors: errors as RJSFValidationError[],
+      errorSchema: nested(
+        Object.fromEntries(found.map(({ message, instancePath }) => [instancePath, [message]])),
+      ),
+    };
+  },
+};
+
+const Form = withTheme({
+  ...Theme,
+  templates: { ...Theme.templates, BaseInputTemplate: BaseInput, FieldTemplate: Plain, ObjectFieldTemplate: Section },
+  widgets: { ...Theme.widgets, CheckboxWidget: SwitchInput, SecretInput, PemInput, ServersInput } as never,
+  fields: { TagsField, MapField } as never,
+});
+
+export interface SchemaFormProps {
+  schema: Schema;
+  value: Json;
+  onChange(value: Json): void;
+  /** Errors by JSON pointer into the value. */
+  errors?: FieldErrors;
+  disabled?: boolean;
+  /** Fields with a list of servers, which are one text for the API. */
+  servers?: readonly string[];
+  /** Begins the ids of its inputs; different for each form of a page. */
+  id: string;
+}
+
+export function SchemaForm(props: SchemaFormProps): ReactNode {
+  const { schema, value, onChange, errors = noErrors, disabled = false, servers = none, id } = props;
+  const shown = useMemo(() => drawn(schema, value), [schema, value]);
+  const ui = useMemo(() => uiOf(shown, servers), [shown, servers]);
+  const extra = useMemo(() => nested(errors), [errors]);
+  return (
+    <Form
+      schema={shown as RJSFSchema}
+      uiSchema={ui}
+      formData={value}
+      onChange={({ formData }) => onChange(formData as Json)}
+      validator={validator}
+      extraErrors={extra}
+      disabled={disabled}
+      idPrefix={id}
+      tagName="div"
+      noHtml5Validate
+      noValidate
+      showErrorList={false}
+      experimental_defaultFormStateBehavior={{ emptyObjectFields: 'skipDefaults' }}
+    >
+      {/* No button: the page has its own. */}
+      <span />
+    </Form>
+  );
+}
+const none: readonly string[] = [];
+
+const manyLines = 1000;
+
+/** Says which input each field gets. */
+function uiOf(schema: Schema, servers: readonly string[]): UiSchema {
+  const ui: UiSchema = {};
+  for (const [name, inner] of Object.entries(schema.properties ?? {})) {
+    const secret = schema.sensitive?.includes(name) ?? false;
+    if ((inner.maxLength ?? 0) >= manyLines) ui[name] = { 'ui:widget': 'PemInput' };
+    else if (secret) ui[name] = { 'ui:widget': 'SecretInput' };
+    else if (servers.includes(name)) ui[name] = { 'ui:widget': 'ServersInput' };
+    else if (inner.type === 'array' && inner.items?.type === 'string') ui[name] = { 'ui:field': 'TagsField' };
+    else if (inner.type === 'object' && inner.properties === undefined) ui[name] = { 'ui:field': 'MapField' };
+    else if (inner.properties) ui[name] = uiOf(inner, none);
+    else ui[name] = {};
+    const hint = inner.default ?? inner.examples?.[0];
+    if (hint !== undefined && hint !== '')
+      ui[name]['ui:placeholder'] = inner.enum ? `${hint} (default)` : `${hint}`;
+    if (inner.enum) ui[name]['ui:options'] = { clearable: true };
+  }
+  return ui;
+}
+
+/** Errors as rjsf nests them. */
+function nested(errors: FieldErrors): ErrorSchema {
+  const root: ErrorSchema = {};
+  for (const [pointer, messages] of Object.entries(errors)) {
+    let at = root as Record<string, unknown>;
+    for (const part of pointer.split('/').slice(1)) {
+      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+      if (name === '__proto__') break;
+      at[name] ??= {};
+      at = at[name] as Record<string, unknown>;
+    }
+    at.__errors = [...((at.__errors as string[] | undefined) ?? []), ...messages];
+  }
+  return root;
+}
+
+function Plain({ children, hidden }: FieldTemplateProps): ReactNode {
+  return hidden ? null : <>{children}</>;
+}
+
+const isWide = (schema: Schema | undefined): boolean =>
+  schema?.type === 'object' || (schema?.maxLength ?? 0) >= manyLines;
+
+/** The fields of an object in two columns. An object within another one can be folded. */
+function Section(props: ObjectFieldTemplateProps): ReactNode {
+  const { properties, fieldPathId, title, description, schema, formData, errorSchema } = props;
+  const nestedOne = fieldPathId.path.length > 0;
+  const filled = Object.keys(formData ?? {}).length > 0;
+  const required = (schema.required?.length ?? 0) > 0;
+  const wrong = Object.keys(errorSchema ?? {}).length > 0;
+  const [open, setOpen] = useState(filled || required);
+  const own = (errorSchema as { __errors?: string[] } | undefined)?.__errors ?? [];
+  const grid = (
+    <Grid gap="md">
+      {properties
+        .filter(({ hidden }) => !hidden)
+        .map(({ name, content }) => (
+          <Grid.Col
+            key={name}
+            span={{ base: 12, md: isWide((schema as Schema).properties?.[name]) ? 12 : 6 }}
+          >
+            {content}
+          </Grid.Col>
+        ))}
+    </Grid>
+  );
+  if (!nestedOne)
+    return (
+      <>
+        <Errors errors={own} />
+        {grid}
+      </>
+    );
+  return (
+    <Accordion
+      variant="contained"
+      value={open || wrong ? 'open' : null}
+      onChange={(next) => setOpen(next !== null)}
+    >
+      <Accordion.Item value="open">
+        <Accordion.Control>
+          <Text size="sm" fw={500} component="span">
+            {title}
+          </Text>
+        </Accordion.Control>
+        <Accordion.Panel>
+          {description && (
+            <Text size="xs" c="dimmed" mb="xs">
+              {description}
+            </Text>
+          )}
+          <Errors errors={own} />
+          {grid}
+        </Accordion.Panel>
+      </Accordion.Item>
+    </Accordion>
+  );
+}
