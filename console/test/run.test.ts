@@ -144,11 +144,11 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await rig.run('INSERT INTO alerts SELECT * FROM readings', 'taken');
     const { page } = await browser.open(rig.service.address, { at: '/pipelines/new' });
     await page.getByLabel('Name').fill('taken');
-    await page.getByLabel('Labels').fill('a b=c');
+    await page.getByRole('combobox', { name: 'Labels' }).fill('a b=c');
     await page.keyboard.press('Enter');
     await replaceQuery(page, 'INSERT INTO alerts SELECT * FROM readings');
     await page.getByRole('button', { name: 'Create and start' }).click();
-    const labels = page.getByLabel('Labels').first();
+    const labels = page.getByRole('combobox', { name: 'Labels' });
     await until('the field is marked', async () => (await labels.getAttribute('aria-invalid')) === 'true');
     await labels.click();
     await page.keyboard.press('Backspace');

@@ -134,7 +134,7 @@ export function Fields({ value, onChange, error, readOnly = false }: FieldsProps
       />
       <PairsColumn
         label="Placement"
-        description="Labels that a worker must have to run it; any worker if empty"
+        description="Labels its workers must have; any if empty"
         value={value.placement}
         onChange={(placement) => set({ placement })}
         {...common('placement')}

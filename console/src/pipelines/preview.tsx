@@ -10,6 +10,7 @@ import {
   Table,
   Text,
   Title,
+  VisuallyHidden,
 } from '@mantine/core';
 import { IconEye, IconPlayerStop, IconWindow } from '@tabler/icons-react';
 import { useMutation } from '@tanstack/react-query';
@@ -314,7 +315,8 @@ function Row({ row, columns, onOpen }: RowProps): ReactNode {
     <Table.Tr>
       <Table.Td>
         <Group gap={6} wrap="nowrap">
-          <Button variant="subtle" size="compact-xs" onClick={onOpen} aria-label="Show the whole row">
+          <Button variant="subtle" size="compact-xs" onClick={onOpen}>
+            <VisuallyHidden>Show the whole row of </VisuallyHidden>
             <Time micros={row.at} />
           </Button>
           {row.partial && (

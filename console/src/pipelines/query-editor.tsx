@@ -1,4 +1,4 @@
-import { Alert, Anchor, Grid, Group, Loader, Stack, Text, VisuallyHidden } from '@mantine/core';
+import { Alert, Anchor, Grid, Group, Loader, Paper, Stack, Text, VisuallyHidden } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconAlertTriangle, IconCircleCheck, IconCircleX } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
@@ -143,9 +143,11 @@ export function QueryEditor({
         {shown ? (
           <Graph graph={shown} />
         ) : (
-          <Text size="sm" c="dimmed">
-            The graph of the plan appears when the query is valid.
-          </Text>
+          <Paper withBorder p="md" mih={256}>
+            <Text size="sm" c="dimmed">
+              The graph of the plan appears when the query is valid.
+            </Text>
+          </Paper>
         )}
       </Grid.Col>
     </Grid>
