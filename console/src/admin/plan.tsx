@@ -4,7 +4,7 @@ import { type ReactNode, useState } from 'react';
 import type { Operations } from '../api/client.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { LongText, Name, prettyValue } from '../parts/text.tsx';
-import { ObjectLink, useFirst } from './common.tsx';
+import { ObjectLink, useFirst } from './pieces.tsx';
 
 /** What a bundle would change, or has changed. */
 
