@@ -1,6 +1,196 @@
-import type { ReactNode } from 'react';
-import { Page } from '../parts/parts.tsx';
+import { Button, Code, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core';
+import { IconPlayerPlay } from '@tabler/icons-react';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useNavigate, useParams } from '@tanstack/react-router';
+import { type ReactNode, useState } from 'react';
+import { Can, useMay } from '../api/caller.tsx';
+import { type ConnectionProfile, type ConnectorDetail, call, callWithTag } from '../api/client.ts';
+import { Automate, type Call } from '../parts/automate.tsx';
+import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
+import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
+import { errorsOf, marksOf, merged, patchOf } from '../parts/form-values.ts';
+import { Loaded, Page, Problem } from '../parts/parts.tsx';
+import { useSave } from '../parts/save.tsx';
+import { failedStep, TestSteps, useTest } from '../parts/test-steps.tsx';
+import { Name } from '../parts/text.tsx';
+import { bodyOf, configSchema, type ProfileDraft, ProfileForm, withoutSecrets } from './profile-form.tsx';
 
+/** A stored connection profile: its form, its test, and what uses it. */
 export function ConnectionPage(): ReactNode {
-  return <Page title="Connection">…</Page>;
+  const { id } = useParams({ from: '/connections/$id' });
+  const query = useQuery({
+    queryKey: ['connection_profile', id],
+    queryFn: () => callWithTag('getConnectionProfile', { params: { id } }),
+    // The user edits this version. A conflict shows when it is saved.
+    staleTime: Number.POSITIVE_INFINITY,
+    refetchInterval: false,
+    gcTime: 0,
+  });
+  return (
+    <Loaded query={query}>
+      {({ answer, etag }) => <WithConnector key={etag} profile={answer} etag={etag} />}
+    </Loaded>
+  );
+}
+
+interface StoredProps {
+  profile: ConnectionProfile;
+  etag: string | null;
+}
+
+function WithConnector(props: StoredProps): ReactNode {
+  const query = useConnector(props.profile.connector);
+  return <Loaded query={query}>{(connector) => <Edit {...props} connector={connector} />}</Loaded>;
+}
+
+const draftOf = ({ name, config, labels }: ConnectionProfile): ProfileDraft => ({ name, config, labels });
+
+function useEdit({ profile, etag, connector }: StoredProps & { connector: ConnectorDetail }) {
+  const { id } = profile;
+  const client = useQueryClient();
+  const [draft, setDraft] = useState(() => draftOf(profile));
+  const stored = bodyOf(connector, draftOf(profile));
+  const body = bodyOf(connector, draft);
+  const again = (): Promise<void> => client.invalidateQueries({ queryKey: ['connection_profile', id] });
+  const save = useSave({
+    etag: etag ?? undefined,
+    send: ({ dryRun, discardState, etag: version }) =>
+      call('replaceConnectionProfile', {
+        params: { id },
+        query: { dry_run: dryRun, state: discardState ? 'discard' : 'keep' },
+        headers: version === undefined ? {} : { 'if-match': version },
+        body,
+      }),
+    theirs: async () => {
+      const now = await callWithTag('getConnectionProfile', { params: { id } });
+      return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };
+    },
+    mine: () => ({ ...body, config: withoutSecrets(configSchema(connector), body.config) }),
+    onSaved: () => void again(),
+    onTheirs: () => void again(),
+  });
+  const changed = JSON.stringify(body) !== JSON.stringify(stored);
+  return { draft, setDraft, stored, body, save, changed, reset: () => setDraft(draftOf(profile)) };
+}
+
+function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
+  const { profile, connector } = props;
+  const { draft, setDraft, stored, body, save, changed, reset } = useEdit(props);
+  const [tested, setTested] = useState('');
+  const may = useMay('operator');
+  const test = useTest();
+  const schema = configSchema(connector);
+  const sameAsTested = tested === JSON.stringify(body.config);
+  const marks = sameAsTested ? marksOf(failedStep(test.run), schema) : {};
+  const errors = merged(
+    errorsOf(save.error),
+    sameAsTested ? errorsOf(test.run.error) : {},
+    Object.fromEntries(Object.entries(marks).map(([path, messages]) => [`/config${path}`, messages])),
+  );
+  const runTest = (): void => {
+    save.forget();
+    setTested(JSON.stringify(body.config));
+    const config = patchOf(stored.config, body.config);
+    test.start('testStoredConnectionProfile', { params: { id: profile.id }, body: { config } });
+  };
+  return (
+    <Page
+      title={
+        <Group gap="xs">
+          <ConnectorIcon connector={connector.id} size={28} />
+          <Name>{profile.name}</Name>
+        </Group>
+      }
+      actions={<Actions profile={profile} calls={callsOf(profile, connector, body)} />}
+    >
+      <Grid gap="lg">
+        <Grid.Col span={{ base: 12, lg: 8 }}>
+          <Stack>
+            <ProfileForm
+              connector={connector}
+              draft={draft}
+              errors={errors}
+              disabled={!may}
+              onChange={(next) => {
+                setDraft(next);
+                save.forget();
+              }}
+            />
+            <Problem error={save.error} title="It was not saved" />
+            <Can role="operator">
+              <Group>
+                <Button loading={save.busy} disabled={!changed} onClick={save.begin}>
+                  Save
+                </Button>
+                <Button variant="default" disabled={!changed} onClick={reset}>
+                  Undo changes
+                </Button>
+                {connector.testing && (
+                  <Button
+                    variant="default"
+                    leftSection={<IconPlayerPlay size={16} />}
+                    loading={test.run.state === 'running'}
+                    onClick={runTest}
+                  >
+                    Test
+                  </Button>
+                )}
+              </Group>
+            </Can>
+            {save.dialog}
+          </Stack>
+        </Grid.Col>
+        <Grid.Col span={{ base: 12, lg: 4 }}>
+          <Stack>
+            <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
+            <Paper withBorder p="md" component="section" aria-labelledby="used-by">
+              <Title order={2} size="h5" mb="xs" id="used-by">
+                Used by
+              </Title>
+              <UsedBy kind="connection_profiles" id={profile.id} />
+              <Text size="xs" c="dimmed" mt="md">
+                Id <Code>{profile.id}</Code>
+              </Text>
+            </Paper>
+          </Stack>
+        </Grid.Col>
+      </Grid>
+    </Page>
+  );
+}
+
+function Actions({ profile, calls }: { profile: ConnectionProfile; calls: readonly Call[] }): ReactNode {
+  const navigate = useNavigate();
+  const { id, name } = profile;
+  return (
+    <>
+      <Automate calls={calls} object={{ kind: 'connection_profiles', name, id }} />
+      <Can role="operator">
+        <DeleteObject
+          kind="connection_profiles"
+          id={id}
+          name={name}
+          noun="connection profile"
+          onDeleted={() => void navigate({ to: '/connections' })}
+        />
+      </Can>
+    </>
+  );
+}
+
+function callsOf(
+  profile: ConnectionProfile,
+  connector: ConnectorDetail,
+  body: ReturnType<typeof bodyOf>,
+): Call[] {
+  const path = `/api/v1/connection_profiles/${profile.id}`;
+  const shown = { ...body, config: withoutSecrets(configSchema(connector), body.config) };
+  return [
+    { title: 'Get it', method: 'GET', path },
+    { title: 'Test it', method: 'POST', path: `${path}/test`, stream: true },
+    { title: 'See what a change affects', method: 'PUT', path: `${path}?dry_run=true`, body: shown },
+    { title: 'Change it', method: 'PUT', path, body: shown },
+    { title: 'List what uses it', method: 'GET', path: `${path}/dependents` },
+    { title: 'Delete it', method: 'DELETE', path },
+  ];
 }

@@ -1,6 +1,145 @@
-import type { ReactNode } from 'react';
-import { Page } from '../parts/parts.tsx';
+import { Anchor, Button, Group, Stack, Text } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { IconPlayerPlay } from '@tabler/icons-react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
+import { type ReactNode, useState } from 'react';
+import { useMay } from '../api/caller.tsx';
+import { type ConnectorDetail, call } from '../api/client.ts';
+import { Automate } from '../parts/automate.tsx';
+import { ConnectorCards, ConnectorIcon, useConnector, useConnectors } from '../parts/connectors.tsx';
+import { errorsOf, marksOf, merged } from '../parts/form-values.ts';
+import { Empty, Loaded, Page, Problem } from '../parts/parts.tsx';
+import { failedStep, TestSteps, useTest } from '../parts/test-steps.tsx';
+import { bodyOf, configSchema, type ProfileDraft, ProfileForm, withoutSecrets } from './profile-form.tsx';
 
+/** A new connection profile: first its connector, then its form. */
 export function NewConnectionPage(): ReactNode {
-  return <Page title="New connection">…</Page>;
+  const { connector } = useSearch({ from: '/connections/new' });
+  if (!useMay('operator'))
+    return (
+      <Page title="New connection">
+        <Empty>Your role may look at connections. To make one, log in with the key of an operator.</Empty>
+      </Page>
+    );
+  return connector === undefined ? <Choose /> : <Fill id={connector} />;
+}
+
+function Choose(): ReactNode {
+  const query = useConnectors();
+  const navigate = useNavigate({ from: '/connections/new' });
+  return (
+    <Page title="New connection">
+      <Loaded query={query}>
+        {(all) => (
+          <Stack>
+            <Text size="sm">Which system does it connect to?</Text>
+            <ConnectorCards
+              connectors={all.filter(({ connection_config }) => connection_config !== null)}
+              onChoose={(connector) => void navigate({ search: { connector } })}
+            />
+            <Text size="sm" c="dimmed">
+              Other connectors have no profile. Their address is part of the table:{' '}
+              <Anchor component={Link} to="/tables/new" size="sm" underline="always">
+                make a table
+              </Anchor>
+              .
+            </Text>
+          </Stack>
+        )}
+      </Loaded>
+    </Page>
+  );
+}
+
+function Fill({ id }: { id: string }): ReactNode {
+  const query = useConnector(id);
+  return <Loaded query={query}>{(connector) => <Form connector={connector} />}</Loaded>;
+}
+
+const empty: ProfileDraft = { name: '', config: {}, labels: {} };
+
+function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
+  const [draft, setDraft] = useState(empty);
+  const [tested, setTested] = useState('');
+  const test = useTest();
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  const body = bodyOf(connector, draft);
+  const create = useMutation({
+    mutationFn: () => call('createConnectionProfile', { body }),
+    onSuccess: async ({ id }) => {
+      await client.invalidateQueries({ queryKey: ['connection_profiles'] });
+      notifications.show({ message: 'The connection is stored', color: 'teal' });
+      await navigate({ to: '/connections/$id', params: { id } });
+    },
+  });
+  const schema = configSchema(connector);
+  const sameAsTested = tested === JSON.stringify(body.config);
+  const marks = sameAsTested ? marksOf(failedStep(test.run), schema) : {};
+  const errors = merged(
+    errorsOf(create.error),
+    sameAsTested ? errorsOf(test.run.error) : {},
+    Object.fromEntries(Object.entries(marks).map(([path, messages]) => [`/config${path}`, messages])),
+  );
+  const runTest = (): void => {
+    create.reset();
+    setTested(JSON.stringify(body.config));
+    test.start('testConnectionProfile', { body: { ...body, name: body.name || 'test' } });
+  };
+  const shown = { ...body, config: withoutSecrets(schema, body.config) };
+  return (
+    <Page
+      title={
+        <Group gap="xs">
+          <ConnectorIcon connector={connector.id} size={28} />
+          New {connector.name} connection
+        </Group>
+      }
+      actions={
+        <Automate
+          calls={[
+            {
+              title: 'Test it',
+              method: 'POST',
+              path: '/api/v1/connection_profiles/test',
+              body: shown,
+              stream: true,
+            },
+            { title: 'Create it', method: 'POST', path: '/api/v1/connection_profiles', body: shown },
+          ]}
+        />
+      }
+    >
+      <ProfileForm
+        connector={connector}
+        draft={draft}
+        errors={errors}
+        onChange={(next) => {
+          setDraft(next);
+          create.reset();
+        }}
+      />
+      <Problem error={create.error} title="It was not stored" />
+      <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
+      <Group>
+        {connector.testing && (
+          <Button
+            variant="default"
+            leftSection={<IconPlayerPlay size={16} />}
+            loading={test.run.state === 'running'}
+            onClick={runTest}
+          >
+            Test
+          </Button>
+        )}
+        <Button loading={create.isPending} onClick={() => create.mutate()}>
+          Save
+        </Button>
+        <Anchor component={Link} to="/connections/new" search={{} as never} size="sm">
+          Choose another connector
+        </Anchor>
+      </Group>
+    </Page>
+  );
 }

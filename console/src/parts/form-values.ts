@@ -90,10 +90,8 @@ export type FieldErrors = Readonly<Record<string, readonly string[]>>;
 export const noErrors: FieldErrors = {};
 
 export function errorsOf(error: unknown): FieldErrors {
-  const found: Record<string, string[]> = {};
-  if (error instanceof Refused)
-    for (const { path, message } of error.problem.errors) (found[path] ??= []).push(visible(message));
-  return found;
+  if (!(error instanceof Refused)) return noErrors;
+  return merged(...error.problem.errors.map(({ path, message }) => ({ [path]: [visible(message)] })));
 }
 
 /** Those below a pointer, which they begin without. */
@@ -110,7 +108,8 @@ export const errorAt = (errors: FieldErrors, pointer: string): string | undefine
 export const merged = (...all: FieldErrors[]): FieldErrors => {
   const found: Record<string, string[]> = {};
   for (const errors of all)
-    for (const [path, messages] of Object.entries(errors)) (found[path] ??= []).push(...messages);
+    for (const [path, messages] of Object.entries(errors))
+      found[path] = [...(found[path] ?? []), ...messages];
   return found;
 };
 

@@ -31,7 +31,10 @@ const validator: ValidatorType = {
   isValid: (schema, data) => Check(schema as never, data),
   rawValidation: (schema, data) => ({ errors: errorsIn(schema as never, data)[1] as never[] }),
   validateFormData: (data, schema) => {
-    const [, found] = errorsIn(schema as never, data) as [boolean, { message: string; instancePath: string }[]];
+    const [, found] = errorsIn(schema as never, data) as [
+      boolean,
+      { message: string; instancePath: string }[],
+    ];
     const errors = found.map(({ message, instancePath }) => ({
       message,
       property: instancePath,
@@ -48,7 +51,12 @@ const validator: ValidatorType = {
 
 const Form = withTheme({
   ...Theme,
-  templates: { ...Theme.templates, BaseInputTemplate: BaseInput, FieldTemplate: Plain, ObjectFieldTemplate: Section },
+  templates: {
+    ...Theme.templates,
+    BaseInputTemplate: BaseInput,
+    FieldTemplate: Plain,
+    ObjectFieldTemplate: Section,
+  },
   widgets: { ...Theme.widgets, CheckboxWidget: SwitchInput, SecretInput, PemInput, ServersInput } as never,
   fields: { TagsField, MapField } as never,
 });
@@ -133,7 +141,7 @@ function nested(errors: FieldErrors): ErrorSchema {
 }
 
 function Plain({ children, hidden }: FieldTemplateProps): ReactNode {
-  return hidden ? null : <>{children}</>;
+  return hidden ? null : children;
 }
 
 const isWide = (schema: Schema | undefined): boolean =>

@@ -191,7 +191,14 @@ export function ServersInput(props: WidgetProps): ReactNode {
   );
 }
 
-export function TagsField({ formData, onChange, schema, rawErrors, fieldPathId, ...rest }: FieldProps): ReactNode {
+export function TagsField({
+  formData,
+  onChange,
+  schema,
+  rawErrors,
+  fieldPathId,
+  ...rest
+}: FieldProps): ReactNode {
   return (
     <TagsInput
       id={fieldPathId.$id}
@@ -208,7 +215,14 @@ export function TagsField({ formData, onChange, schema, rawErrors, fieldPathId, 
   );
 }
 
-export function MapField({ formData, onChange, schema, rawErrors, fieldPathId, ...rest }: FieldProps): ReactNode {
+export function MapField({
+  formData,
+  onChange,
+  schema,
+  rawErrors,
+  fieldPathId,
+  ...rest
+}: FieldProps): ReactNode {
   const given = isObject(formData) ? formData : {};
   return (
     <KeyValues

@@ -1,4 +1,15 @@
-import { ActionIcon, Badge, Button, Collapse, Group, Loader, Paper, Stack, Text, Timeline } from '@mantine/core';
+import {
+  ActionIcon,
+  Badge,
+  Button,
+  Collapse,
+  Group,
+  Loader,
+  Paper,
+  Stack,
+  Text,
+  Timeline,
+} from '@mantine/core';
 import {
   IconAlertTriangle,
   IconCheck,
@@ -114,7 +125,13 @@ export function TestSteps({ run, onStop, onClear }: TestStepsProps): ReactNode {
         </Group>
         <Problem error={run.error} title="The test was not run" />
         {(run.steps.length > 0 || run.state === 'running') && (
-          <Timeline bulletSize={22} lineWidth={2} aria-live="polite" role="list" aria-label="Steps of the test">
+          <Timeline
+            bulletSize={22}
+            lineWidth={2}
+            aria-live="polite"
+            role="list"
+            aria-label="Steps of the test"
+          >
             {run.steps.map((step, index) => (
               <Timeline.Item
                 // biome-ignore lint/suspicious/noArrayIndexKey: steps are only added
