@@ -1,12 +1,14 @@
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY console/package.json console/
 RUN npm ci --ignore-scripts --loglevel=error
 COPY . .
 RUN node scripts/generate.ts && node scripts/package.ts
-# Prisma's client names the tools for development as optional peers, so --omit=dev would keep them. The base image brings
+# Prisma's client names the tools for development as optional peers, so --omit=dev would keep them. The console is a workspace,
+# and its packages are in what was built. The base image brings
 # the Node that an npm package brings elsewhere.
-RUN npm pkg delete devDependencies && npm prune --ignore-scripts && rm -rf node_modules/node-linux-* node_modules/.bin/node
+RUN npm pkg delete devDependencies workspaces && npm prune --ignore-scripts && rm -rf node_modules/node-linux-* node_modules/.bin/node
 
 FROM node:24-slim
 WORKDIR /app
@@ -19,6 +21,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/package.json package.json
 COPY --from=build /app/prisma/migrations prisma/migrations
 COPY --from=build /app/dist dist
+COPY --from=build /app/console/dist console/dist
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data

@@ -11,7 +11,12 @@ export default defineConfig({
   base: './',
   // `src/api/console.ts` puts a new nonce in its place for each response.
   html: { cspNonce: 'NONCE' },
-  build: { target: 'es2024', assetsInlineLimit: 0, reportCompressedSize: false, chunkSizeWarningLimit: 1000 },
+  build: {
+    target: 'es2024',
+    // They know light-dark(), which does not work when it is written for older ones.
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    ...{ assetsInlineLimit: 0, reportCompressedSize: false, chunkSizeWarningLimit: 1000 },
+  },
   plugins: [react()],
   // @rjsf/core names a validator in a helper for its own tests, which is left out. Ours is in parts/schema-form.tsx.
   resolve: { alias: { '@rjsf/validator-ajv8': 'react' } },

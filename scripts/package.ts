@@ -1,5 +1,5 @@
 // npm runs this before it packs (prepack): it writes the JavaScript of src/, without tests, to dist/. Node strips no
-// types below node_modules.
+// types below node_modules. It also builds the web console if it is missing.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -31,6 +31,7 @@ function mendReferences(name: string): void {
   if (mended !== text) writeFileSync(file, mended);
 }
 
+if (!existsSync(join(root, 'console', 'dist', 'index.html'))) await import('./console.ts');
 rmSync(dist, { recursive: true, force: true });
 compile();
 for (const name of globSync('**/*.js', { cwd: dist })) mendReferences(name);

@@ -116,7 +116,9 @@ function consoleSources() {
 /** Builds the web console if it is missing or older than its sources, for what serves or tests it. */
 function buildConsole(script, [command = 'all']) {
   const serves = script === 'src/main.ts' && ['all', 'api', 'demo'].includes(command);
-  const wanted = (serves && process.env.PENSTOCK_CONSOLE !== 'off') || script === 'scripts/check.ts';
+  const wanted =
+    (serves && process.env.PENSTOCK_CONSOLE !== 'off') ||
+    ['scripts/check.ts', 'scripts/package.ts'].includes(script);
   if (!wanted) return;
   const page = join(root, 'console', 'dist', 'index.html');
   once(

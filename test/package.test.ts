@@ -57,9 +57,9 @@ test('the image has the files of the package', () => {
     .split(/^FROM /m)
     .at(-1) as string;
   const copied = [...image.matchAll(/^COPY (.*)$/gm)].map(([, rest]) => rest);
-  const parts = ['node_modules', 'package.json', 'prisma/migrations', 'dist'];
+  const parts = ['node_modules', 'package.json', 'prisma/migrations', 'dist', 'console/dist'];
   expect(copied).toEqual(parts.map((part) => `--from=build /app/${part} ${part}`));
-  expect(read('Dockerfile')).toMatch(/^RUN npm pkg delete devDependencies && npm prune\b/m);
+  expect(read('Dockerfile')).toMatch(/^RUN npm pkg delete devDependencies workspaces && npm prune\b/m);
 });
 
 describe('the package', () => {
@@ -73,7 +73,7 @@ describe('the package', () => {
     const { files } = installed;
     expect(files.filter((path) => path.startsWith('dist/')).length).toBeGreaterThan(100);
     const expected =
-      /^(bin\/[\w-]+\.mjs|dist\/.+\.(js|svg)|prisma\/migrations\/.+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(bin\/[\w-]+\.mjs|dist\/.+\.(js|svg)|console\/dist\/(index\.html|assets\/[\w.-]+\.(js|css|svg)(\.gz|\.br)?)|prisma\/migrations\/.+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(files.filter((path) => !expected.test(path))).toEqual([]);
     const inside = files.map((path) => ({
       path,
@@ -110,13 +110,16 @@ describe('the package', () => {
       await broker?.stop();
     });
 
-    test('serves the API, its documentation and its keys', async () => {
+    test('serves the API, its documentation, its keys and the console', async () => {
       await request.get('/readyz').expect(200);
       await request.get('/api/v1/swagger-ui/').expect(200);
       await request.get('/api/v1/swagger-ui/static/swagger-ui-bundle.js').expect(200);
       const { body } = await request.get('/api/v1/connectors').expect(200);
       expect(body.data[0].icon).toContain('<svg');
       await installed.run(installed.command, ['keys', 'list']);
+      const { text } = await request.get('/').expect(200);
+      const script = /<script[^>]* src="\.(\/assets\/[^"]+)"/.exec(text)?.[1] as string;
+      await request.get(script).expect(200).expect('content-encoding', 'gzip');
     }, 60_000);
 
     test('runs a job in a thread', async () => {

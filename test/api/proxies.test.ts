@@ -1,69 +1,31 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { whyMissing } from '../../scripts/servers.ts';
 import { temporaryFolder } from '../support/at-end.ts';
-import { freePort } from '../support/mosquitto.ts';
+import { proxies, startProxy } from '../support/proxies.ts';
 import { created, profileBody } from '../support/resources.ts';
-import { ServerProcess, whereIs } from '../support/server-process.ts';
+import { whereIs } from '../support/server-process.ts';
 import { type Service, startService } from '../support/service.ts';
 import { skipping } from '../support/skipping.ts';
 
 /** The examples of proxies, which serve Penstock below a path and compress: what breaks ETags and addresses. */
-
-const examples = join(import.meta.dirname, '../../examples/proxies');
-const http = (server: string): string => {
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${name};`,
-  );
-  return `daemon off;\npid pid;\nerror_log stderr;\nevents {}\nhttp { access_log off; ${paths.join(' ')}\n${server}}\n`;
-};
-const proxies = [
-  {
-    name: 'nginx',
-    file: 'nginx.conf',
-    args: (config: string, folder: string) => ['-p', folder, '-c', config],
-    whole: http,
-  },
-  {
-    name: 'HAProxy',
-    file: 'haproxy.cfg',
-    args: (config: string) => ['-f', config],
-    whole: (text: string) => text,
-  },
-  {
-    name: 'Caddy',
-    file: 'Caddyfile',
-    args: (config: string) => ['run', '--adapter', 'caddyfile', '--config', config],
-    whole: (text: string) => `{\n\tadmin off\n\tauto_https off\n}\n${text}`,
-  },
-];
 
 let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
 
-describe.each(proxies)('$name', ({ name, file, args, whole }) => {
+describe.each(proxies)('$name', (kind) => {
+  const { name } = kind;
   const missing = whyMissing(name);
 
   test.skipIf(missing !== undefined)(
     skipping('keeps ETags, conditional requests, addresses and event streams working', missing),
     async () => {
-      const folder = mkdtempSync(join(tmpdir(), `penstock-${name}-`));
-      const port = await freePort();
-      const text = readFileSync(join(examples, file), 'utf8');
-      const own = text.replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`);
-      writeFileSync(
-        join(folder, file),
-        whole(own.replaceAll('127.0.0.1:5115', new URL(service.address).host)),
-      );
-      const command = whereIs(name.toLowerCase()) ?? name;
-      await ServerProcess.start({ command, args: args(join(folder, file), folder), port, folder });
-      const base = `http://127.0.0.1:${port}/penstock`;
+      const base = await startProxy(kind, service.address);
       const path = `${base}/api/v1/connection_profiles`;
       const send = (url: string, method = 'GET', headers: Record<string, string> = {}, body?: object) =>
         fetch(url, {

@@ -139,15 +139,26 @@ function Api(): ReactNode {
     <Part title="The API">
       <List size="sm">
         <List.Item>
-          <Anchor href={`${base}/api/v1/swagger-ui/`}>Swagger UI</Anchor>: every call, to read and to try
+          <Anchor underline="always" href={`${base}/api/v1/swagger-ui/`}>
+            Swagger UI
+          </Anchor>
+          : every call, to read and to try
         </List.Item>
         <List.Item>
-          <Anchor href={`${base}/api/v1/api-docs/openapi.json`}>OpenAPI document</Anchor>: for generators of
-          clients
+          <Anchor underline="always" href={`${base}/api/v1/api-docs/openapi.json`}>
+            OpenAPI document
+          </Anchor>
+          : for generators of clients
         </List.Item>
         <List.Item>
-          <Anchor href={`${base}/readyz`}>Readiness</Anchor> and{' '}
-          <Anchor href={`${base}/healthz`}>health</Anchor>: for probes, without a key
+          <Anchor underline="always" href={`${base}/readyz`}>
+            Readiness
+          </Anchor>{' '}
+          and{' '}
+          <Anchor underline="always" href={`${base}/healthz`}>
+            health
+          </Anchor>
+          : for probes, without a key
         </List.Item>
       </List>
       <Text size="sm" c="dimmed">
@@ -188,7 +199,10 @@ function Metrics(): ReactNode {
     <Part title="Metrics">
       <Text size="sm">
         Prometheus reads{' '}
-        <Anchor href={`${base}/metrics`}>{new URL(base).pathname.replace(/\/$/, '')}/metrics</Anchor>.
+        <Anchor underline="always" href={`${base}/metrics`}>
+          {new URL(base).pathname.replace(/\/$/, '')}/metrics
+        </Anchor>
+        .
         {keysRequired &&
           ' It needs a key with the role viewer, which the browser does not send with this link. Give Prometheus one as a bearer token, or show the metrics here.'}
       </Text>

@@ -20,7 +20,7 @@ import { Automate } from '../parts/automate.tsx';
 import { nowMicros } from '../parts/format.ts';
 import { Empty, Loaded, Page, Time } from '../parts/parts.tsx';
 import { LongText, Name, parseExact, prettyValue } from '../parts/text.tsx';
-import { ObjectLink } from './common.tsx';
+import { ObjectLink } from './pieces.tsx';
 import { Compared } from './plan.tsx';
 
 /** Who has changed what, and when. */

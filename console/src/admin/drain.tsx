@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { call, type Operations } from '../api/client.ts';
 import { Name } from '../parts/text.tsx';
-import { Confirm } from './common.tsx';
+import { Confirm } from './pieces.tsx';
 
 export type Worker = Operations['listWorkers']['answer']['data'][number];
 

@@ -7,8 +7,8 @@ import { Automate } from '../parts/automate.tsx';
 import { nowMicros } from '../parts/format.ts';
 import { Empty, Loaded, Page, Time } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
-import { Confirm, useFirst } from './common.tsx';
 import { CreateKey } from './create-key.tsx';
+import { Confirm, useFirst } from './pieces.tsx';
 
 /** The API keys: who may do what, and until when. */
 

@@ -4,7 +4,7 @@ import { type ReactNode, useState } from 'react';
 import type { Operations } from '../api/client.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { LongText, Name, prettyValue } from '../parts/text.tsx';
-import { ObjectLink, useFirst } from './common.tsx';
+import { ObjectLink, useFirst } from './pieces.tsx';
 
 /** What a bundle would change, or has changed. */
 
@@ -51,7 +51,9 @@ export function Plan({ plan }: { plan: Applied }): ReactNode {
           {affected.slice(0, 50).map(({ id, name }, index) => (
             <span key={id}>
               {index > 0 && ', '}
-              <ObjectLink id={id}>{name}</ObjectLink>
+              <ObjectLink id={id} inText>
+                {name}
+              </ObjectLink>
             </span>
           ))}
           {affected.length > 50 && ` and ${affected.length - 50} more`}. They finish their messages in flight
@@ -113,7 +115,7 @@ function ChangeRow({ change, applied }: { change: Change; applied: boolean }): R
   );
 }
 
-const maxInline = 100;
+const maxInline = 60;
 const maxCompared = 100_000;
 
 /** A query is a text of its own; everything else is shown as JSON. */

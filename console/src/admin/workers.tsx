@@ -8,8 +8,8 @@ import { Automate } from '../parts/automate.tsx';
 import { count } from '../parts/format.ts';
 import { Empty, Labels, Loaded, Page, Since } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
-import { ObjectLink, useFirst } from './common.tsx';
 import { Drain, type Worker } from './drain.tsx';
+import { ObjectLink, useFirst } from './pieces.tsx';
 
 /** The workers: what state they are in, how much they do, and which tasks they run. */
 

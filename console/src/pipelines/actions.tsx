@@ -10,7 +10,7 @@ import {
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
-import { Can } from '../api/caller.tsx';
+import { useMay } from '../api/caller.tsx';
 import { call, type Job, type Pipeline } from '../api/client.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { JobState, Problem } from '../parts/parts.tsx';
@@ -21,6 +21,7 @@ import { isChanging, isResting, jobKey, useJob } from './job.ts';
 
 export function Actions({ pipeline }: { pipeline: Pipeline }): ReactNode {
   const { data: job } = useJob(pipeline);
+  const may = useMay('operator');
   return (
     <>
       {job && (
@@ -28,11 +29,7 @@ export function Actions({ pipeline }: { pipeline: Pipeline }): ReactNode {
           <JobState state={job.state} />
         </span>
       )}
-      {job && (
-        <Can role="operator">
-          <Buttons pipeline={pipeline} job={job} />
-        </Can>
-      )}
+      {job && may && <Buttons pipeline={pipeline} job={job} />}
       <Automate
         calls={callsOf(pipeline)}
         object={{ kind: 'pipelines', name: pipeline.name, id: pipeline.id }}
@@ -57,7 +54,7 @@ const stopModes = [
   },
   {
     mode: 'force',
-    text: 'Stops at once, like immediate, also when the job is already stopping and does not end.',
+    text: 'Does the same as immediate. It is there for scripts that were written for Arroyo.',
   },
 ] as const;
 type StopMode = (typeof stopModes)[number]['mode'];
@@ -87,14 +84,20 @@ type Dialog = 'stop' | 'restart' | 'rescale' | 'delete';
 function Buttons({ pipeline, job }: { pipeline: Pipeline; job: Job }): ReactNode {
   const [dialog, setDialog] = useState<Dialog>();
   const close = (): void => setDialog(undefined);
-  const start = useAction(pipeline, (id) => call('patchPipeline', { params: { id }, body: { stop: 'none' } }));
+  const start = useAction(pipeline, (id) =>
+    call('patchPipeline', { params: { id }, body: { stop: 'none' } }),
+  );
   const changing = isChanging(job);
   const stopped = isResting(job);
   const ended = stopped && job.running_desired && job.state !== 'Created';
   return (
     <>
       {stopped && !ended && (
-        <Button leftSection={<IconPlayerPlay size={16} />} loading={start.isPending} onClick={() => start.mutate()}>
+        <Button
+          leftSection={<IconPlayerPlay size={16} />}
+          loading={start.isPending}
+          onClick={() => start.mutate()}
+        >
           Start
         </Button>
       )}
@@ -176,7 +179,7 @@ interface DialogProps {
 }
 
 function StopDialog({ pipeline, job, close }: DialogProps & { job: Job }): ReactNode {
-  const [mode, setMode] = useState<StopMode>(job.running_desired ? 'checkpoint' : 'force');
+  const [mode, setMode] = useState<StopMode>(job.running_desired ? 'checkpoint' : 'immediate');
   const stop = useAction(
     pipeline,
     (id) => call('patchPipeline', { params: { id }, body: { stop: mode } }),
@@ -198,7 +201,12 @@ function StopDialog({ pipeline, job, close }: DialogProps & { job: Job }): React
           </Stack>
         </Radio.Group>
         <Problem error={stop.error} />
-        <Confirm text={`Stop: ${mode}`} loading={stop.isPending} {...{ close }} onConfirm={() => stop.mutate()} />
+        <Confirm
+          text={`Stop: ${mode}`}
+          loading={stop.isPending}
+          {...{ close }}
+          onConfirm={() => stop.mutate()}
+        />
       </Stack>
     </Modal>
   );
@@ -214,9 +222,7 @@ function RestartDialog({ pipeline, stopped, close }: DialogProps & { stopped: bo
   return (
     <Modal opened onClose={close} title={stopped ? 'Start again' : 'Restart the pipeline'} size="lg">
       <Stack>
-        <Text size="sm">
-          It starts with the stored definition, and goes on with the open windows.
-        </Text>
+        <Text size="sm">It starts with the stored definition, and goes on with the open windows.</Text>
         {!stopped && (
           <Radio.Group label="Before" value={`${force}`} onChange={(value) => setForce(value === 'true')}>
             <Stack gap="xs" mt="xs">
@@ -293,7 +299,11 @@ function DeleteDialog({ pipeline, close }: DialogProps): ReactNode {
     <Modal opened onClose={close} title="Delete the pipeline" size="lg">
       <Stack>
         <Text size="sm">
-          This removes <b><Name>{pipeline.name}</Name></b> for good:
+          This removes{' '}
+          <b>
+            <Name>{pipeline.name}</Name>
+          </b>{' '}
+          for good:
         </Text>
         <List size="sm">
           <List.Item>its definition and history,</List.Item>

@@ -51,7 +51,10 @@ export function patchOf(before: PipelineFields, after: PipelineFields): Patch {
   return patch as Patch;
 }
 
-const mapPatch = (before: Record<string, string>, after: Record<string, string>): Record<string, string | null> =>
+const mapPatch = (
+  before: Record<string, string>,
+  after: Record<string, string>,
+): Record<string, string | null> =>
   Object.fromEntries([
     ...Object.keys(before)
       .filter((key) => after[key] === undefined)
@@ -131,7 +134,7 @@ export function Fields({ value, onChange, error, readOnly = false }: FieldsProps
       />
       <PairsColumn
         label="Placement"
-        description="Labels that a worker must have to run it; any worker if empty"
+        description="Labels its workers must have; any if empty"
         value={value.placement}
         onChange={(placement) => set({ placement })}
         {...common('placement')}

@@ -18,6 +18,7 @@ export const jobKey = (pipelineId: string): string[] => ['job', pipelineId];
 export const useJob = ({ id }: Pick<Pipeline, 'id'>): UseQueryResult<Job> =>
   useQuery({
     queryKey: jobKey(id),
-    queryFn: async ({ signal }) => (await call('listPipelineJobs', { params: { id }, signal })).data[0] as Job,
+    queryFn: async ({ signal }) =>
+      (await call('listPipelineJobs', { params: { id }, signal })).data[0] as Job,
     refetchInterval: ({ state }) => (state.data && isChanging(state.data) ? 1000 : 5000),
   });

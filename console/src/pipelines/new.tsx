@@ -44,7 +44,12 @@ function NewPipeline(): ReactNode {
   });
   const ready = fields.name.trim() !== '' && check.current && check.graph !== null;
   const calls = [
-    { title: 'Check the query', method: 'POST', path: '/api/v1/pipelines/validate_query', body: { query: fields.query } },
+    {
+      title: 'Check the query',
+      method: 'POST',
+      path: '/api/v1/pipelines/validate_query',
+      body: { query: fields.query },
+    },
     { title: 'Create and start', method: 'POST', path: '/api/v1/pipelines', body: bodyOf(fields) },
   ];
   const queryError = errorAt(error, 'query');
@@ -66,7 +71,12 @@ function NewPipeline(): ReactNode {
           {queryError !== undefined && check.errors.length === 0 && <Problem error={error} />}
           {error !== null && !isAtFields(error) && <Problem error={error} />}
           <Group>
-            <Button type="submit" leftSection={<IconPlayerPlay size={16} />} loading={isPending} disabled={!ready}>
+            <Button
+              type="submit"
+              leftSection={<IconPlayerPlay size={16} />}
+              loading={isPending}
+              disabled={!ready}
+            >
               Create and start
             </Button>
             {!ready && (

@@ -76,7 +76,10 @@ export function withEvents(seen: Seen, events: readonly OutputData[]): Seen {
   return next;
 }
 
-function add(seen: Seen, { operator_id, timestamps, batch, bad, left_out, partial, state, done, error }: OutputData): void {
+function add(
+  seen: Seen,
+  { operator_id, timestamps, batch, bad, left_out, partial, state, done, error }: OutputData,
+): void {
   const rows = exactly(batch);
   if (operator_id !== '' && !seen.operators.includes(operator_id)) seen.operators.push(operator_id);
   for (const [nth, cells] of rows.entries()) {
@@ -113,6 +116,7 @@ const maxColumns = 40;
 /** The columns of rows, in the order of the first row that has them. */
 export function columnsOf(rows: readonly ShownRow[]): string[] {
   const columns = new Set<string>();
-  for (const { cells } of rows) for (const name of Object.keys(cells)) if (columns.size < maxColumns) columns.add(name);
+  for (const { cells } of rows)
+    for (const name of Object.keys(cells)) if (columns.size < maxColumns) columns.add(name);
   return [...columns];
 }

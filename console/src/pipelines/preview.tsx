@@ -10,6 +10,7 @@ import {
   Table,
   Text,
   Title,
+  VisuallyHidden,
 } from '@mantine/core';
 import { IconEye, IconPlayerStop, IconWindow } from '@tabler/icons-react';
 import { useMutation } from '@tanstack/react-query';
@@ -238,7 +239,9 @@ function Results({ seen, running }: { seen: Seen; running: boolean }): ReactNode
         />
       )}
       {rows.length === 0 ? (
-        <Empty>{running ? 'Waiting for rows. Do messages arrive that the query lets pass?' : 'No rows came.'}</Empty>
+        <Empty>
+          {running ? 'Waiting for rows. Do messages arrive that the query lets pass?' : 'No rows came.'}
+        </Empty>
       ) : (
         <Rows rows={rows} />
       )}
@@ -272,7 +275,13 @@ function Rows({ rows }: { rows: readonly ShownRow[] }): ReactNode {
   return (
     <>
       <Table.ScrollContainer minWidth={Math.min(1000, 160 + columns.length * 90)} mah={420}>
-        <Table striped highlightOnHover stickyHeader aria-label="Rows of the preview" className="preview-rows">
+        <Table
+          striped
+          highlightOnHover
+          stickyHeader
+          aria-label="Rows of the preview"
+          className="preview-rows"
+        >
           <Table.Thead>
             <Table.Tr>
               <Table.Th scope="col">Time</Table.Th>
@@ -306,7 +315,8 @@ function Row({ row, columns, onOpen }: RowProps): ReactNode {
     <Table.Tr>
       <Table.Td>
         <Group gap={6} wrap="nowrap">
-          <Button variant="subtle" size="compact-xs" onClick={onOpen} aria-label="Show the whole row">
+          <Button variant="subtle" size="compact-xs" onClick={onOpen}>
+            <VisuallyHidden>Show the whole row of </VisuallyHidden>
             <Time micros={row.at} />
           </Button>
           {row.partial && (

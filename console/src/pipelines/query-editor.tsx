@@ -1,10 +1,9 @@
-import { Alert, Anchor, Grid, Group, Loader, Stack, Text, VisuallyHidden } from '@mantine/core';
+import { Alert, Anchor, Grid, Group, Loader, Paper, Stack, Text, VisuallyHidden } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconAlertTriangle, IconCircleCheck, IconCircleX } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, type RefObject, useMemo, useRef } from 'react';
-import { useMay } from '../api/caller.tsx';
 import { type ConnectionTable, call, type PipelineGraph, Refused } from '../api/client.ts';
 import { later } from '../parts/lazy.tsx';
 import { Problem } from '../parts/parts.tsx';
@@ -67,7 +66,10 @@ async function allTables(signal: AbortSignal): Promise<ConnectionTable[]> {
   return tables;
 }
 
-async function metadataOf(connectors: readonly string[], signal: AbortSignal): Promise<Vocabulary['metadata']> {
+async function metadataOf(
+  connectors: readonly string[],
+  signal: AbortSignal,
+): Promise<Vocabulary['metadata']> {
   const details = await Promise.all(connectors.map((id) => call('getConnector', { params: { id }, signal })));
   return [
     ...new Map(details.flatMap((one) => one.metadata_columns).map((each) => [each.name, each])).values(),
@@ -78,7 +80,11 @@ const rarely = { refetchInterval: false, staleTime: 300_000 } as const;
 
 /** Names that a query can use. Empty until they are loaded: completion is a help, not a need. */
 export function useVocabulary(): { vocabulary: Vocabulary; noTables: boolean } {
-  const tables = useQuery({ queryKey: ['tables', 'all'], queryFn: ({ signal }) => allTables(signal), refetchInterval: 60_000 });
+  const tables = useQuery({
+    queryKey: ['tables', 'all'],
+    queryFn: ({ signal }) => allTables(signal),
+    refetchInterval: 60_000,
+  });
   const functions = useQuery({
     ...rarely,
     queryKey: ['functions'],
@@ -110,7 +116,13 @@ interface QueryEditorProps {
   graph?: PipelineGraph;
 }
 
-export function QueryEditor({ value, onChange, check, readOnly = false, graph }: QueryEditorProps): ReactNode {
+export function QueryEditor({
+  value,
+  onChange,
+  check,
+  readOnly = false,
+  graph,
+}: QueryEditorProps): ReactNode {
   const { vocabulary, noTables } = useVocabulary();
   const handle = useRef<EditorHandle>(null);
   const shown = check.graph ?? graph;
@@ -131,9 +143,11 @@ export function QueryEditor({ value, onChange, check, readOnly = false, graph }:
         {shown ? (
           <Graph graph={shown} />
         ) : (
-          <Text size="sm" c="dimmed">
-            The graph of the plan appears when the query is valid.
-          </Text>
+          <Paper withBorder p="md" mih={256}>
+            <Text size="sm" c="dimmed">
+              The graph of the plan appears when the query is valid.
+            </Text>
+          </Paper>
         )}
       </Grid.Col>
     </Grid>
@@ -167,7 +181,10 @@ function Findings({ check, empty, handle }: FindingsProps): ReactNode {
   return (
     <Stack gap={4}>
       <Group gap={6} role="status" mih={22}>
-        <Summary {...{ errors: errors.length, warnings: warnings.length, current, empty }} failed={failure !== null} />
+        <Summary
+          {...{ errors: errors.length, warnings: warnings.length, current, empty }}
+          failed={failure !== null}
+        />
       </Group>
       {failure !== null && (failure instanceof Refused || current) && <Problem error={failure} />}
       {all.length > 0 && (
@@ -185,7 +202,15 @@ function Findings({ check, empty, handle }: FindingsProps): ReactNode {
   );
 }
 
-function OneFinding({ finding, isError, onGo }: { finding: Finding; isError: boolean; onGo(): void }): ReactNode {
+function OneFinding({
+  finding,
+  isError,
+  onGo,
+}: {
+  finding: Finding;
+  isError: boolean;
+  onGo(): void;
+}): ReactNode {
   const { message, span } = finding;
   const Icon = isError ? IconCircleX : IconAlertTriangle;
   return (
@@ -230,6 +255,3 @@ function Summary({ errors, warnings, current, empty, failed }: SummaryProps): Re
     </>
   );
 }
-
-/** Whether this caller may check a query: checks are requests of operators. */
-export const useMayCheck = (): boolean => useMay('operator');

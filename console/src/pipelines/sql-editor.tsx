@@ -1,6 +1,6 @@
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from '@codemirror/lint';
-import { type Extension, Text } from '@codemirror/state';
-import { EditorView, keymap, placeholder, ViewPlugin } from '@codemirror/view';
+import type { Extension, Text } from '@codemirror/state';
+import { type EditorView, keymap, placeholder, ViewPlugin } from '@codemirror/view';
 import { type ReactNode, type RefObject, useEffect, useImperativeHandle, useMemo, useRef } from 'react';
 import type { Operations } from '../api/client.ts';
 import { Editor } from '../parts/editor.tsx';

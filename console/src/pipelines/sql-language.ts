@@ -6,7 +6,12 @@ import {
   closeBrackets,
   closeBracketsKeymap,
 } from '@codemirror/autocomplete';
-import { keywordCompletionSource, SQLDialect, type SQLNamespace, schemaCompletionSource } from '@codemirror/lang-sql';
+import {
+  keywordCompletionSource,
+  SQLDialect,
+  type SQLNamespace,
+  schemaCompletionSource,
+} from '@codemirror/lang-sql';
 import { bracketMatching, HighlightStyle, syntaxHighlighting, syntaxTree } from '@codemirror/language';
 import type { Extension } from '@codemirror/state';
 import { EditorView, keymap } from '@codemirror/view';
@@ -111,10 +116,15 @@ function words({ tables, functions }: Vocabulary): (context: CompletionContext) 
   const calls = functions.map(functionOf);
   return (context) => {
     const word = context.matchBefore(/"?\w*$/);
-    if (!word || (word.from === word.to && !context.explicit && !isAfterClause(context, word.from))) return null;
+    if (!word || (word.from === word.to && !context.explicit && !isAfterClause(context, word.from)))
+      return null;
     if (context.state.sliceDoc(word.from - 1, word.from) === '.' || isInText(context)) return null;
     const before = context.state.sliceDoc(Math.max(0, word.from - 2000), word.from);
-    const result = (options: Completion[]): CompletionResult => ({ from: word.from, options, validFor: /^"?\w*$/ });
+    const result = (options: Completion[]): CompletionResult => ({
+      from: word.from,
+      options,
+      validFor: /^"?\w*$/,
+    });
     if (/\binto\s+$/i.test(before))
       return result(tables.filter(({ table_type }) => table_type === 'sink').map(tableOf));
     const sources = tables.filter(({ table_type }) => table_type === 'source');
@@ -138,7 +148,9 @@ function columnsFor({ state, pos }: CompletionContext, sources: readonly Connect
   const inQuery = named.length > 0 ? named : sources.filter(({ name }) => names(text, name));
   const chosen = inQuery.length > 0 ? inQuery : sources;
   return chosen
-    .flatMap(({ name, schema }) => (schema.fields ?? []).map((field) => ({ ...columnOf(field, name), boost: 50 })))
+    .flatMap(({ name, schema }) =>
+      (schema.fields ?? []).map((field) => ({ ...columnOf(field, name), boost: 50 })),
+    )
     .slice(0, maxColumns);
 }
 
@@ -172,7 +184,9 @@ function metadataKeys({ metadata }: Vocabulary): (context: CompletionContext) =>
 const keywordsOnly = (): ((context: CompletionContext) => unknown) => {
   const source = keywordCompletionSource(dialect, true, (label, type) => ({ label, type, boost: -20 }));
   return (context) =>
-    isInText(context) || context.matchBefore(/\.\w*$/) || isAfterClause(context, context.matchBefore(/\w*$/)?.from ?? 0)
+    isInText(context) ||
+    context.matchBefore(/\.\w*$/) ||
+    isAfterClause(context, context.matchBefore(/\w*$/)?.from ?? 0)
       ? null
       : source(context);
 };

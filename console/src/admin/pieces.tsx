@@ -42,15 +42,29 @@ export function Confirm(props: ConfirmProps): ReactNode {
 const pages = { pl: '/pipelines/$id', ct: '/tables/$id', cp: '/connections/$id' } as const;
 
 /** A link to the page of an object, found by its id. Other ids are shown as text. */
-export function ObjectLink({ id, children }: { id: string; children?: string }): ReactNode {
+export function ObjectLink({ id, children, inText = false }: ObjectLinkProps): ReactNode {
   const prefix = id.split('_')[0] as keyof typeof pages;
   const text = <Name>{children ?? id}</Name>;
   if (!id.includes('_') || !Object.hasOwn(pages, prefix)) return text;
   return (
-    <Anchor component={Link} to={pages[prefix] as string} params={{ id } as never} inherit>
+    <Anchor
+      component={Link}
+      to={pages[prefix] as string}
+      params={{ id } as never}
+      inherit
+      underline={inText ? 'always' : 'hover'}
+    >
       {text}
     </Anchor>
   );
+}
+
+interface ObjectLinkProps {
+  id: string;
+  /** Its name; the id if left out. */
+  children?: string;
+  /** Whether it is part of a sentence, where its color alone would not tell it. */
+  inText?: boolean;
 }
 
 const step = 100;

@@ -1,0 +1,282 @@
+import type { Locator, Page } from 'playwright-core';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { created, createTables, profileBody, tableBody } from '../../test/support/resources.ts';
+import { useRig } from '../../test/support/rig.ts';
+import { until } from '../../test/support/until.ts';
+import { expectAccessible, picture, useConsole } from './browser.ts';
+
+/** Writing, trying, running and changing a pipeline, as a user does it. */
+
+const browser = useConsole();
+const adminKey = 'an-admin-key-of-this-test';
+
+/** Larger than what a JavaScript number holds. */
+const big = '9007199254740993';
+
+describe('a pipeline in the console', { timeout: 120_000 }, () => {
+  const rig = useRig({
+    broker: { users: { first: 'one', tester: 'right' } },
+    client: { username: 'tester', password: 'right' },
+    service: { console: true, worker: true },
+  });
+  let profile: string;
+
+  beforeEach(async () => {
+    const config = { username: 'first', password: 'one' };
+    ({ profile } = await createTables(rig.request, rig.broker.url, { config }));
+  });
+
+  const publish = (celsius: number, seq = big) =>
+    rig.client.publishAsync(
+      'plant/oven/readings',
+      `{"device":"<b>oven</b>","seq":${seq},"celsius":${celsius}}`,
+    );
+  const editor = (page: Page): Locator => page.getByRole('textbox', { name: 'Query' });
+  const state = (page: Page, text: string): Promise<void> =>
+    page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
+  const replaceQuery = async (page: Page, query: string): Promise<void> => {
+    await editor(page).click();
+    await page.keyboard.press('Control+a');
+    await page.keyboard.insertText(query);
+  };
+
+  /** Publishes again and again, as a device does, until it is shown. */
+  const publishUntil = (celsius: number, shown: Locator): Promise<true> =>
+    until('the row is shown', async () => {
+      await publish(celsius);
+      return (await shown.count()) > 0 && true;
+    });
+
+  test('is written with completion, mended where a diagnostic says so, tried, and created', async () => {
+    const written = await rig.collect('plant/alerts');
+    const { page } = await browser.open(rig.service.address, { at: '/pipelines/new' });
+    await page.getByLabel('Name').fill('hot');
+    await editor(page).click();
+    await page.keyboard.type('INSERT INTO al');
+    await page.getByRole('option', { name: /alerts/ }).click();
+    await page.keyboard.type(' SELECT * FROM rea');
+    const tables = page.getByRole('option', { name: /readings/ });
+    await tables.waitFor();
+    expect(await page.getByRole('option', { name: /alerts/ }).count()).toBe(0);
+    await tables.click();
+    await page.keyboard.type(' WHERE cels');
+    await page.getByRole('option', { name: /celsius/ }).click();
+    await page.keyboard.type(' > abss(90)');
+
+    const findings = page.getByRole('list', { name: 'Findings in the query' });
+    await findings.getByText(/abss/).waitFor();
+    const place = findings.getByRole('button', { name: /^Line 1, column \d+$/ });
+    expect(await page.locator('.cm-lintRange-error').first().textContent()).toContain('abss');
+    expect(await page.getByRole('button', { name: 'Create and start' }).isDisabled()).toBe(true);
+    await expectAccessible(page);
+    await picture(page, 'run-diagnostic');
+    await place.click();
+    expect(await editor(page).evaluate((node) => node.contains(document.activeElement))).toBe(true);
+    await page.keyboard.press('Delete');
+    await page.keyboard.press('Delete');
+    await page.keyboard.press('Delete');
+    await page.keyboard.press('Delete');
+    await page.keyboard.type('ab');
+    await page.getByRole('option', { name: /^abs/ }).first().waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.type('s');
+    await page.getByText('The query is valid').waitFor();
+    await page.locator('.react-flow__node').getByText('readings (source)').waitFor();
+    await page.getByText('Graph as text').click();
+    await page.getByText(/computes rows with compiled functions, 1 task/).waitFor();
+
+    await page.getByRole('button', { name: 'Preview rows' }).click();
+    const rows = page.getByRole('table', { name: 'Rows of the preview' });
+    await publishUntil(218.5, rows.getByText(big, { exact: true }));
+    await rows.getByText('<b>oven</b>').first().waitFor();
+    await rows.getByText('218.5').first().waitFor();
+    await rig.client.publishAsync('plant/oven/readings', '{"device": 1}');
+    await page.getByText(/bad_data: /).first().waitFor();
+    expect(written).toEqual([]);
+    await expectAccessible(page);
+    await picture(page, 'run-preview');
+    await page.getByRole('button', { name: 'Stop preview' }).click();
+    await page.getByRole('button', { name: 'Preview rows' }).waitFor();
+
+    await page.getByRole('button', { name: 'Create and start' }).click();
+    await page.getByRole('heading', { level: 1, name: 'hot' }).waitFor();
+    await state(page, 'Running');
+    await publish(300);
+    await until('the row is written', () => written.length > 0);
+    expect(written[0]).toContain(big);
+  });
+
+  test('with windows shows what is in them when they are closed early, and can write what it shows', async () => {
+    const written = await rig.collect('plant/counts');
+    const fields = [
+      { name: 'device', type: 'string' },
+      { name: 'n', type: 'int64' },
+    ];
+    const schema = { format: { type: 'json' }, fields };
+    await created(
+      rig.request,
+      '/connection_tables',
+      tableBody('counts', profile, { topic: 'plant/counts', type: { retain: false } }, schema),
+    );
+    const { page } = await browser.open(rig.service.address, {
+      at: '/pipelines/new',
+      width: 390,
+      colors: 'dark',
+    });
+    await replaceQuery(
+      page,
+      "INSERT INTO counts SELECT device, count(*) AS n FROM readings GROUP BY tumble(INTERVAL '1 hour'), device",
+    );
+    await page.getByText('The query is valid').waitFor();
+    await page.getByLabel('Also write the rows to the sinks').check();
+    await page.getByRole('button', { name: 'Preview rows' }).click();
+    await publishUntil(1, page.getByText(/1 open windows/));
+    await page.getByRole('button', { name: 'Close windows now' }).click();
+    await page.getByText('partial', { exact: true }).first().waitFor();
+    await until('the result is written', () => written.length > 0);
+    await expectAccessible(page);
+    await picture(page, 'run-windows-narrow');
+    await page.getByRole('button', { name: 'Stop preview' }).click();
+    await page.getByRole('button', { name: 'Preview rows' }).waitFor();
+  });
+
+  test('says at its place why it cannot be created', async () => {
+    await rig.run('INSERT INTO alerts SELECT * FROM readings', 'taken');
+    const { page } = await browser.open(rig.service.address, { at: '/pipelines/new' });
+    await page.getByLabel('Name').fill('taken');
+    await page.getByRole('combobox', { name: 'Labels' }).fill('a b=c');
+    await page.keyboard.press('Enter');
+    await replaceQuery(page, 'INSERT INTO alerts SELECT * FROM readings');
+    await page.getByRole('button', { name: 'Create and start' }).click();
+    const labels = page.getByRole('combobox', { name: 'Labels' });
+    await until('the field is marked', async () => (await labels.getAttribute('aria-invalid')) === 'true');
+    await labels.click();
+    await page.keyboard.press('Backspace');
+    await page.getByRole('button', { name: 'Create and start' }).click();
+    await page.getByText(/already|another pipeline/i).first().waitFor();
+    expect(await page.getByLabel('Name').getAttribute('aria-invalid')).toBe('true');
+  });
+
+  test('stops, starts, is rescaled and deleted, and its commands can be copied', async () => {
+    const id = await rig.run('INSERT INTO alerts SELECT * FROM readings', 'steps');
+    const { page } = await browser.open(rig.service.address, { at: `/pipelines/${id}` });
+    await state(page, 'Running');
+    await page.getByRole('button', { name: 'More actions' }).click();
+    expect(await page.getByRole('menuitem', { name: 'Delete (stop it first)' }).isDisabled()).toBe(true);
+    await page.keyboard.press('Escape');
+
+    await page.getByRole('button', { name: 'Stop', exact: true }).click();
+    for (const mode of ['checkpoint', 'graceful', 'immediate', 'force'])
+      await page.getByRole('radio', { name: mode }).waitFor();
+    await page.getByRole('radio', { name: 'graceful' }).check();
+    await expectAccessible(page);
+    await picture(page, 'run-stop');
+    await page.getByRole('button', { name: 'Stop: graceful' }).click();
+    await state(page, 'Stopped');
+    await page.getByRole('button', { name: 'Start', exact: true }).click();
+    await state(page, 'Running');
+
+    await page.getByRole('button', { name: 'More actions' }).click();
+    await page.getByRole('menuitem', { name: 'Rescale' }).click();
+    await page.getByLabel('Parallelism').fill('2');
+    await page.getByRole('button', { name: 'Rescale' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    await until('there are two tasks', async () => (await rig.inState(id, 'Running')).tasks === 2);
+
+    await page.getByRole('button', { name: 'More actions' }).click();
+    await page.getByRole('menuitem', { name: 'Restart' }).click();
+    await page.getByRole('radio', { name: 'force' }).check();
+    const { run_id } = await rig.inState(id, 'Running');
+    await page.getByRole('button', { name: 'Restart' }).click();
+    await until('it runs again', async () => (await rig.inState(id, 'Running')).run_id > run_id);
+    await state(page, 'Running');
+
+    await page.getByRole('button', { name: 'Automate' }).click();
+    await page.getByText(/-X PATCH .*\n.*"stop": "graceful"/s).first().waitFor();
+    await page.getByRole('tab', { name: 'SQL' }).click();
+    await page.getByRole('region', { name: 'SQL' }).getByText('SELECT * FROM readings').waitFor();
+    await page.keyboard.press('Escape');
+
+    await page.getByRole('button', { name: 'Stop', exact: true }).click();
+    await page.getByRole('button', { name: 'Stop: checkpoint' }).click();
+    await state(page, 'Stopped');
+    await page.getByRole('button', { name: 'More actions' }).click();
+    await page.getByRole('menuitem', { name: 'Delete', exact: true }).click();
+    await page.getByText('its dead letters').waitFor();
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Pipelines' }).waitFor();
+    await rig.request.get(`/api/v1/pipelines/${id}`).expect(404);
+  });
+
+  test('adopts an edit, and shows why another one is rolled back', async () => {
+    const bad = profileBody(rig.broker.url, {
+      name: 'locked',
+      config: { url: rig.broker.url, username: 'first', password: 'wrong' },
+    });
+    const locked = await created(rig.request, '/connection_profiles', bad);
+    const sink = tableBody('locked', locked.id, { topic: 'plant/locked', type: { retain: false } });
+    await created(rig.request, '/connection_tables', sink);
+    const id = await rig.run('INSERT INTO alerts SELECT * FROM readings', 'edited');
+    const { page } = await browser.open(rig.service.address, { at: `/pipelines/${id}?tab=query` });
+
+    await page.getByText('The query is valid').waitFor();
+    await replaceQuery(page, 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 90');
+    await page.getByRole('button', { name: 'Show what changes' }).click();
+    await page.getByText('Yours').first().waitFor();
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByRole('list', { name: 'Affected pipelines' }).getByText('edited').waitFor();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    const progress = page.getByRole('region', { name: 'Progress of the edit' });
+    await progress.getByText('The new version runs.').waitFor();
+    await expectAccessible(page);
+    await picture(page, 'run-edit');
+
+    await replaceQuery(page, 'INSERT INTO locked SELECT * FROM readings');
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await progress.getByText('The version before the edit runs').waitFor({ timeout: 30_000 });
+    await progress.getByText(/rolled back: /).waitFor();
+    await state(page, 'Running');
+    await expectAccessible(page);
+    await picture(page, 'run-rolled-back');
+
+    const patch = { query: 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 10' };
+    await replaceQuery(page, 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 20');
+    await rig.request.patch(`/api/v1/pipelines/${id}`).send(patch).expect(200);
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByText('Somebody else has changed this').waitFor();
+    await page.getByRole('button', { name: 'Save mine over it' }).click();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await progress.getByText('The new version runs.').waitFor();
+    const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
+    expect(body.query).toContain('> 20');
+  });
+});
+
+describe('a pipeline for a viewer', { timeout: 60_000 }, () => {
+  const rig = useRig({ service: { console: true, worker: true, adminKey } });
+
+  test('is shown with its query and its graph, and without buttons', async () => {
+    const admin = { authorization: `Bearer ${adminKey}` };
+    const post = async (path: string, body: object): Promise<{ id: string; key: string }> =>
+      (await rig.request.post(`/api/v1${path}`).set(admin).send(body).expect(200)).body;
+    const plant = await post('/connection_profiles', profileBody(rig.broker.url));
+    await post('/connection_tables', tableBody('readings', plant.id, { topic: 'in', type: {} }));
+    await post('/connection_tables', tableBody('alerts', plant.id, { topic: 'out', type: { retain: false } }));
+    const query = 'INSERT INTO alerts SELECT * FROM readings';
+    const { id } = await post('/pipelines', { name: 'seen', query, parallelism: 1 });
+    const { key } = await post('/api_keys', { name: 'night', role: 'viewer' });
+    const { page, go } = await browser.open(rig.service.address, { at: `/pipelines/${id}?tab=query`, key });
+    await page.locator('.react-flow__node').getByText('readings (source)').waitFor();
+    await state(page, 'Running');
+    for (const name of ['Stop', 'More actions', 'Save changes', 'Preview rows'])
+      expect(await page.getByRole('button', { name }).count()).toBe(0);
+    expect(await page.getByRole('textbox', { name: 'Query' }).getAttribute('aria-readonly')).toBe('true');
+    await expectAccessible(page);
+    await go('/pipelines/new');
+    await page.getByText('Your role may not create pipelines').waitFor();
+  });
+
+  const state = (page: Page, text: string): Promise<void> =>
+    page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
+});
