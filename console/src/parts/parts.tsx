@@ -115,7 +115,7 @@ interface LoadedProps<T> {
 }
 
 /** States of jobs, by how much they ask for attention. */
-const stateColors: Record<string, string> = {
+export const stateColors: Record<string, string> = {
   Running: 'teal',
   Created: 'blue',
   Scheduling: 'blue',
