@@ -46,7 +46,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
   const complete = async (page: Page, typed: string, name: string, text: string): Promise<void> => {
     await page.keyboard.type(typed);
     await page.getByRole('option', { name: new RegExp(`^${name}`) }).click();
-    await until(`the text is ${text}`, async () => (await editor(page).innerText()).trim() === text);
+    await until(`the text is ${text}`, async () => (await editor(page).textContent()) === text);
   };
 
   /** Publishes again and again, as a device does, until it is shown. */
@@ -87,6 +87,9 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await page.locator('.react-flow__node').getByText('readings (source)').waitFor();
     await page.getByText('Graph as text').click();
     await page.getByText(/computes rows with compiled functions, 1 task/).waitFor();
+    await page.getByText('device TEXT, seq BIGINT, celsius DOUBLE').first().waitFor();
+    await page.locator('.react-flow__edge').first().click();
+    await page.getByRole('status').getByText('device TEXT, seq BIGINT, celsius DOUBLE').waitFor();
 
     await page.getByRole('button', { name: 'Preview rows' }).click();
     const rows = page.getByRole('table', { name: 'Rows of the preview' });
@@ -136,7 +139,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await page.getByText('The query is valid').waitFor();
     await page.getByLabel('Also write the rows to the sinks').check();
     await page.getByRole('button', { name: 'Preview rows' }).click();
-    await publishUntil(1, page.getByText(/1 open windows/));
+    await publishUntil(1, page.getByText(/1 open window,/));
     await page.getByRole('button', { name: 'Close windows now' }).click();
     await page.getByText('partial', { exact: true }).first().waitFor();
     await until('the result is written', () => written.length > 0);
@@ -280,13 +283,16 @@ describe('a pipeline for a viewer', { timeout: 60_000 }, () => {
     const query = 'INSERT INTO alerts SELECT * FROM readings';
     const { id } = await post('/pipelines', { name: 'seen', query, parallelism: 1 });
     const { key } = await post('/api_keys', { name: 'night', role: 'viewer' });
-    const { page, go } = await browser.open(rig.service.address, { at: `/pipelines/${id}?tab=query`, key });
+    const { page, go } = await browser.open(rig.service.address, {
+      ...{ at: `/pipelines/${id}?tab=query`, key, width: 390, colors: 'dark' as const },
+    });
     await page.locator('.react-flow__node').getByText('readings (source)').waitFor();
     await state(page, 'Running');
     for (const name of ['Stop', 'More actions', 'Save changes', 'Preview rows'])
       expect(await page.getByRole('button', { name }).count()).toBe(0);
     expect(await page.getByRole('textbox', { name: 'Query' }).getAttribute('aria-readonly')).toBe('true');
     await expectAccessible(page);
+    await picture(page, 'run-viewer-narrow');
     await go('/pipelines/new');
     await page.getByText('Your role may not create pipelines').waitFor();
   });
