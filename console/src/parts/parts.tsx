@@ -33,7 +33,11 @@ interface PageProps {
 export function Time({ micros }: { micros: number | null }): ReactNode {
   if (micros === null) return <span>–</span>;
   return (
-    <time dateTime={new Date(micros / 1000).toISOString()} title={utcTime(micros)}>
+    <time
+      dateTime={new Date(micros / 1000).toISOString()}
+      title={utcTime(micros)}
+      style={{ whiteSpace: 'nowrap' }}
+    >
       {localTime(micros)}
     </time>
   );
