@@ -49,7 +49,11 @@ export function Beside({ children, aside }: { children: ReactNode; aside: ReactN
 export function Time({ micros }: { micros: number | null }): ReactNode {
   if (micros === null) return <span>–</span>;
   return (
-    <time dateTime={new Date(micros / 1000).toISOString()} title={utcTime(micros)}>
+    <time
+      dateTime={new Date(micros / 1000).toISOString()}
+      title={utcTime(micros)}
+      style={{ whiteSpace: 'nowrap' }}
+    >
       {localTime(micros)}
     </time>
   );

@@ -17,6 +17,8 @@ export interface ChartProps {
   title: string;
   /** Shows a value with its unit. */
   format(value: number): string;
+  /** The vertical axis reaches at least up to this value. */
+  least?: number;
   /** Unix seconds. */
   times: readonly number[];
   lines: readonly ChartLine[];
@@ -44,10 +46,11 @@ interface Look {
   dark: boolean;
   format(value: number): string;
   lines: number;
+  least: number;
   onCursor(index: number | null): void;
 }
 
-function optionsOf({ dark, format, lines, onCursor }: Look): Omit<uPlot.Options, 'width'> {
+function optionsOf({ dark, format, lines, least, onCursor }: Look): Omit<uPlot.Options, 'width'> {
   const axis = {
     stroke: dark ? '#c9c9c9' : '#495057',
     grid: { stroke: dark ? '#3b3b3b' : '#e9ecef', width: 1 },
@@ -59,10 +62,11 @@ function optionsOf({ dark, format, lines, onCursor }: Look): Omit<uPlot.Options,
     legend: { show: false },
     padding: [8, 8, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync.key } },
-    scales: { y: { range: (_, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    scales: { y: { range: (_, _min, max) => [0, Math.max(max * 1.1, least)] } },
     axes: [
       {
         ...axis,
+        size: 22,
         space: 70,
         values: (_, splits) => splits.map((at) => clockTime(at * 1_000_000).replace(/:00(?= |$)/, '')),
       },
@@ -80,7 +84,7 @@ function optionsOf({ dark, format, lines, onCursor }: Look): Omit<uPlot.Options,
   };
 }
 
-export function Chart({ title, format, times, lines, from, to }: ChartProps): ReactNode {
+export function Chart({ title, format, times, lines, from, to, least = 1 }: ChartProps): ReactNode {
   const dark = useComputedColorScheme('light') === 'dark';
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
@@ -96,7 +100,7 @@ export function Chart({ title, format, times, lines, from, to }: ChartProps): Re
   const number = lines.length;
   useEffect(() => {
     if (width === 0) return;
-    const look = { dark, format, lines: number, onCursor: setCursor };
+    const look = { dark, format, lines: number, least, onCursor: setCursor };
     const made = new uPlot(
       { ...optionsOf(look), width },
       latest.current.data,
@@ -107,7 +111,7 @@ export function Chart({ title, format, times, lines, from, to }: ChartProps): Re
       plot.current = null;
       made.destroy();
     };
-  }, [dark, format, number, width]);
+  }, [dark, format, least, number, width]);
   useEffect(() => {
     const shown = plot.current;
     if (shown === null || data.length !== shown.series.length) return;
@@ -146,7 +150,7 @@ function Legend({ lines, cursor, format, dark }: LegendProps): ReactNode {
   return (
     <Group gap="sm" mih={20} role="list">
       {lines.map(({ label, values }, at) => {
-        const value = cursor === null ? values.findLast((one) => one !== null) : values[cursor];
+        const value = cursor === null ? (values.at(-1) ?? values.at(-2) ?? values.at(-3)) : values[cursor];
         const { stroke, dash } = lookOf(at, dark);
         return (
           <Group key={label} gap={4} role="listitem" wrap="nowrap">

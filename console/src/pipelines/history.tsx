@@ -5,7 +5,7 @@ import { type ReactNode, useState } from 'react';
 import { call, type JobLogMessage, type Pipeline } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { ErrorCode } from '../parts/meaning.tsx';
-import { Empty, Loaded, Time } from '../parts/parts.tsx';
+import { Empty, Loaded, readable, Time } from '../parts/parts.tsx';
 import { LongText, pretty, visible } from '../parts/text.tsx';
 
 /** Everything that a job has reported, newest first. */
@@ -107,7 +107,7 @@ function Messages({ messages }: { messages: readonly JobLogMessage[] }): ReactNo
   );
 }
 
-const colors = { info: undefined, warn: 'orange', error: 'red' };
+const colors = { info: undefined, warn: readable('orange'), error: readable('red') };
 
 function Message({ message }: { message: JobLogMessage }): ReactNode {
   const [open, setOpen] = useState(false);

@@ -1,8 +1,8 @@
 import { Group, SegmentedControl, SimpleGrid, Stack, Table, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useMemo, useState } from 'react';
-import { call } from '../api/client.ts';
-import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
+import { call, type Job } from '../api/client.ts';
+import { bytes, clockTime, count, duration, nowMicros, perSecond } from '../parts/format.ts';
 import { later } from '../parts/lazy.tsx';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
@@ -17,6 +17,8 @@ interface Definition {
   title: string;
   format(value: number): string;
   lines: readonly (readonly [Metric, string])[];
+  /** The axis reaches at least up to this value. */
+  least?: number;
   /** Only shown for jobs with a state. */
   state?: boolean;
 }
@@ -57,7 +59,7 @@ const definitions: readonly Definition[] = [
       ['bytes_out', 'out'],
     ],
   },
-  { title: 'In flight', format: ofMessages, lines: [['in_flight', 'not acknowledged']] },
+  { title: 'In flight', format: ofMessages, lines: [['in_flight', 'not acknowledged']], least: 5 },
   {
     ...{ title: 'Trouble', format: perMinute },
     lines: [
@@ -78,18 +80,19 @@ const split: readonly Definition[] = definitions.flatMap((one) =>
 
 interface Shown {
   title: string;
+  least: number;
   format(value: number): string;
   lines: ChartLine[];
 }
 
 function shownOf({ groups }: Lines, by: Split): Shown[] {
   const list = by === 'totals' ? definitions : split;
-  return list.flatMap(({ title, format, lines, state }) => {
+  return list.flatMap(({ title, format, lines, state, least = 1 }) => {
     const drawn = groups.flatMap(({ label, values }) =>
       lines.map(([metric, name]) => ({ label: by === 'totals' ? name : label, values: values[metric] })),
     );
     if (state && !drawn.some(({ values }) => values.some((value) => value !== null))) return [];
-    return [{ title, format, lines: drawn }];
+    return [{ title, format, least, lines: drawn }];
   });
 }
 
@@ -100,19 +103,19 @@ const ranges = [
 
 interface ThroughputProps {
   pipelineId: string;
-  jobId: string;
+  job: Job;
   live: LiveSteps;
   /** Changes with every event that adds to `live`. */
   version: number;
 }
 
-export function Throughput({ pipelineId, jobId, live, version }: ThroughputProps): ReactNode {
+export function Throughput({ pipelineId, job, live, version }: ThroughputProps): ReactNode {
   const [by, setBy] = useState<Split>('totals');
-  const [range, setRange] = useState('3600');
+  const [range, setRange] = useState(() => (nowMicros() - job.created_at < 600_000_000 ? '600' : '3600'));
   const [form, setForm] = useState('charts');
   const query = useQuery({
-    queryKey: ['series', pipelineId, jobId],
-    queryFn: () => call('getJobSeries', { params: { id: pipelineId, job_id: jobId } }),
+    queryKey: ['series', pipelineId, job.id],
+    queryFn: () => call('getJobSeries', { params: { id: pipelineId, job_id: job.id } }),
     refetchInterval: 60_000,
     // Keeps no hours of pipelines that are no longer shown.
     gcTime: 60_000,

@@ -91,7 +91,11 @@ function Strip({ changes, job, seconds, complete }: StripProps): ReactNode {
             <Box
               h="100%"
               miw={3}
-              bg={`var(--mantine-color-${stateColors[one.state ?? ''] ?? 'gray'}-${one.state === null ? 2 : 6})`}
+              bg={
+                one.state === null
+                  ? 'var(--mantine-color-default-border)'
+                  : `var(--mantine-color-${stateColors[one.state] ?? 'gray'}-6)`
+              }
               style={{ flex: `${(one.to - one.from) / (to - from)} 1 0` }}
             />
           </Tooltip>

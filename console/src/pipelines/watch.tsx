@@ -114,7 +114,7 @@ export function WatchTab({ pipeline: { id, name } }: { pipeline: Pipeline }): Re
           <Failure pipelineId={id} job={job} />
           <Figures tasks={now.tasks} rates={now.rates} />
           <States pipelineId={id} job={job} />
-          <Throughput pipelineId={id} jobId={job.id} live={live} version={now.version} />
+          <Throughput pipelineId={id} job={job} live={live} version={now.version} />
           <Tasks tasks={now.tasks} />
           <Errors pipelineId={id} jobId={job.id} />
           {now.tasks.some(({ windows }) => windows !== null) && (
