@@ -12,6 +12,7 @@ import {
   type Schema,
 } from '../parts/form-values.ts';
 import { SchemaForm } from '../parts/lazy.tsx';
+import { Fold } from '../parts/parts.tsx';
 import { Describe } from './describe.tsx';
 import type { TableDraft } from './draft.ts';
 import { Fields } from './fields.tsx';
@@ -86,6 +87,7 @@ function Format({ connector, draft, onChange, errors, disabled }: SchemaEditorPr
         <OptionsForm
           key={type}
           id="format"
+          title="Options of the format"
           schema={options}
           value={schema.format as Json}
           errors={errorsBelow(errors, '/format')}
@@ -116,6 +118,8 @@ const without = (schema: ConnectionSchema, name: keyof ConnectionSchema): Connec
 };
 
 interface OptionsProps {
+  /** Title of the part that can be folded; without it, the form is always open. */
+  title?: string;
   id: string;
   schema: Schema;
   value: Json;
@@ -124,9 +128,22 @@ interface OptionsProps {
   onChange(value: Json): void;
 }
 
-/** Options as a form; those that the form does not know stay as they are. */
-function OptionsForm({ schema, onChange, ...rest }: OptionsProps): ReactNode {
-  return <SchemaForm {...rest} schema={schema} onChange={(value) => onChange(cleaned(schema, value))} />;
+/** Options as a form, folded until one is set; those that the form does not know stay as they are. */
+function OptionsForm({ schema, onChange, title, ...rest }: OptionsProps): ReactNode {
+  const names = Object.keys(schema.properties ?? {});
+  const form = (
+    <SchemaForm {...rest} schema={schema} onChange={(value) => onChange(cleaned(schema, value))} />
+  );
+  if (title === undefined) return form;
+  return (
+    <Fold
+      title={title}
+      open={names.some((name) => name in rest.value)}
+      wrong={Object.keys(rest.errors).length > 0}
+    >
+      {form}
+    </Fold>
+  );
 }
 
 function Columns({ connector, draft, onChange, errors, disabled }: SchemaEditorProps): ReactNode {
@@ -272,9 +289,10 @@ function Windows({ draft: { schema }, onChange, errors, disabled }: SchemaEditor
         : { ...schema, time: value as ConnectionSchema['time'] },
     );
   return (
-    <Part title="Time of windows">
+    <Part title="Windows">
       <OptionsForm
         id="time"
+        title="Event time, late rows, duplicates"
         schema={time(
           offered,
           fields.map(({ name }) => name),
