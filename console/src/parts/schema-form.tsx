@@ -10,7 +10,7 @@ import type {
   UiSchema,
   ValidatorType,
 } from '@rjsf/utils';
-import { type ReactNode, useMemo, useState } from 'react';
+import { type ReactNode, useMemo } from 'react';
 import { Check, Errors as errorsIn } from 'typebox/schema';
 import { drawn, type FieldErrors, type Json, noErrors, type Schema } from './form-values.ts';
 import { Fold } from './parts.tsx';
