@@ -1,7 +1,20 @@
-import { Alert, Badge, Code, Grid, Group, List, Loader, Stack, Text, Title, Tooltip } from '@mantine/core';
+import {
+  Accordion,
+  Alert,
+  Badge,
+  Code,
+  Grid,
+  Group,
+  List,
+  Loader,
+  Stack,
+  Text,
+  Title,
+  Tooltip,
+} from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { type ReactNode, useSyncExternalStore } from 'react';
+import { type ReactNode, useState, useSyncExternalStore } from 'react';
 import { Refused, Unreachable } from '../api/client.ts';
 import type { StreamState } from '../api/stream.ts';
 import { duration, localTime, nowMicros, utcTime } from './format.ts';
@@ -26,6 +39,35 @@ export function Page({ title, actions, children }: PageProps): ReactNode {
 interface PageProps {
   title: ReactNode;
   actions?: ReactNode;
+  children: ReactNode;
+}
+
+/** A part of a form that can be folded. */
+export function Fold({ title, open: first, wrong, children }: FoldProps): ReactNode {
+  const [open, setOpen] = useState(first);
+  return (
+    <Accordion
+      variant="contained"
+      value={open || wrong ? 'open' : null}
+      onChange={(next) => setOpen(next !== null)}
+    >
+      <Accordion.Item value="open">
+        <Accordion.Control>
+          <Text size="sm" fw={500} component="span">
+            {title}
+          </Text>
+        </Accordion.Control>
+        <Accordion.Panel>{children}</Accordion.Panel>
+      </Accordion.Item>
+    </Accordion>
+  );
+}
+interface FoldProps {
+  title: string;
+  /** Whether it is open at first. */
+  open: boolean;
+  /** Whether a field in it has an error: then it is open. */
+  wrong: boolean;
   children: ReactNode;
 }
 
