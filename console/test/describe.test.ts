@@ -45,6 +45,7 @@ describe('a schema from live messages', { timeout: 90_000 }, () => {
   const sampled = (page: Page) => page.getByRole('list', { name: 'Sampled messages' }).getByRole('listitem');
 
   test('is proposed beside the messages, changed and taken over', async () => {
+    base = 'plant';
     for (let seq = 0; seq < 12; seq++)
       await send(
         `oven-${seq}/temperature`,
@@ -141,7 +142,6 @@ describe('a schema from live messages', { timeout: 90_000 }, () => {
     await sampled(page).first().getByRole('button', { expanded: false }).click();
     await expectOnlyText(page);
     await expectAccessible(page);
-    await picture(page, 'hostile-describe');
   });
 });
 
@@ -180,10 +180,10 @@ describe('messages as they arrive', { timeout: 90_000 }, () => {
     await bad.getByText('bad_data').waitFor();
     await bad.getByRole('button', { expanded: false }).click();
     await bad.getByRole('region', { name: 'Payload' }).getByText('{"device":"oven-2",}').waitFor();
+    expect(await bad.locator('mark').textContent()).toBe('}');
     await bytes.getByRole('button', { expanded: false }).click();
     await bytes.getByText('00000000  ff 00 41').waitFor();
     await expectAccessible(page);
-    await picture(page, 'live-messages');
 
     await page.getByLabel('Filter messages').fill('OVEN-1');
     await until('the filter', async () => (await list(page).count()) === 1);
@@ -249,6 +249,5 @@ describe('messages as they arrive', { timeout: 90_000 }, () => {
     await page.getByLabel('Filter messages').fill('onerror');
     await page.getByText(/of 4 messages/).waitFor();
     await expectAccessible(page);
-    await picture(page, 'hostile-live-messages');
   });
 });
