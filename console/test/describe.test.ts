@@ -40,6 +40,14 @@ async function open(id: string, tab: string, options: { width?: number; colors?:
   return page;
 }
 
+/** Opens the form of a table, and in it the dialog that proposes a schema. */
+async function openProposal(id: string, options: { width?: number; colors?: 'light' | 'dark' } = {}) {
+  const page = await open(id, 'definition', options);
+  await page.getByRole('button', { name: 'Propose from live messages' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Sample messages' }).waitFor();
+  return page;
+}
+
 describe('a schema from live messages', { timeout: 90_000 }, () => {
   const fields = (page: Page) => page.getByRole('table', { name: 'Fields' });
   const sampled = (page: Page) => page.getByRole('list', { name: 'Sampled messages' }).getByRole('listitem');
@@ -57,7 +65,7 @@ describe('a schema from live messages', { timeout: 90_000 }, () => {
       bad_data: { behavior: 'dead_letter' },
       fields: [{ name: 'serial', type: 'string' }],
     });
-    const page = await open(id, 'describe');
+    const page = await openProposal(id);
 
     // Topics are suggested, with filters that match several.
     const topic = page.getByRole('combobox', { name: 'Sample the topic' });
@@ -100,7 +108,8 @@ describe('a schema from live messages', { timeout: 90_000 }, () => {
     await page.getByRole('alert').getByText('This schema cannot be used').waitFor();
     await page.getByLabel('Name of the column with topic').fill('where_from');
     await page.getByRole('button', { name: 'Use this schema' }).click();
-    await page.getByText('Taken over').waitFor();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
     const saved = await until('the schema is saved', async () => {
       const { body } = await rig.request.get(`/api/v1/connection_tables/${id}`).expect(200);
       return body.schema.fields.length > 1 && body.schema;
@@ -122,7 +131,7 @@ describe('a schema from live messages', { timeout: 90_000 }, () => {
       format: { type: 'json' },
       fields: [{ name: 'a', type: 'json' }],
     });
-    const page = await open(id, 'describe', { width: 390, colors: 'dark' });
+    const page = await openProposal(id, { width: 390, colors: 'dark' });
     await page.getByRole('button', { name: 'Sample messages' }).click();
     await page.getByText('Listening for messages, 10 s at most…').waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();
@@ -142,6 +151,18 @@ describe('a schema from live messages', { timeout: 90_000 }, () => {
     await sampled(page).first().getByRole('button', { expanded: false }).click();
     await expectOnlyText(page);
     await expectAccessible(page);
+
+    // A viewer sees neither messages nor a button to take some.
+    const keys = '/api/v1/api_keys';
+    const admin = await rig.request.post(keys).send({ name: 'a', role: 'admin' }).expect(200);
+    const bearer = `Bearer ${admin.body.key}`;
+    const body = { name: 'night', role: 'viewer' };
+    const { key } = (await rig.request.post(keys).set('authorization', bearer).send(body).expect(200)).body;
+    const viewer = await browser.open(rig.service.address, { at: `/tables/${id}?tab=describe`, key });
+    await viewer.page.getByText('need a key with the role operator').waitFor();
+    expect(await viewer.page.getByRole('button', { name: 'Sample messages' }).count()).toBe(0);
+    await viewer.go(`/tables/${id}?tab=live`);
+    await viewer.page.getByText('To look at messages you need a key').waitFor();
   });
 });
 
@@ -215,7 +236,18 @@ describe('messages as they arrive', { timeout: 90_000 }, () => {
     await live(page);
     await send('again', lines(0, 1));
     await list(page).first().getByText('/again').waitFor();
+    // A lost stream opens again by itself.
+    await page.getByRole('button', { name: 'Clear' }).click();
+    rig.service.app.server.closeAllConnections();
+    await page.getByRole('status').getByText('Reconnecting').waitFor();
+    await live(page);
+    await send('later', lines(0, 1));
+    await list(page).first().getByText('/later').waitFor();
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await send('later', lines(1, 1));
+    await page.getByText('1 waiting').waitFor();
     await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByText('2 messages').waitFor();
     await page.getByRole('status').getByText('Ended').waitFor();
   });
 

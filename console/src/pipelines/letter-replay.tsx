@@ -87,7 +87,7 @@ export function useReplay(pipeline: string) {
     refetchInterval: ({ state }) => (state.data?.settled ? false : state.dataUpdateCount < 30 ? 1000 : 5000),
     gcTime: 0,
   });
-  const outcome = data?.replay === replay ? data : undefined;
+  const outcome = data?.replay.number === replay?.number ? data : undefined;
   const seen = outcome && [...outcome.fates.values()].join();
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list is old as soon as one letter has another fate
   useEffect(() => void client.invalidateQueries({ queryKey: ['dead-letters', pipeline] }), [seen, pipeline]);

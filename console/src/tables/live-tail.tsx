@@ -112,13 +112,17 @@ function Tail({ table }: { table: ConnectionTable }): ReactNode {
       if (event.name === 'left_out') setLeftOut((before) => before + (event.left_out ?? 0));
       if (!event.done) return;
       setOver(event);
-      setRunning(false);
+      stop();
     },
   });
   const refused = stream.error instanceof Refused;
+  /** Those that wait are shown, because nothing comes that would move them. */
+  function stop(): void {
+    setRunning(false);
+    setPaused(false);
+  }
   const goOn = (): void => {
     setOver(undefined);
-    setPaused(false);
     setRunning(true);
   };
   return (
@@ -129,7 +133,7 @@ function Tail({ table }: { table: ConnectionTable }): ReactNode {
           {...{ running, paused, seconds }}
           onPaused={setPaused}
           onSeconds={setSeconds}
-          onStop={() => setRunning(false)}
+          onStop={stop}
           onGoOn={goOn}
         />
         <Button
