@@ -3,7 +3,7 @@ import { IconRotateClockwise } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useState } from 'react';
 import { call, type DeadLetter, type Pipeline, Refused } from '../api/client.ts';
-import { count, amount } from '../parts/format.ts';
+import { amount, count } from '../parts/format.ts';
 import { Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
 import { bare, type LetterFilter } from './letter-filter.tsx';

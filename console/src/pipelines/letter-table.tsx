@@ -2,7 +2,7 @@ import { Badge, Checkbox, Table, Text, UnstyledButton } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { useMay } from '../api/caller.tsx';
 import type { DeadLetter } from '../api/client.ts';
-import { bytes, amount } from '../parts/format.ts';
+import { amount, bytes } from '../parts/format.ts';
 import { Time } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import type { Fate } from './letter-replay.tsx';

@@ -17,7 +17,7 @@ import { IconEar, IconInfoCircle } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { type ConnectionSchema, callText, type InferredSchema } from '../api/client.ts';
-import { bytes, count, amount, duration } from '../parts/format.ts';
+import { amount, bytes, count, duration } from '../parts/format.ts';
 import { children } from '../parts/json-text.ts';
 import { Empty, Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';

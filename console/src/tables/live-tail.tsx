@@ -4,7 +4,7 @@ import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState 
 import { useMay } from '../api/caller.tsx';
 import { type ConnectionTable, Refused } from '../api/client.ts';
 import { useStream } from '../api/stream.ts';
-import { count, amount } from '../parts/format.ts';
+import { amount, count } from '../parts/format.ts';
 import { Empty, Live, Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
 import { isMessage, MessageItem, readEvent, type Shown, searched } from './message.tsx';
@@ -224,8 +224,8 @@ function Over({ event }: { event: Shown }): ReactNode {
     return <Problem error={new Error([event.message, event.hint].filter(Boolean).join(' '))} />;
   return (
     <Text size="sm" role="status">
-      The time is over, or enough was shown: {amount(rows, 'row')}, {amount(bad, 'bad message')}. Press Go
-      on to listen again.
+      The time is over, or enough was shown: {amount(rows, 'row')}, {amount(bad, 'bad message')}. Press Go on
+      to listen again.
     </Text>
   );
 }
