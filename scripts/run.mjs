@@ -109,7 +109,11 @@ function consoleSources() {
     ...src.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)),
     ...['index.html', 'package.json', 'vite.config.ts'].map((name) => join(root, 'console', name)),
     ...['client.ts', 'types.ts'].map((name) => join(root, 'examples', 'typed-client', name)),
-    ...[join(root, 'package-lock.json'), join(root, 'scripts', 'console.ts')],
+    ...[
+      join(root, 'package-lock.json'),
+      join(root, 'scripts', 'console.ts'),
+      join(root, 'docs', 'errors.md'),
+    ],
   ].sort();
 }
 

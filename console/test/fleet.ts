@@ -57,7 +57,13 @@ export async function seedFleet(db: Db, count: number): Promise<(beat: number) =
   const operator = { id: 'x', node: 0 };
   const place = { index: 0, source: operator, transform: null, sink: operator, window: 1000 };
   const running = all.filter((nth) => stateOf(nth) === 'Running');
-  const task = { state: 'running', stateSince: 1n, worker: worker.id, work: '', place: JSON.stringify(place) };
+  const task = {
+    state: 'running',
+    stateSince: 1n,
+    worker: worker.id,
+    work: '',
+    place: JSON.stringify(place),
+  };
   const stats = { updatedAt: 1n, stats: statsOf(0, 0, 1) };
   const heartbeatAt = now;
   await db.worker.create({ data: { ...worker, heartbeatAt } });

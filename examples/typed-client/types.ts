@@ -2679,6 +2679,8 @@ export interface Operations {
     params: Record<string, never>;
     query: {
       label_selector?: string;
+      kind?: "connection_profiles" | "connection_tables" | "pipelines";
+      name?: string;
       format?: "json" | "yaml";
     };
     headers: Record<string, never>;

@@ -1,4 +1,4 @@
-import { Alert, Badge, Code, Group, List, Loader, Stack, Text, Title, Tooltip } from '@mantine/core';
+import { Alert, Badge, Code, Grid, Group, List, Loader, Stack, Text, Title, Tooltip } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { type ReactNode, useSyncExternalStore } from 'react';
@@ -29,11 +29,31 @@ interface PageProps {
   children: ReactNode;
 }
 
+/** A form with something beside it that stays in view: below it on small screens. */
+export function Beside({ children, aside }: { children: ReactNode; aside: ReactNode }): ReactNode {
+  return (
+    <Grid gap="lg">
+      <Grid.Col span={{ base: 12, lg: 8 }}>
+        <Stack>{children}</Stack>
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, lg: 4 }}>
+        <Stack pos="sticky" top={68}>
+          {aside}
+        </Stack>
+      </Grid.Col>
+    </Grid>
+  );
+}
+
 /** A local time, with UTC on hover. `micros` are Unix microseconds. */
 export function Time({ micros }: { micros: number | null }): ReactNode {
   if (micros === null) return <span>–</span>;
   return (
-    <time dateTime={new Date(micros / 1000).toISOString()} title={utcTime(micros)}>
+    <time
+      dateTime={new Date(micros / 1000).toISOString()}
+      title={utcTime(micros)}
+      style={{ whiteSpace: 'nowrap' }}
+    >
       {localTime(micros)}
     </time>
   );
@@ -115,7 +135,7 @@ interface LoadedProps<T> {
 }
 
 /** States of jobs, by how much they ask for attention. */
-const stateColors: Record<string, string> = {
+export const stateColors: Record<string, string> = {
   Running: 'teal',
   Created: 'blue',
   Scheduling: 'blue',

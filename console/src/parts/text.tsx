@@ -37,25 +37,46 @@ export function Copy({ value, label }: { value: string; label: string }): ReactN
   );
 }
 
+/** Saves a text as a file. */
+export function download(name: string, text: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type: 'application/octet-stream' }));
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}
+
 const firstShown = 4_000;
 const step = 60_000;
 
 /** Text of any length: the first part, and more on demand. `label` names it for screen readers. */
-export function LongText({ text, label, mark }: LongTextProps): ReactNode {
+export function LongText({ text, label, mark, markEnd }: LongTextProps): ReactNode {
   const [length, setLength] = useState(firstShown);
-  const shown = useMemo(() => visible(text.slice(0, length)), [text, length]);
+  // Begins before the mark if that is far away.
+  const [begin, setBegin] = useState(mark !== undefined && mark > firstShown / 2 ? mark - 500 : 0);
+  const end = begin + length;
+  const shown = useMemo(() => visible(text.slice(begin, end)), [text, begin, end]);
+  const isMarked = mark !== undefined && mark >= begin && mark < end;
   return (
     <Box>
-      <Group justify="flex-end" gap="xs">
+      <Group justify={begin > 0 ? 'space-between' : 'flex-end'} gap="xs">
+        {begin > 0 && (
+          <Button variant="subtle" size="compact-sm" onClick={() => setBegin(0)}>
+            Show from the beginning ({begin.toLocaleString('en')} characters before)
+          </Button>
+        )}
         <Copy value={text} label={`Copy ${label}`} />
       </Group>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it (WCAG 2.1.1) */}
       <section className="long-text" aria-label={label} tabIndex={0}>
-        <pre>{mark === undefined || mark >= length ? shown : marked(text.slice(0, length), mark)}</pre>
+        <pre>
+          {isMarked ? marked(text.slice(begin, end), mark - begin, (markEnd ?? mark + 1) - begin) : shown}
+        </pre>
       </section>
-      {text.length > length && (
+      {text.length > end && (
         <Button variant="subtle" size="compact-sm" onClick={() => setLength(length + step)}>
-          Show more ({(text.length - length).toLocaleString('en')} characters left)
+          Show more ({(text.length - end).toLocaleString('en')} characters left)
         </Button>
       )}
     </Box>
@@ -67,13 +88,15 @@ interface LongTextProps {
   label: string;
   /** Position of a character to mark, such as the place of an error. */
   mark?: number | undefined;
+  /** Position after the last character to mark; one character if left out. */
+  markEnd?: number | undefined;
 }
 
-const marked = (text: string, at: number): ReactNode => (
+const marked = (text: string, at: number, end: number): ReactNode => (
   <>
     {visible(text.slice(0, at))}
-    <mark>{visible(text.slice(at, at + 1)) || ' '}</mark>
-    {visible(text.slice(at + 1))}
+    <mark>{visible(text.slice(at, end)) || ' '}</mark>
+    {visible(text.slice(end))}
   </>
 );
 

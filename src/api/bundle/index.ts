@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
+import type { Db } from '../../store/db.ts';
 import type { AffectedPipelines } from '../dependents.ts';
 import type { Deps } from '../deps.ts';
 import { readText } from '../http.ts';
@@ -71,7 +72,8 @@ export const bundles =
           summary: 'Export profiles, tables and pipelines as a bundle',
           description:
             'Secrets are masked, so applying the bundle where they are stored changes nothing. The bundle does not say ' +
-            'whether a pipeline runs.',
+            'whether a pipeline runs. With `kind` it has the objects of that kind, of these only one with `name`, and the ' +
+            'tables and profiles that they need.',
           tags: ['automation'],
           querystring: ExportQuery,
           response: {
@@ -86,7 +88,7 @@ export const bundles =
                 },
               },
             } as never,
-            ...problems(400),
+            ...problems(400, 404),
           },
         },
       },
@@ -110,17 +112,52 @@ export const bundles =
     );
   };
 
-async function exported(deps: Deps, query: { label_selector?: string }): Promise<object> {
+async function exported(deps: Deps, query: Static<typeof ExportQuery>): Promise<object> {
+  const { kind, name } = query;
   const selector = readSelector(query);
+  if (kind === undefined && name !== undefined)
+    throw new PenstockError('invalid_request', 'name needs kind, which says what has this name', {
+      errors: [{ path: '/kind', message: 'is required beside name' }],
+    });
+  const kinds = bundledKinds(deps);
+  const chosen = kinds.find(({ path }) => path === kind);
+  const needed = chosen && (await needs(deps.db, chosen.path, await chosen.ids({ selector, name })));
   const bundle: Record<string, object[]> = {};
   let count = 0;
-  for (const kind of bundledKinds(deps)) {
-    const objects = await kind.export(selector);
+  for (const one of kinds) {
+    const objects = await one.export(needed ? { ids: needed[one.path] } : { selector });
     count += objects.length;
     if (count > maxObjects) throw tooMuch(`more than ${maxObjects} objects`);
-    bundle[kind.path] = objects;
+    bundle[one.path] = objects;
   }
   return bundle;
+}
+
+type Ids = Record<NonNullable<Static<typeof ExportQuery>['kind']>, string[]>;
+
+/** The ids of objects of a kind, with the tables and profiles that they need. */
+async function needs(db: Db, kind: keyof Ids, ids: string[]): Promise<Ids> {
+  const found: Ids = { connection_profiles: [], connection_tables: [], pipelines: [] };
+  found[kind] = bounded(ids);
+  if (kind === 'pipelines') {
+    const where = { pipelineId: { in: ids } };
+    const tables = await db.pipelineTable.findMany({ where });
+    const profiles = await db.pipelineProfile.findMany({ where });
+    found.connection_tables = bounded(tables.map(({ connectionTableId: id }) => id));
+    found.connection_profiles = profiles.map(({ connectionProfileId: id }) => id);
+  }
+  const where = { id: { in: found.connection_tables } };
+  const tables = await db.connectionTable.findMany({ where, select: { connectionProfileId: true } });
+  const profiles = tables.flatMap(({ connectionProfileId: id }) => id ?? []);
+  found.connection_profiles = bounded([...found.connection_profiles, ...profiles]);
+  return found;
+}
+
+/** Each once. Throws if there are more than a bundle can hold. */
+function bounded(ids: readonly string[]): string[] {
+  const distinct = [...new Set(ids)];
+  if (distinct.length > maxObjects) throw tooMuch(`more than ${maxObjects} objects`);
+  return distinct;
 }
 
 const tooMuch = (what: string, hint = 'Select a part with label_selector.'): PenstockError =>

@@ -10,6 +10,7 @@ import type { Change, Kind, ObjectRow } from '../kind.ts';
 import { type Selector, selectionOf, selectRows } from '../labels.ts';
 import { pipelineKind } from '../pipelines/edit.ts';
 import type { Versioned } from '../precondition.ts';
+import { newestFirst } from '../schemas.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
 import { type BundleChange, type BundledTable, type Difference, maxObjects } from './wire.ts';
 
@@ -26,8 +27,17 @@ interface BundledKind {
   save(items: readonly { name: string }[], staged: StagedDefinitions): Promise<PlannedChange[]>;
   /** Deletes the objects that a selector matches, except those named in `kept`. */
   prune(selector: Selector, kept: ReadonlySet<string>): Promise<PlannedChange[]>;
-  /** The objects that a selector matches, by name: at most one more than a bundle can hold. */
-  export(selector: Selector | undefined): Promise<JsonObject[]>;
+  /** The ids of selected objects, at most one more than a bundle can hold without a selector. Throws `not_found`. */
+  ids(selected: Selected): Promise<string[]>;
+  /** The selected objects, by name; as many. */
+  export(selected: Selected): Promise<JsonObject[]>;
+}
+
+/** Objects with one of these ids or with this name, or all, if a selector matches them. */
+interface Selected {
+  selector?: Selector | undefined;
+  name?: string | undefined;
+  ids?: readonly string[];
 }
 
 const needsNone = (connector: string): boolean => {
@@ -69,7 +79,15 @@ function bundled<Row extends ObjectRow, Body extends { name: string }>(
   const { path, noun } = kind;
   const masked = (row: Row) => fromBody(kind.toBody(row), row);
   const shown = (row: Row): Shown => ({ masked: masked(row), opened: fromBody(openBody(kind, row), row) });
-  const select = async (selector: Selector | undefined) => {
+  const rowsOf = (ids: readonly string[]) =>
+    kind.rows({ where: { AND: [{ id: { in: ids } }] }, orderBy: [...newestFirst] });
+  const select = async ({ selector, name, ids }: Selected) => {
+    if (ids) return (await rowsOf(ids)).toSorted(byName);
+    if (name !== undefined) {
+      const row = await kind.find({ name });
+      if (row && (!selector || selector.matches(JSON.parse(row.labels)))) return [row];
+      throw new PenstockError('not_found', `There is no such ${noun} called ${JSON.stringify(name)}`);
+    }
     const selection = selector && selectionOf(selector);
     const rows = await selectRows(selection, {}, selector ? undefined : maxObjects + 1, kind);
     return rows.toSorted(byName);
@@ -106,7 +124,7 @@ function bundled<Row extends ObjectRow, Body extends { name: string }>(
       return changes;
     },
     async prune(selector, kept) {
-      const rows = (await select(selector)).filter(({ name }) => !kept.has(name));
+      const rows = (await select({ selector })).filter(({ name }) => !kept.has(name));
       const changes: PlannedChange[] = [];
       for (const row of rows)
         changes.push(
@@ -116,7 +134,8 @@ function bundled<Row extends ObjectRow, Body extends { name: string }>(
         );
       return changes;
     },
-    export: async (selector) => (await select(selector)).map((row) => withoutEmpty(masked(row))),
+    ids: async (selected) => (await select(selected)).map(({ id }) => id),
+    export: async (selected) => (await select(selected)).map((row) => withoutEmpty(masked(row))),
   };
 }
 

@@ -115,9 +115,19 @@ export const ApplyQuery = Type.Object(
   strict,
 );
 
+const kinds = ['connection_profiles', 'connection_tables', 'pipelines'] as const;
+
 export const ExportQuery = Type.Object(
   {
     ...SelectorQuery.properties,
+    kind: Type.Optional(
+      Type.Enum([...kinds], {
+        description: 'Only this kind, with what its objects need; label_selector applies to this kind alone',
+      }),
+    ),
+    name: Type.Optional(
+      Type.Unsafe<string>({ ...Name, description: 'Only the object with this name; needs kind' }),
+    ),
     format: Type.Enum(['json', 'yaml'], { default: 'json', description: 'Format of the bundle' }),
   },
   strict,
@@ -133,7 +143,6 @@ const Difference = Type.Object({
 });
 export type Difference = Static<typeof Difference>;
 
-const kinds = ['connection_profiles', 'connection_tables', 'pipelines'] as const;
 const actions = ['created', 'updated', 'unchanged', 'deleted'] as const;
 
 const BundleChange = Type.Object({
