@@ -32,6 +32,7 @@ export interface EditorProps {
 }
 
 const none: readonly Extension[] = [];
+const maxReported = 100;
 
 /** The text is the editor's own after the first; a new `value` that differs replaces it. */
 export function Editor(props: EditorProps): ReactNode {
@@ -40,6 +41,14 @@ export function Editor(props: EditorProps): ReactNode {
   const view = useRef<EditorView>(null);
   const changed = useRef(onChange);
   changed.current = onChange;
+  // Texts that were reported and have not come back: the user may type on before one does.
+  const reported = useRef<string[]>([]);
+  const fromOutside = useRef(false);
+  const report = (text: string): void => {
+    if (fromOutside.current) return;
+    reported.current = [...reported.current, text].slice(-maxReported);
+    changed.current?.(text);
+  };
   const dark = useComputedColorScheme('light') === 'dark';
   const [theme, more] = useMemo(() => [new Compartment(), new Compartment()], []);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the view is made once; what may change follows below
@@ -54,7 +63,7 @@ export function Editor(props: EditorProps): ReactNode {
           keymap.of([...defaultKeymap, ...historyKeymap]),
           EditorState.readOnly.of(readOnly),
           EditorView.updateListener.of((update) => {
-            if (update.docChanged) changed.current?.(update.state.doc.toString());
+            if (update.docChanged) report(update.state.doc.toString());
           }),
           theme.of(looks(dark)),
           more.of([...extensions]),
@@ -69,8 +78,12 @@ export function Editor(props: EditorProps): ReactNode {
   }, [theme, more, dark, extensions]);
   useEffect(() => {
     const current = view.current?.state.doc.toString();
-    if (view.current && current !== value)
-      view.current.dispatch({ changes: { from: 0, to: current?.length ?? 0, insert: value } });
+    const back = reported.current.indexOf(value);
+    reported.current.splice(0, current === value ? maxReported : back + 1);
+    if (back >= 0 || !view.current || current === value) return;
+    fromOutside.current = true;
+    view.current.dispatch({ changes: { from: 0, to: current?.length ?? 0, insert: value } });
+    fromOutside.current = false;
   }, [value]);
   return <div ref={host} className="editor" style={{ minHeight }} />;
 }

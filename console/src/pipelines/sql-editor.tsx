@@ -1,3 +1,4 @@
+import { startCompletion } from '@codemirror/autocomplete';
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from '@codemirror/lint';
 import type { Extension, Text } from '@codemirror/state';
 import { type EditorView, keymap, placeholder, ViewPlugin } from '@codemirror/view';
@@ -49,9 +50,11 @@ const hint = placeholder('INSERT INTO sink SELECT … FROM source');
 export function SqlEditor(props: SqlEditorProps): ReactNode {
   const { value, onChange, readOnly = false, vocabulary, errors, warnings, handle } = props;
   const view = useRef<EditorView | null>(null);
+  const latest = useRef(vocabulary);
+  latest.current = vocabulary;
   const extensions = useMemo<Extension[]>(
     () => [
-      queryLanguage(vocabulary),
+      queryLanguage(() => latest.current),
       lintGutter(),
       keymap.of(lintKeymap),
       hint,
@@ -60,8 +63,15 @@ export function SqlEditor(props: SqlEditorProps): ReactNode {
         return {};
       }),
     ],
-    [vocabulary],
+    [],
   );
+  // biome-ignore lint/correctness/useExhaustiveDependencies: names that come while a word is typed are offered
+  useEffect(() => {
+    const { current } = view;
+    if (!current?.hasFocus) return;
+    const { head } = current.state.selection.main;
+    if (/\w/.test(current.state.sliceDoc(head - 1, head))) startCompletion(current);
+  }, [vocabulary]);
   useImperativeHandle(handle, () => ({
     goTo(finding) {
       const { current } = view;

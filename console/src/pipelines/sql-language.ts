@@ -3,6 +3,7 @@ import {
   type Completion,
   type CompletionContext,
   type CompletionResult,
+  type CompletionSource,
   closeBrackets,
   closeBracketsKeymap,
 } from '@codemirror/autocomplete';
@@ -26,6 +27,17 @@ export interface Vocabulary {
   functions: readonly SqlFunction[];
   /** Metadata of messages, for `METADATA FROM '…'`. */
   metadata: readonly { name: string; type: string; description: string }[];
+}
+
+type Read = () => Vocabulary;
+
+/** Makes a function that computes again only for another vocabulary. */
+function derived<T>(make: (vocabulary: Vocabulary) => T): (vocabulary: Vocabulary) => T {
+  let last: { of: Vocabulary; made: T } | undefined;
+  return (vocabulary) => {
+    if (last?.of !== vocabulary) last = { of: vocabulary, made: make(vocabulary) };
+    return last.made;
+  };
 }
 
 const keywords =
@@ -112,9 +124,11 @@ const createdIn = (text: string): Completion[] =>
     }));
 
 /** Tables, columns and functions for a word that follows no dot. */
-function words({ tables, functions }: Vocabulary): (context: CompletionContext) => CompletionResult | null {
-  const calls = functions.map(functionOf);
+function words(read: Read): (context: CompletionContext) => CompletionResult | null {
+  const callsOf = derived(({ functions }) => functions.map(functionOf));
   return (context) => {
+    const { tables } = read();
+    const calls = callsOf(read());
     const word = context.matchBefore(/"?\w*$/);
     if (!word || (word.from === word.to && !context.explicit && !isAfterClause(context, word.from)))
       return null;
@@ -155,33 +169,37 @@ function columnsFor({ state, pos }: CompletionContext, sources: readonly Connect
 }
 
 /** Columns behind a table's name or its alias, and members of structs. */
-function members({ tables }: Vocabulary): (context: CompletionContext) => unknown {
-  const schema = Object.fromEntries(
-    tables.map((table) => [
-      table.name.replaceAll('.', '\\.'),
-      { self: tableOf(table), children: namespaceOf(table.schema.fields ?? []) },
-    ]),
-  );
-  const source = schemaCompletionSource({ dialect, schema });
-  return (context) => (context.matchBefore(/\.\s*"?\w*$/) ? source(context) : null);
+function members(read: Read): CompletionSource {
+  const sourceOf = derived(({ tables }) => {
+    const schema = Object.fromEntries(
+      tables.map((table) => [
+        table.name.replaceAll('.', '\\.'),
+        { self: tableOf(table), children: namespaceOf(table.schema.fields ?? []) },
+      ]),
+    );
+    return schemaCompletionSource({ dialect, schema });
+  });
+  return (context) => (context.matchBefore(/\.\s*"?\w*$/) ? sourceOf(read())(context) : null);
 }
 
 /** Keys of metadata inside `METADATA FROM '…'`. */
-function metadataKeys({ metadata }: Vocabulary): (context: CompletionContext) => CompletionResult | null {
-  const options = metadata.map(({ name, type, description }) => ({
-    label: name,
-    type: 'constant',
-    detail: type,
-    info: description,
-  }));
+function metadataKeys(read: Read): CompletionSource {
+  const optionsOf = ({ metadata }: Vocabulary): Completion[] =>
+    metadata.map(({ name, type, description }) => ({
+      label: name,
+      type: 'constant',
+      detail: type,
+      info: description,
+    }));
   return (context) => {
     const found = context.matchBefore(/\bmetadata\s+from\s+'[\w.]*$/i);
     if (!found) return null;
-    return { from: found.from + found.text.indexOf("'") + 1, options, validFor: /^[\w.]*$/ };
+    const from = found.from + found.text.indexOf("'") + 1;
+    return { from, options: optionsOf(read()), validFor: /^[\w.]*$/ };
   };
 }
 
-const keywordsOnly = (): ((context: CompletionContext) => unknown) => {
+const keywordsOnly = (): CompletionSource => {
   const source = keywordCompletionSource(dialect, true, (label, type) => ({ label, type, boost: -20 }));
   return (context) =>
     isInText(context) ||
@@ -207,9 +225,9 @@ const looks = EditorView.theme({
   '.cm-scroller': { minHeight: 'inherit' },
 });
 
-/** Colours, brackets and completion. */
-export function queryLanguage(vocabulary: Vocabulary): Extension {
-  const sources = [words(vocabulary), members(vocabulary), metadataKeys(vocabulary), keywordsOnly()];
+/** Colours, brackets and completion. `read` returns the names as they are known now: the sources stay the same. */
+export function queryLanguage(read: Read): Extension {
+  const sources = [words(read), members(read), metadataKeys(read), keywordsOnly()];
   return [
     dialect.extension,
     sources.map((autocomplete) => dialect.language.data.of({ autocomplete })),
