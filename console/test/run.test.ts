@@ -91,7 +91,10 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await rows.getByText('<b>oven</b>').first().waitFor();
     await rows.getByText('218.5').first().waitFor();
     await rig.client.publishAsync('plant/oven/readings', '{"device": 1}');
-    await page.getByText(/bad_data: /).first().waitFor();
+    await page
+      .getByText(/bad_data: /)
+      .first()
+      .waitFor();
     expect(written).toEqual([]);
     await expectAccessible(page);
     await picture(page, 'run-preview');
@@ -153,7 +156,10 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await labels.click();
     await page.keyboard.press('Backspace');
     await page.getByRole('button', { name: 'Create and start' }).click();
-    await page.getByText(/already|another pipeline/i).first().waitFor();
+    await page
+      .getByText(/already|another pipeline/i)
+      .first()
+      .waitFor();
     expect(await page.getByLabel('Name').getAttribute('aria-invalid')).toBe('true');
   });
 
@@ -192,7 +198,10 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await state(page, 'Running');
 
     await page.getByRole('button', { name: 'Automate' }).click();
-    await page.getByText(/-X PATCH .*\n.*"stop": "graceful"/s).first().waitFor();
+    await page
+      .getByText(/-X PATCH .*\n.*"stop": "graceful"/s)
+      .first()
+      .waitFor();
     await page.getByRole('tab', { name: 'SQL' }).click();
     await page.getByRole('region', { name: 'SQL' }).getByText('SELECT * FROM readings').waitFor();
     await page.keyboard.press('Escape');
@@ -262,7 +271,10 @@ describe('a pipeline for a viewer', { timeout: 60_000 }, () => {
       (await rig.request.post(`/api/v1${path}`).set(admin).send(body).expect(200)).body;
     const plant = await post('/connection_profiles', profileBody(rig.broker.url));
     await post('/connection_tables', tableBody('readings', plant.id, { topic: 'in', type: {} }));
-    await post('/connection_tables', tableBody('alerts', plant.id, { topic: 'out', type: { retain: false } }));
+    await post(
+      '/connection_tables',
+      tableBody('alerts', plant.id, { topic: 'out', type: { retain: false } }),
+    );
     const query = 'INSERT INTO alerts SELECT * FROM readings';
     const { id } = await post('/pipelines', { name: 'seen', query, parallelism: 1 });
     const { key } = await post('/api_keys', { name: 'night', role: 'viewer' });

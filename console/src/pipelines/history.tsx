@@ -1,12 +1,13 @@
 import { Button, Group, SegmentedControl, Stack, Table, Text, UnstyledButton } from '@mantine/core';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { call, type JobLogMessage, type Pipeline } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { ErrorCode } from '../parts/meaning.tsx';
 import { Empty, Loaded, readable, Time } from '../parts/parts.tsx';
 import { LongText, pretty, visible } from '../parts/text.tsx';
+import { useJob } from './job.ts';
 
 /** Everything that a job has reported, newest first. */
 
@@ -18,18 +19,8 @@ const levels = [
 type Level = JobLogMessage['level'];
 const perPage = 50;
 
-export function HistoryTab({ pipeline: { id } }: { pipeline: Pipeline }): ReactNode {
-  const jobs = useQuery({
-    queryKey: ['pipeline-jobs', id],
-    queryFn: () => call('listPipelineJobs', { params: { id } }),
-  });
-  return (
-    <Loaded query={jobs}>
-      {({ data: [job] }) =>
-        job ? <History id={id} jobId={job.id} /> : <Empty>This pipeline has no job.</Empty>
-      }
-    </Loaded>
-  );
+export function HistoryTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
+  return <Loaded query={useJob(pipeline)}>{(job) => <History id={pipeline.id} jobId={job.id} />}</Loaded>;
 }
 
 function History({ id, jobId }: { id: string; jobId: string }): ReactNode {
