@@ -1,8 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import LongestFirst from './test/support/longest-first.ts';
 
-/** Tests of functions without servers. They share loaded modules, which saves a third of their time. */
-const pure = ['formats', 'sql', 'runtime', 'security'].map((folder) => `src/${folder}/**/*.test.ts`);
+/**
+ * Tests that share a process and its loaded modules with others, which saves half of their time. Not those whose processes
+ * take most of it, or that look at what their own process holds.
+ */
+const folders = ['src', 'test/api', 'test/worker', 'test/store', 'test/security'];
+const shared = folders.map((folder) => `${folder}/**/*.test.ts`);
+const alone = ['src/connectors/mqtt/connection/client.test.ts'];
 
 export default defineConfig({
   test: {
@@ -11,7 +16,7 @@ export default defineConfig({
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/skipped-reporter.ts'],
-    setupFiles: ['test/support/seed.ts'],
+    setupFiles: ['test/support/each-file.ts'],
     globalSetup: ['test/support/shared-databases.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
@@ -19,12 +24,12 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'servers',
-          include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'console/test/**/*.test.ts'],
-          exclude: pure,
+          name: 'alone',
+          include: ['test/**/*.test.ts', 'console/test/**/*.test.ts', ...alone],
+          exclude: shared.filter((pattern) => !pattern.startsWith('src')),
         },
       },
-      { extends: true, test: { name: 'pure', include: pure, isolate: false } },
+      { extends: true, test: { name: 'shared', include: shared, exclude: alone, isolate: false } },
     ],
   },
 });

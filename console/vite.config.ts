@@ -20,5 +20,5 @@ export default defineConfig({
   plugins: [react()],
   // @rjsf/core names a validator in a helper for its own tests, which is left out. Ours is in parts/schema-form.tsx.
   resolve: { alias: { '@rjsf/validator-ajv8': 'react' } },
-  server: { proxy: { '/api': penstock, '/metrics': penstock } },
+  server: { proxy: { '/api': penstock, '/metrics': penstock, '/readyz': penstock, '/healthz': penstock } },
 });

@@ -17,6 +17,7 @@ const theme = createTheme({
   primaryShade: 9,
   autoContrast: true,
   respectReducedMotion: true,
+  components: { CloseButton: { defaultProps: { 'aria-label': 'Close' } } },
 });
 
 const colors = ['gray', 'red', 'orange', 'yellow', 'green', 'teal', 'blue', 'cyan'];

@@ -140,6 +140,7 @@ export type PipelineGraph = {
     src_id: number;
     dest_id: number;
     key_type: string;
+    /** Columns of the rows; () if they are not known */
     value_type: string;
     edge_type: string;
   }>;

@@ -28,7 +28,7 @@ describe('a query that creates its tables', () => {
         { node_id: 0, operator: 'mqtt', description: 'mqtt_input (source)', parallelism: 1 },
         { node_id: 1, operator: 'mqtt', description: 'mqtt_output (sink)', parallelism: 1 },
       ],
-      edges: [{ src_id: 0, dest_id: 1, key_type: '()', value_type: '()', edge_type: 'Forward' }],
+      edges: [{ src_id: 0, dest_id: 1, key_type: '()', value_type: 'value TEXT', edge_type: 'Forward' }],
     });
     const { plan: computed } = await planned(seed.replace('SELECT value', 'SELECT upper(value)'));
     expect(computed.graph.nodes.map(({ operator }) => operator)).toEqual(['mqtt', 'compiled', 'mqtt']);

@@ -116,3 +116,20 @@ test('the shape of a state depends on the rows that it collects, and not on what
   ];
   expect(new Set([shape, ...others]).size).toBe(others.length + 1);
 });
+
+test('an edge has the columns of its rows, cut if there are many', () => {
+  const schema = {
+    fields: [
+      { name: 'device', type: 'string' },
+      { name: 'at site', type: 'timestamp' },
+    ],
+  };
+  const many = { fields: Array.from({ length: 1000 }, (_, n) => ({ name: `column_${n}`, type: 'int64' })) };
+  const some = insert({ kind: 'project', columns: [] }, 'to', 'from');
+  Object.assign(some.source, { schema });
+  Object.assign(some.sink, { schema: many });
+  const [into, out] = graphOf([some]).edges.map(({ value_type }) => value_type);
+  expect(into).toBe('device TEXT, "at site" TIMESTAMP(3)');
+  expect(out).toMatch(/^column_0 BIGINT, column_1 BIGINT, .*…$/);
+  expect(out?.length).toBeLessThan(2100);
+});

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import { sqlType } from '../formats/schema/sql-type.ts';
 import { lengthText } from './durations.ts';
+import { quoteName } from './names.ts';
 import type {
   InsertPlan,
   PipelineGraph,
@@ -56,17 +58,19 @@ function draw(
       node.parallelism = Math.max(node.parallelism, tasks);
       return node.node_id;
     };
-    const connect = (src_id: number, dest_id: number): unknown =>
-      graph.edges.push({ src_id, dest_id, key_type: '()', value_type: '()', edge_type: 'Forward' });
+    const connect = (src_id: number, dest_id: number, value_type: string): unknown =>
+      graph.edges.push({ src_id, dest_id, key_type: '()', value_type, edge_type: 'Forward' });
     /** The node of a source, and the one that its rows come from. */
-    const read = ({ name, connector, watermark }: TableDefinition) => {
+    const read = (table: TableDefinition) => {
+      const { name, connector, watermark } = table;
+      const rows = rowType(table);
       const node = add(`from ${name}`, connector, `${name} (source)`);
       if (select.kind !== 'stateful' || !select.window || watermark === undefined)
-        return { node, last: node };
+        return { node, last: node, rows };
       const isNew = !known.has(`watermark of ${name}`);
       const last = add(`watermark of ${name}`, 'watermark', `watermark of ${name}: ${watermark}`);
-      if (isNew) connect(node, last);
-      return { node, last };
+      if (isNew) connect(node, last, rows);
+      return { node, last, rows };
     };
     const [from, ...more] = [source, ...others.map((other) => other.source)].map(read) as [
       ReturnType<typeof read>,
@@ -75,12 +79,26 @@ function draw(
     const transform =
       select.kind === 'passthrough' ? null : add(operatorIds.transform, select.kind, describeSelect(select));
     const to = add(`to ${sink.name}`, sink.connector, `${sink.name} (sink)`);
-    for (const last of new Set([from, ...more].map((one) => one.last))) connect(last, transform ?? to);
-    if (transform !== null) connect(transform, to);
+    const inputs = new Map([from, ...more].map(({ last, rows }) => [last, rows]));
+    for (const [last, rows] of inputs) connect(last, transform ?? to, rows);
+    if (transform !== null) connect(transform, to, rowType(sink));
     return { source: from.node, others: more.map(({ node }) => node), transform, sink: to };
   });
   return { graph, nodes };
 }
+
+/** Maximum length of a row's type. The graph is stored with each pipeline. */
+const maxRowType = 2000;
+
+/** The columns of a table with their types, as `CREATE TABLE` has them; `()` without columns. */
+function rowType({ schema }: TableDefinition): string {
+  const columns = (schema?.fields ?? []).map((field) => `${plainName(field.name)} ${sqlType(field)}`);
+  const text = columns.join(', ');
+  if (text === '') return '()';
+  return text.length > maxRowType ? `${text.slice(0, maxRowType)}…` : text;
+}
+
+const plainName = (name: string): string => (/^[a-z_]\w*$/i.test(name) ? name : quoteName(name));
 
 function describeSelect(select: Exclude<Select, { kind: 'passthrough' }>): string {
   switch (select.kind) {

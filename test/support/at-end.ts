@@ -1,14 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, onTestFinished, TestRunner } from 'vitest';
+import { onTestFinished, TestRunner } from 'vitest';
 
 type Close = () => unknown;
 
 const withFile: Close[] = [];
-afterAll(async () => {
+
+/** Called by `each-file.ts`: files that share this module each end their own. */
+export async function endFile(): Promise<void> {
   for (const close of withFile.splice(0).reverse()) await close();
-});
+}
 
 /**
  * Calls `close` at the end of the test that runs, or of the test that a `beforeEach` prepares. Outside of a test it is

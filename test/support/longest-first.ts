@@ -1,9 +1,10 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const folders = ['/test/faults/', '/test/worker/', '/test/api/'];
-const rank = ({ moduleId }: TestSpecification): number => {
+const folders = ['/test/faults/', '/test/worker/', '/test/api/', '/test/'];
+const rank = ({ moduleId, project }: TestSpecification): number => {
   const found = folders.findIndex((folder) => moduleId.includes(folder));
-  return found < 0 ? folders.length : found;
+  // A process goes on to the next file only if that is of the same project.
+  return (project.config.isolate ? 0 : 10) + (found < 0 ? folders.length : found);
 };
 
 /** Starts the files that wait longest first, so that none is left to run alone at the end. */

@@ -54,14 +54,13 @@ export interface ServiceOptions {
   fileDir?: string;
   /** Whether the web console is served. */
   console?: boolean;
-  /** The threads of tasks, if not the one thread that all services of a test file share. */
+  /** The threads of tasks, if not the one thread that most services share. */
   threads?: Partial<ConstructorParameters<typeof ThreadPool>[0]>;
   logLevel?: 'trace' | 'debug';
 }
 
-/** Starting a thread takes a while, so most tests share one. */
+/** Starting a thread takes a while, so most tests share one, which ends with the process. */
 const sharedThreads = new ThreadPool({ max: 1, targets: [], logger: pino({ level: 'silent' }) });
-atEnd(() => sharedThreads.close());
 
 /**
  * The whole of Penstock in this process, over a database of its own, listening on a free port. It closes by itself: see

@@ -5,7 +5,7 @@ import { type FormEvent, type ReactNode, useState } from 'react';
 import { callText } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { Problem } from '../parts/parts.tsx';
-import { LongText, pretty } from '../parts/text.tsx';
+import { download, LongText, pretty } from '../parts/text.tsx';
 
 type Format = 'yaml' | 'json';
 
@@ -72,18 +72,11 @@ export function ExportBundle(): ReactNode {
 }
 
 function Result({ text, format }: { text: string; format: Format }): ReactNode {
-  const download = (): void => {
-    const address = URL.createObjectURL(new Blob([text], { type: `application/${format}` }));
-    const link = document.createElement('a');
-    link.href = address;
-    link.download = `penstock.${format}`;
-    link.click();
-    URL.revokeObjectURL(address);
-  };
+  const name = `penstock.${format}`;
   return (
     <div>
-      <Button variant="default" leftSection={<IconDownload size={16} />} onClick={download}>
-        Download penstock.{format}
+      <Button variant="default" leftSection={<IconDownload size={16} />} onClick={() => download(name, text)}>
+        Download {name}
       </Button>
       <LongText text={text} label="Exported bundle" />
     </div>

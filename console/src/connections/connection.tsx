@@ -1,4 +1,4 @@
-import { Button, Code, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core';
+import { Button, Code, Group, Paper, Text, Title } from '@mantine/core';
 import { IconPlayerPlay } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
@@ -8,12 +8,12 @@ import { type ConnectionProfile, type ConnectorDetail, call, callWithTag } from 
 import { Automate, type Call } from '../parts/automate.tsx';
 import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
-import { errorsOf, marksOf, merged, patchOf } from '../parts/form-values.ts';
-import { Loaded, Page, Problem } from '../parts/parts.tsx';
+import { errorsOf, marksOf, merged, patchOf, withoutSecrets } from '../parts/form-values.ts';
+import { Beside, Loaded, Page, Problem } from '../parts/parts.tsx';
 import { useSave } from '../parts/save.tsx';
 import { failedStep, TestSteps, useTest } from '../parts/test-steps.tsx';
 import { Name } from '../parts/text.tsx';
-import { bodyOf, configSchema, type ProfileDraft, ProfileForm, withoutSecrets } from './profile-form.tsx';
+import { bodyOf, configSchema, type ProfileDraft, ProfileForm } from './profile-form.tsx';
 
 /** A stored connection profile: its form, its test, and what uses it. */
 export function ConnectionPage(): ReactNode {
@@ -51,7 +51,10 @@ function useEdit({ profile, etag, connector }: StoredProps & { connector: Connec
   const [draft, setDraft] = useState(() => draftOf(profile));
   const stored = bodyOf(connector, draftOf(profile));
   const body = bodyOf(connector, draft);
-  const again = (): Promise<void> => client.invalidateQueries({ queryKey: ['connection_profile', id] });
+  const again = async (): Promise<void> => {
+    await client.invalidateQueries({ queryKey: ['connection_profile', id] });
+    await client.invalidateQueries({ queryKey: ['connection_profiles'] });
+  };
   const save = useSave({
     etag: etag ?? undefined,
     send: ({ dryRun, discardState, etag: version }) =>
@@ -103,59 +106,64 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
       }
       actions={<Actions profile={profile} calls={callsOf(profile, connector, body)} />}
     >
-      <Grid gap="lg">
-        <Grid.Col span={{ base: 12, lg: 8 }}>
-          <Stack>
-            <ProfileForm
-              connector={connector}
-              draft={draft}
-              errors={errors}
-              disabled={!may}
-              onChange={(next) => {
-                setDraft(next);
-                save.forget();
-              }}
-            />
-            <Problem error={save.error} title="It was not saved" />
-            <Can role="operator">
-              <Group>
-                <Button loading={save.busy} disabled={!changed} onClick={save.begin}>
-                  Save
-                </Button>
-                <Button variant="default" disabled={!changed} onClick={reset}>
-                  Undo changes
-                </Button>
-                {connector.testing && (
-                  <Button
-                    variant="default"
-                    leftSection={<IconPlayerPlay size={16} />}
-                    loading={test.run.state === 'running'}
-                    onClick={runTest}
-                  >
-                    Test
-                  </Button>
-                )}
-              </Group>
-            </Can>
-            {save.dialog}
-          </Stack>
-        </Grid.Col>
-        <Grid.Col span={{ base: 12, lg: 4 }}>
-          <Stack>
-            <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
-            <Paper withBorder p="md" component="section" aria-labelledby="used-by">
-              <Title order={2} size="h5" mb="xs" id="used-by">
-                Used by
-              </Title>
-              <UsedBy kind="connection_profiles" id={profile.id} />
-              <Text size="xs" c="dimmed" mt="md">
-                Id <Code>{profile.id}</Code>
-              </Text>
-            </Paper>
-          </Stack>
-        </Grid.Col>
-      </Grid>
+      <Beside aside={<Aside profile={profile} test={test} />}>
+        <ProfileForm
+          connector={connector}
+          draft={draft}
+          errors={errors}
+          disabled={!may}
+          onChange={(next) => {
+            setDraft(next);
+            save.forget();
+          }}
+        />
+        <Problem error={save.error} title="It was not saved" />
+        <Can role="operator">
+          <Group>
+            <Button loading={save.busy} disabled={!changed} onClick={save.begin}>
+              Save
+            </Button>
+            <Button variant="default" disabled={!changed} onClick={reset}>
+              Undo changes
+            </Button>
+            {connector.testing && (
+              <Button
+                variant="default"
+                leftSection={<IconPlayerPlay size={16} />}
+                loading={test.run.state === 'running'}
+                onClick={runTest}
+              >
+                Test
+              </Button>
+            )}
+          </Group>
+        </Can>
+        {save.dialog}
+      </Beside>
     </Page>
+  );
+}
+
+function Aside({
+  profile,
+  test,
+}: {
+  profile: ConnectionProfile;
+  test: ReturnType<typeof useTest>;
+}): ReactNode {
+  return (
+    <>
+      <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
+      <Paper withBorder p="md" component="section" aria-labelledby="used-by">
+        <Title order={2} size="h5" mb="xs" id="used-by">
+          Used by
+        </Title>
+        <UsedBy kind="connection_profiles" id={profile.id} />
+        <Text size="xs" c="dimmed" mt="md">
+          Id <Code>{profile.id}</Code>
+        </Text>
+      </Paper>
+    </>
   );
 }
 

@@ -8,10 +8,10 @@ import { useMay } from '../api/caller.tsx';
 import { type ConnectorDetail, call } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { ConnectorCards, ConnectorIcon, useConnector, useConnectors } from '../parts/connectors.tsx';
-import { errorsOf, marksOf, merged } from '../parts/form-values.ts';
-import { Empty, Loaded, Page, Problem } from '../parts/parts.tsx';
+import { errorsOf, marksOf, merged, withoutSecrets } from '../parts/form-values.ts';
+import { Beside, Empty, Loaded, Page, Problem } from '../parts/parts.tsx';
 import { failedStep, TestSteps, useTest } from '../parts/test-steps.tsx';
-import { bodyOf, configSchema, type ProfileDraft, ProfileForm, withoutSecrets } from './profile-form.tsx';
+import { bodyOf, configSchema, type ProfileDraft, ProfileForm } from './profile-form.tsx';
 
 /** A new connection profile: first its connector, then its form. */
 export function NewConnectionPage(): ReactNode {
@@ -111,35 +111,36 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
         />
       }
     >
-      <ProfileForm
-        connector={connector}
-        draft={draft}
-        errors={errors}
-        onChange={(next) => {
-          setDraft(next);
-          create.reset();
-        }}
-      />
-      <Problem error={create.error} title="It was not stored" />
-      <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
-      <Group>
-        {connector.testing && (
-          <Button
-            variant="default"
-            leftSection={<IconPlayerPlay size={16} />}
-            loading={test.run.state === 'running'}
-            onClick={runTest}
-          >
-            Test
+      <Beside aside={<TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />}>
+        <ProfileForm
+          connector={connector}
+          draft={draft}
+          errors={errors}
+          onChange={(next) => {
+            setDraft(next);
+            create.reset();
+          }}
+        />
+        <Problem error={create.error} title="It was not stored" />
+        <Group>
+          {connector.testing && (
+            <Button
+              variant="default"
+              leftSection={<IconPlayerPlay size={16} />}
+              loading={test.run.state === 'running'}
+              onClick={runTest}
+            >
+              Test
+            </Button>
+          )}
+          <Button loading={create.isPending} onClick={() => create.mutate()}>
+            Save
           </Button>
-        )}
-        <Button loading={create.isPending} onClick={() => create.mutate()}>
-          Save
-        </Button>
-        <Anchor component={Link} to="/connections/new" search={{} as never} size="sm">
-          Choose another connector
-        </Anchor>
-      </Group>
+          <Anchor component={Link} to="/connections/new" search={{} as never} size="sm">
+            Choose another connector
+          </Anchor>
+        </Group>
+      </Beside>
     </Page>
   );
 }

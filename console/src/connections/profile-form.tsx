@@ -6,9 +6,8 @@ import {
   errorAt,
   errorsBelow,
   type FieldErrors,
-  isObject,
   type Json,
-  mask,
+  labelErrors,
   type Schema,
 } from '../parts/form-values.ts';
 import { KeyValues } from '../parts/key-values.tsx';
@@ -31,17 +30,6 @@ export const bodyOf = (connector: ConnectorDetail, { name, config, labels }: Pro
   config: cleaned(configSchema(connector), config),
   labels,
 });
-
-/** A config for eyes and scripts: secrets that were typed are left out. */
-export function withoutSecrets(schema: Schema, config: Json): Json {
-  const shown: Json = {};
-  for (const [name, value] of Object.entries(config)) {
-    const inner = schema.properties?.[name];
-    const secret = schema.sensitive?.includes(name) === true && typeof value === 'string' && value !== mask;
-    shown[name] = secret ? `<${name}>` : inner && isObject(value) ? withoutSecrets(inner, value) : value;
-  }
-  return shown;
-}
 
 /** Fields of profiles that name all servers of a cluster. */
 const servers: Record<string, readonly string[]> = { mqtt: ['url'] };
@@ -71,12 +59,11 @@ export function ProfileForm(props: ProfileFormProps): ReactNode {
       />
       <KeyValues
         label="Labels"
+        add="a label"
         description="Names and values to search and select by, such as site=north."
         value={draft.labels}
         disabled={disabled}
-        error={Object.entries(errorsBelow(errors, '/labels'))
-          .flatMap(([path, messages]) => messages.map((message) => `${path.slice(1)} ${message}`))
-          .join('\n')}
+        error={labelErrors(errors)}
         onChange={(labels) => onChange({ ...draft, labels })}
       />
     </Stack>

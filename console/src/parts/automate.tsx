@@ -1,12 +1,12 @@
-import { Button, Code, Drawer, Group, Stack, Tabs, Text } from '@mantine/core';
+import { Button, Code, Drawer, Stack, Tabs, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconTerminal2 } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useCaller } from '../api/caller.tsx';
-import { base, call, type Operations } from '../api/client.ts';
+import { base, call } from '../api/client.ts';
 import { Loaded } from './parts.tsx';
-import { LongText } from './text.tsx';
+import { download, LongText, visible } from './text.tsx';
 
 /** What a page does, as commands: curl, a bundle for `penstock apply`, and SQL. */
 
@@ -39,13 +39,21 @@ export function curlOf({ method, path, body, file, stream }: Call, withKey: bool
   return parts.join(' \\\n  ');
 }
 
+interface ShownObject {
+  kind: 'connection_profiles' | 'connection_tables' | 'pipelines';
+  name: string;
+  id: string;
+}
+
 export interface AutomateProps {
   calls: readonly Call[];
   /** The object that the page shows. */
-  object?: { kind: 'connection_profiles' | 'connection_tables' | 'pipelines'; name: string; id: string };
+  object?: ShownObject;
   /** SQL that defines it, if it is at hand. */
   sql?: string;
 }
+
+const fileName = 'penstock.yaml';
 
 /** A button that opens the commands of this page. */
 export function Automate({ calls, object, sql }: AutomateProps): ReactNode {
@@ -57,7 +65,14 @@ export function Automate({ calls, object, sql }: AutomateProps): ReactNode {
       <Button variant="default" leftSection={<IconTerminal2 size={16} />} onClick={show}>
         Automate
       </Button>
-      <Drawer opened={open} onClose={close} position="right" size="xl" title="The same from a script">
+      <Drawer
+        opened={open}
+        onClose={close}
+        position="right"
+        size="xl"
+        title="The same from a script"
+        closeButtonProps={{ 'aria-label': 'Close' }}
+      >
         <Tabs defaultValue="curl" keepMounted={false}>
           <Tabs.List>
             <Tabs.Tab value="curl">curl</Tabs.Tab>
@@ -73,9 +88,7 @@ export function Automate({ calls, object, sql }: AutomateProps): ReactNode {
               )}
               {calls.map((one) => (
                 <div key={one.title}>
-                  <Group justify="space-between">
-                    <Text fw={600}>{one.title}</Text>
-                  </Group>
+                  <Text fw={600}>{one.title}</Text>
                   <LongText text={curlOf(one, keysRequired)} label={`${one.title} with curl`} />
                 </div>
               ))}
@@ -101,19 +114,27 @@ export function Automate({ calls, object, sql }: AutomateProps): ReactNode {
   );
 }
 
-function Bundle({ kind, name }: { kind: string; name: string }): ReactNode {
-  const asked = { query: { format: 'yaml', kind, name } as Operations['export']['query'] };
+function Bundle({ kind, name }: Pick<ShownObject, 'kind' | 'name'>): ReactNode {
   const query = useQuery({
     queryKey: ['export', kind, name],
-    queryFn: async () => String(await call('export', asked)),
+    queryFn: async () => String(await call('export', { query: { format: 'yaml', kind, name } })),
   });
   return (
     <Stack>
       <Text size="sm">
-        Save it as a file and run <Code>penstock apply FILE</Code>. It holds what it needs of profiles and
-        tables; secrets are masked.
+        It holds this object and the profiles and tables that it needs. Secrets are masked. Apply it with{' '}
+        <Code>penstock apply -f {fileName}</Code>, or on the page “Bundles”.
       </Text>
-      <Loaded query={query}>{(text) => <LongText text={text} label="Bundle" />}</Loaded>
+      <Loaded query={query}>
+        {(text) => (
+          <div>
+            <Button variant="default" onClick={() => download(fileName, text)}>
+              Download {fileName}
+            </Button>
+            <LongText text={text} label="Bundle" />
+          </div>
+        )}
+      </Loaded>
     </Stack>
   );
 }
@@ -121,23 +142,21 @@ function Bundle({ kind, name }: { kind: string; name: string }): ReactNode {
 function TableSql({ id }: { id: string }): ReactNode {
   const query = useQuery({
     queryKey: ['table-sql', id],
-    queryFn: () => call('getConnectionTableSql' as never, { params: { id } } as never) as Promise<unknown>,
+    queryFn: () => call('getConnectionTableSql', { params: { id } }),
   });
   return (
     <Loaded query={query}>
-      {(data) => {
-        const { sql, notes = [] } = data as { sql: string; notes?: string[] };
-        return (
-          <Stack>
-            {notes.map((note) => (
-              <Text key={note} size="sm">
-                {note}
-              </Text>
-            ))}
-            <LongText text={sql} label="SQL" />
-          </Stack>
-        );
-      }}
+      {({ sql, notes }) => (
+        <Stack>
+          <Text size="sm">Put it before a query, and the query needs no stored table.</Text>
+          {notes.map((note) => (
+            <Text key={note} size="sm">
+              {visible(note)}
+            </Text>
+          ))}
+          <LongText text={sql} label="SQL" />
+        </Stack>
+      )}
     </Loaded>
   );
 }

@@ -113,6 +113,23 @@ export const merged = (...all: FieldErrors[]): FieldErrors => {
   return found;
 };
 
+/** A config for eyes and scripts: secrets that were typed are left out. */
+export function withoutSecrets(schema: Schema, config: Json): Json {
+  const shown: Json = {};
+  for (const [name, value] of Object.entries(config)) {
+    const inner = schema.properties?.[name];
+    const secret = schema.sensitive?.includes(name) === true && typeof value === 'string' && value !== mask;
+    shown[name] = secret ? `<${name}>` : inner && isObject(value) ? withoutSecrets(inner, value) : value;
+  }
+  return shown;
+}
+
+/** Errors of the labels of an object, which have one place in a form. */
+export const labelErrors = (errors: FieldErrors): string | undefined =>
+  Object.entries(errorsBelow(errors, '/labels'))
+    .flatMap(([path, messages]) => messages.map((message) => `${path.slice(1)} ${message}`.trim()))
+    .join('\n') || undefined;
+
 /** A merge patch (RFC 7396) that makes `after` of `before`. */
 export function patchOf(before: Json, after: Json): Json {
   const patch: Json = {};

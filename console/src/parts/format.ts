@@ -5,6 +5,10 @@ const short = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 
 export const count = (value: number): string => whole.format(value);
 
+/** `1 row`, `1,234 rows`. */
+export const amount = (value: number, noun: string): string =>
+  `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+
 /** `1,234 msg/s`; below 10 with one digit. */
 export const perSecond = (value: number, unit = 'msg'): string =>
   `${value < 10 ? short.format(value) : whole.format(value)} ${unit}/s`;

@@ -10,6 +10,8 @@ interface KeyValuesProps {
   value: Readonly<Record<string, string>>;
   onChange(value: Record<string, string>): void;
   error?: string | undefined;
+  /** What a row is, as in `a label`. */
+  add?: string;
   /** Words for a name and a value. */
   words?: [name: string, value: string];
   disabled?: boolean;
@@ -19,7 +21,16 @@ type Row = [name: string, value: string];
 
 /** Rows as typed; only those with a name are in the value. */
 export function KeyValues(props: KeyValuesProps): ReactNode {
-  const { label, description, value, onChange, error, words = ['Name', 'Value'], disabled = false } = props;
+  const {
+    label,
+    description,
+    value,
+    onChange,
+    error,
+    words = ['Name', 'Value'],
+    add = 'a name',
+    disabled = false,
+  } = props;
   const [rows, setRows] = useState<Row[]>(() => Object.entries(value));
   const stored = Object.fromEntries(rows.filter(([name]) => name !== ''));
   const shown = sameValues(stored, value) ? rows : Object.entries(value);
@@ -80,7 +91,7 @@ export function KeyValues(props: KeyValuesProps): ReactNode {
             leftSection={<IconPlus size={14} />}
             onClick={() => setRows([...shown, ['', '']])}
           >
-            Add {words[0].toLowerCase()}
+            Add {add}
           </Button>
         </div>
       )}

@@ -1,4 +1,4 @@
-import { Alert, Badge, Code, Group, List, Loader, Stack, Text, Title, Tooltip } from '@mantine/core';
+import { Alert, Badge, Code, Grid, Group, List, Loader, Stack, Text, Title, Tooltip } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { type ReactNode, useSyncExternalStore } from 'react';
@@ -27,6 +27,22 @@ interface PageProps {
   title: ReactNode;
   actions?: ReactNode;
   children: ReactNode;
+}
+
+/** A form with something beside it that stays in view: below it on small screens. */
+export function Beside({ children, aside }: { children: ReactNode; aside: ReactNode }): ReactNode {
+  return (
+    <Grid gap="lg">
+      <Grid.Col span={{ base: 12, lg: 8 }}>
+        <Stack>{children}</Stack>
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, lg: 4 }}>
+        <Stack pos="sticky" top={68}>
+          {aside}
+        </Stack>
+      </Grid.Col>
+    </Grid>
+  );
 }
 
 /** A local time, with UTC on hover. `micros` are Unix microseconds. */

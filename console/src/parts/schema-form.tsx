@@ -1,4 +1,4 @@
-import { Accordion, Grid, Text } from '@mantine/core';
+import { Accordion, Grid, Stack, Text } from '@mantine/core';
 import { withTheme } from '@rjsf/core';
 import { Theme } from '@rjsf/mantine';
 import type {
@@ -19,6 +19,7 @@ import {
   MapField,
   PemInput,
   SecretInput,
+  SelectInput,
   ServersInput,
   SwitchInput,
   TagsField,
@@ -57,7 +58,14 @@ const Form = withTheme({
     FieldTemplate: Plain,
     ObjectFieldTemplate: Section,
   },
-  widgets: { ...Theme.widgets, CheckboxWidget: SwitchInput, SecretInput, PemInput, ServersInput } as never,
+  widgets: {
+    ...Theme.widgets,
+    CheckboxWidget: SwitchInput,
+    SelectWidget: SelectInput,
+    SecretInput,
+    PemInput,
+    ServersInput,
+  } as never,
   fields: { TagsField, MapField } as never,
 });
 
@@ -119,7 +127,6 @@ function uiOf(schema: Schema, servers: readonly string[]): UiSchema {
     const hint = inner.default ?? inner.examples?.[0];
     if (hint !== undefined && hint !== '')
       ui[name]['ui:placeholder'] = inner.enum ? `${hint} (default)` : `${hint}`;
-    if (inner.enum) ui[name]['ui:options'] = { clearable: true };
   }
   return ui;
 }
@@ -147,36 +154,68 @@ function Plain({ children, hidden }: FieldTemplateProps): ReactNode {
 const isWide = (schema: Schema | undefined): boolean =>
   schema?.type === 'object' || (schema?.maxLength ?? 0) >= manyLines;
 
-/** The fields of an object in two columns. An object within another one can be folded. */
+/** Options that few people need: they are folded until they are set. */
+const rare =
+  /timeout|expiry|max|interval|keepalive|prefix|alpn|servername|protocolversion|skipverify|application|batch|concurrency|idempotency|order_by|paging|cursor|will|multipart|rolling|naming|content|response|correlation|userproperties/i;
+
+const messagesIn = (errorSchema: ErrorSchema | undefined): string[] =>
+  (errorSchema as { __errors?: string[] } | undefined)?.__errors ?? [];
+
+/** The fields of an object in two columns. Rare ones, and objects within, can be folded. */
 function Section(props: ObjectFieldTemplateProps): ReactNode {
   const { properties, fieldPathId, title, description, schema, formData, errorSchema } = props;
-  const nestedOne = fieldPathId.path.length > 0;
-  const filled = Object.keys(formData ?? {}).length > 0;
-  const required = (schema.required?.length ?? 0) > 0;
-  const wrong = Object.keys(errorSchema ?? {}).length > 0;
-  const [open, setOpen] = useState(filled || required);
-  const own = (errorSchema as { __errors?: string[] } | undefined)?.__errors ?? [];
-  const grid = (
-    <Grid gap="md">
-      {properties
-        .filter(({ hidden }) => !hidden)
-        .map(({ name, content }) => (
-          <Grid.Col
-            key={name}
-            span={{ base: 12, md: isWide((schema as Schema).properties?.[name]) ? 12 : 6 }}
-          >
-            {content}
-          </Grid.Col>
-        ))}
-    </Grid>
+  const values = (formData ?? {}) as Json;
+  const wrong = errorSchema as Record<string, ErrorSchema | undefined> | undefined;
+  const isRare = (name: string): boolean => rare.test(name) && !schema.required?.includes(name);
+  const shown = properties.filter(({ hidden }) => !hidden);
+  const [usual, other] = [
+    shown.filter(({ name }) => !isRare(name)),
+    shown.filter(({ name }) => isRare(name)),
+  ];
+  const folds = usual.length > 0 && other.length > 1;
+  const fields = (
+    <Stack gap="md">
+      <Errors errors={messagesIn(errorSchema)} />
+      <Columns schema={schema as Schema} properties={folds ? usual : shown} />
+      {folds && (
+        <Folded
+          title={`More options (${other.length})`}
+          open={other.some(({ name }) => values[name] !== undefined)}
+          wrong={other.some(({ name }) => wrong?.[name] !== undefined)}
+        >
+          <Columns schema={schema as Schema} properties={other} />
+        </Folded>
+      )}
+    </Stack>
   );
-  if (!nestedOne)
-    return (
-      <>
-        <Errors errors={own} />
-        {grid}
-      </>
-    );
+  if (fieldPathId.path.length === 0) return fields;
+  const open = Object.keys(values).length > 0 || (schema.required?.length ?? 0) > 0;
+  return (
+    <Folded title={title} open={open} wrong={Object.keys(wrong ?? {}).length > 0}>
+      {description && (
+        <Text size="xs" c="dimmed" mb="xs">
+          {description}
+        </Text>
+      )}
+      {fields}
+    </Folded>
+  );
+}
+
+type Properties = ObjectFieldTemplateProps['properties'];
+
+const Columns = ({ schema, properties }: { schema: Schema; properties: Properties }): ReactNode => (
+  <Grid gap="md">
+    {properties.map(({ name, content }) => (
+      <Grid.Col key={name} span={{ base: 12, sm: isWide(schema.properties?.[name]) ? 12 : 6 }}>
+        {content}
+      </Grid.Col>
+    ))}
+  </Grid>
+);
+
+function Folded({ title, open: first, wrong, children }: FoldedProps): ReactNode {
+  const [open, setOpen] = useState(first);
   return (
     <Accordion
       variant="contained"
@@ -189,16 +228,15 @@ function Section(props: ObjectFieldTemplateProps): ReactNode {
             {title}
           </Text>
         </Accordion.Control>
-        <Accordion.Panel>
-          {description && (
-            <Text size="xs" c="dimmed" mb="xs">
-              {description}
-            </Text>
-          )}
-          <Errors errors={own} />
-          {grid}
-        </Accordion.Panel>
+        <Accordion.Panel>{children}</Accordion.Panel>
       </Accordion.Item>
     </Accordion>
   );
+}
+interface FoldedProps {
+  title: string;
+  open: boolean;
+  /** Whether a field in it has an error: then it is open. */
+  wrong: boolean;
+  children: ReactNode;
 }

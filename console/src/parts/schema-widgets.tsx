@@ -4,6 +4,7 @@ import {
   Group,
   NumberInput,
   PasswordInput,
+  Select,
   Switch,
   TagsInput,
   Text,
@@ -62,6 +63,23 @@ export function SwitchInput(props: WidgetProps): ReactNode {
       {...rest}
       checked={props.value === true}
       onChange={({ currentTarget }) => props.onChange(currentTarget.checked)}
+    />
+  );
+}
+
+/** One of several values. Empty means the default. */
+export function SelectInput(props: WidgetProps): ReactNode {
+  const { value, onChange, placeholder, options, required } = props;
+  const choices = (options.enumOptions ?? []).map(({ value: one, label }) => ({ value: `${one}`, label }));
+  return (
+    <Select
+      {...common(props)}
+      data={choices}
+      value={value === undefined || value === null ? null : `${value}`}
+      placeholder={placeholder ?? 'Choose'}
+      clearable={required !== true}
+      clearButtonProps={{ 'aria-label': 'Use the default' }}
+      onChange={(next) => onChange(options.enumOptions?.find((one) => `${one.value}` === next)?.value)}
     />
   );
 }
@@ -203,7 +221,7 @@ export function TagsField({
     <TagsInput
       id={fieldPathId.$id}
       label={schema.title}
-      description={`${schema.description ?? ''} Press Enter after each.`}
+      description={`${schema.description ? `${schema.description}. ` : ''}Press Enter after each.`}
       required={rest.required ?? false}
       disabled={(rest.disabled ?? false) || (rest.readonly ?? false)}
       error={said(rawErrors)}

@@ -37,6 +37,16 @@ export function Copy({ value, label }: { value: string; label: string }): ReactN
   );
 }
 
+/** Saves a text as a file. */
+export function download(name: string, text: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type: 'application/octet-stream' }));
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}
+
 const firstShown = 4_000;
 const step = 60_000;
 

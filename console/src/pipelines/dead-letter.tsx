@@ -1,5 +1,6 @@
 import {
   Alert,
+  Anchor,
   Badge,
   Button,
   Code,
@@ -109,9 +110,9 @@ function Facts({ letter }: { letter: DeadLetter }): ReactNode {
     ['Stored', <Time key="stored" micros={created_at} />],
     [
       'Source table',
-      <Link key="table" to="/tables" search={{ search: source_table }}>
+      <Anchor key="table" size="sm" component={Link} to="/tables" search={{ search: source_table } as never}>
         <Name>{source_table}</Name>
-      </Link>,
+      </Anchor>,
     ],
     ['Size', bytes(size)],
   ];
@@ -141,17 +142,15 @@ function Errors({ letter }: { letter: DeadLetter }): ReactNode {
       <Title order={3} size="h5" mb={4}>
         What is wrong
       </Title>
-      <Text size="sm" style={{ overflowWrap: 'anywhere' }} mb={6}>
-        {visible(letter.message)}
-      </Text>
       <List size="sm" spacing={4} listStyleType="none">
-        {letter.errors.map(({ stage, code, row, path, message }) => (
-          <List.Item key={`${row} ${path} ${message}`} style={{ overflowWrap: 'anywhere' }}>
+        {letter.errors.map((error) => (
+          <List.Item key={`${error.row} ${error.path} ${error.message}`} style={wrapped}>
             <Badge size="sm" variant="light" color="red" tt="none">
-              {stage} · {code}
+              {error.stage} · {error.code}
             </Badge>{' '}
-            {row !== null && <>row {count(row)} </>}
-            {path !== '' && <Code>{visible(path)}</Code>} {visible(message)}
+            {error.row !== null && <>row {count(error.row)} </>}
+            {error.path !== '' && <Code>{visible(error.path)}</Code>}{' '}
+            {visible(letter.errors.length === 1 ? letter.message : error.message)}
           </List.Item>
         ))}
       </List>

@@ -1,6 +1,7 @@
-import { Grid, NumberInput, TagsInput, TextInput } from '@mantine/core';
-import { type ReactNode, useState } from 'react';
+import { Grid, NumberInput, TextInput } from '@mantine/core';
+import type { ComponentProps, ReactNode } from 'react';
 import { type Operations, type Pipeline, type PipelinePost, Refused } from '../api/client.ts';
+import { KeyValues } from '../parts/key-values.tsx';
 
 /** The fields of a pipeline beside its query. */
 
@@ -92,6 +93,7 @@ interface FieldsProps {
 export function Fields({ value, onChange, error, readOnly = false }: FieldsProps): ReactNode {
   const set = (change: Partial<PipelineFields>): void => onChange({ ...value, ...change });
   const common = (field: string) => ({ error: errorAt(error, field), readOnly });
+  const pairs = (field: string) => ({ error: errorAt(error, field), disabled: readOnly });
   return (
     <Grid gap="md">
       <Grid.Col span={{ base: 12, sm: 6 }}>
@@ -125,69 +127,33 @@ export function Fields({ value, onChange, error, readOnly = false }: FieldsProps
           {...common('checkpoint_interval_micros')}
         />
       </Grid.Col>
-      <PairsColumn
+      <KeyValuesColumn
         label="Labels"
-        description="To select pipelines: site=north"
+        description="To select pipelines, such as site and north"
         value={value.labels}
         onChange={(labels) => set({ labels })}
-        {...common('labels')}
+        {...pairs('labels')}
       />
-      <PairsColumn
+      <KeyValuesColumn
         label="Placement"
         description="Labels its workers must have; any if empty"
         value={value.placement}
         onChange={(placement) => set({ placement })}
-        {...common('placement')}
+        {...pairs('placement')}
       />
-      <PairsColumn
+      <KeyValuesColumn
         label="Tags"
-        description="Free text about it: owner=anna"
+        description="Free text about it"
         value={value.tags}
         onChange={(tags) => set({ tags })}
-        {...common('tags')}
+        {...pairs('tags')}
       />
     </Grid>
   );
 }
 
-interface PairsProps {
-  label: string;
-  description: string;
-  value: Record<string, string>;
-  onChange(value: Record<string, string>): void;
-  error: string | undefined;
-  readOnly: boolean;
-}
-
-const PairsColumn = (props: PairsProps): ReactNode => (
+const KeyValuesColumn = (props: ComponentProps<typeof KeyValues>): ReactNode => (
   <Grid.Col span={{ base: 12, sm: 4 }}>
-    <Pairs {...props} />
+    <KeyValues {...props} />
   </Grid.Col>
 );
-
-const pair = /^([^=]+)=(.*)$/s;
-
-/** Names and values, each written as `name=value`. */
-function Pairs({ label, description, value, onChange, error, readOnly }: PairsProps): ReactNode {
-  const [refused, setRefused] = useState<string>();
-  const change = (texts: string[]): void => {
-    const read = texts.map((text) => pair.exec(text));
-    setRefused(read.every(Boolean) ? undefined : 'Write name=value');
-    onChange(Object.fromEntries(read.flatMap((found) => (found ? [[found[1]?.trim(), found[2]]] : []))));
-  };
-  return (
-    <TagsInput
-      label={label}
-      description={description}
-      placeholder="name=value"
-      value={Object.entries(value).map(([name, text]) => `${name}=${text}`)}
-      onChange={change}
-      error={refused ?? error}
-      readOnly={readOnly}
-      splitChars={[',']}
-      acceptValueOnBlur
-      clearable={false}
-      maxTags={64}
-    />
-  );
-}

@@ -1,9 +1,19 @@
 import '@xyflow/react/dist/style.css';
 import { graphlib, layout } from '@dagrejs/dagre';
 import { Badge, Box, Code, Group, List, Paper, Stack, Text, useComputedColorScheme } from '@mantine/core';
-import { Background, type Edge, Handle, type Node, type NodeProps, Position, ReactFlow } from '@xyflow/react';
+import {
+  Background,
+  type Edge,
+  Handle,
+  MarkerType,
+  type Node,
+  type NodeProps,
+  Position,
+  ReactFlow,
+} from '@xyflow/react';
 import { type ReactNode, useMemo, useState } from 'react';
 import type { PipelineGraph } from '../api/client.ts';
+import { amount } from '../parts/format.ts';
 import { visible } from '../parts/text.tsx';
 
 /** The graph of a plan. Load this file lazily. */
@@ -11,11 +21,12 @@ import { visible } from '../parts/text.tsx';
 type GraphNode = PipelineGraph['nodes'][number];
 type GraphEdge = PipelineGraph['edges'][number];
 
-const size = { width: 220, height: 92 };
+const width = 220;
+/** Room for a heading and up to three lines of description. */
+const heightFor = ({ description }: GraphNode): number =>
+  40 + 18 * Math.min(3, Math.ceil(Math.max(1, description.length) / 30));
 /** A query with more INSERTs is shown as text only: nobody can read it as a picture. */
 const maxDrawn = 120;
-
-export const tasksText = (tasks: number): string => `${tasks} ${tasks === 1 ? 'task' : 'tasks'}`;
 
 export function Graph({ graph }: { graph: PipelineGraph }): ReactNode {
   const [chosen, setChosen] = useState<string>();
@@ -65,14 +76,22 @@ type BoxNode = Node<{ node: GraphNode }, 'operator'>;
 
 function OperatorBox({ data: { node } }: NodeProps<BoxNode>): ReactNode {
   return (
-    <Paper withBorder p={8} w={size.width} h={size.height} shadow="xs">
+    <Paper
+      withBorder
+      p={8}
+      w={width}
+      h={heightFor(node)}
+      shadow="xs"
+      className="graph-node"
+      data-role={roleOf(node)}
+    >
       <Handle type="target" position={Position.Top} isConnectable={false} />
       <Group justify="space-between" gap={4} wrap="nowrap">
         <Text size="xs" fw={700} truncate>
           {visible(node.operator)}
         </Text>
         <Badge size="xs" variant="default" tt="none">
-          {tasksText(node.parallelism)}
+          {amount(node.parallelism, 'task')}
         </Badge>
       </Group>
       <Text size="xs" lineClamp={3} title={visible(node.description).slice(0, 500)}>
@@ -83,6 +102,9 @@ function OperatorBox({ data: { node } }: NodeProps<BoxNode>): ReactNode {
   );
 }
 
+const roleOf = ({ description }: GraphNode): string =>
+  /\((source|sink)\)$/.exec(description)?.[1] ?? 'transform';
+
 const nodeTypes = { operator: OperatorBox };
 
 function drawn({ nodes, edges }: PipelineGraph): { nodes: BoxNode[]; edges: Edge[] } {
@@ -90,26 +112,28 @@ function drawn({ nodes, edges }: PipelineGraph): { nodes: BoxNode[]; edges: Edge
   const made = new graphlib.Graph();
   made.setGraph({ rankdir: 'TB', nodesep: 24, ranksep: 36 });
   made.setDefaultEdgeLabel(() => ({}));
-  for (const { node_id } of nodes) made.setNode(`${node_id}`, { ...size });
+  for (const node of nodes) made.setNode(`${node.node_id}`, { width, height: heightFor(node) });
   for (const { src_id, dest_id } of edges) made.setEdge(`${src_id}`, `${dest_id}`);
   layout(made);
   return {
     nodes: nodes.map((node) => {
       const { x, y } = made.node(`${node.node_id}`) as { x: number; y: number };
-      const position = { x: x - size.width / 2, y: y - size.height / 2 };
-      return { id: `${node.node_id}`, type: 'operator', position, data: { node }, ...size };
+      const height = heightFor(node);
+      const position = { x: x - width / 2, y: y - height / 2 };
+      return { id: `${node.node_id}`, type: 'operator', position, data: { node }, width, height };
     }),
     edges: edges.map((edge) => ({
       id: edgeId(edge),
       source: `${edge.src_id}`,
       target: `${edge.dest_id}`,
       interactionWidth: 24,
+      markerEnd: { type: MarkerType.ArrowClosed },
     })),
   };
 }
 
 const heightOf = (nodes: readonly BoxNode[]): number =>
-  Math.max(0, ...nodes.map(({ position }) => position.y + size.height)) + 32;
+  Math.max(0, ...nodes.map(({ position, height }) => position.y + (height ?? 0))) + 32;
 
 const typeOf = ({ value_type }: GraphEdge): string =>
   value_type === '()' ? 'not known' : visible(value_type);
@@ -132,7 +156,7 @@ function AsText({ graph: { nodes, edges } }: { graph: PipelineGraph }): ReactNod
       <List size="xs" type="ordered" mt={4}>
         {nodes.slice(0, 500).map((node) => (
           <List.Item key={node.node_id}>
-            <b>{visible(node.operator)}</b>: {visible(node.description)}, {tasksText(node.parallelism)}
+            <b>{visible(node.operator)}</b>: {visible(node.description)}, {amount(node.parallelism, 'task')}
             {edges
               .filter(({ src_id }) => src_id === node.node_id)
               .map((edge) => (

@@ -45,7 +45,7 @@ export function LetterTable({
                 />
               </Table.Th>
             )}
-            <Table.Th w={170}>Stored</Table.Th>
+            <Table.Th w={190}>Stored</Table.Th>
             <Table.Th w={170}>Code</Table.Th>
             <Table.Th>Error</Table.Th>
             <Table.Th w={80} ta="right">
@@ -80,7 +80,7 @@ function LetterCells({ letter, fate, onOpen }: LetterCellsProps): ReactNode {
   const { created_at, code, stage, message, bytes: size, state, replays, source_table } = letter;
   return (
     <>
-      <Table.Td>
+      <Table.Td style={{ whiteSpace: 'nowrap' }}>
         <Time micros={created_at} />
       </Table.Td>
       <Table.Td>

@@ -17,7 +17,7 @@ import { useMutation } from '@tanstack/react-query';
 import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { call, type OutputData } from '../api/client.ts';
 import { followAgain, type StreamState } from '../api/stream.ts';
-import { bytes, count } from '../parts/format.ts';
+import { amount, bytes, count } from '../parts/format.ts';
 import { Empty, Live, Problem, Time } from '../parts/parts.tsx';
 import { LongText, Name, prettyValue, visible } from '../parts/text.tsx';
 import {
@@ -245,7 +245,7 @@ function Results({ seen, running }: { seen: Seen; running: boolean }): ReactNode
       ) : (
         <Rows rows={rows} />
       )}
-      {seen.bad.length > 0 && <BadMessages bad={seen.bad} total={seen.badCount} />}
+      {seen.bad.length > 0 && <BadMessages bad={seen.bad} />}
     </Stack>
   );
 }
@@ -255,13 +255,14 @@ function Totals({ seen }: { seen: Seen }): ReactNode {
   return (
     <Group gap="md" role="status">
       <Text size="sm">
-        {count(rowCount)} rows{rowCount > maxRows && `, the last ${maxRows} shown`}
+        {amount(rowCount, 'row')}
+        {rowCount > maxRows && `, the last ${maxRows} shown`}
       </Text>
-      {badCount > 0 && <Text size="sm">{count(badCount)} bad messages</Text>}
+      {badCount > 0 && <Text size="sm">{amount(badCount, 'bad message')}</Text>}
       {leftOut > 0 && <Text size="sm">{count(leftOut)} not shown because there were too many</Text>}
       {state && (
         <Text size="sm">
-          {count(state.open_windows)} open windows, {count(state.late_rows)} late rows,{' '}
+          {amount(state.open_windows, 'open window')}, {amount(state.late_rows, 'late row')},{' '}
           {bytes(state.state_bytes)} kept, watermark <Time micros={state.watermark} />
         </Text>
       )}
@@ -274,7 +275,7 @@ function Rows({ rows }: { rows: readonly ShownRow[] }): ReactNode {
   const columns = columnsOf(rows);
   return (
     <>
-      <Table.ScrollContainer minWidth={Math.min(1000, 160 + columns.length * 90)} mah={420}>
+      <Table.ScrollContainer minWidth={Math.min(1000, 160 + columns.length * 90)} maxHeight={420}>
         <Table
           striped
           highlightOnHover
@@ -315,12 +316,12 @@ function Row({ row, columns, onOpen }: RowProps): ReactNode {
     <Table.Tr>
       <Table.Td>
         <Group gap={6} wrap="nowrap">
-          <Button variant="subtle" size="compact-xs" onClick={onOpen}>
+          <Button variant="subtle" size="compact-xs" flex="none" onClick={onOpen}>
             <VisuallyHidden>Show the whole row of </VisuallyHidden>
             <Time micros={row.at} />
           </Button>
           {row.partial && (
-            <Badge size="xs" color="orange" variant="light" autoContrast>
+            <Badge size="xs" color="orange" variant="light" flex="none">
               partial
             </Badge>
           )}
@@ -335,9 +336,9 @@ function Row({ row, columns, onOpen }: RowProps): ReactNode {
   );
 }
 
-function BadMessages({ bad, total }: { bad: readonly BadMessage[]; total: number }): ReactNode {
+function BadMessages({ bad }: { bad: readonly BadMessage[] }): ReactNode {
   return (
-    <Alert color="orange" variant="light" title={`${count(total)} messages or rows could not be processed`}>
+    <Alert color="orange" variant="light" title="Messages or rows that could not be processed">
       <ul className="findings">
         {bad.map(({ key, code, message, errors }) => (
           <li key={key}>

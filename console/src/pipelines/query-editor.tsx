@@ -5,6 +5,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, type RefObject, useMemo, useRef } from 'react';
 import { type ConnectionTable, call, type PipelineGraph, Refused } from '../api/client.ts';
+import { amount } from '../parts/format.ts';
 import { later } from '../parts/lazy.tsx';
 import { Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
@@ -235,8 +236,6 @@ interface SummaryProps {
   failed: boolean;
 }
 
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
-
 function Summary({ errors, warnings, current, empty, failed }: SummaryProps): ReactNode {
   if (empty) return <Text size="sm">Write a query. Completion opens as you type, or with Ctrl+Space.</Text>;
   if (!current)
@@ -246,7 +245,7 @@ function Summary({ errors, warnings, current, empty, failed }: SummaryProps): Re
       </>
     );
   if (failed) return <Text size="sm">The query could not be checked.</Text>;
-  const text = [errors > 0 && counted(errors, 'error'), warnings > 0 && counted(warnings, 'warning')];
+  const text = [errors > 0 && amount(errors, 'error'), warnings > 0 && amount(warnings, 'warning')];
   const found = text.filter(Boolean).join(', ');
   return (
     <>

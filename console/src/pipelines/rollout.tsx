@@ -95,7 +95,7 @@ export function Rollout({ saved }: { saved: Saved }): ReactNode {
   const phaseOf = (all: readonly JobLogMessage[]): Phase => progressOf(since(all), job, allEnded).phase;
   const progress = progressOf(since(messages.data?.data ?? []), job, allEnded);
   return (
-    <Paper withBorder p="md" component="section" aria-label="Progress of the edit">
+    <Paper withBorder p="md" component="section" aria-label="Progress of the edit" ref={intoView}>
       <Stack gap="sm">
         <Title order={2} size="h4">
           Edit saved <Since micros={saved.at} /> ago{' '}
@@ -107,6 +107,9 @@ export function Rollout({ saved }: { saved: Saved }): ReactNode {
     </Paper>
   );
 }
+
+/** The button that saved it is further below. */
+const intoView = (node: HTMLElement | null): void => node?.scrollIntoView({ block: 'center' });
 
 const reached: Record<Phase, number> = { saved: 0, draining: 1, trial: 2, running: 3, refused: 3, failed: 3 };
 

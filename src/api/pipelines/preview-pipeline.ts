@@ -18,7 +18,10 @@ export function previewRow(preview: PreviewFacts): PipelineRow {
   const { id, query, plans, startedAt, endedAt } = preview;
   const inserts = plans.map((plan, nth) => {
     const name = plans.length > 1 ? `preview ${nth + 1}` : 'preview';
-    return { ...plan, sink: { name, connector: 'preview' } } as unknown as InsertPlan;
+    return {
+      ...plan,
+      sink: { name, connector: 'preview', schema: { fields: plan.columns } },
+    } as unknown as InsertPlan;
   });
   const times = { createdAt: startedAt, updatedAt: endedAt ?? startedAt };
   return {

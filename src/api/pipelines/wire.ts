@@ -73,7 +73,7 @@ export const PipelineGraph = Type.Object(
         src_id: Type.Integer(),
         dest_id: Type.Integer(),
         key_type: Type.String(),
-        value_type: Type.String(),
+        value_type: Type.String({ description: 'Columns of the rows; () if they are not known' }),
         edge_type: Type.String(),
       }),
     ),
