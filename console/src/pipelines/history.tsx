@@ -102,7 +102,7 @@ const colors = { info: undefined, warn: readable('orange'), error: readable('red
 
 function Message({ message }: { message: JobLogMessage }): ReactNode {
   const [open, setOpen] = useState(false);
-  const { created_at, level, code, task_index, operator_id } = message;
+  const { created_at, level, code, task_index } = message;
   const Arrow = open ? IconChevronDown : IconChevronRight;
   return (
     <>
@@ -134,15 +134,19 @@ function Message({ message }: { message: JobLogMessage }): ReactNode {
         <Table.Td>{code === null ? '–' : <ErrorCode code={code} />}</Table.Td>
         <Table.Td ta="right">{task_index ?? '–'}</Table.Td>
       </Table.Tr>
-      {open && (
-        <Table.Tr>
-          <Table.Td />
-          <Table.Td colSpan={5}>
-            {operator_id !== null && <Text fz="sm">Operator {visible(operator_id)}</Text>}
-            <LongText text={pretty(message.details)} label="Details" />
-          </Table.Td>
-        </Table.Tr>
-      )}
+      {open && <Details message={message} />}
     </>
+  );
+}
+
+function Details({ message: { operator_id, details } }: { message: JobLogMessage }): ReactNode {
+  return (
+    <Table.Tr>
+      <Table.Td />
+      <Table.Td colSpan={5}>
+        {operator_id !== null && <Text fz="sm">Operator {visible(operator_id)}</Text>}
+        <LongText text={pretty(details)} label="Details" />
+      </Table.Td>
+    </Table.Tr>
   );
 }
