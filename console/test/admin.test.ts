@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { bundleOf } from '../../test/support/bundle.ts';
 import { Mosquitto } from '../../test/support/mosquitto.ts';
+import { plainClient } from '../../test/support/mqtt.ts';
 import { type Service, startService } from '../../test/support/service.ts';
 import { until } from '../../test/support/until.ts';
 import { expectAccessible, picture, useConsole } from './browser.ts';
@@ -208,6 +209,39 @@ describe('bundles', () => {
     await plan.getByRole('button', { name: 'Apply this plan and delete 2' }).click();
     await page.getByRole('region', { name: 'Result' }).getByText('2 deleted').waitFor();
     expect((await get(`/connection_tables?search=${app}`)).data).toEqual([]);
+  });
+
+  test('discard the rows of open windows only if they are told to', async () => {
+    const { app, bundle } = runnable('sessions');
+    const client = await plainClient(broker.url);
+    const [pipeline] = bundle.pipelines;
+    const ofDays = (days: number) => ({
+      ...bundle,
+      pipelines: [
+        {
+          ...pipeline,
+          query: `INSERT INTO ${app}_out SELECT device, avg(celsius) AS celsius FROM ${app}_in
+            GROUP BY session(interval '${days} days'), device`,
+        },
+      ],
+    });
+    await send('post', '/apply', ofDays(100));
+    const states = () => service.db.taskState.findMany({ where: { discardFor: null } });
+    await until('a row is committed', async () => {
+      await client.publishAsync('plant/a/readings', '{"device": "a", "celsius": 20}', { qos: 1 });
+      return (await states()).some(({ bytes }) => bytes > 0n);
+    });
+    await client.endAsync();
+    const { page } = await browser.open(service.address, { at: '/bundles', key: adminKey });
+    await write(page, JSON.stringify(ofDays(200)));
+    await page.getByRole('button', { name: 'Make the plan' }).click();
+    await page.getByText('Open windows or aggregates would be lost').waitFor();
+    expect(await page.getByRole('region', { name: 'Plan' }).count()).toBe(0);
+    await page.getByRole('button', { name: 'Plan it and discard the state' }).click();
+    await page.getByText('The state of changed queries is discarded').waitFor();
+    await page.getByRole('button', { name: 'Apply this plan' }).click();
+    await page.getByRole('region', { name: 'Result' }).getByText('1 changed').waitFor();
+    await until('the state is deleted', async () => (await states()).every(({ bytes }) => bytes === 0n));
   });
 
   test('are exported to a file that can be applied again', async () => {
