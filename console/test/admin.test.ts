@@ -266,6 +266,41 @@ describe('bundles', () => {
   });
 });
 
+test('every object is shown as a command, as a bundle and as SQL', async () => {
+  const { app, bundle } = bundleOf();
+  await send('post', '/apply', bundle);
+  const [pipeline] = (await get(`/pipelines?search=${app}`)).data;
+  const { page, go } = await browser.open(service.address, {
+    at: `/pipelines/${pipeline.id}`,
+    key: adminKey,
+  });
+  await page.getByRole('button', { name: 'Automate' }).first().click();
+  const drawer = page.getByRole('dialog', { name: 'The same from a script' });
+  const curl = drawer.getByRole('region', { name: /with curl$/ }).first();
+  await curl.getByText('authorization: Bearer $PENSTOCK_KEY').waitFor();
+  await curl.getByText(`${service.address}/api/v1/`).waitFor();
+  await drawer.getByRole('tab', { name: 'Bundle' }).click();
+  const shown = drawer.getByRole('region', { name: 'Bundle' });
+  for (const name of [`name: ${app}_in`, `name: ${app}_out`, 'password: "********"'])
+    await shown.getByText(name).waitFor();
+  await expectAccessible(page);
+  const downloading = page.waitForEvent('download');
+  await drawer.getByRole('button', { name: 'Download penstock.yaml' }).click();
+  expect(readFileSync(await (await downloading).path(), 'utf8')).toBe(
+    await shown.locator('pre').textContent(),
+  );
+  await drawer.getByRole('tab', { name: 'SQL' }).click();
+  await drawer.getByRole('region', { name: 'SQL' }).getByText(`INSERT INTO ${app}_out`).waitFor();
+  await page.keyboard.press('Escape');
+  await drawer.waitFor({ state: 'detached' });
+  const [table] = (await get(`/connection_tables?search=${app}_in`)).data;
+  await go(`/tables/${table.id}`);
+  await page.getByRole('heading', { name: `${app}_in`, level: 1 }).waitFor();
+  await page.getByRole('button', { name: 'Automate' }).first().click();
+  await drawer.getByRole('tab', { name: 'SQL' }).click();
+  await drawer.getByRole('region', { name: 'SQL' }).getByText(`CREATE TABLE "${app}_in"`).waitFor();
+});
+
 test('the audit log shows who changed what, before and after', async () => {
   const { body } = await send('post', '/connection_profiles', {
     ...{ name: 'audited', connector: 'mqtt', config: { url: 'mqtt://127.0.0.1:1' } },
