@@ -149,8 +149,13 @@ function Errors({ letter }: { letter: DeadLetter }): ReactNode {
               {error.stage} · {error.code}
             </Badge>{' '}
             {error.row !== null && <>row {count(error.row)} </>}
-            {error.path !== '' && <Code>{visible(error.path)}</Code>}{' '}
-            {visible(letter.errors.length === 1 ? letter.message : error.message)}
+            {letter.errors.length === 1 ? (
+              visible(letter.message)
+            ) : (
+              <>
+                {error.path !== '' && <Code>{visible(error.path)}</Code>} {visible(error.message)}
+              </>
+            )}
           </List.Item>
         ))}
       </List>
