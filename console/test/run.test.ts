@@ -13,6 +13,14 @@ const adminKey = 'an-admin-key-of-this-test';
 /** Larger than what a JavaScript number holds. */
 const big = '9007199254740993';
 
+const countSchema = {
+  format: { type: 'json' },
+  fields: [
+    { name: 'device', type: 'string' },
+    { name: 'n', type: 'int64' },
+  ],
+};
+
 describe('a pipeline in the console', { timeout: 120_000 }, () => {
   const rig = useRig({
     broker: { users: { first: 'one', tester: 'right' } },
@@ -118,16 +126,13 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
 
   test('with windows shows what is in them when they are closed early, and can write what it shows', async () => {
     const written = await rig.collect('plant/counts');
-    const fields = [
-      { name: 'device', type: 'string' },
-      { name: 'n', type: 'int64' },
-    ];
-    const schema = { format: { type: 'json' }, fields };
-    await created(
-      rig.request,
-      '/connection_tables',
-      tableBody('counts', profile, { topic: 'plant/counts', type: { retain: false } }, schema),
+    const counts = tableBody(
+      'counts',
+      profile,
+      { topic: 'plant/counts', type: { retain: false } },
+      countSchema,
     );
+    await created(rig.request, '/connection_tables', counts);
     const { page } = await browser.open(rig.service.address, {
       at: '/pipelines/new',
       width: 390,
@@ -265,6 +270,36 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await progress.getByText('The new version runs.').waitFor();
     const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
     expect(body.query).toContain('> 20');
+  });
+
+  test('asks before an edit discards the rows of open windows', async () => {
+    const counts = tableBody(
+      'counts',
+      profile,
+      { topic: 'plant/counts', type: { retain: false } },
+      countSchema,
+    );
+    await created(rig.request, '/connection_tables', counts);
+    const query = (hours: number): string =>
+      `INSERT INTO counts SELECT device, count(*) AS n FROM readings GROUP BY tumble(INTERVAL '${hours} hour'), device`;
+    const id = await rig.run(query(1), 'windows');
+    await until('the state holds rows', async () => {
+      await publish(1);
+      const tried = rig.request.patch(`/api/v1/pipelines/${id}?dry_run=true`).send({ query: query(2) });
+      return (await tried).status === 409;
+    });
+    const { page } = await browser.open(rig.service.address, { at: `/pipelines/${id}?tab=query` });
+    await page.getByText('The query is valid').waitFor();
+    await replaceQuery(page, query(2));
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByText('This change would lose state').waitFor();
+    await expectAccessible(page);
+    await page.getByRole('button', { name: 'Discard the state and save' }).click();
+    await page.getByRole('button', { name: 'Save and discard state' }).click();
+    const progress = page.getByRole('region', { name: 'Progress of the edit' });
+    await progress.getByText('The new version runs.').waitFor();
+    const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
+    expect(body.query).toBe(query(2));
   });
 });
 
