@@ -1,9 +1,10 @@
-import type { Locator, Page } from 'playwright-core';
+import type { Locator } from 'playwright-core';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { created, createTables, profileBody, tableBody } from '../../test/support/resources.ts';
 import { useRig } from '../../test/support/rig.ts';
 import { until } from '../../test/support/until.ts';
 import { expectAccessible, picture, useConsole } from './browser.ts';
+import { complete, editor, replaceQuery, state } from './query-page.ts';
 
 /** Writing, trying, running and changing a pipeline, as a user does it. */
 
@@ -39,24 +40,6 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
       'plant/oven/readings',
       `{"device":"<b>oven</b>","seq":${seq},"celsius":${celsius}}`,
     );
-  const editor = (page: Page): Locator => page.getByRole('textbox', { name: 'Query' });
-  const state = (page: Page, text: string): Promise<void> =>
-    page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
-  const replaceQuery = async (page: Page, query: string): Promise<void> => {
-    await editor(page).click();
-    await page.keyboard.press('Control+a');
-    // Chromium gives a style to text that replaces a selection, which the security policy refuses.
-    await page.keyboard.press('Delete');
-    await page.keyboard.insertText(query);
-  };
-
-  /** Types, chooses from the list, and waits for the text. */
-  const complete = async (page: Page, typed: string, name: string, text: string): Promise<void> => {
-    await page.keyboard.type(typed);
-    await page.getByRole('option', { name: new RegExp(`^${name}`) }).click();
-    await expect.poll(() => editor(page).textContent(), { timeout: 15_000 }).toBe(text);
-  };
-
   /** Publishes again and again, as a device does, until it is shown. */
   const publishUntil = (celsius: number, shown: Locator): Promise<true> =>
     until('the row is shown', async () => {
@@ -332,7 +315,4 @@ describe('a pipeline for a viewer', { timeout: 60_000 }, () => {
     await go('/pipelines/new');
     await page.getByText('Your role may not create pipelines').waitFor();
   });
-
-  const state = (page: Page, text: string): Promise<void> =>
-    page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
 });
