@@ -1,5 +1,6 @@
 // The programs that the tests talk to: mosquitto and PostgreSQL, and those without which some tests are skipped.
-import { type StdioOptions, spawnSync } from 'node:child_process';
+import { type StdioOptions, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, globSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -148,7 +149,7 @@ export function whyMissing(name: string): string | undefined {
  * Installs what is missing if that is possible without asking; returns an exit code. `all` includes the optional
  * programs, whose absence is not a failure.
  */
-export function installServers(all = false): number {
+export async function installServers(all = false): Promise<number> {
   const missing = servers
     .filter((server) => (all || !server.optional) && !server.present())
     .flatMap(({ packages, ...server }) => (typeof packages === 'string' ? [] : [{ ...server, packages }]));
@@ -160,12 +161,10 @@ export function installServers(all = false): number {
     // RUNLEVEL=1 keeps Debian from starting the servers that it installs.
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
     const stdio: StdioOptions = ['ignore', 'ignore', 'inherit'];
-    spawnSync('apt-get', ['update', '-qq'], { stdio, env });
-    const done = spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...wanted], {
-      stdio,
-      env,
-    });
-    if (done.status === 0 && missing.every((server) => server.present())) return 0;
+    const apt = (...args: string[]) => once(spawn('apt-get', args, { stdio, env }), 'exit');
+    await apt('update', '-qq');
+    const [code] = await apt('install', '-y', '-qq', '--no-install-recommends', ...wanted);
+    if (code === 0 && missing.every((server) => server.present())) return 0;
   }
   console.error(`The tests need ${names}. Install with one of:`);
   for (const [manager, command] of [

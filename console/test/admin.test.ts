@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { bundleOf } from '../../test/support/bundle.ts';
 import { Mosquitto } from '../../test/support/mosquitto.ts';
+import { plainClient } from '../../test/support/mqtt.ts';
 import { type Service, startService } from '../../test/support/service.ts';
 import { until } from '../../test/support/until.ts';
 import { expectAccessible, picture, useConsole } from './browser.ts';
@@ -210,6 +211,39 @@ describe('bundles', () => {
     expect((await get(`/connection_tables?search=${app}`)).data).toEqual([]);
   });
 
+  test('discard the rows of open windows only if they are told to', async () => {
+    const { app, bundle } = runnable('sessions');
+    const client = await plainClient(broker.url);
+    const [pipeline] = bundle.pipelines;
+    const ofDays = (days: number) => ({
+      ...bundle,
+      pipelines: [
+        {
+          ...pipeline,
+          query: `INSERT INTO ${app}_out SELECT device, avg(celsius) AS celsius FROM ${app}_in
+            GROUP BY session(interval '${days} days'), device`,
+        },
+      ],
+    });
+    await send('post', '/apply', ofDays(100));
+    const states = () => service.db.taskState.findMany({ where: { discardFor: null } });
+    await until('a row is committed', async () => {
+      await client.publishAsync('plant/a/readings', '{"device": "a", "celsius": 20}', { qos: 1 });
+      return (await states()).some(({ bytes }) => bytes > 0n);
+    });
+    await client.endAsync();
+    const { page } = await browser.open(service.address, { at: '/bundles', key: adminKey });
+    await write(page, JSON.stringify(ofDays(200)));
+    await page.getByRole('button', { name: 'Make the plan' }).click();
+    await page.getByText('Open windows or aggregates would be lost').waitFor();
+    expect(await page.getByRole('region', { name: 'Plan' }).count()).toBe(0);
+    await page.getByRole('button', { name: 'Plan it and discard the state' }).click();
+    await page.getByText('The state of changed queries is discarded').waitFor();
+    await page.getByRole('button', { name: 'Apply this plan' }).click();
+    await page.getByRole('region', { name: 'Result' }).getByText('1 changed').waitFor();
+    await until('the state is deleted', async () => (await states()).every(({ bytes }) => bytes === 0n));
+  });
+
   test('are exported to a file that can be applied again', async () => {
     const { app, bundle, selector } = bundleOf('a-secret-of-the-plant');
     await send('post', '/apply', { ...bundle, pipelines: [] });
@@ -230,6 +264,41 @@ describe('bundles', () => {
     await page.getByText('3 unchanged').waitFor();
     expect(await page.getByRole('button', { name: 'Apply this plan' }).isDisabled()).toBe(true);
   });
+});
+
+test('every object is shown as a command, as a bundle and as SQL', async () => {
+  const { app, bundle } = bundleOf();
+  await send('post', '/apply', bundle);
+  const [pipeline] = (await get(`/pipelines?search=${app}`)).data;
+  const { page, go } = await browser.open(service.address, {
+    at: `/pipelines/${pipeline.id}`,
+    key: adminKey,
+  });
+  await page.getByRole('button', { name: 'Automate' }).first().click();
+  const drawer = page.getByRole('dialog', { name: 'The same from a script' });
+  const curl = drawer.getByRole('region', { name: /with curl$/ }).first();
+  await curl.getByText('authorization: Bearer $PENSTOCK_KEY').waitFor();
+  await curl.getByText(`${service.address}/api/v1/`).waitFor();
+  await drawer.getByRole('tab', { name: 'Bundle' }).click();
+  const shown = drawer.getByRole('region', { name: 'Bundle' });
+  for (const name of [`name: ${app}_in`, `name: ${app}_out`, 'password: "********"'])
+    await shown.getByText(name).waitFor();
+  await expectAccessible(page);
+  const downloading = page.waitForEvent('download');
+  await drawer.getByRole('button', { name: 'Download penstock.yaml' }).click();
+  expect(readFileSync(await (await downloading).path(), 'utf8')).toBe(
+    await shown.locator('pre').textContent(),
+  );
+  await drawer.getByRole('tab', { name: 'SQL' }).click();
+  await drawer.getByRole('region', { name: 'SQL' }).getByText(`INSERT INTO ${app}_out`).waitFor();
+  await page.keyboard.press('Escape');
+  await drawer.waitFor({ state: 'detached' });
+  const [table] = (await get(`/connection_tables?search=${app}_in`)).data;
+  await go(`/tables/${table.id}`);
+  await page.getByRole('heading', { name: `${app}_in`, level: 1 }).waitFor();
+  await page.getByRole('button', { name: 'Automate' }).first().click();
+  await drawer.getByRole('tab', { name: 'SQL' }).click();
+  await drawer.getByRole('region', { name: 'SQL' }).getByText(`CREATE TABLE "${app}_in"`).waitFor();
 });
 
 test('the audit log shows who changed what, before and after', async () => {

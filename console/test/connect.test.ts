@@ -25,7 +25,6 @@ const rig = useRig({
 
 const field = (page: Page, name: string) => page.getByRole('textbox', { name, exact: true });
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
-const row = (page: Page, name: string) => page.getByRole('row', { name });
 
 describe('connections', () => {
   test('are made by a form, tested, mended and saved', async () => {
@@ -64,7 +63,7 @@ describe('connections', () => {
 
     await field(page, 'Name').fill('');
     await button(page, 'Save').click();
-    await page.getByRole('alert').getByText('/name').waitFor();
+    await page.getByRole('alert').getByText('/name', { exact: true }).waitFor();
     expect(await field(page, 'Name').getAttribute('aria-invalid')).toBe('true');
     await field(page, 'Name').fill('line 1');
     await button(page, 'Add a label').click();
@@ -134,7 +133,7 @@ describe('connections', () => {
   });
 
   test('to a broker that misbehaves are tested and stopped', async () => {
-    const hostile = '<img src=x onerror="alert(1)">\u202egnorw';
+    const hostile = '<img src=x onerror="alert(1)">';
     const refusing = await ScriptedBroker.start({
       connack: { reasonCode: 0x87, properties: { reasonString: hostile } },
     });
@@ -144,7 +143,6 @@ describe('connections', () => {
     await button(page, 'Test').click();
     await page.getByRole('status').getByText('Test failed').waitFor();
     await page.getByRole('list', { name: 'Steps of the test' }).getByText('onerror').first().waitFor();
-    expect(await page.getByText('\\u202egnorw').count()).toBeGreaterThan(0);
     expect(await page.locator('img[src="x"]').count()).toBe(0);
 
     await field(page, 'Url').fill(silent.url);
@@ -162,12 +160,40 @@ describe('connections', () => {
 });
 
 describe('tables', () => {
-  test('are made, tested and edited, with the pipelines that adopt the change', async () => {
+  const schema = { format: { type: 'json' }, fields: [{ name: 'celsius', type: 'float64' }] };
+  const whole = { format: { type: 'json' }, inferred: true };
+
+  /** A profile, a source table and a pipeline that reads it, with names of its own. */
+  async function running(name: string) {
+    const config = { url: rig.broker.url, ...login };
+    const profile = await created(
+      rig.request,
+      '/connection_profiles',
+      profileBody(rig.broker.url, { name, config }),
+    );
+    const source = tableBody(`${name}_in`, profile.id, { topic: `${name}/in`, type: {} }, schema);
+    const { id } = await created(rig.request, '/connection_tables', source);
+    const sink = tableBody(
+      `${name}_out`,
+      profile.id,
+      { topic: `${name}/out`, type: { retain: false } },
+      whole,
+    );
+    await created(rig.request, '/connection_tables', sink);
+    const query = `INSERT INTO ${name}_out SELECT celsius FROM ${name}_in`;
+    const pipeline = await createPipeline(rig.request, query, `watch <b>${name}</b>`);
+    await rig.inState(pipeline, 'Running');
+    return { id, pipeline, path: `/api/v1/connection_tables/${id}` };
+  }
+
+  test('are made by a form, or by JSON, and tested with a message', async () => {
     const profile = await created(
       rig.request,
       '/connection_profiles',
       profileBody(rig.broker.url, { name: 'line 2', config: { url: rig.broker.url, ...login } }),
     );
+    const message = JSON.stringify({ celsius: 218.5, oven: { id: 'a' } });
+    await rig.client.publishAsync('ovens/a/celsius', message, { qos: 1, retain: true });
     const { page } = await browser.open(rig.service.address, { at: '/tables/new' });
     await expectAccessible(page);
     await page.getByRole('button', { name: 'MQTT' }).click();
@@ -185,17 +211,24 @@ describe('tables', () => {
     await button(page, 'Add a column').click();
     await field(page, 'Name of column 2').fill('oven');
     await page.getByRole('combobox', { name: 'Type of oven' }).selectOption('struct');
-    await field(page, 'Name of oven.column 1').fill('id');
+    await field(page, 'Name of oven.column 1').fill('celsius °');
     await button(page, 'Add a metadata column').click();
-    await page.getByRole('menuitem', { name: /^topic/ }).click();
-    await picture(page, 'table-new');
+    await page.getByRole('menuitem', { name: /^topic Topic/ }).click();
+    await field(page, 'Name of oven.celsius °').fill('id');
     await expectAccessible(page);
+    await picture(page, 'table-new');
+
     await page.getByText('Edit as JSON').click();
     const json = page.getByRole('textbox', { name: 'Table as JSON' });
     await json.getByText('"ovens/+/celsius"').waitFor();
+    await json.press('ControlOrMeta+End');
+    await json.pressSequentially(' }');
+    await page.getByText('This JSON cannot be used').waitFor();
+    expect(await button(page, 'Save').isDisabled()).toBe(true);
+    await json.press('Backspace');
     await page.getByText('Form', { exact: true }).click();
     await button(page, 'Test').click();
-    await page.getByText(/Test (passed|failed)/).waitFor();
+    await page.getByText('Test passed').waitFor();
     await button(page, 'Save').click();
     await page.getByRole('heading', { name: /ovens/ }).waitFor();
     const { body: table } = await rig.request.get('/api/v1/connection_tables/by-name/ovens').expect(200);
@@ -212,66 +245,164 @@ describe('tables', () => {
         ],
       },
     });
+  });
 
-    const sink = tableBody(
-      'hot',
-      profile.id,
-      { topic: 'hot', type: { retain: false } },
-      { format: { type: 'json' }, inferred: true },
-    );
-    await created(rig.request, '/connection_tables', sink);
-    const pipeline = await createPipeline(
-      rig.request,
-      'INSERT INTO hot SELECT celsius FROM ovens',
-      'watch <b>ovens</b>',
-    );
-    await rig.inState(pipeline, 'Running');
-    await field(page, 'Topic').fill('plant/ovens/+/celsius');
+  test('are saved after the pipelines that adopt the change are shown, also when their state is lost', async () => {
+    const { id, pipeline, path } = await running('kilns');
+    const { page } = await browser.open(rig.service.address, { at: `/tables/${id}` });
+    await page.getByRole('list', { name: 'Pipelines that use it' }).getByText('watch <b>kilns</b>').waitFor();
+    await field(page, 'Topic').fill('plant/kilns');
     await button(page, 'Save').click();
     const dialog = page.getByRole('dialog', { name: 'Running pipelines adopt this change' });
-    await dialog.getByRole('link', { name: 'watch <b>ovens</b>' }).waitFor();
+    await dialog.getByRole('link', { name: 'watch <b>kilns</b>' }).waitFor();
     await dialog.getByText('Running', { exact: true }).waitFor();
-    await picture(page, 'table-affects');
     await expectAccessible(page);
-    const before = await rig.request.get(`/api/v1/connection_tables/${table.id}`);
-    expect(before.body.config.topic).toBe('ovens/+/celsius');
+    await picture(page, 'table-affects');
+    expect((await rig.request.get(path)).body.config.topic).toBe('kilns/in');
     await dialog.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved', { exact: true }).waitFor();
-    const after = await rig.request.get(`/api/v1/connection_tables/${table.id}`);
-    expect(after.body.config.topic).toBe('plant/ovens/+/celsius');
+    expect((await rig.request.get(path)).body.config.topic).toBe('plant/kilns');
 
-    // Somebody else changes it meanwhile.
+    const { id: jobId } = await jobOf(rig.request, pipeline);
+    const place = { jobId, operatorId: 'transform_minutes_5b1e0c' };
+    const columns = { control: Buffer.from('{}'), lastSegment: 0, commits: 1n, bytes: 4096n, updatedAt: 1n };
+    await rig.service.db.taskState.create({
+      data: { ...place, ...columns, shape: 'before', checkpoints: '[]' },
+    });
+    await field(page, 'Topic').fill('plant/kilns/1');
+    await button(page, 'Save').click();
+    const loses = page.getByRole('dialog', { name: 'This change would lose state' });
+    await loses
+      .getByText(/transform_minutes_5b1e0c/)
+      .first()
+      .waitFor();
+    await expectAccessible(page);
+    await loses.getByRole('button', { name: 'Discard the state and save' }).click();
+    await dialog.getByText('Open windows are lost').waitFor();
+    expect((await rig.request.get(path)).body.config.topic).toBe('plant/kilns');
+    await dialog.getByRole('button', { name: 'Save and discard state' }).click();
+    await until(
+      'it is saved',
+      async () => (await rig.request.get(path)).body.config.topic === 'plant/kilns/1',
+    );
+  });
+
+  test('that somebody else has changed meanwhile are compared', async () => {
+    const { id, path } = await running('dryers');
+    const { page } = await browser.open(rig.service.address, { at: `/tables/${id}` });
+    await field(page, 'Topic').waitFor();
     await rig.request
-      .patch(`/api/v1/connection_tables/${table.id}`)
-      .send({ labels: { owner: 'night shift' === '' ? '' : 'night' } })
+      .patch(path)
+      .send({ labels: { shift: 'night' } })
       .expect(200);
-    await field(page, 'Topic').fill('plant/ovens/1/celsius');
+    await field(page, 'Topic').fill('dryers/1');
     await button(page, 'Save').click();
     const conflict = page.getByRole('dialog', { name: 'Somebody else has changed this' });
     await conflict.getByText('"night"').first().waitFor();
-    await conflict.getByText('plant/ovens/1/celsius').first().waitFor();
-    await picture(page, 'table-conflict');
+    await conflict.getByText('"dryers/1"').first().waitFor();
     await expectAccessible(page);
+    await picture(page, 'table-conflict');
     await conflict.getByRole('button', { name: 'Save mine over it' }).click();
-    await dialog.getByRole('button', { name: 'Save' }).click();
+    await page
+      .getByRole('dialog', { name: 'Running pipelines' })
+      .getByRole('button', { name: 'Save' })
+      .click();
     await until('the own version is stored', async () => {
-      const { body } = await rig.request.get(`/api/v1/connection_tables/${table.id}`);
-      return body.config.topic === 'plant/ovens/1/celsius' && Object.keys(body.labels).length === 0;
+      const { body } = await rig.request.get(path);
+      return body.config.topic === 'dryers/1' && Object.keys(body.labels).length === 0;
     });
 
-    // Another change, which the user takes over.
-    await page.getByText('Running', { exact: true }).first().waitFor();
+    await until('the page shows it', async () => button(page, 'Save').isDisabled());
     await rig.request
-      .patch(`/api/v1/connection_tables/${table.id}`)
+      .patch(path)
       .send({ labels: { shift: 'day' } })
       .expect(200);
     await field(page, 'Topic').fill('elsewhere');
     await button(page, 'Save').click();
     await conflict.getByRole('button', { name: 'Take theirs' }).click();
-    await until(
-      'the stored version is shown',
-      async () => (await field(page, 'Topic').inputValue()) === 'plant/ovens/1/celsius',
-    );
+    await until('theirs is shown', async () => (await field(page, 'Topic').inputValue()) === 'dryers/1');
     expect(await field(page, 'Value 1').inputValue()).toBe('day');
+  });
+});
+
+describe('all objects', () => {
+  test('are found by a search, page by page, and every connector has its form', async () => {
+    const { address, request } = await startService({ console: true });
+    for (let number = 0; number < 55; number++)
+      await created(request, '/connection_tables', {
+        name: `sink_${number}`,
+        connector: number === 7 ? 'stdout' : 'blackhole',
+        config: {},
+        schema: { format: { type: 'json' }, inferred: true },
+        labels: { line: `${number % 5}` },
+      });
+    const { page, go } = await browser.open(address, { at: '/tables', width: 390, colors: 'dark' });
+    const rows = page.getByRole('table', { name: 'Tables' }).getByRole('row');
+    await until('a page', async () => (await rows.count()) === 51);
+    await expectAccessible(page);
+    await picture(page, 'tables-narrow');
+    await button(page, 'Show more').click();
+    await until('all', async () => (await rows.count()) === 56);
+    await page.getByRole('textbox', { name: 'Search tables' }).fill('sink_7');
+    await until('the found one', async () => (await rows.count()) === 2);
+    expect(new URL(page.url()).hash).toContain('search=sink_7');
+    await page.getByRole('link', { name: 'sink_7' }).click();
+    await page.getByRole('heading', { name: /sink_7/ }).waitFor();
+
+    const { body } = await request.get('/api/v1/connectors').expect(200);
+    for (const { id, name, hidden, connection_config: profile } of body.data) {
+      if (hidden) continue;
+      await go(`/tables/new?connector=${id}`);
+      await page.getByRole('heading', { name: `New ${name} table` }).waitFor();
+      await page
+        .locator('#config, #config_topic, [id^=config_]')
+        .first()
+        .or(page.getByText('Schema', { exact: true }))
+        .first()
+        .waitFor();
+      await expectAccessible(page);
+      if (profile === null) continue;
+      await go(`/connections/new?connector=${id}`);
+      await page.getByRole('heading', { name: `New ${name} connection` }).waitFor();
+      await page.locator('[id^=config_]').first().waitFor();
+      await expectAccessible(page);
+    }
+  });
+
+  test('are only looked at by a viewer', async () => {
+    const adminKey = 'an-admin-key-of-this-test';
+    const { address, request } = await startService({ console: true, adminKey });
+    const asAdmin = (path: string, sent: object) =>
+      request.post(`/api/v1${path}`).set('authorization', `Bearer ${adminKey}`).send(sent).expect(200);
+    const { body: made } = await asAdmin('/api_keys', { name: 'night', role: 'viewer' });
+    const config = { url: 'mqtt://127.0.0.1', ...login };
+    const { body: profile } = await asAdmin('/connection_profiles', {
+      name: 'plant',
+      connector: 'mqtt',
+      config,
+    });
+    const source = tableBody('readings', profile.id, { topic: 'a', type: {} });
+    const { body: table } = await asAdmin('/connection_tables', source);
+    const { page, go } = await browser.open(address, { at: '/connections', key: made.key });
+    await page.getByRole('link', { name: 'plant' }).click();
+    await field(page, 'Url').waitFor();
+    expect(await field(page, 'Url').isDisabled()).toBe(true);
+    const writes = page.getByRole('button', { name: /^(Save|Test|Delete|Undo|Add|Choose a file|Propose)/ });
+    expect(await writes.count()).toBe(0);
+    await expectAccessible(page);
+    await go(`/tables/${table.id}`);
+    await field(page, 'Topic').waitFor();
+    expect(await field(page, 'Topic').isDisabled()).toBe(true);
+    expect(await writes.count()).toBe(0);
+    for (const list of ['/tables', '/connections']) {
+      await go(list);
+      await page
+        .getByRole('link', { name: /^(plant|readings)$/ })
+        .first()
+        .waitFor();
+      expect(await page.getByRole('link', { name: /^New/ }).count()).toBe(0);
+      await go(`${list}/new`);
+      await page.getByText(/log in with the key of an operator/).waitFor();
+    }
   });
 });

@@ -5,7 +5,8 @@ import type { Db } from '../../src/store/db.ts';
 const states = ['Running', 'Running', 'Running', 'Running', 'Running', 'Running', 'Running', 'Stopped'];
 const sites = ['north', 'south', 'east', 'west'];
 const worker = { id: 'fleet', name: 'fleet-1', version: '1', startedAt: 1n };
-const groups = 20;
+/** Pipelines whose number leaves the same remainder are a group. */
+const beatGroups = 20;
 const second = 1_000_000;
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, nth) => nth);
@@ -36,8 +37,10 @@ export const statesOf = (count: number): Map<string, number> => {
 };
 const stateOf = (nth: number): string => (nth === 3 ? 'Failed' : (states[nth % states.length] as string));
 
-/** Adds that many pipelines, and returns a function that lets all that run count on. */
-export async function seedFleet(db: Db, count: number): Promise<(beat: number) => Promise<void>> {
+type Beat = (beat: number, groups?: readonly number[]) => Promise<void>;
+
+/** Adds that many pipelines, and returns a function that lets those that run count on: all, or some groups. */
+export async function seedFleet(db: Db, count: number): Promise<Beat> {
   const now = BigInt(Date.now()) * 1000n;
   const times = { createdAt: now, updatedAt: now };
   const all = numbers(count);
@@ -73,12 +76,12 @@ export async function seedFleet(db: Db, count: number): Promise<(beat: number) =
   await db.taskStats.createMany({
     data: running.map((nth) => ({ ...stats, taskId: idOf(nth), jobId: idOf(nth) })),
   });
-  return async (beat) => {
+  return async (beat, groups = numbers(beatGroups)) => {
     const at = Date.now() * 1000;
     const alive = { heartbeatAt: BigInt(at + 60 * second) };
     await db.worker.update({ where: { id: worker.id }, data: alive });
-    for (const group of numbers(groups)) {
-      const taskId = { in: running.filter((nth) => nth % groups === group).map(idOf) };
+    for (const group of groups) {
+      const taskId = { in: running.filter((nth) => nth % beatGroups === group).map(idOf) };
       const updated = { updatedAt: BigInt(at), stats: statsOf(group, beat, at) };
       await db.taskStats.updateMany({ where: { taskId }, data: updated });
     }

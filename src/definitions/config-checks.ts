@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import type { ConnectorDefinition } from '../connectors/connector.ts';
-import { connectorFor, connectors } from '../connectors/registry.ts';
+import { connectorFor } from '../connectors/registry.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
@@ -16,18 +16,19 @@ interface Checks {
   table: Validator;
 }
 
-const checks = new Map<string, Checks>(
-  connectors.map((definition) => [
-    definition.id,
-    {
-      definition,
-      profile: Compile(definition.profile as TSchema),
-      table: Compile(definition.table as TSchema),
-    },
-  ]),
-);
+/** Compiled on the first use of a connector. */
+const checks = new Map<string, Checks>();
 
-const checksOf = (id: string): Checks => checks.get(connectorFor(id).id) as Checks;
+function checksOf(id: string): Checks {
+  const definition = connectorFor(id);
+  const found = checks.get(definition.id) ?? {
+    definition,
+    profile: Compile(definition.profile as TSchema),
+    table: Compile(definition.table as TSchema),
+  };
+  checks.set(definition.id, found);
+  return found;
+}
 
 /** Throws `invalid_config` with a path for each problem of a profile's `config`. */
 export function checkProfileConfig(id: string, config: unknown, at = '/config'): void {

@@ -75,7 +75,13 @@ function Health(): ReactNode {
     <Part title="This Penstock">
       <Group gap="xs">
         <Text size="sm">Version</Text>
-        <Loaded query={version}>{(text) => <Name>{text}</Name>}</Loaded>
+        <Loaded query={version}>
+          {(text) => (
+            <Text size="sm" fw={600}>
+              <Name>{text}</Name>
+            </Text>
+          )}
+        </Loaded>
         {ready.isPending && <Loader size="xs" aria-label="Loading" />}
         {!ready.isPending && (
           <Badge color={ready.error ? 'red' : 'teal'} variant="light" role="status">
@@ -139,23 +145,23 @@ function Api(): ReactNode {
     <Part title="The API">
       <List size="sm">
         <List.Item>
-          <Anchor underline="always" href={`${base}/api/v1/swagger-ui/`}>
+          <Anchor inherit underline="always" href={`${base}/api/v1/swagger-ui/`}>
             Swagger UI
           </Anchor>
           : every call, to read and to try
         </List.Item>
         <List.Item>
-          <Anchor underline="always" href={`${base}/api/v1/api-docs/openapi.json`}>
+          <Anchor inherit underline="always" href={`${base}/api/v1/api-docs/openapi.json`}>
             OpenAPI document
           </Anchor>
           : for generators of clients
         </List.Item>
         <List.Item>
-          <Anchor underline="always" href={`${base}/readyz`}>
+          <Anchor inherit underline="always" href={`${base}/readyz`}>
             Readiness
           </Anchor>{' '}
           and{' '}
-          <Anchor underline="always" href={`${base}/healthz`}>
+          <Anchor inherit underline="always" href={`${base}/healthz`}>
             health
           </Anchor>
           : for probes, without a key
@@ -199,7 +205,7 @@ function Metrics(): ReactNode {
     <Part title="Metrics">
       <Text size="sm">
         Prometheus reads{' '}
-        <Anchor underline="always" href={`${base}/metrics`}>
+        <Anchor inherit underline="always" href={`${base}/metrics`}>
           {new URL(base).pathname.replace(/\/$/, '')}/metrics
         </Anchor>
         .

@@ -3,8 +3,8 @@ import {
   Badge,
   Button,
   CloseButton,
-  Group,
   Select,
+  SimpleGrid,
   Stack,
   Table,
   Text,
@@ -102,7 +102,7 @@ function Filters({ filter, onFilter }: { filter: Query; onFilter(filter: Query):
     />
   );
   return (
-    <Group align="flex-end">
+    <SimpleGrid cols={{ base: 1, xs: 2, md: 4 }} spacing="sm">
       {input('actor', 'Actor', 'Name of a key')}
       {input('object', 'Object', 'Its id, as in pl_…')}
       <Select
@@ -128,7 +128,7 @@ function Filters({ filter, onFilter }: { filter: Query; onFilter(filter: Query):
         clearable
         clearButtonProps={{ 'aria-label': 'Clear time' }}
       />
-    </Group>
+    </SimpleGrid>
   );
 }
 

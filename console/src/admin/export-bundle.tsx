@@ -35,7 +35,7 @@ export function ExportBundle(): ReactNode {
             value={selector}
             onChange={({ currentTarget }) => setSelector(currentTarget.value)}
             maxLength={1000}
-            w={360}
+            w={440}
             maw="100%"
           />
           <SegmentedControl

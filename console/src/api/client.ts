@@ -4,7 +4,7 @@ import { type Operations, operations, type Problem } from '../../../examples/typ
 /** The way to the API: the typed client that anyone may copy, with the key of this tab. */
 
 export type * from '../../../examples/typed-client/types.ts';
-export { type Asked, type Name, type Operations, operations, type Problem, Refused };
+export { type Asked, type Name, type Operations, operations, Refused };
 
 /** Folder of the page, without its final slash: the API is below it, also behind a proxy with a prefix. */
 export const base = new URL('.', location.href.split('#')[0]).href.replace(/\/$/, '');

@@ -1,7 +1,20 @@
-import { Alert, Badge, Code, Grid, Group, List, Loader, Stack, Text, Title, Tooltip } from '@mantine/core';
+import {
+  Accordion,
+  Alert,
+  Badge,
+  Code,
+  Grid,
+  Group,
+  List,
+  Loader,
+  Stack,
+  Text,
+  Title,
+  Tooltip,
+} from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { type ReactNode, useSyncExternalStore } from 'react';
+import { type ReactNode, useState, useSyncExternalStore } from 'react';
 import { Refused, Unreachable } from '../api/client.ts';
 import type { StreamState } from '../api/stream.ts';
 import { duration, localTime, nowMicros, utcTime } from './format.ts';
@@ -26,6 +39,35 @@ export function Page({ title, actions, children }: PageProps): ReactNode {
 interface PageProps {
   title: ReactNode;
   actions?: ReactNode;
+  children: ReactNode;
+}
+
+/** A part of a form that can be folded. */
+export function Fold({ title, open: first, wrong, children }: FoldProps): ReactNode {
+  const [open, setOpen] = useState(first);
+  return (
+    <Accordion
+      variant="contained"
+      value={open || wrong ? 'open' : null}
+      onChange={(next) => setOpen(next !== null)}
+    >
+      <Accordion.Item value="open">
+        <Accordion.Control>
+          <Text size="sm" fw={500} component="span">
+            {title}
+          </Text>
+        </Accordion.Control>
+        <Accordion.Panel>{children}</Accordion.Panel>
+      </Accordion.Item>
+    </Accordion>
+  );
+}
+interface FoldProps {
+  title: string;
+  /** Whether it is open at first. */
+  open: boolean;
+  /** Whether a field in it has an error: then it is open. */
+  wrong: boolean;
   children: ReactNode;
 }
 
@@ -151,14 +193,12 @@ export const stateColors: Record<string, string> = {
   Failing: 'red',
 };
 
-/** A color for small text on a light tint of itself, with enough contrast (WCAG 1.4.3). */
-export const readable = (color: string): string =>
-  `light-dark(color-mix(in srgb, var(--mantine-color-${color}-9), black 40%), var(--mantine-color-${color}-2))`;
+/** A color for small text, with enough contrast (WCAG 1.4.3): see the theme. */
+export const readable = (color: string): string => `var(--mantine-color-${color}-light-color)`;
 
 export function JobState({ state }: { state: string }): ReactNode {
-  const color = stateColors[state] ?? 'gray';
   return (
-    <Badge color={color} variant="light" c={readable(color)}>
+    <Badge color={stateColors[state] ?? 'gray'} variant="light">
       {state}
     </Badge>
   );

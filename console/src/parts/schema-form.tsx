@@ -1,4 +1,4 @@
-import { Accordion, Grid, Stack, Text } from '@mantine/core';
+import { Grid, Stack, Text } from '@mantine/core';
 import { withTheme } from '@rjsf/core';
 import { Theme } from '@rjsf/mantine';
 import type {
@@ -10,9 +10,10 @@ import type {
   UiSchema,
   ValidatorType,
 } from '@rjsf/utils';
-import { type ReactNode, useMemo, useState } from 'react';
+import { type ReactNode, useMemo } from 'react';
 import { Check, Errors as errorsIn } from 'typebox/schema';
 import { drawn, type FieldErrors, type Json, noErrors, type Schema } from './form-values.ts';
+import { Fold } from './parts.tsx';
 import {
   BaseInput,
   Errors,
@@ -151,12 +152,15 @@ function Plain({ children, hidden }: FieldTemplateProps): ReactNode {
   return hidden ? null : children;
 }
 
+const muchHelp = 200;
 const isWide = (schema: Schema | undefined): boolean =>
-  schema?.type === 'object' || (schema?.maxLength ?? 0) >= manyLines;
+  schema?.type === 'object' ||
+  (schema?.maxLength ?? 0) >= manyLines ||
+  (schema?.description?.length ?? 0) >= muchHelp;
 
 /** Options that few people need: they are folded until they are set. */
 const rare =
-  /timeout|expiry|max|interval|keepalive|prefix|alpn|servername|protocolversion|skipverify|application|batch|concurrency|idempotency|order_by|paging|cursor|will|multipart|rolling|naming|content|response|correlation|userproperties/i;
+  /timeout|expiry|max|full|interval|keepalive|prefix|alpn|servername|protocolversion|skipverify|application|batch|concurrency|idempotency|order_by|paging|cursor|will|multipart|rolling|naming|content|response|correlation|userproperties/i;
 
 const messagesIn = (errorSchema: ErrorSchema | undefined): string[] =>
   (errorSchema as { __errors?: string[] } | undefined)?.__errors ?? [];
@@ -178,27 +182,27 @@ function Section(props: ObjectFieldTemplateProps): ReactNode {
       <Errors errors={messagesIn(errorSchema)} />
       <Columns schema={schema as Schema} properties={folds ? usual : shown} />
       {folds && (
-        <Folded
+        <Fold
           title={`More options (${other.length})`}
           open={other.some(({ name }) => values[name] !== undefined)}
           wrong={other.some(({ name }) => wrong?.[name] !== undefined)}
         >
           <Columns schema={schema as Schema} properties={other} />
-        </Folded>
+        </Fold>
       )}
     </Stack>
   );
   if (fieldPathId.path.length === 0) return fields;
   const open = Object.keys(values).length > 0 || (schema.required?.length ?? 0) > 0;
   return (
-    <Folded title={title} open={open} wrong={Object.keys(wrong ?? {}).length > 0}>
+    <Fold title={title} open={open} wrong={Object.keys(wrong ?? {}).length > 0}>
       {description && (
         <Text size="xs" c="dimmed" mb="xs">
           {description}
         </Text>
       )}
       {fields}
-    </Folded>
+    </Fold>
   );
 }
 
@@ -213,30 +217,3 @@ const Columns = ({ schema, properties }: { schema: Schema; properties: Propertie
     ))}
   </Grid>
 );
-
-function Folded({ title, open: first, wrong, children }: FoldedProps): ReactNode {
-  const [open, setOpen] = useState(first);
-  return (
-    <Accordion
-      variant="contained"
-      value={open || wrong ? 'open' : null}
-      onChange={(next) => setOpen(next !== null)}
-    >
-      <Accordion.Item value="open">
-        <Accordion.Control>
-          <Text size="sm" fw={500} component="span">
-            {title}
-          </Text>
-        </Accordion.Control>
-        <Accordion.Panel>{children}</Accordion.Panel>
-      </Accordion.Item>
-    </Accordion>
-  );
-}
-interface FoldedProps {
-  title: string;
-  open: boolean;
-  /** Whether a field in it has an error: then it is open. */
-  wrong: boolean;
-  children: ReactNode;
-}

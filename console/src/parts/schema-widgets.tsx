@@ -100,7 +100,7 @@ export function SecretInput(props: WidgetProps): ReactNode {
       description={
         <>
           {props.schema.description}
-          {stored && ` ${keeps}`}
+          {stored && `. ${keeps}`}
         </>
       }
       value={value ?? ''}
@@ -131,7 +131,7 @@ export function PemInput(props: WidgetProps): ReactNode {
         description={
           <>
             {props.schema.description}
-            {stored && ` ${keeps}`}
+            {stored && `. ${keeps}`}
           </>
         }
         error={tooLarge ? `The file is larger than ${maxFile / 1000} kB` : shared.error}

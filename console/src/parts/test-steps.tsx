@@ -111,7 +111,7 @@ export function TestSteps({ run, onStop, onClear }: TestStepsProps): ReactNode {
   return (
     <Paper withBorder p="md" component="section" aria-label="Test">
       <Stack gap="sm">
-        <Group justify="space-between">
+        <Group justify="space-between" align="flex-start" wrap="nowrap">
           <Verdict run={run} />
           {run.state === 'running' ? (
             <Button variant="default" size="compact-sm" onClick={onStop}>
@@ -126,6 +126,7 @@ export function TestSteps({ run, onStop, onClear }: TestStepsProps): ReactNode {
         <Problem error={run.error} title="The test was not run" />
         {(run.steps.length > 0 || run.state === 'running') && (
           <Timeline
+            active={run.steps.length}
             bulletSize={22}
             lineWidth={2}
             aria-live="polite"

@@ -1,7 +1,7 @@
 import 'uplot/dist/uPlot.min.css';
 import { Group, Paper, Text, Title, useComputedColorScheme } from '@mantine/core';
 import { useElementSize } from '@mantine/hooks';
-import { type ReactNode, useEffect, useId, useMemo, useRef, useState } from 'react';
+import { type ReactNode, type RefObject, useEffect, useId, useMemo, useRef, useState } from 'react';
 import uPlot from 'uplot';
 import { clockTime } from '../parts/format.ts';
 import { Name } from '../parts/text.tsx';
@@ -84,10 +84,43 @@ function optionsOf({ dark, format, lines, least, onCursor }: Look): Omit<uPlot.O
   };
 }
 
+/** Draws into `host`; makes a new plot only when its size or looks change. */
+function usePlot(host: RefObject<HTMLDivElement | null>, width: number, look: Look, shown: Shown): void {
+  const plot = useRef<uPlot>(null);
+  const latest = useRef(shown);
+  latest.current = shown;
+  const { dark, format, least, lines, onCursor } = look;
+  useEffect(() => {
+    if (width === 0) return;
+    const options = { ...optionsOf({ dark, format, least, lines, onCursor }), width };
+    const made = new uPlot(options, latest.current.data, host.current as HTMLDivElement);
+    made.setScale('x', { min: latest.current.from, max: latest.current.to });
+    plot.current = made;
+    return () => {
+      plot.current = null;
+      made.destroy();
+    };
+  }, [host, width, dark, format, least, lines, onCursor]);
+  const { data, from, to } = shown;
+  useEffect(() => {
+    const made = plot.current;
+    if (made === null || data.length !== made.series.length) return;
+    made.batch(() => {
+      made.setData(data, false);
+      made.setScale('x', { min: from, max: to });
+    });
+  }, [data, from, to]);
+}
+
+interface Shown {
+  data: uPlot.AlignedData;
+  from: number;
+  to: number;
+}
+
 export function Chart({ title, format, times, lines, from, to, least = 1 }: ChartProps): ReactNode {
   const dark = useComputedColorScheme('light') === 'dark';
   const host = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot>(null);
   const { ref, width } = useElementSize();
   const [cursor, setCursor] = useState<number | null>(null);
   const id = useId();
@@ -95,31 +128,8 @@ export function Chart({ title, format, times, lines, from, to, least = 1 }: Char
     () => [times, ...lines.map(({ values }) => values)] as uPlot.AlignedData,
     [times, lines],
   );
-  const latest = useRef({ data, from, to });
-  latest.current = { data, from, to };
-  const number = lines.length;
-  useEffect(() => {
-    if (width === 0) return;
-    const look = { dark, format, lines: number, least, onCursor: setCursor };
-    const made = new uPlot(
-      { ...optionsOf(look), width },
-      latest.current.data,
-      host.current as HTMLDivElement,
-    );
-    plot.current = made;
-    return () => {
-      plot.current = null;
-      made.destroy();
-    };
-  }, [dark, format, least, number, width]);
-  useEffect(() => {
-    const shown = plot.current;
-    if (shown === null || data.length !== shown.series.length) return;
-    shown.batch(() => {
-      shown.setData(data, false);
-      shown.setScale('x', { min: from, max: to });
-    });
-  }, [data, from, to]);
+  const look = { dark, format, least, lines: lines.length, onCursor: setCursor };
+  usePlot(host, width, look, { data, from, to });
   return (
     <Paper withBorder p="sm" component="section" aria-labelledby={id}>
       <Group justify="space-between" gap="xs" wrap="nowrap">

@@ -24,8 +24,8 @@ import { HexDump } from '../parts/hex.tsx';
 import { children, members, unquoted } from '../parts/json-text.ts';
 import { Metadata } from '../parts/metadata.tsx';
 import { Loaded, Time } from '../parts/parts.tsx';
+import { placeOfError } from '../parts/place.ts';
 import { LongText, Name, pretty, visible } from '../parts/text.tsx';
-import { placeOfError } from './letter-place.ts';
 
 /** One dead letter: what is wrong with it, where, and what its table makes of it now. */
 
@@ -195,7 +195,8 @@ function LetterContent({ pipeline, letter }: { pipeline: string; letter: DeadLet
 function Payload({ content: { payload }, letter }: { content: Content; letter: DeadLetter }): ReactNode {
   const place = useMemo(() => {
     for (const error of letter.errors) {
-      const found = placeOfError(error, letter.message, payload.text);
+      // Paths of later stages are those of columns.
+      const found = error.stage === 'decode' && placeOfError(error, letter.message, payload.text);
       if (found) return found;
     }
     return undefined;

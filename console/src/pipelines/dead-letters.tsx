@@ -4,6 +4,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { call, type DeadLetter, type Pipeline } from '../api/client.ts';
+import { Automate, type Call } from '../parts/automate.tsx';
 import { count } from '../parts/format.ts';
 import { Empty, Loaded, Problem } from '../parts/parts.tsx';
 import { DeadLetterDrawer } from './dead-letter.tsx';
@@ -52,14 +53,17 @@ export function DeadLettersTab({ pipeline }: { pipeline: Pipeline }): ReactNode 
   const shown = open && (letters.find((letter) => letter.id === open.id) ?? open);
   return (
     <Stack gap="sm">
-      <LetterFilters
-        filter={filter}
-        groups={matching.groups}
-        onFilter={(next) => {
-          setFilter(next);
-          show([]);
-        }}
-      />
+      <Group justify="space-between" align="flex-end">
+        <LetterFilters
+          filter={filter}
+          groups={matching.groups}
+          onFilter={(next) => {
+            setFilter(next);
+            show([]);
+          }}
+        />
+        <Automate calls={callsOf(id, filter)} />
+      </Group>
       {may && (
         <Bulk
           chosen={chosen}
@@ -103,27 +107,11 @@ export function DeadLettersTab({ pipeline }: { pipeline: Pipeline }): ReactNode 
                 onOpen={setOpen}
               />
             )}
-            {(before.length > 0 || hasMore) && (
-              <Group justify="center" gap="xs">
-                <Button
-                  size="compact-sm"
-                  variant="default"
-                  disabled={before.length === 0}
-                  onClick={() => show(before.slice(0, -1))}
-                >
-                  Newer
-                </Button>
-                <Text size="sm">Page {before.length + 1}</Text>
-                <Button
-                  size="compact-sm"
-                  variant="default"
-                  disabled={!hasMore}
-                  onClick={() => show([...before, data.at(-1)?.id ?? ''])}
-                >
-                  Older
-                </Button>
-              </Group>
-            )}
+            <Pages
+              number={before.length + 1}
+              onNewer={before.length > 0 ? () => show(before.slice(0, -1)) : undefined}
+              onOlder={hasMore ? () => show([...before, data.at(-1)?.id ?? '']) : undefined}
+            />
           </>
         )}
       </Loaded>
@@ -156,6 +144,41 @@ export function DeadLettersTab({ pipeline }: { pipeline: Pipeline }): ReactNode 
       />
     </Stack>
   );
+}
+
+function Pages({ number, onNewer, onOlder }: PagesProps): ReactNode {
+  if (onNewer === undefined && onOlder === undefined) return null;
+  return (
+    <Group justify="center" gap="xs">
+      <Button size="compact-sm" variant="default" disabled={onNewer === undefined} onClick={onNewer}>
+        Newer
+      </Button>
+      <Text size="sm">Page {number}</Text>
+      <Button size="compact-sm" variant="default" disabled={onOlder === undefined} onClick={onOlder}>
+        Older
+      </Button>
+    </Group>
+  );
+}
+
+interface PagesProps {
+  number: number;
+  /** Undefined if there is no such page. */
+  onNewer: (() => void) | undefined;
+  onOlder: (() => void) | undefined;
+}
+
+/** The same from a script, with the filter that is chosen. */
+function callsOf(id: string, filter: LetterFilter): Call[] {
+  const path = `/api/v1/pipelines/${id}/dead_letters`;
+  const query = new URLSearchParams(Object.entries(filter).map(([name, value]) => [name, `${value}`]));
+  const chosen = query.size > 0 ? `?${query}` : '';
+  return [
+    { title: 'List dead letters', method: 'GET', path: path + chosen },
+    { title: 'Count them by code and stage', method: 'GET', path: `${path}/groups${chosen}` },
+    { title: 'Replay all of them', method: 'POST', path: `${path}/replay`, body: { all: true, ...filter } },
+    { title: 'Discard all of them', method: 'DELETE', path: path + chosen },
+  ];
 }
 
 interface Doing {

@@ -1,12 +1,13 @@
 import { Button, Group, SegmentedControl, Stack, Table, Text, UnstyledButton } from '@mantine/core';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { call, type JobLogMessage, type Pipeline } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { ErrorCode } from '../parts/meaning.tsx';
 import { Empty, Loaded, readable, Time } from '../parts/parts.tsx';
 import { LongText, pretty, visible } from '../parts/text.tsx';
+import { useJob } from './job.ts';
 
 /** Everything that a job has reported, newest first. */
 
@@ -18,18 +19,8 @@ const levels = [
 type Level = JobLogMessage['level'];
 const perPage = 50;
 
-export function HistoryTab({ pipeline: { id } }: { pipeline: Pipeline }): ReactNode {
-  const jobs = useQuery({
-    queryKey: ['pipeline-jobs', id],
-    queryFn: () => call('listPipelineJobs', { params: { id } }),
-  });
-  return (
-    <Loaded query={jobs}>
-      {({ data: [job] }) =>
-        job ? <History id={id} jobId={job.id} /> : <Empty>This pipeline has no job.</Empty>
-      }
-    </Loaded>
-  );
+export function HistoryTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
+  return <Loaded query={useJob(pipeline)}>{(job) => <History id={pipeline.id} jobId={job.id} />}</Loaded>;
 }
 
 function History({ id, jobId }: { id: string; jobId: string }): ReactNode {
@@ -111,7 +102,7 @@ const colors = { info: undefined, warn: readable('orange'), error: readable('red
 
 function Message({ message }: { message: JobLogMessage }): ReactNode {
   const [open, setOpen] = useState(false);
-  const { created_at, level, code, task_index, operator_id } = message;
+  const { created_at, level, code, task_index } = message;
   const Arrow = open ? IconChevronDown : IconChevronRight;
   return (
     <>
@@ -143,15 +134,19 @@ function Message({ message }: { message: JobLogMessage }): ReactNode {
         <Table.Td>{code === null ? '–' : <ErrorCode code={code} />}</Table.Td>
         <Table.Td ta="right">{task_index ?? '–'}</Table.Td>
       </Table.Tr>
-      {open && (
-        <Table.Tr>
-          <Table.Td />
-          <Table.Td colSpan={5}>
-            {operator_id !== null && <Text fz="sm">Operator {visible(operator_id)}</Text>}
-            <LongText text={pretty(message.details)} label="Details" />
-          </Table.Td>
-        </Table.Tr>
-      )}
+      {open && <Details message={message} />}
     </>
+  );
+}
+
+function Details({ message: { operator_id, details } }: { message: JobLogMessage }): ReactNode {
+  return (
+    <Table.Tr>
+      <Table.Td />
+      <Table.Td colSpan={5}>
+        {operator_id !== null && <Text fz="sm">Operator {visible(operator_id)}</Text>}
+        <LongText text={pretty(details)} label="Details" />
+      </Table.Td>
+    </Table.Tr>
   );
 }

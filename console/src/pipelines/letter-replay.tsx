@@ -3,7 +3,7 @@ import { IconRotateClockwise } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useState } from 'react';
 import { call, type DeadLetter, type Pipeline, Refused } from '../api/client.ts';
-import { count } from '../parts/format.ts';
+import { amount, count } from '../parts/format.ts';
 import { Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
 import { bare, type LetterFilter } from './letter-filter.tsx';
@@ -87,7 +87,7 @@ export function useReplay(pipeline: string) {
     refetchInterval: ({ state }) => (state.data?.settled ? false : state.dataUpdateCount < 30 ? 1000 : 5000),
     gcTime: 0,
   });
-  const outcome = data?.replay === replay ? data : undefined;
+  const outcome = data?.replay.number === replay?.number ? data : undefined;
   const seen = outcome && [...outcome.fates.values()].join();
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list is old as soon as one letter has another fate
   useEffect(() => void client.invalidateQueries({ queryKey: ['dead-letters', pipeline] }), [seen, pipeline]);
@@ -123,7 +123,7 @@ export function ReplayResult({ replay, outcome, pipeline, onClose, onOpen }: Rep
       color={color}
       variant="light"
       icon={<IconRotateClockwise />}
-      title={`Replay of ${count(asked)} dead ${asked === 1 ? 'letter' : 'letters'}`}
+      title={`Replay of ${amount(asked, 'dead letter')}`}
       withCloseButton
       closeButtonLabel="Close the result"
       onClose={onClose}
@@ -209,7 +209,7 @@ export function DiscardDialog({ pipeline, target, onClose, onDone }: DiscardDial
       void client.invalidateQueries({ queryKey: ['dead-letters', pipeline] });
     }
   };
-  const number = target ? `${count(target.size)} dead ${target.size === 1 ? 'letter' : 'letters'}` : '';
+  const number = target ? amount(target.size, 'dead letter') : '';
   return (
     <Modal
       opened={target !== undefined}

@@ -2,7 +2,7 @@ import { Badge, Checkbox, Table, Text, UnstyledButton } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { useMay } from '../api/caller.tsx';
 import type { DeadLetter } from '../api/client.ts';
-import { bytes, count } from '../parts/format.ts';
+import { amount, bytes } from '../parts/format.ts';
 import { Time } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import type { Fate } from './letter-replay.tsx';
@@ -107,7 +107,7 @@ function LetterCells({ letter, fate, onOpen }: LetterCellsProps): ReactNode {
         </Badge>
         {replays > 0 && (
           <Text size="xs" c={fate === 'failed' ? 'var(--mantine-color-error)' : 'dimmed'}>
-            {count(replays)} failed {replays === 1 ? 'replay' : 'replays'}
+            {amount(replays, 'failed replay')}
           </Text>
         )}
       </Table.Td>

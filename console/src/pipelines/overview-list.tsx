@@ -1,18 +1,13 @@
 // biome-ignore-all lint/a11y/useSemanticElements: rows are placed by their distance from the top, which a table element cannot
 // biome-ignore-all lint/a11y/useFocusableInteractive: links and buttons in the rows and headers have the focus
-import { Anchor, Box, Group, Text, UnstyledButton } from '@mantine/core';
+import { Text, UnstyledButton } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import { IconArrowDown, IconArrowUp } from '@tabler/icons-react';
-import { Link } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { memo, type ReactNode, useRef } from 'react';
-import type { OverviewEntry } from '../api/client.ts';
-import { count, duration, perSecond } from '../parts/format.ts';
-import { JobState, Since } from '../parts/parts.tsx';
-import { Name, visible } from '../parts/text.tsx';
+import { type ReactNode, useRef } from 'react';
 import styles from './overview.module.css';
-import { type Column, type OverviewStore, useEntry } from './overview-store.ts';
-import { Sparkline } from './sparkline.tsx';
+import { Card, Row } from './overview-row.tsx';
+import type { Column, OverviewStore } from './overview-store.ts';
 
 /** The rows of the overview. Only those in sight are in the document. */
 
@@ -121,181 +116,6 @@ function Heads({ order, onOrder }: Pick<ListProps, 'order' | 'onOrder'>): ReactN
           );
         })}
       </div>
-    </div>
-  );
-}
-
-interface ItemProps {
-  store: OverviewStore;
-  id: string;
-  index: number;
-  /** Distance from the top in pixels. */
-  start: number;
-  of: number;
-}
-
-const Row = memo(function Row({ store, id, index, start }: ItemProps): ReactNode {
-  const entry = useEntry(store, id);
-  if (entry === undefined) return null;
-  return (
-    <div
-      className={styles.row}
-      role="row"
-      aria-rowindex={index + 2}
-      style={{ transform: `translateY(${start}px)` }}
-    >
-      <Cell>
-        <PipelineLink entry={entry} />
-        <LabelLine entry={entry} />
-      </Cell>
-      <Cell>
-        <JobState state={entry.state} />
-        <Text fz={12} c="dimmed" component="div">
-          <Since micros={entry.state_since} />
-        </Text>
-      </Cell>
-      <Cell>
-        <Sparkline rates={entry.rates} />
-      </Cell>
-      <Cell number>{perSecond(entry.messages_in_per_second)}</Cell>
-      <Cell number>{perSecond(entry.messages_out_per_second)}</Cell>
-      <Cell number>
-        <div>{entry.lag_ms === null ? '–' : duration(entry.lag_ms)}</div>
-        <InFlight entry={entry} />
-      </Cell>
-      <Cell number>{entry.latency_p99_ms === null ? '–' : duration(entry.latency_p99_ms)}</Cell>
-      <Cell>
-        <Errors entry={entry} />
-      </Cell>
-      <Cell number>
-        <DeadLetters entry={entry} />
-      </Cell>
-      <Cell>
-        <Workers entry={entry} />
-      </Cell>
-    </div>
-  );
-});
-
-/** The same on a narrow screen. */
-const Card = memo(function Card({ store, id, index, start, of }: ItemProps): ReactNode {
-  const entry = useEntry(store, id);
-  if (entry === undefined) return null;
-  return (
-    <div
-      className={styles.card}
-      role="listitem"
-      aria-posinset={index + 1}
-      aria-setsize={of}
-      style={{ transform: `translateY(${start}px)` }}
-    >
-      <Group justify="space-between" wrap="nowrap" gap="xs">
-        <Box className={styles.line} miw={0}>
-          <PipelineLink entry={entry} />
-        </Box>
-        <JobState state={entry.state} />
-      </Group>
-      <Group justify="space-between" wrap="nowrap" gap="xs" mt={4}>
-        <div className={styles.line}>
-          in {perSecond(entry.messages_in_per_second)} · out {perSecond(entry.messages_out_per_second)}
-        </div>
-        <Sparkline rates={entry.rates} />
-      </Group>
-      <Group justify="space-between" wrap="nowrap" gap="xs">
-        <Text fz={12} c="dimmed" className={styles.line} component="div">
-          since <Since micros={entry.state_since} />
-          {entry.lag_ms !== null && ` · lag ${duration(entry.lag_ms)}`}
-          {entry.latency_p99_ms !== null && ` · p99 ${duration(entry.latency_p99_ms)}`}
-        </Text>
-        <Text fz={12} c={errorOf(entry) ? 'red' : 'dimmed'} className={styles.line} component="div">
-          {visible(errorOf(entry) ?? '')}
-          {entry.dead_letters > 0 && ` · ${count(entry.dead_letters)} dead letters`}
-        </Text>
-      </Group>
-    </div>
-  );
-});
-
-function Cell({ number, children }: { number?: boolean; children: ReactNode }): ReactNode {
-  return (
-    <div role="cell" className={number ? styles.number : styles.line}>
-      {children}
-    </div>
-  );
-}
-
-function PipelineLink({ entry: { id, name } }: { entry: OverviewEntry }): ReactNode {
-  return (
-    <Anchor
-      component={Link}
-      to={`/pipelines/${id}`}
-      preload={false}
-      className={styles.link}
-      fz={13}
-      fw={600}
-      c="inherit"
-    >
-      <Name>{name}</Name>
-    </Anchor>
-  );
-}
-
-function LabelLine({ entry: { labels } }: { entry: OverviewEntry }): ReactNode {
-  const text = Object.entries(labels)
-    .map(([name, value]) => `${name}=${value}`)
-    .join(' ');
-  return (
-    <Text fz={12} c="dimmed" className={styles.line} component="div">
-      {visible(text)}
-    </Text>
-  );
-}
-
-function InFlight({ entry }: { entry: OverviewEntry }): ReactNode {
-  const { in_flight: now, in_flight_max: most } = entry;
-  return (
-    <Text fz={12} c="dimmed" component="div" title={`${count(now)} of ${count(most)} messages in flight`}>
-      {most > 0 ? `${count(now)} (${count((now / most) * 100)} %)` : ' '}
-    </Text>
-  );
-}
-
-const errorOf = ({ failure, last_error }: OverviewEntry): string | undefined =>
-  failure?.code ?? last_error?.code;
-
-function Errors({ entry }: { entry: OverviewEntry }): ReactNode {
-  const code = errorOf(entry);
-  const { bad, reconnects, failure, last_error } = entry;
-  const more = [bad > 0 && `${count(bad)} bad`, reconnects > 0 && `${count(reconnects)} reconnects`];
-  return (
-    <>
-      <div className={styles.line} title={visible(failure?.message ?? last_error?.message ?? '')}>
-        {code ?? '–'}
-      </div>
-      <Text fz={12} c={bad > 0 ? 'red' : 'dimmed'} className={styles.line} component="div">
-        {more.filter(Boolean).join(', ')}
-      </Text>
-    </>
-  );
-}
-
-function DeadLetters({ entry: { dead_letters } }: { entry: OverviewEntry }): ReactNode {
-  return dead_letters > 0 ? (
-    <Text span inherit c="red" fw={600} aria-label={`${count(dead_letters)} dead letters`}>
-      {count(dead_letters)}
-    </Text>
-  ) : (
-    '0'
-  );
-}
-
-function Workers({ entry: { workers } }: { entry: OverviewEntry }): ReactNode {
-  const [first, ...others] = workers;
-  if (first === undefined) return '–';
-  return (
-    <div className={styles.line} title={visible(workers.slice(0, 50).join(', '))}>
-      {visible(first)}
-      {others.length > 0 && ` +${others.length}`}
     </div>
   );
 }

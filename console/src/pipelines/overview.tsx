@@ -92,7 +92,6 @@ function Found({ store }: { store: OverviewStore }): ReactNode {
     [wanted, states, labels, order],
   );
   const view = useView(store, filter);
-  const known = useLabels(store);
   return (
     <Stack gap="sm">
       <Group gap="sm" align="flex-end">
@@ -105,19 +104,7 @@ function Found({ store }: { store: OverviewStore }): ReactNode {
           maxLength={200}
           w={{ base: '100%', sm: 280 }}
         />
-        {known.length > 0 && (
-          <MultiSelect
-            aria-label="Labels"
-            placeholder={labels.length === 0 ? 'Labels' : ''}
-            data={[...known]}
-            value={labels}
-            onChange={setLabels}
-            searchable
-            clearable
-            limit={50}
-            w={{ base: '100%', sm: 260 }}
-          />
-        )}
+        <LabelFilter store={store} labels={labels} onLabels={setLabels} />
       </Group>
       <States counts={view.states} found={view.found} chosen={states} onChoose={setStates} />
       {view.ids.length === 0 ? (
@@ -129,6 +116,30 @@ function Found({ store }: { store: OverviewStore }): ReactNode {
         {count(view.ids.length)} of {count(view.found)} pipelines shown
       </Text>
     </Stack>
+  );
+}
+
+interface LabelFilterProps {
+  store: OverviewStore;
+  labels: string[];
+  onLabels(labels: string[]): void;
+}
+
+function LabelFilter({ store, labels, onLabels }: LabelFilterProps): ReactNode {
+  const known = useLabels(store);
+  if (known.length === 0) return null;
+  return (
+    <MultiSelect
+      aria-label="Labels"
+      placeholder={labels.length === 0 ? 'Labels' : ''}
+      data={[...known]}
+      value={labels}
+      onChange={onLabels}
+      searchable
+      clearable
+      limit={50}
+      w={{ base: '100%', sm: 260 }}
+    />
   );
 }
 

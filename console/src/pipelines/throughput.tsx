@@ -96,6 +96,15 @@ function shownOf({ groups }: Lines, by: Split): Shown[] {
   });
 }
 
+const splits = [
+  { value: 'totals', label: 'Totals' },
+  { value: 'task', label: 'Per task' },
+  { value: 'worker', label: 'Per worker' },
+];
+const forms = [
+  { value: 'charts', label: 'Charts' },
+  { value: 'tables', label: 'Tables' },
+];
 const ranges = [
   { value: '600', label: '10 min' },
   { value: '3600', label: '1 hour' },
@@ -128,26 +137,9 @@ export function Throughput({ pipelineId, job, live, version }: ThroughputProps):
   return (
     <Stack gap="sm" component="section" aria-label="Throughput">
       <Group gap="sm">
-        <Choice
-          label="Split"
-          value={by}
-          onChange={(value) => setBy(value as Split)}
-          data={[
-            { value: 'totals', label: 'Totals' },
-            { value: 'task', label: 'Per task' },
-            { value: 'worker', label: 'Per worker' },
-          ]}
-        />
+        <Choice label="Split" value={by} onChange={(value) => setBy(value as Split)} data={splits} />
         <Choice label="Time" value={range} onChange={setRange} data={ranges} />
-        <Choice
-          label="Form"
-          value={form}
-          onChange={setForm}
-          data={[
-            { value: 'charts', label: 'Charts' },
-            { value: 'tables', label: 'Tables' },
-          ]}
-        />
+        <Choice label="Form" value={form} onChange={setForm} data={forms} />
         {lines.groups.length < lines.all && (
           <Text size="sm" c="dimmed">
             The busiest {lines.groups.length} of {count(lines.all)}
@@ -162,11 +154,7 @@ export function Throughput({ pipelineId, job, live, version }: ThroughputProps):
           ))}
         </SimpleGrid>
       ) : (
-        <Stack>
-          {shown.map((one) => (
-            <Steps key={one.title} {...one} times={lines.times} from={from} />
-          ))}
-        </Stack>
+        shown.map((one) => <Steps key={one.title} {...one} times={lines.times} from={from} />)
       )}
       <Text size="xs" c="dimmed">
         Averages of 10 seconds. Delay is the time from the arrival of a message to the confirmation by the

@@ -1,16 +1,17 @@
 import { Alert, Anchor, Badge, Group, Paper, SimpleGrid, Stack, Text } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
-import { call, type Job, type Pipeline, type PipelineEvent, type TaskStatus } from '../api/client.ts';
+import type { Job, Pipeline, PipelineEvent, TaskStatus } from '../api/client.ts';
 import { type StreamState, useStream } from '../api/stream.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
 import { ErrorCode } from '../parts/meaning.tsx';
-import { JobState, Live, Loaded, Problem, Since } from '../parts/parts.tsx';
+import { Live, Loaded, Problem, Since } from '../parts/parts.tsx';
 import { Name, visible } from '../parts/text.tsx';
 import { Checkpoints, Errors } from './errors.tsx';
+import { isResting, jobKey, useJob } from './job.ts';
 import { hintOf } from './job-history.ts';
 import { LiveSteps } from './series.ts';
 import { Tasks } from './tasks.tsx';
@@ -22,16 +23,12 @@ import { States, useHistory } from './timeline.tsx';
 type Rates = NonNullable<PipelineEvent['rates']>;
 
 interface Now {
-  job: Job | undefined;
   tasks: readonly TaskStatus[];
   rates: Rates | undefined;
   deleted: boolean;
   /** Number of events so far. */
   version: number;
 }
-
-/** States in which no task runs. */
-const resting = new Set(['Created', 'Stopped', 'Finished', 'Failed']);
 
 /** Follows a pipeline. Values from before stay while the stream is lost. */
 function useNow(id: string): { now: Now; live: LiveSteps; stream: { state: StreamState; error: unknown } } {
@@ -40,17 +37,18 @@ function useNow(id: string): { now: Now; live: LiveSteps; stream: { state: Strea
   live.current ??= new LiveSteps();
   const steps = live.current;
   const [now, setNow] = useState<Now>({
-    ...{ job: undefined, tasks: [], rates: undefined, deleted: false, version: 0 },
+    ...{ tasks: [], rates: undefined, deleted: false, version: 0 },
   });
   const onEvent = ({ name, job, tasks, rates }: PipelineEvent): void => {
     if (tasks) steps.addTasks(tasks);
     if (rates) steps.addRates(rates);
+    if (job) client.setQueryData(jobKey(id), job);
     if (name === 'state')
-      for (const key of ['pipeline', 'pipeline-jobs', 'job-history', 'error-groups'])
+      for (const key of ['pipeline', 'job-history', 'error-groups'])
         void client.invalidateQueries({ queryKey: [key, id] });
     setNow((before) => {
       const next = { ...before, version: before.version + 1 };
-      if (job) Object.assign(next, { job }, resting.has(job.state) && { tasks: [], rates: undefined });
+      if (job && isResting(job)) Object.assign(next, { tasks: [], rates: undefined });
       if (tasks) next.tasks = tasks;
       if (rates) next.rates = rates;
       return { ...next, deleted: before.deleted || name === 'deleted' };
@@ -79,13 +77,10 @@ const callsOf = (id: string, job: string): Call[] => {
   ];
 };
 
-export function WatchTab({ pipeline: { id, name } }: { pipeline: Pipeline }): ReactNode {
+export function WatchTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
+  const { id, name } = pipeline;
   const { now, live, stream } = useNow(id);
-  const jobs = useQuery({
-    queryKey: ['pipeline-jobs', id],
-    queryFn: () => call('listPipelineJobs', { params: { id } }),
-  });
-  const data = now.job ?? (jobs.data?.data[0] as Job | undefined);
+  const query = useJob(pipeline);
   if (now.deleted)
     return (
       <Alert color="gray" title="This pipeline was deleted">
@@ -95,7 +90,7 @@ export function WatchTab({ pipeline: { id, name } }: { pipeline: Pipeline }): Re
       </Alert>
     );
   return (
-    <Loaded query={{ data, error: data === undefined ? jobs.error : null }}>
+    <Loaded query={{ data: query.data, error: query.data ? null : query.error }}>
       {(job) => (
         <Stack gap="lg">
           <Group justify="space-between" align="flex-start">
@@ -129,9 +124,8 @@ export function WatchTab({ pipeline: { id, name } }: { pipeline: Pipeline }): Re
 function Status({ job }: { job: Job }): ReactNode {
   return (
     <Group gap="sm" role="status" aria-label="State">
-      <JobState state={job.state} />
       <Text size="sm">
-        for <Since micros={job.state_since} />
+        <b>{job.state}</b> for <Since micros={job.state_since} />
       </Text>
       {job.worker !== null && (
         <Text size="sm" c="dimmed">

@@ -17,7 +17,7 @@ import { IconEar, IconInfoCircle } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { type ConnectionSchema, callText, type InferredSchema } from '../api/client.ts';
-import { bytes, count, duration } from '../parts/format.ts';
+import { amount, bytes, count, duration } from '../parts/format.ts';
 import { children } from '../parts/json-text.ts';
 import { Empty, Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
@@ -108,7 +108,7 @@ export function Describe({ connector, profileId, config, schema, onSchema }: Des
   return (
     <Stack gap="md">
       <Paper withBorder p="sm">
-        <Group align="flex-start" gap="sm">
+        <Group align="flex-end" gap="sm">
           {hasTopic && (
             <Box style={{ flex: '1 1 260px' }}>
               <TopicInput
@@ -142,7 +142,6 @@ export function Describe({ connector, profileId, config, schema, onSchema }: Des
             onChange={setMessages}
           />
           <Button
-            mt={46}
             leftSection={<IconEar size={16} />}
             onClick={start}
             disabled={running !== undefined || (hasTopic && sampled === '')}
@@ -252,7 +251,7 @@ function Summary({ report }: { report: InferredSchema }): ReactNode {
     <Stack gap={6}>
       <Group gap="xs" role="status">
         <Text size="sm" fw={600}>
-          {count(messages)} messages, {bytes(size)}, in {duration(elapsed)}
+          {amount(messages, 'message')}, {bytes(size)}, in {duration(elapsed)}
         </Text>
         {Object.entries(kinds).map(
           ([kind, text]) =>

@@ -4,7 +4,7 @@ import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState 
 import { useMay } from '../api/caller.tsx';
 import { type ConnectionTable, Refused } from '../api/client.ts';
 import { useStream } from '../api/stream.ts';
-import { count } from '../parts/format.ts';
+import { amount, count } from '../parts/format.ts';
 import { Empty, Live, Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
 import { isMessage, MessageItem, readEvent, type Shown, searched } from './message.tsx';
@@ -112,50 +112,29 @@ function Tail({ table }: { table: ConnectionTable }): ReactNode {
       if (event.name === 'left_out') setLeftOut((before) => before + (event.left_out ?? 0));
       if (!event.done) return;
       setOver(event);
-      setRunning(false);
+      stop();
     },
   });
   const refused = stream.error instanceof Refused;
+  /** Those that wait are shown, because nothing comes that would move them. */
+  function stop(): void {
+    setRunning(false);
+    setPaused(false);
+  }
   const goOn = (): void => {
     setOver(undefined);
-    setPaused(false);
     setRunning(true);
   };
   return (
     <Stack gap="sm">
       <Group gap="xs">
         <Live state={running ? stream.state : 'ended'} />
-        {running ? (
-          <>
-            <Button
-              size="compact-sm"
-              variant="default"
-              leftSection={paused ? <IconPlayerPlay size={14} /> : <IconPlayerPause size={14} />}
-              onClick={() => setPaused(!paused)}
-            >
-              {paused ? 'Resume' : 'Pause'}
-            </Button>
-            <Button
-              size="compact-sm"
-              variant="default"
-              leftSection={<IconPlayerStop size={14} />}
-              onClick={() => setRunning(false)}
-            >
-              Stop
-            </Button>
-          </>
-        ) : (
-          <Button size="compact-sm" leftSection={<IconPlayerPlay size={14} />} onClick={goOn}>
-            Go on
-          </Button>
-        )}
-        <NativeSelect
-          aria-label="Listen for"
-          size="xs"
-          data={durations}
-          value={seconds}
-          disabled={running}
-          onChange={({ currentTarget }) => setSeconds(currentTarget.value)}
+        <Controls
+          {...{ running, paused, seconds }}
+          onPaused={setPaused}
+          onSeconds={setSeconds}
+          onStop={stop}
+          onGoOn={goOn}
         />
         <Button
           size="compact-sm"
@@ -182,14 +161,71 @@ function Tail({ table }: { table: ConnectionTable }): ReactNode {
   );
 }
 
+function Controls({
+  running,
+  paused,
+  seconds,
+  onPaused,
+  onSeconds,
+  onStop,
+  onGoOn,
+}: ControlsProps): ReactNode {
+  return (
+    <>
+      {running ? (
+        <>
+          <Button
+            size="compact-sm"
+            variant="default"
+            leftSection={paused ? <IconPlayerPlay size={14} /> : <IconPlayerPause size={14} />}
+            onClick={() => onPaused(!paused)}
+          >
+            {paused ? 'Resume' : 'Pause'}
+          </Button>
+          <Button
+            size="compact-sm"
+            variant="default"
+            leftSection={<IconPlayerStop size={14} />}
+            onClick={onStop}
+          >
+            Stop
+          </Button>
+        </>
+      ) : (
+        <Button size="compact-sm" leftSection={<IconPlayerPlay size={14} />} onClick={onGoOn}>
+          Go on
+        </Button>
+      )}
+      <NativeSelect
+        aria-label="Listen for"
+        size="xs"
+        data={durations}
+        value={seconds}
+        disabled={running}
+        onChange={({ currentTarget }) => onSeconds(currentTarget.value)}
+      />
+    </>
+  );
+}
+
+interface ControlsProps {
+  running: boolean;
+  paused: boolean;
+  seconds: string;
+  onPaused(paused: boolean): void;
+  onSeconds(seconds: string): void;
+  onStop(): void;
+  onGoOn(): void;
+}
+
 function Over({ event }: { event: Shown }): ReactNode {
   const { rows = 0, bad_messages: bad = 0 } = event.counts ?? {};
   if (event.error)
     return <Problem error={new Error([event.message, event.hint].filter(Boolean).join(' '))} />;
   return (
     <Text size="sm" role="status">
-      The time is over, or enough was shown: {count(rows)} rows, {count(bad)} bad messages. Press Go on to
-      listen again.
+      The time is over, or enough was shown: {amount(rows, 'row')}, {amount(bad, 'bad message')}. Press Go on
+      to listen again.
     </Text>
   );
 }
@@ -222,8 +258,8 @@ function Messages({ kept, leftOut, listening }: MessagesProps): ReactNode {
         />
         <Text size="xs" c="dimmed">
           {words === ''
-            ? `${count(kept.length)} messages`
-            : `${count(found.length)} of ${count(kept.length)} messages`}
+            ? amount(kept.length, 'message')
+            : `${count(found.length)} of ${amount(kept.length, 'message')}`}
           {kept.length >= maxKept && `, only the last ${maxKept} are kept`}
           {leftOut > 0 && ` · ${count(leftOut)} left out because there were too many`}
         </Text>

@@ -6,6 +6,7 @@ import { bytes, clockTime, localTime, utcTime } from '../parts/format.ts';
 import { HexDump } from '../parts/hex.tsx';
 import { children, unquoted } from '../parts/json-text.ts';
 import { Metadata } from '../parts/metadata.tsx';
+import { placeOfError } from '../parts/place.ts';
 import { Copy, LongText, Name, pretty, visible } from '../parts/text.tsx';
 
 /** One message of a source: its metadata, and its row or what is wrong with it. */
@@ -32,6 +33,8 @@ export const isMessage = ({ name }: Shown): boolean => name === 'row' || name ==
 
 const maxCells = 12;
 const maxCell = 60;
+/** A longer text is cut in a line. */
+const maxName = 200;
 
 /** Text of an event that a filter looks through. */
 export const searched = ({ message, rowText, metadataText, payload }: Shown): string =>
@@ -70,7 +73,13 @@ export const MessageItem = memo(function MessageItem({ event }: { event: Shown }
                 )}
                 <Flags event={event} />
               </Group>
-              <Text size="xs" ff="monospace" component="span" style={{ overflowWrap: 'anywhere' }}>
+              <Text
+                size="xs"
+                ff="monospace"
+                component="span"
+                display="block"
+                style={{ overflowWrap: 'anywhere' }}
+              >
                 {error || rowText === null ? (
                   <Text size="xs" span c={error ? 'var(--mantine-color-error)' : 'dimmed'}>
                     <Name>{event.message}</Name>
@@ -151,13 +160,13 @@ function Cells({ row }: { row: string }): ReactNode {
 }
 
 function Details({ event }: { event: Shown }): ReactNode {
-  const { error, errors = [], rowText, metadataText, payload } = event;
+  const { message, errors = [], rowText, metadataText, payload } = event;
   const row = useMemo(() => (rowText === null ? undefined : pretty(rowText)), [rowText]);
   return (
     <Stack gap="xs" pl="lg" pr={4} pb="sm">
-      {(error || row === undefined) && (
-        <Text size="sm" c={error ? 'var(--mantine-color-error)' : undefined}>
-          {visible(event.message)}
+      {message.length > maxName && (
+        <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+          {visible(message)}
         </Text>
       )}
       {errors.some(({ path }) => path !== '') && (
@@ -170,21 +179,34 @@ function Details({ event }: { event: Shown }): ReactNode {
         </List>
       )}
       {row !== undefined && <LongText text={row} label="Row" />}
-      {payload && (
-        <>
-          {payload.text !== null ? (
-            <LongText text={payload.text} label="Payload" />
-          ) : (
-            <HexDump base64={payload.base64 ?? ''} label="Payload in hexadecimal" />
-          )}
-          {payload.truncated && (
-            <Text size="xs" c="dimmed">
-              Only the first part of the payload is shown, of {bytes(event.bytes ?? 0)} in all.
-            </Text>
-          )}
-        </>
-      )}
+      {payload && <Payload event={event} payload={payload} />}
       {metadataText !== null && <Metadata json={metadataText} />}
     </Stack>
   );
+}
+
+function Payload({ event, payload }: PayloadProps): ReactNode {
+  const place = useMemo(() => {
+    const [error = { path: '', message: event.message }] = event.errors ?? [];
+    return placeOfError(error, event.message, payload.text);
+  }, [event, payload]);
+  return (
+    <>
+      {payload.text !== null ? (
+        <LongText text={payload.text} label="Payload" mark={place?.text?.start} markEnd={place?.text?.end} />
+      ) : (
+        <HexDump base64={payload.base64 ?? ''} label="Payload in hexadecimal" mark={place?.byte} />
+      )}
+      {payload.truncated && (
+        <Text size="xs" c="dimmed">
+          Only the first part of the payload is shown, of {bytes(event.bytes ?? 0)} in all.
+        </Text>
+      )}
+    </>
+  );
+}
+
+interface PayloadProps {
+  event: Shown;
+  payload: NonNullable<Shown['payload']>;
 }

@@ -1,32 +1,15 @@
-import { Button, Group, Modal, NativeSelect, Stack, Switch, Text, Textarea, Title } from '@mantine/core';
+import { Button, Group, Modal, NativeSelect, Stack, Switch, Text, Textarea } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconWand } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
-import type { ConnectionSchema, ConnectorDetail, Field } from '../api/client.ts';
-import {
-  cleaned,
-  errorAt,
-  errorsBelow,
-  type FieldErrors,
-  type Json,
-  type Schema,
-} from '../parts/form-values.ts';
-import { SchemaForm } from '../parts/lazy.tsx';
+import type { ConnectionSchema, Field } from '../api/client.ts';
+import { errorAt, errorsBelow, type Json } from '../parts/form-values.ts';
 import { Describe } from './describe.tsx';
-import type { TableDraft } from './draft.ts';
 import { Fields } from './fields.tsx';
-import { badData, definitions, type FormatType, formats, time } from './schema-options.ts';
+import { definitions, type FormatType, formats } from './schema-options.ts';
+import { BadData, OptionsForm, Part, type SchemaEditorProps, Windows, without } from './schema-parts.tsx';
 
 /** How a message becomes a row: format, columns, bad messages, and the time of windows. */
-
-interface SchemaEditorProps {
-  connector: ConnectorDetail;
-  draft: TableDraft;
-  onChange(schema: ConnectionSchema): void;
-  /** Errors by pointer into the schema. */
-  errors: FieldErrors;
-  disabled: boolean;
-}
 
 export function SchemaEditor(props: SchemaEditorProps): ReactNode {
   const { connector, draft } = props;
@@ -46,15 +29,6 @@ export function SchemaEditor(props: SchemaEditorProps): ReactNode {
     </Stack>
   );
 }
-
-const Part = ({ title, children }: { title: string; children: ReactNode }): ReactNode => (
-  <Stack gap="xs" component="section" aria-label={title}>
-    <Title order={3} size="h6">
-      {title}
-    </Title>
-    {children}
-  </Stack>
-);
 
 const rows = 'rows';
 
@@ -86,6 +60,7 @@ function Format({ connector, draft, onChange, errors, disabled }: SchemaEditorPr
         <OptionsForm
           key={type}
           id="format"
+          title="Options of the format"
           schema={options}
           value={schema.format as Json}
           errors={errorsBelow(errors, '/format')}
@@ -108,25 +83,6 @@ function Format({ connector, draft, onChange, errors, disabled }: SchemaEditorPr
       )}
     </Part>
   );
-}
-
-const without = (schema: ConnectionSchema, name: keyof ConnectionSchema): ConnectionSchema => {
-  const { [name]: _, ...rest } = schema;
-  return rest;
-};
-
-interface OptionsProps {
-  id: string;
-  schema: Schema;
-  value: Json;
-  errors: FieldErrors;
-  disabled: boolean;
-  onChange(value: Json): void;
-}
-
-/** Options as a form; those that the form does not know stay as they are. */
-function OptionsForm({ schema, onChange, ...rest }: OptionsProps): ReactNode {
-  return <SchemaForm {...rest} schema={schema} onChange={(value) => onChange(cleaned(schema, value))} />;
 }
 
 function Columns({ connector, draft, onChange, errors, disabled }: SchemaEditorProps): ReactNode {
@@ -236,54 +192,5 @@ function Propose({
         />
       </Modal>
     </>
-  );
-}
-
-function BadData({ draft: { schema }, onChange, errors, disabled }: SchemaEditorProps): ReactNode {
-  const change = (value: Json): void =>
-    onChange(
-      Object.keys(value).length === 0
-        ? without(schema, 'bad_data')
-        : { ...schema, bad_data: value as ConnectionSchema['bad_data'] },
-    );
-  return (
-    <Part title="Bad messages">
-      <OptionsForm
-        id="bad_data"
-        schema={badData}
-        value={(schema.bad_data ?? {}) as Json}
-        errors={errorsBelow(errors, '/bad_data')}
-        disabled={disabled}
-        onChange={change}
-      />
-    </Part>
-  );
-}
-
-function Windows({ draft: { schema }, onChange, errors, disabled }: SchemaEditorProps): ReactNode {
-  const fields = schema.fields ?? [];
-  const stamps = fields.filter(({ type }) => type === 'timestamp').map(({ name }) => name);
-  const chosen = schema.time?.event_time_field;
-  const offered = [...new Set([...stamps, ...(chosen ? [chosen] : [])])];
-  const change = (value: Json): void =>
-    onChange(
-      Object.keys(value).length === 0
-        ? without(schema, 'time')
-        : { ...schema, time: value as ConnectionSchema['time'] },
-    );
-  return (
-    <Part title="Time of windows">
-      <OptionsForm
-        id="time"
-        schema={time(
-          offered,
-          fields.map(({ name }) => name),
-        )}
-        value={(schema.time ?? {}) as Json}
-        errors={errorsBelow(errors, '/time')}
-        disabled={disabled}
-        onChange={change}
-      />
-    </Part>
   );
 }

@@ -189,7 +189,7 @@ export const badData: Schema = {
       type: 'string',
       enum: ['fail', 'drop', 'dead_letter'],
       default: 'fail',
-      title: 'Bad messages',
+      title: 'Behavior',
       description:
         'fail stops the job, drop counts and skips the message, dead_letter keeps it for repair and replay',
     },

@@ -6,11 +6,9 @@ import type { Call } from '../parts/automate.tsx';
 import {
   errorsOf,
   type FieldErrors,
-  type Json,
   marksOf,
   merged,
   patchOf,
-  type Schema,
   withoutSecrets,
 } from '../parts/form-values.ts';
 import { failedStep, type TestRun, useTest } from '../parts/test-steps.tsx';

@@ -1,9 +1,14 @@
-import type { DeadLetter } from '../api/client.ts';
-import { placeOf, type Span } from '../parts/json-text.ts';
+import { placeOf, type Span } from './json-text.ts';
 
-/** Finds the place of an error in the payload of a dead letter, as far as the error says it. */
+/** Finds the place of an error in a payload, as far as the error says it. */
 
-type LetterError = DeadLetter['errors'][number];
+export interface PayloadError {
+  /** JSON pointer; empty for the whole payload. */
+  path: string;
+  message: string;
+  /** Index of the row in the message, if known. */
+  row?: number | null;
+}
 
 export interface Place {
   /** Characters of the text; undefined if the payload is no text. */
@@ -21,26 +26,34 @@ function characterAt(text: string, byte: number): number {
   return read;
 }
 
-/** The line of a payload that has a row for each line. `row` counts the lines that are not empty. */
-function lineOf(text: string, row: number): Span | undefined {
-  let seen = -1;
-  for (let start = 0; start < text.length; ) {
+/** Returns the first line for which `isIt` is true; it gets the line and its number, from 1. */
+function lineOf(text: string, isIt: (line: string, number: number) => boolean): Span | undefined {
+  for (let start = 0, number = 1; start < text.length; number++) {
     const newline = text.indexOf('\n', start);
     const end = newline === -1 ? text.length : newline;
-    if (text.slice(start, end).replace(/\r$/, '') !== '') seen++;
-    if (seen === row) return { start, end };
+    if (isIt(text.slice(start, end), number)) return { start, end };
     start = end + 1;
   }
   return undefined;
 }
 
-/** `message` is the first error of the letter, which says whether the payload is read by lines. */
-export function placeOfError(error: LetterError, message: string, text: string | null): Place | undefined {
-  if (error.stage !== 'decode') return undefined;
+/** The part of the payload that an error is about: a line of it, if the table reads it by lines. */
+function partOf({ row = null }: PayloadError, first: string, text: string): Span | undefined {
+  const named = /^Line (\d+): /.exec(first)?.[1];
+  if (named === undefined) return { start: 0, end: text.length };
+  if (row === null) return lineOf(text, (_, number) => number === Number(named));
+  let seen = -1;
+  return lineOf(text, (line) => {
+    if (line.replace(/\r$/, '') !== '') seen++;
+    return seen === row;
+  });
+}
+
+/** `first` is the message of the first error, which says whether the payload is read by lines. */
+export function placeOfError(error: PayloadError, first: string, text: string | null): Place | undefined {
   const byte = Number(/\bbyte (\d+) (?:is|fits) /.exec(error.message)?.[1] ?? Number.NaN);
   if (text === null) return Number.isNaN(byte) ? undefined : { text: undefined, byte };
-  const byLines = /^Line \d+: /.test(message);
-  const part = byLines ? lineOf(text, error.row ?? 0) : { start: 0, end: text.length };
+  const part = partOf(error, first, text);
   if (part === undefined) return undefined;
   const inside = text.slice(part.start, part.end);
   if (byte > inside.length * 3) return undefined;
