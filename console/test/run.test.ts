@@ -1,9 +1,10 @@
-import type { Locator, Page } from 'playwright-core';
+import type { Locator } from 'playwright-core';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { created, createTables, profileBody, tableBody } from '../../test/support/resources.ts';
 import { useRig } from '../../test/support/rig.ts';
 import { until } from '../../test/support/until.ts';
 import { expectAccessible, picture, useConsole } from './browser.ts';
+import { complete, editor, replaceQuery, state } from './query-page.ts';
 
 /** Writing, trying, running and changing a pipeline, as a user does it. */
 
@@ -12,6 +13,14 @@ const adminKey = 'an-admin-key-of-this-test';
 
 /** Larger than what a JavaScript number holds. */
 const big = '9007199254740993';
+
+const countSchema = {
+  format: { type: 'json' },
+  fields: [
+    { name: 'device', type: 'string' },
+    { name: 'n', type: 'int64' },
+  ],
+};
 
 describe('a pipeline in the console', { timeout: 120_000 }, () => {
   const rig = useRig({
@@ -31,24 +40,6 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
       'plant/oven/readings',
       `{"device":"<b>oven</b>","seq":${seq},"celsius":${celsius}}`,
     );
-  const editor = (page: Page): Locator => page.getByRole('textbox', { name: 'Query' });
-  const state = (page: Page, text: string): Promise<void> =>
-    page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
-  const replaceQuery = async (page: Page, query: string): Promise<void> => {
-    await editor(page).click();
-    await page.keyboard.press('Control+a');
-    // Chromium gives a style to text that replaces a selection, which the security policy refuses.
-    await page.keyboard.press('Delete');
-    await page.keyboard.insertText(query);
-  };
-
-  /** Types, chooses from the list, and waits for the text. */
-  const complete = async (page: Page, typed: string, name: string, text: string): Promise<void> => {
-    await page.keyboard.type(typed);
-    await page.getByRole('option', { name: new RegExp(`^${name}`) }).click();
-    await expect.poll(() => editor(page).textContent(), { timeout: 15_000 }).toBe(text);
-  };
-
   /** Publishes again and again, as a device does, until it is shown. */
   const publishUntil = (celsius: number, shown: Locator): Promise<true> =>
     until('the row is shown', async () => {
@@ -118,16 +109,13 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
 
   test('with windows shows what is in them when they are closed early, and can write what it shows', async () => {
     const written = await rig.collect('plant/counts');
-    const fields = [
-      { name: 'device', type: 'string' },
-      { name: 'n', type: 'int64' },
-    ];
-    const schema = { format: { type: 'json' }, fields };
-    await created(
-      rig.request,
-      '/connection_tables',
-      tableBody('counts', profile, { topic: 'plant/counts', type: { retain: false } }, schema),
+    const counts = tableBody(
+      'counts',
+      profile,
+      { topic: 'plant/counts', type: { retain: false } },
+      countSchema,
     );
+    await created(rig.request, '/connection_tables', counts);
     const { page } = await browser.open(rig.service.address, {
       at: '/pipelines/new',
       width: 390,
@@ -266,6 +254,36 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
     expect(body.query).toContain('> 20');
   });
+
+  test('asks before an edit discards the rows of open windows', async () => {
+    const counts = tableBody(
+      'counts',
+      profile,
+      { topic: 'plant/counts', type: { retain: false } },
+      countSchema,
+    );
+    await created(rig.request, '/connection_tables', counts);
+    const query = (hours: number): string =>
+      `INSERT INTO counts SELECT device, count(*) AS n FROM readings GROUP BY tumble(INTERVAL '${hours} hour'), device`;
+    const id = await rig.run(query(1), 'windows');
+    await until('the state holds rows', async () => {
+      await publish(1);
+      const tried = rig.request.patch(`/api/v1/pipelines/${id}?dry_run=true`).send({ query: query(2) });
+      return (await tried).status === 409;
+    });
+    const { page } = await browser.open(rig.service.address, { at: `/pipelines/${id}?tab=query` });
+    await page.getByText('The query is valid').waitFor();
+    await replaceQuery(page, query(2));
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByText('This change would lose state').waitFor();
+    await expectAccessible(page);
+    await page.getByRole('button', { name: 'Discard the state and save' }).click();
+    await page.getByRole('button', { name: 'Save and discard state' }).click();
+    const progress = page.getByRole('region', { name: 'Progress of the edit' });
+    await progress.getByText('The new version runs.').waitFor();
+    const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
+    expect(body.query).toBe(query(2));
+  });
 });
 
 describe('a pipeline for a viewer', { timeout: 60_000 }, () => {
@@ -297,7 +315,4 @@ describe('a pipeline for a viewer', { timeout: 60_000 }, () => {
     await go('/pipelines/new');
     await page.getByText('Your role may not create pipelines').waitFor();
   });
-
-  const state = (page: Page, text: string): Promise<void> =>
-    page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
 });

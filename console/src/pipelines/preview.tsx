@@ -14,9 +14,8 @@ import {
 } from '@mantine/core';
 import { IconEye, IconPlayerStop, IconWindow } from '@tabler/icons-react';
 import { useMutation } from '@tanstack/react-query';
-import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
-import { call, type OutputData } from '../api/client.ts';
-import { followAgain, type StreamState } from '../api/stream.ts';
+import { type ReactNode, useState } from 'react';
+import { call } from '../api/client.ts';
 import { amount, bytes, count } from '../parts/format.ts';
 import { Empty, Live, Problem, Time } from '../parts/parts.tsx';
 import { LongText, Name, prettyValue, visible } from '../parts/text.tsx';
@@ -26,104 +25,12 @@ import {
   columnsOf,
   isNumber,
   maxRows,
-  nothingSeen,
   type Seen,
   type ShownRow,
-  withEvents,
 } from './preview-rows.ts';
+import { type Preview, usePreview } from './use-preview.ts';
 
 /** Rows that a query makes of live messages, before it is stored. */
-
-interface Running {
-  id: string;
-  abort: AbortController;
-}
-
-const showEveryMs = 200;
-
-interface Preview {
-  seen: Seen;
-  /** Null before the first start. */
-  stream: StreamState | null;
-  error: unknown;
-  starting: boolean;
-  running: Running | undefined;
-  start(query: string, enableSinks: boolean): void;
-  stop(): void;
-}
-
-function usePreview(): Preview {
-  const [seen, setSeen] = useState(nothingSeen);
-  const [stream, setStream] = useState<StreamState | null>(null);
-  const [error, setError] = useState<unknown>();
-  const [running, setRunning] = useState<Running>();
-  const current = useRef<Running>(undefined);
-  const waiting = useRef<OutputData[]>([]);
-  useEffect(() => {
-    if (running === undefined) return;
-    const show = (): void => {
-      const events = waiting.current.splice(0);
-      if (events.length > 0) setSeen((before) => withEvents(before, events));
-    };
-    const timer = setInterval(show, showEveryMs);
-    return () => {
-      clearInterval(timer);
-      show();
-    };
-  }, [running]);
-  const end = useCallback(() => {
-    const one = current.current;
-    current.current = undefined;
-    setRunning(undefined);
-    one?.abort.abort();
-    return one;
-  }, []);
-  const { mutate, isPending } = useMutation({
-    mutationFn: async ({ query, enableSinks }: { query: string; enableSinks: boolean }) => {
-      const one = { id: '', abort: new AbortController() };
-      current.current = one;
-      const { signal } = one.abort;
-      const { id } = await call('previewPipeline', { body: { query, enable_sinks: enableSinks }, signal });
-      one.id = id;
-      const { data } = await call('listPipelineJobs', { params: { id }, signal });
-      setRunning(one);
-      const asked = { params: { id, job_id: data[0]?.id ?? '' } };
-      const onEvent = (event: OutputData): unknown => waiting.current.push(event);
-      const tell = (state: StreamState, reason?: unknown): void => {
-        setStream(state);
-        setError(reason);
-      };
-      await followAgain('readPreviewOutput', asked, { onEvent, again: false }, tell, signal);
-    },
-    onError: (reason) => {
-      if ((reason as Error).name !== 'AbortError') setError(reason);
-      setStream('ended');
-    },
-    onSettled: end,
-  });
-  // The server ends a preview 10 seconds after its reader has left; this is sooner.
-  const stop = useCallback(() => {
-    const id = current.current?.id;
-    if (id) void call('patchPipeline', { params: { id }, body: { stop: 'immediate' } }).catch(setError);
-    else end();
-  }, [end]);
-  useEffect(
-    () => () => {
-      const one = end();
-      if (one?.id)
-        void call('patchPipeline', { params: { id: one.id }, body: { stop: 'immediate' } }).catch(() => {});
-    },
-    [end],
-  );
-  const start = (query: string, enableSinks: boolean): void => {
-    waiting.current = [];
-    setSeen(nothingSeen);
-    setError(undefined);
-    setStream('connecting');
-    mutate({ query, enableSinks });
-  };
-  return { seen, stream, error, starting: isPending && running === undefined, running, start, stop };
-}
 
 interface PreviewPanelProps {
   query: string;
@@ -154,37 +61,14 @@ export function PreviewPanel({ query, valid, hasWindows }: PreviewPanelProps): R
           </Group>
           <Group gap="xs">
             {running && hasWindows && <CloseWindows id={running.id} />}
-            {running || starting ? (
-              <Button
-                variant="default"
-                leftSection={<IconPlayerStop size={16} />}
-                onClick={preview.stop}
-                loading={starting}
-              >
-                Stop preview
-              </Button>
-            ) : (
-              <Button variant="default" leftSection={<IconEye size={16} />} onClick={begin} disabled={!valid}>
-                Preview rows
-              </Button>
-            )}
+            <StartOrStop {...{ preview, begin, valid }} />
           </Group>
         </Group>
         <Text size="sm" c="dimmed">
           Runs the query on messages that arrive now, for up to a minute. It takes nothing from pipelines.
           {hasWindows && ' Windows that began before, or are closed early, are marked as partial.'}
         </Text>
-        <Checkbox
-          label="Also write the rows to the sinks"
-          description={
-            enableSinks
-              ? 'The rows shown here are really written, once more than by any pipeline with this query.'
-              : 'Off: nothing is written.'
-          }
-          checked={enableSinks}
-          disabled={running !== undefined || starting}
-          onChange={({ currentTarget }) => setEnableSinks(currentTarget.checked)}
-        />
+        <SinkChoice on={enableSinks} onChange={setEnableSinks} disabled={running !== undefined || starting} />
         <Problem error={preview.error} title="The preview failed" />
         {seen.error && (
           <Alert color="red" role="alert" title="The preview ended early">
@@ -197,6 +81,49 @@ export function PreviewPanel({ query, valid, hasWindows }: PreviewPanelProps): R
         {stream && <Results seen={seen} running={running !== undefined || starting} />}
       </Stack>
     </Paper>
+  );
+}
+
+function StartOrStop({
+  preview,
+  begin,
+  valid,
+}: {
+  preview: Preview;
+  begin(): void;
+  valid: boolean;
+}): ReactNode {
+  const { running, starting, stop } = preview;
+  return running || starting ? (
+    <Button variant="default" leftSection={<IconPlayerStop size={16} />} onClick={stop} loading={starting}>
+      Stop preview
+    </Button>
+  ) : (
+    <Button variant="default" leftSection={<IconEye size={16} />} onClick={begin} disabled={!valid}>
+      Preview rows
+    </Button>
+  );
+}
+
+interface SinkChoiceProps {
+  on: boolean;
+  onChange(on: boolean): void;
+  disabled: boolean;
+}
+
+function SinkChoice({ on, onChange, disabled }: SinkChoiceProps): ReactNode {
+  return (
+    <Checkbox
+      label="Also write the rows to the sinks"
+      description={
+        on
+          ? 'The rows shown here are really written, once more than by any pipeline with this query.'
+          : 'Off: nothing is written.'
+      }
+      checked={on}
+      disabled={disabled}
+      onChange={({ currentTarget }) => onChange(currentTarget.checked)}
+    />
   );
 }
 

@@ -114,45 +114,47 @@ const intoView = (node: HTMLElement | null): void => node?.scrollIntoView({ bloc
 const reached: Record<Phase, number> = { saved: 0, draining: 1, trial: 2, running: 3, refused: 3, failed: 3 };
 
 function Steps({ phase, reason }: Progress): ReactNode {
-  const bad = phase === 'refused' || phase === 'failed';
+  const done = (step: number): { bullet?: ReactNode } =>
+    reached[phase] > step ? { bullet: <IconCheck size={12} /> } : {};
   return (
     <div role="status">
-      <Timeline active={reached[phase]} bulletSize={22} lineWidth={2} color={bad ? 'red' : 'teal'}>
-        <Timeline.Item title="Saved" bullet={<IconCheck size={14} />}>
+      <Timeline active={reached[phase]} bulletSize={20} lineWidth={2} color="teal">
+        <Timeline.Item title="Saved" bullet={<IconCheck size={12} />}>
           {phase === 'saved' && (
             <Text size="sm">The job takes the edit over. If its tasks do not change, nothing restarts.</Text>
           )}
         </Timeline.Item>
-        <Timeline.Item title="Draining">
+        <Timeline.Item title="Draining" {...done(1)}>
           <Text size="sm">The former version finishes its messages in flight.</Text>
         </Timeline.Item>
-        <Timeline.Item title="Trial">
+        <Timeline.Item title="Trial" {...done(2)}>
           <Text size="sm">Every task of the new version has to connect once.</Text>
           {phase === 'trial' && reason && (
             <Text size="sm">It tries again, and nothing is rolled back: {visible(reason)}</Text>
           )}
         </Timeline.Item>
-        <Outcome phase={phase} reason={reason} />
+        {outcome({ phase, reason })}
       </Timeline>
     </div>
   );
 }
 
-function Outcome({ phase, reason }: Progress): ReactNode {
+/** The last item itself, because a timeline marks its direct children. */
+function outcome({ phase, reason }: Progress): ReactNode {
   if (phase === 'refused')
     return (
-      <Timeline.Item title="Rolled back" bullet={<IconArrowBackUp size={14} />}>
+      <Timeline.Item title="Rolled back" color="red" bullet={<IconArrowBackUp size={12} />}>
         <RefusedEdit reason={reason} />
       </Timeline.Item>
     );
   if (phase === 'failed')
     return (
-      <Timeline.Item title="Failed" bullet={<IconX size={14} />}>
+      <Timeline.Item title="Failed" color="red" bullet={<IconX size={12} />}>
         <Text size="sm">{visible(reason ?? 'The job failed.')}</Text>
       </Timeline.Item>
     );
   return (
-    <Timeline.Item title="Running" {...(phase === 'running' && { bullet: <IconCheck size={14} /> })}>
+    <Timeline.Item title="Running" {...(phase === 'running' && { bullet: <IconCheck size={12} /> })}>
       {phase === 'running' && <Text size="sm">The new version runs.</Text>}
     </Timeline.Item>
   );

@@ -1,0 +1,22 @@
+import type { Locator, Page } from 'playwright-core';
+import { expect } from 'vitest';
+
+/** Steps on the pages of a pipeline and its query. */
+
+export const editor = (page: Page): Locator => page.getByRole('textbox', { name: 'Query' });
+export const state = (page: Page, text: string): Promise<void> =>
+  page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
+export const replaceQuery = async (page: Page, query: string): Promise<void> => {
+  await editor(page).click();
+  await page.keyboard.press('Control+a');
+  // Chromium gives a style to text that replaces a selection, which the security policy refuses.
+  await page.keyboard.press('Delete');
+  await page.keyboard.insertText(query);
+};
+
+/** Types, chooses from the list, and waits for the text. */
+export const complete = async (page: Page, typed: string, name: string, text: string): Promise<void> => {
+  await page.keyboard.type(typed);
+  await page.getByRole('option', { name: new RegExp(`^${name}`) }).click();
+  await expect.poll(() => editor(page).textContent(), { timeout: 15_000 }).toBe(text);
+};
