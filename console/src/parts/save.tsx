@@ -144,7 +144,7 @@ function Affects({ step, busy, onCancel, onGo }: AskProps & { onGo(how: How): vo
       <Stack>
         <Text size="sm">
           Each of these pipelines first finishes its messages in flight. Then it goes on with the new
-          definition. If that fails, it returns to the one before.
+          definition. A permanent error, such as a refused login, takes it back to the one before.
         </Text>
         {how.discardState && (
           <Alert color="red" title="Open windows are lost">

@@ -5,6 +5,7 @@ import type { ReactNode } from 'react';
 import type { ConnectionSchema, Field } from '../api/client.ts';
 import { errorAt, errorsBelow, type Json } from '../parts/form-values.ts';
 import { Describe } from './describe.tsx';
+import { bodyOf } from './draft.ts';
 import { Fields } from './fields.tsx';
 import { definitions, type FormatType, formats } from './schema-options.ts';
 import { BadData, OptionsForm, Part, type SchemaEditorProps, Windows, without } from './schema-parts.tsx';
@@ -183,7 +184,7 @@ function Propose({
         <Describe
           connector={connector.id}
           profileId={draft.profileId}
-          config={draft.config}
+          config={bodyOf(connector, draft).config}
           schema={draft.schema}
           onSchema={(schema) => {
             onChange(schema);
