@@ -191,7 +191,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await until('it runs again', async () => (await rig.inState(id, 'Running')).run_id > run_id);
     await state(page, 'Running');
 
-    await page.getByRole('button', { name: 'Automate' }).click();
+    await page.getByRole('button', { name: 'Automate' }).first().click();
     await page
       .getByText(/-X PATCH .*\n.*"stop": "graceful"/s)
       .first()
