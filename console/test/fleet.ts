@@ -10,20 +10,25 @@ const beatGroups = 20;
 const second = 1_000_000;
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, nth) => nth);
+const kinds = ['press', 'oven', 'boiler', 'pump', 'chiller', 'conveyor'];
+export const nameOf = (nth: number): string => `line ${nth} ${kinds[nth % kinds.length]}`;
+/** Some report errors. */
+const isTroubled = (nth: number): boolean => nth % 260 === 0;
 const idOf = (nth: number): string => `pl_fleet${nth}`;
 
 /** Statistics as a worker writes them: the messages of each of the last 120 seconds. */
-function statsOf(group: number, beat: number, at: number): string {
-  const rate = (nth: number): number => Math.round(500 + 400 * Math.sin((nth + beat * 2 + group * 7) / 9));
+function statsOf(group: number, beat: number, at: number, troubled = false): string {
+  const rate = (nth: number): number =>
+    Math.round((1 + Math.sin((nth + beat * 2 + group * 7) / (5 + group))) * (90 + group * 37));
   const samples = numbers(120).map((nth) => {
     const rows = rate(nth);
     return [rows, rows * 120, rows, rows / 2, rows / 2, rows * 60, 0];
   });
   const latency = { p50: 1, p95: 3, p99: 4 + group };
-  const totals = { bad: group === 0 ? beat : 0 };
+  const totals = { bad: troubled ? beat : 0 };
   const counts = { at, totals, in_flight: (group * 13 + beat) % 900, reconnects: 0, latency, samples };
-  const error = group === 0 ? { code: 'bad_data', message: 'The payload is not JSON', at } : null;
-  return JSON.stringify({ ...counts, last_error: error, waiting_since: at - group * 1000 });
+  const error = troubled ? { code: 'bad_data', message: 'The payload is not JSON', at } : null;
+  return JSON.stringify({ ...counts, last_error: error, waiting_since: at - (group % 3) * 2000 });
 }
 
 /** Number of pipelines by state. */
@@ -46,7 +51,7 @@ export async function seedFleet(db: Db, count: number): Promise<Beat> {
   const all = numbers(count);
   const common = { query: 'q', parallelism: 1, checkpointIntervalMicros: 1n, tags: '{}', graph: '{}' };
   const data = all.map((nth) => ({
-    ...{ id: idOf(nth), name: `line ${nth} press`, ...common, ...times },
+    ...{ id: idOf(nth), name: nameOf(nth), ...common, ...times },
     labels: JSON.stringify({ site: sites[nth % sites.length], line: `${nth}` }),
   }));
   const failure = { failureCode: 'mqtt_bad_credentials', failureMessage: 'The broker refuses the password' };
@@ -85,5 +90,8 @@ export async function seedFleet(db: Db, count: number): Promise<Beat> {
       const updated = { updatedAt: BigInt(at), stats: statsOf(group, beat, at) };
       await db.taskStats.updateMany({ where: { taskId }, data: updated });
     }
+    const troubled = running.filter((nth) => isTroubled(nth) && groups.includes(nth % beatGroups));
+    const updated = { updatedAt: BigInt(at), stats: statsOf(0, beat, at, true) };
+    await db.taskStats.updateMany({ where: { taskId: { in: troubled.map(idOf) } }, data: updated });
   };
 }

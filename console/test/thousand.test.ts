@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { type Service, startService } from '../../test/support/service.ts';
 import { until } from '../../test/support/until.ts';
 import { expectAccessible, picture, useConsole } from './browser.ts';
-import { seedFleet, statesOf } from './fleet.ts';
+import { nameOf, seedFleet, statesOf } from './fleet.ts';
 
 /**
  * The overview with 1,000 pipelines. PENSTOCK_SOAK=1 follows them for PENSTOCK_SOAK_MINUTES (10 by default), and prints the
@@ -82,11 +82,11 @@ describe(`the overview of ${shown(many)} pipelines`, { timeout: 180_000 + 2 * so
       .and(page.locator('[aria-sort=descending]'))
       .waitFor();
     await page.getByRole('columnheader', { name: 'State' }).getByRole('button').click();
-    await page.getByLabel('Search pipelines').fill('line 777 PRESS');
+    await page.getByLabel('Search pipelines').fill(nameOf(777).toUpperCase());
     await page.getByText('1 of 1 pipelines shown').waitFor();
-    await page.getByRole('link', { name: 'line 777 press' }).waitFor();
+    await page.getByRole('link', { name: nameOf(777) }).waitFor();
     await page.getByLabel('Search pipelines').fill('mqtt_bad');
-    await page.getByRole('link', { name: 'line 3 press' }).waitFor();
+    await page.getByRole('link', { name: nameOf(3) }).waitFor();
     await page.getByLabel('Search pipelines').fill('');
     await filter.getByText(/^Stopped/).click();
     await page
@@ -98,7 +98,7 @@ describe(`the overview of ${shown(many)} pipelines`, { timeout: 180_000 + 2 * so
 
   test('touches only rows that have changed', async () => {
     await page.getByRole('columnheader', { name: 'Name' }).getByRole('button').click();
-    await page.getByRole('link', { name: 'line 5 press' }).waitFor();
+    await page.getByRole('link', { name: nameOf(5) }).waitFor();
     await next();
     await page.evaluate(() => {
       const changed = new Set<string>();
@@ -117,9 +117,9 @@ describe(`the overview of ${shown(many)} pipelines`, { timeout: 180_000 + 2 * so
     await beat(nth, [5]);
     const changed = () =>
       page.evaluate(() => [...(globalThis as unknown as { changed: Set<string> }).changed]);
-    await until('it has changed', async () => (await changed()).includes('line 5 press'));
+    await until('it has changed', async () => (await changed()).includes(nameOf(5)));
     // It has failed, or is stopped.
-    const resting = ['line 3 press', 'line 7 press', 'line 15 press'];
+    const resting = [3, 7, 15].map(nameOf);
     for (const name of resting) await page.getByRole('link', { name }).waitFor();
     expect((await changed()).filter((name) => resting.includes(name))).toEqual([]);
     await page.getByRole('columnheader', { name: 'State' }).getByRole('button').click();
@@ -165,7 +165,7 @@ describe(`the overview of ${shown(many)} pipelines`, { timeout: 180_000 + 2 * so
       const rows = fresh.getByRole('table', { name: 'Pipelines' }).getByRole('row');
       await rows.nth(5).waitFor();
       const first = await fresh.evaluate(() => performance.now());
-      await fresh.getByLabel('Search pipelines').fill('line 777 press');
+      await fresh.getByLabel('Search pipelines').fill(nameOf(777));
       await fresh.getByText('1 of 1 pipelines shown').waitFor();
       const used = await fresh.evaluate(() => performance.now());
       print(`rows after ${first.toFixed(0)} ms, a search is done after ${used.toFixed(0)} ms`);

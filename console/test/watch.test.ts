@@ -88,7 +88,7 @@ describe('watching pipelines', { timeout: 180_000 }, () => {
     await errors.getByRole('button', { name: 'bad_data' }).click();
     await page.getByRole('dialog').getByText('A message could not be decoded').waitFor();
     await page.keyboard.press('Escape');
-    await picture(page, 'watch');
+    await picture(page, 'pipeline');
     await expectAccessible(page);
 
     stop();
@@ -129,7 +129,7 @@ describe('watching pipelines', { timeout: 180_000 }, () => {
     await state(narrow.page, 'Running');
     await narrow.page.locator('canvas').first().waitFor();
     await expectAccessible(narrow.page);
-    await narrow.page.getByRole('button', { name: 'Automate' }).last().click();
+    await narrow.page.getByRole('button', { name: 'Automate' }).click();
     await narrow.page.getByText(`/api/v1/pipelines/${id}/events`).first().waitFor();
   });
 

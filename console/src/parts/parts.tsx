@@ -79,7 +79,7 @@ export function Beside({ children, aside }: { children: ReactNode; aside: ReactN
         <Stack>{children}</Stack>
       </Grid.Col>
       <Grid.Col span={{ base: 12, lg: 4 }}>
-        <Stack pos="sticky" top={68}>
+        <Stack pos="sticky" top={68} p={2} mah={{ lg: 'calc(100vh - 84px)' }} style={{ overflow: 'auto' }}>
           {aside}
         </Stack>
       </Grid.Col>

@@ -13,7 +13,7 @@ import { call, type Job, type Pipeline } from '../api/client.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { JobState, Problem } from '../parts/parts.tsx';
 import { DeleteDialog, RescaleDialog, RestartDialog, StopDialog, useAction } from './action-dialogs.tsx';
-import { isChanging, isResting, useJob } from './job.ts';
+import { isChanging, isResting, useJob, watchCalls } from './job.ts';
 
 /** What can be done with a pipeline: start, stop, restart, rescale, delete. */
 
@@ -29,7 +29,7 @@ export function Actions({ pipeline }: { pipeline: Pipeline }): ReactNode {
       )}
       {job && may && <Buttons pipeline={pipeline} job={job} />}
       <Automate
-        calls={callsOf(pipeline)}
+        calls={[...callsOf(pipeline), ...(job ? watchCalls(pipeline.id, job.id) : [])]}
         object={{ kind: 'pipelines', name: pipeline.name, id: pipeline.id }}
         sql={pipeline.query}
       />
@@ -52,7 +52,6 @@ function callsOf({ id, name, query, parallelism }: Pipeline): Call[] {
       path: `/api/v1/pipelines/by-name/${encodeURIComponent(name)}`,
       body: { name, query, parallelism },
     },
-    { title: 'Follow its state and rates', method: 'GET', path: `${path}/events`, stream: true },
     { title: 'Delete', method: 'DELETE', path },
   ];
 }

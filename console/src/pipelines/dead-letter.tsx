@@ -18,51 +18,16 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useMemo } from 'react';
 import { useMay } from '../api/caller.tsx';
-import { callText, type DeadLetter, type DeadLetterContent } from '../api/client.ts';
+import { callText, type DeadLetter } from '../api/client.ts';
 import { bytes, count } from '../parts/format.ts';
 import { HexDump } from '../parts/hex.tsx';
-import { children, members, unquoted } from '../parts/json-text.ts';
 import { Metadata } from '../parts/metadata.tsx';
 import { Loaded, Time } from '../parts/parts.tsx';
 import { placeOfError } from '../parts/place.ts';
 import { LongText, Name, pretty, visible } from '../parts/text.tsx';
+import { type Attempt, type Content, readContent } from './letter-content.ts';
 
 /** One dead letter: what is wrong with it, where, and what its table makes of it now. */
-
-interface Content {
-  payload: DeadLetterContent['payload'];
-  /** JSON text, which keeps big integers and costs nothing if deep. */
-  metadata: string;
-  attempt: Attempt[];
-}
-
-interface Attempt {
-  error: boolean;
-  message: string;
-  errors: { path: string; message: string }[];
-  row: string | undefined;
-}
-
-function readContent(json: string): Content {
-  const text = Object.fromEntries(members(json));
-  const payload = JSON.parse(text.payload ?? '{}') as Content['payload'];
-  const attempt = text.attempt ?? '[]';
-  return {
-    payload,
-    metadata: text.metadata ?? '{}',
-    attempt: Array.from(children(attempt), ({ start, end }) => readAttempt(attempt.slice(start, end))),
-  };
-}
-
-function readAttempt(json: string): Attempt {
-  const { row, error, message = '""', errors = '[]' } = Object.fromEntries(members(json));
-  return {
-    error: error === 'true',
-    message: unquoted(message),
-    errors: JSON.parse(errors) as Attempt['errors'],
-    row: row === 'null' ? undefined : row,
-  };
-}
 
 export interface DeadLetterDrawerProps {
   pipeline: string;
@@ -149,8 +114,13 @@ function Errors({ letter }: { letter: DeadLetter }): ReactNode {
               {error.stage} · {error.code}
             </Badge>{' '}
             {error.row !== null && <>row {count(error.row)} </>}
-            {error.path !== '' && <Code>{visible(error.path)}</Code>}{' '}
-            {visible(letter.errors.length === 1 ? letter.message : error.message)}
+            {letter.errors.length === 1 ? (
+              visible(letter.message)
+            ) : (
+              <>
+                {error.path !== '' && <Code>{visible(error.path)}</Code>} {visible(error.message)}
+              </>
+            )}
           </List.Item>
         ))}
       </List>

@@ -3,7 +3,6 @@ import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { call, type JobLogMessage, type Pipeline } from '../api/client.ts';
-import { Automate } from '../parts/automate.tsx';
 import { ErrorCode } from '../parts/meaning.tsx';
 import { Empty, Loaded, readable, Time } from '../parts/parts.tsx';
 import { LongText, pretty, visible } from '../parts/text.tsx';
@@ -37,10 +36,9 @@ function History({ id, jobId }: { id: string; jobId: string }): ReactNode {
     // A page that was opened for old messages does not ask for all of them again.
     refetchInterval: ({ state }) => (state.data && state.data.pages.length > 1 ? false : 10_000),
   });
-  const path = `/api/v1/pipelines/${id}/jobs/${jobId}/errors?level=${level}&limit=100`;
   return (
     <Stack gap="sm">
-      <Group justify="space-between">
+      <Group>
         <SegmentedControl
           size="xs"
           aria-label="Level"
@@ -48,7 +46,6 @@ function History({ id, jobId }: { id: string; jobId: string }): ReactNode {
           onChange={(value) => setLevel(value as Level)}
           data={levels}
         />
-        <Automate calls={[{ title: 'List the history, newest first', method: 'GET', path }]} />
       </Group>
       <Loaded query={query}>
         {({ pages }) => {

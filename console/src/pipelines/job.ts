@@ -1,5 +1,6 @@
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import { call, type Job, type Pipeline } from '../api/client.ts';
+import type { Call } from '../parts/automate.tsx';
 
 /** The job of a pipeline, and what may be done with it. */
 
@@ -22,3 +23,18 @@ export const useJob = ({ id }: Pick<Pipeline, 'id'>): UseQueryResult<Job> =>
       (await call('listPipelineJobs', { params: { id }, signal })).data[0] as Job,
     refetchInterval: ({ state }) => (state.data && isChanging(state.data) ? 1000 : 5000),
   });
+
+/** Calls that read what a job does and has done. */
+export const watchCalls = (pipelineId: string, jobId: string): Call[] => {
+  const path = `/api/v1/pipelines/${pipelineId}`;
+  const get = (title: string, rest: string): Call => ({ title, method: 'GET', path: path + rest });
+  const job = `/jobs/${jobId}`;
+  return [
+    { ...get('Follow state, tasks and rates', '/events'), stream: true },
+    get('Get the last hour in steps of 10 seconds', `${job}/series`),
+    get('List the tasks', `${job}/tasks`),
+    get('List errors and warnings by code', `${job}/error_groups`),
+    get('List the history, newest first', `${job}/errors?level=info&limit=100`),
+    get('List the checkpoints', `${job}/checkpoints`),
+  ];
+};

@@ -5,7 +5,6 @@ import { Link } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
 import type { Job, Pipeline, PipelineEvent, TaskStatus } from '../api/client.ts';
 import { type StreamState, useStream } from '../api/stream.ts';
-import { Automate, type Call } from '../parts/automate.tsx';
 import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
 import { ErrorCode } from '../parts/meaning.tsx';
 import { Live, Loaded, Problem, Since } from '../parts/parts.tsx';
@@ -62,23 +61,8 @@ function useNow(id: string): { now: Now; live: LiveSteps; stream: { state: Strea
   return { now, live: steps, stream };
 }
 
-const callsOf = (id: string, job: string): Call[] => {
-  const path = `/api/v1/pipelines/${id}`;
-  return [
-    { title: 'Follow state, tasks and rates', method: 'GET', path: `${path}/events`, stream: true },
-    { title: 'Get the last hour in steps of 10 seconds', method: 'GET', path: `${path}/jobs/${job}/series` },
-    { title: 'List the tasks', method: 'GET', path: `${path}/jobs/${job}/tasks` },
-    { title: 'List errors and warnings by code', method: 'GET', path: `${path}/jobs/${job}/error_groups` },
-    {
-      ...{ title: 'List the history, newest first', method: 'GET' },
-      path: `${path}/jobs/${job}/errors?level=info&limit=100`,
-    },
-    { title: 'List the checkpoints', method: 'GET', path: `${path}/jobs/${job}/checkpoints` },
-  ];
-};
-
 export function WatchTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
-  const { id, name } = pipeline;
+  const { id } = pipeline;
   const { now, live, stream } = useNow(id);
   const query = useJob(pipeline);
   if (now.deleted)
@@ -102,7 +86,6 @@ export function WatchTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
                 </Text>
               )}
               <Live state={stream.state} />
-              <Automate calls={callsOf(id, job.id)} object={{ kind: 'pipelines', name, id }} />
             </Group>
           </Group>
           {stream.state === 'refused' && <Problem error={stream.error} />}

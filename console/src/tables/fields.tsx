@@ -27,21 +27,23 @@ export function Fields(props: FieldsProps): ReactNode {
   const add = (field: Field): void => onChange([...fields, field]);
   return (
     <div>
-      <Table.ScrollContainer minWidth={620}>
-        <Table aria-label="Columns" verticalSpacing={4} withRowBorders={false}>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>Name</Table.Th>
-              <Table.Th w={290}>Type</Table.Th>
-              <Table.Th w={90}>Required</Table.Th>
-              <Table.Th w={40} aria-label="Actions" />
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            <Rows {...props} depth={0} path="" />
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
+      {fields.length > 0 && (
+        <Table.ScrollContainer minWidth={620} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
+          <Table aria-label="Columns" verticalSpacing={4} withRowBorders={false}>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>Name</Table.Th>
+                <Table.Th w={290}>Type</Table.Th>
+                <Table.Th w={90}>Required</Table.Th>
+                <Table.Th w={40} aria-label="Actions" />
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              <Rows {...props} depth={0} path="" />
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
+      )}
       {!disabled && (
         <Group gap="xs" mt="xs">
           <Button
