@@ -82,7 +82,7 @@ const rarely = { refetchInterval: false, staleTime: 300_000 } as const;
 /** Names that a query can use. Empty until they are loaded: completion is a help, not a need. */
 export function useVocabulary(): { vocabulary: Vocabulary; noTables: boolean } {
   const tables = useQuery({
-    queryKey: ['tables', 'all'],
+    queryKey: ['connection_tables', { all: true }],
     queryFn: ({ signal }) => allTables(signal),
     refetchInterval: 60_000,
   });
