@@ -17,7 +17,10 @@ const theme = createTheme({
   primaryShade: 9,
   autoContrast: true,
   respectReducedMotion: true,
-  components: { CloseButton: { defaultProps: { 'aria-label': 'Close' } } },
+  components: {
+    CloseButton: { defaultProps: { 'aria-label': 'Close' } },
+    Loader: { defaultProps: { role: 'status' } },
+  },
 });
 
 const colors = ['gray', 'red', 'orange', 'yellow', 'green', 'teal', 'blue', 'cyan'];

@@ -51,19 +51,21 @@ export interface AutomateProps {
   object?: ShownObject;
   /** SQL that defines it, if it is at hand. */
   sql?: string;
+  /** Text of the button. Default `Automate`. */
+  label?: string;
 }
 
 const fileName = 'penstock.yaml';
 
 /** A button that opens the commands of this page. */
-export function Automate({ calls, object, sql }: AutomateProps): ReactNode {
+export function Automate({ calls, object, sql, label = 'Automate' }: AutomateProps): ReactNode {
   const [open, { open: show, close }] = useDisclosure(false);
   const { keysRequired } = useCaller();
   const hasSql = sql !== undefined || object?.kind === 'connection_tables';
   return (
     <>
       <Button variant="default" leftSection={<IconTerminal2 size={16} />} onClick={show}>
-        Automate
+        {label}
       </Button>
       <Drawer
         opened={open}

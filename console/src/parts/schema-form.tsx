@@ -22,6 +22,7 @@ import {
   SecretInput,
   SelectInput,
   ServersInput,
+  SuggestedInput,
   SwitchInput,
   TagsField,
 } from './schema-widgets.tsx';
@@ -66,6 +67,7 @@ const Form = withTheme({
     SecretInput,
     PemInput,
     ServersInput,
+    SuggestedInput,
   } as never,
   fields: { TagsField, MapField } as never,
 });
@@ -79,14 +81,17 @@ export interface SchemaFormProps {
   disabled?: boolean;
   /** Fields with a list of servers, which are one text for the API. */
   servers?: readonly string[];
+  /** Fields for which the server of a profile offers values. */
+  suggested?: { profileId: string | null; fields: readonly string[] };
   /** Begins the ids of its inputs; different for each form of a page. */
   id: string;
 }
 
 export function SchemaForm(props: SchemaFormProps): ReactNode {
   const { schema, value, onChange, errors = noErrors, disabled = false, servers = none, id } = props;
+  const { suggested } = props;
   const shown = useMemo(() => drawn(schema, value), [schema, value]);
-  const ui = useMemo(() => uiOf(shown, servers), [shown, servers]);
+  const ui = useMemo(() => uiOf(shown, servers, suggested), [shown, servers, suggested]);
   const extra = useMemo(() => nested(errors), [errors]);
   return (
     <Form
@@ -114,13 +119,19 @@ const none: readonly string[] = [];
 const manyLines = 1000;
 
 /** Says which input each field gets. */
-function uiOf(schema: Schema, servers: readonly string[]): UiSchema {
+function uiOf(
+  schema: Schema,
+  servers: readonly string[],
+  suggested?: SchemaFormProps['suggested'],
+): UiSchema {
   const ui: UiSchema = {};
   for (const [name, inner] of Object.entries(schema.properties ?? {})) {
     const secret = schema.sensitive?.includes(name) ?? false;
     if ((inner.maxLength ?? 0) >= manyLines) ui[name] = { 'ui:widget': 'PemInput' };
     else if (secret) ui[name] = { 'ui:widget': 'SecretInput' };
     else if (servers.includes(name)) ui[name] = { 'ui:widget': 'ServersInput' };
+    else if (suggested?.fields.includes(name))
+      ui[name] = { 'ui:widget': 'SuggestedInput', 'ui:options': { profileId: suggested.profileId } };
     else if (inner.type === 'array' && inner.items?.type === 'string') ui[name] = { 'ui:field': 'TagsField' };
     else if (inner.type === 'object' && inner.properties === undefined) ui[name] = { 'ui:field': 'MapField' };
     else if (inner.properties) ui[name] = uiOf(inner, none);

@@ -15,6 +15,7 @@ import type { FieldProps, WidgetProps } from '@rjsf/utils';
 import { type ReactNode, useState } from 'react';
 import { isObject, mask } from './form-values.ts';
 import { KeyValues } from './key-values.tsx';
+import { TopicInput } from './topic-input.tsx';
 
 /** The inputs of a form made from a JSON Schema. */
 
@@ -52,6 +53,20 @@ export function BaseInput(props: WidgetProps): ReactNode {
       placeholder={placeholder ?? ''}
       spellCheck={false}
       onChange={({ currentTarget }) => onChange(currentTarget.value || undefined)}
+    />
+  );
+}
+
+/** A text for which the server of a profile offers values: `ui:options` has its `profileId`. */
+export function SuggestedInput(props: WidgetProps): ReactNode {
+  const { value, onChange, options, placeholder } = props;
+  return (
+    <TopicInput
+      {...common(props)}
+      profileId={(options.profileId as string | null | undefined) ?? null}
+      value={`${value ?? ''}`}
+      placeholder={placeholder ?? ''}
+      onChange={(next) => onChange(next || undefined)}
     />
   );
 }

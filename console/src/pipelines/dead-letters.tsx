@@ -62,7 +62,7 @@ export function DeadLettersTab({ pipeline }: { pipeline: Pipeline }): ReactNode 
             show([]);
           }}
         />
-        <Automate calls={callsOf(id, filter)} />
+        <Automate calls={callsOf(id, filter)} label="Automate this list" />
       </Group>
       {may && (
         <Bulk

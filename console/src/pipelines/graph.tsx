@@ -56,7 +56,6 @@ export function Graph({ graph }: { graph: PipelineGraph }): ReactNode {
             disableKeyboardA11y
             zoomOnScroll={false}
             preventScrolling={false}
-            proOptions={{ hideAttribution: true }}
             onEdgeClick={(_, { id }) => setChosen(id === chosen ? undefined : id)}
             onPaneClick={() => setChosen(undefined)}
           >

@@ -21,9 +21,9 @@ import { amount, bytes, count, duration } from '../parts/format.ts';
 import { children } from '../parts/json-text.ts';
 import { Empty, Problem } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';
+import { TopicInput } from '../parts/topic-input.tsx';
 import { MessageItem, readEvent, type Shown } from './message.tsx';
 import { ProposedSchema } from './proposed-schema.tsx';
-import { TopicInput } from './topic-input.tsx';
 
 /** Proposes a schema from live messages of a source that may not be stored yet. */
 export interface DescribeProps {

@@ -1,7 +1,7 @@
 import { Alert, Anchor, Group, SegmentedControl, Select, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useMemo, useState } from 'react';
 import { type ConnectorDetail, call } from '../api/client.ts';
 import { errorAt, errorsBelow, type FieldErrors, labelErrors } from '../parts/form-values.ts';
 import { KeyValues } from '../parts/key-values.tsx';
@@ -85,6 +85,11 @@ function AsJson({ connector, draft, onChange, disabled = false, onUnreadable }: 
 function AsForm(props: TableFormProps): ReactNode {
   const { connector, draft, onChange, errors, disabled = false, stored = false } = props;
   const directions = directionsOf(connector);
+  const { profileId } = draft;
+  const suggested = useMemo(
+    () => (connector.id === 'mqtt' ? { profileId, fields: ['topic'] } : undefined),
+    [connector.id, profileId],
+  );
   const turn = (direction: Direction): void =>
     onChange({ ...draft, direction, config: turned(connector, draft.config, direction) });
   return (
@@ -126,6 +131,7 @@ function AsForm(props: TableFormProps): ReactNode {
         value={draft.config}
         errors={errorsBelow(errors, '/config')}
         disabled={disabled}
+        {...(suggested === undefined ? {} : { suggested })}
         onChange={(config) => onChange({ ...draft, config })}
       />
       <Title order={2} size="h4" mt="xs">

@@ -3,11 +3,12 @@ import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useMemo, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { call, Refused } from '../api/client.ts';
-import { count } from '../parts/format.ts';
-import { Name, visible } from '../parts/text.tsx';
+import { count } from './format.ts';
+import { Name, visible } from './text.tsx';
 
 /** An input with suggestions that the server of a profile offers: for MQTT, its topics and filters that match several. */
 export interface TopicInputProps {
+  id?: string;
   profileId: string | null;
   value: string;
   onChange(value: string): void;
