@@ -88,6 +88,7 @@ describe('watching pipelines', { timeout: 180_000 }, () => {
     await errors.getByRole('button', { name: 'bad_data' }).click();
     await page.getByRole('dialog').getByText('A message could not be decoded').waitFor();
     await page.keyboard.press('Escape');
+    await page.evaluate(() => scrollTo(0, 0));
     await picture(page, 'pipeline');
     await expectAccessible(page);
 
