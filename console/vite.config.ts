@@ -15,6 +15,8 @@ export default defineConfig({
     target: 'es2024',
     // They know light-dark(), which does not work when it is written for older ones.
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    // The console holds these packages, so it holds their licenses too.
+    license: { fileName: 'assets/licenses.md' },
     ...{ assetsInlineLimit: 0, reportCompressedSize: false, chunkSizeWarningLimit: 1000 },
   },
   plugins: [react()],

@@ -10,7 +10,7 @@ await build({ configFile: join(folder, 'vite.config.ts'), logLevel: 'warn' });
 
 const assets = join(folder, 'dist', 'assets');
 for (const name of readdirSync(assets)) {
-  if (!/\.(js|css|svg)$/.test(name)) continue;
+  if (!/\.(js|css|svg|md)$/.test(name)) continue;
   const content = readFileSync(join(assets, name));
   writeFileSync(join(assets, `${name}.gz`), gzipSync(content, { level: 9 }));
   const params = { [constants.BROTLI_PARAM_QUALITY]: 9 };

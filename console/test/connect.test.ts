@@ -109,7 +109,6 @@ describe('connections', () => {
     expect(await page.getByLabel('Password', { exact: true }).inputValue()).toBe('********');
     await page.getByRole('list', { name: 'Tables that use it' }).getByText('readings').waitFor();
     await expectAccessible(page);
-    await picture(page, 'connection-narrow');
     await button(page, 'Save').click();
     await page.getByText('Saved', { exact: true }).waitFor();
     const path = `/api/v1/connection_profiles/${profile}`;
@@ -232,7 +231,6 @@ describe('tables', () => {
     await page.getByRole('menuitem', { name: /^topic Topic/ }).click();
     await field(page, 'Name of oven.celsius °').fill('id');
     await expectAccessible(page);
-    await picture(page, 'table-new');
 
     await page.getByText('Edit as JSON').click();
     const json = page.getByRole('textbox', { name: 'Table as JSON' });
@@ -293,7 +291,6 @@ describe('tables', () => {
     await dialog.getByRole('link', { name: 'watch <b>kilns</b>' }).waitFor();
     await dialog.getByText('Running', { exact: true }).waitFor();
     await expectAccessible(page);
-    await picture(page, 'table-affects');
     expect((await rig.request.get(path)).body.config.topic).toBe('kilns/in');
     await dialog.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved', { exact: true }).waitFor();
@@ -337,7 +334,6 @@ describe('tables', () => {
     await conflict.getByText('"night"').first().waitFor();
     await conflict.getByText('"dryers/1"').first().waitFor();
     await expectAccessible(page);
-    await picture(page, 'table-conflict');
     await conflict.getByRole('button', { name: 'Save mine over it' }).click();
     await page
       .getByRole('dialog', { name: 'Running pipelines' })
@@ -376,7 +372,6 @@ describe('all objects', () => {
     const rows = page.getByRole('table', { name: 'Tables' }).getByRole('row');
     await until('a page', async () => (await rows.count()) === 51);
     await expectAccessible(page);
-    await picture(page, 'tables-narrow');
     await button(page, 'Show more').click();
     await until('all', async () => (await rows.count()) === 56);
     await page.getByRole('textbox', { name: 'Search tables' }).fill('sink_7');

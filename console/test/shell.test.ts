@@ -74,6 +74,8 @@ describe('the files of the console', () => {
       size += Number(file.headers['content-length']);
     }
     expect(size).toBeLessThan(250_000);
+    const licenses = await request.get('/assets/licenses.md').expect(200).expect('cache-control', 'no-cache');
+    expect(licenses.text).toContain('## react ');
     await request
       .get('/assets/missing.js')
       .expect(404)

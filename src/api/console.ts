@@ -33,8 +33,13 @@ export async function serveConsole(app: FastifyInstance, on: boolean, otherwise:
     schemaHide: true,
     preCompressed: true,
     decorateReply: false,
-    // Their names hold a hash of their content.
+    // Their names hold a hash of their content, but for the licenses.
     ...{ immutable: true, maxAge: '365d' },
+    setHeaders: (reply, path) => {
+      if (!path.includes('licenses.md')) return;
+      reply.header('cache-control', 'no-cache');
+      reply.header('content-type', 'text/plain; charset=utf-8');
+    },
   });
 }
 

@@ -171,6 +171,13 @@ function Api(): ReactNode {
         The documentation is in the folder docs/ of Penstock’s repository: begin with docs/console.md and
         docs/operate.md. The page of each error code is docs/errors.md.
       </Text>
+      <Text size="sm" c="dimmed">
+        The console is made with React, Mantine, CodeMirror, React Flow, uPlot and others:{' '}
+        <Anchor inherit underline="always" href={`${base}/assets/licenses.md`}>
+          their licenses
+        </Anchor>
+        .
+      </Text>
     </Part>
   );
 }

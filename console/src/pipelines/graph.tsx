@@ -42,6 +42,8 @@ export function Graph({ graph }: { graph: PipelineGraph }): ReactNode {
           <ReactFlow
             // A new graph is fitted into the view again.
             key={JSON.stringify(graph.nodes.map(({ description }) => description))}
+            // Its credit is on the page About, where the keyboard reaches it.
+            proOptions={{ hideAttribution: true }}
             nodes={nodes}
             edges={edges.map((one) => ({ ...one, selected: one.id === chosen }))}
             nodeTypes={nodeTypes}
