@@ -13,7 +13,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     // Most of them wait for a broker or a process most of the time.
-    maxWorkers: 4,
+    maxWorkers: 5,
     sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/skipped-reporter.ts'],
     setupFiles: ['test/support/each-file.ts'],

@@ -73,7 +73,7 @@ describe('the package', () => {
     const { files } = installed;
     expect(files.filter((path) => path.startsWith('dist/')).length).toBeGreaterThan(100);
     const expected =
-      /^(bin\/[\w-]+\.mjs|dist\/.+\.(js|svg)|console\/dist\/(index\.html|assets\/[\w.-]+\.(js|css|svg)(\.gz|\.br)?)|prisma\/migrations\/.+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(bin\/[\w-]+\.mjs|dist\/.+\.(js|svg)|console\/dist\/(index\.html|assets\/[\w.-]+\.(js|css|svg|md)(\.gz|\.br)?)|prisma\/migrations\/.+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(files.filter((path) => !expected.test(path))).toEqual([]);
     const inside = files.map((path) => ({
       path,

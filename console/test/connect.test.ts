@@ -344,7 +344,8 @@ describe('tables', () => {
       return body.config.topic === 'dryers/1' && Object.keys(body.labels).length === 0;
     });
 
-    await until('the page shows it', async () => button(page, 'Save').isDisabled());
+    const save = page.getByRole('tabpanel').getByRole('button', { name: 'Save', exact: true });
+    await until('the page shows it', async () => save.isDisabled());
     await rig.request
       .patch(path)
       .send({ labels: { shift: 'day' } })

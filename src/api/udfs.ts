@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import { PenstockError } from '../errors.ts';
-import { listFunctions } from '../sql/function-list.ts';
 import { bodyProblems, problems } from './problem.ts';
 import { Collection, IdParams, nothing, nullable, strict } from './schemas.ts';
 
@@ -69,7 +68,7 @@ export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
         response: { 200: Collection(SqlFunction), ...problems() },
       },
     },
-    async () => ({ data: [...(await listFunctions())] }),
+    async () => ({ data: [...(await (await import('../sql/function-list.ts')).listFunctions())] }),
   );
 
   app.get(

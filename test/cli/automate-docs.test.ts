@@ -16,7 +16,7 @@ beforeAll(async () => {
 test('the commands of docs/automate.md work as described', async () => {
   const text = readFileSync(join(root, 'docs/automate.md'), 'utf8');
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)```/gm)].map((match) => match[1] as string);
-  expect(blocks).toHaveLength(4);
+  expect(blocks).toHaveLength(5);
   const script = blocks
     .join('echo ==\n')
     .replaceAll('http://127.0.0.1:5115', penstock.address)
@@ -27,7 +27,7 @@ test('the commands of docs/automate.md work as described', async () => {
     env: { ...process.env, PENSTOCK_SERVER: penstock.address },
   });
   expect(stderr).toBe('');
-  const [, applied, exported, planned] = stdout.split('==\n');
+  const [, applied, exported, planned, found] = stdout.split('==\n');
   expect(applied).toContain('to be created 4,');
   expect(applied).toContain('\ncreated 4,');
   expect(applied).toMatch(/^overheating-alerts +\w+ +1 +app=overheating +pl_\w+( +\S+)?$/m);
@@ -37,4 +37,6 @@ test('the commands of docs/automate.md work as described', async () => {
     summary: { unchanged: 4 },
     affected_pipelines: [],
   });
+  const { data } = JSON.parse(found ?? '') as { data: { name: string }[] };
+  expect(data.map(({ name }) => name).sort()).toEqual(['overheating_alerts', 'overheating_readings']);
 });

@@ -87,8 +87,10 @@ async function answersOf(asked: Asked[]) {
 
 /** Routes that work without the database. */
 const withoutDatabase = [
+  '200 GET /api/v1/caller',
   '200 GET /api/v1/connectors',
   '200 GET /api/v1/connectors/{id}',
+  '200 GET /api/v1/functions',
   '200 GET /api/v1/ping',
   '200 GET /api/v1/udfs',
   '200 GET /healthz',
