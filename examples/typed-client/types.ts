@@ -1743,6 +1743,8 @@ export interface Operations {
       profile?: Record<string, unknown>;
       /** Defined by the schema of the connector (GET /connectors/{id}) */
       config: Record<string, unknown>;
+      /** A stored table: masks in config stand for its secrets */
+      connection_table_id?: string | null;
       /** Inferred from the messages if left out */
       format?: JsonFormat | AvroFormat | ProtobufFormat | ParquetFormat | RawStringFormat | RawBytesFormat | CsvFormat | CborFormat | MsgpackFormat | SparkplugBFormat | SenmlFormat | null;
       /** Number of messages to wait for */

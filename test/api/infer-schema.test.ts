@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { Endpoint } from '../support/http-endpoint.ts';
 import { unique } from '../support/mqtt.ts';
 import { created, profileBody } from '../support/resources.ts';
 import { useRig } from '../support/rig.ts';
@@ -214,4 +215,30 @@ describe('the schema of a table', () => {
   /** The client ids of tests whose subscription the broker has confirmed. */
   const checkers = () =>
     [...rig.broker.log.matchAll(/Sending SUBACK to (penstock_check_\w+)/g)].map(([, id]) => id);
+});
+
+test('a stored table is sampled with its stored secrets', async () => {
+  const api = new Endpoint();
+  api.reply = ({ headers }) =>
+    headers.authorization === 'Bearer secret' ? { status: 200, text: '{"celsius": 20}' } : 401;
+  await api.start();
+  const config = {
+    endpoint: `${api.url}/readings`,
+    headers: 'authorization: Bearer secret',
+    poll_interval_ms: 1000,
+  };
+  const schema = { format: { type: 'json' }, fields: [{ name: 'celsius', type: 'float64' }] };
+  const stored = { name: 'readings', connector: 'polling_http', config, schema };
+  const table = await created(rig.request, '/connection_tables', stored);
+  const { body: shown } = await rig.request.get(`/api/v1/connection_tables/${table.id}`);
+  expect(JSON.stringify(shown)).not.toContain('secret');
+  const masked = { connector: 'polling_http', config: shown.config, messages: 1 };
+  const infer = (more: object) => rig.request.post(`/api/v1${path}`).send({ ...masked, ...more });
+  expect((await infer({})).body).toMatchObject({ code: 'invalid_config' });
+  expect((await infer({ connection_table_id: table.id })).body).toMatchObject({
+    messages: 1,
+    schema: { fields: [{ name: 'celsius' }] },
+  });
+  const other = await infer({ connector: 'sse', connection_table_id: table.id });
+  expect(other.status).toBe(400);
 });

@@ -29,6 +29,8 @@ import { ProposedSchema } from './proposed-schema.tsx';
 export interface DescribeProps {
   connector: string;
   profileId: string | null;
+  /** Id of the table if it is stored: masks in its config stand for its secrets. */
+  tableId?: string | undefined;
   /** Config of the table, as far as it is filled in. */
   config: Record<string, unknown>;
   schema: ConnectionSchema | null;
@@ -87,7 +89,8 @@ function useSample() {
   return { running, sample, error, take };
 }
 
-export function Describe({ connector, profileId, config, schema, onSchema }: DescribeProps): ReactNode {
+export function Describe(props: DescribeProps): ReactNode {
+  const { connector, profileId, tableId, config, schema, onSchema } = props;
   const may = useMay('operator');
   const [seconds, setSeconds] = useState<number | string>(10);
   const [messages, setMessages] = useState<number | string>(100);
@@ -101,6 +104,7 @@ export function Describe({ connector, profileId, config, schema, onSchema }: Des
     void take({
       connector,
       connection_profile_id: profileId,
+      ...(tableId === undefined ? {} : { connection_table_id: tableId }),
       config: hasTopic ? { ...config, topic: sampled, type: config.type ?? {} } : config,
       messages: Number(messages) || 1,
       timeout_ms: (Number(seconds) || 1) * 1000,

@@ -1,6 +1,7 @@
 import { Button, Group, Modal, NativeSelect, Stack, Switch, Text, Textarea } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconWand } from '@tabler/icons-react';
+import { useParams } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { ConnectionSchema, Field } from '../api/client.ts';
 import { errorAt, errorsBelow, type Json } from '../parts/form-values.ts';
@@ -175,6 +176,8 @@ function Propose({
   onChange,
 }: Pick<SchemaEditorProps, 'connector' | 'draft' | 'onChange'>): ReactNode {
   const [open, { open: show, close }] = useDisclosure(false);
+  // Of the page of a stored table.
+  const { id: tableId } = useParams({ strict: false });
   return (
     <>
       <Button variant="light" leftSection={<IconWand size={16} />} onClick={show}>
@@ -184,6 +187,7 @@ function Propose({
         <Describe
           connector={connector.id}
           profileId={draft.profileId}
+          tableId={tableId}
           config={bodyOf(connector, draft).config}
           schema={draft.schema}
           onSchema={(schema) => {

@@ -4,12 +4,12 @@ import { checkTableColumns, checkTableConfig, withDefaultSchema } from '../../de
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
-import type { JsonObject } from '../../security/config-secrets.ts';
+import { type JsonObject, keepMasked } from '../../security/config-secrets.ts';
 import { unnameable } from '../../sql/names.ts';
 import { refuseMasked } from '../connection-profiles/wire.ts';
 import type { Deps } from '../deps.ts';
 import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
-import type { ConnectionTablePost } from './wire.ts';
+import { type ConnectionTablePost, findTable } from './wire.ts';
 
 interface CheckedTable {
   connector: ConnectorDefinition;
@@ -123,4 +123,21 @@ function invalidSchema(errors: FieldError[], at: string): PenstockError {
   const moved = errors.map(({ path, message }) => ({ path: `${at}${path}`, message }));
   const sentences = moved.map(({ path, message }) => `${path} ${message}`).join('; ');
   return new PenstockError('invalid_schema', `The schema is not valid: ${sentences}`, { errors: moved });
+}
+
+/** The config of a table with the secrets of a stored one in place of their masks. Throws `not_found`. */
+export async function withStoredSecrets(
+  { db, catalog }: Pick<Deps, 'db' | 'catalog'>,
+  connector: ConnectorDefinition,
+  config: JsonObject,
+  id: string | null | undefined,
+): Promise<JsonObject> {
+  if (!id) return config;
+  const row = await findTable(db, id);
+  if (row.connector !== connector.id) {
+    const message = `is of a table of the connector ${row.connector}`;
+    const errors = [{ path: '/connection_table_id', message }];
+    throw new PenstockError('invalid_request', `/connection_table_id ${message}`, { errors });
+  }
+  return keepMasked(config, catalog.tableConfig(row), connector.table);
 }

@@ -19,7 +19,7 @@ import { bodyProblems } from '../problem.ts';
 import { ConnectorConfig, Id, nullable, strict } from '../schemas.ts';
 import { clientGone } from '../sse.ts';
 import { StagedDefinitions } from '../staged-definitions.ts';
-import { profileRowOf } from './checks.ts';
+import { profileRowOf, withStoredSecrets } from './checks.ts';
 import { MessageEvents, rowExample, withRaw } from './message-event.ts';
 import type { TailEvent } from './tail.ts';
 
@@ -38,6 +38,9 @@ const InferRequest = Type.Object(
       }),
     ),
     config: ConnectorConfig,
+    connection_table_id: Type.Optional(
+      nullable(Id, { description: 'A stored table: masks in config stand for its secrets' }),
+    ),
     format: Type.Optional(nullable(Format, { description: 'Inferred from the messages if left out' })),
     messages: Type.Optional(
       Type.Integer({
@@ -253,13 +256,14 @@ async function checkRequest(deps: Deps, body: InferRequest): Promise<SampledSour
         ? deps.catalog.profile(profileRow)
         : {}
       : inlineProfile({ connector: body.connector, config: body.profile });
-  checkTableConfig(body.connector, body.config, config);
-  refuseMasked(body.config as JsonObject, connector.table);
-  refuseSink(connector.direction(body.config), '/config/type');
+  const table = await withStoredSecrets(deps, connector, body.config, body.connection_table_id);
+  checkTableConfig(body.connector, table, config);
+  refuseMasked(table, connector.table);
+  refuseSink(connector.direction(table), '/config/type');
   return {
     connector,
     ...deps.catalog.resolve(connector, config),
-    table: deps.catalog.resolveTable(connector, body.config),
+    table: deps.catalog.resolveTable(connector, table),
   };
 }
 
