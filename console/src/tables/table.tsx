@@ -14,7 +14,7 @@ import { TestSteps } from '../parts/test-steps.tsx';
 import { Name } from '../parts/text.tsx';
 import { bodyOf, draftOf } from './draft.ts';
 import { LiveTail } from './live-tail.tsx';
-import { shownBody, storedCalls, type TableTest, TestButton, useTableTest } from './table-actions.tsx';
+import { shownBody, storedCalls, type TableTest, TestTable, useTableTest } from './table-actions.tsx';
 import { TableForm } from './table-form.tsx';
 
 /** A stored table: its definition, and its messages as they arrive. */
@@ -179,7 +179,7 @@ function Definition(props: ShownProps): ReactNode {
           <Button variant="default" disabled={!changed && !unreadable} onClick={reset}>
             Undo changes
           </Button>
-          {connector.testing && <TestButton test={test} />}
+          {connector.testing && <TestTable test={test} />}
         </Group>
       </Can>
       {save.dialog}
@@ -191,7 +191,7 @@ function Aside({ table, test }: { table: ConnectionTable; test: TableTest }): Re
   const { connection_profile: profile } = table;
   return (
     <>
-      <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
+      <TestSteps test={test} />
       <Paper withBorder p="md" component="section" aria-labelledby="used-by">
         <Title order={2} size="h5" mb="xs" id="used-by">
           Used by
