@@ -1,17 +1,5 @@
-import {
-  ActionIcon,
-  Badge,
-  Button,
-  CloseButton,
-  Select,
-  SimpleGrid,
-  Stack,
-  Table,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Badge, Button, CloseButton, Select, SimpleGrid, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
 import { Fragment, type ReactNode, useState } from 'react';
@@ -20,7 +8,7 @@ import { Automate } from '../parts/automate.tsx';
 import { nowMicros } from '../parts/format.ts';
 import { Empty, Loaded, Page, Time } from '../parts/parts.tsx';
 import { LongText, Name, parseExact, prettyValue } from '../parts/text.tsx';
-import { ObjectLink } from './pieces.tsx';
+import { ObjectLink, Unfold } from './pieces.tsx';
 import { Compared } from './plan.tsx';
 
 /** Who has changed what, and when. */
@@ -170,15 +158,7 @@ function RecordRow({ record }: { record: AuditRecord }): ReactNode {
     <Fragment>
       <Table.Tr>
         <Table.Td>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            onClick={() => setOpen(!open)}
-            aria-expanded={open}
-            aria-label={`Details of ${action}`}
-          >
-            {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
-          </ActionIcon>
+          <Unfold open={open} onOpen={setOpen} label={`Details of ${action}`} />
         </Table.Td>
         <Table.Td>
           <Time micros={created_at} />

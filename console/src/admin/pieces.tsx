@@ -1,10 +1,12 @@
-import { Anchor, Button, Group, Modal, Stack } from '@mantine/core';
+import { ActionIcon, Anchor, Button, Modal, Stack } from '@mantine/core';
+import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
-import { Problem } from '../parts/parts.tsx';
+import { count } from '../parts/format.ts';
+import { DialogButtons, Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 
-/** What the pages of this folder share. */
+/** Pieces that the pages of this folder share. */
 
 interface ConfirmProps {
   title: string;
@@ -14,7 +16,7 @@ interface ConfirmProps {
   onClose(): void;
   busy: boolean;
   error: unknown;
-  /** What happens then. */
+  /** Says what happens then. */
   children: ReactNode;
 }
 
@@ -22,21 +24,34 @@ interface ConfirmProps {
 export function Confirm(props: ConfirmProps): ReactNode {
   const { title, action, onConfirm, onClose, busy, error, children } = props;
   return (
-    <Modal opened onClose={onClose} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal opened onClose={onClose} title={title}>
       <Stack>
         {children}
         <Problem error={error} />
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button color="red" onClick={onConfirm} loading={busy}>
-            {action}
-          </Button>
-        </Group>
+        <DialogButtons color="red" {...{ action, busy, onConfirm }} onCancel={onClose} />
       </Stack>
     </Modal>
   );
+}
+
+/** A button that unfolds a row of a table. */
+export function Unfold({ open, onOpen, label }: UnfoldProps): ReactNode {
+  return (
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      onClick={() => onOpen(!open)}
+      aria-expanded={open}
+      aria-label={label}
+    >
+      {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
+    </ActionIcon>
+  );
+}
+interface UnfoldProps {
+  open: boolean;
+  onOpen(open: boolean): void;
+  label: string;
 }
 
 const pages = { pl: '/pipelines/$id', ct: '/tables/$id', cp: '/connections/$id' } as const;
@@ -71,12 +86,12 @@ const step = 100;
 
 /** The first rows of a long list, and a button for more. */
 export function useFirst<T>(all: readonly T[]): { first: readonly T[]; more: ReactNode } {
-  const [count, setCount] = useState(step);
+  const [shown, setShown] = useState(step);
   const more =
-    all.length > count ? (
-      <Button variant="subtle" size="compact-sm" onClick={() => setCount(count + step)}>
-        Show more ({(all.length - count).toLocaleString('en')} left)
+    all.length > shown ? (
+      <Button variant="subtle" size="compact-sm" onClick={() => setShown(shown + step)}>
+        Show more ({count(all.length - shown)} left)
       </Button>
     ) : null;
-  return { first: all.slice(0, count), more };
+  return { first: all.slice(0, shown), more };
 }

@@ -1,5 +1,4 @@
-import { ActionIcon, Alert, Badge, Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
-import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
+import { Alert, Badge, Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Fragment, type ReactNode, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
@@ -9,7 +8,7 @@ import { count } from '../parts/format.ts';
 import { Empty, Labels, Loaded, Page, Since } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { Drain, type Worker } from './drain.tsx';
-import { ObjectLink, useFirst } from './pieces.tsx';
+import { ObjectLink, Unfold, useFirst } from './pieces.tsx';
 
 /** The workers: what state they are in, how much they do, and which tasks they run. */
 
@@ -126,15 +125,7 @@ function WorkerRow({ worker, onDrain }: { worker: Worker; onDrain(): void }): Re
     <Fragment>
       <Table.Tr>
         <Table.Td>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            onClick={() => setOpen(!open)}
-            aria-expanded={open}
-            aria-label={`Tasks of ${name}`}
-          >
-            {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
-          </ActionIcon>
+          <Unfold open={open} onOpen={setOpen} label={`Tasks of ${name}`} />
         </Table.Td>
         <Table.Td>
           <Text size="sm" fw={600}>

@@ -1,4 +1,4 @@
-import { Button, Code, Group, Paper, Text, Title } from '@mantine/core';
+import { Button, Code, Group, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
@@ -128,15 +128,11 @@ function Aside({ profile, test }: { profile: ConnectionProfile; test: Test }): R
   return (
     <>
       <TestSteps test={test} />
-      <Paper withBorder p="md" component="section" aria-labelledby="used-by">
-        <Title order={2} size="h5" mb="xs" id="used-by">
-          Used by
-        </Title>
-        <UsedBy kind="connection_profiles" id={profile.id} />
+      <UsedBy kind="connection_profiles" id={profile.id}>
         <Text size="xs" c="dimmed" mt="md">
           Id <Code>{profile.id}</Code>
         </Text>
-      </Paper>
+      </UsedBy>
     </>
   );
 }

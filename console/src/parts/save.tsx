@@ -5,7 +5,7 @@ import { Link } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { call, Refused } from '../api/client.ts';
 import { Diff } from './lazy.tsx';
-import { JobState, Problem } from './parts.tsx';
+import { DialogButtons, JobState, Problem } from './parts.tsx';
 import { Name, prettyValue } from './text.tsx';
 
 /** Saving a change: what it affects, what it would lose, and what somebody else has changed meanwhile. */
@@ -152,20 +152,19 @@ function Affects({ step, busy, onCancel, onGo }: AskProps & { onGo(how: How): vo
           </Alert>
         )}
         <AffectedPipelines affected={affected} />
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onCancel}>
-            Cancel
-          </Button>
-          <Button loading={busy} color={how.discardState ? 'red' : undefined} onClick={() => onGo(how)}>
-            {how.discardState ? 'Save and discard state' : 'Save'}
-          </Button>
-        </Group>
+        <DialogButtons
+          action={how.discardState ? 'Save and discard state' : 'Save'}
+          color={how.discardState ? 'red' : undefined}
+          busy={busy}
+          onCancel={onCancel}
+          onConfirm={() => onGo(how)}
+        />
       </Stack>
     </Modal>
   );
 }
 
-/** So many states are asked for. */
+/** Maximum number of pipelines whose state is shown. */
 const maxStates = 20;
 const maxShown = 200;
 
@@ -207,14 +206,14 @@ function Loses({ step, busy, onCancel, onGo }: AskProps & { onGo(how: How): void
           The state holds the rows of open windows and of aggregates. If you discard it, these rows are lost.
           The pipelines begin anew with the messages that come next.
         </Text>
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onCancel}>
-            Keep the state, do not save
-          </Button>
-          <Button color="red" loading={busy} onClick={() => onGo(step.how)}>
-            Discard the state and save
-          </Button>
-        </Group>
+        <DialogButtons
+          action="Discard the state and save"
+          color="red"
+          cancel="Keep the state, do not save"
+          busy={busy}
+          onCancel={onCancel}
+          onConfirm={() => onGo(step.how)}
+        />
       </Stack>
     </Modal>
   );

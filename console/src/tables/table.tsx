@@ -1,4 +1,4 @@
-import { Anchor, Badge, Button, Code, Group, Paper, Tabs, Text, Title } from '@mantine/core';
+import { Anchor, Badge, Button, Code, Group, Tabs, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
@@ -192,11 +192,7 @@ function Aside({ table, test }: { table: ConnectionTable; test: TableTest }): Re
   return (
     <>
       <TestSteps test={test} />
-      <Paper withBorder p="md" component="section" aria-labelledby="used-by">
-        <Title order={2} size="h5" mb="xs" id="used-by">
-          Used by
-        </Title>
-        <UsedBy kind="connection_tables" id={table.id} />
+      <UsedBy kind="connection_tables" id={table.id}>
         {profile && (
           <Text size="sm" mt="md">
             Connection{' '}
@@ -208,7 +204,7 @@ function Aside({ table, test }: { table: ConnectionTable; test: TableTest }): Re
         <Text size="xs" c="dimmed" mt="md">
           Id <Code>{table.id}</Code>, created <Time micros={table.created_at} />
         </Text>
-      </Paper>
+      </UsedBy>
     </>
   );
 }
