@@ -3,7 +3,13 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { Can, useMay } from '../api/caller.tsx';
-import { type ConnectionProfile, type ConnectorDetail, call, callWithTag } from '../api/client.ts';
+import {
+  type ConnectionProfile,
+  type ConnectorDetail,
+  call,
+  callWithTag,
+  unchanging,
+} from '../api/client.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
@@ -21,8 +27,7 @@ export function ConnectionPage(): ReactNode {
     queryKey: ['connection_profile', id],
     queryFn: () => callWithTag('getConnectionProfile', { params: { id } }),
     // The user edits this version. A conflict shows when it is saved.
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: false,
+    ...unchanging,
     gcTime: 0,
   });
   return (

@@ -1,6 +1,7 @@
 import { ActionIcon, Box, Button, CopyButton, Group, Tooltip } from '@mantine/core';
 import { IconCheck, IconCopy } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useState } from 'react';
+import { count } from './format.ts';
 
 /** Text from elsewhere: names and payloads that may hold anything. It is shown, never run. */
 
@@ -63,7 +64,7 @@ export function LongText({ text, label, mark, markEnd }: LongTextProps): ReactNo
       <Group justify={begin > 0 ? 'space-between' : 'flex-end'} gap="xs">
         {begin > 0 && (
           <Button variant="subtle" size="compact-sm" onClick={() => setBegin(0)}>
-            Show from the beginning ({begin.toLocaleString('en')} characters before)
+            Show from the beginning ({count(begin)} characters before)
           </Button>
         )}
         <Copy value={text} label={`Copy ${label}`} />
@@ -76,7 +77,7 @@ export function LongText({ text, label, mark, markEnd }: LongTextProps): ReactNo
       </section>
       {text.length > end && (
         <Button variant="subtle" size="compact-sm" onClick={() => setLength(length + step)}>
-          Show more ({(text.length - end).toLocaleString('en')} characters left)
+          Show more ({count(text.length - end)} characters left)
         </Button>
       )}
     </Box>

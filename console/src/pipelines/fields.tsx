@@ -63,7 +63,7 @@ const mapPatch = (
     ...Object.entries(after).filter(([key, value]) => before[key] !== value),
   ]);
 
-/** What the API says of one field. */
+/** Error of the API for one field. */
 export function errorAt(error: unknown, field: string): string | undefined {
   if (!(error instanceof Refused)) return undefined;
   const { code, detail, errors } = error.problem;

@@ -1,6 +1,6 @@
 import type { JobLogMessage } from '../api/client.ts';
 
-/** What the history of a job says about its states. */
+/** Reads changes of state out of the history of a job. */
 
 export interface StateChange {
   id: string;

@@ -11,7 +11,7 @@ import { bodyOf, errorAt, Fields, isAtFields, newFields, type PipelineFields } f
 import { PreviewPanel } from './preview.tsx';
 import { QueryEditor, useQueryCheck } from './query-editor.tsx';
 
-/** What was being written when the page was left. It stays in memory only: a query can hold a password. */
+/** Unsaved text of the page. It stays in memory only: a query can hold a password. */
 let draft = newFields;
 
 export function NewPipelinePage(): ReactNode {

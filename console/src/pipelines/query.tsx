@@ -3,7 +3,7 @@ import { useDisclosure } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useRef, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
-import { call, callWithTag, type Pipeline } from '../api/client.ts';
+import { call, callWithTag, type Pipeline, unchanging } from '../api/client.ts';
 import { nowMicros } from '../parts/format.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { Loaded, Problem } from '../parts/parts.tsx';
@@ -28,8 +28,7 @@ export function QueryTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
   const query = useQuery({
     queryKey: ['pipeline-edit', id],
     queryFn: ({ signal }) => callWithTag('getPipeline', { params: { id }, signal }),
-    refetchInterval: false,
-    staleTime: Number.POSITIVE_INFINITY,
+    ...unchanging,
     gcTime: 0,
   });
   const { data: job } = useJob(pipeline);

@@ -166,7 +166,7 @@ export class LiveSteps {
   }
 }
 
-/** A counter that became smaller began anew. */
+/** A counter that became smaller was reset. */
 const differences = (now: Values, before: Values): Values =>
   Object.fromEntries(
     counts.map((name) => {

@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { Can, useMay } from '../api/caller.tsx';
-import { type ConnectionTable, type ConnectorDetail, call, callWithTag } from '../api/client.ts';
+import { type ConnectionTable, type ConnectorDetail, call, callWithTag, unchanging } from '../api/client.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
@@ -24,8 +24,7 @@ export function TablePage(): ReactNode {
     queryKey: ['connection_table', id],
     queryFn: () => callWithTag('getConnectionTable', { params: { id } }),
     // The user edits this version. A conflict shows when it is saved.
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: false,
+    ...unchanging,
     gcTime: 0,
   });
   return (
