@@ -14,14 +14,16 @@ export const visible = (text: string): string =>
     char === '\n' || char === '\t' ? char : `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
   );
 
+/** Visible text on one line, cut after `max` characters. */
+export const oneLine = (text: string, max: number): string =>
+  visible(text.length > max ? `${text.slice(0, max)}…` : text).replaceAll(/[\n\t]/g, ' ');
+
 const maxName = 200;
 
 /** A name or a short value on one line. */
 export function Name({ children }: { children: string }): ReactNode {
-  const text = visible(children.slice(0, maxName)).replaceAll(/[\n\t]/g, ' ');
-  return (
-    <bdi title={text.length > 40 ? text : undefined}>{children.length > maxName ? `${text}…` : text}</bdi>
-  );
+  const text = oneLine(children, maxName);
+  return <bdi title={text.length > 40 ? text : undefined}>{text}</bdi>;
 }
 
 export function Copy({ value, label }: { value: string; label: string }): ReactNode {

@@ -3,13 +3,14 @@ import { useDisclosure } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useRef, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
-import { call, callWithTag, type Pipeline, unchanging } from '../api/client.ts';
+import { call, callWithTag, type Operations, type Pipeline, unchanging } from '../api/client.ts';
+import { patchOf } from '../parts/form-values.ts';
 import { nowMicros } from '../parts/format.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { Loaded, Problem } from '../parts/parts.tsx';
 import { type How, useSave } from '../parts/save.tsx';
 import { prettyValue } from '../parts/text.tsx';
-import { errorAt, Fields, fieldsOf, isAtFields, type PipelineFields, patchOf } from './fields.tsx';
+import { errorAt, Fields, fieldsOf, isAtFields, type PipelineFields } from './fields.tsx';
 import { isResting, jobKey, useJob } from './job.ts';
 import { PreviewPanel } from './preview.tsx';
 import { QueryEditor, useQueryCheck } from './query-editor.tsx';
@@ -91,7 +92,7 @@ function useEdit({ pipeline: { id }, stored, onSaved, reload }: EditProps, field
       params: { id },
       query: { ...(dryRun && { dry_run: true }), ...(discardState && { state: 'discard' as const }) },
       headers: etag === undefined ? {} : { 'if-match': etag },
-      body: patchOf(base.current, fields),
+      body: patchOf(base.current, fields) as Operations['patchPipeline']['body'],
     });
   };
   return useSave({
