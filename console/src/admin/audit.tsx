@@ -1,14 +1,15 @@
-import { Badge, Button, CloseButton, Select, SimpleGrid, Stack, Table, Text, TextInput } from '@mantine/core';
+import { Badge, CloseButton, Select, SimpleGrid, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
 import { Fragment, type ReactNode, useState } from 'react';
 import { callText, type Operations, operations } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
+import { NextPage, Unfold } from '../parts/buttons.tsx';
 import { nowMicros } from '../parts/format.ts';
 import { Empty, Loaded, Page, Time } from '../parts/parts.tsx';
 import { LongText, Name, parseExact, prettyValue } from '../parts/text.tsx';
-import { ObjectLink, Unfold } from './pieces.tsx';
+import { ObjectLink } from './pieces.tsx';
 import { Compared } from './plan.tsx';
 
 /** Who has changed what, and when. */
@@ -55,15 +56,7 @@ export function AuditPage(): ReactNode {
         {({ pages }) => (
           <Stack>
             <Records records={pages.flatMap(({ data }) => data)} />
-            {query.hasNextPage && (
-              <Button
-                variant="default"
-                onClick={() => void query.fetchNextPage()}
-                loading={query.isFetchingNextPage}
-              >
-                Show older records
-              </Button>
-            )}
+            <NextPage query={query}>Show older records</NextPage>
           </Stack>
         )}
       </Loaded>

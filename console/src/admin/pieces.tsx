@@ -1,9 +1,9 @@
-import { ActionIcon, Anchor, Button, Modal, Stack } from '@mantine/core';
-import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
+import { Anchor, Button, Modal, Stack } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
+import { DialogButtons } from '../parts/buttons.tsx';
 import { count } from '../parts/format.ts';
-import { DialogButtons, Problem } from '../parts/parts.tsx';
+import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 
 /** Pieces that the pages of this folder share. */
@@ -32,26 +32,6 @@ export function Confirm(props: ConfirmProps): ReactNode {
       </Stack>
     </Modal>
   );
-}
-
-/** A button that unfolds a row of a table. */
-export function Unfold({ open, onOpen, label }: UnfoldProps): ReactNode {
-  return (
-    <ActionIcon
-      variant="subtle"
-      color="gray"
-      onClick={() => onOpen(!open)}
-      aria-expanded={open}
-      aria-label={label}
-    >
-      {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
-    </ActionIcon>
-  );
-}
-interface UnfoldProps {
-  open: boolean;
-  onOpen(open: boolean): void;
-  label: string;
 }
 
 const pages = { pl: '/pipelines/$id', ct: '/tables/$id', cp: '/connections/$id' } as const;

@@ -4,11 +4,12 @@ import { Fragment, type ReactNode, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { call, type Operations } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
+import { Unfold } from '../parts/buttons.tsx';
 import { count } from '../parts/format.ts';
 import { Empty, Labels, Loaded, Page, Since } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { Drain, type Worker } from './drain.tsx';
-import { ObjectLink, Unfold, useFirst } from './pieces.tsx';
+import { ObjectLink, useFirst } from './pieces.tsx';
 
 /** The workers: what state they are in, how much they do, and which tasks they run. */
 

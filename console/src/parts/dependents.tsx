@@ -6,7 +6,8 @@ import { type UseQueryResult, useMutation, useQuery, useQueryClient } from '@tan
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { call, type Dependents } from '../api/client.ts';
-import { DialogButtons, JobState, Loaded, Problem } from './parts.tsx';
+import { DialogButtons } from './buttons.tsx';
+import { JobState, Loaded, Problem } from './parts.tsx';
 import { Name } from './text.tsx';
 
 /** The users of a profile or a table, and its deletion. */

@@ -2,7 +2,6 @@ import {
   Accordion,
   Alert,
   Badge,
-  Button,
   Code,
   Grid,
   Group,
@@ -159,31 +158,6 @@ export function Problem({ error, title }: { error: unknown; title?: string }): R
       </Stack>
     </Alert>
   );
-}
-
-/** The buttons at the end of a dialog. */
-export function DialogButtons(props: DialogButtonsProps): ReactNode {
-  const { action, color, busy, disabled = false, cancel = 'Cancel', onCancel, onConfirm } = props;
-  return (
-    <Group justify="flex-end">
-      <Button variant="default" onClick={onCancel}>
-        {cancel}
-      </Button>
-      <Button color={color} loading={busy} disabled={disabled} onClick={onConfirm}>
-        {action}
-      </Button>
-    </Group>
-  );
-}
-interface DialogButtonsProps {
-  action: string;
-  color?: string | undefined;
-  busy: boolean;
-  disabled?: boolean;
-  /** Text of the button that changes nothing. */
-  cancel?: string;
-  onCancel(): void;
-  onConfirm(): void;
 }
 
 /** Shows the data of a query, its error, or that it loads. Old data stays while a later request fails. */

@@ -4,8 +4,9 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { call, Refused } from '../api/client.ts';
+import { DialogButtons } from './buttons.tsx';
 import { Diff } from './lazy.tsx';
-import { DialogButtons, JobState, Problem } from './parts.tsx';
+import { JobState, Problem } from './parts.tsx';
 import { Name, prettyValue } from './text.tsx';
 
 /** Saving a change: what it affects, what it would lose, and what somebody else has changed meanwhile. */

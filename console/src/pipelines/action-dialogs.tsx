@@ -3,7 +3,8 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { call, type Job, type Pipeline } from '../api/client.ts';
-import { DialogButtons, Problem } from '../parts/parts.tsx';
+import { DialogButtons } from '../parts/buttons.tsx';
+import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { jobKey } from './job.ts';
 
