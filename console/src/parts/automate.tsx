@@ -26,7 +26,7 @@ export interface Call {
 const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** The command; the key is taken from the environment, never from this tab. */
-export function curlOf({ method, path, body, file, stream }: Call, withKey: boolean): string {
+function curlOf({ method, path, body, file, stream }: Call, withKey: boolean): string {
   const parts = [
     `curl -sS${stream ? 'N' : ''}${method === 'GET' ? '' : ` -X ${method}`} ${quoted(base + path)}`,
   ];
@@ -45,7 +45,7 @@ interface ShownObject {
   id: string;
 }
 
-export interface AutomateProps {
+interface AutomateProps {
   calls: readonly Call[];
   /** The object that the page shows. */
   object?: ShownObject;

@@ -11,7 +11,7 @@ import { Name, prettyValue } from './text.tsx';
 
 /** Saving a change: what it affects, what it would lose, and what somebody else has changed meanwhile. */
 
-export interface Affected {
+interface Affected {
   id: string;
   name: string;
 }
@@ -23,7 +23,7 @@ export interface How {
   etag: string | undefined;
 }
 
-export interface SaveOptions<A> {
+interface SaveOptions<A> {
   /** Sends the change. */
   send(how: How): Promise<A>;
   /** ETag of the version that the user began with. */
@@ -170,7 +170,7 @@ const maxStates = 20;
 const maxShown = 200;
 
 /** Pipelines with links; the states of the first ones. */
-export function AffectedPipelines({ affected }: { affected: readonly Affected[] }): ReactNode {
+function AffectedPipelines({ affected }: { affected: readonly Affected[] }): ReactNode {
   return (
     <List size="sm" spacing={4} aria-label="Affected pipelines" mah="40vh" style={{ overflow: 'auto' }}>
       {affected.slice(0, maxShown).map(({ id, name }, index) => (
