@@ -15,7 +15,7 @@ import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
 import { errorsOf, merged, patchOf, withoutSecrets } from '../parts/form-values.ts';
 import { Beside, Loaded, Page, Problem } from '../parts/parts.tsx';
-import { useSave } from '../parts/save.tsx';
+import { sentAs, useSave } from '../parts/save.tsx';
 import { type Test, TestButton, TestSteps, useTest } from '../parts/test-steps.tsx';
 import { Name } from '../parts/text.tsx';
 import { bodyOf, configSchema, type ProfileDraft, ProfileForm } from './profile-form.tsx';
@@ -61,13 +61,7 @@ function useEdit({ profile, etag, connector }: StoredProps & { connector: Connec
   };
   const save = useSave({
     etag: etag ?? undefined,
-    send: ({ dryRun, discardState, etag: version }) =>
-      call('replaceConnectionProfile', {
-        params: { id },
-        query: { dry_run: dryRun, state: discardState ? 'discard' : 'keep' },
-        headers: version === undefined ? {} : { 'if-match': version },
-        body,
-      }),
+    send: (how) => call('replaceConnectionProfile', { params: { id }, ...sentAs(how), body }),
     theirs: async () => {
       const now = await callWithTag('getConnectionProfile', { params: { id } });
       return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };

@@ -23,6 +23,12 @@ export interface How {
   etag: string | undefined;
 }
 
+/** Query and headers of the request that sends a change. */
+export const sentAs = ({ dryRun, discardState, etag }: How) => ({
+  query: { dry_run: dryRun, state: discardState ? ('discard' as const) : ('keep' as const) },
+  headers: etag === undefined ? {} : { 'if-match': etag },
+});
+
 interface SaveOptions<A> {
   /** Sends the change. */
   send(how: How): Promise<A>;

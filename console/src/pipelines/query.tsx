@@ -8,7 +8,7 @@ import { patchOf } from '../parts/form-values.ts';
 import { nowMicros } from '../parts/format.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { Loaded, Problem } from '../parts/parts.tsx';
-import { type How, useSave } from '../parts/save.tsx';
+import { type How, sentAs, useSave } from '../parts/save.tsx';
 import { prettyValue } from '../parts/text.tsx';
 import { errorAt, Fields, fieldsOf, isAtFields, type PipelineFields } from './fields.tsx';
 import { isResting, jobKey, useJob } from './job.ts';
@@ -82,16 +82,15 @@ function useEdit({ pipeline: { id }, stored, onSaved, reload }: EditProps, field
   const client = useQueryClient();
   const base = useRef(fieldsOf(stored.answer));
   const after = useRef<Omit<Saved, 'at'>>(undefined);
-  const send = async ({ dryRun, discardState, etag }: How) => {
-    if (!dryRun) {
+  const send = async (how: How) => {
+    if (!how.dryRun) {
       const job = (await call('listPipelineJobs', { params: { id } })).data[0];
       const jobId = job?.id ?? '';
       after.current = { pipelineId: id, jobId, after: await newestMessage(id, jobId) };
     }
     return call('patchPipeline', {
       params: { id },
-      query: { ...(dryRun && { dry_run: true }), ...(discardState && { state: 'discard' as const }) },
-      headers: etag === undefined ? {} : { 'if-match': etag },
+      ...sentAs(how),
       body: patchOf(base.current, fields) as Operations['patchPipeline']['body'],
     });
   };

@@ -9,7 +9,7 @@ import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
 import { errorsOf, merged } from '../parts/form-values.ts';
 import { Beside, Loaded, Page, Problem, Time } from '../parts/parts.tsx';
-import { useSave } from '../parts/save.tsx';
+import { sentAs, useSave } from '../parts/save.tsx';
 import { TestSteps } from '../parts/test-steps.tsx';
 import { Name } from '../parts/text.tsx';
 import { bodyOf, draftOf } from './draft.ts';
@@ -124,13 +124,7 @@ function useEdit({ table, etag, connector }: ShownProps) {
   };
   const save = useSave({
     etag: etag ?? undefined,
-    send: ({ dryRun, discardState, etag: version }) =>
-      call('replaceConnectionTable', {
-        params: { id },
-        query: { dry_run: dryRun, state: discardState ? 'discard' : 'keep' },
-        headers: version === undefined ? {} : { 'if-match': version },
-        body,
-      }),
+    send: (how) => call('replaceConnectionTable', { params: { id }, ...sentAs(how), body }),
     theirs: async () => {
       const now = await callWithTag('getConnectionTable', { params: { id } });
       return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };
