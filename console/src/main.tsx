@@ -50,7 +50,7 @@ const queries = new QueryClient({
 });
 
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce ?? '';
-// Where the part of Mantine that stops the page from scrolling behind a dialog looks for it.
+// react-remove-scroll, which Mantine uses behind dialogs, reads the nonce from here.
 Object.assign(globalThis, { __webpack_nonce__: nonce });
 
 createRoot(document.getElementById('root') as HTMLElement).render(

@@ -35,6 +35,10 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     ({ profile } = await createTables(rig.request, rig.broker.url, { config }));
   });
 
+  const createCounts = async (): Promise<void> => {
+    const config = { topic: 'plant/counts', type: { retain: false } };
+    await created(rig.request, '/connection_tables', tableBody('counts', profile, config, countSchema));
+  };
   const publish = (celsius: number, seq = big) =>
     rig.client.publishAsync(
       'plant/oven/readings',
@@ -111,13 +115,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
 
   test('with windows shows what is in them when they are closed early, and can write what it shows', async () => {
     const written = await rig.collect('plant/counts');
-    const counts = tableBody(
-      'counts',
-      profile,
-      { topic: 'plant/counts', type: { retain: false } },
-      countSchema,
-    );
-    await created(rig.request, '/connection_tables', counts);
+    await createCounts();
     const { page } = await browser.open(rig.service.address, {
       at: '/pipelines/new',
       width: 390,
@@ -254,13 +252,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
   });
 
   test('asks before an edit discards the rows of open windows', async () => {
-    const counts = tableBody(
-      'counts',
-      profile,
-      { topic: 'plant/counts', type: { retain: false } },
-      countSchema,
-    );
-    await created(rig.request, '/connection_tables', counts);
+    await createCounts();
     const query = (hours: number): string =>
       `INSERT INTO counts SELECT device, count(*) AS n FROM readings GROUP BY tumble(INTERVAL '${hours} hour'), device`;
     const id = await rig.run(query(1), 'windows');

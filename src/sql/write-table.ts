@@ -24,7 +24,7 @@ export interface StoredTable {
 
 export interface WrittenTable {
   sql: string;
-  /** What SQL cannot say of the table, in sentences. */
+  /** Sentences about properties of the table that SQL cannot express. */
   notes: string[];
 }
 

@@ -15,7 +15,7 @@ const keptMinutes = 15;
 /** Steps in the statistics: of this minute, of the last one, and of a late write. */
 const shownSteps = 3 * stepsPerMinute;
 
-/** What a task tells of itself at the end of a second. Counts are totals. */
+/** Counters of a task at the end of a second. Counts are totals. */
 export interface StepReading {
   counts: Readonly<Counts>;
   in_flight: number;

@@ -15,7 +15,7 @@ import {
 import { useMutation, useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useCaller } from '../api/caller.tsx';
-import { base, call } from '../api/client.ts';
+import { base, call, unchanging } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { count } from '../parts/format.ts';
 import { Loaded, Page, Problem } from '../parts/parts.tsx';
@@ -68,8 +68,7 @@ function Health(): ReactNode {
       const response = await fetch(`${base}/api/v1/api-docs/openapi.json`);
       return ((await response.json()) as { info: { version: string } }).info.version;
     },
-    refetchInterval: false,
-    staleTime: Number.POSITIVE_INFINITY,
+    ...unchanging,
   });
   return (
     <Part title="This Penstock">

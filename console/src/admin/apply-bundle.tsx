@@ -2,7 +2,7 @@ import { Alert, Button, Code, FileButton, Group, Stack, Text, TextInput } from '
 import { IconCheck, IconFileUpload } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
-import { applyText, Refused } from '../api/client.ts';
+import { applyText, Refused, unchanging } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { Editor } from '../parts/lazy.tsx';
 import { Problem } from '../parts/parts.tsx';
@@ -149,8 +149,7 @@ function PlanError({ error, text, onDiscard }: PlanErrorProps): ReactNode {
     queryKey: ['bundle-places', text, pointers],
     queryFn: () => placesOf(text, pointers),
     enabled: pointers.length > 0,
-    refetchInterval: false,
-    staleTime: Number.POSITIVE_INFINITY,
+    ...unchanging,
     gcTime: 0,
   });
   if (!error) return null;

@@ -1,22 +1,11 @@
-import {
-  ActionIcon,
-  Badge,
-  Button,
-  CloseButton,
-  Select,
-  SimpleGrid,
-  Stack,
-  Table,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Badge, CloseButton, Select, SimpleGrid, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
 import { Fragment, type ReactNode, useState } from 'react';
 import { callText, type Operations, operations } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
+import { NextPage, Unfold } from '../parts/buttons.tsx';
 import { nowMicros } from '../parts/format.ts';
 import { Empty, Loaded, Page, Time } from '../parts/parts.tsx';
 import { LongText, Name, parseExact, prettyValue } from '../parts/text.tsx';
@@ -67,15 +56,7 @@ export function AuditPage(): ReactNode {
         {({ pages }) => (
           <Stack>
             <Records records={pages.flatMap(({ data }) => data)} />
-            {query.hasNextPage && (
-              <Button
-                variant="default"
-                onClick={() => void query.fetchNextPage()}
-                loading={query.isFetchingNextPage}
-              >
-                Show older records
-              </Button>
-            )}
+            <NextPage query={query}>Show older records</NextPage>
           </Stack>
         )}
       </Loaded>
@@ -170,15 +151,7 @@ function RecordRow({ record }: { record: AuditRecord }): ReactNode {
     <Fragment>
       <Table.Tr>
         <Table.Td>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            onClick={() => setOpen(!open)}
-            aria-expanded={open}
-            aria-label={`Details of ${action}`}
-          >
-            {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
-          </ActionIcon>
+          <Unfold open={open} onOpen={setOpen} label={`Details of ${action}`} />
         </Table.Td>
         <Table.Td>
           <Time micros={created_at} />

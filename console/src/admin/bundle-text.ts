@@ -1,3 +1,5 @@
+import { count } from '../parts/format.ts';
+import { namesIn } from '../parts/json-text.ts';
 import { visible } from '../parts/text.tsx';
 
 /** The text of a bundle: its notation, its bounds, and where a path is in it. */
@@ -21,9 +23,9 @@ export function notationOf(text: string): 'application/json' | 'application/yaml
 export function tooLarge(bytes: number, notation: string): string | undefined {
   const [max, name] = notation === 'application/json' ? [maxBytes, 'JSON'] : [maxYamlBytes, 'YAML'];
   if (bytes <= max) return undefined;
-  const size = Math.ceil(bytes / kib).toLocaleString('en');
+  const size = count(Math.ceil(bytes / kib));
   const hint = name === 'YAML' ? 'Write it as JSON (up to 1,024 KiB), or split it' : 'Split it';
-  return `A bundle in ${name} has at most ${(max / kib).toLocaleString('en')} KiB; this one has ${size} KiB. ${hint}.`;
+  return `A bundle in ${name} has at most ${count(max / kib)} KiB; this one has ${size} KiB. ${hint}.`;
 }
 
 export const bytesOf = (text: string): number => new Blob([text]).size;
@@ -48,10 +50,7 @@ export async function placesOf(
   const document = parseDocument(text, { lineCounter: counter, uniqueKeys: false, prettyErrors: false });
   const lines = text.split('\n');
   for (const pointer of pointers) {
-    const names = pointer
-      .split('/')
-      .slice(1)
-      .map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const names = namesIn(pointer);
     for (let length = names.length; length > 0; length--) {
       const node = document.getIn(names.slice(0, length), true);
       if (!isNode(node) || !node.range) continue;

@@ -37,7 +37,6 @@ export function CreateKey({ onClose }: { onClose(): void }): ReactNode {
       closeOnClickOutside={false}
       closeOnEscape={made === undefined}
       withCloseButton={made === undefined}
-      closeButtonProps={{ 'aria-label': 'Close' }}
     >
       {made === undefined ? <Form onMade={setMade} /> : <Made made={made} onClose={onClose} />}
     </Modal>

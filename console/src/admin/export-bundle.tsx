@@ -9,7 +9,7 @@ import { download, LongText, pretty } from '../parts/text.tsx';
 
 type Format = 'yaml' | 'json';
 
-/** What is stored, as a bundle: to read, and to keep as a file. */
+/** Exports stored objects as a bundle: to read, and to keep as a file. */
 export function ExportBundle(): ReactNode {
   const [selector, setSelector] = useState('');
   const [format, setFormat] = useState<Format>('yaml');

@@ -1,10 +1,12 @@
-import { Anchor, Button, Group, Modal, Stack } from '@mantine/core';
+import { Anchor, Button, Modal, Stack } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
+import { DialogButtons } from '../parts/buttons.tsx';
+import { count } from '../parts/format.ts';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 
-/** What the pages of this folder share. */
+/** Pieces that the pages of this folder share. */
 
 interface ConfirmProps {
   title: string;
@@ -14,7 +16,7 @@ interface ConfirmProps {
   onClose(): void;
   busy: boolean;
   error: unknown;
-  /** What happens then. */
+  /** Says what happens then. */
   children: ReactNode;
 }
 
@@ -22,18 +24,11 @@ interface ConfirmProps {
 export function Confirm(props: ConfirmProps): ReactNode {
   const { title, action, onConfirm, onClose, busy, error, children } = props;
   return (
-    <Modal opened onClose={onClose} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal opened onClose={onClose} title={title}>
       <Stack>
         {children}
         <Problem error={error} />
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button color="red" onClick={onConfirm} loading={busy}>
-            {action}
-          </Button>
-        </Group>
+        <DialogButtons color="red" {...{ action, busy, onConfirm }} onCancel={onClose} />
       </Stack>
     </Modal>
   );
@@ -71,12 +66,12 @@ const step = 100;
 
 /** The first rows of a long list, and a button for more. */
 export function useFirst<T>(all: readonly T[]): { first: readonly T[]; more: ReactNode } {
-  const [count, setCount] = useState(step);
+  const [shown, setShown] = useState(step);
   const more =
-    all.length > count ? (
-      <Button variant="subtle" size="compact-sm" onClick={() => setCount(count + step)}>
-        Show more ({(all.length - count).toLocaleString('en')} left)
+    all.length > shown ? (
+      <Button variant="subtle" size="compact-sm" onClick={() => setShown(shown + step)}>
+        Show more ({count(all.length - shown)} left)
       </Button>
     ) : null;
-  return { first: all.slice(0, count), more };
+  return { first: all.slice(0, shown), more };
 }

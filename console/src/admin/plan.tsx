@@ -6,7 +6,7 @@ import { Diff } from '../parts/lazy.tsx';
 import { LongText, Name, prettyValue } from '../parts/text.tsx';
 import { ObjectLink, useFirst } from './pieces.tsx';
 
-/** What a bundle would change, or has changed. */
+/** The changes that a bundle would make, or has made. */
 
 export type Applied = Operations['apply']['answer'];
 type Change = Applied['changes'][number];

@@ -1,10 +1,10 @@
-import { ActionIcon, Alert, Badge, Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
-import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
+import { Alert, Badge, Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Fragment, type ReactNode, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { call, type Operations } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
+import { Unfold } from '../parts/buttons.tsx';
 import { count } from '../parts/format.ts';
 import { Empty, Labels, Loaded, Page, Since } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
@@ -126,15 +126,7 @@ function WorkerRow({ worker, onDrain }: { worker: Worker; onDrain(): void }): Re
     <Fragment>
       <Table.Tr>
         <Table.Td>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            onClick={() => setOpen(!open)}
-            aria-expanded={open}
-            aria-label={`Tasks of ${name}`}
-          >
-            {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
-          </ActionIcon>
+          <Unfold open={open} onOpen={setOpen} label={`Tasks of ${name}`} />
         </Table.Td>
         <Table.Td>
           <Text size="sm" fw={600}>

@@ -1,6 +1,6 @@
 import { createContext, type ReactNode, useContext } from 'react';
 
-/** Who uses this tab, and what the role allows. */
+/** The caller of this tab, and what its role allows. */
 
 const roles = ['viewer', 'operator', 'admin'] as const;
 export type Role = (typeof roles)[number];

@@ -21,6 +21,9 @@ export function keepKey(given: string | undefined): void {
   client = new Client(base, given);
 }
 
+/** Options of a query whose answer is read once. */
+export const unchanging = { staleTime: Number.POSITIVE_INFINITY, refetchInterval: false } as const;
+
 export const hasKey = (): boolean => key !== undefined;
 
 /** Throws `Refused` with the problem, or `Unreachable`. */

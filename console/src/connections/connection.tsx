@@ -1,17 +1,22 @@
-import { Button, Code, Group, Paper, Text, Title } from '@mantine/core';
-import { IconPlayerPlay } from '@tabler/icons-react';
+import { Button, Code, Group, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { Can, useMay } from '../api/caller.tsx';
-import { type ConnectionProfile, type ConnectorDetail, call, callWithTag } from '../api/client.ts';
+import {
+  type ConnectionProfile,
+  type ConnectorDetail,
+  call,
+  callWithTag,
+  unchanging,
+} from '../api/client.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
-import { errorsOf, marksOf, merged, patchOf, withoutSecrets } from '../parts/form-values.ts';
+import { errorsOf, merged, patchOf, withoutSecrets } from '../parts/form-values.ts';
 import { Beside, Loaded, Page, Problem } from '../parts/parts.tsx';
-import { useSave } from '../parts/save.tsx';
-import { failedStep, TestSteps, useTest } from '../parts/test-steps.tsx';
+import { sentAs, useSave } from '../parts/save.tsx';
+import { type Test, TestButton, TestSteps, useTest } from '../parts/test-steps.tsx';
 import { Name } from '../parts/text.tsx';
 import { bodyOf, configSchema, type ProfileDraft, ProfileForm } from './profile-form.tsx';
 
@@ -22,8 +27,7 @@ export function ConnectionPage(): ReactNode {
     queryKey: ['connection_profile', id],
     queryFn: () => callWithTag('getConnectionProfile', { params: { id } }),
     // The user edits this version. A conflict shows when it is saved.
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: false,
+    ...unchanging,
     gcTime: 0,
   });
   return (
@@ -57,13 +61,7 @@ function useEdit({ profile, etag, connector }: StoredProps & { connector: Connec
   };
   const save = useSave({
     etag: etag ?? undefined,
-    send: ({ dryRun, discardState, etag: version }) =>
-      call('replaceConnectionProfile', {
-        params: { id },
-        query: { dry_run: dryRun, state: discardState ? 'discard' : 'keep' },
-        headers: version === undefined ? {} : { 'if-match': version },
-        body,
-      }),
+    send: (how) => call('replaceConnectionProfile', { params: { id }, ...sentAs(how), body }),
     theirs: async () => {
       const now = await callWithTag('getConnectionProfile', { params: { id } });
       return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };
@@ -79,20 +77,10 @@ function useEdit({ profile, etag, connector }: StoredProps & { connector: Connec
 function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
   const { profile, connector } = props;
   const { draft, setDraft, stored, body, save, changed, reset } = useEdit(props);
-  const [tested, setTested] = useState('');
   const may = useMay('operator');
-  const test = useTest();
-  const schema = configSchema(connector);
-  const sameAsTested = tested === JSON.stringify(body.config);
-  const marks = sameAsTested ? marksOf(failedStep(test.run), schema) : {};
-  const errors = merged(
-    errorsOf(save.error),
-    sameAsTested ? errorsOf(test.run.error) : {},
-    Object.fromEntries(Object.entries(marks).map(([path, messages]) => [`/config${path}`, messages])),
-  );
+  const test = useTest(configSchema(connector), body.config);
   const runTest = (): void => {
     save.forget();
-    setTested(JSON.stringify(body.config));
     const config = patchOf(stored.config, body.config);
     test.start('testStoredConnectionProfile', { params: { id: profile.id }, body: { config } });
   };
@@ -110,7 +98,7 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
         <ProfileForm
           connector={connector}
           draft={draft}
-          errors={errors}
+          errors={merged(errorsOf(save.error), test.errors)}
           disabled={!may}
           onChange={(next) => {
             setDraft(next);
@@ -126,16 +114,7 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
             <Button variant="default" disabled={!changed} onClick={reset}>
               Undo changes
             </Button>
-            {connector.testing && (
-              <Button
-                variant="default"
-                leftSection={<IconPlayerPlay size={16} />}
-                loading={test.run.state === 'running'}
-                onClick={runTest}
-              >
-                Test
-              </Button>
-            )}
+            {connector.testing && <TestButton test={test} onStart={runTest} />}
           </Group>
         </Can>
         {save.dialog}
@@ -144,25 +123,15 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
   );
 }
 
-function Aside({
-  profile,
-  test,
-}: {
-  profile: ConnectionProfile;
-  test: ReturnType<typeof useTest>;
-}): ReactNode {
+function Aside({ profile, test }: { profile: ConnectionProfile; test: Test }): ReactNode {
   return (
     <>
-      <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
-      <Paper withBorder p="md" component="section" aria-labelledby="used-by">
-        <Title order={2} size="h5" mb="xs" id="used-by">
-          Used by
-        </Title>
-        <UsedBy kind="connection_profiles" id={profile.id} />
+      <TestSteps test={test} />
+      <UsedBy kind="connection_profiles" id={profile.id}>
         <Text size="xs" c="dimmed" mt="md">
           Id <Code>{profile.id}</Code>
         </Text>
-      </Paper>
+      </UsedBy>
     </>
   );
 }

@@ -1,6 +1,5 @@
 import { Anchor, Button, Group, Stack, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
-import { IconPlayerPlay } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
@@ -8,9 +7,9 @@ import { useMay } from '../api/caller.tsx';
 import { type ConnectorDetail, call } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { ConnectorCards, ConnectorIcon, useConnector, useConnectors } from '../parts/connectors.tsx';
-import { errorsOf, marksOf, merged, withoutSecrets } from '../parts/form-values.ts';
+import { errorsOf, merged, withoutSecrets } from '../parts/form-values.ts';
 import { Beside, Empty, Loaded, Page, Problem } from '../parts/parts.tsx';
-import { failedStep, TestSteps, useTest } from '../parts/test-steps.tsx';
+import { TestButton, TestSteps, useTest } from '../parts/test-steps.tsx';
 import { bodyOf, configSchema, type ProfileDraft, ProfileForm } from './profile-form.tsx';
 
 /** A new connection profile: first its connector, then its form. */
@@ -61,11 +60,11 @@ const empty: ProfileDraft = { name: '', config: {}, labels: {} };
 
 function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
   const [draft, setDraft] = useState(empty);
-  const [tested, setTested] = useState('');
-  const test = useTest();
   const navigate = useNavigate();
   const client = useQueryClient();
   const body = bodyOf(connector, draft);
+  const schema = configSchema(connector);
+  const test = useTest(schema, body.config);
   const create = useMutation({
     mutationFn: () => call('createConnectionProfile', { body }),
     onSuccess: async ({ id }) => {
@@ -74,17 +73,8 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
       await navigate({ to: '/connections/$id', params: { id } });
     },
   });
-  const schema = configSchema(connector);
-  const sameAsTested = tested === JSON.stringify(body.config);
-  const marks = sameAsTested ? marksOf(failedStep(test.run), schema) : {};
-  const errors = merged(
-    errorsOf(create.error),
-    sameAsTested ? errorsOf(test.run.error) : {},
-    Object.fromEntries(Object.entries(marks).map(([path, messages]) => [`/config${path}`, messages])),
-  );
   const runTest = (): void => {
     create.reset();
-    setTested(JSON.stringify(body.config));
     test.start('testConnectionProfile', { body: { ...body, name: body.name || 'test' } });
   };
   const shown = { ...body, config: withoutSecrets(schema, body.config) };
@@ -111,11 +101,11 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
         />
       }
     >
-      <Beside aside={<TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />}>
+      <Beside aside={<TestSteps test={test} />}>
         <ProfileForm
           connector={connector}
           draft={draft}
-          errors={errors}
+          errors={merged(errorsOf(create.error), test.errors)}
           onChange={(next) => {
             setDraft(next);
             create.reset();
@@ -123,16 +113,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
         />
         <Problem error={create.error} title="It was not stored" />
         <Group>
-          {connector.testing && (
-            <Button
-              variant="default"
-              leftSection={<IconPlayerPlay size={16} />}
-              loading={test.run.state === 'running'}
-              onClick={runTest}
-            >
-              Test
-            </Button>
-          )}
+          {connector.testing && <TestButton test={test} onStart={runTest} />}
           <Button loading={create.isPending} onClick={() => create.mutate()}>
             Save
           </Button>

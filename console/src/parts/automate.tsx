@@ -8,10 +8,10 @@ import { base, call } from '../api/client.ts';
 import { Loaded } from './parts.tsx';
 import { download, LongText, visible } from './text.tsx';
 
-/** What a page does, as commands: curl, a bundle for `penstock apply`, and SQL. */
+/** The actions of a page as commands: curl, a bundle for `penstock apply`, and SQL. */
 
 export interface Call {
-  /** What it does, as in `Stop the pipeline`. */
+  /** As in `Stop the pipeline`. */
   title: string;
   method: string;
   /** Path with its query, from `/api/v1` on. */
@@ -26,7 +26,7 @@ export interface Call {
 const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** The command; the key is taken from the environment, never from this tab. */
-export function curlOf({ method, path, body, file, stream }: Call, withKey: boolean): string {
+function curlOf({ method, path, body, file, stream }: Call, withKey: boolean): string {
   const parts = [
     `curl -sS${stream ? 'N' : ''}${method === 'GET' ? '' : ` -X ${method}`} ${quoted(base + path)}`,
   ];
@@ -45,7 +45,7 @@ interface ShownObject {
   id: string;
 }
 
-export interface AutomateProps {
+interface AutomateProps {
   calls: readonly Call[];
   /** The object that the page shows. */
   object?: ShownObject;
@@ -67,14 +67,7 @@ export function Automate({ calls, object, sql, label = 'Automate' }: AutomatePro
       <Button variant="default" leftSection={<IconTerminal2 size={16} />} onClick={show}>
         {label}
       </Button>
-      <Drawer
-        opened={open}
-        onClose={close}
-        position="right"
-        size="xl"
-        title="The same from a script"
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Drawer opened={open} onClose={close} position="right" size="xl" title="The same from a script">
         <Tabs defaultValue="curl" keepMounted={false}>
           <Tabs.List>
             <Tabs.Tab value="curl">curl</Tabs.Tab>

@@ -1,11 +1,9 @@
 import { Badge, Card, Group, SimpleGrid, Text, UnstyledButton, useComputedColorScheme } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { type Connector, type ConnectorDetail, call } from '../api/client.ts';
+import { type Connector, type ConnectorDetail, call, unchanging } from '../api/client.ts';
 
 /** Connectors: their pictures, a choice of them, and their schemas. */
-
-const unchanging = { staleTime: Number.POSITIVE_INFINITY, refetchInterval: false } as const;
 
 export const useConnectors = (): UseQueryResult<Connector[]> =>
   useQuery({

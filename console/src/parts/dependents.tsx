@@ -1,4 +1,4 @@
-import { Alert, Anchor, Button, Group, List, Modal, Stack, Text } from '@mantine/core';
+import { Alert, Anchor, Button, Group, List, Modal, Paper, Stack, Text, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { notifications } from '@mantine/notifications';
 import { IconTrash } from '@tabler/icons-react';
@@ -6,10 +6,11 @@ import { type UseQueryResult, useMutation, useQuery, useQueryClient } from '@tan
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { call, type Dependents } from '../api/client.ts';
+import { DialogButtons } from './buttons.tsx';
 import { JobState, Loaded, Problem } from './parts.tsx';
 import { Name } from './text.tsx';
 
-/** What uses a profile or a table, and its deletion. */
+/** The users of a profile or a table, and its deletion. */
 
 export type Kind = 'connection_profiles' | 'connection_tables';
 
@@ -68,21 +69,27 @@ function Users({ dependents }: { dependents: Dependents }): ReactNode {
 const isUsed = ({ connection_tables, pipelines }: Dependents): boolean =>
   connection_tables.length + pipelines.length > 0;
 
-/** The tables and pipelines that use an object, with their states. */
-export function UsedBy({ kind, id }: { kind: Kind; id: string }): ReactNode {
+/** The tables and pipelines that use an object, with their states. More about the object goes below. */
+export function UsedBy({ kind, id, children }: { kind: Kind; id: string; children: ReactNode }): ReactNode {
   const query = useDependents(kind, id);
   return (
-    <Loaded query={query}>
-      {(dependents) =>
-        isUsed(dependents) ? (
-          <Users dependents={dependents} />
-        ) : (
-          <Text size="sm" c="dimmed">
-            Nothing uses it yet.
-          </Text>
-        )
-      }
-    </Loaded>
+    <Paper withBorder p="md" component="section" aria-labelledby="used-by">
+      <Title order={2} size="h5" mb="xs" id="used-by">
+        Used by
+      </Title>
+      <Loaded query={query}>
+        {(dependents) =>
+          isUsed(dependents) ? (
+            <Users dependents={dependents} />
+          ) : (
+            <Text size="sm" c="dimmed">
+              Nothing uses it yet.
+            </Text>
+          )
+        }
+      </Loaded>
+      {children}
+    </Paper>
   );
 }
 
@@ -133,19 +140,14 @@ export function DeleteObject({ kind, id, name, noun, onDeleted }: DeleteProps): 
                 </Text>
               )}
               <Problem error={remove.error} />
-              <Group justify="flex-end">
-                <Button variant="default" onClick={close}>
-                  Cancel
-                </Button>
-                <Button
-                  color="red"
-                  disabled={isUsed(data)}
-                  loading={remove.isPending}
-                  onClick={() => remove.mutate()}
-                >
-                  Delete
-                </Button>
-              </Group>
+              <DialogButtons
+                action="Delete"
+                color="red"
+                disabled={isUsed(data)}
+                busy={remove.isPending}
+                onCancel={close}
+                onConfirm={() => remove.mutate()}
+              />
             </Stack>
           )}
         </Loaded>

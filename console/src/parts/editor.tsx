@@ -88,7 +88,7 @@ export function Editor(props: EditorProps): ReactNode {
   return <div ref={host} className="editor" style={{ minHeight }} />;
 }
 
-/** What differs between two texts, side by side. */
+/** Differences between two texts, side by side. */
 export function Diff({ before, after, labels = ['Before', 'After'] }: DiffProps): ReactNode {
   const host = useRef<HTMLDivElement>(null);
   const dark = useComputedColorScheme('light') === 'dark';

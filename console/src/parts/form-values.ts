@@ -131,13 +131,15 @@ export const labelErrors = (errors: FieldErrors): string | undefined =>
     .join('\n') || undefined;
 
 /** A merge patch (RFC 7396) that makes `after` of `before`. */
-export function patchOf(before: Json, after: Json): Json {
+export function patchOf(before: object, after: object): Json {
   const patch: Json = {};
   for (const name of Object.keys(before)) if (!(name in after)) patch[name] = null;
   for (const [name, value] of Object.entries(after)) {
-    const former = before[name];
+    const former = (before as Json)[name];
     if (JSON.stringify(former) === JSON.stringify(value)) continue;
-    patch[name] = isObject(former) && isObject(value) ? patchOf(former, value) : value;
+    const change = isObject(former) && isObject(value) ? patchOf(former, value) : value;
+    // Members in another order are no change.
+    if (change === value || Object.keys(change).length > 0) patch[name] = change;
   }
   return patch;
 }

@@ -20,7 +20,7 @@ function slice(base64: string, start: number, count: number): Uint8Array {
 }
 
 /** Number of bytes that base64 stands for. */
-export const lengthOf = (base64: string): number =>
+const lengthOf = (base64: string): number =>
   (base64.length / 4) * 3 - (/=*$/.exec(base64.slice(-2))?.[0].length ?? 0);
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');

@@ -85,6 +85,13 @@ export function unquoted(json: string): string {
 export const members = (json: string): [name: string, json: string][] =>
   Array.from(children(json), ({ key, start, end }) => [key, json.slice(start, end)]);
 
+/** Names of members, and indexes of items, in a JSON pointer. */
+export const namesIn = (pointer: string): string[] =>
+  pointer
+    .split('/')
+    .slice(1)
+    .map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'));
+
 /**
  * Finds the value that a JSON pointer names. If it is missing, or its pointer names no single item, returns the first
  * character of the innermost value around it.
@@ -92,8 +99,7 @@ export const members = (json: string): [name: string, json: string][] =>
 export function placeOf(json: string, pointer: string): Span {
   const start = skipSpace(json, 0);
   let place: Span = { start, end: json.trimEnd().length };
-  for (const step of pointer.split('/').slice(1)) {
-    const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
+  for (const name of namesIn(pointer)) {
     let found: Span | undefined;
     for (const child of children(json, place.start)) if (child.key === name) found = child;
     if (found === undefined) return { start: place.start, end: place.start + 1 };

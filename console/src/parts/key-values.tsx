@@ -10,10 +10,8 @@ interface KeyValuesProps {
   value: Readonly<Record<string, string>>;
   onChange(value: Record<string, string>): void;
   error?: string | undefined;
-  /** What a row is, as in `a label`. */
+  /** Noun for a row, as in `a label`. */
   add?: string;
-  /** Words for a name and a value. */
-  words?: [name: string, value: string];
   disabled?: boolean;
 }
 
@@ -21,16 +19,7 @@ type Row = [name: string, value: string];
 
 /** Rows as typed; only those with a name are in the value. */
 export function KeyValues(props: KeyValuesProps): ReactNode {
-  const {
-    label,
-    description,
-    value,
-    onChange,
-    error,
-    words = ['Name', 'Value'],
-    add = 'a name',
-    disabled = false,
-  } = props;
+  const { label, description, value, onChange, error, add = 'a name', disabled = false } = props;
   const [rows, setRows] = useState<Row[]>(() => Object.entries(value));
   const stored = Object.fromEntries(rows.filter(([name]) => name !== ''));
   const shown = sameValues(stored, value) ? rows : Object.entries(value);
@@ -57,8 +46,8 @@ export function KeyValues(props: KeyValuesProps): ReactNode {
           <TextInput
             flex={1}
             size="xs"
-            aria-label={`${words[0]} ${index + 1}`}
-            placeholder={words[0]}
+            aria-label={`Name ${index + 1}`}
+            placeholder="Name"
             value={name}
             disabled={disabled}
             onChange={({ currentTarget }) => set(index, [currentTarget.value, text])}
@@ -66,8 +55,8 @@ export function KeyValues(props: KeyValuesProps): ReactNode {
           <TextInput
             flex={1}
             size="xs"
-            aria-label={`${words[1]} ${index + 1}`}
-            placeholder={words[1]}
+            aria-label={`Value ${index + 1}`}
+            placeholder="Value"
             value={text}
             disabled={disabled}
             onChange={({ currentTarget }) => set(index, [name, currentTarget.value])}

@@ -2,6 +2,7 @@ import { Anchor, Code, Modal, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { createElement, Fragment, type ReactNode } from 'react';
+import { unchanging } from '../api/client.ts';
 import { Loaded } from './parts.tsx';
 import { visible } from './text.tsx';
 
@@ -24,8 +25,7 @@ function Meaning({ code }: { code: string }): ReactNode {
   const query = useQuery({
     queryKey: ['errors.md'],
     queryFn: async () => (await import('../../../docs/errors.md?raw')).default,
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: false,
+    ...unchanging,
   });
   return (
     <Loaded query={query}>

@@ -118,7 +118,7 @@ const subscribe = (told: () => void): (() => void) => {
   };
 };
 
-/** The time since then, which goes on; the time itself on hover. */
+/** The time since then, counting on; the time itself on hover. */
 export function Since({ micros }: { micros: number }): ReactNode {
   useSyncExternalStore(subscribe, () => now);
   return (

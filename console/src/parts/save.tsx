@@ -4,13 +4,14 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { call, Refused } from '../api/client.ts';
+import { DialogButtons } from './buttons.tsx';
 import { Diff } from './lazy.tsx';
 import { JobState, Problem } from './parts.tsx';
 import { Name, prettyValue } from './text.tsx';
 
 /** Saving a change: what it affects, what it would lose, and what somebody else has changed meanwhile. */
 
-export interface Affected {
+interface Affected {
   id: string;
   name: string;
 }
@@ -22,7 +23,13 @@ export interface How {
   etag: string | undefined;
 }
 
-export interface SaveOptions<A> {
+/** Query and headers of the request that sends a change. */
+export const sentAs = ({ dryRun, discardState, etag }: How) => ({
+  query: { dry_run: dryRun, state: discardState ? ('discard' as const) : ('keep' as const) },
+  headers: etag === undefined ? {} : { 'if-match': etag },
+});
+
+interface SaveOptions<A> {
   /** Sends the change. */
   send(how: How): Promise<A>;
   /** ETag of the version that the user began with. */
@@ -152,25 +159,24 @@ function Affects({ step, busy, onCancel, onGo }: AskProps & { onGo(how: How): vo
           </Alert>
         )}
         <AffectedPipelines affected={affected} />
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onCancel}>
-            Cancel
-          </Button>
-          <Button loading={busy} color={how.discardState ? 'red' : undefined} onClick={() => onGo(how)}>
-            {how.discardState ? 'Save and discard state' : 'Save'}
-          </Button>
-        </Group>
+        <DialogButtons
+          action={how.discardState ? 'Save and discard state' : 'Save'}
+          color={how.discardState ? 'red' : undefined}
+          busy={busy}
+          onCancel={onCancel}
+          onConfirm={() => onGo(how)}
+        />
       </Stack>
     </Modal>
   );
 }
 
-/** So many states are asked for. */
+/** Maximum number of pipelines whose state is shown. */
 const maxStates = 20;
 const maxShown = 200;
 
 /** Pipelines with links; the states of the first ones. */
-export function AffectedPipelines({ affected }: { affected: readonly Affected[] }): ReactNode {
+function AffectedPipelines({ affected }: { affected: readonly Affected[] }): ReactNode {
   return (
     <List size="sm" spacing={4} aria-label="Affected pipelines" mah="40vh" style={{ overflow: 'auto' }}>
       {affected.slice(0, maxShown).map(({ id, name }, index) => (
@@ -207,14 +213,14 @@ function Loses({ step, busy, onCancel, onGo }: AskProps & { onGo(how: How): void
           The state holds the rows of open windows and of aggregates. If you discard it, these rows are lost.
           The pipelines begin anew with the messages that come next.
         </Text>
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onCancel}>
-            Keep the state, do not save
-          </Button>
-          <Button color="red" loading={busy} onClick={() => onGo(step.how)}>
-            Discard the state and save
-          </Button>
-        </Group>
+        <DialogButtons
+          action="Discard the state and save"
+          color="red"
+          cancel="Keep the state, do not save"
+          busy={busy}
+          onCancel={onCancel}
+          onConfirm={() => onGo(step.how)}
+        />
       </Stack>
     </Modal>
   );

@@ -13,6 +13,7 @@ import type {
 import { type ReactNode, useMemo } from 'react';
 import { Check, Errors as errorsIn } from 'typebox/schema';
 import { drawn, type FieldErrors, type Json, noErrors, type Schema } from './form-values.ts';
+import { namesIn } from './json-text.ts';
 import { Fold } from './parts.tsx';
 import {
   BaseInput,
@@ -148,8 +149,7 @@ function nested(errors: FieldErrors): ErrorSchema {
   const root: ErrorSchema = {};
   for (const [pointer, messages] of Object.entries(errors)) {
     let at = root as Record<string, unknown>;
-    for (const part of pointer.split('/').slice(1)) {
-      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    for (const name of namesIn(pointer)) {
       if (name === '__proto__') break;
       at[name] ??= {};
       at = at[name] as Record<string, unknown>;

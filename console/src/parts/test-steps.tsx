@@ -16,10 +16,12 @@ import {
   IconChevronDown,
   IconChevronRight,
   IconMinus,
+  IconPlayerPlay,
   IconX,
 } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { type Asked, follow, type TestMessage } from '../api/client.ts';
+import { errorsOf, type FieldErrors, marksOf, merged, type Schema } from './form-values.ts';
 import { duration } from './format.ts';
 import { Problem } from './parts.tsx';
 import { LongText, prettyValue, visible } from './text.tsx';
@@ -32,7 +34,7 @@ type TestName =
   | 'testConnectionTable'
   | 'testStoredConnectionTable';
 
-export interface TestRun {
+interface TestRun {
   state: 'none' | 'running' | 'over' | 'stopped';
   steps: readonly TestMessage[];
   /** The last event. */
@@ -43,16 +45,21 @@ export interface TestRun {
 
 const never: TestRun = { state: 'none', steps: [], summary: undefined, error: undefined };
 
-interface Test {
+export interface Test {
   run: TestRun;
   start<N extends TestName>(name: N, asked: Asked<N>): void;
   /** Ends a running test. Leaving the page does the same. */
   stop(): void;
   clear(): void;
+  /** Errors of the test, and fields that its failed step points to, while the form holds what was tested. */
+  errors: FieldErrors;
 }
 
-export function useTest(): Test {
+/** Tests what a form holds: `value`, whose config has this schema. */
+export function useTest(schema: Schema, value: unknown): Test {
   const [run, setRun] = useState<TestRun>(never);
+  const [tested, setTested] = useState('');
+  const now = JSON.stringify(value);
   const leave = useRef<AbortController>(undefined);
   useEffect(() => () => leave.current?.abort(), []);
   const stop = (): void => {
@@ -63,12 +70,19 @@ export function useTest(): Test {
     leave.current?.abort();
     const controller = new AbortController();
     leave.current = controller;
+    setTested(now);
     setRun({ ...never, state: 'running' });
     void followTest(name, { ...asked, signal: controller.signal }, (change) => {
       if (!controller.signal.aborted) setRun(change);
     });
   };
-  return { run, start, stop, clear: () => setRun(never) };
+  return {
+    run,
+    start,
+    stop,
+    clear: () => setRun(never),
+    errors: tested === now ? errorsIn(run, schema) : {},
+  };
 }
 
 async function followTest<N extends TestName>(
@@ -92,9 +106,22 @@ async function followTest<N extends TestName>(
   }
 }
 
-/** The first step that failed. */
-export const failedStep = ({ steps }: TestRun): TestMessage | undefined =>
-  steps.find(({ outcome }) => outcome === 'failed');
+function errorsIn({ steps, error }: TestRun, schema: Schema): FieldErrors {
+  const failed = steps.find(({ outcome }) => outcome === 'failed');
+  const marks = Object.entries(marksOf(failed, schema)).map(([path, said]) => [`/config${path}`, said]);
+  return merged(errorsOf(error), Object.fromEntries(marks));
+}
+
+export const TestButton = ({ test, onStart }: { test: { run: TestRun }; onStart(): void }): ReactNode => (
+  <Button
+    variant="default"
+    leftSection={<IconPlayerPlay size={16} />}
+    loading={test.run.state === 'running'}
+    onClick={onStart}
+  >
+    Test
+  </Button>
+);
 
 const looks = {
   ok: { color: 'teal', icon: IconCheck, text: 'ok' },
@@ -106,7 +133,8 @@ const looks = {
 /** Names of steps for people: `mqtt_connect` is `mqtt connect`. */
 const titleOf = (name: string): string => visible(name).replaceAll('_', ' ');
 
-export function TestSteps({ run, onStop, onClear }: TestStepsProps): ReactNode {
+export function TestSteps({ test }: { test: Pick<Test, 'run' | 'stop' | 'clear'> }): ReactNode {
+  const { run, stop, clear } = test;
   if (run.state === 'none') return null;
   return (
     <Paper withBorder p="md" component="section" aria-label="Test">
@@ -114,11 +142,11 @@ export function TestSteps({ run, onStop, onClear }: TestStepsProps): ReactNode {
         <Group justify="space-between" align="flex-start" wrap="nowrap">
           <Verdict run={run} />
           {run.state === 'running' ? (
-            <Button variant="default" size="compact-sm" onClick={onStop}>
+            <Button variant="default" size="compact-sm" onClick={stop}>
               Stop the test
             </Button>
           ) : (
-            <ActionIcon variant="subtle" color="gray" aria-label="Close the test" onClick={onClear}>
+            <ActionIcon variant="subtle" color="gray" aria-label="Close the test" onClick={clear}>
               <IconX size={16} />
             </ActionIcon>
           )}
@@ -157,11 +185,6 @@ export function TestSteps({ run, onStop, onClear }: TestStepsProps): ReactNode {
       </Stack>
     </Paper>
   );
-}
-interface TestStepsProps {
-  run: TestRun;
-  onStop(): void;
-  onClear(): void;
 }
 
 function Verdict({ run }: { run: TestRun }): ReactNode {

@@ -1,6 +1,7 @@
 import { ActionIcon, Box, Button, CopyButton, Group, Tooltip } from '@mantine/core';
 import { IconCheck, IconCopy } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useState } from 'react';
+import { count } from './format.ts';
 
 /** Text from elsewhere: names and payloads that may hold anything. It is shown, never run. */
 
@@ -13,14 +14,16 @@ export const visible = (text: string): string =>
     char === '\n' || char === '\t' ? char : `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
   );
 
+/** Visible text on one line, cut after `max` characters. */
+export const oneLine = (text: string, max: number): string =>
+  visible(text.length > max ? `${text.slice(0, max)}…` : text).replaceAll(/[\n\t]/g, ' ');
+
 const maxName = 200;
 
 /** A name or a short value on one line. */
 export function Name({ children }: { children: string }): ReactNode {
-  const text = visible(children.slice(0, maxName)).replaceAll(/[\n\t]/g, ' ');
-  return (
-    <bdi title={text.length > 40 ? text : undefined}>{children.length > maxName ? `${text}…` : text}</bdi>
-  );
+  const text = oneLine(children, maxName);
+  return <bdi title={text.length > 40 ? text : undefined}>{text}</bdi>;
 }
 
 export function Copy({ value, label }: { value: string; label: string }): ReactNode {
@@ -63,7 +66,7 @@ export function LongText({ text, label, mark, markEnd }: LongTextProps): ReactNo
       <Group justify={begin > 0 ? 'space-between' : 'flex-end'} gap="xs">
         {begin > 0 && (
           <Button variant="subtle" size="compact-sm" onClick={() => setBegin(0)}>
-            Show from the beginning ({begin.toLocaleString('en')} characters before)
+            Show from the beginning ({count(begin)} characters before)
           </Button>
         )}
         <Copy value={text} label={`Copy ${label}`} />
@@ -76,7 +79,7 @@ export function LongText({ text, label, mark, markEnd }: LongTextProps): ReactNo
       </section>
       {text.length > end && (
         <Button variant="subtle" size="compact-sm" onClick={() => setLength(length + step)}>
-          Show more ({(text.length - end).toLocaleString('en')} characters left)
+          Show more ({count(text.length - end)} characters left)
         </Button>
       )}
     </Box>

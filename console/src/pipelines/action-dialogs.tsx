@@ -1,8 +1,9 @@
-import { Button, Group, List, Modal, NumberInput, Radio, Stack, Text } from '@mantine/core';
+import { List, Modal, NumberInput, Radio, Stack, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { call, type Job, type Pipeline } from '../api/client.ts';
+import { DialogButtons } from '../parts/buttons.tsx';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { jobKey } from './job.ts';
@@ -72,10 +73,10 @@ export function StopDialog({ pipeline, job, close }: DialogProps & { job: Job })
           </Stack>
         </Radio.Group>
         <Problem error={stop.error} />
-        <Confirm
-          text={`Stop: ${mode}`}
-          loading={stop.isPending}
-          {...{ close }}
+        <DialogButtons
+          action={`Stop: ${mode}`}
+          busy={stop.isPending}
+          onCancel={close}
           onConfirm={() => stop.mutate()}
         />
       </Stack>
@@ -107,10 +108,10 @@ export function RestartDialog({ pipeline, stopped, close }: DialogProps & { stop
           </Radio.Group>
         )}
         <Problem error={restart.error} />
-        <Confirm
-          text={stopped ? 'Start again' : 'Restart'}
-          loading={restart.isPending}
-          {...{ close }}
+        <DialogButtons
+          action={stopped ? 'Start again' : 'Restart'}
+          busy={restart.isPending}
+          onCancel={close}
           onConfirm={() => restart.mutate()}
         />
       </Stack>
@@ -142,11 +143,11 @@ export function RescaleDialog({ pipeline, stopped, close }: DialogProps & { stop
           An INSERT with windows stays one task.
         </Text>
         <Problem error={rescale.error} />
-        <Confirm
-          text="Rescale"
-          loading={rescale.isPending}
+        <DialogButtons
+          action="Rescale"
+          busy={rescale.isPending}
           disabled={parallelism === pipeline.parallelism}
-          {...{ close }}
+          onCancel={close}
           onConfirm={() => rescale.mutate()}
         />
       </Stack>
@@ -184,30 +185,14 @@ export function DeleteDialog({ pipeline, close }: DialogProps): ReactNode {
         </List>
         <Text size="sm">Its tables, their profiles and all rows that were written stay.</Text>
         <Problem error={error} />
-        <Confirm text="Delete" color="red" loading={isPending} {...{ close }} onConfirm={() => mutate()} />
+        <DialogButtons
+          action="Delete"
+          color="red"
+          busy={isPending}
+          onCancel={close}
+          onConfirm={() => mutate()}
+        />
       </Stack>
     </Modal>
-  );
-}
-
-interface ConfirmProps {
-  text: string;
-  color?: string;
-  loading: boolean;
-  disabled?: boolean;
-  close(): void;
-  onConfirm(): void;
-}
-
-function Confirm({ text, color, loading, disabled = false, close, onConfirm }: ConfirmProps): ReactNode {
-  return (
-    <Group justify="flex-end">
-      <Button variant="default" onClick={close}>
-        Cancel
-      </Button>
-      <Button {...(color && { color })} {...{ loading, disabled }} onClick={onConfirm}>
-        {text}
-      </Button>
-    </Group>
   );
 }

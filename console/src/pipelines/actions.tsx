@@ -15,7 +15,7 @@ import { JobState, Problem } from '../parts/parts.tsx';
 import { DeleteDialog, RescaleDialog, RestartDialog, StopDialog, useAction } from './action-dialogs.tsx';
 import { isChanging, isResting, useJob, watchCalls } from './job.ts';
 
-/** What can be done with a pipeline: start, stop, restart, rescale, delete. */
+/** Actions on a pipeline: start, stop, restart, rescale, delete. */
 
 export function Actions({ pipeline }: { pipeline: Pipeline }): ReactNode {
   const { data: job } = useJob(pipeline);

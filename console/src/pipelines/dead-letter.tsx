@@ -40,14 +40,7 @@ export interface DeadLetterDrawerProps {
 export function DeadLetterDrawer({ pipeline, letter, onClose, actions }: DeadLetterDrawerProps): ReactNode {
   const may = useMay('operator');
   return (
-    <Drawer
-      opened={letter !== undefined}
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title="Dead letter"
-      closeButtonProps={{ 'aria-label': 'Close' }}
-    >
+    <Drawer opened={letter !== undefined} onClose={onClose} position="right" size="xl" title="Dead letter">
       {letter && (
         <Stack gap="md">
           <Facts letter={letter} />
@@ -207,7 +200,7 @@ function Payload({ content: { payload }, letter }: { content: Content; letter: D
 const maxMarked = 200;
 const maxAttempts = 20;
 
-/** What the table makes of it now, to check a repair before a replay. */
+/** Result of decoding it with the current table, to check a repair before a replay. */
 function AttemptNow({ attempt, busy, onAgain }: AttemptNowProps): ReactNode {
   const wrong = attempt.filter(({ error }) => error);
   return (

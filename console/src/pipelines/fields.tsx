@@ -1,6 +1,6 @@
 import { Grid, NumberInput, TextInput } from '@mantine/core';
 import type { ComponentProps, ReactNode } from 'react';
-import { type Operations, type Pipeline, type PipelinePost, Refused } from '../api/client.ts';
+import { type Pipeline, Refused } from '../api/client.ts';
 import { KeyValues } from '../parts/key-values.tsx';
 
 /** The fields of a pipeline beside its query. */
@@ -35,35 +35,7 @@ export const fieldsOf = (pipeline: Pipeline): PipelineFields => ({
   tags: pipeline.tags,
 });
 
-export const bodyOf = (fields: PipelineFields): PipelinePost => ({ ...fields });
-
-type Patch = Operations['patchPipeline']['body'];
-
-/** A merge patch with what differs. */
-export function patchOf(before: PipelineFields, after: PipelineFields): Patch {
-  const patch: Record<string, unknown> = {};
-  for (const name of Object.keys(after) as (keyof PipelineFields)[]) {
-    const [one, other] = [before[name], after[name]];
-    if (typeof one === 'object' && typeof other === 'object') {
-      const changes = mapPatch(one, other);
-      if (Object.keys(changes).length > 0) patch[name] = changes;
-    } else if (one !== other) patch[name] = other;
-  }
-  return patch as Patch;
-}
-
-const mapPatch = (
-  before: Record<string, string>,
-  after: Record<string, string>,
-): Record<string, string | null> =>
-  Object.fromEntries([
-    ...Object.keys(before)
-      .filter((key) => after[key] === undefined)
-      .map((key) => [key, null]),
-    ...Object.entries(after).filter(([key, value]) => before[key] !== value),
-  ]);
-
-/** What the API says of one field. */
+/** Error of the API for one field. */
 export function errorAt(error: unknown, field: string): string | undefined {
   if (!(error instanceof Refused)) return undefined;
   const { code, detail, errors } = error.problem;

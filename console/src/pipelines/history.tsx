@@ -1,8 +1,8 @@
-import { Button, Group, SegmentedControl, Stack, Table, Text, UnstyledButton } from '@mantine/core';
-import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
+import { Group, SegmentedControl, Stack, Table, Text } from '@mantine/core';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { call, type JobLogMessage, type Pipeline } from '../api/client.ts';
+import { NextPage, Unfold } from '../parts/buttons.tsx';
 import { ErrorCode } from '../parts/meaning.tsx';
 import { Empty, Loaded, readable, Time } from '../parts/parts.tsx';
 import { LongText, pretty, visible } from '../parts/text.tsx';
@@ -54,17 +54,7 @@ function History({ id, jobId }: { id: string; jobId: string }): ReactNode {
           return <Messages messages={messages} />;
         }}
       </Loaded>
-      {query.hasNextPage && (
-        <Group justify="center">
-          <Button
-            variant="default"
-            loading={query.isFetchingNextPage}
-            onClick={() => void query.fetchNextPage()}
-          >
-            Show older
-          </Button>
-        </Group>
-      )}
+      <NextPage query={query}>Show older</NextPage>
     </Stack>
   );
 }
@@ -100,20 +90,11 @@ const colors = { info: undefined, warn: readable('orange'), error: readable('red
 function Message({ message }: { message: JobLogMessage }): ReactNode {
   const [open, setOpen] = useState(false);
   const { created_at, level, code, task_index } = message;
-  const Arrow = open ? IconChevronDown : IconChevronRight;
   return (
     <>
       <Table.Tr>
         <Table.Td>
-          <UnstyledButton
-            onClick={() => setOpen(!open)}
-            aria-expanded={open}
-            aria-label="Details"
-            p={4}
-            style={{ lineHeight: 0 }}
-          >
-            <Arrow size={16} />
-          </UnstyledButton>
+          <Unfold open={open} onOpen={setOpen} label="Details" />
         </Table.Td>
         <Table.Td>
           <Time micros={created_at} />

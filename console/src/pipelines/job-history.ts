@@ -1,6 +1,6 @@
 import type { JobLogMessage } from '../api/client.ts';
 
-/** What the history of a job says about its states. */
+/** Reads changes of state out of the history of a job. */
 
 export interface StateChange {
   id: string;
@@ -16,7 +16,7 @@ export interface StateChange {
 const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 /** Reads JSON from outside. Undefined if it is none, or no object. */
-export function detailsOf({ details }: Pick<JobLogMessage, 'details'>): Record<string, unknown> | undefined {
+function detailsOf({ details }: Pick<JobLogMessage, 'details'>): Record<string, unknown> | undefined {
   try {
     const parsed: unknown = JSON.parse(details);
     return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : undefined;

@@ -47,7 +47,7 @@ interface Replay {
   followed: readonly DeadLetter[];
 }
 
-/** What became of a letter of the last replay. */
+/** State of a dead letter since the last replay. */
 export type Fate = 'replaying' | 'gone' | 'failed';
 
 export interface Outcome {
@@ -211,13 +211,7 @@ export function DiscardDialog({ pipeline, target, onClose, onDone }: DiscardDial
   };
   const number = target ? amount(target.size, 'dead letter') : '';
   return (
-    <Modal
-      opened={target !== undefined}
-      onClose={close}
-      title={`Discard ${number}?`}
-      closeButtonProps={{ 'aria-label': 'Close' }}
-      zIndex={400}
-    >
+    <Modal opened={target !== undefined} onClose={close} title={`Discard ${number}?`} zIndex={400}>
       <Stack>
         <Text size="sm">
           They are deleted for good, with their payloads. The broker does not send these messages again,

@@ -7,11 +7,11 @@ import { useMay } from '../api/caller.tsx';
 import { call } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { Empty, Page, Problem } from '../parts/parts.tsx';
-import { bodyOf, errorAt, Fields, isAtFields, newFields, type PipelineFields } from './fields.tsx';
+import { errorAt, Fields, isAtFields, newFields, type PipelineFields } from './fields.tsx';
 import { PreviewPanel } from './preview.tsx';
 import { QueryEditor, useQueryCheck } from './query-editor.tsx';
 
-/** What was being written when the page was left. It stays in memory only: a query can hold a password. */
+/** Unsaved text of the page. It stays in memory only: a query can hold a password. */
 let draft = newFields;
 
 export function NewPipelinePage(): ReactNode {
@@ -34,7 +34,7 @@ function NewPipeline(): ReactNode {
     draft = fields;
   }, [fields]);
   const { mutate, isPending, error } = useMutation({
-    mutationFn: (body: PipelineFields) => call('createPipeline', { body: bodyOf(body) }),
+    mutationFn: (body: PipelineFields) => call('createPipeline', { body }),
     onSuccess: async ({ id }) => {
       setFields(newFields);
       draft = newFields;
@@ -50,7 +50,7 @@ function NewPipeline(): ReactNode {
       path: '/api/v1/pipelines/validate_query',
       body: { query: fields.query },
     },
-    { title: 'Create and start', method: 'POST', path: '/api/v1/pipelines', body: bodyOf(fields) },
+    { title: 'Create and start', method: 'POST', path: '/api/v1/pipelines', body: fields },
   ];
   const queryError = errorAt(error, 'query');
   return (

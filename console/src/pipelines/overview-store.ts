@@ -183,7 +183,7 @@ function sameView(one: View, other: View): boolean {
   return sameList(one.ids, other.ids) && JSON.stringify(one.states) === JSON.stringify(other.states);
 }
 
-/** What a filter selects. The result stays the same object while it is equal. */
+/** Selects by a filter. The result stays the same object while it is equal. */
 export function useView(store: OverviewStore, filter: Filter): View {
   const read = useMemo(() => {
     let version: number | undefined;

@@ -188,7 +188,7 @@ const steps = [
   },
 ] as const;
 
-/** What to do without any pipeline. */
+/** Says what to do first, while there is no pipeline. */
 function FirstSteps(): ReactNode {
   const may = useMay('operator');
   const profiles = useQuery({

@@ -1,5 +1,5 @@
 import type { OutputData } from '../api/client.ts';
-import { visible } from '../parts/text.tsx';
+import { oneLine } from '../parts/text.tsx';
 
 /** Rows of a preview: read without rounding, and a bounded number of them. */
 
@@ -105,8 +105,7 @@ export function cellText(value: unknown): string {
         : value === undefined
           ? ''
           : JSON.stringify(value);
-  const short = text.length > maxCell ? `${text.slice(0, maxCell)}…` : text;
-  return visible(short).replaceAll(/[\n\t]/g, ' ');
+  return oneLine(text, maxCell);
 }
 
 export const isNumber = (value: unknown): boolean => value instanceof ExactNumber;

@@ -15,7 +15,7 @@ import type { Vocabulary } from './sql-language.ts';
 /** A query with what is wrong in it and its plan. */
 
 const SqlEditor = later<SqlEditorProps>(async () => (await import('./sql-editor.tsx')).SqlEditor, 256);
-export const Graph = later<{ graph: PipelineGraph }>(async () => (await import('./graph.tsx')).Graph, 220);
+const Graph = later<{ graph: PipelineGraph }>(async () => (await import('./graph.tsx')).Graph, 220);
 
 const checkAfterMs = 350;
 const none: readonly Finding[] = [];
@@ -80,7 +80,7 @@ async function metadataOf(
 const rarely = { refetchInterval: false, staleTime: 300_000 } as const;
 
 /** Names that a query can use. Empty until they are loaded: completion is a help, not a need. */
-export function useVocabulary(): { vocabulary: Vocabulary; noTables: boolean } {
+function useVocabulary(): { vocabulary: Vocabulary; noTables: boolean } {
   const tables = useQuery({
     queryKey: ['connection_tables', { all: true }],
     queryFn: ({ signal }) => allTables(signal),

@@ -3,13 +3,14 @@ import { useDisclosure } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useRef, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
-import { call, callWithTag, type Pipeline } from '../api/client.ts';
+import { call, callWithTag, type Operations, type Pipeline, unchanging } from '../api/client.ts';
+import { patchOf } from '../parts/form-values.ts';
 import { nowMicros } from '../parts/format.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { Loaded, Problem } from '../parts/parts.tsx';
-import { type How, useSave } from '../parts/save.tsx';
+import { type How, sentAs, useSave } from '../parts/save.tsx';
 import { prettyValue } from '../parts/text.tsx';
-import { errorAt, Fields, fieldsOf, isAtFields, type PipelineFields, patchOf } from './fields.tsx';
+import { errorAt, Fields, fieldsOf, isAtFields, type PipelineFields } from './fields.tsx';
 import { isResting, jobKey, useJob } from './job.ts';
 import { PreviewPanel } from './preview.tsx';
 import { QueryEditor, useQueryCheck } from './query-editor.tsx';
@@ -28,8 +29,7 @@ export function QueryTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
   const query = useQuery({
     queryKey: ['pipeline-edit', id],
     queryFn: ({ signal }) => callWithTag('getPipeline', { params: { id }, signal }),
-    refetchInterval: false,
-    staleTime: Number.POSITIVE_INFINITY,
+    ...unchanging,
     gcTime: 0,
   });
   const { data: job } = useJob(pipeline);
@@ -82,17 +82,16 @@ function useEdit({ pipeline: { id }, stored, onSaved, reload }: EditProps, field
   const client = useQueryClient();
   const base = useRef(fieldsOf(stored.answer));
   const after = useRef<Omit<Saved, 'at'>>(undefined);
-  const send = async ({ dryRun, discardState, etag }: How) => {
-    if (!dryRun) {
+  const send = async (how: How) => {
+    if (!how.dryRun) {
       const job = (await call('listPipelineJobs', { params: { id } })).data[0];
       const jobId = job?.id ?? '';
       after.current = { pipelineId: id, jobId, after: await newestMessage(id, jobId) };
     }
     return call('patchPipeline', {
       params: { id },
-      query: { ...(dryRun && { dry_run: true }), ...(discardState && { state: 'discard' as const }) },
-      headers: etag === undefined ? {} : { 'if-match': etag },
-      body: patchOf(base.current, fields),
+      ...sentAs(how),
+      body: patchOf(base.current, fields) as Operations['patchPipeline']['body'],
     });
   };
   return useSave({

@@ -39,11 +39,7 @@ interface Progress {
 }
 
 /** `messages` are those since the edit was saved, newest first. `allEnded` says that no former task is connected. */
-export function progressOf(
-  messages: readonly JobLogMessage[],
-  job: Job | undefined,
-  allEnded: boolean,
-): Progress {
+function progressOf(messages: readonly JobLogMessage[], job: Job | undefined, allEnded: boolean): Progress {
   const error = messages.find(({ level }) => level === 'error');
   const states = messages.flatMap((message) => stateIn(message) ?? []);
   const restarted = states.some(({ state }) => state === 'Restarting');

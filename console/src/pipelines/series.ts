@@ -18,13 +18,13 @@ const counts = [
 ] as const;
 const sums: readonly Metric[] = [...counts, 'in_flight', 'open_windows', 'state_bytes'];
 const highest: readonly Metric[] = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'watermark_lag_ms'];
-export const metrics: readonly Metric[] = [...sums, ...highest];
+const metrics: readonly Metric[] = [...sums, ...highest];
 const counted: ReadonlySet<Metric> = new Set(counts);
 
 export type Split = 'totals' | 'task' | 'worker';
 
 /** One line of each chart. */
-export interface Group {
+interface Group {
   label: string;
   values: Record<Metric, (number | null)[]>;
 }
@@ -166,7 +166,7 @@ export class LiveSteps {
   }
 }
 
-/** A counter that became smaller began anew. */
+/** A counter that became smaller was reset. */
 const differences = (now: Values, before: Values): Values =>
   Object.fromEntries(
     counts.map((name) => {

@@ -22,7 +22,7 @@ export interface SqlEditorProps {
   onChange?: ((value: string) => void) | undefined;
   readOnly?: boolean | undefined;
   vocabulary: Vocabulary;
-  /** What the API says of the text; the editor moves the marks while it changes. */
+  /** Findings of the API; the editor moves their marks while the text changes. */
   errors: readonly Finding[];
   warnings: readonly Finding[];
   handle: RefObject<EditorHandle | null>;

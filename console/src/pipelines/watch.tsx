@@ -17,7 +17,7 @@ import { Tasks } from './tasks.tsx';
 import { Throughput } from './throughput.tsx';
 import { States, useHistory } from './timeline.tsx';
 
-/** What a pipeline does now. */
+/** The current work of a pipeline: figures, charts, tasks and errors. */
 
 type Rates = NonNullable<PipelineEvent['rates']>;
 

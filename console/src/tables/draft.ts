@@ -46,7 +46,7 @@ export function directed(connector: ConnectorDetail, direction: Direction): Sche
 }
 
 /** Direction of a config. As in the API, an alternative without a mark of its own is told by its fields. */
-export function directionOf(connector: ConnectorDetail, config: Json): Direction {
+function directionOf(connector: ConnectorDetail, config: Json): Direction {
   const [first = 'source'] = directionsOf(connector);
   const found = switchOf(connector.table_schema as Schema);
   if (found === undefined) return first;

@@ -1,4 +1,4 @@
-import { Anchor, Badge, Button, Center, Table } from '@mantine/core';
+import { Anchor, Badge, Button, Table } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
@@ -6,6 +6,7 @@ import type { ReactNode } from 'react';
 import { Can } from '../api/caller.tsx';
 import { type ConnectionTable, call } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
+import { NextPage } from '../parts/buttons.tsx';
 import { ConnectorName } from '../parts/connectors.tsx';
 import { count } from '../parts/format.ts';
 import { Empty, Labels, Loaded, Page, Time } from '../parts/parts.tsx';
@@ -53,17 +54,7 @@ export function TablesPage(): ReactNode {
           return tables.length === 0 ? <None searched={search !== undefined} /> : <Tables tables={tables} />;
         }}
       </Loaded>
-      {query.hasNextPage && (
-        <Center>
-          <Button
-            variant="default"
-            loading={query.isFetchingNextPage}
-            onClick={() => void query.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </Center>
-      )}
+      <NextPage query={query}>Show more</NextPage>
     </Page>
   );
 }

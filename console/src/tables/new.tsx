@@ -11,7 +11,7 @@ import { errorsOf, merged } from '../parts/form-values.ts';
 import { Beside, Empty, Loaded, Page, Problem } from '../parts/parts.tsx';
 import { TestSteps } from '../parts/test-steps.tsx';
 import { bodyOf, directionsOf, emptySchema, type TableDraft } from './draft.ts';
-import { newCalls, shownBody, TestButton, useTableTest } from './table-actions.tsx';
+import { newCalls, shownBody, TestTable, useTableTest } from './table-actions.tsx';
 import { TableForm } from './table-form.tsx';
 
 /** A new table: first its connector, then its form. */
@@ -85,7 +85,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
       }
       actions={<Automate calls={newCalls(shownBody(connector, draft, body))} />}
     >
-      <Beside aside={<TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />}>
+      <Beside aside={<TestSteps test={test} />}>
         <TableForm
           connector={connector}
           draft={draft}
@@ -101,7 +101,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
           <Button loading={create.isPending} disabled={unreadable} onClick={() => create.mutate()}>
             Save
           </Button>
-          {connector.testing && <TestButton test={test} />}
+          {connector.testing && <TestTable test={test} />}
           <Anchor component={Link} to="/tables/new" search={{} as never} size="sm">
             Choose another connector
           </Anchor>

@@ -12,9 +12,10 @@ import {
   Text,
   TextInput,
 } from '@mantine/core';
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { memo, type ReactNode, useCallback, useMemo, useState } from 'react';
 import { type ConnectionSchema, type ConnectorDetail, call, type InferredSchema } from '../api/client.ts';
+import { useConnector } from '../parts/connectors.tsx';
 import { count } from '../parts/format.ts';
 import { Problem } from '../parts/parts.tsx';
 import { Name, visible } from '../parts/text.tsx';
@@ -47,12 +48,7 @@ export function ProposedSchema({ report, current, connector, onSchema }: Propose
   const [metadata, setMetadata] = useState<MetadataNames>(() => metadataOf(current));
   const unseen = useMemo(() => unseenOf(current, proposed), [current, proposed]);
   const lines = useMemo(() => linesOf(report, unseen), [report, unseen]);
-  const { data } = useQuery({
-    queryKey: ['connector', connector],
-    queryFn: () => call('getConnector', { params: { id: connector } }),
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: false,
-  });
+  const { data } = useConnector(connector);
   const columns = data?.metadata_columns ?? [];
   const take = useMutation({
     async mutationFn() {

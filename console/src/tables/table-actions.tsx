@@ -1,28 +1,15 @@
-import { Button, Checkbox } from '@mantine/core';
-import { IconPlayerPlay } from '@tabler/icons-react';
+import { Checkbox } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
 import type { ConnectionTablePatch, ConnectorDetail } from '../api/client.ts';
 import type { Call } from '../parts/automate.tsx';
-import {
-  errorsOf,
-  type FieldErrors,
-  marksOf,
-  merged,
-  patchOf,
-  withoutSecrets,
-} from '../parts/form-values.ts';
-import { failedStep, type TestRun, useTest } from '../parts/test-steps.tsx';
+import { patchOf, withoutSecrets } from '../parts/form-values.ts';
+import { type Test, TestButton, useTest } from '../parts/test-steps.tsx';
 import { directed, type TableBody, type TableDraft } from './draft.ts';
 
 /** The test of a table as it is edited, and its calls for scripts. */
 
-export interface TableTest {
-  run: TestRun;
-  stop(): void;
-  clear(): void;
+export interface TableTest extends Omit<Test, 'start'> {
   start(): void;
-  /** Errors of the test, and fields that its failed step points to, while they are as they were tested. */
-  errors: FieldErrors;
   /** The choice whether a test writes. */
   probe: ReactNode;
 }
@@ -31,19 +18,16 @@ interface Tested {
   connector: ConnectorDetail;
   draft: TableDraft;
   body: TableBody;
-  /** What is stored, with its id. */
+  /** The stored table. */
   stored?: { id: string; body: TableBody };
 }
 
 export function useTableTest({ connector, draft, body, stored }: Tested): TableTest {
-  const test = useTest();
+  const test = useTest(directed(connector, draft.direction), body);
   const [writes, setWrites] = useState(false);
-  const [tested, setTested] = useState('');
-  const now = JSON.stringify(body);
   const isSink = draft.direction === 'sink';
   const probe = isSink && !writes ? ('none' as const) : ('publish' as const);
   const start = (): void => {
-    setTested(now);
     if (stored === undefined) {
       test.start('testConnectionTable', { body: { ...body, name: body.name || 'test', probe } });
       return;
@@ -51,20 +35,9 @@ export function useTableTest({ connector, draft, body, stored }: Tested): TableT
     const { labels: _, ...patch } = patchOf(stored.body, body) as ConnectionTablePatch;
     test.start('testStoredConnectionTable', { params: { id: stored.id }, body: { ...patch, probe } });
   };
-  const marks = marksOf(failedStep(test.run), directed(connector, draft.direction));
-  const errors =
-    tested === now
-      ? merged(
-          errorsOf(test.run.error),
-          Object.fromEntries(Object.entries(marks).map(([path, said]) => [`/config${path}`, said])),
-        )
-      : {};
   return {
-    run: test.run,
-    stop: test.stop,
-    clear: test.clear,
+    ...test,
     start,
-    errors,
     probe: isSink && (
       <Checkbox
         label="The test writes a message"
@@ -75,16 +48,9 @@ export function useTableTest({ connector, draft, body, stored }: Tested): TableT
   };
 }
 
-export const TestButton = ({ test }: { test: TableTest }): ReactNode => (
+export const TestTable = ({ test }: { test: TableTest }): ReactNode => (
   <>
-    <Button
-      variant="default"
-      leftSection={<IconPlayerPlay size={16} />}
-      loading={test.run.state === 'running'}
-      onClick={test.start}
-    >
-      Test
-    </Button>
+    <TestButton test={test} onStart={test.start} />
     {test.probe}
   </>
 );

@@ -1,20 +1,20 @@
-import { Anchor, Badge, Button, Code, Group, Paper, Tabs, Text, Title } from '@mantine/core';
+import { Anchor, Badge, Button, Code, Group, Tabs, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { Can, useMay } from '../api/caller.tsx';
-import { type ConnectionTable, type ConnectorDetail, call, callWithTag } from '../api/client.ts';
+import { type ConnectionTable, type ConnectorDetail, call, callWithTag, unchanging } from '../api/client.ts';
 import { Automate, type Call } from '../parts/automate.tsx';
 import { ConnectorIcon, useConnector } from '../parts/connectors.tsx';
 import { DeleteObject, UsedBy } from '../parts/dependents.tsx';
 import { errorsOf, merged } from '../parts/form-values.ts';
 import { Beside, Loaded, Page, Problem, Time } from '../parts/parts.tsx';
-import { useSave } from '../parts/save.tsx';
+import { sentAs, useSave } from '../parts/save.tsx';
 import { TestSteps } from '../parts/test-steps.tsx';
 import { Name } from '../parts/text.tsx';
 import { bodyOf, draftOf } from './draft.ts';
 import { LiveTail } from './live-tail.tsx';
-import { shownBody, storedCalls, type TableTest, TestButton, useTableTest } from './table-actions.tsx';
+import { shownBody, storedCalls, type TableTest, TestTable, useTableTest } from './table-actions.tsx';
 import { TableForm } from './table-form.tsx';
 
 /** A stored table: its definition, and its messages as they arrive. */
@@ -24,8 +24,7 @@ export function TablePage(): ReactNode {
     queryKey: ['connection_table', id],
     queryFn: () => callWithTag('getConnectionTable', { params: { id } }),
     // The user edits this version. A conflict shows when it is saved.
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: false,
+    ...unchanging,
     gcTime: 0,
   });
   return (
@@ -125,13 +124,7 @@ function useEdit({ table, etag, connector }: ShownProps) {
   };
   const save = useSave({
     etag: etag ?? undefined,
-    send: ({ dryRun, discardState, etag: version }) =>
-      call('replaceConnectionTable', {
-        params: { id },
-        query: { dry_run: dryRun, state: discardState ? 'discard' : 'keep' },
-        headers: version === undefined ? {} : { 'if-match': version },
-        body,
-      }),
+    send: (how) => call('replaceConnectionTable', { params: { id }, ...sentAs(how), body }),
     theirs: async () => {
       const now = await callWithTag('getConnectionTable', { params: { id } });
       return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };
@@ -179,7 +172,7 @@ function Definition(props: ShownProps): ReactNode {
           <Button variant="default" disabled={!changed && !unreadable} onClick={reset}>
             Undo changes
           </Button>
-          {connector.testing && <TestButton test={test} />}
+          {connector.testing && <TestTable test={test} />}
         </Group>
       </Can>
       {save.dialog}
@@ -191,12 +184,8 @@ function Aside({ table, test }: { table: ConnectionTable; test: TableTest }): Re
   const { connection_profile: profile } = table;
   return (
     <>
-      <TestSteps run={test.run} onStop={test.stop} onClear={test.clear} />
-      <Paper withBorder p="md" component="section" aria-labelledby="used-by">
-        <Title order={2} size="h5" mb="xs" id="used-by">
-          Used by
-        </Title>
-        <UsedBy kind="connection_tables" id={table.id} />
+      <TestSteps test={test} />
+      <UsedBy kind="connection_tables" id={table.id}>
         {profile && (
           <Text size="sm" mt="md">
             Connection{' '}
@@ -208,7 +197,7 @@ function Aside({ table, test }: { table: ConnectionTable; test: TableTest }): Re
         <Text size="xs" c="dimmed" mt="md">
           Id <Code>{table.id}</Code>, created <Time micros={table.created_at} />
         </Text>
-      </Paper>
+      </UsedBy>
     </>
   );
 }

@@ -153,7 +153,7 @@ function seriesOfStay(stay: Stay, first: number, length: number): Series {
   return series;
 }
 
-/** What windows hold stays as it is while nothing comes. */
+/** Value in a step without activity. The state of windows stays as it was. */
 function quietValue(name: StepValue, kept: number | null): number | null {
   if (name === 'open_windows' || name === 'state_bytes') return kept;
   return name === 'in_flight' || stepSums.some((one) => one === name) ? 0 : null;

@@ -144,7 +144,7 @@ const newest = (errors: readonly (TaskError | null)[]): TaskError | null =>
 const isAwaited = ({ quiet, at }: TaskDigest, tools: EntryTools): boolean =>
   !quiet && at > tools.now - tools.awaitedMs * 1000;
 
-/** Statistics are not written while nothing changes. Those of a busy task are older than what they tell of. */
+/** Statistics are not written while nothing changes. Those of a busy task lag behind. */
 function lagOf({ digest, stateSince }: OverviewTask, tools: EntryTools): number | null {
   const since = digest ? digest.waiting_since : Number(stateSince);
   if (since === null) return null;
@@ -162,7 +162,7 @@ const noRates = (): Rates => ({
   rates: Array.from({ length: steps }, () => 0),
 });
 
-/** Rates until the newest second that all busy tasks have told of. Other seconds without statistics count as quiet. */
+/** Rates until the newest second that all busy tasks have reported. Other seconds without statistics count as quiet. */
 function ratesOf(digests: readonly TaskDigest[], tools: EntryTools): Rates {
   const shown = noRates();
   const awaited = digests.filter((digest) => isAwaited(digest, tools));
