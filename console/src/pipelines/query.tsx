@@ -4,7 +4,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useRef, useState } from 'react';
 import { useMay } from '../api/caller.tsx';
 import { call, callWithTag, type Pipeline } from '../api/client.ts';
-import { nowMicros } from '../parts/format.ts';
+import { nowMicros } from '../api/clock.ts';
 import { Diff } from '../parts/lazy.tsx';
 import { Loaded, Problem } from '../parts/parts.tsx';
 import { type How, useSave } from '../parts/save.tsx';
