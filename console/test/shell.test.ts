@@ -136,6 +136,19 @@ describe('the frame of the console', () => {
     expect(await second.getByRole('alert').count()).toBe(0);
   });
 
+  test('says that a part could not be loaded, and loads it later', async () => {
+    const { address } = await startService({ console: true });
+    const { page, go } = await browser.open(address);
+    const part = /\/assets\/editor-/;
+    await page.route(part, (route) => route.abort());
+    await go('/bundles');
+    await page.getByRole('alert').getByText('A part of the console could not be loaded').waitFor();
+    browser.errors.splice(0);
+    await page.unroute(part);
+    await page.getByRole('button', { name: 'Load the console again' }).click();
+    await page.getByRole('textbox', { name: 'Bundle', exact: true }).waitFor();
+  });
+
   test('says that a page does not exist', async () => {
     const { address } = await startService({ console: true });
     const { page } = await browser.open(address, { at: '/nowhere' });
