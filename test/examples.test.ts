@@ -3,10 +3,12 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { Client, Foreign } from '../examples/typed-client/client.ts';
 import { clientTypes } from '../scripts/docs/client-types.ts';
 import { whyMissing } from '../scripts/servers.ts';
 import { temporaryFolder } from './support/at-end.ts';
 import { databases, execute } from './support/databases.ts';
+import { Endpoint } from './support/http-endpoint.ts';
 import { plainClient } from './support/mqtt.ts';
 import { useProcessRig } from './support/rig.ts';
 import { skipping } from './support/skipping.ts';
@@ -50,6 +52,37 @@ test('the typed client tests, makes, runs and removes a pipeline', async () => {
     expect(body.data).toEqual([]);
   }
 }, 90_000);
+
+test('the typed client reads what a proxy makes of a response', async () => {
+  const proxy = await new Endpoint().start();
+  const client = new Client(proxy.url);
+  const answer = (status: number, type: string, text: string) => {
+    proxy.reply = () => ({ status, headers: { 'content-type': type }, text });
+  };
+  for (const [status, type, text] of [
+    [502, 'text/html', '<h1>Bad Gateway</h1>'],
+    [401, 'application/json', '{"message":"Unauthorized"}'],
+    [200, 'text/html; charset=utf-8', '<form>Log in</form>'],
+  ] as const) {
+    answer(status, type, text);
+    const error = await client.call('listWorkers', {}).catch((raised: unknown) => raised);
+    expect(error).toBeInstanceOf(Foreign);
+    expect(error).toMatchObject({ status, message: expect.stringContaining(`status ${status}`) });
+  }
+  // Frames and characters are split anywhere, and lines end as the proxy likes.
+  const bytes = Buffer.from(
+    ': connected\r\n\r\ndata: {"name":"ö😀"}\r\n\r\ndata: {"name":"b"}\n\ndata: {"na',
+  );
+  proxy.reply = async (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const byte of bytes) await new Promise((sent) => response.write(Buffer.of(byte), sent));
+    response.end();
+    return 'handled' as never;
+  };
+  const seen: unknown[] = [];
+  for await (const event of client.follow('getOverview', {})) seen.push(event);
+  expect(seen).toEqual([{ name: 'ö😀' }, { name: 'b' }]);
+}, 30_000);
 
 test('the typed client reports refusals', async () => {
   const failed = await run(process.execPath, [

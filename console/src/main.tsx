@@ -7,7 +7,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
-import { Refused } from './api/client.ts';
+import { statusOf } from './api/client.ts';
 import { router } from './routes.tsx';
 
 /** The console: providers around the router. */
@@ -19,6 +19,8 @@ const theme = createTheme({
   respectReducedMotion: true,
   components: {
     CloseButton: { defaultProps: { 'aria-label': 'Close' } },
+    // The keyboard scrolls wide tables (WCAG 2.1.1).
+    TableScrollContainer: { defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } } },
     Loader: { defaultProps: { role: 'status' } },
   },
 });
@@ -43,7 +45,7 @@ const queries = new QueryClient({
     queries: {
       staleTime: 2_000,
       refetchInterval: 10_000,
-      retry: (failures, error) => !(error instanceof Refused && error.problem.status < 500) && failures < 3,
+      retry: (failures, error) => (statusOf(error) ?? 500) >= 500 && failures < 3,
     },
     mutations: { retry: false },
   },

@@ -72,7 +72,22 @@ const routes = root.addChildren([
   createRoute({ ...common, path: '/about', component: lazyRouteComponent(admin, 'AboutPage') }),
 ]);
 
+/** As browsers say it. */
+const notLoaded = /dynamically imported module|Importing a module script failed/i;
+
 function Failed({ error, reset }: ErrorComponentProps): ReactNode {
+  if (notLoaded.test(`${error}`))
+    return (
+      <Stack>
+        <Problem
+          error={new Error('It was lost on the way, or this Penstock has another version now.')}
+          title="A part of the console could not be loaded"
+        />
+        <Anchor component="button" onClick={() => location.reload()}>
+          Load the console again
+        </Anchor>
+      </Stack>
+    );
   return (
     <Stack>
       <Problem error={error} title="This page failed" />

@@ -1,6 +1,9 @@
 import { gzipSync } from 'node:zlib';
+import type { Request } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
+import { createPipeline, createTables } from '../../test/support/resources.ts';
 import { startService } from '../../test/support/service.ts';
+import { until } from '../../test/support/until.ts';
 import { expectAccessible, useConsole } from './browser.ts';
 
 const adminKey = 'an-admin-key-of-this-test';
@@ -44,6 +47,106 @@ describe('the frame of the console', () => {
     await page.getByRole('link', { name: 'Workers' }).waitFor();
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.getByLabel('API key').waitFor();
+  });
+
+  test('has titles, the clock of Penstock, and no stream while it is hidden for long', async () => {
+    const { address } = await startService({ console: true, worker: true });
+    const { page, go } = await browser.open(address);
+    await page.goto('about:blank');
+    const streams: string[] = [];
+    let open = 0;
+    const isStream = (sent: Request) => sent.url().endsWith('/overview');
+    const closed = (sent: Request) => void (isStream(sent) && open--);
+    page.on('request', (sent) => void (isStream(sent) && (open++, streams.push(sent.url()))));
+    page.on('requestfailed', closed).on('requestfinished', closed);
+    await page.clock.install({ time: Date.now() - 3 * 3_600_000 });
+    await page.goto(`${address}/#/`);
+    await page.getByText('Live', { exact: true }).waitFor();
+    expect(open).toBe(1);
+    const hide = (hidden: boolean) =>
+      page.evaluate((given) => {
+        Object.defineProperty(document, 'hidden', { value: given, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }, hidden);
+    await hide(true);
+    await page.clock.fastForward(61_000);
+    await until('the stream to be closed', () => open === 0);
+    const before = streams.length;
+    await page.clock.fastForward(60_000);
+    expect(streams.length).toBe(before);
+    await hide(false);
+    await page.getByText('Live', { exact: true }).waitFor();
+    expect(open).toBe(1);
+
+    await go('/workers');
+    // The clock of the browser is hours behind.
+    await until('the time since the start of the worker', async () =>
+      /up for [1-9][\d.]* (s|min)/.test((await page.getByRole('main').innerText()) ?? ''),
+    );
+    expect(await page.title()).toBe('Workers · Penstock');
+  });
+
+  test('shows long and hostile names within a narrow page', async () => {
+    const identity = { name: 'w'.repeat(64) };
+    const { address, request } = await startService({ console: true, worker: true, identity });
+    const name = `<b>\u202e${'W'.repeat(90)}`;
+    const tables = await createTables(request, 'mqtt://127.0.0.1:1');
+    await request.patch(`/api/v1/connection_profiles/${tables.profile}`).send({ name }).expect(200);
+    const pipeline = await createPipeline(request, 'INSERT INTO alerts SELECT * FROM readings', name);
+    const { page, go } = await browser.open(address, { width: 390, at: `/connections/${tables.profile}` });
+    await expectAccessible(page);
+    expect(await page.title()).toBe(`<b>\\u202e${'W'.repeat(90)} · Penstock`);
+    await go(`/pipelines/${pipeline}`);
+    await page.getByText('controlled by').waitFor();
+    await expectAccessible(page);
+  });
+
+  test('says that a proxy responds in place of Penstock, and goes on after it', async () => {
+    const { address } = await startService({ console: true });
+    const { page, go } = await browser.open(address);
+    const asked = '**/api/v1/workers';
+    await page.route(asked, (route) =>
+      route.fulfill({ status: 403, contentType: 'application/json', body: '{"message":"Forbidden"}' }),
+    );
+    await go('/workers');
+    await page.getByRole('alert').getByText('responded with status 403, but not as Penstock does').waitFor();
+    await page.unroute(asked);
+    await page.route(asked, (route) =>
+      route.fulfill({ status: 200, contentType: 'text/html', body: '<form>Log in</form>' }),
+    );
+    await page.getByRole('alert').getByText('responded with status 200').waitFor();
+    await page.unroute(asked);
+    await page.getByRole('alert').waitFor({ state: 'detached' });
+  });
+
+  test('says why a stream is refused, and opens it later', async () => {
+    const { address } = await startService({ console: true });
+    const { page } = await browser.open(address);
+    const busy = new AbortController();
+    const headers = { accept: 'text/event-stream' };
+    const others = Array.from({ length: 31 }, () =>
+      fetch(`${address}/api/v1/overview`, { headers, signal: busy.signal }),
+    );
+    await Promise.all(others);
+    const second = await page.context().newPage();
+    await second.goto(`${address}/#/`);
+    await second.getByRole('alert').getByText('32 of your streams are open').waitFor();
+    busy.abort();
+    await second.getByText('Live', { exact: true }).waitFor();
+    expect(await second.getByRole('alert').count()).toBe(0);
+  });
+
+  test('says that a part could not be loaded, and loads it later', async () => {
+    const { address } = await startService({ console: true });
+    const { page, go } = await browser.open(address);
+    const part = /\/assets\/editor-/;
+    await page.route(part, (route) => route.abort());
+    await go('/bundles');
+    await page.getByRole('alert').getByText('A part of the console could not be loaded').waitFor();
+    browser.errors.splice(0);
+    await page.unroute(part);
+    await page.getByRole('button', { name: 'Load the console again' }).click();
+    await page.getByRole('textbox', { name: 'Bundle', exact: true }).waitFor();
   });
 
   test('says that a page does not exist', async () => {

@@ -27,6 +27,16 @@ export class Refused extends Error {
   }
 }
 
+/** A response that is not of Penstock, such as the page of a proxy before it. */
+export class Foreign extends Error {
+  readonly status: number;
+
+  constructor({ status, url }: Response) {
+    super(`${new URL(url).origin} responded with status ${status}, but not as Penstock does.`);
+    this.status = status;
+  }
+}
+
 export class Client {
   readonly #address: string;
   readonly #key: string | undefined;
@@ -37,7 +47,7 @@ export class Client {
     this.#key = key;
   }
 
-  /** Throws `Refused`, or the error of fetch if Penstock cannot be reached. */
+  /** Throws `Refused`, `Foreign`, or the error of fetch if Penstock cannot be reached. */
   async call<N extends Name>(name: N, asked: Asked<N>): Promise<Operations[N]['answer']> {
     return (await this.callWithTag(name, asked)).answer;
   }
@@ -60,7 +70,7 @@ export class Client {
       if (frame.startsWith('data: ')) yield JSON.parse(frame.slice(6));
   }
 
-  /** The response itself. Throws `Refused` if it is an error. */
+  /** The response itself. Throws as `call` does. */
   async send<N extends Name>(name: N, asked: Asked<N>, accept: string): Promise<Response> {
     type Parts = Record<string, Record<string, string | undefined>>;
     const { signal, ...parts } = asked;
@@ -82,17 +92,34 @@ export class Client {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
     });
-    if (!response.ok) throw new Refused((await response.json()) as Problem);
-    return response;
+    return accepted(response);
   }
+}
+
+/** The response, if it is not an error. Throws `Refused` or `Foreign`. */
+export async function accepted(response: Response): Promise<Response> {
+  const type = response.headers.get('content-type') ?? '';
+  if (!response.ok && type.includes('application/problem+json'))
+    throw new Refused((await response.json()) as Problem);
+  // Penstock has no page that an operation returns, but a proxy has one for logging in.
+  if (!response.ok || type.includes('text/html')) throw new Foreign(response);
+  return response;
 }
 
 /** The frames of server-sent events: data, or comments that only keep the stream open. */
 export async function* frames({ body }: Response): AsyncGenerator<string> {
+  if (body === null) return;
+  // Not every browser can iterate over a stream.
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
-  for await (const chunk of (body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
-    const complete = (text + chunk).split('\n\n');
-    text = complete.pop() ?? '';
-    yield* complete;
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      const complete = (text + next.value).split(/\r?\n\r?\n/);
+      text = complete.pop() ?? '';
+      yield* complete;
+    }
+  } finally {
+    // It only fails if reading has failed.
+    await reader.cancel().catch(() => {});
   }
 }

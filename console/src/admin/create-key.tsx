@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
 import { type Role, useCaller } from '../api/caller.tsx';
 import { call, keepKey, type Operations } from '../api/client.ts';
-import { nowMicros } from '../parts/format.ts';
+import { nowMicros } from '../api/clock.ts';
 import { Problem } from '../parts/parts.tsx';
 import { Copy, Name } from '../parts/text.tsx';
 

@@ -1,5 +1,14 @@
-import { type Asked, Client, frames, type Name, Refused } from '../../../examples/typed-client/client.ts';
-import { type Operations, operations, type Problem } from '../../../examples/typed-client/types.ts';
+import {
+  type Asked,
+  accepted,
+  Client,
+  Foreign,
+  frames,
+  type Name,
+  Refused,
+} from '../../../examples/typed-client/client.ts';
+import { type Operations, operations } from '../../../examples/typed-client/types.ts';
+import { setClock } from './clock.ts';
 
 /** The way to the API: the typed client that anyone may copy, with the key of this tab. */
 
@@ -11,14 +20,24 @@ export const base = new URL('.', location.href.split('#')[0]).href.replace(/\/$/
 
 const storedAs = 'penstock.key';
 let key = sessionStorage.getItem(storedAs) ?? undefined;
-let client = new Client(base, key);
+
+/** It also tells the time of Penstock. */
+class OwnClient extends Client {
+  override async send<N extends Name>(name: N, asked: Asked<N>, accept: string): Promise<Response> {
+    const response = await super.send(name, asked, accept);
+    setClock(response.headers.get('date'));
+    return response;
+  }
+}
+
+let client = new OwnClient(base, key);
 
 /** Keeps the key for this tab only, until it is closed. Undefined forgets it. */
 export function keepKey(given: string | undefined): void {
   key = given;
   if (given === undefined) sessionStorage.removeItem(storedAs);
   else sessionStorage.setItem(storedAs, given);
-  client = new Client(base, given);
+  client = new OwnClient(base, given);
 }
 
 /** Options of a query whose answer is read once. */
@@ -26,7 +45,7 @@ export const unchanging = { staleTime: Number.POSITIVE_INFINITY, refetchInterval
 
 export const hasKey = (): boolean => key !== undefined;
 
-/** Throws `Refused` with the problem, or `Unreachable`. */
+/** Throws `Refused` with the problem, `Foreign`, or `Unreachable`. */
 export const call = <N extends Name>(name: N, asked: Asked<N>): Promise<Operations[N]['answer']> =>
   reached(client.call(name, asked));
 
@@ -56,9 +75,7 @@ export const applyText = async (
     headers,
     body: text,
   });
-  const response = await reached(sent);
-  if (!response.ok) throw new Refused(await reached(response.json() as Promise<Problem>));
-  return response.text();
+  return (await reached(sent.then(accepted))).text();
 };
 
 export class Unreachable extends Error {
@@ -67,13 +84,20 @@ export class Unreachable extends Error {
   }
 }
 
+/** Status of the response that is this error. Undefined if there was no response. */
+export function statusOf(error: unknown): number | undefined {
+  if (error instanceof Refused) return error.problem.status;
+  return error instanceof Foreign ? error.status : undefined;
+}
+
 async function reached<T>(response: Promise<T>): Promise<T> {
   try {
     return await response;
   } catch (error) {
     if (error instanceof Refused || (error as Error).name === 'AbortError') throw error;
-    // fetch fails with a TypeError; a proxy whose server is away responds with HTML.
-    throw error instanceof TypeError || error instanceof SyntaxError ? new Unreachable(error) : error;
+    const away = error instanceof Foreign && [502, 503, 504].includes(error.status);
+    // fetch fails with a TypeError, and JSON that was cut off with a SyntaxError.
+    throw away || error instanceof TypeError || error instanceof SyntaxError ? new Unreachable(error) : error;
   }
 }
 

@@ -11,6 +11,8 @@ interface StreamOptions<N extends Name> {
   onOpen?(): void;
   /** Whether a stream that ends is opened again. Default true; false for one that ends by itself. */
   again?: boolean;
+  /** Whether it stays open while the page is hidden for long. Default false. */
+  whenHidden?: boolean;
   /** Reads the JSON of an event; JSON.parse if left out. */
   parse?(json: string): Operations[N]['events'];
 }
@@ -63,6 +65,28 @@ export async function followAgain<N extends Name>(
   }
 }
 
+const hiddenMs = 60_000;
+
+/** Whether the page has been hidden for long. Streams of many tabs would use up the connections that a browser opens. */
+function useIsHidden(): boolean {
+  const [hidden, setHidden] = useState(false);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const look = (): void => {
+      clearTimeout(timer);
+      if (document.hidden) timer = setTimeout(() => setHidden(true), hiddenMs);
+      else setHidden(false);
+    };
+    look();
+    document.addEventListener('visibilitychange', look);
+    return () => {
+      clearTimeout(timer);
+      document.removeEventListener('visibilitychange', look);
+    };
+  }, []);
+  return hidden;
+}
+
 /** Follows a stream while the component is shown. `asked` null opens none. A change of `asked` opens another. */
 export function useStream<N extends Name>(
   name: N,
@@ -75,7 +99,8 @@ export function useStream<N extends Name>(
     state: 'connecting',
     error: undefined,
   });
-  const text = JSON.stringify(asked);
+  const rests = useIsHidden() && !options.whenHidden;
+  const text = JSON.stringify(rests ? null : asked);
   useEffect(() => {
     const parsed = JSON.parse(text) as Asked<N> | null;
     if (parsed === null) return;

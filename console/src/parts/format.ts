@@ -42,4 +42,3 @@ const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 export const localTime = (micros: number): string => local.format(micros / 1000);
 export const clockTime = (micros: number): string => clock.format(micros / 1000);
 export const utcTime = (micros: number): string => `${new Date(micros / 1000).toISOString()} (UTC)`;
-export const nowMicros = (): number => Date.now() * 1000;

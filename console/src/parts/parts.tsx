@@ -14,20 +14,25 @@ import {
 } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { type ReactNode, useState, useSyncExternalStore } from 'react';
+import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { Refused, Unreachable } from '../api/client.ts';
+import { nowMicros } from '../api/clock.ts';
 import type { StreamState } from '../api/stream.ts';
-import { duration, localTime, nowMicros, utcTime } from './format.ts';
+import { duration, localTime, utcTime } from './format.ts';
 import { Name, visible } from './text.tsx';
 
 /** Small pieces that every page uses. */
 
-/** Title of a page, with its actions at the right. */
+/** Title of a page, with its actions at the right. The tab of the browser has the same title. */
 export function Page({ title, actions, children }: PageProps): ReactNode {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${heading.current?.innerText.trim()} · Penstock`;
+  });
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start">
-        <Title order={1} size="h2">
+        <Title order={1} size="h2" ref={heading}>
           {title}
         </Title>
         <Group gap="xs">{actions}</Group>
@@ -139,7 +144,9 @@ export function Problem({ error, title }: { error: unknown; title?: string }): R
   return (
     <Alert color="red" icon={<IconAlertCircle />} title={heading} role="alert" variant="light">
       <Stack gap={4}>
-        <Text size="sm">{visible(problem?.detail ?? (error as Error).message ?? String(error))}</Text>
+        <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+          {visible(problem?.detail ?? (error as Error).message ?? String(error))}
+        </Text>
         {problem?.hint && <Text size="sm">{visible(problem.hint)}</Text>}
         {(problem?.errors.length ?? 0) > 0 && (
           <List size="sm">

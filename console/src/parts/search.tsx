@@ -16,6 +16,7 @@ export function Search({ value, onSearch, label }: SearchProps): ReactNode {
       w={{ base: '100%', xs: 280 }}
       aria-label={label}
       placeholder={label}
+      maxLength={100}
       leftSection={<IconSearch size={16} />}
       rightSection={
         text && <CloseButton size="sm" aria-label="Clear the search" onClick={() => change('')} />

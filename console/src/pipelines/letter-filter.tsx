@@ -2,7 +2,8 @@ import { Group, NativeSelect, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { call, type DeadLetterGroup, type Operations } from '../api/client.ts';
-import { count, nowMicros } from '../parts/format.ts';
+import { nowMicros } from '../api/clock.ts';
+import { count } from '../parts/format.ts';
 
 /** Chooses dead letters by code, stage and time. */
 

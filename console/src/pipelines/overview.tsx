@@ -18,7 +18,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useMemo, useState } from 'react';
 import { Can, useMay } from '../api/caller.tsx';
-import { call } from '../api/client.ts';
+import { call, statusOf } from '../api/client.ts';
 import { useStream } from '../api/stream.ts';
 import { Automate } from '../parts/automate.tsx';
 import { clockTime, count } from '../parts/format.ts';
@@ -59,7 +59,9 @@ export function PipelinesPage(): ReactNode {
         </>
       }
     >
-      {(state === 'refused' || (state === 'lost' && at === undefined)) && <Problem error={error} />}
+      {(state === 'refused' || (state === 'lost' && at === undefined) || statusOf(error) !== undefined) && (
+        <Problem error={error} />
+      )}
       {at === undefined && state !== 'refused' && <Waiting />}
       {at !== undefined && (size === 0 ? <FirstSteps /> : <Found store={store} />)}
     </Page>

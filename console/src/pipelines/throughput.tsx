@@ -2,7 +2,8 @@ import { Group, SegmentedControl, SimpleGrid, Stack, Table, Text } from '@mantin
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useMemo, useState } from 'react';
 import { call, type Job } from '../api/client.ts';
-import { bytes, clockTime, count, duration, nowMicros, perSecond } from '../parts/format.ts';
+import { nowMicros } from '../api/clock.ts';
+import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
 import { later } from '../parts/lazy.tsx';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
@@ -132,7 +133,7 @@ export function Throughput({ pipelineId, job, live, version }: ThroughputProps):
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that `live` has changed
   const lines = useMemo(() => linesOf(query.data, live, by), [query.data, live, by, version]);
   const shown = useMemo(() => shownOf(lines, by), [lines, by]);
-  const to = Math.max(Date.now() / 1000, lines.times.at(-1) ?? 0);
+  const to = Math.max(nowMicros() / 1_000_000, lines.times.at(-1) ?? 0);
   const from = to - Number(range);
   return (
     <Stack gap="sm" component="section" aria-label="Throughput">

@@ -2,7 +2,8 @@ import { Box, Group, SegmentedControl, Stack, Table, Text, Title, Tooltip } from
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { call, type Job } from '../api/client.ts';
-import { duration, localTime, nowMicros } from '../parts/format.ts';
+import { nowMicros } from '../api/clock.ts';
+import { duration, localTime } from '../parts/format.ts';
 import { ErrorCode } from '../parts/meaning.tsx';
 import { Empty, JobState, Loaded, stateColors, Time } from '../parts/parts.tsx';
 import { visible } from '../parts/text.tsx';

@@ -3,7 +3,7 @@ import { IconAlertCircle } from '@tabler/icons-react';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
-import type { Job, Pipeline, PipelineEvent, TaskStatus } from '../api/client.ts';
+import { type Job, type Pipeline, type PipelineEvent, statusOf, type TaskStatus } from '../api/client.ts';
 import { type StreamState, useStream } from '../api/stream.ts';
 import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
 import { ErrorCode } from '../parts/meaning.tsx';
@@ -88,7 +88,9 @@ export function WatchTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
               <Live state={stream.state} />
             </Group>
           </Group>
-          {stream.state === 'refused' && <Problem error={stream.error} />}
+          {(stream.state === 'refused' || statusOf(stream.error) !== undefined) && (
+            <Problem error={stream.error} />
+          )}
           <Failure pipelineId={id} job={job} />
           <Figures tasks={now.tasks} rates={now.rates} />
           <States pipelineId={id} job={job} />

@@ -31,7 +31,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useMemo } from 'react';
 import { type Caller, CallerContext, mayAct, type Role, useCaller } from '../api/caller.tsx';
-import { call, hasKey, keepKey, Refused } from '../api/client.ts';
+import { call, hasKey, keepKey, Refused, statusOf } from '../api/client.ts';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { Login } from './login.tsx';
@@ -95,7 +95,7 @@ export function Shell(): ReactNode {
 }
 
 const retryUnlessRefused = (failures: number, error: unknown): boolean =>
-  !(error instanceof Refused && error.problem.status < 500) && failures < 100;
+  (statusOf(error) ?? 500) >= 500 && failures < 100;
 
 function Frame({ onLogout }: { onLogout(): void }): ReactNode {
   const [open, { toggle, close }] = useDisclosure(false);

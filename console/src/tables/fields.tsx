@@ -28,7 +28,7 @@ export function Fields(props: FieldsProps): ReactNode {
   return (
     <div>
       {fields.length > 0 && (
-        <Table.ScrollContainer minWidth={620} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
+        <Table.ScrollContainer minWidth={620}>
           <Table aria-label="Columns" verticalSpacing={4} withRowBorders={false}>
             <Table.Thead>
               <Table.Tr>

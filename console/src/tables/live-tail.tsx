@@ -105,6 +105,7 @@ function Tail({ table }: { table: ConnectionTable }): ReactNode {
   const query = { ...limits, seconds: Number(seconds) };
   const stream = useStream('tailConnectionTable', running ? { params: { id: table.id }, query } : null, {
     parse: readEvent,
+    whenHidden: true,
     onOpen: () => setOver(undefined),
     onEvent(given) {
       const event = given as Shown;
