@@ -13,6 +13,7 @@ import { Checkpoints, Errors } from './errors.tsx';
 import { isResting, jobKey, useJob } from './job.ts';
 import { hintOf } from './job-history.ts';
 import { LiveSteps } from './series.ts';
+import { TablesOf } from './tables-of.tsx';
 import { Tasks } from './tasks.tsx';
 import { Throughput } from './throughput.tsx';
 import { States, useHistory } from './timeline.tsx';
@@ -78,7 +79,10 @@ export function WatchTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
       {(job) => (
         <Stack gap="lg">
           <Group justify="space-between" align="flex-start">
-            <Status job={job} />
+            <Stack gap={4}>
+              <Status job={job} />
+              <TablesOf pipeline={pipeline} />
+            </Stack>
             <Group gap="xs">
               {stream.state === 'lost' && now.rates && (
                 <Text size="sm" c="dimmed">
@@ -112,7 +116,10 @@ function Status({ job }: { job: Job }): ReactNode {
       </Text>
       {job.worker !== null && (
         <Text size="sm" c="dimmed">
-          controlled by <Name>{job.worker}</Name>
+          controlled by{' '}
+          <Anchor component={Link} to="/workers" inherit underline="always">
+            <Name>{job.worker}</Name>
+          </Anchor>
         </Text>
       )}
       {job.run_id > 0 && (
