@@ -194,7 +194,7 @@ function RecordRow({ record }: { record: AuditRecord }): ReactNode {
         </Table.Td>
         <Table.Td>{object === null ? '–' : <ObjectLink id={object}>{name ?? object}</ObjectLink>}</Table.Td>
         <Table.Td>
-          <Badge color={status < 400 ? 'teal' : 'red'} variant="light" tt="none">
+          <Badge color={status < 400 ? 'teal' : 'red'} variant="light" tt="none" miw="max-content">
             {status}
             {code !== null && ` ${code}`}
           </Badge>

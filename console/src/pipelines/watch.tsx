@@ -1,9 +1,9 @@
 import { Alert, Anchor, Badge, Group, Paper, SimpleGrid, Stack, Text } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
-import type { Job, Pipeline, PipelineEvent, TaskStatus } from '../api/client.ts';
+import { call, type Job, type Pipeline, type PipelineEvent, type TaskStatus } from '../api/client.ts';
 import { type StreamState, useStream } from '../api/stream.ts';
 import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
 import { ErrorCode } from '../parts/meaning.tsx';
@@ -16,7 +16,7 @@ import { LiveSteps } from './series.ts';
 import { TablesOf } from './tables-of.tsx';
 import { Tasks } from './tasks.tsx';
 import { Throughput } from './throughput.tsx';
-import { States, useHistory } from './timeline.tsx';
+import { States } from './timeline.tsx';
 
 /** What a pipeline does now. */
 
@@ -144,7 +144,12 @@ const domains = {
 
 /** Why the job is not well, and what to do. */
 function Failure({ pipelineId, job }: { pipelineId: string; job: Job }): ReactNode {
-  const history = useHistory(pipelineId, job.id);
+  const history = useQuery({
+    queryKey: ['job-history', pipelineId, job.id, 'warnings'],
+    queryFn: () =>
+      call('listJobErrors', { params: { id: pipelineId, job_id: job.id }, query: { level: 'warn', limit: 100 } }),
+    enabled: job.failure_reason !== null,
+  });
   const reason = job.failure_reason;
   if (reason === null) return null;
   const same = history.data?.data.find((message) => message.code === reason.code && hintOf(message) !== null);
