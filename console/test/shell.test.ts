@@ -35,6 +35,7 @@ describe('the frame of the console', () => {
     await page.getByLabel('API key').fill(made.body.key);
     await page.keyboard.press('Enter');
     await page.getByRole('link', { name: 'Workers' }).waitFor();
+    await page.waitForFunction(() => document.title === 'Pipelines · Penstock');
     expect(await page.getByRole('link', { name: 'API keys' }).count()).toBe(0);
     expect(page.url()).not.toContain(made.body.key);
     const stored = await page.evaluate(() => [localStorage.length, document.cookie]);

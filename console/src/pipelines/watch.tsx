@@ -147,7 +147,10 @@ function Failure({ pipelineId, job }: { pipelineId: string; job: Job }): ReactNo
   const history = useQuery({
     queryKey: ['job-history', pipelineId, job.id, 'warnings'],
     queryFn: () =>
-      call('listJobErrors', { params: { id: pipelineId, job_id: job.id }, query: { level: 'warn', limit: 100 } }),
+      call('listJobErrors', {
+        params: { id: pipelineId, job_id: job.id },
+        query: { level: 'warn', limit: 100 },
+      }),
     enabled: job.failure_reason !== null,
   });
   const reason = job.failure_reason;
