@@ -38,6 +38,7 @@ describe('the frame of the console', () => {
     await page.getByLabel('API key').fill(made.body.key);
     await page.keyboard.press('Enter');
     await page.getByRole('link', { name: 'Workers' }).waitFor();
+    await page.waitForFunction(() => document.title === 'Pipelines · Penstock');
     expect(await page.getByRole('link', { name: 'API keys' }).count()).toBe(0);
     expect(page.url()).not.toContain(made.body.key);
     const stored = await page.evaluate(() => [localStorage.length, document.cookie]);
@@ -81,7 +82,7 @@ describe('the frame of the console', () => {
     await go('/workers');
     // The clock of the browser is hours behind.
     await until('the time since the start of the worker', async () =>
-      /up for [1-9][\d.]* (s|min)/.test((await page.getByRole('main').innerText()) ?? ''),
+      /up for [1-9][\d.]* (s|min)/.test((await page.getByRole('main').textContent()) ?? ''),
     );
     expect(await page.title()).toBe('Workers · Penstock');
   });

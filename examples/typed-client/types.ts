@@ -2504,6 +2504,7 @@ export interface Operations {
       starting_after?: string;
       limit?: number;
       level?: "info" | "warn" | "error";
+      highest_level?: "info" | "warn" | "error";
     };
     headers: Record<string, never>;
     body: undefined;

@@ -138,9 +138,10 @@ function Records({ records }: { records: readonly AuditRecord[] }): ReactNode {
   );
 }
 
-const nameOf = ({ before, after }: AuditRecord): string | undefined => {
-  const { name } = (after ?? before ?? {}) as { name?: unknown };
-  return typeof name === 'string' ? name : undefined;
+/** The name of the object. An answer about something else, such as a test, also has a name. */
+const nameOf = ({ object, before, after }: AuditRecord): string | undefined => {
+  const { id, name } = (after ?? before ?? {}) as { id?: unknown; name?: unknown };
+  return id === object && typeof name === 'string' ? name : undefined;
 };
 
 function RecordRow({ record }: { record: AuditRecord }): ReactNode {
@@ -167,7 +168,7 @@ function RecordRow({ record }: { record: AuditRecord }): ReactNode {
         </Table.Td>
         <Table.Td>{object === null ? '–' : <ObjectLink id={object}>{name ?? object}</ObjectLink>}</Table.Td>
         <Table.Td>
-          <Badge color={status < 400 ? 'teal' : 'red'} variant="light" tt="none">
+          <Badge color={status < 400 ? 'teal' : 'red'} variant="light" tt="none" miw="max-content">
             {status}
             {code !== null && ` ${code}`}
           </Badge>

@@ -31,7 +31,7 @@ export function ConnectionPage(): ReactNode {
     gcTime: 0,
   });
   return (
-    <Loaded query={query}>
+    <Loaded query={query} page="Connection">
       {({ answer, etag }) => <WithConnector key={etag} profile={answer} etag={etag} />}
     </Loaded>
   );
@@ -44,7 +44,11 @@ interface StoredProps {
 
 function WithConnector(props: StoredProps): ReactNode {
   const query = useConnector(props.profile.connector);
-  return <Loaded query={query}>{(connector) => <Edit {...props} connector={connector} />}</Loaded>;
+  return (
+    <Loaded query={query} page={props.profile.name}>
+      {(connector) => <Edit {...props} connector={connector} />}
+    </Loaded>
+  );
 }
 
 const draftOf = ({ name, config, labels }: ConnectionProfile): ProfileDraft => ({ name, config, labels });
@@ -86,6 +90,7 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
   };
   return (
     <Page
+      name={profile.name}
       title={
         <Group gap="xs">
           <ConnectorIcon connector={connector.id} size={28} />

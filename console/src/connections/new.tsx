@@ -53,7 +53,11 @@ function Choose(): ReactNode {
 
 function Fill({ id }: { id: string }): ReactNode {
   const query = useConnector(id);
-  return <Loaded query={query}>{(connector) => <Form connector={connector} />}</Loaded>;
+  return (
+    <Loaded query={query} page="New connection">
+      {(connector) => <Form connector={connector} />}
+    </Loaded>
+  );
 }
 
 const empty: ProfileDraft = { name: '', config: {}, labels: {} };
@@ -80,6 +84,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
   const shown = { ...body, config: withoutSecrets(schema, body.config) };
   return (
     <Page
+      name={`New ${connector.name} connection`}
       title={
         <Group gap="xs">
           <ConnectorIcon connector={connector.id} size={28} />

@@ -14,7 +14,7 @@ import {
 } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
 import { Refused, Unreachable } from '../api/client.ts';
 import { nowMicros } from '../api/clock.ts';
 import type { StreamState } from '../api/stream.ts';
@@ -23,16 +23,19 @@ import { Name, visible } from './text.tsx';
 
 /** Small pieces that every page uses. */
 
-/** Title of a page, with its actions at the right. The tab of the browser has the same title. */
-export function Page({ title, actions, children }: PageProps): ReactNode {
-  const heading = useRef<HTMLHeadingElement>(null);
+/** Title of a page, with its actions at the right. The title of the window names the page too. */
+export function Page({ title, name, actions, children }: PageProps): ReactNode {
+  const text = name ?? (typeof title === 'string' ? title : '');
   useEffect(() => {
-    document.title = `${heading.current?.innerText.trim()} · Penstock`;
-  });
+    document.title = text ? `${visible(text.slice(0, 200))} · Penstock` : 'Penstock';
+    return () => {
+      document.title = 'Penstock';
+    };
+  }, [text]);
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start">
-        <Title order={1} size="h2" ref={heading}>
+        <Title order={1} size="h2">
           {title}
         </Title>
         <Group gap="xs">{actions}</Group>
@@ -43,6 +46,8 @@ export function Page({ title, actions, children }: PageProps): ReactNode {
 }
 interface PageProps {
   title: ReactNode;
+  /** The title as text, if it is not a text. */
+  name?: string;
   actions?: ReactNode;
   children: ReactNode;
 }
@@ -168,9 +173,11 @@ export function Problem({ error, title }: { error: unknown; title?: string }): R
 }
 
 /** Shows the data of a query, its error, or that it loads. Old data stays while a later request fails. */
-export function Loaded<T>({ query, children }: LoadedProps<T>): ReactNode {
-  if (query.data === undefined)
-    return query.error ? <Problem error={query.error} /> : <Loader aria-label="Loading" />;
+export function Loaded<T>({ query, page, children }: LoadedProps<T>): ReactNode {
+  if (query.data === undefined) {
+    const instead = query.error ? <Problem error={query.error} /> : <Loader aria-label="Loading" />;
+    return page === undefined ? instead : <Page title={page}>{instead}</Page>;
+  }
   return (
     <>
       {query.error && <Problem error={query.error} />}
@@ -180,6 +187,8 @@ export function Loaded<T>({ query, children }: LoadedProps<T>): ReactNode {
 }
 interface LoadedProps<T> {
   query: Pick<UseQueryResult<T>, 'data' | 'error'>;
+  /** Title of the whole page while there is no data. */
+  page?: string;
   children(data: T): ReactNode;
 }
 

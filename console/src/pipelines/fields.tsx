@@ -101,7 +101,8 @@ export function Fields({ value, onChange, error, readOnly = false }: FieldsProps
       </Grid.Col>
       <KeyValuesColumn
         label="Labels"
-        description="To select pipelines, such as site and north"
+        description="To select pipelines, such as site=north"
+        add="a label"
         value={value.labels}
         onChange={(labels) => set({ labels })}
         {...pairs('labels')}
@@ -109,6 +110,7 @@ export function Fields({ value, onChange, error, readOnly = false }: FieldsProps
       <KeyValuesColumn
         label="Placement"
         description="Labels its workers must have; any if empty"
+        add="a label"
         value={value.placement}
         onChange={(placement) => set({ placement })}
         {...pairs('placement')}
@@ -116,6 +118,7 @@ export function Fields({ value, onChange, error, readOnly = false }: FieldsProps
       <KeyValuesColumn
         label="Tags"
         description="Free text about it"
+        add="a tag"
         value={value.tags}
         onChange={(tags) => set({ tags })}
         {...pairs('tags')}

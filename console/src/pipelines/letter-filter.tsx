@@ -43,6 +43,10 @@ export function useMatching(pipeline: string, filter: LetterFilter, intervalMs: 
 const sum = (groups: readonly DeadLetterGroup[]): number =>
   groups.reduce((total, group) => total + group.count, 0);
 
+/** Number of dead letters of a pipeline; undefined until it is known. */
+export const useLetterCount = (pipeline: string): number | undefined =>
+  useMatching(pipeline, {}, 5_000).total;
+
 /** Without the parts that are undefined. */
 export const bare = (filter: { [K in keyof LetterFilter]: LetterFilter[K] | undefined }): LetterFilter =>
   Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));

@@ -4,7 +4,7 @@ import { Anchor, Box, Group, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { memo, type ReactNode } from 'react';
 import type { OverviewEntry } from '../api/client.ts';
-import { count, duration, perSecond } from '../parts/format.ts';
+import { amount, count, duration, perSecond } from '../parts/format.ts';
 import { JobState, Since } from '../parts/parts.tsx';
 import { Name, visible } from '../parts/text.tsx';
 import styles from './overview.module.css';
@@ -81,7 +81,9 @@ export const Card = memo(function Card({ store, id, index, start, of }: ItemProp
         <Box className={styles.line} miw={0}>
           <PipelineLink entry={entry} />
         </Box>
-        <JobState state={entry.state} />
+        <Box flex="none">
+          <JobState state={entry.state} />
+        </Box>
       </Group>
       <Group justify="space-between" wrap="nowrap" gap="xs" mt={4}>
         <div className={styles.line}>
@@ -89,17 +91,17 @@ export const Card = memo(function Card({ store, id, index, start, of }: ItemProp
         </div>
         <Sparkline rates={entry.rates} />
       </Group>
-      <Group justify="space-between" wrap="nowrap" gap="xs">
-        <Text fz={12} c="dimmed" className={styles.line} component="div">
-          since <Since micros={entry.state_since} />
-          {entry.lag_ms !== null && ` · lag ${duration(entry.lag_ms)}`}
-          {entry.latency_p99_ms !== null && ` · p99 ${duration(entry.latency_p99_ms)}`}
-        </Text>
-        <Text fz={12} c={errorOf(entry) ? 'red' : 'dimmed'} className={styles.line} component="div">
-          {visible(errorOf(entry) ?? '')}
-          {entry.dead_letters > 0 && ` · ${count(entry.dead_letters)} dead letters`}
-        </Text>
-      </Group>
+      <Text fz={12} c="dimmed" className={styles.line} component="div">
+        since <Since micros={entry.state_since} />
+        {entry.lag_ms !== null && ` · lag ${duration(entry.lag_ms)}`}
+        {entry.latency_p99_ms !== null && ` · p99 ${duration(entry.latency_p99_ms)}`}
+      </Text>
+      <Text fz={12} c="red" className={styles.line} component="div">
+        {[errorOf(entry), entry.dead_letters > 0 && amount(entry.dead_letters, 'dead letter')]
+          .filter(Boolean)
+          .map((text) => visible(`${text}`))
+          .join(' · ')}
+      </Text>
     </div>
   );
 });
@@ -167,11 +169,20 @@ function Errors({ entry }: { entry: OverviewEntry }): ReactNode {
   );
 }
 
-function DeadLetters({ entry: { dead_letters } }: { entry: OverviewEntry }): ReactNode {
+function DeadLetters({ entry: { id, dead_letters } }: { entry: OverviewEntry }): ReactNode {
   return dead_letters > 0 ? (
-    <Text span inherit c="red" fw={600} aria-label={`${count(dead_letters)} dead letters`}>
+    <Anchor
+      component={Link}
+      to={`/pipelines/${id}?tab=dead-letters`}
+      preload={false}
+      className={styles.above}
+      inherit
+      c="red"
+      fw={600}
+      aria-label={amount(dead_letters, 'dead letter')}
+    >
       {count(dead_letters)}
-    </Text>
+    </Anchor>
   ) : (
     '0'
   );

@@ -1,13 +1,15 @@
-import { Group, Tabs } from '@mantine/core';
+import { Group, Tabs, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { call } from '../api/client.ts';
+import { count } from '../parts/format.ts';
 import { Loaded, Page } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
 import { Actions } from './actions.tsx';
 import { DeadLettersTab } from './dead-letters.tsx';
 import { HistoryTab } from './history.tsx';
+import { useLetterCount } from './letter-filter.tsx';
 import { QueryTab } from './query.tsx';
 import { WatchTab } from './watch.tsx';
 
@@ -20,6 +22,17 @@ const tabs = [
   ['history', 'History'],
 ] as const;
 
+function LetterCount({ pipelineId }: { pipelineId: string }): ReactNode {
+  const total = useLetterCount(pipelineId) ?? 0;
+  return (
+    total > 0 && (
+      <Text span inherit c="red" fw={600} ml={6}>
+        {count(total)}
+      </Text>
+    )
+  );
+}
+
 export function PipelinePage(): ReactNode {
   const { id } = useParams({ from: '/pipelines/$id' });
   const { tab = 'watch' } = useSearch({ from: '/pipelines/$id' });
@@ -29,10 +42,11 @@ export function PipelinePage(): ReactNode {
     queryFn: () => call('getPipeline', { params: { id } }),
   });
   return (
-    <Loaded query={query}>
+    <Loaded query={query} page="Pipeline">
       {(pipeline) => (
         <Page
           title={<Name>{pipeline.name}</Name>}
+          name={pipeline.name}
           actions={
             <Group gap="xs">
               <Actions pipeline={pipeline} />
@@ -48,6 +62,7 @@ export function PipelinePage(): ReactNode {
               {tabs.map(([value, text]) => (
                 <Tabs.Tab key={value} value={value}>
                   {text}
+                  {value === 'dead-letters' && <LetterCount pipelineId={id} />}
                 </Tabs.Tab>
               ))}
             </Tabs.List>

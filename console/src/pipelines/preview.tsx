@@ -214,7 +214,7 @@ function Rows({ rows }: { rows: readonly ShownRow[] }): ReactNode {
             <Table.Tr>
               <Table.Th scope="col">Time</Table.Th>
               {columns.map((name) => (
-                <Table.Th key={name} scope="col">
+                <Table.Th key={name} scope="col" ta={isNumber(rows[0]?.cells[name]) ? 'right' : undefined}>
                   <Name>{name}</Name>
                 </Table.Th>
               ))}

@@ -29,11 +29,11 @@ export const Sparkline = memo(function Sparkline({ rates }: { rates: readonly nu
       height={height}
       preserveAspectRatio="none"
     >
-      <path d={`${path}V${height}H0Z`} fill="var(--mantine-primary-color-filled)" opacity={0.15} />
+      <path d={`${path}V${height}H0Z`} fill="var(--mantine-color-anchor)" opacity={0.15} />
       <path
         d={path}
         fill="none"
-        stroke={most > 0 ? 'var(--mantine-primary-color-filled)' : 'var(--mantine-color-dimmed)'}
+        stroke={most > 0 ? 'var(--mantine-color-anchor)' : 'var(--mantine-color-dimmed)'}
         strokeWidth={1.5}
         vectorEffect="non-scaling-stroke"
       />

@@ -17,19 +17,20 @@ const spans = [
 ];
 const listed = 6;
 
-export const useHistory = (pipelineId: string, jobId: string) =>
+/** Changes of state only: warnings, of which there may be many, would displace them. */
+const useChanges = (pipelineId: string, jobId: string) =>
   useQuery({
-    queryKey: ['job-history', pipelineId, jobId],
+    queryKey: ['job-history', pipelineId, jobId, 'states'],
     queryFn: () =>
       call('listJobErrors', {
         params: { id: pipelineId, job_id: jobId },
-        query: { level: 'info', limit: 100 },
+        query: { level: 'info', highest_level: 'info', limit: 200 },
       }),
   });
 
 export function States({ pipelineId, job }: { pipelineId: string; job: Job }): ReactNode {
   const [span, setSpan] = useState('3600');
-  const query = useHistory(pipelineId, job.id);
+  const query = useChanges(pipelineId, job.id);
   return (
     <Stack gap="xs" component="section" aria-label="States">
       <Group justify="space-between">

@@ -1,9 +1,16 @@
 import { Alert, Anchor, Badge, Group, Paper, SimpleGrid, Stack, Text } from '@mantine/core';
 import { IconAlertCircle } from '@tabler/icons-react';
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
-import { type Job, type Pipeline, type PipelineEvent, statusOf, type TaskStatus } from '../api/client.ts';
+import {
+  call,
+  type Job,
+  type Pipeline,
+  type PipelineEvent,
+  statusOf,
+  type TaskStatus,
+} from '../api/client.ts';
 import { type StreamState, useStream } from '../api/stream.ts';
 import { bytes, clockTime, count, duration, perSecond } from '../parts/format.ts';
 import { ErrorCode } from '../parts/meaning.tsx';
@@ -13,9 +20,10 @@ import { Checkpoints, Errors } from './errors.tsx';
 import { isResting, jobKey, useJob } from './job.ts';
 import { hintOf } from './job-history.ts';
 import { LiveSteps } from './series.ts';
+import { TablesOf } from './tables-of.tsx';
 import { Tasks } from './tasks.tsx';
 import { Throughput } from './throughput.tsx';
-import { States, useHistory } from './timeline.tsx';
+import { States } from './timeline.tsx';
 
 /** The current work of a pipeline: figures, charts, tasks and errors. */
 
@@ -78,7 +86,10 @@ export function WatchTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
       {(job) => (
         <Stack gap="lg">
           <Group justify="space-between" align="flex-start">
-            <Status job={job} />
+            <Stack gap={4}>
+              <Status job={job} />
+              <TablesOf pipeline={pipeline} />
+            </Stack>
             <Group gap="xs">
               {stream.state === 'lost' && now.rates && (
                 <Text size="sm" c="dimmed">
@@ -114,7 +125,10 @@ function Status({ job }: { job: Job }): ReactNode {
       </Text>
       {job.worker !== null && (
         <Text size="sm" c="dimmed">
-          controlled by <Name>{job.worker}</Name>
+          controlled by{' '}
+          <Anchor component={Link} to="/workers" inherit underline="always">
+            <Name>{job.worker}</Name>
+          </Anchor>
         </Text>
       )}
       {job.run_id > 0 && (
@@ -139,7 +153,15 @@ const domains = {
 
 /** Why the job is not well, and what to do. */
 function Failure({ pipelineId, job }: { pipelineId: string; job: Job }): ReactNode {
-  const history = useHistory(pipelineId, job.id);
+  const history = useQuery({
+    queryKey: ['job-history', pipelineId, job.id, 'warnings'],
+    queryFn: () =>
+      call('listJobErrors', {
+        params: { id: pipelineId, job_id: job.id },
+        query: { level: 'warn', limit: 100 },
+      }),
+    enabled: job.failure_reason !== null,
+  });
   const reason = job.failure_reason;
   if (reason === null) return null;
   const same = history.data?.data.find((message) => message.code === reason.code && hintOf(message) !== null);

@@ -48,7 +48,11 @@ function Choose(): ReactNode {
 
 function Fill({ id }: { id: string }): ReactNode {
   const query = useConnector(id);
-  return <Loaded query={query}>{(connector) => <Form connector={connector} />}</Loaded>;
+  return (
+    <Loaded query={query} page="New table">
+      {(connector) => <Form connector={connector} />}
+    </Loaded>
+  );
 }
 
 const firstDraft = (connector: ConnectorDetail): TableDraft => ({
@@ -77,6 +81,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
   });
   return (
     <Page
+      name={`New ${connector.name} table`}
       title={
         <Group gap="xs">
           <ConnectorIcon connector={connector.id} size={28} />

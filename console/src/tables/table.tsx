@@ -28,7 +28,7 @@ export function TablePage(): ReactNode {
     gcTime: 0,
   });
   return (
-    <Loaded query={query}>
+    <Loaded query={query} page="Table">
       {({ answer, etag }) => <WithConnector key={etag} table={answer} etag={etag} />}
     </Loaded>
   );
@@ -41,7 +41,11 @@ interface StoredProps {
 
 function WithConnector(props: StoredProps): ReactNode {
   const query = useConnector(props.table.connector);
-  return <Loaded query={query}>{(connector) => <Shown {...props} connector={connector} />}</Loaded>;
+  return (
+    <Loaded query={query} page={props.table.name}>
+      {(connector) => <Shown {...props} connector={connector} />}
+    </Loaded>
+  );
 }
 
 type ShownProps = StoredProps & { connector: ConnectorDetail };
@@ -55,6 +59,7 @@ function Shown(props: ShownProps): ReactNode {
   const calls = storedCalls(table.id, shownBody(connector, draft, bodyOf(connector, draft)), isSource);
   return (
     <Page
+      name={table.name}
       title={
         <Group gap="xs">
           <ConnectorIcon connector={connector.id} size={28} />
@@ -72,7 +77,7 @@ function Shown(props: ShownProps): ReactNode {
         >
           <Tabs.List mb="md">
             <Tabs.Tab value="definition">Definition</Tabs.Tab>
-            <Tabs.Tab value="live">Live</Tabs.Tab>
+            <Tabs.Tab value="live">Live messages</Tabs.Tab>
           </Tabs.List>
           <Tabs.Panel value="definition">
             <Definition {...props} />

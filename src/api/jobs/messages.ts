@@ -114,6 +114,10 @@ const MessagesQuery = Type.Object(
       default: 'warn',
       description: 'Lowest level to list. info includes changes of state',
     }),
+    highest_level: Type.Enum(['info', 'warn', 'error'], {
+      default: 'error',
+      description: 'Highest level to list. With level=info, info lists only changes of state',
+    }),
   },
   strict,
 );
@@ -139,8 +143,9 @@ export const jobMessages =
       async ({ params, query }) => {
         const { id: jobId } = await findJob(db, params);
         const after = await startAfter(query, (id) => db.jobMessage.findFirst({ where: { id, jobId } }));
+        const wanted = levels.slice(levels.indexOf(query.level), levels.indexOf(query.highest_level) + 1);
         const rows = await db.jobMessage.findMany({
-          where: { jobId, level: { in: levels.slice(levels.indexOf(query.level)) }, ...after },
+          where: { jobId, level: { in: wanted }, ...after },
           orderBy: [...newestFirst],
           take: pageSize(query) + 1,
         });
