@@ -220,6 +220,8 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     for (const { operator_id } of errors) expect(operator_id).toMatch(/^(source_readings|sink_alerts)_/);
     expect(errors.every(({ task_index }: Json) => task_index === 0)).toBe(true);
     const history = (await get(`jobs/${job}/errors?level=info&limit=100`)).data.reverse();
+    const changes = (await get(`jobs/${job}/errors?level=info&highest_level=info&limit=100`)).data.reverse();
+    expect(changes).toEqual(history.filter(({ level }: { level: string }) => level === 'info'));
     const states = history
       .filter(({ level }: Json) => level === 'info')
       .map(({ details }: { details: string }) => JSON.parse(details));
