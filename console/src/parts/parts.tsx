@@ -27,6 +27,7 @@ import { Name, visible } from './text.tsx';
 export function Page({ title, actions, children }: PageProps): ReactNode {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
+    // biome-ignore lint/performance/useDomNodeTextContent: it keeps the name and its badge apart
     document.title = `${heading.current?.innerText.trim()} · Penstock`;
   });
   return (
