@@ -17,6 +17,8 @@ export default defineConfig({
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     // The console holds these packages, so it holds their licenses too.
     license: { fileName: 'assets/licenses.md' },
+    // Part of the first load, so that a part which loads later needs its script only.
+    cssCodeSplit: false,
     ...{ assetsInlineLimit: 0, reportCompressedSize: false, chunkSizeWarningLimit: 1000 },
   },
   plugins: [react()],

@@ -9,6 +9,7 @@ import {
   lazyRouteComponent,
 } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { patiently } from './parts/lazy.tsx';
 import { Page, Problem } from './parts/parts.tsx';
 import { Shell } from './shell/shell.tsx';
 
@@ -17,10 +18,10 @@ import { Shell } from './shell/shell.tsx';
 const root = createRootRoute({ component: Shell });
 const getParentRoute = () => root;
 
-const pipelines = () => import('./pipelines/pages.ts');
-const tables = () => import('./tables/pages.ts');
-const connections = () => import('./connections/pages.ts');
-const admin = () => import('./admin/pages.ts');
+const pipelines = () => patiently(() => import('./pipelines/pages.ts'));
+const tables = () => patiently(() => import('./tables/pages.ts'));
+const connections = () => patiently(() => import('./connections/pages.ts'));
+const admin = () => patiently(() => import('./admin/pages.ts'));
 
 const text = (value: unknown): string | undefined =>
   typeof value === 'string' || typeof value === 'number' ? `${value}` : undefined;

@@ -184,7 +184,14 @@ describe('watching pipelines', { timeout: 180_000 }, () => {
     await page.evaluate(() => Object.assign(globalThis, { sameDocument: true }));
     await penstock.kill();
     await stream(page, 'Reconnecting');
+    // Its script was not needed before.
+    await page.getByRole('tab', { name: 'Query' }).click();
+    await page.getByRole('link', { name: 'About' }).click();
     await penstock.resume();
+    await page.getByRole('heading', { name: 'About' }).waitFor();
+    await page.goBack();
+    await page.locator('.react-flow__node').first().waitFor();
+    await page.getByRole('tab', { name: 'Now' }).click();
     await stream(page, 'Live');
     await state(page, 'Running');
     await busy(page, 'Messages in');

@@ -83,7 +83,12 @@ function isRecorded({ method, caller, query, routeOptions }: FastifyRequest, rep
   const dryRun = (query as { dry_run?: unknown } | undefined)?.dry_run === true;
   const answered = reply.statusCode !== 401 && reply.statusCode !== 503;
   return (
-    !reading.includes(method) && caller !== null && !dryRun && answered && routeOptions.schema !== undefined
+    !reading.includes(method) &&
+    routeOptions.config.audited !== false &&
+    caller !== null &&
+    !dryRun &&
+    answered &&
+    routeOptions.schema !== undefined
   );
 }
 

@@ -5,6 +5,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The lowest role that may call this. */
     role?: Role;
+    /** False for a call by another method than GET that neither changes anything nor connects. */
+    audited?: boolean;
   }
   interface FastifyRequest {
     caller: Caller | null;

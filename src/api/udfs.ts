@@ -87,6 +87,7 @@ export const udfs = (): FastifyPluginAsyncTypebox => async (app) => {
   app.post(
     '/udfs/validate',
     {
+      config: { audited: false },
       schema: {
         operationId: 'validateUdf',
         summary: 'Check a user-defined function (none is supported)',

@@ -7,6 +7,7 @@ import type { Db } from '../store/db.ts';
 import { alike, batchedBy, type RowChange } from './batched.ts';
 import type { WorkerDeps } from './deps.ts';
 
+/** Maximum number of changes of state, and of warnings and errors, that are kept. Neither displaces the other. */
 const keptMessages = 1000;
 /** Number of messages after which older ones are deleted. */
 const trimEvery = 20;
@@ -177,13 +178,16 @@ export class JobLog {
     this.#dropped = 0;
     if (this.#sinceTrim < trimEvery) return;
     this.#sinceTrim = 0;
-    const expired = await db.jobMessage.findFirst({
-      where: { jobId },
-      orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
-      skip: keptMessages,
-    });
-    if (!expired) return;
-    await db.jobMessage.deleteMany({ where: { jobId, createdAt: { lte: expired.createdAt } } });
+    await this.#trim('info');
+    await this.#trim({ not: 'info' });
+  }
+
+  async #trim(level: string | { not: string }): Promise<void> {
+    const where = { jobId: this.#jobId, level };
+    const orderBy = [{ createdAt: 'desc' }, { id: 'desc' }] as const;
+    const { jobMessage } = this.#deps.db;
+    const expired = await jobMessage.findFirst({ where, orderBy: [...orderBy], skip: keptMessages });
+    if (expired) await jobMessage.deleteMany({ where: { ...where, createdAt: { lte: expired.createdAt } } });
   }
 }
 

@@ -185,6 +185,16 @@ describe('the audit log', () => {
   const records = async (query = '', key?: string) =>
     (await call('GET', `/audit${query}`, key ? { key } : {})).body.data as Record<string, unknown>[];
 
+  test('leaves out checks that neither change nor connect, as an editor makes them', async () => {
+    const checks: [path: string, body: object][] = [
+      ['/pipelines/validate_query', { query: 'SELECT 1' }],
+      ['/connection_tables/schemas/test', { fields: [] }],
+      ['/udfs/validate', { definition: 'x' }],
+    ];
+    for (const [path, body] of checks) expect((await call('POST', path, { body })).status).toBe(200);
+    expect(await records()).toEqual([]);
+  });
+
   test('records who wrote what, and the result', async () => {
     const admin = await newKey('admin');
     const operator = await newKey('operator', admin.key);

@@ -1,4 +1,6 @@
+import { pino } from 'pino';
 import { expect, test } from 'vitest';
+import { JobLog, stateChange } from '../../src/worker/job-record.ts';
 import { scripted } from '../support/fixtures.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { startService } from '../support/service.ts';
@@ -77,3 +79,30 @@ test.each(['5', '3.1.1'] as const)(
     });
   },
 );
+
+test('changes of state stay in the history beside any number of warnings', async () => {
+  const { request, db } = await startService();
+  const profile = await created(request, '/connection_profiles', profileBody('mqtt://127.0.0.1:1'));
+  const ends = [
+    tableBody('readings', profile.id, { topic: 'in', type: {} }),
+    tableBody('alerts', profile.id, { topic: 'out', type: { retain: false } }),
+  ];
+  for (const table of ends) await created(request, '/connection_tables', table);
+  const query = 'INSERT INTO alerts SELECT * FROM readings';
+  const { id } = await created(request, '/pipelines', { name: 'p', query, parallelism: 1 });
+  const { id: jobId } = await jobOf(request, id);
+  const log = new JobLog({ db, logger: pino({ level: 'silent' }) }, jobId);
+  const place = { operatorId: null, taskIndex: null };
+  log.add(stateChange(1n, null, 'Scheduling', undefined));
+  for (let nth = 0; nth < 21; nth++) {
+    for (let count = 0; count < 50; count++) {
+      const createdAt = BigInt(2 + 50 * nth + count);
+      log.add({ createdAt, level: 'warn', code: 'bad_data', message: 'bad', details: '{}', ...place });
+      if (count === 0) await log.flush();
+    }
+    await log.flush();
+  }
+  const levels = await db.jobMessage.groupBy({ by: ['level'], where: { jobId }, _count: true });
+  const kept = new Map(levels.map(({ level, _count }) => [level, _count]));
+  expect([kept.get('info'), kept.get('warn')]).toEqual([1, 1000]);
+});

@@ -114,6 +114,7 @@ export const connectionTables =
     app.post(
       '/connection_tables/schemas/test',
       {
+        config: { audited: false },
         schema: {
           operationId: 'testConnectionSchema',
           summary: 'Check a connection schema',

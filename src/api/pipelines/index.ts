@@ -83,6 +83,7 @@ export const pipelines =
     app.post(
       '/pipelines/validate_query',
       {
+        config: { audited: false },
         schema: {
           operationId: 'validateQuery',
           summary: 'Check a query and return its graph',
