@@ -188,7 +188,10 @@ describe('the audit log', () => {
   test('leaves out checks that neither change nor connect, as an editor makes them', async () => {
     const checks: [path: string, body: object][] = [
       ['/pipelines/validate_query', { query: 'SELECT 1' }],
-      ['/connection_tables/schemas/test', { fields: [] }],
+      [
+        '/connection_tables/schemas/test',
+        { format: { type: 'json' }, fields: [{ name: 'a', type: 'int64' }] },
+      ],
       ['/udfs/validate', { definition: 'x' }],
     ];
     for (const [path, body] of checks) expect((await call('POST', path, { body })).status).toBe(200);
