@@ -225,7 +225,7 @@ describe('the house', () => {
 
 /** Layers of the console from the bottom up. A page imports no other page. */
 const consoleLayers: Record<string, string[]> = {
-  'main.tsx': ['routes.tsx', 'api'],
+  'main.tsx': ['routes.tsx', 'parts', 'api'],
   'routes.tsx': ['shell', 'parts', 'pipelines', 'tables', 'connections', 'admin'],
   pipelines: ['parts', 'api'],
   tables: ['parts', 'api'],

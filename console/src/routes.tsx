@@ -18,11 +18,6 @@ import { Shell } from './shell/shell.tsx';
 const root = createRootRoute({ component: Shell });
 const getParentRoute = () => root;
 
-const pipelines = () => patiently(() => import('./pipelines/pages.ts'));
-const tables = () => patiently(() => import('./tables/pages.ts'));
-const connections = () => patiently(() => import('./connections/pages.ts'));
-const admin = () => patiently(() => import('./admin/pages.ts'));
-
 const text = (value: unknown): string | undefined =>
   typeof value === 'string' || typeof value === 'number' ? `${value}` : undefined;
 /** Search parameters that a page keeps in its address. */
@@ -36,41 +31,83 @@ const kept = (search: Record<string, unknown>): { tab?: string; search?: string;
 };
 const common = { getParentRoute, validateSearch: kept };
 
+/** Each page is a script of its own, so that the first load has one of them. */
+const page = <M extends Record<string, unknown>, N extends keyof M & string>(
+  load: () => Promise<M>,
+  name: N,
+) => lazyRouteComponent(() => patiently(load), name);
+
 const routes = root.addChildren([
-  createRoute({ ...common, path: '/', component: lazyRouteComponent(pipelines, 'PipelinesPage') }),
+  createRoute({
+    ...common,
+    path: '/',
+    component: page(() => import('./pipelines/overview.tsx'), 'PipelinesPage'),
+  }),
   createRoute({
     ...common,
     path: '/pipelines/new',
-    component: lazyRouteComponent(pipelines, 'NewPipelinePage'),
+    component: page(() => import('./pipelines/new.tsx'), 'NewPipelinePage'),
   }),
   createRoute({
     ...common,
     path: '/pipelines/$id',
-    component: lazyRouteComponent(pipelines, 'PipelinePage'),
+    component: page(() => import('./pipelines/pipeline.tsx'), 'PipelinePage'),
   }),
-  createRoute({ ...common, path: '/tables', component: lazyRouteComponent(tables, 'TablesPage') }),
-  createRoute({ ...common, path: '/tables/new', component: lazyRouteComponent(tables, 'NewTablePage') }),
-  createRoute({ ...common, path: '/tables/$id', component: lazyRouteComponent(tables, 'TablePage') }),
+  createRoute({
+    ...common,
+    path: '/tables',
+    component: page(() => import('./tables/list.tsx'), 'TablesPage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/tables/new',
+    component: page(() => import('./tables/new.tsx'), 'NewTablePage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/tables/$id',
+    component: page(() => import('./tables/table.tsx'), 'TablePage'),
+  }),
   createRoute({
     ...common,
     path: '/connections',
-    component: lazyRouteComponent(connections, 'ConnectionsPage'),
+    component: page(() => import('./connections/list.tsx'), 'ConnectionsPage'),
   }),
   createRoute({
     ...common,
     path: '/connections/new',
-    component: lazyRouteComponent(connections, 'NewConnectionPage'),
+    component: page(() => import('./connections/new.tsx'), 'NewConnectionPage'),
   }),
   createRoute({
     ...common,
     path: '/connections/$id',
-    component: lazyRouteComponent(connections, 'ConnectionPage'),
+    component: page(() => import('./connections/connection.tsx'), 'ConnectionPage'),
   }),
-  createRoute({ ...common, path: '/bundles', component: lazyRouteComponent(admin, 'BundlesPage') }),
-  createRoute({ ...common, path: '/workers', component: lazyRouteComponent(admin, 'WorkersPage') }),
-  createRoute({ ...common, path: '/audit', component: lazyRouteComponent(admin, 'AuditPage') }),
-  createRoute({ ...common, path: '/keys', component: lazyRouteComponent(admin, 'KeysPage') }),
-  createRoute({ ...common, path: '/about', component: lazyRouteComponent(admin, 'AboutPage') }),
+  createRoute({
+    ...common,
+    path: '/bundles',
+    component: page(() => import('./admin/bundles.tsx'), 'BundlesPage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/workers',
+    component: page(() => import('./admin/workers.tsx'), 'WorkersPage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/audit',
+    component: page(() => import('./admin/audit.tsx'), 'AuditPage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/keys',
+    component: page(() => import('./admin/keys.tsx'), 'KeysPage'),
+  }),
+  createRoute({
+    ...common,
+    path: '/about',
+    component: page(() => import('./admin/about.tsx'), 'AboutPage'),
+  }),
 ]);
 
 /** As browsers say it. */

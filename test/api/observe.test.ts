@@ -222,6 +222,8 @@ describe('the view of a pipeline that runs', { timeout: 180_000 }, () => {
     const history = (await get(`jobs/${job}/errors?level=info&limit=100`)).data.reverse();
     const changes = (await get(`jobs/${job}/errors?level=info&highest_level=info&limit=100`)).data.reverse();
     expect(changes).toEqual(history.filter(({ level }: { level: string }) => level === 'info'));
+    const below = `/api/v1/pipelines/${pipeline}/jobs/${job}/errors?level=error&highest_level=warn`;
+    expect((await rig.request.get(below).expect(400)).body.errors[0].path).toBe('/highest_level');
     const states = history
       .filter(({ level }: Json) => level === 'info')
       .map(({ details }: { details: string }) => JSON.parse(details));

@@ -1,12 +1,12 @@
 import { Alert, Anchor, Button, Group, List, Modal, Paper, Stack, Text, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { notifications } from '@mantine/notifications';
 import { IconTrash } from '@tabler/icons-react';
 import { type UseQueryResult, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { call, type Dependents } from '../api/client.ts';
 import { DialogButtons } from './buttons.tsx';
+import { notify } from './notices.tsx';
 import { JobState, Loaded, Problem } from './parts.tsx';
 import { Name } from './text.tsx';
 
@@ -113,7 +113,7 @@ export function DeleteObject({ kind, id, name, noun, onDeleted }: DeleteProps): 
         params: { id },
       }),
     onSuccess: async () => {
-      notifications.show({ message: `The ${noun} was deleted`, color: 'teal' });
+      notify(`The ${noun} was deleted`);
       onDeleted();
       await client.invalidateQueries({ queryKey: [kind] });
     },

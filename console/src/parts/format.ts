@@ -18,7 +18,7 @@ export function bytes(value: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let step = 0;
   let rest = value;
-  for (; rest >= 1000 && step < units.length - 1; step++) rest /= 1000;
+  for (; rest >= 999.5 && step < units.length - 1; step++) rest /= 1000;
   return `${step === 0 || rest >= 100 ? whole.format(rest) : short.format(rest)} ${units[step]}`;
 }
 
@@ -31,7 +31,8 @@ export function duration(ms: number): string {
     ['min', 60_000, 3_600_000],
     ['h', 3_600_000, 86_400_000],
   ] as const)
-    if (ms < next) return `${ms / size < 10 ? short.format(ms / size) : whole.format(ms / size)} ${unit}`;
+    if (ms + size / 2 < next)
+      return `${ms / size < 10 ? short.format(ms / size) : whole.format(ms / size)} ${unit}`;
   return `${short.format(ms / 86_400_000)} d`;
 }
 

@@ -1,11 +1,11 @@
 import { Alert, Anchor, Button, Group, List, Modal, Stack, Text } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { call, Refused } from '../api/client.ts';
 import { DialogButtons } from './buttons.tsx';
 import { Diff } from './lazy.tsx';
+import { notify } from './notices.tsx';
 import { JobState, Problem } from './parts.tsx';
 import { Name, prettyValue } from './text.tsx';
 
@@ -93,7 +93,7 @@ export function useSave<A extends { affected_pipelines?: readonly Affected[] } |
       if (how.dryRun && affected.length > 0) return setStep({ at: 'affects', affected, how });
       if (how.dryRun) return await attempt({ ...how, dryRun: false });
       setStep({ at: 'idle' });
-      notifications.show({ message: 'Saved', color: 'teal' });
+      notify('Saved');
       options.onSaved(answer);
     } catch (raised) {
       if (!gone.current) await failed(raised, how).catch(setError);

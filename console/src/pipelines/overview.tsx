@@ -3,7 +3,6 @@ import {
   Button,
   Chip,
   Group,
-  MultiSelect,
   Paper,
   Skeleton,
   Stack,
@@ -22,6 +21,7 @@ import { call, statusOf } from '../api/client.ts';
 import { useStream } from '../api/stream.ts';
 import { Automate } from '../parts/automate.tsx';
 import { clockTime, count } from '../parts/format.ts';
+import { later } from '../parts/lazy.tsx';
 import { Empty, Live, Page, Problem } from '../parts/parts.tsx';
 import { firstOrder, type Order, OverviewList } from './overview-list.tsx';
 import { type Filter, OverviewStore, useAt, useLabels, useSize, useView } from './overview-store.ts';
@@ -121,6 +121,9 @@ function Found({ store }: { store: OverviewStore }): ReactNode {
   );
 }
 
+/** Most installations have no labels. */
+const LabelSelect = later(async () => (await import('./label-select.tsx')).LabelSelect, 36);
+
 interface LabelFilterProps {
   store: OverviewStore;
   labels: string[];
@@ -130,19 +133,7 @@ interface LabelFilterProps {
 function LabelFilter({ store, labels, onLabels }: LabelFilterProps): ReactNode {
   const known = useLabels(store);
   if (known.length === 0) return null;
-  return (
-    <MultiSelect
-      aria-label="Labels"
-      placeholder={labels.length === 0 ? 'Labels' : ''}
-      data={[...known]}
-      value={labels}
-      onChange={onLabels}
-      searchable
-      clearable
-      limit={50}
-      w={{ base: '100%', sm: 260 }}
-    />
-  );
+  return <LabelSelect known={[...known]} labels={labels} onLabels={onLabels} />;
 }
 
 interface StatesProps {

@@ -29,7 +29,7 @@ import {
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
-import { type ReactNode, useEffect, useMemo } from 'react';
+import { type ReactNode, useEffect, useMemo, useRef } from 'react';
 import { type Caller, CallerContext, mayAct, type Role, useCaller } from '../api/caller.tsx';
 import { call, hasKey, keepKey, Refused, statusOf } from '../api/client.ts';
 import { Problem } from '../parts/parts.tsx';
@@ -100,14 +100,24 @@ const retryUnlessRefused = (failures: number, error: unknown): boolean =>
 function Frame({ onLogout }: { onLogout(): void }): ReactNode {
   const [open, { toggle, close }] = useDisclosure(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when the page changes
-  useEffect(close, [path]);
+  const main = useRef<HTMLElement>(null);
+  const shown = useRef(path);
+  useEffect(() => {
+    if (shown.current === path) return;
+    shown.current = path;
+    close();
+    // A screen reader goes on at the new page, not at the link that led to it.
+    main.current?.focus({ preventScroll: true });
+  }, [path, close]);
   return (
     <AppShell
       header={{ height: 52 }}
       navbar={{ width: 200, breakpoint: 'sm', collapsed: { mobile: !open } }}
       padding="md"
     >
+      <button type="button" className="skip" onClick={() => main.current?.focus()}>
+        Skip to the page
+      </button>
       <AppShell.Header px="md">
         <Group h="100%" justify="space-between" wrap="nowrap">
           <Group gap="sm" wrap="nowrap">
@@ -122,7 +132,7 @@ function Frame({ onLogout }: { onLogout(): void }): ReactNode {
       <AppShell.Navbar p="xs" aria-label="Pages">
         <Places />
       </AppShell.Navbar>
-      <AppShell.Main>
+      <AppShell.Main ref={main} tabIndex={-1}>
         <Outlet />
       </AppShell.Main>
     </AppShell>

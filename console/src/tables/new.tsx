@@ -1,5 +1,4 @@
 import { Anchor, Button, Group, Stack, Text } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
@@ -8,6 +7,7 @@ import { type ConnectorDetail, call } from '../api/client.ts';
 import { Automate } from '../parts/automate.tsx';
 import { ConnectorCards, ConnectorIcon, useConnector, useConnectors } from '../parts/connectors.tsx';
 import { errorsOf, merged } from '../parts/form-values.ts';
+import { notify } from '../parts/notices.tsx';
 import { Beside, Empty, Loaded, Page, Problem } from '../parts/parts.tsx';
 import { TestSteps } from '../parts/test-steps.tsx';
 import { bodyOf, directionsOf, emptySchema, type TableDraft } from './draft.ts';
@@ -75,7 +75,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
     mutationFn: () => call('createConnectionTable', { body }),
     onSuccess: async ({ id }) => {
       await client.invalidateQueries({ queryKey: ['connection_tables'] });
-      notifications.show({ message: 'The table is stored', color: 'teal' });
+      notify('The table is stored');
       await navigate({ to: '/tables/$id', params: { id } });
     },
   });

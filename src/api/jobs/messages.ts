@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
+import { PenstockError } from '../../errors.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
 import { problems } from '../problem.ts';
@@ -123,6 +124,13 @@ const MessagesQuery = Type.Object(
 );
 const levels = ['info', 'warn', 'error'];
 
+function belowLevel(level: string): PenstockError {
+  const error = { path: '/highest_level', message: `is below level, which is ${level}` };
+  return new PenstockError('invalid_request', `The query is not valid: highest_level ${error.message}`, {
+    errors: [error],
+  });
+}
+
 export const jobMessages =
   ({ db }: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
@@ -144,6 +152,7 @@ export const jobMessages =
         const { id: jobId } = await findJob(db, params);
         const after = await startAfter(query, (id) => db.jobMessage.findFirst({ where: { id, jobId } }));
         const wanted = levels.slice(levels.indexOf(query.level), levels.indexOf(query.highest_level) + 1);
+        if (wanted.length === 0) throw belowLevel(query.level);
         const rows = await db.jobMessage.findMany({
           where: { jobId, level: { in: wanted }, ...after },
           orderBy: [...newestFirst],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { bytes, duration, perSecond } from '../src/parts/format.ts';
 import { children, members, placeOf } from '../src/parts/json-text.ts';
 import { placeOfError } from '../src/parts/place.ts';
 
@@ -64,4 +65,22 @@ describe('JSON as text', () => {
     expect([...children('[,,]')].length).toBeLessThanOrEqual(3);
     expect([...children('7')]).toEqual([]);
   });
+});
+
+test('numbers have their unit, also where they round up to the next one', () => {
+  expect([0, 999.4, 999.6, 1_500, 59_400, 59_700, 3_599_000, 90_000_000].map(duration)).toEqual([
+    ...['0 ms', '999 ms', '1 s', '1.5 s', '59 s', '1 min', '1 h', '1 d'],
+  ]);
+  expect([0, 999, 1_234, 999_900, 12_345_678].map(bytes)).toEqual([
+    '0 B',
+    '999 B',
+    '1.2 kB',
+    '1 MB',
+    '12.3 MB',
+  ]);
+  expect([0.25, 9.96, 1234.5].map((rate) => perSecond(rate))).toEqual([
+    '0.3 msg/s',
+    '10 msg/s',
+    '1,235 msg/s',
+  ]);
 });
