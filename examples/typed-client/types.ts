@@ -754,7 +754,7 @@ export type ConnectionProfilePatch = {
 
 export type ConnectionTableSql = {
   sql: string;
-  /** What SQL cannot say of the table, and secrets to write */
+  /** Parts of the table that SQL cannot say, and secrets to write */
   notes: Array<string>;
 };
 

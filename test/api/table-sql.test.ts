@@ -192,7 +192,7 @@ const examples: Record<string, Example> = {
   'the standard output': { connector: 'stdout', config: {}, schema: { format: json, fields } },
 };
 
-/** What two definitions of one table have in common. */
+/** Reduces a definition to the parts that two definitions of one table share. */
 function comparable({ stored: _, ...table }: TableDefinition): object {
   const {
     time: _time,

@@ -46,7 +46,7 @@ describe.each(databases)('the series of tasks on $provider', ({ open }) => {
     await addJobs(store.db, ['one', 'two']);
   });
 
-  /** A task that counted so many messages three minutes ago. */
+  /** A task that counted this number of messages three minutes ago. */
   const taskOf = (jobId: string, messages: number) => {
     const recorder = new StepRecorder();
     const counts = {

@@ -142,7 +142,7 @@ export const ConnectionTableSql = Type.Object(
   {
     sql: Type.String(),
     notes: Type.Array(Type.String(), {
-      description: 'What SQL cannot say of the table, and secrets to write',
+      description: 'Parts of the table that SQL cannot say, and secrets to write',
     }),
   },
   {
