@@ -2267,9 +2267,9 @@ export interface Operations {
   getOverview: {
     params: Record<string, never>;
     query: {
-      search?: string;
       state?: "Created" | "Scheduling" | "Running" | "Recovering" | "Restarting" | "Stopping" | "Stopped" | "Finishing" | "Finished" | "Failing" | "Failed";
       label_selector?: string;
+      search?: string;
     };
     headers: Record<string, never>;
     body: undefined;

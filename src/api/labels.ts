@@ -115,15 +115,29 @@ export interface Selection {
 export function readSelection(query: SelectionQuery): Selection | undefined {
   const selector = readSelector(query);
   if (query.search === undefined) return selector && selectionOf(selector);
-  const wanted = folded(query.search);
+  const hasText = finder(query.search);
   return {
     matches(row) {
       const labels = JSON.parse(row.labels) as Record<string, string>;
-      const pairs = Object.entries(labels).map(([name, its]) => `${name}=${its}`);
-      const texts = [row.name, row.id, row.connector ?? '', ...pairs];
-      return (!selector || selector.matches(labels)) && texts.some((text) => folded(text).includes(wanted));
+      return (!selector || selector.matches(labels)) && hasText({ ...row, labels });
     },
     likely: selector?.likely ?? {},
+  };
+}
+
+interface Searched {
+  id: string;
+  name: string;
+  connector?: string;
+  labels: Record<string, string>;
+}
+
+/** Tells whether an object has the text of `search`: see `SelectionQuery`. */
+export function finder(search: string): (object: Searched) => boolean {
+  const wanted = folded(search);
+  return ({ id, name, connector = '', labels }) => {
+    const pairs = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+    return [name, id, connector, ...pairs].some((text) => folded(text).includes(wanted));
   };
 }
 

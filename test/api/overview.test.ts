@@ -90,6 +90,7 @@ describe.each(databases)('the overview on $provider', ({ open }) => {
 
   test('lists those that match a filter', async () => {
     expect((await get('?search=OVERHEAT')).map(({ name }) => name)).toEqual(['Overheating']);
+    expect((await get('?search=Site%3DNorth')).map(({ name }) => name)).toEqual(['Overheating']);
     expect((await get('?label_selector=site%3Dnorth')).map(({ name }) => name)).toEqual(['Overheating']);
     expect(await get('?state=Stopped')).toHaveLength(many);
     expect(await get('?state=Stopped&search=overheating')).toEqual([]);
@@ -132,7 +133,7 @@ describe.each(databases)('the overview on $provider', ({ open }) => {
 
   test('lets a slow client skip changes', async () => {
     const { db } = service;
-    const feed = new OverviewFeed(db);
+    const feed = new OverviewFeed(db, (error) => expect.fail(`${error}`));
     const gone = new AbortController();
     const listen = () => feed.listen(({ name }) => name.startsWith('seed_1'), gone.signal);
     const next = async (events: AsyncGenerator<string>) =>

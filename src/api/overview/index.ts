@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox';
 import { jobStates } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
 import type { Deps } from '../deps.ts';
-import { readSelector, SelectorQuery } from '../labels.ts';
+import { finder, readSelector, SelectionQuery } from '../labels.ts';
 import { problems } from '../problem.ts';
 import { strict } from '../schemas.ts';
 import { clientGone, streamEvents } from '../sse.ts';
@@ -20,11 +20,8 @@ const maxTogether = 200;
 
 const OverviewQuery = Type.Object(
   {
-    search: Type.Optional(
-      Type.String({ maxLength: 100, description: 'Part of the name, in upper or lower case' }),
-    ),
     state: Type.Optional(Type.Enum([...jobStates], { description: 'State of the job' })),
-    ...SelectorQuery.properties,
+    ...SelectionQuery.properties,
   },
   strict,
 );
@@ -32,7 +29,7 @@ const OverviewQuery = Type.Object(
 export const overview =
   ({ db }: Deps): FastifyPluginAsyncTypebox =>
   async (app) => {
-    const feed = new OverviewFeed(db);
+    const feed = new OverviewFeed(db, (err) => app.log.debug({ err }, 'overview not read'));
     app.addHook('onClose', async () => feed.close());
     app.get(
       '/overview',
@@ -66,11 +63,11 @@ export const overview =
 
 type Matches = (entry: ShownEntry) => boolean;
 
-function filterOf({ search = '', state, ...labelled }: Static<typeof OverviewQuery>): Matches {
+function filterOf({ search, state, ...labelled }: Static<typeof OverviewQuery>): Matches {
   const selector = readSelector(labelled);
-  const part = search.toLowerCase();
+  const hasText = search === undefined ? undefined : finder(search);
   return (entry) =>
-    entry.name.includes(part) &&
+    (hasText?.(entry) ?? true) &&
     (state === undefined || entry.state === state) &&
     (selector?.matches(entry.labels) ?? true);
 }
@@ -82,6 +79,7 @@ interface Listener {
 /** Reads the overview for all listeners of this process, every two seconds while there are any. */
 export class OverviewFeed {
   readonly #db: Db;
+  readonly #failed: (error: unknown) => void;
   readonly #listeners = new Set<Listener>();
   #poll: OverviewPoll | undefined;
   /** The last one that the timer has read. */
@@ -92,8 +90,10 @@ export class OverviewFeed {
   #notBefore = 0;
   #forgetting: NodeJS.Timeout | undefined;
 
-  constructor(db: Db) {
+  /** `failed` hears of readings that failed; the next one tries again. */
+  constructor(db: Db, failed: (error: unknown) => void) {
     this.#db = db;
+    this.#failed = failed;
   }
 
   close(): void {
@@ -180,8 +180,8 @@ export class OverviewFeed {
         this.#snapshot = snapshot;
         for (const { wake } of this.#listeners) wake();
       })
-      // The next tick tries again; until then clients get the heartbeat.
-      .catch(() => {});
+      // Until the next tick, clients get the heartbeat.
+      .catch(this.#failed);
   }
 
   #begin(): Promise<Snapshot> {

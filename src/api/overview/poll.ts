@@ -23,7 +23,6 @@ const writtenWithinMicros = 15_000_000n;
 /** An entry as it is sent. The same object as before if nothing has changed. */
 export interface ShownEntry {
   id: string;
-  /** In lower case. */
   name: string;
   labels: Record<string, string>;
   state: JobState;
@@ -70,7 +69,7 @@ export class OverviewPoll {
       const known = this.#entries.get(pipeline.id);
       if (known?.json === json) return [known];
       const { id, name, labels } = pipeline;
-      return [{ id, name: name.toLowerCase(), labels, state, json }];
+      return [{ id, name, labels, state, json }];
     });
     this.#entries = new Map(entries.map((entry) => [entry.id, entry]));
     return { at: now, entries };
