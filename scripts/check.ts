@@ -42,6 +42,9 @@ for (const [name, step] of steps) {
   const since = performance.now();
   const code = await step();
   console.log(`${code === 0 ? '✓' : '✗'} ${name} (${seconds(since)})`);
-  if (code !== 0) process.exit(1);
+  if (code === 0) continue;
+  // An installation that was cut off would have to be repaired by hand.
+  await servers;
+  process.exit(1);
 }
 console.log(`✓ all in ${seconds(startedAt)}`);
