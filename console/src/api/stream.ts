@@ -60,10 +60,22 @@ export async function followAgain<N extends Name>(
     if (!again && error === undefined) return tell('ended');
     tell('lost', error);
     if (!again) return;
-    await new Promise((resolve) => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
+    await pause(wait * (0.75 + Math.random() / 2), signal);
     wait = Math.min(wait * 2, maxWaitMs);
   }
 }
+
+/** Waits, or until `signal` aborts. */
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
 
 const hiddenMs = 60_000;
 
