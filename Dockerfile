@@ -5,10 +5,8 @@ COPY console/package.json console/
 RUN npm ci --ignore-scripts --loglevel=error
 COPY . .
 RUN node scripts/generate.ts && node scripts/package.ts
-# Prisma's client names the tools for development as optional peers, so --omit=dev would keep them. The console is a workspace,
-# and its packages are in what was built. The base image brings
-# the Node that an npm package brings elsewhere.
-RUN npm pkg delete devDependencies workspaces && npm prune --ignore-scripts && rm -rf node_modules/node-linux-* node_modules/.bin/node
+# What is left is native: the rest is in what was built. The base image brings the Node that an npm package brings elsewhere.
+RUN npm pkg delete workspaces && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/node-linux-* node_modules/.bin
 
 FROM node:24-slim
 WORKDIR /app

@@ -82,7 +82,7 @@ class Simulation {
     }
     const own = { ...member.worker, ...loadOf(member) };
     const all = member.seen.map((other) => (other.id === own.id ? own : other));
-    const max = this.waiting.length > 0 ? mayTake(own, all, '{}', this.waiting.length) : 0;
+    const max = this.waiting.length > 0 ? mayTake({ own, all, alone: false }, '{}', this.waiting.length) : 0;
     for (const task of this.waiting.splice(0, max)) member.tasks.set(task.id, task);
     if (now % balanceEvery === 0) this.#balance(member, own, all);
   }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { QoS } from 'mqtt-packet';
-import { type ContestantName, contestantNames, ready, usualNames } from './contestants.ts';
+import { type ContestantName, contestantNames, type Programs, ready, usualNames } from './contestants.ts';
 import { assertProc } from './proc.ts';
 import { machineFacts, type Result, table } from './report.ts';
 import { type Figures, measure } from './stretch.ts';
@@ -9,6 +9,7 @@ import { type Figures, measure } from './stretch.ts';
 
 const usage = `Usage: npm run bench -- [--rounds 3] [--seconds 5] [--qos 0,1,2] [--rate <messages a second>]
                         [--only ${contestantNames.join(',')}]
+                        [--bento <path>] [--telegraf <path>]
 `;
 
 interface Plan {
@@ -17,6 +18,7 @@ interface Plan {
   levels: QoS[];
   rate: number | undefined;
   names: ContestantName[];
+  programs: Programs;
 }
 
 class UsageError extends Error {}
@@ -28,8 +30,11 @@ function readArguments(args: string[]): Plan {
     qos: { type: 'string', default: '0,1,2' },
     only: { type: 'string', default: usualNames.join(',') },
     rate: { type: 'string' },
+    bento: { type: 'string' },
+    telegraf: { type: 'string' },
   } as const;
-  let values: Record<'rounds' | 'seconds' | 'qos' | 'only', string> & { rate?: string };
+  let values: Record<'rounds' | 'seconds' | 'qos' | 'only', string> &
+    Partial<Record<'rate' | 'bento' | 'telegraf', string>>;
   try {
     ({ values } = parseArgs({ args, options }));
   } catch (error) {
@@ -41,6 +46,7 @@ function readArguments(args: string[]): Plan {
     rate: values.rate === undefined ? undefined : positive('rate', values.rate, 100_000),
     levels: chosen('qos', values.qos, ['0', '1', '2']).map((level) => Number(level) as QoS),
     names: chosen('only', values.only, contestantNames),
+    programs: { bento: values.bento, telegraf: values.telegraf },
   };
 }
 
@@ -67,12 +73,12 @@ function interruption(): AbortSignal {
 }
 
 async function measureAll(plan: Plan, signal: AbortSignal): Promise<Result[]> {
-  const { rounds, seconds, levels, rate, names } = plan;
+  const { rounds, seconds, levels, rate, names, programs } = plan;
   const results: Result[] = [];
   for (let round = 1; round <= rounds; round++)
     for (const qos of levels)
       for (const name of rotated(names, round)) {
-        const outcome = await measure({ name, qos, seconds, rate }, signal).catch(
+        const outcome = await measure({ name, qos, seconds, rate, programs }, signal).catch(
           (error: unknown) => error as Error,
         );
         signal.throwIfAborted();
@@ -90,8 +96,11 @@ const rotated = <T>(items: T[], by: number): T[] => {
 
 function progress(outcome: Figures | Error): string {
   if (outcome instanceof Error) return `failed: ${outcome.message}`;
-  const { perSecond, cpuMicrosPerMessage, delayMs, lost, duplicates } = outcome;
-  const flaws = lost + duplicates > 0 ? `, ${lost} lost, ${duplicates} duplicated` : '';
+  const { perSecond, cpuMicrosPerMessage, delayMs, lost, duplicates, overtaken } = outcome;
+  const flaws =
+    lost + duplicates + overtaken > 0
+      ? `, ${lost} lost, ${duplicates} duplicated, ${overtaken} overtaken`
+      : '';
   return `${perSecond.toFixed(0)} messages/s, ${cpuMicrosPerMessage.toFixed(1)} µs, delay ${delayMs.p50.toFixed(2)} ms${flaws}`;
 }
 
@@ -100,7 +109,7 @@ async function main(): Promise<number> {
     const plan = readArguments(process.argv.slice(2));
     assertProc();
     const skip = (name: string, why: string) => process.stderr.write(`without ${name}: ${why}\n`);
-    const names = ready(plan.names, skip);
+    const names = ready(plan.names, plan.programs, skip);
     process.stdout.write(`${machineFacts()}\n\n`);
     const results = await measureAll({ ...plan, names }, interruption());
     process.stdout.write(`${table(results, plan.rate)}\n`);

@@ -16,6 +16,8 @@ export abstract class Load implements Arrivals {
   /** Messages that arrived for the first time. */
   counted = 0;
   duplicates = 0;
+  /** Messages that arrived after a later one. */
+  overtaken = 0;
   /** Milliseconds from publishing to arrival of each counted message. */
   delays: number[] = [];
   /** Time of publishing of each message that has not arrived. */
@@ -23,6 +25,7 @@ export abstract class Load implements Arrivals {
   #generator: Generator | undefined;
   #probed = false;
   #lastSeq = probe;
+  #latest = probe;
   #lastArrival = 0;
 
   get missing(): number {
@@ -38,6 +41,8 @@ export abstract class Load implements Arrivals {
     else {
       this.#missing.delete(seq);
       this.counted++;
+      if (seq < this.#latest) this.overtaken++;
+      else this.#latest = seq;
       this.delays.push(now - publishedAt);
     }
   }

@@ -5,9 +5,9 @@ import { Api } from '../src/cli/demo/demo.ts';
 import { startBroker } from './brokers.ts';
 import { until } from './deadline.ts';
 import { MqttSocket } from './mqtt-socket.ts';
-import { startPenstock } from './penstock.ts';
+import { checkoutsOf, runningJobs, startPenstock } from './penstock.ts';
 import { cpuMicros, peakBytes, residentBytes } from './proc.ts';
-import { machineFacts } from './report.ts';
+import { machineFacts, median } from './report.ts';
 import { Rig } from './rig.ts';
 import { percentile } from './stretch.ts';
 
@@ -16,10 +16,14 @@ import { percentile } from './stretch.ts';
  * per second, and the delay of a message. See README.md.
  */
 
-const usage =
-  'usage: node scripts/run.mjs bench/many.ts [--pipelines 1000] [--seconds 20] [--query passthrough|where]\n';
+const usage = `usage: node scripts/run.mjs bench/many.ts [--pipelines 1000] [--seconds 20] [--query passthrough|where]
+         [--before CHECKOUT] [--rounds 1]
+`;
 
 const startMs = 600_000;
+/** Time for what follows a start, such as the first statistics. */
+const settleMs = 20_000;
+const idleMs = 20_000;
 /** Number of concurrent requests while pipelines are created. */
 const atOnce = 4;
 
@@ -27,6 +31,21 @@ interface Plan {
   pipelines: number;
   seconds: number;
   where: boolean;
+  rounds: number;
+  /** The folders of the versions to measure, in turn. */
+  checkouts: Map<string, string>;
+}
+
+/** Shares are in percent of a core. */
+interface Figures {
+  name: string;
+  idleShare: number;
+  idleMegabytes: number;
+  share: number;
+  megabytes: number;
+  perMessage: number;
+  p50: number;
+  p99: number;
 }
 
 function readArguments(args: string[]): Plan {
@@ -34,12 +53,19 @@ function readArguments(args: string[]): Plan {
     pipelines: { type: 'string', default: '1000' },
     seconds: { type: 'string', default: '20' },
     query: { type: 'string', default: 'passthrough' },
+    before: { type: 'string' },
+    rounds: { type: 'string', default: '1' },
   } as const;
   const { values } = parseArgs({ args, options });
-  const [pipelines, seconds] = [Number(values.pipelines), Number(values.seconds)];
-  if (!(pipelines >= 1 && pipelines <= 10_000 && seconds >= 1) || !/^(passthrough|where)$/.test(values.query))
-    throw new Error(usage);
-  return { pipelines, seconds, where: values.query === 'where' };
+  const [pipelines, seconds, rounds] = [values.pipelines, values.seconds, values.rounds].map(Number) as [
+    number,
+    number,
+    number,
+  ];
+  const valid = pipelines >= 1 && pipelines <= 10_000 && seconds >= 1 && rounds >= 1;
+  const checkouts = checkoutsOf(values.before);
+  if (!valid || !checkouts || !/^(passthrough|where)$/.test(values.query)) throw new Error(usage);
+  return { pipelines, seconds, where: values.query === 'where', rounds, checkouts };
 }
 
 /** Publishes to each pipeline once a second, evenly over the second, and records the delay of each message. */
@@ -100,7 +126,7 @@ class Beat {
   }
 }
 
-async function createAll(api: Api, { pipelines, where }: Plan): Promise<void> {
+async function createAll(api: Api, { pipelines, where }: Plan, signal: AbortSignal): Promise<void> {
   let next = 0;
   const some = async (): Promise<void> => {
     for (let index = next++; index < pipelines; index = next++) {
@@ -109,16 +135,20 @@ async function createAll(api: Api, { pipelines, where }: Plan): Promise<void> {
         `type = '${type}', qos = 'AtLeastOnce', format = 'json');`;
       const query = `${table('i', 'source', `in/${index}`)} ${table('o', 'sink', `out/${index}`)}
         INSERT INTO o SELECT ${where ? 'at, text FROM i WHERE at > 0' : '* FROM i'};`;
-      await api.post('/pipelines', { name: `p${index}`, query, parallelism: 1 });
+      const body = { name: `p${index}`, query, parallelism: 1 };
+      await until(startMs, 'creating a pipeline', signal, () =>
+        api.post('/pipelines', body).then(
+          () => true,
+          // On a machine with other work: the next try may pass.
+          (error: Error) => {
+            if (!error.message.includes('overloaded')) throw error;
+            return false;
+          },
+        ),
+      );
     }
   };
   await Promise.all(Array.from({ length: atOnce }, some));
-}
-
-/** Number of running jobs, from the metrics. */
-async function running(address: string): Promise<number> {
-  const text = await (await fetch(`${address}/metrics`)).text();
-  return Number(/^penstock_jobs\{state="Running"\} (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
 async function untilAllRun(address: string, { pipelines }: Plan, rig: Rig): Promise<void> {
@@ -126,27 +156,29 @@ async function untilAllRun(address: string, { pipelines }: Plan, rig: Rig): Prom
     startMs,
     'starting all pipelines',
     rig.signal,
-    async () => (await running(address)) === pipelines,
+    async () => (await runningJobs(address)) === pipelines,
   );
 }
 
 const megabytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(0);
 const seconds = (since: number): string => ((performance.now() - since) / 1000).toFixed(1);
 
-async function measure(plan: Plan, interrupted: AbortSignal): Promise<void> {
+async function measure(name: string, plan: Plan, interrupted: AbortSignal): Promise<Figures> {
   await using rig = await Rig.setUp(interrupted);
+  const checkout = plan.checkouts.get(name);
   const say = (line: string): unknown => process.stdout.write(`${line}\n`);
-  const { port } = await startBroker(rig, 'm');
+  // With Nagle's algorithm mosquitto would hold back messages for the counter for up to 20 ms.
+  const { port } = await startBroker(rig, 'm', ['set_tcp_nodelay true']);
   const settings = { PENSTOCK_RATE_LIMIT: '1000000' };
-  const first = await startPenstock(rig, settings);
+  const first = await startPenstock(rig, settings, checkout);
   say(
-    `- memory before: ${megabytes(residentBytes(first.child.pid))} MB, ${plan.pipelines} pipelines, ${plan.where ? 'a WHERE' : 'copied'}`,
+    `${name}\n- memory before: ${megabytes(residentBytes(first.child.pid))} MB, ${plan.pipelines} pipelines, ${plan.where ? 'a WHERE' : 'copied'}`,
   );
   const api = new Api(first.address);
   const config = { url: `mqtt://127.0.0.1:${port}` };
   await api.post('/connection_profiles', { name: 'broker', connector: 'mqtt', config });
   const createdAt = performance.now();
-  await createAll(api, plan);
+  await createAll(api, plan, rig.signal);
   say(`- made over HTTP in ${seconds(createdAt)} s`);
   await untilAllRun(first.address, plan, rig);
   say(`- all running ${seconds(createdAt)} s after the first was asked for`);
@@ -154,15 +186,16 @@ async function measure(plan: Plan, interrupted: AbortSignal): Promise<void> {
   await first.child.stop();
   say(`- stopped, every job drained, in ${seconds(stoppedAt)} s`);
   const startedAt = performance.now();
-  const { child, address } = await startPenstock(rig, settings);
+  const { child, address } = await startPenstock(rig, settings, checkout);
   await untilAllRun(address, plan, rig);
   say(`- all running ${seconds(startedAt)} s after the process was started again`);
   const { pid } = child;
-  const idle = cpuMicros(pid);
-  await sleep(10_000, undefined, { signal: rig.signal });
-  say(
-    `- idle: ${((cpuMicros(pid) - idle) / 100_000).toFixed(1)} % of a core, ${megabytes(residentBytes(pid))} MB`,
-  );
+  await sleep(settleMs, undefined, { signal: rig.signal });
+  const idleBefore = { cpu: cpuMicros(pid), at: performance.now() };
+  await sleep(idleMs, undefined, { signal: rig.signal });
+  const idleShare = (cpuMicros(pid) - idleBefore.cpu) / (performance.now() - idleBefore.at) / 10;
+  const idleMegabytes = residentBytes(pid) / 1024 / 1024;
+  say(`- idle: ${idleShare.toFixed(1)} % of a core, ${idleMegabytes.toFixed(0)} MB`);
   const beat = await Beat.open(port, plan.pipelines, rig);
   beat.start();
   await sleep(5_000, undefined, { signal: rig.signal });
@@ -179,13 +212,47 @@ async function measure(plan: Plan, interrupted: AbortSignal): Promise<void> {
     `- ${(messages / elapsed).toFixed(0)} messages a second: ${(cpu / elapsed / 10_000).toFixed(1)} % of a core, ${(cpu / messages).toFixed(0)} µs a message, ` +
       `${megabytes(residentBytes(pid))} MB (peak ${megabytes(peakBytes(pid))})`,
   );
+  const [p50, p99] = [percentile(delays, 0.5), percentile(delays, 0.99)];
   say(
-    `- on their way: p50 ${percentile(delays, 0.5).toFixed(2)} ms, p99 ${percentile(delays, 0.99).toFixed(2)} ms; ${beat.sent - beat.arrived} of ${beat.sent} lost`,
+    `- on their way: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms; ${beat.sent - beat.arrived} of ${beat.sent} lost`,
   );
+  const memory = residentBytes(pid) / 1024 / 1024;
+  const load = { share: cpu / elapsed / 10_000, megabytes: memory, perMessage: cpu / messages };
+  return { name, idleShare, idleMegabytes, ...load, p50, p99 };
+}
+
+const columns = [
+  ['idle, % of a core', 'idleShare', 1],
+  ['idle, MB', 'idleMegabytes', 0],
+  ['busy, % of a core', 'share', 1],
+  ['µs/message', 'perMessage', 0],
+  ['MB', 'megabytes', 0],
+  ['p50 ms', 'p50', 2],
+  ['p99 ms', 'p99', 2],
+] as const;
+
+/** Medians over the rounds, and those of the ratios in each round. */
+function table(all: readonly Figures[]): string {
+  const groups = [...Map.groupBy(all, ({ name }) => name).values()];
+  const [before, after] = groups;
+  const cells = (values: (key: (typeof columns)[number][1]) => number[], decimals?: number): string =>
+    columns.map(([, key, own]) => (median(values(key)) ?? Number.NaN).toFixed(decimals ?? own)).join(' | ');
+  const ratios = (key: (typeof columns)[number][1]): number[] =>
+    (after ?? []).map((one, round) => one[key] / (before?.[round]?.[key] ?? Number.NaN));
+  return [
+    `| | ${columns.map(([title]) => title).join(' | ')} |`,
+    `| --- |${' --: |'.repeat(columns.length)}`,
+    ...groups.map((group) => `| ${group[0]?.name} | ${cells((key) => group.map((one) => one[key]))} |`),
+    ...(after ? [`| ratio | ${cells(ratios, 2)} |`] : []),
+  ].join('\n');
 }
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => interrupted.abort(new Error(`interrupted by ${signal}`)));
+const plan = readArguments(process.argv.slice(2));
 process.stdout.write(`${machineFacts()}\n`);
-await measure(readArguments(process.argv.slice(2)), interrupted.signal);
+const figures: Figures[] = [];
+for (let round = 0; round < plan.rounds; round++)
+  for (const name of plan.checkouts.keys()) figures.push(await measure(name, plan, interrupted.signal));
+process.stdout.write(`\n${table(figures)}\n`);

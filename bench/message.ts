@@ -2,6 +2,8 @@ import { generate, type QoS } from 'mqtt-packet';
 
 /** The topic on both brokers, so that no forwarder has to rename it. */
 export const topic = 'bench/readings';
+/** The same in Kafka, whose topics have no slash. */
+export const kafkaTopic = 'bench.readings';
 
 /** Sequence number of messages that only test whether the forwarder is ready. */
 export const probe = 0;

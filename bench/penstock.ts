@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { existsSync, globSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Api } from '../src/cli/demo/demo.ts';
 import type { Child } from './child.ts';
@@ -22,7 +23,31 @@ export const json = {
   ],
 };
 
-const thisCheckout = fileURLToPath(import.meta.resolve('..'));
+export const thisCheckout = fileURLToPath(import.meta.resolve('..'));
+
+/**
+ * Returns the path of the program of a checkout: the built form, or the sources of a checkout that has none. That of this one
+ * must be newer than its sources: `scripts/run.mjs` builds it.
+ */
+export function programOf(checkout: string): string {
+  const [sources, built] = [join(checkout, 'src'), join(checkout, 'dist', 'main.js')];
+  if (!existsSync(built) && checkout !== thisCheckout) return join(sources, 'main.ts');
+  const builtAt = statSync(built, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const newer = globSync('**/*.ts', { cwd: sources }).find(
+    (path) => !path.endsWith('.test.ts') && statSync(join(sources, path)).mtimeMs > builtAt,
+  );
+  if (newer && checkout === thisCheckout)
+    throw new Error(`${built} is older than ${newer}: run this with node scripts/run.mjs`);
+  return built;
+}
+
+/** The checkouts that a benchmark compares, by name. Undefined if `before` is none. */
+export function checkoutsOf(before: string | undefined): Map<string, string> | undefined {
+  const checkouts = new Map([['this build', thisCheckout]]);
+  if (before === undefined) return checkouts;
+  const folder = resolve(before);
+  return existsSync(join(folder, 'src', 'main.ts')) ? new Map([['before', folder], ...checkouts]) : undefined;
+}
 
 /**
  * Penstock as shipped, API and worker in one process, with one pipeline between tables of this schema. `checkout` returns
@@ -66,7 +91,7 @@ export const startRole = (
   rig.run({
     name: `Penstock ${role}`,
     command: process.execPath,
-    args: [join(checkout, 'src', 'main.ts'), role],
+    args: [programOf(checkout), role],
     // An empty working directory, so that no .env file of the developer is read.
     options: { cwd: rig.folder, env: { ...environment(rig.folder), ...settings } },
     ...(onLine ? { onLine } : {}),
@@ -106,6 +131,12 @@ export async function setUp(
   await createTable(api, 'sink', route.toPort, sink, schema);
   const { id } = await api.post('/pipelines', { name: 'bench', query: `${query};`, parallelism });
   await api.untilRunning(id, runMs);
+}
+
+/** Number of running jobs, from the metrics. */
+export async function runningJobs(address: string): Promise<number> {
+  const text = await (await fetch(`${address}/metrics`)).text();
+  return Number(/^penstock_jobs\{state="Running"\} (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
 async function createTable(

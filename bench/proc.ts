@@ -63,3 +63,29 @@ function ticksPerSecond(): number {
   // 100 on every Linux that Node.js supports.
   return Number(stdout?.trim()) || 100;
 }
+
+/** CPU time and wake-ups of a thread since its start. */
+export interface ThreadUse {
+  name: string;
+  micros: number;
+  /** How often it began to wait: each wait ends with a wake-up. */
+  wakeUps: number;
+}
+
+/** CPU time of each thread of a process, exact to the microsecond, and its wake-ups. By thread id. */
+export function threadUse(pid: number): Map<string, ThreadUse> {
+  const folder = `/proc/${pid}/task`;
+  return new Map(
+    readdirSync(folder).flatMap((id) => {
+      try {
+        const read = (name: string): string => readFileSync(`${folder}/${id}/${name}`, 'utf8');
+        const wakeUps = Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(read('status'))?.[1]);
+        const micros = Number(read('schedstat').split(' ')[0]) / 1000;
+        return [[id, { name: read('comm').trim(), micros, wakeUps }]];
+      } catch {
+        // The thread has ended.
+        return [];
+      }
+    }),
+  );
+}

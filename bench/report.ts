@@ -1,7 +1,9 @@
 import { availableParallelism, cpus, loadavg, release } from 'node:os';
+import { relative } from 'node:path';
 import type { QoS } from 'mqtt-packet';
 import { findMosquitto } from './brokers.ts';
 import { type ContestantName, contestantNames } from './contestants.ts';
+import { programOf, thisCheckout } from './penstock.ts';
 import type { Figures } from './stretch.ts';
 
 /** The result of one stretch. */
@@ -19,7 +21,15 @@ export function machineFacts(): string {
     `- ${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}`,
     `- Node.js ${process.versions.node}, mosquitto ${findMosquitto().version}`,
     `- load average before the run: ${load.toFixed(2)}`,
+    ...programs(),
   ].join('\n');
+}
+
+/** Says which form of each version runs. */
+function programs(): string[] {
+  const { BENCH_BEFORE: before } = process.env;
+  const line = (name: string, checkout: string) => `- ${name}: ${relative(checkout, programOf(checkout))}`;
+  return [line('Penstock', thisCheckout), ...(before ? [line('the version before', before)] : [])];
 }
 
 /** Forwarders to compare with, and the titles of their columns. */
@@ -27,6 +37,10 @@ const baselines = [
   ['bridge', 'of the bridge'],
   ['bare', 'of the bare loop'],
   ['node-red', 'of Node-RED'],
+  ['bento', 'of Bento'],
+  ['telegraf', 'of Telegraf'],
+  ['penstock-before', 'of penstock-before'],
+  ['penstock-where-before', 'of penstock-where-before'],
 ] as const satisfies [ContestantName, string][];
 
 interface Column {
@@ -76,6 +90,7 @@ function columns(results: Result[], rate: number | undefined): Column[] {
     middle('peak RSS MB', 0, ({ peakBytes }) => peakBytes / 1e6),
     sum('lost', ({ lost }) => lost),
     sum('duplicated', ({ duplicates }) => duplicates),
+    sum('overtaken', ({ overtaken }) => overtaken),
   ];
 }
 

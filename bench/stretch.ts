@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QoS } from 'mqtt-packet';
 import { startBroker } from './brokers.ts';
-import { type ContestantName, contestants } from './contestants.ts';
+import { type ContestantName, contestants, type Programs } from './contestants.ts';
 import { Counter } from './counter.ts';
 import { Generator } from './generator.ts';
 import { ClosedLoop, type Load, PacedLoad } from './load.ts';
@@ -23,6 +23,8 @@ export interface Figures {
   /** Messages that never arrived, and duplicate arrivals, warm-up included. */
   lost: number;
   duplicates: number;
+  /** Messages that arrived after a later one, warm-up included. */
+  overtaken: number;
 }
 
 /** The parameters of a stretch. */
@@ -32,6 +34,7 @@ export interface Stretch {
   seconds: number;
   /** Messages per second; undefined for full load. */
   rate: number | undefined;
+  programs: Programs;
 }
 
 /**
@@ -39,7 +42,7 @@ export interface Stretch {
  * the failure, or the reason of `interrupted`. Leaves nothing running.
  */
 export async function measure(stretch: Stretch, interrupted: AbortSignal): Promise<Figures> {
-  const { name, qos, seconds, rate } = stretch;
+  const { name, qos, seconds, rate, programs } = stretch;
   await using rig = await Rig.setUp(interrupted);
   try {
     const from = await startBroker(rig, 'a');
@@ -47,7 +50,7 @@ export async function measure(stretch: Stretch, interrupted: AbortSignal): Promi
     const load = rate === undefined ? new ClosedLoop() : new PacedLoad(rate, (error) => rig.fail(error));
     await Counter.subscribe(to.port, rig, load);
     const generator = await Generator.connect(from.port, qos, rig);
-    const { pid } = await contestants[name]({ fromPort: from.port, toPort: to.port, qos }, rig);
+    const { pid } = await contestants[name]({ fromPort: from.port, toPort: to.port, qos }, rig, programs);
     await load.start(generator, rig.signal);
     return await run(load, pid, seconds, rig.signal);
   } catch (error) {
@@ -75,6 +78,7 @@ async function run(load: Load, pid: number, seconds: number, signal: AbortSignal
     peakBytes: peak,
     lost: load.missing,
     duplicates: load.duplicates,
+    overtaken: load.overtaken,
   };
 }
 

@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { QoS } from 'mqtt-packet';
 import type { Child } from './child.ts';
 import { topic } from './message.ts';
 import type { Rig } from './rig.ts';
+import type { Route } from './route.ts';
 
 /**
  * Telegraf with a persistent session at QoS 1 on the broker at `port`. `outputs` is the part of its configuration that says
@@ -19,6 +21,10 @@ export const startTelegrafWindows = (
   rig: Rig,
 ): Promise<Child> =>
   run(program, `${agent(1000)}${source(fromPort, readingsColumns)}${windows(toPort)}`, rig);
+
+/** Telegraf with a filter by field: a message passes if its `seq` is above 0. */
+export const startTelegrafFilter = (program: string, { fromPort, toPort, qos }: Route, rig: Rig) =>
+  run(program, `${agent(500)}${source(fromPort, rowsColumns, qos)}${filtered(toPort, qos)}`, rig);
 
 async function run(program: string, configuration: string, rig: Rig): Promise<Child> {
   const file = join(rig.folder, 'telegraf.conf');
@@ -44,12 +50,12 @@ const agent = (batch: number): string => `
 `;
 
 /** json_v2 keeps integers exact; the older json parser makes each number a float. */
-const source = (port: number, columns: string): string => `
+const source = (port: number, columns: string, qos: QoS = 1): string => `
 [[inputs.mqtt_consumer]]
   servers = ["tcp://127.0.0.1:${port}"]
   topics = ["${topic}"]
   topic_tag = ""
-  qos = 1
+  qos = ${qos}
   client_id = "bench_telegraf"
   persistent_session = true
   max_undelivered_messages = 50000
@@ -94,4 +100,16 @@ const windows = (port: number): string => `
   qos = 1
   layout = "non-batch"
   data_format = "json"
+`;
+
+/** The template writes the message as it came, in its bytes. */
+const filtered = (port: number, qos: QoS): string => `
+[[outputs.mqtt]]
+  servers = ["tcp://127.0.0.1:${port}"]
+  topic = "${topic}"
+  qos = ${qos}
+  layout = "non-batch"
+  metricpass = "fields.seq > 0"
+  data_format = "template"
+  template = '{"seq":{{.Field "seq"}},"text":{{.Field "text" | toJson}}}'
 `;

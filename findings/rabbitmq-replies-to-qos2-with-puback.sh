@@ -87,7 +87,7 @@ PUBLISH at QoS 2: puback, callback
 delivered: QoS 1
 EOF
 if diff expected seen; then
-  echo "Still so."
+  echo "Still as described."
 else
   echo "The behaviour has changed (< as described, > as seen)."
   exit 1

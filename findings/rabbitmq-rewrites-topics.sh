@@ -91,7 +91,7 @@ published to plant/oven/celsius, subscribed to plant/+/celsius: plant/oven/celsi
 published to plant/*, subscribed to plant/#: plant/+
 EOF
 if diff expected seen; then
-  echo "Still so."
+  echo "Still as described."
 else
   echo "The behaviour has changed (< as described, > as seen)."
   exit 1

@@ -29,7 +29,7 @@ if (mode === 'all') {
 const servers = installServers(mode === 'soak');
 steps.push(['servers', () => servers]);
 // The tests start hundreds of processes and threads from the same files.
-const env = { NODE_COMPILE_CACHE: resolve('node_modules/.cache/compiled') };
+const env = { NODE_COMPILE_CACHE: resolve('node_modules/.cache/compiled'), PENSTOCK_TEST_BUILT: '1' };
 if (mode === 'soak') steps.push(['soak', () => run(bin('vitest'), vitest, { ...env, PENSTOCK_SOAK: '1' })]);
 else if (mode === 'images') {
   const pictures = { ...env, PENSTOCK_TEST_IMAGES: resolve('docs/images') };

@@ -102,38 +102,49 @@ function install() {
   );
 }
 
-/** The files that the web console is built from. */
-function consoleSources() {
-  const src = readdirSync(join(root, 'console', 'src'), { recursive: true, withFileTypes: true });
-  return [
-    ...src.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)),
-    ...['index.html', 'package.json', 'vite.config.ts'].map((name) => join(root, 'console', name)),
-    ...['client.ts', 'types.ts'].map((name) => join(root, 'examples', 'typed-client', name)),
-    ...[
-      join(root, 'package-lock.json'),
-      join(root, 'scripts', 'console.ts'),
-      join(root, 'docs', 'errors.md'),
-    ],
-  ].sort();
+/** Paths of the files below a folder, but not those of tests. */
+function filesBelow(...folder) {
+  const entries = readdirSync(join(root, ...folder), { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'));
+  return files.map((entry) => join(entry.parentPath, entry.name)).sort();
 }
 
-/** Builds the web console if it is missing or older than its sources, for what serves or tests it. */
-function buildConsole(script, [command = 'all']) {
-  const serves = script === 'src/main.ts' && ['all', 'api', 'demo'].includes(command);
-  const wanted =
-    (serves && process.env.PENSTOCK_CONSOLE !== 'off') ||
-    ['scripts/check.ts', 'scripts/package.ts'].includes(script);
-  if (!wanted) return;
-  const page = join(root, 'console', 'dist', 'index.html');
-  once(
-    'console',
-    consoleSources(),
-    () => existsSync(page),
-    () => {
-      process.stderr.write('penstock: building the web console (once)\n');
-      mustRun(pinnedNode, [join('scripts', 'console.ts')]);
-    },
-  );
+const consoleSources = () => [
+  ...filesBelow('console', 'src'),
+  ...['index.html', 'package.json', 'vite.config.ts'].map((name) => join('console', name)),
+  ...['client.ts', 'types.ts'].map((name) => join('examples', 'typed-client', name)),
+  ...['package-lock.json', join('scripts', 'console.ts'), join('docs', 'errors.md')],
+];
+
+/** Builds the web console and the service if they are missing or older than their sources, for what runs them. */
+function build(script, [command = 'all']) {
+  const runs = script === 'dist/main.js';
+  const all = ['scripts/check.ts', 'scripts/package.ts'].includes(script);
+  const serves = ['all', 'api', 'demo'].includes(command) && process.env.PENSTOCK_CONSOLE !== 'off';
+  const built = (...file) => existsSync(join(root, ...file));
+  if (all || (runs && serves)) {
+    once(
+      'console',
+      consoleSources(),
+      () => built('console', 'dist', 'index.html'),
+      () => {
+        process.stderr.write('penstock: building the web console (once)\n');
+        mustRun(pinnedNode, [join('scripts', 'console.ts')]);
+      },
+    );
+  }
+  if (runs || script === 'scripts/check.ts' || script.startsWith('bench/')) {
+    const sources = [...filesBelow('src'), join('scripts', 'package.ts'), 'package-lock.json'];
+    once(
+      'service',
+      sources,
+      () => built('dist', 'main.js'),
+      () => {
+        process.stderr.write('penstock: building the service (once)\n');
+        mustRun(pinnedNode, [join('scripts', 'package.ts')], { PENSTOCK_CONSOLE: 'off' });
+      },
+    );
+  }
 }
 
 const supported = Number(process.versions.node.split('.')[0]) >= 20;
@@ -144,7 +155,7 @@ if (!supported) {
 try {
   withLock(() => {
     install();
-    buildConsole(process.argv[2], process.argv.slice(3));
+    build(process.argv[2], process.argv.slice(3));
   });
 } catch (error) {
   process.stderr.write(`penstock: ${error.message}\n`);

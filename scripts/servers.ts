@@ -3,6 +3,7 @@ import { type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fetchKafka, kafkaFolder } from './kafka.ts';
 
 interface Server {
   name: string;
@@ -66,6 +67,18 @@ const servers: Server[] = [
     name: 'nats-server',
     present: () => onPath('nats-server'),
     packages: { apt: 'nats-server', brew: 'nats-server', dnf: 'nats-server' },
+    optional: true,
+  },
+  {
+    name: 'Kafka',
+    present: () => kafkaFolder() !== undefined,
+    packages: 'node scripts/kafka.ts, with Java and Maven',
+    optional: true,
+  },
+  {
+    name: 'Redis',
+    present: () => onPath('redis-server'),
+    packages: { apt: 'redis-server', brew: 'redis', dnf: 'redis' },
     optional: true,
   },
   {
@@ -150,6 +163,7 @@ export function whyMissing(name: string): string | undefined {
  * programs, whose absence is not a failure.
  */
 export async function installServers(all = false): Promise<number> {
+  if (all) fetchKafka();
   const missing = servers
     .filter((server) => (all || !server.optional) && !server.present())
     .flatMap(({ packages, ...server }) => (typeof packages === 'string' ? [] : [{ ...server, packages }]));

@@ -98,6 +98,11 @@ export const coreErrors = {
   http_unavailable: { title: 'The HTTP server cannot process the request now', passing: true },
   http_protocol_error: { title: 'The HTTP server violates HTTP', passing: true },
   http_too_large: { title: 'The HTTP response is too large', passing: false },
+  schema_registry_unavailable: { title: 'The schema registry is unavailable', passing: true },
+  schema_registry_unauthorized: { title: 'The schema registry refuses the credentials', passing: false },
+  schema_registry_refused: { title: 'The schema registry refuses a request', passing: false },
+  schema_not_registered: { title: 'The schema registry does not have the schema', passing: false },
+  schema_incompatible: { title: 'The subject does not allow the schema', passing: false },
   websocket_refused: { title: 'The server refused the WebSocket connection', passing: false },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -1,24 +1,14 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { availableParallelism, hostname } from 'node:os';
 import { parseEnv } from 'node:util';
 import type { Registry } from '@prometheus-io/client';
 import type { Logger } from 'pino';
-import {
-  type Invocation,
-  isClientCommand,
-  readCommandLine,
-  readKeysCommand,
-  reexec,
-  UsageError,
-} from './cli/commands.ts';
+import { type Invocation, isClientCommand, readCommandLine, reexec, UsageError } from './cli/commands.ts';
 import type { Config } from './config.ts';
 import type { StoredCatalog } from './definitions/catalog.ts';
 import { asPenstockError, PenstockError } from './errors.ts';
-import { hasAdminKey, KeyRing } from './security/api-keys.ts';
 import type { SecretBox as Secrets } from './security/secret-box.ts';
-import { TargetRules } from './security/targets.ts';
 import type { Db } from './store/db.ts';
 import type { Worker } from './worker/worker.ts';
 
@@ -47,8 +37,8 @@ async function createLogger(config: Config): Promise<Logger> {
   const { pino } = await import('pino');
   const destination = { dest: 2, sync: false };
   if (!process.stderr.isTTY) return pino({ level: config.logLevel }, pino.destination(destination));
-  const target = { target: 'pino-pretty', options: { destination: 2, ignore: 'pid,hostname' } };
-  return pino({ level: config.logLevel, transport: target });
+  const { default: pretty } = await import('pino-pretty');
+  return pino({ level: config.logLevel }, pretty({ destination: 2, ignore: 'pid,hostname', sync: true }));
 }
 
 class Closing {
@@ -78,17 +68,21 @@ async function startWorker(
   metrics: Registry,
   closing: Closing,
 ): Promise<Worker> {
-  const [{ Worker }, { ThreadPool }, { isOwnerAlive, LocalPlacement, ownerName }] = await Promise.all([
-    import('./worker/worker.ts'),
-    import('./worker/thread-pool.ts'),
-    import('./worker/placement.ts'),
-  ]);
-  const own = { host: hostname(), pid: process.pid, nonce: randomBytes(4).toString('hex') };
+  const [{ randomBytes }, { Worker }, { ThreadPool }, { isOwnerAlive, LocalPlacement, ownerName, startOf }] =
+    await Promise.all([
+      import('node:crypto'),
+      import('./worker/worker.ts'),
+      import('./worker/thread-pool.ts'),
+      import('./worker/placement.ts'),
+    ]);
+  const { pid } = process;
+  const started = (id: number): string | undefined => startOf(id, () => process.kill(id, 0));
+  const own = { host: hostname(), pid, nonce: randomBytes(4).toString('hex'), start: started(pid) ?? '' };
   const owner = ownerName(own);
   // Two machines on one PostgreSQL may have the same host name. Processes that share a file are on one machine.
   const sameMachine = config.databaseUrl.startsWith('file:');
   const isAlive = (other: string): boolean | undefined =>
-    sameMachine ? isOwnerAlive(other, own, (pid) => process.kill(pid, 0)) : undefined;
+    sameMachine ? isOwnerAlive(other, own, started) : undefined;
   const placement = sameMachine
     ? new LocalPlacement({ db, owner })
     : new (await import('./worker/boss.ts')).BossPlacement({ db, owner, url: config.databaseUrl, logger });
@@ -132,9 +126,16 @@ async function serve(
   const failure = await databaseFailure(db);
   // One that is only slow or locked for a moment is waited for later.
   if (failure && failure.code !== 'database_unavailable') throw failure;
-  const [{ loadSecretKeys, SecretBox }, { variablesFrom }, { isLoopback }, { Registry }] = await Promise.all([
+  const [
+    { loadSecretKeys, SecretBox },
+    { variablesFrom },
+    { hasAdminKey, KeyRing },
+    { isLoopback },
+    { Registry },
+  ] = await Promise.all([
     import('./security/secret-box.ts'),
     import('./security/variables.ts'),
+    import('./security/api-keys.ts'),
     import('./config.ts'),
     import('@prometheus-io/client'),
   ]);
@@ -142,15 +143,17 @@ async function serve(
   const exposed = !isLoopback(config.host);
   const keys = new KeyRing(db, config.adminKey, exposed);
   if (command === 'keys') {
+    const { readKeysCommand } = await import('./cli/keys.ts');
     return readKeysCommand(words, values)({ db, keys, secrets, print });
   }
   if (command !== 'worker' && exposed && !config.adminKey && !(await hasAdminKey(db)))
     throw unguarded(config);
   await checkSecrets(command, db, secrets, logger);
   const variables = variablesFrom(readEnvironment(), config.allowedVars);
-  const [{ StoredCatalog }, { certificatesIn }] = await Promise.all([
+  const [{ StoredCatalog }, { certificatesIn }, { TargetRules }] = await Promise.all([
     import('./definitions/catalog.ts'),
     import('./security/certificate-files.ts'),
+    import('./security/targets.ts'),
   ]);
   const files = certificatesIn(config.certDir);
   const targets = new TargetRules(config.targets, config.fileDir);
@@ -208,7 +211,8 @@ function stopRequested(): Promise<NodeJS.Signals> {
 
 async function runService(invocation: Invocation): Promise<number> {
   const { command, words, values } = invocation;
-  if (command === 'keys') readKeysCommand(words, values);
+  // Wrong use is refused before the database is opened.
+  if (command === 'keys') (await import('./cli/keys.ts')).readKeysCommand(words, values);
   const { loadConfig } = await import('./config.ts');
   const config = loadConfig(process.env, readFile());
   if (command === 'health') return runHealth(config, words);
@@ -313,4 +317,6 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+void main().then((code) => {
+  process.exitCode = code;
+});

@@ -43,6 +43,9 @@ const insideConnector: Record<string, string[]> = {
   watch: ['connection', 'config'],
 };
 
+/** Connectors that are others with another profile. */
+const builtOn: Record<string, string> = { confluent: 'kafka' };
+
 /** Packages that only some folders may import. */
 const keepers: Record<string, string[]> = {
   fastify: ['api'],
@@ -51,7 +54,6 @@ const keepers: Record<string, string[]> = {
   '@fastify/swagger': ['api'],
   '@fastify/swagger-ui': ['api'],
   '@fastify/type-provider-typebox': ['api'],
-  '@fastify/under-pressure': ['api'],
   '@prisma/client': ['store'],
   '@prisma/adapter-libsql': ['store'],
   '@prisma/adapter-pg': ['store'],
@@ -79,6 +81,10 @@ interface Source {
 
 const partOf = (path: string): string => path.split('/')[0] as string;
 
+/** The package of a file in it that it does not export. */
+const withoutFile = (specifier: string): string =>
+  specifier.replace(/^(?:\.\.\/)+node_modules\/((?:@[^/]+\/)?[^/]+)\/.*$/, '$1');
+
 const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.startsWith('generated') && !path.endsWith('.test.ts'))
   .map((path) => {
@@ -92,7 +98,7 @@ const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' }
       path,
       part: partOf(path),
       text,
-      imports: found.map((m) => (m[1] ?? m[2] ?? m[3]) as string),
+      imports: found.map((m) => withoutFile((m[1] ?? m[2] ?? m[3]) as string)),
       lazy: new Set(found.flatMap((m) => m[2] ?? [])),
     };
   });
@@ -141,7 +147,11 @@ describe('the house', () => {
     const crossing = connectorFiles.flatMap(({ source, name }) =>
       internal(source)
         .filter((path) => path.startsWith('connectors/') && path !== 'connectors/connector.ts')
-        .filter((path) => path.split('/')[1] !== name && !/^connectors\/(network|files)\//.test(path))
+        .filter(
+          (path) =>
+            path.split('/')[1] !== name && !/^connectors\/(network|files|schema-registry)\//.test(path),
+        )
+        .filter((path) => path.split('/')[1] !== builtOn[name])
         .map((path) => `${source.path} imports ${path}`),
     );
     expect(crossing).toEqual([]);
@@ -205,6 +215,11 @@ describe('the house', () => {
     const foreign = /^(store|generated|api|cli|worker|definitions|config\.ts)/;
     const frameworks = /^(@prisma|@libsql|fastify|@fastify|@prometheus-io|pino)/;
     expect(loaded.filter((name) => foreign.test(name) || frameworks.test(name))).toEqual([]);
+  });
+
+  test('loads DuckDB in a worker thread only for a query that needs it', () => {
+    expect(loadedWith('runtime/thread.ts').filter((name) => name.includes('duckdb'))).not.toEqual([]);
+    expect(loadedWith('runtime/thread.ts', false).filter((name) => name.includes('duckdb'))).toEqual([]);
   });
 
   test('touches the process in main.ts, cli and the entry point of threads only', () => {

@@ -10,6 +10,7 @@ import { temporaryFolder } from './support/at-end.ts';
 import { databases, execute } from './support/databases.ts';
 import { Endpoint } from './support/http-endpoint.ts';
 import { plainClient } from './support/mqtt.ts';
+import { program } from './support/penstock.ts';
 import { useProcessRig } from './support/rig.ts';
 import { skipping } from './support/skipping.ts';
 import { until } from './support/until.ts';
@@ -132,14 +133,13 @@ test.skipIf(noTerraform !== undefined)(
     const bundle = join(folder, 'bundle.yaml');
     const text = readFileSync(join(examples, 'overheating.yaml'), 'utf8');
     writeFileSync(bundle, text);
-    const main = join(examples, '../src/main.ts');
     const terraform = (...args: string[]) =>
       run('terraform', ['-chdir=terraform', ...args], {
         CHECKPOINT_DISABLE: '1',
         TF_IN_AUTOMATION: '1',
         TF_VAR_server: rig.penstock.address,
         TF_VAR_bundle: bundle,
-        TF_VAR_penstock: `'${process.execPath}' '${main}'`,
+        TF_VAR_penstock: `'${process.execPath}' '${program}'`,
       });
     const apply = async () => (await terraform('apply', '-auto-approve', '-no-color')).stdout;
     const topic = async () =>

@@ -34,7 +34,9 @@ describe.skipIf(notLinux !== undefined)(skipping('a process', notLinux), () => {
 
   test('sets its own heap sizes, and still exits normally', async () => {
     penstock = await Penstock.start();
-    expect(penstock.proc('cmdline')).toMatch(/--max-semi-space-size=\d+\0.*main\.ts\0all/);
+    expect(penstock.proc('cmdline')).toMatch(/--max-semi-space-size=\d+\0.*main\.[tj]s\0all/);
+    for (const setting of ['MALLOC_ARENA_MAX=1', 'MALLOC_MMAP_THRESHOLD_=524288'])
+      expect(penstock.proc('environ')).toContain(setting);
     expect(await penstock.kill('SIGTERM')).toBe(0);
   });
 

@@ -2,13 +2,12 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { readCommandLine, readKeysCommand } from '../src/cli/commands.ts';
+import { readCommandLine } from '../src/cli/commands.ts';
+import { readKeysCommand } from '../src/cli/keys.ts';
 import { temporaryFolder } from './support/at-end.ts';
-import { Penstock } from './support/penstock.ts';
+import { Penstock, program } from './support/penstock.ts';
 import { jobOf, profileBody } from './support/resources.ts';
 import { until } from './support/until.ts';
-
-const main = new URL('../src/main.ts', import.meta.url).pathname;
 
 let folder: string;
 let settings: Record<string, string>;
@@ -20,7 +19,7 @@ beforeEach(() => {
 
 /** Runs a command to its end. */
 function run(args: string[], more: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     env: {
       PATH: process.env.PATH,
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,

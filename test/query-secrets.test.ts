@@ -48,3 +48,12 @@ test('a secret that looks like a sealed one is sealed like any other', () => {
   const stored = sealQuery(box, 'pl_1', query('sealed:v1.x.y.z'));
   expect(openQuery(box, 'pl_1', stored)).toBe(query('sealed:v1.x.y.z'));
 });
+
+test('a secret among alternatives is sealed by the name of its option', () => {
+  const text = (password: string) =>
+    `CREATE TABLE a (x TEXT) WITH (connector = 'nats', auth.type = 'credentials', auth.username = 'ada', auth.password = '${password}');`;
+  const stored = sealQuery(box, 'pl_1', text('x'));
+  expect(sealedInQuery(stored)).toHaveLength(1);
+  expect(maskQuery(stored)).toBe(text(mask));
+  expect(openQuery(box, 'pl_1', stored)).toBe(text('x'));
+});

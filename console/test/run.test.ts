@@ -2,6 +2,7 @@ import type { Locator } from 'playwright-core';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { created, createTables, profileBody, tableBody } from '../../test/support/resources.ts';
 import { useRig } from '../../test/support/rig.ts';
+import { ScriptedBroker } from '../../test/support/scripted-broker.ts';
 import { until } from '../../test/support/until.ts';
 import { expectAccessible, picture, useConsole } from './browser.ts';
 import { complete, editor, replaceQuery, state } from './query-page.ts';
@@ -21,6 +22,10 @@ const countSchema = {
     { name: 'n', type: 'int64' },
   ],
 };
+
+/** An edit restarts tasks, which takes as long as their connections do. */
+const runs = (progress: Locator): Promise<void> =>
+  progress.getByText('The new version runs.').waitFor({ timeout: 30_000 });
 
 describe('a pipeline in the console', { timeout: 120_000 }, () => {
   const rig = useRig({
@@ -228,7 +233,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await page.getByRole('list', { name: 'Affected pipelines' }).getByText('edited').waitFor();
     await page.getByRole('button', { name: 'Save', exact: true }).click();
     const progress = page.getByRole('region', { name: 'Progress of the edit' });
-    await progress.getByText('The new version runs.').waitFor();
+    await runs(progress);
     await expectAccessible(page);
 
     await replaceQuery(page, 'INSERT INTO locked SELECT * FROM readings');
@@ -239,14 +244,24 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await state(page, 'Running');
     await expectAccessible(page);
 
-    const patch = { query: 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 10' };
+    // The job is still restarting for the edit of somebody else when this one is saved.
+    const silent = await ScriptedBroker.start({ on: ({ cmd }) => cmd === 'connect' });
+    const other = await created(
+      rig.request,
+      '/connection_profiles',
+      profileBody(silent.url, { name: 'silent' }),
+    );
+    const slow = tableBody('silent', other.id, { topic: 'plant/silent', type: { retain: false } });
+    await created(rig.request, '/connection_tables', slow);
+    const patch = { query: 'INSERT INTO silent SELECT * FROM readings' };
     await replaceQuery(page, 'INSERT INTO alerts SELECT * FROM readings WHERE celsius > 20');
     await rig.request.patch(`/api/v1/pipelines/${id}`).send(patch).expect(200);
+    await state(page, 'Restarting');
     await page.getByRole('button', { name: 'Save changes' }).click();
     await page.getByText('Somebody else has changed this').waitFor();
     await page.getByRole('button', { name: 'Save mine over it' }).click();
     await page.getByRole('button', { name: 'Save', exact: true }).click();
-    await progress.getByText('The new version runs.').waitFor();
+    await runs(progress);
     const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
     expect(body.query).toContain('> 20');
   });
@@ -270,7 +285,7 @@ describe('a pipeline in the console', { timeout: 120_000 }, () => {
     await page.getByRole('button', { name: 'Discard the state and save' }).click();
     await page.getByRole('button', { name: 'Save and discard state' }).click();
     const progress = page.getByRole('region', { name: 'Progress of the edit' });
-    await progress.getByText('The new version runs.').waitFor();
+    await runs(progress);
     const { body } = await rig.request.get(`/api/v1/pipelines/${id}`).expect(200);
     expect(body.query).toBe(query(2));
   });

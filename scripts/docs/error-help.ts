@@ -355,7 +355,8 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Check the endpoint, its method and its headers. The message has the status.',
   },
   http_unavailable: {
-    means: 'The server responded with 408, 425, 429 or a status from 500 on.',
+    means:
+      'The server responded with 408, 425, 429 or a status from 500 on, as a proxy does as long as the server behind it is down. It may be the response to the upgrade to WebSocket.',
     todo: 'Wait: Penstock tries again, after the time of `Retry-After` if there is one. Check the server if it goes on.',
   },
   http_protocol_error: {
@@ -367,7 +368,32 @@ export const errorHelp: Record<ErrorCode, Help> = {
     todo: 'Ask the endpoint for less, for example with a page size.',
   },
   websocket_refused: {
-    means: 'The server refused the upgrade to WebSocket. Redirects are not followed.',
+    means:
+      'The server refused the upgrade to WebSocket for a reason that repeating does not change. Redirects are not followed.',
     todo: 'Check the port and the path of the URL. The path is often `/mqtt`.',
+  },
+  schema_registry_unavailable: {
+    means:
+      'The schema registry of the connection profile or table is unavailable, or a proxy responds instead, and a schema is needed that is not ' +
+      'known yet. A job tries again; its messages stay where they are.',
+    todo: 'Check that the registry runs and can be reached. The message has its address and what went wrong.',
+  },
+  schema_registry_unauthorized: {
+    means: 'The schema registry responded with 401, 403 or 407.',
+    todo: 'Check the API key and secret of the schema registry in the connection profile or table, and what the key may do.',
+  },
+  schema_registry_refused: {
+    means:
+      'The schema registry refuses a request, such as an invalid schema, or the server is not a schema registry with the API of Confluent.',
+    todo: 'Look at the message, which has the words of the registry. Check the endpoint, and whether the API has a path.',
+  },
+  schema_not_registered: {
+    means:
+      'A subject does not have the schema of a sink that may not register it, or there is no schema with the `schema_id` of the format.',
+    todo: 'Register the schema, set `schema_id`, or set `register_schema` to true.',
+  },
+  schema_incompatible: {
+    means: 'The schema of a sink is not compatible with those in its subject, as the registry judges it.',
+    todo: 'Take the latest schema of the subject as the definition of the table, or change the compatibility of the subject.',
   },
 };

@@ -1,5 +1,5 @@
 import { statusOf } from '../../src/api/problem.ts';
-import { connectors } from '../../src/connectors/registry.ts';
+import { connectors } from '../../src/connectors/catalog.ts';
 import { type AnyErrorCode, coreErrors, type DescribedError, type ErrorCode } from '../../src/errors.ts';
 import { errorHelp } from './error-help.ts';
 

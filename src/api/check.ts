@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { CheckContext, CheckStep, ConnectorDefinition } from '../connectors/connector.ts';
+import { registryStep } from '../connectors/schema-registry/check.ts';
+import { openSchemas } from '../connectors/schema-registry/schemas.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import { auditedAs } from './audit.ts';
 import { Slots } from './live.ts';
@@ -108,7 +110,19 @@ function startCheck(
   const reported = new EventQueue<CheckStep>();
   const report = (step: CheckStep): void => reported.add(step);
   for (const message of oddities) report(secretStep(message));
-  const over = (connector.check?.({ ...tested, probe, stepTimeoutMs, signal, report }) ?? Promise.resolve())
+  const check = async (): Promise<void> => {
+    const { profile, targets, table: config } = tested;
+    const connected = { connector, profile, config, targets };
+    const step = { report, signal, stepTimeoutMs };
+    await registryStep(step, { ...connected, schema: tested.schema });
+    const schemas = openSchemas(connected, tested.schema, signal);
+    try {
+      await connector.check?.({ ...tested, schemas, probe, stepTimeoutMs, signal, report });
+    } finally {
+      await schemas?.close();
+    }
+  };
+  const over = check()
     .catch((error: unknown) => {
       if (!gone.aborted && !cancel.signal.aborted) report(failedStep(error, deadline.aborted, timeoutMs));
     })

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
+import { connectors as known } from '../connectors/catalog.ts';
 import { type ConnectorDefinition, noProfile } from '../connectors/connector.ts';
-import { connectorFor, connectors as known } from '../connectors/registry.ts';
+import { connectorFor } from '../connectors/registry.ts';
 import { PenstockError } from '../errors.ts';
 import type { Deps } from './deps.ts';
 import { problems } from './problem.ts';
@@ -155,7 +156,7 @@ function formSchema(schema: unknown): FormSchema {
 function published(value: unknown, alternative: boolean): unknown {
   if (Array.isArray(value)) return value.map((item) => published(item, alternative));
   if (!isSchema(value)) return value;
-  const { additionalProperties, file: _file, option: _option, ...rest } = value;
+  const { additionalProperties, file: _file, option: _option, optionGroup: _group, ...rest } = value;
   const open = additionalProperties === undefined || (additionalProperties === false && !alternative);
   const kept = open ? rest : { ...rest, additionalProperties };
   const adapted = asMap(asInput(withSecrets(kept), value.file === true));
@@ -173,8 +174,13 @@ function published(value: unknown, alternative: boolean): unknown {
 
 /** Forms hide a secret if the object that has it lists it. The text of a key has several lines, which no password has. */
 function withSecrets(schema: FormSchema): FormSchema {
-  const { sensitive, properties } = schema;
-  if (!Array.isArray(sensitive) || !isSchema(properties)) return schema;
+  const { sensitive, properties, oneOf } = schema;
+  if (!Array.isArray(sensitive)) return schema;
+  if (Array.isArray(oneOf)) {
+    const { sensitive: _, ...rest } = schema;
+    return { ...rest, oneOf: oneOf.map((each: unknown) => withOwnSecrets(each, sensitive)) };
+  }
+  if (!isSchema(properties)) return schema;
   const secretsIn = ([name, property]: [string, unknown]): [string, unknown] => {
     const inner = sensitive.flatMap((path: string) =>
       path.startsWith(`${name}/`) ? [path.slice(name.length + 1)] : [],
@@ -182,6 +188,14 @@ function withSecrets(schema: FormSchema): FormSchema {
     return [name, isSchema(property) && inner.length > 0 ? { ...property, sensitive: inner } : property];
   };
   return { ...schema, properties: Object.fromEntries(Object.entries(properties).map(secretsIn)) };
+}
+
+/** An alternative with those secrets of all alternatives that it has. */
+function withOwnSecrets(alternative: unknown, sensitive: readonly string[]): unknown {
+  if (!isSchema(alternative) || !isSchema(alternative.properties)) return alternative;
+  const { properties } = alternative;
+  const own = sensitive.filter((path) => Object.hasOwn(properties, path.split('/')[0] as string));
+  return own.length > 0 ? { ...alternative, sensitive: own } : alternative;
 }
 
 /**

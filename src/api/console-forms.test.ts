@@ -1,7 +1,8 @@
 import Ajv from 'ajv/dist/2019.js';
 import addFormats from 'ajv-formats';
 import { describe, expect, test } from 'vitest';
-import { connectorFor, connectors } from '../connectors/registry.ts';
+import { connectors } from '../connectors/catalog.ts';
+import { connectorFor } from '../connectors/registry.ts';
 import { checkProfileConfig, checkTableConfig } from '../definitions/config-checks.ts';
 import { toWire } from './connectors.ts';
 
@@ -61,13 +62,47 @@ const forms = connectors.flatMap((connector) => {
   );
 });
 
-/** The fields that a user has to fill in. */
-const filled: Record<string, object> = {
+const ofNats: Record<string, object> = {
+  Credentials: { username: 'ada', password: 'x' },
+  Jwt: { jwt: 'x', nkeySeed: `SU${'A'.repeat(56)}` },
+  Token: { token: 'x' },
+  NKey: { nkeySeed: `SU${'A'.repeat(56)}` },
+  Creds: { creds: 'user.creds' },
+};
+
+/** The fields that a user has to fill in, by the alternative that was chosen if they depend on it. */
+const filled: Record<string, object | ((choice: string | undefined) => object)> = {
+  'nats profile': (choice) => ({ servers: 'nats:4222', authentication: ofNats[choice ?? ''] ?? {} }),
+  'nats table': (choice) => ({
+    connectorType:
+      choice === 'Sink'
+        ? { sinkType: { subject: 'a' } }
+        : { sourceType: choice === 'NATS Core' ? { subject: 'a' } : { stream: 'S' } },
+  }),
   'mqtt profile': { url: 'mqtt://broker' },
   'mqtt table': { topic: 'a' },
   'impulse table': { event_rate: 10 },
+  'kafka profile': { bootstrapServers: 'broker:9092' },
+  'kafka profile (SASL)': {
+    bootstrapServers: 'broker:9092',
+    authentication: { username: 'plant', password: 'secret' },
+  },
+  'kafka table': { topic: 'a' },
+  'confluent profile': { bootstrapServers: 'broker:9092', key: 'plant', secret: 'secret' },
+  'confluent table': { topic: 'a' },
   'postgres profile': { host: 'db.example', user: 'penstock' },
   'postgres table': { table: 'readings' },
+  'redis profile': { connection: { address: 'redis://localhost:6379' } },
+  'redis profile (Clustered)': { connection: { addresses: ['redis://localhost:6379'] } },
+  'redis table': { connectorType: { target: { keyPrefix: 'k:' } } },
+  'redis table (List Table)': { connectorType: { target: { listPrefix: 'k:', operation: 'Append' } } },
+  'redis table (Hash Table)': {
+    connectorType: { target: { hashKeyPrefix: 'k:', hashFieldColumn: 'device' } },
+  },
+  'redis table (Stream Table)': { connectorType: { target: { streamPrefix: 'k:', entry: 'payload' } } },
+  'redis table (Source)': { connectorType: { stream: 'readings', consumerGroup: 'penstock' } },
+  'rabbitmq table': { stream: 's' },
+  'rabbitmq table (Queue)': { type: { queue: 'q' } },
   'filesystem table': { table_type: { path: 'readings' } },
   'single_file table': { path: 'out.json' },
   'polling_http table': { endpoint: 'https://example.com/out' },
@@ -94,7 +129,16 @@ test('a connector that nobody chooses is hidden', () => {
 });
 
 test('a profile is asked for where one is needed', () => {
-  expect(profiles.map(({ id }) => id)).toEqual(['mqtt', 'postgres', 'filesystem']);
+  expect(profiles.map(({ id }) => id)).toEqual([
+    'mqtt',
+    'kafka',
+    'confluent',
+    'nats',
+    'rabbitmq',
+    'postgres',
+    'redis',
+    'filesystem',
+  ]);
 });
 
 describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
@@ -112,7 +156,12 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
   });
 
   test.each(choices)('gives a valid configuration when its widgets are left alone (%s)', (choice) => {
-    const sent = fill(untouched(schema, choice) as object, filled[`${id} ${part}`] ?? {});
+    const needed = filled[`${id} ${part} (${choice})`] ?? filled[`${id} ${part}`] ?? {};
+    const fields = typeof needed === 'function' ? needed(choice) : needed;
+    const registry = choice === 'Confluent Schema Registry' && {
+      schemaRegistryEnum: { endpoint: 'http://r' },
+    };
+    const sent = fill(untouched(schema, choice) as object, { ...fields, ...registry });
     expect(validator().validate(schema, sent)).toBe(true);
     // The console adds these two.
     expect(validator().validate(schema, { ...sent, name: 'plant', __meta: { type: {} } })).toBe(true);
@@ -128,7 +177,8 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
   });
 
   test('takes whole numbers in each input for numbers', () => {
-    for (const [path, { minimum = 0 }] of widgets(schema)) expect([path, minimum % 1]).toEqual([path, 0]);
+    for (const [path, { minimum = 0 }] of widgets(schema))
+      expect([path, Math.abs(minimum % 1)]).toEqual([path, 0]);
   });
 
   test('hides what is secret, and shows a line for what is one', () => {
@@ -136,10 +186,13 @@ describe.each(forms)('the form of a $id $part', ({ id, part, schema }) => {
     const found = widgets(schema).filter(([path, , parent]) =>
       parent.sensitive?.includes(path.split('/').at(-1) ?? ''),
     );
-    expect(found.map(([path]) => path).sort()).toEqual([...sensitive].sort());
+    // Alternatives may share a secret.
+    const paths = found.map(([path]) => path.replace(/\/[A-Z][\w ]*\//, '/'));
+    expect([...new Set(paths)].sort()).toEqual([...sensitive].sort());
     // The console draws an area of several lines, which cannot be hidden, from 100 characters on.
     const areas = widgets(schema).filter(([, { maxLength = 0 }]) => maxLength >= 100);
-    expect(areas.map(([path]) => path).filter((path) => !/(^|\/)tls\/(ca|cert|key)$/.test(path))).toEqual([]);
+    const files = /(^|\/)(tls\/(ca|cert|key)|tls_config\/(root|client)_\w+_path|creds)$/;
+    expect(areas.map(([path]) => path).filter((path) => !files.test(path))).toEqual([]);
   });
 });
 

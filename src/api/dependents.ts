@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
-import { checkTableConfig } from '../definitions/config-checks.ts';
+import { checkTableConfig, checkTableSchema } from '../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
+import { expandSchema } from '../formats/codec.ts';
+import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { jobStates } from '../jobs/states.ts';
 import { diagnose } from '../sql/compile.ts';
 import type { Plan } from '../sql/plan.ts';
@@ -190,14 +192,16 @@ const versionsOf = (rows: { id: string; version: number }[]): Map<string, number
 type DependentTable = Awaited<ReturnType<Db['connectionTable']['findMany']>>[number];
 
 function tableProblem(deps: Deps, staged: StagedDefinitions, table: DependentTable): FieldError[] {
-  const profile = staged.profiles.get(table.connectionProfileId ?? '');
+  const row = staged.profiles.get(table.connectionProfileId ?? '');
+  const profile = row ? deps.catalog.profile(row) : {};
+  const config = deps.catalog.tableConfig(table);
   try {
-    checkTableConfig(
-      table.connector,
-      deps.catalog.tableConfig(table),
-      profile ? deps.catalog.profile(profile) : {},
-    );
-    return [];
+    checkTableConfig(table.connector, config, profile);
+    const schema = expandSchema(JSON.parse(table.schema ?? '{}') as ConnectionSchema);
+    return checkTableSchema(table.connector, config, profile, schema).map(({ path, message }) => ({
+      path: '',
+      message: `table ${table.name}: /schema${path} ${message}`,
+    }));
   } catch (error) {
     if (!(error instanceof PenstockError)) throw error;
     return [{ path: '', message: `table ${table.name}: ${error.message}` }];

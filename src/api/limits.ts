@@ -1,5 +1,5 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import rateLimit from '@fastify/rate-limit';
-import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance } from 'fastify';
 import { PenstockError } from '../errors.ts';
 import { callerName, type Limits } from './caller.ts';
@@ -31,17 +31,19 @@ export async function setLimits(
   { requestsPerMinute: perMinute, maxEventLoopDelayMs }: LimitSettings,
 ): Promise<Limits> {
   await app.register(rateLimit, { global: false, timeWindow: 60_000 });
-  const busy = new Busy();
-  await app.register(underPressure, {
-    maxEventLoopDelay: maxEventLoopDelayMs,
-    pressureHandler: (request) => {
+  if (maxEventLoopDelayMs > 0) {
+    const delay = new LoopDelay();
+    const busy = new Busy();
+    app.addHook('onClose', async () => delay.stop());
+    app.addHook('onRequest', async (request) => {
       // Health checks must still work.
-      if (request.routeOptions.schema?.security?.length === 0 || !busy.lasts()) return;
+      const isHealthCheck = request.routeOptions.schema?.security?.length === 0;
+      if (delay.ms() <= maxEventLoopDelayMs || isHealthCheck || !busy.lasts()) return;
       throw new PenstockError('overloaded', 'Penstock is overloaded', {
         hint: 'Try again shortly. If it lasts, run the API and the worker in separate processes.',
       });
-    },
-  });
+    });
+  }
   const caller = app.createRateLimit({ max: perMinute, keyGenerator: callerName });
   const unauthenticated = app.createRateLimit({ max: unauthenticatedPerMinute });
   return {
@@ -57,6 +59,45 @@ function refuse(count: object, max: number): void {
     hint: 'Wait for the time in Retry-After.',
     facts: { retryAfterSecs: ttlInSeconds },
   });
+}
+
+const resolutionMs = 10;
+const sampleEveryMs = 1_000;
+/** Time without a request after which nothing is measured: each measurement wakes the process. */
+const unaskedMs = 5_000;
+
+/** The mean delay of the event loop in the last second, while requests come. */
+class LoopDelay {
+  #histogram: ReturnType<typeof monitorEventLoopDelay> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #askedAt = 0;
+  #ms = 0;
+
+  /** Call at every request. 0 before the first sample. */
+  ms(): number {
+    this.#askedAt = performance.now();
+    if (this.#timer) return this.#ms;
+    this.#histogram ??= monitorEventLoopDelay({ resolution: resolutionMs });
+    this.#histogram.enable();
+    this.#timer = setInterval(() => this.#sample(), sampleEveryMs).unref();
+    return this.#ms;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#histogram?.disable();
+    this.#histogram?.reset();
+    this.#ms = 0;
+  }
+
+  #sample(): void {
+    const mean = (this.#histogram?.mean ?? 0) / 1e6;
+    this.#histogram?.reset();
+    // It is not a number if the loop has not turned since the last sample.
+    this.#ms = Number.isNaN(mean) ? Number.POSITIVE_INFINITY : Math.max(0, mean - resolutionMs);
+    if (performance.now() - this.#askedAt > unaskedMs) this.stop();
+  }
 }
 
 /** Shorter overload, as during startup, is tolerated. */

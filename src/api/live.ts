@@ -60,6 +60,41 @@ export async function watchSource(
   return connector.watch(context);
 }
 
+/** Messages of a live view that wait for a schema. */
+const maxWaiting = 1000;
+
+/**
+ * Returns a function that delivers messages in order, each when it is ready to be decoded. `leftOut` is called for one that there
+ * is no room for, `failed` once when a message can never be ready. Without anything to wait for it delivers at once.
+ */
+export function whenReady<M>(
+  ready: (messages: readonly M[]) => Promise<void> | undefined,
+  { deliver, leftOut, failed }: { deliver(message: M): void; leftOut(): void; failed(error: unknown): void },
+): (message: M) => void {
+  let last: Promise<void> | undefined;
+  let waiting = 0;
+  return (message) => {
+    if (waiting >= maxWaiting) {
+      leftOut();
+      return;
+    }
+    const loading = last ? last.then(() => ready([message])) : ready([message]);
+    if (loading === undefined) {
+      deliver(message);
+      return;
+    }
+    waiting += 1;
+    const own = loading
+      .then(() => deliver(message))
+      .finally(() => {
+        waiting -= 1;
+        if (last === own) last = undefined;
+      });
+    last = own;
+    own.catch(failed);
+  };
+}
+
 /** Refuses a sink table: only sources have messages to watch. */
 export function refuseSink(direction: string, path = ''): void {
   if (direction === 'source') return;

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type TSchema } from 'typebox';
-import { errorCatalog } from '../connectors/registry.ts';
+import { errorCatalog } from '../connectors/catalog.ts';
 import { type AnyErrorCode, asPenstockError, type ErrorCode, PenstockError } from '../errors.ts';
 import { explainViolations } from '../violations.ts';
 

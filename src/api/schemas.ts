@@ -1,5 +1,5 @@
 import Type, { type Static, type TSchema, type TSchemaOptions } from 'typebox';
-import { errorCatalog } from '../connectors/registry.ts';
+import { errorCatalog } from '../connectors/catalog.ts';
 import { PenstockError } from '../errors.ts';
 import { stopModes } from '../jobs/states.ts';
 import { timeOfId } from '../store/id.ts';

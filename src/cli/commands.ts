@@ -1,13 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { PenstockError } from '../errors.ts';
-import { type KeyRing, type KeyRow, type Role, roles } from '../security/api-keys.ts';
-import type { SecretBox } from '../security/secret-box.ts';
-import { nowMicros } from '../store/clock.ts';
-import type { Db } from '../store/db.ts';
 
-/** The command line: every command, its words and options, read by one parser. Loaded at every start. */
+/**
+ * The command line: every command, its words and options, read by one parser. Loaded at every start, and before the process
+ * replaces itself, so it imports nothing but Node.js.
+ */
 
 const options = {
   help: { type: 'boolean' },
@@ -202,10 +200,15 @@ type Program = Pick<
 >;
 
 /** Sizes of the heap, measured: see "Where the memory goes" in bench/README.md before you change them. */
-const heapFlags = ['--max-semi-space-size=8', '--heap-growing-percent=60'];
+const heapFlags = ['--max-semi-space-size=2', '--heap-growing-percent=60'];
+/**
+ * glibc gives each thread an arena of its own, and keeps what was freed there. It also keeps large pieces, once the first was freed,
+ * unless the size is set from which on they go back to the system.
+ */
+const malloc = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: String(512 * 1024) };
 
 /**
- * Replaces this process by the same program with options that V8 and Node.js read only at start: heap sizes and the
+ * Replaces this process by the same program with what is read only at start: heap sizes of V8, memory arenas of glibc and the
  * folder of compiled code. Does nothing when heap sizes are given already, under IPC (which would break), and on Windows.
  */
 export function reexec(program: Program, environment: ProcessEnvironment): void {
@@ -214,7 +217,7 @@ export function reexec(program: Program, environment: ProcessEnvironment): void 
   if (/semi-space-size|heap-growing-percent/.test(given) || connected) return;
   if (platform === 'win32' || program.execve === undefined) return;
   const args = [execPath, ...heapFlags, ...execArgv, ...argv.slice(1)];
-  program.execve(execPath, args, { ...env, ...compileCache(environment) });
+  program.execve(execPath, args, { ...malloc, ...env, ...compileCache(environment) });
 }
 
 /** Compiled code is kept in the data folder, which only the operator may write: it is executed at the next start. */
@@ -223,78 +226,3 @@ function compileCache(environment: ProcessEnvironment): NodeJS.ProcessEnv {
   if (given || !existsSync(dataDir)) return {};
   return { NODE_COMPILE_CACHE: resolve(join(dataDir, 'compile-cache')) };
 }
-
-/** `penstock keys …`: changes API keys and rotates the secret key in the database. Safe beside a running service. */
-
-interface KeysContext {
-  db: Db;
-  keys: KeyRing;
-  secrets: SecretBox;
-  print(line: string): void;
-}
-
-type KeysCommand = (context: KeysContext) => Promise<void>;
-
-/** Returns what `penstock keys <words>` does. Throws `UsageError`. */
-export function readKeysCommand(words: readonly string[], values: OptionValues): KeysCommand {
-  const [action, name] = words;
-  const { role, 'expires-days': days } = values;
-  const takesName = action === 'create' || action === 'revoke';
-  if (takesName !== (name !== undefined))
-    throw usage(takesName ? 'the name is missing' : `too many arguments: ${name}`);
-  if (action !== 'create' && (role !== undefined || days !== undefined))
-    throw usage('--role and --expires-days go with create');
-  switch (action) {
-    case 'list':
-      return list;
-    case 'create':
-      return create(name as string, role, days);
-    case 'revoke':
-      return revoke(name as string);
-    case 'rotate':
-      return rotate;
-    default:
-      throw usage(`there is no command keys ${action}`);
-  }
-}
-
-const usage = (message: string): UsageError => new UsageError(message, 'keys');
-
-const date = (micros: bigint | null): string =>
-  micros === null ? 'never' : new Date(Number(micros / 1000n)).toISOString();
-
-const list: KeysCommand = async ({ db, print }) => {
-  const rows: KeyRow[] = await db.apiKey.findMany({ orderBy: { name: 'asc' } });
-  for (const { name, role, expiresAt, lastUsedAt } of rows)
-    print(`${name}  ${role}  expires ${date(expiresAt)}  last used ${date(lastUsedAt)}`);
-  if (rows.length === 0) print('There are no keys.');
-};
-
-const dayMicros = 86_400_000_000n;
-
-function create(name: string, role: string | undefined, days: string | undefined): KeysCommand {
-  if (!roles.includes(role as Role)) throw usage(`--role must be one of ${roles.join(', ')}`);
-  if (name.length > 100) throw usage('a name has at most 100 characters');
-  if (days !== undefined && !/^[1-9]\d{0,4}$/.test(days))
-    throw usage('--expires-days must be a number of days, 1 to 99999');
-  return async ({ keys, print }) => {
-    const expiresAt = days === undefined ? null : nowMicros() + BigInt(days) * dayMicros;
-    const { key } = await keys.create({ name, role: role as Role, expiresAt });
-    print(key);
-  };
-}
-
-const revoke =
-  (name: string): KeysCommand =>
-  async ({ db, keys, print }) => {
-    const row = await db.apiKey.findUnique({ where: { name } });
-    if (row === null) throw new PenstockError('not_found', `There is no key called ${name}`);
-    await keys.revoke(row.id);
-    print(`${name} is revoked.`);
-  };
-
-const rotate: KeysCommand = async ({ db, secrets, print }) => {
-  const { rotateSecrets } = await import('../definitions/rotate.ts');
-  const count = await rotateSecrets(db, secrets);
-  print(`${count} more ${count === 1 ? 'object is' : 'objects are'} now sealed with the first key.`);
-};

@@ -1,8 +1,10 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import type { DescribedError, FieldError } from '../errors.ts';
+import type { RegisteredSchemas } from '../formats/registered.ts';
 import type { ColumnUse } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, FieldTypeName } from '../formats/schema/schema.ts';
 import type { Delivery, Identity, Pace, Reachable, RunContext, Sink, Source } from './running.ts';
+import type { SchemaRegistry } from './schema-registry/profile.ts';
 
 /**
  * The contract between Penstock and a kind of system it can talk to.
@@ -43,6 +45,8 @@ export interface CheckContext<P, T> extends Reachable<P> {
   table: T | undefined;
   /** How the table's messages should look, when a sample is to be decoded. */
   schema: ConnectionSchema | undefined;
+  /** Of a table whose schemas are in a registry. */
+  schemas?: RegisteredSchemas | undefined;
   /** `none`: publish nothing. */
   probe: 'publish' | 'none';
   /** Deadline of each step; `signal` is that of the whole test. */
@@ -118,6 +122,13 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   validateTable?(table: Static<T>, profile: Static<P> | undefined): FieldError[];
   /** Checks whether a table can have this schema, beyond what holds for every table. Paths begin at the schema. */
   validateSchema?(table: Static<T>, schema: ConnectionSchema): FieldError[];
+  /**
+   * The schema registry that a profile names, or a table whose connector has no profiles. Left out if the messages of the connector
+   * cannot use one. `table` is undefined for a profile alone.
+   */
+  registryOf?(profile: Static<P>, table: Static<T> | undefined): SchemaRegistry | undefined;
+  /** The topic that the subject of a table in the registry is named after, unless it has several; or the subject that it gives. */
+  subjectOf?(table: Static<T>): { topic?: string | undefined; subject?: string | undefined };
   pace?(table: Static<T>): Pace;
   /**
    * Whether a sink of this table takes typed rows: messages have no payload, and the schema needs no format. It gets every
@@ -133,6 +144,11 @@ export interface ConnectorDefinition<P extends TSchema = TSchema, T extends TSch
   holds?(table: Static<T>): number;
   /** Whether a sink of this table can write each message once (`Sink.exact`). */
   exactlyOnce?(table: Static<T>): boolean;
+  /**
+   * Set for a sink of this table that writes in transactions with the positions of its source (`Sink.transactions`). The source must be of
+   * the same connector then, and the query keep no state. Says what to change otherwise, as "set … to …".
+   */
+  transactional?(table: Static<T>): string | undefined;
   /** When writing a message twice leaves one: for people, and whether it holds for a table. */
   idempotent?: { when: string; holds(table: Static<T>): boolean };
   /** The columns that a sink's config refers to. They are checked against its schema once that is known. */

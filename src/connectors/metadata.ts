@@ -19,12 +19,14 @@ export function metadataCodec(columns: readonly MetadataColumn[]): Pick<Codec, '
 
 export type FillMetadata = (row: Row, metadata: Watched['metadata']) => void;
 
-export function metadataFiller(fields: readonly Field[]): FillMetadata {
+/** Undefined if no column is filled with metadata. */
+export function metadataFiller(fields: readonly Field[]): FillMetadata | undefined {
   const columns = fields.flatMap((field) =>
     field.metadata_key
       ? [{ set: setterOf(field.name), read: metadataReader(field, field.metadata_key) }]
       : [],
   );
+  if (columns.length === 0) return undefined;
   return (row, metadata) => {
     for (const { set, read } of columns) set(row, read(metadata));
   };

@@ -44,8 +44,11 @@ export interface Delivery {
    * identifier. A packet identifier of MQTT at QoS 2.
    */
   readonly identifier?: number | undefined;
+  /** Where the source is after this message, for the transactions of its sink. */
+  readonly position?: unknown;
   /**
-   * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt.
+   * Says that the message is safe downstream. Called once, in any order; acknowledgements leave in order of receipt, unless the
+   * other side takes them in any order.
    * Nothing else acknowledges a message: without it the message is delivered again after a reconnect. A call after the
    * connection is gone does nothing.
    */
@@ -118,6 +121,10 @@ export interface RunContext<P, T> extends Reachable<P> {
    * the former session its identifiers may not be used: the other side could take a new message for a former one.
    */
   exact?: 'resume' | 'begin';
+  /** The sink must be opened with `transactions`. */
+  transactional?: boolean;
+  /** Of a source: those of its sink, which commit its positions. It commits none itself. */
+  transactions?: Transactions;
   /** Maximum number of messages in flight: deliveries without `ack`, or messages that are not confirmed. */
   window: number;
   /** Call it when the connection of a sink is lost. A source throws from its iteration instead. */
@@ -169,7 +176,7 @@ export interface Pace {
 export interface Outgoing {
   /** Empty for a sink that takes rows. */
   payload: Buffer;
-  /** The row of the payload, whose columns may also make a topic or key. */
+  /** The row of the payload. It has the columns that the table refers to (`columnsOf`), and may lack others. */
   row: Row;
   /** Whether the row with the same key is to be deleted. Only a sink whose connector has `deletesBy` gets it. */
   deleted?: true;
@@ -193,6 +200,8 @@ export interface Sink {
   flush?(): void;
   /** Set if the context asked for it. Then `write` is not used. */
   readonly exact?: ExactSink;
+  /** The same. */
+  readonly transactions?: Transactions;
   /** Disconnects; pending writes reject. May be called twice and after a failure; never throws. */
   close(): Promise<void>;
 }
@@ -221,4 +230,20 @@ export interface ExactSink {
   publish(messages: readonly { identifier: number; message: Outgoing }[], again: boolean): Promise<Refusal[]>;
   /** Ends the use of identifiers, also of ones that the other side no longer knows. Rejects when the connection is lost. */
   release(identifiers: readonly number[]): Promise<void>;
+}
+
+/** Writes messages in transactions that also say how far the source has come, so that neither counts without the other. */
+export interface Transactions {
+  /**
+   * Begins a part: messages of one batch, with the positions of its deliveries. Call it in the order of the source, also for a batch
+   * without messages to write.
+   */
+  begin(positions: readonly unknown[]): TransactionPart;
+}
+
+export interface TransactionPart {
+  /** As `Sink.write`, but what is written does not count before the commit. */
+  write(messages: Outgoing[]): Promise<Refusal[]>;
+  /** Call it once the part is complete. Resolves when it is committed; rejects when it is not, or when that is not known. */
+  commit(): Promise<void>;
 }

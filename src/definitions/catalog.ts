@@ -15,6 +15,7 @@ import type { Db } from '../store/db.ts';
 import {
   checkProfileConfig,
   checkTableConfig,
+  checkTableSchema,
   refuseRenamedOptions,
   withDefaultSchema,
 } from './config-checks.ts';
@@ -138,7 +139,7 @@ export class StoredCatalog implements Catalog {
       connector: row.connector,
       direction,
       schema,
-      ...rowsTaken(connectorFor(row.connector), direction, config, schema),
+      ...writing(connectorFor(row.connector), direction, config, schema),
       stored: { tableId: row.id },
       profile: row.connectionProfile ? this.profile(row.connectionProfile) : {},
       config,
@@ -173,12 +174,12 @@ export class StoredCatalog implements Catalog {
     return {
       direction,
       schema: complete,
-      ...rowsTaken(connector, direction, config, complete ?? schema),
+      ...writing(connector, direction, config, complete ?? schema),
       profile,
       config,
       uses: connector.columnsOf?.(config) ?? [],
       metadata: connector.metadata,
-      checkSchema: (whole) => connector.validateSchema?.(config, whole) ?? [],
+      checkSchema: (whole) => checkTableSchema(id, config, profile, whole),
     };
   }
 
@@ -302,13 +303,16 @@ export class StoredCatalog implements Catalog {
   }
 }
 
-const rowsTaken = (
+const writing = (
   connector: ConnectorDefinition,
   direction: 'source' | 'sink',
   config: unknown,
   schema: ConnectionSchema,
-): Pick<InlineConnection, 'takesRows' | 'deletesBy'> => {
-  if (direction !== 'sink' || !connector.takesRows?.(config, schema)) return {};
+): Pick<InlineConnection, 'takesRows' | 'deletesBy' | 'transactional'> => {
+  if (direction !== 'sink') return {};
+  const transactional = connector.transactional?.(config);
+  const shared = transactional === undefined ? {} : { transactional };
+  if (!connector.takesRows?.(config, schema)) return shared;
   const deletesBy = connector.deletesBy?.(config);
-  return { takesRows: true, ...(deletesBy && { deletesBy }) };
+  return { ...shared, takesRows: true, ...(deletesBy && { deletesBy }) };
 };

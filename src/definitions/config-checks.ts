@@ -3,7 +3,9 @@ import type { TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import type { ConnectorDefinition } from '../connectors/connector.ts';
 import { connectorFor } from '../connectors/registry.ts';
+import { registryPlace } from '../connectors/schema-registry/schemas.ts';
 import { type FieldError, PenstockError } from '../errors.ts';
+import { usesRegistry } from '../formats/confluent.ts';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import type { ConnectionSchema, Field } from '../formats/schema/schema.ts';
 import type { WithOptions } from '../sql/plan.ts';
@@ -81,6 +83,32 @@ export function withDefaultSchema(
     throw new PenstockError('invalid_schema', `/schema ${message}`, { errors: [{ path: '', message }] });
   }
   return { ...rest, format: own.format, fields: [...own.fields, ...fields.filter(isMetadata)] };
+}
+
+/** Returns why a table cannot have a schema beyond what holds for every table. Paths begin at the schema. */
+export function checkTableSchema(
+  id: string,
+  config: unknown,
+  profile: unknown,
+  schema: ConnectionSchema,
+): FieldError[] {
+  const connector = connectorFor(id);
+  const { validateSchema, registryOf, subjectOf, name } = connector;
+  const errors = validateSchema?.(config, schema) ?? [];
+  const { subject } = subjectOf?.(config) ?? {};
+  if (!usesRegistry(schema.format) && subject)
+    return [
+      ...errors,
+      {
+        path: '/format/confluent_schema_registry',
+        message: `must be true, because the table has the subject ${JSON.stringify(subject)}: set it, or remove the subject`,
+      },
+    ];
+  if (!usesRegistry(schema.format) || registryOf?.(profile, config)) return errors;
+  const message = registryOf
+    ? `needs a schema registry: set it in the ${registryPlace(connector)}, or remove confluent_schema_registry`
+    : `cannot be set: ${name} has no schema registry`;
+  return [...errors, { path: '/format/confluent_schema_registry', message }];
 }
 
 /** Throws `invalid_config` if an option has a former name. */

@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest';
-import { mapOptionValues } from './query-secrets.ts';
+import { KafkaProfile } from '../connectors/kafka/config/profile.ts';
+import { mask, sensitivePaths } from '../security/config-secrets.ts';
+import { SecretBox } from '../security/secret-box.ts';
+import { optionsFor } from '../sql/table-options.ts';
+import { mapOptionValues, maskQuery, openQuery, sealQuery } from './query-secrets.ts';
 
 const names = new Set(['password', 'tls.key']);
 const found = (query: string): string[] => {
@@ -36,4 +40,16 @@ test('replaces them and nothing else', () => {
 
 test('rejects a text that cannot be split into tokens', () => {
   expect(() => mapOptionValues("SELECT 'never ends", names, () => '')).toThrow('is not closed');
+});
+
+test('seals and masks the password of a Kafka profile, by the name that its own schema gives it', () => {
+  const query = "CREATE TABLE a WITH (connector = 'kafka', auth.type = 'sasl', auth.password = 'pipe-4711')";
+  const own = sensitivePaths(KafkaProfile).flatMap((path) => optionsFor(KafkaProfile, path));
+  expect(own).toEqual(expect.arrayContaining(['auth.password', 'tls.key', 'schema_registry.api_secret']));
+  expect(mapOptionValues(query, new Set(own), () => mask)).toBe(query.replace('pipe-4711', mask));
+  const box = new SecretBox([Buffer.alloc(32, 7).toString('base64')]);
+  const sealed = sealQuery(box, 'pl_1', query);
+  expect(sealed).not.toContain('pipe-4711');
+  expect(openQuery(box, 'pl_1', sealed)).toBe(query);
+  expect(maskQuery(sealed)).toBe(query.replace('pipe-4711', mask));
 });

@@ -1,20 +1,20 @@
-import { connectors } from '../connectors/registry.ts';
+import { connectors } from '../connectors/catalog.ts';
 import { PenstockError } from '../errors.ts';
 import { mask, sensitivePaths } from '../security/config-secrets.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import { Findings } from '../sql/diagnostic.ts';
-import { optionName } from '../sql/table-options.ts';
+import { optionsFor } from '../sql/table-options.ts';
 import { isSymbol, isWord, type Token, tokenise } from '../sql/tokens.ts';
 
 /**
  * Secrets in the text of a query: `CREATE TABLE … WITH (password = '…')`. They are sealed in the database and masked in
- * responses; sending the mask back keeps the stored value. Option names are the `sensitive` paths of the connectors'
- * schemas with dots: `tls/key` is `tls.key`.
+ * responses; sending the mask back keeps the stored value. They are the options for the `sensitive` paths of the connectors'
+ * schemas: `tls/key` is `tls.key`.
  */
 
 const names: ReadonlySet<string> = new Set(
   connectors.flatMap(({ profile, table }) =>
-    [...sensitivePaths(profile), ...sensitivePaths(table)].map(optionName),
+    [profile, table].flatMap((schema) => sensitivePaths(schema).flatMap((path) => optionsFor(schema, path))),
   ),
 );
 

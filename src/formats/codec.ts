@@ -1,8 +1,10 @@
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { createHash } from 'node:crypto';
+import { constants, gunzipSync, gzipSync } from 'node:zlib';
 import { type FieldError, PenstockError } from '../errors.ts';
-import { behindHeader, validateHeader } from './confluent.ts';
+import { behindHeader, headerSize, type Registered, validateHeader } from './confluent.ts';
 import type { Codec, Row, SchemaIn, WholeMessage } from './format.ts';
 import { byLines, skippingEmpty } from './framing.ts';
+import type { RegisteredSchema, RegisteredSchemas } from './registered.ts';
 import { formatOf, formatTypes } from './registry.ts';
 import {
   BadData,
@@ -21,11 +23,30 @@ import { validateTime } from './schema/table-time.ts';
 import { badData } from './values/bad.ts';
 import { validateZone } from './values/zone.ts';
 
+/** Codecs in use, by a hash of their schema. They keep no state, and there may be thousands of tasks with one schema. */
+const shared = new Map<string, WeakRef<Codec>>();
+const unused = new FinalizationRegistry((key: string) => {
+  if (shared.get(key)?.deref() === undefined) shared.delete(key);
+});
+
 /**
- * Prepares the codec of a schema: the work that depends on the schema alone is done here, once. The schema must be
- * expanded (`expandSchema`); throws `invalid_schema`, with the same `errors` as `validateSchema`, when it is not valid.
+ * Returns the codec of a schema, which must be expanded (`expandSchema`). Throws `invalid_schema`, with the same `errors` as
+ * `validateSchema`, when it is not valid. Without `schemas` messages whose schema is in a registry cannot be read.
  */
-export function codecFor(schema: ConnectionSchema): Codec {
+export function codecFor(schema: ConnectionSchema, schemas?: RegisteredSchemas): Codec {
+  // A codec that reads the schemas of one registry is of no use for another.
+  if (schemas) return newCodec(schema, schemas);
+  const key = createHash('sha256').update(JSON.stringify(schema)).digest('base64');
+  const known = shared.get(key)?.deref();
+  if (known) return known;
+  const codec = newCodec(schema);
+  shared.set(key, new WeakRef(codec));
+  unused.register(codec, key);
+  return codec;
+}
+
+/** Does the work that depends on the schema alone. */
+function newCodec(schema: ConnectionSchema, schemas?: RegisteredSchemas): Codec {
   const errors = validateSchema(schema);
   const { format, framing } = schema;
   const definition = format && formatOf(format);
@@ -34,16 +55,27 @@ export function codecFor(schema: ConnectionSchema): Codec {
     throw new PenstockError('invalid_schema', message, { errors });
   }
   const codec = definition.codec({ ...schema, format });
-  const framed =
-    framing && definition.newlines !== 'own'
-      ? byLines(codec, framing, definition.newlines === 'values')
-      : codec;
-  return inMessage(framed, format);
+  const framed = (one: Codec): Codec =>
+    framing && definition.newlines !== 'own' ? byLines(one, framing, definition.newlines === 'values') : one;
+  const { reader } = definition.registry ?? {};
+  const read = reader && ((writer: RegisteredSchema) => framed(reader({ ...schema, format }, writer)));
+  return inMessage(framed(codec), format, schemas && { schemas, reader: read });
+}
+
+/** The same, once these messages can be decoded. Rejects if the registry with their schemas cannot be asked. */
+export async function readyCodec(
+  schema: ConnectionSchema,
+  schemas: RegisteredSchemas | undefined,
+  payloads: readonly Buffer[],
+): Promise<Codec> {
+  const codec = codecFor(schema, schemas);
+  await codec.prepare?.(payloads);
+  return codec;
 }
 
 /** Adds the parts that any format may have around it: a header, compression, and messages without content. */
-export function inMessage(codec: Codec, format: Format): Codec {
-  const headed = behindHeader(codec, format);
+export function inMessage(codec: Codec, format: Format, registered?: Registered): Codec {
+  const headed = behindHeader(codec, format, registered);
   const packed = format.compression === 'gzip' ? gzipped(headed) : headed;
   return 'skip_empty' in format && format.skip_empty ? skippingEmpty(packed) : packed;
 }
@@ -80,7 +112,32 @@ function gzipped(codec: Codec): Codec {
     const decodeAll = codec.decodeAll.bind(codec);
     packed.decodeAll = (payload, bad) => decodeAll(gunzip(payload), bad);
   }
+  if (codec.prepare) {
+    const prepare = codec.prepare.bind(codec);
+    packed.prepare = (payloads) => prepare(beginningsOf(payloads));
+  }
   return packed;
+}
+
+/** Compressed bytes that nearly always hold the beginning of a message. */
+const beginning = 4096;
+
+/** Unpacks the beginnings of messages. Those that are not gzip are left out: decoding says what is wrong with them. */
+function* beginningsOf(payloads: Iterable<Buffer>): Generator<Buffer> {
+  for (const payload of payloads) {
+    let unpacked = unpackedFrom(payload.subarray(0, beginning));
+    // A gzip header may have a long file name, and there may be empty members before the first byte.
+    if ((unpacked?.length ?? 0) < headerSize && payload.length > beginning) unpacked = unpackedFrom(payload);
+    if (unpacked) yield unpacked;
+  }
+}
+
+function unpackedFrom(payload: Buffer): Buffer | undefined {
+  try {
+    return gunzipSync(payload, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: maxUnpacked });
+  } catch {
+    return undefined;
+  }
 }
 
 function gunzip(payload: Buffer): Buffer {

@@ -17,6 +17,14 @@ test('every format has a case', () => {
   expect([...new Set(codecCases.map(({ format }) => format.type))].sort()).toEqual([...formatTypes].sort());
 });
 
+test('tables with the same schema share a codec', () => {
+  const schemaOf = (name: string): ConnectionSchema =>
+    expandSchema({ format: { type: 'json' }, fields: [{ name, type: 'string' }] });
+  const codec = codecFor(schemaOf('a'));
+  expect(codecFor(schemaOf('a'))).toBe(codec);
+  expect(codecFor(schemaOf('b'))).not.toBe(codec);
+});
+
 /** A schema of the case with arbitrary columns, or with the one that holds the whole message. */
 function schemas(codecCase: CodecCase): fc.Arbitrary<ConnectionSchema> {
   const { format, framing, whole } = codecCase;

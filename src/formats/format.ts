@@ -1,6 +1,7 @@
 /** The contract of formats. They run on the main thread, to check and preview, and in worker threads, to pass messages. */
 
 import type { FieldError, PenstockError } from '../errors.ts';
+import type { RegisteredSchema, SchemaText, WrittenSchema } from './registered.ts';
 import type { ConnectionSchema, Field, Format, FormatType, SchemaDefinition } from './schema/schema.ts';
 
 /**
@@ -29,13 +30,20 @@ export interface Row {
 }
 
 /**
- * Turns messages into rows and back. All of it is synchronous, keeps no state between calls, and throws
+ * Turns messages into rows and back. All of it but `prepare` is synchronous, keeps no state between calls, and throws
  * `PenstockError` with the code `bad_data` (decode) or `bad_row` (encode), the path of the field in `errors`, and no
  * part of the payload in the message.
  */
 export interface Codec {
+  /**
+   * Loads what the messages need to be decoded, such as schemas from a registry; undefined if all is there. Call it before, if
+   * the codec has it. Rejects if that cannot be had now, and then nothing is known of the messages.
+   */
+  prepare?(payloads: Iterable<Buffer>): Promise<void> | undefined;
   /** Reads a message that holds exactly one row. */
   decode(payload: Buffer): Row;
+  /** Optional: throws what `decode` would, and returns nothing. For messages that are passed on as they are. */
+  check?(payload: Buffer): void;
   /**
    * Reads a message that may hold any number of rows, up to `maxRowsOfMessage`. Callers prefer it to `decode`.
    * Calls `bad` for a row that cannot be read, with its number in the message from 0, and still returns the others.
@@ -84,6 +92,18 @@ export interface FormatDefinition<T extends FormatType = FormatType> {
    * handles it.
    */
   newlines?: 'lines' | 'values' | 'own';
+  /** Use of a schema registry, in which messages have the ids of their schemas. Its header is handled around it. */
+  registry?: {
+    /**
+     * Prepares a codec that reads the messages of a schema into the fields of the table. Throws `bad_data` if they do not fit.
+     * Left out if the table's own codec reads all.
+     */
+    reader?(schema: SchemaIn<T>, writer: RegisteredSchema): Codec;
+    /** Returns the schema of what a sink writes. Throws `invalid_schema` if the table says too little. */
+    written(schema: SchemaIn<T>): WrittenSchema;
+    /** Makes the definition of a table of a schema in the registry. Throws `invalid_schema`. */
+    definitionOf(text: SchemaText): SchemaDefinition;
+  };
   /** Whether whole files have it, which connectors write from typed rows. No message has it, and `codec` is not called. */
   filesOnly?: boolean;
 }

@@ -1,16 +1,11 @@
-import type {
-  Delivery,
-  Identity,
-  Logger,
-  ReceivedIdentifiers,
-  Sink,
-  Source,
-} from '../connectors/connector.ts';
+import type { Delivery, Identity, Logger, RunContext, Sink, Source } from '../connectors/connector.ts';
 import { metadataCodec } from '../connectors/metadata.ts';
+import type { CachedSchemas } from '../connectors/schema-registry/schemas.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
+import { usesRegistry } from '../formats/confluent.ts';
 import type { ConnectionSchema } from '../formats/schema/schema.ts';
 import { openTransform } from '../sql/open-transform.ts';
-import type { StatefulSelect } from '../sql/plan.ts';
+import type { StatefulSelect, TableDefinition } from '../sql/plan.ts';
 import { BadMessages } from './bad-messages.ts';
 import { BatchProcessor } from './batch-processor.ts';
 import type { AttemptCounts } from './counts.ts';
@@ -26,7 +21,7 @@ import type {
 } from './operations.ts';
 import { Positions } from './positions.ts';
 import { arrivalOf, RowPump } from './row-pump.ts';
-import { StatefulPump } from './state/pump.ts';
+import type { StatefulPump } from './state/pump.ts';
 import { ofSource, ofSources, sourceIdentity, type TaskEnd, type TaskSpec, windowOf } from './task-spec.ts';
 
 interface AttemptTools {
@@ -39,6 +34,10 @@ interface AttemptTools {
   counts: AttemptCounts;
   logger: Logger;
 }
+
+type Given<K extends keyof RunContext<unknown, unknown>> = {
+  [P in K]?: RunContext<unknown, unknown>[P] | undefined;
+};
 
 interface Opened {
   close(): Promise<void> | void;
@@ -150,12 +149,16 @@ export class Attempt implements AttemptOperations {
   async #runRows({ failed, signal, open }: Opening): Promise<void> {
     const transform = await openTransform(this.#spec.insert);
     open.push(transform);
-    const sink = await this.#openSink(signal, failed);
+    const insert = { ...this.#spec.insert, sink: await this.#sinkTable(signal) };
+    const schemas = await this.#openSchemas(this.#spec, signal, open);
+    const { connector, config } = this.#spec.sink;
+    const transactional = connector.transactional?.(config) !== undefined;
+    const sink = await this.#openSink(signal, failed, { transactional });
     open.push(sink);
-    const source = await this.#openSource(0, signal, open);
+    const source = await this.#openSource(0, signal, open, { transactions: sink.transactions });
     this.#sources = [source];
     const rows = new RowPump({
-      processor: new BatchProcessor(this.#spec.insert, transform, sink),
+      processor: new BatchProcessor(insert, transform, sink, schemas),
       ...{ bad: this.#bad, counts: this.#counts, window: windowOf(this.#spec), failed, signal },
       sinkError: (error) => this.#sinkError(error),
     });
@@ -169,22 +172,27 @@ export class Attempt implements AttemptOperations {
     const { insert, sink: end } = this.#spec;
     const { counts, states: store } = this.#tools;
     const warn = (error: PenstockError): void => this.#tools.warn(error, insert.operatorIds.transform);
-    const sources = specs.map((spec) => ({
+    const opening = specs.map(async (spec) => ({
       table: spec.insert.source,
       bad: new BadMessages(spec, this.#tools),
       session: spec.source.connector.session?.(spec.source.profile, sourceIdentity(spec)) ?? null,
+      schemas: await this.#openSchemas(spec, signal, open),
     }));
-    const pump = await StatefulPump.open({ select, sources, sink: insert.sink, store, counts, warn, signal });
+    const sources = await Promise.all(opening);
+    const table = await this.#sinkTable(signal);
+    // It loads DuckDB, which other queries do without.
+    const { StatefulPump } = await import('./state/pump.ts');
+    const pump = await StatefulPump.open({ select, sources, sink: table, store, counts, warn, signal });
     open.push(pump);
     this.#pump = pump;
     await pump.commitDuring(async () => {
       const isExact = end.connector.exactlyOnce?.(end.config) === true;
       const exact = pump.isNew ? 'begin' : 'resume';
-      const sink = await this.#openSink(signal, failed, isExact ? exact : undefined);
+      const sink = await this.#openSink(signal, failed, isExact ? { exact } : {});
       open.push(sink);
       const opened: Source[] = [];
       for (const number of specs.keys())
-        opened.push(await this.#openSource(number, signal, open, pump.identifiers[number]));
+        opened.push(await this.#openSource(number, signal, open, { received: pump.identifiers[number] }));
       this.#sources = opened;
       if (this.#drained) for (const source of opened) await source.drain();
       this.#tools.running();
@@ -196,6 +204,31 @@ export class Attempt implements AttemptOperations {
         sinkError: (error) => this.#sinkError(error),
       });
     });
+  }
+
+  /** The schemas of a source, if they are in a registry. The client of registries is loaded only then. */
+  async #openSchemas(
+    { source, insert }: TaskSpec,
+    signal: AbortSignal,
+    open: Opened[],
+  ): Promise<CachedSchemas | undefined> {
+    if (!usesRegistry(insert.source.schema.format)) return undefined;
+    const { openSchemas } = await import('../connectors/schema-registry/schemas.ts');
+    const schemas = openSchemas(source, insert.source.schema, signal);
+    if (schemas) open.push(schemas);
+    return schemas;
+  }
+
+  /** The table of the sink, with the id of its schema if that is in a registry. */
+  async #sinkTable(signal: AbortSignal): Promise<TableDefinition> {
+    const { sink, insert } = this.#spec;
+    if (!usesRegistry(insert.sink.schema.format)) return insert.sink;
+    try {
+      const { withSchemaId } = await import('../connectors/schema-registry/subject.ts');
+      return { ...insert.sink, schema: await withSchemaId(sink, insert.sink.schema, signal) };
+    } catch (error) {
+      throw this.#sinkError(error);
+    }
   }
 
   /** The messages of a source, no faster than its table allows. */
@@ -218,7 +251,7 @@ export class Attempt implements AttemptOperations {
     number: number,
     signal: AbortSignal,
     open: Opened[],
-    received?: ReceivedIdentifiers,
+    { received, transactions }: Given<'received' | 'transactions'>,
   ): Promise<Source> {
     const { source: end, insert } = ofSource(this.#spec, number);
     const { connector } = end;
@@ -236,13 +269,18 @@ export class Attempt implements AttemptOperations {
       ...(session ? { session } : {}),
       ...(position ? { position } : {}),
       ...(received ? { received } : {}),
+      ...(transactions ? { transactions } : {}),
     });
     open.push(source);
     if (source.session) await known.opened(source.session);
     return source;
   }
 
-  async #openSink(signal: AbortSignal, failed: AbortController, exact?: 'begin' | 'resume'): Promise<Sink> {
+  async #openSink(
+    signal: AbortSignal,
+    failed: AbortController,
+    how: Pick<RunContext<unknown, unknown>, 'exact' | 'transactional'>,
+  ): Promise<Sink> {
     const { sink: end, insert } = this.#spec;
     const { connector } = end;
     if (!connector.openSink)
@@ -250,7 +288,7 @@ export class Attempt implements AttemptOperations {
     const lost = (error: PenstockError): void => failed.abort(this.#sinkError(error));
     try {
       const context = this.#context(end, insert.sink.schema, signal);
-      return await connector.openSink({ ...context, lost, ...(exact ? { exact } : {}) });
+      return await connector.openSink({ ...context, lost, ...how });
     } catch (error) {
       throw this.#sinkError(error);
     }

@@ -51,8 +51,8 @@ export class BadMessages {
   };
 
   /**
-   * Acknowledges the messages of a batch that failed wholly or partly. Dead letters are stored first, and storing waits while
-   * the database is unavailable. Rejects with the signal's reason, or with `dead_letters_full`.
+   * Acknowledges the messages of a batch that failed wholly or partly, unless it is part of a transaction. Dead letters are stored first,
+   * and storing waits while the database is unavailable. Rejects with the signal's reason, or with `dead_letters_full`.
    */
   async settle(batch: Batch<Delivery>, signal: AbortSignal): Promise<void> {
     if (batch.failures.size === 0) return;
@@ -66,22 +66,26 @@ export class BadMessages {
         kept.set(policy, indexes);
       } else {
         this.#tools.counts.add({ dropped: 1 });
-        batch.messages[index]?.ack();
+        if (!batch.part) batch.messages[index]?.ack();
       }
     }
     for (const [policy, indexes] of kept) {
-      for (const chunk of this.#chunks(batch, indexes)) await this.#store(chunk, policy, signal);
+      for (const chunk of this.#chunks(batch, indexes)) {
+        const stored = await this.#store(chunk, policy, signal);
+        if (!batch.part) for (const { delivery } of chunk.slice(0, stored)) delivery.ack();
+        if (stored < chunk.length) throw limitReached('', ' Then start the job again.');
+      }
     }
   }
 
-  async #store(chunk: readonly PendingDeadLetter[], badData: BadData, signal: AbortSignal): Promise<void> {
+  /** Returns the number of those that are stored. */
+  async #store(chunk: readonly PendingDeadLetter[], badData: BadData, signal: AbortSignal): Promise<number> {
     const added = chunk.map(({ deadLetter }) => deadLetter);
     const store = () => this.#tools.deadLetters.add(added, badData);
     // While it waits, the broker keeps the messages, and the window limits how many wait here.
     const { stored, evicted } = await despiteOutages(store, signal, this.#tools.warn);
-    for (const { delivery } of chunk.slice(0, stored)) delivery.ack();
     if (evicted > 0) this.#tools.warn(limitReached(`: the oldest ${evicted} were deleted`));
-    if (stored < chunk.length) throw limitReached('', ' Then start the job again.');
+    return stored;
   }
 
   #policy(stage: MessageFailure['stage']): BadData {

@@ -52,6 +52,7 @@ function processorOf(
   const insert = {
     source: { schema },
     sink: { schema: { format: { type: 'json' }, fields } },
+    select: { kind: 'compiled' },
   } as unknown as InsertPlan;
   return new BatchProcessor(insert, transform, sink as Sink);
 }
@@ -166,5 +167,80 @@ describe('batches', () => {
     ]);
     expect([...(batch?.failures.keys() ?? [])]).toEqual([1]);
     expect(batch?.failures.get(1)).toMatchObject([{ stage: 'decode', row: undefined }]);
+  });
+});
+
+describe('copied texts', () => {
+  const schema: ConnectionSchema = {
+    format: { type: 'raw_string' },
+    fields: [{ name: 'value', type: 'string', required: true }],
+  };
+  const packed = { ...schema, format: { type: 'raw_string' as const, compression: 'gzip' as const } };
+  const copied: Transform = {
+    run: (rows) => ({ rows: [...rows], origin: rows.map((_, index) => index), bad: [] }),
+    close: async () => {},
+  };
+  const copying = (source: ConnectionSchema, sink: ConnectionSchema): BatchProcessor => {
+    const insert = { source: { schema: source }, sink: { schema: sink }, select: { kind: 'passthrough' } };
+    return new BatchProcessor(insert as unknown as InsertPlan, copied, new Taking() as unknown as Sink);
+  };
+
+  test('keep their bytes, each its own although others are bad or written already', () => {
+    const processor = copying(schema, schema);
+    const [one, three] = ['\ufeffone', 'drei ✓'].map((text) => messageOf(text));
+    const bad = messageOf(Buffer.from([0xff]));
+    const written = messageOf('written', { left: { rows: new Set(), of: 1 } });
+    const messages = [one, bad, written, three] as InputMessage[];
+    const batch = processor.batch(messages, 0, () => {});
+    expect(processor.prepare(batch)).toBeUndefined();
+    expect(batch.outgoing.map(({ payload }) => payload)).toEqual([one?.payload, three?.payload]);
+    expect([...batch.failures.keys()]).toEqual([1]);
+  });
+
+  test.each([
+    ['to a compressed table', schema, packed, (bytes: Buffer) => gzipSync(bytes)],
+    [
+      'to lines',
+      schema,
+      { ...schema, framing: { method: 'newline' as const } },
+      (bytes: Buffer) => Buffer.concat([bytes, Buffer.from('\n')]),
+    ],
+  ])('are written as the sink demands: %s', (_where, source, sink, wanted) => {
+    const processor = copying(source, sink);
+    const message = messageOf('one');
+    const batch = processor.batch([message], 0, () => {});
+    expect(processor.prepare(batch)).toBeUndefined();
+    expect(batch.outgoing[0]?.payload).toEqual(wanted(message.payload));
+  });
+});
+
+describe('texts that are passed on as they are', () => {
+  const text: ConnectionSchema = {
+    format: { type: 'raw_string' },
+    fields: [{ name: 'value', type: 'string' }],
+  };
+  const passed: Transform = {
+    run: (rows: readonly Row[]) => ({ rows, origin: rows.map((_, index) => index), bad: [] }),
+  } as never;
+  const rowsOf = async (uses: readonly object[]) => {
+    const sink = new Taking();
+    const insert = {
+      ...{ source: { schema: text }, sink: { schema: text, uses } },
+      select: { kind: 'passthrough' },
+    } as unknown as InsertPlan;
+    const processor = new BatchProcessor(insert, passed, sink as unknown as Sink);
+    const failures: MessageFailure[] = [];
+    const messages = [messageOf('a'), messageOf(Buffer.of(0xff)), messageOf('b')];
+    const batch = processor.batch(messages, 0, (failure) => failures.push(failure));
+    await processor.prepare(batch);
+    await processor.write(batch);
+    expect(batch.outgoing.map(({ payload }) => payload.toString())).toEqual(['a', 'b']);
+    expect(failures).toMatchObject([{ stage: 'decode', error: { code: 'bad_data' } }]);
+    return sink.written;
+  };
+
+  test('are read only if the sink uses the column', async () => {
+    expect(await rowsOf([{ path: '/topic', column: 'value' }])).toEqual([{ value: 'a' }, { value: 'b' }]);
+    expect(await rowsOf([])).toEqual([{}, {}]);
   });
 });

@@ -49,6 +49,32 @@ export class AttemptCounts {
     }
   }
 
+  arrived(messages: number, size: number): void {
+    const { counts } = this.#current();
+    counts.batches += 1;
+    counts.messages_in += messages;
+    counts.bytes_in += size;
+  }
+
+  rows(rowsIn: number, rowsOut: number): void {
+    const { counts } = this.#current();
+    counts.rows_in += rowsIn;
+    counts.rows_out += rowsOut;
+  }
+
+  /** Messages are on their way through the sink. */
+  sent(messages: number): void {
+    this.#current().counts.in_flight += messages;
+  }
+
+  /** The sink has confirmed the results of so many messages, or they were handled as bad. */
+  settled(messages: number, messagesOut: number, bytesOut: number): void {
+    const { counts } = this.#current();
+    counts.in_flight -= messages;
+    counts.messages_out += messagesOut;
+    counts.bytes_out += bytesOut;
+  }
+
   /** Messages have arrived, the first of them at `arrivedAt`. Call what it returns when all of them are acknowledged. */
   waiting(arrivedAt: number): () => void {
     const group = this.#groups++;

@@ -6,6 +6,15 @@ export function backoffMs(attempt: number, random: () => number = Math.random): 
   return Math.floor(random() * Math.min(30_000, 500 * 2 ** Math.min(attempt, 30)));
 }
 
+/**
+ * Milliseconds until the next multiple of `everyMs` on the clock of this process, at least a quarter of it. Timers that wait for the same
+ * moments wake the process once.
+ */
+export function untilTick(everyMs: number, now: number = performance.now()): number {
+  const left = everyMs - (now % everyMs);
+  return Math.ceil(left < everyMs / 4 ? left + everyMs : left);
+}
+
 /** Waits, or rejects with the signal's reason as soon as it aborts. */
 export function delay(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.reject(signal.reason);

@@ -23,7 +23,7 @@ import { readSpec } from './task-spec.ts';
  * task specs, counts, warnings, log lines and dead letters cross, messages do not.
  */
 
-const reportEveryMs = 250;
+const reportEveryMs = 500;
 /** Minimum interval of warnings with the same code. A job shows one a second, and every message may cause one. */
 const warnEveryMs = 250;
 /** Maximum time to wait for the attempts after an uncaught error. */

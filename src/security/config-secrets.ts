@@ -99,7 +99,13 @@ interface Property {
   format?: string;
   file?: boolean;
   properties?: Record<string, Property>;
+  oneOf?: Property[];
 }
+
+/** The property of an object by its schema, or of the first alternative that has it. */
+const propertyOf = (at: Property | undefined, name: string): Property | undefined =>
+  at?.properties?.[name] ??
+  at?.oneOf?.map((each) => propertyOf(each, name)).find((found) => found !== undefined);
 
 /** Returns a copy of `config` with `change` applied to each string; `path` is its JSON pointer. */
 export function mapStrings(
@@ -113,7 +119,7 @@ export function mapStrings(
     return Object.fromEntries(
       Object.entries(value).map(([name, inner]) => [
         name,
-        map(inner, at?.properties?.[name], `${path}/${name}`),
+        map(inner, propertyOf(at, name), `${path}/${name}`),
       ]),
     );
   };

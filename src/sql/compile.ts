@@ -2,7 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { checkColumnUses } from '../formats/schema/column-use.ts';
 import { reserved } from '../formats/schema/sql-type.ts';
 import type { Query } from './analysis.ts';
-import { type Diagnostic, diagnosticsOf, Findings } from './diagnostic.ts';
+import { type Diagnostic, diagnosticsOf, Findings, type Range } from './diagnostic.ts';
 import { isSameType } from './field-types.ts';
 import { graphOf, operatorId } from './graph.ts';
 import { checkFieldNames } from './names.ts';
@@ -101,6 +101,7 @@ async function planInsert(insert: Insert, query: Query, before: readonly InsertP
     ? ((await planWholeRows({ sink, ...select }, query)) ??
       (await planInEngine({ sink, ...select }, query, before.at(-1)?.sink)))
     : await planAlone(select, query, before.filter((other) => isPreviewSink(other.sink)).length);
+  if (sink) checkTransactional(plan, sink, query.findings);
   const writer = uniqueWriter(plan, before);
   const read = new Set(before.flatMap(sourcesOf).map(({ name }) => name));
   const reader = (name: string) => operatorId('source', read.has(name) ? `${name} for ${writer}` : name);
@@ -110,6 +111,26 @@ async function planInsert(insert: Insert, query: Query, before: readonly InsertP
     sink: operatorId('sink', writer),
   };
   return { ...plan, operatorIds, ...further(others, reader) };
+}
+
+/** A transaction has positions of one source of the same system, and no state. */
+function checkTransactional(
+  { sink, source, select }: Pick<InsertPlan, 'sink' | 'source' | 'select'>,
+  range: Range,
+  findings: Findings,
+): void {
+  const { transactional: otherwise, connector, name } = sink;
+  if (otherwise === undefined) return;
+  if (source.connector !== connector)
+    findings.stop(
+      `${name} writes each message exactly once, which needs a source of the connector ${connector}: ${source.name} is of ${source.connector}. Otherwise ${otherwise}`,
+      range,
+    );
+  if (select.kind === 'stateful')
+    findings.stop(
+      `${name} writes each message exactly once, which a query with windows or aggregates cannot: ${otherwise}`,
+      range,
+    );
 }
 
 const further = (

@@ -31,6 +31,8 @@ export interface InlineConnection {
   takesRows?: boolean;
   /** The columns by which such a sink can replace and delete rows, if it can. */
   deletesBy?: readonly string[];
+  /** Set for a sink whose source must be of the same connector, in a query without state: what to change otherwise. */
+  transactional?: string;
   /** The columns that `config` refers to, if any. */
   uses?: readonly ColumnUse[];
   /** The metadata columns that a source of this connector offers. */

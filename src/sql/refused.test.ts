@@ -265,8 +265,8 @@ describe('a query of the wrong form', () => {
     [`(a INT) WITH (${options}, csv.delimiter = ';')`, 'There is no option csv.delimiter here'],
     [`(a INT) WITH (${options}, json.compression = 'zip')`, 'must be one of uncompressed, gzip'],
     [
-      `(a INT) WITH (${options}, json.confluent_schema_registry = 'true')`,
-      'Schema registries are not supported',
+      `(a INT) WITH (${options}, json.subject = 'a')`,
+      'subject is of a schema registry: set confluent_schema_registry',
     ],
     [`(a INT) WITH (${options}, framing = 'tabs')`, 'The option framing must be one of newline'],
     [
@@ -277,7 +277,7 @@ describe('a query of the wrong form', () => {
       "(a INT) WITH (connector = 'mqtt', type = 'source', format = 'csv', csv.delimiter = ';;')",
       'The delimiter must be one ASCII character',
     ],
-    ["(a INT) WITH (connector = 'kafka', format = 'json')", 'There is no connector kafka'],
+    ["(a INT) WITH (connector = 'kinesis', format = 'json')", 'There is no connector kinesis'],
     [
       `(a INT, t TEXT METADATA FROM 'qos') WITH (${options})`,
       'The connector has no metadata called qos: it has topic',

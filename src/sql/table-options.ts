@@ -90,14 +90,16 @@ export class TableOptions implements WithOptions {
   }
 
   /** Takes an option as a value of a JSON Schema: a list has commas between its items, a record is a JSON object. */
-  takeAs(name: string, { type }: JsonSchema): unknown {
+  takeAs(name: string, { type, enum: words = [] }: JsonSchema): unknown {
     if (type === 'boolean') return this.takeBoolean(name);
     if (type === 'integer') return this.takeInteger(name);
     if (type === 'number') return this.takeNumber(name);
     if (type === 'object') return this.#takeRecord(name);
     const items = this.#values.get(name)?.value.items;
     const text = this.take(name);
-    return type === 'array' ? (items ?? text?.split(',').map((part) => part.trim())) : text;
+    if (type === 'array') return items ?? text?.split(',').map((part) => part.trim());
+    // Arroyo writes some words of its JSON in lower case here.
+    return words.find((word) => text !== undefined && word.toLowerCase() === text.toLowerCase()) ?? text;
   }
 
   /** An interval as a count of the unit that the option's name ends with. */
@@ -110,34 +112,78 @@ export class TableOptions implements WithOptions {
   /**
    * Takes the options of an object by its JSON Schema. The option for `keepAliveSecs` is `keep_alive_secs`, and those of
    * an object within have dots: `tls.ca`. With `oneOf` the option gives the title of the alternative, in lower case, and
-   * that comes before its options: `type = 'sink', sink.retain = true`. A boolean that is required is false when left
-   * out. Everything else the schema has to check.
+   * that comes before its options: `type = 'sink', sink.retain = true`. With the keyword `option` see `#takeAlternative`. A
+   * boolean that is required is false when left out, and a choice with a default is that. Everything else the schema has to check.
    */
   takeObject(schema: TSchema, prefix = ''): Record<string, unknown> {
     const { properties = {}, required = [] } = schema as JsonSchema;
     const entries = Object.entries(properties).map(([name, property]) => {
-      const value = this.#takeProperty(`${prefix}${property.option ?? optionName(name)}`, property, prefix);
-      return [name, value ?? (property.type === 'boolean' && required.includes(name) ? false : undefined)];
+      const option = `${prefix}${property.option ?? optionName(name)}`;
+      const isRequired = required.includes(name);
+      const value = this.#takeProperty(option, property, prefix, isRequired);
+      return [name, value ?? (isRequired ? whenLeftOut(property) : undefined)];
     });
     return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
   }
 
-  #takeProperty(name: string, property: JsonSchema, prefix: string): unknown {
+  #takeProperty(name: string, property: JsonSchema, prefix: string, isRequired: boolean): unknown {
+    if (property.oneOf && property.optionGroup !== undefined)
+      return this.#takeGroup(`${prefix}${property.optionGroup}.`, property.oneOf, isRequired);
     if (property.oneOf) return this.#takeAlternative(name, property, prefix);
     if (!property.properties) return this.takeAs(name, property);
     const inner = this.takeObject(property, `${name}.`);
     return Object.keys(inner).length > 0 ? inner : undefined;
   }
 
-  /** The alternatives of a property with an `option` have the title as the value of `type`, and options without it. */
+  /**
+   * The alternatives of a property with an `option` have options without a prefix, and the title as the value of `type` if they
+   * have such a property. Without the option it is the alternative whose required options are given. An alternative may have an
+   * `option` instead of its title. An empty `option` of the property asks for none: the alternative follows from the options that
+   * are there.
+   */
   #takeAlternative(name: string, { oneOf: alternatives = [], option }: JsonSchema, prefix: string): unknown {
-    const titles = alternatives.map(({ title = '' }) => title.toLowerCase());
+    if (option === '') return this.#takeAny(alternatives, prefix);
+    const titles = alternatives.map(alternativeName);
     const title = this.takeOneOf(name, titles);
-    const chosen = alternatives[titles.indexOf(title ?? '')];
-    if (chosen && option !== undefined) return { ...this.takeObject(chosen, prefix), type: title };
+    const all = alternatives.filter((_, index) => titles[index] === title);
+    const named = all.length > 1 ? (this.#given(all, prefix) ?? all[0]) : all[0];
+    const chosen = named ?? (option === undefined ? undefined : this.#given(alternatives, prefix));
+    if (chosen && option !== undefined) {
+      const inner = this.takeObject(chosen, prefix);
+      return chosen.properties?.type ? { ...inner, type: alternativeName(chosen) } : inner;
+    }
     if (chosen) return this.takeObject(chosen, `${prefix}${title}.`);
     const message = `The option ${name} is missing: it must be one of ${titles.join(', ')}`;
     throw new PenstockError('invalid_config', message, { errors: [{ path: '', message }] });
+  }
+
+  /**
+   * Alternatives whose options have the name of a group: `auth.type = 'sasl', auth.username = 'plant'`. Without the type it is the
+   * alternative whose required options are given, else the first, which is left out if it is empty and need not be there.
+   */
+  #takeGroup(group: string, alternatives: readonly JsonSchema[], isRequired: boolean): unknown {
+    const titles = alternatives.map(({ title = '' }) => title.toLowerCase());
+    const title = this.takeOneOf(`${group}type`, titles);
+    const named = title === undefined ? this.#given(alternatives, group) : undefined;
+    const chosen = named ?? alternatives[title === undefined ? 0 : titles.indexOf(title)];
+    const taken = chosen && this.takeObject(chosen, group);
+    const isEmpty = title === undefined && Object.keys(taken ?? {}).length === 0;
+    return isEmpty && !isRequired ? undefined : taken;
+  }
+
+  #takeAny(alternatives: JsonSchema[], prefix: string): unknown {
+    const found = Object.assign({}, ...alternatives.map((each) => this.takeObject(each, prefix)));
+    return Object.keys(found).length > 0 ? found : undefined;
+  }
+
+  /** The one alternative with the most required options of which all are given. Undefined if two have as many. */
+  #given(alternatives: readonly JsonSchema[], prefix: string): JsonSchema | undefined {
+    const optionOf = ({ properties = {} }: JsonSchema, name: string): string =>
+      `${prefix}${properties[name]?.option ?? optionName(name)}`;
+    const [first, second] = alternatives
+      .filter((each) => (each.required ?? []).every((name) => this.has(optionOf(each, name))))
+      .toSorted((a, b) => (b.required?.length ?? 0) - (a.required?.length ?? 0));
+    return first?.required?.length === second?.required?.length && second ? undefined : first;
   }
 
   #takeRecord(name: string): unknown {
@@ -174,14 +220,41 @@ export interface JsonSchema extends TSchema {
   title?: string;
   /** The name of the option, if it does not follow from that of the property. */
   option?: string;
+  /** With `oneOf`: the beginning of the names of all its options. The first alternative is the default. */
+  optionGroup?: string;
   properties?: Record<string, JsonSchema>;
   required?: string[];
   oneOf?: JsonSchema[];
+  enum?: string[];
+  default?: unknown;
 }
+
+const whenLeftOut = ({ type, enum: words, default: usual }: JsonSchema): unknown =>
+  type === 'boolean' ? false : words ? usual : undefined;
+
+/** The value of an option that chooses an alternative. */
+export const alternativeName = ({ title = '', option }: JsonSchema): string => option ?? title.toLowerCase();
 
 /** The option for a property of a config: `tls.passphrase` for `tls/passphrase`. */
 export const optionName = (path: string): string =>
   path.replaceAll('/', '.').replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** The options for a property of a config by its schema: several if alternatives have it. */
+export function optionsFor(schema: TSchema, path: string, prefix = ''): string[] {
+  const [name = '', ...rest] = path.split('/');
+  const property = (schema as JsonSchema).properties?.[name];
+  const own = `${prefix}${property?.option ?? optionName(name)}`;
+  const inner = rest.join('/');
+  if (inner === '') return [own];
+  if (!property?.oneOf) return optionsFor(property ?? {}, inner, `${own}.`);
+  const having = property.oneOf.filter(({ properties = {} }) => Object.hasOwn(properties, rest[0] ?? ''));
+  const { option, optionGroup } = property;
+  const found = having.flatMap((each) => {
+    if (optionGroup !== undefined) return optionsFor(each, inner, `${prefix}${optionGroup}.`);
+    return optionsFor(each, inner, option === undefined ? `${prefix}${each.title?.toLowerCase()}.` : prefix);
+  });
+  return [...new Set(found)];
+}
 
 /** `max_silence_secs` and `maxSilenceSecs` are the same. */
 const plain = (name: string): string => name.replaceAll('_', '').toLowerCase();

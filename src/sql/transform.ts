@@ -15,9 +15,9 @@ export interface Transform {
   /**
    * Transforms a batch of any size. The result of a row does not depend on the other rows of the batch. Overlapping
    * calls are handled one after the other. Throws only what no row is to blame for: `query_too_slow` for a batch that
-   * takes too long, `internal` for a failure of DuckDB.
+   * takes too long, `internal` for a failure of DuckDB. A result that needs no DuckDB comes without a promise.
    */
-  run(rows: readonly Row[]): Promise<Transformed>;
+  run(rows: readonly Row[]): Transformed | Promise<Transformed>;
   /** Upper bound on the bytes that a row may become or need. Absent if that is a small multiple of the row. */
   bytesFor?: ((row: Row) => number) | undefined;
   /** Waits for running calls and releases all resources. Safe to call twice. */

@@ -5,7 +5,7 @@ import { sqlType } from '../formats/schema/sql-type.ts';
 import { defaultDelayMs } from '../formats/schema/table-time.ts';
 import { lengthText } from './durations.ts';
 import { quoteName } from './names.ts';
-import { type JsonSchema, optionName } from './table-options.ts';
+import { alternativeName, type JsonSchema, optionName } from './table-options.ts';
 
 /** Writes the `CREATE TABLE` of a stored table: the inverse of `create-table.ts`, `table-options.ts` and `tables.ts`. */
 
@@ -77,30 +77,35 @@ function configOptions(
   });
 }
 
-/** The inverse of the alternatives there: the option is the title of the one that the value fits. */
+/** The inverse of the alternatives there: the option names the one that the value fits. */
 function alternativeOptions(
   value: object,
-  { oneOf = [], option }: JsonSchema,
+  { oneOf = [], option, optionGroup }: JsonSchema,
   { name, prefix }: { name: string; prefix: string },
   notes: string[],
 ): Options {
-  const fits = ({ properties = {}, required = [], title = '' }: JsonSchema) =>
-    Object.keys(value).every((key) => Object.hasOwn(properties, key)) &&
-    required.every((key) => Object.hasOwn(value, key)) &&
-    (option === undefined || (value as { type?: unknown }).type === title.toLowerCase());
+  const isNamed = ({ properties }: JsonSchema) => option !== undefined && properties?.type !== undefined;
+  const fits = (each: JsonSchema) =>
+    Object.keys(value).every((key) => Object.hasOwn(each.properties ?? {}, key)) &&
+    (each.required ?? []).every((key) => Object.hasOwn(value, key)) &&
+    (!isNamed(each) || (value as { type?: unknown }).type === alternativeName(each));
   // The one that requires more is the one that was meant.
   const chosen = oneOf.filter(fits).sort((a, b) => (b.required ?? []).length - (a.required ?? []).length)[0];
   if (!chosen) {
     notes.push(`The option ${name} cannot be written in SQL`);
     return [];
   }
-  const title = (chosen.title ?? '').toLowerCase();
+  const title = alternativeName(chosen);
+  if (optionGroup !== undefined) {
+    const group = `${prefix}${optionGroup}.`;
+    return [[`${group}type`, textOf(title)], ...configOptions(value, chosen, group, notes)];
+  }
   const { type: _, ...rest } = value as Record<string, unknown>;
   const inner =
     option === undefined
       ? configOptions(value, chosen, `${prefix}${title}.`, notes)
-      : configOptions(rest, chosen, prefix, notes);
-  return [[name, textOf(title)], ...inner];
+      : configOptions(isNamed(chosen) ? rest : value, chosen, prefix, notes);
+  return option === '' ? inner : [[name, textOf(title)], ...inner];
 }
 
 /** A value as an option has it; undefined if none has. */

@@ -1,10 +1,9 @@
-import { PrismaPg } from '@prisma/adapter-pg';
+import type { PrismaPg } from '@prisma/adapter-pg';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { Prisma, PrismaClient } from '../generated/sqlite/client.ts';
 import { followClock } from './clock.ts';
 import { translate, translateDriver } from './failures.ts';
-import { findPostgres } from './postgres.ts';
-import { SqliteAdapter } from './sqlite.ts';
+import type { SqliteAdapter } from './sqlite.ts';
 
 /**
  * The Prisma client, the same for both databases. Calls throw `PenstockError`: `name_taken`, `not_found`,
@@ -31,17 +30,18 @@ export function providerOf(url: string): 'sqlite' | 'postgresql' {
 }
 
 const stopFollowing = new WeakMap<Db, () => void>();
-const sqlite = new WeakSet<Db>();
+const sqlite = new WeakMap<Db, SqliteAdapter>();
 
 export const providerIn = (db: Db): 'sqlite' | 'postgresql' => (sqlite.has(db) ? 'sqlite' : 'postgresql');
 
 /** Opens a migrated database. Throws `database_unavailable` and other codes when it cannot be used. */
 export async function openDb(url: string): Promise<Db> {
-  const db = translating(await connect(url));
+  const { client, adapter } = await connect(url);
+  const db = translating(client);
   try {
     await db.$queryRaw`SELECT 1`;
     // Processes that share a file share the clock of its machine.
-    if (providerOf(url) === 'sqlite') sqlite.add(db);
+    if (adapter) sqlite.set(db, adapter);
     else stopFollowing.set(db, await followClock(() => timeOf(db)));
   } catch (error) {
     await closeDb(db);
@@ -59,6 +59,29 @@ async function timeOf(db: Db): Promise<bigint> {
 export async function closeDb(db: Db): Promise<void> {
   stopFollowing.get(db)?.();
   await db.$disconnect();
+}
+
+/** The tables that workers follow, and of which a write is noticed. */
+const followed: ReadonlySet<string | undefined> = new Set([
+  ...['Pipeline', 'Job', 'Task', 'DeadLetter', 'SourceSession'],
+]);
+
+/** Number of writes of this process to them. Those that a transaction rolls back count too. */
+const writes = new WeakMap<Db, { count: number }>();
+
+/**
+ * A text that stays the same as long as nobody writes what workers follow. Read it before the rows. Undefined for PostgreSQL:
+ * only reading them tells.
+ */
+export async function versionOf(db: Db): Promise<string | undefined> {
+  const adapter = sqlite.get(db);
+  if (!adapter) return undefined;
+  const own = writes.get(db)?.count;
+  try {
+    return `${await adapter.version()} ${own}`;
+  } catch (error) {
+    throw translateDriver(error, { name: '$queryRaw' });
+  }
 }
 
 /** Why the database cannot be used; undefined when it takes writes. */
@@ -91,21 +114,30 @@ async function probe(db: Db): Promise<PenstockError | undefined> {
   }
 }
 
-async function connect(url: string): Promise<Db> {
+/**
+ * Maximum number of queries whose plans Prisma keeps, instead of 1,000. An OR has a plan for each number of its conditions, and one of 200
+ * takes a quarter of a megabyte.
+ */
+const maxPlans = 200;
+
+async function connect(url: string): Promise<{ client: Db; adapter?: SqliteAdapter }> {
   const options = {
     errorFormat: 'minimal',
+    queryPlanCacheMaxSize: maxPlans,
     transactionOptions: { maxWait: limits.transactionStart, timeout: limits.transaction },
   } as const;
   if (providerOf(url) === 'sqlite') {
     const { PrismaClient } = await import('../generated/sqlite/client.ts');
-    return new PrismaClient({ ...options, adapter: await openSqliteAdapter(url) });
+    const adapter = await openSqliteAdapter(url);
+    return { client: new PrismaClient({ ...options, adapter }), adapter };
   }
   const { PrismaClient } = await import('../generated/postgresql/client.ts');
   // Same schema. Features of PostgreSQL alone, such as case-insensitive filters, are not in the type.
-  return new PrismaClient({ ...options, adapter: await postgres(url) }) as unknown as Db;
+  return { client: new PrismaClient({ ...options, adapter: await postgres(url) }) as unknown as Db };
 }
 
 async function openSqliteAdapter(url: string): Promise<SqliteAdapter> {
+  const { SqliteAdapter } = await import('./sqlite.ts');
   try {
     return await SqliteAdapter.open(url);
   } catch (error) {
@@ -114,12 +146,17 @@ async function openSqliteAdapter(url: string): Promise<SqliteAdapter> {
 }
 
 async function postgres(url: string): Promise<PrismaPg> {
+  const [{ PrismaPg }, { findPostgres }] = await Promise.all([
+    import('@prisma/adapter-pg'),
+    import('./postgres.ts'),
+  ]);
   const { config, schema } = await findPostgres(url);
   return new PrismaPg(config, { schema });
 }
 
 /** Returns the client with every error of Prisma and the driver translated. */
 function translating(client: Db): Db {
+  const own = { count: 0 };
   const extended = client.$extends({
     query: {
       async $allOperations({ model, operation, args, query }) {
@@ -127,16 +164,23 @@ function translating(client: Db): Db {
           return await query(args);
         } catch (error) {
           throw translateDriver(error, { model, name: operation });
+        } finally {
+          // Afterwards: who reads between the two reads again.
+          if (followed.has(model) && !isRead(operation)) own.count++;
         }
       },
     },
   }) as unknown as Db;
   // Extensions do not see the begin and commit of a transaction.
   const $transaction = translatingTransaction(extended);
-  return new Proxy(extended, {
+  const db = new Proxy(extended, {
     get: (target, key) => (key === '$transaction' ? $transaction : Reflect.get(target, key)),
   });
+  writes.set(db, own);
+  return db;
 }
+
+const isRead = (operation: string): boolean => /^(find|count|aggregate|groupBy)/.test(operation);
 
 type Body = (tx: Tx) => Promise<unknown>;
 type TransactionOptions = {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
-import { findPostgres } from './postgres.ts';
-import { openSqlite, type SqliteClient } from './sqlite.ts';
+import type pg from 'pg';
+import type { SqliteClient } from './sqlite.ts';
 
 export interface Migration {
   name: string;
@@ -36,6 +35,7 @@ export class PostgresSession implements Session {
   readonly #schema: string;
 
   static async open(url: string): Promise<Session> {
+    const [{ default: pg }, { findPostgres }] = await Promise.all([import('pg'), import('./postgres.ts')]);
     const { config, schema } = await findPostgres(url);
     const client = new pg.Client({ ...config, query_timeout: 0 });
     // The running query fails by itself; without a listener the event would end the process.
@@ -50,7 +50,7 @@ export class PostgresSession implements Session {
   }
 
   async begin(): Promise<void> {
-    const schema = pg.escapeIdentifier(this.#schema);
+    const schema = this.#client.escapeIdentifier(this.#schema);
     await this.#client.query('BEGIN');
     // For this transaction alone: behind a pooler the next one may have another connection.
     await this.#client.query(`SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
@@ -106,6 +106,7 @@ export class SqliteSession implements Session {
   #inTransaction = false;
 
   static async open(url: string): Promise<Session> {
+    const { openSqlite } = await import('./sqlite.ts');
     return new SqliteSession(openSqlite(url, lockTimeoutMs));
   }
 

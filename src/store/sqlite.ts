@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
@@ -38,14 +38,18 @@ export function openSqlite(url: string, busyTimeoutMs: number): SqliteClient {
   return new PrismaLibSql(config).createClient(config);
 }
 
-/** Makes the file, and what SQLite writes beside it with the same rights, readable by its owner only. */
+/**
+ * Makes the file, and what SQLite writes beside it with the same rights, readable by its owner only. Never opens a file that
+ * exists: to close it would release the locks that other connections of this process have, and another process would
+ * then remove the write-ahead log that they use.
+ */
 function keepPrivate(path: string): void {
   try {
-    closeSync(openSync(path, 'a', 0o600));
+    if (!existsSync(path)) closeSync(openSync(path, 'ax', 0o600));
     for (const file of ['', '-wal', '-shm', '-journal'].map((end) => path + end))
       if ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) chmodSync(file, 0o600);
   } catch {
-    // It belongs to another user, or cannot be written: SQLite says so if that matters.
+    // Another process has just made it, it belongs to another user, or it cannot be written: SQLite says so if that matters.
   }
 }
 
@@ -59,6 +63,8 @@ const pragmas = { journal_mode: 'wal', synchronous: '2', foreign_keys: '1', busy
  */
 export class SqliteAdapter extends PrismaLibSql {
   readonly #client: SqliteClient;
+  readonly #renewals: Renewals;
+  readonly #execute: Execute;
 
   static async open(url: string): Promise<SqliteAdapter> {
     const client = openSqlite(url, Number(pragmas.busy_timeout));
@@ -69,12 +75,23 @@ export class SqliteAdapter extends PrismaLibSql {
   private constructor(url: string, client: SqliteClient) {
     super({ url });
     this.#client = client;
-    renewAfterBusy(client);
+    this.#execute = client.execute.bind(client);
+    this.#renewals = renewAfterBusy(client);
     client.transaction = () => beginTransaction(client);
   }
 
   override createClient(): SqliteClient {
     return this.#client;
+  }
+
+  /**
+   * A text that changes when another connection has written to the file, and when this one was replaced, because
+   * `PRAGMA data_version` can only be compared on one connection. It is no query of Prisma's client, which costs more, and replaces
+   * no connection itself, because it does not wait for a transaction to end.
+   */
+  async version(): Promise<string> {
+    const { rows } = await this.#execute('PRAGMA data_version');
+    return `${this.#renewals.count}.${rows[0]?.[0]}`;
   }
 }
 
@@ -104,13 +121,15 @@ async function setPragmas(client: SqliteClient): Promise<void> {
  * A statement that timed out on a lock stays open until it is garbage collected. It pins the connection to an old
  * snapshot, on which every later write fails: replace the connection.
  */
-function renewAfterBusy(client: SqliteClient): void {
+function renewAfterBusy(client: SqliteClient): Renewals {
+  const renewals = { count: 0 };
   const execute: Execute = client.execute.bind(client);
   const renewing = async (...args: Parameters<Execute>) => {
     try {
       return await execute(...args);
     } catch (error) {
       if (isBusy(error)) {
+        renewals.count++;
         await client.reconnect();
         await configure(client);
       }
@@ -118,6 +137,12 @@ function renewAfterBusy(client: SqliteClient): void {
     }
   };
   client.execute = renewing as Execute;
+  return renewals;
+}
+
+/** How often a connection was replaced. */
+interface Renewals {
+  count: number;
 }
 
 const isBusy = (error: unknown): boolean => (error as { code?: unknown }).code === 'SQLITE_BUSY';

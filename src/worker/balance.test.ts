@@ -55,7 +55,7 @@ class Fleet {
     for (const [placement, same] of Map.groupBy(this.waiting, (one) => one.placement)) {
       const now = own(member);
       const all = seen.map((other) => (other.id === id ? now : other));
-      const taken = same.slice(0, mayTake(now, all, placement, same.length));
+      const taken = same.slice(0, mayTake({ own: now, all, alone: false }, placement, same.length));
       member.tasks.push(...taken);
       this.waiting = this.waiting.filter((one) => !taken.includes(one));
     }
@@ -80,6 +80,12 @@ const many = (count: number, weight = (_nth: number) => 1) =>
   Array.from({ length: count }, (_, nth) => task(nth, weight(nth)));
 
 describe('balance', () => {
+  test('a worker takes a few at once, and many if it is alone', () => {
+    const [own] = names(1) as [WorkerLoad];
+    const taken = (alone: boolean) => mayTake({ own, all: [own], alone }, '{}', 1000);
+    expect([taken(false), taken(true)]).toEqual([50, 100]);
+  });
+
   test('after a start of all workers each has its share, and nothing moves', () => {
     const fleet = new Fleet(names(4), many(1000)).rounds(30);
     expect(fleet.waiting).toEqual([]);

@@ -28,8 +28,10 @@ export interface HeldTask {
   placement: string;
 }
 
-/** Maximum number of tasks that a worker takes in one round. */
+/** Maximum number of tasks that a worker takes in one round, so that others get their share. */
 const maxTaken = 50;
+/** The same for a worker that is alone: a round costs the more the more tasks wait, and what connects at once takes memory. */
+const maxTakenAlone = 100;
 /** Distance to the least busy worker from which on a worker gives tasks away, as a share of the average. */
 const tolerance = 0.1;
 /** The same, as a weight. */
@@ -43,19 +45,22 @@ export const fits = (worker: Pick<WorkerLoad, 'labels' | 'exclusive'>, placement
 
 const free = ({ slots, tasks, leaving }: WorkerLoad): boolean => !leaving && tasks < slots;
 
+/** The workers that live: this one as it is now, and the others as they were at their last heartbeat. */
+export interface Fleet {
+  own: WorkerLoad;
+  all: readonly WorkerLoad[];
+  /** Whether no other worker lives for sure: one that starts at the same time may not be known yet. */
+  alone: boolean;
+}
+
 /**
- * Maximum number of tasks of a placement that the worker `own` may take now. `workers` are those that live, with itself, and
- * `waiting` is the number of tasks of this placement that nobody has. The least busy one may always take some.
+ * Maximum number of tasks of a placement that the worker `own` may take now. `waiting` is the number of tasks of this
+ * placement that nobody has. The least busy one may always take some.
  */
-export function mayTake(
-  own: WorkerLoad,
-  workers: readonly WorkerLoad[],
-  placement: string,
-  waiting: number,
-): number {
+export function mayTake({ own, all, alone }: Fleet, placement: string, waiting: number): number {
   if (!free(own) || !fits(own, placement)) return 0;
-  const able = workers.filter((worker) => free(worker) && fits(worker, placement));
-  return Math.min(shareOf(own, able, waiting), own.slots - own.tasks, maxTaken);
+  const able = all.filter((worker) => free(worker) && fits(worker, placement));
+  return Math.min(shareOf(own, able, waiting), own.slots - own.tasks, alone ? maxTakenAlone : maxTaken);
 }
 
 /** How many of the waiting ones come to `own` if each goes to the worker that is then the least busy. Each counts as 1. */

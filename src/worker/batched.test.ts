@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { PenstockError } from '../errors.ts';
-import { batched } from './batched.ts';
+import { alike, batched } from './batched.ts';
 
 test('what is asked for together is done together, and the rest while it was busy in the next call', async () => {
   const calls: (readonly number[])[] = [];
@@ -36,4 +36,23 @@ test('a failure of one does not concern the others, and one of the database conc
   error = new PenstockError('database_unavailable', 'away');
   expect(await outcomes()).toEqual(['rejected', 'rejected', 'rejected']);
   expect(calls).toBe(5);
+});
+
+test('changes that are alike are one write for each epoch', () => {
+  const change = (id: string, epoch: number, state: string, at: bigint) => ({
+    id,
+    epoch,
+    data: { state, at },
+  });
+  const changes = [
+    change('a', 1, 'running', 1n),
+    change('b', 1, 'running', 2n),
+    change('c', 2, 'running', 3n),
+    change('d', 1, 'ended', 4n),
+  ];
+  expect(alike(changes, ['at'])).toEqual([
+    { rows: { epoch: 1, id: { in: ['a', 'b'] } }, data: { state: 'running', at: 2n } },
+    { rows: { epoch: 2, id: { in: ['c'] } }, data: { state: 'running', at: 3n } },
+    { rows: { epoch: 1, id: { in: ['d'] } }, data: { state: 'ended', at: 4n } },
+  ]);
 });

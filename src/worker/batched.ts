@@ -61,17 +61,24 @@ export interface RowChange {
   data: Record<string, unknown>;
 }
 
-/** Puts changes together that differ in their `times` only. Each then has those of the last one. */
+/**
+ * Puts changes together that differ in their `times` only. Each then has those of the last one. `rows` finds those rows of them whose
+ * epoch is still the same.
+ */
 export function alike(changes: readonly RowChange[], times: readonly string[]) {
-  const key = ({ data }: RowChange): string =>
+  const key = ({ epoch, data }: RowChange): string =>
     JSON.stringify(
-      Object.entries(data)
-        .map(([name, value]) => (times.includes(name) ? [name] : [name, value]))
-        .sort(),
+      [
+        ['epoch', epoch],
+        ...Object.entries(data)
+          .map(([name, value]) => (times.includes(name) ? [name] : [name, value]))
+          .sort(),
+      ],
       (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value),
     );
   return [...Map.groupBy(changes, key).values()].map((same) => ({
-    items: same.map(({ id, epoch }) => ({ id, epoch })),
+    // A list of ids, because Prisma would keep a plan for each number of conditions in an OR.
+    rows: { epoch: same[0]?.epoch ?? 0, id: { in: same.map(({ id }) => id) } },
     data: same.at(-1)?.data ?? {},
   }));
 }

@@ -35,6 +35,33 @@ test('a sample that took several seconds counts as several samples', () => {
   expect(counters.status().in_flight_samples).toHaveLength(keptSamples);
 });
 
+test('the samples of a quiet task are there when they are read, and before the next message', () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  try {
+    const counters = task();
+    counters.connected = true;
+    receive(counters, 3);
+    counters.sample(1);
+    counters.sample(1);
+    // Into another step of the series, in which nothing happens.
+    vi.setSystemTime(Date.now() + 20_000);
+    for (let second = 0; second < 5; second++) counters.sample(1);
+    expect(counters.messageRate).toBe(0);
+    receive(counters, 2);
+    counters.sample(1);
+    expect(samples(counters)).toEqual([3, 0, 0, 0, 0, 0, 0, 2]);
+    vi.setSystemTime(Date.now() + 20_000);
+    for (let second = 0; second < 2 * keptSamples; second++) counters.sample(1);
+    expect(counters.changed).toBe(true);
+    const { at, in_flight_samples, waiting_samples } = counters.status();
+    expect(samples(counters)).toEqual(Array.from({ length: keptSamples }, () => 0));
+    expect([in_flight_samples.length, waiting_samples.length]).toEqual([keptSamples, keptSamples]);
+    expect(at).toBeGreaterThan((Date.now() - 1) * 1000);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test('a busy sample and the first quiet one after it are worth writing', () => {
   const counters = task();
   receive(counters, 11);

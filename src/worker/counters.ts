@@ -80,13 +80,18 @@ export class TaskCounters {
   #connected = false;
   #at = 0;
   #touched = true;
+  /** Whether something has changed since the last sample. */
+  #stirred = true;
+  /** Number of quiet samples that are not in the lists yet: most tasks are quiet most of the time. */
+  #quietSamples = 0;
   /** Called once, at the next batch that the sink confirms. */
   nextConfirmed: (() => void) | undefined;
   readonly #latency = new RecentLatency();
+  readonly #percentiles = () => this.#latency.percentiles();
   #reconnects = 0;
   #busy = false;
   #lastError: TaskError | null = null;
-  #sampled = noCounts();
+  readonly #sampled = noCounts();
   #samples: number[][] = [];
   #inFlightSamples: number[] = [];
   #waitingSince: number | null = Date.now();
@@ -109,8 +114,11 @@ export class TaskCounters {
     return this.#windows;
   }
 
+  /** Call it before a change. */
   touch(): void {
+    this.#addQuietSamples();
     this.#touched = true;
+    this.#stirred = true;
   }
 
   get changed(): boolean {
@@ -119,6 +127,7 @@ export class TaskCounters {
 
   /** Messages a second in the last sample. */
   get messageRate(): number {
+    if (this.#quietSamples > 0) return 0;
     return this.#samples.at(-1)?.[counted.indexOf('messages_in')] ?? 0;
   }
 
@@ -130,10 +139,10 @@ export class TaskCounters {
   }
 
   set connected(connected: boolean) {
+    this.touch();
     this.#connected = connected;
     // Unacknowledged messages arrive again.
     this.#waitingSince = connected ? null : (this.#waitingSince ?? Date.now());
-    this.touch();
   }
 
   add({ counts, latencies, badByCode, lastBad, waitingSince, state }: CountsDelta): void {
@@ -174,6 +183,12 @@ export class TaskCounters {
   /** Ends a sample. If it took several seconds because the process was busy, it counts as several samples. */
   sample(seconds: number): void {
     this.#at = Number(nowMicros());
+    const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
+    if (this.#isQuiet) {
+      this.#quietSamples += times;
+      return;
+    }
+    this.#addQuietSamples();
     const counts = counted.map((name) => rate(this.counts[name] - this.#sampled[name], seconds));
     const busy = counts.some((count) => count !== 0);
     const sample = busy ? counts : quiet;
@@ -181,7 +196,6 @@ export class TaskCounters {
     if (busy || this.#busy) this.touch();
     this.#busy = busy;
     const waited = this.#waitingSince === null ? 0 : Math.max(1, Math.round(Date.now() - this.#waitingSince));
-    const times = Math.min(Math.max(1, Math.round(seconds)), keptSamples);
     const windows = this.#windows && sampledGauges.map((name) => this.#windows?.[name] ?? 0);
     for (let time = 0; time < times; time++) {
       if (windows) this.#windowSamples.push(windows);
@@ -189,12 +203,35 @@ export class TaskCounters {
       this.#inFlightSamples.push(this.counts.in_flight);
       this.#waitingSamples.push(waited);
     }
-    this.#sampled = { ...this.counts };
+    for (const name of counted) this.#sampled[name] = this.counts[name];
+    this.#stirred = false;
     this.recorder.add(this.#at, {
       ...{ counts: this.counts, in_flight: this.counts.in_flight, reconnects: this.#reconnects },
       windows: this.#windows,
-      latency: () => this.#latency.percentiles(),
+      latency: this.#percentiles,
     });
+    this.#removeOldSamples();
+  }
+
+  /** Whether a sample would be as the last one: nothing has happened, and nothing that changes by time is shown. */
+  get #isQuiet(): boolean {
+    if (this.#stirred || this.#busy || this.#waitingSince !== null || this.#windows) return false;
+    return this.counts.in_flight === 0 && this.recorder.isQuiet;
+  }
+
+  #addQuietSamples(): void {
+    if (this.#quietSamples === 0) return;
+    const times = Math.min(this.#quietSamples, keptSamples);
+    this.#quietSamples = 0;
+    for (let time = 0; time < times; time++) {
+      this.#samples.push(quiet);
+      this.#inFlightSamples.push(0);
+      this.#waitingSamples.push(0);
+    }
+    this.#removeOldSamples();
+  }
+
+  #removeOldSamples(): void {
     const over = Math.max(0, this.#samples.length - keptSamples);
     this.#samples.splice(0, over);
     this.#inFlightSamples.splice(0, over);
@@ -203,6 +240,7 @@ export class TaskCounters {
   }
 
   status(): TaskCounts {
+    this.#addQuietSamples();
     const { batches, in_flight } = this.counts;
     const before = this.#before;
     return {
@@ -244,40 +282,50 @@ const smallestMs = 0.05;
 const buckets = 180;
 const periodMs = 60_000;
 
+/** For all periods without messages, and never written. */
+const noMessages = new Uint32Array(buckets);
+
 export class RecentLatency {
-  #current = new Uint32Array(buckets);
-  #previous = new Uint32Array(buckets);
+  #current = noMessages;
+  #previous = noMessages;
   #periodEnd = performance.now() + periodMs;
 
   add(ms: number, messages: number): void {
     this.#advance();
     const bucket = Math.ceil(Math.log(Math.max(ms, smallestMs) / smallestMs) / Math.log(factor));
     const index = Math.min(bucket, buckets - 1);
+    if (this.#current === noMessages) this.#current = new Uint32Array(buckets);
     this.#current[index] = (this.#current[index] as number) + messages;
   }
 
   /** Returns the upper ends of the buckets, or null if there were no messages. */
   percentiles(): Latency | null {
     this.#advance();
-    const counts = this.#current.map((count, index) => count + (this.#previous[index] as number));
-    const all = counts.reduce((sum, count) => sum + count, 0);
+    let all = 0;
+    for (let bucket = 0; bucket < buckets; bucket++) all += this.#in(bucket);
     if (all === 0) return null;
+    let bucket = -1;
+    let seen = 0;
+    // The shares increase, so that one pass finds them all.
     const at = (share: number): number => {
-      let seen = 0;
-      const bucket = counts.findIndex((count) => {
-        seen += count;
-        return seen >= all * share;
-      });
+      while (seen < all * share) {
+        bucket++;
+        seen += this.#in(bucket);
+      }
       return Number((smallestMs * factor ** bucket).toPrecision(3));
     };
     return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
   }
 
+  #in(bucket: number): number {
+    return (this.#current[bucket] as number) + (this.#previous[bucket] as number);
+  }
+
   #advance(): void {
     const now = performance.now();
     if (now <= this.#periodEnd) return;
-    this.#previous = now > this.#periodEnd + periodMs ? new Uint32Array(buckets) : this.#current;
-    this.#current = new Uint32Array(buckets);
+    this.#previous = now > this.#periodEnd + periodMs ? noMessages : this.#current;
+    this.#current = noMessages;
     this.#periodEnd = now + periodMs;
   }
 }

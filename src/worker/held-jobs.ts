@@ -1,7 +1,7 @@
 import { endingOf, type JobState, type StopMode } from '../jobs/states.ts';
-import { fits, mayTake, type WorkerLoad } from './balance.ts';
+import { type Fleet, fits, mayTake, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
-import { type Fleet, Losing, takeItems } from './held-tasks.ts';
+import { Losing, takeItems } from './held-tasks.ts';
 import type { HeldJob, JobRows, LiveWorkers } from './job-rows.ts';
 import type { LocalJobs } from './local-jobs.ts';
 import type { SeenTask } from './placed-task.ts';
@@ -31,6 +31,7 @@ export class HeldJobs {
   readonly #offers = { job: new Offers(), task: new Offers() };
   /** Whether some wait for a worker. */
   someWait = false;
+  #wantedIs = false;
 
   constructor(tools: HeldJobsTools) {
     this.#tools = tools;
@@ -44,12 +45,17 @@ export class HeldJobs {
     return this.#jobs.has(id);
   }
 
+  /** Whether, as last read, none waits and all do what is wanted of them. */
+  get isSettled(): boolean {
+    return this.#wantedIs && !this.someWait;
+  }
+
   values(): Iterable<RunningJob> {
     return this.#jobs.values();
   }
 
   /** Offers jobs that nobody has, and takes some, up to the share of this worker. */
-  async take({ own, all }: Fleet): Promise<void> {
+  async take({ own, all, alone }: Fleet): Promise<void> {
     const { deps, rows, live, roster, changed } = this.#tools;
     const unheld = await rows.unheldJobs(live);
     this.someWait = unheld.length > 0;
@@ -61,9 +67,9 @@ export class HeldJobs {
       load: worker.id === own.id ? this.#jobs.size : roster.jobsOf(worker.id),
       slots: Number.POSITIVE_INFINITY,
     });
-    const controllers = all.map(asController);
+    const controllers = { own: asController(own), all: all.map(asController), alone };
     const taken = await takeItems(deps, 'job', unheld, (placement, waiting) =>
-      mayTake(asController(own), controllers, placement, waiting),
+      mayTake(controllers, placement, waiting),
     );
     if (taken.length > 0) changed();
   }
@@ -85,10 +91,15 @@ export class HeldJobs {
     const held = new Set([...all.map(({ id }) => id), ...deps.placement.held('job')]);
     const unused = [...held].filter((id) => !byId.has(id));
     if (unused.length > 0) await deps.placement.release('job', unused);
+    this.#wantedIs = unused.length === 0 && own.every((row) => this.#runsAsWanted(row));
     if (own.length === 0) return;
     const tasks = Map.groupBy(await rows.tasksOfOwnJobs(), ({ jobId }) => jobId);
     for (const [id, job] of this.#jobs) job.observe(tasks.get(id) ?? []);
     for (const row of own) if (!stopping()) await this.#reconcileJob(row, tasks.get(row.id) ?? []);
+  }
+
+  #runsAsWanted({ id, stop, restartRequests, restartsDone }: HeldJob): boolean {
+    return stop === 'none' && restartRequests <= restartsDone && this.#jobs.get(id)?.over === false;
   }
 
   async #reconcileJob(row: HeldJob, tasks: readonly SeenTask[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { mayTake, toGiveAway, type WorkerLoad } from './balance.ts';
+import { type Fleet, mayTake, toGiveAway } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import type { JobRows } from './job-rows.ts';
 import type { LocalJobs } from './local-jobs.ts';
@@ -16,12 +16,6 @@ interface HeldTasksTools {
   moved(count: number): void;
 }
 
-/** The workers that live: this one as it is now, and the others as they were at their last heartbeat. */
-export interface Fleet {
-  own: WorkerLoad;
-  all: WorkerLoad[];
-}
-
 /** The tasks that this worker runs. Methods throw database errors unless they say otherwise. */
 export class HeldTasks {
   readonly stats: StatsWriter;
@@ -30,6 +24,7 @@ export class HeldTasks {
   readonly #losing = new Losing();
   /** Those that nobody has. */
   #waiting: readonly UnheldItem[] = [];
+  #allRun = false;
 
   constructor(tools: HeldTasksTools) {
     this.#tools = tools;
@@ -45,17 +40,22 @@ export class HeldTasks {
     return this.#waiting.length > 0;
   }
 
+  /** Whether, as last read, none waits and all of this worker run. */
+  get isSettled(): boolean {
+    return this.#allRun && !this.someWait;
+  }
+
   /** Sum of the weights. */
   get load(): number {
     return this.#tasks.values().reduce((sum, { weight }) => sum + weight, 0);
   }
 
   /** Takes tasks that nobody has, up to the share of this worker. */
-  async take({ own, all }: Fleet, unheld: readonly UnheldItem[]): Promise<void> {
+  async take(fleet: Fleet, unheld: readonly UnheldItem[]): Promise<void> {
     this.#waiting = unheld;
     if (unheld.length === 0) return;
     const taken = await takeItems(this.#tools.deps, 'task', unheld, (placement, waiting) =>
-      mayTake(own, all, placement, waiting),
+      mayTake(fleet, placement, waiting),
     );
     for (const item of taken) await this.#begin(item);
     if (taken.length > 0) this.#tools.changed();
@@ -93,6 +93,7 @@ export class HeldTasks {
     const unused = [...held].filter((id) => !this.#tasks.has(id));
     if (unused.length > 0) await deps.placement.release('task', unused);
     await this.settle();
+    this.#allRun = unused.length === 0 && this.#tasks.values().every(({ end }) => end === undefined);
   }
 
   /** Gives back what has ended and whose end is written. */

@@ -76,7 +76,9 @@ export class JobRecord {
   /** Records a state and its cause. `more` are other columns of the row. */
   enter(state: JobState, error?: PenstockError, more: object = {}, place = wholeJob): void {
     const now = nowMicros();
-    const since = state === this.#state ? {} : { stateSince: now, ...this.#transition(state, error) };
+    // An edit may come while the job is still restarting for an earlier one.
+    const isSame = state === this.#state && state !== 'Restarting';
+    const since = isSame ? {} : { stateSince: now, ...this.#transition(state, error) };
     this.#state = state;
     Object.assign(this.#changes, { state, ...since, updatedAt: now }, noFailure, more);
     if (!error) return;
@@ -159,13 +161,17 @@ export class JobLog {
     else this.#messages.push(message);
   }
 
+  get unwritten(): boolean {
+    return this.#messages.length > 0;
+  }
+
   discard(): void {
     this.#messages = [];
   }
 
   /** Writes all messages. Throws database errors and then keeps them. */
   async flush(): Promise<void> {
-    if (this.#messages.length === 0) return;
+    if (!this.unwritten) return;
     const { db, logger } = this.#deps;
     const jobId = this.#jobId;
     const data = this.#messages.map((message) => ({ id: messageId(), jobId, ...message }));
@@ -194,8 +200,8 @@ export class JobLog {
 /** Writes jobs that have changed in the same way together. They then have the same times. */
 const writeJob = batchedBy(
   async ({ db, owner }: Pick<WorkerDeps, 'db' | 'owner'>, writes: readonly RowChange[]) => {
-    for (const { items, data } of alike(writes, ['stateSince', 'updatedAt', 'startTime']))
-      await db.job.updateMany({ where: { worker: owner, OR: items }, data });
+    for (const { rows, data } of alike(writes, ['stateSince', 'updatedAt', 'startTime']))
+      await db.job.updateMany({ where: { worker: owner, ...rows }, data });
     return () => {};
   },
 );

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Db } from '../store/db.ts';
 
 /**
@@ -56,29 +57,49 @@ interface WorkerProcess {
   host: string;
   pid: number;
   nonce: string;
+  /** See `startOf`. */
+  start: string;
 }
 
-export const ownerName = ({ host, pid, nonce }: WorkerProcess): string => `${host}/${pid}/${nonce}`;
+export const ownerName = ({ host, pid, nonce, start }: WorkerProcess): string =>
+  `${host}/${pid}/${nonce}/${start}`;
+
+/**
+ * When a process of this machine started, in ticks of the kernel; undefined if there is none, and '' where only Linux would say
+ * (proc_pid_stat(5), field 22). `probe` throws if there is none.
+ */
+export function startOf(pid: number, probe: (pid: number) => void): string | undefined {
+  try {
+    probe(pid);
+  } catch (error) {
+    // EPERM: the process exists and belongs to another user.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return undefined;
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name before it, in parentheses, may hold anything.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
 
 /**
  * Whether the worker `name` lives, as seen from the process `own`; undefined for one of another host. One of the same host is
- * dead if its process is gone or its process id is ours now. `probe` throws if there is no such process.
+ * dead if its process is gone, or if another has its process id now: ours, or one that started at another time.
  */
 export function isOwnerAlive(
   name: string,
   own: WorkerProcess,
-  probe: (pid: number) => void,
+  started: (pid: number) => string | undefined,
 ): boolean | undefined {
-  const [host, pid, nonce] = name.split('/');
+  const [host, pid, nonce, start = ''] = name.split('/');
   if (host !== own.host) return undefined;
   if (Number(pid) === own.pid) return nonce === own.nonce;
-  try {
-    probe(Number(pid));
-    return true;
-  } catch (error) {
-    // EPERM: the process exists and belongs to another user.
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
+  const now = started(Number(pid));
+  if (now === undefined) return false;
+  // A former version of Penstock, or a system other than Linux, does not say when.
+  return start === '' || now === '' || start === now;
 }
 
 interface ItemRows {

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client';
 import { type StateGauges, sampleEveryMs } from '../jobs/stats.ts';
-import { nowMicros } from '../store/clock.ts';
+import { untilTick } from '../runtime/delay.ts';
+import { writeStats } from '../store/task-stats.ts';
 import { JobCounters, type TaskCounters } from './counters.ts';
 import type { WorkerDeps } from './deps.ts';
 import { type RecordedTask, SeriesWriter } from './series.ts';
@@ -137,11 +138,12 @@ export class WorkerMetrics {
   }
 }
 
-const writeEveryMs = 2000;
+/** Number of samples after which counts are written. */
+const samplesPerWrite = 2;
 /** Maximum number of tasks written at each interval. If more have changed they take turns. */
 const maxTasksWritten = 200;
-/** Maximum number of tasks per transaction: SQLite writes block this thread. */
-const maxTasksTogether = 25;
+/** Maximum number of tasks per statement: SQLite writes block this thread. */
+const maxTasksTogether = 50;
 
 /** A task whose counts are written. */
 export interface CountedTask {
@@ -161,8 +163,9 @@ export class StatsWriter {
   readonly #deps: StatsDeps;
   readonly #tasks: () => Iterable<CountedTask>;
   readonly #series: SeriesWriter;
-  readonly #timers: NodeJS.Timeout[] = [];
+  #timer: NodeJS.Timeout | undefined;
   #sampledAt = performance.now();
+  #samples = 0;
   #turn = 0;
   #writing: Promise<void> | undefined;
 
@@ -174,14 +177,20 @@ export class StatsWriter {
 
   start(): void {
     this.#sampledAt = performance.now();
-    this.#timers.push(
-      setInterval(() => this.#sample(), sampleEveryMs),
-      setInterval(() => this.#begin(), writeEveryMs),
-    );
+    this.#wait();
+  }
+
+  #wait(): void {
+    this.#timer = setTimeout(() => {
+      this.#wait();
+      this.#sample();
+      this.#samples++;
+      if (this.#samples % samplesPerWrite === 0) this.#begin();
+    }, untilTick(sampleEveryMs));
   }
 
   async stop(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#timer);
     await Promise.all([this.#writing, this.#series.settled()]);
   }
 
@@ -236,23 +245,9 @@ const recorded = ({ jobId, sourceId, sinkId, index, counters }: CountedTask): Re
 
 /** Writes the counts of those of these tasks that this worker still has. */
 async function writeCounts({ db, owner, identity }: StatsDeps, tasks: readonly CountedTask[]): Promise<void> {
-  const where = { id: { in: tasks.map(({ id }) => id) }, worker: owner };
-  const own = new Set((await db.task.findMany({ where, select: { id: true } })).map(({ id }) => id));
-  const written = tasks.filter(({ id }) => own.has(id));
-  const updatedAt = nowMicros();
-  const data = written.map(({ id, jobId, counters }) => ({
-    taskId: id,
-    jobId,
-    updatedAt,
-    stats: counters.take(identity.name),
-  }));
-  await db
-    .$transaction(async (tx) => {
-      await tx.taskStats.deleteMany({ where: { taskId: { in: [...own] } } });
-      await tx.taskStats.createMany({ data });
-    })
-    .catch((error: unknown) => {
-      for (const { counters } of written) counters.touch();
-      throw error;
-    });
+  const rows = tasks.map(({ id, counters }) => ({ id, stats: counters.take(identity.name) }));
+  await writeStats(db, owner, rows).catch((error: unknown) => {
+    for (const { counters } of tasks) counters.touch();
+    throw error;
+  });
 }

@@ -34,6 +34,7 @@ export class Roster {
   /** Until then workers that lived before an outage of the database count as alive. */
   #lenientUntil = Number.NEGATIVE_INFINITY;
   #drainRequested = false;
+  readonly #since = performance.now();
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -55,6 +56,16 @@ export class Roster {
 
   get own(): WorkerLoad | undefined {
     return this.#workers.find(({ id }) => id === this.#deps.owner);
+  }
+
+  /**
+   * Whether no other worker lives for sure. One that started at the same time shows itself within two heartbeats. Processes that
+   * share an SQLite file, whose lives are known, are few.
+   */
+  get alone(): boolean {
+    const { isAlive, owner } = this.#deps;
+    const known = isAlive(owner) !== undefined || performance.now() - this.#since > 2 * heartbeatEveryMs;
+    return known && this.#workers.every(({ id }) => id === owner);
   }
 
   /** Whether this is the one worker that does what one should do for all. Two may think so for a moment. */

@@ -328,7 +328,7 @@ export class RunningTask {
 
 /** Writes tasks that have changed in the same way together. They then have the same `stateSince`. */
 const writeTask = batchedBy(async ({ db, owner }: WorkerDeps, writes: readonly RowChange[]) => {
-  for (const { items, data } of alike(writes, ['stateSince']))
-    await db.task.updateMany({ where: { worker: owner, OR: items }, data });
+  for (const { rows, data } of alike(writes, ['stateSince']))
+    await db.task.updateMany({ where: { worker: owner, ...rows }, data });
   return () => {};
 });

@@ -6,7 +6,7 @@ import {
   stepAt,
   stepsPerMinute,
 } from '../jobs/series.ts';
-import { type Counts, counted, type Latency, type StateGauges } from '../jobs/stats.ts';
+import { type CountName, type Counts, counted, type Latency, type StateGauges } from '../jobs/stats.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { WorkerDeps } from './deps.ts';
 
@@ -35,9 +35,11 @@ export class StepRecorder {
   /** When it began (Unix microseconds). */
   readonly since = Number(nowMicros());
   #number = stepAt(this.since);
-  #counts: number[] = counted.map(() => 0);
+  readonly #counts: number[] = counted.map(() => 0);
   #inFlight = 0;
-  #before: { counts: Readonly<Counts>; reconnects: number } | undefined;
+  /** The totals up to which counts are added up. */
+  readonly #before: number[] = counted.map(() => 0);
+  #reconnectsBefore = 0;
   #reconnects = 0;
   #last: StepReading | undefined;
   #steps: Step[] = [];
@@ -48,13 +50,14 @@ export class StepRecorder {
   add(at: number, reading: StepReading): void {
     const number = stepAt(at);
     if (number !== this.#number) this.#close(number);
-    const before = this.#before;
-    for (const [index, name] of counted.entries())
-      this.#counts[index] =
-        (this.#counts[index] as number) + reading.counts[name] - (before?.counts[name] ?? 0);
-    this.#reconnects += reading.reconnects - (before?.reconnects ?? 0);
+    for (let index = 0; index < counted.length; index++) {
+      const total = reading.counts[counted[index] as CountName];
+      (this.#counts[index] as number) += total - (this.#before[index] as number);
+      this.#before[index] = total;
+    }
+    this.#reconnects += reading.reconnects - this.#reconnectsBefore;
+    this.#reconnectsBefore = reading.reconnects;
     this.#inFlight = Math.max(this.#inFlight, reading.in_flight);
-    this.#before = { counts: { ...reading.counts }, reconnects: reading.reconnects };
     this.#last = reading;
   }
 
@@ -63,20 +66,25 @@ export class StepRecorder {
     if (step) this.#steps.push(step);
     this.#steps.splice(0, Math.max(0, this.#steps.length - keptMinutes * stepsPerMinute));
     this.#number = next;
-    this.#counts = counted.map(() => 0);
+    this.#counts.fill(0);
     this.#reconnects = 0;
     this.#inFlight = 0;
   }
 
   /** The step that is not over yet. Undefined if nothing has happened in it. */
   #current(): Step | undefined {
+    if (this.isQuiet) return undefined;
     const sums = [...this.#counts, this.#reconnects];
-    if (this.#inFlight === 0 && sums.every((sum) => sum === 0)) return undefined;
     const latency = this.#last?.latency() ?? null;
     const { p50 = null, p95 = null, p99 = null } = latency ?? {};
     const windows = this.#last?.windows;
     const state = windows ? [windows.watermarkLagMs, windows.openWindows, windows.stateBytes] : [];
     return [this.#number, ...sums, this.#inFlight, p50, p95, p99, ...state];
+  }
+
+  /** Whether nothing has happened in the step that is not over yet. */
+  get isQuiet(): boolean {
+    return this.#inFlight === 0 && this.#reconnects === 0 && this.#counts.every((count) => count === 0);
   }
 
   /** Steps that may not be written yet, the newest last. */
@@ -101,6 +109,8 @@ export class StepRecorder {
   /** The minutes that are over at a time, or all of them if the task has ended. */
   due(at: number): SeriesRow[] {
     const end = this.#end;
+    const first = this.#steps[0]?.[0];
+    if (end === undefined && (first === undefined || minuteOf(first) + minuteMicros > at)) return [];
     const minutes = Map.groupBy(this.#steps, ([number]) => minuteOf(number));
     if (this.#endWritten) return rowsOf(minutes);
     if (end !== undefined) {

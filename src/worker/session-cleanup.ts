@@ -227,21 +227,23 @@ async function sweep(deps: WorkerDeps): Promise<void> {
 
 /**
  * Removes one orphaned session from its broker: those of deleted pipelines and those given up. Retries with back-off. Returns
- * whether there was one. One worker is enough to find them: the one that leads.
+ * whether one was due, or will be later. One worker is enough to find them: the one that leads.
  */
-export async function cleanUpSessions(deps: WorkerDeps, leads: boolean): Promise<boolean> {
+export async function cleanUpSessions(deps: WorkerDeps, leads: boolean): Promise<'one' | 'later' | 'none'> {
   const { db, catalog, logger } = deps;
   if (leads) await sweep(deps);
   const due = await db.sourceSession.findFirst({
-    where: { state: orphaned, nextTry: { lte: nowMicros() } },
+    where: { state: orphaned },
+    orderBy: { nextTry: 'asc' },
   });
-  if (!due) return false;
+  if (!due) return 'none';
+  if (due.nextTry > nowMicros()) return 'later';
   const { id, jobId, operatorId, taskIndex } = due;
   // Reserves the session: two workers at once would disconnect each other.
   const reserved = nowMicros() + BigInt(2 * forgetDeadlineMs) * 1000n;
   const where = { id, state: orphaned, nextTry: due.nextTry };
   const { count } = await db.sourceSession.updateMany({ where, data: { nextTry: reserved } });
-  if (count === 0) return true;
+  if (count === 0) return 'one';
   try {
     const connector = connectorFor(due.connector);
     const { profile, tables } = catalog.openSession(due);
@@ -255,10 +257,10 @@ export async function cleanUpSessions(deps: WorkerDeps, leads: boolean): Promise
     if (isOld(due)) {
       logger.warn({ job: jobId, code }, `orphaned session could not be removed and is given up: ${message}`);
       await db.sourceSession.deleteMany({ where: { id } });
-      return true;
+      return 'one';
     }
     const nextTry = nowMicros() + BigInt(Math.round(1000 + backoffMs(due.attempts + 4))) * 1000n;
     await db.sourceSession.updateMany({ where: { id }, data: { attempts: due.attempts + 1, nextTry } });
   }
-  return true;
+  return 'one';
 }

@@ -1,8 +1,10 @@
 import { asPenstockError, isDatabaseFailure } from '../errors.ts';
-import { delay } from '../runtime/delay.ts';
+import { delay, untilTick } from '../runtime/delay.ts';
+import { versionOf } from '../store/db.ts';
+import type { Fleet } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import { HeldJobs } from './held-jobs.ts';
-import { type Fleet, HeldTasks } from './held-tasks.ts';
+import { HeldTasks } from './held-tasks.ts';
 import { JobRows, type LiveWorkers } from './job-rows.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { WorkerMetrics } from './reporting.ts';
@@ -10,8 +12,10 @@ import { heartbeatEveryMs, Roster } from './roster.ts';
 import { removeOldSeries } from './series.ts';
 import { cleanUpSessions } from './session-cleanup.ts';
 
-/** Interval of reading changes from the database. A nudge reads them at once. */
+/** Interval of looking for changes in the database. A nudge looks at once. */
 const pollEveryMs = 1000;
+/** Interval of reading the rows of an SQLite file that says that nothing has changed. */
+const rereadEveryMs = 60_000;
 /**
  * Ratio of the pause between two rounds to the duration of a round. More jobs make rounds longer and nudges more frequent, so
  * the pause leaves time for other work.
@@ -22,6 +26,13 @@ const shutdownMs = 5000;
 const balanceEveryMs = 5_000;
 const cleanEveryMs = 3_000;
 const cleanSeriesEveryMs = 60_000;
+
+/** Changes of a row that are not written yet. */
+interface Changes {
+  readonly unwritten: boolean;
+  flush(): Promise<void>;
+  discard(): void;
+}
 
 /**
  * Controls some jobs, and runs tasks, of its own jobs or of those of other workers. It compares desired and actual state
@@ -47,9 +58,13 @@ export class Worker {
   #heartbeat: Promise<void> = Promise.resolve();
   #started = false;
   #databaseDown = false;
+  /** The version of what the last complete round has read, and when. Undefined if the next round must be complete. */
+  #seen: { version: string; at: number } | undefined;
+  #replaying = false;
   #balancedAt = performance.now();
   #cleaning: Promise<void> | undefined;
   #cleanAgainAt = 0;
+  #cleanAgain = true;
   #cleaningSeries: Promise<void> = Promise.resolve();
   #cleanSeriesAt = 0;
 
@@ -127,6 +142,7 @@ export class Worker {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
+      if (this.#nudge.signal.aborted) this.#seen = undefined;
       this.#nudge = new AbortController();
       const since = performance.now();
       try {
@@ -141,10 +157,12 @@ export class Worker {
             'database unavailable; running jobs continue',
           );
         this.#databaseDown = true;
+        this.#seen = undefined;
       }
-      const pause = Math.min(pausePerRound * (performance.now() - since), pollEveryMs);
-      await delay(pause, signal).catch(() => {});
-      await delay(pollEveryMs, this.#nudge.signal).catch(() => {});
+      const roundMs = performance.now() - since;
+      await delay(untilTick(pollEveryMs), this.#nudge.signal).catch(() => {});
+      const pauseMs = Math.min(pausePerRound * roundMs, pollEveryMs) + roundMs - (performance.now() - since);
+      if (pauseMs > 0) await delay(pauseMs, signal).catch(() => {});
     }
   }
 
@@ -162,7 +180,7 @@ export class Worker {
   async #sendHeartbeats(): Promise<void> {
     const [stopping, resting] = [this.#stopping.signal, this.#resting.signal];
     while (!resting.aborted) {
-      await delay(heartbeatEveryMs, stopping.aborted ? resting : stopping).catch(() => {});
+      await delay(untilTick(heartbeatEveryMs), stopping.aborted ? resting : stopping).catch(() => {});
       if (!this.#started || resting.aborted) continue;
       try {
         const { job, task } = await this.#deps.placement.renew(this.#roster.leads);
@@ -186,6 +204,36 @@ export class Worker {
     if (this.#roster.due || (news && this.#roster.age > pollEveryMs))
       await this.#roster.refresh(this.#activity());
     if (this.#databaseDown) this.#databaseBack();
+    const version = await this.#version();
+    if (this.#isUnchanged(version)) await this.#flush();
+    else {
+      await this.#readAll();
+      // A worker that this round has asked about may turn out to be gone when the roster is read.
+      const isFinal = version !== undefined && !this.#roster.due;
+      this.#seen = isFinal ? { version, at: performance.now() } : undefined;
+      this.#cleanAgain = true;
+    }
+    await this.#balance();
+    this.#local.sweep((id) => this.#jobs.has(id));
+    this.#cleanUp();
+    this.#cleanUpSeries();
+  }
+
+  /** A text that stays the same as long as neither the rows change nor the workers that live. */
+  async #version(): Promise<string | undefined> {
+    const rows = await versionOf(this.#deps.db);
+    return rows && `${rows} ${this.#live.alive.join(' ')}`;
+  }
+
+  /** Whether reading all rows again would find nothing to do. */
+  #isUnchanged(version: string | undefined): boolean {
+    const seen = this.#seen;
+    if (seen === undefined || seen.version !== version) return false;
+    if (performance.now() - seen.at > rereadEveryMs) return false;
+    return this.#jobs.isSettled && this.#tasks.isSettled && !this.#replaying;
+  }
+
+  async #readAll(): Promise<void> {
     const stopping = (): boolean => this.#stopping.signal.aborted;
     const fleet = this.#fleet();
     if (fleet && !stopping()) await this.#jobs.take(fleet);
@@ -194,21 +242,25 @@ export class Worker {
     await this.#jobs.reconcile(stopping);
     await this.#takeTasks();
     await this.#tasks.follow();
-    for (const id of await this.#rows.withReplays()) this.#local.get(id)?.replays.begin();
-    await this.#balance();
-    this.#local.sweep((id) => this.#jobs.has(id));
-    this.#cleanUp();
-    this.#cleanUpSeries();
+    const replays = await this.#rows.withReplays();
+    this.#replaying = replays.length > 0;
+    for (const id of replays) this.#local.get(id)?.replays.begin();
   }
 
   /** Removes an orphaned session, and looks again in the next round as long as there is one. */
   #cleanUp(): void {
-    if (performance.now() < this.#cleanAgainAt) return;
-    this.#cleaning ??= cleanUpSessions(this.#deps, this.#roster.leads)
+    if (!this.#cleanAgain || this.#cleaning || performance.now() < this.#cleanAgainAt) return;
+    // A change that comes meanwhile asks for another look.
+    this.#cleanAgain = false;
+    this.#cleaning = cleanUpSessions(this.#deps, this.#roster.leads)
       .then((found) => {
-        if (!found) this.#cleanAgainAt = performance.now() + cleanEveryMs;
+        if (found !== 'none') this.#cleanAgain = true;
+        if (found !== 'one') this.#cleanAgainAt = performance.now() + cleanEveryMs;
       })
-      .catch((err: unknown) => this.#deps.logger.warn({ err }, 'cleanup of orphaned sessions is delayed'))
+      .catch((err: unknown) => {
+        this.#cleanAgain = true;
+        this.#deps.logger.warn({ err }, 'cleanup of orphaned sessions is delayed');
+      })
       .finally(() => {
         this.#cleaning = undefined;
       });
@@ -234,7 +286,8 @@ export class Worker {
     const { count, load } = this.#tasks;
     const leaving = this.#roster.drainRequested || this.#stopping.signal.aborted;
     const own = { ...row, load, tasks: count, leaving };
-    return { own, all: this.#roster.workers.map((worker) => (worker.id === own.id ? own : worker)) };
+    const all = this.#roster.workers.map((worker) => (worker.id === own.id ? own : worker));
+    return { own, all, alone: this.#roster.alone };
   }
 
   async #takeTasks(): Promise<void> {
@@ -257,13 +310,17 @@ export class Worker {
 
   /** Writes what has changed. */
   async #flush(): Promise<void> {
-    await Promise.all([...this.#tasks.values()].map((task) => this.#write(task.id, task)));
-    await Promise.all([...this.#jobs.values()].map(({ id, record }) => this.#write(id, record)));
-    await Promise.all([...this.#local.values()].map(({ id, log }) => this.#write(id, log)));
+    await Promise.all(this.#unwritten(this.#tasks.values(), (task) => task));
+    await Promise.all(this.#unwritten(this.#jobs.values(), ({ record }) => record));
+    await Promise.all(this.#unwritten(this.#local.values(), ({ log }) => log));
+  }
+
+  *#unwritten<T extends { id: string }>(all: Iterable<T>, of: (one: T) => Changes): Iterable<Promise<void>> {
+    for (const one of all) if (of(one).unwritten) yield this.#write(one.id, of(one));
   }
 
   /** Writes changes, or discards them if that is refused, for example because the job is gone. The rest is not delayed. */
-  async #write(id: string, changes: { flush(): Promise<void>; discard(): void }): Promise<void> {
+  async #write(id: string, changes: Changes): Promise<void> {
     try {
       await changes.flush();
     } catch (err) {

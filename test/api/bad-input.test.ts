@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Document, type Json, operationsOf } from '../../scripts/docs/document.ts';
-import { errorCatalog } from '../../src/connectors/registry.ts';
+import { errorCatalog } from '../../src/connectors/catalog.ts';
 import { databasesOfSoak } from '../support/databases.ts';
 import { created, createTables } from '../support/resources.ts';
 import { type Service, startService } from '../support/service.ts';

@@ -86,7 +86,7 @@ describe('the test of something stored', () => {
     [{ config: { tls: { ca: 'x' } } }, 'invalid_config', '/config/tls'],
     [{ config: null }, 'invalid_request', '/config'],
     [{ colour: 'red' }, 'invalid_request', '/colour'],
-    [{ connector: 'kafka' }, 'invalid_request', '/connector'],
+    [{ connector: 'kinesis' }, 'invalid_request', '/connector'],
     [{ timeout_ms: 60_001 }, 'invalid_request', '/timeout_ms'],
     [{ step_timeout_ms: '5' }, 'invalid_request', '/step_timeout_ms'],
     [{ probe: 'loud' }, 'invalid_request', '/probe'],

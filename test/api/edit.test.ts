@@ -129,8 +129,8 @@ describe.each(databases)('edits on $provider', ({ open }) => {
     const table = `/connection_tables/${given.readings}`;
     const there = await everything();
     for (const [method, path, body, at] of [
-      ['patch', profile, { connector: 'kafka' }, '/connector'],
-      ['put', profile, { ...profileOf(given, {}), connector: 'kafka' }, '/connector'],
+      ['patch', profile, { connector: 'kinesis' }, '/connector'],
+      ['put', profile, { ...profileOf(given, {}), connector: 'kinesis' }, '/connector'],
       ['patch', profile, { config: { url: 'ftp://x' } }, '/config/url'],
       ['patch', profile, { config: { colour: 'red' } }, '/config/colour'],
       ['patch', profile, { colour: 'red' }, '/colour'],

@@ -174,7 +174,7 @@ describe('the schema of a table', () => {
     [{ connection_profile_id: null, profile: { url: 'http://h' } }, 'invalid_config', '/profile/url'],
     [{ messages: 1001 }, 'invalid_request', '/messages'],
     [{ timeout_ms: 60_001 }, 'invalid_request', '/timeout_ms'],
-    [{ connector: 'kafka' }, 'unknown_connector', '/connector'],
+    [{ connector: 'kinesis' }, 'unknown_connector', '/connector'],
   ])('is refused for %j', async (more, code, at) => {
     const answer = await rig.request.post(`/api/v1${path}`).send(body(more));
     expect(answer.status).toBe(400);

@@ -103,11 +103,16 @@ describe('schemas/test', () => {
       'must be one of number, string, bytes',
     ],
     [
-      { format: { type: 'json', confluent_schema_registry: true }, fields },
-      '/format/confluent_schema_registry',
-      'Schema registries are not supported',
+      { format: { type: 'json', confluent_schema_registry: true, include_schema: true }, fields },
+      '/format/include_schema',
+      'The schema is in the registry',
     ],
-    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'set confluent_header'],
+    [
+      { format: { type: 'avro', subject: 'a' }, fields },
+      '/format/subject',
+      'set confluent_schema_registry, or remove subject',
+    ],
+    [{ format: { type: 'json', schema_id: 3 }, fields }, '/format/schema_id', 'or confluent_header'],
     [{ format: { type: 'json', schema_id: -1 }, fields }, '/format/schema_id', 'must be'],
     [{ format: { type: 'avro', reader_schema: 'x' }, fields }, '/format/reader_schema', 'must be null'],
     [

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { connectors } from '../../src/connectors/registry.ts';
+import { connectors } from '../../src/connectors/catalog.ts';
 import { compileQuery } from '../../src/sql/compile.ts';
 import type { TableDefinition } from '../../src/sql/plan.ts';
 import { created, profileBody } from '../support/resources.ts';
@@ -14,6 +14,18 @@ beforeAll(async () => {
   const bodies = [
     profileBody('mqtt://127.0.0.1:1', { name: "plant's" }),
     { name: 'database', connector: 'postgres', config: { host: '127.0.0.1', user: 'u', database: 'd' } },
+    { name: 'cluster', connector: 'kafka', config: { bootstrapServers: '127.0.0.1:1', authentication: {} } },
+    {
+      name: 'cloud',
+      connector: 'confluent',
+      config: {
+        ...{ bootstrapServers: '127.0.0.1:1', key: 'k', secret: 's' },
+        schemaRegistry: { endpoint: 'http://127.0.0.1:1', apiKey: 'k', apiSecret: 's' },
+      },
+    },
+    { name: 'keys', connector: 'redis', config: { connection: { address: 'redis://127.0.0.1:1' } } },
+    { name: 'servers', connector: 'nats', config: { servers: '127.0.0.1:1', authentication: {} } },
+    { name: 'queues', connector: 'rabbitmq', config: { host: '127.0.0.1:1' } },
     { name: 'store', connector: 'filesystem', config: { endpoint: 'http://127.0.0.1:1', region: 'eu' } },
   ];
   for (const body of bodies) {
@@ -68,6 +80,18 @@ const mqtt = (config: object, schema: object = {}): Example => ({
   config: { topic: 'a', ...config },
   schema: { format: json, fields, ...schema },
 });
+const redis = (connectorType: object): Example => ({
+  connector: 'redis',
+  profile: true,
+  config: { connectorType },
+  schema: { format: json, fields },
+});
+const rabbitmq = (config: object): Example => ({
+  connector: 'rabbitmq',
+  profile: true,
+  config,
+  schema: { format: json, fields },
+});
 const http = (connector: string, config: object, schema?: object): Example => ({
   connector,
   config: { endpoint: `${connector === 'websocket' ? 'ws' : 'http'}://127.0.0.1:1/x`, ...config },
@@ -76,6 +100,19 @@ const http = (connector: string, config: object, schema?: object): Example => ({
 
 const examples: Record<string, Example> = {
   'an MQTT source': mqtt({ type: {} }),
+  'a queue of RabbitMQ': rabbitmq({
+    type: { queue: 'q', consumer_priority: 3, watch_exchange: 'x', watch_key: '#' },
+  }),
+  'a stream of RabbitMQ': rabbitmq({ stream: 's', type: { offset: 'first' } }),
+  'an exchange of RabbitMQ': rabbitmq({
+    type: {
+      exchange: 'x',
+      routing_key: 'hot.{{ n }}',
+      transient: true,
+      headers: { n: '{{ n }}' },
+      priority: 1,
+    },
+  }),
   'an MQTT source with all options': mqtt(
     { qos: 'ExactlyOnce', type: { retained: 'never', messagesPerSecond: 0.5, maxSilenceSecs: 60 } },
     {
@@ -120,6 +157,30 @@ const examples: Record<string, Example> = {
       userProperties: { 'a "b"': "c'd", site: 'north' },
     },
   }),
+  'a Kafka source': {
+    connector: 'kafka',
+    profile: true,
+    config: { topic: 'a', type: { offset: 'group', read_mode: 'read_committed', group_id: 'g' } },
+    schema: { format: json, fields },
+  },
+  'a Kafka sink': {
+    connector: 'kafka',
+    profile: true,
+    config: {
+      topic: 'a',
+      type: { commit_mode: 'at_least_once', key_field: 'n', timestamp_field: 'at', compression: 'lz4' },
+    },
+    schema: { format: json, fields },
+  },
+  'a table of Confluent Cloud with a schema registry': {
+    connector: 'confluent',
+    profile: true,
+    config: { topic: 'a', type: { commit_mode: 'at_least_once' }, value_subject: 's' },
+    schema: {
+      format: { type: 'avro', confluent_schema_registry: true, register_schema: false },
+      fields: [{ name: 'n', type: 'int64' }],
+    },
+  },
   'a postgres sink': {
     connector: 'postgres',
     profile: true,
@@ -131,6 +192,60 @@ const examples: Record<string, Example> = {
       create_table: 'if_missing',
     },
     schema: { fields: fields.slice(1) },
+  },
+  'a redis string': redis({
+    target: { keyPrefix: "k'", keyColumn: 'Device "x"', ttlSecs: 60 },
+    waitReplicas: 1,
+  }),
+  'a redis list': redis({ target: { listPrefix: 'l', maxLength: 5, operation: 'Prepend' } }),
+  'a redis hash': redis({
+    target: { hashKeyPrefix: 'h', hashKeyColumn: 'n', hashFieldColumn: 'Device "x"' },
+  }),
+  'a redis stream': redis({
+    target: { streamPrefix: 's', maxLength: 5, entry: 'fields', payloadField: 'p' },
+    waitAof: true,
+  }),
+  'a redis source': redis({
+    stream: 's',
+    consumerGroup: 'g',
+    start: 'earliest',
+    entry: 'fields',
+    claimIdleSecs: 0,
+  }),
+  'a stream of NATS': {
+    connector: 'nats',
+    profile: true,
+    config: {
+      connectorType: {
+        sourceType: {
+          ...{ stream: 'S', ackWait: 60, filterSubjects: ['a.>', 'b'], deliverPolicy: 'New', maxDeliver: -1 },
+          ...{ rateLimit: 100, inactiveThreshold: 0, description: "plant's" },
+        },
+      },
+    },
+    schema: { format: json, fields },
+  },
+  'a subject of NATS': {
+    connector: 'nats',
+    profile: true,
+    config: { connectorType: { sourceType: { subject: 'a.*', queueGroup: 'g' } } },
+    schema: { format: json, fields },
+  },
+  'a stream of NATS to write': {
+    connector: 'nats',
+    profile: true,
+    config: {
+      connectorType: {
+        sinkType: { subject: 'a.{{ n }}', stream: 'S', messageId: '{{ n }}', headers: { site: 'north' } },
+      },
+    },
+    schema: { format: json, fields },
+  },
+  'a subject of NATS to write': {
+    connector: 'nats',
+    profile: true,
+    config: { connectorType: { sinkType: { subject: 'a' } } },
+    schema: { format: json, fields },
   },
   'a filesystem source': {
     connector: 'filesystem',
@@ -174,6 +289,11 @@ const examples: Record<string, Example> = {
     ...{ headers: `Authorization: ${secret}`, method: 'PUT', concurrency: 4, order_by: 'n', timeout_ms: 500 },
     ...{ endpoint: 'https://127.0.0.1:1/x', tls: { ca: 'ca.pem' } },
   }),
+  'a webhook with a schema registry': http(
+    'webhook',
+    { schemaRegistryEnum: { endpoint: 'http://127.0.0.1:1', apiKey: 'k' } },
+    { format: { type: 'json', confluent_schema_registry: true, subject: 's' } },
+  ),
   'an HTTP poll': http('polling_http', {
     ...{
       headers: `Authorization: ${secret}`,

@@ -65,7 +65,7 @@ test('a tail goes on after a message that an error in Penstock keeps from being 
   const events = new MessageEvents(
     mqtt,
     { format: { type: 'json' }, fields: [{ name: 'a', type: 'int32' }] },
-    (error) => logged.push(error),
+    { unexpected: (error) => logged.push(error) },
   );
   const payload = Buffer.from('{"a":1}');
   payload.toString = () => {

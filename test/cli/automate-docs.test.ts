@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../support/at-end.ts';
-import { Penstock } from '../support/penstock.ts';
+import { Penstock, program } from '../support/penstock.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = temporaryFolder('automate');
@@ -20,6 +20,7 @@ test('the commands of docs/automate.md work as described', async () => {
   const script = blocks
     .join('echo ==\n')
     .replaceAll('http://127.0.0.1:5115', penstock.address)
+    .replace('dist/main.js', program)
     .replaceAll(/(> |-f )overheating\.yaml/g, `$1${folder}/overheating.yaml`);
   const { stdout, stderr } = await promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], {
     cwd: root,

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { atEnd, temporaryFolder } from '../support/at-end.ts';
 import { freePort } from '../support/mosquitto.ts';
+import { program } from '../support/penstock.ts';
 import { until } from '../support/until.ts';
-
-const main = join(import.meta.dirname, '../../src/main.ts');
 
 let settings: Record<string, string>;
 beforeEach(async () => {
@@ -21,7 +20,7 @@ beforeEach(async () => {
 });
 
 function start(args: string[], more: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     env: {
       PATH: process.env.PATH,
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,

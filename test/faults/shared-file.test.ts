@@ -5,14 +5,13 @@ import { beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../support/at-end.ts';
 import { BrokerClients } from '../support/broker-clients.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { Penstock } from '../support/penstock.ts';
+import { Penstock, program } from '../support/penstock.ts';
 import { created, jobOf, profileBody, tableBody } from '../support/resources.ts';
 import { Traffic } from '../support/traffic.ts';
 import { until } from '../support/until.ts';
 
 /** Several processes of one machine on one SQLite file. */
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname;
 const clients = new BrokerClients();
 let folder: string;
 let settings: Record<string, string>;
@@ -58,8 +57,8 @@ test('two processes share its jobs, none runs twice, and the other takes over wh
   // Another process starts and stops in between.
   const run = promisify(execFile);
   const env = { PATH: process.env.PATH, ...settings };
-  await run(process.execPath, [main, 'migrate'], { env });
-  const { stdout } = await run(process.execPath, [main, 'keys', 'list'], { env });
+  await run(process.execPath, [program, 'migrate'], { env });
+  const { stdout } = await run(process.execPath, [program, 'keys', 'list'], { env });
   expect(stdout).not.toContain('admin');
 
   await two.kill('SIGKILL');

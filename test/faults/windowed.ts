@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { expect } from 'vitest';
 import { atEnd } from '../support/at-end.ts';
+import type { Handshakes } from '../support/ledger.ts';
 import type { Penstock } from '../support/penstock.ts';
 import { created, jobOf } from '../support/resources.ts';
 import { until } from '../support/until.ts';
@@ -22,6 +23,8 @@ interface Ends {
   from: string;
   to: string;
   qos: 1 | 2;
+  /** What the source's broker has published to the pipeline. */
+  handshakes?: Handshakes;
 }
 
 const level = { 1: 'AtLeastOnce', 2: 'ExactlyOnce' } as const;
@@ -51,16 +54,21 @@ export class Counted {
   readonly sent = new Map<string, number>();
   readonly results = new Map<string, number[]>();
   readonly #perDevice = new Map<string, { n: number; s: number }>();
+  /** The window and device of each message. */
+  readonly #keys: string[] = [];
+  readonly #handshakes: Handshakes | undefined;
   messages = 0;
   #now = start;
 
-  private constructor(publisher: MqttClient, qos: 1 | 2) {
+  private constructor(publisher: MqttClient, { qos, handshakes }: Ends) {
     this.#publisher = publisher;
     this.#qos = qos;
+    this.#handshakes = handshakes;
   }
 
   /** Both clients keep their session and what is on its way, so that only what is between them can lose anything. */
-  static async open({ from, to, qos }: Ends): Promise<Counted> {
+  static async open(ends: Ends): Promise<Counted> {
+    const { from, to, qos } = ends;
     const id = randomInt(2 ** 40).toString(36);
     const properties = { sessionExpiryInterval: 3_600 };
     const lasting = { protocolVersion: 5, clean: false, reconnectPeriod: 100, properties } as const;
@@ -70,7 +78,7 @@ export class Counted {
       client.on('error', () => {});
       atEnd(() => client.endAsync(true));
     }
-    const counted = new Counted(publisher, qos);
+    const counted = new Counted(publisher, ends);
     subscriber.on('message', (_topic, payload) => counted.#result(payload.toString()));
     await subscriber.subscribeAsync('out', { qos });
     return counted;
@@ -116,6 +124,7 @@ export class Counted {
     const device = `d${randomInt(devices)}`;
     const key = keyOf(at - (at % widthMs), device);
     this.sent.set(key, (this.sent.get(key) ?? 0) + 1);
+    this.#keys.push(key);
     const { n, s } = this.#perDevice.get(device) ?? { n: 0, s: 0 };
     this.#perDevice.set(device, { n: n + 1, s: s + seq });
     await this.#publish({ device, at, seq });
@@ -163,8 +172,11 @@ export class Counted {
     twice: number;
     repeated: number;
     other: string[];
+    /** The windows of devices that count too many. */
+    over: string[];
   } {
-    const found = { sent: this.messages, counted: 0, lost: 0, twice: 0, repeated: 0, other: [] as string[] };
+    const numbers = { sent: this.messages, counted: 0, lost: 0, twice: 0, repeated: 0 };
+    const found = { ...numbers, other: [] as string[], over: [] as string[] };
     for (const [key, results] of this.results) {
       const sent = this.sent.get(key);
       const last = results.at(-1) ?? 0;
@@ -176,16 +188,28 @@ export class Counted {
       const difference = (this.results.get(key)?.at(-1) ?? 0) - sent;
       if (difference < 0) found.lost -= difference;
       else found.twice += difference;
+      if (difference > 0) found.over.push(key);
       if (difference !== 0) found.other.push(`${key}: ${this.results.get(key)} of ${sent}`);
     }
     return found;
   }
 
+  /** Names the messages of windows that count too many which came to the pipeline more than once. */
+  #suspects(over: readonly string[]): string {
+    const { again, afterPubrel } = this.#handshakes ?? { again: [], afterPubrel: [] };
+    const of = (numbers: Iterable<number>): string => {
+      const some = [...numbers].filter((seq) => over.includes(this.#keys[seq] ?? ''));
+      return `${some.length} (${some.slice(0, 50).join(' ')})`;
+    };
+    return `In windows that count too many came again: before PUBREL, for Penstock to know, ${of(again)}; after it, by the broker's fault, ${of(afterPubrel)}`;
+  }
+
   async #all(what: string, ms: number) {
     await this.close();
     await until('all windows have results', () => this.missing === 0, ms).catch(() => {});
-    const { other, ...numbers } = this.outcome();
+    const { other, over, ...numbers } = this.outcome();
     console.log(`${what}: ${JSON.stringify(numbers)}`);
+    if (over.length > 0) console.log(this.#suspects(over));
     return { ...numbers, other };
   }
 
@@ -197,8 +221,10 @@ export class Counted {
   /** The same, and expects each message in one and each result once. */
   async expectExact(what: string, ms = 60_000): Promise<void> {
     const { other, ...numbers } = await this.#all(what, ms);
-    expect({ ...numbers, other: other.slice(0, 10) }).toEqual({
+    const afterPubrel = [...(this.#handshakes?.afterPubrel ?? [])];
+    expect({ ...numbers, other: other.slice(0, 10), afterPubrel: afterPubrel.slice(0, 10) }).toEqual({
       ...{ sent: this.messages, counted: this.messages, lost: 0, twice: 0, repeated: 0, other: [] },
+      afterPubrel: [],
     });
   }
 }

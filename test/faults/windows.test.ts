@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { databases, execute } from '../support/databases.ts';
 import { FaultyLink } from '../support/faulty-link.ts';
+import { Handshakes } from '../support/ledger.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Penstock } from '../support/penstock.ts';
 import { onlyInSoak, skipping } from '../support/skipping.ts';
@@ -18,12 +19,21 @@ const [, postgresql] = databases;
 
 let from: Mosquitto;
 let to: Mosquitto;
+/** Records what the pipeline gets. */
+let link: FaultyLink;
+let handshakes: Handshakes;
 beforeEach(async () => {
-  const options = { config: ['max_queued_messages 0'], quiet: true };
+  // Without the first mosquitto itself makes messages count twice: findings/mosquitto-publishes-again-after-pubrec.sh.
+  const config = ['max_inflight_messages 60000', 'max_queued_messages 0'];
+  const options = { config, quiet: true };
   [from, to] = await Promise.all([Mosquitto.start(options), Mosquitto.start(options)]);
+  handshakes = new Handshakes();
+  link = await FaultyLink.start(from.port, handshakes.tap);
 });
 
-const ends = (qos: 1 | 2) => ({ from: from.url, to: to.url, qos });
+const ends = (qos: 1 | 2) => ({ from: from.url, to: to.url, qos, handshakes });
+/** The same for the pipeline. */
+const tapped = (qos: 1 | 2) => ({ ...ends(qos), from: link.url });
 
 async function restart(broker: Mosquitto, awayMs = randomInt(300)): Promise<void> {
   await broker.kill('SIGTERM');
@@ -78,7 +88,7 @@ describe.each([2, 1] as const)('at QoS %d', (qos) => {
     skipping('what is counted is what was sent, when process and brokers are killed', rarely),
     async () => {
       const penstock = await Penstock.start();
-      await Pipeline.create(() => penstock, countingQuery(ends(qos)));
+      await Pipeline.create(() => penstock, countingQuery(tapped(qos)));
       const counted = await Counted.open(ends(qos));
       const end = counted.keepPublishing(400);
       const struck = await underFire([penstock], 2, soak ? seconds * 1000 : 0);
@@ -92,7 +102,7 @@ describe.each([2, 1] as const)('at QoS %d', (qos) => {
     skipping('the same with three workers on PostgreSQL', onlyInSoak),
     async () => {
       const { api, workers } = await fleet(3);
-      await Pipeline.create(() => api, countingQuery(ends(qos)));
+      await Pipeline.create(() => api, countingQuery(tapped(qos)));
       const counted = await Counted.open(ends(qos));
       const end = counted.keepPublishing(400);
       const struck = await underFire(workers, 2, seconds * 1000);
@@ -107,7 +117,7 @@ test(
   'windows stay open through stops, edits and another parallelism, and close early at a graceful stop',
   async () => {
     const penstock = await Penstock.start();
-    const pipeline = await Pipeline.create(() => penstock, countingQuery(ends(2)));
+    const pipeline = await Pipeline.create(() => penstock, countingQuery(tapped(2)));
     const counted = await Counted.open(ends(2));
     await counted.publish(150);
     await pipeline.stop('checkpoint');
@@ -117,7 +127,7 @@ test(
     await pipeline.change({ parallelism: 3 });
     await pipeline.is('Running');
     // The same rows in the windows, and another result of each.
-    await pipeline.change({ query: countingQuery(ends(2)).replace(', n FROM', ', n + 0 AS n FROM') });
+    await pipeline.change({ query: countingQuery(tapped(2)).replace(', n FROM', ', n + 0 AS n FROM') });
     await pipeline.is('Running');
     await pipeline.change({ parallelism: 1 });
     await pipeline.is('Running');
@@ -142,7 +152,7 @@ test.skipIf(!soak)(
   ),
   async () => {
     const { api, workers, link } = await fleet(2);
-    const pipeline = await Pipeline.create(() => api, countingQuery(ends(2)));
+    const pipeline = await Pipeline.create(() => api, countingQuery(tapped(2)));
     const counted = await Counted.open(ends(2));
     const end = counted.keepPublishing(300);
     for (const worker of workers) {
@@ -195,7 +205,7 @@ test.skipIf(!soak)(
     const database = await postgresql.create();
     const penstock = await Penstock.start();
     await execute(database.url, 'CREATE TABLE totals (device text PRIMARY KEY, n bigint, s bigint)');
-    const query = `${source(ends(2))}
+    const query = `${source(tapped(2))}
       CREATE TABLE totals (device TEXT, n BIGINT, s BIGINT)
       WITH (connector = 'postgres', url = '${database.url}', tls.mode = 'disable',
         table = 'totals', mode = 'upsert', key = 'device');

@@ -3,13 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Document, operationsOf } from '../../scripts/docs/document.ts';
-import { connectors } from '../../src/connectors/registry.ts';
+import { connectors } from '../../src/connectors/catalog.ts';
 import { type JsonObject, sensitivePaths } from '../../src/security/config-secrets.ts';
 import { makeAuthority, makeClient, makeServer } from '../support/certificates.ts';
 import { databases, execute } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient } from '../support/mqtt.ts';
 import { tableBody } from '../support/resources.ts';
+import { SchemaRegistry } from '../support/schema-registry.ts';
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -44,7 +45,7 @@ let service: Service;
 let broker: Mosquitto;
 /** The location of the database. */
 let url: string;
-/** A valid configuration of each connector with a secret in every sensitive field. */
+/** A configuration of each connector with a secret in every sensitive field. Valid, but for the many logins of nats. */
 let configs: Record<string, JsonObject>;
 
 beforeAll(async () => {
@@ -59,19 +60,75 @@ beforeAll(async () => {
     tls: { ca: ca.cert, ...server },
     users: { ada: password, var: fromVariable },
   });
+  const registry = await SchemaRegistry.start(server);
+  const tls = { ca: ca.cert, cert: own.cert, key, passphrase };
+  const schemaRegistryEnum = { endpoint: registry.url, apiKey: 'plant', apiSecret: canary(), tls };
+  registry.login = `plant:${schemaRegistryEnum.apiSecret}`;
   configs = {
     filesystem: {
       endpoint: 'https://127.0.0.1:1',
       access_key_id: 'plant',
       secret_access_key: canary(),
       session_token: canary(),
-      tls: { ca: ca.cert, cert: own.cert, key, passphrase },
+      tls,
     },
     mqtt: {
       url: `mqtts://localhost:${broker.port}`,
       username: 'ada',
       password,
-      tls: { ca: ca.cert, cert: own.cert, key, passphrase },
+      schemaRegistryEnum,
+      tls,
+    },
+    kafka: {
+      bootstrapServers: '127.0.0.1:1',
+      authentication: {
+        protocol: 'SASL_SSL',
+        mechanism: 'PLAIN',
+        username: 'plant',
+        password: canary(),
+      },
+      schemaRegistryEnum,
+      tls,
+    },
+    confluent: {
+      bootstrapServers: '127.0.0.1:1',
+      key: 'plant',
+      secret: canary(),
+      schemaRegistry: schemaRegistryEnum,
+      tls,
+    },
+    nats: {
+      servers: 'tls://127.0.0.1:1',
+      authentication: {
+        username: 'plant',
+        password: canary(),
+        jwt: canary(),
+        nkeySeed: canary(),
+        token: canary(),
+        creds: canary(),
+      },
+      schemaRegistryEnum,
+      tls,
+    },
+    rabbitmq: {
+      host: 'localhost',
+      username: 'plant',
+      password: canary(),
+      schemaRegistryEnum,
+      tls_config: {
+        enabled: true,
+        root_certificates_path: ca.cert,
+        client_certificates_path: own.cert,
+        client_keys_path: key,
+        client_keys_passphrase: passphrase,
+      },
+    },
+    redis: {
+      connection: { address: 'rediss://127.0.0.1:1' },
+      username: 'plant',
+      password: canary(),
+      schemaRegistryEnum,
+      tls,
     },
     postgres: {
       host: 'db.example',

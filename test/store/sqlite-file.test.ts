@@ -2,13 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { closeDb, openDb } from '../../src/store/db.ts';
+import { closeDb, openDb, versionOf } from '../../src/store/db.ts';
 import { applyMigrations } from '../../src/store/migrations.ts';
 import { temporaryFolder } from '../support/at-end.ts';
 import { openTestStore } from '../support/databases.ts';
+import { program } from '../support/penstock.ts';
 import { startService } from '../support/service.ts';
 import { skipping } from '../support/skipping.ts';
 
+const main = new URL('../../src/main.ts', import.meta.url).pathname;
 const profile = { id: 'cp_1', name: 'a', connector: 'mqtt', config: '{}', createdAt: 0n, updatedAt: 0n };
 
 /** The rights of the files in a folder that others have, by name. */
@@ -37,11 +39,50 @@ describe('the file of sqlite and what lies beside it', () => {
     expect(openTo(folder)).toEqual([]);
   });
 
+  test('stay those of a process while others open and close them', async () => {
+    const folder = temporaryFolder('shared');
+    const url = `file:${join(folder, 'penstock.db')}`;
+    await applyMigrations(url);
+    const db = await openDb(url);
+    await db.connectionProfile.create({ data: profile });
+    // Opens the file once more, as at a start before the connection of the migrations is closed.
+    await applyMigrations(url);
+    const log = statSync(`${folder}/penstock.db-wal`).ino;
+    const env = { ...process.env, PENSTOCK_DATABASE_URL: url, PENSTOCK_DATA_DIR: folder };
+    const { status } = spawnSync(process.execPath, [main, 'keys', 'list'], { env, cwd: folder });
+    expect(status).toBe(0);
+    expect(statSync(`${folder}/penstock.db-wal`).ino).toBe(log);
+    await closeDb(db);
+  });
+
   test('are in a folder for their owner alone, if it did not exist', async () => {
     const folder = join(temporaryFolder('new'), 'a', 'b');
     await applyMigrations(`file:${folder}/penstock.db`);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
   });
+});
+
+test('the version of an SQLite file tells what this process and others write, and stays until then', async () => {
+  const { db, url, close } = await openTestStore();
+  const versions = [await versionOf(db)];
+  const changes = async (): Promise<boolean> => {
+    versions.unshift(await versionOf(db));
+    return versions[0] !== versions[1];
+  };
+  await db.job.findMany();
+  await db.connectionProfile.create({ data: profile });
+  expect(await changes()).toBe(false);
+  await db.job.updateMany({ data: { stop: 'none' } });
+  expect(await changes()).toBe(true);
+  await db.$transaction(async (tx) => tx.deadLetter.deleteMany());
+  expect(await changes()).toBe(true);
+  const other = await openDb(url);
+  expect(await changes()).toBe(false);
+  await other.connectionProfile.deleteMany();
+  expect(await changes()).toBe(true);
+  expect(await changes()).toBe(false);
+  await closeDb(other);
+  await close();
 });
 
 describe('a database file that takes no writes', () => {
@@ -108,7 +149,7 @@ describe('a database file that takes no writes', () => {
     ] as const)
       chmodSync(at, mode);
     const start = (file: string) =>
-      spawnSync(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'api'], {
+      spawnSync(process.execPath, [program, 'api'], {
         uid: 65_534,
         gid: 65_534,
         encoding: 'utf8',
@@ -127,18 +168,14 @@ test('a data folder that is a file ends the start with the setting to change', (
   const folder = temporaryFolder('data');
   const file = join(folder, 'file');
   writeFileSync(file, '');
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [join(import.meta.dirname, '../../src/main.ts'), 'api'],
-    {
-      encoding: 'utf8',
-      env: {
-        PATH: process.env.PATH,
-        PENSTOCK_DATABASE_URL: `file:${join(folder, 'a.db')}`,
-        PENSTOCK_DATA_DIR: file,
-      },
+  const { status, stderr } = spawnSync(process.execPath, [program, 'api'], {
+    encoding: 'utf8',
+    env: {
+      PATH: process.env.PATH,
+      PENSTOCK_DATABASE_URL: `file:${join(folder, 'a.db')}`,
+      PENSTOCK_DATA_DIR: file,
     },
-  );
+  });
   expect(status).toBe(1);
   expect(stderr).toContain(`${file} is not a usable folder (EEXIST); set PENSTOCK_DATA_DIR`);
 });

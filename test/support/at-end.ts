@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished, TestRunner } from 'vitest';
+import { onTestFailed, onTestFinished, TestRunner } from 'vitest';
 
 type Close = () => unknown;
 
@@ -19,6 +19,14 @@ export async function endFile(): Promise<void> {
 export function atEnd(close: Close): void {
   if (TestRunner.getCurrentTest() === undefined) withFile.push(close);
   else onTestFinished(async () => void (await close()));
+}
+
+/** Puts what `tell` returns below the error of the test that runs, if it fails. Outside of a test it does nothing. */
+export function tellIfFailed(tell: () => string): void {
+  if (TestRunner.getCurrentTest() === undefined) return;
+  onTestFailed(({ task }) => {
+    for (const error of task.result?.errors?.slice(0, 1) ?? []) error.message += `\n${tell()}`;
+  });
 }
 
 /** An empty folder that is removed at the end: see `atEnd`. */

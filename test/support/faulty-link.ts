@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { atEnd } from './at-end.ts';
+import { until } from './until.ts';
 
 /** Towards the broker or back. */
 export type Direction = 'up' | 'down';
@@ -17,7 +18,7 @@ export class FaultyLink {
   accepted = 0;
   /** Connections that were reset in the middle of a packet. */
   resets = 0;
-  readonly #target: number;
+  #target: number;
   readonly #tap: () => Tap;
   readonly #links = new Set<Link>();
   #server: Server;
@@ -41,6 +42,16 @@ export class FaultyLink {
 
   get url(): string {
     return `mqtt://127.0.0.1:${this.#port}`;
+  }
+
+  /** Sends new connections to another port, as a load balancer does. */
+  aim(target: number): void {
+    this.#target = target;
+  }
+
+  /** Number of connections that are open. */
+  get open(): number {
+    return this.#links.size;
   }
 
   /** Drops all data silently: connections stay open, new ones are accepted and ignored. */
@@ -105,6 +116,17 @@ export class FaultyLink {
     });
   }
 }
+
+/** The number of a link that a client uses, but another one than `without`. */
+export const linkInUse = (links: readonly FaultyLink[], without?: number): Promise<number> =>
+  until(
+    'a client is connected',
+    () => {
+      const index = links.findIndex(({ open }, each) => each !== without && open > 0);
+      return index < 0 ? undefined : index;
+    },
+    60_000,
+  );
 
 /** One client and its connection to the broker. */
 class Link {

@@ -56,8 +56,10 @@ export class Installed {
   }
 
   async #pack(): Promise<void> {
-    // `npm pack` would run this through scripts/run.mjs, which may install dependencies below the other tests.
-    await this.run(process.execPath, [join(root, 'scripts', 'package.ts')]);
+    // `npm pack` would run this through scripts/run.mjs, which may install dependencies below the other tests. A bundle that other
+    // tests run is up to date, and must not be replaced meanwhile.
+    if (process.env.PENSTOCK_TEST_BUILT !== '1')
+      await this.run(process.execPath, [join(root, 'scripts', 'package.ts')]);
     const { stdout } = await this.run('npm', ['pack', root, '--json', '--ignore-scripts']);
     const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
     this.files.push(...packed.files.map(({ path }) => path));

@@ -37,6 +37,42 @@ function numberOf(payload: Buffer | string): number {
 const isTest = (topic: string): boolean => topic.startsWith('penstock/');
 
 /**
+ * Records what a broker publishes at QoS 2, by the numbers of the messages, over all connections of its clients. Tells a
+ * message that it publishes again before it has the PUBREC, which the receiver has to recognise, from one that it publishes
+ * again afterwards, which no receiver can.
+ */
+export class Handshakes {
+  /** Numbers of messages that were published again before their PUBREL. */
+  readonly again = new Set<number>();
+  /** The same after it: the broker had the PUBREC. */
+  readonly afterPubrel = new Set<number>();
+  readonly #published = new Set<number>();
+  readonly #released = new Set<number>();
+  /** The number that an identifier of a client stands for. */
+  readonly #numbers = new Map<string, number>();
+
+  readonly tap = (): Tap => {
+    let client = '';
+    return dissect((direction, packet) => {
+      if (packet.cmd === 'connect') client = packet.clientId;
+      if (direction !== 'down') return;
+      if (packet.cmd === 'publish' && packet.qos === 2 && !isTest(packet.topic)) {
+        const seq = numberOf(packet.payload);
+        // The end of a test has none of its own.
+        if (!(seq >= 0)) return;
+        this.#numbers.set(`${client} ${packet.messageId}`, seq);
+        if (this.#released.has(seq)) this.afterPubrel.add(seq);
+        else if (this.#published.has(seq)) this.again.add(seq);
+        this.#published.add(seq);
+      }
+      if (packet.cmd !== 'pubrel') return;
+      const seq = this.#numbers.get(`${client} ${packet.messageId}`);
+      if (seq !== undefined) this.#released.add(seq);
+    });
+  };
+}
+
+/**
  * Records one pipeline's messages on the wire, by their numbers: deliveries and acknowledgements of its source, and
  * confirmations of its sink's broker. It needs no clock: an acknowledgement is early if the sink's broker has not
  * confirmed yet.

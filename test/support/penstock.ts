@@ -4,7 +4,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import supertest from 'supertest';
-import { atEnd } from './at-end.ts';
+import { atEnd, tellIfFailed } from './at-end.ts';
 import { freePort } from './mosquitto.ts';
 import { migratedDatabases } from './shared-databases.ts';
 import { watch } from './watch.ts';
@@ -41,7 +41,9 @@ export const hurried = (): Record<string, string> =>
       createServer({ ...others, requestTimeout: sooner(requestTimeout), headersTimeout: sooner(headersTimeout) }, ...more);
     syncBuiltinESMExports();`);
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname;
+const built = process.env.PENSTOCK_TEST_BUILT === '1';
+/** Path of Penstock. `npm run check` and `npm test` run what users run, built from the sources as they are. Vitest alone runs the sources. */
+export const program = new URL(built ? '../../dist/main.js' : '../../src/main.ts', import.meta.url).pathname;
 
 /**
  * A real Penstock process with a data folder of its own, to be killed and started again. It stops by itself: see
@@ -68,6 +70,7 @@ export class Penstock {
   static async start(settings: Record<string, string> = {}, role: PenstockRole = 'all'): Promise<Penstock> {
     const penstock = new Penstock(await freePort(), settings, role);
     atEnd(() => penstock.stop());
+    tellIfFailed(() => penstock.#said());
     const template = migratedDatabases();
     if (template !== undefined) copyFileSync(template.sqlite, penstock.#database);
     await penstock.resume();
@@ -93,12 +96,18 @@ export class Penstock {
   }
 
   /** A file of the process in /proc. */
-  proc(file: 'status' | 'maps' | 'cmdline'): string {
+  proc(file: 'status' | 'maps' | 'cmdline' | 'environ'): string {
     return readFileSync(`/proc/${this.#child?.pid}/${file}`, 'utf8');
   }
 
   get log(): string {
     return this.#log;
+  }
+
+  /** The last lines of its log that tell of problems. */
+  #said(): string {
+    const lines = this.#log.split('\n').filter((line) => line !== '' && !line.startsWith('{"level":30'));
+    return `Penstock said:\n${lines.slice(-20).join('\n')}`;
   }
 
   /** Its standard output so far. */
@@ -108,7 +117,7 @@ export class Penstock {
 
   /** Starts it and waits until it is ready. */
   async resume(): Promise<void> {
-    const child = spawn(process.execPath, [main, this.#role], {
+    const child = spawn(process.execPath, [program, this.#role], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env.PATH,

@@ -87,3 +87,16 @@ export async function jobOf(client: Client, pipeline: string) {
     failure_reason: { error: string; code: string; domain: string } | null;
   };
 }
+
+/** Whether the job of a pipeline runs. Throws if it has failed for good. */
+export async function runs({
+  penstock,
+  id,
+}: {
+  penstock: { request: Client };
+  id: string;
+}): Promise<boolean> {
+  const { state, failure_reason } = await jobOf(penstock.request, id);
+  if (state === 'Failed') throw new Error(`The job has failed: ${JSON.stringify(failure_reason)}`);
+  return state === 'Running';
+}

@@ -68,7 +68,7 @@ export class ServerProcess {
   }
 
   /** Ends it and keeps its folder. SIGTERM lets it save its state. */
-  async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  async kill(signal: 'SIGTERM' | 'SIGKILL' | 'SIGUSR2'): Promise<void> {
     this.#watcher?.kill('SIGKILL');
     if (!this.#child || this.#gone) return;
     const exited = once(this.#child, 'exit');

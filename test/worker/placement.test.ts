@@ -1,10 +1,18 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PenstockError } from '../../src/errors.ts';
 import { backoffMs, delay } from '../../src/runtime/delay.ts';
 import type { Db } from '../../src/store/db.ts';
 import { BossPlacement } from '../../src/worker/boss.ts';
-import { isOwnerAlive, LocalPlacement, ownerName, type Placement } from '../../src/worker/placement.ts';
+import {
+  isOwnerAlive,
+  LocalPlacement,
+  ownerName,
+  type Placement,
+  startOf,
+} from '../../src/worker/placement.ts';
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createPipeline, createTables, jobOf } from '../support/resources.ts';
@@ -280,7 +288,7 @@ describe('a worker', { timeout: 120_000 }, () => {
   });
 });
 
-/** The database. While it is down, every call on a table fails as if it did not respond. */
+/** The database. While it is down, every call on a table, and every statement, fails as if it did not respond. */
 function failing(db: Db, down: () => boolean): Db {
   const refuse = (): never => {
     throw new PenstockError('database_unavailable', 'The database does not respond');
@@ -293,10 +301,15 @@ function failing(db: Db, down: () => boolean): Db {
         return async (...args: unknown[]) => (down() ? refuse() : member.apply(target, args));
       },
     });
+  const statements = ['$executeRaw', '$queryRaw'];
   return new Proxy(db, {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name);
-      return typeof member === 'object' && member !== null ? guarded(member) : member;
+      if (typeof member === 'function' && statements.includes(String(name)))
+        return async (...args: unknown[]) => (down() ? refuse() : member.apply(target, args));
+      // The client's own parts begin with an underscore.
+      const isModel = typeof member === 'object' && member !== null && /^[a-z]/.test(String(name));
+      return isModel ? guarded(member) : member;
     },
   });
 }
@@ -317,24 +330,34 @@ function unlessDown(placement: Placement, down: () => boolean): Placement {
 }
 
 describe('the name of a process', () => {
-  const me = { host: 'a', pid: 10, nonce: 'n1' };
-  const gone = (): void => {
-    throw Object.assign(new Error('no such process'), { code: 'ESRCH' });
-  };
-  const forbidden = (): void => {
-    throw Object.assign(new Error('not permitted'), { code: 'EPERM' });
-  };
-  const there = (): void => {};
+  const me = { host: 'a', pid: 10, nonce: 'n1', start: '100' };
+  const other = { host: 'a', pid: 11, nonce: 'x', start: '200' };
 
   test.each([
-    ['a process that is gone from this host', { host: 'a', pid: 11, nonce: 'x' }, gone, false],
-    ['a process that is on this host', { host: 'a', pid: 11, nonce: 'x' }, there, true],
-    ["another user's process", { host: 'a', pid: 11, nonce: 'x' }, forbidden, true],
-    ['a process of another host, which cannot be known', { host: 'b', pid: 11, nonce: 'x' }, gone, undefined],
-    ['an earlier process with our id', { host: 'a', pid: 10, nonce: 'n0' }, there, false],
-    ['ourselves', me, gone, true],
-  ])('is judged correctly: %s', (_name, owner, probe, alive) => {
-    expect(isOwnerAlive(ownerName(owner), me, probe)).toBe(alive);
+    ['a process that is gone from this host', other, undefined, false],
+    ['a process that is on this host', other, '200', true],
+    ['a process whose start nobody knows', other, '', true],
+    ['a process of a version that did not tell its start', { ...other, start: '' }, '300', true],
+    ['a process whose id another has now', other, '300', false],
+    ['a process of another host, which cannot be known', { ...other, host: 'b' }, undefined, undefined],
+    ['an earlier process with our id', { ...me, nonce: 'n0' }, '100', false],
+    ['ourselves', me, '100', true],
+  ])('is judged correctly: %s', (_name, owner, started, alive) => {
+    expect(isOwnerAlive(ownerName(owner), me, () => started)).toBe(alive);
+  });
+
+  test('has the start of a real process', async () => {
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+    const [pid, gone] = [child.pid as number, once(child, 'exit')];
+    const started = (id: number) => startOf(id, () => process.kill(id, 0));
+    const owner = { host: 'a', pid, nonce: 'x', start: started(pid) ?? '' };
+    expect(isOwnerAlive(ownerName(owner), me, started)).toBe(true);
+    // On Linux it is known that another process has the id now.
+    const earlier = ownerName({ ...owner, start: String(Number(owner.start) - 1) });
+    if (process.platform === 'linux') expect(isOwnerAlive(earlier, me, started)).toBe(false);
+    child.kill('SIGKILL');
+    await gone;
+    expect(isOwnerAlive(ownerName(owner), me, started)).toBe(false);
   });
 });
 

@@ -4,8 +4,16 @@ import type { JsonObject } from '../../src/security/config-secrets.ts';
 import { databasesOfSoak } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient, takeSession } from '../support/mqtt.ts';
-import { created, createPipeline, createTables, jobOf, tableBody } from '../support/resources.ts';
+import {
+  created,
+  createPipeline,
+  createTables,
+  jobOf,
+  profileBody,
+  tableBody,
+} from '../support/resources.ts';
 import { type Received, useRig } from '../support/rig.ts';
+import { ScriptedBroker } from '../support/scripted-broker.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -80,8 +88,9 @@ describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 120
     rig.service.db.pipeline.update({ where: { id: pipeline }, data: { query: text } });
   const connections = () =>
     rig.broker.log.split('\n').filter((line) => line.includes('New client connected') && line.includes(job));
-  const messages = async () => {
-    const { body } = await rig.request.get(`/api/v1/pipelines/${pipeline}/jobs/${job}/errors`);
+  const messages = async (level = 'warn') => {
+    const path = `/api/v1/pipelines/${pipeline}/jobs/${job}/errors`;
+    const { body } = await rig.request.get(path).query({ level });
     return body.data as { level: string; code: string; message: string }[];
   };
 
@@ -156,6 +165,29 @@ describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 120
     await edited();
     expect((await jobOf(rig.request, pipeline)).failure_reason).toBeNull();
     expect(connections()).toHaveLength(before);
+  });
+
+  test('that come while the job restarts for an earlier one restart it again, as the history shows', async () => {
+    const silent = await ScriptedBroker.start({ on: ({ cmd }) => cmd === 'connect' });
+    const body = profileBody(silent.url, { name: 'silent' });
+    const { id } = await created(rig.request, '/connection_profiles', body);
+    const table = tableBody('silent', id, { topic: 'out/silent', type: { retain: false } });
+    await created(rig.request, '/connection_tables', table);
+    const save = (text: string) =>
+      rig.request.patch(`/api/v1/pipelines/${pipeline}`).send({ query: text }).expect(200);
+    const states = async () => (await messages('info')).map(({ message }) => message);
+    await save('INSERT INTO silent SELECT * FROM readings');
+    const earlier = 'The job is Restarting; it was Running';
+    await until('the earlier edit connects', async () => (await states())[0] === earlier);
+    await save(`${query} WHERE seq > 0`);
+    await until('the later one runs', async () => (await states())[0]?.startsWith('The job is Running'));
+    expect((await states()).slice(0, 3)).toEqual([
+      'The job is Running; it was Restarting',
+      'The job is Restarting; it was Restarting',
+      earlier,
+    ]);
+    await send(1);
+    await arrived(1);
   });
 
   test('that change nothing restart nothing', async () => {

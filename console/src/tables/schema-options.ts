@@ -28,6 +28,18 @@ const confluent_header: Schema = {
   title: 'Confluent header',
   description: "Each message begins with the header of Confluent's serializers",
 };
+const registry: Record<string, Schema> = {
+  confluent_schema_registry: {
+    type: 'boolean',
+    title: 'Schema registry',
+    description: 'Each message has the id of its schema in the schema registry of the profile',
+  },
+  subject: {
+    type: 'string',
+    title: 'Subject',
+    description: 'Of the schema in the registry; <topic>-value by default',
+  },
+};
 const whole: Schema = {
   type: 'boolean',
   title: 'One JSON column',
@@ -43,6 +55,7 @@ export const formats: Record<FormatType, { label: string; schema: Schema }> = {
     label: 'JSON',
     schema: options({
       unstructured: whole,
+      ...registry,
       timestamp_format: {
         type: 'string',
         enum: ['rfc3339', 'without_zone', 'unix_seconds', 'unix_millis', 'unix_micros', 'unix_nanos'],
@@ -107,6 +120,7 @@ export const formats: Record<FormatType, { label: string; schema: Schema }> = {
   avro: {
     label: 'Avro',
     schema: options({
+      ...registry,
       confluent_header,
       raw_datums: {
         type: 'boolean',
@@ -135,6 +149,7 @@ export const formats: Record<FormatType, { label: string; schema: Schema }> = {
         title: 'Length-delimited',
         description: 'A message holds any number of records, each behind its length',
       },
+      ...registry,
       confluent_header,
       into_unstructured_json: whole,
       ...common,

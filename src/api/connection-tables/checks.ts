@@ -1,6 +1,11 @@
 import { type ConnectorDefinition, noProfile } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
-import { checkTableColumns, checkTableConfig, withDefaultSchema } from '../../definitions/config-checks.ts';
+import {
+  checkTableColumns,
+  checkTableConfig,
+  checkTableSchema,
+  withDefaultSchema,
+} from '../../definitions/config-checks.ts';
 import { type FieldError, PenstockError } from '../../errors.ts';
 import { expandSchema, type KnownMetadata, validateSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
@@ -9,10 +14,13 @@ import { unnameable } from '../../sql/names.ts';
 import { refuseMasked } from '../connection-profiles/wire.ts';
 import type { Deps } from '../deps.ts';
 import { type ProfileRow, StagedDefinitions } from '../staged-definitions.ts';
+import { withRegistered } from './registered.ts';
 import { type ConnectionTablePost, findTable } from './wire.ts';
 
 interface CheckedTable {
   connector: ConnectorDefinition;
+  /** As it is stored. */
+  body: ConnectionTablePost;
   profileRow: ProfileRow | null;
   profile: JsonObject;
   config: JsonObject;
@@ -30,24 +38,25 @@ export async function checkTable(
   const profile = profileRow ? deps.catalog.profile(profileRow) : {};
   checkTableConfig(body.connector, body.config, profile);
   refuseMasked(body.config as JsonObject, connector.table);
+  const stored = await withRegistered(deps, completed(body), profile);
   const missing = [{ path: '/schema', message: 'is required: it defines how a message becomes a row' }];
-  const sent = completed(body).schema;
+  const sent = stored.schema;
   if (!sent) throw new PenstockError('invalid_schema', 'The table has no schema', { errors: missing });
   const isSink = connector.direction(body.config) === 'sink';
   if (isSink && sent.time)
     throw invalidSchema([{ path: '/time', message: 'is for sources; remove it from this sink' }], '/schema');
   const takesRows = isSink && connector.takesRows?.(body.config, sent);
   const schema = checkSchema(sent, '/schema', connector.metadata, takesRows);
-  const unfit = connector.validateSchema?.(body.config, schema) ?? [];
+  const unfit = checkTableSchema(body.connector, body.config, profile, schema);
   if (unfit.length > 0) throw invalidSchema(unfit, '/schema');
   // A sink without columns gets those of its query, and is then checked against them.
   if (schema.fields?.length || !schema.inferred)
     checkTableColumns(body.connector, body.config, schema.fields ?? []);
-  return { connector, profileRow, profile, config: body.config as JsonObject, schema };
+  return { connector, body: stored, profileRow, profile, config: body.config as JsonObject, schema };
 }
 
 /** Returns a table's body as it is stored, with its connector's default schema if it has none. Throws `invalid_schema`. */
-export function completed(body: ConnectionTablePost): ConnectionTablePost {
+function completed(body: ConnectionTablePost): ConnectionTablePost {
   try {
     const schema = withDefaultSchema(body.connector, withoutDefinedFields(body.schema ?? undefined));
     const { connection_profile_id = null } = body;

@@ -18,7 +18,7 @@ import { bodyProblems, problems, refusedBySchema } from '../problem.ts';
 import { resource } from '../resource.ts';
 import { ConnectorConfig, ConnectorId, IdParams, Name, nothing, optionalBody, strict } from '../schemas.ts';
 import type { StagedDefinitions } from '../staged-definitions.ts';
-import { checkSchema, checkTable, completed } from './checks.ts';
+import { checkSchema, checkTable } from './checks.ts';
 import { inferSchemas } from './infer.ts';
 import { tailTables } from './tail.ts';
 import {
@@ -221,8 +221,8 @@ async function save(
   const stored =
     current && readable(() => deps.catalog.tableConfig(current), sent.config as JsonObject, table);
   const config = keepMasked(sent.config as JsonObject, stored ?? {}, table);
-  const body = completed({ ...sent, config: config as never });
-  const { connector, profileRow } = await checkTable(deps, body, staged);
+  const checked = await checkTable(deps, { ...sent, config: config as never }, staged);
+  const { body, connector, profileRow } = checked;
   const updatedAt = nowMicros();
   const id = current?.id ?? newTimedId('ct', updatedAt);
   const reads = {

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import type { ConnectorDefinition, Reachable, Watched } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
+import { CachedSchemas, registryClient } from '../../connectors/schema-registry/schemas.ts';
 import { checkTableConfig } from '../../definitions/config-checks.ts';
 import { PenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
@@ -21,10 +22,13 @@ import { clientGone } from '../sse.ts';
 import { StagedDefinitions } from '../staged-definitions.ts';
 import { profileRowOf, withStoredSecrets } from './checks.ts';
 import { MessageEvents, rowExample, withRaw } from './message-event.ts';
+import { proposeRegistered } from './registered.ts';
 import type { TailEvent } from './tail.ts';
 
 const defaults = { messages: 100, timeoutMs: 10_000 };
 const maxPreviewed = 10;
+/** How long a registry of schemas may take in all. */
+const registryMs = 15_000;
 const maxBytes = 8 * 1024 * 1024;
 
 const InferRequest = Type.Object(
@@ -167,7 +171,8 @@ export const inferSchemas =
         const gone = clientGone(reply);
         try {
           const sample = await takeSample(sampled, body, gone);
-          return reply.type('application/json').send(responseOf(sampled.connector, sample, body));
+          const response = await responseOf(sampled, sample, body);
+          return reply.type('application/json').send(response);
         } catch (error) {
           if (!gone.aborted) throw error;
           return reply.hijack();
@@ -280,12 +285,36 @@ function inlineProfile(profile: Parameters<typeof checkProfile>[0]): JsonObject 
   }
 }
 
+async function responseOf(sampled: SampledSource, sample: Sample, body: InferRequest): Promise<string> {
+  const signal = AbortSignal.timeout(registryMs);
+  const schemas = sampled.connector.registryOf?.(sampled.profile, sampled.table)
+    ? new CachedSchemas(registryClient({ ...sampled, config: sampled.table }, signal))
+    : undefined;
+  try {
+    return await reportOf(sampled, sample, body, schemas);
+  } finally {
+    await schemas?.close();
+  }
+}
+
 /** Returns JSON text, because the preview has 64-bit integers. */
-function responseOf(connector: ConnectorDefinition, sample: Sample, body: InferRequest): string {
-  const { inference, first, messages, bytes, elapsedMs, lost } = sample;
-  const inferred = inference.propose(body.format ?? undefined);
+async function reportOf(
+  sampled: SampledSource,
+  { inference, first, messages, bytes, elapsedMs, lost }: Sample,
+  { format: wanted }: InferRequest,
+  schemas: CachedSchemas | undefined,
+): Promise<string> {
+  const format = wanted ?? undefined;
+  const payloads = first.map(({ payload }) => payload);
+  const connected = { ...sampled, config: sampled.table };
+  const registered =
+    schemas && messages > 0 ? await proposeRegistered(connected, format, payloads, schemas) : undefined;
+  const proposed = inference.propose(format);
+  const inferred = registered?.schema === undefined ? proposed : { ...proposed, ...registered };
   const schema = messages === 0 ? null : inferred.schema;
-  const events = schema === null ? undefined : new MessageEvents(connector, expandSchema(schema));
+  const events =
+    schema === null ? undefined : new MessageEvents(sampled.connector, expandSchema(schema), { schemas });
+  await events?.ready(first);
   const preview =
     events === undefined ? [] : first.flatMap((message) => events.show(message).map(({ json }) => json));
   const report = {
@@ -295,7 +324,7 @@ function responseOf(connector: ConnectorDefinition, sample: Sample, body: InferR
     elapsed_ms: elapsedMs,
     ...inferred,
     schema,
-    notes: messages === 0 ? [] : inferred.notes,
+    notes: messages === 0 ? [] : [...new Set([...inferred.notes, ...(registered?.notes ?? [])])],
   };
   return withRaw(report, { preview: `[${preview.join(',')}]` });
 }

@@ -1,13 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { StringDecoder } from 'node:string_decoder';
 import Type from 'typebox';
+import { errorCatalog } from '../../connectors/catalog.ts';
 import type { ConnectorDefinition, Watched } from '../../connectors/connector.ts';
 import { type FillMetadata, metadataField, metadataFiller } from '../../connectors/metadata.ts';
-import { errorCatalog } from '../../connectors/registry.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import { codecFor, readRows } from '../../formats/codec.ts';
 import type { Codec, Row } from '../../formats/format.ts';
 import { objectWriter, type Writer } from '../../formats/json/encode.ts';
+import type { RegisteredSchemas } from '../../formats/registered.ts';
 import type { ConnectionSchema, Field, ListItem } from '../../formats/schema/schema.ts';
 import { nullable } from '../schemas.ts';
 
@@ -73,16 +74,21 @@ interface MessageEvent {
 
 export class MessageReader {
   readonly #codec: Codec;
-  readonly #fill: FillMetadata;
+  readonly #fill: FillMetadata | undefined;
 
-  constructor(schema: ConnectionSchema, codec: Codec = codecFor(schema)) {
+  constructor(schema: ConnectionSchema, codec: Codec) {
     this.#codec = codec;
     this.#fill = metadataFiller(schema.fields ?? []);
   }
 
+  /** See `Codec.prepare`. Await it before messages are read. */
+  ready(messages: readonly Pick<Watched, 'payload'>[]): Promise<void> | undefined {
+    return this.#codec.prepare?.(messages.map(({ payload }) => payload));
+  }
+
   read({ payload, metadata }: Omit<Watched, 'receivedAt'>, onBad: (error: unknown) => void): Row[] {
     const rows = readRows(this.#codec, payload, onBad);
-    for (const row of rows) this.#fill(row, metadata);
+    for (const row of rows) this.#fill?.(row, metadata);
     return rows;
   }
 }
@@ -99,13 +105,21 @@ export class MessageEvents {
   constructor(
     connector: ConnectorDefinition,
     schema: ConnectionSchema,
-    unexpected?: (error: unknown) => void,
+    {
+      schemas,
+      unexpected,
+    }: { schemas?: RegisteredSchemas | undefined; unexpected?: (error: unknown) => void } = {},
   ) {
     const fields = schema.fields ?? [];
     this.#unexpected = unexpected;
-    this.#reader = new MessageReader(schema);
+    this.#reader = new MessageReader(schema, codecFor(schema, schemas));
     this.#writeRow = rowWriter(fields);
     this.#writeMetadata = rowWriter(connector.metadata.map(metadataField));
+  }
+
+  /** See `Codec.prepare`. Await it before messages are shown. */
+  ready(messages: readonly Watched[]): Promise<void> | undefined {
+    return this.#reader.ready(messages);
   }
 
   show(message: Watched): MessageEvent[] {

@@ -3,11 +3,12 @@ import type { FastifyBaseLogger } from 'fastify';
 import Type, { type Static } from 'typebox';
 import type { ConnectorDefinition, Reachable, Watched } from '../../connectors/connector.ts';
 import { connectorFor } from '../../connectors/registry.ts';
+import { openSchemas } from '../../connectors/schema-registry/schemas.ts';
 import { type AnyErrorCode, asPenstockError } from '../../errors.ts';
 import { expandSchema } from '../../formats/codec.ts';
 import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { Deps } from '../deps.ts';
-import { enough, PerSecond, refuseSink, Slots, watchSource } from '../live.ts';
+import { enough, PerSecond, refuseSink, Slots, watchSource, whenReady } from '../live.ts';
 import { problems } from '../problem.ts';
 import { IdParams, nullable, strict } from '../schemas.ts';
 import { clientGone, EventQueue, streamEvents } from '../sse.ts';
@@ -127,22 +128,32 @@ async function startTail(
   log: FastifyBaseLogger,
 ): Promise<AsyncIterable<string>> {
   const unexpected = (error: unknown): void => log.error({ err: error }, 'a message could not be shown');
-  const tail = new Tail(new MessageEvents(connector, schema, unexpected), query);
+  const failure = new AbortController();
+  const schemas = openSchemas({ connector, profile, config: table, targets }, schema, gone);
+  const shown = new MessageEvents(connector, schema, { schemas, unexpected });
+  const tail = new Tail(shown, query);
   const leave = places.take();
   const subscribed = Promise.withResolvers<void>();
-  const signal = AbortSignal.any([gone, tail.over]);
+  const signal = AbortSignal.any([gone, tail.over, failure.signal]);
   const listening = (): void => {
     tail.start(connector.describe(profile));
     subscribed.resolve();
   };
-  const deliver = (message: Watched): void => tail.deliver(message);
+  const deliver = whenReady<Watched>((messages) => shown.ready(messages), {
+    deliver: (message) => tail.deliver(message),
+    leftOut: () => tail.leaveOut(),
+    failed: (error) => failure.abort(error),
+  });
   void watchSource(connector, { profile, targets, table, schema, signal, listening, deliver })
     .catch((error: unknown) => {
       subscribed.reject(error);
       const { code } = tail.end(error);
       if (code === 'internal' && !gone.aborted) log.error({ err: error }, 'tail failed');
     })
-    .finally(leave);
+    .finally(() => {
+      leave();
+      void schemas?.close();
+    });
   try {
     await subscribed.promise;
   } catch (error) {
@@ -185,8 +196,7 @@ export class Tail {
     if (this.#over.signal.aborted) return;
     this.#counts.messages += 1;
     if (this.events.size >= maxWaiting || this.#rate.take() === 0) {
-      this.#counts.left_out += 1;
-      this.#leftOutToReport += 1;
+      this.#leaveOut();
       return;
     }
     for (const { bad, json } of this.#messages.show(message)) {
@@ -194,6 +204,18 @@ export class Tail {
       this.events.add(json);
     }
     if (this.#counts.rows + this.#counts.bad_messages >= this.#query.rows) this.#over.abort(enough);
+  }
+
+  /** Counts a message that is not shown. */
+  leaveOut(): void {
+    if (this.#over.signal.aborted) return;
+    this.#counts.messages += 1;
+    this.#leaveOut();
+  }
+
+  #leaveOut(): void {
+    this.#counts.left_out += 1;
+    this.#leftOutToReport += 1;
   }
 
   /** Adds the last event, and returns the code in it. `error` is the reason for the end. */

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { errorCatalog } from '../../connectors/registry.ts';
+import { errorCatalog } from '../../connectors/catalog.ts';
 import type { Db } from '../../store/db.ts';
 import { Id, Micros, nullable, strict } from '../schemas.ts';
 

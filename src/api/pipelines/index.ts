@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import { metadataCodec } from '../../connectors/metadata.ts';
 import { connectorFor } from '../../connectors/registry.ts';
+import { openSchemas } from '../../connectors/schema-registry/schemas.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
 import { compileQuery, diagnose } from '../../sql/compile.ts';
 import { nowMicros } from '../../store/clock.ts';
@@ -267,6 +268,9 @@ const noLetter = (letter: string, pipeline: string): PenstockError =>
     hint: 'It may have been replayed, or deleted to make room for newer ones.',
   });
 
+/** How long a registry of schemas may take to respond. */
+const attemptMs = 15_000;
+
 async function attempted(
   { catalog }: Deps,
   pipeline: PipelineRow,
@@ -286,9 +290,15 @@ async function attempted(
     const metadata = metadataCodec(connector.metadata).decode(Buffer.from(letter.metadata));
     const message = { payload: Buffer.from(letter.payload), metadata };
     const receivedAt = Number(letter.receivedAt) / 1000;
-    return new MessageEvents(connector, source.schema)
-      .show({ ...message, receivedAt })
-      .map(({ json }) => json);
+    const schemas = openSchemas(catalog.usable(source), source.schema, AbortSignal.timeout(attemptMs));
+    try {
+      const events = new MessageEvents(connector, source.schema, { schemas });
+      const watched = { ...message, receivedAt };
+      await events.ready([watched]);
+      return events.show(watched).map(({ json }) => json);
+    } finally {
+      await schemas?.close();
+    }
   } catch (error) {
     const { code, message, passing } = asPenstockError(error);
     if (passing) throw error;

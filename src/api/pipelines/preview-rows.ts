@@ -1,8 +1,10 @@
 import type { Watched } from '../../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
+import { codecFor } from '../../formats/codec.ts';
 import type { Row } from '../../formats/format.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { Writer } from '../../formats/json/encode.ts';
+import type { RegisteredSchemas } from '../../formats/registered.ts';
 import { openTransform } from '../../sql/open-transform.ts';
 import type { PreviewPlan } from '../../sql/plan.ts';
 import type { Transform } from '../../sql/transform.ts';
@@ -141,20 +143,29 @@ export class PreviewRows implements PreviewInput {
   readonly #transform: Transform;
   readonly #inbox: PreviewInbox;
 
-  private constructor(plan: PreviewPlan, transform: Transform, listener: PreviewListener) {
+  private constructor(
+    plan: PreviewPlan,
+    transform: Transform,
+    listener: PreviewListener,
+    schemas: RegisteredSchemas | undefined,
+  ) {
     this.#operatorId = plan.operatorIds.transform;
     this.#transform = transform;
-    this.#reader = new MessageReader(plan.source.schema);
+    this.#reader = new MessageReader(plan.source.schema, codecFor(plan.source.schema, schemas));
     this.#write = rowWriter(plan.columns);
     this.#inbox = new PreviewInbox(listener, async (waiting) => {
       if (waiting.length > 0) listener.onBatch(await this.#batchOf(waiting));
     });
   }
 
-  static async open(plan: PreviewPlan, listener: PreviewListener): Promise<PreviewRows> {
+  static async open(
+    plan: PreviewPlan,
+    listener: PreviewListener,
+    schemas?: RegisteredSchemas,
+  ): Promise<PreviewRows> {
     const { source, select, columns } = plan;
     const transform = await openTransform({ source, select, sink: { schema: { fields: columns } } });
-    return new PreviewRows(plan, transform, listener);
+    return new PreviewRows(plan, transform, listener, schemas);
   }
 
   deliver(message: Watched): void {
@@ -170,6 +181,7 @@ export class PreviewRows implements PreviewInput {
     const bad: PenstockError[] = [];
     const rows: Row[] = [];
     const times: number[] = [];
+    await this.#reader.ready(waiting.map(({ message }) => message));
     for (const { message } of waiting)
       for (const row of this.#reader.read(message, (error) => bad.push(asPenstockError(error)))) {
         rows.push(row);

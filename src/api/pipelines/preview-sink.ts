@@ -1,5 +1,6 @@
 import { changesEncoder } from '../../connectors/changes.ts';
 import type { Identity, Sink } from '../../connectors/connector.ts';
+import { withSchemaId } from '../../connectors/schema-registry/subject.ts';
 import { PenstockError } from '../../errors.ts';
 import type { Change } from '../../formats/json/changes.ts';
 import type { TableDefinition } from '../../sql/plan.ts';
@@ -33,13 +34,15 @@ export class PreviewSink {
   }
 
   static async open(table: TableDefinition, tools: PreviewSinkTools): Promise<PreviewSink> {
-    const { connector, config, ...reachable } = tools.catalog.usable(table);
+    const usable = tools.catalog.usable(table);
+    const { connector, config, ...reachable } = usable;
     if (!connector.openSink)
       throw new PenstockError('invalid_request', `The connector ${connector.id} cannot be written to`);
     const { identity, signal, logger, onBad, onError } = tools;
-    const context = { ...reachable, table: config, schema: table.schema, identity, window, signal, logger };
+    const schema = await withSchemaId(usable, table.schema, signal);
+    const context = { ...reachable, table: config, schema, identity, window, signal, logger };
     const sink = await connector.openSink({ ...context, lost: onError, warn: onBad });
-    return new PreviewSink(sink, table, tools);
+    return new PreviewSink(sink, { ...table, schema }, tools);
   }
 
   write(rows: readonly Change[]): void {

@@ -1,7 +1,9 @@
 import type { Watched } from '../../connectors/connector.ts';
 import { asPenstockError, PenstockError } from '../../errors.ts';
+import { codecFor } from '../../formats/codec.ts';
 import type { Row } from '../../formats/format.ts';
 import { type Change, type ChangeReader, changeReader, changeWriter } from '../../formats/json/changes.ts';
+import type { RegisteredSchemas } from '../../formats/registered.ts';
 import { sourcesOf } from '../../sql/compile.ts';
 import type { PreviewPlan, StatefulSelect, TableDefinition } from '../../sql/plan.ts';
 import { Duplicates } from '../../sql/state/duplicates.ts';
@@ -21,6 +23,9 @@ const updateEveryMs = 1000;
 const measureEveryMs = 1000;
 /** Bytes of messages after which the state is measured at once. */
 const measureEveryBytes = 8 * 1024 * 1024;
+
+/** The schemas of a source, if they are in a registry. */
+export type SchemasOf = (source: TableDefinition) => RegisteredSchemas | undefined;
 
 interface WindowSource {
   reader: MessageReader;
@@ -58,12 +63,13 @@ export class PreviewWindows implements PreviewInput {
     plan: PreviewPlan,
     select: StatefulSelect,
     listener: PreviewListener,
+    schemasOf: SchemasOf = () => undefined,
   ): Promise<PreviewWindows> {
     const tables = await StateTables.open(select, plan.columns);
     const sources: WindowSource[] = [];
     try {
       for (const [index, source] of sourcesOf(plan).entries())
-        sources.push(await openSource(select, index, source));
+        sources.push(await openSource(select, index, source, schemasOf(source)));
       return new PreviewWindows(plan, select, listener, tables, sources);
     } catch (error) {
       for (const { rows } of sources) await rows.close();
@@ -151,6 +157,7 @@ export class PreviewWindows implements PreviewInput {
     const { reader, rows, changes, duplicates } = source;
     const read: Row[] = [];
     const times: number[] = [];
+    await reader.ready(messages);
     for (const message of messages) {
       this.#unmeasured += message.payload.length;
       for (const row of reader.read(message, (error) => bad.push(asPenstockError(error)))) {
@@ -258,11 +265,13 @@ async function openSource(
   select: StatefulSelect,
   index: number,
   source: TableDefinition,
+  schemas: RegisteredSchemas | undefined,
 ): Promise<WindowSource> {
   const rows = await LeafRows.open(select, index, source, new SourceClock(source, undefined));
-  const changes = changeReader(source.schema);
+  const changes = changeReader(source.schema, schemas);
   const duplicates = source.time?.dedupe && new Duplicates(source.time.dedupe);
-  return { reader: new MessageReader(source.schema, changes?.codec), changes, duplicates, rows };
+  const codec = changes?.codec ?? codecFor(source.schema, schemas);
+  return { reader: new MessageReader(source.schema, codec), changes, duplicates, rows };
 }
 
 function resultWriter({ columns }: PreviewPlan): (change: Change) => string {

@@ -1,4 +1,5 @@
 import type { Watched } from '../../connectors/connector.ts';
+import { openSchemas } from '../../connectors/schema-registry/schemas.ts';
 import { maskQuery } from '../../definitions/query-secrets.ts';
 import { asPenstockError, type PenstockError } from '../../errors.ts';
 import { sourcesOf } from '../../sql/compile.ts';
@@ -17,6 +18,7 @@ import {
   type PreviewState,
 } from './preview-rows.ts';
 import { PreviewSink } from './preview-sink.ts';
+import type { SchemasOf } from './preview-windows.ts';
 import type { PipelineRow } from './wire.ts';
 
 /** How long a preview runs, and how long the output of a running pipeline is shown. */
@@ -84,7 +86,12 @@ export class Preview {
     const listening = this.#plans.map(async (plan) => {
       const writer = plan.sink && (await this.#openSink(plan, plan.sink));
       if (writer) opened.push(writer);
-      const input = await openInput(plan, this.#listenerFor(plan, writer));
+      const schemasOf = (source: TableDefinition) => {
+        const schemas = openSchemas(this.#catalog.usable(source), source.schema, this.#cancel.signal);
+        if (schemas) opened.push(schemas);
+        return schemas;
+      };
+      const input = await openInput(plan, this.#listenerFor(plan, writer), schemasOf);
       opened.unshift(input);
       this.#inputs.push(input);
       const subscribed = sourcesOf(plan).map((source, index) => {
@@ -285,9 +292,13 @@ export class Preview {
   }
 }
 
-async function openInput(plan: PreviewPlan, listener: PreviewListener): Promise<PreviewInput> {
+async function openInput(
+  plan: PreviewPlan,
+  listener: PreviewListener,
+  schemasOf: SchemasOf,
+): Promise<PreviewInput> {
   const { select } = plan;
-  if (select.kind !== 'stateful') return PreviewRows.open(plan, listener);
+  if (select.kind !== 'stateful') return PreviewRows.open(plan, listener, schemasOf(plan.source));
   const { PreviewWindows } = await import('./preview-windows.ts');
-  return PreviewWindows.open(plan, select, listener);
+  return PreviewWindows.open(plan, select, listener, schemasOf);
 }

@@ -96,7 +96,7 @@ type WorkerRow = Awaited<ReturnType<Db['worker']['findFirstOrThrow']>>;
 const toWire = (row: WorkerRow): Static<typeof Worker> => ({
   name: row.name,
   version: row.version,
-  // The id is <host>/<pid>/<nonce>.
+  // The id is <host>/<pid>/<nonce>/<start>.
   host: row.id.split('/')[0] as string,
   alive: isFresh(row),
   draining: row.drainRequested || row.ending,

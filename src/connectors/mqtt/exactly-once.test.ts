@@ -147,7 +147,7 @@ test.each(['5', '3.1.1'] as const)(
   'each message is counted and written once, whatever is killed, over MQTT %s',
   { timeout: 300_000 },
   async (protocolVersion) => {
-    const config = ['max_queued_messages 0'];
+    const config = ['max_inflight_messages 60000', 'max_queued_messages 0'];
     const [first, second] = [
       await mosquitto({ config, quiet: true }),
       await mosquitto({ config, quiet: true }),

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector } from '../connector.ts';
+import { registryOf } from '../schema-registry/profile.ts';
 import { describe } from './config/broker-url.ts';
 import { mqttErrors } from './config/errors.ts';
 import { MqttProfile, renamedProfileFields, validateProfile } from './config/profile.ts';
@@ -11,6 +12,7 @@ import {
   metadataColumns,
   pace,
   shared,
+  subjectOf,
   validateTable,
 } from './config/table.ts';
 import { sessionName } from './connection/connect-request.ts';
@@ -28,6 +30,8 @@ export const mqtt = defineConnector({
   metadata: metadataColumns,
   validateProfile,
   validateTable,
+  registryOf,
+  subjectOf,
   columnsOf,
   pace,
   exactlyOnce,

@@ -1,6 +1,5 @@
 import { asPenstockError, PenstockError } from '../../errors.ts';
-import { codecFor, expandSchema, rowsOf } from '../../formats/codec.ts';
-import type { ConnectionSchema } from '../../formats/schema/schema.ts';
+import { expandSchema, readyCodec, rowsOf } from '../../formats/codec.ts';
 import type { CheckContext, CheckOutcome, CheckStep } from '../connector.ts';
 import { forUpTo, untilReported, within } from './deadline.ts';
 import type { Incoming } from './queue-source.ts';
@@ -145,7 +144,7 @@ export function firstMessageStep(
 /** Runs the step `decode`: whether sample messages match the schema, if there is one. */
 export async function decodeStep(
   steps: CheckSteps,
-  schema: ConnectionSchema | undefined,
+  { schema, schemas }: Pick<CheckContext<unknown, unknown>, 'schema' | 'schemas'>,
   samples: () => readonly Buffer[],
 ): Promise<void> {
   if (schema === undefined) return;
@@ -154,7 +153,7 @@ export async function decodeStep(
     if (messages.length === 0)
       return { value: true, message: 'There is no message to compare with the schema' };
     const full = expandSchema(schema);
-    const codec = codecFor(full);
+    const codec = await readyCodec(full, schemas, messages);
     const rows = messages.reduce((sum, message) => sum + rowsOf(codec, message).length, 0);
     const columns = (full.fields ?? []).map(({ name }) => name);
     const subject = messages.length === 1 ? 'The message matches' : `All ${messages.length} messages match`;

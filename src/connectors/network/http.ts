@@ -5,7 +5,7 @@ import { asPenstockError, PenstockError } from '../../errors.ts';
 import type { Reachable } from '../connector.ts';
 import { within } from './deadline.ts';
 import { openSocket } from './dial.ts';
-import { isTlsReason, refusedPeer, tlsError } from './socket-errors.ts';
+import { isTlsReason, isUnavailable, refusedPeer, tlsError } from './socket-errors.ts';
 import type { TlsProfile } from './tls.ts';
 
 /** HTTP/1.1 for connectors. Every connection, also of a redirect, is dialled through the allowed targets. */
@@ -229,7 +229,7 @@ export function statusError({
   const text = `The server responded with HTTP status ${status}`;
   const facts = { statusCode: status };
   if ([401, 403, 407].includes(status)) return new PenstockError('http_unauthorized', text, { facts });
-  if ([408, 425, 429].includes(status) || status >= 500) {
+  if (isUnavailable(status)) {
     const after = retryAfterMs(headers['retry-after']);
     return new PenstockError('http_unavailable', text, {
       facts: { ...facts, ...(after === undefined ? {} : { retryAfterMs: after }) },

@@ -1,24 +1,33 @@
 import type { Delivery, Position, Source, WatchContext } from '../connector.ts';
 import { pause } from './deadline.ts';
+import { Fifo } from './fifo.ts';
 
 /** A message that a connector has read. */
 export interface Incoming {
   payload: Buffer;
   metadata: Delivery['metadata'];
+  /** Bytes that it holds in memory, if they are more than its payload. */
+  bytes?: number;
   /** Where the source is when this message and all before it are acknowledged. */
   position?: unknown;
+  /** Called when it is acknowledged, in any order. */
+  settled?(): void;
 }
 
 interface QueueOptions {
   window: number;
   signal: AbortSignal;
   position?: Position | undefined;
+  /** Called with each position in turn when everything up to it is acknowledged, for sources that are at several places. */
+  passed?(position: unknown): void;
   /** Reads until `signal` aborts. Returns when there is no more to read; what it throws ends the source. */
   read(queue: QueueSource, signal: AbortSignal): Promise<void>;
 }
 
-/** Maximum size of payloads that are not acknowledged. */
+/** Maximum size of messages that are not acknowledged. */
 const maxBytes = 64 * 1024 * 1024;
+/** Maximum number of windows that are read after a message that is not acknowledged, if their positions are kept. */
+const maxWindows = 10;
 
 interface Entry {
   position: unknown;
@@ -37,7 +46,7 @@ export class QueueSource implements Source {
   readonly #reading: Promise<void>;
   /** Messages that are not handed out, and entries whose position is not committed. */
   #ready: Delivery[] = [];
-  readonly #entries: Entry[] = [];
+  readonly #entries = new Fifo<Entry>();
   #unsettled = 0;
   #bytes = 0;
   #end: { error?: unknown } | undefined;
@@ -56,24 +65,43 @@ export class QueueSource implements Source {
 
   /** Number of messages that `add` takes at once. */
   get room(): number {
-    return Math.max(0, this.#bytes < maxBytes ? this.#options.window - this.#unsettled : 0);
+    const { window } = this.#options;
+    if (this.#bytes >= maxBytes) return 0;
+    return Math.max(0, Math.min(window - this.#unsettled, maxWindows * window - this.#entries.length));
+  }
+
+  /** Whether somebody wants to know up to where everything is acknowledged. */
+  get #keepsOrder(): boolean {
+    return this.#options.position !== undefined || this.#options.passed !== undefined;
+  }
+
+  /** Whether every message is acknowledged. */
+  get isIdle(): boolean {
+    return this.#unsettled === 0;
+  }
+
+  /** Resolves when `room` is above 0. Rejects if the source is no longer read. */
+  async untilRoom(): Promise<void> {
+    while (this.room === 0 && !this.#stop.signal.aborted) await this.#changed.promise;
+    this.#stop.signal.throwIfAborted();
   }
 
   /** Hands out a message as soon as the window has room. Rejects if the source is no longer read. */
-  async add({ payload, metadata, position }: Incoming): Promise<void> {
-    while (this.room === 0 && !this.#stop.signal.aborted) await this.#changed.promise;
-    this.#stop.signal.throwIfAborted();
+  async add({ payload, metadata, bytes = payload.length, position, settled }: Incoming): Promise<void> {
+    await this.untilRoom();
     const entry: Entry = { position, done: false };
-    this.#entries.push(entry);
+    if (this.#keepsOrder) this.#entries.push(entry);
     this.#unsettled += 1;
-    this.#bytes += payload.length;
+    this.#bytes += bytes;
     const receivedAt = performance.timeOrigin + performance.now();
-    this.#ready.push({ payload, metadata, receivedAt, ack: () => this.#acknowledged(entry, payload.length) });
+    const ack = () => this.#acknowledged(entry, bytes, settled);
+    this.#ready.push({ payload, metadata, receivedAt, position, ack });
     this.#wake();
   }
 
   /** The source is at `position` when all messages so far are acknowledged. */
   reached(position: unknown): void {
+    if (!this.#keepsOrder) return;
     this.#entries.push({ position, done: true });
     this.#commit();
   }
@@ -115,8 +143,9 @@ export class QueueSource implements Source {
     this.#wake();
   }
 
-  #acknowledged(entry: Entry, bytes: number): void {
+  #acknowledged(entry: Entry, bytes: number, settled: (() => void) | undefined): void {
     if (entry.done) return;
+    settled?.();
     entry.done = true;
     this.#unsettled -= 1;
     this.#bytes -= bytes;
@@ -125,9 +154,15 @@ export class QueueSource implements Source {
   }
 
   #commit(): void {
+    const { passed, position } = this.#options;
     let reached: unknown;
-    while (this.#entries[0]?.done) reached = this.#entries.shift()?.position ?? reached;
-    if (reached !== undefined && !this.#closed) this.#options.position?.commit(reached);
+    while (this.#entries.first?.done) {
+      const own = this.#entries.shift()?.position;
+      if (own === undefined) continue;
+      reached = own;
+      if (!this.#closed) passed?.(own);
+    }
+    if (reached !== undefined && !this.#closed) position?.commit(reached);
   }
 
   #wake(): void {

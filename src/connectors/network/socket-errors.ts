@@ -258,5 +258,8 @@ export const isTlsReason = (error: NodeJS.ErrnoException | undefined): boolean =
 const tlsCode = (error: NodeJS.ErrnoException | undefined): string =>
   error?.code?.replace('SSL/TLS_ALERT', 'SSLV3_ALERT') ?? '';
 
+/** Whether an HTTP status says that the same request may succeed later. */
+export const isUnavailable = (status: number): boolean => [408, 425, 429].includes(status) || status >= 500;
+
 /** The cause of an error for a server that closed the connection without sending anything. */
 export const silence = new Error('closed without a response');

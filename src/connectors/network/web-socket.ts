@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { PenstockError } from '../../errors.ts';
 import { untilReported } from './deadline.ts';
 import { lastError } from './dial.ts';
-import { isTlsReason, someTlsPeer, tlsError } from './socket-errors.ts';
+import { isTlsReason, isUnavailable, someTlsPeer, tlsError } from './socket-errors.ts';
 
 /** Advice for a server that opens no WebSocket. */
 export interface WebSocketHints {
@@ -27,8 +27,8 @@ export interface WebSocketOptions {
 }
 
 /**
- * Opens a WebSocket over a connected socket; it is paused, so that no message is missed. Throws `websocket_refused` or
- * `tls_…`; the socket is then closed.
+ * Opens a WebSocket over a connected socket; it is paused, so that no message is missed. Throws `websocket_refused`, `http_unavailable`,
+ * `connection_lost` or `tls_…`; the socket is then closed.
  */
 export async function openWebSocket(
   socket: Socket,
@@ -72,7 +72,14 @@ function httpResponse(response: IncomingMessage, { statuses, otherwise }: WebSoc
   const location = /^[!-~]{1,200}/.exec(headers.location?.split(/[?#]/)[0] ?? '')?.[0];
   const place = location === undefined ? '' : `, to ${location}`;
   const hint = statuses[statusCode] ?? otherwise;
-  return refused(`it responded with HTTP status ${status}${place}`, hint, { statusCode });
+  const facts = { statusCode };
+  // A proxy says so as long as the server behind it starts.
+  if (isUnavailable(statusCode))
+    return new PenstockError('http_unavailable', `The server opens no WebSocket now: HTTP status ${status}`, {
+      hint,
+      facts,
+    });
+  return refused(`it responded with HTTP status ${status}${place}`, hint, facts);
 }
 
 /** For a response that is no handshake, or one that does not agree to what was asked. */
@@ -84,8 +91,16 @@ function notUpgraded(
   if (/subprotocol/i.test(cause.message))
     return refused(`it does not agree to the subprotocol ${protocol}`, hints.protocol, {}, cause);
   if (cause.code?.startsWith('HPE_')) return refused('it does not speak HTTP', hints.notHttp, {}, cause);
-  if (cause.code === 'ECONNRESET')
-    return refused('it closed the connection instead', hints.notHttp, {}, cause);
+  // The socket failed, and not what came over it.
+  if (cause.syscall !== undefined || cause.code === 'ECONNRESET')
+    return new PenstockError(
+      'connection_lost',
+      'The server closed the connection instead of opening a WebSocket',
+      {
+        hint: `It may be starting or stopping. If it lasts: ${hints.notHttp}`,
+        cause,
+      },
+    );
   return refused('its response is not a WebSocket handshake', hints.otherwise, {}, cause);
 }
 

@@ -7,7 +7,7 @@ import { type PollingTable, polls } from './table.ts';
 
 /** Tests a table: `resolve → tcp → tls → request → decode`, with one poll. */
 export async function check(context: CheckContext<unknown, PollingTable>): Promise<void> {
-  const { table, schema } = context;
+  const { table } = context;
   if (!table) return;
   const steps = new CheckSteps(context);
   const options = polls(table);
@@ -16,7 +16,7 @@ export async function check(context: CheckContext<unknown, PollingTable>): Promi
     body: options.body,
     prepare: () => void requestOf(table),
   });
-  await decodeStep(steps, schema, () =>
+  await decodeStep(steps, context, () =>
     readPage(response as NonNullable<typeof response>, requestOf(table).url, options).messages.map(
       ({ payload }) => payload,
     ),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
-import { metadataColumns, PollingTable, pollingErrors, validateTable } from './table.ts';
+import { registryOfTable } from '../schema-registry/profile.ts';
+import { metadataColumns, PollingTable, pollingErrors, validateSchema, validateTable } from './table.ts';
 
 /** Any HTTP endpoint, asked again and again. */
 export const pollingHttp = defineConnector({
@@ -14,6 +15,8 @@ export const pollingHttp = defineConnector({
   defaultSchema: { format: { type: 'json' } },
   metadata: metadataColumns,
   validateTable,
+  validateSchema,
+  registryOf: registryOfTable,
   describe: () => 'HTTP endpoint',
   direction: () => 'source',
   position: (_profile, { endpoint, method, body, items, cursor }) =>

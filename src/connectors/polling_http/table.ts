@@ -1,7 +1,10 @@
 import Type, { type Static } from 'typebox';
 import { type DescribedError, errorMaker, type FieldError } from '../../errors.ts';
+import { usesRegistry } from '../../formats/confluent.ts';
+import type { ConnectionSchema } from '../../formats/schema/schema.ts';
 import type { MetadataColumn } from '../connector.ts';
 import { httpFields, httpSecrets, validateHttpTable } from '../network/http-table.ts';
+import { refuseRegistry, registrySecrets, schemaRegistryField } from '../schema-registry/profile.ts';
 
 /** A polling table. The fields up to `emit_behavior` are Arroyo's, besides `timeout_ms` and TLS; the others are additions. */
 export const PollingTable = Type.Object(
@@ -80,8 +83,13 @@ export const PollingTable = Type.Object(
         maximum: 67_108_864,
       }),
     ),
+    ...schemaRegistryField,
   },
-  { title: 'PollingHTTPTable', additionalProperties: false, sensitive: httpSecrets },
+  {
+    title: 'PollingHTTPTable',
+    additionalProperties: false,
+    sensitive: [...httpSecrets, ...registrySecrets('schemaRegistryEnum')],
+  },
 );
 export type PollingTable = Static<typeof PollingTable>;
 
@@ -112,8 +120,16 @@ export function polls(table: PollingTable) {
   };
 }
 
+/** Where messages begin with an id, a response is no JSON in which a list or cursor can be found. */
+export function validateSchema(table: PollingTable, { format }: ConnectionSchema): FieldError[] {
+  const { items, cursor } = polls(table);
+  if (!usesRegistry(format) || (items === undefined && cursor === undefined)) return [];
+  const message = 'must be left out with items or cursor, which need a response in JSON';
+  return [{ path: '/format/confluent_schema_registry', message }];
+}
+
 export function validateTable(table: PollingTable): FieldError[] {
-  const errors = validateHttpTable(table);
+  const errors = [...validateHttpTable(table), ...refuseRegistry(table)];
   const { method, body, items, paging, cursor, cursorParameter } = polls(table);
   const add = (path: string, message: string) => void errors.push({ path, message });
   if (body !== undefined && method === 'GET') add('/body', 'needs another method than GET');

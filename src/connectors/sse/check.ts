@@ -10,7 +10,7 @@ import type { SseTable } from './table.ts';
 
 /** Tests a table: `resolve → tcp → tls → request → first_message → decode`. */
 export async function check(context: CheckContext<unknown, SseTable>): Promise<void> {
-  const { table, schema, signal } = context;
+  const { table, signal } = context;
   if (!table) return;
   const steps = new CheckSteps(context);
   await dialHttp({ ...context, table }, steps);
@@ -30,7 +30,7 @@ export async function check(context: CheckContext<unknown, SseTable>): Promise<v
       });
       const next = () => first as Promise<IteratorResult<Incoming>>;
       const sample = await firstMessageStep(steps, context, next, described);
-      await decodeStep(steps, schema, () => (sample ? [sample.payload] : []));
+      await decodeStep(steps, context, () => (sample ? [sample.payload] : []));
     } finally {
       over.abort(new Error('the test is over'));
       await first?.catch(() => {});

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
+import { registryOfTable } from '../schema-registry/profile.ts';
 import { columnsOf, sends, validateTable, WebhookTable, webhookErrors } from './table.ts';
 
 /** Any HTTP server that takes messages as requests. */
@@ -14,6 +15,7 @@ export const webhook = defineConnector({
   defaultSchema: { format: { type: 'json' } },
   metadata: [],
   validateTable,
+  registryOf: registryOfTable,
   columnsOf,
   idempotent: {
     when: 'the server honours the header of idempotency_header',

@@ -1,9 +1,11 @@
 import Type, { type Static } from 'typebox';
 import { type DescribedError, errorMaker, type FieldError, PenstockError } from '../../errors.ts';
+import { usesRegistry } from '../../formats/confluent.ts';
 import type { ColumnUse } from '../../formats/schema/column-use.ts';
 import { type ConnectionSchema, fieldTypes } from '../../formats/schema/schema.ts';
 import { isOwned, parseHeaders } from '../network/http.ts';
 import { httpFields, httpSecrets, validateHttpTable } from '../network/http-table.ts';
+import { refuseRegistry, registrySecrets, schemaRegistryField } from '../schema-registry/profile.ts';
 
 /** A webhook table: `endpoint` and `headers` are Arroyo's, the other fields are additions. */
 export const WebhookTable = Type.Object(
@@ -71,8 +73,13 @@ export const WebhookTable = Type.Object(
         maxLength: 100,
       }),
     ),
+    ...schemaRegistryField,
   },
-  { title: 'WebhookTable', additionalProperties: false, sensitive: httpSecrets },
+  {
+    title: 'WebhookTable',
+    additionalProperties: false,
+    sensitive: [...httpSecrets, ...registrySecrets('schemaRegistryEnum')],
+  },
 );
 export type WebhookTable = Static<typeof WebhookTable>;
 
@@ -105,7 +112,7 @@ export function sends(table: WebhookTable) {
 }
 
 export function validateTable(table: WebhookTable): FieldError[] {
-  const errors = validateHttpTable(table);
+  const errors = [...validateHttpTable(table), ...refuseRegistry(table)];
   const { batch, idempotencyHeader } = sends(table);
   if (idempotencyHeader === undefined) return errors;
   const path = '/idempotency_header';
@@ -128,8 +135,10 @@ export function validateTable(table: WebhookTable): FieldError[] {
 /** Throws `invalid_config` if messages of this schema cannot be batched. */
 export function checkBatches(table: WebhookTable, { format }: ConnectionSchema): void {
   const { batch } = sends(table);
-  if (batch === 'none' || (format?.type === 'json' && format.compression !== 'gzip')) return;
-  const message = `must be none: only messages in json can be batched, and these are in ${format?.type ?? 'no format'}`;
+  if (batch === 'none' || (format?.type === 'json' && format.compression !== 'gzip' && !usesRegistry(format)))
+    return;
+  const these = usesRegistry(format) ? 'begin with an id' : `are in ${format?.type ?? 'no format'}`;
+  const message = `must be none: only messages in json can be batched, and these ${these}`;
   throw new PenstockError('invalid_config', `/config/batch ${message}`, {
     errors: [{ path: '/config/batch', message }],
   });

@@ -8,7 +8,7 @@ import { subscriptionsOf, type WebSocketTable } from './table.ts';
 
 /** Tests a table: `resolve → tcp → tls → websocket → first_message → decode`. */
 export async function check(context: CheckContext<unknown, WebSocketTable>): Promise<void> {
-  const { table, schema, signal } = context;
+  const { table, signal } = context;
   if (!table) return;
   const steps = new CheckSteps(context);
   await dialHttp({ ...context, table }, steps, () => void requestOf(table, 'ws'));
@@ -26,7 +26,7 @@ export async function check(context: CheckContext<unknown, WebSocketTable>): Pro
     const sample = await firstMessageStep(steps, context, next, ({ metadata }) => ({
       message: metadata.binary ? 'A binary message' : 'A text message',
     }));
-    await decodeStep(steps, schema, () => (sample ? [sample.payload] : []));
+    await decodeStep(steps, context, () => (sample ? [sample.payload] : []));
   } finally {
     over.abort(new Error('the test is over'));
     if (opened) await shut(opened);

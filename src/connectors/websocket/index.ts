@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { defineConnector, noProfile } from '../connector.ts';
+import { registryOfTable } from '../schema-registry/profile.ts';
 import { metadataColumns, validateTable, WebSocketTable, webSocketErrors } from './table.ts';
 
 /** A server that sends messages over a WebSocket (RFC 6455). */
@@ -14,6 +15,7 @@ export const websocket = defineConnector({
   defaultSchema: { format: { type: 'json' } },
   metadata: metadataColumns,
   validateTable,
+  registryOf: registryOfTable,
   describe: () => 'WebSocket',
   direction: () => 'source',
   check: async (context) => (await import('./check.ts')).check(context),

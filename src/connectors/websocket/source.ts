@@ -73,12 +73,12 @@ const hints: WebSocketHints = {
   statuses: { 404: 'Correct the path of the endpoint.' },
 };
 
-/** A refused login and a busy server have codes of their own. */
+/** A refused login has a code of its own. */
 function explained(error: unknown): unknown {
   const status = error instanceof PenstockError ? error.facts.statusCode : undefined;
   if (typeof status !== 'number') return error;
   const found = statusError({ status, headers: {} });
-  return found?.code === 'http_unauthorized' || found?.code === 'http_unavailable' ? found : error;
+  return found?.code === 'http_unauthorized' ? found : error;
 }
 
 /** The messages of an open WebSocket, which is closed at the end. Throws when the connection is lost, or the signal's reason. */

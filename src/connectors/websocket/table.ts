@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { type DescribedError, errorMaker, type FieldError } from '../../errors.ts';
 import type { MetadataColumn } from '../connector.ts';
 import { httpFields, httpSecrets, validateHttpTable } from '../network/http-table.ts';
+import { refuseRegistry, registrySecrets, schemaRegistryField } from '../schema-registry/profile.ts';
 
 const message = Type.String({ title: 'Subscription Message', maxLength: 2_048 });
 
@@ -50,8 +51,13 @@ export const WebSocketTable = Type.Object(
         maximum: 3_600,
       }),
     ),
+    ...schemaRegistryField,
   },
-  { title: 'WebsocketTable', additionalProperties: false, sensitive: httpSecrets },
+  {
+    title: 'WebsocketTable',
+    additionalProperties: false,
+    sensitive: [...httpSecrets, ...registrySecrets('schemaRegistryEnum')],
+  },
 );
 export type WebSocketTable = Static<typeof WebSocketTable>;
 
@@ -74,7 +80,10 @@ export const webSocketErrors = {
 
 export const webSocketError = errorMaker(webSocketErrors);
 
-export const validateTable = (table: WebSocketTable): FieldError[] => validateHttpTable(table, 'ws');
+export const validateTable = (table: WebSocketTable): FieldError[] => [
+  ...validateHttpTable(table, 'ws'),
+  ...refuseRegistry(table),
+];
 
 /** The messages to send when it is open. Forms send empty ones. */
 export const subscriptionsOf = ({

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
-import { asPenstockError, type FieldError } from '../../errors.ts';
+import { asPenstockError, type FieldError, PenstockError } from '../../errors.ts';
+import { usesRegistry } from '../confluent.ts';
 import {
   type Codec,
   type FormatDefinition,
@@ -16,6 +17,7 @@ import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { AvroInput, AvroOutput } from './bytes.ts';
 import { avroName, avroSchemaOf, fieldsFromAvro } from './fields.ts';
 import { jsonReader, rowReader } from './read.ts';
+import { withReferences } from './references.ts';
 import { type ParsedSchema, parseAvroSchema } from './schema.ts';
 import { jsonTextWriter, rowWriter } from './write.ts';
 
@@ -46,11 +48,37 @@ export const avro: FormatDefinition<'avro'> = {
     const own = text === undefined ? undefined : { text, ...parseAvroSchema(text, definitionPath, named) };
     return isBare(schema.format) ? datumCodec(schema, own) : containerCodec(schema, own);
   },
+  registry: {
+    reader(schema, { schema: text, references }) {
+      const named = schema.format.union_branches === true;
+      const own = schema.definition ? parseAvroSchema(schema.definition.schema, definitionPath) : undefined;
+      const read = readerOf(writersSchema(text, named, Object.values(references)), schema, own);
+      return { decode: (payload) => readDatum(payload, 0, read), encode: unwritable };
+    },
+    written(schema) {
+      const text = schemaText(schema);
+      if (text !== undefined)
+        return { schema: text, references: [], name: parseAvroSchema(text, definitionPath).name };
+      const message = 'A sink of whole documents needs the definition, an avro_schema, or the schema_id';
+      throw new PenstockError('invalid_schema', message, { errors: [{ path: '/definition', message }] });
+    },
+    definitionOf: ({ schema, references }) => ({
+      type: 'avro_schema',
+      schema: withReferences(schema, Object.values(references)),
+    }),
+  },
 };
 
+function unwritable(): never {
+  throw badRow('', 'cannot be written with the schema of a message that was read');
+}
+
 /** Whether a message is one datum, without its schema. */
-const isBare = ({ raw_datums, single_object, confluent_header }: FormatOf<'avro'>): boolean =>
-  raw_datums === true || single_object === true || confluent_header === true;
+const isBare = (format: FormatOf<'avro'>): boolean =>
+  format.raw_datums === true ||
+  format.single_object === true ||
+  format.confluent_header === true ||
+  usesRegistry(format);
 
 /** Undefined for documents whose schema is only in the container. */
 function schemaText({ definition, format, fields = [] }: AvroSchema): string | undefined {
@@ -60,12 +88,13 @@ function schemaText({ definition, format, fields = [] }: AvroSchema): string | u
 
 function validate({ format, definition, fields = [] }: AvroSchema): FieldError[] {
   const errors: FieldError[] = [];
-  if ((format.raw_datums || format.confluent_header) && format.single_object) {
+  const isHeaded = format.confluent_header || usesRegistry(format);
+  if ((format.raw_datums || isHeaded) && format.single_object) {
     const message =
       'A message is a raw datum, behind the header of Confluent or not, or in the single-object encoding, not both';
     errors.push({ path: '/format/single_object', message });
   }
-  if (format.into_unstructured_json && isBare(format) && !definition) {
+  if (format.into_unstructured_json && isBare(format) && !usesRegistry(format) && !definition) {
     const message = 'The messages do not bring their schema: give it as the definition, an avro_schema';
     errors.push({ path: '/definition', message });
   }
@@ -92,8 +121,8 @@ function validateNames(fields: readonly Field[], path: string, errors: FieldErro
   });
 }
 
-function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema): RowOf {
-  if (!format.into_unstructured_json) return rowReader(type, fields);
+function readerOf({ type }: ParsedSchema, { format, fields = [] }: AvroSchema, own?: ParsedSchema): RowOf {
+  if (!format.into_unstructured_json) return rowReader(type, fields, '', own?.type);
   const read = jsonReader(type, '');
   const make = rowFromMessage(fields);
   return (input) => make(JSON.stringify(read(input)));
@@ -119,26 +148,31 @@ function documentWriter({ type }: ParsedSchema): (row: Row, output: AvroOutput) 
 
 const singleObject = Buffer.from([0xc3, 0x01]);
 
+/** `own` may only be undefined if the schemas are in a registry. */
 function datumCodec(schema: AvroSchema, own: ParsedSchema | undefined): Codec {
-  if (!own) throw badData('', 'has no schema');
-  const header = schema.format.single_object
-    ? Buffer.concat([singleObject, own.fingerprint])
-    : Buffer.alloc(0);
-  const read = readerOf(own, schema);
+  const header =
+    own && schema.format.single_object ? Buffer.concat([singleObject, own.fingerprint]) : Buffer.alloc(0);
+  const read = own && readerOf(own, schema);
   const write = writerOf(own, schema);
   return {
     decode(payload) {
+      if (!read) throw badData('', 'has no schema');
       checkHeader(payload, header);
-      const input = new AvroInput(payload, header.length);
-      const row = read(input);
-      input.end();
-      return row;
+      return readDatum(payload, header.length, read);
     },
     encode(row) {
-      const datum = write?.(row) ?? Buffer.alloc(0);
+      if (!write) throw badRow('', 'cannot be written without the definition, an avro_schema');
+      const datum = write(row);
       return header.length === 0 ? datum : Buffer.concat([header, datum]);
     },
   };
+}
+
+function readDatum(payload: Buffer, from: number, read: RowOf): Row {
+  const input = new AvroInput(payload, from);
+  const row = read(input);
+  input.end();
+  return row;
 }
 
 function checkHeader(payload: Buffer, header: Buffer): void {
@@ -154,11 +188,12 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
   const readers = new Map<string, RowOf>();
   const write = writerOf(own, schema);
   const wrap = own && containerOf(own.text);
+  const given = schema.definition ? own : undefined;
 
   const readerFor = (text: string): RowOf => {
     const before = readers.get(text);
     if (before) return before;
-    const reader = readerOf(writersSchema(text, schema.format.union_branches === true), schema);
+    const reader = readerOf(writersSchema(text, schema.format.union_branches === true), schema, given);
     const [oldest] = readers.keys();
     if (readers.size >= maxSchemas && oldest !== undefined) readers.delete(oldest);
     readers.set(text, reader);
@@ -189,9 +224,9 @@ function containerCodec(schema: AvroSchema, own: (ParsedSchema & { text: string 
 }
 
 /** An invalid schema in a message makes the message bad. */
-function writersSchema(text: string, named: boolean): ParsedSchema {
+function writersSchema(text: string, named: boolean, references: readonly string[] = []): ParsedSchema {
   try {
-    return parseAvroSchema(text, '', named);
+    return parseAvroSchema(text, '', named, references);
   } catch (error) {
     throw asPenstockError(error).code === 'invalid_schema'
       ? badData('', 'has an invalid Avro schema')

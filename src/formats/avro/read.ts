@@ -1,6 +1,6 @@
 import type { Row, Value } from '../format.ts';
 import { exactNumber, isShallow, maxDepth, parseExactly, tooDeep } from '../json/text.ts';
-import { type Field, isMetadata, type ListItem, messageFields } from '../schema/schema.ts';
+import { type Field, isMetadata, type ListItem } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
 import { badData, pathOf } from '../values/bad.ts';
 import { bigintOfBytes, formatDecimal } from '../values/decimal.ts';
@@ -8,9 +8,9 @@ import { setterOf } from '../values/own-property.ts';
 import { bigintFrom, decimalFrom, floatFrom, integerFrom } from '../values/read.ts';
 import { rowFromSequence } from '../values/row.ts';
 import { convertTimestamp, formatTimestamp, parseTimestamp } from '../values/timestamp.ts';
-import { type AvroInput, branchOf, malformed } from './bytes.ts';
+import { AvroInput, branchOf, malformed } from './bytes.ts';
 import { avroName, isJsonText, leafOf, timeUnitOf, withoutNull } from './fields.ts';
-import type { AvroType } from './schema.ts';
+import type { AvroField, AvroType } from './schema.ts';
 
 /** Compiles the reader of any value of any schema, as an object that JSON.stringify can write. */
 export function jsonReader(type: AvroType, path: string): Read<unknown> {
@@ -18,13 +18,27 @@ export function jsonReader(type: AvroType, path: string): Read<unknown> {
   return (input) => read(input, 0);
 }
 
-function skipper(type: AvroType): Read<void> {
-  const skip = treeReader(type, '', skipLeaf, new Map());
+function skipper(type: AvroType, { skippers }: Compiled): Read<void> {
+  const skip = treeReader(type, '', skipLeaf, skippers);
   return (input) => void skip(input, 0);
 }
 
 type ReadTree = (input: AvroInput, depth: number) => unknown;
 type Known = Map<AvroType, ReadTree>;
+/** Readers of one schema, so that each type is compiled once for a field: records may be in unions within unions. */
+class Compiled {
+  readonly skippers: Known = new Map();
+  readonly #readers = new Map<ListItem, Map<AvroType, Read<Value>>>();
+
+  once(type: AvroType, field: ListItem, compile: () => Read<Value>): Read<Value> {
+    const readers = this.#readers.get(field) ?? new Map<AvroType, Read<Value>>();
+    this.#readers.set(field, readers);
+    const read = readers.get(type) ?? compile();
+    readers.set(type, read);
+    return read;
+  }
+}
+
 type LeafOf = (type: AvroType, path: string) => Read<unknown>;
 
 function treeReader(type: AvroType, path: string, leaf: LeafOf, known: Known): ReadTree {
@@ -106,31 +120,81 @@ function skipLeaf(type: AvroType): Read<unknown> {
 }
 
 /**
- * Compiles the reader of a record of the writer's schema into the fields of a table, matched by name. Other members are
- * skipped, and missing fields are null. Throws `bad_data` for a schema that does not fit the fields.
+ * Compiles the reader of a record of the writer's schema into the fields of a table, matched by name, or by an alias of `own`,
+ * the schema of the table if it has one. Other members are skipped. Missing fields have their default in `own`, or are null.
+ * Throws `bad_data` for a schema that does not fit the fields.
  */
-export function rowReader(type: AvroType, fields: readonly Field[], path = ''): Read<Row> {
+export function rowReader(
+  type: AvroType,
+  fields: readonly Field[],
+  path = '',
+  own?: AvroType,
+  compiled = new Compiled(),
+): Read<Row> {
   if (type.kind !== 'record') throw badData(path, 'is not a record in the schema it was written with');
-  const wanted = new Map(messageFields(fields).map((field) => [avroName(field.name), field]));
+  const ownFields = new Map(own?.kind === 'record' ? own.fields.map((field) => [field.name, field]) : []);
+  const writers = new Set(type.fields.map(({ name }) => name));
+  const wanted = new Map<string, Field>();
+  const take = (field: Field, names: readonly string[]): boolean => {
+    const found = names.find((name) => writers.has(name) && !wanted.has(name));
+    if (found !== undefined) wanted.set(found, field);
+    return found !== undefined;
+  };
+  // An alias is only for what no field has as its name.
+  const missing = fields
+    .filter((field) => isMetadata(field) || !take(field, [avroName(field.name)]))
+    .filter((field) => isMetadata(field) || !take(field, ownFields.get(avroName(field.name))?.aliases ?? []));
   const steps = type.fields.map((member) => {
     const field = wanted.get(member.name);
-    if (!field) return { read: skipper(member.type) };
-    return { name: field.name, read: valueReader(member.type, field, pathOf(path, field.name)) };
+    if (!field) return { read: skipper(member.type, compiled) };
+    const at = pathOf(path, field.name);
+    const ownType = ownFields.get(avroName(field.name))?.type;
+    return { name: field.name, read: valueReader(member.type, field, at, ownType, compiled) };
   });
-  const missing = fields.filter((field) => !type.fields.some(({ name }) => wanted.get(name) === field));
-  for (const field of missing) {
-    if (!field.required || isMetadata(field)) continue;
-    throw badData(pathOf(path, field.name), 'is required but missing in the schema it was written with');
-  }
-  return rowFromSequence([...steps, ...missing.map(({ name }) => ({ name, read: () => null }))]);
+  const absent = missing.map((field) => ({
+    name: field.name,
+    read: isMetadata(field)
+      ? () => null
+      : missingReader(field, ownFields.get(avroName(field.name)), pathOf(path, field.name)),
+  }));
+  return rowFromSequence([...steps, ...absent]);
 }
 
-function valueReader(type: AvroType, field: ListItem, path: string): Read<Value> {
+function missingReader(field: Field, own: AvroField | undefined, path: string): Read<Value> {
+  const encoded = own?.default;
+  if (own && encoded) {
+    const read = valueReader(own.type, field, path, undefined, new Compiled());
+    // A row may be changed, so each gets a value of its own.
+    return () => read(new AvroInput(encoded));
+  }
+  if (field.required) throw badData(path, 'is required but missing in the schema it was written with');
+  return () => null;
+}
+
+function valueReader(
+  type: AvroType,
+  field: ListItem,
+  path: string,
+  own: AvroType | undefined,
+  compiled: Compiled,
+): Read<Value> {
+  return compiled.once(type, field, () => compileValue(type, field, path, own, compiled));
+}
+
+function compileValue(
+  type: AvroType,
+  field: ListItem,
+  path: string,
+  own: AvroType | undefined,
+  compiled: Compiled,
+): Read<Value> {
   if (field.type === 'json' && !isJsonText(withoutNull(type).type)) return jsonTextReader(type, field, path);
-  if (type.kind === 'union') return unionReader(type.types, field, path);
+  if (type.kind === 'union') return unionReader(type.types, field, path, own, compiled);
   if (type.kind === 'null') return nullReader(field, path);
-  if (field.type === 'struct') return rowReader(type, field.fields ?? [], path);
-  return field.type === 'list' ? listReader(type, field, path) : leafReader(type, field, path);
+  const ownType = own && withoutNull(own).type;
+  if (field.type === 'struct') return rowReader(type, field.fields ?? [], path, ownType, compiled);
+  if (field.type !== 'list') return leafReader(type, field, path);
+  return listReader(type, field, path, ownType?.kind === 'array' ? ownType.items : undefined, compiled);
 }
 
 function nullReader(field: ListItem, path: string): Read<null> {
@@ -150,10 +214,16 @@ function jsonTextReader(type: AvroType, field: ListItem, path: string): Read<Val
 }
 
 /** A branch that does not fit the field is only refused when a message uses it. */
-function unionReader(branches: readonly AvroType[], field: ListItem, path: string): Read<Value> {
+function unionReader(
+  branches: readonly AvroType[],
+  field: ListItem,
+  path: string,
+  own: AvroType | undefined,
+  compiled: Compiled,
+): Read<Value> {
   const readers = branches.map((branch): Read<Value> => {
     try {
-      return valueReader(branch, field, path);
+      return valueReader(branch, field, path, own, compiled);
     } catch (error) {
       return () => {
         throw error;
@@ -171,9 +241,15 @@ function unionReader(branches: readonly AvroType[], field: ListItem, path: strin
   };
 }
 
-function listReader(type: AvroType, field: ListItem, path: string): Read<Value[]> {
+function listReader(
+  type: AvroType,
+  field: ListItem,
+  path: string,
+  own: AvroType | undefined,
+  compiled: Compiled,
+): Read<Value[]> {
   if (type.kind !== 'array') throw mismatch(field, path);
-  const read = valueReader(type.items, field.items ?? { type: 'string' }, `${path}/*`);
+  const read = valueReader(type.items, field.items ?? { type: 'string' }, `${path}/*`, own, compiled);
   return (input) => {
     const list: Value[] = [];
     input.blocks(() => list.push(read(input)));

@@ -13,9 +13,17 @@ export type AvroType =
   | { kind: 'int' | 'long' | 'bytes' | 'string'; logical?: Logical }
   | { kind: 'fixed'; size: number; logical?: Logical }
   | { kind: 'enum'; symbols: readonly string[] }
-  | { kind: 'record'; fields: { name: string; type: AvroType }[] }
+  | { kind: 'record'; fields: AvroField[] }
   | { kind: 'array' | 'map'; items: AvroType }
   | { kind: 'union'; types: AvroType[]; names?: readonly string[] };
+
+export interface AvroField {
+  name: string;
+  type: AvroType;
+  aliases: readonly string[];
+  /** The value in Avro's encoding. */
+  default?: Buffer;
+}
 
 interface Logical {
   name: string;
@@ -26,6 +34,8 @@ interface Logical {
 
 export interface ParsedSchema {
   type: AvroType;
+  /** Full name of the type. */
+  name: string;
   /** CRC-64-AVRO of the parsing canonical form, as the single-object encoding writes it. */
   fingerprint: Buffer;
 }
@@ -62,14 +72,22 @@ const logicalNames = [
 const logicalTypes = Object.fromEntries(logicalNames.map((name) => [name, Noted]));
 
 /**
- * Parses the text of a schema with avsc. With `named`, unions of several types have names. Throws `invalid_schema` at the
- * path, with avsc's reason.
+ * Parses the text of a schema with avsc. With `named`, unions of several types have names. `references` are the texts of named
+ * types that it uses, each before those that need it. Throws `invalid_schema` at the path, with avsc's reason.
  */
-export function parseAvroSchema(text: string, path: string, named = false): ParsedSchema {
+export function parseAvroSchema(
+  text: string,
+  path: string,
+  named = false,
+  references: readonly string[] = [],
+): ParsedSchema {
   try {
-    const parsed = avsc.Type.forSchema(JSON.parse(text), { logicalTypes, wrapUnions: true, registry: {} });
+    const options = { logicalTypes, wrapUnions: true, registry: {} } as const;
+    for (const each of references) avsc.Type.forSchema(JSON.parse(each), options);
+    const parsed = avsc.Type.forSchema(JSON.parse(text), options);
     const canonical = JSON.stringify(parsed.schema());
-    return { type: typeOf(parsed, { types: new Map(), named }), fingerprint: crc64(Buffer.from(canonical)) };
+    const fingerprint = crc64(Buffer.from(canonical));
+    return { type: typeOf(parsed, { types: new Map(), named }), name: parsed.name ?? '', fingerprint };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const message = `The definition is not an Avro schema: ${reason}`;
@@ -88,8 +106,15 @@ function typeOf(type: Type, known: Known): AvroType {
   if (type instanceof types.RecordType) {
     const record: AvroType = { kind: 'record', fields: [] };
     known.types.set(type, record);
-    for (const field of type.fields)
-      record.fields.push({ name: field.name, type: typeOf(field.type, known) });
+    for (const field of type.fields) {
+      const value = field.defaultValue();
+      record.fields.push({
+        name: field.name,
+        type: typeOf(field.type, known),
+        aliases: field.aliases,
+        ...(value === undefined ? {} : { default: field.type.toBuffer(value) }),
+      });
+    }
     return record;
   }
   const plain = plainType(type, known);

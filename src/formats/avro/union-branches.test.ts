@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { codecFor, expandSchema } from '../codec.ts';
+import type { Field } from '../schema/schema.ts';
+import { AvroInput } from './bytes.ts';
+import { rowReader } from './read.ts';
+import { parseAvroSchema } from './schema.ts';
 
 /** Data and their JSON as fastavro 1.13.1 writes them with schemaless_writer and json_writer. */
 const id = [{ name: 'id', type: 'long' }];
@@ -75,4 +79,33 @@ describe('with union_branches', () => {
 
 test('without it the value stands alone', () => {
   expect(codecOf({}).decode(Buffer.from('040a0202', 'hex'))).toEqual({ e: '{"id":5}', o: 1n });
+});
+
+test('records in unions within unions are compiled once for each field', () => {
+  const branches = Array.from({ length: 8 }, (_, index) => index);
+  /** The first union of a level defines its records; the others name them. */
+  const defined = new Set<string>();
+  const level = (depth: number): unknown =>
+    branches.map((index) => {
+      const name = `R${depth}_${index}`;
+      if (defined.has(name)) return name;
+      defined.add(name);
+      return { type: 'record', name, fields: [{ name: 'x', type: depth === 3 ? 'int' : level(depth + 1) }] };
+    });
+  const { type } = parseAvroSchema(JSON.stringify({ ...(level(0) as object[])[0] }), '');
+  let asked = 0;
+  const leaf = {
+    name: 'x',
+    get type() {
+      asked += 1;
+      return 'int32' as const;
+    },
+  };
+  const nest = (depth: number): Field =>
+    depth === 0 ? leaf : { name: 'x', type: 'struct', fields: [nest(depth - 1)] };
+  const read = rowReader(type, [nest(3)]);
+  // 8 records of the last level, and not 8 * 8 * 8.
+  expect(asked).toBeLessThan(100);
+  // x is branch 1 of each union, and 5 in the last record.
+  expect(read(new AvroInput(Buffer.from('0202020a', 'hex')))).toEqual({ x: { x: { x: { x: 5 } } } });
 });

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { codecFor, inMessage } from '../codec.ts';
 import type { Codec, FormatOf, Row, Value } from '../format.ts';
 import { byLines } from '../framing.ts';
+import type { RegisteredSchemas } from '../registered.ts';
 import type { ConnectionSchema, Field } from '../schema/schema.ts';
 import { badData } from '../values/bad.ts';
 import { objectReader } from './decode.ts';
@@ -24,11 +25,15 @@ interface Changes {
 export type EncodeResult = (inputs: readonly Row[], results: Results, index: number) => Buffer | undefined;
 
 /** The codec of a source, and the writer of its sink. */
-export function codecsBetween(source: ConnectionSchema, target: ConnectionSchema): Changes {
+export function codecsBetween(
+  source: ConnectionSchema,
+  target: ConnectionSchema,
+  schemas?: RegisteredSchemas,
+): Changes {
   const sink = codecFor(target);
   const encode: EncodeResult = (_, { rows }, index) => sink.encode(rows[index] as Row);
-  const codec = codecFor(source);
-  const changes = changesBetween(source, target);
+  const codec = codecFor(source, schemas);
+  const changes = changesBetween(source, target, schemas);
   return changes ? { ...changes, source: { ...codec, ...changes.source } } : { source: codec, encode };
 }
 
@@ -43,10 +48,14 @@ interface Results {
 type Part = 'created' | 'deleted' | 'before' | 'after' | 'replaced';
 
 /** Undefined if one of the tables has no changes. */
-function changesBetween(source: ConnectionSchema, target: ConnectionSchema) {
+function changesBetween(
+  source: ConnectionSchema,
+  target: ConnectionSchema,
+  schemas: RegisteredSchemas | undefined,
+) {
   if (!hasChanges(source) || !hasChanges(target)) return undefined;
   const write = writer(target);
-  const { codec, partOf } = reader(source, source.fields ?? []);
+  const { codec, partOf } = reader(source, source.fields ?? [], schemas);
   return {
     source: codec,
     encode(inputs: readonly Row[], { rows, origin, bad }: Results, index: number) {
@@ -95,16 +104,19 @@ export interface ChangeReader {
  * Reads the changes of a source for what keeps its rows. An update yields the state before as a row to retract, then the state
  * after it. Undefined for another format, and for lines, whose codec reads one row of each.
  */
-export function changeReader(schema: ConnectionSchema): ChangeReader | undefined {
+export function changeReader(
+  schema: ConnectionSchema,
+  schemas?: RegisteredSchemas,
+): ChangeReader | undefined {
   if (!isDebezium(schema) || schema.framing) return undefined;
   const key = schema.primary_keys ?? [];
   const isLoose = ({ name }: Field) => key.length > 0 && !key.includes(name);
   const before = (schema.fields ?? []).map((field) =>
     isLoose(field) ? { ...field, required: false } : field,
   );
-  const { codec, partOf } = reader(schema, before, key.length > 0);
+  const { codec, partOf } = reader(schema, before, schemas, key.length > 0);
   return {
-    codec: { ...codecFor(schema), ...codec },
+    codec: { ...codecFor(schema, schemas), ...codec },
     effectOf: (row) => effects[partOf(row)],
     key,
   };
@@ -119,7 +131,12 @@ const effects: Readonly<Record<Part, ChangeEffect>> = {
 };
 
 /** A reader of changes. `replaces`: an update may lack the state before it. */
-function reader(schema: Changing, fieldsBefore: readonly Field[], replaces = true) {
+function reader(
+  schema: Changing,
+  fieldsBefore: readonly Field[],
+  schemas: RegisteredSchemas | undefined,
+  replaces = true,
+) {
   const { fields = [], format } = schema;
   const parts = new WeakMap<Row, Part>();
   const marked = (row: Row, part: Part): Row => {
@@ -148,7 +165,8 @@ function reader(schema: Changing, fieldsBefore: readonly Field[], replaces = tru
     if (hasBefore) return [marked(readBefore(before), 'before'), marked(after, 'after')];
     return [marked(after, op === 'u' ? 'replaced' : 'created')];
   };
-  const { decodeAll: decode } = inMessage({ ...codecFor(schema), decodeAll }, format);
+  const own: Codec = { ...codecFor(schema), decodeAll };
+  const { decodeAll: decode } = inMessage(own, format, schemas && { schemas });
   return {
     codec: { decodeAll: decode as NonNullable<Codec['decodeAll']> },
     partOf: (row: Row | undefined): Part => (row && parts.get(row)) ?? 'created',

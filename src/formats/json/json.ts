@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { PenstockError } from '../../errors.ts';
-import type { Codec, FormatDefinition, FormatOf } from '../format.ts';
+import type { Codec, FormatDefinition, FormatOf, SchemaIn } from '../format.ts';
+import type { WrittenSchema } from '../registered.ts';
 import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 import { unitOf } from '../schema/sql-type.ts';
 import { badData } from '../values/bad.ts';
@@ -8,7 +9,7 @@ import { messageOfRow, rowFromMessage } from '../values/row.ts';
 import { objectReader } from './decode.ts';
 import { jsonWriter, objectWriter } from './encode.ts';
 import { notJson, notUtf8 } from './fault.ts';
-import { fieldsFromJsonSchema } from './schema.ts';
+import { fieldsFromJsonSchema, jsonSchemaOf, withDocuments } from './schema.ts';
 import { isShallow, parseExactly, repeatsName, tooDeep } from './text.ts';
 
 /**
@@ -39,7 +40,35 @@ export const json: FormatDefinition<'json'> = {
     const codec = format.unstructured ? unstructuredCodec(fields) : structuredCodec(fields, format);
     return framing && fields.some(mayHoldNewlines) ? onOneLine(codec) : codec;
   },
+  registry: {
+    written,
+    definitionOf: ({ schema, references }) => ({
+      type: 'json_schema',
+      schema: withDocuments(schema, references),
+    }),
+  },
 };
+
+function written({ fields = [], format, definition }: SchemaIn<'json'>): WrittenSchema {
+  if (format.unstructured || (definition && format.debezium)) {
+    const subject = format.unstructured ? 'whole documents' : "changes in Debezium's envelope";
+    const message = `The schema of ${subject} is not known: set schema_id to that of one in the registry`;
+    throw new PenstockError('invalid_schema', message, {
+      errors: [{ path: '/format/schema_id', message }],
+    });
+  }
+  if (definition) return { schema: definition.schema, references: [], name: titleOf(definition.schema) };
+  const row = jsonSchemaOf(fields, format);
+  const state = { anyOf: [{ type: 'null' }, row] };
+  const change = { type: 'object', properties: { before: state, after: state, op: { type: 'string' } } };
+  const schema = { title: 'row', ...(format.debezium ? change : row) };
+  return { schema: JSON.stringify(schema), references: [], name: schema.title };
+}
+
+function titleOf(schema: string): string {
+  const { title } = JSON.parse(schema) as { title?: unknown };
+  return typeof title === 'string' && title !== '' ? title : 'row';
+}
 
 function structuredCodec(fields: readonly Field[], format: FormatOf<'json'>): Codec & TextCodec {
   const { path, open, head, tail } = envelopeOf(fields, format);

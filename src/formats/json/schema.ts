@@ -1,5 +1,6 @@
 import { PenstockError } from '../../errors.ts';
-import type { Field, ListItem } from '../schema/schema.ts';
+import type { FormatOf } from '../format.ts';
+import { type Field, type ListItem, messageFields } from '../schema/schema.ts';
 
 /**
  * | JSON Schema | field |
@@ -76,11 +77,21 @@ function membersOf(schema: SchemaObject, place: Place): Field[] {
 function typeOf(schema: unknown, place: Place): ListItem & { nullable: boolean } {
   if (schema === true) return { type: 'json', nullable: true };
   if (!isObject(schema)) refuse(place, 'is not a schema');
+  const other = otherThanNull(schema);
+  if (other) return { ...typeOf(other, place), nullable: true };
   const [target, at] = resolve(schema, place);
   const [types, nullable] = typeNames(target, at);
   const [only] = types;
   if (types.length !== 1) return { type: 'json', nullable: nullable || types.length === 0 };
   return { ...namedType(String(only), target, at), nullable };
+}
+
+/** The schema beside null in an alternative of the two, as Confluent's serializers for Java write optional properties. */
+function otherThanNull({ type, oneOf, anyOf }: SchemaObject): unknown {
+  const branches = type === undefined ? (oneOf ?? anyOf) : undefined;
+  if (!Array.isArray(branches) || branches.length !== 2) return undefined;
+  const others = branches.filter((branch) => !isObject(branch) || branch.type !== 'null');
+  return others.length === 1 ? others[0] : undefined;
 }
 
 /** The types other than null that `type` allows, and whether it allows null. */
@@ -130,6 +141,92 @@ function resolve(schema: SchemaObject, place: Place): [SchemaObject, Place] {
   const target = lookUp(place.root, reference);
   if (!isObject(target)) refuse(place, `refers to ${reference}, which is not in the document`);
   return resolve(target, { ...place, followed: [...place.followed, reference] });
+}
+
+/**
+ * Puts documents that a schema refers to by name into its `$defs`, so that one text says all. Throws `invalid_schema` if one is
+ * not JSON.
+ */
+export function withDocuments(text: string, documents: Readonly<Record<string, string>>): string {
+  const names = Object.keys(documents);
+  if (names.length === 0) return text;
+  const moved = (value: unknown, own: string): unknown => {
+    if (Array.isArray(value)) return value.map((each) => moved(each, own));
+    if (!isObject(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) =>
+        name === '$ref' && typeof inner === 'string' ? [name, place(inner, own)] : [name, moved(inner, own)],
+      ),
+    );
+  };
+  const place = (reference: string, own: string): string => {
+    const [document = '', fragment = ''] = reference.split('#');
+    if (document === '') return `#${own}${fragment}`;
+    const name = names.find((one) => one === document || document.endsWith(`/${one}`));
+    return name === undefined ? reference : `#${placeOf(name)}${fragment}`;
+  };
+  const placeOf = (name: string) => `/$defs/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  const path = '/definition/schema';
+  const root = moved(parseSchema(text, path), '') as SchemaObject;
+  const defs = names.map((name) => [
+    name,
+    moved(parseSchema(documents[name] as string, path), placeOf(name)),
+  ]);
+  return JSON.stringify({ ...root, $defs: { ...(root.$defs as object), ...Object.fromEntries(defs) } });
+}
+
+/** Derives the schema of the objects that a sink writes with these fields. */
+export function jsonSchemaOf(fields: readonly Field[], format: FormatOf<'json'>): object {
+  const own = messageFields(fields);
+  return {
+    type: 'object',
+    properties: Object.fromEntries(own.map((field) => [field.name, optional(field, format)])),
+    required: own.filter(({ required }) => required).map(({ name }) => name),
+  };
+}
+
+function optional(field: ListItem, format: FormatOf<'json'>): object {
+  const schema = schemaOf(field, format);
+  if (field.required || schema.type === undefined) return schema;
+  return { ...schema, type: [schema.type, 'null'] };
+}
+
+function schemaOf(field: ListItem, format: FormatOf<'json'>): SchemaObject {
+  switch (field.type) {
+    case 'int64':
+      return { type: 'integer' };
+    case 'int32':
+    case 'uint32':
+    case 'uint64':
+      return { type: 'integer', format: field.type };
+    case 'float32':
+      return { type: 'number', format: 'float' };
+    case 'float64':
+      return { type: 'number' };
+    case 'decimal128': {
+      const { decimal_encoding: encoding = 'number' } = format;
+      if (encoding === 'number') return { type: 'number' };
+      return { type: 'string', ...(encoding === 'bytes' && { contentEncoding: 'base64' }) };
+    }
+    case 'bool':
+      return { type: 'boolean' };
+    case 'string':
+      return { type: 'string' };
+    case 'bytes':
+      return { type: 'string', contentEncoding: 'base64' };
+    case 'timestamp': {
+      const { timestamp_format: written = 'rfc3339' } = format;
+      if (written === 'rfc3339') return { type: 'string', format: 'date-time' };
+      if (written === 'without_zone') return { type: 'string' };
+      return { type: written === 'unix_seconds' ? 'number' : 'integer' };
+    }
+    case 'json':
+      return {};
+    case 'struct':
+      return jsonSchemaOf(field.fields ?? [], format) as SchemaObject;
+    case 'list':
+      return { type: 'array', items: optional(field.items ?? { type: 'string' }, format) };
+  }
 }
 
 function lookUp(root: SchemaObject, reference: string): unknown {

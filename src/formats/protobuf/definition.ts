@@ -4,6 +4,7 @@ import descriptor from 'protobufjs/google/protobuf/descriptor.json' with { type:
 import sourceContext from 'protobufjs/google/protobuf/source_context.json' with { type: 'json' };
 import typeFile from 'protobufjs/google/protobuf/type.json' with { type: 'json' };
 import { PenstockError } from '../../errors.ts';
+import type { WrittenSchema } from '../registered.ts';
 import type { SchemaDefinition } from '../schema/schema.ts';
 
 /** A definition on the wire: the text of a .proto file, and of its imports by name. */
@@ -16,15 +17,15 @@ function refuse(message: string, cause?: unknown, at = path): PenstockError {
 }
 
 /**
- * Parses a definition with protobufjs and returns the type of its messages. Imports are the dependencies and the
- * google/protobuf files in protobufjs; nothing is read from disk or network. An import that is not there may be missing
- * if it brings only options. Throws `invalid_schema`.
+ * Parses a definition with protobufjs. Returns the function that finds the type of its messages by name. Imports are the
+ * dependencies and the google/protobuf files in protobufjs; nothing is read from disk or network. An import that is not there may
+ * be missing if it brings only options. Both throw `invalid_schema`.
  */
-export function messageTypeOf(definition: ProtobufSchema, name: string | null | undefined): protobuf.Type {
+export function typesOf(definition: ProtobufSchema): (name: string | null | undefined) => protobuf.Type {
   const root = new protobuf.Root();
   const imports = parseFile(definition.schema, 'the definition', root, path);
   const offered = messagesIn(root).map((type) => type.fullName.slice(1));
-  const missing = addImports(imports, path, root, definition.dependencies ?? {}, new Set());
+  const missing = addImports(imports, root, definition.dependencies ?? {});
   // Some writers extend the options without importing them.
   if (/\bextend\s+\.?google\.protobuf\.\w+Options\b/.test(definition.schema)) addBundled(optionsFile, root);
   for (const found of objectsIn(root)) relax(found);
@@ -34,8 +35,12 @@ export function messageTypeOf(definition: ProtobufSchema, name: string | null | 
     throw unresolved(error, missing, definition.dependencies ?? {});
   }
   for (const type of messagesIn(root)) setAbsent(type);
-  return find(root, name, offered);
+  return (name) => find(root, name, offered);
 }
+
+/** The type of the messages of a definition. Throws `invalid_schema`. */
+export const messageTypeOf = (definition: ProtobufSchema, name: string | null | undefined): protobuf.Type =>
+  typesOf(definition)(name);
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -48,32 +53,64 @@ function parseFile(text: string, name: string, root: protobuf.Root, at: string):
   }
 }
 
-interface MissingImport {
+const maxImported = 100;
+
+/**
+ * The dependencies that a file imports, with theirs, each of which is parsed once. Throws `invalid_schema` if they import each other,
+ * or are too many.
+ */
+export function importedBy(text: string, dependencies: Readonly<Record<string, string>>): WrittenSchema[] {
+  /** Undefined for a file around the one that is read. */
+  const files = new Map<string, WrittenSchema | undefined>();
+  const fileOf = (name: string, schema: string): WrittenSchema => {
+    const before = files.get(name);
+    if (before) return before;
+    if (files.has(name)) throw refuse(`The file ${name} imports itself`);
+    if (files.size === maxImported) throw refuse(`The definition imports more than ${maxImported} files`);
+    files.set(name, undefined);
+    const file = { name, schema, references: importsOf(schema) };
+    files.set(name, file);
+    return file;
+  };
+  const importsOf = (file: string): WrittenSchema[] =>
+    parseFile(file, 'the definition', new protobuf.Root(), path).flatMap((name) => {
+      const schema = Object.hasOwn(dependencies, name) ? dependencies[name] : undefined;
+      return schema === undefined ? [] : [fileOf(name, schema)];
+    });
+  return importsOf(text);
+}
+
+interface Import {
   name: string;
   at: string;
 }
 
-/** Parses the imported files, and returns those that are not there. */
+/** Parses the imported files, with those that they import. Returns those that are not there. */
 function addImports(
   names: readonly string[],
-  at: string,
   root: protobuf.Root,
   dependencies: Readonly<Record<string, string>>,
-  added: Set<string>,
-): MissingImport[] {
-  return names.flatMap((name) => {
-    if (added.has(name)) return [];
+): Import[] {
+  const added = new Set<string>();
+  const missing: Import[] = [];
+  const left: Import[] = names.map((name) => ({ name, at: path }));
+  for (const found of left) {
+    const { name } = found;
+    if (added.has(name)) continue;
     added.add(name);
-    if (!Object.hasOwn(dependencies, name)) return addBundled(name, root) ? [] : [{ name, at }];
-    const inner = `/definition/dependencies/${name.replaceAll('/', '~1')}`;
-    const imports = parseFile(dependencies[name] ?? '', name, root, inner);
-    return addImports(imports, inner, root, dependencies, added);
-  });
+    if (!Object.hasOwn(dependencies, name)) {
+      if (!addBundled(name, root)) missing.push(found);
+      continue;
+    }
+    const at = `/definition/dependencies/${name.replaceAll('/', '~1')}`;
+    for (const inner of parseFile(dependencies[name] ?? '', name, root, at)) left.push({ name: inner, at });
+  }
+  return missing;
 }
 
 function unresolved(
   error: unknown,
-  [missing, ...more]: readonly MissingImport[],
+  [missing, ...more]: readonly Import[],
   dependencies: Readonly<Record<string, string>>,
 ): PenstockError {
   if (!missing) return refuse(`The definition has an unresolved reference: ${reasonOf(error)}`, error);

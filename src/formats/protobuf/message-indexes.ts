@@ -9,7 +9,7 @@ import type { ProtobufSchema } from './definition.ts';
  */
 export function behindIndexes(codec: Codec, type: protobuf.Type, definition: ProtobufSchema): Codec {
   const { decodeAll } = codec;
-  const place = placeOf(type, definition);
+  const place = placeOf(type.fullName, fileOf(definition.schema));
   const lowest = place?.map(({ index }) => index);
   const body = (payload: Buffer): Buffer => {
     const { indexes, end } = readIndexes(payload);
@@ -44,17 +44,49 @@ const isAt = (place: readonly Step[], indexes: readonly number[]): boolean =>
     return found >= index && found <= index + maps;
   });
 
-/** Undefined if the type is in a dependency. */
-function placeOf(type: protobuf.Type, { schema }: ProtobufSchema): Step[] | undefined {
-  const { root, package: name = '' } = protobuf.parse(schema, new protobuf.Root(), { keepCase: true });
-  const prefix = name ? `.${name}.` : '.';
-  if (!type.fullName.startsWith(prefix)) return undefined;
-  const top = name ? root.lookup(`.${name}`) : root;
-  return placeIn(top as protobuf.NamespaceBase, type.fullName.slice(prefix.length).split('.'));
+interface ParsedFile {
+  top: protobuf.NamespaceBase;
+  prefix: string;
 }
 
+/** Undefined if the file itself does not have a message of that full name, as one that a dependency has. */
+const placeOf = (fullName: string, { top, prefix }: ParsedFile): Step[] | undefined =>
+  fullName.startsWith(prefix) ? placeIn(top, fullName.slice(prefix.length).split('.')) : undefined;
+
+function fileOf(schema: string): ParsedFile {
+  const { root, package: name = '' } = protobuf.parse(schema, new protobuf.Root(), { keepCase: true });
+  const top = name ? root.lookup(`.${name}`) : root;
+  return { top: top as protobuf.NamespaceBase, prefix: name ? `.${name}.` : '.' };
+}
+
+/** A file with the schema of messages, which say by indexes of which type they are. */
+export class IndexedFile {
+  readonly #file: ParsedFile;
+
+  /** Throws if the text is no Protobuf. */
+  constructor(schema: string) {
+    this.#file = fileOf(schema);
+  }
+
+  /** Whether the indexes are those of the message of that full name. */
+  has(indexes: readonly number[], fullName: string): boolean {
+    const place = placeOf(fullName, this.#file);
+    return place !== undefined && isAt(place, indexes);
+  }
+
+  /** The full name of the message at the indexes, counted without the entries of maps. Undefined if there is none. */
+  nameAt(indexes: readonly number[]): string | undefined {
+    let at: protobuf.NamespaceBase | undefined = this.#file.top;
+    for (const index of indexes) at = at && messagesOf(at)[index];
+    return at instanceof protobuf.Type ? at.fullName : undefined;
+  }
+}
+
+const messagesOf = (parent: protobuf.NamespaceBase): protobuf.Type[] =>
+  parent.nestedArray.filter((nested) => nested instanceof protobuf.Type);
+
 function placeIn(parent: protobuf.NamespaceBase, [name, ...rest]: readonly string[]): Step[] | undefined {
-  const messages = parent.nestedArray.filter((nested) => nested instanceof protobuf.Type);
+  const messages = messagesOf(parent);
   const index = messages.findIndex((message) => message.name === name);
   const found = messages[index];
   if (!found) return undefined;
@@ -66,7 +98,7 @@ function placeIn(parent: protobuf.NamespaceBase, [name, ...rest]: readonly strin
 const maxIndexes = 32;
 
 /** A count and as many indexes, as varints in zigzag; a single 0 is the first message. */
-function readIndexes(payload: Buffer): { indexes: number[]; end: number } {
+export function readIndexes(payload: Buffer): { indexes: number[]; end: number } {
   const reader = protobuf.Reader.create(payload);
   try {
     const count = reader.sint32();

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import protobufjs from 'protobufjs';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { arbitraryRow } from '../../../test/support/arbitrary-rows.ts';
 import { codecFor, expandSchema, validateSchema } from '../codec.ts';
 import type { Row, Value } from '../format.ts';
 import type { ConnectionSchema } from '../schema/schema.ts';
+import { protobuf } from './protobuf.ts';
 
 const numRuns = process.env.PENSTOCK_SOAK ? 20_000 : 120;
 
@@ -106,6 +108,44 @@ describe('any row of a message with every type', () => {
       }),
       { numRuns },
     );
+  });
+});
+
+describe('a definition whose files import each other in layers', () => {
+  const file = (imported: readonly string[], message: string) =>
+    `syntax = "proto3"; ${imported.map((name) => `import "${name}";`).join(' ')} message ${message} { int32 x = 1; }`;
+  const written = (dependencies: Record<string, string>, imported: readonly string[]) =>
+    protobuf.registry?.written({
+      format: { type: 'protobuf', message_name: 'Top', confluent_schema_registry: true },
+      definition: { type: 'protobuf_schema', schema: file(imported, 'Top'), dependencies },
+    });
+
+  test('is parsed file by file', () => {
+    const layers = [0, 1, 2, 3, 4, 5];
+    const next = (layer: number) => (layer === 5 ? [] : [`a${layer + 1}`, `b${layer + 1}`]);
+    const dependencies = Object.fromEntries(
+      layers.flatMap((layer) =>
+        [`a${layer}`, `b${layer}`].map((name) => [name, file(next(layer), `M${name}`)]),
+      ),
+    );
+    const parse = vi.spyOn(protobufjs, 'parse');
+    onTestFinished(() => void parse.mockRestore());
+    const { references } = written(dependencies, ['a0', 'b0']) ?? {};
+    expect(references?.map(({ name }) => name)).toEqual(['a0', 'b0']);
+    expect(references?.[0]?.references[0]).toBe(references?.[1]?.references[0]);
+    // Once for its type, and once for its imports.
+    expect(parse).toHaveBeenCalledTimes(2 * 13);
+  });
+
+  test('is refused if they are too many to register, or import themselves', () => {
+    const chain = Object.fromEntries(
+      Array.from({ length: 101 }, (_, index) => [
+        `f${index}`,
+        file(index === 100 ? [] : [`f${index + 1}`], `M${index}`),
+      ]),
+    );
+    expect(() => written(chain, ['f0'])).toThrow('imports more than 100 files');
+    expect(() => written({ a: file(['b'], 'A'), b: file(['a'], 'B') }, ['a'])).toThrow('imports itself');
   });
 });
 

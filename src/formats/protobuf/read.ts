@@ -2,18 +2,56 @@ import protobuf from 'protobufjs';
 import { PenstockError } from '../../errors.ts';
 import type { Row, Value } from '../format.ts';
 import { type Field, isMetadata, type ListItem } from '../schema/schema.ts';
+import { sqlType, type TimestampUnit, unitOf } from '../schema/sql-type.ts';
 import { badData, pathOf } from '../values/bad.ts';
 import { formatDecimal } from '../values/decimal.ts';
 import { rowFromObject } from '../values/row.ts';
 import { textOf } from '../values/text-check.ts';
 import { timestampFromParts } from '../values/timestamp.ts';
-import { wellKnownOf, wrappedOf } from './fields.ts';
+import { fieldsFromMessage, wellKnownOf, wrappedOf } from './fields.ts';
 import { type Decode, JsonContext, jsonMember, jsonMessage, jsonValue, type Message } from './read-json.ts';
 
 /** Compiles the reader of a message into the fields of a table; it throws `bad_data`. */
 export function rowReader(type: protobuf.Type, fields: readonly Field[]): (payload: Buffer) => Row {
   const convert = rowOf(type, fields, '');
   return (payload) => convert(parse(type, payload));
+}
+
+/**
+ * Compiles the same for fields that were not derived from the message. They are matched by name, and missing ones are null. Throws
+ * `bad_data` if a field is of another type.
+ */
+export function fittingReader(type: protobuf.Type, fields: readonly Field[]): (payload: Buffer) => Row {
+  const derived = new Map(fieldsFromMessage(type).map((field) => [field.name, field]));
+  const missing: Field[] = [];
+  const present = fields.filter((field) => {
+    const found = isMetadata(field) ? undefined : derived.get(field.name);
+    if (found) checkFit(field, found, pathOf('', field.name));
+    else if (field.required && !isMetadata(field))
+      throw badData(pathOf('', field.name), 'is required but missing in the schema it was written with');
+    else missing.push(field);
+    return found !== undefined;
+  });
+  const read = rowReader(type, present);
+  return (payload) => {
+    const row = read(payload);
+    for (const { name } of missing) row[name] = null;
+    return row;
+  };
+}
+
+function checkFit(field: ListItem, found: ListItem, path: string): void {
+  const isSame =
+    field.type === found.type &&
+    (field.type !== 'decimal128' || (field.precision === found.precision && field.scale === found.scale));
+  if (!isSame)
+    throw badData(path, `is ${sqlType(found)} in the schema it was written with, not ${sqlType(field)}`);
+  if (field.items && found.items) checkFit(field.items, found.items, `${path}/*`);
+  for (const member of field.fields ?? []) {
+    const other = found.fields?.find(({ name }) => name === member.name);
+    if (!other) throw badData(pathOf(path, member.name), 'is missing in the schema it was written with');
+    checkFit(member, other, pathOf(path, member.name));
+  }
 }
 
 /** Compiles the reader of any message into a JSON text. */
@@ -121,7 +159,7 @@ function itemOf(member: protobuf.Field, item: ListItem | undefined, path: string
   if (item?.type === 'json') return asText(jsonValue(member, new JsonContext(path, parse)));
   switch (wellKnownOf(resolvedType)) {
     case 'timestamp':
-      return (message) => timeOf(message as Message, path);
+      return (message) => timeOf(message as Message, item ? unitOf(item) : 'nanosecond', path);
     case 'duration':
       return (message) => durationOf(message as Message, path);
     case 'wrapper': {
@@ -138,9 +176,9 @@ function nameIn({ valuesById }: protobuf.Enum): Decode {
   return (number) => valuesById[number as number] ?? String(number);
 }
 
-function timeOf({ seconds, nanos }: Message, path: string): bigint {
-  const time = timestampFromParts(seconds as bigint, BigInt(nanos as number), 'nanosecond');
-  if (time === undefined) throw badData(path, 'is a time that does not fit 64 bits of nanoseconds');
+function timeOf({ seconds, nanos }: Message, unit: TimestampUnit, path: string): bigint {
+  const time = timestampFromParts(seconds as bigint, BigInt(nanos as number), unit);
+  if (time === undefined) throw badData(path, `is a time that does not fit 64 bits of ${unit}s`);
   return time;
 }
 

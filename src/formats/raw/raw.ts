@@ -12,8 +12,9 @@ export const rawString: FormatDefinition<'raw_string'> = {
     const decodeText = rowFromMessage(fields);
     return {
       decodeText,
+      check,
       decode(payload) {
-        if (!isUtf8(payload)) throw badData('/value', 'is not UTF-8 text');
+        check(payload);
         return decodeText(payload.toString());
       },
       encodeText,
@@ -21,6 +22,10 @@ export const rawString: FormatDefinition<'raw_string'> = {
     };
   },
 };
+
+function check(payload: Buffer): void {
+  if (!isUtf8(payload)) throw badData('/value', 'is not UTF-8 text');
+}
 
 function encodeText({ value }: Row): string {
   if (typeof value !== 'string') throw badRow('/value', 'is not a text');

@@ -12,13 +12,30 @@ const character = (description: string) =>
 const refused = Type.Optional(
   Type.Null({ description: 'Known from Arroyo and refused: omit it, or send null' }),
 );
-const noRegistry = flag('Refused when true: schema registries are not supported');
+const registryOptions = {
+  confluent_schema_registry: flag(
+    'Each message has the id of its schema in the schema registry of the connection profile or table, in the header of Confluent',
+  ),
+  subject: Type.Optional(
+    Type.Union([Type.String({ maxLength: 1_024 }), Type.Null()], {
+      description: 'confluent_schema_registry only: subject of the schema; default by the strategy',
+    }),
+  ),
+  subject_strategy: oneOf(
+    ['topic', 'record', 'topic_record'],
+    'confluent_schema_registry only: subject <topic>-value, <record name> or <topic>-<record name>; default topic',
+  ),
+  register_schema: flag(
+    'confluent_schema_registry only: whether a sink registers its schema if the subject does not have it; default true',
+  ),
+};
 const confluentHeader = flag(
   "Each message begins with the header of Confluent's serializers: a zero byte and the schema id, then in protobuf the message indexes",
 );
 const schemaId = Type.Optional(
   Type.Union([Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }), Type.Null()], {
-    description: 'confluent_header only: schema id that is written; messages with another id are bad data',
+    description:
+      'Schema id that is written. With confluent_header alone messages with another id are bad data; with confluent_schema_registry it is not looked up',
   }),
 );
 const intoJson = flag('Puts the whole message into one json column called value');
@@ -45,7 +62,7 @@ const format = <T extends string, P extends TProperties>(type: T, title: string,
   );
 
 const JsonFormat = format('json', 'Json', {
-  confluent_schema_registry: noRegistry,
+  ...registryOptions,
   confluent_header: confluentHeader,
   schema_id: schemaId,
   include_schema: flag('Wraps each message as {schema, payload}, like Kafka Connect'),
@@ -63,7 +80,7 @@ const JsonFormat = format('json', 'Json', {
 });
 
 const AvroFormat = format('avro', 'Avro', {
-  confluent_schema_registry: noRegistry,
+  ...registryOptions,
   confluent_header: confluentHeader,
   raw_datums: flag('Each message is one datum without a header'),
   single_object: flag('Each message is one datum behind the header of the single-object encoding'),
@@ -74,7 +91,7 @@ const AvroFormat = format('avro', 'Avro', {
 });
 
 const ProtobufFormat = format('protobuf', 'Protobuf', {
-  confluent_schema_registry: noRegistry,
+  ...registryOptions,
   confluent_header: confluentHeader,
   schema_id: schemaId,
   into_unstructured_json: intoJson,
@@ -164,7 +181,7 @@ const NewlineFraming = Type.Object(
 
 export const Framing = tagged('method', [NewlineFraming], 'Separation of several rows in one message');
 
-const maxDefinition = 400_000;
+export const maxDefinition = 400_000;
 const document = Type.String({ minLength: 1, maxLength: maxDefinition });
 
 const definitions = [

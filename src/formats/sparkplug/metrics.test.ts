@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { codecFor } from '../codec.ts';
 import type { Row } from '../format.ts';
 import type { Field } from '../schema/schema.ts';
-import { columns, datatypes, payloadType } from './payload.ts';
+import { columns, datatypes, messageTypes } from './payload.ts';
+
+const payloadType = messageTypes().payload.type;
 
 const fields: Field[] = [...columns].map(([name, type]) => ({ name, ...type }));
 const codec = codecFor({ format: { type: 'sparkplug_b' }, fields });

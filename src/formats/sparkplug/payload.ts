@@ -105,24 +105,33 @@ const schema = `
 const typeIn = (text: string, name: string) =>
   messageTypeOf({ type: 'protobuf_schema', schema: text }, `sparkplug_b.${name}`);
 
-export const payloadType = typeIn(schema, 'Payload');
-export const metricType = typeIn(schema, 'Metric');
-/** A payload whose metrics are not read yet, so that each can be read on its own. */
-export const splitType = typeIn(
-  schema.replace('repeated Metric metrics', 'repeated bytes metrics'),
-  'Payload',
-);
-
 const jsonOf = (field: Field): Field =>
   field.type === 'struct' ? { name: field.name, type: 'json', required: false } : field;
 
-/** A payload as a row, with the messages inside a metric as json: a Template may hold itself. */
-export const metricFields: readonly Field[] = fieldsFromMessage(metricType).map(jsonOf);
-export const payloadFields: readonly Field[] = fieldsFromMessage(payloadType).map((field) => {
-  if (field.name !== 'metrics' || !field.items) return field;
-  return { ...field, items: { ...field.items, fields: [...metricFields] } };
-});
-export const splitFields: readonly Field[] = fieldsFromMessage(splitType);
+function parseTypes() {
+  const [payload, metric] = [typeIn(schema, 'Payload'), typeIn(schema, 'Metric')];
+  // A payload whose metrics are not read yet, so that each can be read on its own.
+  const split = typeIn(schema.replace('repeated Metric metrics', 'repeated bytes metrics'), 'Payload');
+  // A payload as a row, with the messages inside a metric as json: a Template may hold itself.
+  const metricFields = fieldsFromMessage(metric).map(jsonOf);
+  const payloadFields = fieldsFromMessage(payload).map((field) => {
+    if (field.name !== 'metrics' || !field.items) return field;
+    return { ...field, items: { ...field.items, fields: [...metricFields] } };
+  });
+  return {
+    payload: { type: payload, fields: payloadFields },
+    metric: { type: metric, fields: metricFields },
+    split: { type: split, fields: fieldsFromMessage(split) },
+  };
+}
+
+let types: ReturnType<typeof parseTypes> | undefined;
+
+/** Returns the messages with their fields. Parsed on first use: a process without a Sparkplug table starts sooner. */
+export function messageTypes(): ReturnType<typeof parseTypes> {
+  types ??= parseTypes();
+  return types;
+}
 
 const milliseconds: ListItem = { type: 'timestamp', unit: 'millisecond' };
 

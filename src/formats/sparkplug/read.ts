@@ -5,21 +5,19 @@ import { rowReader } from '../protobuf/read.ts';
 import { type Field, isMetadata } from '../schema/schema.ts';
 import { badData, pathOf } from '../values/bad.ts';
 import { rowFromSequence } from '../values/row.ts';
-import {
-  type Datatype,
-  datatypes,
-  metricFields,
-  metricType,
-  payloadFields,
-  payloadType,
-  splitFields,
-  splitType,
-} from './payload.ts';
+import { type Datatype, datatypes, messageTypes } from './payload.ts';
 import { integerOf, jsonOf, type PropertySet, propertiesOf } from './values.ts';
 
-const readPayload = rowReader(payloadType, payloadFields);
-const readSplit = rowReader(splitType, splitFields);
-const readMetric = rowReader(metricType, metricFields);
+function makeReaders() {
+  const { payload, metric, split } = messageTypes();
+  return {
+    readPayload: rowReader(payload.type, payload.fields),
+    readSplit: rowReader(split.type, split.fields),
+    readMetric: rowReader(metric.type, metric.fields),
+  };
+}
+
+type Readers = ReturnType<typeof makeReaders>;
 
 interface SparkplugMetric {
   payload: Row;
@@ -37,14 +35,15 @@ export function metricsReader(fields: readonly Field[]): (payload: Buffer, bad?:
       read: isMetadata(field) ? () => null : orMissing(columnReader(field.name), field),
     })),
   );
+  const readers = makeReaders();
   return (bytes, bad) => {
-    const { payload, metrics } = metricsOf(bytes);
+    const { payload, metrics } = metricsOf(bytes, readers);
     if (metrics.length > maxRowsOfMessage) throw badData('', `holds more than ${maxRowsOfMessage} rows`);
     const rows: Row[] = [];
     for (const [number, metric] of metrics.entries()) {
       let members: Row | undefined;
       try {
-        members = Buffer.isBuffer(metric) ? readMetric(metric) : metric;
+        members = Buffer.isBuffer(metric) ? readers.readMetric(metric) : metric;
         rows.push(make(metricOf(payload, members)));
       } catch (error) {
         const named = inMetric(error, number, members);
@@ -57,18 +56,21 @@ export function metricsReader(fields: readonly Field[]): (payload: Buffer, bad?:
 }
 
 /** The metrics of a payload; as bytes if one of them cannot be read. */
-function metricsOf(bytes: Buffer): { payload: Row; metrics: readonly (Row | Buffer)[] } {
+function metricsOf(
+  bytes: Buffer,
+  { readPayload, readSplit }: Readers,
+): { payload: Row; metrics: readonly (Row | Buffer)[] } {
   try {
     const payload = readPayload(bytes);
     return { payload, metrics: payload.metrics as Row[] };
   } catch (error) {
-    const payload = splitOf(bytes);
+    const payload = splitOf(bytes, readSplit);
     if (!payload) throw error;
     return { payload, metrics: payload.metrics as Buffer[] };
   }
 }
 
-function splitOf(bytes: Buffer): Row | undefined {
+function splitOf(bytes: Buffer, readSplit: Readers['readSplit']): Row | undefined {
   try {
     return readSplit(bytes);
   } catch {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { codecFor } from '../codec.ts';
 import type { Row } from '../format.ts';
-import { datatypes, payloadType } from './payload.ts';
+import { datatypes, messageTypes } from './payload.ts';
+
+const payloadType = messageTypes().payload.type;
 
 /** Values as the specification of Eclipse Sparkplug 3.0.0 means them; the bytes of arrays are its own examples. */
 

@@ -5,7 +5,7 @@ import { rowWriter } from '../protobuf/write.ts';
 import { type Field, isMetadata, messageFields } from '../schema/schema.ts';
 import { sqlType } from '../schema/sql-type.ts';
 import { badRow, pathOf } from '../values/bad.ts';
-import { columns, type Datatype, datatypes, payloadFields, payloadType } from './payload.ts';
+import { columns, type Datatype, datatypes, messageTypes } from './payload.ts';
 import { metricsReader } from './read.ts';
 
 /**
@@ -38,8 +38,6 @@ export const sparkplugB: FormatDefinition<'sparkplug_b'> = {
   },
 };
 
-const writePayload = rowWriter(payloadType, payloadFields);
-
 /** The datatype of a value when the row does not say it. */
 const datatypeOfColumn: Readonly<Record<string, string>> = {
   int_value: 'Int64',
@@ -56,6 +54,8 @@ const readOnly = ['value', 'raw_value', 'properties', 'metadata'] as const;
 
 /** Compiles the writer of a row: a payload with one metric. Throws `bad_row`. */
 function metricWriter(fields: readonly Field[]): (row: Row) => Buffer {
+  const { payload } = messageTypes();
+  const writePayload = rowWriter(payload.type, payload.fields);
   const kept = messageFields(fields);
   const names = new Set(kept.map(({ name }) => name));
   const required = kept.filter((field) => field.required).map(({ name }) => name);

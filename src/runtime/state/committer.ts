@@ -1,5 +1,6 @@
 import type { Delivery } from '../../connectors/connector.ts';
 import { PenstockError } from '../../errors.ts';
+import type { RegisteredSchemas } from '../../formats/registered.ts';
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
 import type { Results } from '../../sql/state/result-reader.ts';
 import type { BadMessages } from '../bad-messages.ts';
@@ -27,6 +28,8 @@ export interface PumpedSource {
   bad: BadMessages;
   /** Name of its session with the other side. */
   session: string | null;
+  /** Of a source whose schemas are in a registry. */
+  schemas?: RegisteredSchemas | undefined;
 }
 
 export interface CommitTools {

@@ -54,7 +54,7 @@ export class StatefulPump {
       for (const [index, source] of tables.entries()) {
         const clock = state.clocks[index] as RestoredState['clocks'][number];
         const nextChange = () => BigInt(state.control.nextChange++);
-        const given = { index, source, clock };
+        const given = { index, source, clock, schemas: sources[index]?.schemas };
         inputs.push(await SourceInput.open(select, given, state.duplicates[index], nextChange));
       }
       return new StatefulPump(tools, state, inputs);
@@ -123,6 +123,7 @@ export class StatefulPump {
     for (const [source, some] of Map.groupBy(messages, (message) => message.source)) {
       const input = this.#inputs[source] as SourceInput;
       const deliveries = some.map((message) => ({ ...message, message, receivedAt, ack() {} }));
+      await input.reader.ready(deliveries);
       for (const batch of input.reader.batches(deliveries, () => {})) {
         const prepared = await input.prepare(batch);
         while (this.#committer.taking !== undefined) await this.#committer.taking;
@@ -172,6 +173,7 @@ export class StatefulPump {
         continue;
       }
       counts.add({ batches: 1, messages_in: messages.length, bytes_in: bytesOf(messages) });
+      await input.reader.ready(messages);
       for (const batch of input.reader.batches(messages, bad.failed)) {
         const prepared = await input.prepare(batch);
         this.#tools.signal.throwIfAborted();

@@ -3,6 +3,7 @@ import { PenstockError } from '../../errors.ts';
 import { codecFor } from '../../formats/codec.ts';
 import type { Row } from '../../formats/format.ts';
 import { type ChangeReader, changeReader } from '../../formats/json/changes.ts';
+import type { RegisteredSchemas } from '../../formats/registered.ts';
 import type { StatefulSelect, TableDefinition } from '../../sql/plan.ts';
 import type { Duplicates } from '../../sql/state/duplicates.ts';
 import { type ComputedRows, LeafRows } from '../../sql/state/leaf-rows.ts';
@@ -16,6 +17,14 @@ interface PreparedBatch {
   computed: ComputedRows;
 }
 
+interface SourceGiven {
+  index: number;
+  source: TableDefinition;
+  clock: SourceClock;
+  /** Of a source whose schemas are in a registry. */
+  schemas: RegisteredSchemas | undefined;
+}
+
 /** Messages of one source on their way into the tables. */
 export class SourceInput {
   readonly reader: BatchReader;
@@ -27,12 +36,12 @@ export class SourceInput {
 
   static async open(
     select: StatefulSelect,
-    { index, source, clock }: { index: number; source: TableDefinition; clock: SourceClock },
+    { index, source, clock, schemas }: SourceGiven,
     duplicates: Duplicates | undefined,
     nextChange: () => bigint,
   ): Promise<SourceInput> {
     const rows = await LeafRows.open(select, index, source, clock);
-    return new SourceInput(source, rows, duplicates, nextChange);
+    return new SourceInput(source, rows, duplicates, nextChange, schemas);
   }
 
   private constructor(
@@ -40,13 +49,14 @@ export class SourceInput {
     rows: LeafRows,
     duplicates: Duplicates | undefined,
     nextChange: () => bigint,
+    schemas: RegisteredSchemas | undefined,
   ) {
     this.#source = source;
     this.#rows = rows;
     this.#duplicates = duplicates;
     this.#nextChange = nextChange;
-    this.#changes = changeReader(source.schema);
-    const codec = this.#changes?.codec ?? codecFor(source.schema);
+    this.#changes = changeReader(source.schema, schemas);
+    const codec = this.#changes?.codec ?? codecFor(source.schema, schemas);
     this.reader = new BatchReader(source, codec, rows.bytesFor);
   }
 

@@ -228,16 +228,11 @@ export class CompiledTransform implements Transform {
     };
   }
 
-  run(rows: readonly Row[]): Promise<Transformed> {
-    const result = this.#run(rows);
-    this.#last = result.catch(() => undefined);
-    return result;
-  }
-
-  async #run(rows: readonly Row[]): Promise<Transformed> {
+  run(rows: readonly Row[]): Transformed | Promise<Transformed> {
     const result: Transformed = { rows: [], origin: [], bad: [] };
     const deferred: number[] = [];
-    for (const [index, row] of rows.entries()) {
+    for (let index = 0; index < rows.length; index++) {
+      const row = rows[index] as Row;
       try {
         // DuckDB's transform decides about a row that may need much memory.
         if (this.bytesFor !== undefined && this.bytesFor(row) > sharedBytes) defer();
@@ -250,7 +245,10 @@ export class CompiledTransform implements Transform {
         deferred.push(index);
       }
     }
-    return deferred.length === 0 ? result : this.#complete(rows, deferred, result);
+    if (deferred.length === 0) return result;
+    const completed = this.#complete(rows, deferred, result);
+    this.#last = completed.catch(() => undefined);
+    return completed;
   }
 
   async close(): Promise<void> {

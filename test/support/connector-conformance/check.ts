@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { errorCatalog } from '../../../src/connectors/catalog.ts';
 import type { CheckStep } from '../../../src/connectors/connector.ts';
-import { errorCatalog } from '../../../src/connectors/registry.ts';
 import { abortedEverywhere, type Context, leavingNothing, noTargets, type Subject } from './subject.ts';
 
 export interface CheckSubject extends Subject {

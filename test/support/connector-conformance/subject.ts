@@ -1,8 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { errorCatalog } from '../../../src/connectors/catalog.ts';
 import type { ConnectorDefinition, RunContext } from '../../../src/connectors/connector.ts';
-import { errorCatalog } from '../../../src/connectors/registry.ts';
 import { PenstockError } from '../../../src/errors.ts';
 import { until } from '../until.ts';
 

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
-import { codecFor, expandSchema, rowsOf } from '../../../formats/codec.ts';
+import { expandSchema, readyCodec, rowsOf } from '../../../formats/codec.ts';
+import type { RegisteredSchemas } from '../../../formats/registered.ts';
+import type { ConnectionSchema } from '../../../formats/schema/schema.ts';
 import type { CheckContext } from '../../connector.ts';
 import type { CheckSteps, Finding } from '../../network/check-steps.ts';
 import { untilReported } from '../../network/deadline.ts';
+import { columnsIn } from '../../network/template.ts';
 import { mqttError } from '../config/errors.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { type MqttTable, qosOf, sinkOf } from '../config/table.ts';
-import { columnsIn } from '../config/template.ts';
 import { isShared, type Qos, splitShared } from '../config/topic.ts';
 import { connect } from '../connection/client.ts';
 import { probeClient } from '../connection/connect-request.ts';
@@ -72,11 +74,11 @@ export async function checkSource(test: TableTest, table: MqttTable): Promise<vo
   const options = { details: { topic: table.topic }, late: unansweredBy(connection) };
   await steps.run('subscribe', (signal) => subscribe(connection, filter, qosOf(table), signal), options);
   const sample = await steps.run('first_message', (signal) => probe.first(context.stepTimeoutMs, signal));
-  const { schema } = context;
+  const { schema, schemas } = context;
   if (schema === undefined) steps.skip('decode', 'Skipped because there is no schema to decode with');
   else if (connection !== undefined && sample === undefined) {
     steps.skip('decode', 'Skipped because there is no message to decode');
-  } else await steps.run('decode', async () => decoded(schema, sample as SampleMessage));
+  } else await steps.run('decode', () => decoded(schema, schemas, sample as SampleMessage));
 }
 
 /** An MQTT 5 broker reports whether it supports shared subscriptions; with 3.1.1 only an attempt shows it. */
@@ -168,9 +170,13 @@ const withOwnGroup = (filter: string): string =>
     ? `$share/penstock_check_${randomBytes(4).toString('hex')}/${splitShared(filter).filter}`
     : filter;
 
-function decoded(schema: Parameters<typeof codecFor>[0], sample: SampleMessage): Finding<true> {
+async function decoded(
+  schema: ConnectionSchema,
+  schemas: RegisteredSchemas | undefined,
+  sample: SampleMessage,
+): Promise<Finding<true>> {
   const full = expandSchema(schema);
-  const rows = rowsOf(codecFor(full), sample.payload);
+  const rows = rowsOf(await readyCodec(full, schemas, [sample.payload]), sample.payload);
   const columns = (full.fields ?? []).map(({ name }) => name);
   const message = 'The message matches the schema';
   return {

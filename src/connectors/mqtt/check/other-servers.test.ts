@@ -52,7 +52,7 @@ describe('a port that is not that of a broker', () => {
   ])('is known by its HTTP status: %i', async (status, headers, words) => {
     const server = createServer((_request, response) => response.writeHead(status, headers).end());
     const { code, text } = await last(`${await listening(server)}/mqtt`);
-    expect(code).toBe('websocket_refused');
+    expect(code).toBe(status === 503 ? 'http_unavailable' : 'websocket_refused');
     expect(text).toContain(words);
     expect(text).not.toContain('secret');
   });

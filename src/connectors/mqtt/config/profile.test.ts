@@ -40,6 +40,7 @@ describe('a profile', () => {
       'password',
       'tls/key',
       'tls/passphrase',
+      ...['apiSecret', 'tls/key', 'tls/passphrase'].map((path) => `schemaRegistryEnum/${path}`),
     ]);
   });
 

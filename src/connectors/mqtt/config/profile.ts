@@ -2,6 +2,12 @@ import Type, { type Static, type TSchema } from 'typebox';
 import type { FieldError } from '../../../errors.ts';
 import { given } from '../../network/tls.ts';
 import { checkTlsFiles, refuseTls } from '../../network/tls-options.ts';
+import {
+  registryOf,
+  registrySecrets,
+  schemaRegistryField,
+  validateRegistry,
+} from '../../schema-registry/profile.ts';
 import { type BrokerEndpoint, parseUrls } from './broker-url.ts';
 import { checkTopicName, qosNames } from './topic.ts';
 
@@ -139,8 +145,13 @@ export const MqttProfile = Type.Object(
       }),
     ),
     will: optional(Will),
+    ...schemaRegistryField,
   },
-  { title: 'MqttConfig', additionalProperties: false, sensitive: ['password', 'tls/key', 'tls/passphrase'] },
+  {
+    title: 'MqttConfig',
+    additionalProperties: false,
+    sensitive: ['password', 'tls/key', 'tls/passphrase', ...registrySecrets('schemaRegistryEnum')],
+  },
 );
 export type MqttProfile = Static<typeof MqttProfile>;
 type Will = Static<typeof Will>;
@@ -169,6 +180,7 @@ export function validateProfile(profile: MqttProfile): FieldError[] {
   if (typeof endpoints === 'string') refuse('/url', endpoints);
   else if (!endpoints.some(({ tls }) => tls)) refuseTlsOptions(profile, endpoints, refuse);
   checkTlsFiles(profile.tls, refuse);
+  validateRegistry(registryOf(profile), '/schemaRegistryEnum', refuse);
   if (profile.will !== undefined) checkWill(profile.will, profile, refuse);
   if (given(profile.password) && !given(profile.username) && profile.protocolVersion !== '5')
     refuse(

@@ -3,9 +3,17 @@ import type { FieldError } from '../../../errors.ts';
 import type { ColumnUse } from '../../../formats/schema/column-use.ts';
 import { fieldTypes } from '../../../formats/schema/schema.ts';
 import type { MetadataColumn, Pace } from '../../connector.ts';
+import { checkTemplate, columnsIn, constantParts } from '../../network/template.ts';
 import type { MqttProfile } from './profile.ts';
-import { checkTemplate, columnsIn, constantParts } from './template.ts';
-import { checkTopicFilter, checkTopicName, isShared, type Qos, qosLevel, qosNames } from './topic.ts';
+import {
+  checkTopicFilter,
+  checkTopicName,
+  hasWildcard,
+  isShared,
+  type Qos,
+  qosLevel,
+  qosNames,
+} from './topic.ts';
 
 /** The schema of an MQTT connection table, wire-compatible with Arroyo's, and the rules that it cannot express. */
 
@@ -114,6 +122,10 @@ export const sinkOf = (table: MqttTable): Static<typeof Sink> | undefined =>
 
 export const sourceOf = (table: MqttTable): Static<typeof Source> | undefined =>
   'retain' in table.type ? undefined : table.type;
+
+/** See `subjectOf` in the connector contract. */
+export const subjectOf = ({ topic }: MqttTable) =>
+  hasWildcard(topic) || isShared(topic) || columnsIn(topic).length > 0 ? {} : { topic };
 
 export const pace = (table: MqttTable): Pace => sourceOf(table) ?? {};
 

@@ -24,8 +24,13 @@ const ackBytes = 4;
 /** Limit of unsettled payloads. A larger message is accepted if it is the only one. */
 const maxBytes = 64 * 1024 * 1024;
 
+/** Size of the ring to begin with: there may be thousands of connections, and most never need more. */
+const initialSize = 16;
+
 export class AckQueue {
-  readonly #owed: (Owed | undefined)[];
+  readonly #window: number;
+  /** Ring of what is owed, the oldest at `#head`. */
+  #owed: (Owed | undefined)[];
   #head = 0;
   #length = 0;
   #bytes = 0;
@@ -39,7 +44,8 @@ export class AckQueue {
 
   /** `write` receives encoded acknowledgements; `drained` is called after deliveries have left the queue. */
   constructor(window: number, write: (acks: Buffer) => void, drained: () => void) {
-    this.#owed = new Array<Owed | undefined>(window).fill(undefined);
+    this.#window = window;
+    this.#owed = new Array<Owed | undefined>(Math.min(initialSize, window)).fill(undefined);
     this.#write = write;
     this.#drained = drained;
   }
@@ -49,20 +55,28 @@ export class AckQueue {
   }
 
   get full(): boolean {
-    return this.#length >= this.#owed.length || (this.#bytes >= maxBytes && this.#length > 0);
+    return this.#length >= this.#window || (this.#bytes >= maxBytes && this.#length > 0);
   }
 
   get half(): boolean {
-    return this.#length <= this.#owed.length >> 1 && this.#bytes <= maxBytes / 2;
+    return this.#length <= this.#window >> 1 && this.#bytes <= maxBytes / 2;
   }
 
   /** Adds a delivery. Call it only while not `full`. */
   push(owed: Owed): void {
     if (this.full) throw new RangeError('The window is full');
+    if (this.#length === this.#owed.length) this.#grow();
     this.#owed[(this.#head + this.#length) % this.#owed.length] = owed;
     this.#length += 1;
     this.#bytes += owed.bytes ?? 0;
     if (owed.qos === 2) this.#exactlyOnce.set(owed.packetId, false);
+  }
+
+  #grow(): void {
+    const size = Math.min(this.#owed.length * 2, this.#window);
+    const inOrder = [...this.#owed.slice(this.#head), ...this.#owed.slice(0, this.#head)];
+    this.#owed = [...inOrder, ...new Array<undefined>(size - inOrder.length).fill(undefined)];
+    this.#head = 0;
   }
 
   /**

@@ -29,8 +29,8 @@ describe('the seams of MQTT.js', () => {
   });
 
   test('fail loudly when one is missing', () => {
-    const without = Object.create(MqttClient.prototype, { _sendPacket: { value: undefined } });
-    expect(() => assertSeams(without)).toThrow(/has no _sendPacket/);
+    const without = Object.create(MqttClient.prototype, { reschedulePing: { value: undefined } });
+    expect(() => assertSeams(without)).toThrow(/has no reschedulePing/);
   });
 });
 

@@ -1,38 +1,29 @@
 import type { Duplex } from 'node:stream';
-import { type IPublishPacket, MqttClient } from 'mqtt';
+import { MqttClient } from 'mqtt';
 import type { IConnackPacket } from 'mqtt-packet';
 import type { ReceivedIdentifiers } from '../../connector.ts';
 import { AckQueue, type Owed } from './ack-queue.ts';
-import { MqttDelivery } from './delivery.ts';
+import type { MqttDelivery } from './delivery.ts';
+import { PacketLane } from './packet-lane.ts';
 
 /**
  * All use of MQTT.js internals. This is why MQTT.js is pinned to 5.16.0: see `docs/decisions/0005-mqttjs-with-two-seams.md`.
  *
- * MQTT.js handles one packet at a time and ties the PUBACK or PUBREC of a message to the continuation of its parser.
- * `DeferredAcks` separates them: it hands a message out when its PUBLISH arrives, lets the parser continue, and
- * acknowledges the message when it is settled. If the window is full, it holds the parser's continuation, so that MQTT.js
- * stops reading the socket until the window is half empty.
+ * `DeferredAcks` hands a message out when its PUBLISH arrives, and acknowledges it when it is settled. MQTT.js sees none of
+ * these packets: `PacketLane` takes them. If the window is full, the socket is not read until it is half empty. The keep-alive
+ * of MQTT.js has to know that.
  */
 
 /** The members of MQTT.js that this file replaces or calls. */
 interface Internals {
   stream: Duplex;
-  incomingStore: { get(packet: unknown, done: (error: Error) => void): unknown };
-  options: {
-    customHandleAcks(topic: string, payload: Buffer, packet: IPublishPacket, done: AckDone): void;
-    reschedulePings?: boolean;
-  };
-  handleMessage(packet: IPublishPacket, done: () => void): void;
   onKeepaliveTimeout(): void;
   reschedulePing(force?: boolean): void;
   sendPing(): void;
-  _sendPacket(packet: AckPacket, done?: () => void, stored?: () => void, noStore?: boolean): void;
+  topicAliasSend?: unknown;
 }
 
-type AckPacket = { cmd: string; messageId?: number };
-type AckDone = (error: null, reasonCode: number) => void;
-
-const members = ['handleMessage', 'onKeepaliveTimeout', 'reschedulePing', 'sendPing', '_sendPacket'] as const;
+const members = ['onKeepaliveTimeout', 'reschedulePing', 'sendPing'] as const;
 
 /** Throws if the installed MQTT.js lacks a member that this file needs. Call it before the first connection. */
 export function assertSeams(client: object = MqttClient.prototype): void {
@@ -42,15 +33,6 @@ export function assertSeams(client: object = MqttClient.prototype): void {
       `MQTT.js ${MqttClient.VERSION} has no ${missing.join(', ')}: acks.ts requires version 5.16.0`,
     );
 }
-
-/**
- * The reason code "no matching subscribers" keeps MQTT.js from storing a QoS 2 PUBLISH. It would otherwise hand the
- * message out at PUBREL, and drop the connection if the broker exceeds the window.
- */
-const withoutStoring = 16;
-
-/** MQTT.js looks up each PUBREL in its store, which is empty. Creating its own error would cost a stack trace. */
-const notStored = new Error('No message is stored');
 
 /** Identifiers that a job with state has received at QoS 2. `failed` is called when a commit fails. */
 export interface Receipts {
@@ -63,17 +45,20 @@ export class DeferredAcks {
   /** Resolves when identifiers of a session that the broker has lost are forgotten for good. */
   cleared: Promise<void> | undefined;
   readonly #client: Internals;
+  readonly #lane: PacketLane;
   readonly #deliver: (delivery: MqttDelivery) => void;
   readonly #receipts: Receipts | undefined;
+  /** Takes the message for which the window had no room. Reading pauses meanwhile. */
   #waiting: (() => void) | null = null;
   #stopped = false;
 
   /**
-   * Takes over the acknowledgements of a client that has not connected yet, so that the first message of a resumed
-   * session is covered too. At most `window` deliveries are unsettled at any time.
+   * Takes over the messages of a client that has not connected yet, so that the first one of a resumed session is covered too.
+   * At most `window` deliveries are unsettled at any time.
    */
   constructor(
     client: MqttClient,
+    socket: Duplex,
     window: number,
     deliver: (delivery: MqttDelivery) => void,
     receipts?: Receipts,
@@ -88,7 +73,12 @@ export class DeferredAcks {
       (acks) => client.stream.write(acks),
       () => this.#drained(),
     );
-    this.#takeOver();
+    this.#lane = new PacketLane(client, socket, {
+      published: (message) => (message.qos === 2 ? this.#arriveOnce(message) : this.#arrive(message)),
+      released: (packetId) => this.#complete(packetId),
+    });
+    pingOnTime(client);
+    this.#keepAlive();
   }
 
   get paused(): boolean {
@@ -107,64 +97,45 @@ export class DeferredAcks {
     this.queue.abandon();
   }
 
-  #takeOver(): void {
-    const client = this.#client;
-    pingOnTime(this.#client);
-    client.options.customHandleAcks = (topic, _payload, packet, done) => {
-      if (packet.qos === 2) this.#arriveOnce(topic, packet, () => done(null, withoutStoring));
-      else this.#arrive(topic, packet, done);
-    };
-    client.handleMessage = (packet, done) => {
-      if (packet.qos === 0) this.#arrive(packet.topic, packet, done);
-      else done();
-    };
-    const send = client._sendPacket.bind(client);
-    client._sendPacket = (packet, done, stored, noStore) => {
-      if (packet.cmd === 'puback' || packet.cmd === 'pubrec') {
-        done?.();
-        return;
-      }
-      if (packet.cmd === 'pubcomp') this.#complete(packet.messageId ?? 0, done);
-      else send(packet, done, stored, noStore);
-    };
-    client.incomingStore.get = (_packet, done) => done(notStored);
-    this.#keepAlive();
-  }
-
-  /** `done` lets the parser continue. At QoS 0 its arguments are ignored. */
-  #arrive(topic: string, packet: IPublishPacket, done: AckDone): void {
-    if (this.#stopped || this.queue.full) {
-      this.#waiting = () => this.#arrive(topic, packet, done);
+  #arrive(delivery: MqttDelivery): void {
+    if (!this.#hasRoom) {
+      this.#hold(() => this.#arrive(delivery));
       return;
     }
-    const delivery = new MqttDelivery(topic, packet, this.queue);
-    this.queue.push(delivery);
+    delivery.owedBy(this.queue);
     this.#deliver(delivery);
-    done(null, 0);
   }
 
-  #arriveOnce(topic: string, packet: IPublishPacket, done: () => void): void {
-    const { messageId = 0 } = packet;
+  get #hasRoom(): boolean {
+    return !this.#stopped && !this.queue.full;
+  }
+
+  #hold(take: () => void): void {
+    this.#waiting = take;
+    this.#lane.pause();
+  }
+
+  #arriveOnce(delivery: MqttDelivery): void {
+    const { dup, packetId } = delivery;
     // Without DUP it is a new message: mosquitto reuses identifiers when it sends a long queue at once.
-    if (packet.dup && this.queue.repeats(messageId)) done();
-    else if (this.#receipts?.received.has(messageId) !== true) this.#arrive(topic, packet, done);
-    else if (packet.dup) this.#confirmAgain(messageId, done);
+    if (dup && this.queue.repeats(packetId)) return;
+    if (this.#receipts?.received.has(packetId) !== true) this.#arrive(delivery);
+    else if (dup) this.#confirmAgain(packetId);
     else {
-      this.#release(messageId);
-      this.#arrive(topic, packet, done);
+      this.#release(packetId);
+      this.#arrive(delivery);
     }
   }
 
   /** A message of a former connection that is committed: it only gets its PUBREC, in order of receipt. */
-  #confirmAgain(packetId: number, done: () => void): void {
-    if (this.#stopped || this.queue.full) {
-      this.#waiting = () => this.#confirmAgain(packetId, done);
+  #confirmAgain(packetId: number): void {
+    if (!this.#hasRoom) {
+      this.#hold(() => this.#confirmAgain(packetId));
       return;
     }
     const owed: Owed = { packetId, qos: 2, settled: false };
     this.queue.push(owed);
     this.queue.settle(owed);
-    done();
   }
 
   /** Without a session the broker sends nothing before it is asked to, so nothing has been handed out. */
@@ -178,23 +149,25 @@ export class DeferredAcks {
     this.#receipts?.received.release(packetId).then(released, this.#receipts.failed);
   }
 
-  /** Back-pressure: stops reading PUBREL packets while the broker does not read the PUBCOMP packets, as MQTT.js does. */
-  #complete(packetId: number, done?: () => void): void {
+  /** Back-pressure: stops reading PUBREL packets while the broker does not read the PUBCOMP packets. */
+  #complete(packetId: number): void {
     const released = (): void => this.queue.released(packetId);
     if (this.#receipts?.received.has(packetId) === true) this.#release(packetId, released);
     else released();
     const { stream } = this.#client;
-    if (stream.writableNeedDrain === true && done) stream.once('drain', done);
-    else done?.();
+    if (!stream.writableNeedDrain) return;
+    this.#lane.pause();
+    stream.once('drain', () => this.#lane.resume());
   }
 
   #drained(): void {
     if (this.#waiting === null || this.#stopped || !this.queue.half) return;
-    const resume = this.#waiting;
+    const take = this.#waiting;
     this.#waiting = null;
     // A PINGRESP may be among the unread data: restart the keep-alive timeout.
     this.#client.reschedulePing(true);
-    resume();
+    take();
+    if (this.#waiting === null) this.#lane.resume();
   }
 
   /**
@@ -223,6 +196,13 @@ export class DeferredAcks {
 
 /** 0 for a WebSocket: there only a PINGRESP counts as a sign of life. */
 const bytesRead = (stream: Duplex): number => ('bytesRead' in stream ? Number(stream.bytesRead) : 0);
+
+/** Drops the table of topic aliases that MQTT.js makes for a broker that takes them: Penstock sends none. */
+export function sendNoAliases(client: MqttClient): void {
+  client.on('connect', () => {
+    delete (client as unknown as Internals).topicAliasSend;
+  });
+}
 
 /** Sends a PINGREQ at every keep-alive interval. Resetting the timer for each packet, as MQTT.js does, costs more. */
 export function pingOnTime(client: { options: { reschedulePings?: boolean } }): void {

@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events';
 import type { Socket } from 'node:net';
+import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../../test/support/certificates.ts';
 import { answering } from '../../../../test/support/faulty-server.ts';
@@ -45,6 +46,21 @@ const request = (profile: MqttProfile, rest: Partial<ConnectRequest> = {}): Conn
 });
 
 describe('connecting', () => {
+  test('keeps no table of topic aliases, although the broker takes them', async () => {
+    let [client, offered]: [object, unknown] = [{}, undefined];
+    const prepare = (made: MqttClient): void => {
+      client = made;
+      made.on('packetreceive', (packet) => {
+        if (packet.cmd === 'connack') offered = packet.properties?.topicAliasMaximum;
+      });
+    };
+    const connection = await connect(request({ url: broker.url, protocolVersion: '5' }, { prepare }));
+    expect(offered).toBeGreaterThan(0);
+    expect(client).toHaveProperty('connected', true);
+    expect(client).not.toHaveProperty('topicAliasSend');
+    await connection.close();
+  });
+
   test('falls back to 3.1.1 if the broker refuses MQTT 5 and the profile allows it', async () => {
     const url = (await aedes()).url;
     const connection = await connect(request({ url }));

@@ -288,6 +288,6 @@ class ConflictTrial {
 }
 
 /** Acknowledges nothing, so that the broker delivers queued messages again. */
-const keepUnread = (client: Connection['client']): void => {
-  new DeferredAcks(client, maxUnacknowledged, () => undefined);
+const keepUnread = (client: Connection['client'], socket: Duplex): void => {
+  new DeferredAcks(client, socket, maxUnacknowledged, () => undefined);
 };

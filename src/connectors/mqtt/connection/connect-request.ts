@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import type { MqttClient } from 'mqtt';
 import type { Identity, Reachable } from '../../connector.ts';
 import type { MqttProfile } from '../config/profile.ts';
@@ -19,7 +20,7 @@ export interface ConnectRequest extends Reachable<MqttProfile> {
   probe?: boolean;
   signal: AbortSignal;
   /** Called with each client before it sends CONNECT, to bind what must not miss the first message. */
-  prepare?(client: MqttClient): void;
+  prepare?(client: MqttClient, socket: Duplex): void;
 }
 
 /** Longest client id sent. The protocol allows 65,535 bytes; brokers and their logs handle shorter ones better. */

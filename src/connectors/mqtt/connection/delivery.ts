@@ -3,61 +3,86 @@ import type { Delivery } from '../../connector.ts';
 import type { Qos } from '../config/topic.ts';
 import type { AckQueue, Owed } from './ack-queue.ts';
 
-/** One received PUBLISH, and the acknowledgement that the queue owes for it. */
-export class MqttDelivery implements Delivery, Owed {
-  readonly payload: Buffer;
-  readonly receivedAt: number;
-  readonly packetId: number;
-  readonly qos: Qos;
-  settled = false;
+/** A received PUBLISH. */
+export interface Published {
   readonly topic: string;
-  readonly #packet: IPublishPacket;
-  readonly #queue: AckQueue;
+  readonly payload: Buffer;
+  readonly qos: Qos;
+  readonly retain: boolean;
+  readonly dup: boolean;
+  /** 0 at QoS 0. */
+  readonly packetId: number;
+  readonly properties: IPublishPacket['properties'] | undefined;
+  /** Unix milliseconds, the same for all messages of a chunk. */
+  readonly receivedAt: number;
+}
+
+/** The same with the acknowledgement that a queue owes for it. One object, because thousands are in flight. */
+export class MqttDelivery implements Delivery, Owed, Published {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: Qos;
+  readonly retain: boolean;
+  readonly dup: boolean;
+  readonly packetId: number;
+  readonly properties: IPublishPacket['properties'] | undefined;
+  readonly receivedAt: number;
+  settled = false;
+  #queue: AckQueue | undefined;
   #metadata: Metadata | undefined;
 
-  constructor(topic: string, packet: IPublishPacket, queue: AckQueue) {
-    this.payload = packet.payload as Buffer;
-    this.receivedAt = performance.timeOrigin + performance.now();
-    this.packetId = packet.messageId ?? 0;
-    this.qos = packet.qos;
+  constructor(
+    topic: string,
+    payload: Buffer,
+    qos: Qos,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+    properties: IPublishPacket['properties'] | undefined,
+    receivedAt: number,
+  ) {
     this.topic = topic;
-    this.#packet = packet;
-    this.#queue = queue;
-  }
-
-  /** Created on first access: most tables have no metadata columns. */
-  get metadata(): Readonly<Record<string, unknown>> {
-    this.#metadata ??= new Metadata(this.topic, this.#packet, this.receivedAt);
-    return this.#metadata as unknown as Readonly<Record<string, unknown>>;
-  }
-
-  get retained(): boolean {
-    return this.#packet.retain;
-  }
-
-  get identifier(): number | undefined {
-    return this.qos === 2 ? this.packetId : undefined;
+    this.payload = payload;
+    this.qos = qos;
+    this.retain = retain;
+    this.dup = dup;
+    this.packetId = packetId;
+    this.properties = properties;
+    this.receivedAt = receivedAt;
   }
 
   get bytes(): number {
     return this.payload.length;
   }
 
+  owedBy(queue: AckQueue): void {
+    this.#queue = queue;
+    queue.push(this);
+  }
+
+  /** Created on first access: most tables have no metadata columns. */
+  get metadata(): Readonly<Record<string, unknown>> {
+    this.#metadata ??= new Metadata(this);
+    return this.#metadata as unknown as Readonly<Record<string, unknown>>;
+  }
+
+  get identifier(): number | undefined {
+    return this.qos === 2 ? this.packetId : undefined;
+  }
+
   ack(): void {
-    this.#queue.settle(this);
+    this.#queue?.settle(this);
   }
 }
 
 /** The values of `metadataColumns` (see `table.ts`), read from the packet. */
 export class Metadata {
   readonly topic: string;
-  readonly #packet: IPublishPacket;
-  readonly #receivedAt: number;
+  readonly #packet: Published;
 
-  constructor(topic: string, packet: IPublishPacket, receivedAt: number) {
-    this.topic = topic;
+  constructor(packet: Published) {
+    this.topic = packet.topic;
     this.#packet = packet;
-    this.#receivedAt = receivedAt;
   }
 
   get qos(): number {
@@ -73,7 +98,7 @@ export class Metadata {
   }
 
   get message_id(): number | null {
-    return this.#packet.qos === 0 ? null : (this.#packet.messageId ?? null);
+    return this.#packet.qos === 0 ? null : this.#packet.packetId;
   }
 
   get topic_segments(): string[] {
@@ -81,7 +106,7 @@ export class Metadata {
   }
 
   get timestamp(): bigint {
-    return BigInt(Math.round(this.#receivedAt * 1_000));
+    return BigInt(Math.round(this.#packet.receivedAt * 1_000));
   }
 
   get content_type(): string | null {

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IConnackPacket, type IDisconnectPacket, MqttClient } from 'mqtt';
+import { writeToStream } from 'mqtt-packet';
 import type { PenstockError } from '../../../errors.ts';
 import { clientProblem, endedByServer } from '../../network/certificate-errors.ts';
 import { untilReported } from '../../network/deadline.ts';
@@ -10,11 +11,15 @@ import { clientCertificate, given } from '../../network/tls.ts';
 import { mqttError } from '../config/errors.ts';
 import { type LastWill, willOf } from '../config/profile.ts';
 import { qosLevel } from '../config/topic.ts';
+import { sendNoAliases } from './acks.ts';
 import type { Version } from './broker-memory.ts';
 import type { ConnectRequest } from './connect-request.ts';
 import { Connection } from './connection.ts';
 import { connectRefused, textOf } from './reason-codes.ts';
 import { webSocketClosing } from './web-socket.ts';
+
+// Otherwise each thread makes a buffer of every 16-bit number in advance, which takes 7 MB.
+writeToStream.cacheNumbers = false;
 
 /** Logs in over an open socket with an MQTT.js client: one CONNECT and its CONNACK. Throws `mqtt_…`; the socket is then closed. */
 export async function logIn(
@@ -26,8 +31,9 @@ export async function logIn(
 ): Promise<Connection> {
   const client = new MqttClient(() => socket, clientOptions(version, request));
   const connection = new Connection(client, socket, version, identity, request.probe);
+  sendNoAliases(client);
   try {
-    request.prepare?.(client);
+    request.prepare?.(client, socket);
     const own = clientCertificate(request.profile.tls);
     connection.opened(await connacked(client, socket, version, own, signal));
     return connection;

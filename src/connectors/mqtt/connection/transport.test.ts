@@ -98,7 +98,11 @@ describe('MQTT over WebSocket', () => {
       details: { statusCode: 404 },
     });
     const notHttp = await checked({ url: broker.url.replace('mqtt:', 'ws:') });
-    expect(outline(notHttp)[2]).toBe('websocket:failed:websocket_refused');
+    expect(notHttp[2]).toMatchObject({
+      outcome: 'failed',
+      code: 'connection_lost',
+      hint: expect.stringContaining('mqtt://'),
+    });
   });
 });
 

@@ -15,6 +15,7 @@ import { type Asked, unanswered } from '../connection/requests.ts';
 import { warnOfRewriting } from '../connection/rewrites.ts';
 import { PendingWrite, PublishHeads, refuseProperties, tooLarge } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
+import { every } from './ticks.ts';
 
 /**
  * A sink that writes each message once: QoS 2 in a session that lasts, with packet identifiers that the job has committed. See
@@ -87,7 +88,7 @@ class ExactMqttSink implements Sink, ExactSink {
   readonly #waiting: Chunk[] = [];
   readonly #pending = new Set<PendingWrite>();
   readonly #confirmTimeoutMs: number;
-  readonly #confirmTimer: NodeJS.Timeout;
+  readonly #stopChecking: () => void;
   #confirmedAt = performance.now();
   #failure: unknown;
 
@@ -120,7 +121,7 @@ class ExactMqttSink implements Sink, ExactSink {
     });
     client.on('packetreceive', this.#received);
     this.#confirmTimeoutMs = confirmTimeoutMs;
-    this.#confirmTimer = setInterval(() => this.#checkConfirmations(), confirmTimeoutMs / 6);
+    this.#stopChecking = every(confirmTimeoutMs / 6, () => this.#checkConfirmations());
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
@@ -157,7 +158,7 @@ class ExactMqttSink implements Sink, ExactSink {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#confirmTimer);
+    this.#stopChecking();
     this.#signal.removeEventListener('abort', this.#aborted);
     const unconfirmed = this.#confirmationsDue > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));

@@ -1,9 +1,9 @@
 import type { PenstockError } from '../../../errors.ts';
 import type { Row } from '../../../formats/format.ts';
 import type { Outgoing, Refusal } from '../../connector.ts';
+import { badRow, Template } from '../../network/template.ts';
 import { mqttError } from '../config/errors.ts';
 import { type MqttTable, propertyNames, sinkOf } from '../config/table.ts';
-import { badRow, Template } from '../config/template.ts';
 import { checkTopicName } from '../config/topic.ts';
 import { lengthBytes, type PublishHead, writeLength } from './packet-writer.ts';
 
@@ -15,16 +15,19 @@ export class PendingWrite {
   readonly #refusals: Refusal[] = [];
   readonly #resolve: (refusals: Refusal[]) => void;
   readonly #reject: (error: unknown) => void;
+  readonly #over: ((write: PendingWrite, refusals: number) => void) | undefined;
   #next = 0;
   #settled = 0;
   #failed = false;
 
-  constructor(messages: readonly Outgoing[]) {
+  /** `over` is called with the number of refusals when `done` settles. */
+  constructor(messages: readonly Outgoing[], over?: (write: PendingWrite, refusals: number) => void) {
     const { promise, resolve, reject } = Promise.withResolvers<Refusal[]>();
     this.done = promise;
     this.messages = messages;
     this.#resolve = resolve;
     this.#reject = reject;
+    this.#over = over;
   }
 
   /** Index of the next message to send; -1 if all are sent or the write has failed. */
@@ -37,6 +40,7 @@ export class PendingWrite {
   fail(error: unknown): void {
     this.#failed = true;
     this.#reject(error);
+    this.#over?.(this, 0);
   }
 
   confirm(): void {
@@ -53,6 +57,7 @@ export class PendingWrite {
   /** Resolves `done`. Also called from outside at QoS 0, which has no confirmations. */
   finish(): void {
     this.#resolve(this.#refusals.sort((a, b) => a.index - b.index));
+    this.#over?.(this, this.#refusals.length);
   }
 }
 
@@ -68,7 +73,7 @@ export interface SentMessage {
 }
 
 /** Number of identifiers to begin with: there may be thousands of connections, and most never need more. */
-const initialSize = 64;
+const initialSize = 8;
 
 /**
  * The unconfirmed messages of one connection by packet identifier, 1 to `max`. A freed identifier is reused last, so that

@@ -1,4 +1,6 @@
-import type { IPubackPacket, IPubcompPacket, IPubrecPacket, Packet } from 'mqtt-packet';
+import type { Duplex } from 'node:stream';
+import type { MqttClient } from 'mqtt';
+import type { Packet } from 'mqtt-packet';
 import { asPenstockError, PenstockError } from '../../../errors.ts';
 import type { Outgoing, Refusal, RunContext, Sink } from '../../connector.ts';
 import type { MqttProfile } from '../config/profile.ts';
@@ -10,6 +12,7 @@ import { connect } from '../connection/client.ts';
 import { taskClient } from '../connection/connect-request.ts';
 import { type Connection, violation } from '../connection/connection.ts';
 import { reportGrant } from '../connection/granted.ts';
+import { type Confirming, PacketLane } from '../connection/packet-lane.ts';
 import { SinkQos } from '../connection/qos-downgrade.ts';
 import { inWords, publishRefused, retainUnsupported } from '../connection/reason-codes.ts';
 import { type Asked, unanswered } from '../connection/requests.ts';
@@ -24,6 +27,7 @@ import {
 } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { closesAt, fingerprint, fingerprintOf, Suspects } from './suspects.ts';
+import { every } from './ticks.ts';
 
 /** Connects with a clean session. Fails if nothing sent is confirmed for `confirmTimeoutMs`. See `openSink` in the contract. */
 export async function openSink(
@@ -31,21 +35,26 @@ export async function openSink(
   confirmTimeoutMs = 30_000,
 ): Promise<Sink> {
   const { signal } = context;
-  const connection = await connect({ ...taskClient(context), signal, prepare: pingOnTime });
+  let lane: PacketLane | undefined;
+  const prepare = (client: MqttClient, socket: Duplex): void => {
+    pingOnTime(client);
+    lane = new PacketLane(client, socket, {});
+  };
+  const connection = await connect({ ...taskClient(context), signal, prepare });
   try {
     reportGrant(context, connection);
     void warnOfRewriting(context);
     const max = qosOf(context.table) === 2 ? await exactlyOnceTogether(context, connection) : undefined;
     const suspects = new Suspects(connection);
     await suspects.proveLink(connection, signal);
-    return new MqttSink(context, connection, suspects, confirmTimeoutMs, max);
+    const sink = new MqttSink(context, connection, suspects, confirmTimeoutMs, max);
+    if (lane) lane.takers = { confirmed: sink.confirmed };
+    return sink;
   } catch (error) {
     await connection.close();
     throw error;
   }
 }
-
-type Confirmation = IPubackPacket | IPubrecPacket | IPubcompPacket;
 
 class MqttSink implements Sink {
   readonly #connection: Connection;
@@ -65,7 +74,7 @@ class MqttSink implements Sink {
   readonly #leaving: { write: PendingWrite; at: number }[] = [];
   readonly #pending = new Set<PendingWrite>();
   readonly #confirmTimeoutMs: number;
-  readonly #confirmTimer: NodeJS.Timeout;
+  readonly #stopChecking: () => void;
   #confirmedAt = performance.now();
   #failure: unknown;
   /** Whether a test message is unconfirmed, so that rows have to wait. */
@@ -109,28 +118,27 @@ class MqttSink implements Sink {
       context.lost?.(error);
     });
     client.on('packetreceive', this.#received);
-    this.#confirmTimer = setInterval(() => this.#checkConfirmations(), confirmTimeoutMs / 6);
+    this.#stopChecking = every(confirmTimeoutMs / 6, () => this.#checkConfirmations());
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
-  async write(messages: Outgoing[]): Promise<Refusal[]> {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (messages.length === 0) return [];
-    const write = new PendingWrite(messages);
+  write(messages: Outgoing[]): Promise<Refusal[]> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (messages.length === 0) return Promise.resolve([]);
+    const write = new PendingWrite(messages, this.#over);
     this.#waiting.push(write);
     this.#pending.add(write);
     this.#send();
-    try {
-      const refusals = await write.done;
-      if (refusals.length > 0) this.#suspects.release();
-      return refusals;
-    } finally {
-      this.#pending.delete(write);
-    }
+    return write.done;
   }
 
+  readonly #over = (write: PendingWrite, refusals: number): void => {
+    this.#pending.delete(write);
+    if (refusals > 0) this.#suspects.release();
+  };
+
   async close(): Promise<void> {
-    clearInterval(this.#confirmTimer);
+    this.#stopChecking();
     this.#signal.removeEventListener('abort', this.#aborted);
     const unconfirmed = this.#inFlight.count > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));
@@ -232,15 +240,25 @@ class MqttSink implements Sink {
     this.#send();
   };
 
-  /** MQTT.js ignores confirmations of messages that it has not sent itself. */
+  /** See `PacketLane`. */
+  readonly confirmed = (kind: Confirming, packetId: number, reasonCode: number): boolean => {
+    const sent = this.#inFlight.find(packetId);
+    if (sent === undefined) return false;
+    this.#confirmedAt = performance.now();
+    this.#confirmed(sent, kind, reasonCode);
+    return true;
+  };
+
+  /** Confirmations that the lane leaves to MQTT.js, which ignores those of messages that it has not sent itself. */
   readonly #received = (packet: Packet): void => {
     if (packet.cmd !== 'puback' && packet.cmd !== 'pubrec' && packet.cmd !== 'pubcomp') return;
     this.#confirmedAt = performance.now();
     const sent = this.#inFlight.find(packet.messageId ?? 0);
-    if (sent !== undefined) this.#confirmed(sent, packet);
+    if (sent !== undefined)
+      this.#confirmed(sent, packet.cmd, packet.reasonCode, packet.properties?.reasonString);
   };
 
-  #confirmed(sent: SentMessage, { cmd, reasonCode = 0, properties }: Confirmation): void {
+  #confirmed(sent: SentMessage, cmd: Confirming, reasonCode = 0, reason?: string): void {
     const repeated = cmd === 'pubrec' && sent.released;
     const due = this.#qos === 1 ? 'puback' : sent.released ? 'pubcomp' : 'pubrec';
     const confirmedAtQos1 = cmd === 'puback' && due === 'pubrec';
@@ -249,7 +267,7 @@ class MqttSink implements Sink {
     if (cmd !== due && !repeated && !confirmedAtQos1) {
       this.#violated(`${cmd.toUpperCase()} is the wrong response to a QoS ${this.#qos} message`);
     } else if (reasonCode >= 128) {
-      this.#refused(sent, cmd, reasonCode, properties?.reasonString);
+      this.#refused(sent, cmd, reasonCode, reason);
     } else if (cmd === 'pubrec') {
       sent.released = true;
       this.#writer.release(sent.packetId);
@@ -263,7 +281,7 @@ class MqttSink implements Sink {
   }
 
   /** Refuses one message, or fails the sink if it cannot be known which messages the broker has. */
-  #refused(sent: SentMessage, cmd: Confirmation['cmd'], reason: number, text: string | undefined): void {
+  #refused(sent: SentMessage, cmd: Confirming, reason: number, text: string | undefined): void {
     const { write, index } = sent;
     if (write === undefined) return;
     // The topic as in the table: errors must not contain values of a row.

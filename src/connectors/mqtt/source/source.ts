@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { MqttClient } from 'mqtt';
 import type { Delivery, FoundSession, RunContext, Source } from '../../connector.ts';
@@ -78,7 +79,7 @@ class MqttSource implements Source {
         sessionExpirySecs: sessionExpirySecs(profile),
         receiveMaximum: window,
         signal,
-        prepare: (client) => this.#takeOver(client),
+        prepare: (client, socket) => this.#takeOver(client, socket),
       });
       signal.addEventListener('abort', this.#aborted, { once: true });
       this.#connection.whenLost((error) => this.#fail(error));
@@ -99,26 +100,34 @@ class MqttSource implements Source {
     }
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Delivery[]> {
-    while (true) {
-      if (this.#arrived.length > 0) {
-        const batch = this.#arrived;
-        this.#arrived = [];
-        this.#heard = false;
-        yield batch;
-      } else if (this.#heard && performance.now() - this.#heardAt > heardEveryMs) {
-        this.#heard = false;
-        this.#heardAt = performance.now();
-        yield [];
-      } else if (this.#failure !== undefined) {
-        throw this.#failure;
-      } else if (this.#ended) {
-        return;
-      } else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
+  /** A generator would take several turns of the microtask queue for each batch. */
+  [Symbol.asyncIterator](): AsyncIterator<Delivery[], undefined> {
+    return { next: () => new Promise((resolve, reject) => this.#next(resolve, reject)) };
+  }
+
+  #next(
+    resolve: (result: IteratorResult<Delivery[], undefined>) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    if (this.#arrived.length > 0) {
+      const batch = this.#arrived;
+      this.#arrived = [];
+      this.#heard = false;
+      resolve({ value: batch, done: false });
+    } else if (this.#heard && performance.now() - this.#heardAt > heardEveryMs) {
+      this.#heard = false;
+      this.#heardAt = performance.now();
+      resolve({ value: [], done: false });
+    } else if (this.#failure !== undefined) {
+      reject(this.#failure);
+    } else if (this.#ended) {
+      resolve({ value: undefined, done: true });
+    } else {
+      // Whatever arrives in this turn belongs to the batch.
+      this.#wake = () => {
+        this.#wake = undefined;
+        queueMicrotask(() => this.#next(resolve, reject));
+      };
     }
   }
 
@@ -158,7 +167,7 @@ class MqttSource implements Source {
     return { resumed: kept === true, lost };
   }
 
-  #takeOver(client: MqttClient): void {
+  #takeOver(client: MqttClient, socket: Duplex): void {
     this.#abandon();
     const { window, profile, table, received } = this.#context;
     const receipts = received && { received, failed: (error: unknown) => this.#fail(error) };
@@ -172,7 +181,7 @@ class MqttSource implements Source {
         return;
       }
       // With MQTT 3.1.1 a subscription cannot exclude retained messages.
-      const isUnwanted = (dropRetained && delivery.retained) || isInternal(delivery.topic, filter);
+      const isUnwanted = (dropRetained && delivery.retain) || isInternal(delivery.topic, filter);
       if (isUnwanted || isSessionTest(delivery.topic)) {
         delivery.ack();
       } else if (!this.#isOwn(delivery.topic, delivery.payload)) {
@@ -184,7 +193,7 @@ class MqttSource implements Source {
       }
       if (acks.queue.full) this.#windowFull?.();
     };
-    const acks = new DeferredAcks(client, window, deliver, receipts);
+    const acks = new DeferredAcks(client, socket, window, deliver, receipts);
     this.#acks = acks;
   }
 

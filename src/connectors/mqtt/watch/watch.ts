@@ -70,12 +70,14 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
 
 function watched(topic: string, packet: IPublishPacket): Watched {
   const receivedAt = performance.timeOrigin + performance.now();
+  const payload = packet.payload as Buffer;
   let metadata: Metadata | undefined;
   return {
-    payload: packet.payload as Buffer,
+    payload,
     receivedAt,
     get metadata() {
-      metadata ??= new Metadata(topic, packet, receivedAt);
+      const { qos, retain, dup, messageId: packetId = 0, properties } = packet;
+      metadata ??= new Metadata({ topic, payload, qos, retain, dup, packetId, properties, receivedAt });
       return metadata as unknown as Watched['metadata'];
     },
   };

@@ -12,7 +12,6 @@ import {
   connectTimeoutMs,
   endpointOf,
   type PostgresProfile,
-  tlsMode,
   tlsOf,
 } from '../config/profile.ts';
 import { translated } from './server-errors.ts';
@@ -189,7 +188,7 @@ const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 export async function secure(socket: Socket, profile: PostgresProfile, signal: AbortSignal): Promise<Socket> {
   try {
     const answer = await untilReported<Buffer>(signal, (resolve, reject) => {
-      const closed = () => reject(notSpoken('The server closed the connection when Penstock asked for TLS'));
+      const closed = () => reject(closedEarly('when Penstock asked for TLS', lastError(socket)));
       socket.once('data', resolve).once('close', closed);
       socket.write(sslRequest);
       return () => socket.off('data', resolve).off('close', closed);
@@ -267,17 +266,16 @@ function loginError(error: unknown, socket: Socket, profile: PostgresProfile): P
   // In TLS 1.3 the refusal of a client certificate comes after the handshake.
   if (isTlsReason(broken)) return tlsError(broken, someTlsPeer(endpointOf(profile).host));
   if (error instanceof PenstockError) return error;
-  const { bytesRead } = socket;
-  if (bytesRead === 0 && tlsMode(profile) === 'disable')
-    return notSpoken('The server closed the connection instead of responding to the login', error);
   const found = translated(error);
-  return found.code === 'connection_lost'
-    ? postgresError('connection_lost', 'The server closed the connection during the login', {
-        hint: 'Check that this is the port of PostgreSQL, and look at the log of the server.',
-        cause: error,
-      })
-    : found;
+  return found.code === 'connection_lost' ? closedEarly('during the login', error) : found;
 }
+
+/** A server that starts or stops, or a proxy before it, closes the connection like one of another protocol. */
+const closedEarly = (when: string, cause: unknown): PenstockError =>
+  postgresError('connection_lost', `The server closed the connection ${when}`, {
+    hint: 'The server may be starting or stopping. If it lasts, check that this is the port of PostgreSQL, and look at the log of the server.',
+    cause,
+  });
 
 /** `pg` connects the stream that it is given: this one is connected already. */
 function connected(socket: Socket): Socket {

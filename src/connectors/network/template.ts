@@ -1,10 +1,10 @@
-import { type FieldError, PenstockError } from '../../../errors.ts';
-import type { Row } from '../../../formats/format.ts';
-import { type GetProperty, getterOf } from '../../../formats/values/own-property.ts';
+import { type FieldError, PenstockError } from '../../errors.ts';
+import type { Row } from '../../formats/format.ts';
+import { type GetProperty, getterOf } from '../../formats/values/own-property.ts';
 
 /**
  * Text templates with columns: `alerts/{{ device }}`. Numbers are written in decimal, booleans as true and false.
- * A literal `{{` cannot be written; no topic needs one.
+ * A literal `{{` cannot be written; no topic or subject needs one.
  */
 
 const placeholder = /\{\{(.*?)\}\}/gs;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Row } from '../../../formats/format.ts';
+import type { Row } from '../../formats/format.ts';
 import { checkTemplate, columnsIn, Template } from './template.ts';
 
 const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,8}$/);
