@@ -4,7 +4,7 @@ import { PlacedTask } from './placed-task.ts';
 import { leftUnconfirmed, markFromSink } from './task.ts';
 import { errorOf, placeIn, readFailure, writeFailure } from './task-row.ts';
 
-test('a task is connected again when the worker that runs it counted as gone and comes back', async () => {
+test('a task waits while no worker that lives runs it, also if the next one runs it before that is seen', async () => {
   const gone = new Set<string>();
   const said: string[] = [];
   const db = { task: { findUnique: async () => null, create: async () => ({}) } };
@@ -26,7 +26,7 @@ test('a task is connected again when the worker that runs it counted as gone and
   void task.run();
   await offered.promise;
   const row = { id: 'tsk_1', jobId: 'job_1', worker: 'two', epoch: 1, revision: 1, state: 'running' };
-  const observe = () => task.observe({ ...row, stateSince: 1n, connections: 1, failure: null });
+  const observe = (now = row) => task.observe({ ...now, stateSince: 1n, connections: 1, failure: null });
   observe();
   observe();
   expect(said).toEqual(['running']);
@@ -35,6 +35,9 @@ test('a task is connected again when the worker that runs it counted as gone and
   gone.delete('two');
   observe();
   expect(said).toEqual(['running', 'waiting', 'running']);
+  said.length = 0;
+  observe({ ...row, worker: 'one', epoch: 2 });
+  expect(said).toEqual(['waiting', 'running']);
   task.detach();
 });
 

@@ -115,8 +115,10 @@ export class PlacedTask implements GroupTask {
       if (!held) this.#settle(row.state, failure);
       return;
     }
-    if (!held || row.state === 'waiting' || row.state === 'starting') events.waiting();
-    else if (row.state === 'recovering' && failure) events.recovering(errorOf(failure));
+    const moved = before?.held === true && before.epoch !== row.epoch;
+    // A move may be over before it is seen. The job waited all the same.
+    if (moved || !held || row.state === 'waiting' || row.state === 'starting') events.waiting();
+    if (held && row.state === 'recovering' && failure) events.recovering(errorOf(failure));
     events.unconfirmed(failure?.unconfirmed ? failure : undefined);
     if (held && row.state === 'running') {
       const again = before?.connections !== row.connections || before.epoch !== row.epoch;
