@@ -39,6 +39,25 @@ const restingStates: readonly JobState[] = ['Created', 'Stopped', 'Finished', 'F
 
 export const isResting = (state: JobState): boolean => restingStates.includes(state);
 
+/** State of a task. `ended` was asked for, `finished` means that the source has no more messages. */
+export const taskStates = [
+  'waiting',
+  'starting',
+  'running',
+  'recovering',
+  'ended',
+  'finished',
+  'failed',
+] as const;
+export type TaskState = (typeof taskStates)[number];
+
+const taskEnds: readonly TaskState[] = ['ended', 'finished', 'failed'];
+
+export const hasEnded = (state: string): boolean => taskEnds.some((end) => end === state);
+
+/** Selects the rows of tasks that have not ended. */
+export const notEnded = { state: { notIn: [...taskEnds] } };
+
 /** A worker whose last heartbeat is older is dead: others take its work. */
 export const workerAliveMicros = 10_000_000n;
 

@@ -98,18 +98,6 @@ export interface TaskCounts {
   waiting_samples: number[];
 }
 
-/** State of a task. It ends when the controller of the job no longer wants it. */
-export const taskStates = [
-  'waiting',
-  'starting',
-  'running',
-  'recovering',
-  'ended',
-  'finished',
-  'failed',
-] as const;
-export type TaskState = (typeof taskStates)[number];
-
 export type TaskStatus = TaskPlace & TaskCounts;
 
 /** A commit of the state of a task. Times are Unix microseconds. */

@@ -1,4 +1,4 @@
-import { endingOf, type JobState, type StopMode } from '../jobs/states.ts';
+import { endingOf, hasEnded, type JobState, type StopMode } from '../jobs/states.ts';
 import { type Fleet, fits, mayTake, type WorkerLoad } from './balance.ts';
 import type { WorkerDeps } from './deps.ts';
 import { Losing, takeItems } from './held-tasks.ts';
@@ -8,7 +8,6 @@ import type { SeenTask } from './placed-task.ts';
 import type { UnheldItem } from './placement.ts';
 import type { Roster } from './roster.ts';
 import { RunningJob } from './running-job.ts';
-import { hasEnded } from './task-row.ts';
 
 /** Interval of offering again what nobody has taken, in case that an offer was lost. */
 const offerAgainMs = 30_000;

@@ -1,17 +1,18 @@
-import type { Ending, JobState } from '../jobs/states.ts';
+import { type Ending, type JobState, notEnded } from '../jobs/states.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 import type { WorkerDeps } from './deps.ts';
 import { messageId, noFailure, stateChange } from './job-record.ts';
 import { endUnheld } from './placed-task.ts';
 import type { UnheldItem } from './placement.ts';
-import { notEnded, seenByController, seenByRunner } from './task-row.ts';
+import { seenByController, seenByRunner } from './task-row.ts';
 
 const jobRow = {
   id: true,
   epoch: true,
   stop: true,
   state: true,
+  stateSince: true,
   restartRequests: true,
   restartForce: true,
   restartsDone: true,

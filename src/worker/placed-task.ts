@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { asPenstockError, PenstockError } from '../errors.ts';
+import { hasEnded, notEnded } from '../jobs/states.ts';
 import { despiteOutages } from '../runtime/delay.ts';
 import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
@@ -9,8 +10,6 @@ import type { Item, Placement } from './placement.ts';
 import type { GroupTask, MemberEvents } from './task-group.ts';
 import {
   errorOf,
-  hasEnded,
-  notEnded,
   readFailure,
   type seenByController,
   type TaskFailure,

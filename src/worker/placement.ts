@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { notEnded } from '../jobs/states.ts';
+import { nowMicros } from '../store/clock.ts';
 import type { Db } from '../store/db.ts';
 
 /**
@@ -118,7 +120,14 @@ function rowsOf(db: Db, kind: ItemKind): ItemRows {
         release: (where) => db.job.updateMany({ where, data }),
       }
     : {
-        claim: (where, owner) => db.task.updateManyAndReturn({ where, data: claimed(owner), select }),
+        claim: async (where, owner) => {
+          const taken = await db.task.updateManyAndReturn({ where, data: claimed(owner), select });
+          // A holder that died left its own state.
+          const mine = { id: { in: taken.map(({ id }) => id) }, worker: owner, ...notEnded };
+          const data = { state: 'starting', stateSince: nowMicros() };
+          if (taken.length > 0) await db.task.updateMany({ where: mine, data });
+          return taken;
+        },
         release: (where) => db.task.updateMany({ where, data }),
       };
 }

@@ -1,5 +1,5 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
-import type { Ending, JobState } from '../jobs/states.ts';
+import { type Ending, type JobState, notEnded } from '../jobs/states.ts';
 import { delay, despiteOutages } from '../runtime/delay.ts';
 import { ofSources, type TaskSpec } from '../runtime/task-spec.ts';
 import { nowMicros } from '../store/clock.ts';
@@ -13,7 +13,7 @@ import { SessionDrains } from './session-cleanup.ts';
 import { JobSessions } from './sessions.ts';
 import { forgetStates } from './states.ts';
 import { type MemberEvents, Rollout, TaskGroup } from './task-group.ts';
-import { errorOf, notEnded, placeIn, type TaskFailure } from './task-row.ts';
+import { errorOf, placeIn, type TaskFailure } from './task-row.ts';
 import { compileJob, type PlannedTask, sameTasks } from './task-work.ts';
 
 /** Interval of looking whether tasks of a former controller have ended. */
@@ -105,6 +105,10 @@ export class RunningJob {
     if (adopted) {
       this.record.resume(row.state as JobState);
       this.record.set(requests);
+      // What happened while nobody controlled it is told too.
+      const undisturbed = ({ worker, state, stateSince }: SeenTask): boolean =>
+        worker !== null && !tools.isGone(worker) && state === 'running' && stateSince <= row.stateSince;
+      if (row.state === 'Running' && !tasks?.every(undisturbed)) this.record.enter('Scheduling');
     } else
       this.record.enter('Scheduling', undefined, {
         ...requests,

@@ -1,4 +1,5 @@
 import { asPenstockError, PenstockError } from '../errors.ts';
+import { hasEnded, type TaskState } from '../jobs/states.ts';
 import type { TaskCounts } from '../jobs/stats.ts';
 import { despiteOutages } from '../runtime/delay.ts';
 import { ofSources, type TaskSpec } from '../runtime/task-spec.ts';
@@ -15,7 +16,7 @@ import type { CountedTask } from './reporting.ts';
 import { JobSessions, recordSinkSession } from './sessions.ts';
 import { statesOf } from './states.ts';
 import { leftUnconfirmed, Task } from './task.ts';
-import { hasEnded, placeIn, type TaskState, writeFailure } from './task-row.ts';
+import { placeIn, writeFailure } from './task-row.ts';
 import { readWork, specOf, type TaskWork } from './task-work.ts';
 
 interface RunningTaskTools {

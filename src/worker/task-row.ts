@@ -9,15 +9,6 @@ import { isFromSink, leftUnconfirmed, markFromSink } from './task.ts';
 
 export type WantedState = 'run' | Ending;
 
-/** `ended` was asked for, `finished` means that the source has no more messages. */
-export type TaskState = 'waiting' | 'starting' | 'running' | 'recovering' | 'ended' | 'finished' | 'failed';
-
-const endStates: readonly TaskState[] = ['ended', 'finished', 'failed'];
-
-export const hasEnded = (state: string): boolean => endStates.includes(state as TaskState);
-
-export const notEnded = { state: { notIn: [...endStates] } };
-
 /** Why a task is recovering or failed, or which error of the sink left messages unconfirmed. */
 export interface TaskFailure {
   code: AnyErrorCode;

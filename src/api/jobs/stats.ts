@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { type CountName, counted, type OperatorPlace, sampleEveryMs, taskStates } from '../../jobs/stats.ts';
+import { taskStates } from '../../jobs/states.ts';
+import { type CountName, counted, type OperatorPlace, sampleEveryMs } from '../../jobs/stats.ts';
 import { Micros, nullable } from '../schemas.ts';
 import type { AlignedTasks, ShownTask } from './tasks.ts';
 

@@ -7,9 +7,10 @@ import {
   stepSums,
   stepValues,
 } from '../../jobs/series.ts';
+import { hasEnded } from '../../jobs/states.ts';
 import { isQuiet, type TaskPlace } from '../../jobs/stats.ts';
 import type { Db } from '../../store/db.ts';
-import { latestMs, unfinished } from './tasks.ts';
+import { latestMs } from './tasks.ts';
 
 /** Computes the series of a job out of the minutes that were stored, and of the newest statistics of its tasks. */
 
@@ -128,7 +129,7 @@ function addTask(
   for (const [number, ...step] of steps) if (!stay.steps.has(number)) stay.steps.set(number, step);
   if (stay.ended) return;
   // While it is quiet, nothing is written.
-  const silent = isQuiet(stats) && worker === writer && unfinished.some((one) => one === state);
+  const silent = isQuiet(stats) && worker === writer && !hasEnded(state);
   stay.until = Math.max(stay.until, silent ? now : stats.at);
   stay.waiting = { after: stats.at, inFlight: stats.in_flight };
 }

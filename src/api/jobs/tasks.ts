@@ -1,4 +1,4 @@
-import { isResting } from '../../jobs/states.ts';
+import { hasEnded, isResting, type TaskState } from '../../jobs/states.ts';
 import {
   counted,
   isQuiet,
@@ -6,7 +6,6 @@ import {
   sampleEveryMs,
   type TaskCounts,
   type TaskPlace,
-  type TaskState,
   type TaskStatus,
 } from '../../jobs/stats.ts';
 import { nowMicros } from '../../store/clock.ts';
@@ -52,14 +51,12 @@ export async function tasksOf(db: Db, job: JobRow): Promise<ShownTask[]> {
   return shownTasks(job, await db.task.findMany({ where: { jobId: job.id, ...where }, select }));
 }
 
-export const unfinished: readonly TaskState[] = ['waiting', 'starting', 'running', 'recovering'];
-
 /** Counts from before the last start of the job are left out. */
 export function shownTasks({ startTime, alive }: JobRow, rows: readonly TaskRow[]): ShownTask[] {
   const tasks = rows.flatMap((row): ShownTask[] => {
     const state = row.state as TaskState;
     const current = row.stats !== null && row.stats.updatedAt > (startTime ?? 0n) ? row.stats : null;
-    if (!current && !unfinished.includes(state)) return [];
+    if (!current && hasEnded(state)) return [];
     const place = JSON.parse(row.place) as TaskPlace;
     const counts = current ? (JSON.parse(current.stats) as TaskCounts) : notCounted(Number(row.stateSince));
     return [{ ...place, ...counts, state, worker: alive.get(row.worker ?? '') ?? null }];

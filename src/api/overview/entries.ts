@@ -1,4 +1,4 @@
-import { actionFor, isResting, type JobState, type StopMode } from '../../jobs/states.ts';
+import { actionFor, hasEnded, isResting, type JobState, type StopMode } from '../../jobs/states.ts';
 import {
   counted,
   isQuiet,
@@ -8,7 +8,7 @@ import {
   type TaskError,
   type TaskPlace,
 } from '../../jobs/stats.ts';
-import { latestMs, unfinished } from '../jobs/tasks.ts';
+import { latestMs } from '../jobs/tasks.ts';
 import type { OverviewEntry } from './wire.ts';
 
 /** Makes the entries of the overview out of rows that were read, and of statistics that were parsed once. */
@@ -128,7 +128,7 @@ export function entryOf(
 function currentOf(task: OverviewTask, startTime: bigint): OverviewTask[] {
   const { digest } = task;
   if (digest && digest.updatedAt > startTime) return [task];
-  return unfinished.some((state) => state === task.state) ? [{ ...task, digest: undefined }] : [];
+  return hasEnded(task.state) ? [] : [{ ...task, digest: undefined }];
 }
 
 const highest = (values: readonly (number | null)[]): number | null =>

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type, { type Static } from 'typebox';
 import { PenstockError } from '../../errors.ts';
-import { type TaskState, taskStates } from '../../jobs/stats.ts';
+import { type TaskState, taskStates } from '../../jobs/states.ts';
 import type { Db } from '../../store/db.ts';
 import { auditedAs } from '../audit.ts';
 import type { Deps } from '../deps.ts';
