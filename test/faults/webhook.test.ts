@@ -89,7 +89,7 @@ test(
     expect(missing).toEqual([]);
     const letters = await deadLetters(penstock.request, id, refused.length);
     expect(letters).toEqual(refused);
-    expect(await state()).toBe('Running');
+    await until('the job runs', async () => (await state()) === 'Running');
   },
   patience * 2,
 );

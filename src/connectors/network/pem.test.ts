@@ -188,6 +188,16 @@ describe('a private key', () => {
     expect(() => secureContext(pair)).toThrow(new RegExp(`${words}$`));
   });
 
+  test('that decrypts to something else is not called out of date', () => {
+    const der = Buffer.from(encrypted.replaceAll(/-----.*-----|\s/g, ''), 'base64');
+    const cipher = Buffer.from('060960864801650304012a0410', 'hex');
+    // A bit of the vector is in the first block of the plaintext too, and the padding at the end stays right.
+    const vector = der.indexOf(cipher) + cipher.length;
+    der[vector] = (der[vector] as number) ^ 1;
+    const key = `-----BEGIN ENCRYPTED PRIVATE KEY-----\n${der.toString('base64')}\n-----END ENCRYPTED PRIVATE KEY-----`;
+    expect(() => secureContext({ cert: one, key, passphrase: 'p' })).toThrow(/cannot be decrypted/);
+  });
+
   test('that is encrypted with a cipher of former times says how to encrypt it anew', () => {
     // PBE-MD5-DES of PKCS#5, as old versions of OpenSSL wrote it.
     const der = Buffer.from(
