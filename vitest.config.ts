@@ -5,9 +5,14 @@ import LongestFirst from './test/support/longest-first.ts';
  * Tests that share a process and its loaded modules with others, which saves half of their time. Not those whose processes
  * take most of it, or that look at what their own process holds.
  */
-const folders = ['src', 'test/api', 'test/worker', 'test/store', 'test/security'];
-const shared = folders.map((folder) => `${folder}/**/*.test.ts`);
-const alone = ['src/connectors/mqtt/connection/client.test.ts'];
+const shared = ['src', 'test', 'console/test'].map((folder) => `${folder}/**/*.test.ts`);
+const alone = [
+  'test/faults/**/*.test.ts',
+  'test/brokers/**/*.test.ts',
+  'test/arroyo/**/*.test.ts',
+  ...['footprint', 'package', 'plain-node', 'readme'].map((name) => `test/${name}.test.ts`),
+  'src/connectors/mqtt/connection/client.test.ts',
+];
 
 export default defineConfig({
   test: {
@@ -21,14 +26,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'alone',
-          include: ['test/**/*.test.ts', 'console/test/**/*.test.ts', ...alone],
-          exclude: shared.filter((pattern) => !pattern.startsWith('src')),
-        },
-      },
+      { extends: true, test: { name: 'alone', include: alone } },
       { extends: true, test: { name: 'shared', include: shared, exclude: alone, isolate: false } },
     ],
   },

@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const folders = ['/test/faults/', '/test/worker/', '/test/api/', '/test/'];
+const folders = ['/test/faults/', '/console/test/', '/test/worker/', '/test/api/', '/test/'];
 const rank = ({ moduleId, project }: TestSpecification): number => {
   const found = folders.findIndex((folder) => moduleId.includes(folder));
   // A process goes on to the next file only if that is of the same project.
