@@ -73,7 +73,13 @@ export class PostgresProcess {
     // The first accepts no connection meanwhile, so no further process begins.
     process.kill(pid, signal);
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-    for (const child of children.filter(Boolean)) process.kill(Number(child), signal);
+    for (const child of children.filter(Boolean))
+      try {
+        process.kill(Number(child), signal);
+      } catch (error) {
+        // It has ended meanwhile.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
   }
 
   async kill(): Promise<void> {
