@@ -23,7 +23,8 @@ export default defineConfig({
     reporters: ['default', './test/support/skipped-reporter.ts'],
     setupFiles: ['test/support/each-file.ts'],
     globalSetup: ['test/support/shared-databases.ts'],
-    testTimeout: 30_000,
+    // What a test waits for has a deadline of its own.
+    testTimeout: 120_000,
     hookTimeout: 60_000,
     projects: [
       { extends: true, test: { name: 'alone', include: alone } },

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import { describe, expect, test } from 'vitest';
@@ -274,7 +275,8 @@ describe.skipIf(natsMissing)(skipping('a source of a stream', natsMissing), () =
   });
 
   test('reads to the end when it is drained while others publish', async () => {
-    const { context, name } = await contextOf();
+    // Longer than a busy machine takes for an acknowledgement.
+    const { context, name } = await contextOf({}, { ackWait: 6 });
     await publish(`${name}.a`, 5);
     await (await reading(nats, context)).source.close();
     await publish(`${name}.a`, 20, 5);
@@ -284,7 +286,10 @@ describe.skipIf(natsMissing)(skipping('a source of a stream', natsMissing), () =
     let publishing = true;
     let published = 25;
     const publisher = (async () => {
-      while (publishing) await publish(`${name}.a`, 1, published++);
+      while (publishing) {
+        await publish(`${name}.a`, 1, published++);
+        await delay(5);
+      }
     })();
     const session = { known: true, former: [], drain: true };
     const drained = await reading(nats, { ...context, session });
