@@ -23,7 +23,7 @@ export default defineConfig({
     reporters: ['default', './test/support/skipped-reporter.ts'],
     setupFiles: ['test/support/each-file.ts'],
     globalSetup: ['test/support/shared-databases.ts'],
-    // What a test waits for has a deadline of its own.
+    // Each wait in a test has its own, shorter deadline.
     testTimeout: 120_000,
     hookTimeout: 60_000,
     projects: [

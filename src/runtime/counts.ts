@@ -67,7 +67,7 @@ export class AttemptCounts {
     this.#current().counts.in_flight += messages;
   }
 
-  /** The sink has confirmed the results of so many messages, or they were handled as bad. */
+  /** Counts messages whose results the sink has confirmed, or that were handled as bad data. */
   settled(messages: number, messagesOut: number, bytesOut: number): void {
     const { counts } = this.#current();
     counts.in_flight -= messages;

@@ -122,10 +122,10 @@ function rowsOf(db: Db, kind: ItemKind): ItemRows {
     : {
         claim: async (where, owner) => {
           const taken = await db.task.updateManyAndReturn({ where, data: claimed(owner), select });
-          // A holder that died left its own state.
+          // A worker that died has left the state of the task as it was.
           const mine = { id: { in: taken.map(({ id }) => id) }, worker: owner, ...notEnded };
-          const data = { state: 'starting', stateSince: nowMicros() };
-          if (taken.length > 0) await db.task.updateMany({ where: mine, data });
+          const starting = { state: 'starting', stateSince: nowMicros() };
+          if (taken.length > 0) await db.task.updateMany({ where: mine, data: starting });
           return taken;
         },
         release: (where) => db.task.updateMany({ where, data }),

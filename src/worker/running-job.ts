@@ -105,7 +105,7 @@ export class RunningJob {
     if (adopted) {
       this.record.resume(row.state as JobState);
       this.record.set(requests);
-      // What happened while nobody controlled it is told too.
+      // The history tells of moves while nobody controlled the job too.
       const undisturbed = ({ worker, state, stateSince }: SeenTask): boolean =>
         worker !== null && !tools.isGone(worker) && state === 'running' && stateSince <= row.stateSince;
       if (row.state === 'Running' && !tasks?.every(undisturbed)) this.record.enter('Scheduling');

@@ -23,7 +23,7 @@ interface Ends {
   from: string;
   to: string;
   qos: 1 | 2;
-  /** What the source's broker has published to the pipeline. */
+  /** Messages that the broker of the source has sent to the pipeline. */
   handshakes?: Handshakes;
 }
 

@@ -62,6 +62,31 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
     return rows.map(({ worker, epoch }) => `${worker} ${epoch}`);
   };
 
+  test('resets the state of a task whose worker has died, unless it has ended', async () => {
+    const two = await join('two');
+    const row = { jobId: 'job_1', worker: 'gone', revision: 1, place: '{}', work: '{}', placement: anywhere };
+    for (const state of ['running', 'recovering', 'failed'])
+      await store.db.task.create({ data: { id: state, ...row, wanted: 'run', state, stateSince: 1n } });
+    const tasks = ['failed', 'recovering', 'running'];
+    await two.offer(
+      'task',
+      tasks.map((id) => item(id)),
+    );
+    const taken = await two.take(
+      'task',
+      anywhere,
+      3,
+      tasks.map((id) => unheld(id, 'gone')),
+    );
+    expect(taken.length).toBe(3);
+    const rows = await store.db.task.findMany({ orderBy: { id: 'asc' } });
+    expect(rows.map(({ id, state }) => `${id}: ${state}`)).toEqual([
+      'failed: failed',
+      'recovering: starting',
+      'running: starting',
+    ]);
+  });
+
   test('gives each item to one worker, and counts how often it was given', async () => {
     const [one, two] = await Promise.all([join('one'), join('two')]);
     const items = ids.map((id) => item(id));

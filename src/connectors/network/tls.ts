@@ -85,7 +85,7 @@ function readKey(text: string, passphrase: string | undefined): KeyObject {
     return createPrivateKey({ key: pem, ...(given(passphrase) ? { passphrase } : {}) });
   } catch (cause) {
     if (!encrypted) throw badMaterial('The private key (tls.key) cannot be read', cause);
-    // What a wrong passphrase decrypts to may be no key: that is ERR_OSSL_UNSUPPORTED.
+    // ERR_OSSL_UNSUPPORTED is another case: a wrong passphrase, by chance with the right padding.
     if ((cause as NodeJS.ErrnoException).code === 'ERR_OSSL_EVP_UNSUPPORTED')
       throw badMaterial(
         'The private key (tls.key) is encrypted in a way that is out of date',

@@ -1,7 +1,7 @@
 import type { Connection } from './client.ts';
 import { ReplyFailure } from './reply-errors.ts';
 
-/** What Redis says about a stream and a group. */
+/** The state of a stream and of a group, from XINFO. */
 
 export interface StreamInfo {
   length: number;

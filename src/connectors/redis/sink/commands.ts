@@ -10,7 +10,7 @@ import type { Argument, Command } from '../connection/client.ts';
 export interface Write {
   command: Command;
   key: string;
-  /** What the command replaces as a whole: a later one makes an earlier one useless. Undefined if both count. */
+  /** The value that the command replaces. Of two commands with the same one only the later counts. Undefined if both count. */
   replaces: string | undefined;
   bytes: number;
 }
