@@ -61,7 +61,7 @@ class Console {
     if (key !== undefined)
       await context.addInitScript((given) => sessionStorage.setItem('penstock.key', given), key);
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => this.errors.push(`${error}`));
     page.on('console', (message) => {
       // The browser also reports each response that is an error, which tests cause on purpose.

@@ -335,6 +335,11 @@ describe('tables', () => {
     await conflict.getByText('"dryers/1"').first().waitFor();
     await expectAccessible(page);
     await conflict.getByRole('button', { name: 'Save mine over it' }).click();
+    const shown = Promise.withResolvers<void>();
+    await page.route(`**${path}`, async (route) => {
+      await shown.promise;
+      await route.continue();
+    });
     await page
       .getByRole('dialog', { name: 'Running pipelines' })
       .getByRole('button', { name: 'Save' })
@@ -344,8 +349,13 @@ describe('tables', () => {
       return body.config.topic === 'dryers/1' && Object.keys(body.labels).length === 0;
     });
 
+    // Until the page shows what is stored now, nothing can be typed that would be lost then.
+    await page.getByText('Saved', { exact: true }).waitFor();
+    expect(await topic(page).isDisabled()).toBe(true);
+    shown.resolve();
+    await until('the page shows it', async () => topic(page).isEnabled());
     const save = page.getByRole('tabpanel').getByRole('button', { name: 'Save', exact: true });
-    await until('the page shows it', async () => save.isDisabled());
+    expect(await save.isDisabled()).toBe(true);
     await rig.request
       .patch(path)
       .send({ labels: { shift: 'day' } })

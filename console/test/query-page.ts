@@ -7,7 +7,8 @@ export const editor = (page: Page): Locator => page.getByRole('textbox', { name:
 export const state = (page: Page, text: string): Promise<void> =>
   page.getByRole('status', { name: 'State of the job' }).getByText(text, { exact: true }).waitFor();
 export const replaceQuery = async (page: Page, query: string): Promise<void> => {
-  await editor(page).click();
+  // It is locked while a change is being saved.
+  await editor(page).and(page.locator(':not([aria-readonly])')).click();
   await page.keyboard.press('Control+a');
   // Chromium gives a style to text that replaces a selection, which the security policy refuses.
   await page.keyboard.press('Delete');
@@ -27,5 +28,5 @@ export const complete = async (page: Page, typed: string, name: string, text: st
     }
     return editor(page).textContent();
   };
-  await expect.poll(chosen, { timeout: 15_000 }).toBe(text);
+  await expect.poll(chosen, { timeout: 60_000 }).toBe(text);
 };

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  ms = 20_000,
+  ms = 60_000,
 ): Promise<Exclude<T, false | undefined>> {
   const start = Date.now();
   for (;;) {

@@ -71,8 +71,8 @@ function useEdit({ profile, etag, connector }: StoredProps & { connector: Connec
       return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };
     },
     mine: () => ({ ...body, config: withoutSecrets(configSchema(connector), body.config) }),
-    onSaved: () => void again(),
-    onTheirs: () => void again(),
+    onSaved: again,
+    onTheirs: again,
   });
   const changed = JSON.stringify(body) !== JSON.stringify(stored);
   return { draft, setDraft, stored, body, save, changed, reset: () => setDraft(draftOf(profile)) };
@@ -104,7 +104,7 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
           connector={connector}
           draft={draft}
           errors={merged(errorsOf(save.error), test.errors)}
-          disabled={!may}
+          disabled={!may || save.busy}
           onChange={(next) => {
             setDraft(next);
             save.forget();
@@ -116,7 +116,7 @@ function Edit(props: StoredProps & { connector: ConnectorDetail }): ReactNode {
             <Button loading={save.busy} disabled={!changed} onClick={save.begin}>
               Save
             </Button>
-            <Button variant="default" disabled={!changed} onClick={reset}>
+            <Button variant="default" disabled={!changed || save.busy} onClick={reset}>
               Undo changes
             </Button>
             {connector.testing && <TestButton test={test} onStart={runTest} />}

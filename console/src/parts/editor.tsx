@@ -61,12 +61,11 @@ export function Editor(props: EditorProps): ReactNode {
           ...common(label),
           history(),
           keymap.of([...defaultKeymap, ...historyKeymap]),
-          EditorState.readOnly.of(readOnly),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) report(update.state.doc.toString());
           }),
           theme.of(looks(dark)),
-          more.of([...extensions]),
+          more.of([...extensions, EditorState.readOnly.of(readOnly)]),
         ],
       }),
     });
@@ -74,8 +73,9 @@ export function Editor(props: EditorProps): ReactNode {
     return () => made.destroy();
   }, []);
   useEffect(() => {
-    view.current?.dispatch({ effects: [theme.reconfigure(looks(dark)), more.reconfigure([...extensions])] });
-  }, [theme, more, dark, extensions]);
+    const now = [...extensions, EditorState.readOnly.of(readOnly)];
+    view.current?.dispatch({ effects: [theme.reconfigure(looks(dark)), more.reconfigure(now)] });
+  }, [theme, more, dark, extensions, readOnly]);
   useEffect(() => {
     const current = view.current?.state.doc.toString();
     const back = reported.current.indexOf(value);

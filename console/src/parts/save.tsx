@@ -38,9 +38,10 @@ interface SaveOptions<A> {
   theirs(): Promise<{ body: unknown; etag: string | undefined }>;
   /** Returns what the user wants to store, to compare it. */
   mine(): unknown;
-  onSaved(answer: A): void;
-  /** Called when the user gives up the own change for the stored version. */
-  onTheirs(): void;
+  /** Shows what is stored now. */
+  onSaved(answer: A): Promise<void>;
+  /** The same, when the user gives up the own change for the stored version. */
+  onTheirs(): Promise<void>;
 }
 
 type Step =
@@ -52,6 +53,7 @@ type Step =
 interface Saving {
   /** Begins with a dry run. It saves at once if nothing has to be asked. */
   begin(): void;
+  /** From a request until the stored version is shown. Lock the form meanwhile: what is typed then would be lost. */
   busy: boolean;
   /** Error of the last attempt, for the form. */
   error: unknown;
@@ -94,12 +96,18 @@ export function useSave<A extends { affected_pipelines?: readonly Affected[] } |
       if (how.dryRun) return await attempt({ ...how, dryRun: false });
       setStep({ at: 'idle' });
       notify('Saved');
-      options.onSaved(answer);
+      await options.onSaved(answer);
     } catch (raised) {
       if (!gone.current) await failed(raised, how).catch(setError);
     } finally {
       setBusy(false);
     }
+  };
+  const takeTheirs = async (): Promise<void> => {
+    setStep({ at: 'idle' });
+    setBusy(true);
+    await options.onTheirs().catch(setError);
+    setBusy(false);
   };
   const cancel = (): void => setStep({ at: 'idle' });
   return {
@@ -126,10 +134,7 @@ export function useSave<A extends { affected_pipelines?: readonly Affected[] } |
           busy={busy}
           mine={options.mine}
           onCancel={cancel}
-          onTheirs={() => {
-            cancel();
-            options.onTheirs();
-          }}
+          onTheirs={() => void takeTheirs()}
           onMine={(etag) => void attempt({ dryRun: true, discardState: false, etag })}
         />
       </>

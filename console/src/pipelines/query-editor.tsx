@@ -113,6 +113,8 @@ interface QueryEditorProps {
   onChange(value: string): void;
   check: QueryCheck;
   readOnly?: boolean;
+  /** Cannot be edited for a moment: all else stays. */
+  locked?: boolean;
   /** Shown instead of the plan of the text, for those who may not check one. */
   graph?: PipelineGraph;
 }
@@ -122,6 +124,7 @@ export function QueryEditor({
   onChange,
   check,
   readOnly = false,
+  locked = false,
   graph,
 }: QueryEditorProps): ReactNode {
   const { vocabulary, noTables } = useVocabulary();
@@ -133,7 +136,8 @@ export function QueryEditor({
         <Stack gap="xs">
           {noTables && !readOnly && <NoTables />}
           <SqlEditor
-            {...{ value, vocabulary, handle, readOnly, onChange: readOnly ? undefined : onChange }}
+            {...{ value, vocabulary, handle, onChange: readOnly ? undefined : onChange }}
+            readOnly={readOnly || locked}
             errors={check.errors}
             warnings={check.warnings}
           />

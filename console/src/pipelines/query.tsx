@@ -46,7 +46,9 @@ export function QueryTab({ pipeline }: { pipeline: Pipeline }): ReactNode {
               {...{ pipeline, stored }}
               runs={job !== undefined && !isResting(job)}
               onSaved={setSaved}
-              reload={() => void query.refetch()}
+              reload={async () => {
+                await query.refetch();
+              }}
             />
           ) : (
             <ReadQuery pipeline={stored.answer} />
@@ -74,7 +76,7 @@ interface EditProps {
   stored: Stored;
   runs: boolean;
   onSaved(saved: Saved): void;
-  reload(): void;
+  reload(): Promise<void>;
 }
 
 /** Sends a change that is based on `base`, and follows it. */
@@ -103,12 +105,12 @@ function useEdit({ pipeline: { id }, stored, onSaved, reload }: EditProps, field
       return { body: base.current, etag: etag ?? undefined };
     },
     mine: () => fields,
-    onSaved: ({ affected_pipelines }) => {
+    onSaved: async ({ affected_pipelines }) => {
       if (after.current && affected_pipelines.some((one) => one.id === id))
         onSaved({ ...after.current, at: nowMicros() });
-      void client.invalidateQueries({ queryKey: ['pipeline', id] });
       void client.invalidateQueries({ queryKey: jobKey(id) });
-      reload();
+      await client.invalidateQueries({ queryKey: ['pipeline', id] });
+      await reload();
     },
     onTheirs: reload,
   });
@@ -128,21 +130,22 @@ function EditQuery(props: EditProps): ReactNode {
   const isStale = !isEmpty(patchOf(begun, fieldsOf(pipeline)));
   return (
     <Stack>
-      {isStale && <Stale reload={reload} changed={changed} />}
+      {isStale && !save.busy && <Stale reload={reload} changed={changed} />}
       <QueryEditor
         value={fields.query}
+        locked={save.busy}
         onChange={(query) => setFields((before) => ({ ...before, query }))}
         check={check}
         graph={stored.answer.graph}
       />
-      <Fields value={fields} onChange={setFields} error={save.error} />
+      <Fields value={fields} onChange={setFields} error={save.error} readOnly={save.busy} />
       {errorAt(save.error, 'query') !== undefined && <Problem error={save.error} />}
       {save.error !== undefined && !isAtFields(save.error) && <Problem error={save.error} />}
       <Group>
         <Button onClick={save.begin} loading={save.busy} disabled={!changed || !valid}>
           Save changes
         </Button>
-        <Button variant="default" disabled={!changed} onClick={() => setFields(begun)}>
+        <Button variant="default" disabled={!changed || save.busy} onClick={() => setFields(begun)}>
           Undo changes
         </Button>
         <Button variant="subtle" disabled={!changed} onClick={toggle} aria-expanded={showsChanges}>
@@ -170,7 +173,7 @@ function Changes({ before, after }: { before: PipelineFields; after: PipelineFie
   return <Diff before={text(before)} after={text(after)} labels={['Stored', 'Yours']} />;
 }
 
-function Stale({ reload, changed }: { reload(): void; changed: boolean }): ReactNode {
+function Stale({ reload, changed }: { reload(): Promise<void>; changed: boolean }): ReactNode {
   return (
     <Alert
       color="orange"
@@ -184,7 +187,7 @@ function Stale({ reload, changed }: { reload(): void; changed: boolean }): React
             ? 'Saving shows both versions. Or begin again with the stored one.'
             : 'Load the stored one to go on.'}
         </Text>
-        <Button size="compact-sm" variant="default" onClick={reload}>
+        <Button size="compact-sm" variant="default" onClick={() => void reload()}>
           Load the stored version
         </Button>
       </Group>

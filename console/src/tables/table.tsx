@@ -135,8 +135,8 @@ function useEdit({ table, etag, connector }: ShownProps) {
       return { body: bodyOf(connector, draftOf(now.answer)), etag: now.etag ?? undefined };
     },
     mine: () => shownBody(connector, draft, body),
-    onSaved: () => void again(),
-    onTheirs: () => void again(),
+    onSaved: again,
+    onTheirs: again,
   });
   const changed = JSON.stringify(body) !== JSON.stringify(stored);
   const [edition, setEdition] = useState(0);
@@ -160,7 +160,7 @@ function Definition(props: ShownProps): ReactNode {
         connector={connector}
         draft={draft}
         errors={merged(errorsOf(save.error), test.errors)}
-        disabled={!may}
+        disabled={!may || save.busy}
         stored
         onUnreadable={setUnreadable}
         onChange={(next) => {
@@ -174,7 +174,7 @@ function Definition(props: ShownProps): ReactNode {
           <Button loading={save.busy} disabled={!changed || unreadable} onClick={save.begin}>
             Save
           </Button>
-          <Button variant="default" disabled={!changed && !unreadable} onClick={reset}>
+          <Button variant="default" disabled={save.busy || (!changed && !unreadable)} onClick={reset}>
             Undo changes
           </Button>
           {connector.testing && <TestTable test={test} />}
