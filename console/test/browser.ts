@@ -44,7 +44,7 @@ class Console {
       throw new Error('The console is not built: run npm run build');
     const executablePath = pathOfChromium();
     if (executablePath === undefined) throw new Error('Chromium is missing: install the package chromium');
-    this.#browser = await chromium.launch({ executablePath, args: flags });
+    this.#browser = await chromium.launch({ executablePath, args: flags, timeout: 120_000 });
     atEnd(() => this.#browser?.close());
   }
 

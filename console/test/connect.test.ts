@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
-import { freePort } from '../../test/support/mosquitto.ts';
+import { freePort } from '../../test/support/free-port.ts';
 import {
   created,
   createPipeline,
@@ -85,7 +85,15 @@ describe('connections', () => {
     await button(page, 'Add a label').click();
     await field(page, 'Name 1').fill('site');
     await field(page, 'Value 1').fill('north');
+    const stored = Promise.withResolvers<void>();
+    await page.route('**/api/v1/connection_profiles', async (route) => {
+      await stored.promise;
+      await route.continue();
+    });
     await button(page, 'Save').click();
+    // What would be typed now would be lost.
+    await until('the form is locked', () => field(page, 'Name').isDisabled());
+    stored.resolve();
     await page.getByRole('heading', { name: 'line 1' }).waitFor();
     await page.getByText('Nothing uses it yet').waitFor();
     const { body } = await rig.request.get('/api/v1/connection_profiles/by-name/line%201').expect(200);
@@ -119,6 +127,7 @@ describe('connections', () => {
 
     // A new password replaces the mask as a whole, even if it is typed behind it.
     const password = page.getByLabel('Password', { exact: true });
+    await until('the form is open again', () => password.isEnabled());
     await password.press('End');
     await password.pressSequentially('wrong');
     expect(await password.inputValue()).toBe('wrong');
@@ -160,6 +169,11 @@ describe('connections', () => {
     await page.getByRole('list', { name: 'Steps of the test' }).getByText('onerror').first().waitFor();
     expect(await page.locator('img[src="x"]').count()).toBe(0);
 
+    // A step must not end by itself while the test looks at it.
+    await page.route('**/connection_profiles/test', (route) => {
+      const body = { ...route.request().postDataJSON(), step_timeout_ms: 60_000, timeout_ms: 60_000 };
+      return route.continue({ postData: JSON.stringify(body) });
+    });
     await field(page, 'Url').fill(silent.url);
     await button(page, 'Test').click();
     await page.getByText('The next step is running').waitFor();

@@ -83,7 +83,7 @@ export async function seedFleet(db: Db, count: number): Promise<Beat> {
   });
   return async (beat, groups = numbers(beatGroups)) => {
     const at = Date.now() * 1000;
-    const alive = { heartbeatAt: BigInt(at + 60 * second) };
+    const alive = { heartbeatAt: BigInt(at + 600 * second) };
     await db.worker.update({ where: { id: worker.id }, data: alive });
     for (const group of groups) {
       const taskId = { in: running.filter((nth) => nth % beatGroups === group).map(idOf) };

@@ -37,7 +37,7 @@ async function memoryOf(session: CDPSession): Promise<Memory> {
   return { heap, nodes, listeners };
 }
 
-describe(`the overview of ${shown(many)} pipelines`, { timeout: 180_000 + 2 * soakMs }, () => {
+describe(`the overview of ${shown(many)} pipelines`, { timeout: 300_000 + 2 * soakMs }, () => {
   let service: Service;
   let beat: (nth: number, groups?: readonly number[]) => Promise<void>;
   let page: Page;
@@ -114,7 +114,7 @@ describe(`the overview of ${shown(many)} pipelines`, { timeout: 180_000 + 2 * so
       observer.observe(document.querySelector('[role=table]') as Element, all);
       Object.assign(globalThis, { changed });
     });
-    await beat(nth, [5]);
+    await beat(++nth, [5]);
     const changed = () =>
       page.evaluate(() => [...(globalThis as unknown as { changed: Set<string> }).changed]);
     await until('it has changed', async () => (await changed()).includes(nameOf(5)));

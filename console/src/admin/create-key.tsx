@@ -1,7 +1,7 @@
 import { Alert, Button, Code, Group, Modal, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
-import { type Role, useCaller } from '../api/caller.tsx';
+import { makesKey, type Role, useCaller } from '../api/caller.tsx';
 import { call, keepKey, type Operations } from '../api/client.ts';
 import { nowMicros } from '../api/clock.ts';
 import { Problem } from '../parts/parts.tsx';
@@ -116,7 +116,11 @@ function useCreate(onMade: (made: NewKey) => void) {
   const { keysRequired } = useCaller();
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: Operations['createApiKey']['body']) => call('createApiKey', { body }),
+    mutationKey: makesKey,
+    mutationFn: async (body: Operations['createApiKey']['body']) => {
+      await client.cancelQueries({ queryKey: ['caller'] });
+      return call('createApiKey', { body });
+    },
     // The result would stay in memory otherwise.
     gcTime: 0,
     onSuccess: (made) => {

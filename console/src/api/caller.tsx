@@ -15,6 +15,9 @@ export interface Caller {
 export const CallerContext = createContext<Caller>({ name: '', role: 'viewer', keysRequired: true });
 export const useCaller = (): Caller => useContext(CallerContext);
 
+/** Key of the mutation that makes an API key. Until its response is here, a call without a key may be refused. */
+export const makesKey = ['make-key'];
+
 export const mayAct = (role: Role, needed: Role): boolean => roles.indexOf(role) >= roles.indexOf(needed);
 export const useMay = (needed: Role): boolean => mayAct(useCaller().role, needed);
 

@@ -111,6 +111,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
           connector={connector}
           draft={draft}
           errors={merged(errorsOf(create.error), test.errors)}
+          disabled={create.isPending}
           onChange={(next) => {
             setDraft(next);
             create.reset();

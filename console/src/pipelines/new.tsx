@@ -62,11 +62,12 @@ function NewPipeline(): ReactNode {
         }}
       >
         <Stack>
-          <Fields value={fields} onChange={setFields} error={error} />
+          <Fields value={fields} onChange={setFields} error={error} readOnly={isPending} />
           <QueryEditor
             value={fields.query}
             onChange={(query) => setFields((before) => ({ ...before, query }))}
             check={check}
+            locked={isPending}
           />
           {queryError !== undefined && check.errors.length === 0 && <Problem error={error} />}
           {error !== null && !isAtFields(error) && <Problem error={error} />}

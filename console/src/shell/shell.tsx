@@ -27,10 +27,10 @@ import {
   IconSun,
   IconTable,
 } from '@tabler/icons-react';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useIsMutating, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { type ReactNode, useEffect, useMemo, useRef } from 'react';
-import { type Caller, CallerContext, mayAct, type Role, useCaller } from '../api/caller.tsx';
+import { type Caller, CallerContext, makesKey, mayAct, type Role, useCaller } from '../api/caller.tsx';
 import { call, hasKey, keepKey, Refused, statusOf } from '../api/client.ts';
 import { Problem } from '../parts/parts.tsx';
 import { Name } from '../parts/text.tsx';
@@ -59,9 +59,12 @@ const places: Place[] = [
 /** Lets in who may read, and asks others for a key. */
 export function Shell(): ReactNode {
   const client = useQueryClient();
+  const makes = useIsMutating({ mutationKey: makesKey }) > 0;
   const query = useQuery({
     queryKey: ['caller'],
     queryFn: () => call('getCaller', {}),
+    // The page that asks for a key would replace the one that shows the new key, which is shown only once.
+    enabled: !makes,
     retry: retryUnlessRefused,
   });
   const refused = query.error instanceof Refused && query.error.problem.status === 401;

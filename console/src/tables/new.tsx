@@ -95,6 +95,7 @@ function Form({ connector }: { connector: ConnectorDetail }): ReactNode {
           connector={connector}
           draft={draft}
           errors={merged(errorsOf(create.error), test.errors)}
+          disabled={create.isPending}
           onUnreadable={setUnreadable}
           onChange={(next) => {
             setDraft(next);
