@@ -31,11 +31,11 @@ test('is that of the server, for what several processes compare and sort', async
   expect((Number(createdAt) - Date.now() * 1000) / hour).toBeCloseTo(2, 1);
 });
 
-test('never shows a small step back, and returns to that of the machine for a file', async () => {
+test('is later with every call, also after a small step back, and returns to that of the machine for a file', async () => {
   const { db, close } = await sqlite.open();
   expect(ahead()).toBeCloseTo(0, 1);
   const times = Array.from({ length: 1000 }, () => nowMicros());
-  expect(times).toEqual([...times].sort((a, b) => Number(a - b)));
+  expect(times).toEqual([...new Set(times)].sort((a, b) => Number(a - b)));
   expect(await db.job.count()).toBe(0);
   await close();
 });
