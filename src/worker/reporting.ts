@@ -156,6 +156,9 @@ export interface CountedTask {
   counters: TaskCounters;
 }
 
+/** Rates over a shorter time say too little. */
+const shortestSampleSecs = 0.5;
+
 type StatsDeps = Pick<WorkerDeps, 'db' | 'owner' | 'logger' | 'identity'>;
 
 /** Samples the tasks of this worker every second, and every two seconds writes changed counts and what is due of the series. */
@@ -197,6 +200,8 @@ export class StatsWriter {
   #sample(): void {
     const now = performance.now();
     const seconds = (now - this.#sampledAt) / 1000;
+    // Soon after a late one: what was counted since belongs to the next.
+    if (seconds < shortestSampleSecs) return;
     this.#sampledAt = now;
     for (const { counters } of this.#tasks()) counters.sample(seconds);
   }

@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { TaskCounters } from '../../src/worker/counters.ts';
 import { StatsWriter } from '../../src/worker/reporting.ts';
 import { StepRecorder } from '../../src/worker/series.ts';
@@ -13,7 +13,7 @@ class FakeCounters {
   touches = 0;
   readonly recorder = new StepRecorder();
   #written = 0;
-  sample(): void {}
+  sample(_seconds: number): void {}
   touch(): void {
     this.touches++;
     this.#written = 0;
@@ -82,7 +82,7 @@ describe.each(databasesOfSoak)('statistics on $provider', ({ open }) => {
       60_000,
     );
     clearInterval(counting);
-  }, 150_000);
+  }, 300_000);
 
   test('are written only of tasks that this worker still holds', async () => {
     const [mine = ''] = await seed(1);
@@ -90,6 +90,26 @@ describe.each(databasesOfSoak)('statistics on $provider', ({ open }) => {
     begin(new Map([mine, other, 'task_gone'].map((id) => [id, new FakeCounters()])));
     await until('ours is written', async () => (await written()).size > 0);
     expect([...(await written()).keys()]).toEqual([mine]);
+  });
+
+  test('are sampled late when the process is busy, and never for a moment, whose rates would be far too high', () => {
+    let now = 0;
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    const restore = () => {
+      vi.useRealTimers();
+      clock.mockRestore();
+    };
+    onTestFinished(restore);
+    const sampled: number[] = [];
+    const counters = Object.assign(new FakeCounters(), {
+      sample: (seconds: number) => sampled.push(seconds),
+    });
+    begin(new Map([['task_gone', counters]]));
+    // One tick is 950 ms late.
+    for (now of [1000, 2950, 3000, 4010, 5000]) vi.runOnlyPendingTimers();
+    restore();
+    expect(sampled).toEqual([1, 1.95, 1.06, 0.99]);
   });
 
   test('that the database refused are written later, even if nothing has changed', async () => {
