@@ -1,3 +1,23 @@
+const parts = 20;
+const shortestPartMs = 10;
+
+/**
+ * Calls `late` after `ms` in which this process ran, until the returned function is called. A process that was held up, as on
+ * an overloaded machine, first handles what has come in the meantime: its own delay is none of the other side.
+ */
+function countDown(ms: number, late: () => void): () => void {
+  const partMs = Math.max(shortestPartMs, ms / parts);
+  let left = Math.ceil(ms / partMs);
+  const next = (): NodeJS.Timeout =>
+    setTimeout(() => {
+      left -= 1;
+      if (left <= 0) late();
+      else timer = next();
+    }, partMs);
+  let timer = next();
+  return () => clearTimeout(timer);
+}
+
 /**
  * Runs `work` under a deadline. Its signal aborts with `late()` after `ms`, or with the reason of `signal`; `work` must
  * then reject with the reason of its signal.
@@ -11,12 +31,12 @@ export async function within<T>(
   signal.throwIfAborted();
   const controller = new AbortController();
   const cancel = () => controller.abort(signal.reason);
-  const timer = setTimeout(() => controller.abort(late()), ms);
+  const stop = countDown(ms, () => controller.abort(late()));
   signal.addEventListener('abort', cancel, { once: true });
   try {
     return await work(controller.signal);
   } finally {
-    clearTimeout(timer);
+    stop();
     signal.removeEventListener('abort', cancel);
   }
 }

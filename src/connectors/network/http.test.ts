@@ -30,7 +30,7 @@ const get = (url: string, rest: Partial<HttpRequest> = {}): HttpRequest => ({
   method: 'GET',
   url: new URL(url),
   headers: {},
-  timeoutMs: 5_000,
+  timeoutMs: 60_000,
   maxBytes: 1_000,
   signal,
   ...rest,

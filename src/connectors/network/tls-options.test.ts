@@ -47,7 +47,7 @@ const contextOf = (id: string, url: string, rest: object): AnyContext => ({
 async function checked(connector: ConnectorDefinition, context: AnyContext): Promise<string> {
   const steps: CheckStep[] = [];
   const report = (step: CheckStep) => void steps.push(step);
-  await connector.check?.({ ...context, probe: 'publish', stepTimeoutMs: 5_000, report });
+  await connector.check?.({ ...context, probe: 'publish', stepTimeoutMs: 30_000, report });
   const failed = steps.find(({ outcome }) => outcome === 'failed');
   return failed ? `${failed.name} ${failed.code}` : 'ok';
 }

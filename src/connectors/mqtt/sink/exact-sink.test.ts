@@ -245,7 +245,7 @@ describe.each(['5', '3.1.1'] as const)('an exact sink over MQTT %s', (protocolVe
 
   test('fails when nothing is confirmed for too long', async () => {
     const server = await scripted({ on: ({ cmd }) => cmd === 'pubrel' });
-    const { exact, sink } = await open(contextOf(server.url, 'a/b'), 60);
+    const { exact, sink } = await open(contextOf(server.url, 'a/b'), 1_000);
     await exact.publish(numbered(1), false);
     expect((await errorOf(exact.release([1]))).code).toBe('mqtt_not_answered');
     await sink.close();

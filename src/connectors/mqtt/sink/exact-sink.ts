@@ -15,7 +15,7 @@ import { type Asked, unanswered } from '../connection/requests.ts';
 import { warnOfRewriting } from '../connection/rewrites.ts';
 import { PendingWrite, PublishHeads, refuseProperties, tooLarge } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
-import { every } from './ticks.ts';
+import { Silence } from './ticks.ts';
 
 /**
  * A sink that writes each message once: QoS 2 in a session that lasts, with packet identifiers that the job has committed. See
@@ -88,8 +88,7 @@ class ExactMqttSink implements Sink, ExactSink {
   readonly #waiting: Chunk[] = [];
   readonly #pending = new Set<PendingWrite>();
   readonly #confirmTimeoutMs: number;
-  readonly #stopChecking: () => void;
-  #confirmedAt = performance.now();
+  readonly #silence: Silence;
   #failure: unknown;
 
   constructor(
@@ -121,7 +120,11 @@ class ExactMqttSink implements Sink, ExactSink {
     });
     client.on('packetreceive', this.#received);
     this.#confirmTimeoutMs = confirmTimeoutMs;
-    this.#stopChecking = every(confirmTimeoutMs / 6, () => this.#checkConfirmations());
+    this.#silence = new Silence(
+      confirmTimeoutMs,
+      () => this.#confirmationsDue > 0,
+      () => this.#confirmsNothing(),
+    );
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
@@ -158,7 +161,7 @@ class ExactMqttSink implements Sink, ExactSink {
   }
 
   async close(): Promise<void> {
-    this.#stopChecking();
+    this.#silence.stop();
     this.#signal.removeEventListener('abort', this.#aborted);
     const unconfirmed = this.#confirmationsDue > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));
@@ -205,7 +208,7 @@ class ExactMqttSink implements Sink, ExactSink {
   }
 
   #add(message: InFlight): void {
-    if (this.#confirmationsDue === 0) this.#confirmedAt = performance.now();
+    if (this.#confirmationsDue === 0) this.#silence.heard();
     this.#confirmationsDue += 1;
     this.#inFlight.set(message.identifier, message);
     this.#usedIdentifiers.add(message.identifier);
@@ -228,7 +231,7 @@ class ExactMqttSink implements Sink, ExactSink {
   /** MQTT.js ignores confirmations of messages that it has not sent itself. */
   readonly #received = (packet: Packet): void => {
     if (packet.cmd !== 'puback' && packet.cmd !== 'pubrec' && packet.cmd !== 'pubcomp') return;
-    this.#confirmedAt = performance.now();
+    this.#silence.heard();
     const message = this.#inFlight.get(packet.messageId ?? 0);
     if (message === undefined || this.#failure !== undefined) return;
     if (packet.cmd === 'puback') this.#fails(qos2Unsupported(this.#topic, 1));
@@ -277,11 +280,8 @@ class ExactMqttSink implements Sink, ExactSink {
   }
 
   /** The keep-alive does not notice a broker that responds to pings but confirms no messages. */
-  #checkConfirmations(): void {
-    const now = performance.now();
-    if (this.#confirmationsDue === 0) this.#confirmedAt = now;
-    const ms = this.#confirmTimeoutMs;
-    if (now - this.#confirmedAt >= ms) this.#fails(unanswered(this.#asked, ms));
+  #confirmsNothing(): void {
+    this.#fails(unanswered(this.#asked, this.#confirmTimeoutMs));
   }
 
   readonly #aborted = (): void => this.#fails(this.#signal.reason);

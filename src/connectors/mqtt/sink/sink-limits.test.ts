@@ -172,7 +172,7 @@ describe('a sink at QoS 2 of MQTT 3.1.1', () => {
     closing = false;
     await writeOnce(context);
     expect(usedQos(server).filter((qos) => qos !== undefined)).toEqual([2, 2, 1, 2, 2, 2]);
-  }, 60_000);
+  });
 
   test('does not count a connection on which a message was confirmed', async () => {
     let seen = 0;

@@ -237,7 +237,7 @@ describe('a sink', () => {
       owed?.();
     }
     expect(await written).toEqual([]);
-  }, 30_000);
+  });
 
   test.each(['AtLeastOnce', 'ExactlyOnce'] as const)(
     'says which messages the broker refuses at %s and why, and writes the others',

@@ -27,7 +27,7 @@ import {
 } from './outgoing.ts';
 import { PacketWriter, type PublishHead, publishSize } from './packet-writer.ts';
 import { closesAt, fingerprint, fingerprintOf, Suspects } from './suspects.ts';
-import { every } from './ticks.ts';
+import { Silence } from './ticks.ts';
 
 /** Connects with a clean session. Fails if nothing sent is confirmed for `confirmTimeoutMs`. See `openSink` in the contract. */
 export async function openSink(
@@ -74,8 +74,7 @@ class MqttSink implements Sink {
   readonly #leaving: { write: PendingWrite; at: number }[] = [];
   readonly #pending = new Set<PendingWrite>();
   readonly #confirmTimeoutMs: number;
-  readonly #stopChecking: () => void;
-  #confirmedAt = performance.now();
+  readonly #silence: Silence;
   #failure: unknown;
   /** Whether a test message is unconfirmed, so that rows have to wait. */
   #testing = false;
@@ -118,7 +117,11 @@ class MqttSink implements Sink {
       context.lost?.(error);
     });
     client.on('packetreceive', this.#received);
-    this.#stopChecking = every(confirmTimeoutMs / 6, () => this.#checkConfirmations());
+    this.#silence = new Silence(
+      confirmTimeoutMs,
+      () => this.#inFlight.count > 0 || this.#testing,
+      () => this.#confirmsNothing(),
+    );
     signal.addEventListener('abort', this.#aborted, { once: true });
   }
 
@@ -138,7 +141,7 @@ class MqttSink implements Sink {
   };
 
   async close(): Promise<void> {
-    this.#stopChecking();
+    this.#silence.stop();
     this.#signal.removeEventListener('abort', this.#aborted);
     const unconfirmed = this.#inFlight.count > 0 || this.#pending.size > 0;
     this.#fail(new PenstockError('connection_lost', 'The sink was closed'));
@@ -147,10 +150,7 @@ class MqttSink implements Sink {
   }
 
   /** The keep-alive does not notice a broker that responds to pings but confirms no messages. */
-  #checkConfirmations(): void {
-    const now = performance.now();
-    if (this.#inFlight.count === 0 && !this.#testing) this.#confirmedAt = now;
-    if (now - this.#confirmedAt < this.#confirmTimeoutMs) return;
+  #confirmsNothing(): void {
     this.#fail(unanswered(this.#asked, this.#confirmTimeoutMs));
     void this.#connection.destroy();
   }
@@ -244,7 +244,7 @@ class MqttSink implements Sink {
   readonly confirmed = (kind: Confirming, packetId: number, reasonCode: number): boolean => {
     const sent = this.#inFlight.find(packetId);
     if (sent === undefined) return false;
-    this.#confirmedAt = performance.now();
+    this.#silence.heard();
     this.#confirmed(sent, kind, reasonCode);
     return true;
   };
@@ -252,7 +252,7 @@ class MqttSink implements Sink {
   /** Confirmations that the lane leaves to MQTT.js, which ignores those of messages that it has not sent itself. */
   readonly #received = (packet: Packet): void => {
     if (packet.cmd !== 'puback' && packet.cmd !== 'pubrec' && packet.cmd !== 'pubcomp') return;
-    this.#confirmedAt = performance.now();
+    this.#silence.heard();
     const sent = this.#inFlight.find(packet.messageId ?? 0);
     if (sent !== undefined)
       this.#confirmed(sent, packet.cmd, packet.reasonCode, packet.properties?.reasonString);

@@ -29,3 +29,26 @@ function begin(ms: number): Ticker {
   tickers.set(ms, ticker);
   return ticker;
 }
+
+const looks = 6;
+
+/**
+ * Calls `silent` when nothing was heard for `ms`, until `stop` is called. It counts how often it looked in vain: after a time in
+ * which this process was held up it looks only once before it handles what has come.
+ */
+export class Silence {
+  readonly stop: () => void;
+  #vain = 0;
+
+  /** `isDue` tells whether something is to be heard at all. */
+  constructor(ms: number, isDue: () => boolean, silent: () => void) {
+    this.stop = every(ms / looks, () => {
+      this.#vain = isDue() ? this.#vain + 1 : 0;
+      if (this.#vain > looks) silent();
+    });
+  }
+
+  heard(): void {
+    this.#vain = 0;
+  }
+}
