@@ -24,8 +24,8 @@ export default defineConfig({
     setupFiles: ['test/support/each-file.ts'],
     globalSetup: ['test/support/shared-databases.ts'],
     // Each wait in a test has its own, shorter deadline.
-    testTimeout: 120_000,
-    hookTimeout: 60_000,
+    testTimeout: 300_000,
+    hookTimeout: 180_000,
     projects: [
       { extends: true, test: { name: 'alone', include: alone } },
       { extends: true, test: { name: 'shared', include: shared, exclude: alone, isolate: false } },

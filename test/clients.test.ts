@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { providerFolder, whyMissing } from '../scripts/servers.ts';
 import { temporaryFolder } from './support/at-end.ts';
-import { freePort } from './support/mosquitto.ts';
+import { freePort } from './support/free-port.ts';
 import { useProcessRig } from './support/rig.ts';
 import { ServerProcess, whereIs } from './support/server-process.ts';
 import { onlyInSoak, skipping } from './support/skipping.ts';

@@ -238,7 +238,7 @@ test('every family of devices has an example', () => {
   );
 });
 
-test('the bundles read what the devices send', { timeout: 120_000 }, async () => {
+test('the bundles read what the devices send', { timeout: 240_000 }, async () => {
   const names = Object.keys(examples);
   for (const name of names) {
     const text = readFileSync(join(folder, `${name}.yaml`), 'utf8');

@@ -20,7 +20,7 @@ test('the commands of docs/edit.md work as described', async () => {
     .join('\n')
     .replaceAll('http://127.0.0.1:5115', rig.penstock.address)
     .replaceAll('localhost:1883', `127.0.0.1:${rig.broker.port}`);
-  const running = promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], { timeout: 60_000 });
+  const running = promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], { timeout: 110_000 });
   const { stdout, stderr } = await running;
   expect(stderr).toBe('');
   const said = stdout.split(/== \d\n/).slice(1);

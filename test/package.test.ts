@@ -52,7 +52,7 @@ describe('the package', () => {
   let installed: Installed;
   beforeAll(async () => {
     installed = await Installed.create();
-  }, 180_000);
+  }, 400_000);
   afterAll(() => installed?.remove());
 
   test('contains the bundle with its licenses, and no tests and no tools', () => {
@@ -98,7 +98,7 @@ describe('the package', () => {
     const { stdout } = await installed.run('npx', ['penstock', '--help']);
     expect(stdout).toMatch(/^Usage: penstock /);
     await expect(installed.run(installed.command, ['nonsense'])).rejects.toMatchObject({ code: 2 });
-  }, 60_000);
+  });
 
   describe('started', () => {
     let broker: Mosquitto;
@@ -123,7 +123,7 @@ describe('the package', () => {
       const { text } = await request.get('/').expect(200);
       const script = /<script[^>]* src="\.(\/assets\/[^"]+)"/.exec(text)?.[1] as string;
       await request.get(script).expect(200).expect('content-encoding', 'gzip');
-    }, 60_000);
+    });
 
     test('runs a job in a thread', async () => {
       await createTables(request, broker.url);
@@ -140,13 +140,13 @@ describe('the package', () => {
       await until('the alert', () => seen.length > 0, 60_000);
       expect(seen.map((payload) => JSON.parse(payload).seq)).toEqual([2]);
       await client.endAsync();
-    }, 120_000);
+    }, 240_000);
 
     test('stops with 0 on SIGTERM', async () => {
       service.child.kill('SIGTERM');
       expect(await service.ended).toEqual([0, null]);
       expect(existsSync(join(installed.folder, 'data', 'penstock.db'))).toBe(true);
-    }, 60_000);
+    });
   });
 
   test('stops when npx, which started it, ends', async () => {
@@ -158,7 +158,7 @@ describe('the package', () => {
     } finally {
       service.end();
     }
-  }, 120_000);
+  }, 240_000);
 });
 
 interface Started {

@@ -28,8 +28,8 @@ test('Node loads every file of the service', async () => {
     ['--input-type=module', '-e', load, ...paths],
     {
       cwd: root,
-      timeout: 60_000,
+      timeout: 180_000,
     },
   );
   expect(JSON.parse(stdout)).toEqual([]);
-}, 90_000);
+}, 200_000);

@@ -11,13 +11,15 @@ import { mask } from '../src/security/config-secrets.ts';
 import { SecretBox } from '../src/security/secret-box.ts';
 
 const box = new SecretBox([randomBytes(32).toString('base64')]);
-const query = (password: string, key = 'pem') =>
+/** Long enough not to be found by chance in a sealed text. */
+const pem = 'pem-of-a-client';
+const query = (password: string, key = pem) =>
   `CREATE TABLE a (x TEXT) WITH (connector = 'mqtt', password = '${password}', tls.key = '${key}', url = 'password');`;
 
 test('a secret in a query is sealed, and opened as it was written', () => {
   const stored = sealQuery(box, 'pl_1', query("it''s"));
   expect(stored).not.toContain("it''s");
-  expect(stored).not.toContain('pem');
+  expect(stored).not.toContain(pem);
   expect(sealedInQuery(stored)).toHaveLength(2);
   expect(openQuery(box, 'pl_1', stored)).toBe(query("it''s"));
 });

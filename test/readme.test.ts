@@ -11,7 +11,7 @@ import { until } from './support/until.ts';
 const root = join(import.meta.dirname, '..');
 
 /** Runs the instructions of README and the documents literally. */
-describe('the tour', () => {
+describe('the tour', { timeout: 300_000 }, () => {
   const rig = useProcessRig();
 
   /** The commands of README's tour, with the addresses of this test and without mosquitto's own clients. */
@@ -30,7 +30,7 @@ describe('the tour', () => {
 
   /** Runs bash without a terminal; rejects, with what it printed, when it fails. */
   const bash = (script: string, ...args: string[]) => {
-    const running = promisify(execFile)('bash', ['-c', script, 'bash', ...args], { timeout: 60_000 });
+    const running = promisify(execFile)('bash', ['-c', script, 'bash', ...args], { timeout: 120_000 });
     running.child.stdin?.end();
     return running;
   };

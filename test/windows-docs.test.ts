@@ -97,7 +97,7 @@ const recipes: Readonly<Record<string, Recipe>> = {
 
 const bundles = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, bundle]) => bundle as string);
 
-test('the recipes of docs/windows.md have these results', { timeout: 120_000 }, async () => {
+test('the recipes of docs/windows.md have these results', { timeout: 240_000 }, async () => {
   const topics = bundles.map((bundle) => /topic: results\/(\w+)/.exec(bundle)?.[1]);
   expect(topics).toEqual(Object.keys(recipes));
   for (const bundle of bundles) {

@@ -96,9 +96,16 @@ describe.each(databases)('keys on $provider', ({ open }) => {
     expect((await call('GET', '/jobs', revoked)).status).toBe(200);
     await call('DELETE', `/api_keys/${revoked.id}`, admin);
     expect((await call('GET', '/jobs', revoked)).status).toBe(401);
-    const brief = await newKey('viewer', admin.key, { expires_at: inMicros(1_500) });
-    expect((await call('GET', '/jobs', brief)).status).toBe(200);
-    await until('the end of the key', async () => (await call('GET', '/jobs', brief)).status === 401);
+    /** A key that is valid for this time, and was so when it was used. */
+    const usedWithin = async (ms: number) => {
+      const sent = { name: `brief-${ms}`, role: 'viewer', expires_at: inMicros(ms) };
+      const made = await call('POST', '/api_keys', { ...admin, body: sent });
+      return (await call('GET', '/jobs', made.body)).status === 200 && (made.body as { key: string });
+    };
+    // Longer if the machine is busy.
+    const brief = (await usedWithin(1_500)) || (await usedWithin(15_000));
+    if (!brief) throw new Error('a key is refused before its end');
+    await until('the end of the key', async () => (await call('GET', '/jobs', brief)).status === 401, 60_000);
     const over = { name: 'over', role: 'viewer', expires_at: inMicros(-1_000) };
     expect(await call('POST', '/api_keys', { ...admin, body: over })).toMatchObject({
       status: 400,

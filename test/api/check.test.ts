@@ -34,7 +34,8 @@ describe('a connection test', () => {
     fetch(`${service.address}/api/v1/connection_profiles/test`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept },
-      body: JSON.stringify(profileBody(url)),
+      // No step ends while the tests wait for eight of them.
+      body: JSON.stringify({ ...profileBody(url), step_timeout_ms: 60_000, timeout_ms: 60_000 }),
       signal,
     });
 

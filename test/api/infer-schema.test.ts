@@ -34,6 +34,14 @@ describe('the schema of a table', () => {
     expect(answer.status, answer.text).toBe(200);
     return { ...answer.body, text: answer.text };
   };
+  /** The same until a deadline, by when this number has come. It is later on a machine that is too busy to subscribe by then. */
+  const inferSoon = async (more: object = {}, messages = 0) => {
+    for (const timeout_ms of [300, 3_000]) {
+      const answer = await rig.request.post(`/api/v1${path}`).send(body({ ...more, timeout_ms }));
+      if (answer.status === 200 && answer.body.messages >= messages) return answer.body;
+    }
+    return infer({ ...more, timeout_ms: 30_000 });
+  };
 
   test('is proposed from live messages, and can be used unchanged to create a table', async () => {
     await keep(
@@ -141,7 +149,7 @@ describe('the schema of a table', () => {
   });
 
   test('is null if nothing arrives in time, and the response explains it', async () => {
-    expect(await infer({ timeout_ms: 300 })).toMatchObject({
+    expect(await inferSoon()).toMatchObject({
       messages: 0,
       schema: null,
       fields: [],
@@ -155,7 +163,7 @@ describe('the schema of a table', () => {
   test('is proposed at the deadline from the messages so far, also for a shared subscription', async () => {
     await keep('{"a":true}');
     const config = { topic: `$share/group/${topic}/#`, type: {} };
-    const { messages, schema } = await infer({ config, timeout_ms: 1500, messages: 1000 });
+    const { messages, schema } = await inferSoon({ config, messages: 1000 }, 1);
     expect([messages, schema.fields]).toEqual([1, [{ name: 'a', type: 'bool', required: false }]]);
   });
 

@@ -65,7 +65,7 @@ test('an overloaded process refuses requests, except health checks', async () =>
   expect(refusal?.body.code).toBe('overloaded');
   expect([...health]).toEqual([200]);
   await until('its recovery', async () => (await get('/api/v1/jobs')).status === 200);
-}, 60_000);
+});
 
 test('requests that never end are cut off, while others are served', async () => {
   // Sooner than in a service, except in a soak.
@@ -95,7 +95,7 @@ test('requests that never end are cut off, while others are served', async () =>
   expect((await get('/api/v1/jobs')).status).toBe(200);
   await until('the end of all of them', async () => closed === 200, 40_000);
   expect((await get('/api/v1/jobs')).status).toBe(200);
-}, 60_000);
+});
 
 /** The beginning of an upload. */
 const unfinished = (port: string): string =>

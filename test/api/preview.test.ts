@@ -25,7 +25,7 @@ interface Output {
 
 const sum = (rows: readonly { n: number }[]): number => rows.reduce((total, { n }) => total + n, 0);
 
-const rig = useRig({ service: { worker: true } });
+const rig = useRig({ broker: { config: ['max_queued_messages 0'] }, service: { worker: true } });
 
 describe('a preview', { timeout: 180_000 }, () => {
   let topic: string;
@@ -158,12 +158,19 @@ describe('a preview', { timeout: 180_000 }, () => {
     expect(wrong.body.errors[0]).toMatchObject({ path: '/query', message: expect.stringContaining('nope') });
     expect((await post({ query: hot, enable_sinks: 'yes' })).status).toBe(400);
     const running = [];
-    for (let count = 0; count < 8; count++) running.push(await preview(hot));
+    const readers = [];
+    for (let count = 0; count < 8; count++) {
+      const one = await preview(hot);
+      running.push(one);
+      // Without a reader it ends after a while.
+      readers.push(new EventReader<Output>(one.output));
+    }
     const refused = await post({ query: hot });
     expect([refused.status, refused.body.code]).toEqual([429, 'too_many_requests']);
     await rig.request.delete(running[0]?.at ?? '').expect(200);
     await rig.request.get(running[0]?.at ?? '').expect(404);
     await until('there is room again', async () => (await post({ query: hot })).status === 200);
+    await Promise.all(readers.map((reader) => reader.hangUp()));
   });
 
   test('writes the rows that it shows with enable_sinks, and reports those that it cannot write', async () => {

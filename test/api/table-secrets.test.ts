@@ -103,7 +103,7 @@ test('reach the server from a pipeline, also those in the text of its query', as
   const { body: pipeline } = await rig.request.get(`/api/v1/pipelines/${id}`);
   expect(pipeline.query).toContain(`headers = '${mask}'`);
   await rig.client.publishAsync('plant/a/readings', '{"device":"a","seq":1,"celsius":21.5}', { qos: 1 });
-  await expect.poll(() => at.received.length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(() => at.received.length, { timeout: 60_000 }).toBe(2);
   const sent = at.received
     .map(({ url, body: text, headers: own }) => [url, text, own.authorization ?? own['x-key']])
     .sort();

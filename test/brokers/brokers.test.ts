@@ -24,11 +24,11 @@ describe.each(brokerRows)('$name', ({ name, skipped, start }) => {
     let broker: RestartableBroker;
     beforeAll(async () => {
       broker = await start();
-    }, 150_000);
+    }, 300_000);
 
     test.each(Object.keys(facts).filter((fact) => soak || short.has(fact)))(
       '%s',
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async (fact) => {
         const found = await (facts[fact] as (typeof facts)[string])(broker).catch(
           (error: Error) => error.message,

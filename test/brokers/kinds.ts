@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { whyMissing } from '../../scripts/servers.ts';
-import { freePort, Mosquitto } from '../support/mosquitto.ts';
+import { freePort } from '../support/free-port.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
 import { startRabbitmq } from '../support/other-brokers.ts';
 import { ServerProcess, whereIs } from '../support/server-process.ts';
 

@@ -129,8 +129,12 @@ export class RawClient {
     return good;
   }
 
-  /** Waits until no message has come for `quietMs`. Acknowledges each, when asked. */
-  async settle(quietMs: number, acknowledge = false): Promise<IPublishPacket[]> {
+  /** Waits until no message has come for `quietMs`, or until it is enough. Acknowledges each, when asked. */
+  async settle(
+    quietMs: number,
+    acknowledge = false,
+    isEnough: () => boolean = () => false,
+  ): Promise<IPublishPacket[]> {
     let seen = 0;
     for (;;) {
       for (; seen < this.received.length; seen += 1) {
@@ -138,6 +142,7 @@ export class RawClient {
         if (acknowledge && qos === 1) this.send({ cmd: 'puback', messageId });
       }
       const before = this.received.length;
+      if (isEnough()) return this.received;
       await this.#quiet(quietMs, before);
       if (this.received.length === before) return this.received;
     }

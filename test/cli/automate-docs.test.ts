@@ -24,7 +24,7 @@ test('the commands of docs/automate.md work as described', async () => {
     .replaceAll(/(> |-f )overheating\.yaml/g, `$1${folder}/overheating.yaml`);
   const { stdout, stderr } = await promisify(execFile)('bash', ['-c', `set -euo pipefail\n${script}`], {
     cwd: root,
-    timeout: 60_000,
+    timeout: 110_000,
     env: { ...process.env, PENSTOCK_SERVER: penstock.address },
   });
   expect(stderr).toBe('');

@@ -241,7 +241,10 @@ describe('the command line', () => {
     expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining('unauthorized')]);
     const nobody = await penstock(['get', 'tables', '--server', 'http://127.0.0.1:1']);
     expect([nobody.code, nobody.err]).toEqual([4, expect.stringContaining('cannot be reached')]);
-    const other = createServer((socket) => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n'));
+    const notFound = 'HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n';
+    const other = createServer((socket) =>
+      socket.on('error', () => {}).once('data', () => socket.end(notFound)),
+    );
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
     const reached = await penstock(['get', 'tables', '--server', `http://127.0.0.1:${port}`]);

@@ -201,4 +201,4 @@ test('a message that the sink always refuses is kept, and the others are deliver
     { code: 'mqtt_publish_refused', stage: 'write', failed_rows: [0], row_count: 1 },
   ]);
   expect((await at.job()).state).toBe('Running');
-}, 120_000);
+}, 300_000);

@@ -83,7 +83,7 @@ test(
     expect(traffic.missing).toEqual([]);
     expect(rig.ledger).toMatchObject({ early: 0, disordered: 0 });
     await expect
-      .poll(() => rig.job(), { timeout: 20_000 })
+      .poll(() => rig.job(), { timeout: 60_000 })
       .toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
     // A leak of one handle per fault would be many more.
     await until('no more files are open than before', () => penstock.openFiles <= (handles[0] ?? 0) + 4);

@@ -25,7 +25,7 @@ beforeAll(async () => {
   };
   api = await Penstock.start(settings, 'api');
   await Promise.all([join('one'), join('two')]);
-}, 90_000);
+}, 300_000);
 
 async function join(name: string): Promise<Penstock> {
   const worker = await Penstock.start({ ...settings, PENSTOCK_WORKER_NAME: name }, 'worker');
@@ -85,7 +85,7 @@ test('a job runs on all workers, and goes on when they come, go and die', async 
   const end = traffic.keepPublishing(50);
   const flowing = async (what: string) => {
     const before = traffic.arrived;
-    await until(`messages after ${what}`, () => traffic.arrived > before + 50, 30_000);
+    await until(`messages after ${what}`, () => traffic.arrived > before + 50, 60_000);
   };
   await flowing('the start');
 

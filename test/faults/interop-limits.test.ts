@@ -15,7 +15,7 @@ const suite = (name: string, tests: (url: () => string) => void): void => {
     let broker: Broker;
     beforeAll(async () => {
       broker = await kind.start();
-    }, 150_000);
+    }, 300_000);
     tests(() => broker.url);
   });
 };

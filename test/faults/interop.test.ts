@@ -16,7 +16,7 @@ for (const kind of kinds) {
     let broker: Broker;
     beforeAll(async () => {
       broker = await kind.start();
-    }, 150_000);
+    }, 300_000);
 
     // A check does this at the highest QoS of the broker, which is the most that can go wrong.
     test.each(([1, 2] as const).filter((qos) => soak || qos === kind.maximumQos))(
@@ -45,7 +45,7 @@ for (const kind of kinds) {
         expect(missing).toEqual([]);
         expect(ledger).toMatchObject({ early: 0, disordered: 0 });
       },
-      180_000,
+      300_000,
     );
 
     test('the connection test of a profile makes a round trip', async () => {

@@ -277,7 +277,7 @@ describe.skipIf(missing !== undefined || onlyInSoak !== undefined)(
       [cluster, penstock] = await Promise.all([KafkaCluster.start(), Penstock.start()]);
       await cluster.any.createTopic('in', partitions);
       await cluster.any.createTopic('out', 4);
-    }, 120_000);
+    }, 300_000);
 
     test('asks another node if one does not know the topic', async () => {
       const [node] = cluster.nodes as [Kafka];

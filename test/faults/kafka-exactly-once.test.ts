@@ -154,7 +154,7 @@ describe.skipIf(missing !== undefined)(skipping('exactly once at a real Kafka', 
       await start('linked', 1);
       await expectEachOnce(await underFire([penstockKilled, linkCut]));
     },
-    240_000,
+    480_000,
   );
 
   test.skipIf(!soak)(

@@ -115,7 +115,7 @@ describe.each([
       });
       await expectAllArrive(traffic, `${kills} × kill -9 of Penstock at QoS ${qos}`);
       await expect
-        .poll(() => jobOf(penstock.request, id), { timeout: 20_000 })
+        .poll(() => jobOf(penstock.request, id), { timeout: 60_000 })
         .toMatchObject({ state: 'Running', run_id: kills + 1 });
     },
     patience * 2,
@@ -134,7 +134,7 @@ describe.each([
       });
       await expectAllArrive(traffic, `${kills} × restart of the broker at QoS ${qos}`);
       await expect
-        .poll(() => jobOf(penstock.request, id), { timeout: 20_000 })
+        .poll(() => jobOf(penstock.request, id), { timeout: 60_000 })
         .toMatchObject({
           state: 'Running',
           run_id: 1,

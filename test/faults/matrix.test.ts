@@ -116,7 +116,7 @@ describe.each(cases)('$name, at the $side, QoS $qos', ({ fault, side, qos }) => 
       if (!fault.forgets) expect(at.traffic.missing).toEqual([]);
       expect({ early, disordered }).toEqual({ early: 0, disordered: 0 });
       await expect
-        .poll(() => at.job(), { timeout: 20_000 })
+        .poll(() => at.job(), { timeout: 60_000 })
         .toMatchObject({ state: 'Running', run_id: 1, failure_reason: null });
     },
     patienceMs * 10,

@@ -21,7 +21,7 @@ const length = soak ? { minLength: 1, maxLength: 40 } : { minLength: 26, maxLeng
 let cluster: Cluster;
 beforeAll(async () => {
   cluster = await Cluster.start(processes);
-}, 120_000);
+}, 300_000);
 
 const done = new Map<string, number>();
 

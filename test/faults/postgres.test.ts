@@ -120,7 +120,7 @@ test(
       messages - 1,
     ]);
   },
-  patience,
+  patience * 3,
 );
 
 test.skipIf(!soak)(

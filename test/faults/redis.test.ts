@@ -216,7 +216,7 @@ describe.skipIf(noRedis !== undefined)(skipping('from Redis to Redis', noRedis),
       await underFire(rig, [fill]);
       expect(await outcome(rig, 'maxmemory')).toEqual([]);
     },
-    patience,
+    patience * 2,
   );
 
   test.skipIf(!soak).each([

@@ -26,7 +26,7 @@ beforeAll(async () => {
   broker = await Mosquitto.start({ quiet: true, logged: clients.read });
   // Both at once: one of them creates the tables and the secret key.
   processes = await Promise.all([Penstock.start(settings), Penstock.start(settings)]);
-}, 60_000);
+}, 300_000);
 
 test('two processes share its jobs, none runs twice, and the other takes over when one is killed', async () => {
   const [one, two] = processes as [Penstock, Penstock];
@@ -77,4 +77,4 @@ test('two processes share its jobs, none runs twice, and the other takes over wh
     await each.close();
   }
   expect(clients.offences).toEqual([]);
-}, 180_000);
+}, 300_000);

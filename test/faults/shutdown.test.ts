@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { beforeAll, expect, test } from 'vitest';
 import { FaultyServer } from '../support/faulty-server.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -10,14 +11,28 @@ import { until } from '../support/until.ts';
 let broker: Mosquitto;
 let silent: FaultyServer;
 let penstock: Penstock;
+/** The connection that stays silent, by its number, and those that are closed once `release` is called. */
+const other = 1;
+const held: Socket[] = [];
+let released = false;
+function release(): void {
+  released = true;
+  for (const socket of held) socket.destroy();
+}
 beforeAll(async () => {
   broker = await Mosquitto.start({ quiet: true });
-  silent = await FaultyServer.start(() => {});
+  silent = await FaultyServer.start((socket, number) => {
+    if (number === other) return;
+    if (released) socket.destroy();
+    else held.push(socket);
+  });
   penstock = await Penstock.start();
-}, 60_000);
+}, 300_000);
+
+const ms = 60_000;
 
 /** A connection test with a silent broker. */
-const testFor = (ms: number) =>
+const testSilent = () =>
   fetch(`${penstock.address}/api/v1/connection_profiles/test`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'application/json' },
@@ -42,8 +57,9 @@ test('SIGTERM lets requests in flight finish, ends streams, refuses new requests
   const { body: jobs } = await penstock.request.get(`/api/v1/pipelines/${preview.id}/jobs`);
   const previewing = await follow(`/pipelines/${preview.id}/jobs/${jobs.data[0].id}/output`);
   for (const { status } of [following, tailing, previewing]) expect(status).toBe(200);
-  const soonOver = testFor(2_500);
-  const endless = testFor(60_000).then(
+  const soonOver = testSilent();
+  await until('one test waits', () => silent.open === 1);
+  const endless = testSilent().then(
     () => 'answered',
     () => 'cut off',
   );
@@ -51,6 +67,8 @@ test('SIGTERM lets requests in flight finish, ends streams, refuses new requests
 
   const exit = penstock.kill('SIGTERM');
   expect(await following.text()).toMatch(/"name":"state".*\n\n: the service stops\n\n$/s);
+  // Requests in flight have a few seconds from now.
+  release();
   expect(await tailing.text()).toMatch(/: the service stops\n\n$/);
   const last = (await previewing.text()).trim().split('data: ').at(-1) ?? '';
   expect(JSON.parse(last)).toMatchObject({ done: true, error: null });
@@ -65,4 +83,4 @@ test('SIGTERM lets requests in flight finish, ends streams, refuses new requests
   expect(await exit).toBe(0);
   // The record of the cut-off request may come after the database was closed: then the log has it.
   expect(penstock.log).not.toMatch(/"level":60|not closed cleanly|request failed/);
-}, 120_000);
+}, 300_000);

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { allDeadLetters, deadLetterOf } from '../support/dead-letters.ts';
 import { endpoint } from '../support/http-endpoint.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plainClient } from '../support/mqtt.ts';
@@ -96,17 +97,14 @@ test(
 
 /** The numbers of a pipeline's dead letters, once there are `count` different ones. */
 async function deadLetters(request: Penstock['request'], pipeline: string, count: number): Promise<number[]> {
-  const path = `/api/v1/pipelines/${pipeline}/dead_letters`;
   const numbers = new Map<string, number>();
-  let last = '';
   await until(
     'the dead letters',
     async () => {
-      const { body } = await request.get(`${path}?limit=100${last && `&starting_after=${last}`}`);
-      for (const { id } of body.data) {
-        last = id;
-        const letter = await request.get(`${path}/${id}`);
-        numbers.set(id, JSON.parse(letter.body.payload.text).seq);
+      for (const { id } of await allDeadLetters(request, pipeline)) {
+        if (numbers.has(id)) continue;
+        const { payload } = await deadLetterOf(request, pipeline, id);
+        numbers.set(id, JSON.parse(payload.text ?? '').seq);
       }
       return new Set(numbers.values()).size >= count;
     },

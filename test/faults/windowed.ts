@@ -263,6 +263,12 @@ export class Pipeline {
     return (body.data as { code: string }[]).map(({ code }) => code);
   }
 
+  /** Number of messages that the process has received. */
+  async received(): Promise<number> {
+    const { text } = await this.#penstock().request.get('/metrics').expect(200);
+    return Number(/^penstock_messages_received_total\{.*\} (\d+)$/m.exec(text)?.[1] ?? 0);
+  }
+
   async change(body: object): Promise<void> {
     await this.#penstock().request.patch(`/api/v1/pipelines/${this.id}`).send(body).expect(200);
   }

@@ -8,7 +8,7 @@ import { databases, execute, type TestDatabase } from '../support/databases.ts';
 import { runTogether, startRunner } from './processes.ts';
 
 const committed = join(import.meta.dirname, '..', '..', 'prisma', 'migrations');
-const deadline = { timeout: 20_000, interval: 20 };
+const deadline = { timeout: 60_000, interval: 20 };
 
 describe.each(databases)('migrations on $provider', ({ provider, create }) => {
   let database: TestDatabase;

@@ -8,15 +8,22 @@ export class EventReader<T extends object = Record<string, unknown>> {
   text = '';
   readonly #caller = new AbortController();
   readonly #over: Promise<void>;
+  #failure: unknown;
 
   constructor(address: string, headers: Record<string, string> = {}) {
     this.#over = this.#read(address, headers);
-    // `last` rejects with it.
-    this.#over.catch(() => {});
+    this.#over.catch((error: unknown) => {
+      this.#failure = error;
+    });
   }
 
   async has(what: string, found: (event: T) => boolean, ms = 60_000): Promise<T> {
-    await until(what, () => this.events.some(found), ms);
+    const has = (): boolean => {
+      if (this.events.some(found)) return true;
+      if (this.#failure !== undefined) throw new Error(`No ${what}`, { cause: this.#failure });
+      return false;
+    };
+    await until(what, has, ms);
     return this.events.find(found) as T;
   }
 

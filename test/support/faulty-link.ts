@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { atEnd } from './at-end.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 /** Towards the broker or back. */
@@ -22,19 +23,21 @@ export class FaultyLink {
   readonly #tap: () => Tap;
   readonly #links = new Set<Link>();
   #server: Server;
-  #port = 0;
+  /** Nothing else gets it while the link refuses. */
+  readonly #port: number;
   #silent = false;
   #delayMs = 0;
 
-  private constructor(target: number, tap: () => Tap) {
+  private constructor(target: number, tap: () => Tap, port: number) {
     this.#target = target;
     this.#tap = tap;
+    this.#port = port;
     this.#server = this.#createServer();
   }
 
   /** Listens on a free port, and stops by itself: see `atEnd`. `tap` is called for each connection that reaches the broker. */
   static async start(target: number, tap: () => Tap): Promise<FaultyLink> {
-    const link = new FaultyLink(target, tap);
+    const link = new FaultyLink(target, tap, await freePort());
     await link.#listen();
     atEnd(() => link.stop());
     return link;
@@ -103,7 +106,6 @@ export class FaultyLink {
   async #listen(): Promise<void> {
     this.#server.listen(this.#port, '127.0.0.1');
     await once(this.#server, 'listening');
-    this.#port = (this.#server.address() as { port: number }).port;
   }
 
   #createServer(): Server {

@@ -31,7 +31,12 @@ export class Endpoint {
   constructor(tls?: ServerOptions) {
     const listener = async (incoming: IncomingMessage, response: ServerResponse) => {
       const chunks: Buffer[] = [];
-      for await (const chunk of incoming) chunks.push(chunk as Buffer);
+      try {
+        for await (const chunk of incoming) chunks.push(chunk as Buffer);
+      } catch {
+        // The client, or the end of the test, closed the connection in the middle of the request.
+        return;
+      }
       const { method = '', url = '', headers } = incoming;
       const request = { method, url, headers, body: String(Buffer.concat(chunks)) };
       this.received.push(request);
@@ -56,8 +61,8 @@ export class Endpoint {
     atEnd(() => this.stop());
   }
 
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => void this.server.listen(0, '127.0.0.1', resolve));
+  async start(port = 0): Promise<this> {
+    await new Promise<void>((resolve) => void this.server.listen(port, '127.0.0.1', resolve));
     return this;
   }
 

@@ -2,9 +2,9 @@ import { alterPartitionReassignmentsV0, metadataV12 } from '@platformatic/kafka'
 import type { KafkaProfile } from '../../src/connectors/kafka/config/profile.ts';
 import type { Broker } from '../../src/connectors/kafka/connection/broker.ts';
 import { Cluster } from '../../src/connectors/kafka/connection/cluster.ts';
+import { freePort } from './free-port.ts';
 import { Kafka, newClusterId } from './kafka.ts';
 import { kafkaContext, sourceTable } from './kafka-context.ts';
-import { freePort } from './mosquitto.ts';
 import { until } from './until.ts';
 
 /** A broker that is killed is out after 3 seconds. Leaders go back to the preferred replica soon after it returned. */

@@ -9,7 +9,7 @@ import type { KafkaProfile } from '../../src/connectors/kafka/config/profile.ts'
 import { atEnd } from './at-end.ts';
 import { makeAuthority, makeClient, makeServer, type Pair } from './certificates.ts';
 import { FaultyLink, type Tap } from './faulty-link.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { ServerProcess } from './server-process.ts';
 import { until } from './until.ts';
 
@@ -239,12 +239,12 @@ export class Kafka {
       this.admin(async (admin) => (await admin.metadata({ topics: [topic] })).topics.get(topic));
     const led = async () => (await known())?.partitionsCount === partitions && (await this.count(topic)) >= 0;
     const settled = () => led().catch(() => false);
-    await until(`${partitions} partitions of ${topic}`, settled, 20_000);
+    await until(`${partitions} partitions of ${topic}`, settled);
   }
 
   async deleteTopic(topic: string): Promise<void> {
     await this.admin((admin) => admin.deleteTopics({ topics: [topic] }));
-    await until('the topic to be gone', async () => !(await this.topics()).includes(topic), 20_000);
+    await until('the topic to be gone', async () => !(await this.topics()).includes(topic));
   }
 
   topics(): Promise<string[]> {

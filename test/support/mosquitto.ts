@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atEnd } from './at-end.ts';
+import { freePort } from './free-port.ts';
 import { watch } from './watch.ts';
 
 /** A separate real mosquitto: a free port of 127.0.0.1, a temporary folder, killed by pid. */
@@ -32,17 +33,6 @@ function find(name: string): string {
   const found = places.map((place) => join(place, name)).find((path) => existsSync(path));
   if (!found) throw new Error(`${name} is not installed: apt-get install mosquitto`);
   return found;
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 export class Mosquitto {
@@ -92,6 +82,7 @@ export class Mosquitto {
   async resume(): Promise<void> {
     const child = spawn(find('mosquitto'), this.#arguments, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
+    this.#watcher?.kill('SIGKILL');
     this.#watcher = watch(child.pid ?? 0, this.#folder);
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
@@ -99,7 +90,7 @@ export class Mosquitto {
         this.#logged(String(chunk));
       });
     }
-    const deadline = Date.now() + 15_000;
+    const deadline = Date.now() + 60_000;
     while (!(await accepts(this.port))) {
       if (child.exitCode !== null || Date.now() > deadline)
         throw new Error(`mosquitto did not start: ${this.#log}`);
@@ -110,9 +101,10 @@ export class Mosquitto {
   /** Ends the process: SIGTERM lets it save its sessions, SIGKILL does not. */
   async kill(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<void> {
     const child = this.#child;
+    // Also if it has ended by itself: another process may have its id by now.
+    this.#watcher?.kill('SIGKILL');
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
-    this.#watcher?.kill('SIGKILL');
     child.kill(signal);
     child.kill('SIGCONT');
     await exited;
@@ -121,7 +113,7 @@ export class Mosquitto {
   /** Stops it for good and removes its folder. */
   async stop(): Promise<void> {
     await this.kill();
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
   #configure(options: MosquittoOptions): string[] {

@@ -169,20 +169,30 @@ export interface CheckRequest {
   stepTimeoutMs?: number;
   signal?: AbortSignal;
   targets?: Targets;
+  /** The name of the last step that is of interest: the test ends there. */
+  last?: string;
 }
 
 /** Runs a connection test and returns its steps. */
 export async function checked(profile: MqttProfile, request: CheckRequest = {}): Promise<CheckStep[]> {
   const steps: CheckStep[] = [];
-  await check({
+  const enough = new AbortController();
+  const { signal = enough.signal } = request;
+  const checking = check({
     profile,
     targets: request.targets ?? targets,
     table: request.table,
     schema: request.schema,
     probe: request.probe ?? 'publish',
-    stepTimeoutMs: request.stepTimeoutMs ?? 10_000,
-    signal: request.signal ?? new AbortController().signal,
-    report: (step) => steps.push(step),
+    stepTimeoutMs: request.stepTimeoutMs ?? 60_000,
+    signal: AbortSignal.any([signal, enough.signal]),
+    report: (step) => {
+      steps.push(step);
+      if (step.name === request.last) enough.abort(enough);
+    },
+  });
+  await checking.catch((error: unknown) => {
+    if (error !== enough) throw error;
   });
   return steps;
 }

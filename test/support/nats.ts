@@ -13,7 +13,7 @@ import { connect, type NatsConnection, nkeys } from '@nats-io/transport-node';
 import { whyMissing } from '../../scripts/servers.ts';
 import { atEnd } from './at-end.ts';
 import type { Tap } from './faulty-link.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 import { until } from './until.ts';
 
@@ -160,7 +160,8 @@ export class ConfirmedByJetStream {
 
 /** The texts of all messages of a stream, read with a consumer of its own. */
 export async function textsIn(client: NatsConnection, stream: string): Promise<string[]> {
-  const manager = await jetstreamManager(client);
+  // Nobody asks again, and a busy machine may need more than the five seconds of the library.
+  const manager = await jetstreamManager(client, { timeout: 30_000 });
   const { state } = await manager.streams.info(stream);
   const texts: string[] = [];
   if (state.messages === 0) return texts;

@@ -5,7 +5,7 @@ import { whyMissing } from '../../scripts/servers.ts';
 import { startBroker } from '../../src/cli/demo/demo.ts';
 import { atEnd } from './at-end.ts';
 import type { Broker } from './faulty-pipeline.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { startRabbitmqServer } from './rabbitmq.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import supertest from 'supertest';
 import { atEnd, tellIfFailed } from './at-end.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { migratedDatabases } from './shared-databases.ts';
 import { watch } from './watch.ts';
 
@@ -129,6 +129,7 @@ export class Penstock {
       },
     });
     this.#child = child;
+    this.#watcher?.kill('SIGKILL');
     this.#watcher = watch(child.pid ?? 0, this.folder);
     child.stdout.on('data', (chunk) => {
       this.#stdout = (this.#stdout + String(chunk)).slice(-1_000_000);
@@ -161,9 +162,10 @@ export class Penstock {
   /** Ends the process; returns its exit code, null when a signal ended it. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
     const child = this.#child;
+    // Also if it has ended by itself: another process may have its id by now.
+    this.#watcher?.kill('SIGKILL');
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
     const exited = once(child, 'exit');
-    this.#watcher?.kill('SIGKILL');
     child.kill(signal);
     await exited;
     return child.exitCode;

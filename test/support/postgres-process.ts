@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atEnd } from './at-end.ts';
 import { execute } from './databases.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { findBinaries, notRoot } from './postgres.ts';
 import { until } from './until.ts';
 import { watch } from './watch.ts';
@@ -95,6 +95,6 @@ export class PostgresProcess {
   async stop(): Promise<void> {
     await this.kill();
     this.#watcher?.kill('SIGKILL');
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

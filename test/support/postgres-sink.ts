@@ -105,7 +105,7 @@ export async function checked(
     schema,
     targets,
     probe: 'publish',
-    stepTimeoutMs: 5_000,
+    stepTimeoutMs: 60_000,
     signal: new AbortController().signal,
     report: (step) => {
       steps[step.name] = step;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { whyMissing } from '../../scripts/servers.ts';
 import { atEnd } from './at-end.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 
 /** The proxies of examples/proxies, which serve Penstock below a path. They end by themselves: see `atEnd`. */

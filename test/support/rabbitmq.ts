@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
 import { whyMissing } from '../../scripts/servers.ts';
 import { atEnd, temporaryFolder } from './at-end.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 import { until } from './until.ts';
 
@@ -167,7 +167,7 @@ export class Rabbitmq {
   async ctl(...args: string[]): Promise<string> {
     const { env, folder } = this.#server;
     const command = join(dirname(script() ?? 'rabbitmq-server'), 'rabbitmqctl');
-    const options = { env: { PATH: process.env.PATH, HOME: folder, ...env }, timeout: 60_000 };
+    const options = { env: { PATH: process.env.PATH, HOME: folder, ...env }, timeout: 120_000 };
     const { stdout } = await promisify(execFile)(command, args, options);
     return stdout;
   }

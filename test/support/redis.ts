@@ -13,7 +13,7 @@ import type { ConnectionSchema } from '../../src/formats/schema/schema.ts';
 import { atEnd } from './at-end.ts';
 import type { Pair } from './certificates.ts';
 import type { Tap } from './faulty-link.ts';
-import { freePort } from './mosquitto.ts';
+import { freePort } from './free-port.ts';
 import { recordingLogger, recordingWarnings, targets, unique } from './mqtt.ts';
 import { ServerProcess, whereIs } from './server-process.ts';
 import { until } from './until.ts';
@@ -175,7 +175,9 @@ export async function redisCluster(options: ClusterOptions = {}): Promise<RedisS
     Array.from({ length: replicas ? 6 : 3 }, async () => {
       // The port of the bus is not free by itself.
       const [port, bus] = [await freePort(), await freePort()];
-      const config = ['cluster-enabled yes', `cluster-port ${bus}`, 'cluster-node-timeout 2000'];
+      // A node may be held up for a while where none can take its place.
+      const timeout = `cluster-node-timeout ${replicas ? 2_000 : 15_000}`;
+      const config = ['cluster-enabled yes', `cluster-port ${bus}`, timeout];
       if (announced) config.push(`cluster-announce-port ${await announced(port)}`);
       const server = await RedisServer.start({ port, config: [...config, 'appendfsync everysec'] });
       const client = plainRedis(port);
@@ -280,7 +282,7 @@ export async function checkedRedis(
     schema: undefined,
     targets,
     probe: 'publish',
-    stepTimeoutMs: 5_000,
+    stepTimeoutMs: 60_000,
     signal: new AbortController().signal,
     report: (step) => {
       steps[step.name] = step;

@@ -1,4 +1,5 @@
 import type supertest from 'supertest';
+import { until } from './until.ts';
 
 /** Valid bodies, with the changes of a test. */
 
@@ -30,13 +31,22 @@ export const tableBody = (
 
 type Client = ReturnType<typeof supertest>;
 
+/** The response to a request, which is sent again while a process is too busy to serve it. */
+const served = (send: () => supertest.Test): Promise<supertest.Response> =>
+  until('a process that is not overloaded', async () => {
+    const response = await send();
+    return response.body?.code !== 'overloaded' && response;
+  });
+
 /** Sends it, expects 200, and returns what came back. */
 export async function created(
   client: Client,
   path: string,
   body: object,
 ): Promise<{ id: string; [key: string]: unknown }> {
-  const response = await client.post(`/api/v1${path}`).set('accept', 'application/json').send(body);
+  const response = await served(() =>
+    client.post(`/api/v1${path}`).set('accept', 'application/json').send(body),
+  );
   if (response.status !== 200) throw new Error(`POST ${path}: ${response.status} ${response.text}`);
   return response.body;
 }
@@ -75,7 +85,7 @@ export const createPipeline = async (client: Client, query: string, name = 'p'):
 
 /** The state of a pipeline's only job. */
 export async function jobOf(client: Client, pipeline: string) {
-  const { body } = await client.get(`/api/v1/pipelines/${pipeline}/jobs`);
+  const { body } = await served(() => client.get(`/api/v1/pipelines/${pipeline}/jobs`));
   return body.data[0] as {
     id: string;
     state: string;

@@ -1,6 +1,7 @@
 import type { ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { atEnd } from './at-end.ts';
+import { freePort } from './free-port.ts';
 import { Endpoint, type Received, type Reply } from './http-endpoint.ts';
 
 interface Stored {
@@ -43,7 +44,7 @@ export class SchemaRegistry {
   }
 
   static async start(tls?: ServerOptions): Promise<SchemaRegistry> {
-    return new SchemaRegistry(await new Endpoint(tls).start(), tls ? 'https' : 'http');
+    return new SchemaRegistry(await new Endpoint(tls).start(await freePort()), tls ? 'https' : 'http');
   }
 
   get url(): string {

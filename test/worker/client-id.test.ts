@@ -58,9 +58,9 @@ test.each(['source', 'sink'])(
         const job = await jobOf(request, id);
         return job.state === 'Failed' && job;
       },
-      60_000,
+      120_000,
     );
     expect(failed.failure_reason).toMatchObject({ code: 'mqtt_client_id_in_use', domain: 'user' });
   },
-  90_000,
+  300_000,
 );

@@ -30,7 +30,7 @@ const sinkFields = [
 ];
 const select = 'INSERT INTO alerts SELECT device, seq, level, CAST(text AS BIGINT) AS number FROM readings';
 
-describe.each(databasesOfSoak)('dead letters on $provider', { timeout: 120_000 }, ({ open }) => {
+describe.each(databasesOfSoak)('dead letters on $provider', { timeout: 300_000 }, ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },
@@ -219,6 +219,7 @@ describe.each(databasesOfSoak)('dead letters on $provider', { timeout: 120_000 }
     expect((await letters()).map(({ state }) => state)).toEqual(['waiting', 'replaying']);
     await rig.start(pipeline);
     expect(await stored(1)).toMatchObject([{ code: 'bad_row', state: 'waiting', replays: 0 }]);
+    await until('its message is through', () => received.length > 0);
     expect(received).toMatchObject([{ seq: 1, level: 3_000_000_000 }]);
     await until('it is counted', async () => (await counted('dead_letters_replayed', job)) === 1);
     await expectCounted();

@@ -169,11 +169,11 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
       expect(await one.renew(true)).toEqual({ job: [], task: [] });
       expect((await holders())[0]).toBe('one 2');
     },
-    90_000,
+    300_000,
   );
 });
 
-describe('a worker', { timeout: 120_000 }, () => {
+describe('a worker', { timeout: 300_000 }, () => {
   let service: Service | undefined;
   afterEach(() => {
     vi.useRealTimers();

@@ -26,7 +26,7 @@ const broker = {
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
 
-describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 120_000 }, ({ open }) => {
+describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 300_000 }, ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },
@@ -169,7 +169,9 @@ describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 120
 
   test('that come while the job restarts for an earlier one restart it again, as the history shows', async () => {
     const silent = await ScriptedBroker.start({ on: ({ cmd }) => cmd === 'connect' });
-    const body = profileBody(silent.url, { name: 'silent' });
+    // The first edit waits for it until the second one comes.
+    const config = { url: silent.url, connectTimeoutMs: 60_000 };
+    const body = profileBody(silent.url, { name: 'silent', config });
     const { id } = await created(rig.request, '/connection_profiles', body);
     const table = tableBody('silent', id, { topic: 'out/silent', type: { retain: false } });
     await created(rig.request, '/connection_tables', table);
@@ -305,7 +307,7 @@ test('a session whose broker is gone is given up after a day, and the job contin
 });
 
 describe('a session that the broker has lost', () => {
-  test('is reported and counted if it existed before', { timeout: 120_000 }, async () => {
+  test('is reported and counted if it existed before', { timeout: 300_000 }, async () => {
     const mortal = await Mosquitto.start();
     const service = await startService({ worker: true });
     const { request } = service;

@@ -22,7 +22,7 @@ let sent = 0;
 beforeAll(async () => {
   broker = await Mosquitto.start({ config: ['max_queued_messages 0'], quiet: true });
   faults = new ThreadFaults();
-  const threads = { max: 2, entry: ThreadFaults.entry, pingEveryMs: 1000, maxMissedPings: 8 };
+  const threads = { max: 2, entry: ThreadFaults.entry, pingEveryMs: 1000, maxMissedPings: 15 };
   service = await startService({ worker: true, threads });
   client = await plainClient(broker.url);
   client.on('message', (topic, payload) => arrived.add(`${topic} ${JSON.parse(payload.toString()).seq}`));
@@ -54,8 +54,8 @@ async function lost(name: string): Promise<string[]> {
 }
 
 /** Publishes messages for both jobs; `through` waits until they have arrived. */
-async function send(...names: string[]): Promise<void> {
-  for (const last = sent + 200; sent < last; sent += 1) {
+async function send(names: string[], count = 200): Promise<void> {
+  for (const last = sent + count; sent < last; sent += 1) {
     const payload = JSON.stringify({ device: 'd', seq: sent, celsius: 1 });
     for (const name of names) await client.publishAsync(`in/${name}`, payload, { qos: 1 });
   }
@@ -73,13 +73,13 @@ const threadOf = (name: string): number => (name === 'a' ? faults.started[0] : f
 
 test('two jobs get a thread each', async () => {
   expect(faults.started).toHaveLength(2);
-  await send('a', 'b');
+  await send(['a', 'b']);
   await through('a', 'b');
 });
 
 test('a job whose thread crashed restarts in another and loses nothing', async () => {
   const before = faults.started.length;
-  const half = send('a', 'b');
+  const half = send(['a', 'b']);
   faults.cause('crash', faults.started.length === 2 ? threadOf('a') : (faults.started.at(-1) as number));
   await half;
   await until(
@@ -87,7 +87,7 @@ test('a job whose thread crashed restarts in another and loses nothing', async (
     async () => (await lost('a')).some((message) => message.includes('has ended')),
     60_000,
   );
-  await send('a', 'b');
+  await send(['a', 'b']);
   await through('a', 'b');
   await running('a');
   expect(faults.started).toHaveLength(before + 1);
@@ -98,13 +98,13 @@ test('a hung thread is replaced, while the API and the other job continue', asyn
   const before = faults.started.length;
   faults.cause('hang', faults.started.at(-1) as number);
   // The hang is not detected yet, and everything else works.
-  await send('a', 'b');
+  await send(['a', 'b'], 20);
   await through('b');
   expect([(await job('a')).state, (await job('b')).state]).toEqual(['Running', 'Running']);
   expect((await lost('a')).filter((message) => message.includes('responded'))).toEqual([]);
   await until(
     'the reason is shown',
-    async () => (await lost('a')).some((message) => message.includes('has not responded for 8 s')),
+    async () => (await lost('a')).some((message) => message.includes('has not responded for 15 s')),
     60_000,
   );
   await through('a', 'b');

@@ -28,7 +28,7 @@ beforeAll(async () => {
 const source = (path: string, more: object = {}) => ({ table_type: { type: 'source', path, ...more } });
 
 async function infer(body: object) {
-  const sent = { connector: 'filesystem', messages: 12, timeout_ms: 5_000, ...body };
+  const sent = { connector: 'filesystem', messages: 12, timeout_ms: 60_000, ...body };
   const response = await service.request.post('/api/v1/connection_tables/infer_schema').send(sent);
   expect([response.status, response.status === 200 ? '' : response.text]).toEqual([200, '']);
   return response.body;

@@ -41,7 +41,7 @@ describe('an impulse', () => {
     const took = performance.now() - began;
     // The first arrives at once; a busy machine may be late but never early.
     expect(took).toBeGreaterThan(390);
-    expect(took).toBeLessThan(5_000);
+    expect(took).toBeLessThan(30_000);
   });
 
   test('has timestamps at its interval, or from the clock', async () => {
@@ -49,7 +49,7 @@ describe('an impulse', () => {
     const [first, second] = await interval.take(2);
     expect(Number(second?.metadata.timestamp) - Number(first?.metadata.timestamp)).toBe(60_000_000);
     const [now] = await (await opened({ event_rate: 1000 })).take(1);
-    expect(Math.abs(Number(now?.metadata.timestamp) / 1000 - Date.now())).toBeLessThan(5_000);
+    expect(Math.abs(Number(now?.metadata.timestamp) / 1000 - Date.now())).toBeLessThan(60_000);
   });
 
   test('can be watched until the watch ends, also after its last message', async () => {
@@ -76,7 +76,7 @@ describe('an impulse', () => {
   });
 });
 
-describe('a pipeline from an impulse', { timeout: 90_000 }, async () => {
+describe('a pipeline from an impulse', async () => {
   const service = await startService({ worker: true });
   afterAll(() => service.close());
   const { request } = service;

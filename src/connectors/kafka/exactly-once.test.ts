@@ -130,7 +130,7 @@ describe.skipIf(missing !== undefined)(skipping('exactly once at a real Kafka', 
         if (this.errors.length > 0) throw this.errors[0];
         return this.deliveries.length >= count;
       };
-      await until(`${count} messages`, taken, 20_000);
+      await until(`${count} messages`, taken);
       return this.deliveries.map(({ payload }) => String(payload));
     }
 
@@ -229,7 +229,7 @@ describe.skipIf(missing !== undefined)(skipping('exactly once at a real Kafka', 
     await successor.take(2);
     await successor.pass(successor.deliveries.slice(0, 1));
     thawed[0]?.resolve();
-    await until('the first task to know the offsets again', () => begun === 2, 20_000);
+    await until('the first task to know the offsets again', () => begun === 2);
     // The other one must not commit offsets that the claim would take back.
     await expect(successor.pass(successor.deliveries.slice(1))).rejects.toMatchObject({
       code: 'kafka_producer_fenced',

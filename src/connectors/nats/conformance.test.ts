@@ -50,7 +50,7 @@ const streamOf = ({ table }: { table: unknown }): string => {
     ? connectorType.sinkType.stream
     : '';
 };
-const readsStream = (name = stream()) => contextOf({ sourceType: { stream: name, ackWait: 3 } });
+const readsStream = (name = stream()) => contextOf({ sourceType: { stream: name, ackWait: 30 } });
 const subjectOf = ({ table }: { table: unknown }): string => {
   const { connectorType } = table as NatsTable;
   const part = 'sourceType' in connectorType ? connectorType.sourceType : connectorType.sinkType;

@@ -219,7 +219,7 @@ test('the test of an endpoint polls once, and compares the items with the schema
     await pollingHttp.check?.({
       ...context,
       probe: 'publish',
-      stepTimeoutMs: 2_000,
+      stepTimeoutMs: 30_000,
       report: (step) => void steps.push(step),
     });
     return steps.map(({ name, outcome }) => `${name} ${outcome}`);

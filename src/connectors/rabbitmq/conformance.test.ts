@@ -11,7 +11,7 @@ import { isPending, runContext } from '../../../test/support/connector-conforman
 import { allDeadLetters } from '../../../test/support/dead-letters.ts';
 import { FaultyLink } from '../../../test/support/faulty-link.ts';
 import { FaultyServer } from '../../../test/support/faulty-server.ts';
-import { freePort } from '../../../test/support/mosquitto.ts';
+import { freePort } from '../../../test/support/free-port.ts';
 import { channelOf, declare, Rabbitmq, rabbitmqMissing, takeAll } from '../../../test/support/rabbitmq.ts';
 import { created, jobOf } from '../../../test/support/resources.ts';
 import { startService } from '../../../test/support/service.ts';
@@ -162,7 +162,7 @@ const lookedAt = async (context: Context, more: object = {}): Promise<CheckStep[
   const schema = { format: { type: 'json' as const }, fields: [{ name: 'a', type: 'int64' as const }] };
   const report = (step: CheckStep) => void steps.push(step);
   const given = { profile, targets, table, signal, schema, report };
-  await rabbitmq.check?.({ ...given, probe: 'publish', stepTimeoutMs: 5_000, ...more });
+  await rabbitmq.check?.({ ...given, probe: 'publish', stepTimeoutMs: 30_000, ...more });
   return steps;
 };
 const outline = (steps: readonly CheckStep[]) =>
@@ -415,8 +415,12 @@ describe.skipIf(rabbitmqMissing)(skipping('a sink of RabbitMQ', rabbitmqMissing)
     const warnings: PenstockError[] = [];
     const context = contextOf({ type: { exchange, routing_key: 'here' } });
     const warn = (error: PenstockError) => void warnings.push(error);
-    const sink = await openSink({ ...context, warn }, { queuelessMs: 3_000 });
-    atEnd(() => sink.close());
+    const open = async (queuelessMs: number) => {
+      const sink = await openSink({ ...context, warn }, { queuelessMs });
+      atEnd(() => sink.close());
+      return sink;
+    };
+    const [sink, impatient] = [await open(300_000), await open(1_000)];
     const written = Promise.all(
       ['a', 'b', 'c'].map((text) => sink.write([outgoing(text), outgoing(`${text}2`)])),
     );
@@ -428,12 +432,12 @@ describe.skipIf(rabbitmqMissing)(skipping('a sink of RabbitMQ', rabbitmqMissing)
     expect(await takeAll(admin, name)).toEqual(['a', 'a2', 'b', 'b2', 'c', 'c2']);
     await admin.unbindQueue(name, exchange, '#');
     const refused = [{ index: 0, error: { code: 'rabbitmq_unroutable' } }];
-    expect(await sink.write([outgoing('d')])).toMatchObject(refused);
+    expect(await impatient.write([outgoing('d')])).toMatchObject(refused);
     const before = warnings.length;
-    expect(await sink.write([outgoing('e')])).toMatchObject(refused);
+    expect(await impatient.write([outgoing('e')])).toMatchObject(refused);
     expect(warnings.length).toBe(before);
     await admin.bindQueue(name, exchange, '#');
-    expect(await sink.write([outgoing('f')])).toEqual([]);
+    expect(await impatient.write([outgoing('f')])).toEqual([]);
     expect(await takeAll(admin, name)).toEqual(['f']);
   });
 
@@ -491,17 +495,18 @@ describe.skipIf(rabbitmqMissing)(skipping('a sink of RabbitMQ', rabbitmqMissing)
     await until('the warning', () => warnings.length > 0);
     expect(warnings.map(({ code }) => code)).toEqual(['rabbitmq_blocked']);
     // Longer than without a confirmation.
-    expect(await Promise.race([writing, pause(900, 'waits')])).toBe('waits');
+    expect(await Promise.race([writing, pause(confirmTimeoutMs + 500, 'waits')])).toBe('waits');
     await at.ctl('set_vm_memory_high_watermark', '0.4');
     expect(await writing).toEqual([]);
     expect(await takeAll(admin, nameIn(context))).toEqual(['before', 'during', 'too']);
   });
 
+  const confirmTimeoutMs = 3_000;
   const rabbitmqSink = async (context: Context, warnings: PenstockError[]) => {
     const { openSink } = await import('./sink/sink.ts');
     const sink = await openSink(
       { ...context, warn: (error) => void warnings.push(error) },
-      { confirmTimeoutMs: 300 },
+      { confirmTimeoutMs },
     );
     atEnd(() => sink.close());
     return sink;

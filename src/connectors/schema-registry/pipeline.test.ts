@@ -87,7 +87,7 @@ describe('MQTT with schemas in a registry', () => {
     expect(await allDeadLetters(rig.request, pipeline)).toEqual([]);
     await registry.up();
     const numbers = () => new Set(written.map((payload) => JSON.parse(String(payload.subarray(5))).n));
-    await until('all rows', () => numbers().size === 4, 30_000);
+    await until('all rows', () => numbers().size === 4);
     expect(written[0]?.readUInt32BE(1)).toBe(registry.latest('out-value')?.id);
 
     await publish(message(99, 5));

@@ -420,7 +420,7 @@ describe('the step of a test', () => {
     config: unknown,
   ): Promise<CheckStep> => {
     const steps: CheckStep[] = [];
-    const context = { report: (step: CheckStep) => void steps.push(step), signal, stepTimeoutMs: 5_000 };
+    const context = { report: (step: CheckStep) => void steps.push(step), signal, stepTimeoutMs: 30_000 };
     const schema = format && expandSchema({ format, fields });
     await registryStep(context, { ...sink(server), config, schema });
     return steps[0] as CheckStep;

@@ -73,7 +73,7 @@ async function steps(own: Context, schema: ConnectionSchema = own.schema): Promi
     ...(own as never as RunContext<object, never>),
     schema,
     probe: 'none',
-    stepTimeoutMs: 5_000,
+    stepTimeoutMs: 30_000,
     report: ({ name, outcome, code }) =>
       void found.push(`${name} ${outcome}${code === null ? '' : ` ${code}`}`),
   });

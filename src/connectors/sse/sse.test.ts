@@ -188,7 +188,7 @@ test('the test of a stream waits for an event, and says whether it can be resume
     sse.check?.({
       ...context,
       probe: 'publish',
-      stepTimeoutMs: 2_000,
+      stepTimeoutMs: 30_000,
       report: (step) => void steps.push(step),
     });
   const running = run();

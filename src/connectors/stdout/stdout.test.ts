@@ -101,4 +101,4 @@ test('writes lines to the standard output of the process, and logs nothing among
   const lines = (): string[] => penstock.stdout.split('\n').filter((line) => line.startsWith('{'));
   await until('all lines', () => lines().length >= 3000);
   expect(lines()).toEqual(Array.from({ length: 3000 }, (_, counter) => JSON.stringify({ counter })));
-}, 90_000);
+});

@@ -39,7 +39,7 @@ testSink({
   async stalled() {
     const silent = await endpoint();
     silent.reply = () => undefined;
-    const context = contextOf({ endpoint: silent.url, concurrency: 16, timeout_ms: 20_000 });
+    const context = contextOf({ endpoint: silent.url, concurrency: 16, timeout_ms: 60_000 });
     return { context, sent: () => silent.received.length };
   },
   async breakable() {
@@ -48,11 +48,13 @@ testSink({
   },
 });
 
+// Of its own: connections of the sinks may be about to close.
+const checked = await endpoint();
 testCheck({
   connector: webhook,
   dials: true,
-  context: () => contextOf({ endpoint: shared.url }),
-  traces: async () => shared.sockets.size,
+  context: () => contextOf({ endpoint: checked.url }),
+  traces: async () => checked.sockets.size,
 });
 
 describe('a webhook', () => {
@@ -153,6 +155,7 @@ describe('a webhook', () => {
     void written.then(() => {
       over = true;
     });
+    await until('as many requests as there may be', () => waiting.length === 3);
     while (!over) {
       await until('a request', () => over || waiting.length > 0);
       // The last one first: requests may overtake each other.
@@ -213,7 +216,7 @@ describe('the test of a webhook', () => {
   ) => {
     const found: CheckStep[] = [];
     const own = contextOf({ endpoint: typeof at === 'string' ? at : at.url, ...table });
-    await webhook.check?.({ ...own, probe, stepTimeoutMs: 2_000, report: (step) => void found.push(step) });
+    await webhook.check?.({ ...own, probe, stepTimeoutMs: 30_000, report: (step) => void found.push(step) });
     return found.map(({ name, outcome, code }) => [name, outcome, code].filter(Boolean).join(' '));
   };
 
@@ -247,7 +250,7 @@ describe('the test of a webhook', () => {
     await webhook.check?.({
       ...own,
       probe: 'publish',
-      stepTimeoutMs: 2_000,
+      stepTimeoutMs: 30_000,
       report: (step) => void found.push(step),
     });
     expect(found.at(-1)?.details).toMatchObject({ statusCode: 400, response: 'said 400' });

@@ -190,7 +190,7 @@ test('the test of a WebSocket waits for a message and compares it with the schem
     await websocket.check?.({
       ...context,
       probe: 'publish',
-      stepTimeoutMs: 2_000,
+      stepTimeoutMs: 30_000,
       report: (step) => void steps.push(step),
     });
     return steps.map(({ name, outcome }) => `${name} ${outcome}`);
@@ -201,6 +201,7 @@ test('the test of a WebSocket waits for a message and compares it with the schem
   await until('the client to leave', () => own.clients.length === 0);
   own.send('{"a":"x"}');
   expect(await outline()).toEqual([...connected, 'decode failed']);
+  await until('both subscriptions', () => own.said.length === 2);
   expect(own.said).toEqual(['hello', 'hello']);
 });
 

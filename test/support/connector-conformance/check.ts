@@ -15,7 +15,7 @@ export function testCheck(subject: CheckSubject): void {
   const check = async ({ profile, targets, table, signal }: Context): Promise<CheckStep[]> => {
     const steps: CheckStep[] = [];
     const report = (step: CheckStep) => void steps.push(step);
-    const options = { schema: undefined, probe: 'publish', stepTimeoutMs: 5_000 } as const;
+    const options = { schema: undefined, probe: 'publish', stepTimeoutMs: 30_000 } as const;
     await connector.check?.({ profile, targets, table, signal, report, ...options });
     return steps;
   };
@@ -41,7 +41,7 @@ export function testCheck(subject: CheckSubject): void {
         expect(steps.filter(({ outcome }) => outcome === 'failed')).toEqual([]);
       });
       // The other side may notice the end of a connection later.
-      await expect.poll(traces, { timeout: 15_000 }).toEqual(before);
+      await expect.poll(traces, { timeout: 60_000 }).toEqual(before);
     });
 
     test('rejects with the reason when it is aborted, at any time', async () => {
@@ -54,7 +54,7 @@ export function testCheck(subject: CheckSubject): void {
         ),
       );
       // The other side may notice the end of a connection later.
-      await expect.poll(traces, { timeout: 15_000 }).toEqual(before);
+      await expect.poll(traces, { timeout: 60_000 }).toEqual(before);
     });
 
     test.runIf(dials)('respects the targets', async () => {

@@ -131,7 +131,7 @@ export function testSource(subject: SourceSubject): void {
       await pause(quietMs);
       const reason = new Error('stop it');
       abort.abort(reason);
-      expect(await Promise.race([collected.end, pause(10 * quietMs, 'it waits')])).toBe(reason);
+      expect(await Promise.race([collected.end, pause(30_000, 'it waits', { ref: false })])).toBe(reason);
       await source.close();
     });
 

@@ -8,6 +8,7 @@ import {
   runContext,
 } from '../../../../test/support/connector-conformance/subject.ts';
 import { fileFolder } from '../../../../test/support/files.ts';
+import { until } from '../../../../test/support/until.ts';
 import type { ConnectionSchema } from '../../../formats/schema/schema.ts';
 import type { CheckStep, Delivery, Source } from '../../connector.ts';
 import { filesystem } from '../index.ts';
@@ -111,6 +112,7 @@ test('hands out no more than the window', async () => {
   const reading = (async () => {
     for await (const batch of source) held.push(...batch);
   })();
+  await until('a full window', () => held.length >= 5);
   await new Promise((resolve) => setTimeout(resolve, 100));
   expect(held.length).toBe(5);
   for (let at = 0; at < 20; at += 1) {
@@ -128,7 +130,7 @@ test('tests whether the first records can be decoded', async () => {
     const own = context({ a: content }, json);
     const more = {
       probe: 'publish',
-      stepTimeoutMs: 5000,
+      stepTimeoutMs: 30_000,
       report: (step: CheckStep) => void steps.push(step),
     };
     await filesystem.check?.({ ...own, ...more } as never);

@@ -76,7 +76,7 @@ describe.skipIf(missing !== undefined)(skipping('a source of a real Kafka', miss
     }
 
     async take(count: number): Promise<string[]> {
-      await until(`${count} messages`, () => this.deliveries.length >= count, 20_000);
+      await until(`${count} messages`, () => this.deliveries.length >= count);
       return this.texts;
     }
 

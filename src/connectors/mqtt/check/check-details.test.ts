@@ -7,9 +7,11 @@ import {
   type Pair,
 } from '../../../../test/support/certificates.ts';
 import { aedes, faulty, mosquitto, ordinaryClient, scripted } from '../../../../test/support/fixtures.ts';
-import { freePort, Mosquitto } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
+import { Mosquitto } from '../../../../test/support/mosquitto.ts';
 import { checked, outline, plainClient, targets, unique } from '../../../../test/support/mqtt.ts';
 import type { Script } from '../../../../test/support/scripted-broker.ts';
+import { until } from '../../../../test/support/until.ts';
 import type { MqttProfile } from '../config/profile.ts';
 import { autocomplete } from '../watch/watch.ts';
 
@@ -250,7 +252,7 @@ describe('a 3.1.1 broker', () => {
 
   test('is tested for shared subscriptions by using one', async () => {
     const table = { topic: `$share/team/${unique()}`, type: {} };
-    const request = { table, stepTimeoutMs: 500 };
+    const request = { table, last: 'subscribe' };
     const without = await checked({ url: broker.url }, request);
     expect(outline(without).slice(3, 5)).toEqual(['shared:warning:mqtt_shared_unsupported', 'subscribe:ok']);
     const asked = await checked({ url: broker.url }, { ...request, probe: 'none' });
@@ -278,7 +280,7 @@ describe('a 3.1.1 broker', () => {
 
 describe('the broker', () => {
   const connected = async (profile: MqttProfile) =>
-    (await checked(profile, { probe: 'none', stepTimeoutMs: 2_000 })).find(
+    (await checked(profile, { probe: 'none', last: 'mqtt_connect' })).find(
       ({ name }) => name === 'mqtt_connect',
     )?.details;
   const saying =
@@ -296,7 +298,9 @@ describe('the broker', () => {
     'is named with its version where it says it, over MQTT %s',
     async (protocolVersion) => {
       const { url } = await mosquitto();
-      expect((await connected({ url, protocolVersion }))?.broker).toEqual({
+      // A test does not wait long for it.
+      const named = () => connected({ url, protocolVersion }).then((details) => details?.broker);
+      expect(await until('it to be named', named)).toEqual({
         version: expect.stringMatching(/^mosquitto version \d/),
         from: '$SYS/broker/version',
       });

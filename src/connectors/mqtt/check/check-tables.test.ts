@@ -45,10 +45,8 @@ describe('the test of a source table', () => {
   });
 
   test('warns if no message arrives', async () => {
-    const steps = await checked(
-      { url: plain.url },
-      { table: table(`check/${unique()}`), schema, stepTimeoutMs: 500 },
-    );
+    const request = { table: table(`check/${unique()}`), schema, stepTimeoutMs: 500 };
+    const steps = await checked(await profileOf({}), request);
     expect(outline(steps).slice(-2)).toEqual(['first_message:warning:mqtt_no_message', 'decode:skipped']);
   });
 
@@ -59,7 +57,7 @@ describe('the test of a source table', () => {
       'first_message:skipped',
       'decode:skipped',
     ]);
-    const request = { table: table('a/b'), stepTimeoutMs: 300 };
+    const request = { table: table('a/b'), last: 'subscribe' };
     const downgraded = await checked(await profileOf({ suback: 0 }), request);
     expect(outline(downgraded)).toContain('subscribe:warning:mqtt_qos_downgraded');
   });
@@ -70,10 +68,7 @@ describe('the test of a source table', () => {
     const seen: string[] = [];
     member.on('message', (_topic, payload) => seen.push(String(payload)));
     await member.subscribeAsync(`$share/team/${topic}`, { qos: 1 });
-    const testing = checked(
-      { url: plain.url },
-      { table: table(`$share/team/${topic}`), stepTimeoutMs: 10_000 },
-    );
+    const testing = checked({ url: plain.url }, { table: table(`$share/team/${topic}`) });
     await until(
       'the subscription of the test',
       () =>
@@ -119,7 +114,7 @@ describe('the test of a sink table', () => {
   ])('at %s, where a broker need not say that it discards a message', (_what, version, qos) => {
     const profile = { url: closed.url, username: 'ada', password: 'right', ...version };
     const tested = async (topic: string) =>
-      (await checked(profile, { table: { ...table(topic, false), qos }, stepTimeoutMs: 2_000 })).at(-1);
+      (await checked(profile, { table: { ...table(topic, false), qos } })).at(-1);
 
     test('proves by a second client that the message arrives, or does not', async () => {
       expect(await tested('mine/x')).toMatchObject({

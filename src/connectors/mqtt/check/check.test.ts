@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../../test/support/certificates.ts';
 import { answering, FaultyServer } from '../../../../test/support/faulty-server.ts';
 import { mosquitto, ordinaryClient, scripted } from '../../../../test/support/fixtures.ts';
-import { freePort, Mosquitto } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
+import { Mosquitto } from '../../../../test/support/mosquitto.ts';
 import { checked, failed, outline } from '../../../../test/support/mqtt.ts';
 import type { Script } from '../../../../test/support/scripted-broker.ts';
 import { until } from '../../../../test/support/until.ts';

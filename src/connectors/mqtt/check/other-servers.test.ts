@@ -18,7 +18,7 @@ async function listening(server: Server): Promise<string> {
 
 describe('a port that is not that of a broker', () => {
   const last = async (url: string) => {
-    const steps = await checked({ url }, { stepTimeoutMs: 1_000 });
+    const steps = await checked({ url }, { stepTimeoutMs: 30_000 });
     const found = steps.find(({ outcome }) => outcome === 'failed');
     return { name: found?.name, code: found?.code, text: `${found?.message} ${found?.hint}` };
   };

@@ -46,9 +46,16 @@ const raw =
     void socket.write(Buffer.from(bytes(id)));
 
 /** The text and code of one step of the test of a scripted broker. */
-async function step(name: string, on: Script['on'], profile: Partial<MqttProfile>, table?: typeof source) {
+async function step(
+  name: string,
+  on: Script['on'],
+  profile: Partial<MqttProfile>,
+  table?: typeof source,
+  stepTimeoutMs = 30_000,
+) {
   const { url } = await scripted({ on });
-  const steps = await checked({ url, ...profile }, { ...(table ? { table } : {}), stepTimeoutMs: 400 });
+  const request = { ...(table ? { table } : {}), stepTimeoutMs, last: name };
+  const steps = await checked({ url, ...profile }, request);
   const found = steps.find((one) => one.name === name);
   const text = `${found?.message} ${found?.hint}`;
   expect(text).not.toMatch(/firewall|same client id|Check the address/);
@@ -59,26 +66,26 @@ describe.each(versions)('a broker of MQTT %s that is silent', (protocolVersion) 
   const profile = { protocolVersion };
 
   test('at CONNECT is told from an unreachable one', async () => {
-    const { code, text } = await step('mqtt_connect', silentAt('connect'), profile);
+    const { code, text } = await step('mqtt_connect', silentAt('connect'), profile, undefined, 400);
     expect(code).toBe('mqtt_not_answered');
     expect(text).toContain(`CONNECT of MQTT ${protocolVersion} within 400 ms`);
     expect(text.includes('set protocolVersion')).toBe(protocolVersion === '5');
   });
 
   test('at SUBSCRIBE: the topic, the QoS and what it means', async () => {
-    const { outcome, code, text } = await step('subscribe', silentAt('subscribe'), profile, source);
+    const { outcome, code, text } = await step('subscribe', silentAt('subscribe'), profile, source, 400);
     expect({ outcome, code }).toEqual({ outcome: 'failed', code: 'mqtt_not_answered' });
     expect(text).toContain('did not respond to SUBSCRIBE of plant/# at QoS 1 within 400 ms');
     expect(text).toContain('access rules');
-    expect((await step('subscribe', silentAt('subscribe'), profile)).outcome).toBe('warning');
+    expect((await step('subscribe', silentAt('subscribe'), profile, undefined, 400)).outcome).toBe('warning');
   });
 
   test('at PUBLISH and at PUBREL', async () => {
-    const published = await step('publish', silentAt('publish'), profile, sink() as never);
+    const published = await step('publish', silentAt('publish'), profile, sink() as never, 400);
     expect(published).toMatchObject({ outcome: 'failed', code: 'mqtt_not_answered' });
     expect(published.text).toContain('did not respond to PUBLISH of alerts at QoS 1');
     expect(published.text).toContain('may not write');
-    const released = await step('publish', silentAt('pubrel'), profile, sink('ExactlyOnce') as never);
+    const released = await step('publish', silentAt('pubrel'), profile, sink('ExactlyOnce') as never, 400);
     expect(released.text).toContain('PUBREL, which completes a QoS 2 message to alerts');
     expect(released.text).toContain('AtLeastOnce');
   });

@@ -71,7 +71,7 @@ test.each(['5', '3.1.1'] as const)(
   },
 );
 
-describe('at a broker that never sets Session Present', { timeout: 30_000 }, () => {
+describe('at a broker that never sets Session Present', () => {
   test('a session that lives is not reported as lost, and one that is gone is', async () => {
     const broker = await mosquitto();
     const url = await silentLink(broker.port);
@@ -121,7 +121,7 @@ describe('at a broker that never sets Session Present', { timeout: 30_000 }, () 
 const idOf = ({ identity }: MqttContext): string =>
   `penstock_${identity.jobId}_${identity.operatorId}_${identity.taskIndex}`;
 
-describe('a shared subscription', { timeout: 30_000 }, () => {
+describe('a shared subscription', () => {
   test('that a restart of mosquitto forgets is reported, once and not at other times', async () => {
     const broker = await mosquitto();
     const { warn, warnings } = recordingWarnings();
@@ -189,4 +189,4 @@ test('a former topic is unsubscribed only when its queue was read, as a broker m
   }
   await source.session?.settled;
   expect(seenAtUnsubscribe).toBe(total);
-}, 30_000);
+});

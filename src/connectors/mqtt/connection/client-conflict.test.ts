@@ -52,7 +52,6 @@ test.each(['5', '3.1.1'] as const)(
     expect(errors[2]?.message).toContain('3 times within a minute');
     expect(errors[3]?.passing).toBe(false);
   },
-  60_000,
 );
 
 test('a source fails too, and keeps its unacknowledged messages', async () => {
@@ -76,7 +75,7 @@ test('a source fails too, and keeps its unacknowledged messages', async () => {
     ackAll(batch);
     if (seen.size === 50) break;
   }
-}, 60_000);
+});
 
 async function failureOf(context: MqttContext): Promise<void> {
   const source = await openSource(context);
@@ -96,7 +95,7 @@ test('a broker that closes every connection is not a conflict', async () => {
   });
   const errors = await ends(sinkContext({ url: server.url }, 'a/b'), 9);
   expect(codesOf(errors)).toEqual(Array.from({ length: 9 }, () => lost));
-}, 60_000);
+});
 
 test('a broker that closes every publishing connection is not a conflict', async () => {
   const server = await scripted({
@@ -113,23 +112,19 @@ test('a broker that closes every publishing connection is not a conflict', async
     expect(error).toMatchObject({ code: lost, passing: true });
     await sink.close();
   }
-}, 60_000);
+});
 
-test.each([1, 3])(
-  'a broker that keeps only the newest %d connections is not a conflict',
-  async (most) => {
-    const server = await scripted({
-      on: (packet) => {
-        const open = server.connections.filter(({ socket }) => !socket.destroyed && !socket.writableEnded);
-        if (packet.cmd === 'connect') for (const { socket } of open.slice(0, -most)) socket.end();
-        return false;
-      },
-    });
-    const crowd = setInterval(() => plainClient(server.url).catch(() => undefined), 50);
-    onTestFinished(() => clearInterval(crowd));
-    const errors = await ends(sinkContext({ url: server.url }, 'a/b'), 7);
-    // Some are closed before CONNACK.
-    expect(errors.map(({ passing }) => passing)).toEqual(Array.from({ length: 7 }, () => true));
-  },
-  60_000,
-);
+test.each([1, 3])('a broker that keeps only the newest %d connections is not a conflict', async (most) => {
+  const server = await scripted({
+    on: (packet) => {
+      const open = server.connections.filter(({ socket }) => !socket.destroyed && !socket.writableEnded);
+      if (packet.cmd === 'connect') for (const { socket } of open.slice(0, -most)) socket.end();
+      return false;
+    },
+  });
+  const crowd = setInterval(() => plainClient(server.url).catch(() => undefined), 50);
+  onTestFinished(() => clearInterval(crowd));
+  const errors = await ends(sinkContext({ url: server.url }, 'a/b'), 7);
+  // Some are closed before CONNACK.
+  expect(errors.map(({ passing }) => passing)).toEqual(Array.from({ length: 7 }, () => true));
+});

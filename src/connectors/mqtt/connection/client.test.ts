@@ -13,7 +13,8 @@ import {
   ordinaryClient,
   scripted,
 } from '../../../../test/support/fixtures.ts';
-import { freePort, Mosquitto } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
+import { Mosquitto } from '../../../../test/support/mosquitto.ts';
 import {
   ackAll,
   errorOf,
@@ -185,7 +186,8 @@ describe('connecting', () => {
     await connection.close();
     expect([client.keepaliveManager, client.connected]).toEqual([null, false]);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
-    expect(held()).toBe(before);
+    // Sockets of earlier tests may be closing, and the broker may close its end of these last.
+    await until('the sockets to be closed', () => held() <= before);
   });
 });
 
@@ -297,7 +299,7 @@ describe('a session', () => {
     const context = sourceContext(profile, unique());
     await (await openSource(context)).close();
     const id = `penstock_${context.identity.jobId}_op_0`;
-    await until('the session to expire', () => broker.log.includes(`Expiring client ${id}`), 30_000);
+    await until('the session to expire', () => broker.log.includes(`Expiring client ${id}`));
     const publisher = await plainClient(broker.url);
     await publishMany(publisher, context.table.topic, 1);
     await publisher.endAsync();

@@ -3,7 +3,8 @@ import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../../test/support/certificates.ts';
 import { aedes, openedSink, openedSource } from '../../../../test/support/fixtures.ts';
-import { accepts, freePort, Mosquitto } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
+import { accepts, Mosquitto } from '../../../../test/support/mosquitto.ts';
 import {
   ackAll,
   checked,

@@ -28,7 +28,6 @@ test.each(['5', '3.1.1'] as const)(
     expect(ids).toEqual(Array.from({ length: 36 }, (_, index) => 65 + index));
     await server.connection.expect('puback', 64);
   },
-  60_000,
 );
 
 describe.each(['5', '3.1.1'] as const)(

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { makeAuthority, makeClient, makeServer, type Pair } from '../../../../test/support/certificates.ts';
 import { runContext } from '../../../../test/support/connector-conformance/subject.ts';
 import { FaultyServer } from '../../../../test/support/faulty-server.ts';
-import { freePort } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
 import { Nats, natsMissing, nkeyUser, operatorMode } from '../../../../test/support/nats.ts';
 import { skipping } from '../../../../test/support/skipping.ts';
 import { reading } from '../../../../test/support/sources.ts';
@@ -24,7 +24,7 @@ async function stepsOf(profile: Partial<NatsProfile>, connectorType?: NatsTable[
     table: connectorType && { connectorType },
     schema: { format: { type: 'json' }, fields: [{ name: 'a', type: 'int64' }] },
     probe: 'publish',
-    stepTimeoutMs: 3_000,
+    stepTimeoutMs: 30_000,
     report: (step) => void steps.push(step),
     ...more,
   });
@@ -114,7 +114,9 @@ describe.skipIf(natsMissing)(skipping('the test of a NATS profile', natsMissing)
       if (said) socket.write(said);
     });
     const servers = other.url.replace(/^\w+:\/\//, '');
-    const steps = await stepsOf({ servers }, undefined, { stepTimeoutMs: 500 });
+    const steps = await stepsOf({ servers }, undefined, {
+      stepTimeoutMs: said ? 30_000 : 500,
+    });
     expect(outline(steps).slice(2, 4)).toEqual([`greeting failed ${code}`, 'login skipped']);
     await other.stop();
   });

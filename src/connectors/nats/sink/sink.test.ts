@@ -43,7 +43,7 @@ async function streamSink(config: object, sink: Partial<JetStreamSink> = {}, use
   const open = async () => {
     const opened = await openSink(
       contextOf({ stream: name, subject: `${name}.a`, ...sink }, username),
-      2_000,
+      30_000,
     );
     atEnd(() => opened.close());
     return opened;
@@ -118,7 +118,7 @@ describe.skipIf(natsMissing)(skipping('a sink to a stream', natsMissing), () => 
   test('refuses what the user may not publish', async () => {
     const { name, open } = await streamSink({}, {}, 'b');
     expect(await (await open()).write(rows({}))).toEqual([]);
-    const sink = await openSink(contextOf({ stream: name, subject: `${name}.{{ x }}` }, 'b'), 5_000);
+    const sink = await openSink(contextOf({ stream: name, subject: `${name}.{{ x }}` }, 'b'), 30_000);
     expect(codes(await sink.write(rows({ x: 'a' }, { x: 'secret' }, { x: 'b' })))).toEqual([
       '1 nats_forbidden',
     ]);
@@ -127,7 +127,7 @@ describe.skipIf(natsMissing)(skipping('a sink to a stream', natsMissing), () => 
 
   test('fails for a while when nothing responds and the user may not ask for the stream', async () => {
     const { name } = await streamSink({});
-    const sink = await openSink(contextOf({ stream: name, subject: 'nowhere.{{ x }}' }, 'c'), 10_000);
+    const sink = await openSink(contextOf({ stream: name, subject: 'nowhere.{{ x }}' }, 'c'), 30_000);
     atEnd(() => sink.close());
     const error = await sink.write(rows({ x: 'value' }, { x: 'b' })).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({

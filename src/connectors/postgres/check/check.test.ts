@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { atEnd } from '../../../../test/support/at-end.ts';
 import { execute } from '../../../../test/support/databases.ts';
-import { freePort } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
 import { targets } from '../../../../test/support/mqtt.ts';
 import { checked, emptyDatabase, profileOf } from '../../../../test/support/postgres-sink.ts';
 import type { Field } from '../../../formats/schema/schema.ts';

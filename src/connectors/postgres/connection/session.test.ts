@@ -8,7 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { atEnd } from '../../../../test/support/at-end.ts';
 import { makeAuthority, makeClient, makeServer } from '../../../../test/support/certificates.ts';
 import { execute } from '../../../../test/support/databases.ts';
-import { accepts, freePort } from '../../../../test/support/mosquitto.ts';
+import { freePort } from '../../../../test/support/free-port.ts';
+import { accepts } from '../../../../test/support/mosquitto.ts';
 import { startPostgres } from '../../../../test/support/postgres.ts';
 import { checked, profileOf, WrittenTable } from '../../../../test/support/postgres-sink.ts';
 import { skipping } from '../../../../test/support/skipping.ts';
@@ -115,13 +116,13 @@ describe('logins', () => {
 });
 
 describe('an open sink', () => {
-  const open = async () => {
+  const open = async (statementTimeoutMs?: number) => {
     const lost: unknown[] = [];
     const written = new WrittenTable(admin, { table: 't' }, fields, {
       url: admin,
       tls: { mode: 'disable' },
       applicationName: 'victim',
-      statementTimeoutMs: 1_000,
+      ...(statementTimeoutMs === undefined ? {} : { statementTimeoutMs }),
     });
     written.context.lost = ({ code, passing }) => void lost.push({ code, passing });
     const sink = await written.sink();
@@ -137,7 +138,7 @@ describe('an open sink', () => {
   });
 
   test('gives up a statement that waits for a lock for too long', async () => {
-    const { written } = await open();
+    const { written } = await open(1_000);
     const locker = new pg.Client({ connectionString: admin });
     await locker.connect();
     await locker.query('BEGIN; LOCK TABLE t');

@@ -243,7 +243,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
     expect(taken.map((item) => Number.parseInt(item, 10)).toSorted((a, b) => a - b)).toEqual(
       Array.from({ length: 400 }, (_, n) => n),
     );
-  }, 90_000);
+  });
 
   test('writes the later of two messages of a key when the memory fills up between them', async () => {
     const small = await RedisServer.start({ config: ['maxmemory 3mb', 'appendonly no'] });
@@ -262,7 +262,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
     expect(await writing).toEqual([]);
     const values = await other.mget(Array.from({ length: 100 }, (_, n) => `k${n}`));
     expect(values.map((value) => value?.replaceAll('.', ''))).toEqual(Array(100).fill('late'));
-  }, 60_000);
+  });
 
   test('rejects if the server becomes a replica while a part of a batch waits', async () => {
     const demoted = await RedisServer.start({ config: ['maxmemory 3mb', 'appendonly no'] });
@@ -275,7 +275,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
     expect(await other.llen('l')).toBeGreaterThan(0);
     await other.replicaof('127.0.0.1', 1);
     expect(await writing).toEqual(['redis_read_only', true]);
-  }, 30_000);
+  });
 
   test('gives up, and has written nothing, if the memory is full from the beginning', async () => {
     const full = await RedisServer.start({ config: ['maxmemory 1', 'appendonly no'] });
@@ -285,7 +285,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
       true,
     ]);
     expect(await plainRedis(full.port).exists('l')).toBe(0);
-  }, 30_000);
+  });
 
   test('waits for replicas, and rejects if too few have the data', async () => {
     const replica = await RedisServer.start({
@@ -303,7 +303,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
     expect(await failure(readOnly.write([outgoing({})]))).toEqual(['redis_read_only', true]);
     await replica.kill();
     expect(await failure(sink.write([outgoing({}, 'y')]))).toEqual(['redis_not_confirmed', true]);
-  }, 40_000);
+  });
 
   test('waits for the AOF if the server can, and says so if it cannot', async () => {
     const lazy = await RedisServer.start({ config: ['appendfsync everysec'] });
@@ -363,7 +363,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
       await send(0);
       await to.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', ids[owner] as string);
       await from.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', ids[next] as string);
-      await from.call('MIGRATE', '127.0.0.1', (nodes[next] as RedisServer).port, `${listPrefix}0`, 0, 5_000);
+      await from.call('MIGRATE', '127.0.0.1', (nodes[next] as RedisServer).port, `${listPrefix}0`, 0, 30_000);
       await send(20);
       for (const part of [1, 2, 3])
         await from.call(
@@ -372,7 +372,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
           (nodes[next] as RedisServer).port,
           `${listPrefix}${part}`,
           0,
-          5_000,
+          30_000,
         );
       for (const client of clients)
         await client.call('CLUSTER', 'SETSLOT', slot, 'NODE', ids[next] as string);
@@ -410,7 +410,7 @@ describe.skipIf(noRedis !== undefined)(skipping('the sink', noRedis), async () =
       const again = await open(profile, { target: { listPrefix } });
       expect(await again.write([outgoing({}, '2')])).toEqual([]);
       expect(await plainRedis(owner.port).lrange(listPrefix, 0, -1)).toEqual(['1', '2']);
-    }, 30_000);
+    });
 
     test('asks for permission before it dials an address that the cluster names', async () => {
       const client = plainRedis(b.port);
