@@ -1,7 +1,12 @@
 export interface ErrorKind {
   title: string;
-  /** Whether trying again later can help: the worker retries a passing error and fails a job on any other. */
+  /**
+   * Whether trying again later can help: the worker retries a passing error, and fails a job on any other, though after some minutes
+   * if the job had run and cannot connect again.
+   */
   passing: boolean;
+  /** It is not passing, and known to last: a job that had run fails at once too. */
+  lasting?: true;
 }
 
 /** An error code of a connector, with its section of docs/errors.md. */
@@ -78,7 +83,7 @@ export const coreErrors = {
   window_failed: { title: 'A window could not be computed', passing: false },
 
   name_not_resolved: { title: 'The host name cannot be resolved', passing: true },
-  target_not_allowed: { title: 'The address is not allowed', passing: false },
+  target_not_allowed: { title: 'The address is not allowed', passing: false, lasting: true },
   connection_refused: { title: 'The server refused the connection', passing: true },
   connection_timeout: { title: 'The server does not respond', passing: true },
   connection_lost: { title: 'The connection was lost', passing: true },

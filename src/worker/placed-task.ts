@@ -171,6 +171,7 @@ export class PlacedTask implements GroupTask {
       worker: null,
       state: 'waiting',
       stateSince: nowMicros(),
+      connections: 0,
       failure: null,
     };
     const revision = (row?.revision ?? 0) + 1;

@@ -256,6 +256,7 @@ export class RunningTask {
       deadLetters: local.deadLetters,
       counters,
       threads: deps.threads,
+      hasRun: this.#connections > 0,
     });
   }
 

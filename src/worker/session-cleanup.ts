@@ -143,6 +143,7 @@ export class SessionDrains {
       deadLetters: local.deadLetters,
       counters: new TaskCounters(local.counters),
       threads: deps.threads,
+      hasRun: false,
     });
   }
 

@@ -61,6 +61,8 @@ interface Attempt {
   ms?: number;
   /** The time that the broker keeps the session, if the attempt connects. */
   keptSecs?: number;
+  /** Whether it connects. */
+  runs?: boolean;
   /** Its failure. Undefined when the source ends. */
   error?: PenstockError;
   fromSink?: boolean;
@@ -69,13 +71,15 @@ interface Attempt {
 }
 
 /** Runs a task whose attempts are these, with the longest back-off that can be drawn, and records each retry. */
-function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
+function runTask(attempts: Attempt[], { mayConnect = (): boolean => true, hasRun = false } = {}) {
   vi.spyOn(Math, 'random').mockReturnValue(1);
   const retries: number[] = [];
   const errors: PenstockError[] = [];
   let begun = 0;
   const begin = async (_spec: string, handlers: AttemptHandlers) => {
-    const { ms = 0, keptSecs, error = undefined, fromSink = false, lost } = attempts[begun++] as Attempt;
+    const attempt = attempts[begun++] as Attempt;
+    const { ms = 0, keptSecs, runs = false, error = undefined, fromSink = false, lost } = attempt;
+    if (runs) handlers.running();
     if (keptSecs !== undefined) await handlers.sessionOpened({ source: 0, resumed: true, keptSecs } as never);
     const ended = new Promise((resolve) => setTimeout(resolve, ms)).then(() => {
       if (lost) throw error;
@@ -110,6 +114,7 @@ function runTask(attempts: Attempt[], mayConnect = (): boolean => true) {
     deadLetters: {} as never,
     counters: new TaskCounters(new JobCounters(() => {})),
     threads: { slot: () => slot } as unknown as ThreadPool,
+    hasRun,
   });
   const running = task.run();
   running.catch(() => {});
@@ -172,6 +177,53 @@ test('a lost thread and a failed sink are retried, any other error ends the task
   expect(errors.map(({ code }) => code)).toEqual(['thread_lost', 'overloaded']);
 });
 
+const locked = { error: new PenstockError('http_unauthorized', 'no', { hint: 'Check it.' }) };
+
+test('a task that has run tries again for five minutes, and less and less often, when it is refused', async () => {
+  const { running, retries, errors } = runTask([
+    { ...refused, runs: true },
+    ...repeat(3, locked),
+    { ...refused, runs: true },
+    ...repeat(20, { ...locked, fromSink: true }),
+  ]);
+  await vi.advanceTimersByTimeAsync(400_000);
+  await expect(running).rejects.toMatchObject({ code: 'http_unauthorized', hint: 'Check it.' });
+  const first = [5_000, 10_000, 20_000];
+  expect(retries).toEqual([1000, ...first, 16_000, ...first, 40_000, 60_000, 60_000, 60_000, 60_000]);
+  expect(errors[1]).toMatchObject({
+    message: 'no',
+    hint: expect.stringMatching(/^Check it\. .* 5 minutes\.$/),
+  });
+  expect(errors.map(isFromSink).filter(Boolean)).toHaveLength(8);
+});
+
+test('a task that has run in another process tries again, and one that was never connected does not', async () => {
+  const before = runTask([locked, {}], { hasRun: true });
+  await vi.advanceTimersByTimeAsync(10_000);
+  await before.running;
+  expect(before.retries).toEqual([5_000]);
+  const never = runTask([refused, locked]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  await expect(never.running).rejects.toMatchObject({ code: 'http_unauthorized' });
+});
+
+test.each([
+  ['while it runs', { runs: true, ...locked }],
+  ['with what is known to last', { error: new PenstockError('target_not_allowed', 'no') }],
+])('a task that fails %s does not try again', async (_when, attempt: Attempt) => {
+  const { running, retries } = runTask([attempt], { hasRun: true });
+  await vi.advanceTimersByTimeAsync(1_000);
+  await expect(running).rejects.toMatchObject({ message: 'no' });
+  expect(retries).toEqual([]);
+});
+
+test('a task that is refused tries early enough for the session that the broker keeps', async () => {
+  const { running, retries } = runTask([{ ...refused, runs: true, keptSecs: 4 }, locked, locked, {}]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  await running;
+  expect(retries).toEqual([1000, 2000, 2000]);
+});
+
 test.each(['stop', 'drain', 'finish'] as const)('%s ends a task that waits for a retry', async (how) => {
   const { task, running, begun } = runTask(repeat(9, refused));
   await vi.advanceTimersByTimeAsync(10);
@@ -184,7 +236,7 @@ test.each(['stop', 'drain', 'finish'] as const)('%s ends a task that waits for a
 
 test('a task connects only when its lease allows it', async () => {
   let leased = false;
-  const { running, begun } = runTask([{}], () => leased);
+  const { running, begun } = runTask([{}], { mayConnect: () => leased });
   await vi.advanceTimersByTimeAsync(5000);
   expect(begun()).toBe(0);
   leased = true;

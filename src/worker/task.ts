@@ -1,3 +1,4 @@
+import { errorCatalog } from '../connectors/catalog.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { CountsDelta } from '../runtime/counts.ts';
 import { backoffMs, delay } from '../runtime/delay.ts';
@@ -34,10 +35,19 @@ interface TaskTools {
   deadLetters: DeadLetterStore;
   counters: TaskCounters;
   threads: ThreadPool;
+  /** Whether it was connected before, with the same definitions. */
+  hasRun: boolean;
 }
 
 /** After running this long a task is healthy, and its back-off starts from the beginning. */
 const healthyMs = 60_000;
+/**
+ * How long a task that was connected before tries again when it is refused. What was accepted before is often refused for a moment only:
+ * by a broker that asks another server for logins, by a proxy that still loads its certificates, while a queue is made again.
+ */
+const patienceMs = 5 * 60_000;
+/** Few tries, because a server may lock an account after some refused logins. */
+const refusedBackoffMs = { first: 5_000, longest: 60_000 };
 /** Upper bound on how late the main thread learns of activity in a worker thread. */
 const maxReportDelayMs = 500;
 /** Maximum duration of a drain. After that, messages in flight stay with the broker. */
@@ -69,12 +79,18 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
+  #hasRun: boolean;
+  /** Whether the present attempt was connected. */
+  #connected = false;
+  /** Refusals since it was connected last, and when they are no longer borne. */
+  #refusals = { count: 0, until: 0 };
   /** Half of the time that the broker keeps the session of a source. A session that it does not keep hurries nobody. */
   readonly #maxRetryMs = new Map<number, number>();
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
     this.#tools = tools;
+    this.#hasRun = tools.hasRun;
     const { maxSilenceSecs } = spec.source.connector.pace?.(spec.source.config) ?? {};
     if (maxSilenceSecs !== undefined) {
       this.#silence = new SilenceWatch(maxSilenceSecs * 1000 + maxReportDelayMs, (silent) =>
@@ -88,7 +104,10 @@ export class Task {
     return this.#sourceEnded;
   }
 
-  /** Runs until stopped or until the source ends. Rejects with the first error that is not passing. Call it once. */
+  /**
+   * Runs until stopped or until the source ends. Rejects with the first error that is not passing, unless it was connected before
+   * and that error keeps it from connecting again: then only when it has tried for five minutes. Call it once.
+   */
   async run(): Promise<void> {
     const slot = this.#tools.threads.slot();
     slot.tasks += 1;
@@ -113,15 +132,34 @@ export class Task {
       } catch (error) {
         if (this.#cancel.signal.aborted) return;
         const raised = asPenstockError(error);
-        if (!raised.passing) throw raised;
+        const refused = raised.passing ? undefined : this.#refused(raised);
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
-        const retryInMs = Math.min(backoffMs(failures), ...this.#maxRetryMs.values());
+        const pauseMs = refused?.retryInMs ?? backoffMs(failures);
+        const retryInMs = Math.min(pauseMs, ...this.#maxRetryMs.values());
         counters.recovering(raised);
-        events.recovering(raised, retryInMs);
+        events.recovering(refused?.error ?? raised, retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
       }
     }
+  }
+
+  /** Throws the error if another try is no use, or was of no use for long. */
+  #refused(error: PenstockError): { error: PenstockError; retryInMs: number } {
+    if (!this.#hasRun || this.#connected || errorCatalog[error.code]?.lasting) throw error;
+    const refusals = this.#refusals;
+    const now = performance.now();
+    if (refusals.count === 0) refusals.until = now + patienceMs;
+    if (now >= refusals.until) throw error;
+    const { first, longest } = refusedBackoffMs;
+    const retryInMs = Math.min(longest, first * 2 ** refusals.count) * (0.5 + Math.random() / 2);
+    refusals.count += 1;
+    const patience = `It was accepted before, so the job tries again for ${patienceMs / 60_000} minutes.`;
+    const hint = [error.hint, patience].filter(Boolean).join(' ');
+    const { message, errors, facts } = error;
+    const shown = new PenstockError(error, message, { hint, errors, facts });
+    if (isFromSink(error)) markFromSink(shown, sinkErrors.get(error) ?? 0);
+    return { error: shown, retryInMs: Math.floor(retryInMs) };
   }
 
   /**
@@ -176,6 +214,7 @@ export class Task {
 
   async #attemptOnce(slot: ThreadSlot): Promise<void> {
     let inFlight = 0;
+    this.#connected = false;
     const counted = (delta: CountsDelta): void => {
       inFlight += delta.counts.in_flight;
       this.#tools.counters.add(delta);
@@ -203,7 +242,12 @@ export class Task {
     const { counts } = counters.job;
     const settled = sessions.map(() => Promise.withResolvers<void>());
     return {
-      running: events.running,
+      running: () => {
+        this.#hasRun = true;
+        this.#connected = true;
+        this.#refusals.count = 0;
+        events.running();
+      },
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
       sessionOpening: (source) => of(sessions, source).opening(),
       sessionOpened: async ({ source, keptSecs = Number.POSITIVE_INFINITY, ...found }) => {

@@ -10,6 +10,7 @@ import {
   tableBody,
 } from '../support/resources.ts';
 import { useRig } from '../support/rig.ts';
+import { ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
 const credentials = { username: 'penstock', password: 'right' };
@@ -107,6 +108,33 @@ describe.each(databasesOfSoak)('a pipeline on $provider', ({ open }) => {
     await rig.inState(id, 'Failed');
     expect(rig.service.logged()).not.toContain('wrong-canary');
     expect(JSON.stringify(body)).not.toContain('wrong-canary');
+  });
+
+  test('survives that its login is refused for a while, as during a restart of the server that knows the users', async () => {
+    let isLocked = false;
+    const own = await ScriptedBroker.start({
+      on: ({ cmd }, connection) => {
+        if (cmd !== 'connect' || !isLocked) return false;
+        connection.send({ cmd: 'connack', reasonCode: 0x87, sessionPresent: false });
+        return true;
+      },
+    });
+    const id = await forward('INSERT INTO alerts SELECT * FROM readings', undefined, { url: own.url });
+    await running(id);
+    isLocked = true;
+    for (const { socket } of own.connections) socket.destroy();
+    const refused = await until('it is refused', async () => {
+      const job = await rig.inState(id, 'Recovering');
+      return job.failure_reason?.code === 'mqtt_not_authorized' && job;
+    });
+    const { body } = await rig.request.get(`/api/v1/pipelines/${id}/jobs/${refused.id}/errors`);
+    expect(body.data[0].details).toContain('the job tries again for 5 minutes');
+    isLocked = false;
+    expect(await running(id)).toMatchObject({ run_id: 1, failure_reason: null });
+    // What the user starts anew fails at once.
+    isLocked = true;
+    await rig.request.post(`/api/v1/pipelines/${id}/restart`).send({ force: true });
+    await rig.inState(id, 'Failed');
   });
 
   test('recovers after the broker was away', async () => {

@@ -29,6 +29,7 @@ export const mqttErrors = {
   mqtt_client_id_in_use: {
     title: 'Another client uses the same client id',
     passing: false,
+    lasting: true,
     means:
       'Another client has the same id. The two would disconnect each other forever, so the job stops instead.',
     todo: 'Stop the other client, often a second Penstock with a copy of the database, or give the profile its own `clientPrefix`.',
