@@ -8,8 +8,8 @@ import { fetchKafka, kafkaFolder } from './kafka.ts';
 interface Server {
   name: string;
   present(): boolean;
-  /** Package names, or where to read how to install it. */
-  packages: { apt: string; brew: string; dnf: string } | string;
+  /** Package names, or where to read how to install it. `lighter` is enough for the tests, where apt has it. */
+  packages: { apt: string; brew: string; dnf: string; lighter?: string } | string;
   /** The tests that need it are skipped without it, and say so. */
   optional?: true;
 }
@@ -32,7 +32,13 @@ export function providerFolder(): string | undefined {
 /** Path of a browser for the tests of the console: that of PENSTOCK_TEST_BROWSER, or one of the system. */
 export function chromium(): string | undefined {
   const { PENSTOCK_TEST_BROWSER: given, PATH = '' } = process.env;
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+  const names = [
+    'chromium-headless-shell',
+    'chromium',
+    'chromium-browser',
+    'google-chrome',
+    'google-chrome-stable',
+  ];
   const folders = PATH.split(delimiter);
   const found = folders.flatMap((folder) => names.map((name) => join(folder, name)));
   const mac = ['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
@@ -55,7 +61,7 @@ const servers: Server[] = [
   {
     name: 'Chromium',
     present: () => chromium() !== undefined,
-    packages: { apt: 'chromium', brew: 'chromium', dnf: 'chromium' },
+    packages: { apt: 'chromium', lighter: 'chromium-headless-shell', brew: 'chromium', dnf: 'chromium' },
   },
   {
     name: 'RabbitMQ',
@@ -171,12 +177,16 @@ export async function installServers(all = false): Promise<number> {
   const names = missing.map(({ name }) => name).join(' and ');
   if (process.platform === 'linux' && process.getuid?.() === 0 && onPath('apt-get')) {
     console.log(`installing ${names}`);
-    const wanted = missing.map(({ packages }) => packages.apt);
     // RUNLEVEL=1 keeps Debian from starting the servers that it installs.
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
     const stdio: StdioOptions = ['ignore', 'ignore', 'inherit'];
     const apt = (...args: string[]) => once(spawn('apt-get', args, { stdio, env }), 'exit');
     await apt('update', '-qq');
+    const has = (name: string) =>
+      spawnSync('apt-get', ['install', '-s', name], { stdio: 'ignore' }).status === 0;
+    const wanted = missing.map(({ packages: { lighter, apt: usual } }) =>
+      lighter !== undefined && has(lighter) ? lighter : usual,
+    );
     const [code] = await apt('install', '-y', '-qq', '--no-install-recommends', ...wanted);
     if (code === 0 && missing.every((server) => server.present())) return 0;
   }

@@ -11,8 +11,8 @@ import { atEnd } from '../../test/support/at-end.ts';
 const flags = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-dev-shm-usage'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  // Pages that live for seconds do not earn back what optimized code costs.
-  '--js-flags=--no-opt --no-maglev',
+  // Pages that live for seconds do not earn back what optimized code and threads of V8's own cost.
+  '--js-flags=--no-opt --no-maglev --single-threaded',
 ];
 
 export interface OpenOptions {
