@@ -13,6 +13,6 @@ export async function until<T>(
     const waited = Date.now() - start;
     if (waited > ms) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
     // Less and less often: most conditions are requests, and all tests share the processors.
-    await delay(Math.min(200, 5 + waited / 10));
+    await delay(Math.min(100, 5 + waited / 20));
   }
 }
