@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { scripted } from '../../test/support/fixtures.ts';
+import { targets } from '../../test/support/mqtt.ts';
 import { until } from '../../test/support/until.ts';
-import { whenReady } from './live.ts';
+import { connectorFor } from '../connectors/registry.ts';
+import { enough, watchSource, whenReady } from './live.ts';
 
 /** Messages that are ready at once if they are even, else when `load` is called. */
 function view(max = Infinity) {
@@ -58,4 +61,26 @@ describe('messages of a live view', () => {
     other.loads[0]?.resolve();
     await until('the failure', () => other.seen.includes('too large'));
   });
+});
+
+test('a live view listens, once, before it shows a message that comes together with the SUBACK', async () => {
+  const kept = { cmd: 'publish', topic: 'a', payload: 'kept', qos: 0, dup: false, retain: true } as const;
+  const { url } = await scripted({
+    on: (packet, connection) => {
+      if (packet.cmd !== 'subscribe') return false;
+      connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: [0] }, kept, kept);
+      return true;
+    },
+  });
+  const seen: string[] = [];
+  const over = new AbortController();
+  const watching = watchSource(connectorFor('mqtt'), {
+    ...{ profile: { url }, targets, table: { topic: 'a', type: {} }, signal: over.signal },
+    listening: () => void seen.push('listening'),
+    deliver: ({ payload }) => {
+      if (seen.push(String(payload)) === 3) over.abort(enough);
+    },
+  });
+  await expect(watching).rejects.toBe(enough);
+  expect(seen).toEqual(['listening', 'kept', 'kept']);
 });

@@ -1,4 +1,4 @@
-import type { ConnectorDefinition, WatchContext } from '../connectors/connector.ts';
+import type { ConnectorDefinition, WatchContext, Watched } from '../connectors/connector.ts';
 import { PenstockError } from '../errors.ts';
 
 /** Limits how many expensive operations run at once in this process. */
@@ -50,14 +50,27 @@ export class PerSecond {
 /** The reason with which a live view ends when it has not failed. */
 export const enough = new Error('enough');
 
-/** Watches a source without affecting pipelines. Never resolves; rejects with the reason of `signal` or the failure. */
+/**
+ * Watches a source without affecting pipelines. Never resolves; rejects with the reason of `signal` or the failure. It calls
+ * `listening` once and before the first message, which some servers send together with their confirmation.
+ */
 export async function watchSource(
   connector: ConnectorDefinition,
   context: WatchContext<unknown, unknown>,
 ): Promise<never> {
   if (!connector.watch)
     throw new PenstockError('invalid_request', `The connector ${connector.id} cannot show live messages`);
-  return connector.watch(context);
+  let isListening = false;
+  const listening = (): void => {
+    if (isListening) return;
+    isListening = true;
+    context.listening();
+  };
+  const deliver = (message: Watched): void => {
+    listening();
+    context.deliver(message);
+  };
+  return connector.watch({ ...context, listening, deliver });
 }
 
 /** Messages of a live view that wait for a schema. */

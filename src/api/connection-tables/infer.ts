@@ -203,7 +203,7 @@ async function takeSample(
   let since: number | undefined;
   let until: number | undefined;
   const listening = (): void => {
-    since ??= performance.now();
+    since = performance.now();
   };
   const stop = (): void => {
     until ??= performance.now();
@@ -211,7 +211,6 @@ async function takeSample(
   };
   const deliver = (message: Watched): void => {
     if (over.signal.aborted) return;
-    listening();
     sample.messages += 1;
     sample.bytes += message.payload.length;
     sample.inference.observe(message.payload, String(message.metadata.topic ?? ''));

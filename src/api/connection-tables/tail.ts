@@ -135,19 +135,12 @@ async function startTail(
   const leave = places.take();
   const subscribed = Promise.withResolvers<void>();
   const signal = AbortSignal.any([gone, tail.over, failure.signal]);
-  let isListening = false;
   const listening = (): void => {
-    if (isListening) return;
-    isListening = true;
     tail.start(connector.describe(profile));
     subscribed.resolve();
   };
   const deliver = whenReady<Watched>((messages) => shown.ready(messages), {
-    deliver: (message) => {
-      // The last message that is wanted may come before the connector says that it listens.
-      listening();
-      tail.deliver(message);
-    },
+    deliver: (message) => tail.deliver(message),
     leftOut: () => tail.leaveOut(),
     failed: (error) => failure.abort(error),
   });

@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { scripted } from '../../../../test/support/fixtures.ts';
 import { Mosquitto } from '../../../../test/support/mosquitto.ts';
 import { errorOf, plainClient, targets, unique } from '../../../../test/support/mqtt.ts';
 import { until } from '../../../../test/support/until.ts';
@@ -91,39 +90,6 @@ describe('watch', () => {
     expect(await errorOf(v5.ended)).toMatchObject({ code: 'connection_lost' });
     expect(await errorOf(start(profileOf(), {}).ended)).toMatchObject({ code: 'connection_refused' });
     await broker.resume();
-  });
-
-  test('listens before it shows a message that comes along with the SUBACK', async () => {
-    const server = await scripted({
-      on: (packet, connection) => {
-        if (packet.cmd !== 'subscribe') return false;
-        const kept = {
-          cmd: 'publish',
-          topic: 'a',
-          payload: 'kept',
-          qos: 0,
-          dup: false,
-          retain: true,
-        } as const;
-        connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: [0] }, kept);
-        return true;
-      },
-    });
-    const enough = new Error('enough');
-    // As a view of one message does.
-    const ended = watch({
-      profile: { url: server.url },
-      targets,
-      table: { topic: 'a', type: {} },
-      listening: () => void seen.push('listening'),
-      deliver: ({ payload }) => {
-        seen.push(String(payload));
-        over.abort(enough);
-      },
-      signal: over.signal,
-    });
-    await expect(ended).rejects.toBe(enough);
-    expect(seen).toEqual(['listening', 'kept']);
   });
 
   test('ends with the error that its caller throws', async () => {

@@ -46,18 +46,11 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
   const retained = sourceOf(table)?.retained;
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
-  let isListening = false;
-  // The first message may be read along with the SUBACK, and is handed out before that is handled.
-  const listening = (): void => {
-    if (!isListening) context.listening();
-    isListening = true;
-  };
   const received = (topic: string, packet: IPublishPacket): void => {
     if (isInternal(topic, filter)) return;
     // With MQTT 3.1.1 a subscription cannot exclude retained messages.
     if (retained === 'never' && packet.retain) return;
     try {
-      listening();
       context.deliver(watched(topic, packet));
     } catch (error) {
       failed.reject(error);
@@ -67,7 +60,7 @@ export function watch(context: WatchContext<MqttProfile, MqttTable>): Promise<ne
     const ms = connectTimeoutMs(profile);
     const late = () => unanswered({ packet: 'SUBSCRIBE', topic: filter, qos: 0 }, ms);
     await within(ms, signal, late, (soon) => connection.subscribe(filter, 0, soon, retained));
-    listening();
+    context.listening();
     return await untilReported<never>(signal, (_resolve, reject) => {
       connection.whenLost(reject);
       failed.promise.catch(reject);
