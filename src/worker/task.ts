@@ -1,4 +1,3 @@
-import { errorCatalog } from '../connectors/catalog.ts';
 import { asPenstockError, PenstockError } from '../errors.ts';
 import type { CountsDelta } from '../runtime/counts.ts';
 import { backoffMs, delay } from '../runtime/delay.ts';
@@ -14,6 +13,7 @@ import type {
 } from '../runtime/operations.ts';
 import { type TaskSpec, writeSpec } from '../runtime/task-spec.ts';
 import type { TaskCounters } from './counters.ts';
+import { Patience } from './patience.ts';
 import type { RemoteAttempt, ThreadPool, ThreadSlot } from './thread-pool.ts';
 
 export interface TaskEvents {
@@ -41,13 +41,6 @@ interface TaskTools {
 
 /** After running this long a task is healthy, and its back-off starts from the beginning. */
 const healthyMs = 60_000;
-/**
- * How long a task that was connected before tries again when it is refused. What was accepted before is often refused for a moment only:
- * by a broker that asks another server for logins, by a proxy that still loads its certificates, while a queue is made again.
- */
-const patienceMs = 5 * 60_000;
-/** Few tries, because a server may lock an account after some refused logins. */
-const refusedBackoffMs = { first: 5_000, longest: 60_000 };
 /** Upper bound on how late the main thread learns of activity in a worker thread. */
 const maxReportDelayMs = 500;
 /** Maximum duration of a drain. After that, messages in flight stay with the broker. */
@@ -79,18 +72,14 @@ export class Task {
   #attempt: RemoteAttempt | undefined;
   #draining = false;
   #sourceEnded = false;
-  #hasRun: boolean;
-  /** Whether the present attempt was connected. */
-  #connected = false;
-  /** Refusals since it was connected last, and when they are no longer borne. */
-  #refusals = { count: 0, until: 0 };
+  readonly #patience: Patience;
   /** Half of the time that the broker keeps the session of a source. A session that it does not keep hurries nobody. */
   readonly #maxRetryMs = new Map<number, number>();
 
   constructor(spec: TaskSpec, tools: TaskTools) {
     this.#spec = spec;
     this.#tools = tools;
-    this.#hasRun = tools.hasRun;
+    this.#patience = new Patience(tools.hasRun);
     const { maxSilenceSecs } = spec.source.connector.pace?.(spec.source.config) ?? {};
     if (maxSilenceSecs !== undefined) {
       this.#silence = new SilenceWatch(maxSilenceSecs * 1000 + maxReportDelayMs, (silent) =>
@@ -132,34 +121,15 @@ export class Task {
       } catch (error) {
         if (this.#cancel.signal.aborted) return;
         const raised = asPenstockError(error);
-        const refused = raised.passing ? undefined : this.#refused(raised);
+        const refused = raised.passing ? undefined : this.#patience.pauseMs(raised);
         if (this.#draining) return;
         failures = performance.now() - startedAt > healthyMs ? 0 : failures + 1;
-        const pauseMs = refused?.retryInMs ?? backoffMs(failures);
-        const retryInMs = Math.min(pauseMs, ...this.#maxRetryMs.values());
+        const retryInMs = Math.min(refused ?? backoffMs(failures), ...this.#maxRetryMs.values());
         counters.recovering(raised);
-        events.recovering(refused?.error ?? raised, retryInMs);
+        events.recovering(refused === undefined ? raised : explained(raised), retryInMs);
         await delay(retryInMs, this.#cancel.signal).catch(() => {});
       }
     }
-  }
-
-  /** Throws the error if another try is no use, or was of no use for long. */
-  #refused(error: PenstockError): { error: PenstockError; retryInMs: number } {
-    if (!this.#hasRun || this.#connected || errorCatalog[error.code]?.lasting) throw error;
-    const refusals = this.#refusals;
-    const now = performance.now();
-    if (refusals.count === 0) refusals.until = now + patienceMs;
-    if (now >= refusals.until) throw error;
-    const { first, longest } = refusedBackoffMs;
-    const retryInMs = Math.min(longest, first * 2 ** refusals.count) * (0.5 + Math.random() / 2);
-    refusals.count += 1;
-    const patience = `It was accepted before, so the job tries again for ${patienceMs / 60_000} minutes.`;
-    const hint = [error.hint, patience].filter(Boolean).join(' ');
-    const { message, errors, facts } = error;
-    const shown = new PenstockError(error, message, { hint, errors, facts });
-    if (isFromSink(error)) markFromSink(shown, sinkErrors.get(error) ?? 0);
-    return { error: shown, retryInMs: Math.floor(retryInMs) };
   }
 
   /**
@@ -214,7 +184,7 @@ export class Task {
 
   async #attemptOnce(slot: ThreadSlot): Promise<void> {
     let inFlight = 0;
-    this.#connected = false;
+    this.#patience.connecting();
     const counted = (delta: CountsDelta): void => {
       inFlight += delta.counts.in_flight;
       this.#tools.counters.add(delta);
@@ -243,9 +213,7 @@ export class Task {
     const settled = sessions.map(() => Promise.withResolvers<void>());
     return {
       running: () => {
-        this.#hasRun = true;
-        this.#connected = true;
-        this.#refusals.count = 0;
+        this.#patience.connected();
         events.running();
       },
       warn: ({ error, operatorId }) => events.warn(fromPlain(error), operatorId),
@@ -285,6 +253,16 @@ function of<T>(sources: readonly T[], number: number): T {
   const found = sources[number];
   if (found === undefined) throw new PenstockError('internal', `The task has no source ${number}`);
   return found;
+}
+
+/** A refusal, with a hint that the task tries again. */
+function explained(refusal: PenstockError): PenstockError {
+  const { message, errors, facts } = refusal;
+  const hint = [refusal.hint, Patience.hint].filter(Boolean).join(' ');
+  const shown = new PenstockError(refusal, message, { hint, errors, facts });
+  const unconfirmed = sinkErrors.get(refusal);
+  if (unconfirmed !== undefined) markFromSink(shown, unconfirmed);
+  return shown;
 }
 
 /** Detects that a source has been silent for too long. A report of activity sets no timer. */

@@ -14,6 +14,15 @@ export interface Script {
   on?(packet: Packet, connection: ScriptedConnection): boolean | undefined;
 }
 
+/** Refuses logins as not authorized while `isLocked` says so. */
+export const refusingLogins = (isLocked: () => boolean): Script => ({
+  on: ({ cmd }, connection) => {
+    if (cmd !== 'connect' || !isLocked()) return false;
+    connection.send({ cmd: 'connack', reasonCode: 0x87, sessionPresent: false });
+    return true;
+  },
+});
+
 /**
  * The broker's side of successive connections, packet by packet, to observe a client and to misbehave on demand. By default
  * it replies to CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, PUBLISH and PUBREL.

@@ -10,7 +10,7 @@ import {
   tableBody,
 } from '../support/resources.ts';
 import { useRig } from '../support/rig.ts';
-import { ScriptedBroker } from '../support/scripted-broker.ts';
+import { refusingLogins, ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 
 const credentials = { username: 'penstock', password: 'right' };
@@ -110,15 +110,9 @@ describe.each(databasesOfSoak)('a pipeline on $provider', ({ open }) => {
     expect(JSON.stringify(body)).not.toContain('wrong-canary');
   });
 
-  test('survives that its login is refused for a while, as during a restart of the server that knows the users', async () => {
+  test('survives a login that is refused for a while, as during a restart of the server that knows the users', async () => {
     let isLocked = false;
-    const own = await ScriptedBroker.start({
-      on: ({ cmd }, connection) => {
-        if (cmd !== 'connect' || !isLocked) return false;
-        connection.send({ cmd: 'connack', reasonCode: 0x87, sessionPresent: false });
-        return true;
-      },
-    });
+    const own = await ScriptedBroker.start(refusingLogins(() => isLocked));
     const id = await forward('INSERT INTO alerts SELECT * FROM readings', undefined, { url: own.url });
     await running(id);
     isLocked = true;
@@ -131,7 +125,7 @@ describe.each(databasesOfSoak)('a pipeline on $provider', ({ open }) => {
     expect(body.data[0].details).toContain('the job tries again for 5 minutes');
     isLocked = false;
     expect(await running(id)).toMatchObject({ run_id: 1, failure_reason: null });
-    // What the user starts anew fails at once.
+    // A job that the user starts again fails at once.
     isLocked = true;
     await rig.request.post(`/api/v1/pipelines/${id}/restart`).send({ force: true });
     await rig.inState(id, 'Failed');

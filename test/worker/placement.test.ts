@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -16,6 +17,7 @@ import {
 import { databases, type TestStore } from '../support/databases.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { created, createPipeline, createTables, jobOf } from '../support/resources.ts';
+import { refusingLogins, ScriptedBroker } from '../support/scripted-broker.ts';
 import { type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -173,7 +175,7 @@ describe.each(databases)('placement on $provider', ({ provider, open }) => {
   );
 });
 
-describe('a worker', { timeout: 300_000 }, () => {
+describe('a worker', () => {
   let service: Service | undefined;
   afterEach(() => {
     vi.useRealTimers();
@@ -282,6 +284,29 @@ describe('a worker', { timeout: 300_000 }, () => {
     down = false;
     await until('it is back', async () => connected() > before);
     await until('it runs', async () => (await jobOf(request, id)).state === 'Running');
+  });
+
+  test('keeps trying what another worker has run before it, if that is refused', async () => {
+    let isLocked = false;
+    const broker = await ScriptedBroker.start(refusingLogins(() => isLocked));
+    const store = await databases[0].open();
+    const options = { worker: true, secretKey: randomBytes(32).toString('base64') };
+    const stays = { ...store, close: async () => {} };
+    const first = await startService({ ...options, open: async () => stays });
+    await createTables(first.request, broker.url);
+    const id = await createPipeline(first.request, 'INSERT INTO alerts SELECT * FROM readings');
+    await until('it runs', async () => (await jobOf(first.request, id)).state === 'Running');
+    await first.close();
+    isLocked = true;
+    service = await startService({ ...options, open: async () => store });
+    const { request } = service;
+    const refused = async () => {
+      const { state, failure_reason } = await jobOf(request, id);
+      return failure_reason?.code === 'mqtt_not_authorized' && state;
+    };
+    expect(await until('it is refused', refused)).toBe('Recovering');
+    isLocked = false;
+    await until('it runs again', async () => (await jobOf(request, id)).state === 'Running');
   });
 
   test('does not wait for messages in flight when a restart is forced', async () => {
