@@ -11,7 +11,7 @@ import { until } from './support/until.ts';
 const root = join(import.meta.dirname, '..');
 
 /** Runs the instructions of README and the documents literally. */
-describe('the tour', { timeout: 300_000 }, () => {
+describe('the tour', () => {
   const rig = useProcessRig();
 
   /** The commands of README's tour, with the addresses of this test and without mosquitto's own clients. */

@@ -114,7 +114,7 @@ describe('API keys', () => {
     await page.clock.install();
     await page.reload();
     await page.getByText('every call needs one').waitFor();
-    // What the page asks while the response is on its way has no key yet, and is refused.
+    // Requests that the page sends before the response arrives have no key yet, and are refused.
     await page.route('**/api/v1/api_keys', async (route) => {
       if (route.request().method() !== 'POST') return route.continue();
       const response = await route.fetch();

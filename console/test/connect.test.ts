@@ -91,7 +91,7 @@ describe('connections', () => {
       await route.continue();
     });
     await button(page, 'Save').click();
-    // What would be typed now would be lost.
+    // Anything typed now would be lost.
     await until('the form is locked', () => field(page, 'Name').isDisabled());
     stored.resolve();
     await page.getByRole('heading', { name: 'line 1' }).waitFor();
@@ -363,7 +363,7 @@ describe('tables', () => {
       return body.config.topic === 'dryers/1' && Object.keys(body.labels).length === 0;
     });
 
-    // Until the page shows what is stored now, nothing can be typed that would be lost then.
+    // Anything typed before the page shows what is stored now would be lost.
     await page.getByText('Saved', { exact: true }).waitFor();
     expect(await topic(page).isDisabled()).toBe(true);
     shown.resolve();

@@ -116,7 +116,7 @@ describe('a pipeline in the console', () => {
       await route.continue();
     });
     await page.getByRole('button', { name: 'Create and start' }).click();
-    // What would be typed now would be lost.
+    // Anything typed now would be lost.
     await editor(page).and(page.locator('[aria-readonly=true]')).waitFor();
     expect(await page.getByLabel('Name').isEditable()).toBe(false);
     stored.resolve();

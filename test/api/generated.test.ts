@@ -185,5 +185,5 @@ describe('generated requests', () => {
     const powerless = callers.filter(({ name }) => name !== 'operator');
     for (const request of await requests(runs / 4, powerless)) await answered(request);
     expect(await everything()).toBe(before);
-  }, 300_000);
+  });
 });

@@ -70,7 +70,7 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs", missing), () => {
     return { text, inputs };
   }
 
-  test.each(running)('$name has the expected output', { timeout: 300_000 }, async (file) => {
+  test.each(running)('$name has the expected output', async (file) => {
     const { text, inputs } = overMqtt(file);
     const wanted = rowsIn(golden(file.name));
     const received = await rig.collect(`${file.name}/out`);
@@ -113,7 +113,7 @@ describe.skipIf(missing)(skipping("Arroyo's expected outputs, over files", missi
   const folder = fileFolder();
   const rig = useRig({ service: { worker: true, fileDir: folder } });
 
-  test.each(overFiles)('$name has the expected output', { timeout: 300_000 }, async ({ name, query }) => {
+  test.each(overFiles)('$name has the expected output', async ({ name, query }) => {
     const inputs = join(testingFolder(repository ?? ''), 'inputs');
     for (const file of readdirSync(inputs)) copyFileSync(join(inputs, file), join(folder, file));
     const text = query

@@ -130,7 +130,7 @@ test('asks the API and a worker where the settings say, and says why when they a
   await becomesReady();
   expect((await worker.stop()).code).toBe(0);
   expect((await health()).code).toBe(1);
-}, 300_000);
+});
 
 test('refuses another role, and settings that are wrong', async () => {
   expect(await health('demo')).toMatchObject({ code: 2, said: expect.stringContaining('api or worker') });

@@ -181,7 +181,7 @@ test('a job continues during a database outage, every route reports it, and noth
   await until('it stops', async () => (await jobOf(admin, id)).state === 'Stopped', 60_000);
   await traffic.close();
   expect(await penstock.kill('SIGTERM')).toBe(0);
-}, 300_000);
+});
 
 test('a process on a database that becomes read-only is not ready, reads, refuses writes, and recovers', async () => {
   const { url } = await postgresql.create();
@@ -228,4 +228,4 @@ test('a process on a database that becomes read-only is not ready, reads, refuse
   await until('the job runs again', () => reach('Running'), 60_000);
   await request.patch(`/api/v1/pipelines/${id}`).send({ stop: 'graceful' }).expect(200);
   await until('it stops', () => reach('Stopped'), 60_000);
-}, 300_000);
+});

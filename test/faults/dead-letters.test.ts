@@ -174,7 +174,7 @@ test('acknowledges no bad message during a database outage, and each one once it
   expect(letters.map(({ code }) => code)).toContain('bad_data');
   expect(traffic.missing).toEqual([]);
   expect(ledger.disordered).toBe(0);
-}, 300_000);
+});
 
 test('a message that the sink always refuses is kept, and the others are delivered', async () => {
   const refusedNumber = 150;
@@ -201,4 +201,4 @@ test('a message that the sink always refuses is kept, and the others are deliver
     { code: 'mqtt_publish_refused', stage: 'write', failed_rows: [0], row_count: 1 },
   ]);
   expect((await at.job()).state).toBe('Running');
-}, 300_000);
+});

@@ -82,7 +82,7 @@ test('hundreds of idle streams are served, further ones are refused, and all res
     return statusCode === 200;
   };
   await until('there is room again', free);
-}, 300_000);
+});
 
 /** Sends `begin`, and then a byte per second until it is cut off; returns the response. */
 function dribble(begin: string): { socket: Socket; answer: () => string } {
@@ -134,7 +134,7 @@ test('a client that sends slowly or nothing, disconnects in the middle or never 
   console.log(`memory grew by ${(grown / megabyte).toFixed(0)} MB`);
   expect(grown).toBeLessThan(150 * megabyte);
   expect(penstock.log.split('\n').filter((line) => /"level":[56]0/.test(line))).toEqual([]);
-}, 300_000);
+});
 
 /** A tail with few messages. */
 let quiet: string;

@@ -131,4 +131,4 @@ test('files go through a query, and the example archives readings as parquet', a
   await until('a file', () => filesBelow(folder).some((name) => name.endsWith('.parquet')), 60_000);
   expect(filesBelow(folder).at(-1)).toMatch(/^readings\/\d{4}\/\d\d\/\d\d\/[0-9a-f-]{36}\.parquet$/);
   await client.endAsync();
-}, 300_000);
+});

@@ -136,4 +136,4 @@ test('a job runs on all workers, and goes on when they come, go and die', async 
   await until('it stops', async () => (await jobOf(request, id)).state === 'Stopped');
   expect(await three.kill('SIGTERM')).toBe(0);
   expect(clients.offences).toEqual([]);
-}, 300_000);
+});

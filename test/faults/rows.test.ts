@@ -45,7 +45,7 @@ test('with drop, every good message arrives and no bad one stays with the broker
   });
   await until('the source has those acknowledgements', () => ledger.owed === 0);
   expect(ledger.disordered).toBe(0);
-}, 300_000);
+});
 
 async function countsOf({ request }: Penstock) {
   const { text } = await request.get('/metrics').expect(200);
@@ -129,4 +129,4 @@ test('a message of many rows is redelivered until its last row is confirmed', as
   await client.publishAsync('in', JSON.stringify({ seq: -1 }), { qos: 1 });
   await until('the next one is through', () => taken.has(-1), 60_000);
   expect(taken.get(heldBack)).toBe(before);
-}, 300_000);
+});

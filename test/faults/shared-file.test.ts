@@ -77,4 +77,4 @@ test('two processes share its jobs, none runs twice, and the other takes over wh
     await each.close();
   }
   expect(clients.offences).toEqual([]);
-}, 300_000);
+});

@@ -83,4 +83,4 @@ test('SIGTERM lets requests in flight finish, ends streams, refuses new requests
   expect(await exit).toBe(0);
   // The record of the cut-off request may come after the database was closed: then the log has it.
   expect(penstock.log).not.toMatch(/"level":60|not closed cleanly|request failed/);
-}, 300_000);
+});

@@ -83,4 +83,4 @@ test('of two processes on one PostgreSQL with clocks two hours apart one runs th
   await holder.request.delete(`/api/v1/pipelines/${id}`).expect(200);
   const sessions = 'SELECT "state" FROM "SourceSession"';
   await until('the session is removed', async () => (await execute(database.url, sessions)).length === 0);
-}, 300_000);
+});

@@ -33,7 +33,7 @@ async function codes(id: string): Promise<string[]> {
   return (body.data as { code: string }[]).map(({ code }) => code);
 }
 
-test('windows are exact after their thread has crashed', { timeout: 300_000 }, async () => {
+test('windows are exact after their thread has crashed', async () => {
   const ends = { from: broker.url, to: broker.url, qos: 2 } as const;
   const id = await run(countingQuery(ends));
   const counted = await Counted.open(ends);
@@ -81,7 +81,7 @@ async function publishLarge(count: number): Promise<() => number> {
   return () => total;
 }
 
-describe.skipIf(onlyInSoak)(skipping('a job whose state is full', onlyInSoak), { timeout: 300_000 }, () => {
+describe.skipIf(onlyInSoak)(skipping('a job whose state is full', onlyInSoak), () => {
   test('waits, goes on when windows close, and loses nothing', async () => {
     const id = await run(large('1 MiB'));
     const total = await publishLarge(400);

@@ -15,7 +15,7 @@ let nextPort =
 
 /** A port at which nothing listens, and which is not given to others: also when its server is away for a while. */
 export async function freePort(): Promise<number> {
-  for (;;) {
+  for (let tries = 0; tries < ports; tries += 1) {
     const port = firstPort + nextPort;
     nextPort = (nextPort + 1) % ports;
     const server = createServer();
@@ -27,4 +27,5 @@ export async function freePort(): Promise<number> {
     await once(server, 'close');
     return port;
   }
+  throw new Error('no port is free');
 }

@@ -30,7 +30,7 @@ const sinkFields = [
 ];
 const select = 'INSERT INTO alerts SELECT device, seq, level, CAST(text AS BIGINT) AS number FROM readings';
 
-describe.each(databasesOfSoak)('dead letters on $provider', { timeout: 300_000 }, ({ open }) => {
+describe.each(databasesOfSoak)('dead letters on $provider', ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },

@@ -17,7 +17,7 @@ const soak = process.env.PENSTOCK_SOAK === '1';
 const clientOf = (job: string, task: number): string =>
   `penstock_${job}_${operatorId('source', 'readings')}_${task}`;
 
-describe('a pipeline whose number of tasks changes', { timeout: 300_000 }, () => {
+describe('a pipeline whose number of tasks changes', () => {
   let broker: Mosquitto;
   let rig: FaultyPipeline;
   beforeEach(async () => {

@@ -26,7 +26,7 @@ const broker = {
 
 const query = 'INSERT INTO alerts SELECT * FROM readings';
 
-describe.each(databasesOfSoak)('a rollout of edits on $provider', { timeout: 300_000 }, ({ open }) => {
+describe.each(databasesOfSoak)('a rollout of edits on $provider', ({ open }) => {
   const rig = useRig({
     broker,
     service: { open, worker: true },
@@ -307,7 +307,7 @@ test('a session whose broker is gone is given up after a day, and the job contin
 });
 
 describe('a session that the broker has lost', () => {
-  test('is reported and counted if it existed before', { timeout: 300_000 }, async () => {
+  test('is reported and counted if it existed before', async () => {
     const mortal = await Mosquitto.start();
     const service = await startService({ worker: true });
     const { request } = service;

@@ -204,4 +204,4 @@ test('the last hour of a pipeline outlasts a restart of its worker, and ends wit
   await received(8);
   await service.request.delete(`/api/v1/pipelines/${id}`).expect(200);
   expect(await store.db.taskSeries.count({ where: { jobId: job } })).toBe(0);
-}, 300_000);
+});
